@@ -1,0 +1,85 @@
+/**
+ * Natural group commit: while one batch is on its way, what arrives gathers, and leaves together when the batch is
+ * back. There is no timer, so a lone item leaves at once and a crowd forms batches as large as the trip is long.
+ */
+export interface GroupCommit<Item, Answer> {
+  /**
+   * Resolves with this item's answer once its batch is back.
+   * @throws Overloaded when `maxWaiting` items wait already; otherwise whatever `send` threw.
+   */
+  submit(item: Item): Promise<Answer>;
+  /** Resolves when nothing waits and nothing is on its way. */
+  drained(): Promise<void>;
+}
+
+export class Overloaded extends Error {}
+
+interface Waiting<Item, Answer> {
+  item: Item;
+  resolve: (answer: Answer) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * @param send takes a batch and returns one answer for each item, in order.
+ * @param sizeOf how much of `maxBatch` an item takes up; an item larger than that travels alone.
+ */
+export function groupCommit<Item, Answer>({
+  send,
+  sizeOf = () => 1,
+  maxBatch,
+  maxWaiting,
+}: {
+  send: (items: Item[]) => Promise<Answer[]>;
+  sizeOf?: (item: Item) => number;
+  maxBatch: number;
+  maxWaiting: number;
+}): GroupCommit<Item, Answer> {
+  let waiting: Waiting<Item, Answer>[] = [];
+  let running = false;
+  let onDrained: (() => void)[] = [];
+
+  function nextBatch(): Waiting<Item, Answer>[] {
+    let size = 0;
+    const end = waiting.findIndex(({ item }, index) => {
+      size += sizeOf(item);
+      return size > maxBatch && index > 0;
+    });
+    const batch = end === -1 ? waiting : waiting.slice(0, end);
+    waiting = end === -1 ? [] : waiting.slice(end);
+    return batch;
+  }
+
+  async function run(): Promise<void> {
+    running = true;
+    // One turn of the event loop, so that what the same poll of the sockets brought leaves together.
+    await new Promise(setImmediate);
+    while (waiting.length > 0) {
+      const batch = nextBatch();
+      try {
+        const answers = await send(batch.map(({ item }) => item));
+        batch.forEach(({ resolve }, index) => {
+          resolve(answers[index] as Answer);
+        });
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    running = false;
+    for (const resolve of onDrained) resolve();
+    onDrained = [];
+  }
+
+  return {
+    submit(item) {
+      if (waiting.length >= maxWaiting) return Promise.reject(new Overloaded(`${maxWaiting} already wait`));
+      return new Promise((resolve, reject) => {
+        waiting.push({ item, resolve, reject });
+        if (!running) void run();
+      });
+    },
+    drained() {
+      return running ? new Promise((resolve) => onDrained.push(resolve)) : Promise.resolve();
+    },
+  };
+}
