@@ -143,5 +143,8 @@ export interface ServerToClientEvents {
 
 /** What a page sends over a socket. `watch` replaces the sale that the socket watched before. */
 export interface ClientToServerEvents {
-  watch: (request: { saleId: string }, acknowledge?: (answer: { ok: boolean; detail?: string }) => void) => void;
+  watch: (
+    request: { saleId: string },
+    acknowledge?: (answer: { ok: boolean; detail?: string }) => void,
+  ) => void;
 }
