@@ -25,6 +25,8 @@ const settings = z.object({
   MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
   /** How long to look for a MongoDB that is away before the answer is 503. */
   MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
+  /** A MongoDB that is silent for so long in the middle of an operation is taken for lost. */
+  MONGO_SILENCE_MS: z.coerce.number().int().min(100).default(10_000),
 
   JWT_SECRET: z.string().min(32, 'expected at least 32 characters: make it with `openssl rand -base64 32`'),
   TOKEN_SECONDS: z.coerce
@@ -43,6 +45,9 @@ const settings = z.object({
   FLUSH_MAX_WAITING: z.coerce.number().int().min(1).default(20_000),
   /** How long Redis remembers a purchase, for its Idempotency-Key and while it is queued. */
   PURCHASE_MEMORY_SECONDS: z.coerce.number().int().min(60).default(86_400),
+
+  /** Purchases accepted and not yet settled, over all instances; the next one is answered 503. */
+  QUEUE_MAX_PURCHASES: z.coerce.number().int().min(1).default(250_000),
 
   SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(1_000),
   /** Jobs a worker holds at once; what they carry is settled together. */

@@ -1,0 +1,104 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { nanoid } from 'nanoid';
+import { openAppProcess } from './app-process.mjs';
+import { openMongo } from './mongo.mjs';
+import { openNginx } from './nginx.mjs';
+import { freePort } from './port.mjs';
+import { openRedis, type Redis } from './redis.mjs';
+
+export type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
+
+/** A whole Stampede of real processes on free ports, with a folder, a database and a Redis of its own. */
+export interface ScratchSystem {
+  /** nginx, or the first server when there is none. */
+  url: string;
+  /** What its processes were given, for starting more of them or a command. */
+  env: Record<string, string>;
+  servers: AppProcess[];
+  workers: AppProcess[];
+  redis(): Redis;
+  startServer(env?: Record<string, string>): Promise<AppProcess>;
+  startWorker(env?: Record<string, string>): Promise<AppProcess>;
+  /** Stops Redis and starts it again on the same data and port. */
+  restartRedis(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** @param mongoUrl a replica set to use, in a database of its own; absent, one is started. */
+export async function startScratchSystem({
+  mongoUrl,
+  servers: serverCount = 2,
+  workers: workerCount = 1,
+  nginx: withNginx = true,
+  env: extraEnv = {},
+}: {
+  mongoUrl?: string;
+  servers?: number;
+  workers?: number;
+  nginx?: boolean;
+  env?: Record<string, string>;
+} = {}): Promise<ScratchSystem> {
+  const dir = await mkdtemp(join(tmpdir(), 'stampede-'));
+  const logsDir = join(dir, 'logs');
+  const mongo = mongoUrl ? null : await openMongo({ dataDir: join(dir, 'mongo') });
+  let redis = await openRedis({ dataDir: join(dir, 'redis') });
+  const database = new URL(mongoUrl ?? mongo?.url ?? '');
+  database.pathname = `/scratch-${nanoid(8)}`;
+  const env = {
+    MONGO_URL: database.href,
+    REDIS_URL: redis.url,
+    JWT_SECRET: nanoid(48),
+    TRUST_PROXY_HOPS: withNginx ? '1' : '0',
+    ...extraEnv,
+  };
+
+  async function start(kind: 'server' | 'worker', list: AppProcess[], more: Record<string, string> = {}) {
+    const name = `${kind}-${list.length + 1}`;
+    const entry = `${kind}/main.ts`;
+    const started = await openAppProcess({
+      name,
+      entry,
+      port: await freePort(),
+      env: { ...env, ...more },
+      logsDir,
+    });
+    list.push(started);
+    return started;
+  }
+  const servers: AppProcess[] = [];
+  const workers: AppProcess[] = [];
+  for (let n = 0; n < serverCount; n++) await start('server', servers);
+  for (let n = 0; n < workerCount; n++) await start('worker', workers);
+
+  const nginx = withNginx
+    ? await openNginx({
+        dataDir: join(dir, 'nginx'),
+        port: await freePort(),
+        servers: servers.map(({ url }) => ({ host: '127.0.0.1', port: Number(new URL(url).port) })),
+      })
+    : null;
+
+  return {
+    url: nginx?.url ?? servers[0]?.url ?? '',
+    env,
+    servers,
+    workers,
+    redis: () => redis,
+    startServer: (more) => start('server', servers, more),
+    startWorker: (more) => start('worker', workers, more),
+    async restartRedis() {
+      const { port } = redis;
+      await redis.close();
+      redis = await openRedis({ dataDir: join(dir, 'redis'), port });
+    },
+    async close() {
+      await nginx?.close();
+      await Promise.all([...servers, ...workers].map((part) => part.close()));
+      await redis.close();
+      await mongo?.close();
+      await rm(dir, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,77 @@
+import { Redis, type RedisOptions } from 'ioredis';
+import mongoose, { type Connection } from 'mongoose';
+import type { Config } from './config.ts';
+import type { Log } from './log.ts';
+
+/** How long to wait before the nth attempt at a lost connection: soon at first, never longer than 2 s. */
+const retryDelayMs = (attempt: number) => Math.min(attempt * 100, 2_000);
+
+/**
+ * Opens a connection that looks for MongoDB until it is closed. While MongoDB is away an operation fails within
+ * `MONGO_WAIT_MS` and never queues up in this process.
+ */
+export function openMongo(config: Config, log: Log): { mongo: Connection; close: () => Promise<void> } {
+  const mongo = mongoose.createConnection();
+  mongo.set('bufferCommands', false);
+  mongo.set('sanitizeFilter', true);
+  mongo.set('autoIndex', false);
+  let closed = false;
+  let retry: NodeJS.Timeout | undefined;
+
+  async function connect(attempt: number): Promise<void> {
+    try {
+      await mongo.openUri(config.MONGO_URL, {
+        maxPoolSize: config.MONGO_POOL_CONNECTIONS,
+        serverSelectionTimeoutMS: config.MONGO_WAIT_MS,
+        waitQueueTimeoutMS: config.MONGO_WAIT_MS,
+        connectTimeoutMS: config.MONGO_WAIT_MS,
+        socketTimeoutMS: config.MONGO_SILENCE_MS,
+      });
+    } catch (error) {
+      if (closed) return;
+      log.warn({ error: (error as Error).message }, 'MongoDB is away');
+      retry = setTimeout(() => void connect(attempt + 1), retryDelayMs(attempt));
+    }
+  }
+  mongo.on('error', (error) => log.warn({ error: error.message }, 'MongoDB connection'));
+  void connect(1);
+
+  return {
+    mongo,
+    async close() {
+      closed = true;
+      clearTimeout(retry);
+      await mongo.close();
+    },
+  };
+}
+
+/**
+ * A connection for commands somebody waits for: while Redis is away, or silent for `FLUSH_DEADLINE_MS`, they fail
+ * and are not kept for later, since a purchase that was answered 503 must not be admitted afterwards.
+ */
+export function openRedis(config: Config, log: Log): { redis: Redis; close: () => Promise<void> } {
+  return open(config, log, {
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    commandTimeout: config.FLUSH_DEADLINE_MS,
+  });
+}
+
+/** A connection that waits for Redis as long as it takes, as subscribers and Bull's own clients must. */
+export function openPatientRedis(config: Config, log: Log): { redis: Redis; close: () => Promise<void> } {
+  return open(config, log, { maxRetriesPerRequest: null, enableReadyCheck: false });
+}
+
+function open(config: Config, log: Log, options: Omit<RedisOptions, 'replyMapping'>) {
+  const shared = { retryStrategy: retryDelayMs, connectTimeout: config.FLUSH_DEADLINE_MS };
+  const redis = new Redis(config.REDIS_URL, { ...shared, ...options });
+  redis.on('error', (error) => log.warn({ error: error.message }, 'Redis connection'));
+  return {
+    redis,
+    async close() {
+      redis.disconnect();
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { createRequire } from 'node:module';
+import type { Redis } from 'ioredis';
+import { groupCommit } from '../runtime/group-commit.ts';
+import type { SaleRecord } from './collections.ts';
+import type { Purchase } from './contract.ts';
+import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
+import { jobName, jobOptions, type PurchaseQueue } from './queue.ts';
+
+/** What became of a press of Buy. Refusals are values; only a fault throws. */
+export type Admission =
+  | { outcome: 'admitted' }
+  /** The same buyer and Idempotency-Key came before, with this purchase. */
+  | { outcome: 'known'; purchase: Purchase }
+  | { outcome: 'sold_out'; left: number }
+  | { outcome: 'not_open'; opensAt: Date }
+  | { outcome: 'over_limit' | 'paused' | 'ended' | 'unknown_sale' }
+  /** Too many accepted purchases wait to be settled. */
+  | { outcome: 'busy' };
+
+export interface AdmissionLimits {
+  /** Purchases in one flush. */
+  flushMaxPurchases: number;
+  /** Purchases that wait here for their flush. */
+  flushMaxWaiting: number;
+  /** Purchases accepted and not yet settled, over all instances. */
+  queueMaxPurchases: number;
+  /** Seconds for which a purchase is remembered. */
+  memorySeconds: number;
+}
+
+export type Admit = (purchase: Purchase) => Promise<Admission>;
+
+/** Bull's own script that adds a job, so that a job added in the flush is exactly a job that Bull adds. */
+const { content } = createRequire(import.meta.url)('bull/lib/scripts/addJob-6') as { content: string };
+const addBullJob = `local function addBullJob(KEYS, ARGV)\n${content}\nend\n`;
+
+declare module 'ioredis' {
+  interface RedisCommander {
+    admit(...keysAndArguments: (string | number)[]): Promise<string[]>;
+  }
+}
+
+/**
+ * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and leave one job.
+ * @param findSale reads a sale whose gate is missing from MongoDB; null when there is no such sale.
+ */
+export function openAdmission({
+  redis,
+  gate,
+  queue,
+  findSale,
+  limits,
+}: {
+  redis: Redis;
+  gate: Gate;
+  queue: PurchaseQueue;
+  findSale: (saleId: string) => Promise<SaleRecord | null>;
+  limits: AdmissionLimits;
+}): { admit: Admit; drained: () => Promise<void> } {
+  redis.defineCommand('admit', { numberOfKeys: 7, lua: addBullJob + readLua('admit.lua') });
+  const keys = ['wait', 'paused', 'meta-paused', 'id', 'delayed', 'priority'].map((name) =>
+    queue.toKey(name),
+  );
+  const fixed = [gatePrefix, purchasePrefix, limits.memorySeconds, limits.queueMaxPurchases];
+  const job = [queue.toKey(''), jobName, JSON.stringify(jobOptions)];
+
+  const flush = groupCommit({
+    send(purchases: Purchase[]) {
+      const crowd = purchases.flatMap((purchase) => [
+        purchase.orderId,
+        purchase.saleId,
+        purchase.buyerId,
+        purchase.quantity,
+        JSON.stringify(purchase),
+      ]);
+      return redis.admit(...keys, queuedKey, ...fixed, ...job, ...crowd);
+    },
+    maxBatch: limits.flushMaxPurchases,
+    maxWaiting: limits.flushMaxWaiting,
+  });
+
+  return {
+    async admit(purchase) {
+      const reply = await flush.submit(purchase);
+      if (reply !== 'no_gate') return admissionOf(reply);
+      // The first purchase of a sale, or the first after Redis lost its memory: MongoDB knows.
+      const sale = await findSale(purchase.saleId);
+      if (!sale) return { outcome: 'unknown_sale' };
+      await gate.sync(sale);
+      return admissionOf(await flush.submit(purchase));
+    },
+    drained: flush.drained,
+  };
+}
+
+/** Reads a reply of admit.lua. */
+function admissionOf(reply: string): Admission {
+  const colon = reply.indexOf(':');
+  const outcome = colon === -1 ? reply : reply.slice(0, colon);
+  const detail = reply.slice(colon + 1);
+  switch (outcome) {
+    case 'known':
+      return { outcome, purchase: JSON.parse(detail) };
+    case 'sold_out':
+      return { outcome, left: Number(detail) };
+    case 'not_open':
+      return { outcome, opensAt: new Date(Number(detail)) };
+    case 'admitted':
+    case 'over_limit':
+    case 'paused':
+    case 'ended':
+    case 'busy':
+      return { outcome };
+    default:
+      throw new Error(`admit.lua answered ${outcome}`);
+  }
+}

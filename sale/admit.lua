@@ -1,0 +1,76 @@
+--[[
+  Admits a flush of purchases, in order of arrival, in one round trip:
+  takes their units from the sale's gate, remembers each purchase, and adds ONE Bull job that carries the admitted.
+  Nothing is written for a refused purchase. Runs behind Bull's own addJob script, wrapped as addBullJob(KEYS, ARGV).
+
+  KEYS[1..6] Bull's wait, paused, meta-paused, id, delayed, priority
+  KEYS[7]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
+  ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
+             units, revision, and b:<buyerId> = units this buyer took
+  ARGV[2]    prefix of remembered purchases: JSON by order id
+  ARGV[3]    seconds for which a purchase is remembered
+  ARGV[4]    how many purchases may be queued
+  ARGV[5..7] Bull's key prefix, the job's name, its options as JSON
+  ARGV[8..]  for each purchase: order id, sale id, buyer id, quantity, the purchase as JSON
+
+  Returns for each purchase one of
+    admitted | known:<the remembered JSON> | busy | no_gate | paused | ended | over_limit
+    not_open:<opensAt ms> | sold_out:<units left>
+]]
+local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
+local room = tonumber(ARGV[4]) - redis.call('ZCARD', KEYS[7])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+
+local gates = {}
+local function gateOf(saleId)
+  if gates[saleId] == nil then
+    local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused')
+    gates[saleId] = f[1] and {
+      left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0,
+      opensAt = tonumber(f[3]), closesAt = tonumber(f[4]), paused = f[5] == '1',
+    } or false
+  end
+  return gates[saleId]
+end
+
+local function refusalOf(gate, saleId, buyerId, quantity)
+  if not gate then return 'no_gate' end
+  if now >= gate.closesAt then return 'ended' end
+  if now < gate.opensAt then return string.format('not_open:%.0f', gate.opensAt) end
+  if gate.paused then return 'paused' end
+  if gate.left < quantity then return string.format('sold_out:%.0f', math.max(gate.left, 0)) end
+  local has = tonumber(redis.call('HGET', gatePrefix .. saleId, 'b:' .. buyerId) or 0)
+  if has + quantity > gate.limit then return 'over_limit' end
+  if room < 1 then return 'busy' end
+end
+
+local replies, admitted = {}, {}
+for i = 8, #ARGV, 5 do
+  local orderId, saleId, buyerId, quantity, json = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
+  local known = redis.call('GET', purchasePrefix .. orderId)
+  local gate = not known and gateOf(saleId)
+  local reply = known and 'known:' .. known or refusalOf(gate, saleId, buyerId, quantity)
+  if not reply then
+    redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds)
+    redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. buyerId, quantity)
+    redis.call('ZADD', KEYS[7], now, orderId)
+    gate.left = gate.left - quantity
+    gate.taken = gate.taken + quantity
+    room = room - 1
+    admitted[#admitted + 1] = json
+    reply = 'admitted'
+  end
+  replies[#replies + 1] = reply
+end
+
+if #admitted > 0 then
+  for saleId, gate in pairs(gates) do
+    if gate and gate.taken > 0 then redis.call('HINCRBY', gatePrefix .. saleId, 'left', -gate.taken) end
+  end
+  addBullJob(KEYS, {
+    ARGV[5], '', ARGV[6], '{"purchases":[' .. table.concat(admitted, ',') .. ']}', cmsgpack.pack(ARGV[7]),
+    string.format('%.0f', now), 0, 0, 0, 'LPUSH', '', '', '', '',
+  })
+end
+return replies

@@ -1,0 +1,141 @@
+import type { ClientSession } from 'mongoose';
+import { trusted } from 'mongoose';
+import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './collections.ts';
+import { allowanceKey } from './decide.ts';
+import type { Gate } from './gate.ts';
+import { orderIdOf } from './order.ts';
+import { type PurchaseQueue, purchasesOf } from './queue.ts';
+
+/** What one invariant's check found. `examples` are the first few breaches, each in a sentence. */
+export interface Finding {
+  checked: number;
+  breaches: number;
+  examples: string[];
+}
+
+export interface AuditReport {
+  ok: boolean;
+  sales: number;
+  orders: number;
+  /** Accepted purchases that are still on their way through the queue. */
+  queued: number;
+  I1: Finding;
+  I2: Finding;
+  I3: Finding;
+  I4: Finding;
+  I5: 'not yet';
+}
+
+/** Checks the invariants of DESIGN against what MongoDB and Redis hold. Safe while the shop sells. */
+export async function audit(
+  collections: Collections,
+  gate: Gate,
+  queue: PurchaseQueue,
+): Promise<AuditReport> {
+  // Redis first: what is accepted after this may be settled before MongoDB is read, and is no one's breach.
+  const accepted = await gate.listRemembered();
+  const inQueue = await orderIdsInQueue(queue);
+  const session = await collections.orders.db.startSession({ snapshot: true });
+  try {
+    const sales = await collections.sales.find({}, null, { session }).lean<SaleRecord[]>();
+    const { orders, I1, I3, I4 } = await auditOrders(collections, sales, session);
+    const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
+    const ok = [I1, I2, I3, I4].every(({ breaches }) => breaches === 0);
+    return { ok, sales: sales.length, orders, queued, I1, I2, I3, I4, I5: 'not yet' };
+  } finally {
+    await session.endSession();
+  }
+}
+
+const examplesKept = 5;
+
+function openFinding() {
+  const finding: Finding = { checked: 0, breaches: 0, examples: [] };
+  return {
+    finding,
+    check(holds: boolean, breach: () => string): void {
+      finding.checked += 1;
+      if (holds) return;
+      finding.breaches += 1;
+      if (finding.examples.length < examplesKept) finding.examples.push(breach());
+    },
+  };
+}
+
+/** One pass over the orders, in one snapshot with the sales and allowances they must agree with. */
+async function auditOrders(collections: Collections, sales: SaleRecord[], session: ClientSession) {
+  const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
+  const sold = new Map<string, number>();
+  const taken = new Map<string, number>();
+  let orders = 0;
+
+  for await (const order of collections.orders.find({}, null, { session }).lean<OrderRecord[]>().cursor()) {
+    orders += 1;
+    const { _id, saleId, buyerId, idempotencyKey, quantity, status } = order as unknown as OrderRecord;
+    I3.check(
+      _id === orderIdOf(buyerId, idempotencyKey),
+      () => `order ${_id} is not the one of its buyer and key`,
+    );
+    if (status !== 'paid' && status !== 'held') continue;
+    sold.set(saleId, (sold.get(saleId) ?? 0) + quantity);
+    const key = allowanceKey(saleId, buyerId);
+    taken.set(key, (taken.get(key) ?? 0) + quantity);
+  }
+
+  for (const { _id, stock, unitsOnSale } of sales) {
+    const units = sold.get(_id) ?? 0;
+    sold.delete(_id);
+    I1.check(stock >= 0 && units + stock === unitsOnSale, () => {
+      return `sale ${_id}: ${units} sold + ${stock} left, ${unitsOnSale} were put on sale`;
+    });
+  }
+  for (const [saleId, units] of sold)
+    I1.check(false, () => `${units} units sold of an unknown sale ${saleId}`);
+
+  const limits = new Map(sales.map(({ _id, limitPerBuyer }) => [_id, limitPerBuyer]));
+  for (const [key, units] of taken) {
+    const limit = limits.get(key.split(':')[0] ?? '') ?? 0;
+    I4.check(units <= limit, () => `${key} has ${units} units, the limit is ${limit}`);
+  }
+  for await (const found of collections.allowances.find({}, null, { session }).lean().cursor()) {
+    const { _id, units } = found as unknown as AllowanceRecord;
+    I4.check(
+      units === (taken.get(_id) ?? 0),
+      () => `${_id}: allowance ${units}, orders ${taken.get(_id) ?? 0}`,
+    );
+  }
+  return { orders, I1: I1.finding, I3: I3.finding, I4: I4.finding };
+}
+
+const batchSize = 1_000;
+
+/** Every purchase that Redis remembers accepting has its order, or is still in the queue. */
+async function auditAccepted({ orders }: Collections, accepted: string[], inQueue: Set<string>) {
+  const I2 = openFinding();
+  let queued = 0;
+  for (let start = 0; start < accepted.length; start += batchSize) {
+    const ids = accepted.slice(start, start + batchSize);
+    const found = await orders.find({ _id: trusted({ $in: ids }) }, '_id').lean<Pick<OrderRecord, '_id'>[]>();
+    const settled = new Set(found.map(({ _id }) => _id));
+    for (const id of ids) {
+      if (!settled.has(id) && inQueue.has(id)) queued += 1;
+      else I2.check(settled.has(id), () => `purchase ${id} was accepted, and has neither an order nor a job`);
+    }
+  }
+  return { queued, I2: I2.finding };
+}
+
+async function orderIdsInQueue(queue: PurchaseQueue): Promise<Set<string>> {
+  const ids = new Set<string>();
+  for (const state of ['active', 'waiting', 'paused', 'delayed'] as const) {
+    for (let start = 0; ; start += batchSize) {
+      const jobs = await queue.getJobs([state], start, start + batchSize - 1, true);
+      for (const job of jobs) {
+        // A job can end between the listing and the reading of it.
+        if (job) for (const { orderId } of purchasesOf(job)) ids.add(orderId);
+      }
+      if (jobs.length < batchSize) break;
+    }
+  }
+  return ids;
+}

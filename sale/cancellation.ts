@@ -1,0 +1,49 @@
+import type { Collections, OrderRecord, SaleRecord } from './collections.ts';
+import { allowanceKey } from './decide.ts';
+import type { Release } from './gate.ts';
+import { orderOf } from './order.ts';
+import type { Settled } from './settlement.ts';
+
+/**
+ * Cancels a paid order and puts its units back on sale, in one transaction.
+ * @returns what changed, for those who watch; null when this buyer has no such order, or it is not a paid one.
+ */
+export async function cancelOrder(
+  { orders, sales, allowances }: Collections,
+  orderId: string,
+  buyerId: string,
+): Promise<{ settled: Settled; release: Release } | null> {
+  return await orders.db.withSession((session) =>
+    session.withTransaction(async () => {
+      const order = await orders
+        .findOneAndUpdate(
+          { _id: orderId, buyerId, status: 'paid' },
+          { status: 'cancelled' },
+          { session, returnDocument: 'after' },
+        )
+        .lean<OrderRecord>();
+      if (!order) return null;
+      const { saleId, quantity } = order;
+      const sale = await sales
+        .findByIdAndUpdate(
+          saleId,
+          { $inc: { stock: quantity, stockVersion: 1 } },
+          { session, returnDocument: 'after' },
+        )
+        .lean<SaleRecord>();
+      await allowances.updateOne(
+        { _id: allowanceKey(saleId, buyerId) },
+        { $inc: { units: -quantity } },
+        { session },
+      );
+      const { stock = 0, stockVersion = 0 } = sale ?? {};
+      return {
+        settled: {
+          stocks: [{ saleId, stock, stockVersion, at: new Date().toISOString() }],
+          orders: [{ buyerId, order: orderOf(order) }],
+        },
+        release: { saleId, buyerId, buyerUnits: quantity, gateUnits: quantity },
+      };
+    }),
+  );
+}

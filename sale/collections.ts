@@ -1,0 +1,152 @@
+import { type Connection, type Model, type mongo, Schema } from 'mongoose';
+import type { Money, OrderStatus, RejectionReason, Role } from './contract.ts';
+
+/**
+ * What MongoDB holds, one interface and one schema for each collection, with the indexes that the queries need.
+ * Every `_id` is a string that we make, so that ids look alike in URLs, jobs and documents.
+ */
+export interface UserRecord {
+  _id: string;
+  email: string;
+  name: string;
+  passwordHash: string;
+  role: Exclude<Role, 'visitor'>;
+  createdAt: Date;
+}
+
+export interface ProductRecord {
+  _id: string;
+  name: string;
+  description: string;
+  image: string;
+  createdAt: Date;
+}
+
+export interface SaleRecord {
+  _id: string;
+  productId: string;
+  price: Money;
+  opensAt: Date;
+  closesAt: Date;
+  paused: boolean;
+  limitPerBuyer: number;
+  /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
+  stock: number;
+  /** Counts the changes of `stock`. */
+  stockVersion: number;
+  /** Units ever put on sale. It never shrinks. */
+  unitsOnSale: number;
+  /** Counts the changes an admin made; the gate takes over only a newer one. */
+  revision: number;
+  createdAt: Date;
+}
+
+export interface OrderRecord {
+  _id: string;
+  saleId: string;
+  buyerId: string;
+  quantity: number;
+  idempotencyKey: string;
+  status: Exclude<OrderStatus, 'queued'>;
+  reason: RejectionReason | null;
+  createdAt: Date;
+  settledAt: Date;
+}
+
+export interface AllowanceRecord {
+  /** `<saleId>:<buyerId>` */
+  _id: string;
+  units: number;
+}
+
+const id = { type: String, required: true } as const;
+const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
+
+const user = new Schema<UserRecord>(
+  {
+    _id: id,
+    email: { type: String, required: true, unique: true },
+    name: { type: String, required: true },
+    passwordHash: { type: String, required: true },
+    role: { type: String, required: true, enum: ['buyer', 'admin'] },
+    createdAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'users' },
+);
+
+const product = new Schema<ProductRecord>(
+  {
+    _id: id,
+    name: { type: String, required: true },
+    description: { type: String, default: '' },
+    image: { type: String, default: '' },
+    createdAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'products' },
+);
+
+const sale = new Schema<SaleRecord>(
+  {
+    _id: id,
+    productId: { type: String, required: true },
+    price: { amount: { type: Number, required: true }, currency: { type: String, required: true } },
+    opensAt: { type: Date, required: true },
+    closesAt: { type: Date, required: true },
+    paused: { type: Boolean, default: false },
+    limitPerBuyer: { type: Number, required: true, min: 1 },
+    stock: { type: Number, required: true, min: 0 },
+    stockVersion: { type: Number, default: 0 },
+    unitsOnSale: { type: Number, required: true, min: 0 },
+    revision: { type: Number, default: 0 },
+    createdAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'sales' },
+).index({ closesAt: -1 });
+
+const order = new Schema<OrderRecord>(
+  {
+    _id: id,
+    saleId: { type: String, required: true },
+    buyerId: { type: String, required: true },
+    quantity: { type: Number, required: true, min: 1 },
+    idempotencyKey: { type: String, required: true },
+    status: { type: String, required: true, enum: ['held', 'paid', 'rejected', 'expired', 'cancelled'] },
+    reason: { type: String, default: null },
+    createdAt: { type: Date, required: true },
+    settledAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'orders' },
+).index({ buyerId: 1, createdAt: -1, _id: -1 });
+
+const allowance = new Schema<AllowanceRecord>(
+  { _id: id, units: { type: Number, required: true, min: 0 } },
+  { ...options, collection: 'allowances' },
+);
+
+export type Collections = ReturnType<typeof openCollections>;
+
+export function openCollections(mongo: Connection) {
+  return {
+    users: mongo.model<UserRecord>('User', user),
+    products: mongo.model<ProductRecord>('Product', product),
+    sales: mongo.model<SaleRecord>('Sale', sale),
+    orders: mongo.model<OrderRecord>('Order', order),
+    allowances: mongo.model<AllowanceRecord>('Allowance', allowance),
+  };
+}
+
+/** Makes the collections and their indexes. A transaction may not create a collection, so this comes first. */
+export async function prepareCollections(collections: Collections): Promise<void> {
+  for (const model of Object.values(collections)) {
+    await model.createCollection();
+    await model.createIndexes();
+  }
+}
+
+/**
+ * The driver's own collection, for writes of a whole batch: mongoose would cast and validate each document again,
+ * and these come from `decide()`, not from outside.
+ */
+export function driverOf<Record extends { _id: string }>(model: Model<Record>): mongo.Collection<Record> {
+  return model.collection as unknown as mongo.Collection<Record>;
+}

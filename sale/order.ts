@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto';
+import { type QueryFilter, trusted } from 'mongoose';
+import type { Collections, OrderRecord } from './collections.ts';
+import type { Order, OrderPage, Purchase } from './contract.ts';
+
+/**
+ * The id of the order that a purchase becomes. It is derived from the buyer and the Idempotency-Key, so the same
+ * press of Buy has the same id on every instance, after every resend, and even after Redis lost everything: as the
+ * order's `_id` in MongoDB it makes a second order impossible without a second unique index.
+ * @returns 22 characters of base64url: 132 bits of SHA-256.
+ */
+export function orderIdOf(buyerId: string, idempotencyKey: string): string {
+  return createHash('sha256').update(`${buyerId}\n${idempotencyKey}`).digest('base64url').slice(0, 22);
+}
+
+export function orderOf(record: OrderRecord): Order {
+  return {
+    id: record._id,
+    saleId: record.saleId,
+    quantity: record.quantity,
+    status: record.status,
+    reason: record.reason,
+    createdAt: record.createdAt.toISOString(),
+    settledAt: record.settledAt.toISOString(),
+    holdExpiresAt: null,
+  };
+}
+
+/** The order that an admitted purchase is until it settles. */
+export function queuedOrderOf(purchase: Purchase): Order {
+  return {
+    id: purchase.orderId,
+    saleId: purchase.saleId,
+    quantity: purchase.quantity,
+    status: 'queued',
+    reason: null,
+    createdAt: purchase.createdAt,
+    settledAt: null,
+    holdExpiresAt: null,
+  };
+}
+
+/** A settled order of this buyer; null when there is none, or it is another buyer's. */
+export async function findOrder(
+  { orders }: Collections,
+  orderId: string,
+  buyerId: string,
+): Promise<Order | null> {
+  const record = await orders.findOne({ _id: orderId, buyerId }).lean<OrderRecord>();
+  return record && orderOf(record);
+}
+
+/** A buyer's settled orders, newest first. `cursor` is what the page before gave as `nextCursor`. */
+export async function listOrders(
+  { orders }: Collections,
+  { buyerId, cursor, limit }: { buyerId: string; cursor?: OrderCursor | undefined; limit: number },
+): Promise<OrderPage> {
+  const filter: QueryFilter<OrderRecord> = { buyerId };
+  if (cursor) {
+    const createdAt = new Date(cursor.createdAtMs);
+    filter.$or = [
+      { createdAt: trusted({ $lt: createdAt }) },
+      { createdAt, _id: trusted({ $lt: cursor.orderId }) },
+    ];
+  }
+  const records = await orders
+    .find(filter)
+    .sort({ createdAt: -1, _id: -1 })
+    .limit(limit + 1)
+    .lean<OrderRecord[]>();
+  const page = records.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    orders: page.map(orderOf),
+    nextCursor: last && records.length > limit ? `${last.createdAt.getTime()}.${last._id}` : null,
+  };
+}
+
+export interface OrderCursor {
+  createdAtMs: number;
+  orderId: string;
+}
+
+/** @returns null when `text` is not a cursor that `listOrders` gave. */
+export function parseCursor(text: string): OrderCursor | null {
+  const match = /^(\d{13})\.([\w-]{22})$/.exec(text);
+  return match ? { createdAtMs: Number(match[1]), orderId: match[2] as string } : null;
+}

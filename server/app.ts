@@ -1,0 +1,54 @@
+import { fileURLToPath } from 'node:url';
+import express, { type Express } from 'express';
+import helmet from 'helmet';
+import type { Config } from '../runtime/config.ts';
+import { type Dependencies, healthRoutes } from '../runtime/health.ts';
+import type { Log } from '../runtime/log.ts';
+import { answerProblems, unknownRoute } from './problems.ts';
+import { serveRoutes } from './route.ts';
+import { apiRoutes } from './routes.ts';
+import type { Shop } from './shop.ts';
+
+const pages = fileURLToPath(new URL('../public/', import.meta.url));
+
+/** The pages load nothing but their own files, and speak to nobody but this site. */
+const securityHeaders = helmet({
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      defaultSrc: ["'self'"],
+      imgSrc: ["'self'", 'data:'],
+      objectSrc: ["'none'"],
+      baseUri: ["'none'"],
+      formAction: ["'self'"],
+      frameAncestors: ["'none'"],
+    },
+  },
+  // The proxy in front knows whether there is TLS.
+  strictTransportSecurity: false,
+});
+
+export function createApp(shop: Shop, config: Config, dependencies: Dependencies, log: Log): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('trust proxy', config.TRUST_PROXY_HOPS);
+  // Query strings are flat texts: `?a[$ne]=1` is a field called `a[$ne]`.
+  app.set('query parser', 'simple');
+
+  app.use(securityHeaders);
+  app.use('/api', (_request, response, next) => {
+    response.set('X-Instance', config.INSTANCE);
+    next();
+  });
+  app.use(serveRoutes(apiRoutes(shop), shop.tokens, { bodyMaxBytes: config.BODY_MAX_BYTES }));
+  app.use(healthRoutes(dependencies));
+
+  app.get('/sales/:id', (_request, response) => response.sendFile('sale.html', { root: pages }));
+  app.get('/orders', (_request, response) => response.sendFile('orders.html', { root: pages }));
+  app.use(express.static(pages));
+
+  app.use(unknownRoute);
+  app.use(answerProblems(log));
+  return app;
+}

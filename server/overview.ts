@@ -1,0 +1,13 @@
+import { listSnapshots } from '../sale/sale.ts';
+import type { Answer } from './route.ts';
+import type { Shop } from './shop.ts';
+
+/** The state of the shop at a glance. */
+export async function showOverview({ collections, gate, queue }: Shop): Promise<Answer> {
+  const [sales, queuedPurchases, { waiting, active, delayed, failed }] = await Promise.all([
+    listSnapshots(collections),
+    gate.countQueued(),
+    queue.getJobCounts(),
+  ]);
+  return { status: 200, body: { sales, queuedPurchases, jobs: { waiting, active, delayed, failed } } };
+}

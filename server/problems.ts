@@ -1,0 +1,98 @@
+import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import { Overloaded } from '../runtime/group-commit.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Problem } from '../sale/contract.ts';
+
+const titles = {
+  'invalid-input': [400, 'The request is not as expected'],
+  unauthorized: [401, 'Sign in first'],
+  forbidden: [403, 'Not allowed'],
+  'not-found': [404, 'Not found'],
+  'method-not-allowed': [405, 'Method not allowed'],
+  'sold-out': [409, 'Sold out'],
+  'not-open': [409, 'The sale is not open yet'],
+  paused: [409, 'The sale is paused'],
+  ended: [409, 'The sale has ended'],
+  'over-limit': [409, 'Over the limit for each buyer'],
+  'email-taken': [409, 'There is an account with this e-mail address'],
+  'not-settled': [409, 'The order is still queued'],
+  'not-payable': [409, 'The order cannot be paid'],
+  'not-cancellable': [409, 'The order cannot be cancelled'],
+  'body-too-large': [413, 'The body is too large'],
+  'unsupported-media-type': [415, 'The body has to be JSON'],
+  'key-reused': [422, 'The Idempotency-Key was used for another purchase'],
+  'internal-error': [500, 'Something broke on our side'],
+  busy: [503, 'Very busy'],
+  unavailable: [503, 'Not available right now'],
+} as const satisfies Record<string, readonly [number, string]>;
+
+export type ProblemName = keyof typeof titles;
+
+/** Thrown by a handler to answer with RFC 9457 problem details. */
+export class HttpProblem extends Error {
+  readonly problem: Problem;
+  readonly headers: Record<string, string>;
+
+  constructor(
+    name: ProblemName,
+    detail: string,
+    more: Pick<Problem, 'errors' | 'opensAt' | 'left'> = {},
+    headers: Record<string, string> = {},
+  ) {
+    super(detail);
+    const [status, title] = titles[name];
+    this.problem = { type: `/problems/${name}`, title, status, detail, ...more };
+    this.headers = status === 503 ? { 'Retry-After': '1', ...headers } : headers;
+  }
+}
+
+function send(response: Response, { problem, headers }: HttpProblem): void {
+  response.status(problem.status).set(headers).type('application/problem+json').send(JSON.stringify(problem));
+}
+
+export const unknownRoute: RequestHandler = ({ method, path }) => {
+  throw new HttpProblem('not-found', `There is no ${method} ${path}`);
+};
+
+/** The last stop of every request that threw. */
+export function answerProblems(log: Log): ErrorRequestHandler {
+  return (error, request, response, next) => {
+    if (response.headersSent) return next(error);
+    const problem = problemOf(error);
+    if (problem.problem.status === 500) {
+      log.error({ err: error, method: request.method, path: request.path }, 'a request failed');
+    } else if (problem.problem.status === 503) {
+      log.warn({ error: (error as Error).message, path: request.path }, 'answered 503');
+    }
+    send(response, problem);
+  };
+}
+
+function problemOf(error: unknown): HttpProblem {
+  if (error instanceof HttpProblem) return error;
+  if (error instanceof Overloaded) return new HttpProblem('busy', 'Too many purchases wait here. Try again.');
+  if (isAway(error)) return new HttpProblem('unavailable', 'A part of the shop is away. Try again.');
+  const { type = '', status = 500 } = error as { type?: string; status?: number };
+  if (type === 'entity.too.large') {
+    return new HttpProblem('body-too-large', 'The body has more bytes than are accepted');
+  }
+  if (type === 'entity.parse.failed') return new HttpProblem('invalid-input', 'The body is not valid JSON');
+  if (type === 'charset.unsupported' || type === 'encoding.unsupported') {
+    return new HttpProblem('unsupported-media-type', (error as Error).message);
+  }
+  if (status >= 400 && status < 500) return new HttpProblem('invalid-input', (error as Error).message);
+  return new HttpProblem('internal-error', 'It is in our log');
+}
+
+/** Whether the fault is that Redis or MongoDB cannot be reached, or does not answer in time. */
+function isAway(error: unknown): boolean {
+  const { name = '', message = '' } = error as Error;
+  return (
+    /^(MongoServerSelection|MongoNetwork|MongoNetworkTimeout|MongoWaitQueueTimeout|MongoPoolCleared|MongoNotConnected|MongoTopologyClosed|MongooseServerSelection|MaxRetriesPerRequest|ClusterAllFailed)Error$/.test(
+      name,
+    ) ||
+    /initial connection is complete|Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY)\b/.test(
+      message,
+    )
+  );
+}

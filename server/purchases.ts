@@ -1,0 +1,69 @@
+import { nanoid } from 'nanoid';
+import type { z } from 'zod';
+import type { Admission } from '../sale/admission.ts';
+import type { Purchase, PurchaseReceipt } from '../sale/contract.ts';
+import { orderIdOf } from '../sale/order.ts';
+import { type byId, idempotencyKey, type purchaseRequest } from './inputs.ts';
+import { HttpProblem } from './problems.ts';
+import { type Answer, type Call, parse } from './route.ts';
+import type { Shop } from './shop.ts';
+
+export async function buy(
+  { admit }: Shop,
+  { params, body, identity, header }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
+): Promise<Answer> {
+  const buyerId = identity?.userId ?? '';
+  const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
+  const purchase: Purchase = {
+    orderId: orderIdOf(buyerId, key),
+    saleId: params.id,
+    buyerId,
+    quantity: body.quantity,
+    idempotencyKey: key,
+    createdAt: new Date().toISOString(),
+  };
+  const admission = await admit(purchase);
+  if (admission.outcome === 'known') requireSame(purchase, admission.purchase);
+  else if (admission.outcome !== 'admitted') throw refusal(admission, purchase);
+
+  const receipt: PurchaseReceipt = { orderId: purchase.orderId, status: 'queued' };
+  return {
+    status: 202,
+    body: receipt,
+    headers: { Location: `/api/orders/${purchase.orderId}`, 'Retry-After': '1', 'Idempotency-Key': key },
+  };
+}
+
+function requireSame(asked: Purchase, known: Purchase): void {
+  if (asked.saleId === known.saleId && asked.quantity === known.quantity) return;
+  throw new HttpProblem(
+    'key-reused',
+    `This key came with ${known.quantity} of sale ${known.saleId} before; expected the same again, or a new key`,
+  );
+}
+
+function refusal(
+  admission: Exclude<Admission, { outcome: 'admitted' | 'known' }>,
+  { saleId, quantity }: Purchase,
+): HttpProblem {
+  switch (admission.outcome) {
+    case 'sold_out':
+      return new HttpProblem('sold-out', `${quantity} asked for, ${admission.left} left`, {
+        left: admission.left,
+      });
+    case 'not_open': {
+      const opensAt = admission.opensAt.toISOString();
+      return new HttpProblem('not-open', `It opens at ${opensAt}`, { opensAt });
+    }
+    case 'paused':
+      return new HttpProblem('paused', 'It goes on when the shop resumes it');
+    case 'ended':
+      return new HttpProblem('ended', 'Nothing can be bought any more');
+    case 'over_limit':
+      return new HttpProblem('over-limit', `${quantity} more would be over what one buyer may have`);
+    case 'unknown_sale':
+      return new HttpProblem('not-found', `There is no sale ${saleId}`);
+    case 'busy':
+      return new HttpProblem('busy', 'Too many purchases wait to be settled. Try again with the same key.');
+  }
+}

@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import type { z } from 'zod';
+import { singleFlight } from '../runtime/single-flight.ts';
+import type { SaleSnapshot } from '../sale/contract.ts';
+import { createProduct } from '../sale/product.ts';
+import { changeSale, createSale, listSnapshots, readSnapshot } from '../sale/sale.ts';
+import type { byId, newProduct, newSale, saleChange } from './inputs.ts';
+import { HttpProblem } from './problems.ts';
+import type { Answer, Call } from './route.ts';
+import type { Shop } from './shop.ts';
+
+type ById = z.infer<typeof byId>;
+
+/** A crowd that reloads at once costs MongoDB one read, not one each. */
+export function salesReader({ collections }: Shop) {
+  const read = singleFlight((saleId) => readSnapshot(collections, saleId));
+  const readAll = singleFlight(() => listSnapshots(collections));
+  return {
+    async list(): Promise<Answer> {
+      const sales = await readAll('all');
+      return { status: 200, body: { sales }, headers: validator(sales) };
+    },
+    async one({ params }: Call<ById>): Promise<Answer> {
+      const snapshot = await read(params.id);
+      if (!snapshot) throw noSale(params.id);
+      return { status: 200, body: snapshot, headers: validator([snapshot]) };
+    },
+  };
+}
+
+export async function addProduct(
+  { collections }: Shop,
+  { body }: Call<unknown, unknown, z.infer<typeof newProduct>>,
+): Promise<Answer> {
+  return { status: 201, body: await createProduct(collections, body) };
+}
+
+export async function addSale(
+  { collections }: Shop,
+  { body }: Call<unknown, unknown, z.infer<typeof newSale>>,
+): Promise<Answer> {
+  const snapshot = await createSale(collections, body);
+  if (!snapshot) throw new HttpProblem('not-found', `There is no product ${body.productId}`);
+  return { status: 201, body: snapshot, headers: { Location: `/api/sales/${snapshot.id}` } };
+}
+
+/** MongoDB first, then the gate, then those who watch: a gate that did not hear of it is told again by the next. */
+export async function editSale(
+  { collections, gate, announceSale }: Shop,
+  { params, body }: Call<ById, unknown, z.infer<typeof saleChange>>,
+): Promise<Answer> {
+  const sale = await changeSale(collections, params.id, body);
+  if (!sale) throw noSale(params.id);
+  if (sale === 'closes_first') {
+    throw new HttpProblem('invalid-input', 'closesAt: expected a time after opensAt', {
+      errors: [{ field: 'closesAt', message: 'expected a time after opensAt' }],
+    });
+  }
+  await gate.sync(sale);
+  const snapshot = await readSnapshot(collections, params.id);
+  if (!snapshot) throw noSale(params.id);
+  announceSale(snapshot);
+  return { status: 200, body: snapshot };
+}
+
+function noSale(saleId: string): HttpProblem {
+  return new HttpProblem('not-found', `There is no sale ${saleId}`);
+}
+
+/** The ETag leaves out the server's clock, which never stands still. */
+function validator(snapshots: SaleSnapshot[]): Record<string, string> {
+  const timeless = snapshots.map(({ serverTime, ...rest }) => rest);
+  const hash = createHash('sha1').update(JSON.stringify(timeless)).digest('base64url');
+  return { ETag: `"${hash}"`, 'Cache-Control': 'no-cache' };
+}

@@ -1,0 +1,71 @@
+import { once } from 'node:events';
+import { Emitter } from '@socket.io/redis-emitter';
+import express from 'express';
+import { readConfig } from '../runtime/config.ts';
+import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
+import { healthRoutes } from '../runtime/health.ts';
+import { openLog } from '../runtime/log.ts';
+import { closeOnSignal } from '../runtime/shutdown.ts';
+import { openCollections, prepareCollections } from '../sale/collections.ts';
+import { openGate } from '../sale/gate.ts';
+import { openPurchaseQueue, purchasesOf } from '../sale/queue.ts';
+import { openSettlement } from '../sale/settlement.ts';
+
+const config = readConfig();
+const log = openLog(config, 'worker');
+
+const { mongo, close: closeMongo } = openMongo(config, log);
+const collections = openCollections(mongo);
+mongo.on('connected', () => prepareCollections(collections).catch((error) => log.error(error, 'indexes')));
+
+const { redis, close: closeRedis } = openRedis(config, log);
+const gate = openGate(redis);
+const emitter = new Emitter(redis);
+
+const settle = openSettlement({
+  collections,
+  maxPurchases: config.SETTLE_MAX_PURCHASES,
+  async afterCommit(settled, orderIds, releases) {
+    try {
+      emitter.serverSideEmit('settled', settled);
+      await gate.markSettled(orderIds, releases);
+    } catch (error) {
+      // The orders are in MongoDB, where every page finds them when it asks.
+      log.warn({ error: (error as Error).message, orders: orderIds.length }, 'settled, but not told');
+    }
+  },
+});
+
+const bullClients: { close: () => Promise<void> }[] = [];
+const queue = openPurchaseQueue(
+  () => {
+    const client = openPatientRedis(config, log);
+    bullClients.push(client);
+    return client.redis;
+  },
+  { lockMs: config.JOB_LOCK_MS },
+);
+queue.on('failed', (job, error) =>
+  log.error({ job: job.id, attempt: job.attemptsMade, error: error.message }, 'a job failed'),
+);
+queue.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
+void queue.process(config.SETTLE_MAX_JOBS, (job) => settle(purchasesOf(job)));
+
+const dependencies = {
+  mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
+  redis: () => redis.ping(),
+};
+const http = express().use(healthRoutes(dependencies)).listen(config.PORT, config.HOST);
+await once(http, 'listening');
+log.info({ address: http.address() }, 'working');
+
+closeOnSignal(
+  async () => {
+    await queue.close();
+    http.close();
+    for (const client of bullClients) await client.close();
+    await Promise.all([closeRedis(), closeMongo()]);
+  },
+  log,
+  config.STOP_DEADLINE_MS,
+);
