@@ -25,10 +25,26 @@ type Environment = Record<string, string | undefined>;
 /** @returns null when the environment names no system and none runs here. */
 export function findEnvironment(): Environment | null {
   if (process.env.MONGO_URL && process.env.REDIS_URL) return process.env;
+  const running = readRunning();
+  return running && { ...process.env, ...running.env };
+}
+
+/** The processes of the system that runs in this folder. */
+export function findProcesses(): NamedProcess[] {
+  return readRunning()?.processes ?? [];
+}
+
+interface NamedProcess {
+  name: string;
+  pid: number;
+}
+
+/** What `npm start` writes about itself while it runs. */
+function readRunning(): { env: Environment; processes: NamedProcess[] } | null {
   try {
     const running = JSON.parse(readFileSync(join(dataFolder(), 'running.json'), 'utf8'));
     process.kill(running.pid, 0);
-    return { ...process.env, ...running.env };
+    return running;
   } catch {
     return null;
   }

@@ -19,6 +19,8 @@ export interface ScratchSystem {
   servers: AppProcess[];
   workers: AppProcess[];
   redis(): Redis;
+  /** Every process that runs now, by name. */
+  processes(): { name: string; pid: number }[];
   startServer(env?: Record<string, string>): Promise<AppProcess>;
   startWorker(env?: Record<string, string>): Promise<AppProcess>;
   /** Stops Redis and starts it again on the same data and port. */
@@ -86,6 +88,12 @@ export async function startScratchSystem({
     servers,
     workers,
     redis: () => redis,
+    processes: () => [
+      ...(nginx ? [{ name: 'nginx', pid: nginx.pid }] : []),
+      ...[...servers, ...workers].map(({ name, pid }) => ({ name, pid })),
+      { name: 'redis', pid: redis.pid },
+      ...(mongo ? [{ name: 'mongo', pid: mongo.pid }] : []),
+    ],
     startServer: (more) => start('server', servers, more),
     startWorker: (more) => start('worker', workers, more),
     async restartRedis() {

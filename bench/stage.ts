@@ -1,0 +1,105 @@
+import { trusted } from 'mongoose';
+import { findEnvironment, findProcesses, openSystem, type System } from '../commands/system.ts';
+import { waitUntil } from '../embedded/process.mjs';
+import { startScratchSystem } from '../embedded/scratch-system.ts';
+import { audit } from '../sale/audit.ts';
+import type { OrderRecord } from '../sale/collections.ts';
+import { createProduct } from '../sale/product.ts';
+import { changeSale, createSale } from '../sale/sale.ts';
+
+/** The system that a bench runs on. */
+export interface Stage {
+  system: System;
+  url: string;
+  secret: string;
+  /** The processes whose CPU time counts, by name. */
+  processes: { name: string; pid: number }[];
+  close(): Promise<void>;
+}
+
+/** The system running in this folder or named by the environment; when there is none, a bare one for this run. */
+export async function openStage({ report = console.log } = {}): Promise<Stage> {
+  const found = findEnvironment();
+  if (found?.JWT_SECRET && found.BASE_URL) {
+    report(`On the system at ${found.BASE_URL}`);
+    const system = await openSystem(found);
+    const processes = findProcesses();
+    return { system, url: found.BASE_URL, secret: found.JWT_SECRET, processes, close: system.close };
+  }
+  report('No system runs here: starting a bare one (MongoDB, Redis, nginx, 2 servers, 1 worker)');
+  const scratch = await startScratchSystem({ env: { LOG_LEVEL: 'warn' } });
+  const system = await openSystem({ ...scratch.env, BASE_URL: scratch.url });
+  return {
+    system,
+    url: scratch.url,
+    secret: scratch.env.JWT_SECRET ?? '',
+    processes: scratch.processes(),
+    async close() {
+      await system.close();
+      await scratch.close();
+    },
+  };
+}
+
+const hourMs = 3_600_000;
+
+export async function openBenchSale(
+  { collections }: System,
+  { name, stock, limitPerBuyer }: { name: string; stock: number; limitPerBuyer: number },
+): Promise<string> {
+  const product = await createProduct(collections, { name, description: 'A load test', image: '' });
+  const sale = await createSale(collections, {
+    productId: product.id,
+    price: { amount: 100, currency: 'EUR' },
+    stock,
+    limitPerBuyer,
+    opensAt: new Date(),
+    closesAt: new Date(Date.now() + hourMs),
+  });
+  if (!sale) throw new Error('The product vanished while its sale was made.');
+  return sale.id;
+}
+
+/** Ends the sale, so that no buyer of a shop finds it open. */
+export async function endBenchSale({ collections, gate }: System, saleId: string): Promise<void> {
+  const ended = await changeSale(collections, saleId, { closesAt: new Date() });
+  if (ended && ended !== 'closes_first') await gate.sync(ended);
+}
+
+/** Waits until no accepted purchase is on its way. */
+export async function waitForQuiet({ gate }: System, deadlineSeconds: number): Promise<void> {
+  await waitUntil(async () => (await gate.countQueued()) === 0, {
+    deadlineMs: deadlineSeconds * 1_000,
+    what: 'accepted purchases are still queued',
+  });
+}
+
+export interface SettlingReport {
+  /** Accepted purchases that have their order. */
+  settled: number;
+  /** Accepted purchases that have none: a breach of I2. */
+  lost: string[];
+  byStatus: Record<string, number>;
+  lastSettledAt: Date;
+}
+
+/** Looks every accepted purchase up in MongoDB. */
+export async function lookUpOrders({ collections }: System, orderIds: string[]): Promise<SettlingReport> {
+  const report: SettlingReport = { settled: 0, lost: [], byStatus: {}, lastSettledAt: new Date(0) };
+  for (let start = 0; start < orderIds.length; start += 5_000) {
+    const ids = orderIds.slice(start, start + 5_000);
+    const found = await collections.orders
+      .find({ _id: trusted({ $in: ids }) }, 'status settledAt')
+      .lean<Pick<OrderRecord, '_id' | 'status' | 'settledAt'>[]>();
+    for (const { status, settledAt } of found) {
+      report.byStatus[status] = (report.byStatus[status] ?? 0) + 1;
+      if (settledAt > report.lastSettledAt) report.lastSettledAt = settledAt;
+    }
+    const present = new Set(found.map(({ _id }) => _id));
+    report.settled += present.size;
+    report.lost.push(...ids.filter((id) => !present.has(id)));
+  }
+  return report;
+}
+
+export const auditStage = ({ collections, gate, queue }: System) => audit(collections, gate, queue);
