@@ -64,16 +64,19 @@ export async function pressBuy({
     timeout: deadlineSeconds,
     requests,
   };
+  const firstPressAt = performance.now();
+  let lastAnswerAt = firstPressAt; // Its own clock ticks once a second.
   const { errors } = await new Promise<autocannon.Result>((resolve, reject) => {
     const load = autocannon(options, (error, result) => (error ? reject(error) : resolve(result)));
     load.on('response', (_client, status, _bytes, ms) => {
+      lastAnswerAt = performance.now();
       if (status === 202) report.acceptedMs.push(ms);
       else if (status === 409) report.refusedMs.push(ms);
     });
     const late = setTimeout(() => load.stop(), deadlineSeconds * 1_000);
     load.on('done', () => clearTimeout(late));
   });
-  report.seconds = (Date.now() - report.startedAt.getTime()) / 1_000;
+  report.seconds = (lastAnswerAt - firstPressAt) / 1_000;
   if (errors > 0) report.failed['no answer'] = errors;
   report.acceptedMs.sort((a, b) => a - b);
   report.refusedMs.sort((a, b) => a - b);

@@ -3,6 +3,29 @@ import mongoose, { type Connection } from 'mongoose';
 import type { Config } from './config.ts';
 import type { Log } from './log.ts';
 
+/** Whether the fault is that MongoDB cannot be reached, does not answer in time, or is changing its primary. */
+export function isMongoAway(error: unknown): boolean {
+  const { name = '', message = '', codeName = '' } = error as Error & { codeName?: string };
+  return (
+    /^(MongoServerSelection|MongoNetwork|MongoNetworkTimeout|MongoWaitQueueTimeout|MongoPoolCleared|MongoPoolClosed|MongoNotConnected|MongoTopologyClosed|MongooseServerSelection)Error$/.test(
+      name,
+    ) ||
+    /^(NotWritablePrimary|NotPrimaryNoSecondaryOk|NotPrimaryOrSecondary|PrimarySteppedDown|ShutdownInProgress|Interrupted(AtShutdown|DueToReplStateChange))$/.test(
+      codeName,
+    ) ||
+    message.includes('initial connection is complete')
+  );
+}
+
+/** The same of Redis, which may also be full, or still reading its file. */
+export function isRedisAway(error: unknown): boolean {
+  const { name = '', message = '' } = error as Error;
+  return (
+    /^(MaxRetriesPerRequest|ClusterAllFailed|Abort)Error$/.test(name) ||
+    /Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY)\b/.test(message)
+  );
+}
+
 /** How long to wait before the nth attempt at a lost connection: soon at first, never longer than 2 s. */
 const retryDelayMs = (attempt: number) => Math.min(attempt * 100, 2_000);
 

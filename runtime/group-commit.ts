@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 /**
  * Natural group commit: while one batch is on its way, what arrives gathers, and leaves together when the batch is
- * back. There is no timer, so a lone item leaves at once and a crowd forms batches as large as the trip is long.
+ * back. A lone item leaves at once, and a crowd forms batches as large as the trip is long.
  */
 export interface GroupCommit<Item, Answer> {
   /**
@@ -23,20 +25,25 @@ interface Waiting<Item, Answer> {
 /**
  * @param send takes a batch and returns one answer for each item, in order.
  * @param sizeOf how much of `maxBatch` an item takes up; an item larger than that travels alone.
+ * @param minIntervalMs the least time between the starts of two batches. It costs a lone item nothing, and makes
+ *   batches larger where a batch has a high price of its own.
  */
 export function groupCommit<Item, Answer>({
   send,
   sizeOf = () => 1,
   maxBatch,
   maxWaiting,
+  minIntervalMs = 0,
 }: {
   send: (items: Item[]) => Promise<Answer[]>;
   sizeOf?: (item: Item) => number;
   maxBatch: number;
   maxWaiting: number;
+  minIntervalMs?: number;
 }): GroupCommit<Item, Answer> {
   let waiting: Waiting<Item, Answer>[] = [];
   let running = false;
+  let startedAt = 0;
   let onDrained: (() => void)[] = [];
 
   function nextBatch(): Waiting<Item, Answer>[] {
@@ -55,6 +62,9 @@ export function groupCommit<Item, Answer>({
     // One turn of the event loop, so that what the same poll of the sockets brought leaves together.
     await new Promise(setImmediate);
     while (waiting.length > 0) {
+      const restMs = startedAt + minIntervalMs - performance.now();
+      if (restMs > 0) await delay(restMs);
+      startedAt = performance.now();
       const batch = nextBatch();
       try {
         const answers = await send(batch.map(({ item }) => item));

@@ -32,10 +32,13 @@ export type Settle = (purchases: Purchase[]) => Promise<void>;
 export function openSettlement({
   collections,
   maxPurchases,
+  minIntervalMs,
   afterCommit,
 }: {
   collections: Collections;
   maxPurchases: number;
+  /** From the start of one transaction to the start of the next. */
+  minIntervalMs: number;
   afterCommit: (settled: Settled, orderIds: string[], releases: Release[]) => Promise<void>;
 }): Settle {
   const commit = groupCommit<Purchase[], void>({
@@ -51,6 +54,7 @@ export function openSettlement({
     },
     sizeOf: (purchases) => purchases.length,
     maxBatch: maxPurchases,
+    minIntervalMs,
     maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
   });
   return commit.submit;

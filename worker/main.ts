@@ -25,6 +25,7 @@ const emitter = new Emitter(redis);
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
+  minIntervalMs: config.SETTLE_INTERVAL_MS,
   async afterCommit(settled, orderIds, releases) {
     try {
       emitter.serverSideEmit('settled', settled);
