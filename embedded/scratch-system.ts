@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { openAppProcess } from './app-process.mjs';
-import { openMongo } from './mongo.mjs';
+import { type Mongo, openMongo } from './mongo.mjs';
 import { openNginx } from './nginx.mjs';
 import { freePort } from './port.mjs';
 import { openRedis, type Redis } from './redis.mjs';
@@ -19,32 +19,41 @@ export interface ScratchSystem {
   servers: AppProcess[];
   workers: AppProcess[];
   redis(): Redis;
+  /** Its own MongoDB; null when it uses another's. */
+  mongo(): Mongo | null;
   /** Every process that runs now, by name. */
   processes(): { name: string; pid: number }[];
   startServer(env?: Record<string, string>): Promise<AppProcess>;
   startWorker(env?: Record<string, string>): Promise<AppProcess>;
   /** Stops Redis and starts it again on the same data and port. */
   restartRedis(): Promise<void>;
+  /** The same of its own MongoDB. */
+  restartMongo(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** @param mongoUrl a replica set to use, in a database of its own; absent, one is started. */
+/**
+ * @param mongoUrl a replica set to use, in a database of its own; absent, one is started.
+ * @param entries the files that its servers and workers run.
+ */
 export async function startScratchSystem({
   mongoUrl,
   servers: serverCount = 2,
   workers: workerCount = 1,
   nginx: withNginx = true,
+  entries = { server: 'server/main.ts', worker: 'worker/main.ts' },
   env: extraEnv = {},
 }: {
   mongoUrl?: string;
   servers?: number;
   workers?: number;
   nginx?: boolean;
+  entries?: { server: string; worker: string };
   env?: Record<string, string>;
 } = {}): Promise<ScratchSystem> {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-'));
   const logsDir = join(dir, 'logs');
-  const mongo = mongoUrl ? null : await openMongo({ dataDir: join(dir, 'mongo') });
+  let mongo = mongoUrl ? null : await openMongo({ dataDir: join(dir, 'mongo') });
   let redis = await openRedis({ dataDir: join(dir, 'redis') });
   const database = new URL(mongoUrl ?? mongo?.url ?? '');
   database.pathname = `/scratch-${nanoid(8)}`;
@@ -58,10 +67,9 @@ export async function startScratchSystem({
 
   async function start(kind: 'server' | 'worker', list: AppProcess[], more: Record<string, string> = {}) {
     const name = `${kind}-${list.length + 1}`;
-    const entry = `${kind}/main.ts`;
     const started = await openAppProcess({
       name,
-      entry,
+      entry: entries[kind],
       port: await freePort(),
       env: { ...env, ...more },
       logsDir,
@@ -88,6 +96,7 @@ export async function startScratchSystem({
     servers,
     workers,
     redis: () => redis,
+    mongo: () => mongo,
     processes: () => [
       ...(nginx ? [{ name: 'nginx', pid: nginx.pid }] : []),
       ...[...servers, ...workers].map(({ name, pid }) => ({ name, pid })),
@@ -101,12 +110,18 @@ export async function startScratchSystem({
       await redis.close();
       redis = await openRedis({ dataDir: join(dir, 'redis'), port });
     },
+    async restartMongo() {
+      if (!mongo) throw new Error('This system uses a MongoDB that is not its own');
+      const { port } = mongo;
+      await mongo.close();
+      mongo = await openMongo({ dataDir: join(dir, 'mongo'), port });
+    },
     async close() {
       await nginx?.close();
       await Promise.all([...servers, ...workers].map((part) => part.close()));
       await redis.close();
       await mongo?.close();
-      await rm(dir, { recursive: true });
+      if (!process.env.KEEPDBG) await rm(dir, { recursive: true });
     },
   };
 }

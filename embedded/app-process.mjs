@@ -1,0 +1,66 @@
+/** One of our own processes, a server or a worker: started, and ready when its `/readyz` says so. */
+import { join } from 'node:path';
+import { ROOT } from './folders.mjs';
+import { launch, run, stop, waitUntil } from './process.mjs';
+
+const READY_DEADLINE_MS = 60_000;
+/** Longer than STOP_DEADLINE_MS in runtime/config.ts: the process's own deadline comes first. */
+const STOP_DEADLINE_MS = 12_000;
+const COMMAND_DEADLINE_MS = 120_000;
+
+/** With tsx the sources run as they are: there is nothing to build. @type {string[]} */
+const TYPESCRIPT = ['--import', 'tsx'];
+
+/**
+ * @param {object} options
+ * @param {string} options.name e.g. `server-1`, which is also its INSTANCE.
+ * @param {string} options.entry e.g. `server/main.ts`
+ * @param {number} options.port
+ * @param {Record<string, string>} options.env
+ * @param {string} options.logsDir
+ */
+export async function openAppProcess({ name, entry, port, env, logsDir }) {
+  const url = `http://127.0.0.1:${port}`;
+  const launched = await launch(name, process.execPath, [...TYPESCRIPT, entry], {
+    cwd: ROOT,
+    env: { ...process.env, ...env, HOST: '127.0.0.1', PORT: String(port), INSTANCE: name },
+    logFile: join(logsDir, `${name}.log`),
+  });
+  const close = () => stop(launched, { deadlineMs: STOP_DEADLINE_MS });
+  try {
+    await waitUntil(() => isReady(url), {
+      deadlineMs: READY_DEADLINE_MS,
+      what: `${name} is not ready (its log: ${launched.logFile})`,
+      launched,
+    });
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { name, url, pid: launched.pid, logFile: launched.logFile, ended: launched.ended, close };
+}
+
+/** @param {string} url */
+async function isReady(url) {
+  const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(5_000) });
+  if (answer.ok) return true;
+  // It names the dependency that is away.
+  throw new Error(`${answer.status} ${(await answer.text()).slice(0, 200)}`);
+}
+
+/**
+ * Runs a command to its end and returns what its last line of stdout says.
+ * @param {string} entry
+ * @param {string[]} args
+ * @param {Record<string, string>} env
+ * @returns {Promise<unknown>}
+ */
+export async function askCommand(entry, args, env) {
+  const { ok, stdout, output } = await run(process.execPath, [...TYPESCRIPT, entry, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    deadlineMs: COMMAND_DEADLINE_MS,
+  });
+  if (!ok) throw new Error(`${entry} failed: ${output.trim().split('\n').at(-1)}`);
+  return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+}

@@ -1,0 +1,133 @@
+/** nginx in front of the servers, without root and with everything it writes in a folder of ours. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { launch, run, stop, waitUntil } from './process.mjs';
+import { findProgram, installFromDebian } from './program.mjs';
+
+const TEMPLATE = new URL('../nginx/nginx.conf', import.meta.url);
+const START_DEADLINE_MS = 10_000;
+const OPEN_FILES_MAX = 65_536;
+const WITHOUT_NGINX =
+  'nginx:   left out, as this machine has none; one server answers alone, without page cache';
+
+/**
+ * @param {import('./program.mjs').Report} report
+ * @returns {Promise<string | null>} its path; null when this machine has none, which is reported.
+ */
+export async function findNginx(report) {
+  const found =
+    findProgram('nginx') ?? ((await installFromDebian('nginx', report)) ? findProgram('nginx') : null);
+  if (!found) report(WITHOUT_NGINX);
+  return found;
+}
+
+/** @typedef {{ host: string, port: number }} Address */
+/**
+ * @typedef {object} Nginx
+ * @property {string} url
+ * @property {string} how where its binary was found.
+ * @property {number} pid
+ * @property {string} logFile
+ * @property {Promise<string>} ended resolves when the process ended, with how.
+ * @property {() => Promise<void>} close
+ */
+
+/**
+ * @param {object} options
+ * @param {string} options.dataDir
+ * @param {number} options.port
+ * @param {Address[]} options.servers
+ * @param {string} [options.logFile]
+ * @param {import('./program.mjs').Report} [options.report]
+ * @returns {Promise<Nginx | null>} null when this machine has no nginx, which is reported.
+ * @throws Error with nginx's own line when it refuses its configuration.
+ */
+export async function openNginx({ dataDir, port, servers, logFile, report = () => {} }) {
+  const binary = await findNginx(report);
+  if (!binary) return null;
+  mkdirSync(dataDir, { recursive: true });
+  const config = join(dataDir, 'nginx.conf');
+  writeFileSync(config, renderNginxConfig(await valuesFor({ dataDir, port, servers })));
+  // As root, nginx would hand its workers to `nobody`, who cannot enter a data folder below /root.
+  const args = [
+    '-p',
+    dataDir,
+    '-c',
+    config,
+    '-g',
+    process.getuid?.() === 0 ? 'daemon off; user root;' : 'daemon off;',
+  ];
+  const tested = await run(binary, ['-t', ...args], { deadlineMs: START_DEADLINE_MS });
+  if (!tested.ok) throw new Error(`nginx refuses its configuration: ${whyRefused(tested.output)}`);
+  const nginx = await launch('nginx', binary, args, { logFile: logFile ?? join(dataDir, 'nginx.log') });
+  try {
+    await waitUntil(() => accepts(port), {
+      deadlineMs: START_DEADLINE_MS,
+      what: `nginx on port ${port} did not start`,
+      launched: nginx,
+    });
+  } catch (error) {
+    await stop(nginx);
+    throw error;
+  }
+  return {
+    url: `http://127.0.0.1:${port}`,
+    how: binary,
+    pid: nginx.pid,
+    logFile: nginx.logFile,
+    ended: nginx.ended,
+    // SIGQUIT lets requests finish, yet would wait for open websockets: the deadline cuts those.
+    close: () => stop(nginx),
+  };
+}
+
+/**
+ * The template with every `${STAMPEDE_…}` filled in, the way envsubst does it in the image.
+ * @param {Record<string, string>} values
+ * @returns {string}
+ */
+export function renderNginxConfig(values) {
+  return readFileSync(TEMPLATE, 'utf8').replace(/\$\{(STAMPEDE_\w+)\}/g, (_, name) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`nginx/nginx.conf needs ${name}`);
+    return value;
+  });
+}
+
+/** @param {{ dataDir: string, port: number, servers: Address[] }} options */
+async function valuesFor({ dataDir, port, servers }) {
+  return {
+    STAMPEDE_LISTEN: `127.0.0.1:${port}`,
+    STAMPEDE_NGINX_DIR: dataDir,
+    STAMPEDE_OPEN_FILES: String(await openFilesAllowed()),
+    STAMPEDE_UPSTREAM_SERVERS: servers
+      .map(({ host, port }) => `server ${host}:${port} max_fails=2 fail_timeout=1s;`)
+      .join('\n    '),
+  };
+}
+
+/** More than the hard limit is refused to whoever is not root. */
+async function openFilesAllowed() {
+  const { stdout } = await run('/bin/sh', ['-c', 'ulimit -Hn'], { deadlineMs: 5_000 });
+  const allowed = Number.parseInt(stdout, 10);
+  return Number.isNaN(allowed) ? OPEN_FILES_MAX : Math.min(allowed, OPEN_FILES_MAX);
+}
+
+/** @param {string} output */
+function whyRefused(output) {
+  const lines = output.trim().split('\n');
+  return (lines.find((line) => line.includes('[emerg]')) ?? lines.at(-1) ?? '').replace(/^nginx: /, '');
+}
+
+/**
+ * @param {number} port
+ * @returns {Promise<boolean>}
+ */
+function accepts(port) {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => resolve(true));
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+}

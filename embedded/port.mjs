@@ -1,0 +1,52 @@
+/** TCP ports on the loopback address. */
+import { createServer } from 'node:net';
+
+const FIRST = 10_000;
+/** Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections. */
+const LAST = 32_000;
+
+/**
+ * Whether a server could listen there now; otherwise why not.
+ * @param {number} port
+ * @returns {Promise<{ free: true } | { free: false, why: string }>}
+ */
+export function tryPort(port) {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+      const why = error.code === 'EADDRINUSE' ? 'another program listens there' : error.message;
+      resolve({ free: false, why });
+    });
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve({ free: true })));
+  });
+}
+
+/**
+ * A free port at random, so that test files that run at once rarely meet. It stays clear of the ports of outgoing
+ * connections: a server that is killed and started again must find its port still free.
+ * @returns {Promise<number>}
+ */
+export async function freePort() {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const port = FIRST + Math.floor(Math.random() * (LAST - FIRST));
+    if ((await tryPort(port)).free) return port;
+  }
+  throw new Error(`No free port between ${FIRST} and ${LAST}`);
+}
+
+/**
+ * The first `count` free ports from `first` on.
+ * @param {number} first
+ * @param {number} count
+ * @returns {Promise<number[]>}
+ */
+export async function freePortsFrom(first, count) {
+  /** @type {number[]} */
+  const ports = [];
+  const last = Math.min(first + 1_000, 65_535);
+  for (let port = first; port <= last && ports.length < count; port++) {
+    if ((await tryPort(port)).free) ports.push(port);
+  }
+  if (ports.length < count) throw new Error(`Too few free ports between ${first} and ${last}`);
+  return ports;
+}

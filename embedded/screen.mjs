@@ -1,0 +1,62 @@
+/** The one screen that tells a newcomer what runs, where, and what to do next. */
+import { relative } from 'node:path';
+
+/** @typedef {{ saleId: string, accounts: { email: string, password: string, role: string }[] }} Demo */
+
+/**
+ * @param {import('./system.mjs').System} system
+ * @param {Demo} demo
+ * @returns {string}
+ */
+export function screenOf(system, demo) {
+  const processes = Object.values(system.parts)
+    .flat()
+    .map(({ name, part }) => [name, address(part().url), String(part().pid), shorter(part().logFile)]);
+  const accounts = demo.accounts.map(({ email, password, role }) => [email, password, role]);
+  return [
+    '',
+    `  ${bold('Stampede runs at')}  ${bold(system.url)}`,
+    '',
+    `  ${bold('The demo sale')}     ${system.url}/sales/${demo.saleId}`,
+    '',
+    `  ${bold('Accounts')}`,
+    ...table([['e-mail', 'password', 'role'], ...accounts]),
+    '',
+    `  ${bold('What runs where')}`,
+    ...table([['name', 'address', 'pid', 'log'], ...processes]),
+    '',
+    `  Ctrl-C stops everything. The data stays in ${shorter(system.settings.dataDir)}.`,
+    '',
+  ].join('\n');
+}
+
+/** Without the driver's options. @param {string} url */
+const address = (url) => url.replace(/\/?\?.*/, '');
+
+/** @param {string} path */
+function shorter(path) {
+  const fromHere = relative('', path);
+  return fromHere.startsWith('..') ? path : fromHere;
+}
+
+/** @param {string[][]} rows the first is the heading. */
+function table(rows) {
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
+  return rows.map((row, index) => {
+    const line = row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('   ')
+      .trimEnd();
+    return `    ${index === 0 ? dim(line) : line}`;
+  });
+}
+
+/** @param {string} text */
+const bold = (text) => style(text, 1);
+/** @param {string} text */
+const dim = (text) => style(text, 2);
+
+/** @param {string} text @param {number} code */
+function style(text, code) {
+  return process.stdout.isTTY ? `\x1b[${code}m${text}\x1b[0m` : text;
+}

@@ -1,0 +1,162 @@
+/** The whole of Stampede on one machine: started in order, kept running, stopped in order. */
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { openAppProcess } from './app-process.mjs';
+import { keepRunning } from './keep-running.mjs';
+import { openMongo } from './mongo.mjs';
+import { findNginx, openNginx } from './nginx.mjs';
+import { freePort, freePortsFrom } from './port.mjs';
+import { writePrivately } from './private-file.mjs';
+import { onLaunch } from './process.mjs';
+import { openProcessList, runningFileIn } from './process-list.mjs';
+import { openRedis } from './redis.mjs';
+
+const DATABASE = 'stampede';
+
+/** @typedef {import('./keep-running.mjs').Part} Part */
+/** @typedef {Awaited<ReturnType<typeof keepRunning>>} Kept */
+/** @typedef {{ MONGO_URL: string, REDIS_URL: string, BASE_URL: string, JWT_SECRET: string }} SystemEnv */
+/**
+ * @typedef {object} Settings
+ * @property {string} dataDir
+ * @property {number} port where browsers come in.
+ * @property {boolean} withNginx
+ * @property {string} jwtSecret
+ * @property {string | undefined} mongoUrl a MongoDB of the user's; without one we run our own.
+ * @property {string | undefined} redisUrl
+ * @property {(line: string) => void} report
+ */
+
+export class System {
+  /** In the order of the stop: first what lets work in, last what keeps it. */
+  parts = {
+    nginx: /** @type {Kept[]} */ ([]),
+    servers: /** @type {Kept[]} */ ([]),
+    workers: /** @type {Kept[]} */ ([]),
+    redis: /** @type {Kept[]} */ ([]),
+    mongo: /** @type {Kept[]} */ ([]),
+  };
+
+  /** What our processes and commands need to know; null until everything runs. @type {SystemEnv | null} */
+  env = null;
+
+  /** @param {Settings} settings */
+  constructor(settings) {
+    this.settings = settings;
+    this.url = `http://127.0.0.1:${settings.port}`;
+    this.logsDir = join(settings.dataDir, 'logs');
+    this.runningFile = runningFileIn(settings.dataDir);
+    this.startedAt = new Date().toISOString();
+    this.processList = openProcessList(settings.dataDir, this.url);
+    onLaunch(this.processList.add);
+    mkdirSync(this.logsDir, { recursive: true });
+  }
+
+  /** @returns {Promise<SystemEnv>} */
+  async start() {
+    const { port, jwtSecret, withNginx, report } = this.settings;
+    const mongoUrl = withDatabase(this.settings.mongoUrl ?? (await this.#startMongo()));
+    const redisUrl = this.settings.redisUrl ?? (await this.#startRedis());
+    const env = { MONGO_URL: mongoUrl, REDIS_URL: redisUrl, BASE_URL: this.url, JWT_SECRET: jwtSecret };
+
+    if (!withNginx) report('nginx:   left out, as STAMPEDE_WITHOUT_NGINX says; one server answers alone');
+    const behindNginx = withNginx && (await findNginx(report)) !== null;
+    report(`Starting ${behindNginx ? 'two servers' : 'the server'} and the worker …`);
+    const [first = 0, second = 0, workerPort = 0] = await freePortsFrom(port + 1, 3);
+    const serverPorts = behindNginx ? [first, second] : [port];
+    const serverEnv = { ...env, TRUST_PROXY_HOPS: behindNginx ? '1' : '0' };
+    await Promise.all([
+      ...serverPorts.map((own, index) => this.#startOurs('server', index + 1, own, serverEnv)),
+      this.#startOurs('worker', 1, workerPort, env),
+    ]);
+    if (behindNginx) await this.#startNginx(serverPorts);
+    // They were ready in any order.
+    this.parts.servers.sort((one, other) => one.name.localeCompare(other.name));
+    this.env = env;
+    this.#writeRunning(env);
+    return env;
+  }
+
+  /** Leaves no process. What was only being started dies with us. */
+  async stop() {
+    rmSync(this.runningFile, { force: true });
+    this.env = null;
+    for (const kept of Object.values(this.parts)) await Promise.all(kept.map((part) => part.close()));
+    // Once more: a start that was cut short may have written it in the meantime.
+    rmSync(this.runningFile, { force: true });
+    this.processList.remove();
+  }
+
+  async #startMongo() {
+    const options = { ...this.#placeOf('mongo'), port: await freePort() };
+    const { how, url } = await this.#keep('mongo', 'mongo', () => openMongo(options));
+    this.settings.report(`MongoDB: ${how}`);
+    return url;
+  }
+
+  async #startRedis() {
+    const options = { ...this.#placeOf('redis'), port: await freePort() };
+    const { how, url } = await this.#keep('redis', 'redis', () => openRedis(options));
+    this.settings.report(`Redis:   ${how}`);
+    return url;
+  }
+
+  /**
+   * @param {'server' | 'worker'} kind
+   * @param {number} number
+   * @param {number} port
+   * @param {Record<string, string>} env
+   */
+  #startOurs(kind, number, port, env) {
+    const name = `${kind}-${number}`;
+    const options = { name, entry: `${kind}/main.ts`, port, env, logsDir: this.logsDir };
+    return this.#keep(`${kind}s`, name, () => openAppProcess(options));
+  }
+
+  /** @param {number[]} serverPorts */
+  async #startNginx(serverPorts) {
+    const servers = serverPorts.map((port) => ({ host: '127.0.0.1', port }));
+    const options = { ...this.#placeOf('nginx'), port: this.settings.port, servers };
+    const { how } = await this.#keep('nginx', 'nginx', async () => {
+      const nginx = await openNginx(options);
+      if (!nginx) throw new Error('nginx is not on this machine any more');
+      return nginx;
+    });
+    this.settings.report(`nginx:   ${how}`);
+  }
+
+  /** @param {string} name */
+  #placeOf(name) {
+    const { dataDir, report } = this.settings;
+    return { dataDir: join(dataDir, name), logFile: join(this.logsDir, `${name}.log`), report };
+  }
+
+  /** @param {keyof System['parts']} kind @param {string} name @param {() => Promise<Part>} open */
+  async #keep(kind, name, open) {
+    const onRestart = () => this.env && this.#writeRunning(this.env);
+    const kept = await keepRunning(name, open, { report: this.settings.report, onRestart });
+    this.parts[kind].push(kept);
+    return kept.part();
+  }
+
+  /** For the commands, which find the running system by it. @param {SystemEnv} env */
+  #writeRunning(env) {
+    const { servers, workers, redis, mongo } = this.parts;
+    const all = (/** @type {Kept[]} */ kept) =>
+      kept.map(({ name, part }) => ({ name, url: part().url, pid: part().pid }));
+    writePrivately(this.runningFile, {
+      pid: process.pid,
+      startedAt: this.startedAt,
+      env,
+      servers: all(servers),
+      workers: all(workers),
+      redis: all(redis)[0] ?? { url: env.REDIS_URL, pid: null },
+      mongo: all(mongo)[0] ?? { url: env.MONGO_URL, pid: null },
+    });
+  }
+}
+
+/** A URL that names no database means ours. Not `URL`: a replica set's has several hosts. @param {string} url */
+function withDatabase(url) {
+  return url.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)\/?(?=\?|$)/, `$1/${DATABASE}`);
+}

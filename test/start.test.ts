@@ -1,0 +1,223 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { ROOT } from '../embedded/folders.mjs';
+import { freePort } from '../embedded/port.mjs';
+import { waitUntil } from '../embedded/process.mjs';
+import { bornAt } from '../embedded/process-list.mjs';
+import { findProgram } from '../embedded/program.mjs';
+
+interface Running {
+  pid: number;
+  env: Record<'MONGO_URL' | 'REDIS_URL' | 'BASE_URL' | 'JWT_SECRET', string>;
+  servers: { name: string; url: string; pid: number }[];
+  workers: { name: string; url: string; pid: number }[];
+  redis: { url: string; pid: number };
+  mongo: { url: string; pid: number };
+}
+
+/** One `npm start`, as a terminal would run it: in a process group of its own that Ctrl-C goes to. */
+class Start {
+  output = '';
+  readonly exited: Promise<number | null>;
+  readonly #child: ChildProcess;
+
+  constructor(dataDir: string, port: number, env: Record<string, string> = {}) {
+    const { MONGO_URL, REDIS_URL, ...inherited } = process.env;
+    this.#child = spawn(process.execPath, ['start.mjs'], {
+      cwd: ROOT,
+      detached: true,
+      env: { ...inherited, STAMPEDE_DATA_DIR: dataDir, PORT: String(port), ...env },
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        this.output += text;
+      });
+    }
+    this.exited = once(this.#child, 'close').then(([code]) => code);
+    starts.push(this);
+  }
+
+  /** Resolves once the output has a line that matches; throws when the start ends without one. */
+  async says(pattern: RegExp): Promise<void> {
+    const saidOrEnded = () => pattern.test(this.output) || this.#child.exitCode !== null;
+    await waitUntil(saidOrEnded, { deadlineMs: 60_000, what: `${pattern} was not said` });
+    expect(this.output).toMatch(pattern);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    if (this.#child.pid && this.#child.exitCode === null && this.#child.signalCode === null) {
+      process.kill(-this.#child.pid, signal);
+    }
+  }
+}
+
+// A start brings up six processes, and its own deadlines are longer than a test's usual one.
+vi.setConfig({ testTimeout: 180_000 });
+
+const starts: Start[] = [];
+const screenEnd = /Ctrl-C stops everything.*/;
+let dir: string;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'stampede-start-'));
+});
+afterAll(async () => {
+  for (const start of starts) start.signal('SIGINT');
+  await Promise.all(starts.map(({ exited }) => exited));
+  await rm(dir, { recursive: true });
+});
+
+const readJson = (dataDir: string, file: string) => JSON.parse(readFileSync(join(dataDir, file), 'utf8'));
+const runningIn = (dataDir: string): Running => readJson(dataDir, 'running.json');
+const processesIn = (dataDir: string): { name: string; pid: number }[] =>
+  readJson(dataDir, 'processes.json').processes;
+const pidsOf = (dataDir: string) => processesIn(dataDir).map(({ pid }) => pid);
+const pidOf = (dataDir: string, wanted: string) =>
+  processesIn(dataDir).find(({ name }) => name === wanted)?.pid ?? Number.NaN;
+const allGone = (pids: number[]) => () => pids.every((pid) => bornAt(pid) === null);
+const saleIdIn = (output: string) => output.match(/\/sales\/(\S+)/)?.[1];
+
+describe.skipIf(!findProgram('nginx'))('npm start', () => {
+  let dataDir: string;
+  let port: number;
+  let start: Start;
+
+  beforeAll(async () => {
+    dataDir = join(dir, 'whole');
+    port = await freePort();
+    start = new Start(dataDir, port);
+    await start.says(screenEnd);
+  });
+
+  test('shows the address, the demo sale, the accounts and what runs where', () => {
+    const { output } = start;
+    expect(output).toContain(`http://127.0.0.1:${port}`);
+    expect(output).toMatch(/The demo sale +http:\/\/127\.0\.0\.1:\d+\/sales\/\S+/);
+    expect(output).toMatch(/admin@example\.com +\S{8,} +admin/);
+    expect(output).toMatch(/buyer@example\.com +\S{8,} +buyer/);
+    for (const name of ['nginx', 'server-1', 'server-2', 'worker-1', 'redis', 'mongo']) {
+      expect(output).toMatch(new RegExp(`^ +${name} +\\S+:\\d+ +\\d+ +\\S+${name}\\.log$`, 'm'));
+    }
+  });
+
+  test('answers at the address, from both servers', async () => {
+    const page = await fetch(`http://127.0.0.1:${port}/`);
+    expect(page.status).toBe(200);
+    const instances = new Set<string | null>();
+    for (let n = 0; n < 4; n++) {
+      instances.add((await fetch(`http://127.0.0.1:${port}/api/sales`)).headers.get('X-Instance'));
+    }
+    expect([...instances].sort()).toEqual(['server-1', 'server-2']);
+  });
+
+  test('tells the commands where everything is, and nobody else', () => {
+    const { pid, env, servers, workers, redis, mongo } = runningIn(dataDir);
+    expect(bornAt(pid)).not.toBeNull();
+    expect(env.BASE_URL).toBe(`http://127.0.0.1:${port}`);
+    expect(env.MONGO_URL).toContain('/stampede?');
+    expect(env.JWT_SECRET).toBe(readJson(dataDir, 'secrets.json').jwtSecret);
+    for (const part of [...servers, ...workers, redis, mongo]) expect(bornAt(part.pid)).not.toBeNull();
+    for (const file of ['running.json', 'secrets.json', 'accounts.json']) {
+      expect(statSync(join(dataDir, file)).mode & 0o077).toBe(0);
+    }
+  });
+
+  test('refuses to start twice on the same data', async () => {
+    const second = new Start(dataDir, await freePort());
+    expect(await second.exited).toBe(1);
+    expect(second.output).toMatch(/^Stampede runs already at http:\/\/127\.0\.0\.1:\d+ \(pid \d+\)\.\n$/);
+  });
+
+  test('starts a server that was killed again, on the same port', async () => {
+    const before = runningIn(dataDir).servers[0];
+    process.kill(before?.pid ?? 0, 'SIGKILL');
+    await start.says(/server-1 runs again \(pid \d+\)/);
+    const after = runningIn(dataDir).servers[0];
+    expect(after?.url).toBe(before?.url);
+    expect(after?.pid).not.toBe(before?.pid);
+    expect((await fetch(`${after?.url}/readyz`)).status).toBe(200);
+  });
+
+  test.each(['nginx', 'redis', 'mongo'])(
+    'starts %s again when it was killed, with its data',
+    async (name) => {
+      process.kill(pidOf(dataDir, name), 'SIGKILL');
+      await start.says(new RegExp(`${name} runs again \\(pid \\d+\\)`));
+      const url = `http://127.0.0.1:${port}`;
+      await waitUntil(async () => (await fetch(`${url}/readyz`)).ok, {
+        deadlineMs: 30_000,
+        what: 'not ready',
+      });
+      expect((await fetch(`${url}/api/sales/${saleIdIn(start.output)}`)).status).toBe(200);
+    },
+  );
+
+  test('stops everything on Ctrl-C and leaves no process', async () => {
+    const pids = pidsOf(dataDir);
+    start.signal('SIGINT');
+    expect(await start.exited).toBe(0);
+    expect(pids.length).toBe(6);
+    expect(pids.filter((pid) => bornAt(pid) !== null)).toEqual([]);
+    expect(() => runningIn(dataDir)).toThrow();
+  });
+
+  test('keeps its data, and stops what a start that was killed left behind', async () => {
+    const again = new Start(dataDir, port);
+    await again.says(screenEnd);
+    expect(saleIdIn(again.output)).toBe(saleIdIn(start.output));
+    const password = /admin@example\.com +(\S+)/;
+    expect(again.output.match(password)?.[1]).toBe(start.output.match(password)?.[1]);
+    const left = pidsOf(dataDir);
+    again.signal('SIGKILL');
+    await again.exited;
+
+    const third = new Start(dataDir, port);
+    await third.says(screenEnd);
+    expect(third.output).toMatch(/^Stopping what a killed start left: .*mongo/m);
+    expect(allGone(left)()).toBe(true);
+    expect(saleIdIn(third.output)).toBe(saleIdIn(start.output));
+    third.signal('SIGINT');
+    expect(await third.exited).toBe(0);
+  });
+});
+
+test('without nginx the first server answers alone', async () => {
+  const dataDir = join(dir, 'alone');
+  const port = await freePort();
+  const start = new Start(dataDir, port, { STAMPEDE_WITHOUT_NGINX: '1' });
+  await start.says(screenEnd);
+  expect(start.output).toMatch(/^nginx: +left out/m);
+  const { servers } = runningIn(dataDir);
+  expect(servers.map(({ name, url }) => [name, url])).toEqual([['server-1', `http://127.0.0.1:${port}`]]);
+  expect((await fetch(`http://127.0.0.1:${port}/api/sales`)).headers.get('X-Instance')).toBe('server-1');
+  const pids = pidsOf(dataDir);
+  start.signal('SIGTERM');
+  expect(await start.exited).toBe(0);
+  expect(allGone(pids)()).toBe(true);
+});
+
+test('a taken port is one clear line', async () => {
+  const port = await freePort();
+  const holder = createServer().listen(port, '127.0.0.1');
+  await once(holder, 'listening');
+  const start = new Start(join(dir, 'taken'), port);
+  expect(await start.exited).toBe(1);
+  expect(start.output).toMatch(new RegExp(`^Port ${port} is taken: .*PORT=${port + 1} npm start\\n$`));
+  holder.close();
+});
+
+test('Ctrl-C in the middle of the start leaves no process either', async () => {
+  const dataDir = join(dir, 'cut-short');
+  const start = new Start(dataDir, await freePort());
+  await start.says(/^Starting/m);
+  const pids = pidsOf(dataDir);
+  start.signal('SIGINT');
+  expect(await start.exited).toBe(0);
+  await waitUntil(allGone(pids), { deadlineMs: 5_000, what: 'a process was left' });
+});
