@@ -54,6 +54,12 @@ const settings = z.object({
   SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
   /** Jobs a worker holds at once; what they carry is settled together. */
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
+  /** How long accepted purchases wait in a worker for a MongoDB that is away, before the attempt counts as failed. */
+  SETTLE_PATIENCE_SECONDS: z.coerce.number().int().min(0).max(86_400).default(600),
+  /** How often one worker looks for what crashes left open. */
+  RECONCILE_INTERVAL_MS: z.coerce.number().int().min(100).default(5_000),
+  /** How long a purchase may be queued before it is asked after. */
+  RECONCILE_AFTER_MS: z.coerce.number().int().min(0).default(30_000),
   /** A worker that is silent for so long loses its job to another. */
   JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(30_000),
 

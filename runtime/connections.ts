@@ -22,7 +22,9 @@ export function isRedisAway(error: unknown): boolean {
   const { name = '', message = '' } = error as Error;
   return (
     /^(MaxRetriesPerRequest|ClusterAllFailed|Abort)Error$/.test(name) ||
-    /Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY)\b/.test(message)
+    /Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY)\b/.test(
+      message,
+    )
   );
 }
 

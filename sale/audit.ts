@@ -4,7 +4,7 @@ import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './co
 import { allowanceKey } from './decide.ts';
 import type { Gate } from './gate.ts';
 import { orderIdOf } from './order.ts';
-import { type PurchaseQueue, purchasesOf } from './queue.ts';
+import { type PurchaseQueue, readJob } from './queue.ts';
 
 /** What one invariant's check found. `examples` are the first few breaches, each in a sentence. */
 export interface Finding {
@@ -127,15 +127,23 @@ async function auditAccepted({ orders }: Collections, accepted: string[], inQueu
 
 async function orderIdsInQueue(queue: PurchaseQueue): Promise<Set<string>> {
   const ids = new Set<string>();
-  for (const state of ['active', 'waiting', 'paused', 'delayed'] as const) {
+  // In the order in which jobs move on, and newest first: what moves meanwhile is seen twice and never missed.
+  for (const state of ['delayed', 'waiting', 'paused', 'active', 'delayed'] as const) {
     for (let start = 0; ; start += batchSize) {
-      const jobs = await queue.getJobs([state], start, start + batchSize - 1, true);
-      for (const job of jobs) {
-        // A job can end between the listing and the reading of it.
-        if (job) for (const { orderId } of purchasesOf(job)) ids.add(orderId);
-      }
+      const jobs = await queue.getJobs([state], start, start + batchSize - 1);
+      // A job can end between the listing and the reading of it.
+      for (const job of jobs) if (job) for (const id of orderIdsOf(job)) ids.add(id);
       if (jobs.length < batchSize) break;
     }
   }
   return ids;
+}
+
+/** A job that is not what it must be carries nothing that was accepted, and is for the worker to refuse. */
+function orderIdsOf(job: { data: unknown }): string[] {
+  try {
+    return readJob(job.data).purchases.map(({ orderId }) => orderId);
+  } catch {
+    return [];
+  }
 }

@@ -1,8 +1,8 @@
 import type { Collections, OrderRecord, SaleRecord } from './collections.ts';
+import type { Order } from './contract.ts';
 import { allowanceKey } from './decide.ts';
-import type { Release } from './gate.ts';
 import { orderOf } from './order.ts';
-import type { Settled } from './settlement.ts';
+import type { Settled } from './transaction.ts';
 
 /**
  * Cancels a paid order and puts its units back on sale, in one transaction.
@@ -12,7 +12,7 @@ export async function cancelOrder(
   { orders, sales, allowances }: Collections,
   orderId: string,
   buyerId: string,
-): Promise<{ settled: Settled; release: Release } | null> {
+): Promise<{ settled: Settled; order: Order } | null> {
   return await orders.db.withSession((session) =>
     session.withTransaction(async () => {
       const order = await orders
@@ -42,7 +42,7 @@ export async function cancelOrder(
           stocks: [{ saleId, stock, stockVersion, at: new Date().toISOString() }],
           orders: [{ buyerId, order: orderOf(order) }],
         },
-        release: { saleId, buyerId, buyerUnits: quantity, gateUnits: quantity },
+        order: orderOf(order),
       };
     }),
   );

@@ -65,7 +65,7 @@ export interface SaleSnapshot {
 }
 
 export type OrderStatus = 'queued' | 'held' | 'paid' | 'rejected' | 'expired' | 'cancelled';
-export type RejectionReason = 'sold_out' | 'over_limit' | 'unknown_sale';
+export type RejectionReason = 'sold_out' | 'over_limit' | 'unknown_sale' | 'failed';
 
 /** Answer to `GET /api/orders/:id`, and what the socket event `order` carries. */
 export interface Order {
@@ -73,7 +73,7 @@ export interface Order {
   saleId: string;
   quantity: number;
   status: OrderStatus;
-  /** Why it was rejected; null otherwise. */
+  /** Why it was rejected; null otherwise. `failed`: we could not settle it, and the shop knows. */
   reason: RejectionReason | null;
   createdAt: string;
   settledAt: string | null;
@@ -108,6 +108,8 @@ export interface Purchase {
 /** The payload of one Bull job: the admitted purchases of one flush, in arrival order. */
 export interface PurchaseJob {
   purchases: Purchase[];
+  /** Set by an operator who republishes dead letters: orders that were given up are decided again. */
+  again?: true;
 }
 
 /** RFC 9457 problem details, `application/problem+json`. */

@@ -1,16 +1,16 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import type { SaleRecord } from './collections.ts';
-import type { Purchase } from './contract.ts';
+import type { Purchase, RejectionReason } from './contract.ts';
 
-/** Units to give back to a gate. */
-export interface Release {
+/** How a queued purchase ended. */
+export interface Ending {
+  orderId: string;
   saleId: string;
   buyerId: string;
-  /** Off what counts towards the buyer's limit. */
-  buyerUnits: number;
-  /** Back on sale. */
-  gateUnits: number;
+  quantity: number;
+  /** Null when the buyer got the units. */
+  reason: RejectionReason | null;
 }
 
 export const gatePrefix = 'gate:';
@@ -18,12 +18,18 @@ export const gatePrefix = 'gate:';
 export const purchasePrefix = 'purchase:';
 /** Sorted set of the purchases that are accepted and not yet settled: order id by time of arrival. */
 export const queuedKey = 'queued';
-const gateKeptSeconds = 24 * 3_600;
+/** After the end of the sale, so that who comes late is told so without a look into MongoDB. */
+const gateKeptMs = 24 * 3_600_000;
+
+/** How many purchases one script ends: it holds up everything else that Redis has to do. */
+const endedAtOnce = 1_000;
 
 declare module 'ioredis' {
   interface RedisCommander {
     syncGate(...keysAndArguments: (string | number)[]): Promise<null>;
-    markSettled(...keysAndArguments: (string | number)[]): Promise<null>;
+    correctGate(...keysAndArguments: (string | number)[]): Promise<null>;
+    endPurchases(...keysAndArguments: (string | number)[]): Promise<null>;
+    giveBackUnits(...keysAndArguments: (string | number)[]): Promise<null>;
   }
 }
 
@@ -31,8 +37,13 @@ export type Gate = ReturnType<typeof openGate>;
 
 /** What Redis knows of sales: what each can still admit, and which purchases wait to be settled. */
 export function openGate(redis: Redis) {
-  redis.defineCommand('syncGate', { numberOfKeys: 1, lua: readLua('gate.lua') });
-  redis.defineCommand('markSettled', { numberOfKeys: 1, lua: readLua('settled.lua') });
+  redis.defineCommand('syncGate', { numberOfKeys: 1, lua: readLua('sync-gate.lua') });
+  redis.defineCommand('correctGate', { numberOfKeys: 2, lua: readLua('correct-gate.lua') });
+  redis.defineCommand('endPurchases', { numberOfKeys: 1, lua: giveBackUnits + readLua('end.lua') });
+  redis.defineCommand('giveBackUnits', {
+    numberOfKeys: 1,
+    lua: `${giveBackUnits}giveBackUnits(KEYS[1], ARGV[1], ARGV[2], ARGV[3])`,
+  });
   return {
     /** Tells the gate what MongoDB says; makes it when there is none. */
     async sync(sale: SaleRecord): Promise<void> {
@@ -45,20 +56,62 @@ export function openGate(redis: Redis) {
         sale.closesAt.getTime(),
         sale.paused ? 1 : 0,
         sale.revision,
-        gateKeptSeconds,
+        // Of a sale that ended long ago too: a gate that is gone again at once could answer nobody.
+        Math.max(sale.closesAt.getTime(), Date.now()) + gateKeptMs,
       );
     },
 
-    /** Takes settled purchases off the queued ones and gives back units that nobody got. */
-    async markSettled(orderIds: string[], releases: Release[]): Promise<void> {
-      const units = releases.flatMap((back) => [back.saleId, back.buyerId, back.buyerUnits, back.gateUnits]);
-      await redis.markSettled(queuedKey, gatePrefix, orderIds.length, ...orderIds, ...units);
+    /** Units that the gate would admit; null when there is no gate, or purchases wait to be settled. */
+    async countLeftWhenQuiet(saleId: string): Promise<number | null> {
+      const [left, queued] = await Promise.all([
+        redis.hget(gatePrefix + saleId, 'left'),
+        redis.zcard(queuedKey),
+      ]);
+      return left === null || queued > 0 ? null : Number(left);
+    },
+
+    /** Sets what the gate would admit, if nothing happened since it was counted. */
+    async correct(saleId: string, { from, to }: { from: number; to: number }): Promise<void> {
+      await redis.correctGate(gatePrefix + saleId, queuedKey, from, to);
+    },
+
+    /**
+     * Takes purchases off the queued ones. One that got no unit gives back what the gate took for it: to its buyer's
+     * limit always; to the sale unless it found the stock sold out, since then the gate had counted too much.
+     */
+    async end(endings: Ending[]): Promise<void> {
+      for (let start = 0; start < endings.length; start += endedAtOnce) {
+        const values = endings.slice(start, start + endedAtOnce).flatMap((ending) => {
+          const buyerUnits = ending.reason === null ? 0 : ending.quantity;
+          const gateUnits = ending.reason === 'sold_out' ? 0 : buyerUnits;
+          return [ending.orderId, ending.saleId, ending.buyerId, buyerUnits, gateUnits];
+        });
+        await redis.endPurchases(queuedKey, gatePrefix, ...values);
+      }
+    },
+
+    /** Puts the units of a cancelled order back on sale. */
+    async giveBack({
+      saleId,
+      buyerId,
+      quantity,
+    }: Pick<Ending, 'saleId' | 'buyerId' | 'quantity'>): Promise<void> {
+      await redis.giveBackUnits(gatePrefix + saleId, buyerId, quantity, quantity);
     },
 
     /** A purchase that was admitted not longer ago than it is remembered. */
     async findPurchase(orderId: string): Promise<Purchase | null> {
       const json = await redis.get(purchasePrefix + orderId);
       return json && JSON.parse(json);
+    },
+
+    /** The remembered purchases among these; the others are forgotten, and no longer queued. */
+    async recall(orderIds: string[]): Promise<{ purchases: Purchase[]; forgotten: string[] }> {
+      if (orderIds.length === 0) return { purchases: [], forgotten: [] };
+      const found = await redis.mget(orderIds.map((orderId) => purchasePrefix + orderId));
+      const forgotten = orderIds.filter((_, n) => !found[n]);
+      if (forgotten.length > 0) await redis.zrem(queuedKey, forgotten);
+      return { purchases: found.flatMap((json) => (json ? [JSON.parse(json)] : [])), forgotten };
     },
 
     /** The order ids of every purchase that is remembered. */
@@ -72,10 +125,29 @@ export function openGate(redis: Redis) {
       return [...ids];
     },
 
+    /** Up to `limit` purchases that were accepted before this time and are still queued, by time of arrival. */
+    async listQueuedBefore(
+      timeMs: number,
+      limit: number,
+    ): Promise<{ orderId: string; acceptedAtMs: number }[]> {
+      const found = await redis.zrangebyscore(queuedKey, 0, `(${timeMs}`, 'WITHSCORES', 'LIMIT', 0, limit);
+      return Array.from({ length: found.length / 2 }, (_, n) => ({
+        orderId: found[2 * n] as string,
+        acceptedAtMs: Number(found[2 * n + 1]),
+      }));
+    },
+
+    /** Purchases that got a new job wait from now on. */
+    async requeue(orderIds: string[], acceptedAtMs: number): Promise<void> {
+      await redis.zadd(queuedKey, 'XX', ...orderIds.flatMap((orderId) => [acceptedAtMs, orderId]));
+    },
+
     /** How many accepted purchases wait to be settled. */
     countQueued: () => redis.zcard(queuedKey),
   };
 }
+
+const giveBackUnits = readLua('give-back.lua');
 
 /** @param name of a script beside this file. */
 export function readLua(name: string): string {

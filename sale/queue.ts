@@ -16,6 +16,9 @@ export const jobOptions = {
   removeOnComplete: true,
 } as const satisfies Bull.JobOptions;
 
+/** A job that no worker holds, as when Redis went away in the middle of handing it out, runs after two such checks. */
+const stalledCheckMs = 5_000;
+
 /**
  * The queue of admitted purchases.
  * @param createClient a new connection that waits for Redis as long as it takes; the caller closes it.
@@ -25,7 +28,11 @@ export function openPurchaseQueue(createClient: () => Redis, { lockMs }: { lockM
   return new Bull<PurchaseJob>('purchases', {
     // Bull's types know the ioredis it carries; it runs on a newer one as well.
     createClient: createClient as unknown as NonNullable<Bull.QueueOptions['createClient']>,
-    settings: { lockDuration: lockMs, stalledInterval: lockMs, maxStalledCount: jobOptions.attempts },
+    settings: {
+      lockDuration: lockMs,
+      stalledInterval: Math.min(lockMs, stalledCheckMs),
+      maxStalledCount: jobOptions.attempts,
+    },
   });
 }
 
@@ -37,16 +44,55 @@ const purchase = z.strictObject({
   idempotencyKey: z.string().min(1),
   createdAt: z.iso.datetime(),
 }) satisfies z.ZodType<Purchase>;
-const purchaseJob = z.strictObject({ purchases: z.array(purchase).min(1) });
+
+/** What a job carries, read with suspicion: what stands in Redis could have been written by anything. */
+export interface JobContent {
+  purchases: Purchase[];
+  /** What is not a purchase. A negative quantity that reached the guarded `$inc` would raise the stock. */
+  malformed: Poison[];
+  /** Whether an operator asks for purchases that were given up to be settled after all. */
+  again: boolean;
+}
+
+/** Something in a job that cannot be settled, as it stood there, and why. */
+export interface Poison {
+  raw: unknown;
+  error: Error;
+}
+
+/** More jobs than this in one state are looked at in part. */
+const jobsAtOnce = 1_000;
+
+const envelope = z.strictObject({
+  purchases: z.array(z.unknown()).min(1),
+  again: z.literal(true).optional(),
+});
+
+/** @throws Error when there is not even a list of purchases in it. */
+export function readJob(data: unknown): JobContent {
+  const job = envelope.safeParse(data);
+  if (!job.success) throw malformedError(job.error);
+  const content: JobContent = { purchases: [], malformed: [], again: job.data.again === true };
+  for (const raw of job.data.purchases) {
+    const parsed = purchase.safeParse(raw);
+    if (parsed.success) content.purchases.push(parsed.data);
+    else content.malformed.push({ raw, error: malformedError(parsed.error) });
+  }
+  return content;
+}
+
+function malformedError({ issues: [issue] }: z.ZodError): Error {
+  return new Error(`Not a purchase: ${issue?.path.join('.') || 'the job'}: ${issue?.message}`);
+}
 
 /**
- * The purchases that a job carries.
- * @throws Error that says which field is not what a job must have. What stands in Redis could have been written by
- *   anything: a negative quantity that reached the guarded `$inc` would raise the stock.
+ * When the oldest job that is waited for came, in ms; infinite when there is none. The purchases of a job that Bull
+ * has lost are older than that.
  */
-export function purchasesOf(job: { data: unknown }): Purchase[] {
-  const parsed = purchaseJob.safeParse(job.data);
-  if (parsed.success) return parsed.data.purchases;
-  const [issue] = parsed.error.issues;
-  throw new Error(`Not a purchase job: ${issue?.path.join('.')}: ${issue?.message}`);
+export async function oldestJobMs(queue: PurchaseQueue): Promise<number> {
+  const [waiting, others] = await Promise.all([
+    queue.getJobs(['waiting', 'paused'], 0, 0, true),
+    queue.getJobs(['active', 'delayed', 'failed'], 0, jobsAtOnce - 1, true),
+  ]);
+  return Math.min(...[...waiting, ...others].map((job) => job?.timestamp ?? 0));
 }

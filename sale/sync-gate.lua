@@ -4,7 +4,7 @@
 
   KEYS[1] the gate
   ARGV    stock, units on sale, limit per buyer, opensAt (ms), closesAt (ms), paused (0 or 1), revision,
-          seconds to keep the gate after the sale's end
+          when to forget the gate (ms)
 ]]
 local stock, units, revision = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[7])
 local known = redis.call('HMGET', KEYS[1], 'left', 'units', 'revision')
@@ -16,4 +16,4 @@ if known[1] then
 end
 redis.call('HSET', KEYS[1], 'left', left, 'units', units, 'limit', ARGV[3], 'opensAt', ARGV[4], 'closesAt', ARGV[5],
   'paused', ARGV[6], 'revision', revision)
-redis.call('PEXPIREAT', KEYS[1], string.format('%.0f', tonumber(ARGV[5]) + ARGV[8] * 1000))
+redis.call('PEXPIREAT', KEYS[1], ARGV[8])

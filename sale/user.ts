@@ -48,7 +48,8 @@ export async function findUserByPassword(
   nobody.set(bcryptCost, hashOfNobody);
   const record = await users.findOne({ email: email.toLowerCase() }).lean<UserRecord>();
   const matches = await bcrypt.compare(password, record?.passwordHash ?? (await hashOfNobody));
-  return record && matches ? userOf(record) : null;
+  // bcrypt reads no further than 72 bytes: with a tail behind it the right password would still match.
+  return record && matches && Buffer.byteLength(password) <= 72 ? userOf(record) : null;
 }
 
 function userOf({ _id, email, name, role }: UserRecord): User {

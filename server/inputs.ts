@@ -6,6 +6,16 @@ const id = z.string().regex(/^[\w-]{8,64}$/, 'expected an id: 8 to 64 letters, d
 const units = z.int().min(1).max(1_000_000);
 const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 
+/** Bull numbers its jobs. */
+export const byJobId = z.strictObject({
+  id: z.string().regex(/^\d{1,15}$/, "expected a dead letter's number"),
+});
+
+export const deadLetterList = z.strictObject({
+  start: z.coerce.number().int().min(0).max(1_000_000).default(0),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+});
+
 export const byId = z.strictObject({ id });
 
 const password = z

@@ -5,7 +5,7 @@ import { Server, type Socket } from 'socket.io';
 import type { Config } from '../runtime/config.ts';
 import { coalesceStock } from '../sale/broadcast.ts';
 import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../sale/contract.ts';
-import type { Settled } from '../sale/settlement.ts';
+import type { Settled } from '../sale/transaction.ts';
 import type { Identity, Tokens } from './auth.ts';
 import { byId } from './inputs.ts';
 

@@ -41,14 +41,15 @@ const { admit, drained } = openAdmission({
 });
 
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
-const http = createServer();
+// Before the sockets, which keep their own path to themselves and pass on the rest.
+const http = createServer((request, response) => app(request, response));
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
 const shop = { collections, admit, gate, queue, tokens, bcryptCost: config.BCRYPT_COST, ...live };
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
 };
-http.on('request', createApp(shop, config, dependencies, log));
+const app = createApp(shop, config, dependencies, log);
 http.listen(config.PORT, config.HOST);
 await once(http, 'listening');
 log.info({ address: http.address() }, 'listening');

@@ -40,7 +40,7 @@ export async function cancel(shop: Shop, { params, identity }: Call<ById>): Prom
   const buyerId = identity?.userId ?? '';
   const cancelled = await cancelOrder(shop.collections, params.id, buyerId);
   if (cancelled) {
-    await shop.gate.markSettled([], [cancelled.release]);
+    await shop.gate.giveBack({ buyerId, ...cancelled.order });
     shop.announceSettled(cancelled.settled);
   }
   const order = await requireOrder(shop, params.id, buyerId);

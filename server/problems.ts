@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import { isMongoAway, isRedisAway } from '../runtime/connections.ts';
 import { Overloaded } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Problem } from '../sale/contract.ts';
@@ -42,8 +43,14 @@ export class HttpProblem extends Error {
     super(detail);
     const [status, title] = titles[name];
     this.problem = { type: `/problems/${name}`, title, status, detail, ...more };
-    this.headers = status === 503 ? { 'Retry-After': '1', ...headers } : headers;
+    this.headers = { ...alwaysWith(status), ...headers };
   }
+}
+
+/** What HTTP wants beside a status. */
+function alwaysWith(status: number): Record<string, string> {
+  if (status === 401) return { 'WWW-Authenticate': 'Bearer' };
+  return status === 503 ? { 'Retry-After': '1' } : {};
 }
 
 function send(response: Response, { problem, headers }: HttpProblem): void {
@@ -71,7 +78,8 @@ export function answerProblems(log: Log): ErrorRequestHandler {
 function problemOf(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error;
   if (error instanceof Overloaded) return new HttpProblem('busy', 'Too many purchases wait here. Try again.');
-  if (isAway(error)) return new HttpProblem('unavailable', 'A part of the shop is away. Try again.');
+  if (isMongoAway(error) || isRedisAway(error))
+    return new HttpProblem('unavailable', 'A part of the shop is away. Try again.');
   const { type = '', status = 500 } = error as { type?: string; status?: number };
   if (type === 'entity.too.large') {
     return new HttpProblem('body-too-large', 'The body has more bytes than are accepted');
@@ -82,17 +90,4 @@ function problemOf(error: unknown): HttpProblem {
   }
   if (status >= 400 && status < 500) return new HttpProblem('invalid-input', (error as Error).message);
   return new HttpProblem('internal-error', 'It is in our log');
-}
-
-/** Whether the fault is that Redis or MongoDB cannot be reached, or does not answer in time. */
-function isAway(error: unknown): boolean {
-  const { name = '', message = '' } = error as Error;
-  return (
-    /^(MongoServerSelection|MongoNetwork|MongoNetworkTimeout|MongoWaitQueueTimeout|MongoPoolCleared|MongoNotConnected|MongoTopologyClosed|MongooseServerSelection|MaxRetriesPerRequest|ClusterAllFailed)Error$/.test(
-      name,
-    ) ||
-    /initial connection is complete|Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY)\b/.test(
-      message,
-    )
-  );
 }

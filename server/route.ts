@@ -80,7 +80,7 @@ function identify(access: 'buyer' | 'admin', tokens: Tokens, request: Request): 
     const detail = token
       ? 'the token is not valid, or has expired'
       : 'expected `Authorization: Bearer <token>`';
-    throw new HttpProblem('unauthorized', detail, {}, { 'WWW-Authenticate': 'Bearer' });
+    throw new HttpProblem('unauthorized', detail);
   }
   if (access === 'admin' && identity.role !== 'admin')
     throw new HttpProblem('forbidden', 'This is for admins');

@@ -1,7 +1,10 @@
 import { enterAsVisitor, signIn, signUp } from './accounts.ts';
+import { discardDeadLetter, republishDeadLetter, showDeadLetter, showDeadLetters } from './dead-letters.ts';
 import {
   byId,
+  byJobId,
   credentials,
+  deadLetterList,
   newProduct,
   newSale,
   newUser,
@@ -43,5 +46,23 @@ export function apiRoutes(shop: Shop): Route[] {
       body: saleChange,
     }),
     route('get', '/api/admin/overview', 'admin', () => showOverview(shop)),
+    route('get', '/api/admin/dead-letters', 'admin', (call) => showDeadLetters(shop, call), {
+      query: deadLetterList,
+    }),
+    route('get', '/api/admin/dead-letters/:id', 'admin', (call) => showDeadLetter(shop, call), {
+      params: byJobId,
+    }),
+    route(
+      'post',
+      '/api/admin/dead-letters/:id/republish',
+      'admin',
+      (call) => republishDeadLetter(shop, call),
+      {
+        params: byJobId,
+      },
+    ),
+    route('delete', '/api/admin/dead-letters/:id', 'admin', (call) => discardDeadLetter(shop, call), {
+      params: byJobId,
+    }),
   ];
 }

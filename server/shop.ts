@@ -3,7 +3,7 @@ import type { Admit } from '../sale/admission.ts';
 import type { Collections } from '../sale/collections.ts';
 import type { PurchaseJob, SaleSnapshot } from '../sale/contract.ts';
 import type { Gate } from '../sale/gate.ts';
-import type { Settled } from '../sale/settlement.ts';
+import type { Settled } from '../sale/transaction.ts';
 import type { Tokens } from './auth.ts';
 
 /** Everything a handler may need, opened by main.ts. */

@@ -57,12 +57,16 @@ export interface TestSystem extends ScratchSystem {
 
 const hourMs = 3_600_000;
 
-type Options = Omit<NonNullable<Parameters<typeof startScratchSystem>[0]>, 'mongoUrl'>;
+type Options = Omit<NonNullable<Parameters<typeof startScratchSystem>[0]>, 'mongoUrl'> & {
+  /** A MongoDB of its own, for a test that stops it. */
+  ownMongo?: boolean;
+};
 
 /** Starts a system on the MongoDB that all test files share. `BCRYPT_COST` is low: tests sign up a lot. */
-export async function startSystem(options: Options = {}): Promise<TestSystem> {
+export async function startSystem({ ownMongo = false, ...options }: Options = {}): Promise<TestSystem> {
   const env = { BCRYPT_COST: '4', ...options.env };
-  const scratch = await startScratchSystem({ ...options, env, mongoUrl: inject('mongoUrl') });
+  const shared = ownMongo ? {} : { mongoUrl: inject('mongoUrl') };
+  const scratch = await startScratchSystem({ ...options, ...shared, env });
   const { url } = scratch;
   const store = await openSystem({ ...scratch.env, BASE_URL: url }, { logLevel: 'silent' });
   const tokens = openTokens(scratch.env.JWT_SECRET ?? '', 3_600);

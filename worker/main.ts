@@ -2,14 +2,17 @@ import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
 import { readConfig } from '../runtime/config.ts';
-import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
+import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openLog } from '../runtime/log.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
 import { openGate } from '../sale/gate.ts';
-import { openPurchaseQueue, purchasesOf } from '../sale/queue.ts';
+import { openPurchaseQueue } from '../sale/queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
+import type { Settled } from '../sale/transaction.ts';
+import { settleJob } from './job.ts';
+import { openReconciler } from './reconciler.ts';
 
 const config = readConfig();
 const log = openLog(config, 'worker');
@@ -19,20 +22,27 @@ const collections = openCollections(mongo);
 mongo.on('connected', () => prepareCollections(collections).catch((error) => log.error(error, 'indexes')));
 
 const { redis, close: closeRedis } = openRedis(config, log);
-const gate = openGate(redis);
-const emitter = new Emitter(redis);
+// What follows a commit waits for Redis, rather than leave it to the reconciler.
+const patient = openPatientRedis(config, log);
+const gate = openGate(patient.redis);
+const emitter = new Emitter(patient.redis);
+const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
+const stopping = new AbortController();
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
   minIntervalMs: config.SETTLE_INTERVAL_MS,
-  async afterCommit(settled, orderIds, releases) {
+  patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
+  isPassing: isMongoAway,
+  stopping: stopping.signal,
+  async afterCommit({ settled, endings }) {
     try {
-      emitter.serverSideEmit('settled', settled);
-      await gate.markSettled(orderIds, releases);
+      announceSettled(settled);
+      await gate.end(endings);
     } catch (error) {
-      // The orders are in MongoDB, where every page finds them when it asks.
-      log.warn({ error: (error as Error).message, orders: orderIds.length }, 'settled, but not told');
+      // The orders are in MongoDB, where every page finds them when it asks; the reconciler does the rest.
+      log.warn({ error: (error as Error).message, orders: endings.length }, 'settled, but not told');
     }
   },
 });
@@ -50,7 +60,8 @@ queue.on('failed', (job, error) =>
   log.error({ job: job.id, attempt: job.attemptsMade, error: error.message }, 'a job failed'),
 );
 queue.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
-void queue.process(config.SETTLE_MAX_JOBS, (job) => settle(purchasesOf(job)));
+void queue.process(config.SETTLE_MAX_JOBS, (job) => settleJob(job, settle));
+const reconciler = openReconciler({ collections, gate, queue, announceSettled }, redis, config, log);
 
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
@@ -62,10 +73,12 @@ log.info({ address: http.address() }, 'working');
 
 closeOnSignal(
   async () => {
+    stopping.abort();
+    await reconciler.close();
     await queue.close();
     http.close();
     for (const client of bullClients) await client.close();
-    await Promise.all([closeRedis(), closeMongo()]);
+    await Promise.all([closeRedis(), patient.close(), closeMongo()]);
   },
   log,
   config.STOP_DEADLINE_MS,

@@ -1,0 +1,133 @@
+import type Bull from 'bull';
+import { trusted } from 'mongoose';
+import type { Collections } from './collections.ts';
+import type { Purchase, PurchaseJob } from './contract.ts';
+import type { Gate } from './gate.ts';
+import { orderOf } from './order.ts';
+import { jobOptions, type PurchaseQueue, readJob } from './queue.ts';
+import { recordOf, type Settled } from './transaction.ts';
+
+/** A job that failed as often as it is tried. It stays in Bull's failed set until somebody decides about it. */
+export interface DeadLetter {
+  id: string;
+  reason: string;
+  attempts: number;
+  failedAt: string;
+  /** What the job carries, as it stands there. */
+  data: unknown;
+  /** Of each attempt, the latest last. */
+  stacks: string[];
+}
+
+/** Newest first. */
+export async function listDeadLetters(
+  queue: PurchaseQueue,
+  { start = 0, limit = 20 } = {},
+): Promise<DeadLetter[]> {
+  const jobs = await queue.getJobs(['failed'], start, start + limit - 1);
+  return jobs.filter(Boolean).map(deadLetterOf);
+}
+
+export async function findDeadLetter(queue: PurchaseQueue, id: string): Promise<DeadLetter | null> {
+  const job = await findFailed(queue, id);
+  return job && deadLetterOf(job);
+}
+
+/**
+ * Puts a dead letter back into the queue, to be decided again.
+ * @returns false when there is no such dead letter (any more): republishing twice settles once.
+ */
+export async function republish(queue: PurchaseQueue, id: string): Promise<boolean> {
+  const job = await findFailed(queue, id);
+  if (!job) return false;
+  await job.update({ ...job.data, again: true });
+  return await job.retry().then(
+    () => true,
+    async (error) => {
+      if (await job.isFailed()) throw error;
+      return false; // Somebody else was quicker.
+    },
+  );
+}
+
+/** Takes a dead letter away for good; its buyers' orders stay rejected. @returns false when there is none. */
+export async function discard(shop: DeadLetterShop, id: string): Promise<boolean> {
+  const job = await findFailed(shop.queue, id);
+  if (!job) return false;
+  await giveUp(shop, job);
+  await job.remove();
+  return true;
+}
+
+export interface DeadLetterShop {
+  collections: Collections;
+  gate: Gate;
+  queue: PurchaseQueue;
+  /** Tells the buyers. */
+  announceSettled: (settled: Settled) => void;
+}
+
+/**
+ * Gives each purchase of a dead letter an end that its buyer can see: an order, rejected because it failed. Its units
+ * go back on sale. Safe to do twice.
+ * @returns how many got their end by this.
+ */
+export async function giveUp(
+  { collections: { orders }, gate, announceSettled }: DeadLetterShop,
+  job: Bull.Job<PurchaseJob>,
+): Promise<number> {
+  let ended = 0;
+  for (const purchase of validPurchases(job)) {
+    const record = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
+    const { upsertedCount } = await orders.updateOne(
+      { _id: record._id },
+      { $setOnInsert: record },
+      { upsert: true },
+    );
+    if (upsertedCount === 0) continue;
+    await gate.end([{ ...purchase, reason: 'failed' }]);
+    announceSettled({ stocks: [], orders: [{ buyerId: purchase.buyerId, order: orderOf(record) }] });
+    ended += 1;
+  }
+  return ended;
+}
+
+/** A job can fail although it was settled: its worker was too busy to tell Bull. Then it is no dead letter. */
+export async function removeIfSettled(
+  { collections: { orders } }: DeadLetterShop,
+  job: Bull.Job<PurchaseJob>,
+): Promise<boolean> {
+  const ids = validPurchases(job).map(({ orderId }) => orderId);
+  if (ids.length < (job.data.purchases?.length ?? 1)) return false;
+  const settled = await orders.countDocuments({
+    _id: trusted({ $in: ids }),
+    reason: trusted({ $ne: 'failed' as const }),
+  });
+  if (settled < ids.length) return false;
+  await job.remove();
+  return true;
+}
+
+function validPurchases(job: Bull.Job<PurchaseJob>): Purchase[] {
+  try {
+    return readJob(job.data).purchases;
+  } catch {
+    return []; // Nothing in it names a buyer.
+  }
+}
+
+async function findFailed(queue: PurchaseQueue, id: string): Promise<Bull.Job<PurchaseJob> | null> {
+  const job = await queue.getJob(id);
+  return job && (await job.isFailed()) ? job : null;
+}
+
+function deadLetterOf(job: Bull.Job<PurchaseJob>): DeadLetter {
+  return {
+    id: String(job.id),
+    reason: job.failedReason ?? 'unknown',
+    attempts: Math.max(job.attemptsMade, job.stacktrace.length),
+    failedAt: new Date(job.finishedOn ?? job.timestamp).toISOString(),
+    data: job.data,
+    stacks: job.stacktrace.slice(-jobOptions.attempts),
+  };
+}

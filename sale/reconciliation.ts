@@ -1,0 +1,101 @@
+import { trusted } from 'mongoose';
+import type { OrderRecord, SaleRecord } from './collections.ts';
+import type { StockMessage } from './contract.ts';
+import { type DeadLetterShop, giveUp, removeIfSettled } from './dead-letters.ts';
+import { orderOf } from './order.ts';
+import { jobOptions, oldestJobMs } from './queue.ts';
+
+/** What a pass put right. */
+export interface Reconciled {
+  /** Purchases of dead letters that got an end their buyers can see. */
+  givenUp: number;
+  /** Settled purchases whose worker died before it could say so. */
+  ended: number;
+  /** Accepted purchases whose job was gone, and that have a new one. */
+  requeued: number;
+  /** Accepted purchases whose job was gone, and that nobody remembers. */
+  forgotten: string[];
+  /** Gates that counted something else than MongoDB. */
+  gates: number;
+}
+
+/** What one pass looks at, at most; the next one goes on. */
+const deadLettersAtOnce = 200;
+const queuedAtOnce = 1_000;
+const salesAtOnce = 1_000;
+
+/**
+ * Closes what a crash left open between MongoDB, Bull and Redis. MongoDB is right; everything here can be done twice.
+ * @param staleAfterMs how long a purchase may be queued before anybody asks after its job.
+ */
+export async function reconcile(
+  shop: DeadLetterShop,
+  { staleAfterMs }: { staleAfterMs: number },
+): Promise<Reconciled> {
+  const givenUp = await endDeadLetters(shop);
+  const stale = await endStalePurchases(shop, Date.now() - staleAfterMs);
+  const gates = await correctGates(shop);
+  return { givenUp, ...stale, gates };
+}
+
+async function endDeadLetters(shop: DeadLetterShop): Promise<number> {
+  let givenUp = 0;
+  for (const job of await shop.queue.getJobs(['failed'], 0, deadLettersAtOnce - 1)) {
+    if (!job || (await removeIfSettled(shop, job))) continue;
+    givenUp += await giveUp(shop, job);
+  }
+  return givenUp;
+}
+
+async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
+  const { collections, gate, queue, announceSettled } = shop;
+  const stale = await gate.listQueuedBefore(beforeMs, queuedAtOnce);
+  const report = { ended: 0, requeued: 0, forgotten: [] as string[] };
+  if (stale.length === 0) return report;
+
+  const ids = stale.map(({ orderId }) => orderId);
+  const records = await collections.orders.find({ _id: trusted({ $in: ids }) }).lean<OrderRecord[]>();
+  await gate.end(records.map((record) => ({ ...record, orderId: record._id })));
+  announceSettled({
+    stocks: [],
+    orders: records.map((record) => ({ buyerId: record.buyerId, order: orderOf(record) })),
+  });
+  report.ended = records.length;
+
+  // A job carries the time at which its purchases were accepted, so the oldest job tells which have none.
+  const settled = new Set(records.map(({ _id }) => _id));
+  const oldestMs = await oldestJobMs(queue);
+  const orphans = stale.filter(
+    ({ orderId, acceptedAtMs }) => !settled.has(orderId) && acceptedAtMs < oldestMs,
+  );
+  const { purchases, forgotten } = await gate.recall(orphans.map(({ orderId }) => orderId));
+  report.forgotten = forgotten;
+  if (purchases.length === 0) return report;
+  const { timestamp } = await queue.add({ purchases }, jobOptions);
+  await gate.requeue(
+    purchases.map(({ orderId }) => orderId),
+    timestamp,
+  );
+  report.requeued = purchases.length;
+  return report;
+}
+
+/** The stock of sales that are on, told again to whoever missed it, and gates that count something else put right. */
+async function correctGates({ collections, gate, announceSettled }: DeadLetterShop): Promise<number> {
+  const on = { opensAt: trusted({ $lte: new Date() }), closesAt: trusted({ $gt: new Date() }) };
+  const sales = await collections.sales.find(on, '_id').limit(salesAtOnce).lean<Pick<SaleRecord, '_id'>[]>();
+  const stocks: StockMessage[] = [];
+  let corrected = 0;
+  for (const { _id: saleId } of sales) {
+    const left = await gate.countLeftWhenQuiet(saleId);
+    const sale = await collections.sales.findById(saleId, 'stock stockVersion').lean<SaleRecord>();
+    if (!sale) continue;
+    const { stock, stockVersion } = sale;
+    stocks.push({ saleId, stock, stockVersion, at: new Date().toISOString() });
+    if (left === null || left === stock) continue;
+    await gate.correct(saleId, { from: left, to: stock });
+    corrected += 1;
+  }
+  announceSettled({ stocks, orders: [] });
+  return corrected;
+}

@@ -1,0 +1,173 @@
+import { type ClientSession, trusted } from 'mongoose';
+import {
+  type AllowanceRecord,
+  type Collections,
+  driverOf,
+  type OrderRecord,
+  type SaleRecord,
+} from './collections.ts';
+import type { Order, Purchase, StockMessage } from './contract.ts';
+import { allowanceKey, type Decision, decide, type Outcome, type SettlementSnapshot } from './decide.ts';
+import type { Ending } from './gate.ts';
+import { orderOf } from './order.ts';
+
+/** What a committed batch changed, for everyone who wants to know. */
+export interface Settled {
+  stocks: StockMessage[];
+  orders: { buyerId: string; order: Order }[];
+}
+
+/** A committed batch. */
+export interface Batch {
+  settled: Settled;
+  /** How each of its purchases ended, now or at an earlier delivery. */
+  endings: Ending[];
+}
+
+/**
+ * Settles purchases in one transaction: reads what is needed, decides, writes. A purchase that was settled before is
+ * left as it is.
+ * @param again those of the purchases that are decided again if they were given up.
+ * @throws what MongoDB threw; then nothing was written.
+ */
+export async function settleBatch(
+  collections: Collections,
+  purchases: Purchase[],
+  again: Purchase[] = [],
+): Promise<Batch> {
+  // `withTransaction` runs the body again when another writer of the same documents was quicker.
+  return await collections.sales.db.withSession((session) =>
+    session.withTransaction(async () => {
+      if (again.length > 0) await forgetGivenUp(collections, again, session);
+      const snapshot = await readSnapshot(collections, purchases, session);
+      const decision = decide(purchases, snapshot);
+      const settledAt = new Date();
+      const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
+      await takeStock(collections, decision, session);
+      await takeAllowances(collections, decision, snapshot, session);
+      if (records.length > 0) await driverOf(collections.orders).insertMany(records, { session });
+      return {
+        settled: settledOf(decision, snapshot, records, settledAt),
+        endings: [...snapshot.settledBefore, ...records].map(endingOf),
+      };
+    }),
+  );
+}
+
+async function forgetGivenUp(
+  { orders }: Collections,
+  purchases: Purchase[],
+  session: ClientSession,
+): Promise<void> {
+  const ids = purchases.map(({ orderId }) => orderId);
+  await driverOf(orders).deleteMany({ _id: { $in: ids }, status: 'rejected', reason: 'failed' }, { session });
+}
+
+interface Snapshot extends SettlementSnapshot {
+  settledBefore: OrderRecord[];
+  sales: ReadonlyMap<string, Pick<SaleRecord, 'stock' | 'stockVersion' | 'limitPerBuyer'>>;
+}
+
+/** One session is one conversation: its reads go one after the other. */
+async function readSnapshot(
+  { sales, orders, allowances }: Collections,
+  purchases: Purchase[],
+  session: ClientSession,
+): Promise<Snapshot> {
+  const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
+  const orderIds = purchases.map(({ orderId }) => orderId);
+  const keys = [...new Set(purchases.map(({ saleId, buyerId }) => allowanceKey(saleId, buyerId)))];
+
+  const foundSales = await sales
+    .find({ _id: trusted({ $in: saleIds }) }, 'stock stockVersion limitPerBuyer', { session })
+    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion' | 'limitPerBuyer'>[]>();
+  const settledBefore = await orders
+    .find({ _id: trusted({ $in: orderIds }) }, null, { session })
+    .lean<OrderRecord[]>();
+  const foundAllowances = await allowances
+    .find({ _id: trusted({ $in: keys }) }, 'units', { session })
+    .lean<AllowanceRecord[]>();
+
+  return {
+    sales: new Map(foundSales.map((sale) => [sale._id, sale])),
+    settledBefore,
+    settledOrderIds: new Set(settledBefore.map(({ _id }) => _id)),
+    allowances: new Map(foundAllowances.map(({ _id, units }) => [_id, units])),
+  };
+}
+
+/**
+ * The guarded `$inc`. `decide` saw enough stock in this same transaction, so a guard that does not match means that
+ * the code is wrong: better no order than a unit that does not exist.
+ */
+async function takeStock({ sales }: Collections, { sold }: Decision, session: ClientSession): Promise<void> {
+  for (const [saleId, units] of sold) {
+    const { matchedCount } = await driverOf(sales).updateOne(
+      { _id: saleId, stock: { $gte: units } },
+      { $inc: { stock: -units, stockVersion: 1 } },
+      { session },
+    );
+    if (matchedCount !== 1) throw new Error(`The guard refused ${units} units of sale ${saleId}`);
+  }
+}
+
+/** The same for what each buyer may still have: past the limit the upsert runs into the `_id` that is there. */
+async function takeAllowances(
+  { allowances }: Collections,
+  { outcomes, taken }: Decision,
+  { sales }: Snapshot,
+  session: ClientSession,
+): Promise<void> {
+  const limits = new Map(
+    outcomes.map(({ purchase: { saleId, buyerId } }) => [
+      allowanceKey(saleId, buyerId),
+      sales.get(saleId)?.limitPerBuyer ?? 0,
+    ]),
+  );
+  const writes = [...taken].map(([key, units]) => ({
+    updateOne: {
+      filter: { _id: key, units: { $lte: (limits.get(key) ?? 0) - units } },
+      update: { $inc: { units } },
+      upsert: true,
+    },
+  }));
+  if (writes.length > 0) await driverOf(allowances).bulkWrite(writes, { session, ordered: false });
+}
+
+export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date): OrderRecord {
+  return {
+    _id: purchase.orderId,
+    saleId: purchase.saleId,
+    buyerId: purchase.buyerId,
+    quantity: purchase.quantity,
+    idempotencyKey: purchase.idempotencyKey,
+    status,
+    reason,
+    createdAt: new Date(purchase.createdAt),
+    settledAt,
+  };
+}
+
+function settledOf(
+  { sold }: Decision,
+  { sales }: Snapshot,
+  records: OrderRecord[],
+  settledAt: Date,
+): Settled {
+  return {
+    stocks: [...sold].map(([saleId, units]) => {
+      const before = sales.get(saleId);
+      return {
+        saleId,
+        stock: (before?.stock ?? 0) - units,
+        stockVersion: (before?.stockVersion ?? 0) + 1,
+        at: settledAt.toISOString(),
+      };
+    }),
+    orders: records.map((record) => ({ buyerId: record.buyerId, order: orderOf(record) })),
+  };
+}
+
+function endingOf({ _id, saleId, buyerId, quantity, reason }: OrderRecord): Ending {
+  return { orderId: _id, saleId, buyerId, quantity, reason };
+}

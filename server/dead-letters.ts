@@ -1,0 +1,38 @@
+import type { z } from 'zod';
+import { discard, findDeadLetter, listDeadLetters, republish } from '../sale/dead-letters.ts';
+import type { byJobId, deadLetterList } from './inputs.ts';
+import { HttpProblem } from './problems.ts';
+import type { Answer, Call } from './route.ts';
+import type { Shop } from './shop.ts';
+
+type ByJobId = z.infer<typeof byJobId>;
+
+export async function showDeadLetters(
+  { queue }: Shop,
+  { query }: Call<unknown, z.infer<typeof deadLetterList>>,
+): Promise<Answer> {
+  return { status: 200, body: { deadLetters: await listDeadLetters(queue, query) } };
+}
+
+export async function showDeadLetter({ queue }: Shop, { params }: Call<ByJobId>): Promise<Answer> {
+  const letter = await findDeadLetter(queue, params.id);
+  if (!letter) throw noDeadLetter(params.id);
+  return { status: 200, body: letter };
+}
+
+export async function republishDeadLetter({ queue }: Shop, { params }: Call<ByJobId>): Promise<Answer> {
+  if (!(await republish(queue, params.id))) throw noDeadLetter(params.id);
+  return { status: 202, body: { id: params.id, status: 'republished' } };
+}
+
+export async function discardDeadLetter(shop: Shop, { params }: Call<ByJobId>): Promise<Answer> {
+  if (!(await discard(shop, params.id))) throw noDeadLetter(params.id);
+  return { status: 204 };
+}
+
+function noDeadLetter(id: string): HttpProblem {
+  return new HttpProblem(
+    'not-found',
+    `There is no dead letter ${id}: it may be republished or discarded already`,
+  );
+}
