@@ -6,7 +6,7 @@ export default defineConfig({
     globalSetup: 'test/shared-mongo.ts',
     // Each file starts a system of its own; on two cores, two systems at once only make each other late.
     fileParallelism: false,
-    testTimeout: 30_000,
+    testTimeout: 60_000,
     hookTimeout: 120_000,
   },
 });

@@ -53,7 +53,8 @@ function readRunning(): { env: Environment; processes: NamedProcess[] } | null {
 /** @throws Error, in one line, when there is no system or its MongoDB does not answer. */
 export async function openSystem(
   environment: Environment | null = findEnvironment(),
-  { logLevel = 'warn' }: { logLevel?: string } = {},
+  // What a command prints is its result; that a database is away, it says itself.
+  { logLevel = 'error' }: { logLevel?: string } = {},
 ): Promise<System> {
   if (!environment) {
     throw new Error(
@@ -74,7 +75,10 @@ export async function openSystem(
     await Promise.all([closeRedis(), closeMongo()]);
   }
   const answered = await Promise.race([
-    Promise.all([mongo.asPromise(), redis.ping()]).then(() => true),
+    Promise.all([mongo.asPromise(), redis.ping()]).then(
+      () => true,
+      () => false,
+    ),
     new Promise<false>((resolve) => setTimeout(resolve, config.MONGO_WAIT_MS * 2, false).unref()),
   ]);
   if (!answered) {

@@ -9,6 +9,8 @@ import { launch, stop, waitUntil } from './process.mjs';
 const SET = 'rs0';
 const START_DEADLINE_MS = 60_000;
 const CACHE_GB = '0.5';
+/** A worker killed in mid-transaction leaves it open, and with it its hold on the hot product: 60 s by default. */
+const TRANSACTION_SECONDS = 5;
 
 /**
  * @typedef {object} Mongo
@@ -36,7 +38,8 @@ export async function openMongo({ dataDir, port, cacheDir, logFile, report = () 
   const listenOn = port ?? (await freePort());
   const where = ['--bind_ip', '127.0.0.1', '--port', String(listenOn), '--dbpath', dataDir];
   const as = ['--replSet', SET, '--wiredTigerCacheSizeGB', CACHE_GB, '--quiet', '--nounixsocket'];
-  const mongod = await launch('mongo', binary, [...where, ...as], {
+  const transactions = ['--setParameter', `transactionLifetimeLimitSeconds=${TRANSACTION_SECONDS}`];
+  const mongod = await launch('mongo', binary, [...where, ...as, ...transactions], {
     logFile: logFile ?? join(dataDir, 'mongo.log'),
   });
   try {

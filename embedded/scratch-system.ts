@@ -121,7 +121,7 @@ export async function startScratchSystem({
       await Promise.all([...servers, ...workers].map((part) => part.close()));
       await redis.close();
       await mongo?.close();
-      if (!process.env.KEEPDBG) await rm(dir, { recursive: true });
+      await rm(dir, { recursive: true });
     },
   };
 }

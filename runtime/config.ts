@@ -4,70 +4,78 @@ import { z } from 'zod';
  * Every setting, with its unit in its name. This is the only place that knows the environment: the rest of the
  * code is handed a frozen `Config`.
  */
-const settings = z.object({
-  NODE_ENV: z.string().default('development'),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+const settings = z
+  .object({
+    NODE_ENV: z.string().default('development'),
+    LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
 
-  HOST: z.string().default('127.0.0.1'),
-  PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
-  /** How many proxies in front may be believed about the client's address. */
-  TRUST_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(0),
-  /** Origins besides the page's own whose sockets are welcome, separated by commas. */
-  ALLOWED_ORIGINS: z
-    .string()
-    .default('')
-    .transform((list) => list.split(',').filter(Boolean)),
-  /** The name an instance gives itself in the `X-Instance` header and in its log. */
-  INSTANCE: z.string().max(64).default('1'),
+    HOST: z.string().default('127.0.0.1'),
+    PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
+    /** How many proxies in front may be believed about the client's address. */
+    TRUST_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(0),
+    /** Origins besides the page's own whose sockets are welcome, separated by commas. */
+    ALLOWED_ORIGINS: z
+      .string()
+      .default('')
+      .transform((list) => list.split(',').filter(Boolean)),
+    /** The name an instance gives itself in the `X-Instance` header and in its log. */
+    INSTANCE: z.string().max(64).default('1'),
 
-  MONGO_URL: z.url({ protocol: /^mongodb(\+srv)?$/ }),
-  REDIS_URL: z.url({ protocol: /^rediss?$/ }),
-  MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
-  /** How long to look for a MongoDB that is away before the answer is 503. */
-  MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
-  /** A MongoDB that is silent for so long in the middle of an operation is taken for lost. */
-  MONGO_SILENCE_MS: z.coerce.number().int().min(100).default(10_000),
+    MONGO_URL: z.url({ protocol: /^mongodb(\+srv)?$/ }),
+    REDIS_URL: z.url({ protocol: /^rediss?$/ }),
+    MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
+    /** How long to look for a MongoDB that is away before the answer is 503. */
+    MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
+    /** A MongoDB that is silent for so long in the middle of an operation is taken for lost. */
+    MONGO_SILENCE_MS: z.coerce.number().int().min(100).default(10_000),
 
-  JWT_SECRET: z.string().min(32, 'expected at least 32 characters: make it with `openssl rand -base64 32`'),
-  TOKEN_SECONDS: z.coerce
-    .number()
-    .int()
-    .min(60)
-    .default(12 * 3_600),
-  BCRYPT_COST: z.coerce.number().int().min(4).max(15).default(10),
+    JWT_SECRET: z.string().min(32, 'expected at least 32 characters: make it with `openssl rand -base64 32`'),
+    TOKEN_SECONDS: z.coerce
+      .number()
+      .int()
+      .min(60)
+      .default(12 * 3_600),
+    BCRYPT_COST: z.coerce.number().int().min(4).max(15).default(10),
 
-  BODY_MAX_BYTES: z.coerce.number().int().min(1_024).default(16_384),
+    BODY_MAX_BYTES: z.coerce.number().int().min(1_024).default(16_384),
 
-  /** A flush that Redis has not acknowledged by then is answered 503. */
-  FLUSH_DEADLINE_MS: z.coerce.number().int().min(50).default(2_000),
-  FLUSH_MAX_PURCHASES: z.coerce.number().int().min(1).max(1_500).default(500),
-  /** Purchases that may wait in one instance for their flush; the next one is answered 503. */
-  FLUSH_MAX_WAITING: z.coerce.number().int().min(1).default(20_000),
-  /** How long Redis remembers a purchase, for its Idempotency-Key and while it is queued. */
-  PURCHASE_MEMORY_SECONDS: z.coerce.number().int().min(60).default(86_400),
+    /** A flush that Redis has not acknowledged by then is answered 503. */
+    FLUSH_DEADLINE_MS: z.coerce.number().int().min(50).default(2_000),
+    FLUSH_MAX_PURCHASES: z.coerce.number().int().min(1).max(1_500).default(500),
+    /** Purchases that may wait in one instance for their flush; the next one is answered 503. */
+    FLUSH_MAX_WAITING: z.coerce.number().int().min(1).default(20_000),
+    /** How long Redis remembers a purchase, for its Idempotency-Key and while it is queued. */
+    PURCHASE_MEMORY_SECONDS: z.coerce.number().int().min(60).default(86_400),
 
-  /** Purchases accepted and not yet settled, over all instances; the next one is answered 503. */
-  QUEUE_MAX_PURCHASES: z.coerce.number().int().min(1).default(250_000),
+    /** Purchases accepted and not yet settled, over all instances; the next one is answered 503. */
+    QUEUE_MAX_PURCHASES: z.coerce.number().int().min(1).default(250_000),
 
-  SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(1_000),
-  /** From one transaction to the next under load: a transaction costs about 5 ms of CPU, however little it settles. */
-  SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
-  /** Jobs a worker holds at once; what they carry is settled together. */
-  SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
-  /** How long accepted purchases wait in a worker for a MongoDB that is away, before the attempt counts as failed. */
-  SETTLE_PATIENCE_SECONDS: z.coerce.number().int().min(0).max(86_400).default(600),
-  /** How often one worker looks for what crashes left open. */
-  RECONCILE_INTERVAL_MS: z.coerce.number().int().min(100).default(5_000),
-  /** How long a purchase may be queued before it is asked after. */
-  RECONCILE_AFTER_MS: z.coerce.number().int().min(0).default(30_000),
-  /** A worker that is silent for so long loses its job to another. */
-  JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(30_000),
+    SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(1_000),
+    /** From one transaction to the next under load: a transaction costs about 5 ms of CPU, however little it settles. */
+    SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
+    /** Jobs a worker holds at once; what they carry is settled together. */
+    SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
+    /** How long accepted purchases wait in a worker for a MongoDB that is away, before the attempt counts as failed. */
+    SETTLE_PATIENCE_SECONDS: z.coerce.number().int().min(0).max(86_400).default(600),
+    /** How often one worker looks for what crashes left open. */
+    RECONCILE_INTERVAL_MS: z.coerce.number().int().min(100).default(5_000),
+    /** How long a purchase may be queued before it is asked after. */
+    RECONCILE_AFTER_MS: z.coerce.number().int().min(0).default(30_000),
+    /** A worker that is silent for so long loses its job to another. */
+    JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(10_000),
 
-  STOCK_MESSAGES_PER_SECOND: z.coerce.number().int().min(1).max(1_000).default(20),
+    STOCK_MESSAGES_PER_SECOND: z.coerce.number().int().min(1).max(1_000).default(20),
 
-  /** A stop that has not drained by then is cut short. */
-  STOP_DEADLINE_MS: z.coerce.number().int().min(100).default(10_000),
-});
+    /** A stop that has not drained by then is cut short. */
+    STOP_DEADLINE_MS: z.coerce.number().int().min(100).default(10_000),
+
+    /** For tests of faults: see runtime/failpoints.ts. */
+    FAILPOINTS: z.string().default(''),
+  })
+  .refine(({ NODE_ENV, FAILPOINTS }) => NODE_ENV !== 'production' || FAILPOINTS === '', {
+    path: ['FAILPOINTS'],
+    error: 'expected none in production',
+  });
 
 export type Config = Readonly<z.infer<typeof settings>>;
 

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Redis } from 'ioredis';
+import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
@@ -65,7 +66,7 @@ export function openAdmission({
   const job = [queue.toKey(''), jobName, JSON.stringify(jobOptions)];
 
   const flush = groupCommit({
-    send(purchases: Purchase[]) {
+    async send(purchases: Purchase[]) {
       const crowd = purchases.flatMap((purchase) => [
         purchase.orderId,
         purchase.saleId,
@@ -73,7 +74,10 @@ export function openAdmission({
         purchase.quantity,
         JSON.stringify(purchase),
       ]);
-      return redis.admit(...keys, queuedKey, ...fixed, ...job, ...crowd);
+      failpoint('flushing');
+      const replies = await redis.admit(...keys, queuedKey, ...fixed, ...job, ...crowd);
+      failpoint('flushed');
+      return replies;
     },
     maxBatch: limits.flushMaxPurchases,
     maxWaiting: limits.flushMaxWaiting,

@@ -6,7 +6,7 @@
   KEYS[1..6] Bull's wait, paused, meta-paused, id, delayed, priority
   KEYS[7]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
-             units, revision, and b:<buyerId> = units this buyer took
+             units, revision, queued = purchases not yet settled, b:<buyerId> = units this buyer took
   ARGV[2]    prefix of remembered purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is remembered
   ARGV[4]    how many purchases may be queued
@@ -27,7 +27,7 @@ local function gateOf(saleId)
   if gates[saleId] == nil then
     local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused')
     gates[saleId] = f[1] and {
-      left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0,
+      left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0, admitted = 0,
       opensAt = tonumber(f[3]), closesAt = tonumber(f[4]), paused = f[5] == '1',
     } or false
   end
@@ -57,6 +57,7 @@ for i = 8, #ARGV, 5 do
     redis.call('ZADD', KEYS[7], now, orderId)
     gate.left = gate.left - quantity
     gate.taken = gate.taken + quantity
+    gate.admitted = gate.admitted + 1
     room = room - 1
     admitted[#admitted + 1] = json
     reply = 'admitted'
@@ -66,7 +67,10 @@ end
 
 if #admitted > 0 then
   for saleId, gate in pairs(gates) do
-    if gate and gate.taken > 0 then redis.call('HINCRBY', gatePrefix .. saleId, 'left', -gate.taken) end
+    if gate and gate.admitted > 0 then
+      redis.call('HINCRBY', gatePrefix .. saleId, 'left', -gate.taken)
+      redis.call('HINCRBY', gatePrefix .. saleId, 'queued', gate.admitted)
+    end
   end
   addBullJob(KEYS, {
     ARGV[5], '', ARGV[6], '{"purchases":[' .. table.concat(admitted, ',') .. ']}', cmsgpack.pack(ARGV[7]),

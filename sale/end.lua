@@ -7,8 +7,9 @@
   ARGV    for each purchase: order id, sale id, buyer id, units for the buyer's limit, units for the gate
 ]]
 for i = 2, #ARGV, 5 do
-  local wasQueued = redis.call('ZREM', KEYS[1], ARGV[i]) == 1
-  if wasQueued and ARGV[i + 3] ~= '0' then
-    giveBackUnits(ARGV[1] .. ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
+  local gate = ARGV[1] .. ARGV[i + 1]
+  if redis.call('ZREM', KEYS[1], ARGV[i]) == 1 and redis.call('EXISTS', gate) == 1 then
+    redis.call('HINCRBY', gate, 'queued', -1)
+    if ARGV[i + 3] ~= '0' then giveBackUnits(gate, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]) end
   end
 end

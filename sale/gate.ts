@@ -38,7 +38,7 @@ export type Gate = ReturnType<typeof openGate>;
 /** What Redis knows of sales: what each can still admit, and which purchases wait to be settled. */
 export function openGate(redis: Redis) {
   redis.defineCommand('syncGate', { numberOfKeys: 1, lua: readLua('sync-gate.lua') });
-  redis.defineCommand('correctGate', { numberOfKeys: 2, lua: readLua('correct-gate.lua') });
+  redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
   redis.defineCommand('endPurchases', { numberOfKeys: 1, lua: giveBackUnits + readLua('end.lua') });
   redis.defineCommand('giveBackUnits', {
     numberOfKeys: 1,
@@ -61,18 +61,15 @@ export function openGate(redis: Redis) {
       );
     },
 
-    /** Units that the gate would admit; null when there is no gate, or purchases wait to be settled. */
+    /** Units that the gate would admit; null when there is no gate, or purchases of the sale wait to be settled. */
     async countLeftWhenQuiet(saleId: string): Promise<number | null> {
-      const [left, queued] = await Promise.all([
-        redis.hget(gatePrefix + saleId, 'left'),
-        redis.zcard(queuedKey),
-      ]);
-      return left === null || queued > 0 ? null : Number(left);
+      const [left, queued] = await redis.hmget(gatePrefix + saleId, 'left', 'queued');
+      return left && Number(queued ?? 0) === 0 ? Number(left) : null;
     },
 
     /** Sets what the gate would admit, if nothing happened since it was counted. */
     async correct(saleId: string, { from, to }: { from: number; to: number }): Promise<void> {
-      await redis.correctGate(gatePrefix + saleId, queuedKey, from, to);
+      await redis.correctGate(gatePrefix + saleId, from, to);
     },
 
     /**

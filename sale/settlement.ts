@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
 import type { Collections } from './collections.ts';
 import type { Purchase } from './contract.ts';
@@ -89,7 +90,12 @@ async function settleWhenPossible(requests: SettleRequest[], options: Settlement
   const deadline = Date.now() + options.patienceMs;
   for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, lastRetryMs)) {
     try {
-      return await options.afterCommit(await settleTogether(requests, options));
+      failpoint('settling');
+      const batch = await settleTogether(requests, options);
+      failpoint('committed');
+      await options.afterCommit(batch);
+      failpoint('told');
+      return;
     } catch (error) {
       if (!options.isPassing(error) || Date.now() > deadline) throw error;
       await delay(retryMs, undefined, { signal: options.stopping });

@@ -1,4 +1,5 @@
 import { type ClientSession, trusted } from 'mongoose';
+import { failpoint } from '../runtime/failpoints.ts';
 import {
   type AllowanceRecord,
   type Collections,
@@ -46,6 +47,7 @@ export async function settleBatch(
       await takeStock(collections, decision, session);
       await takeAllowances(collections, decision, snapshot, session);
       if (records.length > 0) await driverOf(collections.orders).insertMany(records, { session });
+      failpoint('deciding');
       return {
         settled: settledOf(decision, snapshot, records, settledAt),
         endings: [...snapshot.settledBefore, ...records].map(endingOf),

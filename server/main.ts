@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
+import { armFailpoints } from '../runtime/failpoints.ts';
 import { openLog } from '../runtime/log.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openAdmission } from '../sale/admission.ts';
@@ -14,6 +15,7 @@ import { openTokens } from './auth.ts';
 import { openLive } from './live.ts';
 
 const config = readConfig();
+armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'server');
 
 const { mongo, close: closeMongo } = openMongo(config, log);

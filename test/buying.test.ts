@@ -33,9 +33,18 @@ test('an accepted purchase is queued on every instance until a worker comes and 
   const { orderId } = bought.body;
 
   const queued = await orderOf(orderId, token, 1);
-  expect(queued.body).toMatchObject({ id: orderId, saleId: sale.id, quantity: 1, status: 'queued', settledAt: null });
+  expect(queued.body).toMatchObject({
+    id: orderId,
+    saleId: sale.id,
+    quantity: 1,
+    status: 'queued',
+    settledAt: null,
+  });
   expect((await orderOf(orderId, stranger, 1)).status).toBe(404);
-  for (const [method, path] of [['POST', `/api/orders/${orderId}/payment`], ['DELETE', `/api/orders/${orderId}`]] as const) {
+  for (const [method, path] of [
+    ['POST', `/api/orders/${orderId}/payment`],
+    ['DELETE', `/api/orders/${orderId}`],
+  ] as const) {
     const early = await system.api(method, path, { token, at: at(1) });
     expect([early.status, early.body.type]).toEqual([409, '/problems/not-settled']);
   }
@@ -57,7 +66,13 @@ test('a buyer signs up, buys, and the order is paid', async () => {
   expect(bought.headers.get('retry-after')).toBe('1');
 
   const order = await system.settled(bought.body.orderId, token);
-  expect(order).toMatchObject({ saleId: sale.id, quantity: 1, status: 'paid', reason: null, holdExpiresAt: null });
+  expect(order).toMatchObject({
+    saleId: sale.id,
+    quantity: 1,
+    status: 'paid',
+    reason: null,
+    holdExpiresAt: null,
+  });
   const { body: after } = await system.api('GET', `/api/sales/${sale.id}`);
   expect(after).toMatchObject({ stock: 2, stockVersion: 1, unitsOnSale: 3, status: 'open' });
 });
@@ -99,7 +114,10 @@ test('a key that comes back with another purchase is refused, and its order stay
 test('a key is the buyer’s own: another buyer with the same one gets an order of their own', async () => {
   const sale = await system.createSale();
   const key = nanoid();
-  const [one, two] = [await system.buy(sale.id, system.buyerToken(), { key }), await system.buy(sale.id, system.buyerToken(), { key })];
+  const [one, two] = [
+    await system.buy(sale.id, system.buyerToken(), { key }),
+    await system.buy(sale.id, system.buyerToken(), { key }),
+  ];
   expect([one.status, two.status]).toEqual([202, 202]);
   expect(one.body.orderId).not.toBe(two.body.orderId);
 });
@@ -136,7 +154,9 @@ test('50 presses of one account at once get no more than the limit', async () =>
 test('a crowd larger than the stock gets exactly the stock, and the rest are told what is left', async () => {
   const sale = await system.createSale({ stock: 40 });
   const crowd = Array.from({ length: 300 }, () => system.buyerToken());
-  const answers = await Promise.all(crowd.map((token, index) => system.buy(sale.id, token, { at: at(index) })));
+  const answers = await Promise.all(
+    crowd.map((token, index) => system.buy(sale.id, token, { at: at(index) })),
+  );
   expect(statuses(answers)).toEqual({ 202: 40, 409: 260 });
   const refused = answers.filter(({ status }) => status === 409);
   for (const { body } of refused) expect(body).toMatchObject({ type: '/problems/sold-out', left: 0 });

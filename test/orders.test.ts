@@ -38,9 +38,14 @@ test('cancelling returns the units: to the sale, to its gate and to the buyer’
 test('cancelling twice, and from both instances at once, is the same as once', async () => {
   const sale = await system.createSale({ stock: 5 });
   const { token, order } = await buyPaid(sale);
-  const answers = await Promise.all(Array.from({ length: 20 }, (_, index) => cancel(order.id, token, index % 2)));
+  const answers = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => cancel(order.id, token, index % 2)),
+  );
   expect(answers.map(({ status }) => status)).toEqual(Array(20).fill(200));
-  expect((await system.api('GET', `/api/sales/${sale.id}`)).body).toMatchObject({ stock: 5, stockVersion: 2 });
+  expect((await system.api('GET', `/api/sales/${sale.id}`)).body).toMatchObject({
+    stock: 5,
+    stockVersion: 2,
+  });
   const rest = await Promise.all(Array.from({ length: 8 }, () => system.buy(sale.id, system.buyerToken())));
   expect(rest.filter(({ status }) => status === 202)).toHaveLength(5);
 });
@@ -75,7 +80,10 @@ test('a rejected order can be neither paid nor cancelled', async () => {
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token);
   expect(await system.settled(body.orderId, token)).toMatchObject({ status: 'rejected', reason: 'sold_out' });
-  expect(await pay(body.orderId, token)).toMatchObject({ status: 409, body: { type: '/problems/not-payable' } });
+  expect(await pay(body.orderId, token)).toMatchObject({
+    status: 409,
+    body: { type: '/problems/not-payable' },
+  });
   expect(await cancel(body.orderId, token)).toMatchObject({
     status: 409,
     body: { type: '/problems/not-cancellable' },

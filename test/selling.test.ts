@@ -97,7 +97,8 @@ test('a sale that ended long ago can be opened again', async () => {
 
 test('a window that would end before it begins is refused, and changes nothing', async () => {
   const sale = await system.createSale();
-  const change = (body: object) => system.api('PATCH', `/api/sales/${sale.id}`, { token: system.adminToken, body });
+  const change = (body: object) =>
+    system.api('PATCH', `/api/sales/${sale.id}`, { token: system.adminToken, body });
   const sooner = { ...sale, opensAt: inHours(2).toISOString() };
   for (const answer of [
     await change({ opensAt: sooner.opensAt, addStock: 5 }),

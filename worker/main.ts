@@ -3,6 +3,7 @@ import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
+import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openLog } from '../runtime/log.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
@@ -15,6 +16,7 @@ import { settleJob } from './job.ts';
 import { openReconciler } from './reconciler.ts';
 
 const config = readConfig();
+armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'worker');
 
 const { mongo, close: closeMongo } = openMongo(config, log);

@@ -1,0 +1,63 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import type { Failpoint } from '../../runtime/failpoints.ts';
+import { startSystem, type TestSystem } from '../harness.ts';
+import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './crowd.ts';
+
+/** Rows 1 to 3 and 14 of the fault matrix: processes that die, hang or race. */
+
+const random = openRandom(seed);
+/** A lock as short as Bull bears makes another worker take over soon. */
+const env = { JOB_LOCK_MS: '1500', RECONCILE_INTERVAL_MS: '500', RECONCILE_AFTER_MS: '3000' };
+const someVisit = () => 2 + Math.floor(random() * 10);
+const bigSale = { stock: 100_000, limitPerBuyer: 6 };
+
+let system: TestSystem;
+afterEach(() => system.close());
+
+describe('row 1: a server dies', () => {
+  test.each<Failpoint>(['flushing', 'flushed'])('at "%s": each retry finds its one order', async (point) => {
+    system = await startSystem({ servers: 1, nginx: false, env });
+    const doomed = await system.startServer({ FAILPOINTS: `${point}@${someVisit()}=kill` });
+    const sale = await system.createSale(bigSale);
+    const crowd = openCrowd(system, sale);
+    expect(await doomed.ended).toBe('SIGKILL');
+    await accepts(crowd, 30);
+    expect(crowd.statuses.get(0)).toBeGreaterThan(0);
+    await expectNothingLost(system, sale, crowd);
+  });
+});
+
+describe('row 2: a worker dies', () => {
+  test.each<Failpoint>(['settling', 'deciding', 'committed', 'told'])(
+    'at "%s": another settles what it left, once',
+    async (point) => {
+      system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
+      const doomed = await system.startWorker({ FAILPOINTS: `${point}@${someVisit()}=kill` });
+      const sale = await system.createSale(bigSale);
+      const crowd = openCrowd(system, sale);
+      expect(await doomed.ended).toBe('SIGKILL');
+      await accepts(crowd, 30);
+      await system.startWorker();
+      await expectNothingLost(system, sale, crowd);
+    },
+  );
+});
+
+test('row 3: a worker hangs past its lock while another takes its jobs: nothing is settled twice', async () => {
+  system = await startSystem({ servers: 1, workers: 1, nginx: false, env });
+  await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:5000` });
+  const sale = await system.createSale(bigSale);
+  const crowd = openCrowd(system, sale);
+  await accepts(crowd, 600);
+  await expectNothingLost(system, sale, crowd);
+});
+
+test('row 14: three workers on one hot product that sells out', async () => {
+  system = await startSystem({ servers: 1, workers: 3, nginx: false, env });
+  const sale = await system.createSale({ stock: 700, limitPerBuyer: 6 });
+  const crowd = openCrowd(system, sale, { buyers: 30 });
+  await accepts(crowd, 400);
+  await expectNothingLost(system, sale, crowd);
+  const { body } = await system.api('GET', `/api/sales/${sale.id}`);
+  expect(body.stock).toBeLessThan(300);
+});

@@ -1,0 +1,68 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { SaleSnapshot } from '../sale/contract.ts';
+import { startSystem, type TestSystem } from './harness.ts';
+
+let system: TestSystem;
+let sale: SaleSnapshot;
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, workers: 0, nginx: false });
+  sale = await system.createSale();
+});
+afterAll(() => system.close());
+
+test.each([
+  '/api',
+  '/api/nothing',
+  '/nothing.html',
+  '/../package.json',
+  '/%2e%2e/package.json',
+  '/server/main.ts',
+])('unknown address %s is answered 404', async (path) => {
+  const { status, headers, body } = await system.api('GET', path);
+  expect([status, body]).toEqual([
+    404,
+    expect.objectContaining({ type: '/problems/not-found', status: 404 }),
+  ]);
+  expect(headers.get('content-type')).toMatch(/^application\/problem\+json/);
+});
+
+test('a snapshot that has not changed is answered 304, and one that has is not', async () => {
+  const path = `/api/sales/${sale.id}`;
+  for (const address of [path, '/api/sales']) {
+    const etag = (await system.api('GET', address)).headers.get('etag') ?? '';
+    expect(etag).toMatch(/^"[\w-]+"$/);
+    // As a browser asks again; left alone, Node's fetch would ask for a fresh copy.
+    const headers = { 'If-None-Match': etag, 'Cache-Control': 'max-age=0' };
+    const again = await system.api('GET', address, { headers });
+    expect([again.status, again.body]).toEqual([304, '']);
+    await system.changeSale(sale.id, { addStock: 1 });
+    const changed = await system.api('GET', address, { headers });
+    expect(changed.status).toBe(200);
+    expect(changed.headers.get('etag')).not.toBe(etag);
+  }
+});
+
+test.each(['/', `/sales/some-sale-id`, '/orders', '/api/sales', '/api/nothing'])(
+  '%s carries the headers that keep a page to itself',
+  async (path) => {
+    const { headers } = await system.api('GET', path);
+    const policy = headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("default-src 'self'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).not.toContain('unsafe');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+    expect(headers.get('x-powered-by')).toBe(null);
+  },
+);
+
+test('what is not HTTP closes its own connection and nothing else', async () => {
+  const { hostname, port } = new URL(system.url);
+  const socket = connect(Number(port), hostname);
+  socket.end('\u0000\u0001 not HTTP\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 400 /);
+  expect((await system.api('GET', '/healthz')).body).toEqual({ status: 'ok' });
+});
