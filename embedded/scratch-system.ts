@@ -25,6 +25,8 @@ export interface ScratchSystem {
   processes(): { name: string; pid: number }[];
   startServer(env?: Record<string, string>): Promise<AppProcess>;
   startWorker(env?: Record<string, string>): Promise<AppProcess>;
+  /** Stops a server or worker with SIGTERM and starts one like it, at the same address. */
+  restart(part: AppProcess): Promise<void>;
   /** Stops Redis and starts it again on the same data and port. */
   restartRedis(): Promise<void>;
   /** The same of its own MongoDB. */
@@ -65,22 +67,22 @@ export async function startScratchSystem({
     ...extraEnv,
   };
 
-  async function start(kind: 'server' | 'worker', list: AppProcess[], more: Record<string, string> = {}) {
-    const name = `${kind}-${list.length + 1}`;
-    const started = await openAppProcess({
-      name,
-      entry: entries[kind],
-      port: await freePort(),
-      env: { ...env, ...more },
-      logsDir,
-    });
-    list.push(started);
-    return started;
-  }
   const servers: AppProcess[] = [];
   const workers: AppProcess[] = [];
-  for (let n = 0; n < serverCount; n++) await start('server', servers);
-  for (let n = 0; n < workerCount; n++) await start('worker', workers);
+  const lists = { server: servers, worker: workers };
+  /** How to start each of them again, at the same address. */
+  const restarts = new Map<AppProcess, () => Promise<AppProcess>>();
+
+  async function start(kind: 'server' | 'worker', more: Record<string, string> = {}): Promise<AppProcess> {
+    const name = `${kind}-${lists[kind].length + 1}`;
+    const options = { name, entry: entries[kind], port: await freePort(), env: { ...env, ...more }, logsDir };
+    const started = await openAppProcess(options);
+    lists[kind].push(started);
+    restarts.set(started, () => openAppProcess(options));
+    return started;
+  }
+  for (let n = 0; n < serverCount; n++) await start('server');
+  for (let n = 0; n < workerCount; n++) await start('worker');
 
   const nginx = withNginx
     ? await openNginx({
@@ -103,8 +105,17 @@ export async function startScratchSystem({
       { name: 'redis', pid: redis.pid },
       ...(mongo ? [{ name: 'mongo', pid: mongo.pid }] : []),
     ],
-    startServer: (more) => start('server', servers, more),
-    startWorker: (more) => start('worker', workers, more),
+    startServer: (more) => start('server', more),
+    startWorker: (more) => start('worker', more),
+    async restart(part) {
+      const startAgain = restarts.get(part);
+      const list = [servers, workers].find((parts) => parts.includes(part));
+      if (!startAgain || !list) throw new Error(`${part.name} is not of this system`);
+      await part.close();
+      const started = await startAgain();
+      restarts.set(started, startAgain);
+      list[list.indexOf(part)] = started;
+    },
     async restartRedis() {
       const { port } = redis;
       await redis.close();

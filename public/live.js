@@ -1,0 +1,84 @@
+/** The socket. What it brings is a hint: whoever listens fetches the truth each time the link comes up. */
+
+/** @import { Socket } from 'socket.io-client' */
+/** @import { ClientToServerEvents, Order, SaleSnapshot, ServerToClientEvents, StockMessage } from '../sale/contract.ts' */
+
+import { io } from '/socket.io/socket.io.esm.min.js';
+import { jittered } from './clock.js';
+import { currentSession, dropVisitorToken, endSession, onSessionChange, watchToken } from './session.js';
+
+const ACKNOWLEDGE_MS = 5_000;
+const TRY_AGAIN_MS = 2_000;
+
+/**
+ * @param {object} page
+ * @param {string} [page.saleId] the sale to watch
+ * @param {() => void} page.onUp connected and watching: fetch the truth now
+ * @param {() => void} page.onDown
+ * @param {(message: StockMessage) => void} [page.onStock]
+ * @param {(sale: SaleSnapshot) => void} [page.onSale]
+ * @param {(order: Order) => void} [page.onOrder]
+ */
+export function openLive({ saleId, onUp, onDown, onStock, onSale, onOrder }) {
+  /** @type {Socket<ServerToClientEvents, ClientToServerEvents>} */
+  const socket = io({
+    transports: ['websocket'],
+    reconnectionDelay: 500,
+    reconnectionDelayMax: 5_000,
+    randomizationFactor: 0.5,
+    auth: (present) => {
+      // Without a token the server refuses, and `connect_error` tries again a little later.
+      watchToken().then(
+        (token) => present({ token }),
+        () => present({}),
+      );
+    },
+  });
+
+  function watch() {
+    if (!saleId) return onUp();
+    const connection = socket.id;
+    const isOver = () => socket.id !== connection;
+    const tryAgain = () => {
+      if (isOver()) return;
+      onDown();
+      setTimeout(() => isOver() || watch(), jittered(TRY_AGAIN_MS));
+    };
+    const silence = setTimeout(tryAgain, ACKNOWLEDGE_MS);
+    socket.emit('watch', { saleId }, ({ ok }) => {
+      clearTimeout(silence);
+      if (!ok) return tryAgain();
+      if (!isOver()) onUp();
+    });
+  }
+
+  let isRenewed = false;
+  socket.on('connect', () => {
+    isRenewed = false;
+    watch();
+  });
+  socket.on('disconnect', (reason) => {
+    if (reason === 'io client disconnect') return;
+    onDown();
+    if (reason === 'io server disconnect') setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS));
+  });
+  socket.on('connect_error', (error) => {
+    if (socket.active) return onDown(); // the client tries again by itself
+    if (error.message === 'unauthorized') {
+      if (currentSession()) return endSession('expired'); // and come back as a visitor
+      dropVisitorToken();
+      if (!isRenewed) {
+        isRenewed = true;
+        return socket.connect();
+      }
+    }
+    onDown();
+    setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS));
+  });
+  // The server knows a socket by the token it came with.
+  onSessionChange(() => socket.disconnect().connect());
+
+  if (onStock) socket.on('stock', onStock);
+  if (onSale) socket.on('sale', onSale);
+  if (onOrder) socket.on('order', onOrder);
+}

@@ -1,0 +1,47 @@
+/**
+ * The purchase that is on its way, kept in localStorage BEFORE it is sent: whatever happens to the page or the
+ * network, the next try carries the same Idempotency-Key, so it is the same purchase.
+ *
+ * @typedef {object} PendingPurchase
+ * @property {string} buyerId
+ * @property {string} saleId
+ * @property {number} quantity
+ * @property {string} idempotencyKey
+ * @property {number} sentAt by the server's clock, in milliseconds
+ * @property {string} [orderId] once it is accepted
+ * @property {number} [acceptedAt]
+ * @property {boolean} [stalled] every try failed: waits for the buyer to say 'again'
+ */
+
+const PREFIX = 'stampede.pending.';
+
+/** @param {{ buyerId: string, saleId: string }} of */
+const slot = ({ buyerId, saleId }) => `${PREFIX}${buyerId}.${saleId}`;
+
+/** @param {string} buyerId @param {string} saleId @returns {PendingPurchase | null} */
+export function readPending(buyerId, saleId) {
+  try {
+    return JSON.parse(localStorage.getItem(slot({ buyerId, saleId })) ?? 'null');
+  } catch {
+    return null;
+  }
+}
+
+/** @param {PendingPurchase} purchase */
+export const keepPending = (purchase) => localStorage.setItem(slot(purchase), JSON.stringify(purchase));
+
+/** @param {PendingPurchase} purchase */
+export const dropPending = (purchase) => localStorage.removeItem(slot(purchase));
+
+/** Tells when another tab changed a pending purchase. @param {() => void} listener */
+export function onPendingChange(listener) {
+  addEventListener('storage', (event) => {
+    if (event.key === null || event.key.startsWith(PREFIX)) listener();
+  });
+}
+
+/** 128 random bits. `crypto.randomUUID` would not do: it is missing on plain http, as on a phone in the shop's LAN. */
+export const newIdempotencyKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join(
+    '',
+  );

@@ -1,0 +1,109 @@
+/** All sales: what is on now, what comes, what is over. */
+
+/** @import { SaleSnapshot, SaleStatus } from '../sale/contract.ts' */
+
+import { fetchSales } from './api.js';
+import { statusNow } from './buy-state.js';
+import { jittered, serverNow } from './clock.js';
+import { element, part, setText, show } from './dom.js';
+import { countdown, dateTime, money, number } from './format.js';
+import { mountShell } from './shell.js';
+import { texts } from './texts.js';
+
+/** The list is for choosing; a sale's own page is the live one. */
+const POLL_MS = 10_000;
+
+/** @type {SaleSnapshot[]} */
+let sales = [];
+
+/** @type {{ title: string, holds: SaleStatus[] }[]} */
+const groups = [
+  { title: texts.groupLive, holds: ['open', 'paused', 'sold_out'] },
+  { title: texts.groupSoon, holds: ['scheduled'] },
+  { title: texts.groupEnded, holds: ['ended'] },
+];
+
+function draw() {
+  const now = serverNow();
+  const sections = groups.flatMap(({ title, holds }) => {
+    const members = sales.filter((sale) => holds.includes(statusNow(sale, now)));
+    if (members.length === 0) return [];
+    const cards = members.map((sale) => card(sale, now));
+    return [element('section', {}, element('h2', {}, title), element('ul', { class: 'cards' }, ...cards))];
+  });
+  const list = part('sales');
+  const drawn = element('div', { id: 'sales' }, ...sections);
+  if (list.isEqualNode(drawn)) return;
+  // Only the texts that moved are written, so the keyboard's focus stays where it is.
+  if (!updateTexts(list, drawn)) list.replaceWith(drawn);
+}
+
+/** @param {Element} list @param {Element} drawn @returns {boolean} whether the two have the same cards */
+function updateTexts(list, drawn) {
+  const shape = (/** @type {Element} */ root) =>
+    Array.from(
+      root.querySelectorAll('h2, a'),
+      (node) => node.getAttribute('href') ?? node.textContent,
+    ).join();
+  if (shape(list) !== shape(drawn)) return false;
+  const news = drawn.querySelectorAll('li');
+  list.querySelectorAll('li').forEach((item, at) => {
+    const before = item.querySelector('.card-live');
+    const after = news[at]?.querySelector('.card-live');
+    if (before && after && !before.isEqualNode(after)) before.replaceWith(after);
+  });
+  return true;
+}
+
+/** @param {SaleSnapshot} sale @param {number} now */
+function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
+  const status = statusNow({ id, product, price, stock, unitsOnSale, ...sale }, now);
+  const moment = {
+    scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
+    ended: `${texts.endedAt} ${dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
+  };
+  const left = texts.stockLine(number(stock), number(unitsOnSale));
+  const picture = product.image
+    ? element('img', { src: product.image, alt: '', width: '400', height: '400', loading: 'lazy' })
+    : element('span', { class: 'no-picture' });
+  return element(
+    'li',
+    { class: 'card', 'data-status': status },
+    element('div', { class: 'card-stage' }, picture),
+    element(
+      'div',
+      { class: 'card-text' },
+      element('a', { href: `/sales/${encodeURIComponent(id)}` }, product.name),
+      element('p', { class: 'card-price' }, money(price)),
+      element(
+        'p',
+        { class: 'card-live' },
+        element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
+        element('span', {}, status === 'scheduled' || status === 'ended' ? moment[status] : left),
+      ),
+    ),
+  );
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let poll;
+
+async function refresh() {
+  clearTimeout(poll);
+  try {
+    sales = await fetchSales();
+    setText(part('empty'), texts.salesEmpty);
+    show(part('empty'), sales.length === 0);
+  } catch {
+    setText(part('empty'), texts.loadFailed);
+    show(part('empty'), sales.length === 0);
+  }
+  draw();
+  clearTimeout(poll);
+  if (!document.hidden) poll = setTimeout(refresh, jittered(POLL_MS));
+}
+
+mountShell();
+setInterval(draw, 1_000);
+document.addEventListener('visibilitychange', () => document.hidden || refresh());
+refresh();

@@ -1,0 +1,147 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { nanoid } from 'nanoid';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { waitUntil } from '../../embedded/process.mjs';
+import type { Purchase } from '../../sale/contract.ts';
+import type { DeadLetter } from '../../sale/dead-letters.ts';
+import { orderIdOf } from '../../sale/order.ts';
+import { startSystem, type TestSystem } from '../harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+
+/** Row 4 of the fault matrix: poison. */
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({
+    servers: 1,
+    nginx: false,
+    env: { RECONCILE_INTERVAL_MS: '300', RECONCILE_AFTER_MS: '60000' },
+  });
+});
+afterAll(() => system.close());
+
+async function deadLetters(): Promise<DeadLetter[]> {
+  const { body } = await system.api('GET', '/api/admin/dead-letters', { token: system.adminToken });
+  return body.deadLetters;
+}
+
+/** Five attempts take 0.5 + 1 + 2 + 4 seconds. */
+const deadLetterAbout = (text: string) =>
+  waitUntil(async () => (await deadLetters()).find(({ data }) => JSON.stringify(data).includes(text)), {
+    deadlineMs: 30_000,
+    what: `a dead letter about ${text}`,
+  });
+
+const act = (method: string, id: string, action = '') =>
+  system.api(method, `/api/admin/dead-letters/${id}${action}`, { token: system.adminToken });
+
+/** A stock that looks like enough and does not match the guard: no purchase of the sale can be settled. */
+const setStock = (saleId: string, stock: unknown) =>
+  system.store.collections.sales.db
+    .collection('sales')
+    .updateOne({ _id: saleId as never }, { $set: { stock } });
+
+function purchaseOf(saleId: string, quantity: number): Purchase {
+  const [buyerId, key] = [nanoid(), nanoid()];
+  const orderId = orderIdOf(buyerId, key);
+  return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
+}
+
+test('row 4: malformed jobs are tried five times and become dead letters, while the others flow', async () => {
+  const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
+  const good = purchaseOf(sale.id, 1);
+  const bad = purchaseOf(sale.id, -3);
+  await system.store.queue.add({ purchases: [good, bad] }, { attempts: 5, removeOnComplete: true });
+  await system.store.queue.add({ nonsense: 'at all' } as never, { attempts: 5, backoff: 10 });
+
+  const crowd = openCrowd(system, sale);
+  const letter = await deadLetterAbout(bad.orderId);
+  expect(letter).toMatchObject({ attempts: 5, data: { purchases: [bad] } });
+  expect(letter.reason).toMatch(/^Not a purchase: quantity: /);
+  expect(letter.stacks).toHaveLength(5);
+  expect((await act('GET', letter.id)).body).toEqual(letter);
+  expect((await deadLetterAbout('nonsense')).reason).toMatch(/^Not a purchase: /);
+
+  // Its neighbour in the same job was settled, and the shop sells on.
+  expect(await system.store.collections.orders.findById(good.orderId).lean()).toMatchObject({
+    status: 'paid',
+  });
+  await accepts(crowd, 100);
+  await expectNothingLost(system, sale, crowd);
+  for (const { id } of await deadLetters()) expect((await act('DELETE', id)).status).toBe(204);
+  expect(await deadLetters()).toEqual([]);
+});
+
+test('the buyer of a dead letter is told so, and gets the unit when it is republished, once', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const token = system.buyerToken();
+  await setStock(sale.id, '5');
+  const { body } = await system.buy(sale.id, token);
+  const letter = await deadLetterAbout(body.orderId);
+  expect(letter.reason).toBe(`The guard refused 1 units of sale ${sale.id}`);
+  expect(await system.settled(body.orderId, token)).toMatchObject({ status: 'rejected', reason: 'failed' });
+
+  await setStock(sale.id, 5);
+  const answers = await Promise.all([
+    act('POST', letter.id, '/republish'),
+    act('POST', letter.id, '/republish'),
+  ]);
+  const statuses = answers.map(({ status }) => status);
+  expect(statuses).toContain(202);
+  expect(statuses.every((status) => status === 202 || status === 404)).toBe(true);
+  await waitUntil(
+    async () => (await system.api('GET', `/api/orders/${body.orderId}`, { token })).body.status === 'paid',
+    { deadlineMs: 20_000, what: 'the republished order is paid' },
+  );
+  expect((await act('POST', letter.id, '/republish')).status).toBe(404);
+  expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(4);
+  await waitUntil(async () => (await deadLetters()).length === 0, {
+    deadlineMs: 5_000,
+    what: 'no dead letter is left',
+  });
+  expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
+});
+
+test('a discarded purchase stays rejected, and its unit can be bought by another', async () => {
+  const sale = await system.createSale({ stock: 1 });
+  const token = system.buyerToken();
+  await setStock(sale.id, '1');
+  const { body } = await system.buy(sale.id, token);
+  const letter = await deadLetterAbout(body.orderId);
+  await setStock(sale.id, 1);
+  expect((await act('DELETE', letter.id)).status).toBe(204);
+  expect((await act('DELETE', letter.id)).status).toBe(404);
+  expect(await system.settled(body.orderId, token)).toMatchObject({ status: 'rejected', reason: 'failed' });
+
+  const other = system.buyerToken();
+  const bought = await system.buy(sale.id, other);
+  expect(bought.status).toBe(202);
+  expect(await system.settled(bought.body.orderId, other)).toMatchObject({ status: 'paid' });
+  expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('the command lists, shows, republishes and discards', async () => {
+  const bad = purchaseOf(nanoid(), 0);
+  await system.store.queue.add({ purchases: [bad] }, { attempts: 1 });
+  const letter = await deadLetterAbout(bad.orderId);
+  const dlq = async (...args: string[]) => {
+    const command = ['--import', 'tsx', 'commands/dlq.ts', ...args];
+    return (await promisify(execFile)(process.execPath, command, { env: { ...process.env, ...system.env } }))
+      .stdout;
+  };
+  expect(JSON.parse(await dlq('list'))).toMatchObject({ id: letter.id, attempts: 1 });
+  expect(JSON.parse(await dlq('show', letter.id))).toEqual(letter);
+  expect(await dlq('republish', letter.id)).toBe(`${letter.id}: republished\n`);
+  await deadLetterAbout(bad.orderId);
+  expect(await dlq('discard', letter.id)).toBe(`${letter.id}: discarded\n`);
+  expect(await dlq('discard', letter.id)).toBe(`${letter.id}: there is no such dead letter\n`);
+  expect(await dlq('list')).toBe('');
+  await expect(dlq('explode')).rejects.toThrow('expected one of');
+});
+
+test('buyers have no business with dead letters', async () => {
+  const token = system.buyerToken();
+  expect((await system.api('GET', '/api/admin/dead-letters', { token })).status).toBe(403);
+  expect((await system.api('DELETE', '/api/admin/dead-letters/1', { token })).status).toBe(403);
+});
