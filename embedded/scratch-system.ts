@@ -93,7 +93,9 @@ export async function startScratchSystem({
     : null;
 
   return {
-    url: nginx?.url ?? servers[0]?.url ?? '',
+    get url() {
+      return nginx?.url ?? servers[0]?.url ?? '';
+    },
     env,
     servers,
     workers,

@@ -44,7 +44,12 @@ const { admit, drained } = openAdmission({
 
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
 // Before the sockets, which keep their own path to themselves and pass on the rest.
-const http = createServer((request, response) => app(request, response));
+let stopping = false;
+const http = createServer((request, response) => {
+  // nginx keeps its connections busy for ever: a stopping server lets go of each with its next answer.
+  if (stopping) response.setHeader('Connection', 'close');
+  app(request, response);
+});
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
 const shop = { collections, admit, gate, queue, tokens, bcryptCost: config.BCRYPT_COST, ...live };
 const dependencies = {
@@ -58,6 +63,7 @@ log.info({ address: http.address() }, 'listening');
 
 closeOnSignal(
   async () => {
+    stopping = true;
     await live.close();
     await drained();
     await queue.close();

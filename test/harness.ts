@@ -67,17 +67,19 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
   const env = { BCRYPT_COST: '4', ...options.env };
   const shared = ownMongo ? {} : { mongoUrl: inject('mongoUrl') };
   const scratch = await startScratchSystem({ ...options, ...shared, env });
-  const { url } = scratch;
-  const store = await openSystem({ ...scratch.env, BASE_URL: url }, { logLevel: 'silent' });
+  const store = await openSystem({ ...scratch.env, BASE_URL: scratch.url }, { logLevel: 'silent' });
   const tokens = openTokens(scratch.env.JWT_SECRET ?? '', 3_600);
   const adminToken = tokens.issue({ id: 'test-admin', role: 'admin' });
 
   const system: TestSystem = {
     ...scratch,
+    get url() {
+      return scratch.url;
+    },
     store,
     adminToken,
 
-    async api(method, path, { token, body, headers = {}, at = url } = {}) {
+    async api(method, path, { token, body, headers = {}, at = scratch.url } = {}) {
       const response = await fetch(at + path, {
         method,
         headers: {
@@ -128,7 +130,7 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
       return body;
     },
 
-    buy(saleId, token, { quantity = 1, key = nanoid(), at = url } = {}) {
+    buy(saleId, token, { quantity = 1, key = nanoid(), at = scratch.url } = {}) {
       const headers = { 'Idempotency-Key': key };
       return system.api('POST', `/api/sales/${saleId}/purchases`, { token, body: { quantity }, headers, at });
     },

@@ -32,8 +32,7 @@ async function startBehindProxy(which: 'REDIS_URL' | 'MONGO_URL'): Promise<void>
   // As the only member it is addressed, and not looked up under the name that the set knows it by.
   if (which === 'MONGO_URL') url.search = '?directConnection=true';
   const behind = { [which]: url.href };
-  await system.startServer(behind);
-  await system.startServer(behind);
+  for (let n = 0; n < 2; n++) await system.startServer(behind);
   await system.startWorker(behind);
 }
 
