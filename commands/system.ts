@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Redis } from 'ioredis';
 import { dataFolder } from '../embedded/folders.mjs';
 import { type Config, readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis } from '../runtime/connections.ts';
@@ -15,6 +16,7 @@ export interface System {
   /** Where its API is; null when only its databases are known. */
   baseUrl: string | null;
   collections: Collections;
+  redis: Redis;
   gate: Gate;
   queue: PurchaseQueue;
   close(): Promise<void>;
@@ -85,7 +87,15 @@ export async function openSystem(
     await Promise.all([closeRedis(), closeMongo()]);
     throw new Error('MongoDB or Redis does not answer.');
   }
-  return { config, baseUrl: environment.BASE_URL ?? null, collections, gate: openGate(redis), queue, close };
+  return {
+    config,
+    baseUrl: environment.BASE_URL ?? null,
+    collections,
+    redis,
+    gate: openGate(redis),
+    queue,
+    close,
+  };
 }
 
 /** Runs a command's body; a fault is one line on stderr and exit code 1. */

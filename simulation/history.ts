@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+
+/**
+ * A history is what befalls a shop: a list of steps, drawn and shrunk by fast-check. Buyers, sales and orders are named
+ * by small numbers, so that steps often meet.
+ */
+export type Step =
+  /** A buyer presses Buy; `again` repeats one of their earlier presses with its key. */
+  | { type: 'press'; sale: number; buyer: number; quantity: number; again: number | null }
+  /** A worker takes some of the waiting jobs, and dies at a moment, or not. */
+  | { type: 'work'; jobs: number; dies: WorkerDeath | null }
+  | { type: 'cancel'; order: number }
+  | { type: 'add_stock'; sale: number; units: number }
+  | { type: 'pause'; sale: number; paused: boolean }
+  /** Somebody gives a job up, as after five failed attempts; it may be republished afterwards. */
+  | { type: 'give_up'; republish: boolean }
+  /** Bull loses its jobs, Redis everything. */
+  | { type: 'lose_jobs' }
+  | { type: 'lose_redis' }
+  | { type: 'reconcile' };
+
+/** Before the transaction, in it, after its commit, after the gate was told and before Bull was. */
+export type WorkerDeath = 'before' | 'inside' | 'committed' | 'told';
+
+export const saleCount = 2;
+export const buyerCount = 4;
+export const initialStock = 5;
+export const limitPerBuyer = 3;
+
+const sale = fc.nat({ max: saleCount - 1 });
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      type: fc.constant('press' as const),
+      sale,
+      buyer: fc.nat({ max: buyerCount - 1 }),
+      quantity: fc.integer({ min: 1, max: limitPerBuyer + 1 }),
+      again: fc.option(fc.nat({ max: 9 }), { freq: 4 }),
+    }),
+  },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constant('work' as const),
+      jobs: fc.integer({ min: 1, max: 4 }),
+      dies: fc.option(fc.constantFrom<WorkerDeath>('before', 'inside', 'committed', 'told'), { freq: 2 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('cancel' as const), order: fc.nat({ max: 9 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('add_stock' as const),
+      sale,
+      units: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('pause' as const), sale, paused: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('give_up' as const), republish: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ type: 'lose_jobs' }) },
+  { weight: 1, arbitrary: fc.constant<Step>({ type: 'lose_redis' }) },
+  { weight: 2, arbitrary: fc.constant<Step>({ type: 'reconcile' }) },
+);
+
+export const history: fc.Arbitrary<Step[]> = fc.array(step, { minLength: 1, maxLength: 40, size: 'max' });

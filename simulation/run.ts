@@ -1,0 +1,24 @@
+import fc from 'fast-check';
+import type { System } from '../commands/system.ts';
+import { prepareCollections } from '../sale/collections.ts';
+import { history } from './history.ts';
+import { live } from './shop.ts';
+
+/**
+ * Lives through `runs` histories.
+ * @param path of one history within the seed's, as a failure prints it.
+ * @throws Error with the shortest failing history that was found, and the command that plays it again.
+ */
+export async function simulate(
+  system: System,
+  { seed, runs, path }: { seed: number; runs: number; path?: string | undefined },
+): Promise<void> {
+  await prepareCollections(system.collections);
+  const property = fc.asyncProperty(history, (steps) => live(system, steps));
+  const result = await fc.check(property, { seed, numRuns: runs, ...(path && { path }) });
+  if (!result.failed) return;
+  const { counterexample, counterexamplePath, errorInstance } = result;
+  const steps = (counterexample?.[0] ?? []).map((step) => `  ${JSON.stringify(step)}`);
+  const again = `npm run simulate -- --seed ${seed} --path ${counterexamplePath}`;
+  throw new Error(`${(errorInstance as Error).message}\nafter\n${steps.join('\n')}\nPlay it again: ${again}`);
+}

@@ -1,0 +1,210 @@
+import { trusted } from 'mongoose';
+import { nanoid } from 'nanoid';
+import type { System } from '../commands/system.ts';
+import { type Admit, openAdmission } from '../sale/admission.ts';
+import { audit } from '../sale/audit.ts';
+import { cancelOrder } from '../sale/cancellation.ts';
+import type { Purchase } from '../sale/contract.ts';
+import { discard, giveUp, republish } from '../sale/dead-letters.ts';
+import { orderIdOf } from '../sale/order.ts';
+import { readJob } from '../sale/queue.ts';
+import { reconcile } from '../sale/reconciliation.ts';
+import { changeSale, createSale, findSale } from '../sale/sale.ts';
+import { settleBatch } from '../sale/transaction.ts';
+import { initialStock, limitPerBuyer, type Step, saleCount, type WorkerDeath } from './history.ts';
+
+/** Buyers' pages: what each pressed, and what it was told was accepted. */
+interface Pages {
+  pressed: Purchase[];
+  accepted: Map<string, Purchase>;
+}
+
+const hourMs = 3_600_000;
+const limits = {
+  flushMaxPurchases: 100,
+  flushMaxWaiting: 1_000,
+  queueMaxPurchases: 1_000,
+  memorySeconds: 3_600,
+};
+
+/**
+ * Lives through a history with the real gate, queue, `decide()` and settling transaction on a real Redis and MongoDB;
+ * only the moments at which things die are played. Then everything is repaired as it would be: pages send again what
+ * the shop forgot, a worker empties the queue, the reconciler runs.
+ * @throws Error that says which invariant does not hold.
+ */
+export async function live(system: System, steps: Step[]): Promise<void> {
+  await empty(system);
+  const saleIds: string[] = [];
+  for (let n = 0; n < saleCount; n++) saleIds.push(await putOnSale(system));
+  const { admit } = openAdmission({
+    redis: system.redis,
+    gate: system.gate,
+    queue: system.queue,
+    findSale: (saleId) => findSale(system.collections, saleId),
+    limits,
+  });
+  const pages: Pages = { pressed: [], accepted: new Map() };
+  for (const step of steps) await take(step, system, saleIds, admit, pages);
+  await repair(system, saleIds, admit, pages);
+  await check(system, saleIds, pages);
+}
+
+async function empty({ collections, redis }: System): Promise<void> {
+  await redis.flushall();
+  for (const model of [collections.sales, collections.orders, collections.allowances])
+    await model.deleteMany();
+}
+
+async function putOnSale({ collections }: System): Promise<string> {
+  const productId = nanoid();
+  await collections.products.create({ _id: productId, name: 'A lamp', createdAt: new Date() });
+  const sale = await createSale(collections, {
+    productId,
+    price: { amount: 100, currency: 'EUR' },
+    stock: initialStock,
+    limitPerBuyer,
+    opensAt: new Date(Date.now() - hourMs),
+    closesAt: new Date(Date.now() + hourMs),
+  });
+  return sale?.id ?? '';
+}
+
+async function take(
+  step: Step,
+  system: System,
+  saleIds: string[],
+  admit: Admit,
+  pages: Pages,
+): Promise<void> {
+  const { collections, gate } = system;
+  switch (step.type) {
+    case 'press':
+      return await press(pages, admit, purchaseOf(step, saleIds, pages));
+    case 'work':
+      return await work(system, step.jobs, step.dies);
+    case 'cancel': {
+      const purchase = pages.pressed[step.order];
+      const cancelled = purchase && (await cancelOrder(collections, purchase.orderId, purchase.buyerId));
+      if (cancelled) await gate.giveBack({ buyerId: purchase.buyerId, ...cancelled.order });
+      return;
+    }
+    case 'add_stock':
+      return await change(system, saleIds[step.sale] ?? '', { addStock: step.units });
+    case 'pause':
+      return await change(system, saleIds[step.sale] ?? '', { paused: step.paused });
+    case 'give_up':
+      return await giveUpOldest(system, step.republish);
+    case 'lose_jobs':
+      return await system.queue.obliterate({ force: true }).then(() => system.queue.resume());
+    case 'lose_redis':
+      await system.redis.flushall();
+      return;
+    case 'reconcile':
+      return await reconcileNow(system);
+  }
+}
+
+function purchaseOf(step: Extract<Step, { type: 'press' }>, saleIds: string[], { pressed }: Pages): Purchase {
+  const before = step.again === null ? undefined : pressed[step.again];
+  if (before) return before;
+  const [buyerId, key] = [`buyer-${step.buyer}`, `press-${pressed.length}`];
+  return {
+    orderId: orderIdOf(buyerId, key),
+    saleId: saleIds[step.sale] ?? '',
+    buyerId,
+    quantity: step.quantity,
+    idempotencyKey: key,
+    createdAt: new Date().toISOString(),
+  };
+}
+
+async function press({ pressed, accepted }: Pages, admit: Admit, purchase: Purchase): Promise<void> {
+  if (!pressed.includes(purchase)) pressed.push(purchase);
+  const { outcome } = await admit(purchase);
+  if (outcome === 'admitted' || outcome === 'known') accepted.set(purchase.orderId, purchase);
+}
+
+async function work(
+  { collections, gate, queue }: System,
+  count: number,
+  dies: WorkerDeath | null,
+): Promise<void> {
+  const jobs = (await queue.getJobs(['waiting'], 0, count - 1, true)).filter(Boolean);
+  if (jobs.length === 0 || dies === 'before') return;
+  const contents = jobs.map((job) => readJob(job.data));
+  const purchases = contents.flatMap((content) => content.purchases);
+  const again = contents.flatMap((content) => (content.again ? content.purchases : []));
+  if (dies === 'inside') return await settleAndDie(collections, purchases);
+  const { endings } = await settleBatch(collections, purchases, again);
+  if (dies === 'committed') return;
+  await gate.end(endings);
+  if (dies === 'told') return;
+  for (const job of jobs) await job.remove();
+}
+
+/** Everything is written, and nothing committed. */
+async function settleAndDie(collections: System['collections'], purchases: Purchase[]): Promise<void> {
+  const session = await collections.sales.db.startSession();
+  session.startTransaction();
+  const [first] = purchases;
+  await collections.sales.updateOne({ _id: first?.saleId ?? '' }, { $inc: { stock: -1 } }, { session });
+  await session.abortTransaction();
+  await session.endSession();
+}
+
+async function change({ collections, gate }: System, saleId: string, what: Parameters<typeof changeSale>[2]) {
+  const sale = await changeSale(collections, saleId, what);
+  if (sale && sale !== 'closes_first') await gate.sync(sale);
+}
+
+const deadLetterShop = (system: System) => ({ ...system, announceSettled: () => {} });
+
+async function giveUpOldest(system: System, thenRepublish: boolean): Promise<void> {
+  const { waiting } = await system.queue.getJobCounts();
+  const job = waiting > 0 ? await system.queue.getNextJob() : null;
+  if (!job) return;
+  await job.discard(); // No further attempts.
+  await job.moveToFailed({ message: 'given up' });
+  await giveUp(deadLetterShop(system), job);
+  if (thenRepublish) await republish(system.queue, String(job.id));
+  else await discard(deadLetterShop(system), String(job.id));
+}
+
+async function reconcileNow(system: System): Promise<void> {
+  await reconcile(deadLetterShop(system), { staleAfterMs: -1_000 });
+}
+
+/** What brings a shop back to rest after anything. */
+async function repair(system: System, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
+  for (const saleId of saleIds) await change(system, saleId, { paused: false });
+  for (const purchase of pages.accepted.values()) {
+    const known =
+      (await system.collections.orders.exists({ _id: purchase.orderId })) ||
+      (await system.gate.findPurchase(purchase.orderId));
+    if (known) continue;
+    // A page that is told 404 sends again; what is refused now, it shows as refused.
+    const { outcome } = await admit(purchase);
+    if (outcome !== 'admitted' && outcome !== 'known') pages.accepted.delete(purchase.orderId);
+  }
+  for (let round = 0; round < 3; round++) {
+    await reconcileNow(system);
+    await work(system, 1_000, null);
+  }
+  await reconcileNow(system);
+}
+
+async function check(system: System, saleIds: string[], { accepted }: Pages): Promise<void> {
+  const report = await audit(system.collections, system.gate, system.queue);
+  if (!report.ok) throw new Error(`The audit: ${JSON.stringify(report)}`);
+  const ids = [...accepted.keys()];
+  const final = await system.collections.orders.countDocuments({ _id: trusted({ $in: ids }) });
+  if (final !== ids.length) throw new Error(`I2: ${ids.length} accepted, ${final} have an order`);
+  const queued = await system.gate.countQueued();
+  if (queued !== 0) throw new Error(`${queued} purchases are queued for ever`);
+  for (const saleId of saleIds) {
+    const left = await system.gate.countLeftWhenQuiet(saleId);
+    const { stock } = (await system.collections.sales.findById(saleId).lean()) ?? {};
+    if (left !== null && left !== stock) throw new Error(`The gate has ${left} units, MongoDB ${stock}`);
+  }
+}
