@@ -8,7 +8,7 @@ import { openNginx } from './nginx.mjs';
 import { freePort } from './port.mjs';
 import { openRedis, type Redis } from './redis.mjs';
 
-export type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
+type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
 
 /** A whole Stampede of real processes on free ports, with a folder, a database and a Redis of its own. */
 export interface ScratchSystem {

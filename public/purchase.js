@@ -30,14 +30,14 @@ const LOOK_MAX_MS = 5_000;
  */
 
 /** @param {Order} order */
-export const isFinal = ({ status }) => status !== 'queued' && status !== 'held';
+const isFinal = ({ status }) => status !== 'queued' && status !== 'held';
 
 /**
  * Doubles with every failure. Half of it is random, so that the refused of one second do not all come back in the
  * same later second; the server's Retry-After is a floor.
  * @param {number} failures @param {number} retryAfterMs
  */
-export function backoffMs(failures, retryAfterMs) {
+function backoffMs(failures, retryAfterMs) {
   const step = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (failures - 1));
   return retryAfterMs + step * (0.5 + Math.random() * 0.5);
 }

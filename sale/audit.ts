@@ -7,7 +7,7 @@ import { orderIdOf } from './order.ts';
 import { type PurchaseQueue, readJob } from './queue.ts';
 
 /** What one invariant's check found. `examples` are the first few breaches, each in a sentence. */
-export interface Finding {
+interface Finding {
   checked: number;
   breaches: number;
   examples: string[];

@@ -87,7 +87,7 @@ export async function listSnapshots({ sales, products }: Collections): Promise<S
   });
 }
 
-export function statusOf(
+function statusOf(
   { opensAt, closesAt, paused, stock }: Pick<SaleRecord, 'opensAt' | 'closesAt' | 'paused' | 'stock'>,
   now: Date,
 ): SaleStatus {

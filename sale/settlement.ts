@@ -7,7 +7,7 @@ import type { Poison } from './queue.ts';
 import { type Batch, settleBatch } from './transaction.ts';
 
 /** Purchases to settle together. */
-export interface SettleRequest {
+interface SettleRequest {
   purchases: Purchase[];
   /** Decide again on those of them that were given up. */
   again: boolean;

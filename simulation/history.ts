@@ -23,7 +23,7 @@ export type Step =
 export type WorkerDeath = 'before' | 'inside' | 'committed' | 'told';
 
 export const saleCount = 2;
-export const buyerCount = 4;
+const buyerCount = 4;
 export const initialStock = 5;
 export const limitPerBuyer = 3;
 

@@ -13,7 +13,7 @@ export interface ApiAnswer<Body> {
   body: Body;
 }
 
-export interface ApiRequest {
+interface ApiRequest {
   token?: string | undefined;
   /** Sent as JSON; a string is sent as it is. */
   body?: unknown;
@@ -22,7 +22,7 @@ export interface ApiRequest {
   at?: string;
 }
 
-export interface SaleOptions {
+interface SaleOptions {
   name?: string;
   stock?: number;
   limitPerBuyer?: number;
