@@ -25,7 +25,7 @@ const dayMs = 24 * 3_600_000;
 const demoProduct = {
   name: 'Aurora One',
   description:
-    'The first hundred pairs sold out in nine seconds. This is the second run: 500 pairs, two for each buyer.',
+    'A portable radio in vermilion enamel with a walnut base. 500 numbered pieces, made once and never again.',
   image: '/images/demo-product.svg',
 };
 
