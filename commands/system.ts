@@ -32,24 +32,25 @@ export function findEnvironment(): Environment | null {
 }
 
 /** The processes of the system that runs in this folder. */
-export function findProcesses(): NamedProcess[] {
-  return readRunning()?.processes ?? [];
-}
-
-interface NamedProcess {
-  name: string;
-  pid: number;
+export function findProcesses(): { name: string; pid: number }[] {
+  return readRunning()
+    ? readState<{ processes: { name: string; pid: number }[] }>('processes.json').processes
+    : [];
 }
 
 /** What `npm start` writes about itself while it runs. */
-function readRunning(): { env: Environment; processes: NamedProcess[] } | null {
+function readRunning(): { pid: number; env: Environment } | null {
   try {
-    const running = JSON.parse(readFileSync(join(dataFolder(), 'running.json'), 'utf8'));
+    const running = readState<{ pid: number; env: Environment }>('running.json');
     process.kill(running.pid, 0);
     return running;
   } catch {
     return null;
   }
+}
+
+function readState<State>(file: string): State {
+  return JSON.parse(readFileSync(join(dataFolder(), file), 'utf8'));
 }
 
 /** @throws Error, in one line, when there is no system or its MongoDB does not answer. */
