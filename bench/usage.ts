@@ -8,7 +8,7 @@ const ticksPerSecond = 100;
  * of its own, so nginx' workers count as nginx.
  * @returns NaN where there is no /proc.
  */
-export function cpuSecondsOfGroup(leaderPid: number): number {
+function cpuSecondsOfGroup(leaderPid: number): number {
   try {
     const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
     return pids.reduce((seconds, pid) => seconds + cpuSecondsIn(pid, leaderPid), 0);
