@@ -3,16 +3,25 @@ import mongoose, { type Connection } from 'mongoose';
 import type { Config } from './config.ts';
 import type { Log } from './log.ts';
 
+const { MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
+
+/** What the driver throws besides network and selection errors when there is no usable connection (any more). */
+const withoutConnection =
+  /^Mongo(NotConnected|TopologyClosed|ClientClosed|ServerClosed|PoolClosed|WaitQueueTimeout|ExpiredSession|OperationTimeout)Error$/;
+/** What a server answers that is stopping, or is no longer the primary. */
+const changingPrimary =
+  /^(NotWritablePrimary|NotPrimaryNoSecondaryOk|NotPrimaryOrSecondary|PrimarySteppedDown|ShutdownInProgress|Interrupted(AtShutdown|DueToReplStateChange))$/;
+
 /** Whether the fault is that MongoDB cannot be reached, does not answer in time, or is changing its primary. */
 export function isMongoAway(error: unknown): boolean {
   const { name = '', message = '', codeName = '' } = error as Error & { codeName?: string };
   return (
-    /^(MongoServerSelection|MongoNetwork|MongoNetworkTimeout|MongoWaitQueueTimeout|MongoPoolCleared|MongoPoolClosed|MongoNotConnected|MongoTopologyClosed|MongooseServerSelection)Error$/.test(
-      name,
-    ) ||
-    /^(NotWritablePrimary|NotPrimaryNoSecondaryOk|NotPrimaryOrSecondary|PrimarySteppedDown|ShutdownInProgress|Interrupted(AtShutdown|DueToReplStateChange))$/.test(
-      codeName,
-    ) ||
+    error instanceof MongoNetworkError ||
+    error instanceof MongoSystemError ||
+    error instanceof mongoose.Error.MongooseServerSelectionError ||
+    (error instanceof MongoError && error.hasErrorLabel('TransientTransactionError')) ||
+    withoutConnection.test(name) ||
+    changingPrimary.test(codeName) ||
     message.includes('initial connection is complete')
   );
 }
