@@ -4,6 +4,7 @@
  *
  *   PORT                    where browsers come in (8080)
  *   MONGO_URL, REDIS_URL    servers of yours to use; without them it runs its own
+ *   TLS_PORT                the same over TLS, once `npm run tls` made a certificate (8443)
  *   STAMPEDE_DATA_DIR       where everything is kept (.data)
  *   STAMPEDE_WITHOUT_NGINX  1: one server alone
  *

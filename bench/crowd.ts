@@ -1,6 +1,6 @@
-import autocannon from 'autocannon';
 import { nanoid } from 'nanoid';
 import { openTokens } from '../server/auth.ts';
+import { type Connection, openConnection, type Reply } from './connection.ts';
 
 /** What a crowd's presses of Buy came to, as the crowd saw it. */
 export interface CrowdReport {
@@ -15,6 +15,7 @@ export interface CrowdReport {
   acceptedMs: number[];
   refusedMs: number[];
   startedAt: Date;
+  /** To the last answer. */
   seconds: number;
 }
 
@@ -22,7 +23,8 @@ export interface Crowd {
   url: string;
   /** One for each buyer, minted beforehand: signing in is not what is measured. */
   tokens: string[];
-  saleId: string;
+  /** One, or several at which the presses take turns. */
+  saleId: string | string[];
   /** How often Buy is pressed; buyers take turns. */
   presses: number;
   connections: number;
@@ -34,18 +36,62 @@ export function mintTokens(count: number, secret: string): string[] {
   return Array.from({ length: count }, () => tokens.issue({ id: `bench-${nanoid(12)}`, role: 'buyer' }));
 }
 
-/** @throws Error when the address is not this machine's own: a load test is not for other people's servers. */
-export async function pressBuy({
-  url,
-  tokens,
-  saleId,
-  presses,
-  connections,
-  deadlineSeconds,
-}: Crowd): Promise<CrowdReport> {
-  if (!['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname)) {
-    throw new Error(`A load goes to this machine only: expected a loopback address, got ${url}`);
+/** A crowd that waits for each answer before it presses again: as many presses are on their way as connections. */
+export async function pressBuy(crowd: Crowd): Promise<CrowdReport> {
+  const { presses, deadlineSeconds } = crowd;
+  const { connections, press } = openPresses(crowd);
+  const tally = openTally(presses);
+  let next = 0;
+
+  function pressInTurns(connection: Connection, done: () => void): void {
+    if (next >= presses) {
+      done();
+      return;
+    }
+    const pressedAt = performance.now();
+    press(connection, next++, (reply) => {
+      tally.count(reply, performance.now() - pressedAt);
+      pressInTurns(connection, done);
+    });
   }
+  const late = setTimeout(() => {
+    next = presses;
+    for (const connection of connections) connection.close();
+  }, deadlineSeconds * 1_000);
+  await Promise.all(connections.map((one) => new Promise<void>((done) => pressInTurns(one, done))));
+  clearTimeout(late);
+  for (const connection of connections) connection.close();
+  return tally.report();
+}
+
+/** @throws Error when the address is not this machine's own: a load test is not for other people's servers. */
+export function requireLoopback(url: string): void {
+  if (['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname)) return;
+  throw new Error(`A load goes to this machine only: expected a loopback address, got ${url}`);
+}
+
+export function openPresses({ url, tokens, saleId, presses, connections }: Omit<Crowd, 'deadlineSeconds'>) {
+  requireLoopback(url);
+  const address = new URL(url);
+  const crowd = nanoid(8); // The same buyers may come again; their presses are new ones.
+  const heads = [saleId].flat().map((id) => {
+    return `POST /api/sales/${id}/purchases HTTP/1.1\r\nHost: ${address.host}`;
+  });
+  const body = 'Content-Type: application/json\r\nContent-Length: 14\r\n\r\n{"quantity":1}';
+  return {
+    connections: Array.from({ length: Math.min(connections, presses) }, () => openConnection(address)),
+    press(connection: Connection, n: number, onReply: (reply: Reply | null) => void): void {
+      const who = `Authorization: Bearer ${tokens[n % tokens.length]}\r\nIdempotency-Key: ${crowd}-${n}`;
+      connection.ask(`${heads[n % heads.length]}\r\n${who}\r\n${body}`, onReply);
+    },
+  };
+}
+
+/** Counts answers from now on. */
+export function openTally(presses: number) {
+  const startedAt = new Date();
+  const began = performance.now();
+  let lastAnswerAt = began;
   const report: CrowdReport = {
     presses,
     accepted: [],
@@ -53,73 +99,34 @@ export async function pressBuy({
     failed: {},
     acceptedMs: [],
     refusedMs: [],
-    startedAt: new Date(),
+    startedAt,
     seconds: 0,
   };
-  const requests = [pressOf(saleId, tokens, (status, body) => count(report, status, body))];
-  const options = {
-    url,
-    connections: Math.min(connections, presses),
-    amount: presses,
-    timeout: deadlineSeconds,
-    requests,
-  };
-  const firstPressAt = performance.now();
-  let lastAnswerAt = firstPressAt; // Its own clock ticks once a second.
-  const { errors } = await new Promise<autocannon.Result>((resolve, reject) => {
-    const load = autocannon(options, (error, result) => (error ? reject(error) : resolve(result)));
-    load.on('response', (_client, status, _bytes, ms) => {
-      lastAnswerAt = performance.now();
-      if (status === 202) report.acceptedMs.push(ms);
-      else if (status === 409) report.refusedMs.push(ms);
-    });
-    const late = setTimeout(() => load.stop(), deadlineSeconds * 1_000);
-    load.on('done', () => clearTimeout(late));
-  });
-  report.seconds = (lastAnswerAt - firstPressAt) / 1_000;
-  if (errors > 0) report.failed['no answer'] = errors;
-  report.acceptedMs.sort((a, b) => a - b);
-  report.refusedMs.sort((a, b) => a - b);
-  return report;
-}
-
-function pressOf(
-  saleId: string,
-  tokens: string[],
-  onResponse: (status: number, body: string) => void,
-): autocannon.Request {
-  let pressed = 0;
   return {
-    method: 'POST',
-    path: `/api/sales/${saleId}/purchases`,
-    body: '{"quantity":1}',
-    setupRequest(request) {
-      request.headers = {
-        'content-type': 'application/json',
-        authorization: `Bearer ${tokens[pressed % tokens.length]}`,
-        'idempotency-key': `press-${pressed}`,
-      };
-      pressed += 1;
-      return request;
+    count(reply: Reply | null, ms: number): void {
+      lastAnswerAt = performance.now();
+      if (reply?.status === 202) {
+        report.accepted.push(JSON.parse(reply.body).orderId);
+        report.acceptedMs.push(ms);
+      } else if (reply?.status === 409) {
+        add(report.refused, JSON.parse(reply.body).type.replace('/problems/', ''));
+        report.refusedMs.push(ms);
+      } else add(report.failed, reply ? `${reply.status} ${detailOf(reply)}` : 'no answer');
     },
-    onResponse,
+    report(): CrowdReport {
+      report.seconds = (lastAnswerAt - began) / 1_000;
+      report.acceptedMs.sort((a, b) => a - b);
+      report.refusedMs.sort((a, b) => a - b);
+      return report;
+    },
   };
 }
 
-function count(report: CrowdReport, status: number, body: string): void {
-  if (status === 202) report.accepted.push(JSON.parse(body).orderId);
-  else if (status === 409) add(report.refused, JSON.parse(body).type.replace('/problems/', ''));
-  else add(report.failed, String(status));
+/** What the problem says of itself: 503 can come from several places. */
+function detailOf({ body }: Reply): string {
+  return /"detail":"([^"]*)"/.exec(body)?.[1] ?? '';
 }
 
 function add(counts: Record<string, number>, name: string): void {
   counts[name] = (counts[name] ?? 0) + 1;
 }
-
-/** @param sorted milliseconds. @returns NaN when there are none. */
-export function percentile(sorted: number[], percent: number): number {
-  if (sorted.length === 0) return Number.NaN;
-  return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * percent) / 100))] as number;
-}
-
-export const sum = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);

@@ -1,7 +1,7 @@
 import { trusted } from 'mongoose';
 import { findEnvironment, findProcesses, openSystem, type System } from '../commands/system.ts';
 import { waitUntil } from '../embedded/process.mjs';
-import { startScratchSystem } from '../embedded/scratch-system.ts';
+import { type ScratchSystem, startScratchSystem } from '../embedded/scratch-system.ts';
 import { audit } from '../sale/audit.ts';
 import type { OrderRecord } from '../sale/collections.ts';
 import { createProduct } from '../sale/product.ts';
@@ -13,7 +13,7 @@ export interface Stage {
   url: string;
   secret: string;
   /** The processes whose CPU time counts, by name. */
-  processes: { name: string; pid: number }[];
+  processes: () => { name: string; pid: number }[];
   close(): Promise<void>;
 }
 
@@ -23,17 +23,29 @@ export async function openStage({ report = console.log } = {}): Promise<Stage> {
   if (found?.JWT_SECRET && found.BASE_URL) {
     report(`On the system at ${found.BASE_URL}`);
     const system = await openSystem(found);
-    const processes = findProcesses();
-    return { system, url: found.BASE_URL, secret: found.JWT_SECRET, processes, close: system.close };
+    const close = system.close;
+    return { system, url: found.BASE_URL, secret: found.JWT_SECRET, processes: findProcesses, close };
   }
   report('No system runs here: starting a bare one (MongoDB, Redis, nginx, 2 servers, 1 worker)');
-  const scratch = await startScratchSystem({ env: { LOG_LEVEL: 'warn' } });
+  return await openOwnStage();
+}
+
+/** A stage of its own for this run, whatever else runs here. */
+export interface OwnStage extends Stage {
+  scratch: ScratchSystem;
+}
+
+export async function openOwnStage(
+  options: NonNullable<Parameters<typeof startScratchSystem>[0]> = {},
+): Promise<OwnStage> {
+  const scratch = await startScratchSystem({ ...options, env: { LOG_LEVEL: 'warn', ...options.env } });
   const system = await openSystem({ ...scratch.env, BASE_URL: scratch.url });
   return {
+    scratch,
     system,
     url: scratch.url,
     secret: scratch.env.JWT_SECRET ?? '',
-    processes: scratch.processes(),
+    processes: scratch.processes,
     async close() {
       await system.close();
       await scratch.close();
@@ -102,4 +114,17 @@ export async function lookUpOrders({ collections }: System, orderIds: string[]):
   return report;
 }
 
-export const auditStage = ({ collections, gate, queue }: System) => audit(collections, gate, queue);
+/**
+ * Checks the invariants and prints what breaks them.
+ * @param withLog false where orders come from elsewhere: the event log (I5) is Stampede's own.
+ * @returns whether all hold.
+ */
+export async function auditStage(
+  { collections, gate, queue }: System,
+  { withLog = true }: { withLog?: boolean } = {},
+): Promise<boolean> {
+  const { I1, I2, I3, I4, I5 } = await audit(collections, gate, queue);
+  const findings = [I1, I2, I3, I4, ...(withLog ? [I5] : [])];
+  for (const { examples } of findings) for (const breach of examples) console.log(`BROKEN: ${breach}`);
+  return findings.every(({ breaches }) => breaches === 0);
+}

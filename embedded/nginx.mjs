@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { launch, run, stop, waitUntil } from './process.mjs';
 import { findProgram, installFromDebian } from './program.mjs';
+import { tlsLines } from './tls.mjs';
 
 const TEMPLATE = new URL('../nginx/nginx.conf', import.meta.url);
 const START_DEADLINE_MS = 10_000;
@@ -38,17 +39,18 @@ export async function findNginx(report) {
  * @param {string} options.dataDir
  * @param {number} options.port
  * @param {Address[]} options.servers
+ * @param {import('./tls.mjs').Tls | null} [options.tls] to listen for TLS as well.
  * @param {string} [options.logFile]
  * @param {import('./program.mjs').Report} [options.report]
  * @returns {Promise<Nginx | null>} null when this machine has no nginx, which is reported.
  * @throws Error with nginx's own line when it refuses its configuration.
  */
-export async function openNginx({ dataDir, port, servers, logFile, report = () => {} }) {
+export async function openNginx({ dataDir, port, servers, tls = null, logFile, report = () => {} }) {
   const binary = await findNginx(report);
   if (!binary) return null;
   mkdirSync(dataDir, { recursive: true });
   const config = join(dataDir, 'nginx.conf');
-  writeFileSync(config, renderNginxConfig(await valuesFor({ dataDir, port, servers })));
+  writeFileSync(config, renderNginxConfig(await valuesFor({ dataDir, port, servers, tls })));
   // As root, nginx would hand its workers to `nobody`, who cannot enter a data folder below /root.
   const args = [
     '-p',
@@ -95,10 +97,11 @@ export function renderNginxConfig(values) {
   });
 }
 
-/** @param {{ dataDir: string, port: number, servers: Address[] }} options */
-async function valuesFor({ dataDir, port, servers }) {
+/** @param {{ dataDir: string, port: number, servers: Address[], tls: import('./tls.mjs').Tls | null }} options */
+async function valuesFor({ dataDir, port, servers, tls }) {
   return {
     STAMPEDE_LISTEN: `127.0.0.1:${port}`,
+    STAMPEDE_TLS: tlsLines(tls),
     STAMPEDE_NGINX_DIR: dataDir,
     STAMPEDE_OPEN_FILES: String(await openFilesAllowed()),
     STAMPEDE_UPSTREAM_SERVERS: servers

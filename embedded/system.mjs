@@ -10,6 +10,7 @@ import { writePrivately } from './private-file.mjs';
 import { onLaunch } from './process.mjs';
 import { openProcessList, runningFileIn } from './process-list.mjs';
 import { openRedis } from './redis.mjs';
+import { tlsIn } from './tls.mjs';
 
 const DATABASE = 'stampede';
 
@@ -116,13 +117,14 @@ export class System {
   /** @param {number[]} serverPorts */
   async #startNginx(serverPorts) {
     const servers = serverPorts.map((port) => ({ host: '127.0.0.1', port }));
-    const options = { ...this.#placeOf('nginx'), port: this.settings.port, servers };
+    const tls = tlsIn(this.settings.dataDir);
+    const options = { ...this.#placeOf('nginx'), port: this.settings.port, servers, tls };
     const { how } = await this.#keep('nginx', 'nginx', async () => {
       const nginx = await openNginx(options);
       if (!nginx) throw new Error('nginx is not on this machine any more');
       return nginx;
     });
-    this.settings.report(`nginx:   ${how}`);
+    this.settings.report(`nginx:   ${how}${tls ? `, and https://localhost:${tls.port}` : ''}`);
   }
 
   /** @param {string} name */

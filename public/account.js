@@ -6,7 +6,7 @@
 import { accountForm } from './account-form.js';
 import { createAccount, createSession } from './api.js';
 import { element, setText, show } from './dom.js';
-import { beginSession, currentSession, endSession } from './session.js';
+import { beginSession, currentSession, signOut, signOutEverywhere } from './session.js';
 import { texts } from './texts.js';
 import { toast } from './toast.js';
 
@@ -71,10 +71,18 @@ function signedIn() {
   const leave = element('button', { type: 'button', class: 'primary' }, texts.signOut);
   leave.addEventListener('click', () => {
     dialog.close();
-    endSession('signed-out');
+    signOut();
     toast(texts.signedOut);
   });
-  return element('div', { class: 'form' }, element('p', { class: 'muted' }), leave);
+  const leaveAll = element('button', { type: 'button', class: 'quiet' }, texts.signOutEverywhere);
+  leaveAll.addEventListener('click', async () => {
+    dialog.close();
+    await signOutEverywhere().then(
+      () => toast(texts.signedOut),
+      () => toast(texts.noAnswer),
+    );
+  });
+  return element('div', { class: 'form' }, element('p', { class: 'muted' }), leave, leaveAll);
 }
 
 /** @param {Session} session */

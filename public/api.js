@@ -3,6 +3,7 @@
 /** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseReceipt, SaleSnapshot, Session } from '../sale/contract.ts' */
 
 import { learnServerTime } from './clock.js';
+import { answerTo } from './proof.js';
 
 const ANSWER_DEADLINE_MS = 10_000;
 
@@ -37,7 +38,22 @@ function retryAfterMs(response) {
  * @param {string} method @param {string} path
  * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} [options]
  */
-async function call(method, path, { token, body, headers = {} } = {}) {
+async function call(method, path, options = {}) {
+  try {
+    return await callOnce(method, path, options);
+  } catch (error) {
+    if (!(error instanceof Problem && error.name === 'work-required')) throw error;
+    const { challenge = '', difficultyBits = 0 } = error.details;
+    const headers = { ...options.headers, 'Proof-Of-Work': await answerTo(challenge, difficultyBits) };
+    return await callOnce(method, path, { ...options, headers });
+  }
+}
+
+/**
+ * @param {string} method @param {string} path
+ * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} options
+ */
+async function callOnce(method, path, { token, body, headers = {} }) {
   const askedAt = Date.now();
   try {
     const response = await fetch(`/api${path}`, {
@@ -54,7 +70,8 @@ async function call(method, path, { token, body, headers = {} } = {}) {
     });
     const answeredAt = Date.now();
     if (!response.ok) throw new Problem(response, await response.json().catch(() => ({})));
-    return { body: await response.json(), response, askedAt, answeredAt };
+    const answer = response.status === 204 ? null : await response.json();
+    return { body: answer, response, askedAt, answeredAt };
   } catch (error) {
     if (error instanceof Problem) throw error;
     throw new Unreachable(`${method} ${path}`, { cause: error });
@@ -104,6 +121,15 @@ export const createAccount = async (account) => (await call('POST', '/users', { 
 /** @param {{ email: string, password: string }} credentials @returns {Promise<Session>} */
 export const createSession = async (credentials) =>
   (await call('POST', '/sessions', { body: credentials })).body;
+
+/** A new token for the session whose cookie this browser has. @returns {Promise<Session>} */
+export const renewSession = async () => (await call('POST', '/sessions/renewal', { body: {} })).body;
+
+/** Signs out here. */
+export const deleteSession = () => call('DELETE', '/sessions/current');
+
+/** Signs out everywhere. @param {string} token */
+export const deleteSessions = (token) => call('DELETE', '/sessions', { token });
 
 /** A guest's token: good for watching, not for buying. @returns {Promise<{ token: string }>} */
 export const createVisitor = async () => (await call('POST', '/visitors')).body;

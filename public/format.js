@@ -2,7 +2,8 @@
 
 /** @import { Money } from '../sale/contract.ts' */
 
-const locale = navigator.language;
+import { locale } from './language.js';
+
 const numbers = new Intl.NumberFormat(locale);
 const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
@@ -18,6 +19,11 @@ export function money({ amount, currency }, quantity = 1) {
   return format.format((amount * quantity) / 10 ** digits);
 }
 
+const percents = new Intl.NumberFormat(locale, { style: 'percent', signDisplay: 'exceptZero' });
+
+/** @param {number} share */
+export const percent = (share) => percents.format(share);
+
 /** @param {string | number} at */
 export const time = (at) => clock.format(new Date(at));
 
@@ -27,7 +33,8 @@ export const dateTime = (at) => dates.format(new Date(at));
 /** @param {number} milliseconds */
 export function duration(milliseconds) {
   if (milliseconds < 1_000) return `${Math.max(0, Math.round(milliseconds))} ms`;
-  return `${numbers.format(Math.round(milliseconds / 100) / 10)} s`;
+  if (milliseconds < 120_000) return `${numbers.format(Math.round(milliseconds / 100) / 10)} s`;
+  return `${numbers.format(Math.round(milliseconds / 60_000))} min`;
 }
 
 /** What a countdown shows: `2 d 03:04:05`, `03:04:05`. @param {number} milliseconds */
@@ -38,3 +45,26 @@ export function countdown(milliseconds) {
   const digits = parts.map((part) => String(part).padStart(2, '0')).join(':');
   return days > 0 ? `${days} d ${digits}` : digits;
 }
+
+const spans = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
+
+/** How long ago: `5 min ago`. @param {string | number} at */
+export function relative(at) {
+  const seconds = Math.round((new Date(at).getTime() - Date.now()) / 1_000);
+  if (Math.abs(seconds) < 60) return spans.format(seconds, 'second');
+  if (Math.abs(seconds) < 3_600) return spans.format(Math.round(seconds / 60), 'minute');
+  if (Math.abs(seconds) < 86_400) return spans.format(Math.round(seconds / 3_600), 'hour');
+  return spans.format(Math.round(seconds / 86_400), 'day');
+}
+
+/** What a person typed as a price, in the currency's minor units. @param {string} text @param {string} currency */
+export function minorUnits(text, currency) {
+  const { maximumFractionDigits = 2 } = new Intl.NumberFormat('en', {
+    style: 'currency',
+    currency,
+  }).resolvedOptions();
+  return Math.round(Number(text.replace(',', '.')) * 10 ** maximumFractionDigits);
+}
+
+/** The smaller one of an uploaded picture's two sizes; any other picture has one. @param {string} path */
+export const smallPicture = (path) => path.replace(/^(\/pictures\/[\w-]{22})-1200\.webp$/, '$1-480.webp');

@@ -1,11 +1,19 @@
 /** The socket. What it brings is a hint: whoever listens fetches the truth each time the link comes up. */
 
 /** @import { Socket } from 'socket.io-client' */
-/** @import { ClientToServerEvents, Order, SaleSnapshot, ServerToClientEvents, StockMessage } from '../sale/contract.ts' */
+/** @import { ClientToServerEvents, CrowdMessage, Order, SaleSnapshot, ServerToClientEvents, StockMessage } from '../sale/contract.ts' */
 
 import { io } from '/socket.io/socket.io.esm.min.js';
 import { jittered } from './clock.js';
-import { currentSession, dropVisitorToken, endSession, onSessionChange, watchToken } from './session.js';
+import {
+  currentSession,
+  dropVisitorToken,
+  endSession,
+  NotSignedIn,
+  onSessionChange,
+  renew,
+  watchToken,
+} from './session.js';
 
 const ACKNOWLEDGE_MS = 5_000;
 const TRY_AGAIN_MS = 2_000;
@@ -13,13 +21,15 @@ const TRY_AGAIN_MS = 2_000;
 /**
  * @param {object} page
  * @param {string} [page.saleId] the sale to watch
+ * @param {boolean} [page.isList] watches all sales, at a slower pace
  * @param {() => void} page.onUp connected and watching: fetch the truth now
  * @param {() => void} page.onDown
  * @param {(message: StockMessage) => void} [page.onStock]
  * @param {(sale: SaleSnapshot) => void} [page.onSale]
  * @param {(order: Order) => void} [page.onOrder]
+ * @param {(message: CrowdMessage) => void} [page.onCrowd]
  */
-export function openLive({ saleId, onUp, onDown, onStock, onSale, onOrder }) {
+export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale, onOrder, onCrowd }) {
   /** @type {Socket<ServerToClientEvents, ClientToServerEvents>} */
   const socket = io({
     transports: ['websocket'],
@@ -36,7 +46,7 @@ export function openLive({ saleId, onUp, onDown, onStock, onSale, onOrder }) {
   });
 
   function watch() {
-    if (!saleId) return onUp();
+    if (!saleId && !isList) return onUp();
     const connection = socket.id;
     const isOver = () => socket.id !== connection;
     const tryAgain = () => {
@@ -45,11 +55,13 @@ export function openLive({ saleId, onUp, onDown, onStock, onSale, onOrder }) {
       setTimeout(() => isOver() || watch(), jittered(TRY_AGAIN_MS));
     };
     const silence = setTimeout(tryAgain, ACKNOWLEDGE_MS);
-    socket.emit('watch', { saleId }, ({ ok }) => {
+    const answered = (/** @type {{ ok: boolean }} */ { ok }) => {
       clearTimeout(silence);
       if (!ok) return tryAgain();
       if (!isOver()) onUp();
-    });
+    };
+    if (saleId) socket.emit('watch', { saleId }, answered);
+    else socket.emit('browse', answered);
   }
 
   let isRenewed = false;
@@ -65,7 +77,18 @@ export function openLive({ saleId, onUp, onDown, onStock, onSale, onOrder }) {
   socket.on('connect_error', (error) => {
     if (socket.active) return onDown(); // the client tries again by itself
     if (error.message === 'unauthorized') {
-      if (currentSession()) return endSession('expired'); // and come back as a visitor
+      const session = currentSession();
+      if (session && isRenewed) return endSession('expired'); // and come back as a visitor
+      if (session) {
+        isRenewed = true;
+        // When it cannot be renewed the session ends, which brings the socket back as a visitor's.
+        renew(session).then(
+          () => socket.connect(),
+          (problem) =>
+            problem instanceof NotSignedIn || setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS)),
+        );
+        return onDown();
+      }
       dropVisitorToken();
       if (!isRenewed) {
         isRenewed = true;
@@ -81,4 +104,5 @@ export function openLive({ saleId, onUp, onDown, onStock, onSale, onOrder }) {
   if (onStock) socket.on('stock', onStock);
   if (onSale) socket.on('sale', onSale);
   if (onOrder) socket.on('order', onOrder);
+  if (onCrowd) socket.on('crowd', onCrowd);
 }

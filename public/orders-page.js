@@ -5,7 +5,7 @@
 import { openAccount } from './account.js';
 import { fetchOrders, fetchSales } from './api.js';
 import { element, part, setText, show } from './dom.js';
-import { dateTime, money } from './format.js';
+import { dateTime, money, smallPicture } from './format.js';
 import { openLive } from './live.js';
 import { mergeOrders } from './orders.js';
 import { asBuyer, currentSession, NotSignedIn, onSessionChange } from './session.js';
@@ -30,7 +30,13 @@ function line({ saleId, quantity, status, reason, createdAt }) {
   const sale = sales.get(saleId);
   const name = sale?.product.name ?? texts.unknownSale;
   const picture = sale?.product.image
-    ? element('img', { src: sale.product.image, alt: '', width: '96', height: '96', loading: 'lazy' })
+    ? element('img', {
+        src: smallPicture(sale.product.image),
+        alt: '',
+        width: '96',
+        height: '96',
+        loading: 'lazy',
+      })
     : element('span', { class: 'no-picture' });
   return element(
     'li',

@@ -20,6 +20,8 @@ import { toast } from './toast.js';
 const POLL_WHILE_DOWN_MS = 3_000;
 /** Against a message lost on the way; the socket brings the news long before. */
 const POLL_WHILE_UP_MS = 60_000;
+/** Something happened of which only a snapshot tells what. */
+const UNCLEAR_MS = 2_000;
 
 const saleId = decodeURIComponent(location.pathname.split('/')[2] ?? '');
 const state = openSaleState(saleId);
@@ -63,11 +65,14 @@ function draw() {
   tick = setTimeout(draw, Math.min(untilNextSecond(view.sale.opensAt), untilNextSecond(view.sale.closesAt)));
 }
 
-/** @param {SaleSnapshot} news */
-function learn(news) {
+/** @param {SaleSnapshot} news @param {{ isWhole: boolean }} [how] */
+function learn(news, how = { isWhole: true }) {
   if (state.sale()?.stock === 0 && news.stock > 0) toast(texts.backInStock);
-  state.learnSale(news);
+  const isUnclear = state.learnSale(news, serverNow(), how);
   draw();
+  if (!isUnclear) return;
+  clearTimeout(poll);
+  poll = setTimeout(refresh, jittered(UNCLEAR_MS));
 }
 
 async function refresh() {
@@ -165,12 +170,17 @@ openLive({
   onStock(message) {
     const sale = state.sale();
     if (!sale || message.saleId !== saleId || message.stockVersion <= sale.stockVersion) return;
-    learn({ ...sale, stock: message.stock, stockVersion: message.stockVersion });
+    learn({ ...sale, stock: message.stock, stockVersion: message.stockVersion }, { isWhole: false });
   },
   onSale(news) {
     if (news.id !== saleId) return;
     saleMessages += 1;
     learn(news);
+  },
+  onCrowd({ saleId: id, people }) {
+    if (id !== saleId) return;
+    state.learnPeople(people);
+    draw();
   },
   onOrder(order) {
     checkout.heard(order);

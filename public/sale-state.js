@@ -8,6 +8,7 @@
 /** @import { SaleView } from './sale-view.js' */
 
 import { buyState, remainingFor, statusNow } from './buy-state.js';
+import { openHappenings } from './happenings.js';
 import { storyOfOrder, storyOfPending, storyOfRefusal } from './order-view.js';
 import { mergeOrders } from './orders.js';
 import { texts } from './texts.js';
@@ -24,6 +25,9 @@ export function openSaleState(saleId) {
   const sentAt = new Map();
   let quantity = 1;
   let wantsMore = false;
+  const happenings = openHappenings();
+  /** @type {number | null} */
+  let people = null;
 
   /** @param {PendingPurchase | null} pending @returns {OrderStory | null} */
   function storyNow(pending) {
@@ -39,10 +43,21 @@ export function openSaleState(saleId) {
     /** The sale as far as it is known. */
     sale: () => sale,
 
-    /** News of the sale never takes the stock back to an older version. @param {SaleSnapshot} news */
-    learnSale(news) {
+    /**
+     * News of the sale never takes the stock back to an older version.
+     * @param {SaleSnapshot} news @param {number} at @param {{ isWhole: boolean }} how
+     * @returns {boolean} whether only a whole snapshot can tell what happened
+     */
+    learnSale(news, at, { isWhole }) {
       const isOlder = sale !== null && news.stockVersion < sale.stockVersion;
       sale = isOlder && sale ? { ...news, stock: sale.stock, stockVersion: sale.stockVersion } : news;
+      // An older stock beside newer units would make up a happening.
+      return isOlder || happenings.learn(sale, statusNow(sale, at), at, isWhole);
+    },
+
+    /** @param {number} count */
+    learnPeople(count) {
+      people = count;
     },
 
     /** @param {Order} order */
@@ -122,6 +137,8 @@ export function openSaleState(saleId) {
         remaining,
         isSignedIn,
         story: storyNow(pending),
+        people,
+        happening: happenings.list()[0],
         note: isSoldOutNews && buy === 'buy' ? texts.noteLeft(left) : '',
       };
     },

@@ -2,10 +2,13 @@
 
 /** @import { Order, SaleSnapshot, SaleStatus } from '../sale/contract.ts' */
 /** @import { BuyState } from './buy-state.js' */
+/** @import { Happening } from './happenings.js' */
 /** @import { OrderStory } from './order-view.js' */
 
 import { part, setText, show } from './dom.js';
-import { countdown, dateTime, money, number } from './format.js';
+import { countdown, dateTime, money, number, percent } from './format.js';
+import { renderGallery } from './gallery.js';
+import { inWords } from './happenings.js';
 import { renderOrder } from './order-view.js';
 import { texts } from './texts.js';
 
@@ -21,6 +24,8 @@ import { texts } from './texts.js';
  * @property {boolean} isSignedIn
  * @property {OrderStory | null} story
  * @property {string} note overrides the button's own note
+ * @property {number | null} people how many are here; null when it is not known
+ * @property {Happening | undefined} happening the newest
  */
 
 /** @type {Record<BuyState, { label: string, note: string }>} */
@@ -51,23 +56,25 @@ export function renderSale(view) {
   renderProduct(view.sale);
   renderMoment(view);
   renderStock(view.sale);
+  setText(part('people'), view.people ? texts.people(view.people) : '');
+  setText(part('happening'), view.happening ? inWords(view.happening) : '');
   renderBuy(view);
   if (view.story) renderOrder(view.story);
   show(part('order'), view.story !== null);
 }
 
 /** @param {SaleSnapshot} sale */
-function renderProduct({ product, price }) {
+function renderProduct({ product, price, oldPrice }) {
   document.title = `${product.name} · ${texts.brand}`;
   setText(part('name'), product.name);
   setText(part('description'), product.description);
   setText(part('price'), money(price));
-  const image = /** @type {HTMLImageElement} */ (part('image'));
-  if (product.image && image.getAttribute('src') !== product.image) {
-    image.src = product.image;
-    image.alt = product.name;
+  show(part('old-price'), oldPrice !== null);
+  if (oldPrice) {
+    setText(part('old-amount'), money(oldPrice));
+    setText(part('saving'), percent(price.amount / oldPrice.amount - 1));
   }
-  show(image, product.image !== '');
+  renderGallery(product);
 }
 
 /** @param {SaleView} view */

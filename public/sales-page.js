@@ -1,17 +1,18 @@
 /** All sales: what is on now, what comes, what is over. */
 
-/** @import { SaleSnapshot, SaleStatus } from '../sale/contract.ts' */
+/** @import { Money, SaleSnapshot, SaleStatus } from '../sale/contract.ts' */
 
 import { fetchSales } from './api.js';
 import { statusNow } from './buy-state.js';
 import { jittered, serverNow } from './clock.js';
 import { element, part, setText, show } from './dom.js';
-import { countdown, dateTime, money, number } from './format.js';
-import { mountShell } from './shell.js';
+import { countdown, dateTime, money, number, smallPicture } from './format.js';
+import { openLive } from './live.js';
+import { mountShell, tellConnection } from './shell.js';
 import { texts } from './texts.js';
 
-/** The list is for choosing; a sale's own page is the live one. */
-const POLL_MS = 10_000;
+const POLL_WHILE_DOWN_MS = 10_000;
+const POLL_WHILE_UP_MS = 60_000;
 
 /** @type {SaleSnapshot[]} */
 let sales = [];
@@ -64,7 +65,13 @@ function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
   };
   const left = texts.stockLine(number(stock), number(unitsOnSale));
   const picture = product.image
-    ? element('img', { src: product.image, alt: '', width: '400', height: '400', loading: 'lazy' })
+    ? element('img', {
+        src: smallPicture(product.image),
+        alt: '',
+        width: '400',
+        height: '400',
+        loading: 'lazy',
+      })
     : element('span', { class: 'no-picture' });
   return element(
     'li',
@@ -74,7 +81,7 @@ function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
       'div',
       { class: 'card-text' },
       element('a', { href: `/sales/${encodeURIComponent(id)}` }, product.name),
-      element('p', { class: 'card-price' }, money(price)),
+      priceOf(price, sale.oldPrice),
       element(
         'p',
         { class: 'card-live' },
@@ -85,8 +92,15 @@ function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
   );
 }
 
+/** @param {Money} price @param {Money | null} oldPrice */
+function priceOf(price, oldPrice) {
+  const before = element('s', { class: 'muted' }, oldPrice ? money(oldPrice) : '');
+  return element('p', { class: 'card-price' }, ...(oldPrice ? [before, ' '] : []), money(price));
+}
+
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
+let isUp = false;
 
 async function refresh() {
   clearTimeout(poll);
@@ -100,10 +114,35 @@ async function refresh() {
   }
   draw();
   clearTimeout(poll);
-  if (!document.hidden) poll = setTimeout(refresh, jittered(POLL_MS));
+  if (!document.hidden) poll = setTimeout(refresh, jittered(isUp ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
 }
 
 mountShell();
 setInterval(draw, 1_000);
 document.addEventListener('visibilitychange', () => document.hidden || refresh());
 refresh();
+openLive({
+  isList: true,
+  onUp() {
+    isUp = true;
+    tellConnection(false);
+    refresh();
+  },
+  onDown() {
+    isUp = false;
+    tellConnection(true);
+    refresh();
+  },
+  onStock({ saleId, stock, stockVersion }) {
+    const isNews = (/** @type {SaleSnapshot} */ sale) =>
+      sale.id === saleId && stockVersion > sale.stockVersion;
+    sales = sales.map((sale) => (isNews(sale) ? { ...sale, stock, stockVersion } : sale));
+    draw();
+  },
+  onSale(news) {
+    const others = sales.filter(({ id }) => id !== news.id);
+    sales = [...others, news].sort((one, other) => other.closesAt.localeCompare(one.closesAt));
+    show(part('empty'), false);
+    draw();
+  },
+});

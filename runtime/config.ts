@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { faultOfKeys } from './signing-keys.ts';
 
 /**
  * Every setting, with its unit in its name. This is the only place that knows the environment: the rest of the
@@ -29,13 +30,49 @@ const settings = z
     /** A MongoDB that is silent for so long in the middle of an operation is taken for lost. */
     MONGO_SILENCE_MS: z.coerce.number().int().min(100).default(10_000),
 
-    JWT_SECRET: z.string().min(32, 'expected at least 32 characters: make it with `openssl rand -base64 32`'),
+    /**
+     * Signs the tokens: a secret of at least 32 characters, or a list `kid:secret,kid:secret` of which the first signs
+     * and all are believed. To change it: put the new one in front, and drop the old one TOKEN_SECONDS later.
+     */
+    JWT_SECRET: z.string(),
+    /** How long an access token is good for; a page renews it silently with its session. */
     TOKEN_SECONDS: z.coerce
       .number()
       .int()
-      .min(60)
+      .min(1)
+      .default(15 * 60),
+    /** A visitor's token opens nothing but the watching. */
+    VISITOR_TOKEN_SECONDS: z.coerce
+      .number()
+      .int()
+      .min(1)
       .default(12 * 3_600),
+    /** From a sign-in until the password is asked for again. */
+    SESSION_SECONDS: z.coerce
+      .number()
+      .int()
+      .min(1)
+      .default(30 * 86_400),
     BCRYPT_COST: z.coerce.number().int().min(4).max(15).default(10),
+
+    /** Multiplies every limit below, for a load test from one address; 0 turns them all off. */
+    LIMIT_FACTOR: z.coerce.number().min(0).default(1),
+    /** Wrong passwords, over all instances. */
+    SIGN_IN_FAILURES_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(10),
+    /** An address may be a whole office behind one router: what is by address is generous. */
+    SIGN_INS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(300),
+    SIGN_UPS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(600),
+    /** From here on each instance counts for itself. */
+    PURCHASES_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(300),
+    REQUESTS_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(3_000),
+    REQUESTS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(60_000),
+    SOCKET_CONNECTS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(30_000),
+    SOCKETS_PER_ADDRESS: z.coerce.number().int().min(1).default(20_000),
+    /** A socket that says more is cut off; a page says one thing when it connects. */
+    SOCKET_MESSAGES_PER_MINUTE: z.coerce.number().int().min(1).default(120),
+
+    /** Work that a sign-up and a purchase have to be worth; each bit doubles it. 0 asks for none, 16 is a second of a page. */
+    CHALLENGE_DIFFICULTY_BITS: z.coerce.number().int().min(0).max(24).default(0),
 
     BODY_MAX_BYTES: z.coerce.number().int().min(1_024).default(16_384),
 
@@ -75,6 +112,10 @@ const settings = z
   .refine(({ NODE_ENV, FAILPOINTS }) => NODE_ENV !== 'production' || FAILPOINTS === '', {
     path: ['FAILPOINTS'],
     error: 'expected none in production',
+  })
+  .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {
+    const fault = faultOfKeys(JWT_SECRET, { isStrict: NODE_ENV === 'production' });
+    if (fault) context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: fault });
   });
 
 export type Config = Readonly<z.infer<typeof settings>>;

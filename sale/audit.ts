@@ -5,6 +5,7 @@ import { allowanceKey } from './decide.ts';
 import type { Gate } from './gate.ts';
 import { orderIdOf } from './order.ts';
 import { type PurchaseQueue, readJob } from './queue.ts';
+import { replay } from './replay.ts';
 
 /** What one invariant's check found. `examples` are the first few breaches, each in a sentence. */
 interface Finding {
@@ -23,7 +24,7 @@ export interface AuditReport {
   I2: Finding;
   I3: Finding;
   I4: Finding;
-  I5: 'not yet';
+  I5: Finding;
 }
 
 /** Checks the invariants of DESIGN against what MongoDB and Redis hold. Safe while the shop sells. */
@@ -38,10 +39,11 @@ export async function audit(
   const session = await collections.orders.db.startSession({ snapshot: true });
   try {
     const sales = await collections.sales.find({}, null, { session }).lean<SaleRecord[]>();
-    const { orders, I1, I3, I4 } = await auditOrders(collections, sales, session);
+    const { orders, I1, I3, I4, statuses } = await auditOrders(collections, sales, session);
+    const I5 = await auditLog(collections, sales, statuses, session);
     const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
-    const ok = [I1, I2, I3, I4].every(({ breaches }) => breaches === 0);
-    return { ok, sales: sales.length, orders, queued, I1, I2, I3, I4, I5: 'not yet' };
+    const ok = [I1, I2, I3, I4, I5].every(({ breaches }) => breaches === 0);
+    return { ok, sales: sales.length, orders, queued, I1, I2, I3, I4, I5 };
   } finally {
     await session.endSession();
   }
@@ -67,6 +69,9 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
   const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
   const sold = new Map<string, number>();
   const taken = new Map<string, number>();
+  /** Of every order of a known sale, by its id. */
+  const statuses = new Map<string, string>();
+  const known = new Set(sales.map(({ _id }) => _id));
   let orders = 0;
 
   for await (const order of collections.orders.find({}, null, { session }).lean<OrderRecord[]>().cursor()) {
@@ -76,6 +81,7 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
       _id === orderIdOf(buyerId, idempotencyKey),
       () => `order ${_id} is not the one of its buyer and key`,
     );
+    if (known.has(saleId)) statuses.set(_id, `${status} ${quantity} ${buyerId}`);
     if (status !== 'paid' && status !== 'held') continue;
     sold.set(saleId, (sold.get(saleId) ?? 0) + quantity);
     const key = allowanceKey(saleId, buyerId);
@@ -104,7 +110,39 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
     I4.check(units === ordered, () => `${_id}: allowance ${units}, orders ${ordered}`);
   }
   for (const [key, units] of taken) I4.check(false, () => `${key}: allowance 0, orders ${units}`);
-  return { orders, I1: I1.finding, I3: I3.finding, I4: I4.finding };
+  return { orders, statuses, I1: I1.finding, I3: I3.finding, I4: I4.finding };
+}
+
+/** The log, played from its beginning, comes to the stock and the orders that are there. */
+async function auditLog(
+  collections: Collections,
+  sales: SaleRecord[],
+  statuses: Map<string, string>,
+  session: ClientSession,
+): Promise<Finding> {
+  const I5 = openFinding();
+  const saleById = new Map(sales.map((sale) => [sale._id, sale]));
+  try {
+    for await (const { saleId, stock, unitsOnSale, seq, orders } of replay(collections, { session })) {
+      const sale = saleById.get(saleId);
+      saleById.delete(saleId);
+      const agrees = sale?.stock === stock && sale.unitsOnSale === unitsOnSale && sale.eventSeq === seq;
+      I5.check(
+        agrees,
+        () => `sale ${saleId}: the log comes to ${stock} of ${unitsOnSale}, it has ${sale?.stock}`,
+      );
+      for (const [orderId, { status, quantity, buyerId }] of orders) {
+        const logged = `${status} ${quantity} ${buyerId}`;
+        I5.check(statuses.get(orderId) === logged, () => `order ${orderId}: the log says ${logged}`);
+        statuses.delete(orderId);
+      }
+    }
+  } catch (error) {
+    I5.check(false, () => (error as Error).message);
+  }
+  for (const saleId of saleById.keys()) I5.check(false, () => `sale ${saleId} is not in the log`);
+  for (const orderId of statuses.keys()) I5.check(false, () => `order ${orderId} is not in the log`);
+  return I5.finding;
 }
 
 const batchSize = 1_000;

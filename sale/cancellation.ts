@@ -1,7 +1,8 @@
 import type { Collections, OrderRecord, SaleRecord } from './collections.ts';
 import type { Order } from './contract.ts';
 import { allowanceKey } from './decide.ts';
-import { orderOf } from './order.ts';
+import { appendChanges } from './events.ts';
+import { changeOf, orderOf } from './order.ts';
 import type { Settled } from './transaction.ts';
 
 /**
@@ -9,10 +10,11 @@ import type { Settled } from './transaction.ts';
  * @returns what changed, for those who watch; null when this buyer has no such order, or it is not a paid one.
  */
 export async function cancelOrder(
-  { orders, sales, allowances }: Collections,
+  collections: Collections,
   orderId: string,
   buyerId: string,
 ): Promise<{ settled: Settled; order: Order } | null> {
+  const { orders, sales, allowances } = collections;
   return await orders.db.withSession((session) =>
     session.withTransaction(async () => {
       const order = await orders
@@ -27,7 +29,7 @@ export async function cancelOrder(
       const sale = await sales
         .findByIdAndUpdate(
           saleId,
-          { $inc: { stock: quantity, stockVersion: 1 } },
+          { $inc: { stock: quantity, stockVersion: 1, eventSeq: 1 } },
           { session, returnDocument: 'after' },
         )
         .lean<SaleRecord>();
@@ -36,10 +38,12 @@ export async function cancelOrder(
         { $inc: { units: -quantity } },
         { session },
       );
-      const { stock = 0, stockVersion = 0 } = sale ?? {};
+      const { stock = 0, stockVersion = 0, eventSeq = 0 } = sale ?? {};
+      const at = new Date();
+      await appendChanges(collections, [{ saleId, seq: eventSeq, changes: [changeOf(order)] }], at, session);
       return {
         settled: {
-          stocks: [{ saleId, stock, stockVersion, at: new Date().toISOString() }],
+          stocks: [{ saleId, stock, stockVersion, at: at.toISOString() }],
           orders: [{ buyerId, order: orderOf(order) }],
         },
         order: orderOf(order),

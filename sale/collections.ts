@@ -1,5 +1,5 @@
 import { type Connection, type Model, type mongo, Schema } from 'mongoose';
-import type { Money, OrderStatus, RejectionReason, Role } from './contract.ts';
+import type { Change, Money, OrderStatus, RejectionReason, Role } from './contract.ts';
 
 /**
  * What MongoDB holds, one interface and one schema for each collection, with the indexes that the queries need.
@@ -14,11 +14,29 @@ export interface UserRecord {
   createdAt: Date;
 }
 
+export interface SessionRecord {
+  _id: string;
+  userId: string;
+  /** Of the secret in the session's latest token. */
+  secretHash: string;
+  createdAt: Date;
+  expiresAt: Date;
+}
+
 export interface ProductRecord {
   _id: string;
   name: string;
   description: string;
   image: string;
+  /** Absent in records from before there were several. */
+  images?: string[];
+  createdAt: Date;
+}
+
+/** A picture as it is served: resized, and named by the hash of what was uploaded. */
+export interface PictureRecord {
+  _id: string;
+  bytes: Buffer;
   createdAt: Date;
 }
 
@@ -26,6 +44,8 @@ export interface SaleRecord {
   _id: string;
   productId: string;
   price: Money;
+  /** The price before, in the same currency and minor units. Absent when the shop does not say. */
+  oldAmount?: number | null;
   opensAt: Date;
   closesAt: Date;
   paused: boolean;
@@ -36,6 +56,8 @@ export interface SaleRecord {
   stockVersion: number;
   /** Units ever put on sale. It never shrinks. */
   unitsOnSale: number;
+  /** Number of the sale's newest document in the event log. */
+  eventSeq: number;
   /** Counts the changes an admin made; the gate takes over only a newer one. */
   revision: number;
   createdAt: Date;
@@ -59,6 +81,16 @@ export interface AllowanceRecord {
   units: number;
 }
 
+export interface EventRecord {
+  /** `<saleId>:<seq>`, the seq with leading zeros. */
+  _id: string;
+  saleId: string;
+  /** From 1, without gaps. */
+  seq: number;
+  at: Date;
+  changes: Change[];
+}
+
 const id = { type: String, required: true } as const;
 const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
 
@@ -74,15 +106,33 @@ const user = new Schema<UserRecord>(
   { ...options, collection: 'users' },
 );
 
+const session = new Schema<SessionRecord>(
+  {
+    _id: id,
+    userId: { type: String, required: true, index: true },
+    secretHash: { type: String, required: true },
+    createdAt: { type: Date, required: true },
+    // MongoDB removes it within a minute of that.
+    expiresAt: { type: Date, required: true, expires: 0 },
+  },
+  { ...options, collection: 'sessions' },
+);
+
 const product = new Schema<ProductRecord>(
   {
     _id: id,
     name: { type: String, required: true },
     description: { type: String, default: '' },
     image: { type: String, default: '' },
+    images: { type: [String] },
     createdAt: { type: Date, required: true },
   },
   { ...options, collection: 'products' },
+);
+
+const picture = new Schema<PictureRecord>(
+  { _id: id, bytes: { type: Buffer, required: true }, createdAt: { type: Date, required: true } },
+  { ...options, collection: 'pictures' },
 );
 
 const sale = new Schema<SaleRecord>(
@@ -90,6 +140,7 @@ const sale = new Schema<SaleRecord>(
     _id: id,
     productId: { type: String, required: true },
     price: { amount: { type: Number, required: true }, currency: { type: String, required: true } },
+    oldAmount: { type: Number, default: null },
     opensAt: { type: Date, required: true },
     closesAt: { type: Date, required: true },
     paused: { type: Boolean, default: false },
@@ -97,6 +148,7 @@ const sale = new Schema<SaleRecord>(
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },
     unitsOnSale: { type: Number, required: true, min: 0 },
+    eventSeq: { type: Number, default: 0 },
     revision: { type: Number, default: 0 },
     createdAt: { type: Date, required: true },
   },
@@ -123,15 +175,29 @@ const allowance = new Schema<AllowanceRecord>(
   { ...options, collection: 'allowances' },
 );
 
+const event = new Schema<EventRecord>(
+  {
+    _id: id,
+    saleId: { type: String, required: true },
+    seq: { type: Number, required: true },
+    at: { type: Date, required: true },
+    changes: { type: Schema.Types.Mixed, required: true } as never,
+  },
+  { ...options, collection: 'events' },
+);
+
 export type Collections = ReturnType<typeof openCollections>;
 
 export function openCollections(mongo: Connection) {
   return {
     users: mongo.model<UserRecord>('User', user),
+    sessions: mongo.model<SessionRecord>('Session', session),
     products: mongo.model<ProductRecord>('Product', product),
+    pictures: mongo.model<PictureRecord>('Picture', picture),
     sales: mongo.model<SaleRecord>('Sale', sale),
     orders: mongo.model<OrderRecord>('Order', order),
     allowances: mongo.model<AllowanceRecord>('Allowance', allowance),
+    events: mongo.model<EventRecord>('Event', event),
   };
 }
 

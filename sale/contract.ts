@@ -41,6 +41,8 @@ export interface Product {
   description: string;
   /** Path or URL of a picture; empty when there is none. */
   image: string;
+  /** Every picture of it, the first of which is `image`. */
+  images: string[];
 }
 
 export type SaleStatus = 'scheduled' | 'open' | 'paused' | 'sold_out' | 'ended';
@@ -50,6 +52,8 @@ export interface SaleSnapshot {
   id: string;
   product: Product;
   price: Money;
+  /** What it cost before; null when the shop does not say. */
+  oldPrice: Money | null;
   status: SaleStatus;
   opensAt: string;
   closesAt: string;
@@ -123,6 +127,9 @@ export interface Problem {
   errors?: { field: string; message: string }[];
   /** For `not-open`: when it opens. */
   opensAt?: string;
+  /** For `work-required`: what to answer in the header Proof-Of-Work, and how hard that is. */
+  challenge?: string;
+  difficultyBits?: number;
   /** For `sold-out`: units left, fewer than were asked for. */
   left?: number;
 }
@@ -136,17 +143,73 @@ export interface StockMessage {
   at: string;
 }
 
+/** Socket event `crowd`: how many sockets watch this sale, over all instances. At most one a second. */
+export interface CrowdMessage {
+  saleId: string;
+  people: number;
+}
+
 /** What the server sends over a socket. `order` reaches only the buyer's own room. */
 export interface ServerToClientEvents {
   stock: (message: StockMessage) => void;
   sale: (snapshot: SaleSnapshot) => void;
   order: (order: Order) => void;
+  crowd: (message: CrowdMessage) => void;
 }
 
-/** What a page sends over a socket. `watch` replaces the sale that the socket watched before. */
+/**
+ * What a page sends over a socket. `watch` replaces the sale that the socket watched before; `browse` asks for the
+ * stock and the changes of every sale, at a slower pace, for the list of them.
+ */
 export interface ClientToServerEvents {
+  browse: (acknowledge?: (answer: { ok: boolean }) => void) => void;
   watch: (
     request: { saleId: string },
     acknowledge?: (answer: { ok: boolean; detail?: string }) => void,
   ) => void;
+}
+
+interface OrderChange {
+  orderId: string;
+  buyerId: string;
+  quantity: number;
+}
+
+/** One thing that happened to a sale, as the event log keeps it. Amounts of units are whole numbers. */
+export type Change =
+  | {
+      type: 'sale.created';
+      productId: string;
+      price: Money;
+      stock: number;
+      limitPerBuyer: number;
+      opensAt: string;
+      closesAt: string;
+    }
+  | { type: 'sale.paused' | 'sale.resumed' }
+  | { type: 'sale.stock_added'; units: number }
+  | { type: 'sale.rescheduled'; opensAt: string; closesAt: string }
+  | (OrderChange & { type: 'order.paid' | 'order.cancelled' })
+  | (OrderChange & { type: 'order.rejected'; reason: RejectionReason });
+
+export type EventType =
+  | Change['type']
+  | 'order.placed'
+  | 'inventory.reserved'
+  | 'inventory.failed'
+  | 'inventory.released';
+
+/** CloudEvents 1.0, structured mode. */
+export interface CloudEvent {
+  specversion: '1.0';
+  /** The same at every delivery. */
+  id: string;
+  source: string;
+  type: EventType;
+  /** The order's id, or the sale's. */
+  subject: string;
+  time: string;
+  datacontenttype: 'application/json';
+  dataschema: string;
+  data: { saleId: string } & Change;
 }

@@ -1,9 +1,10 @@
 import type Bull from 'bull';
 import { trusted } from 'mongoose';
-import type { Collections } from './collections.ts';
+import { type Collections, driverOf, type OrderRecord, type SaleRecord } from './collections.ts';
 import type { Purchase, PurchaseJob } from './contract.ts';
+import { appendChanges } from './events.ts';
 import type { Gate } from './gate.ts';
-import { orderOf } from './order.ts';
+import { changeOf, orderOf } from './order.ts';
 import { jobOptions, type PurchaseQueue, readJob } from './queue.ts';
 import { recordOf, type Settled } from './transaction.ts';
 
@@ -73,23 +74,35 @@ export interface DeadLetterShop {
  * @returns how many got their end by this.
  */
 export async function giveUp(
-  { collections: { orders }, gate, announceSettled }: DeadLetterShop,
+  { collections, gate, announceSettled }: DeadLetterShop,
   job: Bull.Job<PurchaseJob>,
 ): Promise<number> {
   let ended = 0;
   for (const purchase of validPurchases(job)) {
     const record = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
-    const { upsertedCount } = await orders.updateOne(
-      { _id: record._id },
-      { $setOnInsert: record },
-      { upsert: true },
-    );
-    if (upsertedCount === 0) continue;
+    if (!(await insertGivenUp(collections, record))) continue;
     await gate.end([{ ...purchase, reason: 'failed' }]);
     announceSettled({ stocks: [], orders: [{ buyerId: purchase.buyerId, order: orderOf(record) }] });
     ended += 1;
   }
   return ended;
+}
+
+/** @returns false when the purchase has its order already. */
+async function insertGivenUp(collections: Collections, record: OrderRecord): Promise<boolean> {
+  const { orders, sales } = collections;
+  return await orders.db.withSession((session) =>
+    session.withTransaction(async () => {
+      if (await orders.exists({ _id: record._id }).session(session)) return false;
+      await driverOf(orders).insertOne(record, { session });
+      const sale = await sales
+        .findByIdAndUpdate(record.saleId, { $inc: { eventSeq: 1 } }, { session, returnDocument: 'after' })
+        .lean<SaleRecord>();
+      const entry = { saleId: record.saleId, seq: sale?.eventSeq ?? 0, changes: [changeOf(record)] };
+      if (sale) await appendChanges(collections, [entry], record.settledAt, session);
+      return true;
+    }),
+  );
 }
 
 /** A job can fail although it was settled: its worker was too busy to tell Bull. Then it is no dead letter. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type QueryFilter, trusted } from 'mongoose';
 import type { Collections, OrderRecord } from './collections.ts';
-import type { Order, OrderPage, Purchase } from './contract.ts';
+import type { Change, Order, OrderPage, Purchase } from './contract.ts';
 
 /**
  * The id of the order that a purchase becomes. It is derived from the buyer and the Idempotency-Key, so the same
@@ -24,6 +24,13 @@ export function orderOf(record: OrderRecord): Order {
     settledAt: record.settledAt.toISOString(),
     holdExpiresAt: null,
   };
+}
+
+/** What the event log says of an order that has come to this. */
+export function changeOf({ _id, buyerId, quantity, status, reason }: OrderRecord): Change {
+  const order = { orderId: _id, buyerId, quantity };
+  if (status === 'rejected') return { type: 'order.rejected', ...order, reason: reason ?? 'failed' };
+  return { type: status === 'cancelled' ? 'order.cancelled' : 'order.paid', ...order };
 }
 
 /** The order that an admitted purchase is until it settles. */

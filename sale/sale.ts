@@ -1,12 +1,15 @@
 import { trusted, type UpdateQuery } from 'mongoose';
 import { nanoid } from 'nanoid';
-import type { Collections, ProductRecord, SaleRecord } from './collections.ts';
-import type { Money, SaleSnapshot, SaleStatus } from './contract.ts';
+import { type Collections, driverOf, type ProductRecord, type SaleRecord } from './collections.ts';
+import type { Change, Money, SaleSnapshot, SaleStatus } from './contract.ts';
+import { appendChanges } from './events.ts';
 import { productOf } from './product.ts';
 
 export interface NewSale {
   productId: string;
   price: Money;
+  /** The price before, in minor units of the same currency. */
+  oldAmount?: number | undefined;
   stock: number;
   limitPerBuyer: number;
   opensAt: Date;
@@ -28,13 +31,21 @@ export async function createSale(collections: Collections, sale: NewSale): Promi
   const record: SaleRecord = {
     _id: nanoid(),
     ...sale,
+    oldAmount: sale.oldAmount ?? null,
     paused: false,
     stockVersion: 0,
     unitsOnSale: sale.stock,
+    eventSeq: 1,
     revision: 0,
     createdAt: new Date(),
   };
-  await collections.sales.create(record);
+  await collections.sales.db.withSession((session) =>
+    session.withTransaction(async () => {
+      await driverOf(collections.sales).insertOne(record, { session });
+      const entry = { saleId: record._id, seq: 1, changes: [creationOf(record)] };
+      await appendChanges(collections, [entry], record.createdAt, session);
+    }),
+  );
   return snapshotOf(record, product);
 }
 
@@ -43,24 +54,52 @@ export async function createSale(collections: Collections, sale: NewSale): Promi
  *   it begins.
  */
 export async function changeSale(
-  { sales }: Collections,
+  collections: Collections,
   saleId: string,
-  { paused, addStock, opensAt, closesAt }: SaleChange,
+  change: SaleChange,
 ): Promise<SaleRecord | 'closes_first' | null> {
+  const { paused, addStock, opensAt, closesAt } = change;
+  const { sales } = collections;
   const $set = {
     ...(paused !== undefined && { paused }),
     ...(opensAt && { opensAt }),
     ...(closesAt && { closesAt }),
   };
-  const $inc = { revision: 1, ...(addStock && { stock: addStock, unitsOnSale: addStock, stockVersion: 1 }) };
+  const stock = addStock && { stock: addStock, unitsOnSale: addStock, stockVersion: 1 };
   // The window is checked where it is written, so that two changes at once cannot turn it around.
   const window = { $lt: [opensAt ?? '$opensAt', closesAt ?? '$closesAt'] };
-  const update: UpdateQuery<SaleRecord> = { $set, $inc };
-  const changed = await sales
-    .findOneAndUpdate({ _id: saleId, $expr: trusted(window) }, update, { returnDocument: 'after' })
-    .lean<SaleRecord>();
+  const update: UpdateQuery<SaleRecord> = { $set, $inc: { revision: 1, eventSeq: 1, ...stock } };
+  const changed = await sales.db.withSession((session) =>
+    session.withTransaction(async () => {
+      const sale = await sales
+        .findOneAndUpdate({ _id: saleId, $expr: trusted(window) }, update, {
+          session,
+          returnDocument: 'after',
+        })
+        .lean<SaleRecord>();
+      const entry = sale && { saleId, seq: sale.eventSeq, changes: changesOf(change, sale) };
+      if (entry) await appendChanges(collections, [entry], new Date(), session);
+      return sale;
+    }),
+  );
   if (changed) return changed;
   return (await sales.exists({ _id: saleId })) ? 'closes_first' : null;
+}
+
+function creationOf({ productId, price, stock, limitPerBuyer, opensAt, closesAt }: SaleRecord): Change {
+  const window = { opensAt: opensAt.toISOString(), closesAt: closesAt.toISOString() };
+  return { type: 'sale.created', productId, price, stock, limitPerBuyer, ...window };
+}
+
+function changesOf({ paused, addStock, opensAt, closesAt }: SaleChange, sale: SaleRecord): Change[] {
+  const changes: Change[] = [];
+  if (paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
+  if (addStock) changes.push({ type: 'sale.stock_added', units: addStock });
+  if (opensAt || closesAt) {
+    const window = { opensAt: sale.opensAt.toISOString(), closesAt: sale.closesAt.toISOString() };
+    changes.push({ type: 'sale.rescheduled', ...window });
+  }
+  return changes;
 }
 
 export async function findSale({ sales }: Collections, saleId: string): Promise<SaleRecord | null> {
@@ -103,6 +142,7 @@ function snapshotOf(sale: SaleRecord, product: ProductRecord): SaleSnapshot {
     id: sale._id,
     product: productOf(product),
     price: { amount: sale.price.amount, currency: sale.price.currency },
+    oldPrice: sale.oldAmount ? { amount: sale.oldAmount, currency: sale.price.currency } : null,
     status: statusOf(sale, now),
     opensAt: sale.opensAt.toISOString(),
     closesAt: sale.closesAt.toISOString(),

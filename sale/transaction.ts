@@ -7,10 +7,11 @@ import {
   type OrderRecord,
   type SaleRecord,
 } from './collections.ts';
-import type { Order, Purchase, StockMessage } from './contract.ts';
+import type { Change, Order, Purchase, StockMessage } from './contract.ts';
 import { allowanceKey, type Decision, decide, type Outcome, type SettlementSnapshot } from './decide.ts';
+import { appendChanges } from './events.ts';
 import type { Ending } from './gate.ts';
-import { orderOf } from './order.ts';
+import { changeOf, orderOf } from './order.ts';
 
 /** What a committed batch changed, for everyone who wants to know. */
 export interface Settled {
@@ -44,9 +45,10 @@ export async function settleBatch(
       const decision = decide(purchases, snapshot);
       const settledAt = new Date();
       const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
-      await takeStock(collections, decision, session);
+      await takeStock(collections, decision, snapshot, session);
       await takeAllowances(collections, decision, snapshot, session);
       if (records.length > 0) await driverOf(collections.orders).insertMany(records, { session });
+      await appendChanges(collections, entriesOf(records, snapshot), settledAt, session);
       failpoint('deciding');
       return {
         settled: settledOf(decision, snapshot, records, settledAt),
@@ -67,7 +69,7 @@ async function forgetGivenUp(
 
 interface Snapshot extends SettlementSnapshot {
   settledBefore: OrderRecord[];
-  sales: ReadonlyMap<string, Pick<SaleRecord, 'stock' | 'stockVersion' | 'limitPerBuyer'>>;
+  sales: ReadonlyMap<string, Pick<SaleRecord, 'stock' | 'stockVersion' | 'limitPerBuyer' | 'eventSeq'>>;
 }
 
 /** One session is one conversation: its reads go one after the other. */
@@ -81,8 +83,8 @@ async function readSnapshot(
   const keys = [...new Set(purchases.map(({ saleId, buyerId }) => allowanceKey(saleId, buyerId)))];
 
   const foundSales = await sales
-    .find({ _id: trusted({ $in: saleIds }) }, 'stock stockVersion limitPerBuyer', { session })
-    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion' | 'limitPerBuyer'>[]>();
+    .find({ _id: trusted({ $in: saleIds }) }, 'stock stockVersion limitPerBuyer eventSeq', { session })
+    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion' | 'limitPerBuyer' | 'eventSeq'>[]>();
   const settledBefore = await orders
     .find({ _id: trusted({ $in: orderIds }) }, null, { session })
     .lean<OrderRecord[]>();
@@ -102,15 +104,36 @@ async function readSnapshot(
  * The guarded `$inc`. `decide` saw enough stock in this same transaction, so a guard that does not match means that
  * the code is wrong: better no order than a unit that does not exist.
  */
-async function takeStock({ sales }: Collections, { sold }: Decision, session: ClientSession): Promise<void> {
-  for (const [saleId, units] of sold) {
+async function takeStock(
+  { sales }: Collections,
+  { outcomes, sold }: Decision,
+  snapshot: Snapshot,
+  session: ClientSession,
+): Promise<void> {
+  for (const saleId of new Set(outcomes.map(({ purchase }) => purchase.saleId))) {
+    if (!snapshot.sales.has(saleId)) continue;
+    const units = sold.get(saleId) ?? 0;
     const { matchedCount } = await driverOf(sales).updateOne(
       { _id: saleId, stock: { $gte: units } },
-      { $inc: { stock: -units, stockVersion: 1 } },
+      { $inc: { stock: -units, stockVersion: units > 0 ? 1 : 0, eventSeq: 1 } },
       { session },
     );
     if (matchedCount !== 1) throw new Error(`The guard refused ${units} units of sale ${saleId}`);
   }
+}
+
+/** The log's next document for each sale. A purchase of an unknown sale belongs to no history. */
+function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
+  const changes = new Map<string, Change[]>();
+  for (const record of records) {
+    const ofSale = changes.get(record.saleId) ?? [];
+    ofSale.push(changeOf(record));
+    changes.set(record.saleId, ofSale);
+  }
+  return [...changes].flatMap(([saleId, ofSale]) => {
+    const sale = sales.get(saleId);
+    return sale ? [{ saleId, seq: sale.eventSeq + 1, changes: ofSale }] : [];
+  });
 }
 
 /** The same for what each buyer may still have: past the limit the upsert runs into the `_id` that is there. */

@@ -52,6 +52,6 @@ export async function findUserByPassword(
   return record && matches && Buffer.byteLength(password) <= 72 ? userOf(record) : null;
 }
 
-function userOf({ _id, email, name, role }: UserRecord): User {
+export function userOf({ _id, email, name, role }: UserRecord): User {
   return { id: _id, email, name, role };
 }

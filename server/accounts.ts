@@ -1,29 +1,48 @@
 import type { z } from 'zod';
-import { createUser, findUserByPassword } from '../sale/user.ts';
-import type { credentials, newUser } from './inputs.ts';
+import { deleteAccount, exportAccount } from '../sale/account.ts';
+import { createUser } from '../sale/user.ts';
+import type { newUser } from './inputs.ts';
+import { requireAllowed } from './limits.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
+import { noSessionCookie } from './session-cookie.ts';
+import { welcome } from './sessions.ts';
 import type { Shop } from './shop.ts';
 
 export async function signUp(
-  { collections, tokens, bcryptCost }: Shop,
-  { body }: Call<unknown, unknown, z.infer<typeof newUser>>,
+  shop: Shop,
+  call: Call<unknown, unknown, z.infer<typeof newUser>>,
 ): Promise<Answer> {
-  const user = await createUser(collections, body, { bcryptCost });
+  const { collections, limits, bcryptCost } = shop;
+  requireAllowed(limits.signUps, await limits.signUps.take(call.network));
+  shop.challenges.requireWork(call.body.email.toLowerCase(), call.header('proof-of-work'));
+  const user = await createUser(collections, call.body, { bcryptCost });
   if (user === 'email_taken') throw new HttpProblem('email-taken', 'Sign in instead');
-  return { status: 201, body: { user, token: tokens.issue(user) } };
-}
-
-export async function signIn(
-  { collections, tokens, bcryptCost }: Shop,
-  { body }: Call<unknown, unknown, z.infer<typeof credentials>>,
-): Promise<Answer> {
-  const user = await findUserByPassword(collections, body, { bcryptCost });
-  if (!user) throw new HttpProblem('unauthorized', 'The e-mail address or the password is wrong');
-  return { status: 201, body: { user, token: tokens.issue(user) } };
+  return await welcome(shop, call, user);
 }
 
 /** A guest's token, with which a page may watch. */
 export function enterAsVisitor({ tokens }: Shop): Answer {
   return { status: 201, body: { token: tokens.issueVisitor() } };
+}
+
+export async function giveExport({ collections }: Shop, { identity }: Call): Promise<Answer> {
+  const account = await exportAccount(collections, identity?.userId ?? '');
+  if (!account) throw noAccount();
+  return {
+    status: 200,
+    body: account,
+    headers: { 'Content-Disposition': 'attachment; filename="stampede-account.json"' },
+  };
+}
+
+export async function forgetAccount(shop: Shop, call: Call): Promise<Answer> {
+  const userId = call.identity?.userId ?? '';
+  if (!(await deleteAccount(shop.collections, userId))) throw noAccount();
+  shop.expel(userId);
+  return { status: 204, headers: { 'Set-Cookie': noSessionCookie(call) } };
+}
+
+function noAccount(): HttpProblem {
+  return new HttpProblem('not-found', 'There is no such account');
 }

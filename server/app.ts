@@ -1,15 +1,17 @@
-import { fileURLToPath } from 'node:url';
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { Config } from '../runtime/config.ts';
 import { type Dependencies, healthRoutes } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
-import { answerProblems, unknownRoute } from './problems.ts';
+import { docsRoutes } from './docs.ts';
+import { openRequestLimits } from './limits.ts';
+import { pageRoutes } from './pages.ts';
+import { pictureRoutes } from './pictures.ts';
+import { answerProblems, onlyGet, unknownRoute } from './problems.ts';
+import { boardRoutes } from './queue-board.ts';
 import { serveRoutes } from './route.ts';
 import { apiRoutes } from './routes.ts';
 import type { Shop } from './shop.ts';
-
-const pages = fileURLToPath(new URL('../public/', import.meta.url));
 
 /** The pages load nothing but their own files, and speak to nobody but this site. */
 const securityHeaders = helmet({
@@ -41,13 +43,17 @@ export function createApp(shop: Shop, config: Config, dependencies: Dependencies
     response.set('X-Instance', config.INSTANCE);
     next();
   });
-  app.use(serveRoutes(apiRoutes(shop), shop.tokens, { bodyMaxBytes: config.BODY_MAX_BYTES }));
+  const routes = apiRoutes(shop);
+  const limits = openRequestLimits(config);
+  app.use(serveRoutes(routes, shop.tokens, { bodyMaxBytes: config.BODY_MAX_BYTES, limits }));
+  app.use(docsRoutes(routes));
   app.use(healthRoutes(dependencies));
 
-  app.get('/sales/:id', (_request, response) => response.sendFile('sale.html', { root: pages }));
-  app.get('/orders', (_request, response) => response.sendFile('orders.html', { root: pages }));
-  app.use(express.static(pages));
+  app.use(pictureRoutes(shop.collections));
+  app.use(boardRoutes(shop.queue, shop.redis));
+  app.use(pageRoutes());
 
+  app.all(['/healthz', '/readyz', '/openapi.json', '/docs'], onlyGet);
   app.use(unknownRoute);
   app.use(answerProblems(log));
   return app;

@@ -2,6 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
+import { readSigningKeys } from '../runtime/signing-keys.ts';
 import type { Role, User } from '../sale/contract.ts';
 
 /** Who a token speaks for. */
@@ -15,37 +16,84 @@ export interface Tokens {
   issue(user: Pick<User, 'id' | 'role'>): string;
   /** A token with which a guest may watch; it opens nothing else. */
   issueVisitor(): string;
-  /** @returns null for a token that is forged, expired, or not one of ours. */
-  verify(token: string): Identity | null;
+  /** @returns null for a token that is forged, expired, revoked, or not one of ours. */
+  verify(token: string): (Identity & { expiresAtMs: number }) | null;
+  /** From now on refuses the tokens that this user was issued before `atMs`. */
+  revoke(userId: string, atMs: number): void;
 }
 
 const claims = z.object({
   sub: z.string().min(1),
   role: z.enum(['visitor', 'buyer', 'admin']),
+  iat: z.number(),
   exp: z.number(),
 });
 const issuer = 'stampede';
 const audience = 'stampede';
 const algorithm = 'HS256';
 
-/** @param secret at least 32 characters. Kept as a KeyObject: as a string each verification would cost 50 times more. */
-export function openTokens(secret: string, tokenSeconds: number): Tokens {
-  const key: KeyObject = createSecretKey(Buffer.from(secret));
-  const issue = ({ id, role }: { id: string; role: Role }) =>
-    jwt.sign({ role }, key, { algorithm, issuer, audience, subject: id, expiresIn: tokenSeconds });
+/** @param secrets as in `JWT_SECRET`: the first one signs, each of them is believed. */
+export function openTokens(
+  secrets: string,
+  tokenSeconds: number,
+  visitorTokenSeconds: number = tokenSeconds,
+): Tokens {
+  const keyring = openKeyring(secrets);
+  /** By user, in seconds. Bounded: an entry is of no use when the tokens it refuses have expired. */
+  const revokedAt = new Map<string, number>();
+
+  function issue({ id, role }: { id: string; role: Role }, seconds = tokenSeconds): string {
+    // With its fraction: a token issued right after a revocation is told from one issued right before it.
+    const iat = Date.now() / 1_000;
+    const { kid, key } = keyring.signing;
+    return jwt.sign({ role, iat, exp: Math.floor(iat) + seconds }, key, {
+      ...(kid && { keyid: kid }),
+      ...{ algorithm, issuer, audience, subject: id },
+    });
+  }
   return {
-    issue,
-    issueVisitor: () => issue({ id: `visitor-${nanoid()}`, role: 'visitor' }),
+    issue: (user) => issue(user),
+    issueVisitor: () => issue({ id: `visitor-${nanoid()}`, role: 'visitor' }, visitorTokenSeconds),
     verify(token) {
       try {
+        const key = keyring.keyOf(token);
         // Without these demands the library also takes HS512 and tokens that never expire.
-        const verified = claims.safeParse(
-          jwt.verify(token, key, { algorithms: [algorithm], issuer, audience }),
+        const parsed = claims.safeParse(
+          key && jwt.verify(token, key, { algorithms: [algorithm], issuer, audience }),
         );
-        return verified.success ? { userId: verified.data.sub, role: verified.data.role } : null;
+        if (!parsed.success) return null;
+        const { sub, role, iat, exp } = parsed.data;
+        return iat < (revokedAt.get(sub) ?? 0) ? null : { userId: sub, role, expiresAtMs: exp * 1_000 };
       } catch {
         return null;
       }
+    },
+    revoke(userId, atMs) {
+      const oldest = Date.now() / 1_000 - tokenSeconds;
+      for (const [id, at] of revokedAt) if (at < oldest) revokedAt.delete(id);
+      revokedAt.set(userId, atMs / 1_000);
+    },
+  };
+}
+
+/** Keys as KeyObjects: with a string each verification would cost 50 times more. */
+function openKeyring(secrets: string): {
+  signing: { kid: string; key: KeyObject };
+  keyOf(token: string): KeyObject | undefined;
+} {
+  const keys = readSigningKeys(secrets).map(({ kid, secret }) => ({
+    kid,
+    key: createSecretKey(Buffer.from(secret)),
+  }));
+  const signing = keys[0] as (typeof keys)[number];
+  const keyById = new Map(keys.map(({ kid, key }) => [kid, key]));
+  return {
+    signing,
+    keyOf(token) {
+      // With one key there is nothing to look up: a token of another key fails by its signature.
+      if (keys.length === 1) return signing.key;
+      const { kid = '' } = JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString());
+      return keyById.get(kid);
     },
   };
 }

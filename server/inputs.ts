@@ -2,13 +2,13 @@ import { z } from 'zod';
 
 /** Everything a client may send, one schema for each input. Strict: a field that is not here is an error. */
 
-const id = z.string().regex(/^[\w-]{8,64}$/, 'expected an id: 8 to 64 letters, digits, _ or -');
+const id = z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, 'expected an id: 8 to 64 letters, digits, _ or -');
 const units = z.int().min(1).max(1_000_000);
 const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 
 /** Bull numbers its jobs. */
 export const byJobId = z.strictObject({
-  id: z.string().regex(/^\d{1,15}$/, "expected a dead letter's number"),
+  id: z.string().regex(/^[0-9]{1,15}$/, "expected a dead letter's number"),
 });
 
 export const deadLetterList = z.strictObject({
@@ -21,25 +21,49 @@ export const byId = z.strictObject({ id });
 const password = z
   .string()
   .min(8, 'expected at least 8 characters')
-  .refine((text) => Buffer.byteLength(text) <= 72, 'expected at most 72 bytes');
+  .refine((text) => Buffer.byteLength(text) <= 72, 'expected at most 72 bytes')
+  .meta({ maxLength: 72, description: '8 characters to 72 bytes of UTF-8' });
+
+/** Something is left of it when the blanks around it are gone; `\S` says that to readers of the JSON schema. */
+const name = (maxLength: number) => z.string().trim().min(1).max(maxLength).meta({ pattern: '\\S' });
+
+/** Stricter than the library's: RFC 5321 also bounds the parts of an address, and no host's name ends with a hyphen. */
+const emailPattern =
+  /^(?=[^@]{1,64}@)[A-Za-z0-9_'+-]+(?:\.[A-Za-z0-9_'+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/;
+
+export const emailAddress = z.email({ pattern: emailPattern }).max(254);
 
 export const newUser = z.strictObject({
-  email: z.email().max(254),
+  email: emailAddress,
   password,
-  name: z.string().trim().min(1).max(100),
+  name: name(100),
 });
 
 export const credentials = z.strictObject({ email: z.string().max(254), password: z.string().max(1_000) });
 
+const picturePath = z
+  .string()
+  .max(500)
+  .regex(/^(\/[A-Za-z0-9_./-]+|)$/, 'expected a path on this site, e.g. /images/lamp.svg');
+const pictures = z.array(picturePath).max(8);
+
 export const newProduct = z.strictObject({
-  name: z.string().trim().min(1).max(200),
+  name: name(200),
   description: z.string().max(5_000).default(''),
-  image: z
-    .string()
-    .max(500)
-    .regex(/^(\/[\w./-]+|)$/, 'expected a path on this site, e.g. /images/lamp.svg')
-    .default(''),
+  image: picturePath.default(''),
+  images: pictures.default([]),
 });
+
+export const productChange = z
+  .strictObject({
+    name: name(200).optional(),
+    description: z.string().max(5_000).optional(),
+    image: picturePath.optional(),
+    images: pictures.optional(),
+  })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), {
+    error: 'expected at least one of name, description, image, images',
+  });
 
 export const newSale = z
   .strictObject({
@@ -48,6 +72,8 @@ export const newSale = z
       amount: z.int().min(0).max(1_000_000_000_000),
       currency: z.string().regex(/^[A-Z]{3}$/, 'expected an ISO 4217 code, e.g. EUR'),
     }),
+    /** What it cost before, in minor units of the same currency. */
+    oldAmount: z.int().min(1).max(1_000_000_000_000).optional(),
     stock: z.int().min(0).max(1_000_000_000),
     limitPerBuyer: units.default(1),
     opensAt: instant,
@@ -69,6 +95,18 @@ export const saleChange = z
     error: 'expected at least one of paused, addStock, opensAt, closesAt',
   });
 
+/** Unix time in seconds: the newest second that the page has. */
+export const liveSince = z.strictObject({
+  since: z.coerce.number().int().min(0).max(10_000_000_000).optional(),
+});
+
+export const orderSearch = z.strictObject({
+  q: z.string().trim().max(254).default(''),
+  saleId: id.optional(),
+  status: z.enum(['paid', 'rejected', 'cancelled']).optional(),
+  cursor: z.coerce.number().int().min(1).max(9_999_999_999).optional(),
+});
+
 export const purchaseRequest = z.strictObject({ quantity: units });
 
 /** Printable ASCII, as RFC 9110 has it for a header, and short enough to be kept for a day. */
@@ -77,6 +115,9 @@ export const idempotencyKey = z
   .regex(/^[\x21-\x7e]{1,255}$/, 'expected 1 to 255 printable ASCII characters');
 
 export const orderList = z.strictObject({
-  cursor: z.string().max(64).optional(),
+  cursor: z
+    .string()
+    .regex(/^[0-9]{13}\.[A-Za-z0-9_-]{22}$/, 'expected the nextCursor of the page before')
+    .optional(),
   limit: z.coerce.number().int().min(1).max(100).default(20),
 });

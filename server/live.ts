@@ -1,4 +1,4 @@
-import type { Server as HttpServer, IncomingHttpHeaders } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import { createAdapter } from '@socket.io/redis-adapter';
 import type { Redis } from 'ioredis';
 import { Server, type Socket } from 'socket.io';
@@ -7,32 +7,46 @@ import { coalesceStock } from '../sale/broadcast.ts';
 import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../sale/contract.ts';
 import type { Settled } from '../sale/transaction.ts';
 import type { Identity, Tokens } from './auth.ts';
+import { type Crowd, openCrowd } from './crowd.ts';
 import { byId } from './inputs.ts';
+import { limitOf } from './limits.ts';
+import { keepInBounds, openDoor } from './live-bounds.ts';
 
 /** Between instances: the worker tells every server what a batch changed, and each server tells its own sockets. */
 interface InterServerEvents {
   settled: (settled: Settled) => void;
+  /** Their access tokens from before then are not good any more. */
+  expelled: (who: { userId: string; atMs: number }) => void;
 }
 
-type LiveServer = Server<
-  ClientToServerEvents,
-  ServerToClientEvents,
-  InterServerEvents,
-  { identity: Identity }
->;
-type LiveSocket = Socket<
-  ClientToServerEvents,
-  ServerToClientEvents,
-  InterServerEvents,
-  { identity: Identity }
->;
+interface SocketData {
+  identity: Identity;
+  /** When its token expires. */
+  expiresAtMs: number;
+}
+
+type LiveServer = Server<ClientToServerEvents, ServerToClientEvents, InterServerEvents, SocketData>;
+type LiveSocket = Socket<ClientToServerEvents, ServerToClientEvents, InterServerEvents, SocketData>;
+
+/** The pages that list all sales. */
+const listRoom = 'sales';
+/** A list is for choosing: it need not follow each piece. */
+const listStockPerSecond = 2;
+/** Sales whose watchers an instance counts, those with most of them: anybody may watch any made-up id. */
+const countedSales = 500;
 
 const saleRoom = (saleId: string) => `sale:${saleId}`;
 const buyerRoom = (buyerId: string) => `buyer:${buyerId}`;
 
 export interface Live {
+  /** The sockets of this instance, and how many of them watch each sale. */
+  count(): { sockets: number; watching: Record<string, number> };
+  /** Tells this instance's pages how many people are here, on all instances. */
+  tellCrowd(people: Record<string, number>): void;
   announceSale(snapshot: SaleSnapshot): void;
   announceSettled(settled: Settled): void;
+  /** Refuses this user's tokens from now on and cuts off their sockets, on every instance. */
+  expel(userId: string): void;
   /** Says goodbye to every socket; each reconnects to another instance. */
   close(): Promise<void>;
 }
@@ -44,11 +58,13 @@ export function openLive(
   { publisher, subscriber }: { publisher: Redis; subscriber: Redis },
   config: Config,
 ): Live {
+  const door = openDoor(http, config);
+  const messagesPerMinute = limitOf(config, 'messages', config.SOCKET_MESSAGES_PER_MINUTE).quota;
   const io: LiveServer = new Server(http, {
     adapter: createAdapter(publisher, subscriber),
     // One long connection needs no sticky sessions; a page that cannot have it polls the API.
     transports: ['websocket'],
-    allowRequest: (request, decide) => decide(null, isWelcome(request.headers, config.ALLOWED_ORIGINS)),
+    allowRequest: (request, decide) => decide(null, door.isOpenTo(request)),
     // What a page sends is a sale's id.
     maxHttpBufferSize: 1_024,
     connectTimeout: 10_000,
@@ -59,8 +75,17 @@ export function openLive(
     send: (message) => io.local.to(saleRoom(message.saleId)).emit('stock', message),
   });
 
+  const listStock = coalesceStock({
+    perSecond: listStockPerSecond,
+    send: (message) => io.local.to(listRoom).emit('stock', message),
+  });
+  const crowd = openCrowd((message) => io.local.to(saleRoom(message.saleId)).emit('crowd', message));
+
   function tellOwnSockets({ stocks, orders }: Settled): void {
-    for (const message of stocks) stock.tell(message);
+    for (const message of stocks) {
+      stock.tell(message);
+      listStock.tell(message);
+    }
     const { rooms } = io.of('/').adapter;
     for (const { buyerId, order } of orders) {
       const room = buyerRoom(buyerId);
@@ -69,32 +94,57 @@ export function openLive(
   }
   io.on('settled', tellOwnSockets);
 
+  function expelHere({ userId, atMs }: { userId: string; atMs: number }): void {
+    tokens.revoke(userId, atMs);
+    io.local.in(buyerRoom(userId)).disconnectSockets(true);
+  }
+  io.on('expelled', expelHere);
+
   io.use((socket, next) => {
     const { token } = socket.handshake.auth;
-    const identity = typeof token === 'string' ? tokens.verify(token) : null;
-    if (!identity) return next(new Error('unauthorized'));
-    socket.data.identity = identity;
+    const verified = typeof token === 'string' ? tokens.verify(token) : null;
+    if (!verified) return next(new Error('unauthorized'));
+    const { expiresAtMs, ...identity } = verified;
+    socket.data = { identity, expiresAtMs };
     next();
   });
-  io.on('connection', welcome);
+  io.on('connection', (socket) => {
+    keepInBounds(socket, messagesPerMinute);
+    welcome(socket, crowd);
+  });
 
   return {
+    count() {
+      const rooms = [...io.of('/').adapter.rooms]
+        .filter(([room]) => room.startsWith(saleRoom('')))
+        .map(([room, sockets]) => [room.slice(saleRoom('').length), sockets.size] as const)
+        .sort(([, one], [, other]) => other - one);
+      const watching = Object.fromEntries(rooms.slice(0, countedSales));
+      return { sockets: io.of('/').sockets.size, watching };
+    },
+    tellCrowd: crowd.hear,
     announceSale(snapshot) {
-      io.to(saleRoom(snapshot.id)).emit('sale', snapshot);
+      io.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
     },
     announceSettled(settled) {
       tellOwnSockets(settled);
       io.serverSideEmit('settled', settled);
     },
+    expel(userId) {
+      const who = { userId, atMs: Date.now() };
+      expelHere(who);
+      io.serverSideEmit('expelled', who);
+    },
     async close() {
       stock.close();
+      listStock.close();
       await io.close();
     },
   };
 }
 
 /** Rooms are by the server's say: the buyer's own, and one sale. */
-function welcome(socket: LiveSocket): void {
+function welcome(socket: LiveSocket, crowd: Crowd): void {
   const { userId, role } = socket.data.identity;
   if (role !== 'visitor') void socket.join(buyerRoom(userId));
   let watched: string | null = null;
@@ -107,11 +157,11 @@ function welcome(socket: LiveSocket): void {
     watched = saleRoom(parsed.data.id);
     void socket.join(watched);
     reply({ ok: true });
+    const here = crowd.of(parsed.data.id);
+    if (here) socket.emit('crowd', here);
   });
-}
-
-/** A browser always says where its page comes from; `cors` would not stop a foreign page's websocket. */
-function isWelcome({ origin, host }: IncomingHttpHeaders, allowed: readonly string[]): boolean {
-  if (!origin) return true;
-  return allowed.includes(origin) || (URL.canParse(origin) && new URL(origin).host === host);
+  socket.on('browse', (acknowledge) => {
+    void socket.join(listRoom);
+    if (typeof acknowledge === 'function') acknowledge({ ok: true });
+  });
 }

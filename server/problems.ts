@@ -4,7 +4,7 @@ import { Overloaded } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Problem } from '../sale/contract.ts';
 
-const titles = {
+export const problemTitles = {
   'invalid-input': [400, 'The request is not as expected'],
   unauthorized: [401, 'Sign in first'],
   forbidden: [403, 'Not allowed'],
@@ -20,14 +20,16 @@ const titles = {
   'not-payable': [409, 'The order cannot be paid'],
   'not-cancellable': [409, 'The order cannot be cancelled'],
   'body-too-large': [413, 'The body is too large'],
-  'unsupported-media-type': [415, 'The body has to be JSON'],
+  'unsupported-media-type': [415, 'The body is not of the expected type'],
   'key-reused': [422, 'The Idempotency-Key was used for another purchase'],
+  'work-required': [428, 'A proof of work is required'],
+  'too-many-requests': [429, 'Too many requests'],
   'internal-error': [500, 'Something broke on our side'],
   busy: [503, 'Very busy'],
   unavailable: [503, 'Not available right now'],
 } as const satisfies Record<string, readonly [number, string]>;
 
-export type ProblemName = keyof typeof titles;
+export type ProblemName = keyof typeof problemTitles;
 
 /** Thrown by a handler to answer with RFC 9457 problem details. */
 export class HttpProblem extends Error {
@@ -37,11 +39,11 @@ export class HttpProblem extends Error {
   constructor(
     name: ProblemName,
     detail: string,
-    more: Pick<Problem, 'errors' | 'opensAt' | 'left'> = {},
+    more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'challenge' | 'difficultyBits'> = {},
     headers: Record<string, string> = {},
   ) {
     super(detail);
-    const [status, title] = titles[name];
+    const [status, title] = problemTitles[name];
     this.problem = { type: `/problems/${name}`, title, status, detail, ...more };
     this.headers = { ...alwaysWith(status), ...headers };
   }
@@ -59,6 +61,10 @@ function send(response: Response, { problem, headers }: HttpProblem): void {
 
 export const unknownRoute: RequestHandler = ({ method, path }) => {
   throw new HttpProblem('not-found', `There is no ${method} ${path}`);
+};
+
+export const onlyGet: RequestHandler = ({ method }) => {
+  throw new HttpProblem('method-not-allowed', `expected GET, got ${method}`, {}, { Allow: 'GET' });
 };
 
 /** The last stop of every request that threw. */

@@ -9,10 +9,11 @@ import { type Answer, type Call, parse } from './route.ts';
 import type { Shop } from './shop.ts';
 
 export async function buy(
-  { admit }: Shop,
+  { admit, challenges }: Shop,
   { params, body, identity, header }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
 ): Promise<Answer> {
   const buyerId = identity?.userId ?? '';
+  challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'));
   const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
   const purchase: Purchase = {
     orderId: orderIdOf(buyerId, key),

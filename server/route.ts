@@ -1,6 +1,10 @@
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { z } from 'zod';
+import { networkOf } from './address.ts';
 import { bearerOf, type Identity, type Tokens } from './auth.ts';
+import { type RequestLimits, requireAllowed } from './limits.ts';
 import { HttpProblem } from './problems.ts';
 
 /** What a handler is given: input that was checked against the route's schemas, and who asks. */
@@ -10,12 +14,18 @@ export interface Call<Params = unknown, Query = unknown, Body = unknown> {
   body: Body;
   /** Null on a route for anyone. */
   identity: Identity | null;
+  /** The client's address, or the network that it has to itself. */
+  network: string;
+  /** Whether it came over TLS. */
+  isSecure: boolean;
   header(name: string): string | undefined;
 }
 
 export interface Answer {
   status: number;
   body?: unknown;
+  /** Instead of a body: sent while it is made. */
+  text?: AsyncIterable<string>;
   headers?: Record<string, string>;
 }
 
@@ -27,6 +37,10 @@ export interface Route {
   params: z.ZodType | undefined;
   query: z.ZodType | undefined;
   body: z.ZodType | undefined;
+  /** Instead of JSON: the bytes of a file, at most so many. The handler looks at what they are. */
+  fileMaxBytes?: number | undefined;
+  /** A limit of its own, by account, instead of the one of all requests. */
+  limit?: 'purchases' | undefined;
   handle: (call: Call) => Promise<Answer> | Answer;
 }
 
@@ -36,24 +50,32 @@ export function route<Params, Query, Body>(
   path: string,
   access: Route['access'],
   handle: (call: Call<Params, Query, Body>) => Promise<Answer> | Answer,
-  input: { params?: z.ZodType<Params>; query?: z.ZodType<Query>; body?: z.ZodType<Body> } = {},
+  input: {
+    params?: z.ZodType<Params>;
+    query?: z.ZodType<Query>;
+    body?: z.ZodType<Body>;
+    fileMaxBytes?: number;
+    limit?: Route['limit'];
+  } = {},
 ): Route {
-  const { params, query, body } = input;
-  return { method, path, access, params, query, body, handle: handle as Route['handle'] };
+  const { params, query, body, fileMaxBytes, limit } = input;
+  const answered = { params, query, body, fileMaxBytes, limit, handle: handle as Route['handle'] };
+  return { method, path, access, ...answered };
 }
 
 /** Serves a table of routes; a known path with another method is answered 405. */
 export function serveRoutes(
   routes: Route[],
   tokens: Tokens,
-  { bodyMaxBytes }: { bodyMaxBytes: number },
+  { bodyMaxBytes, limits }: { bodyMaxBytes: number; limits: RequestLimits },
 ): Router {
   const router = Router();
   const readJson = express.json({ limit: bodyMaxBytes, type: 'application/json' });
   for (const entry of routes) {
     // Who asks comes first: a stranger learns nothing about what the input should have been.
-    const steps: RequestHandler[] = [admitTo(entry, tokens)];
+    const steps: RequestHandler[] = [admitTo(entry, tokens), keepTo(entry, limits)];
     if (entry.body) steps.push(readJson);
+    if (entry.fileMaxBytes) steps.push(express.raw({ limit: entry.fileMaxBytes, type: 'image/*' }));
     router[entry.method](entry.path, ...steps, (request, response) => answer(entry, request, response));
   }
   for (const path of new Set(routes.map((entry) => entry.path))) {
@@ -69,6 +91,18 @@ export function serveRoutes(
 function admitTo({ access }: Route, tokens: Tokens): RequestHandler {
   return (request, response, next) => {
     if (access !== 'anyone') response.locals.identity = identify(access, tokens, request);
+    next();
+  };
+}
+
+/** By account where there is one, so that an office behind one address is not one buyer. */
+function keepTo({ limit }: Route, limits: RequestLimits): RequestHandler {
+  return ({ ip = '' }, response, next) => {
+    const account: string | undefined = response.locals.identity?.userId;
+    const byAccount = limit ? limits[limit] : limits.requestsOfAccount;
+    const limiter = account ? byAccount : limits.requestsOfAddress;
+    const headers = requireAllowed(limiter, limiter.take(account ?? networkOf(ip)));
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     next();
   };
 }
@@ -89,15 +123,19 @@ function identify(access: 'buyer' | 'admin', tokens: Tokens, request: Request): 
 
 async function answer(entry: Route, request: Request, response: Response): Promise<void> {
   if (entry.body && request.body === undefined) refuseBody(request);
-  const { status, body, headers } = await entry.handle({
+  if (entry.fileMaxBytes && !Buffer.isBuffer(request.body)) refuseFile(request);
+  const { status, body, text, headers } = await entry.handle({
     params: parse(entry.params, request.params, 'path'),
     query: parse(entry.query, request.query, 'query'),
-    body: parse(entry.body, request.body, 'body'),
+    body: entry.fileMaxBytes ? request.body : parse(entry.body, request.body, 'body'),
     identity: response.locals.identity ?? null,
+    network: networkOf(request.ip ?? ''),
+    isSecure: request.secure,
     header: (name) => request.get(name),
   });
   response.status(status).set({ 'Cache-Control': 'no-store', ...headers });
-  if (body === undefined) response.end();
+  if (text) await pipeline(Readable.from(text), response);
+  else if (body === undefined) response.end();
   else response.json(body);
 }
 
@@ -110,6 +148,11 @@ function refuseBody(request: Request): never {
     'invalid-input',
     'expected a JSON body with `Content-Type: application/json`, got none',
   );
+}
+
+function refuseFile(request: Request): never {
+  const got = request.get('content-type')?.slice(0, 100) ?? 'none';
+  throw new HttpProblem('unsupported-media-type', `expected the bytes of an image/*, got ${got}`);
 }
 
 /** @throws HttpProblem 400 that names each field that is wrong. */

@@ -1,30 +1,44 @@
-import { enterAsVisitor, signIn, signUp } from './accounts.ts';
+import { enterAsVisitor, forgetAccount, giveExport, signUp } from './accounts.ts';
+import { openControlRoom } from './control-room.ts';
 import { discardDeadLetter, republishDeadLetter, showDeadLetter, showDeadLetters } from './dead-letters.ts';
 import {
   byId,
   byJobId,
   credentials,
   deadLetterList,
+  liveSince,
   newProduct,
   newSale,
   newUser,
   orderList,
+  orderSearch,
+  productChange,
   purchaseRequest,
   saleChange,
 } from './inputs.ts';
+import { exportOrders, findOrders } from './order-desk.ts';
 import { cancel, payOrder, showOrder, showOrders } from './orders.ts';
 import { showOverview } from './overview.ts';
+import { addPicture, pictureMaxBytes } from './pictures.ts';
 import { buy } from './purchases.ts';
-import { type Route, route } from './route.ts';
-import { addProduct, addSale, editSale, salesReader } from './sales.ts';
+import { grantVisit } from './queue-board.ts';
+import { type Call, type Route, route } from './route.ts';
+import { addProduct, addSale, editProduct, editSale, salesReader, showProducts } from './sales.ts';
+import { renew, signIn, signOut, signOutEverywhere } from './sessions.ts';
 import type { Shop } from './shop.ts';
 
 /** Every endpoint of the API: who may call it, what it takes, and the function that answers. */
 export function apiRoutes(shop: Shop): Route[] {
   const sales = salesReader(shop);
+  const room = openControlRoom(shop);
   return [
     route('post', '/api/users', 'anyone', (call) => signUp(shop, call), { body: newUser }),
     route('post', '/api/sessions', 'anyone', (call) => signIn(shop, call), { body: credentials }),
+    route('delete', '/api/sessions', 'buyer', (call) => signOutEverywhere(shop, call)),
+    route('post', '/api/sessions/renewal', 'anyone', (call) => renew(shop, call)),
+    route('delete', '/api/sessions/current', 'anyone', (call) => signOut(shop, call)),
+    route('get', '/api/account/export', 'buyer', (call) => giveExport(shop, call)),
+    route('delete', '/api/account', 'buyer', (call) => forgetAccount(shop, call)),
     route('post', '/api/visitors', 'anyone', () => enterAsVisitor(shop)),
 
     route('get', '/api/sales', 'anyone', () => sales.list()),
@@ -33,6 +47,7 @@ export function apiRoutes(shop: Shop): Route[] {
     route('post', '/api/sales/:id/purchases', 'buyer', (call) => buy(shop, call), {
       params: byId,
       body: purchaseRequest,
+      limit: 'purchases',
     }),
     route('get', '/api/orders', 'buyer', (call) => showOrders(shop, call), { query: orderList }),
     route('get', '/api/orders/:id', 'buyer', (call) => showOrder(shop, call), { params: byId }),
@@ -40,12 +55,34 @@ export function apiRoutes(shop: Shop): Route[] {
     route('delete', '/api/orders/:id', 'buyer', (call) => cancel(shop, call), { params: byId }),
 
     route('post', '/api/products', 'admin', (call) => addProduct(shop, call), { body: newProduct }),
+    route('patch', '/api/products/:id', 'admin', (call) => editProduct(shop, call), {
+      params: byId,
+      body: productChange,
+    }),
     route('post', '/api/sales', 'admin', (call) => addSale(shop, call), { body: newSale }),
     route('patch', '/api/sales/:id', 'admin', (call) => editSale(shop, call), {
       params: byId,
       body: saleChange,
     }),
     route('get', '/api/admin/overview', 'admin', () => showOverview(shop)),
+    route('get', '/api/admin/live', 'admin', (call) => room.live(call), { query: liveSince }),
+    route('post', '/api/admin/audits', 'admin', () => room.startAudit()),
+    route('get', '/api/admin/products', 'admin', () => showProducts(shop)),
+    route(
+      'post',
+      '/api/admin/pictures',
+      'admin',
+      (call: Call<unknown, unknown, Buffer>) => addPicture(shop, call),
+      {
+        fileMaxBytes: pictureMaxBytes,
+      },
+    ),
+    route('get', '/api/admin/orders', 'admin', (call) => findOrders(shop, call), { query: orderSearch }),
+    route('get', '/api/admin/sales/:id/report', 'admin', (call) => room.report(call), { params: byId }),
+    route('get', '/api/admin/sales/:id/orders.csv', 'admin', (call) => exportOrders(shop, call), {
+      params: byId,
+    }),
+    route('post', '/api/admin/queue-visits', 'admin', () => grantVisit(shop.redis)),
     route('get', '/api/admin/dead-letters', 'admin', (call) => showDeadLetters(shop, call), {
       query: deadLetterList,
     }),

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto';
 import type { z } from 'zod';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
-import { createProduct } from '../sale/product.ts';
+import { changeProduct, createProduct, listProducts } from '../sale/product.ts';
 import { changeSale, createSale, listSnapshots, readSnapshot } from '../sale/sale.ts';
-import type { byId, newProduct, newSale, saleChange } from './inputs.ts';
+import type { byId, newProduct, newSale, productChange, saleChange } from './inputs.ts';
+import { openToAnySite } from './pages.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
 import type { Shop } from './shop.ts';
@@ -23,7 +24,7 @@ export function salesReader({ collections }: Shop) {
     async one({ params }: Call<ById>): Promise<Answer> {
       const snapshot = await read(params.id);
       if (!snapshot) throw noSale(params.id);
-      return { status: 200, body: snapshot, headers: validator([snapshot]) };
+      return { status: 200, body: snapshot, headers: { ...validator([snapshot]), ...openToAnySite } };
     },
   };
 }
@@ -35,12 +36,26 @@ export async function addProduct(
   return { status: 201, body: await createProduct(collections, body) };
 }
 
-export async function addSale(
+export async function editProduct(
   { collections }: Shop,
+  { params, body }: Call<ById, unknown, z.infer<typeof productChange>>,
+): Promise<Answer> {
+  const product = await changeProduct(collections, params.id, body);
+  if (!product) throw new HttpProblem('not-found', `There is no product ${params.id}`);
+  return { status: 200, body: product };
+}
+
+export async function showProducts({ collections }: Shop): Promise<Answer> {
+  return { status: 200, body: { products: await listProducts(collections) } };
+}
+
+export async function addSale(
+  { collections, announceSale }: Shop,
   { body }: Call<unknown, unknown, z.infer<typeof newSale>>,
 ): Promise<Answer> {
   const snapshot = await createSale(collections, body);
   if (!snapshot) throw new HttpProblem('not-found', `There is no product ${body.productId}`);
+  announceSale(snapshot);
   return { status: 201, body: snapshot, headers: { Location: `/api/sales/${snapshot.id}` } };
 }
 
@@ -63,7 +78,7 @@ export async function editSale(
   return { status: 200, body: snapshot };
 }
 
-function noSale(saleId: string): HttpProblem {
+export function noSale(saleId: string): HttpProblem {
   return new HttpProblem('not-found', `There is no sale ${saleId}`);
 }
 

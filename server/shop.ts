@@ -1,10 +1,14 @@
 import type Bull from 'bull';
+import type { Redis } from 'ioredis';
 import type { Admit } from '../sale/admission.ts';
 import type { Collections } from '../sale/collections.ts';
 import type { PurchaseJob, SaleSnapshot } from '../sale/contract.ts';
 import type { Gate } from '../sale/gate.ts';
 import type { Settled } from '../sale/transaction.ts';
+import type { Audits } from './audits.ts';
 import type { Tokens } from './auth.ts';
+import type { Challenges } from './challenge.ts';
+import type { AccountLimits } from './limits.ts';
 
 /** Everything a handler may need, opened by main.ts. */
 export interface Shop {
@@ -12,8 +16,20 @@ export interface Shop {
   admit: Admit;
   gate: Gate;
   queue: Bull.Queue<PurchaseJob>;
+  redis: Redis;
+  audits: Audits;
   tokens: Tokens;
+  limits: AccountLimits;
+  challenges: Challenges;
   bcryptCost: number;
+  /** How long a session can be renewed. */
+  sessionSeconds: number;
+  /** Whose pages may use a session beside our own. */
+  allowedOrigins: readonly string[];
+  /** Refuses this user's access tokens from now on and cuts off their sockets, on every instance. */
+  expel: (userId: string) => void;
+  /** A session's token came a second time: somebody had copied it. */
+  onSessionReused: (userId: string) => void;
   /** Sends an admin's change to everyone who watches the sale, on every instance. */
   announceSale: (snapshot: SaleSnapshot) => void;
   /** Sends what a transaction changed to everyone it concerns, on every instance. */

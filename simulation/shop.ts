@@ -52,7 +52,7 @@ export async function live(system: System, steps: Step[]): Promise<void> {
 
 async function empty({ collections, redis }: System): Promise<void> {
   await redis.flushall();
-  for (const model of [collections.sales, collections.orders, collections.allowances])
+  for (const model of [collections.sales, collections.orders, collections.allowances, collections.events])
     await model.deleteMany();
 }
 

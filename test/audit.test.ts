@@ -22,8 +22,10 @@ let sale: { id: string };
 let order: Order;
 let buyerId: string;
 beforeEach(async () => {
-  const { sales, orders, allowances } = system.store.collections;
-  await Promise.all([sales.deleteMany(), orders.deleteMany(), allowances.deleteMany()]);
+  const { sales, orders, allowances, events } = system.store.collections;
+  await Promise.all(
+    [sales, orders, allowances, events].map((model) => (model as typeof events).deleteMany()),
+  );
   await (await system.store.queue.client).flushall();
   sale = await system.createSale({ stock: 10, limitPerBuyer: 4 });
   buyerId = nanoid();
@@ -114,6 +116,22 @@ test('a job that is no purchase job does not stop the audit', async () => {
     await system.store.queue.removeJobs('*');
     await system.store.queue.resume();
   }
+});
+
+test('I5: a log with a gap, and one that comes to something else', async () => {
+  const { events } = system.store.collections;
+  const [creation] = await events.find({ saleId: sale.id }).sort({ _id: 1 }).lean();
+  await events.deleteOne({ _id: creation?._id ?? '' });
+  expect((await system.audit()).I5).toMatchObject({
+    breaches: 3,
+    examples: expect.arrayContaining([expect.stringContaining('The log has no')]),
+  });
+
+  const changes = [{ ...creation?.changes[0], stock: 11 }];
+  await events.insertMany([{ ...creation, changes }]);
+  const report = await system.audit();
+  expect(report).toMatchObject({ ok: false, I1: { breaches: 0 }, I5: { breaches: 1 } });
+  expect(report.I5.examples[0]).toBe(`sale ${sale.id}: the log comes to 8 of 11, it has 7`);
 });
 
 test('I3: a second order for one press of Buy', async () => {

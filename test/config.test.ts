@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readConfig } from '../runtime/config.ts';
 
 const good = {
@@ -54,6 +54,32 @@ test.each([
   expect(message).not.toContain(`"${value}"`);
   expect(message).not.toContain('sesame');
   for (const other of Object.keys(good)) if (other !== name) expect(message).not.toContain(other);
+});
+
+describe('the secret that signs tokens', () => {
+  const random = 'q9Jm2rT7xV4bN8cK1wE5yU3iO6pA0sDf';
+  const inProduction = (JWT_SECRET: string) => readConfig({ ...good, NODE_ENV: 'production', JWT_SECRET });
+
+  test.each([
+    ['missing', ''],
+    ['of 31 bytes', random.slice(1)],
+    ['one letter', 'x'.repeat(64)],
+    ['a few letters', 'abcabcabc'.repeat(8)],
+    ['an example’s', 'your-256-bit-secret-for-signing-tokens'],
+    ['to be changed', 'CHANGE_ME_CHANGE_ME_CHANGE_ME_PLEASE'],
+    ['a list with a weak one', `new:${random},old:${'x'.repeat(40)}`],
+    ['a list with a short one', `new:${random},old:short`],
+    ['a list that names two the same', `a:${random},a:${random}1`],
+  ])('%s is refused in production, and never shown', (_what, secret) => {
+    expect(() => inProduction(secret)).toThrow(/JWT_SECRET/);
+    if (secret) expect(() => inProduction(secret)).not.toThrow(secret);
+  });
+
+  test('one that is random, or a list of such, is taken', () => {
+    for (const secret of [random, `new:${random},old:${random}2`, `new:${random},${random}2`]) {
+      expect(inProduction(secret).JWT_SECRET).toBe(secret);
+    }
+  });
 });
 
 test('a setting left empty is one that is absent, as docker compose passes it', () => {

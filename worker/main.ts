@@ -5,12 +5,14 @@ import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
+import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog } from '../runtime/log.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
 import { openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
+import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
 import { settleJob } from './job.ts';
 import { openReconciler } from './reconciler.ts';
@@ -30,6 +32,9 @@ const gate = openGate(patient.redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
+const tally = openTally(redis);
+const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE });
+
 const stopping = new AbortController();
 const settle = openSettlement({
   collections,
@@ -39,6 +44,7 @@ const settle = openSettlement({
   isPassing: isMongoAway,
   stopping: stopping.signal,
   async afterCommit({ settled, endings }) {
+    tally.settled(settled);
     try {
       announceSettled(settled);
       await gate.end(endings);
@@ -78,6 +84,8 @@ closeOnSignal(
     stopping.abort();
     await reconciler.close();
     await queue.close();
+    await heartbeat.close();
+    await tally.close();
     http.close();
     for (const client of bullClients) await client.close();
     await Promise.all([closeRedis(), patient.close(), closeMongo()]);

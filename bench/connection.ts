@@ -1,0 +1,78 @@
+import { connect, type Socket } from 'node:net';
+
+export interface Reply {
+  status: number;
+  body: string;
+}
+
+/**
+ * A keep-alive HTTP connection that carries one request at a time, and little more: a load generator shares its cores
+ * with what it measures, and this one takes half the CPU of autocannon for each request: see crosscheck.ts.
+ */
+export interface Connection {
+  /** @param onReply is given null when the connection broke before the answer was there. */
+  ask(request: string, onReply: (reply: Reply | null) => void): void;
+  close(): void;
+}
+
+/** Opens when it is first asked, and again after the other side has closed it between two requests. */
+export function openConnection({ hostname, port }: URL): Connection {
+  let socket: Socket | null = null;
+  let received = '';
+  let onReply: ((reply: Reply | null) => void) | null = null;
+
+  function settle(reply: Reply | null): void {
+    const tell = onReply;
+    onReply = null;
+    received = '';
+    tell?.(reply);
+  }
+
+  function open(): Socket {
+    const opened = connect({ host: hostname, port: Number(port), noDelay: true });
+    opened.setEncoding('utf8');
+    opened.on('data', (text) => {
+      received = received === '' ? String(text) : received + text;
+      const reply = readReply(received);
+      if (!reply) return;
+      if (reply.closes) drop(opened);
+      settle(reply);
+    });
+    opened.on('error', () => {});
+    opened.on('close', () => {
+      if (socket !== opened) return;
+      socket = null;
+      settle(null);
+    });
+    return opened;
+  }
+
+  function drop(old: Socket): void {
+    if (socket === old) socket = null;
+    old.destroy();
+  }
+
+  return {
+    ask(request, tell) {
+      onReply = tell;
+      socket ??= open();
+      socket.write(request, 'latin1');
+    },
+    close() {
+      if (socket) drop(socket);
+      settle(null);
+    },
+  };
+}
+
+/** @returns null while the answer is not complete. */
+function readReply(text: string): (Reply & { closes: boolean }) | null {
+  const end = text.indexOf('\r\n\r\n');
+  if (end === -1) return null;
+  const head = text.slice(0, end);
+  const body = text.slice(end + 4);
+  const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
+  if (length === undefined) throw new Error(`expected an answer with a Content-Length, got ${head}`);
+  if (Buffer.byteLength(body) < Number(length)) return null;
+  return { status: Number(head.slice(9, 12)), body, closes: /\r\nconnection: *close/i.test(head) };
+}

@@ -1,0 +1,99 @@
+import { driverOf, type OrderRecord } from '../sale/collections.ts';
+import { orderIdOf } from '../sale/order.ts';
+import { findSale } from '../sale/sale.ts';
+import { pressAtRate } from './arrivals.ts';
+import { pressBuy } from './crowd.ts';
+import { endBenchSale, type OwnStage, openBenchSale, waitForQuiet } from './stage.ts';
+import { percentile, sum } from './statistics.ts';
+import { watchCpu } from './usage.ts';
+
+export interface Cost {
+  /** CPU microseconds of everything but the load generator, for each purchase. */
+  cpuMicros: number;
+  settledPerSecond: number;
+  p99Ms: number;
+}
+
+const usualConnections = 200;
+const deadlineSeconds = 120;
+
+export interface Load {
+  presses: number;
+  tokens: string[];
+  connections: number;
+  sales: number;
+}
+
+/** One crowd, and what each of its purchases cost. @throws Error when one was not accepted. */
+export async function costOf(
+  { system, url, processes }: OwnStage,
+  load: Partial<Load> & Pick<Load, 'presses' | 'tokens'>,
+): Promise<Cost> {
+  const { presses, tokens, connections = usualConnections, sales = 1 } = load;
+  const saleIds: string[] = [];
+  for (let n = 0; n < sales; n++) {
+    const limits = { stock: presses, limitPerBuyer: presses };
+    const saleId = await openBenchSale(system, { name: 'Bench: growth', ...limits });
+    const sale = await findSale(system.collections, saleId);
+    // The first press of a sale makes its gate; with many sales that would be all one measures.
+    if (sale) await system.gate.sync(sale);
+    saleIds.push(saleId);
+  }
+  const cpuSince = watchCpu(processes);
+  const startedAt = performance.now();
+  const crowd = await pressBuy({ url, tokens, saleId: saleIds, presses, connections, deadlineSeconds });
+  await waitForQuiet(system, deadlineSeconds);
+  const seconds = (performance.now() - startedAt) / 1_000;
+  const { load: _, ...cpu } = cpuSince();
+  for (const saleId of saleIds) await endBenchSale(system, saleId);
+  if (crowd.accepted.length !== presses) throw new Error(`not all accepted: ${JSON.stringify(crowd.failed)}`);
+  return {
+    cpuMicros: (sum(cpu) * 1e6) / presses,
+    settledPerSecond: presses / seconds,
+    p99Ms: percentile(crowd.acceptedMs, 99),
+  };
+}
+
+const insertedAtOnce = 10_000;
+
+/** Fills up with orders of long ago: cancelled ones, which hold no units. */
+export async function fillWithOrders({ system }: OwnStage, count: number): Promise<void> {
+  const { orders } = system.collections;
+  const saleId = await openBenchSale(system, { name: 'Bench: long ago', stock: 0, limitPerBuyer: 1 });
+  await endBenchSale(system, saleId);
+  const present = await orders.estimatedDocumentCount();
+  for (let first = present; first < count; first += insertedAtOnce) {
+    const some = Array.from({ length: Math.min(insertedAtOnce, count - first) }, (_, n): OrderRecord => {
+      const [buyerId, idempotencyKey] = [`past-${(first + n) % 100_000}`, `${first + n}`];
+      const at = new Date(Date.now() - 86_400_000 - n);
+      const ids = { _id: orderIdOf(buyerId, idempotencyKey), saleId, buyerId, idempotencyKey };
+      return { ...ids, quantity: 1, status: 'cancelled', reason: null, createdAt: at, settledAt: at };
+    });
+    await driverOf(orders).insertMany(some, { ordered: false });
+  }
+}
+
+const coldUnits = 100_000;
+
+/** p99 of a cold sale's buyers, who come at a steady rate: in the quiet, and while a crowd presses on a hot one. */
+export async function coldBesideHot({ system, url }: OwnStage, tokens: string[]) {
+  const limits = { stock: coldUnits, limitPerBuyer: coldUnits };
+  const [cold, hot] = [
+    await openBenchSale(system, { name: 'Bench: cold', ...limits }),
+    await openBenchSale(system, { name: 'Bench: hot', ...limits }),
+  ];
+  const pressCold = () =>
+    pressAtRate({ url, tokens, saleId: cold, perSecond: 50, seconds: 10, connections: 50 });
+  const quiet = await pressCold();
+  // The hot one's crowd comes at half of what the machine can take: at all of it, every wait is without bound.
+  const [besideHot] = await Promise.all([
+    pressCold(),
+    pressAtRate({ url, tokens, saleId: hot, perSecond: 1_000, seconds: 10, connections: usualConnections }),
+  ]);
+  await waitForQuiet(system, deadlineSeconds);
+  for (const saleId of [cold, hot]) await endBenchSale(system, saleId);
+  return {
+    quietP99Ms: percentile(quiet.acceptedMs, 99),
+    besideHotP99Ms: percentile(besideHot.acceptedMs, 99),
+  };
+}

@@ -1,0 +1,113 @@
+import { type Cost, coldBesideHot, costOf, fillWithOrders, type Load } from './cost.ts';
+import { mintTokens } from './crowd.ts';
+import { saveResult } from './results.ts';
+import { auditStage, openOwnStage } from './stage.ts';
+import { type Spread, spreadsOf } from './statistics.ts';
+import { printTable, spread } from './table.ts';
+import { judge, printVerdicts, type Verdict } from './targets.ts';
+
+export interface GrowthOptions {
+  rounds: number;
+  presses: number;
+  orders: number;
+  sales: number;
+  connections: number;
+  workers: number;
+}
+
+/** One thing that grows, and what a purchase costs at each of its sizes. */
+interface Axis {
+  what: string;
+  sizes: number[];
+  costs: Cost[][];
+}
+
+const buyers = 5_000;
+const tolerance = 1.15;
+
+/** What a purchase costs as the shop grows. @returns whether it stays flat. */
+export async function growth(options: GrowthOptions): Promise<boolean> {
+  const stage = await openOwnStage();
+  try {
+    const tokens = mintTokens(buyers, stage.secret);
+    const cost = (load: Partial<Load> = {}) => costOf(stage, { ...options, tokens, ...load });
+    await cost({ presses: options.presses * 2 });
+
+    const axes: Axis[] = [];
+    const climb = async (
+      what: string,
+      sizes: number[],
+      at: (size: number) => Promise<() => Promise<Cost>>,
+    ) => {
+      const axis: Axis = { what, sizes, costs: [] };
+      for (const size of sizes) {
+        const once = await at(size);
+        const costs = [];
+        for (let n = 0; n < options.rounds; n++) costs.push(await once());
+        axis.costs.push(costs);
+      }
+      axes.push(axis);
+      print(axis);
+    };
+    await climb(
+      'connections',
+      steps(100, options.connections),
+      async (connections) => () => cost({ connections }),
+    );
+    await climb('open sales', steps(10, options.sales), async (sales) => () => cost({ sales }));
+    await climb('workers', doublings(options.workers), async (workers) => {
+      while (stage.scratch.workers.length < workers) await stage.scratch.startWorker();
+      return () => cost();
+    });
+    await climb('past orders', steps(1_000, options.orders), async (orders) => {
+      await fillWithOrders(stage, orders);
+      return () => cost();
+    });
+    const beside = await coldBesideHot(stage, tokens);
+    const ok = await auditStage(stage.system, { withLog: false });
+    const verdicts = verdictsOf(axes, beside, ok);
+    printVerdicts(verdicts);
+    console.log(`\nWritten to ${saveResult('growth', { options, axes, beside, verdicts })}`);
+    return verdicts.every(({ pass }) => pass);
+  } finally {
+    await stage.close();
+  }
+}
+
+/** From `first` by tens to `last`. */
+function steps(first: number, last: number): number[] {
+  const sizes = [];
+  for (let size = first; size < last; size *= 10) sizes.push(size);
+  return [...sizes, last];
+}
+
+function doublings(last: number): number[] {
+  const sizes = [];
+  for (let size = 1; size <= last; size *= 2) sizes.push(size);
+  return sizes;
+}
+
+function verdictsOf(axes: Axis[], beside: Awaited<ReturnType<typeof coldBesideHot>>, ok: boolean): Verdict[] {
+  const flat = axes.map(({ what, sizes, costs }) => {
+    const [first, last] = [costs[0] ?? [], costs.at(-1) ?? []];
+    const ratios = last.map(({ cpuMicros }, n) => cpuMicros / (first[n]?.cpuMicros ?? Number.NaN));
+    return judge(`CPU of a purchase, ${sizes.at(-1)} ${what} to ${sizes[0]}`, ratios, 'below', tolerance);
+  });
+  const cold = judge(
+    "a cold sale's p99 beside a hot one",
+    [beside.besideHotP99Ms / beside.quietP99Ms],
+    'below',
+    2,
+  );
+  return [...flat, cold, judge('broken invariants', [ok ? 0 : 1], 'below', 1)];
+}
+
+function print({ what, sizes, costs }: Axis): void {
+  const cells = costs.map((own) => {
+    const { cpuMicros, settledPerSecond, p99Ms }: Record<keyof Cost, Spread> = spreadsOf(own);
+    return [spread(cpuMicros), spread(settledPerSecond), spread(p99Ms)];
+  });
+  const rows = sizes.map((size, n) => [size.toLocaleString('en-US'), ...(cells[n] ?? [])]);
+  printTable([what, 'CPU µs a purchase', 'settled/s', 'p99 ms'], rows);
+  console.log();
+}

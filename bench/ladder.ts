@@ -1,0 +1,143 @@
+import { mintTokens, pressBuy } from './crowd.ts';
+import { drainBacklog } from './drain.ts';
+import { printProfile, profileDuring, profiledEntries } from './profile.ts';
+import { saveResult } from './results.ts';
+import { stampedeOn } from './sides.ts';
+import {
+  auditStage,
+  endBenchSale,
+  type OwnStage,
+  openBenchSale,
+  openOwnStage,
+  waitForQuiet,
+} from './stage.ts';
+import { spreadsOf, sum } from './statistics.ts';
+import { printTable, spread } from './table.ts';
+import { judge, printVerdicts } from './targets.ts';
+import { settleAlone } from './transactions.ts';
+import { watchCpu } from './usage.ts';
+
+export interface LadderOptions {
+  rounds: number;
+  presses: number;
+  buyers: number;
+  connections: number;
+  backlog: number;
+  profile: boolean;
+}
+
+/** From the lowest to the whole path: what one adds to the one before is what its layer costs. */
+const rungs = {
+  'bare Node HTTP': { entry: 'bench/rungs/bare.ts', workers: 0 },
+  'Express, JSON, JWT': { entry: 'bench/rungs/express.ts', workers: 0 },
+  'our app, admitting all': { entry: 'bench/rungs/app.ts', workers: 0 },
+  '+ flush to Redis': { entry: 'bench/rungs/flush.ts', workers: 0 },
+  '+ Bull': { entry: 'server/main.ts', workers: 0 },
+  '+ settlement': { entry: 'server/main.ts', workers: 1 },
+};
+type Rung = keyof typeof rungs;
+const names = Object.keys(rungs) as Rung[];
+
+interface Step {
+  acceptedPerSecond: number;
+  /** CPU microseconds for each purchase: the two servers, and everything but the load generator. */
+  serverMicros: number;
+  allMicros: number;
+}
+
+/** What each layer costs alone, in one run. @returns whether every target is met. */
+export async function ladder(options: LadderOptions): Promise<boolean> {
+  const stages = new Map<Rung, OwnStage>();
+  try {
+    for (const name of names) stages.set(name, await openRung(name));
+    const whole = stages.get('+ settlement') as OwnStage;
+    const climbed = await climb(stages, options);
+    const transactions = [];
+    for (let n = 0; n < options.rounds; n++) {
+      const alonePerSecond = await settleAlone(whole, options);
+      const drain = await drainBacklog(stampedeOn(whole), { ...options, freshWorker: false });
+      transactions.push({ alonePerSecond, fromQueuePerSecond: drain.drainedPerSecond });
+    }
+    if (options.profile) await profileBoth(whole, options);
+    const ok = await auditStage(whole.system);
+
+    const steps = (name: Rung) => climbed[name].map(({ acceptedPerSecond }) => acceptedPerSecond);
+    const base = steps('Express, JSON, JWT');
+    const wholeOfBase = steps('+ settlement').map((rate, n) => rate / (base[n] ?? Number.NaN));
+    const settledOfAlone = transactions.map((rate) => rate.fromQueuePerSecond / rate.alonePerSecond);
+    const verdicts = [
+      judge("accepted/s of the whole path, of Express' with a JWT", wholeOfBase, 'at least', 0.6),
+      judge("settled/s from the queue, of the transactions' alone", settledOfAlone, 'at least', 0.7),
+      judge('broken invariants', [ok ? 0 : 1], 'below', 1),
+    ];
+    print(climbed, spreadsOf(transactions));
+    printVerdicts(verdicts);
+    const saved = saveResult('ladder', { options, rungs: climbed, transactions, verdicts });
+    console.log(`\nWritten to ${saved}`);
+    return verdicts.every(({ pass }) => pass);
+  } finally {
+    for (const stage of stages.values()) await stage.close();
+  }
+}
+
+/** Only the whole path is ever profiled; until it is asked to, its entry is the real one with a listener more. */
+function openRung(name: Rung): Promise<OwnStage> {
+  const { entry, workers } = rungs[name];
+  const own = workers > 0 ? profiledEntries : { server: entry, worker: '' };
+  return openOwnStage({ workers, entries: own });
+}
+
+async function climb(stages: Map<Rung, OwnStage>, { rounds, ...load }: LadderOptions) {
+  const climbed = Object.fromEntries(names.map((name) => [name, [] as Step[]])) as Record<Rung, Step[]>;
+  for (const [name, stage] of stages) await step(stage, name, { ...load, presses: load.presses / 5 });
+  for (let n = 0; n < rounds; n++) {
+    // Each round begins on another rung.
+    for (const name of [...names.slice(n % names.length), ...names.slice(0, n % names.length)]) {
+      climbed[name].push(await step(stages.get(name) as OwnStage, name, load));
+    }
+    console.log(`round ${n + 1}/${rounds} is played`);
+  }
+  return climbed;
+}
+
+type Load = Pick<LadderOptions, 'presses' | 'buyers' | 'connections'>;
+
+async function step(stage: OwnStage, name: Rung, { presses, buyers, connections }: Load): Promise<Step> {
+  const { system, url, secret, processes } = stage;
+  const tokens = mintTokens(buyers, secret);
+  const sale = { name: 'Bench: ladder', stock: presses, limitPerBuyer: presses };
+  const saleId = await openBenchSale(system, sale);
+  const cpuSince = watchCpu(processes);
+  const crowd = await pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds: 120 });
+  if (rungs[name].workers > 0) await waitForQuiet(system, 120);
+  const { load, ...cpu } = cpuSince();
+  await endBenchSale(system, saleId);
+  if (crowd.accepted.length !== presses) throw new Error(`${name}: ${JSON.stringify(crowd.failed)}`);
+  const servers = Object.entries(cpu).filter(([part]) => part.startsWith('server'));
+  return {
+    acceptedPerSecond: presses / crowd.seconds,
+    serverMicros: (sum(Object.fromEntries(servers)) * 1e6) / presses,
+    allMicros: (sum(cpu) * 1e6) / presses,
+  };
+}
+
+async function profileBoth(stage: OwnStage, options: LadderOptions): Promise<void> {
+  const own = stage.processes().filter(({ name }) => /^(server|worker)-1$/.test(name));
+  await profileDuring(own, () => step(stage, '+ settlement', options));
+  for (const { name } of own) printProfile(name);
+}
+
+function print(
+  climbed: Record<Rung, Step[]>,
+  transactions: Record<string, Parameters<typeof spread>[0]>,
+): void {
+  console.log('\nEach behind nginx with two servers: median (range)\n');
+  const head = ['', 'accepted/s', 'CPU µs a purchase: servers', 'all'];
+  const rows = names.map((name) => {
+    const { acceptedPerSecond, serverMicros, allMicros } = spreadsOf(climbed[name]);
+    return [name, spread(acceptedPerSecond), spread(serverMicros), spread(allMicros)];
+  });
+  printTable(head, rows);
+  for (const [name, rates] of Object.entries(transactions)) console.log(`${name}: ${spread(rates)}`);
+  console.log();
+}

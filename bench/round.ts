@@ -1,0 +1,85 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { waitUntil } from '../embedded/process.mjs';
+import { type Crowd, pressBuy } from './crowd.ts';
+import { watchTraffic } from './meters.ts';
+import type { Side } from './sides.ts';
+import { endBenchSale, lookUpOrders, openBenchSale } from './stage.ts';
+import { percentile, sum } from './statistics.ts';
+import { watchCpu } from './usage.ts';
+
+/** What one side did in one round. Every figure is a column of the comparison. */
+export interface Round {
+  acceptedPerSecond: number;
+  p50Ms: number;
+  p99Ms: number;
+  /** From the first press to the last order in MongoDB. */
+  settledPerSecond: number;
+  redisCommands: number;
+  redisBytes: number;
+  mongoCommands: number;
+  mongoBytes: number;
+  /** CPU seconds for each 10,000 settled purchases, by part and in total; the load generator is left out. */
+  cpuNginx: number;
+  cpuServers: number;
+  cpuWorkers: number;
+  cpuRedis: number;
+  cpuMongo: number;
+  cpuTotal: number;
+  /** Accepted purchases without an order, and presses that got no proper answer. */
+  broken: number;
+}
+
+const deadlineSeconds = 300;
+const pollMs = 50;
+
+/** One crowd presses Buy on one side, and everything it accepted is settled. */
+export async function playRound(
+  { name, stage, countPending }: Side,
+  load: Pick<Crowd, 'tokens' | 'presses' | 'connections'>,
+): Promise<Round> {
+  const { system, url, processes } = stage;
+  const limitPerBuyer = Math.ceil(load.presses / load.tokens.length);
+  const saleId = await openBenchSale(system, { name: 'Bench: compare', stock: load.presses, limitPerBuyer });
+  const trafficSince = await watchTraffic(system);
+  const cpuSince = watchCpu(processes);
+
+  const crowd = await pressBuy({ url, saleId, deadlineSeconds, ...load });
+  await waitUntil(async () => (await countPending()) === 0, {
+    deadlineMs: deadlineSeconds * 1_000,
+    what: 'accepted purchases are still queued',
+    everyMs: pollMs,
+  });
+  const cpu = cpuSince();
+  const traffic = await trafficSince();
+  if (sum(crowd.failed) > 0) console.log(`${name}: ${JSON.stringify(crowd.failed)}`);
+  const { settled, lost, byStatus, lastSettledAt } = await lookUpOrders(system, crowd.accepted);
+  await endBenchSale(system, saleId);
+  await delay(500); // What is still being written in the background belongs to this side's round.
+
+  const parts = cpuByPart(cpu, 10_000 / settled);
+  return {
+    acceptedPerSecond: crowd.accepted.length / crowd.seconds,
+    p50Ms: percentile(crowd.acceptedMs, 50),
+    p99Ms: percentile(crowd.acceptedMs, 99),
+    settledPerSecond: settled / ((lastSettledAt.getTime() - crowd.startedAt.getTime()) / 1_000),
+    redisCommands: traffic.redisCommands / settled,
+    redisBytes: traffic.redisBytes / settled,
+    mongoCommands: traffic.mongoCommands / settled,
+    mongoBytes: traffic.mongoBytes / settled,
+    ...parts,
+    broken: lost.length + sum(crowd.failed) + (byStatus.rejected ?? 0) + sum(crowd.refused),
+  };
+}
+
+function cpuByPart(cpu: Record<string, number>, scale: number) {
+  const of = (part: string) =>
+    scale * sum(Object.fromEntries(Object.entries(cpu).filter(([name]) => name.startsWith(part))));
+  const parts = {
+    cpuNginx: of('nginx'),
+    cpuServers: of('server'),
+    cpuWorkers: of('worker'),
+    cpuRedis: of('redis'),
+    cpuMongo: of('mongo'),
+  };
+  return { ...parts, cpuTotal: sum(parts) };
+}

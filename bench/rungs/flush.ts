@@ -1,0 +1,23 @@
+import { openAdmission } from '../../sale/admission.ts';
+import { readLua } from '../../sale/gate.ts';
+import { findSale } from '../../sale/sale.ts';
+import { serveShop } from './shop.ts';
+
+/** Stampede's own app and admission, whose flush takes units and remembers purchases, and leaves no job. */
+await serveShop(({ config, redis, collections, gate, queue }) => {
+  const { admit } = openAdmission({
+    redis,
+    gate,
+    queue,
+    findSale: (saleId) => findSale(collections, saleId),
+    limits: {
+      flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
+      flushMaxWaiting: config.FLUSH_MAX_WAITING,
+      queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
+      memorySeconds: config.PURCHASE_MEMORY_SECONDS,
+    },
+  });
+  const withoutJob = `local function addBullJob() end\n${readLua('admit.lua')}`;
+  redis.defineCommand('admit', { numberOfKeys: 7, lua: withoutJob });
+  return admit;
+});

@@ -1,0 +1,11 @@
+import { once } from 'node:events';
+import { createServer, type RequestListener } from 'node:http';
+import { readConfig } from '../../runtime/config.ts';
+
+/** Runs one rung of the ladder as a server process: ready at once, gone with its signal. */
+export async function serve(listener: RequestListener): Promise<void> {
+  const { PORT, HOST } = readConfig();
+  const http = createServer(listener).listen(PORT, HOST);
+  await once(http, 'listening');
+  process.once('SIGTERM', () => process.exit());
+}

@@ -1,0 +1,52 @@
+import type { Redis } from 'ioredis';
+import { type Config, readConfig } from '../../runtime/config.ts';
+import { openMongo, openPatientRedis } from '../../runtime/connections.ts';
+import { openLog } from '../../runtime/log.ts';
+import type { Admit } from '../../sale/admission.ts';
+import { type Collections, openCollections } from '../../sale/collections.ts';
+import { type Gate, openGate } from '../../sale/gate.ts';
+import { openPurchaseQueue, type PurchaseQueue } from '../../sale/queue.ts';
+import { createApp } from '../../server/app.ts';
+import { openAudits } from '../../server/audits.ts';
+import { openTokens } from '../../server/auth.ts';
+import { openChallenges } from '../../server/challenge.ts';
+import { openAccountLimits } from '../../server/limits.ts';
+import type { Shop } from '../../server/shop.ts';
+import { serve } from './serve.ts';
+
+interface Parts {
+  config: Config;
+  redis: Redis;
+  collections: Collections;
+  gate: Gate;
+  queue: PurchaseQueue;
+}
+
+/** Stampede's own app with everything it needs, but an admission of the rung's, and nobody told of anything. */
+export async function serveShop(admission: (parts: Parts) => Admit): Promise<void> {
+  const config = readConfig();
+  const log = openLog(config, 'rung');
+  const { redis } = openPatientRedis(config, log);
+  const collections = openCollections(openMongo(config, log).mongo);
+  const gate = openGate(redis);
+  const queue = openPurchaseQueue(() => redis, { lockMs: config.JOB_LOCK_MS });
+  const shop: Shop = {
+    collections,
+    admit: admission({ config, redis, collections, gate, queue }),
+    gate,
+    queue,
+    redis,
+    audits: openAudits({ collections, gate, queue, redis }, log),
+    tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS),
+    limits: openAccountLimits(redis, config),
+    challenges: openChallenges(config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+    bcryptCost: config.BCRYPT_COST,
+    sessionSeconds: config.SESSION_SECONDS,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+    expel() {},
+    onSessionReused() {},
+    announceSale() {},
+    announceSettled() {},
+  };
+  await serve(createApp(shop, config, {}, log));
+}

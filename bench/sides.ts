@@ -1,0 +1,115 @@
+import type { Redis } from 'ioredis';
+import { openAdmission } from '../sale/admission.ts';
+import type { Purchase } from '../sale/contract.ts';
+import { findSale } from '../sale/sale.ts';
+import { countUnfinished, enqueueAll, openPlainQueue } from './plain/queue.ts';
+import { type OwnStage, openOwnStage } from './stage.ts';
+
+/** One of the systems that are compared, all of the same shape: nginx, two servers, MongoDB and Redis of their own. */
+export interface Side {
+  name: SideName;
+  stage: OwnStage;
+  /** Accepted purchases without an order. */
+  countPending(): Promise<number>;
+  /** Its queue, reached without HTTP; null when it has none. */
+  queue: {
+    enqueue(purchases: Purchase[]): Promise<void>;
+    pause(): Promise<void>;
+    resume(): Promise<void>;
+  } | null;
+  close(): Promise<void>;
+}
+
+export const sideNames = ['stampede', 'queue', 'sync'] as const;
+export type SideName = (typeof sideNames)[number];
+
+/** As many purchases as a server flushes at once when 200 connections share two of them. */
+const flushSize = 100;
+
+/** Stampede on a stage that is open. */
+export function stampedeOn(stage: OwnStage): Side {
+  const { system } = stage;
+  const { queue, gate, config } = system;
+  const { admit } = openAdmission({
+    redis: queue.client as unknown as Redis,
+    gate,
+    queue,
+    findSale: (saleId) => findSale(system.collections, saleId),
+    limits: {
+      flushMaxPurchases: flushSize,
+      flushMaxWaiting: flushSize,
+      queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
+      memorySeconds: config.PURCHASE_MEMORY_SECONDS,
+    },
+  });
+  async function enqueue(purchases: Purchase[]): Promise<void> {
+    for (let start = 0; start < purchases.length; start += flushSize) {
+      const answers = await Promise.all(purchases.slice(start, start + flushSize).map(admit));
+      const refused = answers.find(({ outcome }) => outcome !== 'admitted');
+      if (refused) throw new Error(`The backlog was refused: ${refused.outcome}`);
+    }
+  }
+  return {
+    name: 'stampede',
+    stage,
+    countPending: gate.countQueued,
+    queue: { enqueue, pause: () => queue.pause(), resume: () => queue.resume() },
+    close: stage.close,
+  };
+}
+
+/**
+ * Enough connections, and time to wait for one: a plain app sets no such deadline. 'sync' accepted 169, 179, 167, 166
+ * and 212 a second with 5, 10, 20, 50 and 100 (median of 3 in one run).
+ */
+const patientMongo = { MONGO_POOL_CONNECTIONS: '100', MONGO_WAIT_MS: '30000' };
+
+/** Drained/s with 5, 10, 20, 50 and 100 jobs at once: 188, 260, 301, 306, 272 (median of 3 in one run). */
+const jobsAtOnce = 50;
+
+async function openQueueSide(): Promise<Side> {
+  const stage = await openOwnStage({
+    entries: { server: 'bench/plain/queue-server.ts', worker: 'bench/plain/queue-worker.ts' },
+    env: { ...patientMongo, SETTLE_MAX_JOBS: String(jobsAtOnce) },
+  });
+  const queue = openPlainQueue(stage.scratch.redis().url);
+  return {
+    name: 'queue',
+    stage,
+    countPending: () => countUnfinished(queue),
+    queue: {
+      enqueue: (purchases) => enqueueAll(queue, purchases),
+      pause: () => queue.pause(),
+      resume: () => queue.resume(),
+    },
+    async close() {
+      await queue.close();
+      await stage.close();
+    },
+  };
+}
+
+async function openSyncSide(): Promise<Side> {
+  const stage = await openOwnStage({
+    workers: 0,
+    entries: { server: 'bench/plain/sync-server.ts', worker: '' },
+    env: patientMongo,
+  });
+  return { name: 'sync', stage, countPending: async () => 0, queue: null, close: stage.close };
+}
+
+/** Opens every side, to stay up together: one that is idle costs next to nothing, which `compare` checks. */
+export async function openSides(): Promise<{ sides: Side[]; close: () => Promise<void> }> {
+  const sides: Side[] = [];
+  const close = async () => {
+    for (const side of sides) await side.close();
+  };
+  try {
+    for (const open of [async () => stampedeOn(await openOwnStage()), openQueueSide, openSyncSide])
+      sides.push(await open());
+    return { sides, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}

@@ -1,0 +1,28 @@
+import { randomBytes } from 'node:crypto';
+import { prepareCollections } from '../sale/collections.ts';
+import { createUser } from '../sale/user.ts';
+import { emailAddress } from '../server/inputs.ts';
+import { openSystem, runCommand } from './system.ts';
+
+const usage = 'expected: npm run admin -- create EMAIL';
+
+/** `npm run admin -- create EMAIL`: an account for an admin. Its password is made up here and shown this one time. */
+await runCommand(async () => {
+  const [action, given, ...rest] = process.argv.slice(2);
+  const email = emailAddress.safeParse(given);
+  if (action !== 'create' || rest.length > 0 || !email.success) throw new Error(usage);
+  const { collections, config, close } = await openSystem();
+  try {
+    await prepareCollections(collections);
+    const password = randomBytes(15).toString('base64url');
+    const made = await createUser(
+      collections,
+      { email: email.data, password, name: 'Admin' },
+      { bcryptCost: config.BCRYPT_COST, role: 'admin' },
+    );
+    if (made === 'email_taken') throw new Error(`There is an account ${email.data} already`);
+    console.log(JSON.stringify({ email: made.email, password }));
+  } finally {
+    await close();
+  }
+});

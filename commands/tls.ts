@@ -1,0 +1,9 @@
+import { dataFolder } from '../embedded/folders.mjs';
+import { makeCertificate } from '../embedded/tls.mjs';
+import { runCommand } from './system.ts';
+
+/** `npm run tls`: a self-signed certificate for this machine. From its next start on, nginx listens for TLS as well. */
+await runCommand(async () => {
+  const { certificate } = await makeCertificate(dataFolder());
+  console.log(`${certificate}\nStart again with \`npm start\`, and open https://localhost:8443 (TLS_PORT)`);
+});

@@ -1,0 +1,53 @@
+/** Requests of the control room: JSON or a file up, JSON or a file down, always as the signed-in admin. */
+
+import { Problem, Unreachable } from '../api.js';
+import { asBuyer, NotSignedIn } from '../session.js';
+
+const ANSWER_DEADLINE_MS = 30_000;
+
+/**
+ * @param {string} method @param {string} path
+ * @param {{ body?: unknown, file?: Blob }} [content]
+ * @returns {Promise<Response>}
+ */
+export function send(method, path, { body, file } = {}) {
+  return asBuyer(async (token) => {
+    const type = file?.type ?? (body === undefined ? undefined : 'application/json');
+    const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
+    try {
+      const response = await fetch(`/api${path}`, {
+        method,
+        cache: 'no-store',
+        signal: AbortSignal.timeout(ANSWER_DEADLINE_MS),
+        headers: { Authorization: `Bearer ${token}`, ...(type ? { 'Content-Type': type } : {}) },
+        ...(sent === undefined ? {} : { body: sent }),
+      });
+      if (!response.ok) throw new Problem(response, await response.json().catch(() => ({})));
+      return response;
+    } catch (error) {
+      if (error instanceof Problem) throw error;
+      throw new Unreachable(`${method} ${path}`, { cause: error });
+    }
+  });
+}
+
+/** @param {string} method @param {string} path @param {{ body?: unknown, file?: Blob }} [content] */
+export async function ask(method, path, content) {
+  const response = await send(method, path, content);
+  return response.status === 204 ? null : response.json();
+}
+
+/** What went wrong, for the person who asked. @param {unknown} error */
+export function inWords(error) {
+  if (error instanceof NotSignedIn) return 'Sign in again';
+  return error instanceof Problem ? error.message : 'The shop does not answer';
+}
+
+/** Hands a file to the browser. @param {Blob} blob @param {string} name */
+export function download(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

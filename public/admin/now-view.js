@@ -1,0 +1,149 @@
+/** Everything at a glance: figures, charts, the sales that are on, and who is alive. */
+
+/** @import { Alive, LiveFigures } from '../../sale/admin-contract.ts' */
+/** @import { openFigures } from './figures.js' */
+
+import { element, setText } from '../dom.js';
+import { duration, number, relative } from '../format.js';
+import { chart } from './chart.js';
+import { refusedIn } from './figures.js';
+import { replaceRows, table } from './parts.js';
+import { saleTable } from './sale-table.js';
+
+/** @param {string} _id @param {ReturnType<typeof openFigures>} figures */
+export function openNowView(_id, figures) {
+  const tiles = {
+    paid: tile('Orders a second', 'tile-orders'),
+    p99: tile('Settled within (p99)', 'tile-p99'),
+    queue: tile('In the queue', 'tile-queue'),
+    people: tile('Sockets', 'tile-sockets'),
+    alive: tile('Alive', 'tile-alive'),
+  };
+  const rate = chart('Answers and orders a second', [
+    { label: 'Paid', color: '--good', fill: true },
+    { label: 'Rejected', color: '--wait' },
+    { label: 'Refused at the gate', color: '--hot' },
+  ]);
+  const pace = chart(
+    'From accepted to settled',
+    [
+      { label: 'p50', color: '--good' },
+      { label: 'p99', color: '--hot' },
+    ],
+    { write: duration },
+  );
+  const queue = chart('Queue', [{ label: 'Purchases waiting', color: '--wait', fill: true, stepped: true }]);
+  const age = chart('Age of the oldest purchase', [{ label: 'Oldest', color: '--hot', stepped: true }], {
+    write: duration,
+  });
+  const sockets = table('processes', ['Process', 'Sockets', 'Memory', 'Late', 'Since']);
+  const sales = saleTable();
+  const charts = element('div', { class: 'charts' }, rate.root, pace.root, queue.root, age.root);
+  const root = element(
+    'div',
+    {},
+    element('h1', { class: 'spoken' }, 'Control room: now'),
+    element('div', { class: 'tiles' }, ...Object.values(tiles).map(({ root }) => root)),
+    charts,
+    element('h2', {}, 'Sales'),
+    sales.root,
+    element('h2', {}, 'Processes'),
+    sockets.root,
+  );
+
+  /** @param {LiveFigures} news */
+  function tell(news) {
+    const seconds = figures.seconds();
+    const at = seconds.map(({ second }) => second);
+    rate.set(
+      at,
+      seconds.map(({ paid }) => paid),
+      seconds.map(({ rejected }) => rejected),
+      seconds.map(refusedIn),
+    );
+    pace.set(
+      at,
+      seconds.map(({ p50Ms }) => p50Ms),
+      seconds.map(({ p99Ms }) => p99Ms),
+    );
+    queue.set(
+      at,
+      seconds.map(({ queued }) => queued),
+    );
+    age.set(
+      at,
+      seconds.map(({ oldestMs }) => oldestMs),
+    );
+    tellTiles(news);
+    sales.set(news);
+    replaceRows(sockets.body, [...news.living.map(lineOf), ...news.silent.map(silentLine)]);
+  }
+
+  /** @param {LiveFigures} news */
+  function tellTiles({ queue: waiting, living }) {
+    const times = figures.seconds().slice(-60);
+    const slowest = Math.max(0, ...times.map(({ p99Ms }) => p99Ms ?? 0));
+    const oldest = figures.seconds().at(-1)?.oldestMs ?? 0;
+    const held = living.reduce((sum, { sockets: count = 0 }) => sum + count, 0);
+    const servers = living.filter(({ role }) => role === 'server').length;
+    tiles.paid.set(number(Math.round(figures.recent(({ paid }) => paid) * 10) / 10), 'over the last 5 s');
+    tiles.p99.set(slowest > 0 ? duration(slowest) : '–', 'worst second of the last minute');
+    const trouble = waiting.failed > 0 ? ` · ${plural(waiting.failed, 'dead letter')}` : '';
+    tiles.queue.set(number(waiting.purchases), `oldest ${duration(oldest)}${trouble}`);
+    tiles.people.set(number(held), `on ${plural(servers, 'server')}`);
+    tiles.alive.set(number(living.length), aliveIn(living));
+  }
+
+  return {
+    root,
+    tell,
+    close() {
+      for (const drawn of [rate, pace, queue, age]) drawn.close();
+    },
+  };
+}
+
+/** @param {string} label @param {string} testId */
+function tile(label, testId) {
+  const value = element('strong', { 'data-testid': testId }, '–');
+  const note = element('span', { class: 'muted' });
+  return {
+    root: element(
+      'p',
+      { class: 'tile card-box' },
+      element('span', { class: 'tile-label' }, label),
+      value,
+      note,
+    ),
+    /** @param {string} text @param {string} detail */
+    set(text, detail) {
+      setText(value, text);
+      setText(note, detail);
+    },
+  };
+}
+
+/** @param {number} count @param {string} one */
+const plural = (count, one) => `${number(count)} ${one}${count === 1 ? '' : 's'}`;
+
+/** @param {Alive[]} living */
+function aliveIn(living) {
+  const servers = living.filter(({ role }) => role === 'server').length;
+  return `${plural(servers, 'server')}, ${plural(living.length - servers, 'worker')}`;
+}
+
+/** @param {Alive} process */
+function lineOf({ role, instance, sockets, memoryMb, lateMs, startedAt }) {
+  return [
+    element('span', {}, element('span', { class: 'dot', 'data-role': role }), `${role} ${instance}`),
+    sockets === undefined ? '–' : number(sockets),
+    `${number(memoryMb)} MB`,
+    duration(lateMs),
+    relative(startedAt),
+  ];
+}
+
+/** @param {string} id */
+function silentLine(id) {
+  return [element('span', { class: 'gone' }, element('span', { class: 'dot' }), id), 'silent', '', '', ''];
+}

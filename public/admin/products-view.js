@@ -1,0 +1,51 @@
+/** Products: make one, change one, and its pictures. */
+
+/** @import { Product } from '../../sale/contract.ts' */
+
+import { element } from '../dom.js';
+import { smallPicture } from '../format.js';
+import { toast } from '../toast.js';
+import { fetchProducts } from './api.js';
+import { inWords } from './ask.js';
+import { action, heading } from './parts.js';
+import { openProductForm } from './product-form.js';
+
+export function openProductsView() {
+  const list = element('ul', { class: 'products', 'data-testid': 'products' });
+  const load = () =>
+    fetchProducts().then(
+      (products) => list.replaceChildren(...products.map(card)),
+      (error) => toast(inWords(error)),
+    );
+
+  /** @param {Product} product */
+  function card(product) {
+    const { name, description, image, images } = product;
+    const picture = image
+      ? element('img', { src: smallPicture(image), alt: '', width: '160', height: '160', loading: 'lazy' })
+      : element('span', { class: 'no-picture' });
+    const edit = action('Edit', () => edited(product), { 'aria-label': `Edit ${name}` });
+    const count = images.length > 1 ? `${images.length} pictures` : '';
+    return element(
+      'li',
+      { class: 'product card-box' },
+      element('div', { class: 'product-stage' }, picture),
+      element('h2', {}, name),
+      element('p', { class: 'muted clamp' }, description),
+      element('p', { class: 'muted' }, count),
+      edit,
+    );
+  }
+
+  /** @param {Product | null} product */
+  async function edited(product) {
+    if (await openProductForm(product)) await load();
+  }
+
+  const add = action('New product', () => edited(null), {
+    class: 'primary compact',
+    'data-testid': 'new-product',
+  });
+  load();
+  return { root: element('div', {}, heading('Products', add), list) };
+}

@@ -1,0 +1,47 @@
+/** All sales with their state, live; a press on one opens it. */
+
+/** @import { LiveFigures } from '../../sale/admin-contract.ts' */
+/** @import { SaleSnapshot } from '../../sale/contract.ts' */
+
+import { statusNow } from '../buy-state.js';
+import { serverNow } from '../clock.js';
+import { element } from '../dom.js';
+import { dateTime, money, number } from '../format.js';
+import { texts } from '../texts.js';
+import { replaceRows, table } from './parts.js';
+
+export function saleTable() {
+  const { root, body } = table('sales', ['Sale', 'Status', 'Left', 'Here', 'Price', 'Window']);
+  return {
+    root,
+    /** @param {Pick<LiveFigures, 'sales' | 'people'>} news */
+    set: ({ sales, people }) =>
+      replaceRows(
+        body,
+        sales.map((sale) => lineOf(sale, people[sale.id] ?? 0)),
+      ),
+  };
+}
+
+/** @param {SaleSnapshot} sale @param {number} people */
+function lineOf(sale, people) {
+  const status = statusNow(sale, serverNow());
+  return [
+    element('a', { href: `#sale/${sale.id}` }, sale.product.name),
+    element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
+    stockCell(sale),
+    number(people),
+    money(sale.price),
+    element('span', { class: 'muted' }, `${dateTime(sale.opensAt)} – ${dateTime(sale.closesAt)}`),
+  ];
+}
+
+/** @param {SaleSnapshot} sale */
+function stockCell({ stock, unitsOnSale }) {
+  const meter = element('progress', {
+    max: String(Math.max(1, unitsOnSale)),
+    value: String(stock),
+    'aria-label': 'Left',
+  });
+  return element('span', { class: 'left' }, meter, `${number(stock)} of ${number(unitsOnSale)}`);
+}

@@ -1,0 +1,167 @@
+/** Every word the storefront says. The other languages are objects of this shape. */
+
+import { number } from '../format.js';
+
+/** @param {number} count @param {string} one @param {string} many */
+const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
+
+export const english = {
+  language: 'en',
+  brand: 'Stampede',
+  skip: 'Skip to content',
+  navSales: 'Sales',
+  navOrders: 'My orders',
+  close: 'Close',
+
+  salesTitle: 'Flash sales',
+  salesLead: 'Few pieces, one moment. What is left is counted live.',
+  groupLive: 'On now',
+  groupSoon: 'Coming up',
+  groupEnded: 'Over',
+  salesEmpty: 'No sales yet. The next one will show up here by itself.',
+  loadFailed: 'This did not load. Trying again…',
+  saleMissing: 'There is no such sale.',
+  backToSales: 'See all sales',
+
+  /** @type {Record<import('../../sale/contract.ts').SaleStatus, string>} */
+  saleStatus: {
+    scheduled: 'Opens soon',
+    open: 'On now',
+    paused: 'Paused',
+    sold_out: 'Sold out',
+    ended: 'Ended',
+  },
+  opensIn: 'Opens in',
+  endsIn: 'Ends in',
+  endedAt: 'Ended',
+  /** @param {string} units */
+  unitsOf: (units) => `of ${units}`,
+  /** @param {number} stock @param {number} units */
+  stockSpoken: (stock, units) => `${stock} of ${units} left`,
+  /** @param {string} stock @param {string} units */
+  stockLine: (stock, units) => `${stock} of ${units} left`,
+  stockLabel: 'Units left',
+  oldPrice: 'Before',
+  /** @param {number} at from 1 */
+  picture: (at) => `Picture ${at}`,
+  /** @param {number} count */
+  people: (count) => `${plural(count, 'person is', 'people are')} here`,
+  happened: {
+    /** @param {number} count */
+    sold: (count) => `${plural(count, 'piece', 'pieces')} sold`,
+    /** @param {number} count */
+    returned: (count) => `${plural(count, 'piece', 'pieces')} back on sale`,
+    /** @param {number} count */
+    added: (count) => `${plural(count, 'piece', 'pieces')} added`,
+    open: () => 'It is on',
+    paused: () => 'Paused by the shop',
+    sold_out: () => 'Sold out',
+    ended: () => 'It is over',
+    scheduled: () => 'Opens later',
+  },
+  quantity: 'Quantity',
+  fewer: 'One fewer',
+  more: 'One more',
+  /** @param {number} limit */
+  limitNote: (limit) => `Up to ${limit} for each buyer`,
+
+  /** @param {number} quantity @param {string} price */
+  buy: (quantity, price) => (quantity > 1 ? `Buy ${quantity} · ${price}` : `Buy · ${price}`),
+  buySoon: 'Opens soon',
+  buySignIn: 'Sign in to buy',
+  buySending: 'Sending…',
+  buyQueued: 'In the queue…',
+  buyPaid: 'It’s yours',
+  buySoldOut: 'Sold out',
+  buyOverLimit: 'You have your limit',
+  buyEnded: 'Sale ended',
+  buyPaused: 'Paused',
+  buyBusy: 'Very busy, trying again',
+  buyStalled: 'Try again',
+  buyOffline: 'Offline',
+
+  noteSoon: 'Buy opens here by itself. No need to reload.',
+  noteSoldOut: 'Stay on this page: if units come back, Buy comes back too.',
+  notePaused: 'The shop has paused this sale for a moment. It goes on here by itself.',
+  /** @param {number} limit */
+  noteOverLimit: (limit) => `One buyer may have up to ${limit} of this.`,
+  noteBusy: 'Keep this page open. However often we ask, you buy only once.',
+  noteStalled: 'We could not reach the shop. Trying again is safe: you buy only once.',
+  noteOffline: 'Buy comes back with your connection.',
+  noteQueued: 'Your place is taken. The result appears here.',
+  noteEnded: 'Thank you for coming.',
+  /** @param {number} left */
+  noteLeft: (left) => (left === 1 ? 'Only 1 is left. Choose fewer.' : `Only ${left} are left. Choose fewer.`),
+  signInEarly: 'Sign in now, be ready',
+  /** @param {number} remaining */
+  buyMore: (remaining) => `Buy more (${remaining} left for you)`,
+  forget: 'Stop trying',
+
+  stepSent: 'Sent',
+  stepAccepted: 'Accepted',
+  stepOutcome: 'Outcome',
+  orderTitle: 'Your order',
+  /** @param {string} id */
+  orderNumber: (id) => ` · No. ${id.slice(-8)}`,
+  /** @param {number} count */
+  pieces: (count) => plural(count, 'piece', 'pieces'),
+  /** @param {string} duration */
+  settledIn: (duration) => `Settled in ${duration}`,
+  /** @type {Record<import('../../sale/contract.ts').OrderStatus | 'sending' | 'refused', string>} */
+  orderStatus: {
+    sending: 'Sending',
+    queued: 'In the queue',
+    held: 'Held for you',
+    paid: 'Paid',
+    rejected: 'Rejected',
+    refused: 'Not accepted',
+    expired: 'Expired',
+    cancelled: 'Cancelled',
+  },
+  /** @type {Record<import('../../sale/contract.ts').RejectionReason, string>} */
+  rejection: {
+    sold_out: 'The last units went to buyers just before you. You pay nothing.',
+    over_limit: 'That would be more than one buyer may have. You pay nothing.',
+    unknown_sale: 'This sale is gone. You pay nothing.',
+    failed: 'Something broke on our side. You pay nothing; please try again.',
+  },
+  /** By the name of the problem; any other is told in the server's own words. @type {Record<string, string>} */
+  refusal: {
+    'sold-out': 'Sold out: others were a moment faster. You pay nothing.',
+    'not-open': 'The sale is not open yet.',
+    paused: 'The sale is paused.',
+    ended: 'The sale has ended.',
+    'over-limit': 'That would be more than one buyer may have. You pay nothing.',
+  },
+  myOrders: 'All my orders',
+
+  ordersTitle: 'My orders',
+  ordersEmpty: 'Nothing here yet.',
+  ordersSignIn: 'Sign in to see your orders.',
+  ordersMore: 'Show more',
+  unknownSale: 'A sale of the past',
+
+  signIn: 'Sign in',
+  signUp: 'Create account',
+  signOut: 'Sign out',
+  signOutEverywhere: 'Sign out on every device',
+  signInTitle: 'Welcome back',
+  signUpTitle: 'Be ready to buy',
+  toSignUp: 'New here? Create an account',
+  toSignIn: 'Have an account? Sign in',
+  email: 'Email',
+  password: 'Password',
+  passwordHint: 'At least 8 characters',
+  name: 'Name',
+  wrongPassword: 'The email or the password is not right.',
+  emailTaken: 'There is an account with this email. Sign in instead?',
+  tooMany: 'Too many tries. Please wait a little.',
+  noAnswer: 'The shop does not answer. Please try again.',
+  signInAgain: 'Your session is over. Please sign in again.',
+  /** @param {string} name */
+  welcome: (name) => `Hello, ${name}`,
+  signedOut: 'You are signed out.',
+
+  connectionLost: 'Connection lost – stock may be out of date. Reconnecting…',
+  backInStock: 'Units are back',
+};

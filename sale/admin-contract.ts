@@ -1,0 +1,101 @@
+/** The control room's part of the contract: what only admins are told. See contract.ts for the words. */
+
+import type { Order, OrderStatus, RejectionReason, SaleSnapshot } from './contract.ts';
+
+/** Answer to `POST /api/admin/pictures`. */
+export interface Picture {
+  /** Never changes what it shows. The width is in its name; `-480.` instead of `-1200.` is the small one. */
+  path: string;
+}
+
+/** What happened in one second, over all instances. */
+export interface SecondFigures {
+  /** Unix time in seconds. */
+  second: number;
+  /** Answers to presses of Buy, by outcome: `admitted`, `sold_out`, `over_limit`, `busy` … */
+  answers: Record<string, number>;
+  paid: number;
+  rejected: number;
+  /** From accepted to settled, of the orders settled in this second; null without any. */
+  p50Ms: number | null;
+  p99Ms: number | null;
+  queued: number | null;
+  oldestMs: number | null;
+}
+
+/** A process that said so within the last seconds. */
+export interface Alive {
+  id: string;
+  role: 'server' | 'worker';
+  instance: string;
+  startedAt: string;
+  memoryMb: number;
+  lateMs: number;
+  sockets?: number;
+}
+
+/** What the last audit found, whoever asked for it. */
+export interface AuditLight {
+  state: 'never' | 'running' | 'ok' | 'breached' | 'failed';
+  at: string | null;
+  /** The first breaches, or why it failed. */
+  examples: string[];
+  orders: number;
+}
+
+/** Answer to `GET /api/admin/live?since=`: the charts and lamps of the control room. */
+export interface LiveFigures {
+  serverTime: string;
+  seconds: SecondFigures[];
+  living: Alive[];
+  /** Ids of processes that fell silent within the last minute. */
+  silent: string[];
+  queue: { purchases: number; waiting: number; active: number; delayed: number; failed: number };
+  audit: AuditLight;
+  sales: SaleSnapshot[];
+  /** How many sockets watch each sale. */
+  people: Record<string, number>;
+}
+
+/** A sale's story so far, as its event log tells it. */
+export interface SaleCurve {
+  stock: number;
+  units: number;
+  paidOrders: number;
+  paidUnits: number;
+  cancelledUnits: number;
+  rejected: Partial<Record<RejectionReason, number>>;
+  firstPaidAt: string | null;
+  /** When the last unit went; null while there are units. */
+  soldOutAt: string | null;
+  /** When (ms), and what was left then. */
+  points: [number, number][];
+}
+
+/** Answer to `GET /api/admin/sales/:id/report`. */
+export interface SaleReport extends SaleCurve {
+  sale: SaleSnapshot;
+  /** What the gate refused, by reason. Counted in Redis for the eye. */
+  refused: Record<string, number>;
+  admitted: number;
+  /** From the opening to the last unit. */
+  soldOutAfterMs: number | null;
+  p50Ms: number | null;
+  p99Ms: number | null;
+  fastestMs: number | null;
+  slowestMs: number | null;
+}
+
+export interface AdminOrder extends Order {
+  status: OrderStatus;
+  buyerId: string;
+  /** Null for a buyer without an account here. */
+  email: string | null;
+  name: string | null;
+}
+
+/** Answer to `GET /api/admin/orders`. */
+export interface AdminOrderPage {
+  orders: AdminOrder[];
+  nextCursor: number | null;
+}

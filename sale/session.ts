@@ -1,0 +1,81 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { trusted } from 'mongoose';
+import type { Collections, SessionRecord, UserRecord } from './collections.ts';
+import type { User } from './contract.ts';
+import { userOf } from './user.ts';
+
+/**
+ * A session is what a sign-in begins. Its token, `<id>.<secret>`, is good for one renewal, which gives the next one;
+ * only the hash of the latest secret is kept. A secret that comes a second time was copied by somebody, and nobody
+ * can say by whom: the session ends for both.
+ */
+const tokenFormat = /^([\w-]{22})\.([\w-]{43})$/;
+
+/** @returns the session's first token. */
+export async function beginSession(
+  { sessions }: Collections,
+  userId: string,
+  { seconds }: { seconds: number },
+): Promise<string> {
+  const id = randomBytes(16).toString('base64url');
+  const secret = newSecret();
+  const now = Date.now();
+  await sessions.create({
+    _id: id,
+    userId,
+    secretHash: hashOf(secret),
+    createdAt: new Date(now),
+    expiresAt: new Date(now + seconds * 1_000),
+  });
+  return `${id}.${secret}`;
+}
+
+export type Renewal =
+  | { outcome: 'renewed'; user: User; token: string; expiresAt: Date }
+  /** A token that was used before came again: whoever holds the session, it is over. */
+  | { outcome: 'reused'; userId: string }
+  | { outcome: 'unknown' };
+
+/** Changes a token for the next one, exactly once, however many ask at the same time. */
+export async function renewSession(collections: Collections, token: string): Promise<Renewal> {
+  const { sessions, users } = collections;
+  const [, id, secret] = tokenFormat.exec(token) ?? [];
+  if (!id || !secret) return { outcome: 'unknown' };
+  const next = newSecret();
+  const renewed = await sessions
+    .findOneAndUpdate(
+      { _id: id, secretHash: hashOf(secret), expiresAt: trusted({ $gt: new Date() }) },
+      { $set: { secretHash: hashOf(next) } },
+      { returnDocument: 'after' },
+    )
+    .lean<SessionRecord>();
+  if (!renewed) {
+    // Ids are never shown without a secret: whoever knows one had a token of this session.
+    const ended = await sessions.findOneAndDelete({ _id: id }).lean<SessionRecord>();
+    return ended && ended.expiresAt > new Date()
+      ? { outcome: 'reused', userId: ended.userId }
+      : { outcome: 'unknown' };
+  }
+  const record = await users.findById(renewed.userId).lean<UserRecord>();
+  if (!record) return { outcome: 'unknown' };
+  return {
+    outcome: 'renewed',
+    user: userOf(record),
+    token: `${id}.${next}`,
+    expiresAt: renewed.expiresAt,
+  };
+}
+
+/** Ends the session of this token. Ending what is over changes nothing. */
+export async function endSession({ sessions }: Collections, token: string): Promise<void> {
+  const [, id, secret] = tokenFormat.exec(token) ?? [];
+  if (id && secret) await sessions.deleteOne({ _id: id });
+}
+
+export async function endSessionsOf({ sessions }: Collections, userId: string): Promise<void> {
+  await sessions.deleteMany({ userId });
+}
+
+const newSecret = () => randomBytes(32).toString('base64url');
+/** Not bcrypt: nobody guesses 256 random bits. */
+const hashOf = (secret: string) => createHash('sha256').update(secret).digest('base64url');

@@ -1,0 +1,99 @@
+import { z } from 'zod';
+import * as answers from './answers.ts';
+import type { Operation } from './operations.ts';
+
+/** What the control room's routes answer. Loosely: its page is their only reader, and sale/admin-contract.ts says all. */
+const count = z.int().min(0);
+
+const deadLetter = z.object({
+  id: z.string(),
+  reason: z.string(),
+  attempts: count,
+  failedAt: z.iso.datetime(),
+  data: z.unknown().describe('What the job carries'),
+  stacks: z.array(z.string()),
+});
+
+const overview = z.looseObject({
+  sales: z.array(answers.snapshot),
+  queuedPurchases: count,
+  jobs: z.looseObject({ waiting: count, active: count, delayed: count, failed: count }),
+});
+
+export const adminOperations: Record<string, Operation> = {
+  'POST /api/products': { summary: 'Make a product', answer: [201, answers.product] },
+  'PATCH /api/products/:id': {
+    summary: 'Change a product',
+    answer: [200, answers.product],
+    problems: ['not-found'],
+  },
+  'POST /api/sales': {
+    summary: 'Put a product on sale',
+    answer: [201, answers.snapshot],
+    problems: ['not-found'],
+    headers: ['Location'],
+  },
+  'PATCH /api/sales/:id': {
+    summary: 'Pause or resume a sale, add stock, move its window',
+    answer: [200, answers.snapshot],
+    problems: ['not-found'],
+  },
+  'GET /api/admin/overview': { summary: 'The shop at a glance', answer: [200, overview] },
+  'GET /api/admin/live': {
+    summary: 'The charts and lamps of the control room',
+    answer: [200, z.looseObject({ serverTime: z.iso.datetime(), sales: z.array(answers.snapshot) })],
+  },
+  'POST /api/admin/audits': {
+    summary: 'Begin an audit',
+    answer: [202, z.object({ state: z.literal('running') })],
+    problems: ['busy'],
+  },
+  'GET /api/admin/products': {
+    summary: 'The newest products',
+    answer: [200, z.object({ products: z.array(answers.product) })],
+  },
+  'POST /api/admin/pictures': {
+    summary: 'Put up a picture: JPEG, PNG, WebP or AVIF',
+    answer: [201, z.object({ path: z.string() })],
+    problems: ['invalid-input', 'body-too-large', 'unsupported-media-type'],
+    headers: ['Location'],
+  },
+  'GET /api/admin/orders': {
+    summary: 'Find orders by id, buyer or e-mail address',
+    answer: [200, z.looseObject({ orders: z.array(z.looseObject({ id: z.string() })) })],
+  },
+  'GET /api/admin/sales/:id/report': {
+    summary: 'The story of a sale',
+    answer: [200, z.looseObject({ sale: answers.snapshot })],
+    problems: ['not-found'],
+  },
+  'GET /api/admin/sales/:id/orders.csv': {
+    summary: 'Every order of a sale',
+    answer: [200, z.string()],
+    media: 'text/csv',
+    problems: ['not-found'],
+  },
+  'POST /api/admin/queue-visits': {
+    summary: 'A ticket for one visit to the board of the queue',
+    answer: [201, z.object({ path: z.string() })],
+  },
+  'GET /api/admin/dead-letters': {
+    summary: 'Jobs that could not be settled',
+    answer: [200, z.object({ deadLetters: z.array(deadLetter) })],
+  },
+  'GET /api/admin/dead-letters/:id': {
+    summary: 'One of them',
+    answer: [200, deadLetter],
+    problems: ['not-found'],
+  },
+  'POST /api/admin/dead-letters/:id/republish': {
+    summary: 'Have it settled again',
+    answer: [202, z.object({ id: z.string(), status: z.literal('republished') })],
+    problems: ['not-found'],
+  },
+  'DELETE /api/admin/dead-letters/:id': {
+    summary: 'Put it away for good',
+    answer: [204, null],
+    problems: ['not-found'],
+  },
+};

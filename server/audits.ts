@@ -1,0 +1,84 @@
+import type { Redis } from 'ioredis';
+import { openLease } from '../runtime/lease.ts';
+import type { Log } from '../runtime/log.ts';
+import type { AuditLight } from '../sale/admin-contract.ts';
+import { type AuditReport, audit } from '../sale/audit.ts';
+import type { Collections } from '../sale/collections.ts';
+import type { Gate } from '../sale/gate.ts';
+import type { PurchaseQueue } from '../sale/queue.ts';
+
+/** The control room's audits: one at a time over all instances, not too often, and not of a shop too large for it. */
+export interface Audits {
+  light(): Promise<AuditLight>;
+  /** @returns false while one runs, or when one began a moment ago. */
+  start(): Promise<boolean>;
+}
+
+const lightKey = 'audit:light';
+const leaseMs = 120_000;
+const restMs = 5_000;
+const lightKeptSeconds = 30 * 86_400;
+/** An audit reads every order: above this it is for `npm run audit`, which takes nobody's server. */
+const maxOrders = 300_000;
+
+const never: AuditLight = { state: 'never', at: null, examples: [], orders: 0 };
+
+export function openAudits(
+  shop: { collections: Collections; gate: Gate; queue: PurchaseQueue; redis: Redis },
+  log: Log,
+): Audits {
+  const { collections, gate, queue, redis } = shop;
+  const lease = openLease(redis, 'audit', leaseMs);
+  let isRunning = false;
+
+  async function run(): Promise<void> {
+    const light = await look().catch((error) => {
+      log.error(error, 'the audit failed');
+      return lightOf('failed', 0, [(error as Error).message]);
+    });
+    await redis.set(lightKey, JSON.stringify(light), 'EX', lightKeptSeconds);
+  }
+
+  async function look(): Promise<AuditLight> {
+    const orders = await collections.orders.estimatedDocumentCount();
+    if (orders > maxOrders) {
+      return lightOf('failed', orders, [
+        `More than ${maxOrders} orders: run \`npm run audit\` beside the shop`,
+      ]);
+    }
+    return lightOfReport(await audit(collections, gate, queue));
+  }
+
+  return {
+    async light() {
+      const [kept, running] = await redis.mget(lightKey, 'lease:audit');
+      const last: AuditLight = kept ? JSON.parse(kept) : never;
+      return running ? { ...last, state: 'running' } : last;
+    },
+    async start() {
+      const { at } = await this.light();
+      const isFresh = at !== null && Date.now() - Date.parse(at) < restMs;
+      if (isRunning || isFresh || !(await lease.hold())) return false;
+      isRunning = true;
+      void run()
+        .catch((error) => log.warn({ error: (error as Error).message }, 'the audit was not noted'))
+        .finally(() => {
+          isRunning = false;
+          void lease.release().catch(() => {});
+        });
+      return true;
+    },
+  };
+}
+
+function lightOfReport(report: AuditReport): AuditLight {
+  const findings = { I1: report.I1, I2: report.I2, I3: report.I3, I4: report.I4, I5: report.I5 };
+  const examples = Object.entries(findings).flatMap(([name, finding]) =>
+    finding.examples.map((example) => `${name}: ${example}`),
+  );
+  return lightOf(report.ok ? 'ok' : 'breached', report.orders, examples);
+}
+
+function lightOf(state: AuditLight['state'], orders: number, examples: string[]): AuditLight {
+  return { state, at: new Date().toISOString(), orders, examples: examples.slice(0, 5) };
+}

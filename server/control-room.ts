@@ -1,0 +1,121 @@
+import type { z } from 'zod';
+import { readBeats } from '../runtime/heartbeat.ts';
+import { singleFlight } from '../runtime/single-flight.ts';
+import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../sale/admin-contract.ts';
+import type { SaleSnapshot } from '../sale/contract.ts';
+import { openStories } from '../sale/report.ts';
+import { listSnapshots, readSnapshot } from '../sale/sale.ts';
+import { type Counts, quantileMs, readSaleTally, readSeconds } from '../sale/tally.ts';
+import type { byId, liveSince } from './inputs.ts';
+import { HttpProblem } from './problems.ts';
+import type { Answer, Call } from './route.ts';
+import { noSale } from './sales.ts';
+import type { Shop } from './shop.ts';
+
+/** Every process adds what it counted once a second; by then a second has everybody's counts. */
+const completeAfterSeconds = 2;
+const shownSeconds = 300;
+
+const uncounted = new Set(['paid', 'rejected', 'queued', 'oldestMs']);
+
+/** What the control room shows. However many look at it, the databases are asked once. */
+export function openControlRoom(shop: Shop) {
+  const { collections, queue, gate, redis } = shop;
+  const storyOf = openStories(collections);
+  const readNow = singleFlight(async () => {
+    const [beats, purchases, jobs, audit, sales] = await Promise.all([
+      readBeats(redis),
+      gate.countQueued(),
+      queue.getJobCounts(),
+      shop.audits.light(),
+      listSnapshots(collections),
+    ]);
+    const { waiting, active, delayed, failed } = jobs;
+    const living = beats.living.map(({ watching: _, ...beat }) => beat);
+    const people = peopleOf(beats.living);
+    return {
+      living,
+      silent: beats.silent,
+      queue: { purchases, waiting, active, delayed, failed },
+      audit,
+      sales,
+      people,
+    };
+  });
+
+  return {
+    async live({ query }: Call<unknown, z.infer<typeof liveSince>>): Promise<Answer> {
+      const to = Math.floor(Date.now() / 1_000) - completeAfterSeconds;
+      const from = Math.max((query.since ?? 0) + 1, to - shownSeconds + 1);
+      const [now, counts] = await Promise.all([readNow(''), from > to ? [] : readSeconds(redis, from, to)]);
+      const seconds = counts.map((count, n) => figuresOf(from + n, count));
+      const body: LiveFigures = { serverTime: new Date().toISOString(), seconds, ...now };
+      return { status: 200, body };
+    },
+
+    async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
+      const sale = await readSnapshot(collections, params.id);
+      if (!sale) throw noSale(params.id);
+      const [story, tally] = await Promise.all([storyOf(sale.id), readSaleTally(redis, sale.id)]);
+      const { admitted = 0 } = tally.counts;
+      const body: SaleReport = {
+        sale,
+        ...story,
+        admitted,
+        refused: refusedOf(tally.counts),
+        soldOutAfterMs: story.soldOutAt ? Date.parse(story.soldOutAt) - begunAtMs(sale, story) : null,
+        p50Ms: quantileMs(tally.counts, 0.5),
+        p99Ms: quantileMs(tally.counts, 0.99),
+        fastestMs: tally.fastestMs,
+        slowestMs: tally.slowestMs,
+      };
+      return { status: 200, body };
+    },
+
+    async startAudit(): Promise<Answer> {
+      if (await shop.audits.start()) return { status: 202, body: { state: 'running' } };
+      throw new HttpProblem('busy', 'An audit runs, or has run within the last seconds');
+    },
+  };
+}
+
+/** The opening, or the making of a sale that was made open. */
+function begunAtMs({ opensAt }: SaleSnapshot, { points: [made] }: SaleCurve): number {
+  return Math.max(Date.parse(opensAt), made?.[0] ?? 0);
+}
+
+/** Sockets that watch each sale, over all instances. */
+export function peopleOf(beats: { watching?: Record<string, number> }[]): Record<string, number> {
+  const people: Record<string, number> = {};
+  for (const { watching = {} } of beats) {
+    for (const [saleId, sockets] of Object.entries(watching)) {
+      people[saleId] = (people[saleId] ?? 0) + sockets;
+    }
+  }
+  return people;
+}
+
+function figuresOf(second: number, counts: Counts): SecondFigures {
+  return {
+    second,
+    answers: answersOf(counts),
+    paid: counts.paid ?? 0,
+    rejected: counts.rejected ?? 0,
+    p50Ms: quantileMs(counts, 0.5),
+    p99Ms: quantileMs(counts, 0.99),
+    queued: counts.queued ?? null,
+    oldestMs: counts.oldestMs ?? null,
+  };
+}
+
+function answersOf(counts: Counts): Counts {
+  const answers = Object.entries(counts).filter(
+    ([field]) => !uncounted.has(field) && !field.startsWith('ms:'),
+  );
+  return Object.fromEntries(answers);
+}
+
+function refusedOf(counts: Counts): Counts {
+  const { admitted: _, known: __, ...refused } = answersOf(counts);
+  return refused;
+}
