@@ -6,13 +6,17 @@ const id = z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, 'expected an id: 8 to 64 le
 const units = z.int().min(1).max(1_000_000);
 const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 
+/** A number in a query. `?since=` is no number, though JavaScript reads it as 0. */
+const wholeFromText = (min: number, max: number) =>
+  z.preprocess((text) => (text === '' ? Number.NaN : text), z.coerce.number().int().min(min).max(max));
+
 /** Bull numbers its jobs. */
 export const byJobId = z.strictObject({
   id: z.string().regex(/^[0-9]{1,15}$/, "expected a dead letter's number"),
 });
 
 export const deadLetterList = z.strictObject({
-  start: z.coerce.number().int().min(0).max(1_000_000).default(0),
+  start: wholeFromText(0, 1_000_000).default(0),
   limit: z.coerce.number().int().min(1).max(100).default(20),
 });
 
@@ -97,7 +101,7 @@ export const saleChange = z
 
 /** Unix time in seconds: the newest second that the page has. */
 export const liveSince = z.strictObject({
-  since: z.coerce.number().int().min(0).max(10_000_000_000).optional(),
+  since: wholeFromText(0, 10_000_000_000).optional(),
 });
 
 export const orderSearch = z.strictObject({
