@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import type { Redis } from 'ioredis';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
+import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
@@ -83,14 +84,21 @@ export function openAdmission({
     maxWaiting: limits.flushMaxWaiting,
   });
 
+  /**
+   * The first purchase of a sale, or the first after Redis lost its memory: MongoDB knows. Whoever else comes for the
+   * same gate meanwhile waits for the same answer. @returns whether there is such a sale.
+   */
+  const makeGate = singleFlight(async (saleId) => {
+    const sale = await findSale(saleId);
+    if (sale) await gate.sync(sale);
+    return sale !== null;
+  });
+
   return {
     async admit(purchase) {
       const reply = await flush.submit(purchase);
       if (reply !== 'no_gate') return admissionOf(reply);
-      // The first purchase of a sale, or the first after Redis lost its memory: MongoDB knows.
-      const sale = await findSale(purchase.saleId);
-      if (!sale) return { outcome: 'unknown_sale' };
-      await gate.sync(sale);
+      if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
       return admissionOf(await flush.submit(purchase));
     },
     drained: flush.drained,
