@@ -48,12 +48,16 @@ export interface SoakOptions extends Omit<SustainedOptions, 'seconds'> {
   minutes: number;
 }
 
+/** Purchases are forgotten within the run, so that what stays in Redis for another reason shows. */
+const soakEnv = { PURCHASE_MEMORY_SECONDS: '60' };
+
 /** The same for long: what grows with the sales and is never given back shows. */
 export async function soak({ minutes, ...options }: SoakOptions): Promise<boolean> {
   const seconds = minutes * 60;
   const { crowd, samples, lost, auditOk } = await sell(
     { ...options, seconds },
     Math.max(1_000, seconds * 10),
+    soakEnv,
   );
   printSamples(samples);
   // The first tenth is the processes' warming up.
@@ -75,6 +79,7 @@ export async function soak({ minutes, ...options }: SoakOptions): Promise<boolea
           1.3,
         ),
       ]),
+    judge('Redis keys in the last third, of those in the second', [keyGrowth(samples)], 'below', 1.3),
     judge('buyers without an accepted purchase', [crowd.presses - crowd.accepted.length], 'below', 1),
     judge('accepted purchases without an order', [lost], 'below', 1),
     judge('broken invariants', [auditOk ? 0 : 1], 'below', 1),
@@ -87,15 +92,26 @@ export async function soak({ minutes, ...options }: SoakOptions): Promise<boolea
   return verdicts.every(({ pass }) => pass);
 }
 
+const mean = (some: number[]) => some.reduce((a, b) => a + b, 0) / some.length;
+
+function keyGrowth(samples: Sample[]): number {
+  const keys = samples.map(({ redisKeys }) => redisKeys);
+  const third = Math.ceil(keys.length / 3);
+  return mean(keys.slice(-third)) / mean(keys.slice(third, -third));
+}
+
 function growth(samples: Sample[], name: string, what: 'memoryMb' | 'handles'): number[] {
   const values = samples.map(({ processes }) => processes[name]?.[what] ?? Number.NaN);
   const third = Math.ceil(values.length / 3);
-  const mean = (some: number[]) => some.reduce((a, b) => a + b, 0) / some.length;
   return [mean(values.slice(-third)) / mean(values.slice(0, third))];
 }
 
-async function sell({ rate, seconds, buyers, connections }: SustainedOptions, sampleMs: number) {
-  const stage = await openOwnStage();
+async function sell(
+  { rate, seconds, buyers, connections }: SustainedOptions,
+  sampleMs: number,
+  env: Record<string, string> = {},
+) {
+  const stage = await openOwnStage({ env });
   try {
     const { system, url, secret } = stage;
     const presses = rate * seconds;
