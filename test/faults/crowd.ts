@@ -95,14 +95,14 @@ export function openCrowd(
 
   async function resendUnknown(): Promise<number> {
     let resent = 0;
-    for (const { orderId, token, key, quantity } of crowd.accepted) {
-      const { status } = await system.api('GET', `/api/orders/${orderId}`, {
-        token,
-        at: at[0] ?? system.url,
-      });
-      if (status !== 404) continue;
-      await tryOnce(token, key, quantity, 0);
+    for (const purchase of [...crowd.accepted]) {
+      const { orderId, token, key, quantity } = purchase;
+      const order = await system.api('GET', `/api/orders/${orderId}`, { token, at: at[0] ?? system.url });
+      if (order.status !== 404) continue;
       resent += 1;
+      const { status } = await tryOnce(token, key, quantity, 0);
+      // Others were quicker while the shop had forgotten it: the page shows it as refused.
+      if (status === 409) crowd.accepted.splice(crowd.accepted.indexOf(purchase), 1);
     }
     return resent;
   }
