@@ -4,7 +4,7 @@ import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '.
 import type { Purchase, PurchaseJob } from './contract.ts';
 import { appendChanges } from './events.ts';
 import type { Gate } from './gate.ts';
-import { changeOf, orderOf } from './order.ts';
+import { changeOf, newsOf } from './order.ts';
 import { jobOptions, type PurchaseQueue, readJob } from './queue.ts';
 import { recordOf, type Settled } from './transaction.ts';
 
@@ -82,7 +82,7 @@ export async function giveUp(
     const record = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
     if (!(await insertGivenUp(collections, record))) continue;
     await gate.end([{ ...purchase, reason: 'failed' }]);
-    announceSettled({ stocks: [], orders: [{ buyerId: purchase.buyerId, order: orderOf(record) }] });
+    announceSettled({ stocks: [], orders: [newsOf(record)] });
     ended += 1;
   }
   return ended;
@@ -105,20 +105,27 @@ async function insertGivenUp(collections: Collections, record: OrderRecord): Pro
   );
 }
 
-/** A job can fail although it was settled: its worker was too busy to tell Bull. Then it is no dead letter. */
-export async function removeIfSettled(
-  { collections: { orders } }: DeadLetterShop,
-  job: Bull.Job<PurchaseJob>,
-): Promise<boolean> {
-  const ids = validPurchases(job).map(({ orderId }) => orderId);
-  if (ids.length < (job.data.purchases?.length ?? 1)) return false;
-  const settled = await orders.countDocuments({
-    _id: trusted({ $in: ids }),
-    reason: trusted({ $ne: 'failed' as const }),
-  });
-  if (settled < ids.length) return false;
-  await job.remove();
-  return true;
+/**
+ * Sees to it that every purchase of the newest dead letters has an end. A job can also fail although it was settled,
+ * when its worker was too busy to tell Bull: then it is no dead letter, and goes.
+ * @returns how many purchases got their end by this.
+ */
+export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promise<number> {
+  const jobs = (await shop.queue.getJobs(['failed'], 0, limit - 1)).filter(Boolean);
+  const letters = jobs.map((job) => ({ job, ids: validPurchases(job).map(({ orderId }) => orderId) }));
+  const all = letters.flatMap(({ ids }) => ids);
+  const records = await shop.collections.orders
+    .find({ _id: trusted({ $in: all }) }, 'reason')
+    .lean<Pick<OrderRecord, '_id' | 'reason'>[]>();
+  const reasons = new Map(records.map(({ _id, reason }) => [_id, reason]));
+
+  let ended = 0;
+  for (const { job, ids } of letters) {
+    const isWhole = ids.length >= (job.data?.purchases?.length ?? 1);
+    if (!ids.every((id) => reasons.has(id))) ended += await giveUp(shop, job);
+    else if (isWhole && ids.every((id) => reasons.get(id) !== 'failed')) await job.remove();
+  }
+  return ended;
 }
 
 function validPurchases(job: Bull.Job<PurchaseJob>): Purchase[] {

@@ -61,10 +61,18 @@ export function openGate(redis: Redis) {
       );
     },
 
-    /** Units that the gate would admit; null when there is no gate, or purchases of the sale wait to be settled. */
-    async countLeftWhenQuiet(saleId: string): Promise<number | null> {
-      const [left, queued] = await redis.hmget(gatePrefix + saleId, 'left', 'queued');
-      return left && Number(queued ?? 0) === 0 ? Number(left) : null;
+    /** Units that each gate would admit; without sales that have no gate, or purchases that wait to be settled. */
+    async countLeftWhenQuiet(saleIds: string[]): Promise<Map<string, number>> {
+      const gates = redis.pipeline();
+      for (const saleId of saleIds) gates.hmget(gatePrefix + saleId, 'left', 'queued');
+      const replies = (await gates.exec()) ?? [];
+      return new Map(
+        replies.flatMap(([error, reply], n) => {
+          if (error) throw error;
+          const [left, queued] = reply as (string | null)[];
+          return left && Number(queued ?? 0) === 0 ? [[saleIds[n] as string, Number(left)] as const] : [];
+        }),
+      );
     },
 
     /** Sets what the gate would admit, if nothing happened since it was counted. */

@@ -26,6 +26,11 @@ export function orderOf(record: OrderRecord): Order {
   };
 }
 
+/** An order as its buyer is told of it. */
+export function newsOf(record: OrderRecord): { buyerId: string; order: Order } {
+  return { buyerId: record.buyerId, order: orderOf(record) };
+}
+
 /** What the event log says of an order that has come to this. */
 export function changeOf({ _id, buyerId, quantity, status, reason }: OrderRecord): Change {
   const order = { orderId: _id, buyerId, quantity };

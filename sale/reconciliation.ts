@@ -1,9 +1,9 @@
 import { trusted } from 'mongoose';
 import type { OrderRecord, SaleRecord } from './collections.ts';
-import type { StockMessage } from './contract.ts';
-import { type DeadLetterShop, giveUp, removeIfSettled } from './dead-letters.ts';
-import { orderOf } from './order.ts';
+import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
+import { newsOf } from './order.ts';
 import { jobOptions, oldestJobMs } from './queue.ts';
+import { endingOf } from './transaction.ts';
 
 /** What a pass put right. */
 export interface Reconciled {
@@ -32,19 +32,10 @@ export async function reconcile(
   shop: DeadLetterShop,
   { staleAfterMs }: { staleAfterMs: number },
 ): Promise<Reconciled> {
-  const givenUp = await endDeadLetters(shop);
+  const givenUp = await endDeadLetters(shop, deadLettersAtOnce);
   const stale = await endStalePurchases(shop, Date.now() - staleAfterMs);
   const gates = await correctGates(shop);
   return { givenUp, ...stale, gates };
-}
-
-async function endDeadLetters(shop: DeadLetterShop): Promise<number> {
-  let givenUp = 0;
-  for (const job of await shop.queue.getJobs(['failed'], 0, deadLettersAtOnce - 1)) {
-    if (!job || (await removeIfSettled(shop, job))) continue;
-    givenUp += await giveUp(shop, job);
-  }
-  return givenUp;
 }
 
 async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
@@ -55,11 +46,8 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 
   const ids = stale.map(({ orderId }) => orderId);
   const records = await collections.orders.find({ _id: trusted({ $in: ids }) }).lean<OrderRecord[]>();
-  await gate.end(records.map((record) => ({ ...record, orderId: record._id })));
-  announceSettled({
-    stocks: [],
-    orders: records.map((record) => ({ buyerId: record.buyerId, order: orderOf(record) })),
-  });
+  await gate.end(records.map(endingOf));
+  announceSettled({ stocks: [], orders: records.map(newsOf) });
   report.ended = records.length;
 
   // A job carries the time at which its purchases were accepted, so the oldest job tells which have none.
@@ -83,19 +71,25 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 /** The stock of sales that are on, told again to whoever missed it, and gates that count something else put right. */
 async function correctGates({ collections, gate, announceSettled }: DeadLetterShop): Promise<number> {
   const on = { opensAt: trusted({ $lte: new Date() }), closesAt: trusted({ $gt: new Date() }) };
-  const sales = await collections.sales.find(on, '_id').limit(salesAtOnce).lean<Pick<SaleRecord, '_id'>[]>();
-  const stocks: StockMessage[] = [];
+  const open = await collections.sales.find(on, '_id').limit(salesAtOnce).lean<Pick<SaleRecord, '_id'>[]>();
+  const ids = open.map(({ _id }) => _id);
+  // The gates first: what is sold after that changes what they count, and they are left alone.
+  const leftInGates = await gate.countLeftWhenQuiet(ids);
+  const sales = await collections.sales
+    .find({ _id: trusted({ $in: ids }) }, 'stock stockVersion')
+    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion'>[]>();
+
+  const at = new Date().toISOString();
   let corrected = 0;
-  for (const { _id: saleId } of sales) {
-    const left = await gate.countLeftWhenQuiet(saleId);
-    const sale = await collections.sales.findById(saleId, 'stock stockVersion').lean<SaleRecord>();
-    if (!sale) continue;
-    const { stock, stockVersion } = sale;
-    stocks.push({ saleId, stock, stockVersion, at: new Date().toISOString() });
-    if (left === null || left === stock) continue;
+  for (const { _id: saleId, stock } of sales) {
+    const left = leftInGates.get(saleId);
+    if (left === undefined || left === stock) continue;
     await gate.correct(saleId, { from: left, to: stock });
     corrected += 1;
   }
-  announceSettled({ stocks, orders: [] });
+  announceSettled({
+    stocks: sales.map(({ _id: saleId, ...stock }) => ({ saleId, ...stock, at })),
+    orders: [],
+  });
   return corrected;
 }

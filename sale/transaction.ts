@@ -11,7 +11,7 @@ import type { Change, Order, Purchase, StockMessage } from './contract.ts';
 import { allowanceKey, type Decision, decide, type Outcome, type SettlementSnapshot } from './decide.ts';
 import { appendChanges } from './events.ts';
 import type { Ending } from './gate.ts';
-import { changeOf, orderOf } from './order.ts';
+import { changeOf, newsOf } from './order.ts';
 
 /** What a committed batch changed, for everyone who wants to know. */
 export interface Settled {
@@ -189,10 +189,10 @@ function settledOf(
         at: settledAt.toISOString(),
       };
     }),
-    orders: records.map((record) => ({ buyerId: record.buyerId, order: orderOf(record) })),
+    orders: records.map(newsOf),
   };
 }
 
-function endingOf({ _id, saleId, buyerId, quantity, reason }: OrderRecord): Ending {
+export function endingOf({ _id, saleId, buyerId, quantity, reason }: OrderRecord): Ending {
   return { orderId: _id, saleId, buyerId, quantity, reason };
 }

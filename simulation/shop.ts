@@ -203,8 +203,8 @@ async function check(system: System, saleIds: string[], { accepted }: Pages): Pr
   const queued = await system.gate.countQueued();
   if (queued !== 0) throw new Error(`${queued} purchases are queued for ever`);
   for (const saleId of saleIds) {
-    const left = await system.gate.countLeftWhenQuiet(saleId);
+    const left = (await system.gate.countLeftWhenQuiet([saleId])).get(saleId);
     const { stock } = (await system.collections.sales.findById(saleId).lean()) ?? {};
-    if (left !== null && left !== stock) throw new Error(`The gate has ${left} units, MongoDB ${stock}`);
+    if (left !== undefined && left !== stock) throw new Error(`The gate has ${left} units, MongoDB ${stock}`);
   }
 }
