@@ -1,8 +1,17 @@
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Locator,
+  type Page,
+} from 'playwright-core';
 
 /** A page in a browser profile of its own: nobody is signed in, nothing is stored. */
 export interface OpenBrowser {
   page(options?: BrowserContextOptions): Promise<Page>;
+  /** Closes every page that is open, for the next test. */
+  closePages(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -20,13 +29,32 @@ export async function openBrowser(): Promise<OpenBrowser> {
       '--disable-sync',
     ],
   });
+  const contexts: BrowserContext[] = [];
   return {
     async page(options) {
       const context = await browser.newContext({ locale: 'en-GB', ...options });
+      contexts.push(context);
       // Below the test's own limit, so that a failure names what was waited for.
       context.setDefaultTimeout(15_000);
       return context.newPage();
     },
+    async closePages() {
+      await Promise.all(contexts.splice(0).map((context) => context.close()));
+    },
     close: () => browser.close(),
   };
+}
+
+/** In the open account dialog, asks for an account. @returns the form. */
+export async function createAccount(
+  page: Page,
+  { email, password = 'a long enough password' }: { email: string; password?: string },
+): Promise<Locator> {
+  await page.getByRole('button', { name: 'New here? Create an account' }).click();
+  const form = page.getByTestId('sign-up-form');
+  await form.getByLabel('Name').fill('Ada');
+  await form.getByLabel('Email').fill(email);
+  await form.getByLabel('Password').fill(password);
+  await form.getByRole('button', { name: 'Create account' }).click();
+  return form;
 }

@@ -4,7 +4,7 @@ import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256 } from '../public/proof.js';
 import type { Problem, Session } from '../sale/contract.ts';
-import { openBrowser } from './browser.ts';
+import { createAccount, openBrowser } from './browser.ts';
 import { startSystem, type TestSystem } from './harness.ts';
 
 let system: TestSystem;
@@ -78,12 +78,7 @@ test('a page works for its buyer without a word', async () => {
   const page = await browser.page();
   await page.goto(`${system.url}/sales/${sale.id}`);
   await page.locator('[data-testid=buy][data-state=sign-in]').click();
-  await page.getByRole('button', { name: 'New here? Create an account' }).click();
-  const form = page.getByTestId('sign-up-form');
-  await form.getByLabel('Name').fill('Ada');
-  await form.getByLabel('Email').fill(account().email);
-  await form.getByLabel('Password').fill('a long enough password');
-  await form.getByRole('button', { name: 'Create account' }).click();
+  await createAccount(page, { email: account().email });
   await page.locator('[data-testid=buy][data-state=buy]').click();
   await page.getByTestId('order-status').filter({ hasText: 'Paid' }).waitFor();
   await browser.close();

@@ -9,14 +9,11 @@ import { startSystem, type TestSystem } from './harness.ts';
 
 let system: TestSystem;
 let browser: OpenBrowser;
-const opened: Page[] = [];
 
 beforeAll(async () => {
   [system, browser] = await Promise.all([startSystem(), openBrowser()]);
 });
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map((page) => page.context().close()));
-});
+afterEach(() => browser.closePages());
 afterAll(async () => {
   await browser.close();
   await system.close();
@@ -25,7 +22,6 @@ afterAll(async () => {
 /** Opens the control room as an admin. */
 async function enter(hash = ''): Promise<Page> {
   const page = await browser.page({ viewport: { width: 1_280, height: 900 }, acceptDownloads: true });
-  opened.push(page);
   const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'admin@example.com' };
   const session = JSON.stringify(JSON.stringify({ user, token: system.adminToken }));
   await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
@@ -68,7 +64,6 @@ test('an admin makes a product with a picture, puts it on sale, runs the sale an
   const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
 
   const shop = await browser.page();
-  opened.push(shop);
   await shop.goto(`${system.url}/sales/${saleId}`);
   await shop.getByTestId('price').filter({ hasText: '€129.50' }).waitFor();
   await shop.getByTestId('old-price').filter({ hasText: '€199.00' }).waitFor();
@@ -97,7 +92,6 @@ test('an admin makes a product with a picture, puts it on sale, runs the sale an
 
 test('whoever is not an admin stays outside, and is told so', async () => {
   const page = await browser.page();
-  opened.push(page);
   await page.goto(`${system.url}/admin`);
   await page.getByText('Sign in as an admin of the shop.').waitFor();
   expect(await page.getByTestId('tile-orders').count()).toBe(0);

@@ -3,7 +3,7 @@ import { ROOT } from '../embedded/folders.mjs';
 import { run } from '../embedded/process.mjs';
 import type { Session } from '../sale/contract.ts';
 import { openTokens } from '../server/auth.ts';
-import { openBrowser } from './browser.ts';
+import { createAccount, openBrowser } from './browser.ts';
 import { startSystem, type TestSystem } from './harness.ts';
 
 const [oldSecret, newSecret] = [
@@ -191,12 +191,7 @@ test('a page whose token runs out goes on silently, and signs out at the shop', 
     const page = await browser.page();
     await page.goto(`${short.url}/sales/${sale.id}`);
     await page.locator('[data-testid=buy][data-state=sign-in]').click();
-    await page.getByRole('button', { name: 'New here? Create an account' }).click();
-    const form = page.getByTestId('sign-up-form');
-    await form.getByLabel('Name').fill('Ada');
-    await form.getByLabel('Email').fill(account().email);
-    await form.getByLabel('Password').fill('a long enough password');
-    await form.getByRole('button', { name: 'Create account' }).click();
+    await createAccount(page, { email: account().email });
     const renewed = page.waitForResponse((answer) => answer.url().endsWith('/renewal') && answer.ok());
     await renewed;
     await page.locator('[data-testid=buy][data-state=buy]').click();

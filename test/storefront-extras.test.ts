@@ -7,14 +7,11 @@ import { startSystem, type TestSystem } from './harness.ts';
 
 let system: TestSystem;
 let browser: OpenBrowser;
-const opened: Page[] = [];
 
 beforeAll(async () => {
   [system, browser] = await Promise.all([startSystem(), openBrowser()]);
 });
-afterEach(async () => {
-  await Promise.all(opened.splice(0).map((page) => page.context().close()));
-});
+afterEach(() => browser.closePages());
 afterAll(async () => {
   await browser.close();
   await system.close();
@@ -22,7 +19,6 @@ afterAll(async () => {
 
 async function visit(path: string, options?: BrowserContextOptions): Promise<Page> {
   const page = await browser.page(options);
-  opened.push(page);
   await page.goto(new URL(path, system.url).href);
   return page;
 }
@@ -37,7 +33,6 @@ test('a page tells how many are here, over both instances', async () => {
   // nginx gives each socket to the instance that has fewer, so these two are on different ones.
   await Promise.all([first, second].map((page) => sees(page, 'people', '2 people are here')));
   await second.context().close();
-  opened.pop();
   await sees(first, 'people', '1 person is here');
 });
 
@@ -110,7 +105,6 @@ test('the first load is below 100 kB on the wire', async () => {
   const sale = await system.createSale();
   for (const path of ['/', `/sales/${sale.id}`]) {
     const page = await browser.page();
-    opened.push(page);
     const sizes: Promise<number>[] = [];
     page.on('requestfinished', (request) => {
       sizes.push(
@@ -146,7 +140,6 @@ test('another site embeds the stock, and reads nothing else', async () => {
   await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
   try {
     const page = await browser.page();
-    opened.push(page);
     await page.goto(`http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`);
     await page.getByText('A lamp elsewhere').waitFor();
     await page.getByText('8 left').waitFor();

@@ -1,12 +1,11 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Session } from '../sale/contract.ts';
-import { type OpenBrowser, openBrowser } from './browser.ts';
+import { createAccount, type OpenBrowser, openBrowser } from './browser.ts';
 import { startSystem, type TestSystem } from './harness.ts';
 
 let system: TestSystem;
 let browser: OpenBrowser;
-const opened: Page[] = [];
 /** What a page threw: no test may end with any. */
 const thrown: string[] = [];
 
@@ -14,7 +13,7 @@ beforeAll(async () => {
   [system, browser] = await Promise.all([startSystem(), openBrowser()]);
 });
 afterEach(async () => {
-  await Promise.all(opened.splice(0).map((page) => page.context().close()));
+  await browser.closePages();
   expect(thrown.splice(0)).toEqual([]);
 });
 afterAll(async () => {
@@ -25,7 +24,6 @@ afterAll(async () => {
 /** Opens a path in a new browser profile, signed in when a session is given. */
 async function visit(path: string, { as, width = 1_280 }: { as?: Session; width?: number } = {}) {
   const page = await browser.page({ viewport: { width, height: 860 } });
-  opened.push(page);
   page.on('pageerror', (error) => thrown.push(error.message));
   page.on('console', (message) => {
     if (message.text().includes('Content Security Policy')) thrown.push(message.text());
@@ -83,12 +81,7 @@ test('a new buyer signs up, buys, and sees the order paid', async () => {
   await canBuy(page, 'sign-in');
 
   await buys(page);
-  await page.getByRole('button', { name: 'New here? Create an account' }).click();
-  const form = page.getByTestId('sign-up-form');
-  await form.getByLabel('Name').fill('Ada');
-  await form.getByLabel('Email').fill('ada@example.com');
-  await form.getByLabel('Password').fill('a long enough password');
-  await form.getByRole('button', { name: 'Create account' }).click();
+  await createAccount(page, { email: 'ada@example.com' });
   await sees(page, 'account', 'Ada');
 
   await canBuy(page, 'buy');
@@ -111,12 +104,7 @@ test('what is wrong with a sign-up is said at its field', async () => {
   const { email } = await system.signUp();
   const page = await visit('/');
   await page.getByTestId('account').click();
-  await page.getByRole('button', { name: 'New here? Create an account' }).click();
-  const form = page.getByTestId('sign-up-form');
-  await form.getByLabel('Name').fill('Ada');
-  await form.getByLabel('Email').fill('ada@example.com');
-  await form.getByLabel('Password').fill('x'.repeat(73));
-  await form.getByRole('button', { name: 'Create account' }).click();
+  const form = await createAccount(page, { email: 'ada@example.com', password: 'x'.repeat(73) });
   await form.getByText('at most 72 bytes').waitFor();
   await form.getByLabel('Email').fill(email);
   await form.getByLabel('Password').fill('a long enough password');
@@ -347,7 +335,6 @@ test('a lost connection is told, and what changed meanwhile is there when it is 
 test('a visitor whose token ran out goes on watching', async () => {
   const sale = await system.createSale({ stock: 5 });
   const page = await browser.page();
-  opened.push(page);
   await page.addInitScript(
     "sessionStorage.done ?? localStorage.setItem('stampede.visitor', 'ran.out'); sessionStorage.done = 1",
   );
