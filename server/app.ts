@@ -1,9 +1,11 @@
-import express, { type Express } from 'express';
+import type { RequestListener, ServerResponse } from 'node:http';
+import express from 'express';
 import helmet from 'helmet';
 import type { Config } from '../runtime/config.ts';
 import { type Dependencies, healthRoutes } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
 import { docsRoutes } from './docs.ts';
+import { openHotPath } from './hot.ts';
 import { openRequestLimits } from './limits.ts';
 import { pageRoutes } from './pages.ts';
 import { pictureRoutes } from './pictures.ts';
@@ -14,7 +16,7 @@ import { apiRoutes } from './routes.ts';
 import type { Shop } from './shop.ts';
 
 /** The pages load nothing but their own files, and speak to nobody but this site. */
-const securityHeaders = helmet({
+const secure = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
     directives: {
@@ -30,7 +32,21 @@ const securityHeaders = helmet({
   strictTransportSecurity: false,
 });
 
-export function createApp(shop: Shop, config: Config, dependencies: Dependencies, log: Log): Express {
+/** They are the same for every answer, so helmet is asked once. */
+function securityHeaders(): Record<string, string> {
+  const headers: Record<string, string> = {};
+  const response = {
+    setHeader: (name: string, value: string) => {
+      headers[name] = value;
+    },
+    removeHeader() {},
+  };
+  secure({} as Parameters<typeof secure>[0], response as unknown as ServerResponse, () => {});
+  return headers;
+}
+
+export function createApp(shop: Shop, config: Config, dependencies: Dependencies, log: Log): RequestListener {
+  const headers = { ...securityHeaders(), 'X-Instance': config.INSTANCE };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -38,14 +54,14 @@ export function createApp(shop: Shop, config: Config, dependencies: Dependencies
   // Query strings are flat texts: `?a[$ne]=1` is a field called `a[$ne]`.
   app.set('query parser', 'simple');
 
-  app.use(securityHeaders);
-  app.use('/api', (_request, response, next) => {
-    response.set('X-Instance', config.INSTANCE);
+  app.use((_request, response, next) => {
+    response.set(headers);
     next();
   });
   const routes = apiRoutes(shop);
-  const limits = openRequestLimits(config);
-  app.use(serveRoutes(routes, shop.tokens, { bodyMaxBytes: config.BODY_MAX_BYTES, limits }));
+  const bounds = { bodyMaxBytes: config.BODY_MAX_BYTES, limits: openRequestLimits(config) };
+  const answersHot = openHotPath(routes, shop.tokens, { ...bounds, headers, log });
+  app.use(serveRoutes(routes, shop.tokens, bounds));
   app.use(docsRoutes(routes));
   app.use(healthRoutes(dependencies));
 
@@ -56,5 +72,7 @@ export function createApp(shop: Shop, config: Config, dependencies: Dependencies
   app.all(['/healthz', '/readyz', '/openapi.json', '/docs'], onlyGet);
   app.use(unknownRoute);
   app.use(answerProblems(log));
-  return app;
+  return (request, response) => {
+    if (!answersHot(request, response)) app(request, response);
+  };
 }

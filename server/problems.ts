@@ -1,4 +1,5 @@
-import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isMongoAway, isRedisAway } from '../runtime/connections.ts';
 import { Overloaded } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/log.ts';
@@ -55,10 +56,6 @@ function alwaysWith(status: number): Record<string, string> {
   return status === 503 ? { 'Retry-After': '1' } : {};
 }
 
-function send(response: Response, { problem, headers }: HttpProblem): void {
-  response.status(problem.status).set(headers).type('application/problem+json').send(JSON.stringify(problem));
-}
-
 export const unknownRoute: RequestHandler = ({ method, path }) => {
   throw new HttpProblem('not-found', `There is no ${method} ${path}`);
 };
@@ -67,18 +64,34 @@ export const onlyGet: RequestHandler = ({ method }) => {
   throw new HttpProblem('method-not-allowed', `expected GET, got ${method}`, {}, { Allow: 'GET' });
 };
 
-/** The last stop of every request that threw. */
+/** The last stop of every request to Express that threw. */
 export function answerProblems(log: Log): ErrorRequestHandler {
   return (error, request, response, next) => {
-    if (response.headersSent) return next(error);
-    const problem = problemOf(error);
-    if (problem.problem.status === 500) {
-      log.error({ err: error, method: request.method, path: request.path }, 'a request failed');
-    } else if (problem.problem.status === 503) {
-      log.warn({ error: (error as Error).message, path: request.path }, 'answered 503');
-    }
-    send(response, problem);
+    if (response.headersSent) next(error);
+    else answerProblem(error, request, response, {}, log);
   };
+}
+
+/** @param fixed headers that go with every answer. */
+export function answerProblem(
+  error: unknown,
+  { method, url }: IncomingMessage,
+  response: ServerResponse,
+  fixed: Record<string, string>,
+  log: Log,
+): void {
+  const { problem, headers } = problemOf(error);
+  const path = url?.split('?')[0];
+  if (problem.status === 500) log.error({ err: error, method, path }, 'a request failed');
+  else if (problem.status === 503) log.warn({ error: (error as Error).message, path }, 'answered 503');
+  const json = JSON.stringify(problem);
+  response.writeHead(problem.status, {
+    ...fixed,
+    ...headers,
+    'Content-Type': 'application/problem+json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(json),
+  });
+  response.end(json);
 }
 
 function problemOf(error: unknown): HttpProblem {

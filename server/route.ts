@@ -41,6 +41,8 @@ export interface Route {
   fileMaxBytes?: number | undefined;
   /** A limit of its own, by account, instead of the one of all requests. */
   limit?: 'purchases' | undefined;
+  /** A crowd of buyers uses it: see hot.ts. */
+  hot?: boolean | undefined;
   handle: (call: Call) => Promise<Answer> | Answer;
 }
 
@@ -56,10 +58,11 @@ export function route<Params, Query, Body>(
     body?: z.ZodType<Body>;
     fileMaxBytes?: number;
     limit?: Route['limit'];
+    hot?: boolean;
   } = {},
 ): Route {
-  const { params, query, body, fileMaxBytes, limit } = input;
-  const answered = { params, query, body, fileMaxBytes, limit, handle: handle as Route['handle'] };
+  const { params, query, body, fileMaxBytes, limit, hot } = input;
+  const answered = { params, query, body, fileMaxBytes, limit, hot, handle: handle as Route['handle'] };
   return { method, path, access, ...answered };
 }
 
@@ -90,7 +93,8 @@ export function serveRoutes(
 
 function admitTo({ access }: Route, tokens: Tokens): RequestHandler {
   return (request, response, next) => {
-    if (access !== 'anyone') response.locals.identity = identify(access, tokens, request);
+    if (access !== 'anyone')
+      response.locals.identity = identify(access, tokens, request.get('authorization'));
     next();
   };
 }
@@ -107,8 +111,13 @@ function keepTo({ limit }: Route, limits: RequestLimits): RequestHandler {
   };
 }
 
-function identify(access: 'buyer' | 'admin', tokens: Tokens, request: Request): Identity {
-  const token = bearerOf(request.get('authorization'));
+/** @throws HttpProblem 401 or 403. */
+export function identify(
+  access: 'buyer' | 'admin',
+  tokens: Tokens,
+  authorization: string | undefined,
+): Identity {
+  const token = bearerOf(authorization);
   const identity = token && tokens.verify(token);
   if (!identity || identity.role === 'visitor') {
     const detail = token

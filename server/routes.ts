@@ -47,10 +47,11 @@ export function apiRoutes(shop: Shop): Route[] {
     route('post', '/api/sales/:id/purchases', 'buyer', (call) => buy(shop, call), {
       params: byId,
       body: purchaseRequest,
+      hot: true,
       limit: 'purchases',
     }),
     route('get', '/api/orders', 'buyer', (call) => showOrders(shop, call), { query: orderList }),
-    route('get', '/api/orders/:id', 'buyer', (call) => showOrder(shop, call), { params: byId }),
+    route('get', '/api/orders/:id', 'buyer', (call) => showOrder(shop, call), { params: byId, hot: true }),
     route('post', '/api/orders/:id/payment', 'buyer', (call) => payOrder(shop, call), { params: byId }),
     route('delete', '/api/orders/:id', 'buyer', (call) => cancel(shop, call), { params: byId }),
 
