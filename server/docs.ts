@@ -1,15 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Router } from 'express';
 import { openApiOf } from './openapi.ts';
 import type { Route } from './route.ts';
 
-const pages = fileURLToPath(new URL('../public/', import.meta.url));
 const swagger = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist'));
 
-/** `/openapi.json`, and `/docs`: the same as a page, by Swagger UI, which is served from here and not from a CDN. */
+/** `/openapi.json`, and what its page, `/docs`, loads: Swagger UI, which is served from here and not from a CDN. */
 export function docsRoutes(routes: Route[]): Router {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
   const document = JSON.stringify(openApiOf(routes, version));
@@ -17,7 +15,6 @@ export function docsRoutes(routes: Route[]): Router {
   router.get('/openapi.json', (_request, response) => {
     response.type('json').set('Cache-Control', 'no-cache').send(document);
   });
-  router.get('/docs', (_request, response) => response.sendFile('docs.html', { root: pages }));
   // By name: the package also holds source maps and a page of its own.
   for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js']) {
     router.get(`/docs/${file}`, (_request, response) => response.sendFile(file, { root: swagger }));

@@ -44,6 +44,30 @@ test('a snapshot that has not changed is answered 304, and one that has is not',
   }
 });
 
+test('a page names its files by their hash, and browsers keep these for ever', async () => {
+  const page = await system.api<string>('GET', '/');
+  expect(page.headers.get('cache-control')).toBe('no-cache');
+  const files = [...page.body.matchAll(/(?:href|src)="(\/[^"]+\.(?:js|css|svg))"/g)].map(([, file]) => file);
+  const hashed = files.filter((file) => !file?.startsWith('/socket.io/'));
+  expect(hashed.length).toBeGreaterThan(10);
+  for (const file of hashed) {
+    expect(file).toMatch(/^\/assets\/[\w-]{16}\//);
+    const { status, headers } = await system.api('GET', file ?? '');
+    expect([file, status, headers.get('cache-control')]).toEqual([
+      file,
+      200,
+      'public, max-age=31536000, immutable',
+    ]);
+  }
+  const headers = { 'If-None-Match': page.headers.get('etag') ?? '', 'Cache-Control': 'max-age=0' };
+  expect((await system.api('GET', '/', { headers })).status).toBe(304);
+});
+
+test('a file of another version is answered with this one, which is not kept', async () => {
+  const { status, headers } = await system.api('GET', '/assets/of-another-one/api.js');
+  expect([status, headers.get('cache-control')]).toEqual([200, 'public, max-age=0']);
+});
+
 test.each(['/', `/sales/some-sale-id`, '/orders', '/api/sales', '/api/nothing'])(
   '%s carries the headers that keep a page to itself',
   async (path) => {
