@@ -87,7 +87,7 @@ const settings = z
     /** Purchases accepted and not yet settled, over all instances; the next one is answered 503. */
     QUEUE_MAX_PURCHASES: z.coerce.number().int().min(1).default(250_000),
 
-    SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(1_000),
+    SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(2_000),
     /** From one transaction to the next under load: a transaction costs about 5 ms of CPU, however little it settles. */
     SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
     /** Jobs a worker holds at once; what they carry is settled together. */

@@ -1,4 +1,4 @@
-import { type ClientSession, trusted } from 'mongoose';
+import type { ClientSession } from 'mongoose';
 import { failpoint } from '../runtime/failpoints.ts';
 import {
   type AllowanceRecord,
@@ -82,15 +82,15 @@ async function readSnapshot(
   const orderIds = purchases.map(({ orderId }) => orderId);
   const keys = [...new Set(purchases.map(({ saleId, buyerId }) => allowanceKey(saleId, buyerId)))];
 
-  const foundSales = await sales
-    .find({ _id: trusted({ $in: saleIds }) }, 'stock stockVersion limitPerBuyer eventSeq', { session })
-    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion' | 'limitPerBuyer' | 'eventSeq'>[]>();
-  const settledBefore = await orders
-    .find({ _id: trusted({ $in: orderIds }) }, null, { session })
-    .lean<OrderRecord[]>();
-  const foundAllowances = await allowances
-    .find({ _id: trusted({ $in: keys }) }, 'units', { session })
-    .lean<AllowanceRecord[]>();
+  const foundSales = await driverOf(sales)
+    .find({ _id: { $in: saleIds } }, { session })
+    .toArray();
+  const settledBefore = await driverOf(orders)
+    .find({ _id: { $in: orderIds } }, { session })
+    .toArray();
+  const foundAllowances = await driverOf(allowances)
+    .find({ _id: { $in: keys } }, { session })
+    .toArray();
 
   return {
     sales: new Map(foundSales.map((sale) => [sale._id, sale])),
@@ -136,27 +136,50 @@ function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
   });
 }
 
-/** The same for what each buyer may still have: past the limit the upsert runs into the `_id` that is there. */
+/**
+ * The same for what each buyer may still have: the first units make the record, further ones are added where the limit
+ * lets them. All who take as many of the same limit are one statement: an upsert for each was half of a transaction.
+ */
 async function takeAllowances(
   { allowances }: Collections,
-  { outcomes, taken }: Decision,
-  { sales }: Snapshot,
+  decision: Decision,
+  snapshot: Snapshot,
   session: ClientSession,
 ): Promise<void> {
+  for (const { units, limit, first, further } of takersOf(decision, snapshot)) {
+    if (units > limit) throw new Error(`The limit of ${limit} refused ${units} units`);
+    if (first.length > 0) {
+      const records = first.map((key): AllowanceRecord => ({ _id: key, units }));
+      await driverOf(allowances).insertMany(records, { session });
+    }
+    if (further.length > 0) {
+      const { matchedCount } = await driverOf(allowances).updateMany(
+        { _id: { $in: further }, units: { $lte: limit - units } },
+        { $inc: { units } },
+        { session },
+      );
+      if (matchedCount !== further.length)
+        throw new Error(`The limit of ${limit} refused ${units} more units`);
+    }
+  }
+}
+
+/** Allowance keys by how many units they take, of which limit: those that have none yet, and the others. */
+function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot) {
+  const groups = new Map<string, { units: number; limit: number; first: string[]; further: string[] }>();
   const limits = new Map(
     outcomes.map(({ purchase: { saleId, buyerId } }) => [
       allowanceKey(saleId, buyerId),
       sales.get(saleId)?.limitPerBuyer ?? 0,
     ]),
   );
-  const writes = [...taken].map(([key, units]) => ({
-    updateOne: {
-      filter: { _id: key, units: { $lte: (limits.get(key) ?? 0) - units } },
-      update: { $inc: { units } },
-      upsert: true,
-    },
-  }));
-  if (writes.length > 0) await driverOf(allowances).bulkWrite(writes, { session, ordered: false });
+  for (const [key, units] of taken) {
+    const limit = limits.get(key) ?? 0;
+    const group = groups.get(`${units} of ${limit}`) ?? { units, limit, first: [], further: [] };
+    (allowances.has(key) ? group.further : group.first).push(key);
+    groups.set(`${units} of ${limit}`, group);
+  }
+  return groups.values();
 }
 
 export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date): OrderRecord {
