@@ -6,7 +6,7 @@ import { printTable, spread } from './table.ts';
 import { judge, printVerdicts, type Verdict } from './targets.ts';
 
 const columns: Record<keyof Round, string> = {
-  acceptanceMicros: 'CPU of an acceptance, µs',
+  acceptanceMicros: 'CPU of an acceptance, settled, µs',
   refusalMicros: 'CPU of a refusal, µs',
   flashSaleMicros: 'CPU of a press, 1 unit for 100, µs',
   mongoOperations: 'MongoDB operations for 1,000 refusals',

@@ -12,7 +12,7 @@ export interface RefusalsOptions {
 }
 
 export interface Round {
-  /** CPU microseconds of nginx, servers and Redis for one press. */
+  /** CPU microseconds of every process but the load generator for one press, until what it led to is settled. */
   acceptanceMicros: number;
   refusalMicros: number;
   /** The same where one press in a hundred is accepted. */
@@ -57,10 +57,11 @@ export function openRefusedCrowd({ system, url, secret, processes }: OwnStage, o
     const cpuSince = watchCpu(processes);
     const workSince = await watchWork(system);
     await load(saleId, presses, connections);
-    const [cpu, { mongoOperations, jobs }] = [cpuSince(), await workSince()];
+    const { mongoOperations, jobs } = await workSince();
+    await waitForQuiet(system, deadlineSeconds);
+    const { load: _load, ...cpu } = cpuSince();
     await end(saleId);
-    const front = Object.entries(cpu).filter(([name]) => /^(nginx|server|redis)/.test(name));
-    const micros = (sum(Object.fromEntries(front)) * 1e6) / presses;
+    const micros = (sum(cpu) * 1e6) / presses;
     return { micros, mongoOperations, jobs };
   }
 

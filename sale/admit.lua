@@ -45,7 +45,7 @@ local function refusalOf(gate, saleId, buyerId, quantity)
   if room < 1 then return 'busy' end
 end
 
-local replies, admitted = {}, {}
+local replies, admitted, queued = {}, {}, {}
 for i = 8, #ARGV, 5 do
   local orderId, saleId, buyerId, quantity, json = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   local known = redis.call('GET', purchasePrefix .. orderId)
@@ -54,7 +54,8 @@ for i = 8, #ARGV, 5 do
   if not reply then
     redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds)
     redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. buyerId, quantity)
-    redis.call('ZADD', KEYS[7], now, orderId)
+    queued[#queued + 1] = now
+    queued[#queued + 1] = orderId
     gate.left = gate.left - quantity
     gate.taken = gate.taken + quantity
     gate.admitted = gate.admitted + 1
@@ -66,6 +67,7 @@ for i = 8, #ARGV, 5 do
 end
 
 if #admitted > 0 then
+  redis.call('ZADD', KEYS[7], unpack(queued))
   for saleId, gate in pairs(gates) do
     if gate and gate.admitted > 0 then
       redis.call('HINCRBY', gatePrefix .. saleId, 'left', -gate.taken)

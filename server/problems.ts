@@ -43,7 +43,11 @@ export class HttpProblem extends Error {
     more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'challenge' | 'difficultyBits'> = {},
     headers: Record<string, string> = {},
   ) {
+    // A refusal is an answer, and where it was thrown nobody asks: a stack was a twentieth of a refused press.
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(detail);
+    Error.stackTraceLimit = stackTraceLimit;
     const [status, title] = problemTitles[name];
     this.problem = { type: `/problems/${name}`, title, status, detail, ...more };
     this.headers = { ...alwaysWith(status), ...headers };
