@@ -8,6 +8,7 @@ import { connections } from './connections.ts';
 import { crosscheck } from './crosscheck.ts';
 import { fanout } from './fanout.ts';
 import { growth } from './growth.ts';
+import { prepareK6 } from './k6.ts';
 import { ladder } from './ladder.ts';
 import { refusals } from './refusals.ts';
 import { report } from './report.ts';
@@ -51,6 +52,7 @@ const scenarios: Record<string, Scenario> = {
     growth,
   ),
   crosscheck: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, crosscheck),
+  k6: scenario({ buyers: 5_000, stock: 50_000 }, prepareK6),
   check: scenario({ rounds: 2 }, check),
   report: scenario({}, report),
 };
