@@ -62,3 +62,30 @@ async function readWork({ collections, queue }: System) {
   const jobs = Number((await queue.client.get(queue.toKey('id'))) ?? 0);
   return { mongoOperations: kinds.reduce((total, kind) => total + Number(opcounters[kind]), 0), jobs };
 }
+
+/**
+ * How long Redis' scripts and MongoDB's transactions take, as the databases themselves count it.
+ * @returns a function that says, in ms each, what came since it was called last.
+ */
+export function watchWaits(system: System) {
+  let before = readWaits(system);
+  return async () => {
+    const [from, to] = [await before, await readWaits(system)];
+    before = Promise.resolve(to);
+    const each = (what: 'scripts' | 'transactions') => {
+      const count = to[what].count - from[what].count;
+      return count > 0 ? (to[what].micros - from[what].micros) / count / 1_000 : null;
+    };
+    return { redisScriptMs: each('scripts'), mongoTransactionMs: each('transactions') };
+  };
+}
+
+async function readWaits({ collections, redis }: System) {
+  const stats = /^cmdstat_evalsha:calls=(\d+),usec=(\d+)/m.exec(await redis.info('commandstats'));
+  const { opLatencies } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
+  const { ops, latency } = opLatencies.transactions;
+  return {
+    scripts: { count: Number(stats?.[1] ?? 0), micros: Number(stats?.[2] ?? 0) },
+    transactions: { count: Number(ops), micros: Number(latency) },
+  };
+}

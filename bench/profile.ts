@@ -6,8 +6,12 @@ import { printTable } from './table.ts';
 const folder = new URL('results/profiles/', import.meta.url);
 const fileOf = (name: string) => fileURLToPath(new URL(`${name}.cpuprofile`, folder));
 
-interface CpuProfile {
-  nodes: { id: number; callFrame: { functionName: string; url: string; lineNumber: number } }[];
+export interface CpuProfile {
+  nodes: {
+    id: number;
+    callFrame: { functionName: string; url: string; lineNumber: number };
+    children?: number[];
+  }[];
   samples: number[];
   /** Microseconds before each sample. */
   timeDeltas: number[];
@@ -26,18 +30,25 @@ export async function profileDuring(
   await work();
   for (const { pid } of processes) process.kill(pid, 'SIGUSR2');
   for (const { name } of processes) {
-    // One that is only half written does not parse.
-    await waitUntil(() => readProfile(name), { deadlineMs: 20_000, what: `${name} wrote no profile` });
+    await waitUntil(async () => readProfile(name) !== null, {
+      deadlineMs: 20_000,
+      what: `${name} wrote no profile`,
+    });
   }
 }
 
-function readProfile(name: string): CpuProfile {
-  return JSON.parse(readFileSync(fileOf(name), 'utf8'));
+/** @returns null when there is none yet, or it is only half written. */
+export function readProfile(name: string): CpuProfile | null {
+  try {
+    return JSON.parse(readFileSync(fileOf(name), 'utf8'));
+  } catch {
+    return null;
+  }
 }
 
 /** Where a profiled process spent its own time: by package, and its most expensive functions. */
 export function printProfile(name: string, top = 15): void {
-  const { nodes, samples, timeDeltas } = readProfile(name);
+  const { nodes, samples, timeDeltas } = readProfile(name) ?? { nodes: [], samples: [], timeDeltas: [] };
   const micros = new Map<number, number>();
   samples.forEach((id, n) => {
     micros.set(id, (micros.get(id) ?? 0) + (timeDeltas[n] ?? 0));
@@ -61,7 +72,8 @@ export function printProfile(name: string, top = 15): void {
   }
 }
 
-function packageOf(url: string, functionName: string): string {
+/** The package, the Node module or our own file that a function is of. */
+export function packageOf(url: string, functionName: string): string {
   if (url === '') return functionName.startsWith('(') ? functionName : 'native';
   if (url.startsWith('node:')) return url;
   const installed = /node_modules\/((?:@[^/]+\/)?[^/]+)(?!.*node_modules)/.exec(url);

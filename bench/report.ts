@@ -2,9 +2,11 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { CompareResult } from './compare.ts';
 import { columns, comparisonRows } from './comparison.ts';
+import { flameChart } from './flame.ts';
 import { barPlot, escaped, linePlot } from './plots.ts';
+import { profiledEntries, readProfile } from './profile.ts';
 import { type Circumstances, readResult } from './results.ts';
-import type { Sample } from './samples.ts';
+import type { Sample, Second } from './samples.ts';
 import { sideNames } from './sides.ts';
 import { spreadOf, spreadsOf } from './statistics.ts';
 import { figure } from './table.ts';
@@ -16,7 +18,9 @@ const [begin, end] = ['<!-- bench:compare -->', '<!-- /bench:compare -->'];
 
 /** Makes the page of plots and the README's table from what the scenarios have written. */
 export async function report(): Promise<boolean> {
-  const sections = [comparison(), ladder(), ...overTime(), growth(), verdicts()].filter(Boolean);
+  const sections = [comparison(), ladder(), ...profiles(), ...overTime(), growth(), verdicts()].filter(
+    Boolean,
+  );
   if (sections.length === 0)
     throw new Error('Nothing was measured yet: run `npm run bench -- compare` first.');
   const style =
@@ -61,23 +65,53 @@ function ladder(): string {
   return heading('What each layer costs', result) + barPlot('CPU of a purchase', bars);
 }
 
+/** What `ladder --profile` left. */
+function profiles(): string[] {
+  return Object.keys(profiledEntries).map((entry) => {
+    const profile = readProfile(`${entry}-1`);
+    return profile ? `<h2>Where a ${entry} under load spends its time</h2>${flameChart(profile)}` : '';
+  });
+}
+
+interface OverTimeResult {
+  samples: Sample[];
+  perSecond: Second[];
+}
+
 function overTime(): string[] {
   return ['sustained', 'soak'].map((scenario) => {
-    const result = readResult<{ samples: Sample[] }>(scenario);
+    const result = readResult<OverTimeResult>(scenario);
     if (!result) return '';
-    const names = Object.keys(result.samples[0]?.processes ?? {});
-    const plot = (what: 'cpu' | 'memoryMb', y: string) => {
-      const lines = names.map((label) => ({
-        label,
-        points: result.samples.map(({ seconds, processes }): [number, number] => [
-          seconds,
-          processes[label]?.[what] ?? 0,
-        ]),
-      }));
-      return linePlot(y, lines, { x: 'seconds', y });
-    };
-    return heading(scenario, result) + plot('cpu', 'cores used') + plot('memoryMb', 'memory, MB');
+    const { samples, perSecond } = result;
+    const processes = Object.keys(samples[0]?.processes ?? {});
+    const ofProcesses = (what: 'cpu' | 'memoryMb', y: string) =>
+      linesOver(samples, y, processes, ({ processes }, name) => processes[name]?.[what] ?? 0);
+    return [
+      heading(scenario, result),
+      linesOver(perSecond, 'a second', ['acceptedPerSecond', 'settledPerSecond'], read),
+      linesOver(perSecond, 'press to order, ms', ['settleP50Ms', 'settleP99Ms'], read),
+      linesOver(samples, 'queued purchases', ['queued'], read),
+      linesOver(samples, 'ms each', ['redisScriptMs', 'mongoTransactionMs'], read),
+      ofProcesses('cpu', 'cores used'),
+      ofProcesses('memoryMb', 'memory, MB'),
+    ].join('');
   });
+}
+
+const read = (of: object, name: string) => (of as Record<string, number | null>)[name] ?? 0;
+
+/** A line for each name over the seconds of a run. */
+function linesOver<Point extends { seconds: number }>(
+  points: Point[],
+  y: string,
+  names: string[],
+  readOf: (point: Point, name: string) => number,
+): string {
+  const lines = names.map((label) => ({
+    label,
+    points: points.map((point): [number, number] => [point.seconds, readOf(point, label)]),
+  }));
+  return linePlot(y, lines, { x: 'seconds', y });
 }
 
 interface GrowthResult {

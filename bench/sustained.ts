@@ -23,7 +23,7 @@ export interface SustainedOptions {
 
 /** Buyers arrive at a steady rate, waiting or not. @returns whether every one was accepted and settled. */
 export async function sustained(options: SustainedOptions): Promise<boolean> {
-  const { crowd, samples, lost, auditOk, lagMs } = await sell(options, 1_000);
+  const { crowd, samples, perSecond, lost, auditOk, lagMs } = await sell(options, 1_000);
   const { acceptedMs, accepted, failed, refused, presses } = crowd;
   const quantiles = [50, 90, 99, 99.9, 100].map(
     (percent) => [percent, percentile(acceptedMs, percent)] as const,
@@ -39,7 +39,7 @@ export async function sustained(options: SustainedOptions): Promise<boolean> {
     judge('broken invariants', [auditOk ? 0 : 1], 'below', 1),
   ];
   printVerdicts(verdicts);
-  const result = { options, quantiles, refused, failed, lagMs, samples, verdicts };
+  const result = { options, quantiles, refused, failed, lagMs, samples, perSecond, verdicts };
   console.log(`\nWritten to ${saveResult('sustained', result)}`);
   return verdicts.every(({ pass }) => pass);
 }
@@ -54,7 +54,7 @@ const soakEnv = { PURCHASE_MEMORY_SECONDS: '60' };
 /** The same for long: what grows with the sales and is never given back shows. */
 export async function soak({ minutes, ...options }: SoakOptions): Promise<boolean> {
   const seconds = minutes * 60;
-  const { crowd, samples, lost, auditOk } = await sell(
+  const { crowd, samples, perSecond, lost, auditOk } = await sell(
     { ...options, seconds },
     Math.max(1_000, seconds * 10),
     soakEnv,
@@ -86,9 +86,8 @@ export async function soak({ minutes, ...options }: SoakOptions): Promise<boolea
   ];
   printVerdicts(verdicts);
   const p99Ms = percentile(crowd.acceptedMs, 99);
-  console.log(
-    `\nWritten to ${saveResult('soak', { options: { ...options, minutes }, p99Ms, samples, verdicts })}`,
-  );
+  const result = { options: { ...options, minutes }, p99Ms, samples, perSecond, verdicts };
+  console.log(`\nWritten to ${saveResult('soak', result)}`);
   return verdicts.every(({ pass }) => pass);
 }
 
@@ -118,7 +117,7 @@ async function sell(
     const sale = {
       name: 'Bench: sustained',
       stock: presses * 2,
-      limitPerBuyer: Math.ceil((presses * 2) / buyers),
+      limitPerBuyer: Math.ceil((presses * 2) / buyers) + 1, // Who warmed up comes again.
     };
     const saleId = await openBenchSale(system, sale);
     const tokens = mintTokens(buyers, secret);
@@ -127,13 +126,13 @@ async function sell(
     const watch = watchOverTime(stage, sampleMs);
     const report = await pressAtRate({ ...crowd, seconds });
     await waitForQuiet(system, 120);
-    const samples = await watch.stop();
+    const { samples, perSecond } = await watch.stop();
     const { lost, lastSettledAt } = await lookUpOrders(system, report.accepted);
     const lastAnswerAt = report.startedAt.getTime() + report.seconds * 1_000;
     await endBenchSale(system, saleId);
     const auditOk = await auditStage(system);
     const lagMs = lastSettledAt.getTime() - lastAnswerAt;
-    return { crowd: report, samples, lost: lost.length, auditOk, lagMs };
+    return { crowd: report, samples, perSecond, lost: lost.length, auditOk, lagMs };
   } finally {
     await stage.close();
   }
