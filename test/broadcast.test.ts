@@ -61,6 +61,28 @@ test('one busy sale does not hold up another', () => {
   expect(sent).toEqual(['lamp 1', 'chair 1', 'lamp 2']);
 });
 
+test.each([
+  ['30 ms to send rests for 120 ms', 30, 120],
+  ['a minute to send rests for a second', 60_000, 1_000],
+])('a message that takes %s', (_what, sendMs, restMs) => {
+  const sent: number[] = [];
+  const { tell } = coalesceStock({
+    perSecond: 20,
+    send: ({ stockVersion }) => {
+      sent.push(stockVersion);
+      vi.advanceTimersByTime(sendMs);
+    },
+  });
+  const message = { saleId: 'lamp', stock: 1, at: '2026-01-01T00:00:00.000Z' };
+  tell({ ...message, stockVersion: 1 });
+  tell({ ...message, stockVersion: 2 });
+  vi.advanceTimersByTime(restMs - 1);
+  expect(sent).toEqual([1]);
+  vi.advanceTimersByTime(1);
+  expect(sent).toEqual([1, 2]);
+  vi.advanceTimersByTime(2_000);
+});
+
 test('after close nothing is sent and no timer is left', () => {
   const { sent, tell, close } = openBroadcast();
   tell('lamp', 1);
