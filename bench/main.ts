@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { runCommand } from '../commands/system.ts';
+import { adapters } from './adapters.ts';
 import { backlog } from './backlog.ts';
 import { burst } from './burst.ts';
 import { check } from './check.ts';
@@ -47,6 +48,7 @@ const scenarios: Record<string, Scenario> = {
   soak: scenario({ rate: 300, minutes: 10, buyers: 10_000, connections: 200 }, soak),
   connections: scenario({ connections: 10_000, presses: 20_000 }, connections),
   fanout: scenario({ sockets: 5_000, rate: 200, seconds: 15 }, fanout),
+  adapters: scenario({ rounds: 3, rate: 20, orders: 200, seconds: 5 }, adapters),
   growth: scenario(
     { rounds: 3, presses: 5_000, orders: 1_000_000, sales: 10_000, connections: 4_000, workers: 4 },
     growth,
