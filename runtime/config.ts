@@ -9,6 +9,8 @@ const settings = z
   .object({
     NODE_ENV: z.string().default('development'),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+    /** Lines about single purchases that a process writes in a second; those left out are counted. */
+    LOG_PURCHASES_PER_SECOND: z.coerce.number().int().min(0).max(10_000).default(20),
 
     HOST: z.string().default('127.0.0.1'),
     PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
@@ -105,6 +107,11 @@ const settings = z
 
     /** A stop that has not drained by then is cut short. */
     STOP_DEADLINE_MS: z.coerce.number().int().min(100).default(10_000),
+    /**
+     * From the signal to stop, for how long a server goes on listening while `/readyz` says 503: for a load balancer
+     * that asks there before it sends anything. nginx needs none, it tries another instance.
+     */
+    DRAIN_NOTICE_MS: z.coerce.number().int().min(0).default(0),
 
     /** For tests of faults: see runtime/failpoints.ts. */
     FAILPOINTS: z.string().default(''),
@@ -112,6 +119,10 @@ const settings = z
   .refine(({ NODE_ENV, FAILPOINTS }) => NODE_ENV !== 'production' || FAILPOINTS === '', {
     path: ['FAILPOINTS'],
     error: 'expected none in production',
+  })
+  .refine(({ DRAIN_NOTICE_MS, STOP_DEADLINE_MS }) => DRAIN_NOTICE_MS < STOP_DEADLINE_MS, {
+    path: ['DRAIN_NOTICE_MS'],
+    error: 'expected less than STOP_DEADLINE_MS',
   })
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {
     const fault = faultOfKeys(JWT_SECRET, { isStrict: NODE_ENV === 'production' });

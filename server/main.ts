@@ -1,17 +1,23 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
+import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
-import { openLog } from '../runtime/log.ts';
+import { openLog, openSampledLog } from '../runtime/log.ts';
+import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openAdmission } from '../sale/admission.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
+import type { Purchase } from '../sale/contract.ts';
+import { readBacklog, readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/queue.ts';
 import { findSale } from '../sale/sale.ts';
-import { countAnswers, noteQueue, openTally } from '../sale/tally.ts';
+import { countAnswers, noteBacklog, openTally } from '../sale/tally.ts';
 import { createApp } from './app.ts';
 import { openAudits } from './audits.ts';
 import { openTokens } from './auth.ts';
@@ -19,6 +25,8 @@ import { openChallenges } from './challenge.ts';
 import { peopleOf } from './control-room.ts';
 import { openAccountLimits } from './limits.ts';
 import { openLive } from './live.ts';
+import { openServerMetrics } from './metrics.ts';
+import { nameRequest } from './request-id.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -34,6 +42,11 @@ const subscriber = openPatientRedis(config, log);
 const bullClient = openPatientRedis(config, log);
 const queue = openPurchaseQueue(() => bullClient.redis, { lockMs: config.JOB_LOCK_MS });
 
+const registry = openMetrics();
+const metrics = openServerMetrics(registry);
+watchMongo(mongo, registry);
+watchRedis([redis], registry);
+
 const gate = openGate(redis);
 const { admit, drained } = openAdmission({
   redis,
@@ -46,6 +59,7 @@ const { admit, drained } = openAdmission({
     queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
     memorySeconds: config.PURCHASE_MEMORY_SECONDS,
   },
+  onFlush: metrics.noteFlush,
 });
 
 const tally = openTally(redis);
@@ -55,16 +69,21 @@ let stopping = false;
 const http = createServer((request, response) => {
   // nginx keeps its connections busy for ever: a stopping server lets go of each with its next answer.
   if (stopping) response.setHeader('Connection', 'close');
+  nameRequest(request, response);
+  metrics.watchRequest(request, response);
   app(request, response);
 });
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
 const audits = openAudits({ collections, gate, queue, redis }, log);
+const logAccepted = openSampledLog(log, 'accepted', config.LOG_PURCHASES_PER_SECOND);
 const shop = {
   collections,
-  admit: countAnswers(admit, tally),
+  admit: metrics.countAdmissions(countAnswers(admit, tally)),
   gate,
   queue,
   redis,
+  // Until there are subscribers.
+  countLag: async () => ({}),
   audits,
   tokens,
   limits: openAccountLimits(redis, config),
@@ -72,6 +91,8 @@ const shop = {
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
+  onAccepted: ({ orderId, saleId, buyerId, quantity }: Purchase, requestId: string) =>
+    logAccepted({ requestId, orderId, saleId, buyerId, quantity }),
   onSessionReused: (userId: string) => log.warn({ userId }, 'a session ended: its token came twice'),
   ...live,
 };
@@ -81,14 +102,22 @@ const heartbeat = openHeartbeat(
   live.count,
   async (beats) => {
     live.tellCrowd(peopleOf(beats));
-    await noteQueue(redis, gate);
+    await noteBacklog(redis, await readBacklog(shop));
   },
 );
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
 };
-const app = createApp(shop, config, dependencies, log);
+metrics.watchSockets(live);
+const probes = [
+  healthRoutes(dependencies, () => stopping),
+  metricsRoute(
+    registry,
+    openClusterMetrics(registry, () => readCluster(shop)),
+  ),
+];
+const app = createApp(shop, config, probes, log);
 // Longer than nginx keeps one: see nginx.conf.
 http.keepAliveTimeout = 65_000;
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
@@ -98,6 +127,7 @@ log.info({ address: http.address() }, 'listening');
 closeOnSignal(
   async () => {
     stopping = true;
+    await delay(config.DRAIN_NOTICE_MS);
     await live.close();
     await drained();
     await heartbeat.close();

@@ -1,20 +1,25 @@
 import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
+import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
-import { openLog } from '../runtime/log.ts';
+import { openLog, openSampledLog } from '../runtime/log.ts';
+import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
+import type { Order } from '../sale/contract.ts';
+import { readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
 import { settleJob } from './job.ts';
+import { openWorkerMetrics } from './metrics.ts';
 import { openReconciler } from './reconciler.ts';
 
 const config = readConfig();
@@ -32,7 +37,13 @@ const gate = openGate(patient.redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
+const registry = openMetrics();
+const metrics = openWorkerMetrics(registry);
+watchMongo(mongo, registry);
+watchRedis([redis, patient.redis], registry);
+
 const tally = openTally(redis);
+const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE });
 
 const stopping = new AbortController();
@@ -45,6 +56,8 @@ const settle = openSettlement({
   stopping: stopping.signal,
   async afterCommit({ settled, endings }) {
     tally.settled(settled);
+    metrics.noteSettled(settled);
+    for (const { buyerId, order } of settled.orders) logSettled(lineOf(buyerId, order));
     try {
       announceSettled(settled);
       await gate.end(endings);
@@ -69,13 +82,28 @@ queue.on('failed', (job, error) =>
 );
 queue.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
 void queue.process(config.SETTLE_MAX_JOBS, (job) => settleJob(job, settle));
-const reconciler = openReconciler({ collections, gate, queue, announceSettled }, redis, config, log);
+const reconciler = openReconciler(
+  { collections, gate, queue, announceSettled },
+  redis,
+  config,
+  log,
+  (done) => {
+    tally.gaveUp(done.givenUp);
+    metrics.noteRepairs(done);
+  },
+);
 
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
 };
-const http = express().use(healthRoutes(dependencies)).listen(config.PORT, config.HOST);
+// Until there are subscribers.
+const figures = { collections, redis, gate, queue, countLag: async () => ({}) };
+const refresh = openClusterMetrics(registry, () => readCluster(figures));
+const probes = [healthRoutes(dependencies, () => stopping.signal.aborted), metricsRoute(registry, refresh)];
+const http = express()
+  .use(...probes)
+  .listen(config.PORT, config.HOST);
 await once(http, 'listening');
 log.info({ address: http.address() }, 'working');
 
@@ -93,3 +121,8 @@ closeOnSignal(
   log,
   config.STOP_DEADLINE_MS,
 );
+
+function lineOf(buyerId: string, { id: orderId, saleId, status, reason, createdAt, settledAt }: Order) {
+  const ms = Date.parse(settledAt ?? '') - Date.parse(createdAt);
+  return { orderId, saleId, buyerId, status, ...(reason && { reason }), ms };
+}
