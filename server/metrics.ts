@@ -27,6 +27,8 @@ export function openServerMetrics(registry: Registry) {
     buckets: secondsBuckets,
     registers,
   });
+  // From 0, so that the first fault is a rise.
+  for (const status of ['2xx', '4xx', '5xx']) requests.zero({ route: 'buy', status });
   const admissions = new Counter({
     name: 'stampede_admissions_total',
     help: 'Presses of Buy by what became of them; failed: Redis or MongoDB could not say',
