@@ -98,6 +98,7 @@ describe.skipIf(!prometheus)('a Prometheus beside the system', () => {
     running = await launch('prometheus', prometheus ?? '', args, { logFile: join(dir, 'prometheus.log') });
     const isReady = async () => (await fetch(`${url}/-/ready`)).ok;
     await waitUntil(isReady, { deadlineMs: 30_000, what: 'Prometheus is not ready', launched: running });
+    await until('not all are up', async () => (await ask('sum(up{job="stampede"})'))[0]?.value[1] === '3');
   });
   afterAll(async () => {
     await stop(running);
@@ -116,8 +117,7 @@ describe.skipIf(!prometheus)('a Prometheus beside the system', () => {
   const until = <Value>(what: string, check: () => Promise<Value>) =>
     waitUntil(check, { deadlineMs: 30_000, what, everyMs: 250 });
 
-  test('finds every process up, and adds up what they count', async () => {
-    await until('not all are up', async () => (await ask('sum(up{job="stampede"})'))[0]?.value[1] === '3');
+  test('finds every process, and adds up what they count', async () => {
     const roles = (await ask('count by (role) (up)')).map(({ metric, value }) => [metric.role, value[1]]);
     expect(Object.fromEntries(roles)).toEqual({ server: '2', worker: '1' });
 
