@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Gauge, type Registry } from 'prom-client';
+import { within } from './within.ts';
 
 /** What the databases say of the whole cluster, whichever process asks them. */
 export interface ClusterReading {
@@ -39,7 +39,7 @@ export function openClusterMetrics(
   const auditedAt = gauge('audited_timestamp_seconds', 'When the last audit ended');
 
   return async () => {
-    const reading = await Promise.race([read(), delay(patienceMs, null, { ref: false })]).catch(() => null);
+    const reading = await within(patienceMs, read()).catch(() => null);
     for (const single of [depth, oldest, deadLetters, breaches, auditedAt]) single.remove();
     for (const several of [lag, stock]) several.reset();
     up.set(reading ? 1 : 0);

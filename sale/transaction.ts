@@ -24,6 +24,8 @@ export interface Batch {
   settled: Settled;
   /** How each of its purchases ended, now or at an earlier delivery. */
   endings: Ending[];
+  /** The orders that it made. */
+  made: OrderRecord[];
 }
 
 /**
@@ -53,6 +55,7 @@ export async function settleBatch(
       return {
         settled: settledOf(decision, snapshot, records, settledAt),
         endings: [...snapshot.settledBefore, ...records].map(endingOf),
+        made: records,
       };
     }),
   );
@@ -170,6 +173,7 @@ export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date)
     reason,
     createdAt: new Date(purchase.createdAt),
     settledAt,
+    ...(purchase.traceparent && { traceparent: purchase.traceparent }),
   };
 }
 

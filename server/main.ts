@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { countLag } from '../messages/lag.ts';
+import { openBus } from '../messages/open-bus.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
@@ -75,6 +77,8 @@ const http = createServer((request, response) => {
 });
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
 const audits = openAudits({ collections, gate, queue, redis }, log);
+// To see what waits for the subscribers; the workers are the ones that publish and subscribe.
+const bus = openBus(config, log, () => true);
 const logAccepted = openSampledLog(log, 'accepted', config.LOG_PURCHASES_PER_SECOND);
 const shop = {
   collections,
@@ -82,8 +86,7 @@ const shop = {
   gate,
   queue,
   redis,
-  // Until there are subscribers.
-  countLag: async () => ({}),
+  countLag: () => countLag(redis, bus),
   audits,
   tokens,
   limits: openAccountLimits(redis, config),
@@ -91,8 +94,8 @@ const shop = {
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
-  onAccepted: ({ orderId, saleId, buyerId, quantity }: Purchase, requestId: string) =>
-    logAccepted({ requestId, orderId, saleId, buyerId, quantity }),
+  onAccepted: ({ orderId, saleId, buyerId, quantity, traceparent }: Purchase, requestId: string) =>
+    logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent }),
   onSessionReused: (userId: string) => log.warn({ userId }, 'a session ended: its token came twice'),
   ...live,
 };
@@ -132,6 +135,7 @@ closeOnSignal(
     await drained();
     await heartbeat.close();
     await tally.close();
+    await bus.close();
     await queue.close();
     await Promise.all([
       closeRedis(),

@@ -51,7 +51,9 @@ test('a purchase is one line where it was accepted and one where it was settled,
     { deadlineMs: 5_000, what: 'there are no lines' },
   );
   expect(found.accepted).toMatchObject([{ requestId, saleId: sale.id, buyerId: 'a-buyer', quantity: 1 }]);
-  expect(found.settled).toMatchObject([{ saleId: sale.id, buyerId: 'a-buyer', status: 'paid' }]);
+  const traceparent = found.accepted[0]?.traceparent;
+  expect(traceparent).toMatch(/^00-[\da-f]{32}-[\da-f]{16}-01$/);
+  expect(found.settled).toMatchObject([{ saleId: sale.id, buyerId: 'a-buyer', status: 'paid', traceparent }]);
 });
 
 test('a request keeps a good id that it brings to a server, and gets a new one for a bad one', async () => {

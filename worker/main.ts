@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
+import { countLag } from '../messages/lag.ts';
+import { openBus } from '../messages/open-bus.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
@@ -10,8 +12,7 @@ import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
-import { openCollections, prepareCollections } from '../sale/collections.ts';
-import type { Order } from '../sale/contract.ts';
+import { type OrderRecord, openCollections, prepareCollections } from '../sale/collections.ts';
 import { readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/queue.ts';
@@ -21,6 +22,9 @@ import type { Settled } from '../sale/transaction.ts';
 import { settleJob } from './job.ts';
 import { openWorkerMetrics } from './metrics.ts';
 import { openReconciler } from './reconciler.ts';
+import { openRelay } from './relay.ts';
+import { openSaleClock } from './sale-clock.ts';
+import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -54,10 +58,10 @@ const settle = openSettlement({
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
-  async afterCommit({ settled, endings }) {
+  async afterCommit({ settled, endings, made }) {
     tally.settled(settled);
     metrics.noteSettled(settled);
-    for (const { buyerId, order } of settled.orders) logSettled(lineOf(buyerId, order));
+    for (const record of made) logSettled(lineOf(record));
     try {
       announceSettled(settled);
       await gate.end(endings);
@@ -93,12 +97,18 @@ const reconciler = openReconciler(
   },
 );
 
+const bus = openBus(config, log, isPassingFault);
+const followers = [
+  openSaleClock(collections, redis, config, log),
+  openRelay({ collections, bus, redis }, config, log),
+  openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log),
+];
+
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
 };
-// Until there are subscribers.
-const figures = { collections, redis, gate, queue, countLag: async () => ({}) };
+const figures = { collections, redis, gate, queue, countLag: () => countLag(redis, bus) };
 const refresh = openClusterMetrics(registry, () => readCluster(figures));
 const probes = [healthRoutes(dependencies, () => stopping.signal.aborted), metricsRoute(registry, refresh)];
 const http = express()
@@ -112,6 +122,8 @@ closeOnSignal(
     stopping.abort();
     await reconciler.close();
     await queue.close();
+    await Promise.all(followers.map((follower) => follower.close()));
+    await bus.close();
     await heartbeat.close();
     await tally.close();
     http.close();
@@ -122,7 +134,16 @@ closeOnSignal(
   config.STOP_DEADLINE_MS,
 );
 
-function lineOf(buyerId: string, { id: orderId, saleId, status, reason, createdAt, settledAt }: Order) {
-  const ms = Date.parse(settledAt ?? '') - Date.parse(createdAt);
-  return { orderId, saleId, buyerId, status, ...(reason && { reason }), ms };
+function lineOf({
+  _id: orderId,
+  saleId,
+  buyerId,
+  status,
+  reason,
+  createdAt,
+  settledAt,
+  traceparent,
+}: OrderRecord) {
+  const ms = settledAt.getTime() - createdAt.getTime();
+  return { orderId, saleId, buyerId, status, ...(reason && { reason }), ms, traceparent };
 }
