@@ -139,6 +139,14 @@ const settings = z
     /** Whether webhooks may go to private addresses, which are our own network; `auto` allows it but in production. */
     WEBHOOK_PRIVATE_ADDRESSES: z.enum(['auto', 'allowed', 'refused']).default('auto'),
 
+    /** Where spans of purchases go as OTLP over HTTP, e.g. `http://collector:4318`. Without it there are none. */
+    OTEL_EXPORTER_OTLP_ENDPOINT: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
+    /** The share of traces that is sent, from 0 to 1. */
+    OTEL_TRACES_SAMPLER_ARG: z.coerce.number().min(0).max(1).default(1),
+
     STOCK_MESSAGES_PER_SECOND: z.coerce.number().int().min(1).max(1_000).default(20),
 
     /** A stop that has not drained by then is cut short. */

@@ -23,8 +23,8 @@ interface Waiting<Item, Answer> {
 }
 
 /** A batch that came back. */
-export interface BatchTrip {
-  items: number;
+export interface BatchTrip<Item> {
+  items: readonly Item[];
   seconds: number;
   isFailed: boolean;
 }
@@ -49,7 +49,7 @@ export function groupCommit<Item, Answer>({
   maxBatch: number;
   maxWaiting: number;
   minIntervalMs?: number;
-  onBack?: (trip: BatchTrip) => void;
+  onBack?: (trip: BatchTrip<Item>) => void;
 }): GroupCommit<Item, Answer> {
   let waiting: Waiting<Item, Answer>[] = [];
   let running = false;
@@ -76,10 +76,11 @@ export function groupCommit<Item, Answer>({
       if (restMs > 0) await delay(restMs);
       startedAt = performance.now();
       const batch = nextBatch();
+      const items = batch.map(({ item }) => item);
       const back = (isFailed: boolean) =>
-        onBack({ items: batch.length, seconds: (performance.now() - startedAt) / 1_000, isFailed });
+        onBack({ items, seconds: (performance.now() - startedAt) / 1_000, isFailed });
       try {
-        const answers = await send(batch.map(({ item }) => item));
+        const answers = await send(items);
         back(false);
         batch.forEach(({ resolve }, index) => {
           resolve(answers[index] as Answer);

@@ -45,7 +45,7 @@ declare module 'ioredis' {
 /**
  * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and leave one job.
  * @param findSale reads a sale whose gate is missing from MongoDB; null when there is no such sale.
- * @param onFlush is told of every flush, for the metrics.
+ * @param onFlush is told of every flush, for metrics and traces.
  */
 export function openAdmission({
   redis,
@@ -60,7 +60,7 @@ export function openAdmission({
   queue: PurchaseQueue;
   findSale: (saleId: string) => Promise<SaleRecord | null>;
   limits: AdmissionLimits;
-  onFlush?: (flush: BatchTrip) => void;
+  onFlush?: (flush: BatchTrip<Purchase>) => void;
 }): { admit: Admit; drained: () => Promise<void> } {
   redis.defineCommand('admit', { numberOfKeys: 7, lua: addBullJob + readLua('admit.lua') });
   const keys = ['wait', 'paused', 'meta-paused', 'id', 'delayed', 'priority'].map((name) =>

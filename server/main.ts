@@ -12,6 +12,7 @@ import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
+import { openTracing } from '../runtime/tracing.ts';
 import { openAdmission } from '../sale/admission.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
@@ -29,6 +30,7 @@ import { openAccountLimits } from './limits.ts';
 import { openLive } from './live.ts';
 import { openServerMetrics } from './metrics.ts';
 import { nameRequest } from './request-id.ts';
+import { traceFlush, traceRequest } from './traces.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -44,6 +46,7 @@ const subscriber = openPatientRedis(config, log);
 const bullClient = openPatientRedis(config, log);
 const queue = openPurchaseQueue(() => bullClient.redis, { lockMs: config.JOB_LOCK_MS });
 
+const tracing = await openTracing(config, 'server');
 const registry = openMetrics();
 const metrics = openServerMetrics(registry);
 watchMongo(mongo, registry);
@@ -61,7 +64,10 @@ const { admit, drained } = openAdmission({
     queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
     memorySeconds: config.PURCHASE_MEMORY_SECONDS,
   },
-  onFlush: metrics.noteFlush,
+  onFlush(flush) {
+    metrics.noteFlush(flush);
+    if (tracing) traceFlush(tracing, flush);
+  },
 });
 
 const tally = openTally(redis);
@@ -73,6 +79,7 @@ const http = createServer((request, response) => {
   if (stopping) response.setHeader('Connection', 'close');
   nameRequest(request, response);
   metrics.watchRequest(request, response);
+  if (tracing) traceRequest(tracing, request, response);
   app(request, response);
 });
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
@@ -136,6 +143,7 @@ closeOnSignal(
     await heartbeat.close();
     await tally.close();
     await bus.close();
+    await tracing?.close();
     await queue.close();
     await Promise.all([
       closeRedis(),

@@ -69,8 +69,8 @@ export function openServerMetrics(registry: Registry) {
       };
     },
 
-    noteFlush({ items, seconds }: BatchTrip): void {
-      flushSize.observe(items);
+    noteFlush({ items, seconds }: BatchTrip<unknown>): void {
+      flushSize.observe(items.length);
       flushSeconds.observe(seconds);
     },
 
@@ -103,7 +103,7 @@ const buying = /^\/api\/sales\/[^/]+\/purchases$/;
 const asking = /^\/api\/orders\/[^/?]+$/;
 
 /** The two that a crowd uses, and all the others together. */
-function routeOf(method: string, url: string): 'buy' | 'order' | 'other' {
+export function routeOf(method: string, url: string): 'buy' | 'order' | 'other' {
   if (method === 'POST' && buying.test(url)) return 'buy';
   return method === 'GET' && asking.test(url) ? 'order' : 'other';
 }

@@ -12,6 +12,7 @@ import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
+import { openTracing } from '../runtime/tracing.ts';
 import { type OrderRecord, openCollections, prepareCollections } from '../sale/collections.ts';
 import { readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
@@ -25,6 +26,7 @@ import { openReconciler } from './reconciler.ts';
 import { openRelay } from './relay.ts';
 import { openSaleClock } from './sale-clock.ts';
 import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
+import { traceEvents, traceSettled } from './traces.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -41,6 +43,7 @@ const gate = openGate(patient.redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
+const tracing = await openTracing(config, 'worker');
 const registry = openMetrics();
 const metrics = openWorkerMetrics(registry);
 watchMongo(mongo, registry);
@@ -58,10 +61,11 @@ const settle = openSettlement({
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
-  async afterCommit({ settled, endings, made }) {
+  async afterCommit({ settled, endings, made, beganAt }) {
     tally.settled(settled);
     metrics.noteSettled(settled);
     for (const record of made) logSettled(lineOf(record));
+    if (tracing) traceSettled(tracing, { made, beganAt });
     try {
       announceSettled(settled);
       await gate.end(endings);
@@ -97,7 +101,8 @@ const reconciler = openReconciler(
   },
 );
 
-const bus = openBus(config, log, isPassingFault);
+const ownBus = openBus(config, log, isPassingFault);
+const bus = tracing ? traceEvents(tracing, ownBus) : ownBus;
 const followers = [
   openSaleClock(collections, redis, config, log),
   openRelay({ collections, bus, redis }, config, log),
@@ -124,6 +129,7 @@ closeOnSignal(
     await queue.close();
     await Promise.all(followers.map((follower) => follower.close()));
     await bus.close();
+    await tracing?.close();
     await heartbeat.close();
     await tally.close();
     http.close();
