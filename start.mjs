@@ -7,6 +7,7 @@
  *   TLS_PORT                the same over TLS, once `npm run tls` made a certificate (8443)
  *   STAMPEDE_DATA_DIR       where everything is kept (.data)
  *   STAMPEDE_WITHOUT_NGINX  1: one server alone
+ *   STAMPEDE_SHOW_LOG       how serious a line of the logs must be to be shown here (warn): error, info, silent
  *
  * Node built-ins only: the dependencies are not there yet when it begins.
  */
@@ -14,6 +15,7 @@ import { join } from 'node:path';
 import { askCommand } from './embedded/app-process.mjs';
 import { checkDisk, checkNode, checkPort, installDependencies } from './embedded/checks.mjs';
 import { dataFolder } from './embedded/folders.mjs';
+import { followLog, openPrettyLog } from './embedded/log-lines.mjs';
 import { jwtSecretIn } from './embedded/private-file.mjs';
 import { stopLeftovers } from './embedded/process-list.mjs';
 import { screenOf } from './embedded/screen.mjs';
@@ -48,6 +50,9 @@ async function start() {
   const env = await system.start();
   const demo = await askCommand('commands/seed.ts', ['--if-empty'], env);
   report(screenOf(system, /** @type {import('./embedded/screen.mjs').Demo} */ (demo)));
+  const show = await openPrettyLog(process.env.STAMPEDE_SHOW_LOG || 'warn', report);
+  const { servers, workers } = system.parts;
+  for (const { part } of [...servers, ...workers]) followLog(part().logFile, show);
 }
 
 /** @param {number} exitCode */

@@ -9,6 +9,7 @@ import { freePort, freePortsFrom } from './port.mjs';
 import { writePrivately } from './private-file.mjs';
 import { onLaunch } from './process.mjs';
 import { openProcessList, runningFileIn } from './process-list.mjs';
+import { writeTargets } from './prometheus-targets.mjs';
 import { openRedis } from './redis.mjs';
 import { tlsIn } from './tls.mjs';
 
@@ -146,6 +147,7 @@ export class System {
     const { servers, workers, redis, mongo } = this.parts;
     const all = (/** @type {Kept[]} */ kept) =>
       kept.map(({ name, part }) => ({ name, url: part().url, pid: part().pid }));
+    writeTargets(join(this.settings.dataDir, 'prometheus-targets.json'), all([...servers, ...workers]));
     writePrivately(this.runningFile, {
       pid: process.pid,
       startedAt: this.startedAt,

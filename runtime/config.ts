@@ -9,6 +9,8 @@ const settings = z
   .object({
     NODE_ENV: z.string().default('development'),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+    /** Lines about single purchases that a process writes in a second; those left out are counted. */
+    LOG_PURCHASES_PER_SECOND: z.coerce.number().int().min(0).max(10_000).default(20),
 
     HOST: z.string().default('127.0.0.1'),
     PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
@@ -137,10 +139,23 @@ const settings = z
     /** Whether webhooks may go to private addresses, which are our own network; `auto` allows it but in production. */
     WEBHOOK_PRIVATE_ADDRESSES: z.enum(['auto', 'allowed', 'refused']).default('auto'),
 
+    /** Where spans of purchases go as OTLP over HTTP, e.g. `http://collector:4318`. Without it there are none. */
+    OTEL_EXPORTER_OTLP_ENDPOINT: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
+    /** The share of traces that is sent, from 0 to 1. */
+    OTEL_TRACES_SAMPLER_ARG: z.coerce.number().min(0).max(1).default(1),
+
     STOCK_MESSAGES_PER_SECOND: z.coerce.number().int().min(1).max(1_000).default(20),
 
     /** A stop that has not drained by then is cut short. */
     STOP_DEADLINE_MS: z.coerce.number().int().min(100).default(10_000),
+    /**
+     * From the signal to stop, for how long a server goes on listening while `/readyz` says 503: for a load balancer
+     * that asks there before it sends anything. nginx needs none, it tries another instance.
+     */
+    DRAIN_NOTICE_MS: z.coerce.number().int().min(0).default(0),
 
     /** For tests of faults: see runtime/failpoints.ts. */
     FAILPOINTS: z.string().default(''),
@@ -148,6 +163,10 @@ const settings = z
   .refine(({ NODE_ENV, FAILPOINTS }) => NODE_ENV !== 'production' || FAILPOINTS === '', {
     path: ['FAILPOINTS'],
     error: 'expected none in production',
+  })
+  .refine(({ DRAIN_NOTICE_MS, STOP_DEADLINE_MS }) => DRAIN_NOTICE_MS < STOP_DEADLINE_MS, {
+    path: ['DRAIN_NOTICE_MS'],
+    error: 'expected less than STOP_DEADLINE_MS',
   })
   .refine(({ SUBSCRIBERS, SMTP_URL }) => SMTP_URL || !SUBSCRIBERS?.includes('notifications'), {
     path: ['SMTP_URL'],

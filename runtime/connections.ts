@@ -60,6 +60,8 @@ export function openMongo(config: Config, log: Log): { mongo: Connection; close:
         waitQueueTimeoutMS: config.MONGO_WAIT_MS,
         connectTimeoutMS: config.MONGO_WAIT_MS,
         socketTimeoutMS: config.MONGO_SILENCE_MS,
+        // For watchMongo in metrics.ts.
+        monitorCommands: true,
       });
     } catch (error) {
       if (closed) return;

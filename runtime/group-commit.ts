@@ -22,11 +22,19 @@ interface Waiting<Item, Answer> {
   reject: (error: unknown) => void;
 }
 
+/** A batch that came back. */
+export interface BatchTrip<Item> {
+  items: readonly Item[];
+  seconds: number;
+  isFailed: boolean;
+}
+
 /**
  * @param send takes a batch and returns one answer for each item, in order.
  * @param sizeOf how much of `maxBatch` an item takes up; an item larger than that travels alone.
  * @param minIntervalMs the least time between the starts of two batches. It costs a lone item nothing, and makes
  *   batches larger where a batch has a high price of its own.
+ * @param onBack is told of every batch; it must not throw.
  */
 export function groupCommit<Item, Answer>({
   send,
@@ -34,12 +42,14 @@ export function groupCommit<Item, Answer>({
   maxBatch,
   maxWaiting,
   minIntervalMs = 0,
+  onBack = () => {},
 }: {
   send: (items: Item[]) => Promise<Answer[]>;
   sizeOf?: (item: Item) => number;
   maxBatch: number;
   maxWaiting: number;
   minIntervalMs?: number;
+  onBack?: (trip: BatchTrip<Item>) => void;
 }): GroupCommit<Item, Answer> {
   let waiting: Waiting<Item, Answer>[] = [];
   let running = false;
@@ -66,12 +76,17 @@ export function groupCommit<Item, Answer>({
       if (restMs > 0) await delay(restMs);
       startedAt = performance.now();
       const batch = nextBatch();
+      const items = batch.map(({ item }) => item);
+      const back = (isFailed: boolean) =>
+        onBack({ items, seconds: (performance.now() - startedAt) / 1_000, isFailed });
       try {
-        const answers = await send(batch.map(({ item }) => item));
+        const answers = await send(items);
+        back(false);
         batch.forEach(({ resolve }, index) => {
           resolve(answers[index] as Answer);
         });
       } catch (error) {
+        back(true);
         for (const { reject } of batch) reject(error);
       }
     }

@@ -38,9 +38,30 @@ export interface Alive {
 export interface AuditLight {
   state: 'never' | 'running' | 'ok' | 'breached' | 'failed';
   at: string | null;
+  breaches: number;
   /** The first breaches, or why it failed. */
   examples: string[];
   orders: number;
+}
+
+/** The six figures that a queue is run by, over all instances. The metrics count the same at the same places. */
+export interface QueueFigures {
+  /** Purchases accepted and not yet settled, and how long the oldest has been waiting. */
+  depth: number;
+  oldestMs: number;
+  /** Purchases accepted and settled a second, over the last 10 s. */
+  inPerSecond: number;
+  outPerSecond: number;
+  /** Events that wait for each subscriber. */
+  lag: Record<string, number>;
+  /** From accepted to settled, over the last minute; null without any. */
+  p50Ms: number | null;
+  p99Ms: number | null;
+  /** And how many more there are than five minutes ago. */
+  deadLetters: number;
+  deadLetterGrowth: number;
+  /** Of the purchases that ended within the last minute, the share that was not given up; null without any. */
+  successRate: number | null;
 }
 
 /** Answer to `GET /api/admin/live?since=`: the charts and lamps of the control room. */
@@ -50,6 +71,7 @@ export interface LiveFigures {
   living: Alive[];
   /** Ids of processes that fell silent within the last minute. */
   silent: string[];
+  figures: QueueFigures;
   queue: { purchases: number; waiting: number; active: number; delayed: number; failed: number };
   audit: AuditLight;
   sales: SaleSnapshot[];

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Redis } from 'ioredis';
 import { failpoint } from '../runtime/failpoints.ts';
-import { groupCommit } from '../runtime/group-commit.ts';
+import { type BatchTrip, groupCommit } from '../runtime/group-commit.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
@@ -45,6 +45,7 @@ declare module 'ioredis' {
 /**
  * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and leave one job.
  * @param findSale reads a sale whose gate is missing from MongoDB; null when there is no such sale.
+ * @param onFlush is told of every flush, for metrics and traces.
  */
 export function openAdmission({
   redis,
@@ -52,12 +53,14 @@ export function openAdmission({
   queue,
   findSale,
   limits,
+  onFlush,
 }: {
   redis: Redis;
   gate: Gate;
   queue: PurchaseQueue;
   findSale: (saleId: string) => Promise<SaleRecord | null>;
   limits: AdmissionLimits;
+  onFlush?: (flush: BatchTrip<Purchase>) => void;
 }): { admit: Admit; drained: () => Promise<void> } {
   redis.defineCommand('admit', { numberOfKeys: 7, lua: addBullJob + readLua('admit.lua') });
   const keys = ['wait', 'paused', 'meta-paused', 'id', 'delayed', 'priority'].map((name) =>
@@ -82,6 +85,7 @@ export function openAdmission({
     },
     maxBatch: limits.flushMaxPurchases,
     maxWaiting: limits.flushMaxWaiting,
+    ...(onFlush && { onBack: onFlush }),
   });
 
   /**

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { Admission, Admit } from './admission.ts';
-import type { Gate } from './gate.ts';
+import type { Backlog } from './figures.ts';
 import type { Settled } from './transaction.ts';
 
 /**
@@ -27,6 +27,8 @@ export interface Tally {
   answered(saleId: string, outcome: Admission['outcome']): void;
   /** A committed batch. */
   settled(settled: Settled): void;
+  /** Purchases that ended because they could not be settled. */
+  gaveUp(purchases: number): void;
   close(): Promise<void>;
 }
 
@@ -82,6 +84,9 @@ export function openTally(redis: Redis): Tally {
         if (ms >= 0) countTime(order.saleId, ms);
       }
     },
+    gaveUp(purchases) {
+      if (purchases > 0) add(secondKey(Math.floor(Date.now() / 1_000)), 'failed', purchases);
+    },
     async close() {
       clearInterval(timer);
       await flush();
@@ -89,10 +94,10 @@ export function openTally(redis: Redis): Tally {
   };
 }
 
-/** The counts of each second of a span, in order. */
-export async function readSeconds(redis: Redis, from: number, to: number): Promise<Counts[]> {
+/** The counts of each second of a span, or of every nth, in order. */
+export async function readSeconds(redis: Redis, from: number, to: number, step = 1): Promise<Counts[]> {
   const pipeline = redis.pipeline();
-  for (let second = from; second <= to; second++) pipeline.hgetall(secondKey(second));
+  for (let second = from; second <= to; second += step) pipeline.hgetall(secondKey(second));
   const replies = (await pipeline.exec()) ?? [];
   return replies.map(([, fields]) => numbersOf(fields as Record<string, string> | null));
 }
@@ -119,12 +124,23 @@ export function countAnswers(admit: Admit, tally: Tally): Admit {
   };
 }
 
-/** Notes how long the queue is in this second, and its oldest purchase. Every instance does; they note the same. */
-export async function noteQueue(redis: Redis, gate: Gate): Promise<void> {
-  const [queued, oldest] = await Promise.all([gate.countQueued(), gate.listQueuedBefore(Date.now(), 1)]);
-  const oldestMs = oldest[0] ? Math.max(0, Date.now() - oldest[0].acceptedAtMs) : 0;
+/** Notes the queue's state in this second. Every instance does; they note the same. */
+export async function noteBacklog(redis: Redis, { depth, oldestMs, deadLetters }: Backlog): Promise<void> {
   const key = secondKey(Math.floor(Date.now() / 1_000));
-  await redis.pipeline().hset(key, { queued, oldestMs }).expire(key, secondKeptSeconds).exec();
+  await redis
+    .pipeline()
+    .hset(key, { queued: depth, oldestMs, deadLetters })
+    .expire(key, secondKeptSeconds)
+    .exec();
+}
+
+/** The counts of several seconds together; what was noted rather than counted means nothing in it. */
+export function sumOf(seconds: Counts[]): Counts {
+  const sum: Counts = {};
+  for (const counts of seconds) {
+    for (const [field, count] of Object.entries(counts)) sum[field] = (sum[field] ?? 0) + count;
+  }
+  return sum;
 }
 
 /** The time within which this share of the counted orders was settled; null when none was. */

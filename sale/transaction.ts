@@ -24,6 +24,9 @@ export interface Batch {
   settled: Settled;
   /** How each of its purchases ended, now or at an earlier delivery. */
   endings: Ending[];
+  /** The orders that it made, and when its transaction began. */
+  made: OrderRecord[];
+  beganAt: Date;
 }
 
 /**
@@ -40,6 +43,7 @@ export async function settleBatch(
   // `withTransaction` runs the body again when another writer of the same documents was quicker.
   return await collections.sales.db.withSession((session) =>
     session.withTransaction(async () => {
+      const beganAt = new Date();
       if (again.length > 0) await forgetGivenUp(collections, again, session);
       const snapshot = await readSnapshot(collections, purchases, session);
       const decision = decide(purchases, snapshot);
@@ -53,6 +57,8 @@ export async function settleBatch(
       return {
         settled: settledOf(decision, snapshot, records, settledAt),
         endings: [...snapshot.settledBefore, ...records].map(endingOf),
+        made: records,
+        beganAt,
       };
     }),
   );

@@ -14,6 +14,21 @@ const deadLetter = z.object({
   stacks: z.array(z.string()),
 });
 
+const perSecond = z.number().min(0);
+const settledMs = z.number().min(0).nullable().describe('From accepted to settled, over the last minute');
+const figures = z.object({
+  depth: count.describe('Purchases accepted and not yet settled'),
+  oldestMs: z.number().min(0).describe('How long the oldest of them has been waiting'),
+  inPerSecond: perSecond.describe('Purchases accepted a second, over the last 10 s'),
+  outPerSecond: perSecond.describe('Purchases settled a second, over the last 10 s'),
+  lag: z.record(z.string(), count).describe('Events that wait for each subscriber'),
+  p50Ms: settledMs,
+  p99Ms: settledMs,
+  deadLetters: count,
+  deadLetterGrowth: z.int().describe('How many more there are than five minutes ago'),
+  successRate: z.number().nullable().describe('Of those that ended within a minute, the share not given up'),
+});
+
 const webhook = z.object({
   id: z.string(),
   url: z.string(),
@@ -46,6 +61,7 @@ const overview = z.looseObject({
   sales: z.array(answers.snapshot),
   queuedPurchases: count,
   jobs: z.looseObject({ waiting: count, active: count, delayed: count, failed: count }),
+  figures,
 });
 
 export const adminOperations: Record<string, Operation> = {

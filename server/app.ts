@@ -1,8 +1,7 @@
 import type { RequestListener, ServerResponse } from 'node:http';
-import express from 'express';
+import express, { type Router } from 'express';
 import helmet from 'helmet';
 import type { Config } from '../runtime/config.ts';
-import { type Dependencies, healthRoutes } from '../runtime/health.ts';
 import type { Log } from '../runtime/log.ts';
 import { docsRoutes } from './docs.ts';
 import { openHotPath } from './hot.ts';
@@ -45,7 +44,8 @@ function securityHeaders(): Record<string, string> {
   return headers;
 }
 
-export function createApp(shop: Shop, config: Config, dependencies: Dependencies, log: Log): RequestListener {
+/** @param probes what orchestrators and Prometheus ask for. */
+export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
   const headers = { ...securityHeaders(), 'X-Instance': config.INSTANCE };
   const app = express();
   app.disable('x-powered-by');
@@ -63,7 +63,7 @@ export function createApp(shop: Shop, config: Config, dependencies: Dependencies
   const answersHot = openHotPath(routes, shop.tokens, { ...bounds, headers, log });
   app.use(serveRoutes(routes, shop.tokens, bounds));
   app.use(docsRoutes(routes));
-  app.use(healthRoutes(dependencies));
+  app.use(...probes);
 
   app.use(pictureRoutes(shop.collections));
   app.use(boardRoutes(shop.queue, shop.redis));

@@ -2,7 +2,8 @@ import type { Redis } from 'ioredis';
 import { openLease } from '../runtime/lease.ts';
 import type { Log } from '../runtime/log.ts';
 import type { AuditLight } from '../sale/admin-contract.ts';
-import { type AuditReport, audit } from '../sale/audit.ts';
+import { audit } from '../sale/audit.ts';
+import { keepAuditLight, lightOfFailure, lightOfReport, readAuditLight } from '../sale/audit-light.ts';
 import type { Collections } from '../sale/collections.ts';
 import type { Gate } from '../sale/gate.ts';
 import type { PurchaseQueue } from '../sale/queue.ts';
@@ -14,14 +15,10 @@ export interface Audits {
   start(): Promise<boolean>;
 }
 
-const lightKey = 'audit:light';
 const leaseMs = 120_000;
 const restMs = 5_000;
-const lightKeptSeconds = 30 * 86_400;
 /** An audit reads every order: above this it is for `npm run audit`, which takes nobody's server. */
 const maxOrders = 300_000;
-
-const never: AuditLight = { state: 'never', at: null, examples: [], orders: 0 };
 
 export function openAudits(
   shop: { collections: Collections; gate: Gate; queue: PurchaseQueue; redis: Redis },
@@ -34,25 +31,22 @@ export function openAudits(
   async function run(): Promise<void> {
     const light = await look().catch((error) => {
       log.error(error, 'the audit failed');
-      return lightOf('failed', 0, [(error as Error).message]);
+      return lightOfFailure((error as Error).message);
     });
-    await redis.set(lightKey, JSON.stringify(light), 'EX', lightKeptSeconds);
+    await keepAuditLight(redis, light);
   }
 
   async function look(): Promise<AuditLight> {
     const orders = await collections.orders.estimatedDocumentCount();
     if (orders > maxOrders) {
-      return lightOf('failed', orders, [
-        `More than ${maxOrders} orders: run \`npm run audit\` beside the shop`,
-      ]);
+      return lightOfFailure(`More than ${maxOrders} orders: run \`npm run audit\` beside the shop`, orders);
     }
     return lightOfReport(await audit(collections, gate, queue));
   }
 
   return {
     async light() {
-      const [kept, running] = await redis.mget(lightKey, 'lease:audit');
-      const last: AuditLight = kept ? JSON.parse(kept) : never;
+      const [last, running] = await Promise.all([readAuditLight(redis), redis.exists('lease:audit')]);
       return running ? { ...last, state: 'running' } : last;
     },
     async start() {
@@ -69,16 +63,4 @@ export function openAudits(
       return true;
     },
   };
-}
-
-function lightOfReport(report: AuditReport): AuditLight {
-  const findings = { I1: report.I1, I2: report.I2, I3: report.I3, I4: report.I4, I5: report.I5 };
-  const examples = Object.entries(findings).flatMap(([name, finding]) =>
-    finding.examples.map((example) => `${name}: ${example}`),
-  );
-  return lightOf(report.ok ? 'ok' : 'breached', report.orders, examples);
-}
-
-function lightOf(state: AuditLight['state'], orders: number, examples: string[]): AuditLight {
-  return { state, at: new Date().toISOString(), orders, examples: examples.slice(0, 5) };
 }

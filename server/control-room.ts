@@ -3,6 +3,7 @@ import { readBeats } from '../runtime/heartbeat.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../sale/admin-contract.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
+import { completeAfterSeconds, readQueueFigures } from '../sale/figures.ts';
 import { openStories } from '../sale/report.ts';
 import { findSale, listSnapshots, readSnapshot } from '../sale/sale.ts';
 import { type Counts, quantileMs, readSaleTally, readSeconds } from '../sale/tally.ts';
@@ -13,20 +14,18 @@ import type { Answer, Call } from './route.ts';
 import { noSale } from './sales.ts';
 import type { Shop } from './shop.ts';
 
-/** Every process adds what it counted once a second; by then a second has everybody's counts. */
-const completeAfterSeconds = 2;
 const shownSeconds = 300;
 
-const uncounted = new Set(['paid', 'rejected', 'queued', 'oldestMs']);
+const uncounted = new Set(['paid', 'rejected', 'failed', 'queued', 'oldestMs', 'deadLetters']);
 
 /** What the control room shows. However many look at it, the databases are asked once. */
 export function openControlRoom(shop: Shop) {
-  const { collections, queue, gate, redis } = shop;
+  const { collections, queue, redis } = shop;
   const storyOf = openStories(collections);
   const readNow = singleFlight(async () => {
-    const [beats, purchases, jobs, audit, sales] = await Promise.all([
+    const [beats, figures, jobs, audit, sales] = await Promise.all([
       readBeats(redis),
-      gate.countQueued(),
+      readQueueFigures(shop),
       queue.getJobCounts(),
       shop.audits.light(),
       listSnapshots(collections),
@@ -37,7 +36,8 @@ export function openControlRoom(shop: Shop) {
     return {
       living,
       silent: beats.silent,
-      queue: { purchases, waiting, active, delayed, failed },
+      figures,
+      queue: { purchases: figures.depth, waiting, active, delayed, failed },
       audit,
       sales,
       people,

@@ -28,6 +28,8 @@ interface SocketData {
 type LiveServer = Server<ClientToServerEvents, ServerToClientEvents, InterServerEvents, SocketData>;
 type LiveSocket = Socket<ClientToServerEvents, ServerToClientEvents, InterServerEvents, SocketData>;
 
+type EngineConnection = LiveSocket['conn'];
+
 /** The pages that list all sales. */
 const listRoom = 'sales';
 /** A list is for choosing: it need not follow each piece. */
@@ -41,6 +43,8 @@ const buyerRoom = (buyerId: string) => `buyer:${buyerId}`;
 export interface Live {
   /** The sockets of this instance, and how many of them watch each sale. */
   count(): { sockets: number; watching: Record<string, number> };
+  /** Packets that this instance's sockets sent and were sent since it started. */
+  traffic(): { received: number; sent: number };
   /** Tells this instance's pages how many people are here, on all instances. */
   tellCrowd(people: Record<string, number>): void;
   announceSale(snapshot: SaleSnapshot): void;
@@ -68,6 +72,16 @@ export function openLive(
     // What a page sends is a sale's id.
     maxHttpBufferSize: 1_024,
     connectTimeout: 10_000,
+  });
+
+  const traffic = { received: 0, sent: 0 };
+  io.engine.on('connection', (connection: EngineConnection) => {
+    connection.on('packet', () => {
+      traffic.received += 1;
+    });
+    connection.on('packetCreate', () => {
+      traffic.sent += 1;
+    });
   });
 
   const stock = coalesceStock({
@@ -122,6 +136,7 @@ export function openLive(
       const watching = Object.fromEntries(rooms.slice(0, countedSales));
       return { sockets: io.of('/').sockets.size, watching };
     },
+    traffic: () => traffic,
     tellCrowd: crowd.hear,
     announceSale(snapshot) {
       io.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);

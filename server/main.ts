@@ -1,17 +1,26 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
+import { countLag } from '../messages/lag.ts';
+import { openBus } from '../messages/open-bus.ts';
+import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
+import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
-import { openLog } from '../runtime/log.ts';
+import { openLog, openSampledLog } from '../runtime/log.ts';
+import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
+import { openTracing } from '../runtime/tracing.ts';
 import { openAdmission } from '../sale/admission.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
+import type { Purchase } from '../sale/contract.ts';
+import { readBacklog, readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/queue.ts';
 import { findSale } from '../sale/sale.ts';
-import { countAnswers, noteQueue, openTally } from '../sale/tally.ts';
+import { countAnswers, noteBacklog, openTally } from '../sale/tally.ts';
 import { createApp } from './app.ts';
 import { openAudits } from './audits.ts';
 import { openTokens } from './auth.ts';
@@ -19,6 +28,9 @@ import { openChallenges } from './challenge.ts';
 import { peopleOf } from './control-room.ts';
 import { openAccountLimits } from './limits.ts';
 import { openLive } from './live.ts';
+import { openServerMetrics } from './metrics.ts';
+import { nameRequest } from './request-id.ts';
+import { traceFlush, traceRequest } from './traces.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -34,6 +46,12 @@ const subscriber = openPatientRedis(config, log);
 const bullClient = openPatientRedis(config, log);
 const queue = openPurchaseQueue(() => bullClient.redis, { lockMs: config.JOB_LOCK_MS });
 
+const tracing = await openTracing(config, 'server');
+const registry = openMetrics();
+const metrics = openServerMetrics(registry);
+watchMongo(mongo, registry);
+watchRedis([redis], registry);
+
 const gate = openGate(redis);
 const { admit, drained } = openAdmission({
   redis,
@@ -46,6 +64,10 @@ const { admit, drained } = openAdmission({
     queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
     memorySeconds: config.PURCHASE_MEMORY_SECONDS,
   },
+  onFlush(flush) {
+    metrics.noteFlush(flush);
+    if (tracing) traceFlush(tracing, flush);
+  },
 });
 
 const tally = openTally(redis);
@@ -55,16 +77,23 @@ let stopping = false;
 const http = createServer((request, response) => {
   // nginx keeps its connections busy for ever: a stopping server lets go of each with its next answer.
   if (stopping) response.setHeader('Connection', 'close');
+  nameRequest(request, response);
+  metrics.watchRequest(request, response);
+  if (tracing) traceRequest(tracing, request, response);
   app(request, response);
 });
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
 const audits = openAudits({ collections, gate, queue, redis }, log);
+// To see what waits for the subscribers; the workers are the ones that publish and subscribe.
+const bus = openBus(config, log, () => true);
+const logAccepted = openSampledLog(log, 'accepted', config.LOG_PURCHASES_PER_SECOND);
 const shop = {
   collections,
-  admit: countAnswers(admit, tally),
+  admit: metrics.countAdmissions(countAnswers(admit, tally)),
   gate,
   queue,
   redis,
+  countLag: () => countLag(redis, bus),
   audits,
   tokens,
   limits: openAccountLimits(redis, config),
@@ -72,6 +101,8 @@ const shop = {
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
+  onAccepted: ({ orderId, saleId, buyerId, quantity, traceparent }: Purchase, requestId: string) =>
+    logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent }),
   onSessionReused: (userId: string) => log.warn({ userId }, 'a session ended: its token came twice'),
   ...live,
 };
@@ -81,14 +112,22 @@ const heartbeat = openHeartbeat(
   live.count,
   async (beats) => {
     live.tellCrowd(peopleOf(beats));
-    await noteQueue(redis, gate);
+    await noteBacklog(redis, await readBacklog(shop));
   },
 );
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
 };
-const app = createApp(shop, config, dependencies, log);
+metrics.watchSockets(live);
+const probes = [
+  healthRoutes(dependencies, () => stopping),
+  metricsRoute(
+    registry,
+    openClusterMetrics(registry, () => readCluster(shop)),
+  ),
+];
+const app = createApp(shop, config, probes, log);
 // Longer than nginx keeps one: see nginx.conf.
 http.keepAliveTimeout = 65_000;
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
@@ -98,10 +137,13 @@ log.info({ address: http.address() }, 'listening');
 closeOnSignal(
   async () => {
     stopping = true;
+    await delay(config.DRAIN_NOTICE_MS);
     await live.close();
     await drained();
     await heartbeat.close();
     await tally.close();
+    await bus.close();
+    await tracing?.close();
     await queue.close();
     await Promise.all([
       closeRedis(),

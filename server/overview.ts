@@ -1,13 +1,15 @@
+import { readQueueFigures } from '../sale/figures.ts';
 import { listSnapshots } from '../sale/sale.ts';
 import type { Answer } from './route.ts';
 import type { Shop } from './shop.ts';
 
 /** The state of the shop at a glance. */
-export async function showOverview({ collections, gate, queue }: Shop): Promise<Answer> {
-  const [sales, queuedPurchases, { waiting, active, delayed, failed }] = await Promise.all([
-    listSnapshots(collections),
-    gate.countQueued(),
-    queue.getJobCounts(),
+export async function showOverview(shop: Shop): Promise<Answer> {
+  const [sales, figures, { waiting, active, delayed, failed }] = await Promise.all([
+    listSnapshots(shop.collections),
+    readQueueFigures(shop),
+    shop.queue.getJobCounts(),
   ]);
-  return { status: 200, body: { sales, queuedPurchases, jobs: { waiting, active, delayed, failed } } };
+  const jobs = { waiting, active, delayed, failed };
+  return { status: 200, body: { sales, queuedPurchases: figures.depth, jobs, figures } };
 }

@@ -80,15 +80,15 @@ export function answerProblems(log: Log): ErrorRequestHandler {
 /** @param fixed headers that go with every answer. */
 export function answerProblem(
   error: unknown,
-  { method, url }: IncomingMessage,
+  { method, url, headers: asked }: IncomingMessage,
   response: ServerResponse,
   fixed: Record<string, string>,
   log: Log,
 ): void {
   const { problem, headers } = problemOf(error);
-  const path = url?.split('?')[0];
-  if (problem.status === 500) log.error({ err: error, method, path }, 'a request failed');
-  else if (problem.status === 503) log.warn({ error: (error as Error).message, path }, 'answered 503');
+  const where = { method, path: url?.split('?')[0], requestId: asked['x-request-id'] };
+  if (problem.status === 500) log.error({ err: error, ...where }, 'a request failed');
+  else if (problem.status === 503) log.warn({ error: (error as Error).message, ...where }, 'answered 503');
   const json = JSON.stringify(problem);
   response.writeHead(problem.status, {
     ...fixed,

@@ -10,7 +10,7 @@ import type { Shop } from './shop.ts';
 import { traceparentOf } from './trace-context.ts';
 
 export async function buy(
-  { admit, challenges }: Shop,
+  { admit, challenges, onAccepted }: Shop,
   { params, body, identity, header }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
 ): Promise<Answer> {
   const buyerId = identity?.userId ?? '';
@@ -28,6 +28,8 @@ export async function buy(
   const admission = await admit(purchase);
   if (admission.outcome === 'known') requireSame(purchase, admission.purchase);
   else if (admission.outcome !== 'admitted') throw refusal(admission, purchase);
+
+  if (admission.outcome === 'admitted') onAccepted(purchase, header('x-request-id') ?? '');
 
   const receipt: PurchaseReceipt = { orderId: purchase.orderId, status: 'queued' };
   return {

@@ -2,7 +2,7 @@ import type Bull from 'bull';
 import type { Redis } from 'ioredis';
 import type { Admit } from '../sale/admission.ts';
 import type { Collections } from '../sale/collections.ts';
-import type { PurchaseJob, SaleSnapshot } from '../sale/contract.ts';
+import type { Purchase, PurchaseJob, SaleSnapshot } from '../sale/contract.ts';
 import type { Gate } from '../sale/gate.ts';
 import type { Settled } from '../sale/transaction.ts';
 import type { Audits } from './audits.ts';
@@ -17,6 +17,8 @@ export interface Shop {
   gate: Gate;
   queue: Bull.Queue<PurchaseJob>;
   redis: Redis;
+  /** Events that wait for each subscriber. */
+  countLag: () => Promise<Record<string, number>>;
   audits: Audits;
   tokens: Tokens;
   limits: AccountLimits;
@@ -28,6 +30,8 @@ export interface Shop {
   allowedOrigins: readonly string[];
   /** Refuses this user's access tokens from now on and cuts off their sockets, on every instance. */
   expel: (userId: string) => void;
+  /** An accepted purchase, for the log. */
+  onAccepted: (purchase: Purchase, requestId: string) => void;
   /** A session's token came a second time: somebody had copied it. */
   onSessionReused: (userId: string) => void;
   /** Sends an admin's change to everyone who watches the sale, on every instance. */

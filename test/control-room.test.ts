@@ -94,7 +94,7 @@ test('whoever is not an admin stays outside, and is told so', async () => {
   const page = await browser.page();
   await page.goto(`${system.url}/admin`);
   await page.getByText('Sign in as an admin of the shop.').waitFor();
-  expect(await page.getByTestId('tile-orders').count()).toBe(0);
+  expect(await page.getByTestId('tile-rates').count()).toBe(0);
 });
 
 test('an uploaded picture is resized, kept for ever, and only a picture is taken', async () => {
@@ -157,6 +157,18 @@ test('the figures are those of the whole cluster', async () => {
   expect(body.soldOutAfterMs).toBeGreaterThan(0);
   expect(body.fastestMs).toBeLessThanOrEqual(body.slowestMs ?? 0);
   expect(body.points.at(-1)?.[1]).toBe(0);
+});
+
+test('the six figures that a queue is run by are on their tiles', async () => {
+  const page = await enter();
+  const reads = (name: string, text: RegExp) =>
+    page.getByTestId(`tile-${name}`).filter({ hasText: text }).waitFor();
+  await reads('queue', /^0$/);
+  await reads('rates', /^[\d.]+ · [\d.]+$/);
+  await reads('lag', /^(–|[\d,]+)$/);
+  await reads('p99', /^\d[\d.]* m?s$/);
+  await reads('letters', /^0$/);
+  await reads('success', /^100 %$/);
 });
 
 test('the light of the audit is lit by an audit', async () => {

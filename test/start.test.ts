@@ -123,6 +123,12 @@ describe.skipIf(!findProgram('nginx'))('npm start', () => {
     expect(env.MONGO_URL).toContain('/stampede?');
     expect(env.JWT_SECRET).toBe(readJson(dataDir, 'secrets.json').jwtSecret);
     for (const part of [...servers, ...workers, redis, mongo]) expect(bornAt(part.pid)).not.toBeNull();
+    const targets = readJson(dataDir, 'prometheus-targets.json');
+    expect(targets.map(({ labels }: { labels: object }) => labels)).toEqual([
+      { instance: 'server-1', role: 'server' },
+      { instance: 'server-2', role: 'server' },
+      { instance: 'worker-1', role: 'worker' },
+    ]);
     for (const file of ['running.json', 'secrets.json', 'accounts.json']) {
       expect(statSync(join(dataDir, file)).mode & 0o077).toBe(0);
     }

@@ -1,25 +1,32 @@
 import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
+import { countLag } from '../messages/lag.ts';
 import { openBus } from '../messages/open-bus.ts';
+import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
-import { openLog } from '../runtime/log.ts';
+import { openLog, openSampledLog } from '../runtime/log.ts';
+import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
-import { openCollections, prepareCollections } from '../sale/collections.ts';
+import { openTracing } from '../runtime/tracing.ts';
+import { type OrderRecord, openCollections, prepareCollections } from '../sale/collections.ts';
+import { readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
 import { settleJob } from './job.ts';
+import { openWorkerMetrics } from './metrics.ts';
 import { openReconciler } from './reconciler.ts';
 import { openRelay } from './relay.ts';
 import { openSaleClock } from './sale-clock.ts';
 import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
+import { traceEvents, traceSettled } from './traces.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -36,7 +43,14 @@ const gate = openGate(patient.redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
+const tracing = await openTracing(config, 'worker');
+const registry = openMetrics();
+const metrics = openWorkerMetrics(registry);
+watchMongo(mongo, registry);
+watchRedis([redis, patient.redis], registry);
+
 const tally = openTally(redis);
+const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE });
 
 const stopping = new AbortController();
@@ -47,8 +61,11 @@ const settle = openSettlement({
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
-  async afterCommit({ settled, endings }) {
+  async afterCommit({ settled, endings, made, beganAt }) {
     tally.settled(settled);
+    metrics.noteSettled(settled);
+    for (const record of made) logSettled(lineOf(record));
+    if (tracing) traceSettled(tracing, { made, beganAt });
     try {
       announceSettled(settled);
       await gate.end(endings);
@@ -73,9 +90,19 @@ queue.on('failed', (job, error) =>
 );
 queue.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
 void queue.process(config.SETTLE_MAX_JOBS, (job) => settleJob(job, settle));
-const reconciler = openReconciler({ collections, gate, queue, announceSettled }, redis, config, log);
+const reconciler = openReconciler(
+  { collections, gate, queue, announceSettled },
+  redis,
+  config,
+  log,
+  (done) => {
+    tally.gaveUp(done.givenUp);
+    metrics.noteRepairs(done);
+  },
+);
 
-const bus = openBus(config, log, isPassingFault);
+const ownBus = openBus(config, log, isPassingFault);
+const bus = tracing ? traceEvents(tracing, ownBus) : ownBus;
 const followers = [
   openSaleClock(collections, redis, config, log),
   openRelay({ collections, bus, redis }, config, log),
@@ -86,7 +113,12 @@ const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
 };
-const http = express().use(healthRoutes(dependencies)).listen(config.PORT, config.HOST);
+const figures = { collections, redis, gate, queue, countLag: () => countLag(redis, bus) };
+const refresh = openClusterMetrics(registry, () => readCluster(figures));
+const probes = [healthRoutes(dependencies, () => stopping.signal.aborted), metricsRoute(registry, refresh)];
+const http = express()
+  .use(...probes)
+  .listen(config.PORT, config.HOST);
 await once(http, 'listening');
 log.info({ address: http.address() }, 'working');
 
@@ -97,6 +129,7 @@ closeOnSignal(
     await queue.close();
     await Promise.all(followers.map((follower) => follower.close()));
     await bus.close();
+    await tracing?.close();
     await heartbeat.close();
     await tally.close();
     http.close();
@@ -106,3 +139,17 @@ closeOnSignal(
   log,
   config.STOP_DEADLINE_MS,
 );
+
+function lineOf({
+  _id: orderId,
+  saleId,
+  buyerId,
+  status,
+  reason,
+  createdAt,
+  settledAt,
+  traceparent,
+}: OrderRecord) {
+  const ms = settledAt.getTime() - createdAt.getTime();
+  return { orderId, saleId, buyerId, status, ...(reason && { reason }), ms, traceparent };
+}

@@ -4,14 +4,18 @@ import type { Config } from '../runtime/config.ts';
 import { openLease } from '../runtime/lease.ts';
 import type { Log } from '../runtime/log.ts';
 import type { DeadLetterShop } from '../sale/dead-letters.ts';
-import { reconcile } from '../sale/reconciliation.ts';
+import { type Reconciled, reconcile } from '../sale/reconciliation.ts';
 
-/** Reconciles every `RECONCILE_INTERVAL_MS`, in one worker at a time; when that one dies, another goes on. */
+/**
+ * Reconciles every `RECONCILE_INTERVAL_MS`, in one worker at a time; when that one dies, another goes on.
+ * @param onPass is told what each pass put right.
+ */
 export function openReconciler(
   shop: DeadLetterShop,
   redis: Redis,
   config: Pick<Config, 'RECONCILE_INTERVAL_MS' | 'RECONCILE_AFTER_MS'>,
   log: Log,
+  onPass: (done: Reconciled) => void = () => {},
 ): { close: () => Promise<void> } {
   const intervalMs = config.RECONCILE_INTERVAL_MS;
   const lease = openLease(redis, 'reconciler', 3 * intervalMs);
@@ -20,6 +24,7 @@ export function openReconciler(
   async function pass(): Promise<void> {
     if (!(await lease.hold())) return;
     const done = await reconcile(shop, { staleAfterMs: config.RECONCILE_AFTER_MS });
+    onPass(done);
     if (done.forgotten.length > 0) log.error(done, 'purchases that nobody remembers');
     else if (done.givenUp + done.ended + done.requeued + done.gates > 0) log.warn(done, 'reconciled');
   }

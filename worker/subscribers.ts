@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { createTransport } from 'nodemailer';
 import type { EventBus, Subscription } from '../messages/bus.ts';
+import { noteSubscription } from '../messages/lag.ts';
 import type { Config } from '../runtime/config.ts';
 import { isMongoAway } from '../runtime/connections.ts';
 import type { Log } from '../runtime/log.ts';
@@ -81,6 +82,7 @@ export function openSubscribers(
     const { subscription, close } = openers[name](plumbing, config, log);
     while (!closing.signal.aborted) {
       try {
+        await noteSubscription(plumbing.redis, name);
         const subscribed = await plumbing.bus.subscribe(subscription);
         return {
           async close() {

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { type Config, readConfig } from '../../runtime/config.ts';
 import { openMongo, openPatientRedis } from '../../runtime/connections.ts';
+import { healthRoutes } from '../../runtime/health.ts';
 import { openLog } from '../../runtime/log.ts';
 import type { Admit } from '../../sale/admission.ts';
 import { type Collections, openCollections } from '../../sale/collections.ts';
@@ -36,6 +37,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     gate,
     queue,
     redis,
+    countLag: async () => ({}),
     audits: openAudits({ collections, gate, queue, redis }, log),
     tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS),
     limits: openAccountLimits(redis, config),
@@ -44,9 +46,10 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     sessionSeconds: config.SESSION_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,
     expel() {},
+    onAccepted() {},
     onSessionReused() {},
     announceSale() {},
     announceSettled() {},
   };
-  await serve(createApp(shop, config, {}, log));
+  await serve(createApp(shop, config, [healthRoutes({})], log));
 }

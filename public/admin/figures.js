@@ -23,12 +23,6 @@ export function openFigures() {
       const known = new Set(seconds.map(({ second }) => second));
       seconds = [...seconds, ...news.seconds.filter(({ second }) => !known.has(second))].slice(-KEPT_SECONDS);
     },
-
-    /** Of the last few seconds, the mean of one figure. @param {(second: SecondFigures) => number} figure */
-    recent(figure, count = 5) {
-      const last = seconds.slice(-count);
-      return last.length === 0 ? 0 : last.reduce((sum, second) => sum + figure(second), 0) / last.length;
-    },
   };
 }
 

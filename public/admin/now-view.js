@@ -3,22 +3,21 @@
 /** @import { Alive, LiveFigures } from '../../sale/admin-contract.ts' */
 /** @import { openFigures } from './figures.js' */
 
-import { element, setText } from '../dom.js';
+import { element } from '../dom.js';
 import { duration, number, relative } from '../format.js';
 import { chart } from './chart.js';
 import { refusedIn } from './figures.js';
 import { replaceRows, table } from './parts.js';
+import { queueTiles, tile } from './queue-tiles.js';
 import { saleTable } from './sale-table.js';
 
 /** @param {string} _id @param {ReturnType<typeof openFigures>} figures */
 export function openNowView(_id, figures) {
   const tiles = {
-    paid: tile('Orders a second', 'tile-orders'),
-    p99: tile('Settled within (p99)', 'tile-p99'),
-    queue: tile('In the queue', 'tile-queue'),
     people: tile('Sockets', 'tile-sockets'),
     alive: tile('Alive', 'tile-alive'),
   };
+  const six = queueTiles();
   const rate = chart('Answers and orders a second', [
     { label: 'Paid', color: '--good', fill: true },
     { label: 'Rejected', color: '--wait' },
@@ -43,7 +42,7 @@ export function openNowView(_id, figures) {
     'div',
     {},
     element('h1', { class: 'spoken' }, 'Control room: now'),
-    element('div', { class: 'tiles' }, ...Object.values(tiles).map(({ root }) => root)),
+    element('div', { class: 'tiles' }, ...six.roots, ...Object.values(tiles).map(({ root }) => root)),
     charts,
     element('h2', {}, 'Sales'),
     sales.root,
@@ -80,16 +79,10 @@ export function openNowView(_id, figures) {
   }
 
   /** @param {LiveFigures} news */
-  function tellTiles({ queue: waiting, living }) {
-    const times = figures.seconds().slice(-60);
-    const slowest = Math.max(0, ...times.map(({ p99Ms }) => p99Ms ?? 0));
-    const oldest = figures.seconds().at(-1)?.oldestMs ?? 0;
+  function tellTiles({ figures: queued, living }) {
     const held = living.reduce((sum, { sockets: count = 0 }) => sum + count, 0);
     const servers = living.filter(({ role }) => role === 'server').length;
-    tiles.paid.set(number(Math.round(figures.recent(({ paid }) => paid) * 10) / 10), 'over the last 5 s');
-    tiles.p99.set(slowest > 0 ? duration(slowest) : '–', 'worst second of the last minute');
-    const trouble = waiting.failed > 0 ? ` · ${plural(waiting.failed, 'dead letter')}` : '';
-    tiles.queue.set(number(waiting.purchases), `oldest ${duration(oldest)}${trouble}`);
+    six.set(queued);
     tiles.people.set(number(held), `on ${plural(servers, 'server')}`);
     tiles.alive.set(number(living.length), aliveIn(living));
   }
@@ -99,26 +92,6 @@ export function openNowView(_id, figures) {
     tell,
     close() {
       for (const drawn of [rate, pace, queue, age]) drawn.close();
-    },
-  };
-}
-
-/** @param {string} label @param {string} testId */
-function tile(label, testId) {
-  const value = element('strong', { 'data-testid': testId }, '–');
-  const note = element('span', { class: 'muted' });
-  return {
-    root: element(
-      'p',
-      { class: 'tile card-box' },
-      element('span', { class: 'tile-label' }, label),
-      value,
-      note,
-    ),
-    /** @param {string} text @param {string} detail */
-    set(text, detail) {
-      setText(value, text);
-      setText(note, detail);
     },
   };
 }

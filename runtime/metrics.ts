@@ -1,0 +1,106 @@
+import { BlockList } from 'node:net';
+import { type RequestHandler, Router } from 'express';
+import type { Redis } from 'ioredis';
+import type { Connection } from 'mongoose';
+import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
+
+/** From a millisecond to where every deadline has passed, in seconds. */
+export const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+/** For how many travel together. */
+export const sizeBuckets = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000];
+
+/** The figures of this process, with its event loop, CPU and memory. Prometheus adds up those of all processes. */
+export function openMetrics(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
+
+/** @param refresh brings what is read from elsewhere up to date; bounded, and it never throws. */
+export function metricsRoute(registry: Registry, refresh: () => Promise<void>): Router {
+  const router = Router();
+  router.get('/metrics', onlyPrivate, async (_request, response) => {
+    await refresh();
+    response.set({ 'Content-Type': registry.contentType, 'Cache-Control': 'no-store' });
+    response.end(await registry.metrics());
+  });
+  return router;
+}
+
+/** Whoever comes from such an address is of this machine or of the network behind the front door. */
+const privateNetworks = new BlockList();
+privateNetworks.addSubnet('127.0.0.0', 8);
+privateNetworks.addSubnet('10.0.0.0', 8);
+privateNetworks.addSubnet('172.16.0.0', 12);
+privateNetworks.addSubnet('192.168.0.0', 16);
+privateNetworks.addAddress('::1', 'ipv6');
+privateNetworks.addSubnet('fc00::', 7, 'ipv6');
+
+export function isPrivateAddress(address: string): boolean {
+  return privateNetworks.check(address, address.includes(':') ? 'ipv6' : 'ipv4');
+}
+
+/** For everyone else there is no such page. Express' `ip` is the client's own, whichever proxy it came through. */
+const onlyPrivate: RequestHandler = ({ ip = '' }, _response, next) => {
+  next(isPrivateAddress(ip) ? undefined : 'router');
+};
+
+/** Times MongoDB's commands, and counts how transactions end: an aborted one is tried again, or split. */
+export function watchMongo(mongo: Connection, registry: Registry): void {
+  const seconds = new Histogram({
+    name: 'stampede_mongodb_command_seconds',
+    help: 'Time that MongoDB took for a command, by its name',
+    labelNames: ['command', 'result'],
+    buckets: secondsBuckets,
+    registers: [registry],
+  });
+  const transactions = new Counter({
+    name: 'stampede_mongodb_transactions_total',
+    help: 'Transactions by their end; what is aborted is tried again',
+    labelNames: ['end'],
+    registers: [registry],
+  });
+  for (const end of Object.values(transactionEnds)) transactions.inc({ end }, 0);
+  let watched: ReturnType<Connection['getClient']> | null = null;
+  mongo.on('connected', () => {
+    const client = mongo.getClient();
+    if (client === watched) return;
+    watched = client;
+    client.on('commandSucceeded', ({ commandName, duration }) => {
+      seconds.observe({ command: commandName, result: 'ok' }, duration / 1_000);
+      const end = transactionEnds[commandName];
+      if (end) transactions.inc({ end });
+    });
+    client.on('commandFailed', ({ commandName, duration }) => {
+      seconds.observe({ command: commandName, result: 'failed' }, duration / 1_000);
+      // MongoDB has aborted it already, and refuses to do so again.
+      if (commandName === 'abortTransaction') transactions.inc({ end: 'aborted' });
+    });
+  });
+}
+
+const transactionEnds: Record<string, string> = {
+  commitTransaction: 'committed',
+  abortTransaction: 'aborted',
+};
+
+/** Times the commands of these connections, from when they are asked for until their answer is here. */
+export function watchRedis(connections: Redis[], registry: Registry): void {
+  const seconds = new Histogram({
+    name: 'stampede_redis_command_seconds',
+    help: 'Time until the answer of Redis to a command, by its name',
+    labelNames: ['command', 'result'],
+    buckets: secondsBuckets,
+    registers: [registry],
+  });
+  for (const redis of connections) {
+    const send = redis.sendCommand.bind(redis);
+    redis.sendCommand = (command, stream) => {
+      const startedAt = performance.now();
+      const noteAs = (result: string) => () =>
+        seconds.observe({ command: command.name, result }, (performance.now() - startedAt) / 1_000);
+      command.promise.then(noteAs('ok'), noteAs('failed'));
+      return send(command, stream);
+    };
+  }
+}

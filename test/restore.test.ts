@@ -1,0 +1,112 @@
+import { mkdtemp, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import mongoose from 'mongoose';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { openAppProcess } from '../embedded/app-process.mjs';
+import { ROOT } from '../embedded/folders.mjs';
+import { freePort } from '../embedded/port.mjs';
+import { run, waitUntil } from '../embedded/process.mjs';
+import { openRedis, type Redis } from '../embedded/redis.mjs';
+import { accepts, openCrowd } from './faults/crowd.ts';
+import { startSystem, type TestSystem } from './harness.ts';
+
+let system: TestSystem;
+let dir: string;
+let redis: Redis;
+let restored: Record<string, string>;
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'stampede-restore-'));
+  system = await startSystem({ nginx: false });
+  redis = await openRedis({ dataDir: join(dir, 'redis') });
+  const database = new URL(inject('mongoUrl'));
+  database.pathname = '/restored';
+  restored = { ...system.env, MONGO_URL: database.href, REDIS_URL: redis.url };
+});
+afterAll(async () => {
+  const mongo = await mongoose.createConnection(restored.MONGO_URL ?? '').asPromise();
+  await mongo.dropDatabase();
+  await mongo.close();
+  await redis.close();
+  await system.close();
+  await rm(dir, { recursive: true });
+});
+
+const command = (name: string, args: string[], env: Record<string, string>) =>
+  run(process.execPath, ['--import', 'tsx', `commands/${name}.ts`, ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    deadlineMs: 60_000,
+  });
+const told = ({ stdout }: { stdout: string }) => JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+
+test('a backup taken in the middle of a crowd restores to a shop without a breach, which sells on', async () => {
+  const file = join(dir, 'shop.gz');
+  const sale = await system.createSale({ stock: 50_000, limitPerBuyer: 500 });
+  const { email, password } = await system.signUp();
+  const crowd = openCrowd(system, sale);
+  await accepts(crowd, 300);
+  const backup = await command('backup', [file], system.env);
+  await accepts(crowd, 100);
+  await crowd.stop();
+  await system.quiet();
+  expect(backup.ok, backup.output).toBe(true);
+  const counts = told(backup);
+  // It is of the middle, and not of the end.
+  expect(counts.orders).toBeGreaterThan(0);
+  expect(counts.orders).toBeLessThan(await system.store.collections.orders.countDocuments());
+
+  const running = await command('restore', [file], system.env);
+  expect(running.output).toMatch(/^Stop them first: .*server-1/);
+  const restore = await command('restore', [file], restored);
+  expect(restore.ok, restore.output).toBe(true);
+  expect(told(restore)).toEqual(counts);
+  expect(told(await command('audit', [], restored))).toMatchObject({ ok: true, orders: counts.orders });
+
+  const again = await command('restore', [file, '--empty-redis'], restored);
+  expect([again.ok, again.output]).toEqual([false, expect.stringMatching(/expected an empty one/)]);
+  await sellOn(sale.id, { email, password });
+});
+
+async function sellOn(saleId: string, account: { email: string; password: string }): Promise<void> {
+  const start = async (kind: string) =>
+    openAppProcess({
+      name: kind,
+      entry: `${kind}/main.ts`,
+      port: await freePort(),
+      env: restored,
+      logsDir: dir,
+    });
+  const [server, worker] = await Promise.all([start('server'), start('worker')]);
+  try {
+    const at = server.url;
+    const { body: before } = await system.api('GET', `/api/sales/${saleId}`, { at });
+    // The account is there with its password, and its token buys from the gate that MongoDB made anew.
+    const { body: session } = await system.api('POST', '/api/sessions', { body: account, at });
+    const { status } = await system.buy(saleId, session.token, { at });
+    expect(status).toBe(202);
+    await waitUntil(
+      async () => (await system.api('GET', `/api/sales/${saleId}`, { at })).body.stock === before.stock - 1,
+      { deadlineMs: 15_000, what: 'the restored shop does not settle' },
+    );
+  } finally {
+    await Promise.all([server.close(), worker.close()]);
+  }
+  expect(told(await command('audit', [], restored))).toMatchObject({ ok: true, queued: 0 });
+}
+
+test('a file that was cut short is not taken for a backup', async () => {
+  const file = join(dir, 'short.gz');
+  await system.createSale();
+  expect((await command('backup', [file], system.env)).ok).toBe(true);
+  await truncate(file, 500);
+  const database = new URL(restored.MONGO_URL ?? '');
+  database.pathname = '/cut-short';
+  const short = { ...restored, MONGO_URL: database.href };
+  const { ok, output } = await command('restore', [file, '--empty-redis'], short);
+  expect([ok, output.trim()]).toEqual([false, 'unexpected end of file']);
+  const mongo = await mongoose.createConnection(database.href).asPromise();
+  await mongo.dropDatabase();
+  await mongo.close();
+});

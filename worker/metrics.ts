@@ -1,0 +1,55 @@
+import { Counter, Histogram, type Registry } from 'prom-client';
+import { secondsBuckets, sizeBuckets } from '../runtime/metrics.ts';
+import type { Reconciled } from '../sale/reconciliation.ts';
+import type { Settled } from '../sale/transaction.ts';
+
+/** What a worker counts of its own. */
+export function openWorkerMetrics(registry: Registry) {
+  const registers = [registry];
+  const orders = new Counter({
+    name: 'stampede_orders_total',
+    help: 'Accepted purchases by how they ended; failed: given up after every attempt',
+    labelNames: ['status'],
+    registers,
+  });
+  for (const status of ['paid', 'rejected', 'failed']) orders.inc({ status }, 0);
+  const settleSeconds = new Histogram({
+    name: 'stampede_settle_seconds',
+    help: 'From accepted to committed',
+    buckets: secondsBuckets,
+    registers,
+  });
+  const batchSize = new Histogram({
+    name: 'stampede_settle_batch_purchases',
+    help: 'Orders that one transaction made',
+    buckets: sizeBuckets,
+    registers,
+  });
+  const repairs = new Counter({
+    name: 'stampede_repairs_total',
+    help: 'What the reconciler put right; forgotten: accepted purchases that nobody remembers',
+    labelNames: ['what'],
+    registers,
+  });
+  for (const what of ['ended', 'requeued', 'forgotten', 'gates']) repairs.inc({ what }, 0);
+
+  return {
+    noteSettled({ orders: made }: Settled): void {
+      batchSize.observe(made.length);
+      const paid = made.filter(({ order }) => order.status === 'paid').length;
+      orders.inc({ status: 'paid' }, paid);
+      orders.inc({ status: 'rejected' }, made.length - paid);
+      for (const { order } of made) {
+        settleSeconds.observe((Date.parse(order.settledAt ?? '') - Date.parse(order.createdAt)) / 1_000);
+      }
+    },
+
+    noteRepairs({ givenUp, ended, requeued, forgotten, gates }: Reconciled): void {
+      orders.inc({ status: 'failed' }, givenUp);
+      repairs.inc({ what: 'ended' }, ended);
+      repairs.inc({ what: 'requeued' }, requeued);
+      repairs.inc({ what: 'forgotten' }, forgotten.length);
+      repairs.inc({ what: 'gates' }, gates);
+    },
+  };
+}

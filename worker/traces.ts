@@ -1,0 +1,29 @@
+import type { EventBus } from '../messages/bus.ts';
+import type { Tracing } from '../runtime/tracing.ts';
+import type { Batch } from '../sale/transaction.ts';
+
+/** The transaction, in the trace of each purchase that it settled. */
+export function traceSettled(tracing: Tracing, { made, beganAt }: Pick<Batch, 'made' | 'beganAt'>): void {
+  for (const { _id, status, traceparent } of made) {
+    const attributes = {
+      'stampede.order': _id,
+      'stampede.status': status,
+      'stampede.purchases': made.length,
+    };
+    tracing.note('settle', traceparent, beganAt.getTime(), attributes);
+  }
+}
+
+/** A bus whose publishing is in the trace of each purchase that led to the events. */
+export function traceEvents(tracing: Tracing, bus: EventBus): EventBus {
+  return {
+    ...bus,
+    async publish(events) {
+      const startedAtMs = Date.now();
+      await bus.publish(events);
+      for (const traceparent of new Set(events.map((event) => event.traceparent))) {
+        tracing.note('publish', traceparent, startedAtMs, { 'stampede.events': events.length });
+      }
+    },
+  };
+}
