@@ -89,9 +89,10 @@ export function post(
     });
     request.once('response', (response) => {
       resolve(response.statusCode ?? 0);
-      response.destroy();
+      response.on('error', () => {}).destroy();
     });
-    request.once('error', (error) =>
+    // Not `once`: what goes wrong after the answer must find a listener too.
+    request.on('error', (error) =>
       reject(error.name === 'AbortError' ? new Error(`no answer in ${timeoutMs} ms`) : error),
     );
     request.end(body);

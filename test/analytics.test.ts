@@ -1,5 +1,12 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { waitUntil } from '../embedded/process.mjs';
+import { openAppProcess } from '../embedded/app-process.mjs';
+import { freePort } from '../embedded/port.mjs';
+import { run, waitUntil } from '../embedded/process.mjs';
+import { openBus } from '../messages/open-bus.ts';
+import { openLog } from '../runtime/log.ts';
 import type { SaleMinute } from '../sale/admin-contract.ts';
 import { eventsOf, readChanges } from '../sale/events.ts';
 import { analytics } from '../subscribers/analytics.ts';
@@ -7,7 +14,11 @@ import { startSystem, type TestSystem } from './harness.ts';
 
 let system: TestSystem;
 beforeAll(async () => {
-  system = await startSystem({ servers: 1, nginx: false, env: { SUBSCRIBERS: 'analytics' } });
+  system = await startSystem({
+    servers: 1,
+    nginx: false,
+    env: { SUBSCRIBERS: 'analytics', EVENT_RETRY_FIRST_MS: '10' },
+  });
 });
 afterAll(() => system.close());
 
@@ -99,6 +110,88 @@ test('an event that could not be counted is counted when it comes again, once', 
   await handle([first]);
   await handle([first]);
   expect(total(await minutesOf(sale.id))).toEqual(counted);
+});
+
+async function dlq(...words: string[]): Promise<string[]> {
+  const { stdout } = await run(process.execPath, ['--import', 'tsx', 'commands/dlq.ts', 'events', ...words], {
+    env: { ...process.env, ...system.env },
+    deadlineMs: 60_000,
+  });
+  return stdout.split('\n').filter(Boolean);
+}
+
+test('a dead letter is listed, published again and discarded by command', async () => {
+  const { config } = system.store;
+  const bus = openBus(config, openLog(config, 'test'), () => false);
+  const [event] = eventsOf({
+    _id: 'no-such-sale:0000000001',
+    saleId: 'no-such-sale',
+    seq: 1,
+    at: new Date(),
+    changes: [{ type: 'order.cancelled', orderId: 'o', buyerId: 'b', quantity: -1 }],
+  });
+  if (!event) throw new Error('expected an event');
+  await waitUntil(() => bus.publish([event]).then(() => true), { deadlineMs: 5_000, what: 'it publishes' });
+  const dead = () =>
+    waitUntil(async () => (await bus.listDeadLetters('analytics', 1)).total === 1, {
+      deadlineMs: 20_000,
+      what: 'a dead letter',
+    });
+  await dead();
+  const [line = ''] = await dlq('list', 'analytics');
+  expect(JSON.parse(line)).toMatchObject({ event: { id: event.id } });
+  expect(line).toContain('quantity');
+  expect(await dlq('republish', 'analytics', event.id)).toEqual([`${event.id}: republished`]);
+  await dead();
+  expect(await dlq('discard', 'analytics', event.id)).toEqual([`${event.id}: discarded`]);
+  expect(await dlq('discard', 'analytics', event.id)).toEqual([`${event.id}: there is no such dead letter`]);
+  expect(await dlq('list', 'analytics')).toEqual([]);
+  await bus.close();
+});
+
+test('what was published can be published again by command, and changes no count', async () => {
+  const sale = await history();
+  await counts(sale.id, counted);
+  const { collections } = system.store;
+  const { eventSeq } = (await collections.sales.findById(sale.id).lean()) ?? {};
+  const relay = ['--import', 'tsx', 'commands/events.ts', 'relay', sale.id];
+  expect(
+    await run(process.execPath, relay, { env: { ...process.env, ...system.env }, deadlineMs: 60_000 }),
+  ).toMatchObject({ ok: true });
+  expect(await collections.relays.findById(sale.id).lean()).toMatchObject({ seq: 0 });
+  // A change of the sale is a hint to look at it.
+  await system.changeSale(sale.id, { addStock: 1 });
+  await waitUntil(
+    async () => (await collections.relays.findById(sale.id).lean())?.seq === (eventSeq ?? 0) + 1,
+    {
+      deadlineMs: 20_000,
+      what: 'it is published again',
+    },
+  );
+  await buy(sale.id, 1);
+  await counts(sale.id, { ...counted, accepted: 4, paid: 3, units: 6 });
+});
+
+test('a subscriber can run in a process of its own', async () => {
+  const alone = await startSystem({ servers: 1, nginx: false, env: { SUBSCRIBERS: 'none' } });
+  const [port, logsDir] = [await freePort(), await mkdtemp(join(tmpdir(), 'stampede-subscriber-'))];
+  const subscriber = await openAppProcess({
+    name: 'subscriber',
+    entry: 'worker/subscriber.ts',
+    port,
+    env: { ...alone.env, SUBSCRIBERS: 'analytics' },
+    logsDir,
+  });
+  const sale = await alone.createSale();
+  await alone.buy(sale.id, alone.buyerToken());
+  await waitUntil(() => alone.store.collections.minutes.exists({ saleId: sale.id, paid: 1 }), {
+    deadlineMs: 20_000,
+    what: 'it counts the order',
+  });
+  await subscriber.close();
+  expect(await subscriber.ended).toBe('exit code 0');
+  await rm(logsDir, { recursive: true });
+  await alone.close();
 });
 
 test('a sale that nobody knows has no minutes, and a buyer gets none', async () => {

@@ -175,7 +175,10 @@ test('a mail that is refused is a dead letter, and the next buyer gets theirs', 
     },
     { deadlineMs: 20_000, what: 'a dead letter' },
   );
-  expect(letters).toMatchObject([{ event: { type: 'order.paid', subject: orderId } }]);
+  expect(letters).toMatchObject([
+    { event: { type: 'order.paid', subject: orderId }, error: 'The mail was refused: 550' },
+  ]);
+  expect(JSON.stringify(letters)).not.toContain(first.email);
 });
 
 test('an amount is written as its currency does', () => {
