@@ -65,6 +65,8 @@ export async function watchLog(
   onNews: (saleId: string) => void,
   onBroken: (error: Error) => void,
 ): Promise<{ close: () => Promise<void> }> {
+  // Before that there is no stream to be had, only the promise of one.
+  await events.db.asPromise();
   const stream = driverOf(events).watch<never, { documentKey: { _id: string } }>([
     { $match: { operationType: 'insert' } },
     { $project: { documentKey: 1 } },
