@@ -1,0 +1,72 @@
+import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Log } from './log.ts';
+import type { Rabbit } from './rabbit.ts';
+
+/** What becomes of a message: it is done with; it comes again, to whoever is next; it goes to the dead letters. */
+export type Verdict = 'done' | 'again' | 'dead';
+
+export interface Consumer {
+  /** Lets what is in hand come to its end; the rest stays in the queue. */
+  close(): Promise<void>;
+}
+
+/**
+ * Consumes a queue until it is closed, over all connections. A message is acknowledged after `handle` resolved; one
+ * whose connection is lost meanwhile comes again.
+ * @param prefetch how many messages are in hand at once, at most.
+ * @param handle must not spin: `again` brings the message back at once.
+ */
+export async function openConsumer(
+  rabbit: Rabbit,
+  { queue, prefetch }: { queue: string; prefetch: number },
+  handle: (message: ConsumeMessage) => Promise<Verdict>,
+  log: Log,
+): Promise<Consumer> {
+  let consuming: { channel: Channel; tag: string } | null = null;
+  let inHand = 0;
+  let onEmpty = () => {};
+
+  async function hand(channel: Channel, message: ConsumeMessage): Promise<void> {
+    inHand += 1;
+    const verdict = await handle(message).catch((error) => {
+      log.warn({ error: error.message, queue }, 'a message comes again');
+      return 'again' as const;
+    });
+    try {
+      if (verdict === 'done') channel.ack(message);
+      else channel.nack(message, false, verdict === 'again');
+    } catch {
+      // The connection it came over is gone, and RabbitMQ hands it out again.
+    }
+    inHand -= 1;
+    if (inHand === 0) onEmpty();
+  }
+
+  const forget = await rabbit.onConnection(async (model) => {
+    const channel = await model.createChannel();
+    channel.on('error', (error) => log.warn({ error: error.message, queue }, 'a consumer lost its channel'));
+    await channel.prefetch(prefetch);
+    const { consumerTag } = await channel.consume(queue, (message) => {
+      if (message) void hand(channel, message);
+      // The queue was taken away: a new connection makes it again.
+      else void model.close().catch(() => {});
+    });
+    consuming = { channel, tag: consumerTag };
+    channel.on('close', () => {
+      const isOurs = consuming?.channel === channel;
+      consuming = isOurs ? null : consuming;
+      if (isOurs) void model.close().catch(() => {});
+    });
+  });
+
+  return {
+    async close() {
+      forget();
+      const last = consuming;
+      consuming = null;
+      await last?.channel.cancel(last.tag).catch(() => {});
+      if (inHand > 0) await new Promise<void>((resolve) => (onEmpty = resolve));
+      await last?.channel.close().catch(() => {});
+    },
+  };
+}
