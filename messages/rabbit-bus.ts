@@ -5,7 +5,7 @@ import type { Rabbit, RabbitMessage } from '../runtime/rabbit.ts';
 import { openConsumer, type Verdict } from '../runtime/rabbit-consumer.ts';
 import { countMessages, walkLetters } from '../runtime/rabbit-letters.ts';
 import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
-import { deliver, retryWaitsMs } from './delivery.ts';
+import { type DeliveryRules, deliver } from './delivery.ts';
 import {
   deadLetterExchange,
   deadLettersOf,
@@ -20,8 +20,7 @@ export interface RabbitBusOptions {
   topology?: Topology;
   /** Events that a subscription holds at once. */
   prefetch: number;
-  /** Whether a handler's fault will pass by itself: see messages/delivery.ts. */
-  isPassing: (error: unknown) => boolean;
+  rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
 }
 
 /**
@@ -30,7 +29,7 @@ export interface RabbitBusOptions {
  */
 export function openRabbitBus(
   rabbit: Rabbit,
-  { topology = shopTopology, prefetch, isPassing }: RabbitBusOptions,
+  { topology = shopTopology, prefetch, rules: ownRules }: RabbitBusOptions,
   log: Log,
 ): EventBus {
   const inHand = new Map<string, number>();
@@ -48,13 +47,15 @@ export function openRabbitBus(
     return rabbit.publish([{ ...letter, headers }]);
   }
 
+  async function declare(subscriptions: Pick<Subscription, 'name' | 'types'>[]): Promise<void> {
+    await rabbit.prepare(async (channel) => {
+      await makeTopology(channel, topology);
+      for (const subscription of subscriptions) await makeSubscription(channel, topology, subscription);
+    });
+  }
+
   return {
-    async declare(subscriptions) {
-      await rabbit.prepare(async (channel) => {
-        await makeTopology(channel, topology);
-        for (const subscription of subscriptions) await makeSubscription(channel, topology, subscription);
-      });
-    },
+    declare,
 
     async publish(events) {
       await rabbit.publish(
@@ -64,10 +65,10 @@ export function openRabbitBus(
 
     async subscribe(subscription) {
       const { name } = subscription;
+      await declare([subscription]);
       const stopping = new AbortController();
       const rules = {
-        retryWaitsMs,
-        isPassing,
+        ...ownRules,
         bury: (letter: DeadEvent) => bury(name, letter),
         stopping: stopping.signal,
       };
@@ -95,11 +96,12 @@ export function openRabbitBus(
 
     async listDeadLetters(name, limit) {
       const letters: DeadEvent[] = [];
-      const total = await walkLetters(rabbit, deadLettersOf(name), limit, (letter) => {
+      const total = await walkLetters(rabbit, deadLettersOf(name), (letter) => {
         letters.push(deadEventOf(letter));
         return 'keep';
       });
-      return { total, letters };
+      letters.sort((one, other) => one.failedAt.localeCompare(other.failedAt));
+      return { total, letters: letters.slice(0, limit) };
     },
 
     async republish(name, eventId) {
@@ -120,13 +122,11 @@ export function openRabbitBus(
 /** Headers travel in one frame, with little room. */
 const errorMaxCharacters = 2_000;
 
-type Rules = Parameters<typeof deliver>[2];
-
 /** @returns what becomes of each message. One that is no event is a dead letter at once: it will never be one. */
 async function handleBatch(
   subscription: Subscription,
   messages: ConsumeMessage[],
-  rules: Rules,
+  rules: DeliveryRules,
 ): Promise<Verdict[]> {
   const read = messages.map(readEvent);
   const events = read.filter((event) => event !== null);
@@ -142,7 +142,7 @@ async function takeLetter(
   before: (letter: GetMessage) => Promise<void>,
 ): Promise<boolean> {
   let found = false;
-  await walkLetters(rabbit, deadLettersOf(name), Number.POSITIVE_INFINITY, async (letter) => {
+  await walkLetters(rabbit, deadLettersOf(name), async (letter) => {
     if (deadEventOf(letter).event.id !== eventId) return 'keep';
     if (!found) await before(letter);
     found = true;

@@ -22,7 +22,8 @@ export async function openConsumer(
   handle: (message: ConsumeMessage) => Promise<Verdict>,
   log: Log,
 ): Promise<Consumer> {
-  let consuming: { channel: Channel; tag: string } | null = null;
+  let current: Channel | null = null;
+  let isClosing = false;
   let inHand = 0;
   let onEmpty = () => {};
 
@@ -34,7 +35,8 @@ export async function openConsumer(
     });
     try {
       if (verdict === 'done') channel.ack(message);
-      else channel.nack(message, false, verdict === 'again');
+      // In a close all that is left goes back together with the channel, in its order.
+      else if (verdict === 'dead' || !isClosing) channel.nack(message, false, verdict === 'again');
     } catch {
       // The connection it came over is gone, and RabbitMQ hands it out again.
     }
@@ -43,30 +45,28 @@ export async function openConsumer(
   }
 
   const forget = await rabbit.onConnection(async (model) => {
+    const beginAnew = () => void model.close().catch(() => {});
     const channel = await model.createChannel();
     channel.on('error', (error) => log.warn({ error: error.message, queue }, 'a consumer lost its channel'));
-    await channel.prefetch(prefetch);
-    const { consumerTag } = await channel.consume(queue, (message) => {
-      if (message) void hand(channel, message);
-      // The queue was taken away: a new connection makes it again.
-      else void model.close().catch(() => {});
-    });
-    consuming = { channel, tag: consumerTag };
     channel.on('close', () => {
-      const isOurs = consuming?.channel === channel;
-      consuming = isOurs ? null : consuming;
-      if (isOurs) void model.close().catch(() => {});
+      if (current === channel && !isClosing) beginAnew();
+    });
+    await channel.prefetch(prefetch);
+    current = channel;
+    await channel.consume(queue, (message) => {
+      if (isClosing) return;
+      if (message) void hand(channel, message);
+      // The queue was taken away: with a new connection it is made again.
+      else beginAnew();
     });
   });
 
   return {
     async close() {
       forget();
-      const last = consuming;
-      consuming = null;
-      await last?.channel.cancel(last.tag).catch(() => {});
+      isClosing = true;
       if (inHand > 0) await new Promise<void>((resolve) => (onEmpty = resolve));
-      await last?.channel.close().catch(() => {});
+      await current?.close().catch(() => {});
     },
   };
 }

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { GetMessage } from 'amqplib';
 import type { Rabbit } from './rabbit.ts';
 
-/** Looking holds up whoever looks next, so it is bounded; of more letters than these the oldest are looked at. */
-export const lettersAtOnce = 1_000;
+/** Looking holds up whoever looks next, so it is bounded. */
+const lettersAtOnce = 1_000;
 
 const lockEveryMs = 50;
 const lockTries = 100;
@@ -13,9 +13,9 @@ const resourceLocked = 405;
 const looking = new Map<string, Promise<unknown>>();
 
 /**
- * Looks through a queue of dead letters, the oldest first. RabbitMQ shows messages only to the one who holds them, and
- * for everyone else they are not there meanwhile: so one looks at a time, over all processes. What is not taken goes
- * back to its place.
+ * Looks through a queue of dead letters, up to 1,000 of them, in no order: what is not taken goes back, and to the end.
+ * RabbitMQ shows messages only to the one who holds them, and for everyone else they are not there meanwhile: so one
+ * looks at a time, over all processes.
  * @param visit what it takes is gone for good, so whatever must be safe first is safe when it returns.
  * @returns how many letters there are.
  * @throws RabbitAway
@@ -23,11 +23,10 @@ const looking = new Map<string, Promise<unknown>>();
 export async function walkLetters(
   rabbit: Rabbit,
   queue: string,
-  limit: number,
   visit: (letter: GetMessage) => 'keep' | 'take' | Promise<'keep' | 'take'>,
 ): Promise<number> {
   const before = looking.get(queue) ?? Promise.resolve();
-  const walk = before.then(() => walkAlone(rabbit, queue, limit, visit));
+  const walk = before.then(() => walkAlone(rabbit, queue, visit));
   const ended = walk.catch(() => {});
   looking.set(queue, ended);
   try {
@@ -37,14 +36,14 @@ export async function walkLetters(
   }
 }
 
-async function walkAlone(...[rabbit, queue, limit, visit]: Parameters<typeof walkLetters>): Promise<number> {
+async function walkAlone(...[rabbit, queue, visit]: Parameters<typeof walkLetters>): Promise<number> {
   // An exclusive queue is its connection's, and goes with it: a lock that a crash cannot leave behind.
   const lock = `${queue}.looking`;
   await takeLock(rabbit, lock);
   try {
     return await rabbit.use(async (channel) => {
       const { messageCount } = await channel.checkQueue(queue);
-      for (let n = 0; n < Math.min(messageCount, limit, lettersAtOnce); n++) {
+      for (let n = 0; n < Math.min(messageCount, lettersAtOnce); n++) {
         const letter = await channel.get(queue);
         if (!letter) break;
         if ((await visit(letter)) === 'take') channel.ack(letter);

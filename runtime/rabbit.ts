@@ -21,9 +21,10 @@ export interface Rabbit {
   /**
    * Makes exchanges and queues: now, and again at each new connection, so it must be safe to repeat. Resolves once
    * they are there, however long RabbitMQ stays away.
+   * @throws Error when RabbitMQ has something else of that name.
    */
   prepare(make: (channel: Channel) => Promise<unknown>): Promise<void>;
-  /** Runs now and at each new connection, e.g. to consume. Resolves when it has run once. @returns what ends that. */
+  /** Runs now and at each new connection, e.g. to consume. Resolves, with what ends that, when it has run once. */
   onConnection(start: (model: ChannelModel) => Promise<void>): Promise<() => void>;
   /**
    * Resolves when RabbitMQ has all these messages on its disk, each in at least one queue.
@@ -41,6 +42,13 @@ export interface Rabbit {
 /** RabbitMQ cannot be reached, takes nothing, or does not answer in time. */
 export class RabbitAway extends Error {
   override name = 'RabbitAway';
+}
+
+interface Start {
+  run(model: ChannelModel): Promise<void>;
+  hasRun: boolean;
+  resolve(forget: () => void): void;
+  reject(error: unknown): void;
 }
 
 /** A message that fits no queue: RabbitMQ confirms such a message, and drops it, unless it must not be. */
@@ -63,8 +71,7 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
   /** Why the broker takes no messages though it is there: its disk or memory is full. */
   let blocked: string | null = null;
   let isClosed = false;
-  const starts: ((model: ChannelModel) => Promise<void>)[] = [];
-  let onConnected: (() => void)[] = [];
+  const starts: Start[] = [];
 
   /** A lost channel is a lost connection: what was made on it is made again. */
   function beginAnewWith(model: ChannelModel): void {
@@ -74,10 +81,9 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
   async function setUp(model: ChannelModel): Promise<void> {
     const publisher = openPublisher(await model.createConfirmChannel(), () => beginAnewWith(model));
     // One that is added meanwhile is reached by this loop as well.
-    for (const start of starts) await start(model);
+    for (const start of starts) await runStart(start, model);
     blocked = null;
     current = { model, publisher };
-    for (const tell of onConnected.splice(0)) tell();
   }
 
   const address = new URL(url);
@@ -109,23 +115,31 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
     return current;
   }
 
-  async function onConnection(start: (model: ChannelModel) => Promise<void>): Promise<() => void> {
-    const forget = () => {
-      const index = starts.indexOf(start);
-      if (index !== -1) starts.splice(index, 1);
-    };
-    const nextConnection = () => new Promise<void>((resolve) => onConnected.push(resolve));
-    starts.push(start);
+  function forget(start: Start): void {
+    const index = starts.indexOf(start);
+    if (index !== -1) starts.splice(index, 1);
+  }
+
+  /** What RabbitMQ refuses the first time is a mistake, and its caller's; what it took once, it will take again. */
+  async function runStart(start: Start, model: ChannelModel): Promise<void> {
     try {
-      await (current ? start(current.model) : nextConnection());
+      await start.run(model);
+      start.hasRun = true;
+      start.resolve(() => forget(start));
     } catch (error) {
-      if (!isRabbitAway(awayOr(error))) {
-        forget();
-        throw error;
-      }
-      await nextConnection();
+      if (start.hasRun || isRabbitAway(awayOr(error))) throw error;
+      forget(start);
+      start.reject(error);
     }
-    return forget;
+  }
+
+  function onConnection(run: Start['run']): Promise<() => void> {
+    return new Promise((resolve, reject) => {
+      const start: Start = { run, hasRun: false, resolve, reject };
+      starts.push(start);
+      // Lost in the middle of it: the next connection runs it.
+      if (current) runStart(start, current.model).catch(() => {});
+    });
   }
 
   const rabbit: Rabbit = {
@@ -164,7 +178,6 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
 
     async close() {
       isClosed = true;
-      onConnected = [];
       await within(waitMs, (await opening).close()).catch(() => {});
     },
   };
