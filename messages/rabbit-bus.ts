@@ -4,11 +4,10 @@ import type { Log } from '../runtime/log.ts';
 import type { Rabbit, RabbitMessage } from '../runtime/rabbit.ts';
 import { openConsumer, type Verdict } from '../runtime/rabbit-consumer.ts';
 import { countMessages, walkLetters } from '../runtime/rabbit-letters.ts';
+import { deadLetterExchange, deadLettersOf } from '../runtime/rabbit-queues.ts';
 import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
 import { type DeliveryRules, deliver } from './delivery.ts';
 import {
-  deadLetterExchange,
-  deadLettersOf,
   exchangeOf,
   makeSubscription,
   makeTopology,

@@ -1,4 +1,11 @@
 import type { Channel } from 'amqplib';
+import {
+  deadLetterExchange,
+  deadLetteringOf,
+  makeDeadLetters,
+  makeQuorumQueue,
+  safeDeadLetteringOf,
+} from '../runtime/rabbit-queues.ts';
 import type { Subscription } from './bus.ts';
 
 /** Which exchange an event goes through, and the queues that are there for everyone. */
@@ -25,12 +32,6 @@ export const shopTopology: Topology = {
 const outsideMaxEvents = 100_000;
 /** A subscription of ours that is so far behind stops the publishing: what is not published waits in the event log. */
 const subscriptionMaxEvents = 1_000_000;
-/** A consumer that dies with an event in hand, so often, has met an event that kills it. */
-export const deliveryLimit = 5;
-
-export const deadLetterExchange = 'dlx';
-export const deadLettersOf = (queue: string) => `${queue}-dlq`;
-
 /** The exchanges, and the queues for consumers outside. */
 export async function makeTopology(channel: Channel, { exchanges, outside }: Topology): Promise<void> {
   for (const exchange of [...Object.values(exchanges), deadLetterExchange]) {
@@ -58,35 +59,6 @@ export async function makeSubscription(
     'x-single-active-consumer': true,
   });
   await bind(channel, exchanges, name, types);
-}
-
-/** Dead letters without a bound or a limit of deliveries: looking at them delivers them. */
-export async function makeDeadLetters(channel: Channel, queue: string, more: object = {}): Promise<void> {
-  await channel.assertExchange(deadLetterExchange, 'topic', { durable: true });
-  await makeQuorumQueue(channel, deadLettersOf(queue), more);
-  await channel.bindQueue(deadLettersOf(queue), deadLetterExchange, queue);
-}
-
-/** Replicated where there are several nodes, and on the disk before it is confirmed. */
-export async function makeQuorumQueue(channel: Channel, name: string, more: object): Promise<void> {
-  await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum', ...more } });
-}
-
-function deadLetteringOf(queue: string) {
-  return {
-    'x-dead-letter-exchange': deadLetterExchange,
-    'x-dead-letter-routing-key': queue,
-    'x-delivery-limit': deliveryLimit,
-  };
-}
-
-/** A message leaves its queue only when the dead letters have it, which RabbitMQ wants a queue to refuse for. */
-export function safeDeadLetteringOf(queue: string) {
-  return {
-    ...deadLetteringOf(queue),
-    'x-dead-letter-strategy': 'at-least-once',
-    'x-overflow': 'reject-publish',
-  };
 }
 
 async function bind(

@@ -24,6 +24,14 @@ const settings = z
 
     MONGO_URL: z.url({ protocol: /^mongodb(\+srv)?$/ }),
     REDIS_URL: z.url({ protocol: /^rediss?$/ }),
+    /** Needed when one of the next two is `rabbitmq`. */
+    RABBITMQ_URL: z.url({ protocol: /^amqps?$/ }).optional(),
+    /** Where admitted purchases wait. `bull`: in Redis, put there by the flush; `rabbitmq`: published after the flush. */
+    PURCHASE_QUEUE: z.enum(['bull', 'rabbitmq']).default('bull'),
+    /** How events travel to their subscribers. */
+    EVENT_BUS: z.enum(['bull', 'rabbitmq']).default('bull'),
+    /** Events that one subscription holds at once, with RabbitMQ. */
+    RABBITMQ_PREFETCH: z.coerce.number().int().min(1).max(1_000).default(10),
     MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
     /** How long to look for a MongoDB that is away before the answer is 503. */
     MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
@@ -113,6 +121,11 @@ const settings = z
     path: ['FAILPOINTS'],
     error: 'expected none in production',
   })
+  .refine(
+    ({ PURCHASE_QUEUE, EVENT_BUS, RABBITMQ_URL }) =>
+      RABBITMQ_URL !== undefined || (PURCHASE_QUEUE !== 'rabbitmq' && EVENT_BUS !== 'rabbitmq'),
+    { path: ['RABBITMQ_URL'], error: 'expected, since PURCHASE_QUEUE or EVENT_BUS is rabbitmq' },
+  )
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {
     const fault = faultOfKeys(JWT_SECRET, { isStrict: NODE_ENV === 'production' });
     if (fault) context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: fault });
