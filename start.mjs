@@ -4,6 +4,8 @@
  *
  *   PORT                    where browsers come in (8080)
  *   MONGO_URL, REDIS_URL    servers of yours to use; without them it runs its own
+ *   PURCHASE_QUEUE, EVENT_BUS
+ *                           rabbitmq: instead of Bull; on RABBITMQ_URL, or without it on a RabbitMQ of its own
  *   TLS_PORT                the same over TLS, once `npm run tls` made a certificate (8443)
  *   STAMPEDE_DATA_DIR       where everything is kept (.data)
  *   STAMPEDE_WITHOUT_NGINX  1: one server alone
@@ -45,6 +47,7 @@ async function start() {
     jwtSecret: jwtSecretIn(join(dataDir, 'secrets.json')),
     mongoUrl: process.env.MONGO_URL || undefined,
     redisUrl: process.env.REDIS_URL || undefined,
+    engines: enginesOf(process.env),
     report,
   });
   const env = await system.start();
@@ -53,6 +56,12 @@ async function start() {
   const show = await openPrettyLog(process.env.STAMPEDE_SHOW_LOG || 'warn', report);
   const { servers, workers } = system.parts;
   for (const { part } of [...servers, ...workers]) followLog(part().logFile, show);
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+function enginesOf(env) {
+  const names = ['PURCHASE_QUEUE', 'EVENT_BUS', 'RABBITMQ_URL'];
+  return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
 }
 
 /** @param {number} exitCode */

@@ -6,6 +6,7 @@ import { openAppProcess } from './app-process.mjs';
 import { type Mongo, openMongo } from './mongo.mjs';
 import { openNginx } from './nginx.mjs';
 import { freePort } from './port.mjs';
+import { openRabbit, type Rabbit } from './rabbit.mjs';
 import { openRedis, type Redis } from './redis.mjs';
 
 type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
@@ -21,6 +22,8 @@ export interface ScratchSystem {
   redis(): Redis;
   /** Its own MongoDB; null when it uses another's. */
   mongo(): Mongo | null;
+  /** Its own RabbitMQ; null when no engine needs one. */
+  rabbit(): Rabbit | null;
   /** Every process that runs now, by name. */
   processes(): { name: string; pid: number }[];
   startServer(env?: Record<string, string>): Promise<AppProcess>;
@@ -31,12 +34,15 @@ export interface ScratchSystem {
   restartRedis(): Promise<void>;
   /** The same of its own MongoDB. */
   restartMongo(): Promise<void>;
+  /** The same of its RabbitMQ. */
+  restartRabbit(): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
  * @param mongoUrl a replica set to use, in a database of its own; absent, one is started.
  * @param entries the files that its servers and workers run.
+ * @param env where PURCHASE_QUEUE or EVENT_BUS is `rabbitmq` it gets a RabbitMQ of its own, too.
  */
 export async function startScratchSystem({
   mongoUrl,
@@ -57,11 +63,14 @@ export async function startScratchSystem({
   const logsDir = join(dir, 'logs');
   let mongo = mongoUrl ? null : await openMongo({ dataDir: join(dir, 'mongo') });
   let redis = await openRedis({ dataDir: join(dir, 'redis') });
+  const needsRabbit = [extraEnv.PURCHASE_QUEUE, extraEnv.EVENT_BUS].includes('rabbitmq');
+  let rabbit = needsRabbit ? await openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null;
   const database = new URL(mongoUrl ?? mongo?.url ?? '');
   database.pathname = `/scratch-${nanoid(8)}`;
   const env = {
     MONGO_URL: database.href,
     REDIS_URL: redis.url,
+    ...(rabbit && { RABBITMQ_URL: rabbit.url }),
     JWT_SECRET: nanoid(48),
     // One machine plays a whole crowd.
     LIMIT_FACTOR: '0',
@@ -103,11 +112,13 @@ export async function startScratchSystem({
     workers,
     redis: () => redis,
     mongo: () => mongo,
+    rabbit: () => rabbit,
     processes: () => [
       ...(nginx ? [{ name: 'nginx', pid: nginx.pid }] : []),
       ...[...servers, ...workers].map(({ name, pid }) => ({ name, pid })),
       { name: 'redis', pid: redis.pid },
       ...(mongo ? [{ name: 'mongo', pid: mongo.pid }] : []),
+      ...(rabbit ? [{ name: 'rabbitmq', pid: rabbit.pid }] : []),
     ],
     startServer: (more) => start('server', more),
     startWorker: (more) => start('worker', more),
@@ -131,9 +142,16 @@ export async function startScratchSystem({
       await mongo.close();
       mongo = await openMongo({ dataDir: join(dir, 'mongo'), port });
     },
+    async restartRabbit() {
+      if (!rabbit) throw new Error('This system has no RabbitMQ');
+      const { port } = rabbit;
+      await rabbit.close();
+      rabbit = await openRabbit({ dataDir: join(dir, 'rabbitmq'), port });
+    },
     async close() {
       await nginx?.close();
       await Promise.all([...servers, ...workers].map((part) => part.close()));
+      await rabbit?.close();
       await redis.close();
       await mongo?.close();
       await rm(dir, { recursive: true });

@@ -10,6 +10,7 @@ import { writePrivately } from './private-file.mjs';
 import { onLaunch } from './process.mjs';
 import { openProcessList, runningFileIn } from './process-list.mjs';
 import { writeTargets } from './prometheus-targets.mjs';
+import { openRabbit } from './rabbit.mjs';
 import { openRedis } from './redis.mjs';
 import { tlsIn } from './tls.mjs';
 
@@ -17,7 +18,7 @@ const DATABASE = 'stampede';
 
 /** @typedef {import('./keep-running.mjs').Part} Part */
 /** @typedef {Awaited<ReturnType<typeof keepRunning>>} Kept */
-/** @typedef {{ MONGO_URL: string, REDIS_URL: string, BASE_URL: string, JWT_SECRET: string }} SystemEnv */
+/** @typedef {{ MONGO_URL: string, REDIS_URL: string, BASE_URL: string, JWT_SECRET: string, [engine: string]: string }} SystemEnv */
 /**
  * @typedef {object} Settings
  * @property {string} dataDir
@@ -26,6 +27,8 @@ const DATABASE = 'stampede';
  * @property {string} jwtSecret
  * @property {string | undefined} mongoUrl a MongoDB of the user's; without one we run our own.
  * @property {string | undefined} redisUrl
+ * @property {{ PURCHASE_QUEUE?: string, EVENT_BUS?: string, RABBITMQ_URL?: string }} engines what is not Bull, and the
+ *   user's RabbitMQ; without one we run our own when an engine needs it.
  * @property {(line: string) => void} report
  */
 
@@ -35,6 +38,7 @@ export class System {
     nginx: /** @type {Kept[]} */ ([]),
     servers: /** @type {Kept[]} */ ([]),
     workers: /** @type {Kept[]} */ ([]),
+    rabbitmq: /** @type {Kept[]} */ ([]),
     redis: /** @type {Kept[]} */ ([]),
     mongo: /** @type {Kept[]} */ ([]),
   };
@@ -59,7 +63,14 @@ export class System {
     const { port, jwtSecret, withNginx, report } = this.settings;
     const mongoUrl = withDatabase(this.settings.mongoUrl ?? (await this.#startMongo()));
     const redisUrl = this.settings.redisUrl ?? (await this.#startRedis());
-    const env = { MONGO_URL: mongoUrl, REDIS_URL: redisUrl, BASE_URL: this.url, JWT_SECRET: jwtSecret };
+    const engines = await this.#startEngines();
+    const env = {
+      MONGO_URL: mongoUrl,
+      REDIS_URL: redisUrl,
+      BASE_URL: this.url,
+      JWT_SECRET: jwtSecret,
+      ...engines,
+    };
 
     if (!withNginx) report('nginx:   left out, as STAMPEDE_WITHOUT_NGINX says; one server answers alone');
     const behindNginx = withNginx && (await findNginx(report)) !== null;
@@ -101,6 +112,16 @@ export class System {
     const { how, url } = await this.#keep('redis', 'redis', () => openRedis(options));
     this.settings.report(`Redis:   ${how}`);
     return url;
+  }
+
+  async #startEngines() {
+    const { engines, report } = this.settings;
+    const { PURCHASE_QUEUE, EVENT_BUS, RABBITMQ_URL } = engines;
+    if (RABBITMQ_URL || ![PURCHASE_QUEUE, EVENT_BUS].includes('rabbitmq')) return engines;
+    const options = { ...this.#placeOf('rabbitmq'), port: await freePort() };
+    const { how, url } = await this.#keep('rabbitmq', 'rabbitmq', () => openRabbit(options));
+    report(`RabbitMQ: ${how}`);
+    return { ...engines, RABBITMQ_URL: url };
   }
 
   /**

@@ -26,6 +26,10 @@ const settings = z
 
     MONGO_URL: z.url({ protocol: /^mongodb(\+srv)?$/ }),
     REDIS_URL: z.url({ protocol: /^rediss?$/ }),
+    /** Needed when PURCHASE_QUEUE or EVENT_BUS is `rabbitmq`. */
+    RABBITMQ_URL: z.url({ protocol: /^amqps?$/ }).optional(),
+    /** Where admitted purchases wait. `bull`: in Redis, put there by the flush; `rabbitmq`: published after the flush. */
+    PURCHASE_QUEUE: z.enum(['bull', 'rabbitmq']).default('bull'),
     MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
     /** How long to look for a MongoDB that is away before the answer is 503. */
     MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
@@ -105,6 +109,8 @@ const settings = z
 
     /** What carries the events of the log to their subscribers: see MESSAGING.md. */
     EVENT_BUS: z.enum(['bull', 'rabbitmq']).default('bull'),
+    /** Events that a subscription holds at once, with RabbitMQ. */
+    RABBITMQ_PREFETCH: z.coerce.number().int().min(1).max(1_000).default(10),
     /**
      * Subscribers that the worker runs, separated by commas; `none` for none. `auto` (null here) is analytics, webhooks,
      * and notifications when there is an SMTP_URL.
@@ -168,6 +174,11 @@ const settings = z
     path: ['DRAIN_NOTICE_MS'],
     error: 'expected less than STOP_DEADLINE_MS',
   })
+  .refine(
+    ({ PURCHASE_QUEUE, EVENT_BUS, RABBITMQ_URL }) =>
+      RABBITMQ_URL !== undefined || (PURCHASE_QUEUE !== 'rabbitmq' && EVENT_BUS !== 'rabbitmq'),
+    { path: ['RABBITMQ_URL'], error: 'expected, since PURCHASE_QUEUE or EVENT_BUS is rabbitmq' },
+  )
   .refine(({ SUBSCRIBERS, SMTP_URL }) => SMTP_URL || !SUBSCRIBERS?.includes('notifications'), {
     path: ['SMTP_URL'],
     error: 'expected one, since SUBSCRIBERS names notifications',

@@ -27,7 +27,7 @@ export async function readBacklog({ gate, queue }: Pick<FiguresShop, 'gate' | 'q
   const [depth, [oldest], { failed }] = await Promise.all([
     gate.countQueued(),
     gate.listQueuedBefore(Date.now(), 1),
-    queue.getJobCounts(),
+    queue.countJobs(),
   ]);
   const oldestMs = oldest ? Math.max(0, Date.now() - oldest.acceptedAtMs) : 0;
   return { depth, oldestMs, deadLetters: failed };

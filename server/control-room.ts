@@ -26,18 +26,17 @@ export function openControlRoom(shop: Shop) {
     const [beats, figures, jobs, audit, sales] = await Promise.all([
       readBeats(redis),
       readQueueFigures(shop),
-      queue.getJobCounts(),
+      queue.countJobs(),
       shop.audits.light(),
       listSnapshots(collections),
     ]);
-    const { waiting, active, delayed, failed } = jobs;
     const living = beats.living.map(({ watching: _, ...beat }) => beat);
     const people = peopleOf(beats.living);
     return {
       living,
       silent: beats.silent,
       figures,
-      queue: { purchases: figures.depth, waiting, active, delayed, failed },
+      queue: { purchases: figures.depth, ...jobs },
       audit,
       sales,
       people,

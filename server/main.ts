@@ -18,7 +18,7 @@ import { openCollections, prepareCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { readBacklog, readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
-import { openPurchaseQueue } from '../sale/queue.ts';
+import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
 import { countAnswers, noteBacklog, openTally } from '../sale/tally.ts';
 import { createApp } from './app.ts';
@@ -43,8 +43,7 @@ mongo.on('connected', () => prepareCollections(collections).catch((error) => log
 const { redis, close: closeRedis } = openRedis(config, log);
 const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
-const bullClient = openPatientRedis(config, log);
-const queue = openPurchaseQueue(() => bullClient.redis, { lockMs: config.JOB_LOCK_MS });
+const queue = openPurchaseQueue(config, redis, log);
 
 const tracing = await openTracing(config, 'server');
 const registry = openMetrics();
@@ -118,6 +117,7 @@ const heartbeat = openHeartbeat(
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
+  ...queue.dependencies,
 };
 metrics.watchSockets(live);
 const probes = [
@@ -145,13 +145,7 @@ closeOnSignal(
     await bus.close();
     await tracing?.close();
     await queue.close();
-    await Promise.all([
-      closeRedis(),
-      publisher.close(),
-      subscriber.close(),
-      bullClient.close(),
-      closeMongo(),
-    ]);
+    await Promise.all([closeRedis(), publisher.close(), subscriber.close(), closeMongo()]);
   },
   log,
   config.STOP_DEADLINE_MS,

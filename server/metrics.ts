@@ -15,6 +15,7 @@ const outcomes = {
   ended: 0,
   unknown_sale: 0,
   busy: 0,
+  unconfirmed: 0,
 } satisfies Record<Admission['outcome'], 0>;
 
 /** What a server counts of its own. Labels are few: a series for each is kept in every instance. */

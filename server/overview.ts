@@ -5,11 +5,10 @@ import type { Shop } from './shop.ts';
 
 /** The state of the shop at a glance. */
 export async function showOverview(shop: Shop): Promise<Answer> {
-  const [sales, figures, { waiting, active, delayed, failed }] = await Promise.all([
+  const [sales, figures, jobs] = await Promise.all([
     listSnapshots(shop.collections),
     readQueueFigures(shop),
-    shop.queue.getJobCounts(),
+    shop.queue.countJobs(),
   ]);
-  const jobs = { waiting, active, delayed, failed };
   return { status: 200, body: { sales, queuedPurchases: figures.depth, jobs, figures } };
 }

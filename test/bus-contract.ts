@@ -128,8 +128,8 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     );
     await subscribed.close();
     const last = paid(30);
-    await first.publish(last);
     const before = theirs.handled.length;
+    await first.publish(last);
     await waitUntil(() => theirs.handled.length === before + 30, { ...soon, what: 'the other takes over' });
     expect(idsOf(theirs.handled.slice(before))).toEqual(idsOf(last));
   });
@@ -146,8 +146,8 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     await bus.publish(events);
     await gets(19);
     expect(idsOf(handled)).toEqual(idsOf(events.filter(({ id }) => id !== poison)));
-    // Once with its neighbours, five times alone.
-    expect(attempts.filter((id) => id === poison)).toHaveLength(6);
+    // Five times alone, and once with its neighbours if it came with any.
+    expect([5, 6]).toContain(attempts.filter((id) => id === poison).length);
     const { total, letters } = await bus.listDeadLetters(name, 10);
     expect({ total, letters }).toMatchObject({
       total: 1,
@@ -200,7 +200,8 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     isStuck = false;
     const after = { ...before.subscription };
     const handledBefore = before.handled.length;
-    expect(handledBefore).toBe(20);
+    expect(idsOf(before.handled)).toEqual(idsOf(events.slice(0, handledBefore)));
+    expect(handledBefore).toBeLessThanOrEqual(25);
     await second.subscribe(after);
     await before.gets(40);
     expect(idsOf(before.handled)).toEqual(idsOf(events));

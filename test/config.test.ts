@@ -37,6 +37,9 @@ test.each([
   ['MONGO_URL', 'sesame'],
   ['REDIS_URL', 'mongodb://:sesame@127.0.0.1'],
   ['JWT_SECRET', 'sesame'],
+  ['RABBITMQ_URL', 'http://sesame@127.0.0.1'],
+  ['PURCHASE_QUEUE', 'sesame'],
+  ['EVENT_BUS', 'kafka'],
   ['LOG_LEVEL', 'sesame'],
   ['TRUST_PROXY_HOPS', 'true'],
   ['TRUST_PROXY_HOPS', '-1'],
@@ -54,6 +57,14 @@ test.each([
   expect(message).not.toContain(`"${value}"`);
   expect(message).not.toContain('sesame');
   for (const other of Object.keys(good)) if (other !== name) expect(message).not.toContain(other);
+});
+
+test.each(['PURCHASE_QUEUE', 'EVENT_BUS'])('%s=rabbitmq needs a RABBITMQ_URL', (engine) => {
+  expect(() => readConfig({ ...good, [engine]: 'rabbitmq' })).toThrow(
+    'RABBITMQ_URL: expected, since PURCHASE_QUEUE or EVENT_BUS is rabbitmq',
+  );
+  const RABBITMQ_URL = 'amqp://127.0.0.1:5672';
+  expect(readConfig({ ...good, [engine]: 'rabbitmq', RABBITMQ_URL })).toMatchObject({ [engine]: 'rabbitmq' });
 });
 
 describe('the secret that signs tokens', () => {

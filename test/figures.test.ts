@@ -159,7 +159,7 @@ test('a purchase that cannot be settled is a dead letter more, and takes its sha
   await waitUntil(
     async () => {
       const { deadLetters, deadLetterGrowth, successRate } = await figures();
-      const { failed } = await system.store.queue.getJobCounts();
+      const { failed } = await system.store.queue.countJobs();
       const ended = (await orders.find().lean<OrderRecord[]>()).filter(
         ({ settledAt }) => settledAt >= spanStart(60),
       );

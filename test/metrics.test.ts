@@ -2,6 +2,7 @@ import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../embedded/process.mjs';
 import { isPrivateAddress } from '../runtime/metrics.ts';
+import { bullOf } from '../sale/bull-queue.ts';
 import { startSystem, type TestSystem } from './harness.ts';
 import { readSamples, valueIn } from './samples.ts';
 
@@ -61,8 +62,8 @@ test('each press of Buy is counted once, by what became of it, however it was an
 
 test('every process tells the same of the whole cluster', async () => {
   const sale = await system.createSale({ stock: 9 });
-  await system.store.queue.add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
-  await waitUntil(async () => (await system.store.queue.getJobCounts()).failed === 1, {
+  await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
+  await waitUntil(async () => (await system.store.queue.countJobs()).failed === 1, {
     deadlineMs: 15_000,
     what: 'there is no dead letter',
   });
@@ -75,8 +76,8 @@ test('every process tells the same of the whole cluster', async () => {
     expect(valueIn(samples, 'stampede_dead_letters')).toBe(1);
     expect(valueIn(samples, 'stampede_sale_stock_units', { sale: sale.id })).toBe(8);
   }
-  const [letter] = await system.store.queue.getFailed();
-  await letter?.remove();
+  const [letter] = await system.store.queue.listDeadLetters();
+  expect(await system.store.queue.removeDeadLetter(letter?.id ?? '')).toBe(true);
 });
 
 test('an audit that finds a breach is told as a metric, and so is the next that finds none', async () => {

@@ -16,7 +16,7 @@ import { openTracing } from '../runtime/tracing.ts';
 import { type OrderRecord, openCollections, prepareCollections } from '../sale/collections.ts';
 import { readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
-import { openPurchaseQueue } from '../sale/queue.ts';
+import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
@@ -51,7 +51,8 @@ watchRedis([redis, patient.redis], registry);
 
 const tally = openTally(redis);
 const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
-const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE });
+const queue = openPurchaseQueue(config, redis, log);
+const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
 const stopping = new AbortController();
 const settle = openSettlement({
@@ -76,20 +77,7 @@ const settle = openSettlement({
   },
 });
 
-const bullClients: { close: () => Promise<void> }[] = [];
-const queue = openPurchaseQueue(
-  () => {
-    const client = openPatientRedis(config, log);
-    bullClients.push(client);
-    return client.redis;
-  },
-  { lockMs: config.JOB_LOCK_MS },
-);
-queue.on('failed', (job, error) =>
-  log.error({ job: job.id, attempt: job.attemptsMade, error: error.message }, 'a job failed'),
-);
-queue.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
-void queue.process(config.SETTLE_MAX_JOBS, (job) => settleJob(job, settle));
+queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle));
 const reconciler = openReconciler(
   { collections, gate, queue, announceSettled },
   redis,
@@ -112,6 +100,7 @@ const followers = [
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
+  ...queue.dependencies,
 };
 const figures = { collections, redis, gate, queue, countLag: () => countLag(redis, bus) };
 const refresh = openClusterMetrics(registry, () => readCluster(figures));
@@ -133,7 +122,6 @@ closeOnSignal(
     await heartbeat.close();
     await tally.close();
     http.close();
-    for (const client of bullClients) await client.close();
     await Promise.all([closeRedis(), patient.close(), closeMongo()]);
   },
   log,

@@ -1,0 +1,207 @@
+import type { ConsumeMessage, GetMessage } from 'amqplib';
+import { groupCommit } from '../runtime/group-commit.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Rabbit, RabbitMessage } from '../runtime/rabbit.ts';
+import { openConsumer, type Verdict } from '../runtime/rabbit-consumer.ts';
+import { countMessages, walkLetters } from '../runtime/rabbit-letters.ts';
+import { deadLetterExchange, deadLettersOf } from '../runtime/rabbit-queues.ts';
+import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
+import { type DeliveryRules, deliver } from './delivery.ts';
+import {
+  exchangeOf,
+  makeSubscription,
+  makeTopology,
+  shopTopology,
+  type Topology,
+} from './rabbit-topology.ts';
+
+export interface RabbitBusOptions {
+  topology?: Topology;
+  /** Events that a subscription holds at once. */
+  prefetch: number;
+  rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
+}
+
+/**
+ * The event bus on RabbitMQ: topic exchanges, the type of an event as its routing key, and a quorum queue for each
+ * subscription. Beside them are queues for consumers outside, in rabbit-topology.ts.
+ */
+export function openRabbitBus(
+  rabbit: Rabbit,
+  { topology = shopTopology, prefetch, rules: ownRules }: RabbitBusOptions,
+  log: Log,
+): EventBus {
+  const inHand = new Map<string, number>();
+  const makeExchanges = rabbit.prepares((channel) => makeTopology(channel, topology));
+
+  function bury(name: string, { event, error, failedAt }: DeadEvent): Promise<void> {
+    const letter = messageOf(event, deadLetterExchange, name);
+    const headers = {
+      ...letter.headers,
+      'x-error': error.slice(0, errorMaxCharacters),
+      'x-failed-at': failedAt,
+    };
+    return rabbit.publish([{ ...letter, headers }]);
+  }
+
+  async function declare(subscriptions: Pick<Subscription, 'name' | 'types'>[]): Promise<void> {
+    await makeExchanges();
+    const makeAll = rabbit.prepares(async (channel) => {
+      for (const subscription of subscriptions) await makeSubscription(channel, topology, subscription);
+    });
+    await makeAll();
+  }
+
+  return {
+    declare,
+
+    async publish(events) {
+      await makeExchanges();
+      await rabbit.publish(
+        events.map((event) => messageOf(event, exchangeOf(topology.exchanges, event.type), event.type)),
+      );
+    },
+
+    async subscribe(subscription) {
+      const { name } = subscription;
+      await declare([subscription]);
+      const stopping = new AbortController();
+      const rules = {
+        ...ownRules,
+        bury: (letter: DeadEvent) => bury(name, letter),
+        stopping: stopping.signal,
+      };
+      // What arrives while a batch is handled is the next batch, and the order stays.
+      const batches = groupCommit({
+        send: (messages: ConsumeMessage[]) => handleBatch(subscription, messages, rules),
+        maxBatch: subscription.maxBatch,
+        maxWaiting: prefetch,
+      });
+      const handle = async (message: ConsumeMessage) => {
+        inHand.set(name, (inHand.get(name) ?? 0) + 1);
+        return await batches.submit(message).finally(() => inHand.set(name, (inHand.get(name) ?? 0) - 1));
+      };
+      const consumer = await openConsumer(rabbit, { queue: name, prefetch }, handle, log);
+      return {
+        async close() {
+          stopping.abort();
+          await consumer.close();
+        },
+      };
+    },
+
+    // Another process's events in hand cannot be asked for over AMQP; they are `prefetch` at most.
+    async countWaiting(name) {
+      await makeExchanges();
+      return (await countMessages(rabbit, name)) + (inHand.get(name) ?? 0);
+    },
+
+    async listDeadLetters(name, limit) {
+      await makeExchanges();
+      const letters: DeadEvent[] = [];
+      const total = await walkLetters(rabbit, deadLettersOf(name), (letter) => {
+        letters.push(deadEventOf(letter));
+        return 'keep';
+      });
+      letters.sort((one, other) => one.failedAt.localeCompare(other.failedAt));
+      return { total, letters: letters.slice(0, limit) };
+    },
+
+    async republish(name, eventId) {
+      return await takeLetter(rabbit, name, eventId, async (letter) => {
+        const { event } = deadEventOf(letter);
+        // Straight into its queue: the other subscribers have had it.
+        await rabbit.publish([{ ...messageOf(event, '', name), content: letter.content }]);
+      });
+    },
+
+    discard: (name, eventId) => takeLetter(rabbit, name, eventId, async () => {}),
+
+    // The connection belongs to whoever opened it.
+    close: async () => {},
+  };
+}
+
+/** Headers travel in one frame, with little room. */
+const errorMaxCharacters = 2_000;
+
+/** @returns what becomes of each message. One that is no event is a dead letter at once: it will never be one. */
+async function handleBatch(
+  subscription: Subscription,
+  messages: ConsumeMessage[],
+  rules: DeliveryRules,
+): Promise<Verdict[]> {
+  const read = messages.map(readEvent);
+  const events = read.filter((event) => event !== null);
+  const done = new Set(events.slice(0, await deliver(subscription, events, rules)));
+  return read.map((event) => (event === null ? 'dead' : done.has(event) ? 'done' : 'again'));
+}
+
+/** @returns whether there was such a letter. Two of one event, as a crash can leave them, are taken together. */
+async function takeLetter(
+  rabbit: Rabbit,
+  name: string,
+  eventId: string,
+  before: (letter: GetMessage) => Promise<void>,
+): Promise<boolean> {
+  let found = false;
+  await walkLetters(rabbit, deadLettersOf(name), async (letter) => {
+    if (deadEventOf(letter).event.id !== eventId) return 'keep';
+    if (!found) await before(letter);
+    found = true;
+    return 'take';
+  });
+  return found;
+}
+
+function messageOf(event: BusEvent, exchange: string, routingKey: string): RabbitMessage {
+  return {
+    exchange,
+    routingKey,
+    id: event.id,
+    type: event.type,
+    content: Buffer.from(JSON.stringify(event)),
+    contentType: 'application/cloudevents+json',
+    ...(event.subject !== undefined && { correlationId: event.subject }),
+    ...(event.traceparent !== undefined && { headers: { traceparent: event.traceparent } }),
+  };
+}
+
+/** @returns null when it is no event: anybody who may write to an exchange could have written it. */
+function readEvent({ content }: { content: Buffer }): BusEvent | null {
+  try {
+    const event = JSON.parse(content.toString());
+    return typeof event.id === 'string' && typeof event.type === 'string' ? event : null;
+  } catch {
+    return null;
+  }
+}
+
+interface Death {
+  reason: string;
+  time: { value: number };
+}
+
+/** Buried by us it says why; what RabbitMQ itself gave up carries when, and by which rule. */
+function deadEventOf(letter: GetMessage): DeadEvent {
+  const { headers = {}, messageId = '' } = letter.properties;
+  const [death] = (headers['x-death'] ?? []) as Death[];
+  const failedAt = new Date((death?.time.value ?? 0) * 1_000).toISOString();
+  return {
+    event: readEvent(letter) ?? unreadable(letter, messageId, failedAt),
+    error: headers['x-error'] ?? `RabbitMQ gave it up: ${death?.reason ?? 'no reason given'}`,
+    failedAt: headers['x-failed-at'] ?? failedAt,
+  };
+}
+
+function unreadable({ content, fields }: GetMessage, id: string, time: string): BusEvent {
+  return {
+    specversion: '1.0',
+    id,
+    source: fields.exchange,
+    type: fields.routingKey,
+    time,
+    datacontenttype: 'application/json',
+    data: content.toString(),
+  };
+}

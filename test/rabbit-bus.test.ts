@@ -1,0 +1,57 @@
+import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { waitUntil } from '../embedded/process.mjs';
+import { openRabbit as startRabbit } from '../embedded/rabbit.mjs';
+import { openRabbitBus } from '../messages/rabbit-bus.ts';
+import { openLog } from '../runtime/log.ts';
+import { openRabbit } from '../runtime/rabbit.ts';
+import { type BusStage, busContract } from './bus-contract.ts';
+
+busContract('RabbitMQ', openStage);
+
+async function openStage(): Promise<BusStage> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'stampede-bus-'));
+  let broker = await startRabbit({ dataDir });
+  // RabbitMQ 3.10 writes its register of quorum queues a second or two after it made one: killed before, it has lost it.
+  const register = join(dataDir, 'data/stampede@localhost/quorum/stampede@localhost/names.dets');
+  let madeAtMs = 0;
+  const noting =
+    <Given, Result>(make: (given: Given) => Promise<Result>) =>
+    (given: Given) =>
+      make(given).finally(() => {
+        madeAtMs = Date.now();
+      });
+  const log = openLog({ LOG_LEVEL: 'silent', INSTANCE: '1' }, 'test');
+  return {
+    async openBus({ retryWaitsMs }) {
+      const rabbit = openRabbit({ url: broker.url, waitMs: 5_000 }, log);
+      const isPassing = (error: unknown) => (error as Error).message === 'away';
+      const bus = openRabbitBus(rabbit, { prefetch: 10, rules: { isPassing, retryWaitsMs } }, log);
+      return {
+        ...bus,
+        declare: noting(bus.declare),
+        subscribe: noting(bus.subscribe),
+        async close() {
+          await bus.close();
+          await rabbit.close();
+        },
+      };
+    },
+    async kill() {
+      await waitUntil(async () => (await stat(register)).mtimeMs > madeAtMs, {
+        deadlineMs: 20_000,
+        what: 'RabbitMQ has its queues on the disk',
+      });
+      process.kill(broker.pid, 'SIGKILL');
+      await broker.ended;
+    },
+    async start() {
+      broker = await startRabbit({ dataDir, port: broker.port });
+    },
+    async close() {
+      await broker.close();
+      await rm(dataDir, { recursive: true });
+    },
+  };
+}
