@@ -26,8 +26,8 @@ interface EventJob {
 /** Types of each subscription, as JSON by its name: whoever publishes finds in it who wants what. */
 const subscriptionsKey = 'events:subscriptions';
 
-/** A job of 200 events is about 90 kB. */
-const maxEventsInJob = 200;
+/** A job of 1,000 events is about 450 kB. */
+const maxEventsInJob = 1_000;
 /** Past that a subscription takes nothing more: Redis must not fill up, and the event log keeps the rest. */
 const maxWaitingEvents = 200_000;
 

@@ -9,7 +9,15 @@ import type { EventBus } from './bus.ts';
  * @param isPassing whether what a subscriber threw will pass by itself: see delivery.ts.
  */
 export function openBus(config: Config, log: Log, isPassing: (error: unknown) => boolean): EventBus {
-  const rules = { isPassing, retryWaitsMs: eventRetryWaitsMs(config) };
+  const rules = {
+    retryWaitsMs: eventRetryWaitsMs(config),
+    isPassing(error: unknown) {
+      const passes = isPassing(error);
+      // A message could name a buyer's address.
+      if (passes) log.warn({ error: (error as { code?: string }).code }, 'a subscriber waits');
+      return passes;
+    },
+  };
   switch (config.EVENT_BUS) {
     case 'rabbitmq':
       throw new Error('EVENT_BUS: rabbitmq is not there yet');
