@@ -44,13 +44,15 @@ export async function openPrettyLog(level, write) {
     colorize: process.stdout.isTTY,
     minimumLevel: /** @type {import('pino').Level} */ (level),
     translateTime: 'SYS:HH:MM:ss',
-    messageFormat: '{instance}: {msg}',
-    ignore: 'role,instance,pid,hostname',
+    messageFormat: '{instance}: {msg}{if error} ({error}){end}',
+    ignore: 'role,instance,pid,hostname,error',
     singleLine: true,
   });
   return (lines) => {
     // What is not JSON is the last word of a process that died, and is for people already.
-    const shown = lines.filter(Boolean).flatMap((line) => format(line)?.trimEnd() || []);
+    const serious = lines.filter(Boolean).flatMap((line) => format(line)?.trimEnd() || []);
+    // Several connections lose the same database in the same second.
+    const shown = [...new Set(serious)];
     for (const line of shown.slice(0, LINES_PER_LOOK)) write(line);
     const more = shown.length - LINES_PER_LOOK;
     if (more > 0) write(`… and ${more} more such lines`);

@@ -122,7 +122,8 @@ test('people are shown what is serious, and not more than they can read', async 
   expect(shown).toHaveLength(1);
   expect(shown[0]).toMatch(/WARN.*server-1: MongoDB is away/);
 
-  appendFileSync(file, line(50, 'x').slice(10) + line(40, 'the same').repeat(50));
+  const many = Array.from({ length: 50 }, (_, n) => line(40, `trouble ${n}`));
+  appendFileSync(file, line(50, 'x').slice(10) + many.join('') + many.join(''));
   await waitUntil(isShown('more such lines'), { deadlineMs: 5_000, what: 'it is not said what is left out' });
   expect(shown.length).toBe(1 + 5 + 1);
   expect(shown.at(-1)).toBe('… and 46 more such lines');

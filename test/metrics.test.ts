@@ -140,3 +140,20 @@ test.each([
 ])('the address %j is a private one: %j', (address, expected) => {
   expect(isPrivateAddress(address)).toBe(expected);
 });
+
+test('without Redis the metrics still answer, and leave out what they cannot know', async () => {
+  await system.redis().close();
+  for (const url of everywhere()) {
+    const startedAt = performance.now();
+    const samples = await samplesAt(url);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(valueIn(samples, 'stampede_figures_up')).toBe(0);
+    expect(valueIn(samples, 'stampede_queue_purchases')).toBeUndefined();
+    expect(valueIn(samples, 'process_resident_memory_bytes')).toBeGreaterThan(0);
+  }
+  await system.restartRedis();
+  await waitUntil(async () => valueIn(await samplesAt(everywhere()[0] ?? ''), 'stampede_figures_up') === 1, {
+    deadlineMs: 20_000,
+    what: 'the figures do not come back',
+  });
+});

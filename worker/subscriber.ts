@@ -6,6 +6,7 @@ import { openMongo, openRedis } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openLog } from '../runtime/log.ts';
+import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
 import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
@@ -30,12 +31,21 @@ const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
 };
-const http = express().use(healthRoutes(dependencies)).listen(config.PORT, config.HOST);
+const registry = openMetrics();
+watchMongo(mongo, registry);
+watchRedis([redis], registry);
+let stopping = false;
+// What is of the whole cluster, servers and workers tell.
+const probes = [healthRoutes(dependencies, () => stopping), metricsRoute(registry, async () => {})];
+const http = express()
+  .use(...probes)
+  .listen(config.PORT, config.HOST);
 await once(http, 'listening');
 log.info({ subscribers: subscribersOf(config) }, 'subscribed');
 
 closeOnSignal(
   async () => {
+    stopping = true;
     await subscribers.close();
     await bus.close();
     http.close();
