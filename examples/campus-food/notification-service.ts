@@ -28,8 +28,8 @@ await runService('notifications', ({ mongo, log }) => {
       })),
     );
     for (const index of Object.keys(upsertedIds)) {
-      const { studentId, text } = records[Number(index)]?.record ?? {};
-      log.info({ studentId, text }, 'notified');
+      const { orderId, studentId, text } = records[Number(index)]?.record ?? {};
+      log.info({ orderId, studentId, text }, 'notified');
     }
   }
 

@@ -126,8 +126,8 @@ function insertion({ id, studentId, dishes, placedAt }: PlacedOrder) {
   return { filter: { _id: id }, update: { $setOnInsert: record }, upsert: true };
 }
 
-function orderOf({ _id, ...order }: OrderRecord) {
-  return { id: _id, ...order };
+function orderOf({ _id, studentId, dishes, status, placedAt, decidedAt }: OrderRecord) {
+  return { id: _id, studentId, dishes, status, placedAt, decidedAt };
 }
 
 function requireSame(wanted: PlacedOrder['dishes'], known: PlacedOrder['dishes']): void {

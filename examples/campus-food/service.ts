@@ -69,6 +69,7 @@ export async function runService(
 function serve(routes: Router, health: Router, log: Log): express.Express {
   const app = express();
   app.disable('x-powered-by');
+  app.disable('etag');
   app.set('query parser', 'simple');
   app.use(express.json({ limit: '16kb' }));
   // Here "healthy" means able to work.

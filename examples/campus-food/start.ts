@@ -5,6 +5,7 @@
  *   RESERVE_CHANCE, SEED      see settings.ts
  *   STAMPEDE_DATA_DIR         where everything is kept, in a folder `campus-food` (.data)
  */
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openAppProcess } from '../../embedded/app-process.mjs';
 import { dataFolder } from '../../embedded/folders.mjs';
@@ -51,6 +52,7 @@ async function startRabbit(): Promise<string> {
 }
 
 async function start(): Promise<void> {
+  await mkdir(logsDir, { recursive: true });
   await stopLeftovers(dataDir, report);
   const ports = await freePortsFrom(firstPort, 3);
   processList = openProcessList(dataDir, `http://127.0.0.1:${ports[0]}`);
