@@ -12,6 +12,8 @@ COPY tsconfig.json ./
 COPY embedded ./embedded
 COPY runtime ./runtime
 COPY sale ./sale
+COPY messages ./messages
+COPY subscribers ./subscribers
 COPY public ./public
 COPY commands ./commands
 COPY server ./server

@@ -4,7 +4,7 @@ import type { BusEvent, DeadEvent, Subscription } from './bus.ts';
 
 /** What an engine adds to a subscription to have its events handled. */
 export interface DeliveryRules {
-  /** Before the second attempt at an event, the third, …: there is one attempt more than there are waits. */
+  /** Before the second attempt at an event, the third, …: there is one attempt more than there are waits, which is 5. */
   retryWaitsMs: readonly number[];
   /** Whether a fault will pass by itself, like a MongoDB that is away. It is waited out and uses up no attempt. */
   isPassing: (error: unknown) => boolean;
@@ -13,9 +13,6 @@ export interface DeliveryRules {
   /** Ends the waiting, never a handler that runs. */
   stopping: AbortSignal;
 }
-
-/** Five attempts over 7.5 s, as a purchase has them. */
-export const retryWaitsMs = [500, 1_000, 2_000, 4_000] as const;
 
 const firstPassingWaitMs = 200;
 const lastPassingWaitMs = 5_000;

@@ -32,9 +32,7 @@ export function openRabbitBus(
   log: Log,
 ): EventBus {
   const inHand = new Map<string, number>();
-  rabbit
-    .prepare((channel) => makeTopology(channel, topology))
-    .catch((error) => log.error({ error: error.message }, 'RabbitMQ has exchanges or queues of other kinds'));
+  const makeExchanges = rabbit.prepares((channel) => makeTopology(channel, topology));
 
   function bury(name: string, { event, error, failedAt }: DeadEvent): Promise<void> {
     const letter = messageOf(event, deadLetterExchange, name);
@@ -47,16 +45,18 @@ export function openRabbitBus(
   }
 
   async function declare(subscriptions: Pick<Subscription, 'name' | 'types'>[]): Promise<void> {
-    await rabbit.prepare(async (channel) => {
-      await makeTopology(channel, topology);
+    await makeExchanges();
+    const makeAll = rabbit.prepares(async (channel) => {
       for (const subscription of subscriptions) await makeSubscription(channel, topology, subscription);
     });
+    await makeAll();
   }
 
   return {
     declare,
 
     async publish(events) {
+      await makeExchanges();
       await rabbit.publish(
         events.map((event) => messageOf(event, exchangeOf(topology.exchanges, event.type), event.type)),
       );

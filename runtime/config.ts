@@ -24,14 +24,10 @@ const settings = z
 
     MONGO_URL: z.url({ protocol: /^mongodb(\+srv)?$/ }),
     REDIS_URL: z.url({ protocol: /^rediss?$/ }),
-    /** Needed when one of the next two is `rabbitmq`. */
+    /** Needed when PURCHASE_QUEUE or EVENT_BUS is `rabbitmq`. */
     RABBITMQ_URL: z.url({ protocol: /^amqps?$/ }).optional(),
     /** Where admitted purchases wait. `bull`: in Redis, put there by the flush; `rabbitmq`: published after the flush. */
     PURCHASE_QUEUE: z.enum(['bull', 'rabbitmq']).default('bull'),
-    /** How events travel to their subscribers. */
-    EVENT_BUS: z.enum(['bull', 'rabbitmq']).default('bull'),
-    /** Events that one subscription holds at once, with RabbitMQ. */
-    RABBITMQ_PREFETCH: z.coerce.number().int().min(1).max(1_000).default(10),
     MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
     /** How long to look for a MongoDB that is away before the answer is 503. */
     MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
@@ -109,6 +105,44 @@ const settings = z
     /** A worker that is silent for so long loses its job to another. */
     JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(10_000),
 
+    /** What carries the events of the log to their subscribers: see MESSAGING.md. */
+    EVENT_BUS: z.enum(['bull', 'rabbitmq']).default('bull'),
+    /** Events that a subscription holds at once, with RabbitMQ. */
+    RABBITMQ_PREFETCH: z.coerce.number().int().min(1).max(1_000).default(10),
+    /**
+     * Subscribers that the worker runs, separated by commas; `none` for none. `auto` (null here) is analytics, webhooks,
+     * and notifications when there is an SMTP_URL.
+     */
+    SUBSCRIBERS: z
+      .string()
+      .default('auto')
+      .transform((list) => (list === 'auto' ? null : list.split(',').filter((name) => name !== 'none')))
+      .pipe(z.array(z.enum(['analytics', 'notifications', 'webhooks'])).nullable()),
+    /** From one look at the event log to the next under load; what gathers meanwhile travels together. */
+    RELAY_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(200),
+    /** Before the second attempt of a subscriber at an event; it doubles up to the fifth. */
+    EVENT_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(500),
+    /** How late the log may say that a sale has opened or ended. */
+    SALE_CLOCK_INTERVAL_MS: z.coerce.number().int().min(10).max(60_000).default(1_000),
+
+    /** Where mail to buyers goes, e.g. `smtps://user:password@mail.example.com`. Without it there is none. */
+    SMTP_URL: z
+      .url({ protocol: /^smtps?$/ })
+      .or(z.literal(''))
+      .default(''),
+    /** A mail server that is silent for so long is taken for away. */
+    SMTP_TIMEOUT_MS: z.coerce.number().int().min(100).max(120_000).default(10_000),
+    MAIL_FROM: z.string().max(320).default('Stampede <orders@localhost>'),
+    /** Where a mail says that the shop is. */
+    PUBLIC_URL: z.url({ protocol: /^https?$/ }).default('http://localhost:8080'),
+
+    /** A webhook's endpoint that has not answered by then has failed. */
+    WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(50).max(60_000).default(5_000),
+    /** Before the second attempt at a webhook's delivery; it triples up to the seventh, half an hour in all. */
+    WEBHOOK_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(600_000).default(5_000),
+    /** Whether webhooks may go to private addresses, which are our own network; `auto` allows it but in production. */
+    WEBHOOK_PRIVATE_ADDRESSES: z.enum(['auto', 'allowed', 'refused']).default('auto'),
+
     STOCK_MESSAGES_PER_SECOND: z.coerce.number().int().min(1).max(1_000).default(20),
 
     /** A stop that has not drained by then is cut short. */
@@ -126,12 +160,20 @@ const settings = z
       RABBITMQ_URL !== undefined || (PURCHASE_QUEUE !== 'rabbitmq' && EVENT_BUS !== 'rabbitmq'),
     { path: ['RABBITMQ_URL'], error: 'expected, since PURCHASE_QUEUE or EVENT_BUS is rabbitmq' },
   )
+  .refine(({ SUBSCRIBERS, SMTP_URL }) => SMTP_URL || !SUBSCRIBERS?.includes('notifications'), {
+    path: ['SMTP_URL'],
+    error: 'expected one, since SUBSCRIBERS names notifications',
+  })
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {
     const fault = faultOfKeys(JWT_SECRET, { isStrict: NODE_ENV === 'production' });
     if (fault) context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: fault });
   });
 
 export type Config = Readonly<z.infer<typeof settings>>;
+
+/** The waits between a subscriber's five attempts at an event. */
+export const eventRetryWaitsMs = ({ EVENT_RETRY_FIRST_MS: first }: Pick<Config, 'EVENT_RETRY_FIRST_MS'>) =>
+  [1, 2, 4, 8].map((factor) => factor * first);
 
 /**
  * Parses the environment once.

@@ -3,6 +3,9 @@ import type { Redis } from 'ioredis';
 import { openLease } from './lease.ts';
 import type { Log } from './log.ts';
 
+/** At a start Redis is away for a moment; a fault that lasts is asked after every 5 s. */
+const [firstFaultWaitMs, lastFaultWaitMs] = [100, 5_000];
+
 /**
  * Work that goes on and on in one process at a time: while this one holds the lease `name`, `work` runs. It should
  * return soon after its signal aborts, which is when this process closes or another one has the lease.
@@ -30,13 +33,18 @@ export function openDuty(
   }
 
   async function run(): Promise<void> {
+    let faultWaitMs = firstFaultWaitMs;
     while (!closing.signal.aborted) {
+      let waitMs = renewMs;
       try {
         if (await lease.hold()) await workWhileHeld();
+        faultWaitMs = firstFaultWaitMs;
       } catch (error) {
         log.warn({ duty: name, error: (error as Error).message }, 'it waits');
+        waitMs = faultWaitMs;
+        faultWaitMs = Math.min(2 * faultWaitMs, lastFaultWaitMs);
       }
-      await delay(renewMs, undefined, { signal: closing.signal }).catch(() => {});
+      await delay(waitMs, undefined, { signal: closing.signal }).catch(() => {});
     }
     await lease.release().catch(() => {});
   }

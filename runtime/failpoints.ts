@@ -5,9 +5,18 @@
  *   flushed     Redis has it, nobody was answered   deciding   everything is written, nothing committed
  *                                                   committed  MongoDB has it, nobody was told
  *                                                   told       everyone was told, but Bull
+ *   relayed     the bus has events, and the log's position does not say so
  *   handled     a subscriber handled events, and has not acknowledged them
  */
-export type Failpoint = 'flushing' | 'flushed' | 'settling' | 'deciding' | 'committed' | 'told' | 'handled';
+export type Failpoint =
+  | 'flushing'
+  | 'flushed'
+  | 'settling'
+  | 'deciding'
+  | 'committed'
+  | 'told'
+  | 'relayed'
+  | 'handled';
 
 interface Armed {
   /** Which visit it is, from 1. */

@@ -1,4 +1,4 @@
-import type { Channel, ConsumeMessage } from 'amqplib';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { Log } from './log.ts';
 import type { Rabbit } from './rabbit.ts';
 
@@ -11,10 +11,11 @@ export interface Consumer {
 }
 
 /**
- * Consumes a queue until it is closed, over all connections. A message is acknowledged after `handle` resolved; one
+ * Consumes a queue that is there until it is closed, over all connections. A message is acknowledged after `handle` resolved; one
  * whose connection is lost meanwhile comes again.
  * @param prefetch how many messages are in hand at once, at most.
  * @param handle must not spin: `again` brings the message back at once.
+ * @throws RabbitAway when it could not begin in time.
  */
 export async function openConsumer(
   rabbit: Rabbit,
@@ -44,7 +45,7 @@ export async function openConsumer(
     if (inHand === 0) onEmpty();
   }
 
-  const forget = await rabbit.onConnection(async (model) => {
+  async function consume(model: ChannelModel): Promise<void> {
     const beginAnew = () => void model.close().catch(() => {});
     const channel = await model.createChannel();
     channel.on('error', (error) => log.warn({ error: error.message, queue }, 'a consumer lost its channel'));
@@ -59,14 +60,24 @@ export async function openConsumer(
       // The queue was taken away: with a new connection it is made again.
       else beginAnew();
     });
-  });
+  }
 
-  return {
-    async close() {
-      forget();
-      isClosing = true;
-      if (inHand > 0) await new Promise<void>((resolve) => (onEmpty = resolve));
-      await current?.close().catch(() => {});
-    },
-  };
+  async function close(): Promise<void> {
+    isClosing = true;
+    if (inHand > 0) await new Promise<void>((resolve) => (onEmpty = resolve));
+    await current?.close().catch(() => {});
+  }
+
+  try {
+    const forget = await rabbit.onConnection(consume);
+    return {
+      async close() {
+        forget();
+        await close();
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }

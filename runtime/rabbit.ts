@@ -19,13 +19,16 @@ export interface RabbitMessage {
 /** One connection to RabbitMQ, made again whenever it is lost, after at most 2 s. */
 export interface Rabbit {
   /**
-   * Makes exchanges and queues: now, and again at each new connection, so it must be safe to repeat. Resolves once
-   * they are there, however long RabbitMQ stays away.
-   * @throws Error when RabbitMQ has something else of that name.
+   * How to make exchanges and queues; it must be safe to repeat, and is repeated at each new connection.
+   * @returns a function that resolves once they are there. It throws RabbitAway when that is not so in time, and Error
+   *   when RabbitMQ has something else of that name; call it again, then.
    */
-  prepare(make: (channel: Channel) => Promise<unknown>): Promise<void>;
-  /** Runs now and at each new connection, e.g. to consume. Resolves, with what ends that, when it has run once. */
-  onConnection(start: (model: ChannelModel) => Promise<void>): Promise<() => void>;
+  prepares(make: (channel: Channel) => Promise<unknown>): () => Promise<void>;
+  /**
+   * Runs now and at each new connection, e.g. to consume. Resolves, with what ends that, when it has run once.
+   * @throws RabbitAway when that is not so in time; then it does not run later either.
+   */
+  onConnection(run: (model: ChannelModel) => Promise<void>): Promise<() => void>;
   /**
    * Resolves when RabbitMQ has all these messages on its disk, each in at least one queue.
    * @throws RabbitAway when that is not so in time. They may be there all the same, some or all of them.
@@ -47,7 +50,7 @@ export class RabbitAway extends Error {
 interface Start {
   run(model: ChannelModel): Promise<void>;
   hasRun: boolean;
-  resolve(forget: () => void): void;
+  resolve(): void;
   reject(error: unknown): void;
 }
 
@@ -125,31 +128,47 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
     try {
       await start.run(model);
       start.hasRun = true;
-      start.resolve(() => forget(start));
+      start.resolve();
     } catch (error) {
       if (start.hasRun || isRabbitAway(awayOr(error))) throw error;
-      forget(start);
       start.reject(error);
     }
   }
 
-  function onConnection(run: Start['run']): Promise<() => void> {
-    return new Promise((resolve, reject) => {
-      const start: Start = { run, hasRun: false, resolve, reject };
-      starts.push(start);
-      // Lost in the middle of it: the next connection runs it.
-      if (current) runStart(start, current.model).catch(() => {});
+  async function onConnection(run: Start['run']): Promise<() => void> {
+    const start: Start = { run, hasRun: false, resolve() {}, reject() {} };
+    const hasRun = new Promise<void>((resolve, reject) => {
+      start.resolve = resolve;
+      start.reject = reject;
     });
+    starts.push(start);
+    // Lost in the middle of it: the next connection runs it.
+    if (current) runStart(start, current.model).catch(() => {});
+    try {
+      await within(waitMs, hasRun);
+    } catch (error) {
+      forget(start);
+      throw error;
+    }
+    return () => forget(start);
   }
 
   const rabbit: Rabbit = {
     onConnection,
 
-    async prepare(make) {
-      await onConnection(async (model) => {
-        const channel = await model.createChannel();
-        await useOnce(channel, make);
-      });
+    prepares(make) {
+      let made: Promise<unknown> | null = null;
+      return async () => {
+        made ??= onConnection(async (model) => {
+          await useOnce(await model.createChannel(), make);
+        });
+        try {
+          await made;
+        } catch (error) {
+          made = null;
+          throw error;
+        }
+      };
     },
 
     async publish(messages) {

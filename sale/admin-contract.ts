@@ -1,6 +1,6 @@
 /** The control room's part of the contract: what only admins are told. See contract.ts for the words. */
 
-import type { Order, OrderStatus, RejectionReason, SaleSnapshot } from './contract.ts';
+import type { EventType, Order, OrderStatus, RejectionReason, SaleSnapshot } from './contract.ts';
 
 /** Answer to `POST /api/admin/pictures`. */
 export interface Picture {
@@ -84,6 +84,45 @@ export interface SaleReport extends SaleCurve {
   p99Ms: number | null;
   fastestMs: number | null;
   slowestMs: number | null;
+}
+
+/** One of the answer to `GET /api/admin/sales/:id/minutes`: what happened to a sale's orders within a minute. */
+export interface SaleMinute {
+  /** When it began. */
+  minute: string;
+  /** Purchases that were let in, whatever became of them. */
+  accepted: number;
+  paid: number;
+  rejected: number;
+  cancelled: number;
+  /** Of the paid orders. */
+  units: number;
+  /** Of the cancelled ones. */
+  cancelledUnits: number;
+}
+
+/** A shop's address for events. Its secret is shown once, when it is made. */
+export interface Webhook {
+  id: string;
+  url: string;
+  types: EventType[];
+  createdAt: string;
+}
+
+/** An event on its way to a webhook, or there. */
+export interface Delivery {
+  eventId: string;
+  type: EventType;
+  /** When it happened. */
+  time: string;
+  state: 'waiting' | 'delivered' | 'failed';
+  attempts: number;
+  /** When it is tried next; when it was, once it no longer waits. */
+  dueAt: string;
+  /** HTTP status of the last answer; null when there was none. */
+  status: number | null;
+  /** Why the last attempt failed; null when it did not. */
+  error: string | null;
 }
 
 export interface AdminOrder extends Order {

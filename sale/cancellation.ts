@@ -13,6 +13,7 @@ export async function cancelOrder(
   collections: Collections,
   orderId: string,
   buyerId: string,
+  traceparent?: string,
 ): Promise<{ settled: Settled; order: Order } | null> {
   const { orders, sales, allowances } = collections;
   return await orders.db.withSession((session) =>
@@ -40,7 +41,8 @@ export async function cancelOrder(
       );
       const { stock = 0, stockVersion = 0, eventSeq = 0 } = sale ?? {};
       const at = new Date();
-      await appendChanges(collections, [{ saleId, seq: eventSeq, changes: [changeOf(order)] }], at, session);
+      const changes = [changeOf({ ...order, traceparent })];
+      await appendChanges(collections, [{ saleId, seq: eventSeq, changes }], at, session);
       return {
         settled: {
           stocks: [{ saleId, stock, stockVersion, at: at.toISOString() }],

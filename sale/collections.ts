@@ -1,5 +1,6 @@
 import { type Connection, type Model, type mongo, Schema } from 'mongoose';
 import type { Change, Money, OrderStatus, RejectionReason, Role } from './contract.ts';
+import { openEventCollections } from './event-collections.ts';
 
 /**
  * What MongoDB holds, one interface and one schema for each collection, with the indexes that the queries need.
@@ -40,6 +41,8 @@ export interface PictureRecord {
   createdAt: Date;
 }
 
+export type SalePhase = 'scheduled' | 'open' | 'ended';
+
 export interface SaleRecord {
   _id: string;
   productId: string;
@@ -49,6 +52,8 @@ export interface SaleRecord {
   opensAt: Date;
   closesAt: Date;
   paused: boolean;
+  /** Of its window, as the event log tells it. Absent in records from before it did. */
+  phase?: SalePhase;
   limitPerBuyer: number;
   /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
   stock: number;
@@ -73,6 +78,8 @@ export interface OrderRecord {
   reason: RejectionReason | null;
   createdAt: Date;
   settledAt: Date;
+  /** W3C trace context of the purchase's request. */
+  traceparent?: string | undefined;
 }
 
 export interface AllowanceRecord {
@@ -144,6 +151,7 @@ const sale = new Schema<SaleRecord>(
     opensAt: { type: Date, required: true },
     closesAt: { type: Date, required: true },
     paused: { type: Boolean, default: false },
+    phase: { type: String },
     limitPerBuyer: { type: Number, required: true, min: 1 },
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },
@@ -153,7 +161,9 @@ const sale = new Schema<SaleRecord>(
     createdAt: { type: Date, required: true },
   },
   { ...options, collection: 'sales' },
-).index({ closesAt: -1 });
+)
+  .index({ closesAt: -1 })
+  .index({ phase: 1, opensAt: 1 });
 
 const order = new Schema<OrderRecord>(
   {
@@ -166,6 +176,7 @@ const order = new Schema<OrderRecord>(
     reason: { type: String, default: null },
     createdAt: { type: Date, required: true },
     settledAt: { type: Date, required: true },
+    traceparent: { type: String },
   },
   { ...options, collection: 'orders' },
 ).index({ buyerId: 1, createdAt: -1, _id: -1 });
@@ -198,6 +209,7 @@ export function openCollections(mongo: Connection) {
     orders: mongo.model<OrderRecord>('Order', order),
     allowances: mongo.model<AllowanceRecord>('Allowance', allowance),
     events: mongo.model<EventRecord>('Event', event),
+    ...openEventCollections(mongo),
   };
 }
 

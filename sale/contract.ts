@@ -13,6 +13,8 @@
  * Times are ISO 8601 strings in UTC; money is an integer count of the currency's minor unit.
  */
 
+import type { EventData } from './event-schemas.ts';
+
 export type Role = 'visitor' | 'buyer' | 'admin';
 
 export interface User {
@@ -107,6 +109,8 @@ export interface Purchase {
   quantity: number;
   idempotencyKey: string;
   createdAt: string;
+  /** W3C trace context of the request. */
+  traceparent?: string;
 }
 
 /** The payload of one Bull job: the admitted purchases of one flush, in arrival order. */
@@ -169,10 +173,13 @@ export interface ClientToServerEvents {
   ) => void;
 }
 
-interface OrderChange {
+/** What happened to an order, as the event log keeps it. */
+export interface OrderChange {
   orderId: string;
   buyerId: string;
   quantity: number;
+  /** Of the request that led to it. */
+  traceparent?: string;
 }
 
 /** One thing that happened to a sale, as the event log keeps it. Amounts of units are whole numbers. */
@@ -187,6 +194,8 @@ export type Change =
       closesAt: string;
     }
   | { type: 'sale.paused' | 'sale.resumed' }
+  | { type: 'sale.opened'; opensAt: string }
+  | { type: 'sale.ended'; closesAt: string }
   | { type: 'sale.stock_added'; units: number }
   | { type: 'sale.rescheduled'; opensAt: string; closesAt: string }
   | (OrderChange & { type: 'order.paid' | 'order.cancelled' })
@@ -195,6 +204,8 @@ export type Change =
 export type EventType =
   | Change['type']
   | 'order.placed'
+  | 'order.held'
+  | 'order.expired'
   | 'inventory.reserved'
   | 'inventory.failed'
   | 'inventory.released';
@@ -211,5 +222,7 @@ export interface CloudEvent {
   time: string;
   datacontenttype: 'application/json';
   dataschema: string;
-  data: { saleId: string } & Change;
+  traceparent?: string;
+  /** As sale/event-schemas.ts says for its type. */
+  data: EventData;
 }

@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongoose';
 import { type Collections, driverOf, type EventRecord } from './collections.ts';
-import type { Change, CloudEvent, EventType } from './contract.ts';
+import type { Change, CloudEvent, EventType, OrderChange } from './contract.ts';
+import type { EventData } from './event-schemas.ts';
 
 /**
  * The event log. What happens to a sale is written in the transaction in which it happens, one document for each sale
@@ -36,29 +37,58 @@ export function readChanges({ events }: Collections, saleId: string, { after = 0
 
 /** Spells a document out. The ids of its events are the same at every reading, so a subscriber can tell repeats. */
 export function eventsOf({ _id, saleId, at, changes }: EventRecord): CloudEvent[] {
-  const events = changes.flatMap((change) => typesOf(change).map((type) => ({ type, change })));
-  return events.map(({ type, change }, index) => ({
-    specversion: '1.0',
-    id: `${_id}:${index}`,
-    source: `/api/sales/${saleId}`,
-    type,
-    subject: 'orderId' in change ? change.orderId : saleId,
-    time: at.toISOString(),
-    datacontenttype: 'application/json',
-    dataschema: `/schemas/${type}/1`,
-    data: { saleId, ...change },
-  }));
+  const [source, time] = [`/api/sales/${saleId}`, at.toISOString()];
+  const events: CloudEvent[] = [];
+  for (const change of changes) {
+    for (const { type, data, traceparent } of spell(saleId, change)) {
+      events.push({
+        specversion: '1.0',
+        id: `${_id}:${events.length}`,
+        source,
+        type,
+        subject: 'orderId' in data ? data.orderId : saleId,
+        time,
+        datacontenttype: 'application/json',
+        dataschema: `/schemas/${type}/1`,
+        ...(traceparent && { traceparent }),
+        data,
+      });
+    }
+  }
+  return events;
 }
 
-function typesOf(change: Change): EventType[] {
+interface Spelled {
+  type: EventType;
+  data: EventData;
+  traceparent?: string | undefined;
+}
+
+/** What happens to an order is news of the order and of the stock. */
+function spell(saleId: string, change: Change): Spelled[] {
   switch (change.type) {
     case 'order.paid':
-      return ['order.placed', 'inventory.reserved', 'order.paid'];
+      return ofOrder(saleId, change, ['order.placed', 'inventory.reserved', 'order.paid']);
     case 'order.rejected':
-      return ['order.placed', 'inventory.failed', 'order.rejected'];
+      return [
+        ...ofOrder(saleId, change, ['order.placed']),
+        ...ofOrder(saleId, change, ['inventory.failed', 'order.rejected'], { reason: change.reason }),
+      ];
     case 'order.cancelled':
-      return ['order.cancelled', 'inventory.released'];
-    default:
-      return [change.type];
+      return ofOrder(saleId, change, ['order.cancelled', 'inventory.released']);
+    default: {
+      const { type, ...rest } = change;
+      return [{ type, data: { saleId, ...rest } }];
+    }
   }
+}
+
+function ofOrder(
+  saleId: string,
+  { orderId, buyerId, quantity, traceparent }: OrderChange,
+  types: EventType[],
+  more = {},
+): Spelled[] {
+  const data = { saleId, orderId, buyerId, quantity, ...more };
+  return types.map((type) => ({ type, data, traceparent }));
 }

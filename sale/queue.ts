@@ -43,6 +43,7 @@ const purchase = z.strictObject({
   quantity: z.int().min(1),
   idempotencyKey: z.string().min(1),
   createdAt: z.iso.datetime(),
+  traceparent: z.string().max(55).exactOptional(),
 }) satisfies z.ZodType<Purchase>;
 
 /** What a job carries, read with suspicion: what stands in Redis could have been written by anything. */

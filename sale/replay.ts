@@ -70,6 +70,8 @@ function applyChange(sale: ReplayedSale, change: Change): void {
       sale.paused = change.type === 'sale.paused';
       return;
     case 'sale.rescheduled':
+    case 'sale.opened':
+    case 'sale.ended':
       return;
     case 'order.paid':
       sale.stock -= change.quantity;

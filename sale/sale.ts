@@ -3,6 +3,7 @@ import { nanoid } from 'nanoid';
 import { type Collections, driverOf, type ProductRecord, type SaleRecord } from './collections.ts';
 import type { Change, Money, SaleSnapshot, SaleStatus } from './contract.ts';
 import { appendChanges } from './events.ts';
+import { changesOfPhase, phaseOf } from './phases.ts';
 import { productOf } from './product.ts';
 
 export interface NewSale {
@@ -28,21 +29,25 @@ export interface SaleChange {
 export async function createSale(collections: Collections, sale: NewSale): Promise<SaleSnapshot | null> {
   const product = await collections.products.findById(sale.productId).lean<ProductRecord>();
   if (!product) return null;
+  const createdAt = new Date();
+  const phase = phaseOf(sale, createdAt);
   const record: SaleRecord = {
     _id: nanoid(),
     ...sale,
+    phase,
     oldAmount: sale.oldAmount ?? null,
     paused: false,
     stockVersion: 0,
     unitsOnSale: sale.stock,
     eventSeq: 1,
     revision: 0,
-    createdAt: new Date(),
+    createdAt,
   };
+  const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
   await collections.sales.db.withSession((session) =>
     session.withTransaction(async () => {
       await driverOf(collections.sales).insertOne(record, { session });
-      const entry = { saleId: record._id, seq: 1, changes: [creationOf(record)] };
+      const entry = { saleId: record._id, seq: 1, changes };
       await appendChanges(collections, [entry], record.createdAt, session);
     }),
   );
@@ -130,8 +135,8 @@ function statusOf(
   { opensAt, closesAt, paused, stock }: Pick<SaleRecord, 'opensAt' | 'closesAt' | 'paused' | 'stock'>,
   now: Date,
 ): SaleStatus {
-  if (now >= closesAt) return 'ended';
-  if (now < opensAt) return 'scheduled';
+  const phase = phaseOf({ opensAt, closesAt }, now);
+  if (phase !== 'open') return phase;
   if (paused) return 'paused';
   return stock === 0 ? 'sold_out' : 'open';
 }

@@ -170,6 +170,7 @@ export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date)
     reason,
     createdAt: new Date(purchase.createdAt),
     settledAt,
+    ...(purchase.traceparent && { traceparent: purchase.traceparent }),
   };
 }
 

@@ -14,6 +14,34 @@ const deadLetter = z.object({
   stacks: z.array(z.string()),
 });
 
+const webhook = z.object({
+  id: z.string(),
+  url: z.string(),
+  types: z.array(z.string()),
+  createdAt: z.iso.datetime(),
+});
+
+const delivery = z.object({
+  eventId: z.string(),
+  type: z.string(),
+  time: z.iso.datetime(),
+  state: z.enum(['waiting', 'delivered', 'failed']),
+  attempts: count,
+  dueAt: z.iso.datetime(),
+  status: count.nullable(),
+  error: z.string().nullable(),
+});
+
+const minute = z.object({
+  minute: z.iso.datetime(),
+  accepted: count,
+  paid: count,
+  rejected: count,
+  cancelled: count,
+  units: count,
+  cancelledUnits: count,
+});
+
 const overview = z.looseObject({
   sales: z.array(answers.snapshot),
   queuedPurchases: count,
@@ -71,6 +99,35 @@ export const adminOperations: Record<string, Operation> = {
     summary: 'Every order of a sale',
     answer: [200, z.string()],
     media: 'text/csv',
+    problems: ['not-found'],
+  },
+  'GET /api/admin/sales/:id/minutes': {
+    summary: 'What happened to its orders, minute by minute: at most the newest 1,440 of them',
+    answer: [200, z.object({ minutes: z.array(minute) })],
+    problems: ['not-found'],
+  },
+  'GET /api/admin/webhooks': {
+    summary: 'Where events are sent',
+    answer: [200, z.object({ webhooks: z.array(webhook) })],
+  },
+  'POST /api/admin/webhooks': {
+    summary: 'Have events sent to a URL, signed; the secret is shown this once',
+    answer: [201, webhook.extend({ secret: z.string() })],
+    problems: ['too-many-webhooks'],
+  },
+  'DELETE /api/admin/webhooks/:id': {
+    summary: 'Send nothing there any more',
+    answer: [204, null],
+    problems: ['not-found'],
+  },
+  'GET /api/admin/webhooks/:id/deliveries': {
+    summary: 'What was sent there within 30 days, and what became of it',
+    answer: [200, z.object({ deliveries: z.array(delivery) })],
+    problems: ['not-found'],
+  },
+  'POST /api/admin/webhooks/:id/resend': {
+    summary: 'Send again what failed at every attempt',
+    answer: [202, z.object({ resent: count })],
     problems: ['not-found'],
   },
   'POST /api/admin/queue-visits': {

@@ -4,8 +4,9 @@ import { singleFlight } from '../runtime/single-flight.ts';
 import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../sale/admin-contract.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { openStories } from '../sale/report.ts';
-import { listSnapshots, readSnapshot } from '../sale/sale.ts';
+import { findSale, listSnapshots, readSnapshot } from '../sale/sale.ts';
 import { type Counts, quantileMs, readSaleTally, readSeconds } from '../sale/tally.ts';
+import { readMinutes } from '../subscribers/analytics.ts';
 import type { byId, liveSince } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
@@ -70,6 +71,12 @@ export function openControlRoom(shop: Shop) {
         slowestMs: tally.slowestMs,
       };
       return { status: 200, body };
+    },
+
+    async minutes({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
+      const sale = await findSale(collections, params.id);
+      if (!sale) throw noSale(params.id);
+      return { status: 200, body: { minutes: await readMinutes(collections, params.id) } };
     },
 
     async startAudit(): Promise<Answer> {

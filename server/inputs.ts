@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { webhookTypes } from '../subscribers/webhooks.ts';
 
 /** Everything a client may send, one schema for each input. Strict: a field that is not here is an error. */
 
@@ -110,6 +111,24 @@ export const orderSearch = z.strictObject({
   status: z.enum(['paid', 'rejected', 'cancelled']).optional(),
   cursor: z.coerce.number().int().min(1).max(9_999_999_999).optional(),
 });
+
+/** Where events go: http or https, and nothing in it that belongs into a header. */
+export const newWebhook = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/ })
+    .max(2_000)
+    .refine((text) => URL.canParse(text) && !new URL(text).username && !new URL(text).password, {
+      error: 'expected no user and password in it',
+    }),
+  types: z.array(z.enum(webhookTypes)).min(1).max(webhookTypes.length),
+});
+
+export const newestList = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+});
+
+/** Two words with a dot between them. */
+export const byEventType = z.strictObject({ type: z.string().max(64) });
 
 export const purchaseRequest = z.strictObject({ quantity: units });
 

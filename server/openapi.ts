@@ -86,7 +86,7 @@ function describe(route: Route): Json {
 }
 
 const nameOf = ({ method, path }: Route) => `${method.toUpperCase()} ${path}`;
-const tagOf = ({ path }: Route) => path.split('/')[2] ?? 'api';
+const tagOf = ({ path }: Route) => path.split('/')[path.startsWith('/api/') ? 2 : 1] ?? 'api';
 
 function securityOf({ access }: Route, { takesSessionCookie }: Operation): Json {
   if (takesSessionCookie) return { security: [{ session: [] }] };

@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { adminOperations } from './admin-operations.ts';
 import * as answers from './answers.ts';
 import type { ProblemName } from './problems.ts';
@@ -116,6 +116,11 @@ export const operations: Record<string, Operation> = {
     summary: 'Cancel an order, which returns its units',
     answer: [200, answers.order],
     problems: ['not-found', 'not-settled', 'not-cancellable'],
+  },
+  'GET /schemas/:type/1': {
+    summary: 'JSON Schema of the data of an event, as its `dataschema` says',
+    answer: [200, z.looseObject({ $schema: z.string() })],
+    problems: ['not-found'],
   },
   ...adminOperations,
 };

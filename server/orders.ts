@@ -6,6 +6,7 @@ import type { byId, orderList } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
 import type { Shop } from './shop.ts';
+import { traceparentOf } from './trace-context.ts';
 
 type ById = z.infer<typeof byId>;
 
@@ -36,9 +37,14 @@ export async function payOrder(shop: Shop, { params, identity }: Call<ById>): Pr
 }
 
 /** Returns the units to the sale. Cancelling twice is the same as once. */
-export async function cancel(shop: Shop, { params, identity }: Call<ById>): Promise<Answer> {
+export async function cancel(shop: Shop, { params, identity, header }: Call<ById>): Promise<Answer> {
   const buyerId = identity?.userId ?? '';
-  const cancelled = await cancelOrder(shop.collections, params.id, buyerId);
+  const cancelled = await cancelOrder(
+    shop.collections,
+    params.id,
+    buyerId,
+    traceparentOf(header('traceparent')),
+  );
   if (cancelled) {
     await shop.gate.giveBack({ buyerId, ...cancelled.order });
     shop.announceSettled(cancelled.settled);

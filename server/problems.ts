@@ -16,6 +16,7 @@ export const problemTitles = {
   paused: [409, 'The sale is paused'],
   ended: [409, 'The sale has ended'],
   'over-limit': [409, 'Over the limit for each buyer'],
+  'too-many-webhooks': [409, 'No more webhooks can be added'],
   'email-taken': [409, 'There is an account with this e-mail address'],
   'not-settled': [409, 'The order is still queued'],
   'not-payable': [409, 'The order cannot be paid'],

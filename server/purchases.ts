@@ -7,6 +7,7 @@ import { type byId, idempotencyKey, type purchaseRequest } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
 import { type Answer, type Call, parse } from './route.ts';
 import type { Shop } from './shop.ts';
+import { traceparentOf } from './trace-context.ts';
 
 export async function buy(
   { admit, challenges }: Shop,
@@ -22,6 +23,7 @@ export async function buy(
     quantity: body.quantity,
     idempotencyKey: key,
     createdAt: new Date().toISOString(),
+    traceparent: traceparentOf(header('traceparent')),
   };
   const admission = await admit(purchase);
   if (admission.outcome === 'known') requireSame(purchase, admission.purchase);

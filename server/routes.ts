@@ -2,14 +2,17 @@ import { enterAsVisitor, forgetAccount, giveExport, signUp } from './accounts.ts
 import { openControlRoom } from './control-room.ts';
 import { discardDeadLetter, republishDeadLetter, showDeadLetter, showDeadLetters } from './dead-letters.ts';
 import {
+  byEventType,
   byId,
   byJobId,
   credentials,
   deadLetterList,
   liveSince,
+  newestList,
   newProduct,
   newSale,
   newUser,
+  newWebhook,
   orderList,
   orderSearch,
   productChange,
@@ -24,8 +27,10 @@ import { buy } from './purchases.ts';
 import { grantVisit } from './queue-board.ts';
 import { type Call, type Route, route } from './route.ts';
 import { addProduct, addSale, editProduct, editSale, salesReader, showProducts } from './sales.ts';
+import { showEventSchema } from './schemas.ts';
 import { renew, signIn, signOut, signOutEverywhere } from './sessions.ts';
 import type { Shop } from './shop.ts';
+import { createWebhook, deleteWebhook, resendDeliveries, showDeliveries, showWebhooks } from './webhooks.ts';
 
 /** Every endpoint of the API: who may call it, what it takes, and the function that answers. */
 export function apiRoutes(shop: Shop): Route[] {
@@ -55,6 +60,8 @@ export function apiRoutes(shop: Shop): Route[] {
     route('post', '/api/orders/:id/payment', 'buyer', (call) => payOrder(shop, call), { params: byId }),
     route('delete', '/api/orders/:id', 'buyer', (call) => cancel(shop, call), { params: byId }),
 
+    route('get', '/schemas/:type/1', 'anyone', showEventSchema, { params: byEventType }),
+
     route('post', '/api/products', 'admin', (call) => addProduct(shop, call), { body: newProduct }),
     route('patch', '/api/products/:id', 'admin', (call) => editProduct(shop, call), {
       params: byId,
@@ -81,6 +88,19 @@ export function apiRoutes(shop: Shop): Route[] {
     route('get', '/api/admin/orders', 'admin', (call) => findOrders(shop, call), { query: orderSearch }),
     route('get', '/api/admin/sales/:id/report', 'admin', (call) => room.report(call), { params: byId }),
     route('get', '/api/admin/sales/:id/orders.csv', 'admin', (call) => exportOrders(shop, call), {
+      params: byId,
+    }),
+    route('get', '/api/admin/sales/:id/minutes', 'admin', (call) => room.minutes(call), { params: byId }),
+    route('get', '/api/admin/webhooks', 'admin', () => showWebhooks(shop)),
+    route('post', '/api/admin/webhooks', 'admin', (call) => createWebhook(shop, call), { body: newWebhook }),
+    route('delete', '/api/admin/webhooks/:id', 'admin', (call) => deleteWebhook(shop, call), {
+      params: byId,
+    }),
+    route('get', '/api/admin/webhooks/:id/deliveries', 'admin', (call) => showDeliveries(shop, call), {
+      params: byId,
+      query: newestList,
+    }),
+    route('post', '/api/admin/webhooks/:id/resend', 'admin', (call) => resendDeliveries(shop, call), {
       params: byId,
     }),
     route('post', '/api/admin/queue-visits', 'admin', () => grantVisit(shop.redis)),

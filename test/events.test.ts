@@ -49,6 +49,7 @@ test('the log tells a sale from its creation, in order, as CloudEvents with ids 
   const bought = ['order.placed', 'inventory.reserved', 'order.paid'];
   expect(types).toEqual([
     'sale.created',
+    'sale.opened',
     ...bought,
     ...bought,
     'sale.paused',

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
+import { openBus } from '../messages/open-bus.ts';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
@@ -16,6 +17,9 @@ import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
 import { settleJob } from './job.ts';
 import { openReconciler } from './reconciler.ts';
+import { openRelay } from './relay.ts';
+import { openSaleClock } from './sale-clock.ts';
+import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -71,6 +75,13 @@ queue.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
 void queue.process(config.SETTLE_MAX_JOBS, (job) => settleJob(job, settle));
 const reconciler = openReconciler({ collections, gate, queue, announceSettled }, redis, config, log);
 
+const bus = openBus(config, log, isPassingFault);
+const followers = [
+  openSaleClock(collections, redis, config, log),
+  openRelay({ collections, bus, redis }, config, log),
+  openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log),
+];
+
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
@@ -84,6 +95,8 @@ closeOnSignal(
     stopping.abort();
     await reconciler.close();
     await queue.close();
+    await Promise.all(followers.map((follower) => follower.close()));
+    await bus.close();
     await heartbeat.close();
     await tally.close();
     http.close();

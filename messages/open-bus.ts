@@ -1,0 +1,46 @@
+import { type Config, eventRetryWaitsMs } from '../runtime/config.ts';
+import { openPatientRedis, openRedis } from '../runtime/connections.ts';
+import type { Log } from '../runtime/log.ts';
+import { openRabbit } from '../runtime/rabbit.ts';
+import { openBullBus } from './bull-bus.ts';
+import type { EventBus } from './bus.ts';
+import { openRabbitBus } from './rabbit-bus.ts';
+
+/**
+ * Opens the engine that EVENT_BUS names, with connections of its own.
+ * @param isPassing whether what a subscriber threw will pass by itself: see delivery.ts.
+ */
+export function openBus(config: Config, log: Log, isPassing: (error: unknown) => boolean): EventBus {
+  const rules = { isPassing, retryWaitsMs: eventRetryWaitsMs(config) };
+  switch (config.EVENT_BUS) {
+    case 'rabbitmq': {
+      const rabbit = openRabbit({ url: config.RABBITMQ_URL ?? '', waitMs: config.FLUSH_DEADLINE_MS }, log);
+      const bus = openRabbitBus(rabbit, { prefetch: config.RABBITMQ_PREFETCH, rules }, log);
+      return {
+        ...bus,
+        async close() {
+          await bus.close();
+          await rabbit.close();
+        },
+      };
+    }
+    case 'bull': {
+      const { redis, close: closeRedis } = openRedis(config, log);
+      const bus = openBullBus({
+        redis,
+        openPatientRedis: () => openPatientRedis(config, log),
+        log,
+        rules,
+        leaseMs: config.JOB_LOCK_MS,
+        publishDeadlineMs: config.FLUSH_DEADLINE_MS,
+      });
+      return {
+        ...bus,
+        async close() {
+          await bus.close();
+          await closeRedis();
+        },
+      };
+    }
+  }
+}

@@ -1,0 +1,79 @@
+import { failpoint } from '../runtime/failpoints.ts';
+import { type Collections, driverOf } from '../sale/collections.ts';
+import { eventsOf, readChanges } from '../sale/events.ts';
+import type { EventBus } from './bus.ts';
+
+/** In one publish; the events of one document of the log stay together, however many they are. */
+const maxEvents = 1_000;
+const documentsAtOnce = 200;
+
+/**
+ * Publishes what a sale's log has after the sale's position, in order, and moves the position behind it. A crash
+ * between the two publishes once more: subscribers tell repeats by the event's id.
+ * @returns whether there may be more.
+ * @throws when MongoDB or the bus is away; the position says where to go on.
+ */
+export async function relaySale(collections: Collections, bus: EventBus, saleId: string): Promise<boolean> {
+  const position = await driverOf(collections.relays).findOne({ _id: saleId });
+  let [after, documents] = [position?.seq ?? 0, 0];
+  let events: ReturnType<typeof eventsOf> = [];
+
+  async function flush(): Promise<void> {
+    if (events.length === 0) return;
+    await bus.publish(events);
+    failpoint('relayed');
+    events = [];
+    // Never backwards: whoever lost the lease in the middle of this may come too late.
+    await driverOf(collections.relays).updateOne({ _id: saleId }, { $max: { seq: after } }, { upsert: true });
+  }
+
+  const records = readChanges(collections, saleId, { after, limit: documentsAtOnce }).batchSize(10);
+  for await (const record of records) {
+    events.push(...eventsOf(record));
+    after = record.seq;
+    documents += 1;
+    if (events.length >= maxEvents) await flush();
+  }
+  await flush();
+  return documents === documentsAtOnce;
+}
+
+const salesAtOnce = 1_000;
+
+/** Sales whose log goes on after their position, at most 1,000. */
+export async function findBehind({ sales, relays }: Collections): Promise<string[]> {
+  const behind = await driverOf(sales)
+    .aggregate<{ _id: string }>([
+      { $project: { eventSeq: 1 } },
+      { $lookup: { from: relays.collection.name, localField: '_id', foreignField: '_id', as: 'relay' } },
+      { $match: { $expr: { $gt: ['$eventSeq', { $ifNull: [{ $first: '$relay.seq' }, 0] }] } } },
+      { $limit: salesAtOnce },
+      { $project: { _id: 1 } },
+    ])
+    .toArray();
+  return behind.map(({ _id }) => _id);
+}
+
+/**
+ * Calls `onNews` with the id of each sale whose log grew, until it is closed. A hint: the positions are the truth.
+ * Resolves when it is watching.
+ * @param onBroken is called once, when it hears nothing any more.
+ */
+export async function watchLog(
+  { events }: Collections,
+  onNews: (saleId: string) => void,
+  onBroken: (error: Error) => void,
+): Promise<{ close: () => Promise<void> }> {
+  const stream = driverOf(events).watch<never, { documentKey: { _id: string } }>([
+    { $match: { operationType: 'insert' } },
+    { $project: { documentKey: 1 } },
+  ]);
+  const watching = new Promise<void>((resolve, reject) => {
+    stream.once('resumeTokenChanged', () => resolve());
+    stream.once('error', reject);
+  });
+  stream.on('change', ({ documentKey: { _id } }) => onNews(_id.slice(0, _id.lastIndexOf(':'))));
+  stream.once('error', onBroken);
+  await watching;
+  return { close: () => stream.close() };
+}

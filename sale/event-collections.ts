@@ -1,0 +1,140 @@
+import { type Connection, Schema } from 'mongoose';
+import type { SaleMinute } from './admin-contract.ts';
+import type { CloudEvent, EventType } from './contract.ts';
+
+/** What MongoDB holds for those who follow the event log: the relay and the subscribers. */
+
+/** How far a sale's log is on the event bus. */
+export interface RelayRecord {
+  /** The sale's id. */
+  _id: string;
+  /** Number of the newest document whose events every subscription has in its queue. */
+  seq: number;
+}
+
+/** What happened to a sale's orders within a minute. */
+export interface MinuteRecord extends Omit<SaleMinute, 'minute'> {
+  /** `<saleId>:<ISO 8601 minute>` */
+  _id: string;
+  saleId: string;
+  minute: Date;
+}
+
+/** How far analytics is with a sale. */
+export interface AnalyticsRecord {
+  /** The sale's id. */
+  _id: string;
+  /** Of the newest event that is counted: its document's number in the log, and its place in that. */
+  seq: number;
+  index: number;
+  /** Ids of events that could not be counted: they may come again. */
+  skipped?: string[];
+}
+
+/** A mail to a buyer, so that an event becomes one mail. */
+export interface MailRecord {
+  /** The event's id. */
+  _id: string;
+  /** Absent while it is being sent, or when its sender died in the middle of that. */
+  sentAt?: Date;
+  createdAt: Date;
+}
+
+/** A shop's address for events. */
+export interface WebhookRecord {
+  _id: string;
+  url: string;
+  types: EventType[];
+  /** `whsec_` and the key in base64. It signs, so it cannot be kept as a hash. */
+  secret: string;
+  createdAt: Date;
+}
+
+/** An event on its way to a webhook. */
+export interface DeliveryRecord {
+  /** `<webhookId>:<event id>` */
+  _id: string;
+  webhookId: string;
+  event: CloudEvent;
+  state: 'waiting' | 'delivered' | 'failed';
+  attempts: number;
+  /** When it is tried next; when it was, once it no longer waits. */
+  dueAt: Date;
+  /** HTTP status of the last answer; null when there was none. */
+  status: number | null;
+  /** Why the last attempt failed; null when it did not. */
+  error: string | null;
+  createdAt: Date;
+}
+
+const id = { type: String, required: true } as const;
+const time = { type: Date, required: true } as const;
+const count = { type: Number, default: 0 } as const;
+const mixed = { type: Schema.Types.Mixed, required: true } as never;
+const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
+
+const keptDays = 30;
+const forgotten = { ...time, expires: keptDays * 86_400 } as const;
+
+const relay = new Schema<RelayRecord>(
+  { _id: id, seq: { type: Number, required: true } },
+  { ...options, collection: 'relays' },
+);
+
+const minute = new Schema<MinuteRecord>(
+  {
+    _id: id,
+    saleId: id,
+    minute: time,
+    accepted: count,
+    paid: count,
+    rejected: count,
+    cancelled: count,
+    units: count,
+    cancelledUnits: count,
+  },
+  { ...options, collection: 'minutes' },
+).index({ saleId: 1, minute: -1 });
+
+const analytics = new Schema<AnalyticsRecord>(
+  { _id: id, seq: count, index: count, skipped: { type: [String] } },
+  { ...options, collection: 'analytics' },
+);
+
+const mail = new Schema<MailRecord>(
+  { _id: id, sentAt: { type: Date }, createdAt: forgotten },
+  { ...options, collection: 'mails' },
+);
+
+const webhook = new Schema<WebhookRecord>(
+  { _id: id, url: id, types: { type: [String], required: true }, secret: id, createdAt: time },
+  { ...options, collection: 'webhooks' },
+);
+
+const delivery = new Schema<DeliveryRecord>(
+  {
+    _id: id,
+    webhookId: id,
+    event: mixed,
+    state: { type: String, required: true, enum: ['waiting', 'delivered', 'failed'] },
+    attempts: count,
+    dueAt: time,
+    status: { type: Number, default: null },
+    error: { type: String, default: null },
+    createdAt: forgotten,
+  },
+  { ...options, collection: 'deliveries' },
+)
+  .index({ webhookId: 1, state: 1, dueAt: 1 })
+  .index({ webhookId: 1, createdAt: -1 });
+
+export function openEventCollections(mongo: Connection) {
+  return {
+    relays: mongo.model<RelayRecord>('Relay', relay),
+    minutes: mongo.model<MinuteRecord>('Minute', minute),
+    analytics: mongo.model<AnalyticsRecord>('Analytics', analytics),
+    mails: mongo.model<MailRecord>('Mail', mail),
+    webhooks: mongo.model<WebhookRecord>('Webhook', webhook),
+    deliveries: mongo.model<DeliveryRecord>('Delivery', delivery),
+  };
+}

@@ -1,0 +1,178 @@
+import type { ClientSession } from 'mongoose';
+import type { BusEvent, Subscription } from '../messages/bus.ts';
+import type { SaleMinute } from '../sale/admin-contract.ts';
+import { type Collections, driverOf } from '../sale/collections.ts';
+import type { AnalyticsRecord, MinuteRecord } from '../sale/event-collections.ts';
+import { type EventData, readData } from '../sale/event-schemas.ts';
+
+/** Every accepted purchase is paid or rejected in the transaction that places it, so nobody needs `order.placed`. */
+const types = ['order.paid', 'order.rejected', 'order.cancelled'] as const;
+type Type = (typeof types)[number];
+
+type Counts = Omit<SaleMinute, 'minute'>;
+
+/** An event, with its place in the log of its sale. */
+interface Placed {
+  id: string;
+  saleId: string;
+  seq: number;
+  index: number;
+  type: Type;
+  data: EventData<Type>;
+  time: Date;
+}
+
+/**
+ * Counts what happens to the orders of each sale, minute by minute. The counts and how far it is with each sale are
+ * written in one transaction, so an event that comes again, or whose handler died in the middle, is counted once.
+ */
+export function analytics(collections: Collections): Subscription {
+  return {
+    name: 'analytics',
+    types,
+    maxBatch: 500,
+    async handle(events) {
+      try {
+        await count(collections, events.map(place));
+      } catch (error) {
+        // Alone, it may become a dead letter and come again when the newest event is far ahead of it.
+        if (events[0] && events.length === 1) await noteSkipped(collections, events[0].id);
+        throw error;
+      }
+    },
+  };
+}
+
+function place(event: BusEvent): Placed {
+  const type = types.find((one) => one === event.type);
+  if (!type) throw new Error(`Not a type that is counted: ${event.type}`);
+  const { saleId, seq, index } = placeOf(event.id);
+  return { id: event.id, saleId, seq, index, type, data: readData(event, type), time: new Date(event.time) };
+}
+
+/** @throws Error when it is no id of an event: `<saleId>:<seq>:<index>`. */
+function placeOf(eventId: string) {
+  const [, saleId = '', seq, index] = /^([\w-]+):(\d+):(\d+)$/.exec(eventId) ?? [];
+  if (!saleId) throw new Error(`Not the id of an event: ${eventId}`);
+  return { saleId, seq: Number(seq), index: Number(index) };
+}
+
+async function count(collections: Collections, events: Placed[]): Promise<void> {
+  await collections.analytics.db.withSession((session) =>
+    session.withTransaction(async () => {
+      const positions = await readPositions(collections, events, session);
+      const fresh = events.filter((event) => isNews(event, positions.get(event.saleId)));
+      if (fresh.length === 0) return;
+      await driverOf(collections.minutes).bulkWrite(minutesOf(fresh), { session, ordered: false });
+      await driverOf(collections.analytics).bulkWrite(positionsOf(fresh, positions), { session });
+    }),
+  );
+}
+
+async function readPositions({ analytics }: Collections, events: Placed[], session: ClientSession) {
+  const saleIds = [...new Set(events.map(({ saleId }) => saleId))];
+  const found = await driverOf(analytics)
+    .find({ _id: { $in: saleIds } }, { session })
+    .toArray();
+  return new Map(found.map((position) => [position._id, position]));
+}
+
+function isNews(event: Placed, position: AnalyticsRecord | undefined): boolean {
+  return !position || isBehind(position, event) || (position.skipped?.includes(event.id) ?? false);
+}
+
+function isBehind(position: Pick<AnalyticsRecord, 'seq' | 'index'>, { seq, index }: Placed): boolean {
+  return position.seq < seq || (position.seq === seq && position.index < index);
+}
+
+const minuteMs = 60_000;
+
+function minutesOf(events: Placed[]) {
+  const minutes = new Map<string, { saleId: string; minute: Date; counts: Counts }>();
+  for (const event of events) {
+    const minute = new Date(Math.floor(event.time.getTime() / minuteMs) * minuteMs);
+    const key = `${event.saleId}:${minute.toISOString().slice(0, 16)}`;
+    const entry = minutes.get(key) ?? { saleId: event.saleId, minute, counts: noCounts() };
+    minutes.set(key, entry);
+    add(entry.counts, event);
+  }
+  return [...minutes].map(([_id, { saleId, minute, counts }]) => ({
+    updateOne: {
+      filter: { _id },
+      update: { $inc: counts, $setOnInsert: { saleId, minute } },
+      upsert: true,
+    },
+  }));
+}
+
+const noCounts = (): Counts => ({
+  accepted: 0,
+  paid: 0,
+  rejected: 0,
+  cancelled: 0,
+  units: 0,
+  cancelledUnits: 0,
+});
+
+function add(counts: Counts, { type, data }: Placed): void {
+  const { quantity } = data;
+  switch (type) {
+    case 'order.paid':
+      counts.accepted += 1;
+      counts.paid += 1;
+      counts.units += quantity;
+      return;
+    case 'order.rejected':
+      counts.accepted += 1;
+      counts.rejected += 1;
+      return;
+    case 'order.cancelled':
+      counts.cancelled += 1;
+      counts.cancelledUnits += quantity;
+  }
+}
+
+function positionsOf(events: Placed[], positions: Map<string, AnalyticsRecord>) {
+  const newest = new Map<string, Pick<AnalyticsRecord, 'seq' | 'index'>>(positions);
+  for (const event of events) {
+    const position = newest.get(event.saleId);
+    if (!position || isBehind(position, event)) newest.set(event.saleId, event);
+  }
+  return [...newest].map(([_id, { seq, index }]) => ({
+    updateOne: {
+      filter: { _id },
+      update: { $set: { seq, index }, $pull: { skipped: { $in: events.map(({ id }) => id) } } },
+      upsert: true,
+    },
+  }));
+}
+
+const maxSkipped = 1_000;
+
+async function noteSkipped({ analytics }: Collections, eventId: string): Promise<void> {
+  const saleId = eventId.slice(0, eventId.indexOf(':'));
+  await driverOf(analytics).bulkWrite([
+    { updateOne: { filter: { _id: saleId }, update: { $pull: { skipped: eventId } } } },
+    {
+      updateOne: {
+        filter: { _id: saleId },
+        update: {
+          $push: { skipped: { $each: [eventId], $slice: -maxSkipped } },
+          $setOnInsert: { seq: 0, index: 0 },
+        },
+        upsert: true,
+      },
+    },
+  ]);
+}
+
+const maxMinutes = 1_440;
+
+/** A sale's minutes in which something happened, the oldest first: at most the newest day of them. */
+export async function readMinutes({ minutes }: Collections, saleId: string): Promise<SaleMinute[]> {
+  const newest = await minutes.find({ saleId }).sort({ minute: -1 }).limit(maxMinutes).lean<MinuteRecord[]>();
+  return newest.reverse().map(({ _id, saleId: _, minute, ...counts }) => ({
+    minute: minute.toISOString(),
+    ...counts,
+  }));
+}

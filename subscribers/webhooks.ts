@@ -1,0 +1,65 @@
+import type { BusEvent, Subscription } from '../messages/bus.ts';
+import type { Collections } from '../sale/collections.ts';
+import type { CloudEvent, EventType } from '../sale/contract.ts';
+import type { WebhookRecord } from '../sale/event-collections.ts';
+
+/**
+ * What a shop's endpoint can ask for. Left out are `order.placed` and `inventory.*`: each of them comes in one
+ * transaction with an order's result, about the same units, and would triple what travels.
+ */
+export const webhookTypes = [
+  'order.held',
+  'order.paid',
+  'order.rejected',
+  'order.cancelled',
+  'order.expired',
+  'sale.created',
+  'sale.opened',
+  'sale.paused',
+  'sale.resumed',
+  'sale.rescheduled',
+  'sale.stock_added',
+  'sale.ended',
+] as const satisfies EventType[];
+
+/**
+ * Writes down which event goes to which endpoint, and no more: an endpoint that hangs holds up neither the bus nor its
+ * neighbours, since webhook-sender.ts tries each delivery in its own time.
+ */
+export function webhooks(collections: Collections): Subscription {
+  return {
+    name: 'webhooks',
+    types: webhookTypes,
+    maxBatch: 500,
+    async handle(events) {
+      const endpoints = await collections.webhooks.find().lean<WebhookRecord[]>();
+      const due = endpoints.flatMap((endpoint) => deliveriesTo(endpoint, events));
+      // One that is there already was written at an earlier handling.
+      if (due.length > 0) await collections.deliveries.bulkWrite(due, { ordered: false });
+    },
+  };
+}
+
+function deliveriesTo({ _id: webhookId, types, createdAt }: WebhookRecord, events: BusEvent[]) {
+  const now = new Date();
+  return events
+    .filter(({ type, time }) => types.includes(type as EventType) && Date.parse(time) >= createdAt.getTime())
+    .map((event) => ({
+      updateOne: {
+        filter: { _id: `${webhookId}:${event.id}` },
+        update: {
+          $setOnInsert: {
+            webhookId,
+            event: event as CloudEvent,
+            state: 'waiting' as const,
+            attempts: 0,
+            dueAt: now,
+            status: null,
+            error: null,
+            createdAt: now,
+          },
+        },
+        upsert: true,
+      },
+    }));
+}

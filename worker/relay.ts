@@ -1,0 +1,64 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { EventBus } from '../messages/bus.ts';
+import { findBehind, relaySale, watchLog } from '../messages/relay.ts';
+import type { Config } from '../runtime/config.ts';
+import { openDuty } from '../runtime/duty.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Collections } from '../sale/collections.ts';
+
+/** How often it looks for itself, should it have missed a hint. */
+const scanIntervalMs = 30_000;
+
+/**
+ * Brings the event log to the bus, in one worker at a time. A fault of MongoDB, the bus or the change stream ends the
+ * work; the duty begins it again a while later, with a look at every sale's position. Purchases do not notice.
+ */
+export function openRelay(
+  { collections, bus, redis }: { collections: Collections; bus: EventBus; redis: Redis },
+  { JOB_LOCK_MS, RELAY_INTERVAL_MS }: Pick<Config, 'JOB_LOCK_MS' | 'RELAY_INTERVAL_MS'>,
+  log: Log,
+): { close: () => Promise<void> } {
+  return openDuty({ redis, name: 'relay', ttlMs: JOB_LOCK_MS, log }, async (stopping) => {
+    const news = new Set<string>();
+    let broken: Error | undefined;
+    let waiting = new AbortController();
+    const wake = () => waiting.abort();
+    const stream = await watchLog(
+      collections,
+      (saleId) => {
+        news.add(saleId);
+        wake();
+      },
+      (error) => {
+        broken = error;
+        wake();
+      },
+    );
+    try {
+      for (let scanAtMs = 0; !stopping.aborted; ) {
+        if (broken) throw broken;
+        if (Date.now() >= scanAtMs) {
+          for (const saleId of await findBehind(collections)) news.add(saleId);
+          scanAtMs = Date.now() + scanIntervalMs;
+        }
+        waiting = new AbortController();
+        const due = [...news];
+        news.clear();
+        for (const saleId of due) {
+          if (stopping.aborted) return;
+          if (await relaySale(collections, bus, saleId)) news.add(saleId);
+        }
+        // Under load, news gather meanwhile and travel together.
+        await pause(RELAY_INTERVAL_MS, stopping);
+        if (news.size === 0) await pause(scanAtMs - Date.now(), AbortSignal.any([stopping, waiting.signal]));
+      }
+    } finally {
+      await stream.close();
+    }
+  });
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {});
+}

@@ -1,0 +1,46 @@
+import { once } from 'node:events';
+import express from 'express';
+import { openBus } from '../messages/open-bus.ts';
+import { readConfig } from '../runtime/config.ts';
+import { openMongo, openRedis } from '../runtime/connections.ts';
+import { armFailpoints } from '../runtime/failpoints.ts';
+import { healthRoutes } from '../runtime/health.ts';
+import { openLog } from '../runtime/log.ts';
+import { closeOnSignal } from '../runtime/shutdown.ts';
+import { openCollections, prepareCollections } from '../sale/collections.ts';
+import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
+
+/**
+ * Subscribers in a process of their own, away from the settling: `npm run subscriber -- analytics,webhooks`. The workers
+ * are then started with SUBSCRIBERS naming the others, or none.
+ */
+const [names] = process.argv.slice(2);
+const config = readConfig({ ...process.env, ...(names && { SUBSCRIBERS: names }) });
+armFailpoints(config.FAILPOINTS);
+const log = openLog(config, 'subscriber');
+
+const { mongo, close: closeMongo } = openMongo(config, log);
+const collections = openCollections(mongo);
+mongo.on('connected', () => prepareCollections(collections).catch((error) => log.error(error, 'indexes')));
+const { redis, close: closeRedis } = openRedis(config, log);
+const bus = openBus(config, log, isPassingFault);
+const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
+
+const dependencies = {
+  mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
+  redis: () => redis.ping(),
+};
+const http = express().use(healthRoutes(dependencies)).listen(config.PORT, config.HOST);
+await once(http, 'listening');
+log.info({ subscribers: subscribersOf(config) }, 'subscribed');
+
+closeOnSignal(
+  async () => {
+    await subscribers.close();
+    await bus.close();
+    http.close();
+    await Promise.all([closeRedis(), closeMongo()]);
+  },
+  log,
+  config.STOP_DEADLINE_MS,
+);

@@ -1,0 +1,106 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { createTransport } from 'nodemailer';
+import type { EventBus, Subscription } from '../messages/bus.ts';
+import type { Config } from '../runtime/config.ts';
+import { isMongoAway } from '../runtime/connections.ts';
+import type { Log } from '../runtime/log.ts';
+import type { Collections } from '../sale/collections.ts';
+import { analytics } from '../subscribers/analytics.ts';
+import { isMailAway, notifications } from '../subscribers/notifications.ts';
+import { openWebhookSender } from '../subscribers/webhook-sender.ts';
+import { webhooks } from '../subscribers/webhooks.ts';
+
+interface Plumbing {
+  collections: Collections;
+  bus: EventBus;
+  /** Whose commands fail while Redis is away. */
+  redis: Redis;
+}
+
+type Name = NonNullable<Config['SUBSCRIBERS']>[number];
+type Opened = { subscription: Subscription; close: () => Promise<void> };
+
+const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Opened> = {
+  analytics: ({ collections }) => ({ subscription: analytics(collections), close: async () => {} }),
+
+  notifications({ collections }, config) {
+    const transport = createTransport({
+      url: config.SMTP_URL,
+      pool: true,
+      maxConnections: 5,
+      connectionTimeout: config.SMTP_TIMEOUT_MS,
+      greetingTimeout: config.SMTP_TIMEOUT_MS,
+      socketTimeout: config.SMTP_TIMEOUT_MS,
+    });
+    const shopUrl = config.PUBLIC_URL.replace(/\/$/, '');
+    return {
+      subscription: notifications({ collections, transport, from: config.MAIL_FROM, shopUrl }),
+      close: async () => transport.close(),
+    };
+  },
+
+  webhooks({ collections, redis }, config, log) {
+    const { NODE_ENV, WEBHOOK_PRIVATE_ADDRESSES: setting } = config;
+    const byDefault = NODE_ENV === 'production' ? 'refused' : 'allowed';
+    const sender = openWebhookSender(
+      collections,
+      redis,
+      {
+        timeoutMs: config.WEBHOOK_TIMEOUT_MS,
+        retryFirstMs: config.WEBHOOK_RETRY_FIRST_MS,
+        privateAddresses: setting === 'auto' ? byDefault : setting,
+        leaseMs: config.JOB_LOCK_MS,
+      },
+      log,
+    );
+    return { subscription: webhooks(collections), close: sender.close };
+  },
+};
+
+/** Faults of what handlers lean on, which pass by themselves: no event becomes a dead letter by them. */
+export const isPassingFault = (error: unknown) => isMongoAway(error) || isMailAway(error);
+
+/** Those that SUBSCRIBERS names, or all that can work. */
+export function subscribersOf({ SUBSCRIBERS, SMTP_URL }: Config): Name[] {
+  return SUBSCRIBERS ?? ['analytics', 'webhooks', ...(SMTP_URL ? (['notifications'] as const) : [])];
+}
+
+const retryMs = 1_000;
+
+/** Subscribes, as soon as the bus is there. */
+export function openSubscribers(
+  names: Name[],
+  plumbing: Plumbing,
+  config: Config,
+  log: Log,
+): { close: () => Promise<void> } {
+  const closing = new AbortController();
+
+  async function subscribe(name: Name): Promise<{ close: () => Promise<void> }> {
+    const { subscription, close } = openers[name](plumbing, config, log);
+    while (!closing.signal.aborted) {
+      try {
+        const subscribed = await plumbing.bus.subscribe(subscription);
+        return {
+          async close() {
+            await subscribed.close();
+            await close();
+          },
+        };
+      } catch (error) {
+        log.warn({ subscription: name, error: (error as Error).message }, 'subscribing waits');
+        await delay(retryMs, undefined, { signal: closing.signal }).catch(() => {});
+      }
+    }
+    return { close };
+  }
+
+  const opened = names.map(subscribe);
+  return {
+    async close() {
+      closing.abort();
+      await Promise.all(opened.map(async (one) => (await one).close()));
+    },
+  };
+}
