@@ -17,6 +17,9 @@ export interface Order extends PlacedOrder {
   status: 'placed' | 'reserved' | 'failed';
 }
 
+/** A machine that is busy with other tests is slow, and not away. */
+const patient = { RABBITMQ_WAIT_MS: '15000', MONGO_WAIT_MS: '15000', MONGO_SILENCE_MS: '30000' };
+
 interface Request {
   body?: unknown;
   headers?: Record<string, string>;
@@ -37,12 +40,13 @@ export async function openCampus(env: Record<string, string>) {
   const ports = { order: await freePort(), inventory: await freePort(), notification: await freePort() };
 
   async function start(service: Service): Promise<void> {
-    const given = { ...env, MONGO_URL: database.href, RABBITMQ_URL: rabbit.url };
+    const given = { ...patient, ...env, MONGO_URL: database.href, RABBITMQ_URL: rabbit.url };
     const entry = `examples/campus-food/${service}-service.ts`;
     const options = { name: service, entry, port: ports[service], env: given, logsDir: join(dir, 'logs') };
     running.set(service, await openAppProcess(options));
   }
   await start('order');
+  const mongo = await mongoose.createConnection(database.href).asPromise();
 
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of the body by its assertions.
   async function ask(service: Service, path: string, { body, headers }: Request = {}): Promise<any> {
@@ -61,6 +65,8 @@ export async function openCampus(env: Record<string, string>) {
   };
 
   return {
+    /** The services' database. */
+    mongo,
     start,
     ask,
     findOrder,
@@ -104,7 +110,6 @@ export async function openCampus(env: Record<string, string>) {
     async close() {
       await Promise.all([...running.values()].map((service) => service.close()));
       await rabbit.close();
-      const mongo = await mongoose.createConnection(database.href).asPromise();
       await mongo.dropDatabase();
       await mongo.close();
       await rm(dir, { recursive: true });

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import express, { type Router } from 'express';
 import type { Connection } from 'mongoose';
 import type { EventBus, Subscription } from '../../messages/bus.ts';
-import { retryWaitsMs } from '../../messages/delivery.ts';
 import { openRabbitBus } from '../../messages/rabbit-bus.ts';
+import { eventRetryWaitsMs } from '../../runtime/config.ts';
 import { isMongoAway, openMongo } from '../../runtime/connections.ts';
 import { healthRoutes } from '../../runtime/health.ts';
 import { type Log, openLog } from '../../runtime/log.ts';
@@ -33,7 +33,8 @@ export async function runService(
   const { mongo, close: closeMongo } = openMongo(settings, log);
   const rabbit = openRabbit({ url: settings.RABBITMQ_URL, waitMs: settings.RABBITMQ_WAIT_MS }, log);
   // What passes by itself is waited out, and makes nobody's event a dead letter.
-  const rules = { isPassing: (error: unknown) => isMongoAway(error) || isRabbitAway(error), retryWaitsMs };
+  const isPassing = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
+  const rules = { isPassing, retryWaitsMs: eventRetryWaitsMs(settings) };
   const bus = openRabbitBus(rabbit, { topology, prefetch: settings.RABBITMQ_PREFETCH, rules }, log);
   // Everybody's queues: what is published waits for a service that was never started, too.
   void bus.declare(Object.values(subscriptions));

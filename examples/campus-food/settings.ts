@@ -20,6 +20,8 @@ const settings = z.object({
   RABBITMQ_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
   /** Messages that a service holds at once. */
   RABBITMQ_PREFETCH: z.coerce.number().int().min(1).max(1_000).default(10),
+  /** The wait before the second of the five attempts at an event; each of the others is twice as long. */
+  EVENT_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(500),
 
   /** How likely the kitchen has what an order wants, from 0 to 1. */
   RESERVE_CHANCE: z.coerce.number().min(0).max(1).default(0.9),

@@ -38,7 +38,7 @@ async function keep<Opened extends Part>(name: string, open: () => Promise<Opene
 async function startMongo(): Promise<string> {
   const options = { dataDir: join(dataDir, 'mongo'), port: await freePort(), report };
   const { url, how } = await keep('mongo', () => openMongo(options));
-  report(`MongoDB:  ${how}`);
+  report(`MongoDB:  ${how}, ${url}`);
   const database = new URL(url);
   database.pathname = '/campus-food';
   return database.href;
@@ -47,7 +47,7 @@ async function startMongo(): Promise<string> {
 async function startRabbit(): Promise<string> {
   const options = { dataDir: join(dataDir, 'rabbitmq'), port: await freePort(), report };
   const { url, how } = await keep('rabbitmq', () => openRabbit(options));
-  report(`RabbitMQ: ${how}`);
+  report(`RabbitMQ: ${how}, ${url}`);
   return url;
 }
 
