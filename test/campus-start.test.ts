@@ -112,6 +112,16 @@ test('it pins every image, and sets only what the services know, to values they 
 
 test('its image has all that the services need, and each says what it waits for', async () => {
   const image = await mkdtemp(join(tmpdir(), 'stampede-campus-image-'));
+  try {
+    await fillImage(image);
+    for (const [name, service] of ours) await expectToWait(image, name, service);
+  } finally {
+    await rm(image, { recursive: true });
+  }
+});
+
+/** What the Dockerfile copies, with the packages that `npm ci --omit=dev` installs and no others. */
+async function fillImage(image: string): Promise<void> {
   const sources = [...dockerfile.matchAll(/^COPY (.+) \S+$/gm)].flatMap(([, list]) => list?.split(' ') ?? []);
   for (const source of sources) await cp(join(ROOT, source), join(image, source), { recursive: true });
   const { packages } = JSON.parse(read('package-lock.json'));
@@ -121,30 +131,31 @@ test('its image has all that the services need, and each says what it waits for'
     mkdirSync(dirname(join(image, path)), { recursive: true });
     symlinkSync(join(ROOT, path), join(image, path));
   }
-  for (const [name, { command: [program = '', ...args] = [], ...service }] of ours) {
-    const port = await freePort();
-    const nowhere = await freePort();
-    const away = {
-      MONGO_URL: `mongodb://127.0.0.1:${nowhere}/campus`,
-      RABBITMQ_URL: `amqp://127.0.0.1:${nowhere}`,
-    };
-    const launched = await launch(name, program, args, {
-      cwd: image,
-      logFile: join(image, `${name}.log`),
-      env: { PATH: process.env.PATH, ...environmentOf(service), ...away, PORT: String(port) },
+}
+
+/** With nothing there, a service listens and says what is missing. */
+async function expectToWait(image: string, name: string, service: Service): Promise<void> {
+  const [program = '', ...args] = service.command ?? [];
+  const [port, nowhere] = [await freePort(), await freePort()];
+  const away = {
+    MONGO_URL: `mongodb://127.0.0.1:${nowhere}/campus`,
+    RABBITMQ_URL: `amqp://127.0.0.1:${nowhere}`,
+  };
+  const launched = await launch(name, program, args, {
+    cwd: image,
+    logFile: join(image, `${name}.log`),
+    env: { PATH: process.env.PATH, ...environmentOf(service), ...away, PORT: String(port) },
+  });
+  try {
+    const answer = await waitUntil(() => fetch(`http://127.0.0.1:${port}/health`), {
+      deadlineMs: 25_000,
+      what: `${name} does not listen`,
+      launched,
     });
-    try {
-      const answer = await waitUntil(() => fetch(`http://127.0.0.1:${port}/health`), {
-        deadlineMs: 25_000,
-        what: `${name} does not listen`,
-        launched,
-      });
-      expect(answer.status).toBe(503);
-      expect(await answer.json()).toMatchObject({ dependencies: { mongodb: 'down', rabbitmq: 'down' } });
-    } finally {
-      await stop(launched);
-    }
-    expect(launched.ending()).toBe('exit code 0');
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({ dependencies: { mongodb: 'down', rabbitmq: 'down' } });
+  } finally {
+    await stop(launched);
   }
-  await rm(image, { recursive: true });
-});
+  expect(launched.ending()).toBe('exit code 0');
+}

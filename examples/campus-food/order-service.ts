@@ -5,7 +5,6 @@ import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import type { BusEvent } from '../../messages/bus.ts';
 import { isRabbitAway } from '../../runtime/rabbit.ts';
-import { idempotencyKey } from '../../server/inputs.ts';
 import { HttpProblem } from '../../server/problems.ts';
 import { parse } from '../../server/route.ts';
 import {
@@ -28,6 +27,10 @@ interface OrderRecord {
   decidedAt: Date | null;
 }
 
+/** Printable ASCII, as RFC 9110 has it for a header. */
+const idempotencyKey = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,255}$/, 'expected 1 to 255 printable ASCII characters');
 const byId = z.strictObject({ id: z.string().regex(/^[\w-]{1,64}$/, 'expected the id of an order') });
 const page = z.strictObject({ limit: z.coerce.number().int().min(1).max(100).default(20) });
 
