@@ -1,4 +1,5 @@
 import type { System } from '../commands/system.ts';
+import { bullOf } from '../sale/bull-queue.ts';
 
 /** What MongoDB and Redis were asked, and how many bytes that took in both directions. */
 export interface Traffic {
@@ -26,8 +27,8 @@ export async function watchTraffic(system: System): Promise<() => Promise<Traffi
   };
 }
 
-async function readTraffic({ collections, queue }: System): Promise<Traffic> {
-  const info = await queue.client.info('stats');
+async function readTraffic({ collections, redis }: System): Promise<Traffic> {
+  const info = await redis.info('stats');
   const stat = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]);
   const { network } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
   return {
@@ -55,10 +56,10 @@ export async function watchWork(
   };
 }
 
-async function readWork({ collections, queue }: System) {
+async function readWork({ collections, redis, queue }: System) {
   const { opcounters } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
   const kinds = ['query', 'getmore', 'insert', 'update', 'delete'];
   // Bull numbers its jobs.
-  const jobs = Number((await queue.client.get(queue.toKey('id'))) ?? 0);
+  const jobs = Number((await redis.get(bullOf(queue).toKey('id'))) ?? 0);
   return { mongoOperations: kinds.reduce((total, kind) => total + Number(opcounters[kind]), 0), jobs };
 }

@@ -25,11 +25,11 @@ export function watchOverTime(stage: Stage, everyMs: number): { stop: () => Prom
     const seconds = (now - lastAt) / 1_000;
     cpuSince = watchCpu(stage.processes);
     lastAt = now;
-    const { gate, queue } = stage.system;
+    const { gate, redis } = stage.system;
     const [queued, redisKeys, memory] = await Promise.all([
       gate.countQueued(),
-      queue.client.dbsize(),
-      queue.client.info('memory'),
+      redis.dbsize(),
+      redis.info('memory'),
     ]);
     const processes = stage.processes().map(({ name, pid }) => {
       return [name, { cpu: (cpu[name] ?? 0) / seconds, ...holdingsOfGroup(pid) }] as const;

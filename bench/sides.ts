@@ -1,5 +1,5 @@
-import type { Redis } from 'ioredis';
 import { openAdmission } from '../sale/admission.ts';
+import { bullOf } from '../sale/bull-queue.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { findSale } from '../sale/sale.ts';
 import { countUnfinished, enqueueAll, openPlainQueue } from './plain/queue.ts';
@@ -30,8 +30,9 @@ const flushSize = 100;
 export function stampedeOn(stage: OwnStage): Side {
   const { system } = stage;
   const { queue, gate, config } = system;
+  const bull = bullOf(queue);
   const { admit } = openAdmission({
-    redis: queue.client as unknown as Redis,
+    redis: system.redis,
     gate,
     queue,
     findSale: (saleId) => findSale(system.collections, saleId),
@@ -53,7 +54,7 @@ export function stampedeOn(stage: OwnStage): Side {
     name: 'stampede',
     stage,
     countPending: gate.countQueued,
-    queue: { enqueue, pause: () => queue.pause(), resume: () => queue.resume() },
+    queue: { enqueue, pause: () => bull.pause(), resume: () => bull.resume() },
     close: stage.close,
   };
 }

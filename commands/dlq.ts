@@ -1,5 +1,5 @@
 import { Emitter } from '@socket.io/redis-emitter';
-import { discard, findDeadLetter, listDeadLetters, republish } from '../sale/dead-letters.ts';
+import { discard } from '../sale/dead-letters.ts';
 import { openSystem, runCommand, type System } from './system.ts';
 
 const usage = `expected one of
@@ -10,18 +10,18 @@ const usage = `expected one of
 
 const actions: Record<string, (system: System, id: string) => Promise<void>> = {
   async list({ queue }) {
-    for (const { id, reason, attempts, failedAt } of await listDeadLetters(queue)) {
+    for (const { id, reason, attempts, failedAt } of await queue.listDeadLetters()) {
       console.log(JSON.stringify({ id, reason, attempts, failedAt }));
     }
   },
   async show({ queue }, id) {
-    console.log(JSON.stringify(await findDeadLetter(queue, id), null, 2));
+    console.log(JSON.stringify(await queue.findDeadLetter(id), null, 2));
   },
   async republish({ queue }, id) {
-    console.log(`${id}: ${(await republish(queue, id)) ? 'republished' : 'there is no such dead letter'}`);
+    console.log(`${id}: ${(await queue.republish(id)) ? 'republished' : 'there is no such dead letter'}`);
   },
-  async discard({ queue, collections, gate }, id) {
-    const emitter = new Emitter(queue.client);
+  async discard({ queue, collections, gate, redis }, id) {
+    const emitter = new Emitter(redis);
     const announceSettled = (settled: object) => emitter.serverSideEmit('settled', settled);
     const gone = await discard({ queue, collections, gate, announceSettled }, id);
     console.log(`${id}: ${gone ? 'discarded' : 'there is no such dead letter'}`);

@@ -8,7 +8,8 @@ import { openMongo, openPatientRedis } from '../runtime/connections.ts';
 import { openLog } from '../runtime/log.ts';
 import { type Collections, openCollections } from '../sale/collections.ts';
 import { type Gate, openGate } from '../sale/gate.ts';
-import { openPurchaseQueue, type PurchaseQueue } from '../sale/queue.ts';
+import { openPurchaseQueue } from '../sale/open-queue.ts';
+import type { PurchaseQueue } from '../sale/queue.ts';
 
 /** The system a command works on: the one the environment names, or the one running in this folder. */
 export interface System {
@@ -71,12 +72,7 @@ export async function openSystem(
   const { mongo, close: closeMongo } = openMongo(config, log);
   const { redis, close: closeRedis } = openPatientRedis(config, log);
   const collections = openCollections(mongo);
-  const queue = openPurchaseQueue(() => redis, { lockMs: config.JOB_LOCK_MS });
 
-  async function close(): Promise<void> {
-    await queue.close();
-    await Promise.all([closeRedis(), closeMongo()]);
-  }
   const answered = await Promise.race([
     Promise.all([mongo.asPromise(), redis.ping()]).then(
       () => true,
@@ -87,6 +83,11 @@ export async function openSystem(
   if (!answered) {
     await Promise.all([closeRedis(), closeMongo()]);
     throw new Error('MongoDB or Redis does not answer.');
+  }
+  const queue = openPurchaseQueue(config, redis, log);
+  async function close(): Promise<void> {
+    await queue.close();
+    await Promise.all([closeRedis(), closeMongo()]);
   }
   return {
     config,

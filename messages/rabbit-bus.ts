@@ -91,9 +91,13 @@ export function openRabbitBus(
     },
 
     // Another process's events in hand cannot be asked for over AMQP; they are `prefetch` at most.
-    countWaiting: async (name) => (await countMessages(rabbit, name)) + (inHand.get(name) ?? 0),
+    async countWaiting(name) {
+      await makeExchanges();
+      return (await countMessages(rabbit, name)) + (inHand.get(name) ?? 0);
+    },
 
     async listDeadLetters(name, limit) {
+      await makeExchanges();
       const letters: DeadEvent[] = [];
       const total = await walkLetters(rabbit, deadLettersOf(name), (letter) => {
         letters.push(deadEventOf(letter));

@@ -12,6 +12,9 @@ export interface Beat {
   memoryMb: number;
   /** How late its event loop was at worst in the last second. */
   lateMs: number;
+  /** Jobs that a worker has in hand, and when (ms) the oldest of them came, where the queue cannot tell. */
+  heldJobs?: number;
+  oldestJobMs?: number;
   /** Sockets it holds; a worker holds none. */
   sockets?: number;
   /** How many of them watch each sale. */
@@ -35,7 +38,7 @@ const beatKey = (id: string) => `beat:${id}`;
 export function openHeartbeat(
   redis: Redis,
   { role, instance }: Pick<Beat, 'role' | 'instance'>,
-  about: () => Pick<Beat, 'sockets' | 'watching'> = () => ({}),
+  about: () => Pick<Beat, 'sockets' | 'watching' | 'heldJobs' | 'oldestJobMs'> = () => ({}),
   onBeats: (beats: Beat[]) => void | Promise<void> = () => {},
 ): { close: () => Promise<void> } {
   const id = `${role}-${instance}-${hostname()}-${process.pid}`;

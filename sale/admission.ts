@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import type { Redis } from 'ioredis';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
@@ -6,7 +5,7 @@ import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
-import { jobName, jobOptions, type PurchaseQueue } from './queue.ts';
+import type { PurchaseQueue } from './queue.ts';
 
 /** What became of a press of Buy. Refusals are values; only a fault throws. */
 export type Admission =
@@ -17,7 +16,9 @@ export type Admission =
   | { outcome: 'not_open'; opensAt: Date }
   | { outcome: 'over_limit' | 'paused' | 'ended' | 'unknown_sale' }
   /** Too many accepted purchases wait to be settled. */
-  | { outcome: 'busy' };
+  | { outcome: 'busy' }
+  /** Admitted, and its queue does not say that it has the job. The same purchase sent again is `known`. */
+  | { outcome: 'unconfirmed' };
 
 export interface AdmissionLimits {
   /** Purchases in one flush. */
@@ -32,10 +33,6 @@ export interface AdmissionLimits {
 
 export type Admit = (purchase: Purchase) => Promise<Admission>;
 
-/** Bull's own script that adds a job, so that a job added in the flush is exactly a job that Bull adds. */
-const { content } = createRequire(import.meta.url)('bull/lib/scripts/addJob-6') as { content: string };
-const addBullJob = `local function addBullJob(KEYS, ARGV)\n${content}\nend\n`;
-
 declare module 'ioredis' {
   interface RedisCommander {
     admit(...keysAndArguments: (string | number)[]): Promise<string[]>;
@@ -44,6 +41,7 @@ declare module 'ioredis' {
 
 /**
  * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and leave one job.
+ * @throws RabbitAway when the queue is not in Redis, and is known to be away: then nothing is admitted.
  * @param findSale reads a sale whose gate is missing from MongoDB; null when there is no such sale.
  */
 export function openAdmission({
@@ -59,15 +57,14 @@ export function openAdmission({
   findSale: (saleId: string) => Promise<SaleRecord | null>;
   limits: AdmissionLimits;
 }): { admit: Admit; drained: () => Promise<void> } {
-  redis.defineCommand('admit', { numberOfKeys: 7, lua: addBullJob + readLua('admit.lua') });
-  const keys = ['wait', 'paused', 'meta-paused', 'id', 'delayed', 'priority'].map((name) =>
-    queue.toKey(name),
-  );
+  const { keys, lua, afterwards } = queue.flush;
+  redis.defineCommand('admit', { numberOfKeys: 1 + keys.length, lua: lua + readLua('admit.lua') });
   const fixed = [gatePrefix, purchasePrefix, limits.memorySeconds, limits.queueMaxPurchases];
-  const job = [queue.toKey(''), jobName, JSON.stringify(jobOptions)];
 
   const flush = groupCommit({
     async send(purchases: Purchase[]) {
+      const startedAtMs = Date.now();
+      afterwards?.requireReady();
       const crowd = purchases.flatMap((purchase) => [
         purchase.orderId,
         purchase.saleId,
@@ -76,9 +73,12 @@ export function openAdmission({
         JSON.stringify(purchase),
       ]);
       failpoint('flushing');
-      const replies = await redis.admit(...keys, queuedKey, ...fixed, ...job, ...crowd);
+      const replies = await redis.admit(queuedKey, ...keys, ...fixed, ...crowd);
       failpoint('flushed');
-      return replies;
+      const admitted = afterwards ? purchases.filter((_, n) => replies[n] === 'admitted') : [];
+      if (admitted.length === 0 || (await afterwards?.publish({ purchases: admitted }, startedAtMs)))
+        return replies;
+      return replies.map((reply) => (reply === 'admitted' ? 'unconfirmed' : reply));
     },
     maxBatch: limits.flushMaxPurchases,
     maxWaiting: limits.flushMaxWaiting,
@@ -122,6 +122,7 @@ function admissionOf(reply: string): Admission {
     case 'paused':
     case 'ended':
     case 'busy':
+    case 'unconfirmed':
       return { outcome };
     default:
       throw new Error(`admit.lua answered ${outcome}`);

@@ -1,24 +1,24 @@
 --[[
   Admits a flush of purchases, in order of arrival, in one round trip:
-  takes their units from the sale's gate, remembers each purchase, and adds ONE Bull job that carries the admitted.
-  Nothing is written for a refused purchase. Runs behind Bull's own addJob script, wrapped as addBullJob(KEYS, ARGV).
+  takes their units from the sale's gate, remembers each purchase, and leaves ONE job that carries the admitted.
+  Nothing is written for a refused purchase. Runs behind the queue's leaveJob(KEYS, job, now): Bull's adds the job here,
+  RabbitMQ's does nothing, because the server publishes the job afterwards.
 
-  KEYS[1..6] Bull's wait, paused, meta-paused, id, delayed, priority
-  KEYS[7]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
+  KEYS[1]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
+  KEYS[2..]  what leaveJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, revision, queued = purchases not yet settled, b:<buyerId> = units this buyer took
   ARGV[2]    prefix of remembered purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is remembered
   ARGV[4]    how many purchases may be queued
-  ARGV[5..7] Bull's key prefix, the job's name, its options as JSON
-  ARGV[8..]  for each purchase: order id, sale id, buyer id, quantity, the purchase as JSON
+  ARGV[5..]  for each purchase: order id, sale id, buyer id, quantity, the purchase as JSON
 
   Returns for each purchase one of
     admitted | known:<the remembered JSON> | busy | no_gate | paused | ended | over_limit
     not_open:<opensAt ms> | sold_out:<units left>
 ]]
 local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
-local room = tonumber(ARGV[4]) - redis.call('ZCARD', KEYS[7])
+local room = tonumber(ARGV[4]) - redis.call('ZCARD', KEYS[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
@@ -46,7 +46,7 @@ local function refusalOf(gate, saleId, buyerId, quantity)
 end
 
 local replies, admitted = {}, {}
-for i = 8, #ARGV, 5 do
+for i = 5, #ARGV, 5 do
   local orderId, saleId, buyerId, quantity, json = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   local known = redis.call('GET', purchasePrefix .. orderId)
   local gate = not known and gateOf(saleId)
@@ -54,7 +54,7 @@ for i = 8, #ARGV, 5 do
   if not reply then
     redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds)
     redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. buyerId, quantity)
-    redis.call('ZADD', KEYS[7], now, orderId)
+    redis.call('ZADD', KEYS[1], now, orderId)
     gate.left = gate.left - quantity
     gate.taken = gate.taken + quantity
     gate.admitted = gate.admitted + 1
@@ -72,9 +72,6 @@ if #admitted > 0 then
       redis.call('HINCRBY', gatePrefix .. saleId, 'queued', gate.admitted)
     end
   end
-  addBullJob(KEYS, {
-    ARGV[5], '', ARGV[6], '{"purchases":[' .. table.concat(admitted, ',') .. ']}', cmsgpack.pack(ARGV[7]),
-    string.format('%.0f', now), 0, 0, 0, 'LPUSH', '', '', '', '',
-  })
+  leaveJob(KEYS, '{"purchases":[' .. table.concat(admitted, ',') .. ']}', now)
 end
 return replies

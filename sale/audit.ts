@@ -4,7 +4,7 @@ import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './co
 import { allowanceKey } from './decide.ts';
 import type { Gate } from './gate.ts';
 import { orderIdOf } from './order.ts';
-import { type PurchaseQueue, readJob } from './queue.ts';
+import type { PurchaseQueue } from './queue.ts';
 import { replay } from './replay.ts';
 
 /** What one invariant's check found. `examples` are the first few breaches, each in a sentence. */
@@ -35,7 +35,8 @@ export async function audit(
 ): Promise<AuditReport> {
   // Redis first: what is accepted after this may be settled before MongoDB is read, and is no one's breach.
   const accepted = await gate.listRemembered();
-  const inQueue = await orderIdsInQueue(queue);
+  // An engine that cannot be looked into has the purchases that Redis lists as queued, or gets them from the reconciler.
+  const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
   const session = await collections.orders.db.startSession({ snapshot: true });
   try {
     const sales = await collections.sales.find({}, null, { session }).lean<SaleRecord[]>();
@@ -161,27 +162,4 @@ async function auditAccepted({ orders }: Collections, accepted: string[], inQueu
     }
   }
   return { queued, I2: I2.finding };
-}
-
-async function orderIdsInQueue(queue: PurchaseQueue): Promise<Set<string>> {
-  const ids = new Set<string>();
-  // In the order in which jobs move on, and newest first: what moves meanwhile is seen twice and never missed.
-  for (const state of ['delayed', 'waiting', 'paused', 'active', 'delayed'] as const) {
-    for (let start = 0; ; start += batchSize) {
-      const jobs = await queue.getJobs([state], start, start + batchSize - 1);
-      // A job can end between the listing and the reading of it.
-      for (const job of jobs) if (job) for (const id of orderIdsOf(job)) ids.add(id);
-      if (jobs.length < batchSize) break;
-    }
-  }
-  return ids;
-}
-
-/** A job that is not what it must be carries nothing that was accepted, and is for the worker to refuse. */
-function orderIdsOf(job: { data: unknown }): string[] {
-  try {
-    return readJob(job.data).purchases.map(({ orderId }) => orderId);
-  } catch {
-    return [];
-  }
 }

@@ -1,62 +1,17 @@
-import type Bull from 'bull';
 import { trusted } from 'mongoose';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from './collections.ts';
-import type { Purchase, PurchaseJob } from './contract.ts';
 import { appendChanges } from './events.ts';
 import type { Gate } from './gate.ts';
 import { changeOf, newsOf } from './order.ts';
-import { jobOptions, type PurchaseQueue, readJob } from './queue.ts';
+import { type PurchaseQueue, purchasesIn } from './queue.ts';
 import { recordOf, type Settled } from './transaction.ts';
-
-/** A job that failed as often as it is tried. It stays in Bull's failed set until somebody decides about it. */
-export interface DeadLetter {
-  id: string;
-  reason: string;
-  attempts: number;
-  failedAt: string;
-  /** What the job carries, as it stands there. */
-  data: unknown;
-  /** Of each attempt, the latest last. */
-  stacks: string[];
-}
-
-/** Newest first. */
-export async function listDeadLetters(
-  queue: PurchaseQueue,
-  { start = 0, limit = 20 } = {},
-): Promise<DeadLetter[]> {
-  const jobs = await queue.getJobs(['failed'], start, start + limit - 1);
-  return jobs.filter(Boolean).map(deadLetterOf);
-}
-
-export async function findDeadLetter(queue: PurchaseQueue, id: string): Promise<DeadLetter | null> {
-  const job = await findFailed(queue, id);
-  return job && deadLetterOf(job);
-}
-
-/**
- * Puts a dead letter back into the queue, to be decided again.
- * @returns false when there is no such dead letter (any more): republishing twice settles once.
- */
-export async function republish(queue: PurchaseQueue, id: string): Promise<boolean> {
-  const job = await findFailed(queue, id);
-  if (!job) return false;
-  await job.update({ ...job.data, again: true });
-  return await job.retry().then(
-    () => true,
-    async (error) => {
-      if (await job.isFailed()) throw error;
-      return false; // Somebody else was quicker.
-    },
-  );
-}
 
 /** Takes a dead letter away for good; its buyers' orders stay rejected. @returns false when there is none. */
 export async function discard(shop: DeadLetterShop, id: string): Promise<boolean> {
-  const job = await findFailed(shop.queue, id);
-  if (!job) return false;
-  await giveUp(shop, job);
-  await job.remove();
+  const letter = await shop.queue.findDeadLetter(id);
+  if (!letter) return false;
+  await giveUp(shop, letter.data);
+  await shop.queue.removeDeadLetter(id);
   return true;
 }
 
@@ -75,10 +30,10 @@ export interface DeadLetterShop {
  */
 export async function giveUp(
   { collections, gate, announceSettled }: DeadLetterShop,
-  job: Bull.Job<PurchaseJob>,
+  data: unknown,
 ): Promise<number> {
   let ended = 0;
-  for (const purchase of validPurchases(job)) {
+  for (const purchase of purchasesIn(data)) {
     const record = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
     if (!(await insertGivenUp(collections, record))) continue;
     await gate.end([{ ...purchase, reason: 'failed' }]);
@@ -111,8 +66,13 @@ async function insertGivenUp(collections: Collections, record: OrderRecord): Pro
  * @returns how many purchases got their end by this.
  */
 export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promise<number> {
-  const jobs = (await shop.queue.getJobs(['failed'], 0, limit - 1)).filter(Boolean);
-  const letters = jobs.map((job) => ({ job, ids: validPurchases(job).map(({ orderId }) => orderId) }));
+  const found = await shop.queue.listDeadLetters({ limit });
+  if (found.length === 0) return 0;
+  const letters = found.map(({ id, data }) => ({
+    id,
+    data,
+    ids: purchasesIn(data).map(({ orderId }) => orderId),
+  }));
   const all = letters.flatMap(({ ids }) => ids);
   const records = await shop.collections.orders
     .find({ _id: trusted({ $in: all }) }, 'reason')
@@ -120,34 +80,12 @@ export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promi
   const reasons = new Map(records.map(({ _id, reason }) => [_id, reason]));
 
   let ended = 0;
-  for (const { job, ids } of letters) {
-    const isWhole = ids.length >= (job.data?.purchases?.length ?? 1);
-    if (!ids.every((id) => reasons.has(id))) ended += await giveUp(shop, job);
-    else if (isWhole && ids.every((id) => reasons.get(id) !== 'failed')) await job.remove();
+  for (const { id, data, ids } of letters) {
+    const { purchases = [{}] } = (data ?? {}) as { purchases?: unknown[] };
+    const isWhole = ids.length >= purchases.length;
+    if (!ids.every((orderId) => reasons.has(orderId))) ended += await giveUp(shop, data);
+    else if (isWhole && ids.every((orderId) => reasons.get(orderId) !== 'failed'))
+      await shop.queue.removeDeadLetter(id);
   }
   return ended;
-}
-
-function validPurchases(job: Bull.Job<PurchaseJob>): Purchase[] {
-  try {
-    return readJob(job.data).purchases;
-  } catch {
-    return []; // Nothing in it names a buyer.
-  }
-}
-
-async function findFailed(queue: PurchaseQueue, id: string): Promise<Bull.Job<PurchaseJob> | null> {
-  const job = await queue.getJob(id);
-  return job && (await job.isFailed()) ? job : null;
-}
-
-function deadLetterOf(job: Bull.Job<PurchaseJob>): DeadLetter {
-  return {
-    id: String(job.id),
-    reason: job.failedReason ?? 'unknown',
-    attempts: Math.max(job.attemptsMade, job.stacktrace.length),
-    failedAt: new Date(job.finishedOn ?? job.timestamp).toISOString(),
-    data: job.data,
-    stacks: job.stacktrace.slice(-jobOptions.attempts),
-  };
 }

@@ -142,6 +142,11 @@ export function openGate(redis: Redis) {
       }));
     },
 
+    /** The order ids of every purchase that is accepted and not yet settled. */
+    async listQueued(): Promise<Set<string>> {
+      return new Set(await redis.zrange(queuedKey, '0', '-1'));
+    },
+
     /** Purchases that got a new job wait from now on. */
     async requeue(orderIds: string[], acceptedAtMs: number): Promise<void> {
       await redis.zadd(queuedKey, 'XX', ...orderIds.flatMap((orderId) => [acceptedAtMs, orderId]));

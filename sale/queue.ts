@@ -1,40 +1,93 @@
-import Bull from 'bull';
-import type { Redis } from 'ioredis';
+import type Bull from 'bull';
 import { z } from 'zod';
 import type { Purchase, PurchaseJob } from './contract.ts';
 
-export type PurchaseQueue = Bull.Queue<PurchaseJob>;
-
-/** The handler's name for a job that was added without one, as Bull spells it. */
-export const jobName = '__default__';
-
-/** Attempts wait 0.5, 1, 2 and 4 s; a job that failed five times stays in Bull's failed set. */
-export const jobOptions = {
-  attempts: 5,
-  backoff: { type: 'exponential', delay: 500 },
-  delay: 0,
-  removeOnComplete: true,
-} as const satisfies Bull.JobOptions;
-
-/** A job that no worker holds, as when Redis went away in the middle of handing it out, runs after two such checks. */
-const stalledCheckMs = 5_000;
-
 /**
- * The queue of admitted purchases.
- * @param createClient a new connection that waits for Redis as long as it takes; the caller closes it.
- * @param lockMs a worker that is silent for so long loses its job to another.
+ * The queue of admitted purchases, whichever engine it is: bull-queue.ts or rabbit-queue.ts. A job is handed out at
+ * least once. One that fails is tried 5 times, after 0.5, 1, 2 and 4 s, and then is a dead letter, which stays until
+ * somebody decides about it; so is one that its workers died of 5 times.
  */
-export function openPurchaseQueue(createClient: () => Redis, { lockMs }: { lockMs: number }): PurchaseQueue {
-  return new Bull<PurchaseJob>('purchases', {
-    // Bull's types know the ioredis it carries; it runs on a newer one as well.
-    createClient: createClient as unknown as NonNullable<Bull.QueueOptions['createClient']>,
-    settings: {
-      lockDuration: lockMs,
-      stalledInterval: Math.min(lockMs, stalledCheckMs),
-      maxStalledCount: jobOptions.attempts,
-    },
-  });
+export interface PurchaseQueue {
+  /** How a flush leaves its job. */
+  readonly flush: FlushPart;
+  /**
+   * Resolves when the engine has the jobs on its disk.
+   * @returns the time that they carry, in ms.
+   */
+  add(jobs: PurchaseJob[]): Promise<number>;
+  /** Hands jobs to `handle`, up to `maxJobs` at once: what they carry, which anything could have written. */
+  process(maxJobs: number, handle: (data: unknown) => Promise<void>): void;
+  countJobs(): Promise<JobCounts>;
+  /**
+   * When the oldest job that is waited for came, in ms; infinite when there is none. The purchases of a job that the
+   * engine has lost are older than that.
+   */
+  oldestJobMs(): Promise<number>;
+  /** The order ids of all jobs; null when the engine has no way to look into its queue. */
+  listOrderIds(): Promise<Set<string> | null>;
+  /** Newest first. */
+  listDeadLetters(range?: { start?: number; limit?: number }): Promise<DeadLetter[]>;
+  findDeadLetter(id: string): Promise<DeadLetter | null>;
+  /**
+   * Puts a dead letter back into the queue, to be decided again.
+   * @returns false when there is no such dead letter (any more): republishing twice settles once.
+   */
+  republish(id: string): Promise<boolean>;
+  /** Takes a dead letter away for good. @returns whether there was one. */
+  removeDeadLetter(id: string): Promise<boolean>;
+  /** What this process holds, for its heartbeat, where the engine itself keeps no account of it. */
+  held(): HeldJobs;
+  /** What it needs beside Redis, for `/readyz`. */
+  readonly dependencies: Record<string, () => Promise<unknown>>;
+  /** Bull's own queue, for its board; null with another engine. */
+  readonly bull: Bull.Queue<PurchaseJob> | null;
+  /** Lets the jobs in hand end. */
+  close(): Promise<void>;
 }
+
+/** The engine's part in a flush: a job in Redis is left by the flush itself, any other is published after it. */
+export interface FlushPart {
+  /** For the script: its KEYS from the second on. */
+  keys: string[];
+  /** For the script: `leaveJob(KEYS, job, now)`, called with the job as JSON if anything was admitted. */
+  lua: string;
+  /** Absent when the script leaves the job. */
+  afterwards?: {
+    /** Throws when it is known beforehand that the job could not be published: then nothing is admitted. */
+    requireReady(): void;
+    /** @returns whether the engine says that it has the job. When it does not say so, it may have it all the same. */
+    publish(job: PurchaseJob, atMs: number): Promise<boolean>;
+  };
+}
+
+export interface JobCounts {
+  waiting: number;
+  active: number;
+  delayed: number;
+  failed: number;
+}
+
+export interface HeldJobs {
+  heldJobs?: number;
+  /** When the oldest of them came. */
+  oldestJobMs?: number;
+}
+
+/** A job that failed as often as it is tried. */
+export interface DeadLetter {
+  id: string;
+  reason: string;
+  attempts: number;
+  failedAt: string;
+  /** What the job carries, as it stands there. */
+  data: unknown;
+  /** Of each attempt, the latest last. */
+  stacks: string[];
+}
+
+export const attemptsMax = 5;
+/** Before the second attempt; it doubles for each further one. */
+export const firstRetryMs = 500;
 
 const purchase = z.strictObject({
   orderId: z.string().length(22),
@@ -46,7 +99,7 @@ const purchase = z.strictObject({
   traceparent: z.string().max(55).exactOptional(),
 }) satisfies z.ZodType<Purchase>;
 
-/** What a job carries, read with suspicion: what stands in Redis could have been written by anything. */
+/** What a job carries, read with suspicion: what stands in the queue could have been written by anything. */
 export interface JobContent {
   purchases: Purchase[];
   /** What is not a purchase. A negative quantity that reached the guarded `$inc` would raise the stock. */
@@ -60,9 +113,6 @@ export interface Poison {
   raw: unknown;
   error: Error;
 }
-
-/** More jobs than this in one state are looked at in part. */
-const jobsAtOnce = 1_000;
 
 const envelope = z.strictObject({
   purchases: z.array(z.unknown()).min(1),
@@ -82,18 +132,15 @@ export function readJob(data: unknown): JobContent {
   return content;
 }
 
-function malformedError({ issues: [issue] }: z.ZodError): Error {
-  return new Error(`Not a purchase: ${issue?.path.join('.') || 'the job'}: ${issue?.message}`);
+/** The purchases in it; none when it is not what a job must be: then nothing in it names a buyer. */
+export function purchasesIn(data: unknown): Purchase[] {
+  try {
+    return readJob(data).purchases;
+  } catch {
+    return [];
+  }
 }
 
-/**
- * When the oldest job that is waited for came, in ms; infinite when there is none. The purchases of a job that Bull
- * has lost are older than that.
- */
-export async function oldestJobMs(queue: PurchaseQueue): Promise<number> {
-  const [waiting, others] = await Promise.all([
-    queue.getJobs(['waiting', 'paused'], 0, 0, true),
-    queue.getJobs(['active', 'delayed', 'failed'], 0, jobsAtOnce - 1, true),
-  ]);
-  return Math.min(...[...waiting, ...others].map((job) => job?.timestamp ?? 0));
+function malformedError({ issues: [issue] }: z.ZodError): Error {
+  return new Error(`Not a purchase: ${issue?.path.join('.') || 'the job'}: ${issue?.message}`);
 }

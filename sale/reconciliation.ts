@@ -2,7 +2,6 @@ import { trusted } from 'mongoose';
 import type { OrderRecord, SaleRecord } from './collections.ts';
 import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
 import { newsOf } from './order.ts';
-import { jobOptions, oldestJobMs } from './queue.ts';
 import { endingOf } from './transaction.ts';
 
 /** What a pass put right. */
@@ -25,7 +24,7 @@ const queuedAtOnce = 1_000;
 const salesAtOnce = 1_000;
 
 /**
- * Closes what a crash left open between MongoDB, Bull and Redis. MongoDB is right; everything here can be done twice.
+ * Closes what a crash left open between MongoDB, the queue and Redis. MongoDB is right; everything here can be done twice.
  * @param staleAfterMs how long a purchase may be queued before anybody asks after its job.
  */
 export async function reconcile(
@@ -52,17 +51,17 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 
   // A job carries the time at which its purchases were accepted, so the oldest job tells which have none.
   const settled = new Set(records.map(({ _id }) => _id));
-  const oldestMs = await oldestJobMs(queue);
+  const oldestMs = await queue.oldestJobMs();
   const orphans = stale.filter(
     ({ orderId, acceptedAtMs }) => !settled.has(orderId) && acceptedAtMs < oldestMs,
   );
   const { purchases, forgotten } = await gate.recall(orphans.map(({ orderId }) => orderId));
   report.forgotten = forgotten;
   if (purchases.length === 0) return report;
-  const { timestamp } = await queue.add({ purchases }, jobOptions);
+  const timeMs = await queue.add([{ purchases }]);
   await gate.requeue(
     purchases.map(({ orderId }) => orderId),
-    timestamp,
+    timeMs,
   );
   report.requeued = purchases.length;
   return report;

@@ -27,17 +27,16 @@ export function openControlRoom(shop: Shop) {
     const [beats, purchases, jobs, audit, sales] = await Promise.all([
       readBeats(redis),
       gate.countQueued(),
-      queue.getJobCounts(),
+      queue.countJobs(),
       shop.audits.light(),
       listSnapshots(collections),
     ]);
-    const { waiting, active, delayed, failed } = jobs;
     const living = beats.living.map(({ watching: _, ...beat }) => beat);
     const people = peopleOf(beats.living);
     return {
       living,
       silent: beats.silent,
-      queue: { purchases, waiting, active, delayed, failed },
+      queue: { purchases, ...jobs },
       audit,
       sales,
       people,

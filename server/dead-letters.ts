@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { discard, findDeadLetter, listDeadLetters, republish } from '../sale/dead-letters.ts';
+import { discard } from '../sale/dead-letters.ts';
 import type { byJobId, deadLetterList } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
@@ -11,17 +11,17 @@ export async function showDeadLetters(
   { queue }: Shop,
   { query }: Call<unknown, z.infer<typeof deadLetterList>>,
 ): Promise<Answer> {
-  return { status: 200, body: { deadLetters: await listDeadLetters(queue, query) } };
+  return { status: 200, body: { deadLetters: await queue.listDeadLetters(query) } };
 }
 
 export async function showDeadLetter({ queue }: Shop, { params }: Call<ByJobId>): Promise<Answer> {
-  const letter = await findDeadLetter(queue, params.id);
+  const letter = await queue.findDeadLetter(params.id);
   if (!letter) throw noDeadLetter(params.id);
   return { status: 200, body: letter };
 }
 
 export async function republishDeadLetter({ queue }: Shop, { params }: Call<ByJobId>): Promise<Answer> {
-  if (!(await republish(queue, params.id))) throw noDeadLetter(params.id);
+  if (!(await queue.republish(params.id))) throw noDeadLetter(params.id);
   return { status: 202, body: { id: params.id, status: 'republished' } };
 }
 

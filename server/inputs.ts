@@ -13,7 +13,7 @@ const wholeFromText = (min: number, max: number) =>
 
 /** Bull numbers its jobs. */
 export const byJobId = z.strictObject({
-  id: z.string().regex(/^[0-9]{1,15}$/, "expected a dead letter's number"),
+  id: z.string().regex(/^[\w-]{1,64}$/, "expected a dead letter's id"),
 });
 
 export const deadLetterList = z.strictObject({

@@ -9,7 +9,7 @@ import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openAdmission } from '../sale/admission.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
 import { openGate } from '../sale/gate.ts';
-import { openPurchaseQueue } from '../sale/queue.ts';
+import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
 import { countAnswers, noteQueue, openTally } from '../sale/tally.ts';
 import { createApp } from './app.ts';
@@ -31,8 +31,7 @@ mongo.on('connected', () => prepareCollections(collections).catch((error) => log
 const { redis, close: closeRedis } = openRedis(config, log);
 const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
-const bullClient = openPatientRedis(config, log);
-const queue = openPurchaseQueue(() => bullClient.redis, { lockMs: config.JOB_LOCK_MS });
+const queue = openPurchaseQueue(config, redis, log);
 
 const gate = openGate(redis);
 const { admit, drained } = openAdmission({
@@ -87,6 +86,7 @@ const heartbeat = openHeartbeat(
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
+  ...queue.dependencies,
 };
 const app = createApp(shop, config, dependencies, log);
 // Longer than nginx keeps one: see nginx.conf.
@@ -103,13 +103,7 @@ closeOnSignal(
     await heartbeat.close();
     await tally.close();
     await queue.close();
-    await Promise.all([
-      closeRedis(),
-      publisher.close(),
-      subscriber.close(),
-      bullClient.close(),
-      closeMongo(),
-    ]);
+    await Promise.all([closeRedis(), publisher.close(), subscriber.close(), closeMongo()]);
   },
   log,
   config.STOP_DEADLINE_MS,

@@ -4,10 +4,10 @@ import type { Shop } from './shop.ts';
 
 /** The state of the shop at a glance. */
 export async function showOverview({ collections, gate, queue }: Shop): Promise<Answer> {
-  const [sales, queuedPurchases, { waiting, active, delayed, failed }] = await Promise.all([
+  const [sales, queuedPurchases, jobs] = await Promise.all([
     listSnapshots(collections),
     gate.countQueued(),
-    queue.getJobCounts(),
+    queue.countJobs(),
   ]);
-  return { status: 200, body: { sales, queuedPurchases, jobs: { waiting, active, delayed, failed } } };
+  return { status: 200, body: { sales, queuedPurchases, jobs } };
 }

@@ -3,6 +3,7 @@ import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isMongoAway, isRedisAway } from '../runtime/connections.ts';
 import { Overloaded } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/log.ts';
+import { isRabbitAway } from '../runtime/rabbit.ts';
 import type { Problem } from '../sale/contract.ts';
 
 export const problemTitles = {
@@ -98,7 +99,7 @@ export function answerProblem(
 function problemOf(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error;
   if (error instanceof Overloaded) return new HttpProblem('busy', 'Too many purchases wait here. Try again.');
-  if (isMongoAway(error) || isRedisAway(error))
+  if (isMongoAway(error) || isRedisAway(error) || isRabbitAway(error))
     return new HttpProblem('unavailable', 'A part of the shop is away. Try again.');
   const { type = '', status = 500 } = error as { type?: string; status?: number };
   if (type === 'entity.too.large') {

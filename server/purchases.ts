@@ -66,6 +66,11 @@ function refusal(
       return new HttpProblem('over-limit', `${quantity} more would be over what one buyer may have`);
     case 'unknown_sale':
       return new HttpProblem('not-found', `There is no sale ${saleId}`);
+    case 'unconfirmed':
+      return new HttpProblem(
+        'unavailable',
+        'It is not sure that it was accepted. Try again with the same key.',
+      );
     case 'busy':
       return new HttpProblem('busy', 'Too many purchases wait to be settled. Try again with the same key.');
   }

@@ -5,7 +5,9 @@ import { type RequestHandler, Router } from 'express';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import type { PurchaseQueue } from '../sale/queue.ts';
+import { HttpProblem } from './problems.ts';
 import type { Answer } from './route.ts';
+import type { Shop } from './shop.ts';
 
 /**
  * Bull's own board, for looking only: what is done to a dead letter must go through sale/dead-letters.ts, which gives
@@ -21,18 +23,20 @@ const ticketKey = (ticket: string) => `board:ticket:${ticket}`;
 const visitKey = (visit: string) => `board:visit:${visit}`;
 const secretPattern = /^[\w-]{32}$/;
 
-export async function grantVisit(redis: Redis): Promise<Answer> {
+export async function grantVisit({ queue, redis }: Shop): Promise<Answer> {
+  if (!queue.bull) throw new HttpProblem('not-found', 'RabbitMQ has a board of its own');
   const ticket = nanoid(32);
   await redis.set(ticketKey(ticket), '1', 'EX', ticketSeconds);
   return { status: 201, body: { path: `${boardPath}/?ticket=${ticket}` } };
 }
 
-export function boardRoutes(queue: PurchaseQueue, redis: Redis): Router {
+export function boardRoutes({ bull }: PurchaseQueue, redis: Redis): Router {
+  if (!bull) return Router();
   const adapter = new ExpressAdapter();
   adapter.setBasePath(boardPath);
   createBullBoard({
     // Its types know the Bull that it was made with.
-    queues: [new BullAdapter(queue as never, { readOnlyMode: true, allowRetries: false })],
+    queues: [new BullAdapter(bull as never, { readOnlyMode: true, allowRetries: false })],
     serverAdapter: adapter,
     options: { uiConfig: { boardTitle: 'Stampede', hideRedisDetails: true } },
   });

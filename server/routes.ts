@@ -103,7 +103,7 @@ export function apiRoutes(shop: Shop): Route[] {
     route('post', '/api/admin/webhooks/:id/resend', 'admin', (call) => resendDeliveries(shop, call), {
       params: byId,
     }),
-    route('post', '/api/admin/queue-visits', 'admin', () => grantVisit(shop.redis)),
+    route('post', '/api/admin/queue-visits', 'admin', () => grantVisit(shop)),
     route('get', '/api/admin/dead-letters', 'admin', (call) => showDeadLetters(shop, call), {
       query: deadLetterList,
     }),

@@ -1,9 +1,9 @@
-import type Bull from 'bull';
 import type { Redis } from 'ioredis';
 import type { Admit } from '../sale/admission.ts';
 import type { Collections } from '../sale/collections.ts';
-import type { PurchaseJob, SaleSnapshot } from '../sale/contract.ts';
+import type { SaleSnapshot } from '../sale/contract.ts';
 import type { Gate } from '../sale/gate.ts';
+import type { PurchaseQueue } from '../sale/queue.ts';
 import type { Settled } from '../sale/transaction.ts';
 import type { Audits } from './audits.ts';
 import type { Tokens } from './auth.ts';
@@ -15,7 +15,7 @@ export interface Shop {
   collections: Collections;
   admit: Admit;
   gate: Gate;
-  queue: Bull.Queue<PurchaseJob>;
+  queue: PurchaseQueue;
   redis: Redis;
   audits: Audits;
   tokens: Tokens;

@@ -3,9 +3,10 @@ import { nanoid } from 'nanoid';
 import type { System } from '../commands/system.ts';
 import { type Admit, openAdmission } from '../sale/admission.ts';
 import { audit } from '../sale/audit.ts';
+import { bullOf } from '../sale/bull-queue.ts';
 import { cancelOrder } from '../sale/cancellation.ts';
 import type { Purchase } from '../sale/contract.ts';
-import { discard, giveUp, republish } from '../sale/dead-letters.ts';
+import { discard, giveUp } from '../sale/dead-letters.ts';
 import { orderIdOf } from '../sale/order.ts';
 import { readJob } from '../sale/queue.ts';
 import { reconcile } from '../sale/reconciliation.ts';
@@ -96,7 +97,7 @@ async function take(
     case 'give_up':
       return await giveUpOldest(system, step.republish);
     case 'lose_jobs':
-      return await system.queue.obliterate({ force: true }).then(() => system.queue.resume());
+      return await loseJobs(system);
     case 'lose_redis':
       await system.redis.flushall();
       return;
@@ -130,7 +131,7 @@ async function work(
   count: number,
   dies: WorkerDeath | null,
 ): Promise<void> {
-  const jobs = (await queue.getJobs(['waiting'], 0, count - 1, true)).filter(Boolean);
+  const jobs = (await bullOf(queue).getJobs(['waiting'], 0, count - 1, true)).filter(Boolean);
   if (jobs.length === 0 || dies === 'before') return;
   const contents = jobs.map((job) => readJob(job.data));
   const purchases = contents.flatMap((content) => content.purchases);
@@ -161,14 +162,19 @@ async function change({ collections, gate }: System, saleId: string, what: Param
 const deadLetterShop = (system: System) => ({ ...system, announceSettled: () => {} });
 
 async function giveUpOldest(system: System, thenRepublish: boolean): Promise<void> {
-  const { waiting } = await system.queue.getJobCounts();
-  const job = waiting > 0 ? await system.queue.getNextJob() : null;
+  const { waiting } = await system.queue.countJobs();
+  const job = waiting > 0 ? await bullOf(system.queue).getNextJob() : null;
   if (!job) return;
   await job.discard(); // No further attempts.
   await job.moveToFailed({ message: 'given up' });
-  await giveUp(deadLetterShop(system), job);
-  if (thenRepublish) await republish(system.queue, String(job.id));
+  await giveUp(deadLetterShop(system), job.data);
+  if (thenRepublish) await system.queue.republish(String(job.id));
   else await discard(deadLetterShop(system), String(job.id));
+}
+
+async function loseJobs({ queue }: System): Promise<void> {
+  await bullOf(queue).obliterate({ force: true });
+  await bullOf(queue).resume();
 }
 
 async function reconcileNow(system: System): Promise<void> {

@@ -1,6 +1,7 @@
 import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { bullOf } from '../sale/bull-queue.ts';
 import type { SaleSnapshot, Session } from '../sale/contract.ts';
 import { type OpenBrowser, openBrowser } from './browser.ts';
 import { startSystem, type TestSystem } from './harness.ts';
@@ -24,7 +25,7 @@ beforeAll(async () => {
   buyer = await system.signUp();
   await system.buy(sales.open.id, buyer.token);
   await system.buy(sales.soldOut.id, system.buyerToken());
-  await system.store.queue.add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
+  await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
   await system.quiet();
 });
 afterAll(async () => {

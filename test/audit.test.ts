@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { ROOT } from '../embedded/folders.mjs';
 import { run } from '../embedded/process.mjs';
 import type { AuditReport } from '../sale/audit.ts';
+import { bullOf } from '../sale/bull-queue.ts';
 import type { Order } from '../sale/contract.ts';
 import { allowanceKey } from '../sale/decide.ts';
 import { orderIdOf } from '../sale/order.ts';
@@ -26,7 +27,7 @@ beforeEach(async () => {
   await Promise.all(
     [sales, orders, allowances, events].map((model) => (model as typeof events).deleteMany()),
   );
-  await (await system.store.queue.client).flushall();
+  await system.store.redis.flushall();
   sale = await system.createSale({ stock: 10, limitPerBuyer: 4 });
   buyerId = nanoid();
   const token = system.buyerToken(buyerId);
@@ -96,25 +97,26 @@ test('I2: an accepted purchase that became nothing', async () => {
 });
 
 test('I2: an accepted purchase whose job waits is no breach, until the job is gone', async () => {
-  await system.store.queue.pause();
+  await bullOf(system.store.queue).pause();
   try {
     const { body } = await system.buy(sale.id, system.buyerToken());
     expect(await system.audit()).toMatchObject({ ok: true, queued: 1 });
-    for (const job of await system.store.queue.getJobs(['waiting', 'paused', 'delayed'])) await job.remove();
+    for (const job of await bullOf(system.store.queue).getJobs(['waiting', 'paused', 'delayed']))
+      await job.remove();
     await expectBreach(['I2'], body.orderId);
   } finally {
-    await system.store.queue.resume();
+    await bullOf(system.store.queue).resume();
   }
 });
 
 test('a job that is no purchase job does not stop the audit', async () => {
-  await system.store.queue.pause();
+  await bullOf(system.store.queue).pause();
   try {
-    await system.store.queue.add({ purchases: 'poison' } as never);
+    await bullOf(system.store.queue).add({ purchases: 'poison' } as never);
     expect(await system.audit()).toMatchObject({ ok: true });
   } finally {
-    await system.store.queue.removeJobs('*');
-    await system.store.queue.resume();
+    await bullOf(system.store.queue).removeJobs('*');
+    await bullOf(system.store.queue).resume();
   }
 });
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../embedded/process.mjs';
+import { bullOf } from '../sale/bull-queue.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { startSystem, type TestSystem } from './harness.ts';
 
@@ -144,7 +145,7 @@ describe('without MongoDB', { timeout: 120_000 }, () => {
       expect((await system.api('GET', '/healthz', { at: url })).status).toBe(200);
 
     // By now the worker has tried for as long as those answers took, and no job has used up an attempt.
-    const jobs = await system.store.queue.getJobs(['waiting', 'active', 'delayed', 'failed']);
+    const jobs = await bullOf(system.store.queue).getJobs(['waiting', 'active', 'delayed', 'failed']);
     expect(jobs.length).toBeGreaterThan(0);
     expect(jobs.filter(({ attemptsMade }) => attemptsMade > 0)).toEqual([]);
 

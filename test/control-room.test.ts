@@ -4,6 +4,7 @@ import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../embedded/process.mjs';
 import type { LiveFigures, SaleReport } from '../sale/admin-contract.ts';
+import { bullOf } from '../sale/bull-queue.ts';
 import { type OpenBrowser, openBrowser } from './browser.ts';
 import { startSystem, type TestSystem } from './harness.ts';
 
@@ -200,7 +201,7 @@ test('orders are found by sale, by id and by e-mail, and exported without formul
 });
 
 test('a dead letter is shown, tried again and discarded', async () => {
-  await system.store.queue.add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
+  await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
   const page = await enter('#letters');
   const letters = page.getByTestId('letters').getByRole('listitem');
   await waitUntil(

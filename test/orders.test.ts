@@ -75,7 +75,7 @@ test('a rejected order can be neither paid nor cancelled', async () => {
   const sale = await system.createSale({ stock: 1 });
   await buyPaid(sale);
   // A gate that counted too much, as after a lost Redis: MongoDB has the last word.
-  const redis = await system.store.queue.client;
+  const redis = system.store.redis;
   await redis.hset(`gate:${sale.id}`, 'left', 1);
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token);

@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => system.close());
 
 const at = (server: number) => system.servers[server % 2]?.url ?? '';
-const emptyRedis = async () => (await system.store.queue.client).flushall();
+const emptyRedis = async () => system.store.redis.flushall();
 const stockOf = async (saleId: string) => (await system.api('GET', `/api/sales/${saleId}`)).body.stock;
 
 /** New buyers press Buy until the shop has no unit left; a sale with units that nobody can buy never gets there. */

@@ -1,18 +1,16 @@
-import type Bull from 'bull';
-import type { Purchase, PurchaseJob } from '../sale/contract.ts';
-import { jobOptions, readJob } from '../sale/queue.ts';
+import type { Purchase } from '../sale/contract.ts';
+import { type PurchaseQueue, readJob } from '../sale/queue.ts';
 import type { Settle } from '../sale/settlement.ts';
 
 /**
  * Settles one job. What cannot be settled does not hold up its neighbours: it gets a job of its own, which is tried
  * as often as any, and then is a dead letter.
  */
-export async function settleJob(job: Bull.Job<PurchaseJob>, settle: Settle): Promise<void> {
-  const { purchases, malformed, again } = readJob(job.data);
+export async function settleJob(data: unknown, queue: PurchaseQueue, settle: Settle): Promise<void> {
+  const { purchases, malformed, again } = readJob(data);
   const poison = [...malformed, ...(purchases.length > 0 ? await settle({ purchases, again }) : [])];
   const [first] = poison;
   if (!first) return;
   if (purchases.length + malformed.length === 1) throw first.error;
-  const data = poison.map(({ raw }) => ({ purchases: [raw as Purchase], ...(again && { again }) }));
-  await job.queue.addBulk(data.map((alone) => ({ data: alone, opts: jobOptions })));
+  await queue.add(poison.map(({ raw }) => ({ purchases: [raw as Purchase], ...(again && { again }) })));
 }

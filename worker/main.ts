@@ -11,7 +11,7 @@ import { openLog } from '../runtime/log.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
 import { openGate } from '../sale/gate.ts';
-import { openPurchaseQueue } from '../sale/queue.ts';
+import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
@@ -37,7 +37,8 @@ const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
 const tally = openTally(redis);
-const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE });
+const queue = openPurchaseQueue(config, redis, log);
+const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
 const stopping = new AbortController();
 const settle = openSettlement({
@@ -59,20 +60,7 @@ const settle = openSettlement({
   },
 });
 
-const bullClients: { close: () => Promise<void> }[] = [];
-const queue = openPurchaseQueue(
-  () => {
-    const client = openPatientRedis(config, log);
-    bullClients.push(client);
-    return client.redis;
-  },
-  { lockMs: config.JOB_LOCK_MS },
-);
-queue.on('failed', (job, error) =>
-  log.error({ job: job.id, attempt: job.attemptsMade, error: error.message }, 'a job failed'),
-);
-queue.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
-void queue.process(config.SETTLE_MAX_JOBS, (job) => settleJob(job, settle));
+queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle));
 const reconciler = openReconciler({ collections, gate, queue, announceSettled }, redis, config, log);
 
 const bus = openBus(config, log, isPassingFault);
@@ -85,6 +73,7 @@ const followers = [
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
+  ...queue.dependencies,
 };
 const http = express().use(healthRoutes(dependencies)).listen(config.PORT, config.HOST);
 await once(http, 'listening');
@@ -100,7 +89,6 @@ closeOnSignal(
     await heartbeat.close();
     await tally.close();
     http.close();
-    for (const client of bullClients) await client.close();
     await Promise.all([closeRedis(), patient.close(), closeMongo()]);
   },
   log,

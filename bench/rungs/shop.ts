@@ -5,7 +5,8 @@ import { openLog } from '../../runtime/log.ts';
 import type { Admit } from '../../sale/admission.ts';
 import { type Collections, openCollections } from '../../sale/collections.ts';
 import { type Gate, openGate } from '../../sale/gate.ts';
-import { openPurchaseQueue, type PurchaseQueue } from '../../sale/queue.ts';
+import { openPurchaseQueue } from '../../sale/open-queue.ts';
+import type { PurchaseQueue } from '../../sale/queue.ts';
 import { createApp } from '../../server/app.ts';
 import { openAudits } from '../../server/audits.ts';
 import { openTokens } from '../../server/auth.ts';
@@ -29,7 +30,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const { redis } = openPatientRedis(config, log);
   const collections = openCollections(openMongo(config, log).mongo);
   const gate = openGate(redis);
-  const queue = openPurchaseQueue(() => redis, { lockMs: config.JOB_LOCK_MS });
+  const queue = openPurchaseQueue(config, redis, log);
   const shop: Shop = {
     collections,
     admit: admission({ config, redis, collections, gate, queue }),

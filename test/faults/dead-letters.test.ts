@@ -3,9 +3,10 @@ import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../embedded/process.mjs';
+import { bullOf } from '../../sale/bull-queue.ts';
 import type { Purchase } from '../../sale/contract.ts';
-import type { DeadLetter } from '../../sale/dead-letters.ts';
 import { orderIdOf } from '../../sale/order.ts';
+import type { DeadLetter } from '../../sale/queue.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
@@ -52,8 +53,8 @@ test('row 4: malformed jobs are tried five times and become dead letters, while 
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const good = purchaseOf(sale.id, 1);
   const bad = purchaseOf(sale.id, -3);
-  await system.store.queue.add({ purchases: [good, bad] }, { attempts: 5, removeOnComplete: true });
-  await system.store.queue.add({ nonsense: 'at all' } as never, { attempts: 5, backoff: 10 });
+  await bullOf(system.store.queue).add({ purchases: [good, bad] }, { attempts: 5, removeOnComplete: true });
+  await bullOf(system.store.queue).add({ nonsense: 'at all' } as never, { attempts: 5, backoff: 10 });
 
   const crowd = openCrowd(system, sale);
   const letter = await deadLetterAbout(bad.orderId);
@@ -123,7 +124,7 @@ test('a discarded purchase stays rejected, and its unit can be bought by another
 
 test('the command lists, shows, republishes and discards', async () => {
   const bad = purchaseOf(nanoid(), 0);
-  await system.store.queue.add({ purchases: [bad] }, { attempts: 1 });
+  await bullOf(system.store.queue).add({ purchases: [bad] }, { attempts: 1 });
   const letter = await deadLetterAbout(bad.orderId);
   const dlq = async (...args: string[]) => {
     const command = ['--import', 'tsx', 'commands/dlq.ts', ...args];

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../embedded/process.mjs';
+import { bullOf } from '../../sale/bull-queue.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
@@ -14,8 +15,8 @@ test('purchases whose job is gone get a new one', async () => {
   const crowd = openCrowd(system, sale);
   await accepts(crowd, 50);
   await crowd.stop();
-  await system.store.queue.obliterate({ force: true });
-  await system.store.queue.resume();
+  await bullOf(system.store.queue).obliterate({ force: true });
+  await bullOf(system.store.queue).resume();
   expect(await system.store.gate.countQueued()).toBeGreaterThan(0);
   await system.startWorker();
   await expectNothingLost(system, sale, crowd);
@@ -23,7 +24,7 @@ test('purchases whose job is gone get a new one', async () => {
 
 test('when the worker that reconciles dies, another one does it', async () => {
   system = await startSystem({ servers: 1, workers: 2, nginx: false, env });
-  const { client } = system.store.queue;
+  const { redis: client } = system.store;
   const holder = () => client.get('lease:reconciler');
   const first = await waitUntil(holder, { deadlineMs: 10_000, what: 'a worker reconciles' });
   for (const { pid, ended } of [...system.workers]) {

@@ -32,7 +32,7 @@ test('row 6: Redis forgets everything in mid-sale: buyers send again, nobody has
   const crowd = openCrowd(system, sale);
   for (const more of [50, 50, 50]) {
     await accepts(crowd, more);
-    await system.store.queue.client.flushall();
+    await system.store.redis.flushall();
   }
   await accepts(crowd, 50);
   await crowd.stop();
@@ -49,7 +49,7 @@ test('row 6: a gate that counted units nobody got is put right, down to the last
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token, { key: 'the-same-press' });
   await system.settled(body.orderId, token);
-  await system.store.queue.client.flushall();
+  await system.store.redis.flushall();
   // Sent again by a page that did not hear the answer: the gate takes a unit for an order that exists.
   expect((await system.buy(sale.id, token, { key: 'the-same-press' })).body).toEqual(body);
   const bought = await waitUntil(
@@ -68,10 +68,10 @@ test('row 7: Redis is full: 503, nothing is evicted, and it goes on when there i
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });
   const crowd = openCrowd(system, sale);
   await accepts(crowd, 100);
-  await system.store.queue.client.config('SET', 'maxmemory', '1mb');
+  await system.store.redis.config('SET', 'maxmemory', '1mb');
   await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
-  await system.store.queue.client.config('SET', 'maxmemory', '0');
+  await system.store.redis.config('SET', 'maxmemory', '0');
   await accepts(crowd, 100);
-  expect(await system.store.queue.client.info('stats')).toContain('evicted_keys:0');
+  expect(await system.store.redis.info('stats')).toContain('evicted_keys:0');
   await expectNothingLost(system, sale, crowd);
 });
