@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import express, { type Router } from 'express';
 import type { Connection } from 'mongoose';
 import type { EventBus, Subscription } from '../../messages/bus.ts';
@@ -12,6 +13,8 @@ import { closeOnSignal } from '../../runtime/shutdown.ts';
 import { answerProblems, unknownRoute } from '../../server/problems.ts';
 import { subscriptions, topology } from './contract.ts';
 import { readSettings, type Settings } from './settings.ts';
+
+const retryMs = 500;
 
 interface Plumbing {
   settings: Settings;
@@ -36,19 +39,20 @@ export async function runService(
   const isPassing = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
   const rules = { isPassing, retryWaitsMs: eventRetryWaitsMs(settings) };
   const bus = openRabbitBus(rabbit, { topology, prefetch: settings.RABBITMQ_PREFETCH, rules }, log);
-  // Everybody's queues: what is published waits for a service that was never started, too.
-  void bus.declare(Object.values(subscriptions));
 
   const { routes, subscription } = open({ settings, mongo, bus, log });
   mongo.on('connected', () => makeIndexes(mongo).catch((error) => log.error(error, 'indexes')));
-  let consumer: Awaited<ReturnType<EventBus['subscribe']>> | undefined;
-  void bus.subscribe(subscription).then((opened) => {
-    consumer = opened;
+  let consumer: Awaited<ReturnType<EventBus['subscribe']>> | null = null;
+  const stopping = new AbortController();
+  const subscribing = untilThere(stopping.signal, async () => {
+    // Everybody's queues: what is published waits for a service that was never started, too.
+    await bus.declare(Object.values(subscriptions));
+    consumer = await bus.subscribe(subscription);
   });
 
   const health = healthRoutes({
     mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
-    rabbitmq: () => rabbit.ping(),
+    rabbitmq: () => (consumer ? rabbit.ping() : Promise.reject()),
   });
   const http = serve(routes, health, log).listen(settings.PORT, settings.HOST);
   await once(http, 'listening');
@@ -58,6 +62,8 @@ export async function runService(
     async () => {
       // Who is being answered still needs the rest.
       await new Promise((resolve) => http.close(resolve));
+      stopping.abort();
+      await subscribing;
       await consumer?.close();
       await bus.close();
       await Promise.all([rabbit.close(), closeMongo()]);
@@ -65,6 +71,18 @@ export async function runService(
     log,
     settings.STOP_DEADLINE_MS,
   );
+}
+
+/** @throws what RabbitMQ refuses: that is a mistake, and nobody catches it. */
+async function untilThere(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isRabbitAway(error)) throw error;
+    }
+    await delay(retryMs, undefined, { signal }).catch(() => {});
+  }
 }
 
 function serve(routes: Router, health: Router, log: Log): express.Express {
