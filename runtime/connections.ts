@@ -44,7 +44,10 @@ const retryDelayMs = (attempt: number) => Math.min(attempt * 100, 2_000);
  * Opens a connection that looks for MongoDB until it is closed. While MongoDB is away an operation fails within
  * `MONGO_WAIT_MS` and never queues up in this process.
  */
-export function openMongo(config: Config, log: Log): { mongo: Connection; close: () => Promise<void> } {
+export function openMongo(
+  config: Pick<Config, 'MONGO_URL' | 'MONGO_POOL_CONNECTIONS' | 'MONGO_WAIT_MS' | 'MONGO_SILENCE_MS'>,
+  log: Log,
+): { mongo: Connection; close: () => Promise<void> } {
   const mongo = mongoose.createConnection();
   mongo.set('bufferCommands', false);
   mongo.set('sanitizeFilter', true);
