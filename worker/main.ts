@@ -91,15 +91,18 @@ const reconciler = openReconciler(
 
 const ownBus = openBus(config, log, isPassingFault);
 const bus = tracing ? traceEvents(tracing, ownBus) : ownBus;
+const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 const followers = [
   openSaleClock(collections, redis, config, log),
-  openRelay({ collections, bus, redis }, config, log),
-  openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log),
+  // What is relayed before they subscribed, they never hear of.
+  openRelay({ collections, bus, redis, after: subscribers.subscribed }, config, log),
+  subscribers,
 ];
 
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
+  subscriptions: () => subscribers.subscribed,
   ...queue.dependencies,
 };
 const figures = { collections, redis, gate, queue, countLag: () => countLag(redis, bus) };

@@ -13,13 +13,20 @@ const scanIntervalMs = 30_000;
 /**
  * Brings the event log to the bus, in one worker at a time. A fault of MongoDB, the bus or the change stream ends the
  * work; the duty begins it again a while later, with a look at every sale's position. Purchases do not notice.
+ * @param after it begins when this has resolved.
  */
 export function openRelay(
-  { collections, bus, redis }: { collections: Collections; bus: EventBus; redis: Redis },
+  {
+    collections,
+    bus,
+    redis,
+    after,
+  }: { collections: Collections; bus: EventBus; redis: Redis; after: Promise<void> },
   { JOB_LOCK_MS, RELAY_INTERVAL_MS }: Pick<Config, 'JOB_LOCK_MS' | 'RELAY_INTERVAL_MS'>,
   log: Log,
 ): { close: () => Promise<void> } {
   return openDuty({ redis, name: 'relay', ttlMs: JOB_LOCK_MS, log }, async (stopping) => {
+    await after;
     const news = new Set<string>();
     let broken: Error | undefined;
     let waiting = new AbortController();

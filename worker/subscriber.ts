@@ -30,6 +30,7 @@ const subscribers = openSubscribers(subscribersOf(config), { collections, bus, r
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
   redis: () => redis.ping(),
+  subscriptions: () => subscribers.subscribed,
 };
 const registry = openMetrics();
 watchMongo(mongo, registry);
@@ -41,6 +42,7 @@ const http = express()
   .use(...probes)
   .listen(config.PORT, config.HOST);
 await once(http, 'listening');
+await subscribers.subscribed;
 log.info({ subscribers: subscribersOf(config) }, 'subscribed');
 
 closeOnSignal(

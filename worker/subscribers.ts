@@ -69,20 +69,23 @@ export function subscribersOf({ SUBSCRIBERS, SMTP_URL }: Config): Name[] {
   return SUBSCRIBERS ?? ['analytics', 'webhooks', ...(SMTP_URL ? (['notifications'] as const) : [])];
 }
 
-const retryMs = 1_000;
+/** At a start Redis is away for a moment. */
+const [firstRetryMs, lastRetryMs] = [50, 2_000];
 
-/** Subscribes, as soon as the bus is there. */
+/**
+ * Subscribes, as soon as the bus is there: `subscribed` resolves when nothing that is published from then on is missed.
+ */
 export function openSubscribers(
   names: Name[],
   plumbing: Plumbing,
   config: Config,
   log: Log,
-): { close: () => Promise<void> } {
+): { subscribed: Promise<void>; close: () => Promise<void> } {
   const closing = new AbortController();
 
   async function subscribe(name: Name): Promise<{ close: () => Promise<void> }> {
     const { subscription, close } = openers[name](plumbing, config, log);
-    while (!closing.signal.aborted) {
+    for (let retryMs = firstRetryMs; !closing.signal.aborted; retryMs = Math.min(2 * retryMs, lastRetryMs)) {
       try {
         await noteSubscription(plumbing.redis, name);
         const subscribed = await plumbing.bus.subscribe(subscription);
@@ -102,6 +105,7 @@ export function openSubscribers(
 
   const opened = names.map(subscribe);
   return {
+    subscribed: Promise.all(opened).then(() => {}),
     async close() {
       closing.abort();
       await Promise.all(opened.map(async (one) => (await one).close()));
