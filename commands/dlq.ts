@@ -1,4 +1,7 @@
 import { Emitter } from '@socket.io/redis-emitter';
+import type { EventBus } from '../messages/bus.ts';
+import { openBus } from '../messages/open-bus.ts';
+import { openLog } from '../runtime/log.ts';
 import { discard } from '../sale/dead-letters.ts';
 import { openSystem, runCommand, type System } from './system.ts';
 
@@ -6,7 +9,11 @@ const usage = `expected one of
   npm run dlq -- list            the newest 20, one JSON line each
   npm run dlq -- show ID         all of one
   npm run dlq -- republish ID…   back into the queue, to be decided again
-  npm run dlq -- discard ID…     away for good; its buyers' orders stay rejected`;
+  npm run dlq -- discard ID…     away for good; its buyers' orders stay rejected
+and of the events that a subscription (analytics, notifications, webhooks) could not handle
+  npm run dlq -- events list SUBSCRIPTION              the oldest 20, one JSON line each
+  npm run dlq -- events republish SUBSCRIPTION EVENT…  back into its queue
+  npm run dlq -- events discard SUBSCRIPTION EVENT…    away for good`;
 
 const actions: Record<string, (system: System, id: string) => Promise<void>> = {
   async list({ queue }) {
@@ -28,15 +35,53 @@ const actions: Record<string, (system: System, id: string) => Promise<void>> = {
   },
 };
 
-/** `npm run dlq`: dead letters, the jobs that failed as often as they are tried. */
+const eventActions: Record<string, (bus: EventBus, name: string, eventId: string) => Promise<void>> = {
+  async list(bus, name) {
+    const { total, letters } = await bus.listDeadLetters(name, 20);
+    for (const letter of letters) console.log(JSON.stringify(letter));
+    if (total > letters.length) console.log(JSON.stringify({ more: total - letters.length }));
+  },
+  async republish(bus, name, eventId) {
+    const isBack = await bus.republish(name, eventId);
+    console.log(`${eventId}: ${isBack ? 'republished' : 'there is no such dead letter'}`);
+  },
+  async discard(bus, name, eventId) {
+    const isGone = await bus.discard(name, eventId);
+    console.log(`${eventId}: ${isGone ? 'discarded' : 'there is no such dead letter'}`);
+  },
+};
+
+/** @returns what to do with the system; null when it cannot be read. */
+function readCommand(words: string[]): ((system: System) => Promise<void>) | null {
+  const [action = '', ...ids] = words;
+  if (action === 'events') return readEventCommand(ids);
+  const act = actions[action];
+  if (!act || (action === 'list') !== (ids.length === 0)) return null;
+  return async (system) => {
+    for (const id of action === 'list' ? [''] : ids) await act(system, id);
+  };
+}
+
+function readEventCommand([action = '', name, ...ids]: string[]) {
+  const act = eventActions[action];
+  if (!act || !name || (action === 'list') !== (ids.length === 0)) return null;
+  return async ({ config }: System) => {
+    const bus = openBus(config, openLog(config, 'command'), () => false);
+    try {
+      for (const id of action === 'list' ? [''] : ids) await act(bus, name, id);
+    } finally {
+      await bus.close();
+    }
+  };
+}
+
+/** `npm run dlq`: dead letters, the jobs and events that failed as often as they are tried. */
 await runCommand(async () => {
-  const [action, ...ids] = process.argv.slice(2);
-  const act = actions[action ?? ''];
-  if (!act || (action === 'list') !== (ids.length === 0)) throw new Error(usage);
+  const run = readCommand(process.argv.slice(2));
+  if (!run) throw new Error(usage);
   const system = await openSystem();
   try {
-    if (action === 'list') await act(system, '');
-    for (const id of ids) await act(system, id);
+    await run(system);
   } finally {
     await system.close();
   }

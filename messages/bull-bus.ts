@@ -1,10 +1,19 @@
-import Bull from 'bull';
+import type Bull from 'bull';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { openDuty } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
-import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
-import { type DeliveryRules, deliver } from './delivery.ts';
+import {
+  chunksOf,
+  countEvents,
+  type EventJob,
+  idsOf,
+  openQueue,
+  requireRoom,
+  takeJobs,
+} from './bull-queue.ts';
+import type { BusEvent, DeadEvent, EventBus } from './bus.ts';
+import type { DeliveryRules } from './delivery.ts';
 
 export interface BullBusOptions {
   /** Whose commands fail while Redis is away. */
@@ -19,17 +28,8 @@ export interface BullBusOptions {
   publishDeadlineMs: number;
 }
 
-interface EventJob {
-  events: BusEvent[];
-}
-
 /** Types of each subscription, as JSON by its name: whoever publishes finds in it who wants what. */
 const subscriptionsKey = 'events:subscriptions';
-
-/** A job of 200 events is about 90 kB. */
-const maxEventsInJob = 200;
-/** Past that a subscription takes nothing more: Redis must not fill up, and the event log keeps the rest. */
-const maxWaitingEvents = 200_000;
 
 /**
  * The bus on Bull: a queue `events-<name>` for each subscription, in which a job carries a chunk of the events that were
@@ -155,63 +155,8 @@ export function openBullBus(options: BullBusOptions): EventBus {
   return bus;
 }
 
-function openQueue(name: string, shared: Redis, openClient: () => Redis, log: Log): Bull.Queue {
-  const queue = new Bull(name, {
-    // Only waiting for a job blocks a connection.
-    createClient: ((type: string) => (type === 'bclient' ? openClient() : shared)) as never,
-    // How long one waiting lasts (s), and with it a stop of an idle subscription.
-    settings: { drainDelay: 1 } as Bull.AdvancedSettings,
-  });
-  queue.on('error', (error) => log.warn({ queue: name, error: error.message }, 'Bull'));
-  return queue;
-}
-
-/**
- * Takes a subscription's jobs, one after the other. A job that is active already was somebody's who died, or stopped in
- * the middle: it comes first. A job that is not done with stays active, for whoever takes over.
- */
-async function takeJobs(
-  queue: Bull.Queue<EventJob>,
-  subscription: Subscription,
-  rules: DeliveryRules,
-): Promise<void> {
-  while (!rules.stopping.aborted) {
-    const [left] = await queue.getActive(0, 0);
-    const job = left ?? (await queue.getNextJob());
-    if (!job) continue;
-    const { events } = job.data;
-    const done = await deliver(subscription, events, rules);
-    if (done === events.length) await job.moveToCompleted(undefined, true, true);
-    else if (done > 0) await job.update({ events: events.slice(done) });
-  }
-}
-
-/** Ids of a subscription's jobs, those in hand first. */
-async function idsOf(queue: Bull.Queue): Promise<string[]> {
-  const lists = ['active', 'wait', 'paused'].map((state) => queue.client.lrange(queue.toKey(state), 0, -1));
-  return (await Promise.all(lists)).flat();
-}
-
-const countEvents = (jobIds: string[]) =>
-  jobIds.reduce((sum, id) => sum + Number(id.slice(id.lastIndexOf('-') + 1)), 0);
-
-async function requireRoom(queue: Bull.Queue, name: string): Promise<void> {
-  const jobs = await queue.client.llen(queue.toKey('wait'));
-  if (jobs * maxEventsInJob < maxWaitingEvents) return;
-  const events = countEvents(await idsOf(queue));
-  if (events >= maxWaitingEvents) throw new Error(`${events} events wait for ${name}: it takes no more`);
-}
-
 /** Bull numbers nothing itself here, and takes no id that is a number or has a colon. */
 const deadId = (eventId: string) => `dead-${eventId.replaceAll(':', '.')}`;
-
-function chunksOf(events: BusEvent[]): BusEvent[][] {
-  const chunks: BusEvent[][] = [];
-  for (let start = 0; start < events.length; start += maxEventsInJob) {
-    chunks.push(events.slice(start, start + maxEventsInJob));
-  }
-  return chunks;
-}
 
 function matcherOf(patterns: string[]): (type: string) => boolean {
   const source = patterns.map((pattern) => pattern.replaceAll('.', '\\.').replaceAll('*', '[^.]+'));

@@ -11,7 +11,15 @@ import { openRabbitBus } from './rabbit-bus.ts';
  * @param isPassing whether what a subscriber threw will pass by itself: see delivery.ts.
  */
 export function openBus(config: Config, log: Log, isPassing: (error: unknown) => boolean): EventBus {
-  const rules = { isPassing, retryWaitsMs: eventRetryWaitsMs(config) };
+  const rules = {
+    retryWaitsMs: eventRetryWaitsMs(config),
+    isPassing(error: unknown) {
+      const passes = isPassing(error);
+      // A message could name a buyer's address.
+      if (passes) log.warn({ error: (error as { code?: string }).code }, 'a subscriber waits');
+      return passes;
+    },
+  };
   switch (config.EVENT_BUS) {
     case 'rabbitmq': {
       const rabbit = openRabbit({ url: config.RABBITMQ_URL ?? '', waitMs: config.FLUSH_DEADLINE_MS }, log);

@@ -1,10 +1,11 @@
+import { once } from 'node:events';
 import { failpoint } from '../runtime/failpoints.ts';
 import { type Collections, driverOf } from '../sale/collections.ts';
 import { eventsOf, readChanges } from '../sale/events.ts';
 import type { EventBus } from './bus.ts';
 
 /** In one publish; the events of one document of the log stay together, however many they are. */
-const maxEvents = 1_000;
+const maxEvents = 6_000;
 const documentsAtOnce = 200;
 
 /**
@@ -57,7 +58,7 @@ export async function findBehind({ sales, relays }: Collections): Promise<string
 /**
  * Calls `onNews` with the id of each sale whose log grew, until it is closed. A hint: the positions are the truth.
  * Resolves when it is watching.
- * @param onBroken is called once, when it hears nothing any more.
+ * @param onBroken is called when it hears nothing any more.
  */
 export async function watchLog(
   { events }: Collections,
@@ -68,12 +69,14 @@ export async function watchLog(
     { $match: { operationType: 'insert' } },
     { $project: { documentKey: 1 } },
   ]);
-  const watching = new Promise<void>((resolve, reject) => {
-    stream.once('resumeTokenChanged', () => resolve());
-    stream.once('error', reject);
-  });
   stream.on('change', ({ documentKey: { _id } }) => onNews(_id.slice(0, _id.lastIndexOf(':'))));
-  stream.once('error', onBroken);
-  await watching;
-  return { close: () => stream.close() };
+  stream.on('error', onBroken);
+  const close = () => stream.close();
+  try {
+    await once(stream, 'resumeTokenChanged');
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { close };
 }

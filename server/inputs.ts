@@ -117,7 +117,7 @@ export const newWebhook = z.strictObject({
   url: z
     .url({ protocol: /^https?$/ })
     .max(2_000)
-    .refine((text) => URL.canParse(text) && !new URL(text).username && !new URL(text).password, {
+    .refine((text) => !URL.canParse(text) || !(new URL(text).username || new URL(text).password), {
       error: 'expected no user and password in it',
     }),
   types: z.array(z.enum(webhookTypes)).min(1).max(webhookTypes.length),

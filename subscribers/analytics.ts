@@ -30,7 +30,7 @@ export function analytics(collections: Collections): Subscription {
   return {
     name: 'analytics',
     types,
-    maxBatch: 500,
+    maxBatch: 1_000,
     async handle(events) {
       try {
         await count(collections, events.map(place));

@@ -126,13 +126,20 @@ async function send(
     ...('reason' in data && { reason: data.reason }),
     shopUrl,
   });
-  await transport.sendMail({
-    from,
-    to: { name: user.name, address: user.email },
-    ...text,
-    messageId: messageIdOf(event.id, from),
-    headers: { 'Auto-Submitted': 'auto-generated' },
-  });
+  try {
+    await transport.sendMail({
+      from,
+      to: { name: user.name, address: user.email },
+      ...text,
+      messageId: messageIdOf(event.id, from),
+      headers: { 'Auto-Submitted': 'auto-generated' },
+    });
+  } catch (error) {
+    if (isMailAway(error)) throw error;
+    // Its message names the address, which belongs neither into a log nor into a dead letter.
+    const { code, responseCode } = error as { code?: string; responseCode?: number };
+    throw new Error(`The mail was refused: ${responseCode ?? code ?? 'it could not be written'}`);
+  }
   await collections.mails.updateOne({ _id: event.id }, { sentAt: new Date() });
 }
 

@@ -4,7 +4,7 @@ import { request as requestHttps } from 'node:https';
 import { BlockList, isIP, isIPv6, type LookupFunction } from 'node:net';
 
 /** Addresses that lead into a network of our own, or nowhere. */
-const privateAddresses = new BlockList();
+const [privateIPv4, privateIPv6] = [new BlockList(), new BlockList()];
 for (const [network, bits] of [
   ['0.0.0.0', 8],
   ['10.0.0.0', 8],
@@ -20,7 +20,7 @@ for (const [network, bits] of [
   ['203.0.113.0', 24],
   ['224.0.0.0', 3],
 ] as const) {
-  privateAddresses.addSubnet(network, bits, 'ipv4');
+  privateIPv4.addSubnet(network, bits, 'ipv4');
 }
 // Also what carries an IPv4 address inside, and could so be any of the above.
 for (const [network, bits] of [
@@ -36,11 +36,12 @@ for (const [network, bits] of [
   ['fec0::', 10],
   ['ff00::', 8],
 ] as const) {
-  privateAddresses.addSubnet(network, bits, 'ipv6');
+  privateIPv6.addSubnet(network, bits, 'ipv6');
 }
 
 export function isPrivate(address: string): boolean {
-  return privateAddresses.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+  // One list for both would take every IPv4 address for its mapping into IPv6.
+  return isIPv6(address) ? privateIPv6.check(address, 'ipv6') : privateIPv4.check(address, 'ipv4');
 }
 
 /** Resolves a name to public addresses only. What is checked is what is connected to: nobody asks the name again. */
@@ -88,9 +89,10 @@ export function post(
     });
     request.once('response', (response) => {
       resolve(response.statusCode ?? 0);
-      response.destroy();
+      response.on('error', () => {}).destroy();
     });
-    request.once('error', (error) =>
+    // Not `once`: what goes wrong after the answer must find a listener too.
+    request.on('error', (error) =>
       reject(error.name === 'AbortError' ? new Error(`no answer in ${timeoutMs} ms`) : error),
     );
     request.end(body);

@@ -30,7 +30,7 @@ export function webhooks(collections: Collections): Subscription {
   return {
     name: 'webhooks',
     types: webhookTypes,
-    maxBatch: 500,
+    maxBatch: 1_000,
     async handle(events) {
       const endpoints = await collections.webhooks.find().lean<WebhookRecord[]>();
       const due = endpoints.flatMap((endpoint) => deliveriesTo(endpoint, events));

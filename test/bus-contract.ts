@@ -82,10 +82,10 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     const events = ['order.paid', 'sale.paused', 'order.cancelled', 'inventory.released'].map((type) =>
       eventOf(type),
     );
-    const many = paid(450);
+    const many = paid(1_250);
     await bus.publish(events);
     await bus.publish(many);
-    await Promise.all([orders.gets(452), all.gets(454)]);
+    await Promise.all([orders.gets(1_252), all.gets(1_254)]);
     expect(all.handled).toEqual([...events, ...many]);
     expect(idsOf(orders.handled)).toEqual(
       idsOf([...events, ...many].filter(({ type }) => type.startsWith('order.'))),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { readConfig } from '../runtime/config.ts';
+import { subscribersOf } from '../worker/subscribers.ts';
 
 const good = {
   MONGO_URL: 'mongodb://127.0.0.1:27017/shop?replicaSet=rs0',
@@ -46,6 +47,9 @@ test.each([
   ['BCRYPT_COST', '31'],
   ['FLUSH_DEADLINE_MS', '2s'],
   ['SETTLE_MAX_PURCHASES', '0'],
+  ['EVENT_BUS', 'sesame'],
+  ['SUBSCRIBERS', 'analytics,sesame'],
+  ['SMTP_URL', 'https://sesame'],
 ])('%s=%s is refused by name, and its value is never shown', (name, value) => {
   let message = '';
   try {
@@ -65,6 +69,16 @@ test.each(['PURCHASE_QUEUE', 'EVENT_BUS'])('%s=rabbitmq needs a RABBITMQ_URL', (
   );
   const RABBITMQ_URL = 'amqp://127.0.0.1:5672';
   expect(readConfig({ ...good, [engine]: 'rabbitmq', RABBITMQ_URL })).toMatchObject({ [engine]: 'rabbitmq' });
+});
+
+test('subscribers are a list, none, or whatever can work; mail wants a server', () => {
+  const subscribers = (SUBSCRIBERS: string, SMTP_URL = '') =>
+    subscribersOf(readConfig({ ...good, SUBSCRIBERS, SMTP_URL }));
+  expect(subscribers('analytics')).toEqual(['analytics']);
+  expect(subscribers('none')).toEqual([]);
+  expect(subscribers('')).toEqual(['analytics', 'webhooks']);
+  expect(subscribers('auto', 'smtp://mail.example.com')).toEqual(['analytics', 'webhooks', 'notifications']);
+  expect(() => subscribers('notifications')).toThrow('SMTP_URL');
 });
 
 describe('the secret that signs tokens', () => {

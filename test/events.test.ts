@@ -1,3 +1,4 @@
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../embedded/process.mjs';
 import type { CloudEvent } from '../sale/contract.ts';
@@ -68,6 +69,14 @@ test('the log tells a sale from its creation, in order, as CloudEvents with ids 
     });
     expect(event.dataschema).toBe(`/schemas/${event.type}/1`);
   }
+  for (const { dataschema, data } of events) {
+    const { status, body } = await system.api<object>('GET', dataschema);
+    expect(status).toBe(200);
+    const validate = new Ajv2020({ validateFormats: false }).compile(body);
+    validate(data);
+    expect(validate.errors).toBeNull();
+  }
+  expect((await system.api('GET', '/schemas/order.lost/1')).status).toBe(404);
   const ofOrder = await command('commands/events.ts', 'for-order', orderId);
   expect(ofOrder.lines.map(({ type }) => type)).toEqual([...bought, 'order.cancelled', 'inventory.released']);
   const tail = await command('commands/events.ts', 'tail', '2');

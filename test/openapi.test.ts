@@ -86,6 +86,16 @@ test('what is answered is what the document says', async () => {
   await follow('GET', '/api/admin/products', '/api/admin/products', asAdmin);
   await follow('GET', `/api/admin/sales/${sale.id}/report`, '/api/admin/sales/{id}/report', asAdmin);
   await follow('GET', '/api/admin/dead-letters', '/api/admin/dead-letters', asAdmin);
+  await follow('GET', `/api/admin/sales/${sale.id}/minutes`, '/api/admin/sales/{id}/minutes', asAdmin);
+  await follow('GET', '/schemas/order.paid/1', '/schemas/{type}/1');
+  const webhooks = '/api/admin/webhooks';
+  const endpoint = { url: 'https://example.com/events', types: ['sale.created'] };
+  await follow('POST', webhooks, webhooks, { ...asAdmin, body: endpoint });
+  await follow('GET', webhooks, webhooks, asAdmin);
+  const [{ id }] = (await system.api('GET', webhooks, asAdmin)).body.webhooks;
+  await follow('GET', `${webhooks}/${id}/deliveries`, `${webhooks}/{id}/deliveries`, asAdmin);
+  await follow('POST', `${webhooks}/${id}/resend`, `${webhooks}/{id}/resend`, asAdmin);
+  await follow('DELETE', `${webhooks}/${id}`, `${webhooks}/{id}`, asAdmin);
   await follow('DELETE', '/api/account', '/api/account', asBuyer);
 });
 

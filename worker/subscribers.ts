@@ -24,7 +24,7 @@ type Opened = { subscription: Subscription; close: () => Promise<void> };
 const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Opened> = {
   analytics: ({ collections }) => ({ subscription: analytics(collections), close: async () => {} }),
 
-  notifications({ collections }, config) {
+  notifications({ collections }, config, log) {
     const transport = createTransport({
       url: config.SMTP_URL,
       pool: true,
@@ -33,6 +33,8 @@ const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Op
       greetingTimeout: config.SMTP_TIMEOUT_MS,
       socketTimeout: config.SMTP_TIMEOUT_MS,
     });
+    // Of a connection between two mails; the next mail opens another.
+    transport.on('error', ({ code }: Error & { code?: string }) => log.warn({ error: code }, 'mail server'));
     const shopUrl = config.PUBLIC_URL.replace(/\/$/, '');
     return {
       subscription: notifications({ collections, transport, from: config.MAIL_FROM, shopUrl }),

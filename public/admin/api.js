@@ -1,6 +1,6 @@
 /** Every request of the control room. */
 
-/** @import { AdminOrderPage, LiveFigures, Picture, SaleReport } from '../../sale/admin-contract.ts' */
+/** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../sale/admin-contract.ts' */
 /** @import { Product, SaleSnapshot } from '../../sale/contract.ts' */
 /** @import { DeadLetter } from '../../sale/dead-letters.ts' */
 
@@ -32,6 +32,10 @@ export const changeSale = (id, change) => ask('PATCH', `/sales/${id}`, { body: c
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => ask('GET', `/admin/sales/${encodeURIComponent(id)}/report`);
+
+/** @param {string} id @returns {Promise<SaleMinute[]>} */
+export const fetchMinutes = async (id) =>
+  (await ask('GET', `/admin/sales/${encodeURIComponent(id)}/minutes`)).minutes;
 
 /** @param {Record<string, string>} query @returns {Promise<AdminOrderPage>} */
 export const searchOrders = (query) => ask('GET', `/admin/orders?${new URLSearchParams(query)}`);

@@ -8,9 +8,10 @@ import { serverNow } from '../clock.js';
 import { element, setText } from '../dom.js';
 import { countdown, dateTime, money, number } from '../format.js';
 import { texts } from '../texts.js';
-import { downloadOrders, fetchReport } from './api.js';
+import { downloadOrders, fetchMinutes, fetchReport } from './api.js';
 import { inWords } from './ask.js';
 import { burnDown } from './burn-down.js';
+import { minutesChart } from './minutes-chart.js';
 import { action, subheading } from './parts.js';
 import { figuresOf } from './report.js';
 import { downloadReportPicture } from './report-picture.js';
@@ -30,16 +31,18 @@ export function openSaleView(saleId) {
   const title = element('h1', { 'data-testid': 'sale-name' }, '…');
   const state = element('p', { class: 'sale-state' });
   const chart = burnDown('Stock', { height: 300 });
+  const byMinute = minutesChart('Orders by the minute');
   const facts = element('dl', { class: 'report', 'data-testid': 'report' });
   const trouble = element('p', { class: 'gone', role: 'status' });
 
   async function load() {
     clearTimeout(again);
     try {
-      const fresh = await fetchReport(saleId);
+      const [fresh, minutes] = await Promise.all([fetchReport(saleId), fetchMinutes(saleId)]);
       if (isClosed) return;
       report = fresh;
       chart.set(report);
+      byMinute.set(minutes);
       draw(report.sale);
       drawFacts(report);
       setText(trouble, '');
@@ -102,6 +105,7 @@ export function openSaleView(saleId) {
       state,
       trouble,
       chart.root,
+      byMinute.root,
       subheading('Report', picture, csv, watch, wall),
       facts,
     ),
@@ -115,6 +119,7 @@ export function openSaleView(saleId) {
       isClosed = true;
       clearTimeout(again);
       chart.close();
+      byMinute.close();
     },
   };
 }
