@@ -43,7 +43,7 @@ export interface Rabbit {
 }
 
 /** RabbitMQ cannot be reached, takes nothing, or does not answer in time. */
-export class RabbitAway extends Error {
+class RabbitAway extends Error {
   override name = 'RabbitAway';
 }
 
