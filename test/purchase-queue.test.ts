@@ -63,7 +63,6 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
   });
   const log = openLog(config, 'test');
   const client = openPatientRedis(config, log);
-  let madeBeforeMs = Number.POSITIVE_INFINITY;
   let closers: (() => Promise<void>)[] = [];
 
   return {
@@ -81,8 +80,6 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
       };
       closers.push(close);
       await queue.countJobs();
-      // They are made once in a stage.
-      madeBeforeMs = Math.min(madeBeforeMs, Date.now());
       return { ...queue, close };
     },
 
@@ -112,7 +109,7 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
     /** Kills the engine's server with SIGKILL. */
     async kill() {
       const server = broker ?? redis;
-      if (broker) await queuesAreRegistered(inRabbit, madeBeforeMs);
+      if (broker) await queuesAreRegistered(inRabbit, ['purchases', 'purchases-dlq']);
       process.kill(server.pid, 'SIGKILL');
       await server.ended;
     },

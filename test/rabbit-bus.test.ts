@@ -13,13 +13,7 @@ busContract('RabbitMQ', openStage);
 async function openStage(): Promise<BusStage> {
   const dataDir = await mkdtemp(join(tmpdir(), 'stampede-bus-'));
   let broker = await startRabbit({ dataDir });
-  let madeAtMs = 0;
-  const noting =
-    <Given, Result>(make: (given: Given) => Promise<Result>) =>
-    (given: Given) =>
-      make(given).finally(() => {
-        madeAtMs = Date.now();
-      });
+  const made = new Set<string>();
   const log = openLog({ LOG_LEVEL: 'silent', INSTANCE: '1' }, 'test');
   return {
     async openBus({ retryWaitsMs }) {
@@ -28,8 +22,14 @@ async function openStage(): Promise<BusStage> {
       const bus = openRabbitBus(rabbit, { prefetch: 10, rules: { isPassing, retryWaitsMs } }, log);
       return {
         ...bus,
-        declare: noting(bus.declare),
-        subscribe: noting(bus.subscribe),
+        declare(subscriptions) {
+          for (const { name } of subscriptions) made.add(name);
+          return bus.declare(subscriptions);
+        },
+        subscribe(subscription) {
+          made.add(subscription.name);
+          return bus.subscribe(subscription);
+        },
         async close() {
           await bus.close();
           await rabbit.close();
@@ -37,7 +37,7 @@ async function openStage(): Promise<BusStage> {
       };
     },
     async kill() {
-      await queuesAreRegistered(dataDir, madeAtMs);
+      await queuesAreRegistered(dataDir, [...made, 'order-events']);
       process.kill(broker.pid, 'SIGKILL');
       await broker.ended;
     },

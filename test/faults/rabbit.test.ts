@@ -2,6 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../embedded/process.mjs';
 import type { Failpoint } from '../../runtime/failpoints.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
+import { queuesAreRegistered } from '../registered.ts';
 import { expectCountedOnce } from './counted.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
@@ -24,10 +25,12 @@ const patient = { triesMax: 600 };
 let system: TestSystem;
 afterEach(() => system.close());
 
-async function killRabbit(): Promise<void> {
+async function killRabbit(queues: string[]): Promise<void> {
   const rabbit = system.rabbit();
-  process.kill(rabbit?.pid ?? 0, 'SIGKILL');
-  await rabbit?.ended;
+  if (!rabbit) throw new Error('It has no RabbitMQ');
+  await queuesAreRegistered(rabbit.dataDir, queues);
+  process.kill(rabbit.pid, 'SIGKILL');
+  await rabbit.ended;
 }
 
 test('row 10: RabbitMQ with the events is killed: sales go on, and the events arrive later, once in effect', async () => {
@@ -35,7 +38,7 @@ test('row 10: RabbitMQ with the events is killed: sales go on, and the events ar
   const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
   const crowd = openCrowd(system, sale);
   await accepts(crowd, 100);
-  await killRabbit();
+  await killRabbit(['analytics', 'order-events', 'sale-events']);
   await accepts(crowd, 200);
   expect(crowd.statuses.get(503)).toBeUndefined();
   await system.restartRabbit();
@@ -49,7 +52,7 @@ test('row 10: RabbitMQ with the purchases is killed: 503 with Retry-After meanwh
   const sale = await system.createSale(bigSale);
   const crowd = openCrowd(system, sale, patient);
   await accepts(crowd, 200);
-  await killRabbit();
+  await killRabbit(['purchases', 'purchases-dlq']);
   await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
   const answer = await system.buy(sale.id, system.buyerToken());
   expect(answer).toMatchObject({ status: 503, body: { type: '/problems/unavailable' } });
