@@ -20,6 +20,7 @@ const NODE_NAME = 'stampede@localhost';
  * @property {number} port
  * @property {string} how where its program was found.
  * @property {number} pid kill it and open again with the same `dataDir` and `port` to test a crash.
+ * @property {string} dataDir
  * @property {string} logFile
  * @property {Promise<string>} ended resolves when the process ended, with how.
  * @property {() => Promise<void>} close
@@ -62,6 +63,7 @@ export async function openRabbit({ dataDir, port, logFile, report = () => {} }) 
   return {
     url: `amqp://127.0.0.1:${listenOn}`,
     port: listenOn,
+    dataDir,
     how,
     pid: rabbit.pid,
     logFile: rabbit.logFile,

@@ -42,16 +42,18 @@ async function walkAlone(...[rabbit, queue, visit]: Parameters<typeof walkLetter
   await takeLock(rabbit, lock);
   try {
     return await rabbit.use(async (channel) => {
-      const { messageCount } = await channel.checkQueue(queue);
-      for (let n = 0; n < Math.min(messageCount, lettersAtOnce); n++) {
+      let total = 0;
+      // Not by the queue's own count, which lags behind what was just given back.
+      for (let seen = 0; seen < lettersAtOnce; seen++) {
         const letter = await channel.get(queue);
         if (!letter) break;
+        total = seen + 1 + letter.fields.messageCount;
         if ((await visit(letter)) === 'take') channel.ack(letter);
       }
       channel.nackAll(true);
-      // They are back once this is answered: the next one who looks finds them.
+      // Answered after that: the next one who looks finds them there.
       await channel.checkQueue(queue);
-      return messageCount;
+      return total;
     });
   } finally {
     await rabbit.use((channel) => channel.deleteQueue(lock)).catch(() => {});
@@ -70,7 +72,7 @@ async function takeLock(rabbit: Rabbit, lock: string): Promise<void> {
   }
 }
 
-/** How many letters there are, without looking at them. */
+/** How many messages wait in a queue. */
 export async function countMessages(rabbit: Rabbit, queue: string): Promise<number> {
   return (await rabbit.use((channel) => channel.checkQueue(queue))).messageCount;
 }

@@ -43,7 +43,7 @@ export interface Rabbit {
 }
 
 /** RabbitMQ cannot be reached, takes nothing, or does not answer in time. */
-export class RabbitAway extends Error {
+class RabbitAway extends Error {
   override name = 'RabbitAway';
 }
 
@@ -66,6 +66,9 @@ export function isRabbitAway(error: unknown): boolean {
 /** A broker or network that is silent is noticed after two to three of these. */
 const heartbeatSeconds = 10;
 
+/** A queue that does not answer, as one that is just electing its leader, must not hold up the others for ever. */
+const setUpMs = 10_000;
+
 /**
  * @param waitMs how long anything that somebody waits for may take: a publish, a question.
  */
@@ -84,7 +87,7 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
   async function setUp(model: ChannelModel): Promise<void> {
     const publisher = openPublisher(await model.createConfirmChannel(), () => beginAnewWith(model));
     // One that is added meanwhile is reached by this loop as well.
-    for (const start of starts) await runStart(start, model);
+    for (const start of starts) await within(setUpMs, runStart(start, model));
     blocked = null;
     current = { model, publisher };
   }

@@ -60,14 +60,14 @@ export interface FlushPart {
   };
 }
 
-export interface JobCounts {
+interface JobCounts {
   waiting: number;
   active: number;
   delayed: number;
   failed: number;
 }
 
-export interface HeldJobs {
+interface HeldJobs {
   heldJobs?: number;
   /** When the oldest of them came. */
   oldestJobMs?: number;

@@ -103,8 +103,6 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   async function listLetters(): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = [];
     await makeQueues();
-    // As a rule there are none, which is quickly seen.
-    if ((await countMessages(rabbit, deadQueue)) === 0) return letters;
     await walkLetters(rabbit, deadQueue, (letter) => {
       letters.push(deadLetterOf(letter));
       return 'keep';

@@ -1,27 +1,19 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { waitUntil } from '../embedded/process.mjs';
 import { openRabbit as startRabbit } from '../embedded/rabbit.mjs';
 import { openRabbitBus } from '../messages/rabbit-bus.ts';
 import { openLog } from '../runtime/log.ts';
 import { openRabbit } from '../runtime/rabbit.ts';
 import { type BusStage, busContract } from './bus-contract.ts';
+import { queuesAreRegistered } from './registered.ts';
 
 busContract('RabbitMQ', openStage);
 
 async function openStage(): Promise<BusStage> {
   const dataDir = await mkdtemp(join(tmpdir(), 'stampede-bus-'));
   let broker = await startRabbit({ dataDir });
-  // RabbitMQ 3.10 writes its register of quorum queues a second or two after it made one: killed before, it has lost it.
-  const register = join(dataDir, 'data/stampede@localhost/quorum/stampede@localhost/names.dets');
-  let madeAtMs = 0;
-  const noting =
-    <Given, Result>(make: (given: Given) => Promise<Result>) =>
-    (given: Given) =>
-      make(given).finally(() => {
-        madeAtMs = Date.now();
-      });
+  const made = new Set<string>();
   const log = openLog({ LOG_LEVEL: 'silent', INSTANCE: '1' }, 'test');
   return {
     async openBus({ retryWaitsMs }) {
@@ -30,8 +22,14 @@ async function openStage(): Promise<BusStage> {
       const bus = openRabbitBus(rabbit, { prefetch: 10, rules: { isPassing, retryWaitsMs } }, log);
       return {
         ...bus,
-        declare: noting(bus.declare),
-        subscribe: noting(bus.subscribe),
+        declare(subscriptions) {
+          for (const { name } of subscriptions) made.add(name);
+          return bus.declare(subscriptions);
+        },
+        subscribe(subscription) {
+          made.add(subscription.name);
+          return bus.subscribe(subscription);
+        },
         async close() {
           await bus.close();
           await rabbit.close();
@@ -39,10 +37,7 @@ async function openStage(): Promise<BusStage> {
       };
     },
     async kill() {
-      await waitUntil(async () => (await stat(register)).mtimeMs > madeAtMs, {
-        deadlineMs: 20_000,
-        what: 'RabbitMQ has its queues on the disk',
-      });
+      await queuesAreRegistered(dataDir, [...made, 'order-events']);
       process.kill(broker.pid, 'SIGKILL');
       await broker.ended;
     },

@@ -41,7 +41,6 @@ export interface Crowd {
   resendUnknown(): Promise<number>;
 }
 
-const triesMax = 60;
 const betweenTriesMs = 100;
 
 /**
@@ -51,7 +50,7 @@ const betweenTriesMs = 100;
 export function openCrowd(
   system: TestSystem,
   sale: SaleSnapshot,
-  { buyers = 12, at = system.servers.map(({ url }) => url) } = {},
+  { buyers = 12, at = system.servers.map(({ url }) => url), triesMax = 60 } = {},
 ): Crowd {
   const crowd: Crowd = { accepted: [], statuses: new Map(), slowestMs: 0, stop, resendUnknown };
   const tokens = Array.from({ length: 400 }, (_, n) => system.buyerToken(`crowd-${seed}-${n}`));

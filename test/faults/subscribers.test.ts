@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
 import { startSystem, type TestSystem } from '../harness.ts';
+import { expectCountedOnce } from './counted.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
 /** Row 11 of the fault matrix: a consumer dies before its ack. And Redis, which carries the events, dies. */
@@ -15,54 +15,6 @@ const env = {
   RECONCILE_AFTER_MS: '3000',
 };
 
-/** What analytics counted of a sale, once it has come to as many paid orders as there are. */
-async function expectCountedOnce(saleId: string): Promise<void> {
-  const { orders, minutes } = system.store.collections;
-  const [sums] = await orders.aggregate([
-    { $match: { saleId } },
-    {
-      $group: {
-        _id: null,
-        accepted: { $sum: 1 },
-        paid: { $sum: { $cond: [{ $eq: ['$status', 'paid'] }, 1, 0] } },
-        units: { $sum: { $cond: [{ $eq: ['$status', 'paid'] }, '$quantity', 0] } },
-      },
-    },
-  ]);
-  const counted = async () => {
-    const [sum] = await minutes.aggregate([
-      { $match: { saleId } },
-      {
-        $group: {
-          _id: null,
-          accepted: { $sum: '$accepted' },
-          paid: { $sum: '$paid' },
-          units: { $sum: '$units' },
-        },
-      },
-    ]);
-    return sum;
-  };
-  await waitUntil(async () => ((await counted())?.accepted ?? 0) >= sums.accepted, {
-    deadlineMs: 30_000,
-    what: `analytics counts ${sums.accepted} accepted purchases`,
-  });
-  await nothingWaits();
-  expect(await counted()).toEqual(sums);
-}
-
-/** Events that came twice are behind those that were counted. */
-async function nothingWaits(): Promise<void> {
-  const { redis } = system.store;
-  const left = async () => {
-    const lists = await Promise.all(
-      ['wait', 'active'].map((state) => redis.llen(`bull:events-analytics:${state}`)),
-    );
-    return lists.every((length) => length === 0);
-  };
-  await waitUntil(left, { deadlineMs: 20_000, what: 'no event waits for analytics' });
-}
-
 test.each(['relayed', 'handled'])(
   'a worker dies when events are "%s": each has its effect once',
   async (point) => {
@@ -75,7 +27,7 @@ test.each(['relayed', 'handled'])(
     await system.startWorker();
     await accepts(crowd, 30);
     await expectNothingLost(system, sale, crowd);
-    await expectCountedOnce(sale.id);
+    await expectCountedOnce(system, sale.id);
   },
 );
 
@@ -88,5 +40,5 @@ test('Redis is killed and started again: every event still has its effect once',
   await system.restartRedis();
   await accepts(crowd, 100);
   await expectNothingLost(system, sale, crowd);
-  await expectCountedOnce(sale.id);
+  await expectCountedOnce(system, sale.id);
 });

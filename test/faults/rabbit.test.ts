@@ -1,0 +1,100 @@
+import { afterEach, expect, test } from 'vitest';
+import { waitUntil } from '../../embedded/process.mjs';
+import type { Failpoint } from '../../runtime/failpoints.ts';
+import { startSystem, type TestSystem } from '../harness.ts';
+import { queuesAreRegistered } from '../registered.ts';
+import { expectCountedOnce } from './counted.ts';
+import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+
+/** Rows 10 and 11 of the fault matrix on RabbitMQ: the broker dies, or a consumer before it acknowledges. */
+
+const env = {
+  SUBSCRIBERS: 'analytics',
+  JOB_LOCK_MS: '1500',
+  RECONCILE_INTERVAL_MS: '500',
+  RECONCILE_AFTER_MS: '3000',
+};
+const events = { ...env, EVENT_BUS: 'rabbitmq' };
+const purchases = { ...env, PURCHASE_QUEUE: 'rabbitmq' };
+const bigSale = { stock: 100_000, limitPerBuyer: 6 };
+/** FLUSH_DEADLINE_MS for Redis and again for RabbitMQ, and what a machine under load adds to them. */
+const boundedMs = 7_000;
+/** A broker takes seconds to start. */
+const patient = { triesMax: 600 };
+
+let system: TestSystem;
+afterEach(() => system.close());
+
+async function killRabbit(queues: string[]): Promise<void> {
+  const rabbit = system.rabbit();
+  if (!rabbit) throw new Error('It has no RabbitMQ');
+  await queuesAreRegistered(rabbit.dataDir, queues);
+  process.kill(rabbit.pid, 'SIGKILL');
+  await rabbit.ended;
+}
+
+test('row 10: RabbitMQ with the events is killed: sales go on, and the events arrive later, once in effect', async () => {
+  system = await startSystem({ servers: 1, nginx: false, env: events });
+  const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
+  const crowd = openCrowd(system, sale);
+  await accepts(crowd, 100);
+  await killRabbit(['analytics', 'order-events', 'sale-events']);
+  await accepts(crowd, 200);
+  expect(crowd.statuses.get(503)).toBeUndefined();
+  await system.restartRabbit();
+  await accepts(crowd, 50);
+  await expectNothingLost(system, sale, crowd);
+  await expectCountedOnce(system, sale.id);
+});
+
+test('row 10: RabbitMQ with the purchases is killed: 503 with Retry-After meanwhile, and nothing is lost', async () => {
+  system = await startSystem({ nginx: false, env: purchases });
+  const sale = await system.createSale(bigSale);
+  const crowd = openCrowd(system, sale, patient);
+  await accepts(crowd, 200);
+  await killRabbit(['purchases', 'purchases-dlq']);
+  await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
+  const answer = await system.buy(sale.id, system.buyerToken());
+  expect(answer).toMatchObject({ status: 503, body: { type: '/problems/unavailable' } });
+  expect(answer.headers.get('retry-after')).toBe('1');
+  const { body } = await system.api('GET', '/readyz');
+  expect(body).toMatchObject({ dependencies: { rabbitmq: 'down', redis: 'up' } });
+
+  await system.restartRabbit();
+  await accepts(crowd, 200);
+  await expectNothingLost(system, sale, crowd);
+  expect(crowd.slowestMs).toBeLessThan(boundedMs);
+});
+
+test.each(['relayed', 'handled'])(
+  'row 11: a worker dies when events are "%s": each has its effect once',
+  async (point) => {
+    system = await startSystem({ servers: 1, workers: 0, nginx: false, env: events });
+    const doomed = await system.startWorker({ FAILPOINTS: `${point}@3=kill` });
+    const sale = await system.createSale(bigSale);
+    const crowd = openCrowd(system, sale);
+    expect(await doomed.ended).toBe('SIGKILL');
+    await accepts(crowd, 30);
+    await system.startWorker();
+    await accepts(crowd, 30);
+    await expectNothingLost(system, sale, crowd);
+    await expectCountedOnce(system, sale.id);
+  },
+);
+
+test.each<Failpoint>(['flushed', 'settling', 'committed'])(
+  'row 11: a process dies at "%s": the purchase comes to its one order all the same',
+  async (point) => {
+    system = await startSystem({ servers: 1, workers: 0, nginx: false, env: purchases });
+    const FAILPOINTS = `${point}@5=kill`;
+    const doomed = await (point === 'flushed'
+      ? system.startServer({ FAILPOINTS })
+      : system.startWorker({ FAILPOINTS }));
+    const sale = await system.createSale(bigSale);
+    const crowd = openCrowd(system, sale);
+    expect(await doomed.ended).toBe('SIGKILL');
+    await accepts(crowd, 30);
+    await system.startWorker();
+    await expectNothingLost(system, sale, crowd);
+  },
+);
