@@ -2,7 +2,7 @@
 
 /** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../sale/admin-contract.ts' */
 /** @import { Product, SaleSnapshot } from '../../sale/contract.ts' */
-/** @import { DeadLetter } from '../../sale/dead-letters.ts' */
+/** @import { DeadLetter } from '../../sale/queue.ts' */
 
 import { ask, download, send } from './ask.js';
 

@@ -1,6 +1,6 @@
 /** Dead letters: jobs that failed as often as they are tried, and wait for somebody to decide. */
 
-/** @import { DeadLetter } from '../../sale/dead-letters.ts' */
+/** @import { DeadLetter } from '../../sale/queue.ts' */
 
 import { element, setText } from '../dom.js';
 import { dateTime } from '../format.js';
