@@ -58,6 +58,8 @@ export async function drainWith(
   const limitPerBuyer = Math.ceil(backlog / buyers);
   const saleId = await openBenchSale(stage.system, { name: 'Bench: workers', stock: backlog, limitPerBuyer });
   const side = stampedeOn(stage);
+  // An engine of its own admits nothing before it is connected.
+  await stage.system.queue.countJobs();
   await side.queue?.enqueue(backlogOf(saleId, backlog, buyers));
   const starting = Array.from({ length: count }, () => stage.scratch.startWorker());
 
