@@ -14,6 +14,7 @@ import { ladder } from './ladder.ts';
 import { refusals } from './refusals.ts';
 import { report } from './report.ts';
 import { soak, sustained } from './sustained.ts';
+import { workers } from './workers.ts';
 
 /** A scenario: its options with their defaults, and what runs it. */
 interface Scenario<Numbers extends Record<string, number> = Record<string, number>> {
@@ -21,7 +22,7 @@ interface Scenario<Numbers extends Record<string, number> = Record<string, numbe
   /** @returns whether every invariant held and every target was met. */
   run(
     numbers: Numbers,
-    others: { sale?: string | undefined; profile?: boolean | undefined },
+    others: { sale?: string | undefined; engine?: string | undefined; profile?: boolean | undefined },
   ): Promise<boolean>;
 }
 
@@ -44,6 +45,9 @@ const scenarios: Record<string, Scenario> = {
   ),
   refusals: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, refusals),
   backlog: scenario({ rounds: 3, backlog: 50_000, buyers: 5_000 }, backlog),
+  workers: scenario({ backlog: 50_000, buyers: 5_000 }, (numbers, { engine = 'bull' }) =>
+    workers({ ...numbers, engine }),
+  ),
   sustained: scenario({ rate: 1_000, seconds: 30, buyers: 10_000, connections: 1_000 }, sustained),
   soak: scenario({ rate: 300, minutes: 10, buyers: 10_000, connections: 200 }, soak),
   connections: scenario({ connections: 10_000, presses: 20_000 }, connections),
@@ -70,6 +74,7 @@ await runCommand(async () => {
     options: {
       ...(Object.fromEntries(numeric) as Record<string, { type: 'string' }>),
       sale: { type: 'string' },
+      engine: { type: 'string' },
       profile: { type: 'boolean' },
     },
   });

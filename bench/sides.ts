@@ -30,7 +30,6 @@ const flushSize = 100;
 export function stampedeOn(stage: OwnStage): Side {
   const { system } = stage;
   const { queue, gate, config } = system;
-  const bull = bullOf(queue);
   const { admit } = openAdmission({
     redis: system.redis,
     gate,
@@ -54,7 +53,7 @@ export function stampedeOn(stage: OwnStage): Side {
     name: 'stampede',
     stage,
     countPending: gate.countQueued,
-    queue: { enqueue, pause: () => bull.pause(), resume: () => bull.resume() },
+    queue: { enqueue, pause: () => bullOf(queue).pause(), resume: () => bullOf(queue).resume() },
     close: stage.close,
   };
 }

@@ -11,7 +11,9 @@ export async function queuesAreRegistered(dataDir: string, queues: string[]): Pr
   await waitUntil(
     async () => {
       const content = await readFile(register, 'latin1');
-      return queues.every((queue) => content.includes(queue));
+      // Names as Erlang writes them, behind their length: one may be the beginning of another.
+      const names = queues.map((queue) => `%2F_${queue}`);
+      return names.every((name) => content.includes(String.fromCharCode(name.length) + name));
     },
     { deadlineMs: 20_000, what: `RabbitMQ has ${queues} on the disk` },
   );
