@@ -243,7 +243,7 @@ const timeOf = ({ properties }: ConsumeMessage) => Number(properties.headers?.['
 /** What somebody else wrote may have no id, or an odd one. */
 function idOf({ properties, content }: Message): string {
   const { messageId } = properties;
-  return /^[\w-]{1,64}$/.test(messageId ?? '')
+  return /^[\w-]{21,64}$/.test(messageId ?? '')
     ? messageId
     : createHash('sha256').update(content).digest('hex').slice(0, 32);
 }
