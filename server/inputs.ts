@@ -11,7 +11,6 @@ const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(te
 const wholeFromText = (min: number, max: number) =>
   z.preprocess((text) => (text === '' ? Number.NaN : text), z.coerce.number().int().min(min).max(max));
 
-/** Bull numbers its jobs. */
 /** Bull numbers its jobs; a message of RabbitMQ has a longer id. */
 export const byJobId = z.strictObject({
   id: z.string().regex(/^(\d{1,15}|[\w-]{21,64})$/, "expected a dead letter's id"),
