@@ -4,14 +4,14 @@ import { drainWith } from '../bench/workers.ts';
 import { audit } from '../sale/audit.ts';
 
 test.each([
-  ['bull', 1],
-  ['bull', 2],
-  ['bull', 4],
-  ['rabbitmq', 1],
-  ['rabbitmq', 4],
+  ['bull', 1, 50_000],
+  ['bull', 2, 50_000],
+  ['bull', 4, 50_000],
+  ['rabbitmq', 1, 5_000],
+  ['rabbitmq', 4, 5_000],
 ])(
-  'on %s, %i workers drain the backlog of one hot sale with every invariant kept',
-  async (engine, workers) => {
+  'on %s, %i workers drain a backlog of %i of one hot sale with every invariant kept',
+  async (engine, workers, backlog) => {
     const stage = await openOwnStage({
       mongoUrl: inject('mongoUrl'),
       servers: 0,
@@ -20,12 +20,14 @@ test.each([
       env: { PURCHASE_QUEUE: engine },
     });
     try {
-      expect(await drainWith(stage, workers, { backlog: 5_000, buyers: 500 })).toBeGreaterThan(0);
+      const perSecond = await drainWith(stage, workers, { backlog, buyers: 500 });
+      console.log(`${engine}, ${workers} workers: ${backlog} drained at ${Math.round(perSecond)}/s`);
       const { collections, gate, queue } = stage.system;
-      expect(await audit(collections, gate, queue)).toMatchObject({ ok: true, orders: 5_000, queued: 0 });
+      expect(await audit(collections, gate, queue)).toMatchObject({ ok: true, orders: backlog, queued: 0 });
       await collections.sales.db.dropDatabase();
     } finally {
       await stage.close();
     }
   },
+  180_000,
 );
