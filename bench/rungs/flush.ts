@@ -1,5 +1,4 @@
 import { openAdmission } from '../../sale/admission.ts';
-import { readLua } from '../../sale/gate.ts';
 import { findSale } from '../../sale/sale.ts';
 import { serveShop } from './shop.ts';
 
@@ -8,7 +7,7 @@ await serveShop(({ config, redis, collections, gate, queue }) => {
   const { admit } = openAdmission({
     redis,
     gate,
-    queue,
+    queue: { ...queue, flush: { keys: [], lua: 'local function leaveJob() end\n' } },
     findSale: (saleId) => findSale(collections, saleId),
     limits: {
       flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
@@ -17,7 +16,5 @@ await serveShop(({ config, redis, collections, gate, queue }) => {
       memorySeconds: config.PURCHASE_MEMORY_SECONDS,
     },
   });
-  const withoutJob = `local function addBullJob() end\n${readLua('admit.lua')}`;
-  redis.defineCommand('admit', { numberOfKeys: 7, lua: withoutJob });
   return admit;
 });
