@@ -1,4 +1,4 @@
-import { openAdmission } from '../sale/admission.ts';
+import { admissionLimitsOf, openAdmission } from '../sale/admission.ts';
 import { bullOf } from '../sale/bull-queue.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { findSale } from '../sale/sale.ts';
@@ -35,12 +35,7 @@ export function stampedeOn(stage: OwnStage): Side {
     gate,
     queue,
     findSale: (saleId) => findSale(system.collections, saleId),
-    limits: {
-      flushMaxPurchases: flushSize,
-      flushMaxWaiting: flushSize,
-      queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
-      memorySeconds: config.PURCHASE_MEMORY_SECONDS,
-    },
+    limits: { ...admissionLimitsOf(config), flushMaxPurchases: flushSize, flushMaxWaiting: flushSize },
   });
   async function enqueue(purchases: Purchase[]): Promise<void> {
     for (let start = 0; start < purchases.length; start += flushSize) {

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Config } from '../runtime/config.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { type BatchTrip, groupCommit } from '../runtime/group-commit.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
@@ -29,6 +30,21 @@ export interface AdmissionLimits {
   queueMaxPurchases: number;
   /** Seconds for which a purchase is remembered. */
   memorySeconds: number;
+}
+
+/** The limits as they are set. */
+export function admissionLimitsOf(
+  config: Pick<
+    Config,
+    'FLUSH_MAX_PURCHASES' | 'FLUSH_MAX_WAITING' | 'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS'
+  >,
+): AdmissionLimits {
+  return {
+    flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
+    flushMaxWaiting: config.FLUSH_MAX_WAITING,
+    queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
+    memorySeconds: config.PURCHASE_MEMORY_SECONDS,
+  };
 }
 
 export type Admit = (purchase: Purchase) => Promise<Admission>;

@@ -13,7 +13,7 @@ import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openTracing } from '../runtime/tracing.ts';
-import { openAdmission } from '../sale/admission.ts';
+import { admissionLimitsOf, openAdmission } from '../sale/admission.ts';
 import { openCollections, prepareCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { readBacklog, readCluster } from '../sale/figures.ts';
@@ -57,12 +57,7 @@ const { admit, drained } = openAdmission({
   gate,
   queue,
   findSale: (saleId) => findSale(collections, saleId),
-  limits: {
-    flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
-    flushMaxWaiting: config.FLUSH_MAX_WAITING,
-    queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
-    memorySeconds: config.PURCHASE_MEMORY_SECONDS,
-  },
+  limits: admissionLimitsOf(config),
   onFlush(flush) {
     metrics.noteFlush(flush);
     if (tracing) traceFlush(tracing, flush);

@@ -1,4 +1,4 @@
-import { openAdmission } from '../../sale/admission.ts';
+import { admissionLimitsOf, openAdmission } from '../../sale/admission.ts';
 import { findSale } from '../../sale/sale.ts';
 import { serveShop } from './shop.ts';
 
@@ -9,12 +9,7 @@ await serveShop(({ config, redis, collections, gate, queue }) => {
     gate,
     queue: { ...queue, flush: { keys: [], lua: 'local function leaveJob() end\n' } },
     findSale: (saleId) => findSale(collections, saleId),
-    limits: {
-      flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
-      flushMaxWaiting: config.FLUSH_MAX_WAITING,
-      queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
-      memorySeconds: config.PURCHASE_MEMORY_SECONDS,
-    },
+    limits: admissionLimitsOf(config),
   });
   return admit;
 });
