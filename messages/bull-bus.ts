@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { openDuty } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
+import { within } from '../runtime/within.ts';
 import {
   chunksOf,
   countEvents,
@@ -106,7 +107,11 @@ export function openBullBus(options: BullBusOptions): EventBus {
         await Promise.all(shares.map(({ name }) => requireRoom(liveQueue(name), name)));
         await Promise.all(shares.map(({ name, wanted }) => add(name, wanted)));
       };
-      await within(publishDeadlineMs, adding());
+      await within(
+        publishDeadlineMs,
+        adding(),
+        () => new Error(`Redis did not answer in ${publishDeadlineMs} ms`),
+      );
     },
 
     async subscribe(subscription) {
@@ -162,17 +167,4 @@ function matcherOf(patterns: string[]): (type: string) => boolean {
   const source = patterns.map((pattern) => pattern.replaceAll('.', '\\.').replaceAll('*', '[^.]+'));
   const pattern = new RegExp(`^(?:${source.join('|')})$`);
   return (type) => pattern.test(type);
-}
-
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  const timer = new AbortController();
-  const late = new Promise<never>((_, reject) => {
-    const timeout = setTimeout(() => reject(new Error(`Redis did not answer in ${ms} ms`)), ms);
-    timer.signal.addEventListener('abort', () => clearTimeout(timeout));
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    timer.abort();
-  }
 }

@@ -1,4 +1,5 @@
 import { Router } from 'express';
+import { within } from './within.ts';
 
 export type Dependencies = Record<string, () => Promise<unknown>>;
 
@@ -30,15 +31,8 @@ export function healthRoutes(dependencies: Dependencies, isStopping = () => fals
 }
 
 async function stateOf(check: () => Promise<unknown>): Promise<'up' | 'down'> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<'down'>((resolve) => {
-    timer = setTimeout(resolve, patienceMs, 'down');
-  });
-  const up = check().then(
-    () => 'up' as const,
-    () => 'down' as const,
+  return within(patienceMs, check()).then(
+    () => 'up',
+    () => 'down',
   );
-  const state = await Promise.race([up, late]);
-  clearTimeout(timer);
-  return state;
 }

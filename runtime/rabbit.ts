@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, type Options } from 'amqplib';
 import type { Log } from './log.ts';
+import { within } from './within.ts';
 
 /** A message for RabbitMQ, which keeps it on the disk. */
 export interface RabbitMessage {
@@ -87,7 +87,7 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
   async function setUp(model: ChannelModel): Promise<void> {
     const publisher = openPublisher(await model.createConfirmChannel(), () => beginAnewWith(model));
     // One that is added meanwhile is reached by this loop as well.
-    for (const start of starts) await within(setUpMs, runStart(start, model));
+    for (const start of starts) await answered(setUpMs, runStart(start, model));
     blocked = null;
     current = { model, publisher };
   }
@@ -148,7 +148,7 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
     // Lost in the middle of it: the next connection runs it.
     if (current) runStart(start, current.model).catch(() => {});
     try {
-      await within(waitMs, hasRun);
+      await answered(waitMs, hasRun);
     } catch (error) {
       forget(start);
       throw error;
@@ -177,7 +177,7 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
     async publish(messages) {
       const { model, publisher } = requireCurrent();
       try {
-        await within(waitMs, Promise.all(messages.map((message) => publisher(message))));
+        await answered(waitMs, Promise.all(messages.map((message) => publisher(message))));
       } catch (error) {
         // Somebody took its queue away: it is made again.
         if (error instanceof Unroutable) beginAnewWith(model);
@@ -188,8 +188,8 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
     async use(work) {
       const { model } = requireCurrent();
       try {
-        const channel = await within(waitMs, model.createConfirmChannel());
-        return await within(waitMs, useOnce(channel, work));
+        const channel = await answered(waitMs, model.createConfirmChannel());
+        return await answered(waitMs, useOnce(channel, work));
       } catch (error) {
         throw awayOr(error);
       }
@@ -200,7 +200,7 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
 
     async close() {
       isClosed = true;
-      await within(waitMs, (await opening).close()).catch(() => {});
+      await answered(waitMs, (await opening).close()).catch(() => {});
     },
   };
   return rabbit;
@@ -237,17 +237,8 @@ async function useOnce<Result, Own extends Channel>(
   }
 }
 
-async function within<Result>(ms: number, work: Promise<Result>): Promise<Result> {
-  const inTime = new AbortController();
-  const late = delay(ms, undefined, { signal: inTime.signal }).then(
-    () => Promise.reject(new RabbitAway(`RabbitMQ did not answer in ${ms} ms`)),
-    () => new Promise<never>(() => {}),
-  );
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    inTime.abort();
-  }
+function answered<Result>(ms: number, work: Promise<Result>): Promise<Result> {
+  return within(ms, work, () => new RabbitAway(`RabbitMQ did not answer in ${ms} ms`));
 }
 
 /** What amqplib throws when the connection goes, or is gone. What RabbitMQ refuses carries a code. */

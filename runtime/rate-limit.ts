@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
+import { within } from './within.ts';
 
 /** So much for each key in each window of time. */
 export interface Limit {
@@ -109,14 +110,4 @@ function takenOf({ quota }: Limit, count: number, leftMs: number): Taken {
 }
 
 /** A limit is not worth waiting for. */
-async function soon<Value>(work: Promise<Value>): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('late')), deadlineMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const soon = <Value>(work: Promise<Value>) => within(deadlineMs, work);
