@@ -10,6 +10,8 @@ const COMMAND_DEADLINE_MS = 120_000;
 
 /** With tsx the sources run as they are: there is nothing to build. @type {string[]} */
 const TYPESCRIPT = ['--import', 'tsx'];
+/** MB for what a request leaves behind. With V8's own 16 a seventh of a server's time went into sweeping it out. */
+const YOUNG_HEAP = ['--max-semi-space-size=64'];
 
 /**
  * @param {object} options
@@ -18,11 +20,13 @@ const TYPESCRIPT = ['--import', 'tsx'];
  * @param {number} options.port
  * @param {Record<string, string>} options.env
  * @param {string} options.logsDir
+ * @param {boolean} [options.yields] where the cores are short, the other processes come first.
  */
-export async function openAppProcess({ name, entry, port, env, logsDir }) {
+export async function openAppProcess({ name, entry, port, env, logsDir, yields = false }) {
   const url = `http://127.0.0.1:${port}`;
-  const launched = await launch(name, process.execPath, [...TYPESCRIPT, entry], {
+  const launched = await launch(name, process.execPath, [...YOUNG_HEAP, ...TYPESCRIPT, entry], {
     cwd: ROOT,
+    yields,
     env: { ...process.env, ...env, HOST: '127.0.0.1', PORT: String(port), INSTANCE: name },
     logFile: join(logsDir, `${name}.log`),
   });

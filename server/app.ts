@@ -10,6 +10,7 @@ import { pageRoutes } from './pages.ts';
 import { pictureRoutes } from './pictures.ts';
 import { answerProblems, onlyGet, unknownRoute } from './problems.ts';
 import { boardRoutes } from './queue-board.ts';
+import { requestIdHeader, requestIdOf } from './request-id.ts';
 import { serveRoutes } from './route.ts';
 import { apiRoutes } from './routes.ts';
 import type { Shop } from './shop.ts';
@@ -54,8 +55,8 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
   // Query strings are flat texts: `?a[$ne]=1` is a field called `a[$ne]`.
   app.set('query parser', 'simple');
 
-  app.use((_request, response, next) => {
-    response.set(headers);
+  app.use((request, response, next) => {
+    response.set({ ...headers, [requestIdHeader]: requestIdOf(request) });
     next();
   });
   const routes = apiRoutes(shop);

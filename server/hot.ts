@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Log } from '../runtime/log.ts';
 import type { Tokens } from './auth.ts';
 import { type RequestLimits, requireAllowed } from './limits.ts';
-import { answerProblem, HttpProblem } from './problems.ts';
+import { HttpProblem, problemType, reportProblem } from './problems.ts';
+import { requestIdHeader, requestIdOf } from './request-id.ts';
 import { type Answer, identify, parse, type Route } from './route.ts';
 
 interface HotPathOptions {
@@ -38,33 +39,46 @@ export function openHotPath(
       : [],
   );
 
-  async function serve(
-    { entry, access }: Hot,
-    id: string,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ) {
+  // As a list of names and values in turns: an object Node copies and looks through first.
+  const fixed = Object.entries(headers).flat();
+
+  async function handle({ entry, access }: Hot, id: string, request: IncomingMessage): Promise<Answer> {
+    const identity = identify(access, tokens, request.headers.authorization);
+    const limiter = limits[entry.limit ?? 'requestsOfAccount'];
+    const limitHeaders = requireAllowed(limiter, limiter.take(identity.userId));
+    const body = entry.body && parseJson(await readText(request));
+    const answer = await entry.handle({
+      params: parse(entry.params, { id }, 'path'),
+      query: undefined,
+      body: parse(entry.body, body, 'body'),
+      identity,
+      // What only accounts ask about.
+      network: '',
+      isSecure: false,
+      header: headerOf(request),
+    });
+    return { ...answer, headers: { ...limitHeaders, ...ofAnswers, ...answer.headers } };
+  }
+
+  async function serve(one: Hot, id: string, request: IncomingMessage, response: ServerResponse) {
     try {
-      const identity = identify(access, tokens, request.headers.authorization);
-      const limiter = limits[entry.limit ?? 'requestsOfAccount'];
-      const limitHeaders = requireAllowed(limiter, limiter.take(identity.userId));
-      const body = entry.body && parseJson(await readText(request));
-      const answer = await entry.handle({
-        params: parse(entry.params, { id }, 'path'),
-        query: undefined,
-        body: parse(entry.body, body, 'body'),
-        identity,
-        // What only accounts ask about.
-        network: '',
-        isSecure: false,
-        header: (name) => request.headers[name] as string | undefined,
-      });
-      send(answer, { ...headers, ...limitHeaders }, response);
+      send(await handle(one, id, request), request, response);
     } catch (error) {
       // Whoever went away in the middle of the request needs no answer.
       if (request.destroyed && !request.complete) return;
-      answerProblem(error, request, response, headers, log);
+      const { problem, headers } = reportProblem(error, request, log);
+      const answer = { status: problem.status, body: problem, headers: { ...headers, ...ofProblems } };
+      send(answer, request, response);
     }
+  }
+
+  function send({ status, body, headers }: Answer, request: IncomingMessage, response: ServerResponse): void {
+    const json = JSON.stringify(body);
+    const list = [...fixed, requestIdHeader, requestIdOf(request)];
+    for (const [name, value] of Object.entries(headers ?? {})) list.push(name, value);
+    list.push('Content-Length', String(Buffer.byteLength(json)));
+    response.writeHead(status, list);
+    response.end(json);
   }
 
   return (request, response) => {
@@ -96,12 +110,19 @@ function hasOrdinaryBody({ headers }: IncomingMessage, maxBytes: number): boolea
   );
 }
 
+const ofAnswers = { 'Cache-Control': 'no-store', 'Content-Type': 'application/json; charset=utf-8' };
+const ofProblems = { 'Content-Type': problemType };
+
+function headerOf({ headers }: IncomingMessage) {
+  return (name: string) => headers[name] as string | undefined;
+}
+
 function readText(request: IncomingMessage): Promise<string> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk) => chunks.push(chunk));
-    request.once('end', () => resolve(Buffer.concat(chunks).toString()));
-    request.once('error', reject);
+    request.on('end', () => resolve(Buffer.concat(chunks).toString()));
+    request.on('error', reject);
   });
 }
 
@@ -111,20 +132,4 @@ function parseJson(text: string): unknown {
   } catch {
     throw new HttpProblem('invalid-input', 'The body is not valid JSON');
   }
-}
-
-function send(
-  { status, body, headers: own }: Answer,
-  fixed: Record<string, string>,
-  response: ServerResponse,
-) {
-  const json = JSON.stringify(body);
-  response.writeHead(status, {
-    ...fixed,
-    'Cache-Control': 'no-store',
-    ...own,
-    'Content-Type': 'application/json; charset=utf-8',
-    'Content-Length': Buffer.byteLength(json),
-  });
-  response.end(json);
 }

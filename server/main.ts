@@ -71,7 +71,7 @@ let stopping = false;
 const http = createServer((request, response) => {
   // nginx keeps its connections busy for ever: a stopping server lets go of each with its next answer.
   if (stopping) response.setHeader('Connection', 'close');
-  nameRequest(request, response);
+  nameRequest(request);
   metrics.watchRequest(request, response);
   if (tracing) traceRequest(tracing, request, response);
   app(request, response);

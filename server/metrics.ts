@@ -53,7 +53,7 @@ export function openServerMetrics(registry: Registry) {
   return {
     watchRequest({ method = '', url = '' }: IncomingMessage, response: ServerResponse): void {
       const startedAt = performance.now();
-      response.once('finish', () => {
+      response.on('finish', () => {
         const labels = { route: routeOf(method, url), status: `${Math.floor(response.statusCode / 100)}xx` };
         requests.observe(labels, (performance.now() - startedAt) / 1_000);
       });

@@ -1,10 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { isMongoAway, isRedisAway } from '../runtime/connections.ts';
 import { Overloaded } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/log.ts';
 import { isRabbitAway } from '../runtime/rabbit.ts';
 import type { Problem } from '../sale/contract.ts';
+import { requestIdOf } from './request-id.ts';
 
 export const problemTitles = {
   'invalid-input': [400, 'The request is not as expected'],
@@ -73,31 +74,27 @@ export const onlyGet: RequestHandler = ({ method }) => {
 /** The last stop of every request to Express that threw. */
 export function answerProblems(log: Log): ErrorRequestHandler {
   return (error, request, response, next) => {
-    if (response.headersSent) next(error);
-    else answerProblem(error, request, response, {}, log);
+    if (response.headersSent) {
+      next(error);
+      return;
+    }
+    const { problem, headers } = reportProblem(error, request, log);
+    response.status(problem.status).set(headers).type(problemType).send(JSON.stringify(problem));
   };
 }
 
-/** @param fixed headers that go with every answer. */
-export function answerProblem(
-  error: unknown,
-  { method, url, headers: asked }: IncomingMessage,
-  response: ServerResponse,
-  fixed: Record<string, string>,
-  log: Log,
-): void {
-  const { problem, headers } = problemOf(error);
-  const where = { method, path: url?.split('?')[0], requestId: asked['x-request-id'] };
-  if (problem.status === 500) log.error({ err: error, ...where }, 'a request failed');
-  else if (problem.status === 503) log.warn({ error: (error as Error).message, ...where }, 'answered 503');
-  const json = JSON.stringify(problem);
-  response.writeHead(problem.status, {
-    ...fixed,
-    ...headers,
-    'Content-Type': 'application/problem+json; charset=utf-8',
-    'Content-Length': Buffer.byteLength(json),
-  });
-  response.end(json);
+export const problemType = 'application/problem+json; charset=utf-8';
+
+/** What is answered to a request whose handling threw; what is our own fault goes to the log. */
+export function reportProblem(error: unknown, request: IncomingMessage, log: Log): HttpProblem {
+  const problem = problemOf(error);
+  const { status } = problem.problem;
+  if (status < 500) return problem;
+  const { method, url } = request;
+  const where = { method, path: url?.split('?')[0], requestId: requestIdOf(request) };
+  if (status === 500) log.error({ err: error, ...where }, 'a request failed');
+  else log.warn({ error: (error as Error).message, ...where }, 'answered 503');
+  return problem;
 }
 
 function problemOf(error: unknown): HttpProblem {
