@@ -95,11 +95,11 @@ export function openBullBus(options: BullBusOptions): EventBus {
       await keepDeclared();
     },
 
-    async publish(events) {
+    async publish(events, idle = []) {
       const subscriptions = Object.entries(await redis.hgetall(subscriptionsKey));
       const shares = subscriptions.flatMap(([name, types]) => {
         const wants = matcherOf(JSON.parse(types));
-        const wanted = events.filter(({ type }) => wants(type));
+        const wanted = idle.includes(name) ? [] : events.filter(({ type }) => wants(type));
         return wanted.length > 0 ? [{ name, wanted }] : [];
       });
       const adding = async () => {

@@ -9,9 +9,10 @@ export interface EventBus {
   declare(subscriptions: Pick<Subscription, 'name' | 'types'>[]): Promise<void>;
   /**
    * Resolves when the engine has put every event where all its subscribers will find it, whatever dies afterwards.
+   * @param idle names of subscriptions that would do nothing with these events: an engine may leave them out.
    * @throws when the engine is away; then some of the events may have been published, and all may be published again.
    */
-  publish(events: BusEvent[]): Promise<void>;
+  publish(events: BusEvent[], idle?: readonly string[]): Promise<void>;
   /** Starts to hand a subscription its events. The closer lets the batch in hand end, and leaves the rest in the queue. */
   subscribe(subscription: Subscription): Promise<{ close: () => Promise<void> }>;
   /** Events that wait for a subscription, the ones in hand included. */

@@ -11,17 +11,24 @@ const documentsAtOnce = 200;
 /**
  * Publishes what a sale's log has after the sale's position, in order, and moves the position behind it. A crash
  * between the two publishes once more: subscribers tell repeats by the event's id.
+ * @param listIdle the subscriptions that have nobody to tell just now. It is asked after the events were read, so whoever
+ *   came before an event happened gets it.
  * @returns whether there may be more.
  * @throws when MongoDB or the bus is away; the position says where to go on.
  */
-export async function relaySale(collections: Collections, bus: EventBus, saleId: string): Promise<boolean> {
+export async function relaySale(
+  collections: Collections,
+  bus: EventBus,
+  saleId: string,
+  listIdle: () => Promise<string[]> = async () => [],
+): Promise<boolean> {
   const position = await driverOf(collections.relays).findOne({ _id: saleId });
   let [after, documents] = [position?.seq ?? 0, 0];
   let events: ReturnType<typeof eventsOf> = [];
 
   async function flush(): Promise<void> {
     if (events.length === 0) return;
-    await bus.publish(events);
+    await bus.publish(events, await listIdle());
     failpoint('relayed');
     events = [];
     // Never backwards: whoever lost the lease in the middle of this may come too late.

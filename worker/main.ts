@@ -25,7 +25,7 @@ import { openWorkerMetrics } from './metrics.ts';
 import { openReconciler } from './reconciler.ts';
 import { openRelay } from './relay.ts';
 import { openSaleClock } from './sale-clock.ts';
-import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
+import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 import { traceEvents, traceSettled } from './traces.ts';
 
 const config = readConfig();
@@ -95,7 +95,11 @@ const subscribers = openSubscribers(subscribersOf(config), { collections, bus, r
 const followers = [
   openSaleClock(collections, redis, config, log),
   // What is relayed before they subscribed, they never hear of.
-  openRelay({ collections, bus, redis, after: subscribers.subscribed }, config, log),
+  openRelay(
+    { collections, bus, redis, after: subscribers.subscribed, listIdle: () => listIdle(collections) },
+    config,
+    log,
+  ),
   subscribers,
 ];
 

@@ -14,6 +14,7 @@ const scanIntervalMs = 30_000;
  * Brings the event log to the bus, in one worker at a time. A fault of MongoDB, the bus or the change stream ends the
  * work; the duty begins it again a while later, with a look at every sale's position. Purchases do not notice.
  * @param after it begins when this has resolved.
+ * @param listIdle the subscriptions that need not be told just now.
  */
 export function openRelay(
   {
@@ -21,7 +22,14 @@ export function openRelay(
     bus,
     redis,
     after,
-  }: { collections: Collections; bus: EventBus; redis: Redis; after: Promise<void> },
+    listIdle,
+  }: {
+    collections: Collections;
+    bus: EventBus;
+    redis: Redis;
+    after: Promise<void>;
+    listIdle: () => Promise<string[]>;
+  },
   { JOB_LOCK_MS, RELAY_INTERVAL_MS }: Pick<Config, 'JOB_LOCK_MS' | 'RELAY_INTERVAL_MS'>,
   log: Log,
 ): { close: () => Promise<void> } {
@@ -54,7 +62,7 @@ export function openRelay(
         news.clear();
         for (const saleId of due) {
           if (stopping.aborted) return;
-          if (await relaySale(collections, bus, saleId)) news.add(saleId);
+          if (await relaySale(collections, bus, saleId, listIdle)) news.add(saleId);
         }
         // Under load, news gather meanwhile and travel together.
         await pause(RELAY_INTERVAL_MS, stopping);

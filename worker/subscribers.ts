@@ -64,6 +64,11 @@ const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Op
 /** Faults of what handlers lean on, which pass by themselves: no event becomes a dead letter by them. */
 export const isPassingFault = (error: unknown) => isMongoAway(error) || isMailAway(error);
 
+/** Without an endpoint, every event would travel to `webhooks` for nothing. */
+export async function listIdle({ webhooks }: Collections): Promise<Name[]> {
+  return (await webhooks.exists({})) ? [] : ['webhooks'];
+}
+
 /** Those that SUBSCRIBERS names, or all that can work. */
 export function subscribersOf({ SUBSCRIBERS, SMTP_URL }: Config): Name[] {
   return SUBSCRIBERS ?? ['analytics', 'webhooks', ...(SMTP_URL ? (['notifications'] as const) : [])];

@@ -18,9 +18,9 @@ export function traceSettled(tracing: Tracing, { made, beganAt }: Pick<Batch, 'm
 export function traceEvents(tracing: Tracing, bus: EventBus): EventBus {
   return {
     ...bus,
-    async publish(events) {
+    async publish(events, idle) {
       const startedAtMs = Date.now();
-      await bus.publish(events);
+      await bus.publish(events, idle);
       for (const traceparent of new Set(events.map((event) => event.traceparent))) {
         tracing.note('publish', traceparent, startedAtMs, { 'stampede.events': events.length });
       }
