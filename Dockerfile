@@ -1,7 +1,8 @@
 # One image for the server and the worker: docker-compose.yml says which of the two a container is.
 FROM node:20.19.0-bookworm-slim
 
-ENV NODE_ENV=production
+# MB for what requests leave behind: see embedded/app-process.mjs.
+ENV NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=64
 WORKDIR /app
 
 # First what changes seldom, so that a change of the sources installs nothing anew.

@@ -65,6 +65,7 @@ const jobsAtOnce = 50;
 async function openQueueSide(): Promise<Side> {
   const stage = await openOwnStage({
     entries: { server: 'bench/plain/queue-server.ts', worker: 'bench/plain/queue-worker.ts' },
+    workersYield: false,
     env: { ...patientMongo, SETTLE_MAX_JOBS: String(jobsAtOnce) },
   });
   const queue = openPlainQueue(stage.scratch.redis().url);

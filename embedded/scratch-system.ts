@@ -42,6 +42,7 @@ export interface ScratchSystem {
 /**
  * @param mongoUrl a replica set to use, in a database of its own; absent, one is started.
  * @param entries the files that its servers and workers run.
+ * @param workersYield whether servers come first where the cores are short, as with `npm start`.
  * @param env where PURCHASE_QUEUE or EVENT_BUS is `rabbitmq` it gets a RabbitMQ of its own, too.
  */
 export async function startScratchSystem({
@@ -50,6 +51,7 @@ export async function startScratchSystem({
   workers: workerCount = 1,
   nginx: withNginx = true,
   entries = { server: 'server/main.ts', worker: 'worker/main.ts' },
+  workersYield = true,
   env: extraEnv = {},
 }: {
   mongoUrl?: string;
@@ -57,6 +59,7 @@ export async function startScratchSystem({
   workers?: number;
   nginx?: boolean;
   entries?: { server: string; worker: string };
+  workersYield?: boolean;
   env?: Record<string, string>;
 } = {}): Promise<ScratchSystem> {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-'));
@@ -86,7 +89,15 @@ export async function startScratchSystem({
 
   async function start(kind: 'server' | 'worker', more: Record<string, string> = {}): Promise<AppProcess> {
     const name = `${kind}-${lists[kind].length + 1}`;
-    const options = { name, entry: entries[kind], port: await freePort(), env: { ...env, ...more }, logsDir };
+    const yields = workersYield && kind === 'worker';
+    const options = {
+      name,
+      entry: entries[kind],
+      port: await freePort(),
+      env: { ...env, ...more },
+      logsDir,
+      yields,
+    };
     const started = await openAppProcess(options);
     lists[kind].push(started);
     restarts.set(started, () => openAppProcess(options));

@@ -132,7 +132,9 @@ export class System {
    */
   #startOurs(kind, number, port, env) {
     const name = `${kind}-${number}`;
-    const options = { name, entry: `${kind}/main.ts`, port, env, logsDir: this.logsDir };
+    // Answers come before settling: what is accepted is safe, and a buyer waits for the answer.
+    const yields = kind === 'worker';
+    const options = { name, entry: `${kind}/main.ts`, port, env, logsDir: this.logsDir, yields };
     return this.#keep(`${kind}s`, name, () => openAppProcess(options));
   }
 
