@@ -30,7 +30,8 @@ export function openConnection({ hostname, port }: URL): Connection {
 
   function open(): Socket {
     const opened = connect({ host: hostname, port: Number(port), noDelay: true });
-    opened.setEncoding('utf8');
+    // A character is a byte, as lengths are counted; what is looked at in an answer is ASCII.
+    opened.setEncoding('latin1');
     opened.on('data', (text) => {
       received = received === '' ? String(text) : received + text;
       const reply = readReply(received);
@@ -65,14 +66,18 @@ export function openConnection({ hostname, port }: URL): Connection {
   };
 }
 
+/** As nginx and Node write them: looking for any spelling took a tenth of the generator's time. */
+const lengthHeader = '\r\nContent-Length: ';
+const closeHeader = '\r\nConnection: close';
+
 /** @returns null while the answer is not complete. */
 function readReply(text: string): (Reply & { closes: boolean }) | null {
   const end = text.indexOf('\r\n\r\n');
   if (end === -1) return null;
   const head = text.slice(0, end);
   const body = text.slice(end + 4);
-  const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1];
-  if (length === undefined) throw new Error(`expected an answer with a Content-Length, got ${head}`);
-  if (Buffer.byteLength(body) < Number(length)) return null;
-  return { status: Number(head.slice(9, 12)), body, closes: /\r\nconnection: *close/i.test(head) };
+  const lengthAt = head.indexOf(lengthHeader);
+  if (lengthAt === -1) throw new Error(`expected an answer with a Content-Length, got ${head}`);
+  if (body.length < Number.parseInt(head.slice(lengthAt + lengthHeader.length), 10)) return null;
+  return { status: Number(head.slice(9, 12)), body, closes: head.includes(closeHeader) };
 }

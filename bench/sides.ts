@@ -65,7 +65,7 @@ const jobsAtOnce = 50;
 async function openQueueSide(): Promise<Side> {
   const stage = await openOwnStage({
     entries: { server: 'bench/plain/queue-server.ts', worker: 'bench/plain/queue-worker.ts' },
-    workersYield: false,
+    plain: true,
     env: { ...patientMongo, SETTLE_MAX_JOBS: String(jobsAtOnce) },
   });
   const queue = openPlainQueue(stage.scratch.redis().url);
@@ -88,6 +88,7 @@ async function openQueueSide(): Promise<Side> {
 async function openSyncSide(): Promise<Side> {
   const stage = await openOwnStage({
     workers: 0,
+    plain: true,
     entries: { server: 'bench/plain/sync-server.ts', worker: '' },
     env: patientMongo,
   });

@@ -29,10 +29,11 @@ const TRANSACTION_SECONDS = 5;
  * @param {number} [options.port] a free one when absent; it may differ from the last one on the same data.
  * @param {string} [options.cacheDir] for what is downloaded.
  * @param {string} [options.logFile]
+ * @param {boolean} [options.yields] where the cores are short, the other processes come first.
  * @param {import('./program.mjs').Report} [options.report]
  * @returns {Promise<Mongo>}
  */
-export async function openMongo({ dataDir, port, cacheDir, logFile, report = () => {} }) {
+export async function openMongo({ dataDir, port, cacheDir, logFile, yields = false, report = () => {} }) {
   const { binary, how } = await findMongod({ cacheDir: cacheDir ?? cacheFolder(), report });
   mkdirSync(dataDir, { recursive: true });
   const listenOn = port ?? (await freePort());
@@ -40,6 +41,7 @@ export async function openMongo({ dataDir, port, cacheDir, logFile, report = () 
   const as = ['--replSet', SET, '--wiredTigerCacheSizeGB', CACHE_GB, '--quiet', '--nounixsocket'];
   const transactions = ['--setParameter', `transactionLifetimeLimitSeconds=${TRANSACTION_SECONDS}`];
   const mongod = await launch('mongo', binary, [...where, ...as, ...transactions], {
+    yields,
     logFile: logFile ?? join(dataDir, 'mongo.log'),
   });
   try {

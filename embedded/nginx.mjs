@@ -23,7 +23,7 @@ export async function findNginx(report) {
   return found;
 }
 
-/** @typedef {{ host: string, port: number }} Address */
+/** @typedef {{ host: string, port: number, socket?: string }} Address `socket`: the path of its Unix socket. */
 /**
  * @typedef {object} Nginx
  * @property {string} url
@@ -105,7 +105,12 @@ async function valuesFor({ dataDir, port, servers, tls }) {
     STAMPEDE_NGINX_DIR: dataDir,
     STAMPEDE_OPEN_FILES: String(await openFilesAllowed()),
     STAMPEDE_UPSTREAM_SERVERS: servers
-      .map(({ host, port }) => `server ${host}:${port} max_fails=2 fail_timeout=1s;`)
+      .flatMap(({ host, port, socket }) => {
+        const tcp = `server ${host}:${port} max_fails=2 fail_timeout=1s`;
+        return socket
+          ? [`server unix:${socket} max_fails=2 fail_timeout=1s;`, `${tcp} backup;`]
+          : [`${tcp};`];
+      })
       .join('\n    '),
   };
 }

@@ -84,8 +84,8 @@ export async function launch(name, command, args, { logFile, env = process.env, 
   return { name, pid, logFile, ending: () => ending, ended };
 }
 
-/** A tenth of the time that another process gets while both want the same core. */
-const LOW_PRIORITY = 10;
+/** A thirtieth of the time that another process gets while both want the same core. */
+const LOW_PRIORITY = 15;
 
 /** @param {number} pid */
 function lowerPriority(pid) {

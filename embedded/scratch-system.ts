@@ -42,7 +42,8 @@ export interface ScratchSystem {
 /**
  * @param mongoUrl a replica set to use, in a database of its own; absent, one is started.
  * @param entries the files that its servers and workers run.
- * @param workersYield whether servers come first where the cores are short, as with `npm start`.
+ * @param plain without what `npm start` does for speed: all processes share the cores alike, and nginx reaches the
+ *   servers by TCP only.
  * @param env where PURCHASE_QUEUE or EVENT_BUS is `rabbitmq` it gets a RabbitMQ of its own, too.
  */
 export async function startScratchSystem({
@@ -51,7 +52,7 @@ export async function startScratchSystem({
   workers: workerCount = 1,
   nginx: withNginx = true,
   entries = { server: 'server/main.ts', worker: 'worker/main.ts' },
-  workersYield = true,
+  plain = false,
   env: extraEnv = {},
 }: {
   mongoUrl?: string;
@@ -59,12 +60,13 @@ export async function startScratchSystem({
   workers?: number;
   nginx?: boolean;
   entries?: { server: string; worker: string };
-  workersYield?: boolean;
+  plain?: boolean;
   env?: Record<string, string>;
 } = {}): Promise<ScratchSystem> {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-'));
   const logsDir = join(dir, 'logs');
-  let mongo = mongoUrl ? null : await openMongo({ dataDir: join(dir, 'mongo') });
+  const mongoOptions = { dataDir: join(dir, 'mongo'), yields: !plain };
+  let mongo = mongoUrl ? null : await openMongo(mongoOptions);
   let redis = await openRedis({ dataDir: join(dir, 'redis') });
   const needsRabbit = [extraEnv.PURCHASE_QUEUE, extraEnv.EVENT_BUS].includes('rabbitmq');
   let rabbit = needsRabbit ? await openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null;
@@ -87,14 +89,17 @@ export async function startScratchSystem({
   /** How to start each of them again, at the same address. */
   const restarts = new Map<AppProcess, () => Promise<AppProcess>>();
 
+  const socketOf = (name: string) => join(dir, `${name}.sock`);
+
   async function start(kind: 'server' | 'worker', more: Record<string, string> = {}): Promise<AppProcess> {
     const name = `${kind}-${lists[kind].length + 1}`;
-    const yields = workersYield && kind === 'worker';
+    const yields = !plain && kind === 'worker';
+    const socket = plain || kind === 'worker' ? {} : { UNIX_SOCKET: socketOf(name) };
     const options = {
       name,
       entry: entries[kind],
       port: await freePort(),
-      env: { ...env, ...more },
+      env: { ...env, ...socket, ...more },
       logsDir,
       yields,
     };
@@ -110,7 +115,11 @@ export async function startScratchSystem({
     ? await openNginx({
         dataDir: join(dir, 'nginx'),
         port: await freePort(),
-        servers: servers.map(({ url }) => ({ host: '127.0.0.1', port: Number(new URL(url).port) })),
+        servers: servers.map(({ name, url }) => ({
+          host: '127.0.0.1',
+          port: Number(new URL(url).port),
+          ...(!plain && { socket: socketOf(name) }),
+        })),
       })
     : null;
 
@@ -151,7 +160,7 @@ export async function startScratchSystem({
       if (!mongo) throw new Error('This system uses a MongoDB that is not its own');
       const { port } = mongo;
       await mongo.close();
-      mongo = await openMongo({ dataDir: join(dir, 'mongo'), port });
+      mongo = await openMongo({ ...mongoOptions, port });
     },
     async restartRabbit() {
       if (!rabbit) throw new Error('This system has no RabbitMQ');

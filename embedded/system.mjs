@@ -101,7 +101,8 @@ export class System {
   }
 
   async #startMongo() {
-    const options = { ...this.#placeOf('mongo'), port: await freePort() };
+    // Most of what it does in a rush is settling: see startOurs.
+    const options = { ...this.#placeOf('mongo'), port: await freePort(), yields: true };
     const { how, url } = await this.#keep('mongo', 'mongo', () => openMongo(options));
     this.settings.report(`MongoDB: ${how}`);
     return url;

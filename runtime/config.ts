@@ -14,6 +14,8 @@ const settings = z
 
     HOST: z.string().default('127.0.0.1'),
     PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
+    /** Where a proxy on this machine finds it as well; empty for nowhere. */
+    UNIX_SOCKET: z.string().max(100).default(''),
     /** How many proxies in front may be believed about the client's address. */
     TRUST_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(0),
     /** Origins besides the page's own whose sockets are welcome, separated by commas. */

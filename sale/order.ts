@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { type QueryFilter, trusted } from 'mongoose';
 import type { Collections, OrderRecord } from './collections.ts';
 import type { Change, Order, OrderPage, Purchase } from './contract.ts';
@@ -10,7 +10,7 @@ import type { Change, Order, OrderPage, Purchase } from './contract.ts';
  * @returns 22 characters of base64url: 132 bits of SHA-256.
  */
 export function orderIdOf(buyerId: string, idempotencyKey: string): string {
-  return createHash('sha256').update(`${buyerId}\n${idempotencyKey}`).digest('base64url').slice(0, 22);
+  return hash('sha256', `${buyerId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
 }
 
 export function orderOf(record: OrderRecord): Order {

@@ -28,6 +28,11 @@ const secure = helmet({
       frameAncestors: ["'none'"],
     },
   },
+  // For browsers of long ago, which cannot show these pages: four headers less on every answer.
+  xDnsPrefetchControl: false,
+  xDownloadOptions: false,
+  xPermittedCrossDomainPolicies: false,
+  xXssProtection: false,
   // The proxy in front knows whether there is TLS.
   strictTransportSecurity: false,
 });

@@ -29,6 +29,7 @@ import { peopleOf } from './control-room.ts';
 import { openAccountLimits } from './limits.ts';
 import { openLive } from './live.ts';
 import { openServerMetrics } from './metrics.ts';
+import { listenNearby } from './nearby.ts';
 import { nameRequest } from './request-id.ts';
 import { traceFlush, traceRequest } from './traces.ts';
 
@@ -127,12 +128,14 @@ const app = createApp(shop, config, probes, log);
 http.keepAliveTimeout = 65_000;
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
 await once(http, 'listening');
+const nearby = config.UNIX_SOCKET ? await listenNearby(http, config.UNIX_SOCKET) : null;
 log.info({ address: http.address() }, 'listening');
 
 closeOnSignal(
   async () => {
     stopping = true;
     await delay(config.DRAIN_NOTICE_MS);
+    nearby?.close();
     await live.close();
     await drained();
     await heartbeat.close();
