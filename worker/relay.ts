@@ -10,6 +10,9 @@ import type { Collections } from '../sale/collections.ts';
 /** How often it looks for itself, should it have missed a hint. */
 const scanIntervalMs = 30_000;
 
+/** Relaying takes at most this share of the time, so that in a rush it comes after the settling. */
+const mostRelaying = 0.05;
+
 /**
  * Brings the event log to the bus, in one worker at a time. A fault of MongoDB, the bus or the change stream ends the
  * work; the duty begins it again a while later, with a look at every sale's position. Purchases do not notice.
@@ -60,12 +63,14 @@ export function openRelay(
         waiting = new AbortController();
         const due = [...news];
         news.clear();
+        const startedAt = performance.now();
         for (const saleId of due) {
           if (stopping.aborted) return;
           if (await relaySale(collections, bus, saleId, listIdle)) news.add(saleId);
         }
-        // Under load, news gather meanwhile and travel together.
-        await pause(RELAY_INTERVAL_MS, stopping);
+        // News gather meanwhile and travel together.
+        const tookMs = performance.now() - startedAt;
+        await pause(Math.min(tookMs / mostRelaying, RELAY_INTERVAL_MS), stopping);
         if (news.size === 0) await pause(scanAtMs - Date.now(), AbortSignal.any([stopping, waiting.signal]));
       }
     } finally {
