@@ -32,8 +32,6 @@ export interface CompareResult {
 
 /** 'queue' works its backlog off at a flat rate, which its halves show: a fifth of the wait tells the same. */
 const plainBacklogShare = 0.2;
-/** As many presses as a round has: the code of each process is compiled as it runs. */
-const warmUpShare = 1;
 
 /** Stampede and the two plain ways side by side under the same load. @returns whether every target is met. */
 export async function compare(options: CompareOptions): Promise<boolean> {
@@ -66,7 +64,7 @@ async function playRounds(sides: Side[], { rounds, presses, buyers, connections 
   const tokensOf = new Map(sides.map(({ name, stage }) => [name, mintTokens(buyers, stage.secret)]));
   const loadOf = ({ name }: Side) => ({ tokens: tokensOf.get(name) ?? [], presses, connections });
   for (const side of sides) {
-    await playRound(side, { ...loadOf(side), presses: Math.ceil(presses * warmUpShare) });
+    await playRound(side, loadOf(side)); // A process compiles its code while it runs.
   }
   console.log('Each side is warm');
 
