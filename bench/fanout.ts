@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { io, type Socket } from 'socket.io-client';
 import { waitUntil } from '../embedded/process.mjs';
-import type { ServerToClientEvents, StockMessage } from '../sale/contract.ts';
+import type { StockMessage } from '../sale/contract.ts';
 import { pressAtRate } from './arrivals.ts';
 import { mintTokens } from './crowd.ts';
 import { saveResult } from './results.ts';
 import { auditStage, endBenchSale, openBenchSale, openOwnStage, waitForQuiet } from './stage.ts';
 import { percentile } from './statistics.ts';
+import { openTab, type Tab } from './tab.ts';
 import { figure } from './table.ts';
 import { judge, printVerdicts } from './targets.ts';
 import { holdingsOfGroup } from './usage.ts';
@@ -24,7 +24,7 @@ const mostPerSecond = 20;
 /** Thousands of tabs watch one sale while it sells. @returns whether all hear of it soon, and not too often. */
 export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): Promise<boolean> {
   const stage = await openOwnStage();
-  const tabs: Socket<ServerToClientEvents>[] = [];
+  const tabs: Tab[] = [];
   try {
     const { system, url, secret, processes } = stage;
     const tokens = mintTokens(1_000, secret);
@@ -39,9 +39,10 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
     const heard = openEars(count);
     for (let n = 0; n < count; n += openedAtOnce) {
       const some = Array.from({ length: Math.min(openedAtOnce, count - n) }, (_, i) => n + i);
-      await Promise.all(
-        some.map((tab) => openTab(url, tokens[tab % tokens.length] ?? '', saleId, heard.by(tab), tabs)),
+      const opened = some.map((tab) =>
+        openTab({ url, saleId, token: tokens[tab % tokens.length] ?? '' }, heard.by(tab)),
       );
+      tabs.push(...(await Promise.all(opened)));
     }
     await delay(1_000);
     const kbPerSocket = ((memoryOfServers() - memoryBefore) * 1_024) / count;
@@ -73,25 +74,9 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
     console.log(`\nWritten to ${saveResult('fanout', result)}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    for (const tab of tabs) tab.disconnect();
+    for (const tab of tabs) tab.close();
     await stage.close();
   }
-}
-
-async function openTab(
-  url: string,
-  token: string,
-  saleId: string,
-  hear: (message: StockMessage) => void,
-  tabs: Socket[],
-): Promise<void> {
-  const tab = io(url, { transports: ['websocket'], auth: { token }, forceNew: true, reconnection: false });
-  tabs.push(tab);
-  tab.on('stock', hear);
-  await new Promise<void>((resolve, reject) => {
-    tab.once('connect', () => tab.emit('watch', { saleId }, () => resolve()));
-    tab.once('connect_error', reject);
-  });
 }
 
 /** Notes what each tab hears, and when. */
@@ -100,19 +85,29 @@ function openEars(tabs: number) {
   const lastTabMs = new Map<number, number>();
   const anyTabMs: number[] = [];
   const stocks = new Float64Array(tabs).fill(Number.NaN);
-  const seconds = new Map<string, number>();
+  /** Of each tab: the second it is in, and what it heard in it. */
+  const [secondOf, heardIn] = [new Uint32Array(tabs), new Uint32Array(tabs)];
   let mostInASecond = 0;
+  /** All tabs hear the same, one after the other. */
+  let latest = { event: '', stock: 0, stockVersion: 0, atMs: 0 };
+
+  function read(event: string): typeof latest {
+    const [, { stock, stockVersion, at }] = JSON.parse(event) as [string, StockMessage];
+    return { event, stock, stockVersion, atMs: Date.parse(at) };
+  }
   return {
-    by: (tab: number) => (message: StockMessage) => {
+    by: (tab: number) => (event: string) => {
+      if (!event.startsWith('["stock"')) return;
       const now = Date.now();
-      const ms = now - Date.parse(message.at);
-      lastTabMs.set(message.stockVersion, Math.max(ms, lastTabMs.get(message.stockVersion) ?? 0));
+      if (event !== latest.event) latest = read(event);
+      const ms = now - latest.atMs;
+      lastTabMs.set(latest.stockVersion, Math.max(ms, lastTabMs.get(latest.stockVersion) ?? 0));
       anyTabMs.push(ms);
-      stocks[tab] = message.stock;
-      const second = `${tab}:${Math.floor(now / 1_000)}`;
-      const count = (seconds.get(second) ?? 0) + 1;
-      seconds.set(second, count);
-      mostInASecond = Math.max(mostInASecond, count);
+      stocks[tab] = latest.stock;
+      const second = Math.floor(now / 1_000);
+      heardIn[tab] = secondOf[tab] === second ? (heardIn[tab] ?? 0) + 1 : 1;
+      secondOf[tab] = second;
+      mostInASecond = Math.max(mostInASecond, heardIn[tab] ?? 0);
     },
     all: (stock: number) => stocks.every((heard) => heard === stock),
     report(duration: number) {

@@ -34,7 +34,7 @@ const pollMs = 50;
 
 /** One crowd presses Buy on one side, and everything it accepted is settled. */
 export async function playRound(
-  { name, stage, countPending }: Side,
+  { name, stage, countPending, isDone }: Side,
   load: Pick<Crowd, 'tokens' | 'presses' | 'connections'>,
 ): Promise<Round> {
   const { system, url, processes } = stage;
@@ -47,6 +47,11 @@ export async function playRound(
   await waitUntil(async () => (await countPending()) === 0, {
     deadlineMs: deadlineSeconds * 1_000,
     what: 'accepted purchases are still queued',
+    everyMs: pollMs,
+  });
+  await waitUntil(isDone, {
+    deadlineMs: deadlineSeconds * 1_000,
+    what: 'what follows the orders is not done',
     everyMs: pollMs,
   });
   const cpu = cpuSince();

@@ -1,3 +1,6 @@
+import { openBus } from '../messages/open-bus.ts';
+import { findBehind } from '../messages/relay.ts';
+import { openLog } from '../runtime/log.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission.ts';
 import { bullOf } from '../sale/bull-queue.ts';
 import type { Purchase } from '../sale/contract.ts';
@@ -11,6 +14,8 @@ export interface Side {
   stage: OwnStage;
   /** Accepted purchases without an order. */
   countPending(): Promise<number>;
+  /** Whether what follows the orders is done as well. */
+  isDone(): Promise<boolean>;
   /** Its queue, reached without HTTP; null when it has none. */
   queue: {
     enqueue(purchases: Purchase[]): Promise<void>;
@@ -44,12 +49,19 @@ export function stampedeOn(stage: OwnStage): Side {
       if (refused) throw new Error(`The backlog was refused: ${refused.outcome}`);
     }
   }
+  const bus = openBus(config, openLog(config, 'bench'), () => false);
   return {
     name: 'stampede',
     stage,
     countPending: gate.countQueued,
+    // Its events, which travel after a rush, and whoever subscribed to them.
+    isDone: async () =>
+      (await findBehind(system.collections)).length === 0 && (await bus.countWaiting('analytics')) === 0,
     queue: { enqueue, pause: () => bullOf(queue).pause(), resume: () => bullOf(queue).resume() },
-    close: stage.close,
+    async close() {
+      await bus.close();
+      await stage.close();
+    },
   };
 }
 
@@ -73,6 +85,7 @@ async function openQueueSide(): Promise<Side> {
     name: 'queue',
     stage,
     countPending: () => countUnfinished(queue),
+    isDone: async () => true,
     queue: {
       enqueue: (purchases) => enqueueAll(queue, purchases),
       pause: () => queue.pause(),
@@ -92,7 +105,14 @@ async function openSyncSide(): Promise<Side> {
     entries: { server: 'bench/plain/sync-server.ts', worker: '' },
     env: patientMongo,
   });
-  return { name: 'sync', stage, countPending: async () => 0, queue: null, close: stage.close };
+  return {
+    name: 'sync',
+    stage,
+    countPending: async () => 0,
+    isDone: async () => true,
+    queue: null,
+    close: stage.close,
+  };
 }
 
 /** Opens every side, to stay up together: one that is idle costs next to nothing, which `compare` checks. */

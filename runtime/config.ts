@@ -123,7 +123,7 @@ const settings = z
       .transform((list) => (list === 'auto' ? null : list.split(',').filter((name) => name !== 'none')))
       .pipe(z.array(z.enum(['analytics', 'notifications', 'webhooks'])).nullable()),
     /** The longest from one look at the event log to the next, in a rush; what gathers meanwhile travels together. */
-    RELAY_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(2_000),
+    RELAY_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(5_000),
     /** Before the second attempt of a subscriber at an event; it doubles up to the fifth. */
     EVENT_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(500),
     /** How late the log may say that a sale has opened or ended. */

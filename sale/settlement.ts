@@ -28,6 +28,8 @@ export interface SettlementOptions {
   minIntervalMs: number;
   /** How long purchases wait here for a MongoDB that is away. */
   patienceMs: number;
+  /** Runs a transaction when it is its turn. */
+  inTurn: (settle: () => Promise<Batch>) => Promise<Batch>;
   /** Whether a fault will pass by itself. */
   isPassing: (error: unknown) => boolean;
   /** Gives up waiting: this process stops. */
@@ -103,8 +105,11 @@ async function settleWhenPossible(requests: SettleRequest[], options: Settlement
   }
 }
 
-function settleTogether(requests: SettleRequest[], { collections }: SettlementOptions): Promise<Batch> {
+function settleTogether(
+  requests: SettleRequest[],
+  { collections, inTurn }: SettlementOptions,
+): Promise<Batch> {
   const purchases = requests.flatMap((request) => request.purchases);
   const again = requests.flatMap((request) => (request.again ? request.purchases : []));
-  return settleBatch(collections, purchases, again);
+  return inTurn(() => settleBatch(collections, purchases, again));
 }

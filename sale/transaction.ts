@@ -27,6 +27,8 @@ export interface Batch {
   /** The orders that it made, and when its transaction began. */
   made: OrderRecord[];
   beganAt: Date;
+  /** How often it was begun again, because another writer of the same documents was quicker. */
+  conflicts: number;
 }
 
 /**
@@ -40,10 +42,12 @@ export async function settleBatch(
   purchases: Purchase[],
   again: Purchase[] = [],
 ): Promise<Batch> {
+  let begun = 0;
   // `withTransaction` runs the body again when another writer of the same documents was quicker.
   return await collections.sales.db.withSession((session) =>
     session.withTransaction(async () => {
       const beganAt = new Date();
+      begun += 1;
       if (again.length > 0) await forgetGivenUp(collections, again, session);
       const snapshot = await readSnapshot(collections, purchases, session);
       const decision = decide(purchases, snapshot);
@@ -59,6 +63,7 @@ export async function settleBatch(
         endings: [...snapshot.settledBefore, ...records].map(endingOf),
         made: records,
         beganAt,
+        conflicts: begun - 1,
       };
     }),
   );

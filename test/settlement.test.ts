@@ -52,6 +52,7 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
     collections,
     maxPurchases: 1_000,
     minIntervalMs: 0,
+    inTurn: (settle) => settle(),
     patienceMs: 0,
     isPassing: () => false,
     stopping: new AbortController().signal,

@@ -20,10 +20,12 @@ import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
+import { openTurns } from '../sale/turns.ts';
 import { settleJob } from './job.ts';
 import { openWorkerMetrics } from './metrics.ts';
 import { openReconciler } from './reconciler.ts';
 import { openRelay } from './relay.ts';
+import { openRush } from './rush.ts';
 import { openSaleClock } from './sale-clock.ts';
 import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 import { traceEvents, traceSettled } from './traces.ts';
@@ -54,15 +56,18 @@ const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECON
 const queue = openPurchaseQueue(config, redis, log);
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
+const rush = openRush();
 const stopping = new AbortController();
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
   minIntervalMs: config.SETTLE_INTERVAL_MS,
+  inTurn: openTurns(redis),
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
   async afterCommit({ settled, endings, made, beganAt }) {
+    rush.note(endings.length);
     tally.settled(settled);
     metrics.noteSettled(settled);
     for (const record of made) logSettled(lineOf(record));
@@ -96,7 +101,14 @@ const followers = [
   openSaleClock(collections, redis, config, log),
   // What is relayed before they subscribed, they never hear of.
   openRelay(
-    { collections, bus, redis, after: subscribers.subscribed, listIdle: () => listIdle(collections) },
+    {
+      collections,
+      bus,
+      redis,
+      after: subscribers.subscribed,
+      listIdle: () => listIdle(collections),
+      isRush: rush.isOn,
+    },
     config,
     log,
   ),

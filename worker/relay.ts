@@ -10,14 +10,16 @@ import type { Collections } from '../sale/collections.ts';
 /** How often it looks for itself, should it have missed a hint. */
 const scanIntervalMs = 30_000;
 
-/** Relaying takes at most this share of the time, so that in a rush it comes after the settling. */
+/** Relaying takes at most this share of the time; what gathers meanwhile travels together. */
 const mostRelaying = 0.05;
+const rushCheckMs = 100;
 
 /**
  * Brings the event log to the bus, in one worker at a time. A fault of MongoDB, the bus or the change stream ends the
  * work; the duty begins it again a while later, with a look at every sale's position. Purchases do not notice.
  * @param after it begins when this has resolved.
  * @param listIdle the subscriptions that need not be told just now.
+ * @param isRush whether settling takes all there is: then events wait, RELAY_INTERVAL_MS at most.
  */
 export function openRelay(
   {
@@ -26,12 +28,14 @@ export function openRelay(
     redis,
     after,
     listIdle,
+    isRush,
   }: {
     collections: Collections;
     bus: EventBus;
     redis: Redis;
     after: Promise<void>;
     listIdle: () => Promise<string[]>;
+    isRush: () => boolean;
   },
   { JOB_LOCK_MS, RELAY_INTERVAL_MS }: Pick<Config, 'JOB_LOCK_MS' | 'RELAY_INTERVAL_MS'>,
   log: Log,
@@ -54,12 +58,14 @@ export function openRelay(
       },
     );
     try {
-      for (let scanAtMs = 0; !stopping.aborted; ) {
+      for (let [scanAtMs, relayedAt] = [0, performance.now()]; !stopping.aborted; ) {
         if (broken) throw broken;
         if (Date.now() >= scanAtMs) {
           for (const saleId of await findBehind(collections)) news.add(saleId);
           scanAtMs = Date.now() + scanIntervalMs;
         }
+        while (isRush() && performance.now() < relayedAt + RELAY_INTERVAL_MS)
+          await pause(rushCheckMs, stopping);
         waiting = new AbortController();
         const due = [...news];
         news.clear();
@@ -68,9 +74,8 @@ export function openRelay(
           if (stopping.aborted) return;
           if (await relaySale(collections, bus, saleId, listIdle)) news.add(saleId);
         }
-        // News gather meanwhile and travel together.
-        const tookMs = performance.now() - startedAt;
-        await pause(Math.min(tookMs / mostRelaying, RELAY_INTERVAL_MS), stopping);
+        relayedAt = performance.now();
+        await pause(Math.min((relayedAt - startedAt) / mostRelaying, RELAY_INTERVAL_MS), stopping);
         if (news.size === 0) await pause(scanAtMs - Date.now(), AbortSignal.any([stopping, waiting.signal]));
       }
     } finally {

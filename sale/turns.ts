@@ -1,0 +1,50 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { openLease } from '../runtime/lease.ts';
+import { within } from '../runtime/within.ts';
+import type { Batch } from './transaction.ts';
+
+/** Stands while workers got into each other's way not long ago. */
+const crowdedKey = 'settling:crowded';
+const crowdedForMs = 10_000;
+/** A turn is a transaction, which MongoDB ends after 5 s. */
+const turnMs = 5_000;
+const askEveryMs = 20;
+/** Redis is worth no more waiting: turns save work, and MongoDB keeps the order without them. */
+const redisDeadlineMs = 250;
+
+/**
+ * Runs settling transactions so that workers do not run into each other. Of two that write the same hot sale at once
+ * one is for nothing, and the more workers there are the more are. So after a conflict the workers take turns for a
+ * while: one transaction at a time, and what arrives meanwhile is settled together in the next one.
+ */
+export function openTurns(
+  redis: Redis,
+): <Done extends Pick<Batch, 'conflicts'>>(settle: () => Promise<Done>) => Promise<Done> {
+  const lease = openLease(redis, 'settling', turnMs);
+
+  /** @returns whether it is this worker's turn; false when there are no turns just now, or none was to be had. */
+  async function waitForTurn(): Promise<boolean> {
+    const deadline = Date.now() + turnMs;
+    while (Date.now() < deadline && (await redis.exists(crowdedKey)) === 1) {
+      if (await lease.hold()) return true;
+      await delay(askEveryMs);
+    }
+    return false;
+  }
+
+  return async (settle) => {
+    const isTurn = await ifRedisAnswers(waitForTurn(), turnMs);
+    try {
+      const batch = await settle();
+      if (batch.conflicts > 0) await ifRedisAnswers(redis.set(crowdedKey, 1, 'PX', crowdedForMs));
+      return batch;
+    } finally {
+      if (isTurn) await ifRedisAnswers(lease.release());
+    }
+  };
+}
+
+async function ifRedisAnswers<Value>(asking: Promise<Value>, moreMs = 0): Promise<Value | null> {
+  return await within(redisDeadlineMs + moreMs, asking).catch(() => null);
+}
