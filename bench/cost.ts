@@ -1,8 +1,9 @@
+import type { System } from '../commands/system.ts';
 import { driverOf, type OrderRecord } from '../sale/collections.ts';
 import { orderIdOf } from '../sale/order.ts';
 import { findSale } from '../sale/sale.ts';
 import { pressAtRate } from './arrivals.ts';
-import { pressBuy } from './crowd.ts';
+import { openPresses, pressBuy } from './crowd.ts';
 import { endBenchSale, type OwnStage, openBenchSale, waitForQuiet } from './stage.ts';
 import { percentile, sum } from './statistics.ts';
 import { watchCpu } from './usage.ts';
@@ -21,7 +22,28 @@ export interface Load {
   presses: number;
   tokens: string[];
   connections: number;
-  sales: number;
+  /** The buyers take turns at them. */
+  saleIds: string[];
+}
+
+const manyUnits = 1_000_000;
+const openedAtOnce = 50;
+
+/** Sales with their gates: the first press of a sale makes it, and with many sales that would be all one measures. */
+export async function openSales(system: System, count: number): Promise<string[]> {
+  const saleIds: string[] = [];
+  const open = async () => {
+    const limits = { stock: manyUnits, limitPerBuyer: manyUnits };
+    const saleId = await openBenchSale(system, { name: 'Bench: growth', ...limits });
+    const sale = await findSale(system.collections, saleId);
+    if (sale) await system.gate.sync(sale);
+    saleIds.push(saleId);
+  };
+  while (saleIds.length < count) {
+    const some = Math.min(openedAtOnce, count - saleIds.length);
+    await Promise.all(Array.from({ length: some }, open));
+  }
+  return saleIds;
 }
 
 /** One crowd, and what each of its purchases cost. @throws Error when one was not accepted. */
@@ -29,23 +51,21 @@ export async function costOf(
   { system, url, processes }: OwnStage,
   load: Partial<Load> & Pick<Load, 'presses' | 'tokens'>,
 ): Promise<Cost> {
-  const { presses, tokens, connections = usualConnections, sales = 1 } = load;
-  const saleIds: string[] = [];
-  for (let n = 0; n < sales; n++) {
-    const limits = { stock: presses, limitPerBuyer: presses };
-    const saleId = await openBenchSale(system, { name: 'Bench: growth', ...limits });
-    const sale = await findSale(system.collections, saleId);
-    // The first press of a sale makes its gate; with many sales that would be all one measures.
-    if (sale) await system.gate.sync(sale);
-    saleIds.push(saleId);
-  }
+  const { tokens, connections = usualConnections, saleIds = await openSales(system, 1) } = load;
+  const presses = Math.max(load.presses, 2 * connections);
+  const from = { url, tokens, saleId: saleIds, connections, deadlineSeconds };
+  const opened = openPresses({ ...from, presses });
+  // Everybody once, which opens the connections on both sides of nginx.
+  await pressBuy({ ...from, presses: connections }, opened);
+  await waitForQuiet(system, deadlineSeconds);
+
   const cpuSince = watchCpu(processes);
   const startedAt = performance.now();
-  const crowd = await pressBuy({ url, tokens, saleId: saleIds, presses, connections, deadlineSeconds });
+  const crowd = await pressBuy({ ...from, presses }, opened);
   await waitForQuiet(system, deadlineSeconds);
   const seconds = (performance.now() - startedAt) / 1_000;
   const { load: _, ...cpu } = cpuSince();
-  for (const saleId of saleIds) await endBenchSale(system, saleId);
+  for (const connection of opened.connections) connection.close();
   if (crowd.accepted.length !== presses) throw new Error(`not all accepted: ${JSON.stringify(crowd.failed)}`);
   return {
     cpuMicros: (sum(cpu) * 1e6) / presses,

@@ -36,10 +36,13 @@ export function mintTokens(count: number, secret: string): string[] {
   return Array.from({ length: count }, () => tokens.issue({ id: `bench-${nanoid(12)}`, role: 'buyer' }));
 }
 
-/** A crowd that waits for each answer before it presses again: as many presses are on their way as connections. */
-export async function pressBuy(crowd: Crowd): Promise<CrowdReport> {
+/**
+ * A crowd that waits for each answer before it presses again: as many presses are on their way as connections.
+ * @param opened the connections of a crowd that came before, which stay open; absent, it comes over its own.
+ */
+export async function pressBuy(crowd: Crowd, opened?: ReturnType<typeof openPresses>): Promise<CrowdReport> {
   const { presses, deadlineSeconds } = crowd;
-  const { connections, press } = openPresses(crowd);
+  const { connections, press } = opened ?? openPresses(crowd);
   const tally = openTally(presses);
   let next = 0;
 
@@ -60,7 +63,7 @@ export async function pressBuy(crowd: Crowd): Promise<CrowdReport> {
   }, deadlineSeconds * 1_000);
   await Promise.all(connections.map((one) => new Promise<void>((done) => pressInTurns(one, done))));
   clearTimeout(late);
-  for (const connection of connections) connection.close();
+  if (!opened) for (const connection of connections) connection.close();
   return tally.report();
 }
 
@@ -70,10 +73,12 @@ export function requireLoopback(url: string): void {
   throw new Error(`A load goes to this machine only: expected a loopback address, got ${url}`);
 }
 
+/** Connections, and how to press Buy over one of them: the nth buyer does. */
 export function openPresses({ url, tokens, saleId, presses, connections }: Omit<Crowd, 'deadlineSeconds'>) {
   requireLoopback(url);
   const address = new URL(url);
   const crowd = nanoid(8); // The same buyers may come again; their presses are new ones.
+  let pressed = 0;
   const heads = [saleId].flat().map((id) => {
     return `POST /api/sales/${id}/purchases HTTP/1.1\r\nHost: ${address.host}`;
   });
@@ -81,7 +86,7 @@ export function openPresses({ url, tokens, saleId, presses, connections }: Omit<
   return {
     connections: Array.from({ length: Math.min(connections, presses) }, () => openConnection(address)),
     press(connection: Connection, n: number, onReply: (reply: Reply | null) => void): void {
-      const who = `Authorization: Bearer ${tokens[n % tokens.length]}\r\nIdempotency-Key: ${crowd}-${n}`;
+      const who = `Authorization: Bearer ${tokens[n % tokens.length]}\r\nIdempotency-Key: ${crowd}-${pressed++}`;
       connection.ask(`${heads[n % heads.length]}\r\n${who}\r\n${body}`, onReply);
     },
   };

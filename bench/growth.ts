@@ -1,4 +1,4 @@
-import { type Cost, coldBesideHot, costOf, fillWithOrders, type Load } from './cost.ts';
+import { type Cost, coldBesideHot, costOf, fillWithOrders, type Load, openSales } from './cost.ts';
 import { mintTokens } from './crowd.ts';
 import { saveResult } from './results.ts';
 import { auditStage, openOwnStage } from './stage.ts';
@@ -54,16 +54,19 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
       steps(100, options.connections),
       async (connections) => () => cost({ connections }),
     );
-    await climb('open sales', steps(10, options.sales), async (sales) => () => cost({ sales }));
-    await climb('workers', doublings(options.workers), async (workers) => {
-      while (stage.scratch.workers.length < workers) await stage.scratch.startWorker();
-      return () => cost();
-    });
     await climb('past orders', steps(1_000, options.orders), async (orders) => {
       await fillWithOrders(stage, orders);
       return () => cost();
     });
+    await climb('open sales', steps(10, options.sales), async (sales) => {
+      const saleIds = await openSales(stage.system, sales);
+      return () => cost({ saleIds });
+    });
     const beside = await coldBesideHot(stage, tokens);
+    await climb('workers', doublings(options.workers), async (workers) => {
+      while (stage.scratch.workers.length < workers) await stage.scratch.startWorker();
+      return () => cost();
+    });
     const ok = await auditStage(stage.system, { withLog: false });
     const verdicts = verdictsOf(axes, beside, ok);
     printVerdicts(verdicts);
