@@ -30,8 +30,9 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
   const stage = await openOwnStage();
   try {
     const tokens = mintTokens(buyers, stage.secret);
-    const cost = (load: Partial<Load> = {}) => costOf(stage, { ...options, tokens, ...load });
-    await cost({ presses: options.presses * 2 });
+    const { presses } = options;
+    const cost = (load: Partial<Load> = {}) => costOf(stage, { presses, tokens, ...load });
+    await cost({ presses: presses * 2 });
 
     const axes: Axis[] = [];
     const climb = async (

@@ -9,6 +9,9 @@ import { tlsLines } from './tls.mjs';
 const TEMPLATE = new URL('../nginx/nginx.conf', import.meta.url);
 const START_DEADLINE_MS = 10_000;
 const OPEN_FILES_MAX = 65_536;
+/** Of all workers together: for 10,000 buyers at once, with room for their not being shared out evenly. */
+const OPEN_FILES_WANTED = 30_000;
+const WORKERS_MAX = 4;
 const WITHOUT_NGINX =
   'nginx:   left out, as this machine has none; one server answers alone, without page cache';
 
@@ -99,11 +102,13 @@ export function renderNginxConfig(values) {
 
 /** @param {{ dataDir: string, port: number, servers: Address[], tls: import('./tls.mjs').Tls | null }} options */
 async function valuesFor({ dataDir, port, servers, tls }) {
+  const openFiles = await openFilesAllowed();
   return {
     STAMPEDE_LISTEN: `127.0.0.1:${port}`,
     STAMPEDE_TLS: tlsLines(tls),
     STAMPEDE_NGINX_DIR: dataDir,
-    STAMPEDE_OPEN_FILES: String(await openFilesAllowed()),
+    STAMPEDE_OPEN_FILES: String(openFiles),
+    STAMPEDE_NGINX_WORKERS: String(Math.min(Math.ceil(OPEN_FILES_WANTED / openFiles), WORKERS_MAX)),
     STAMPEDE_UPSTREAM_SERVERS: servers
       .flatMap(({ host, port, socket }) => {
         const tcp = `server ${host}:${port} max_fails=2 fail_timeout=1s`;

@@ -1,7 +1,7 @@
 import type { StockMessage } from './contract.ts';
 
 /** Telling takes at most this share of a process's time, so that a crowd of tabs does not keep buyers waiting. */
-const mostTelling = 0.25;
+const mostTelling = 0.2;
 const longestRestMs = 1_000;
 
 /**
