@@ -23,14 +23,22 @@ const FOR_A_RUSH = ['--max-semi-space-size=64', '--no-flush-bytecode'];
  * @param {number} options.port
  * @param {Record<string, string>} options.env
  * @param {string} options.logsDir
+ * @param {string | undefined} [options.socket] where nginx finds it, besides the port.
  * @param {boolean} [options.yields] where the cores are short, the other processes come first.
  */
-export async function openAppProcess({ name, entry, port, env, logsDir, yields = false }) {
+export async function openAppProcess({ name, entry, port, env, logsDir, socket, yields = false }) {
   const url = `http://127.0.0.1:${port}`;
   const launched = await launch(name, process.execPath, [...FOR_A_RUSH, ...TYPESCRIPT, entry], {
     cwd: ROOT,
     yields,
-    env: { ...process.env, ...env, HOST: '127.0.0.1', PORT: String(port), INSTANCE: name },
+    env: {
+      ...process.env,
+      ...env,
+      ...(socket && { UNIX_SOCKET: socket }),
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      INSTANCE: name,
+    },
     logFile: join(logsDir, `${name}.log`),
   });
   const close = () => stop(launched, { deadlineMs: STOP_DEADLINE_MS });

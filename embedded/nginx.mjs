@@ -26,7 +26,7 @@ export async function findNginx(report) {
   return found;
 }
 
-/** @typedef {{ host: string, port: number, socket?: string }} Address `socket`: the path of its Unix socket. */
+/** @typedef {{ host: string, port: number, socket?: string | undefined }} Address `socket`: the path of its Unix socket. */
 /**
  * @typedef {object} Nginx
  * @property {string} url

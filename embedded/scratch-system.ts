@@ -8,6 +8,7 @@ import { openNginx } from './nginx.mjs';
 import { freePort } from './port.mjs';
 import { openRabbit, type Rabbit } from './rabbit.mjs';
 import { openRedis, type Redis } from './redis.mjs';
+import { unixSocketIn } from './unix-socket.mjs';
 
 type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
 
@@ -89,18 +90,18 @@ export async function startScratchSystem({
   /** How to start each of them again, at the same address. */
   const restarts = new Map<AppProcess, () => Promise<AppProcess>>();
 
-  const socketOf = (name: string) => join(dir, `${name}.sock`);
+  const socketOf = (name: string) => (plain ? undefined : unixSocketIn(dir, name));
 
   async function start(kind: 'server' | 'worker', more: Record<string, string> = {}): Promise<AppProcess> {
     const name = `${kind}-${lists[kind].length + 1}`;
     const yields = !plain && kind === 'worker';
-    const socket = plain || kind === 'worker' ? {} : { UNIX_SOCKET: socketOf(name) };
     const options = {
       name,
       entry: entries[kind],
       port: await freePort(),
-      env: { ...env, ...socket, ...more },
+      env: { ...env, ...more },
       logsDir,
+      socket: kind === 'server' ? socketOf(name) : undefined,
       yields,
     };
     const started = await openAppProcess(options);
@@ -118,7 +119,7 @@ export async function startScratchSystem({
         servers: servers.map(({ name, url }) => ({
           host: '127.0.0.1',
           port: Number(new URL(url).port),
-          ...(!plain && { socket: socketOf(name) }),
+          socket: socketOf(name),
         })),
       })
     : null;

@@ -13,6 +13,7 @@ import { writeTargets } from './prometheus-targets.mjs';
 import { openRabbit } from './rabbit.mjs';
 import { openRedis } from './redis.mjs';
 import { tlsIn } from './tls.mjs';
+import { unixSocketIn } from './unix-socket.mjs';
 
 const DATABASE = 'stampede';
 
@@ -135,13 +136,18 @@ export class System {
     const name = `${kind}-${number}`;
     // Answers come before settling: what is accepted is safe, and a buyer waits for the answer.
     const yields = kind === 'worker';
-    const options = { name, entry: `${kind}/main.ts`, port, env, logsDir: this.logsDir, yields };
+    const socket = kind === 'server' ? this.#socketOf(name) : undefined;
+    const options = { name, entry: `${kind}/main.ts`, port, env, logsDir: this.logsDir, socket, yields };
     return this.#keep(`${kind}s`, name, () => openAppProcess(options));
   }
 
   /** @param {number[]} serverPorts */
   async #startNginx(serverPorts) {
-    const servers = serverPorts.map((port) => ({ host: '127.0.0.1', port }));
+    const servers = serverPorts.map((port, index) => ({
+      host: '127.0.0.1',
+      port,
+      socket: this.#socketOf(`server-${index + 1}`),
+    }));
     const tls = tlsIn(this.settings.dataDir);
     const options = { ...this.#placeOf('nginx'), port: this.settings.port, servers, tls };
     const { how } = await this.#keep('nginx', 'nginx', async () => {
@@ -150,6 +156,11 @@ export class System {
       return nginx;
     });
     this.settings.report(`nginx:   ${how}${tls ? `, and https://localhost:${tls.port}` : ''}`);
+  }
+
+  /** @param {string} name */
+  #socketOf(name) {
+    return unixSocketIn(this.settings.dataDir, name);
   }
 
   /** @param {string} name */
