@@ -135,8 +135,7 @@ closeOnSignal(
   async () => {
     stopping = true;
     await delay(config.DRAIN_NOTICE_MS);
-    nearby?.close();
-    await live.close();
+    await Promise.all([nearby?.close(), live.close()]);
     await drained();
     await heartbeat.close();
     await tally.close();

@@ -1,17 +1,20 @@
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import type { Server as HttpServer } from 'node:http';
-import { createServer, type Server } from 'node:net';
+import { createServer } from 'node:net';
 
 /**
  * Lets a proxy on the same machine in by a Unix socket: a request costs nginx and the server together a fifth less CPU
  * than over TCP. Resolves when it listens.
  * @param path of the socket; one that a killed process left there is replaced.
  */
-export async function listenNearby(http: HttpServer, path: string): Promise<Server> {
+export async function listenNearby(http: HttpServer, path: string): Promise<{ close: () => Promise<void> }> {
   rmSync(path, { force: true });
   const nearby = createServer((socket) => http.emit('connection', socket));
   nearby.listen({ path, backlog: 4_096 });
   await once(nearby, 'listening');
-  return nearby;
+  return {
+    // Resolves when the last of its connections has ended, which `http` sees to when it closes as well.
+    close: () => new Promise((resolve) => nearby.close(() => resolve())),
+  };
 }
