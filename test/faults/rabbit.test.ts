@@ -16,7 +16,7 @@ const env = {
 };
 const events = { ...env, EVENT_BUS: 'rabbitmq' };
 const purchases = { ...env, PURCHASE_QUEUE: 'rabbitmq' };
-const bigSale = { stock: 100_000, limitPerBuyer: 6 };
+const bigSale = { stock: 100_000, limitPerBuyer: 500 };
 /** FLUSH_DEADLINE_MS for Redis and again for RabbitMQ, and what a machine under load adds to them. */
 const boundedMs = 7_000;
 /** A broker takes seconds to start. */

@@ -20,7 +20,7 @@ test.each(['relayed', 'handled'])(
   async (point) => {
     system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
     const doomed = await system.startWorker({ FAILPOINTS: `${point}@3=kill` });
-    const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });
+    const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
     const crowd = openCrowd(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
     await accepts(crowd, 30);
@@ -33,7 +33,7 @@ test.each(['relayed', 'handled'])(
 
 test('Redis is killed and started again: every event still has its effect once', async () => {
   system = await startSystem({ servers: 1, workers: 1, nginx: false, env });
-  const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });
+  const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const crowd = openCrowd(system, sale);
   await accepts(crowd, 100);
   process.kill(system.redis().pid, 'SIGKILL');
