@@ -44,14 +44,9 @@ export async function playRound(
   const cpuSince = watchCpu(processes);
 
   const crowd = await pressBuy({ url, saleId, deadlineSeconds, ...load });
-  await waitUntil(async () => (await countPending()) === 0, {
+  await waitUntil(async () => (await countPending()) === 0 && (await isDone()), {
     deadlineMs: deadlineSeconds * 1_000,
-    what: 'accepted purchases are still queued',
-    everyMs: pollMs,
-  });
-  await waitUntil(isDone, {
-    deadlineMs: deadlineSeconds * 1_000,
-    what: 'what follows the orders is not done',
+    what: 'accepted purchases are still queued, or what follows their orders is not done',
     everyMs: pollMs,
   });
   const cpu = cpuSince();

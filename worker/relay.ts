@@ -64,7 +64,7 @@ export function openRelay(
           for (const saleId of await findBehind(collections)) news.add(saleId);
           scanAtMs = Date.now() + scanIntervalMs;
         }
-        while (isRush() && performance.now() < relayedAt + RELAY_INTERVAL_MS)
+        while (!stopping.aborted && isRush() && performance.now() < relayedAt + RELAY_INTERVAL_MS)
           await pause(rushCheckMs, stopping);
         waiting = new AbortController();
         const due = [...news];
