@@ -1,6 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { rename } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
@@ -56,6 +55,16 @@ async function* linesOf(store: Store, counts: Record<string, number>): AsyncGene
   }
 }
 
+/** node:readline would end the process when the file turns out to be cut short before anybody reads its lines. */
+async function* splitLines(texts: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = '';
+  for await (const text of texts) {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    yield* lines;
+  }
+}
+
 const insertedAtOnce = 1_000;
 
 /** Reads a backup into a database that has no document. @throws Error when there is one, or when the file is not whole. */
@@ -75,8 +84,9 @@ export async function readArchive(store: Store, file: string): Promise<Record<st
     counts[name] = (counts[name] ?? 0) + batch.length;
     batch = [];
   }
-  await pipeline(createReadStream(file), createGunzip(), async (unzipped: AsyncIterable<Buffer>) => {
-    for await (const text of createInterface({ input: Readable.from(unzipped) })) {
+  const unzipped = createGunzip().setEncoding('utf8');
+  await pipeline(createReadStream(file), unzipped, splitLines, async (lines: AsyncIterable<string>) => {
+    for await (const text of lines) {
       const line = EJSON.parse(text, { relaxed: false }) as Line;
       if ('counts' in line) promised = line.counts;
       if (!('in' in line)) continue;
