@@ -19,7 +19,7 @@ export interface ConnectionsOptions {
 
 /** Every buyer comes over a connection of their own, all at once. @returns whether none was turned away. */
 export async function connections({ connections, presses }: ConnectionsOptions): Promise<boolean> {
-  const stage = await openOwnStage();
+  const stage = await openOwnStage({ clients: connections });
   try {
     const { system, url, secret } = stage;
     const tokens = mintTokens(connections, secret);

@@ -23,7 +23,7 @@ const mostPerSecond = 20;
 
 /** Thousands of tabs watch one sale while it sells. @returns whether all hear of it soon, and not too often. */
 export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): Promise<boolean> {
-  const stage = await openOwnStage();
+  const stage = await openOwnStage({ clients: count });
   const tabs: Tab[] = [];
   try {
     const { system, url, secret, processes } = stage;

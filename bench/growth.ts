@@ -27,7 +27,7 @@ const tolerance = 1.15;
 
 /** What a purchase costs as the shop grows. @returns whether it stays flat. */
 export async function growth(options: GrowthOptions): Promise<boolean> {
-  const stage = await openOwnStage();
+  const stage = await openOwnStage({ clients: options.connections });
   try {
     const tokens = mintTokens(buyers, stage.secret);
     const { presses } = options;

@@ -35,10 +35,17 @@ export interface OwnStage extends Stage {
   scratch: ScratchSystem;
 }
 
+/** Most benches press over 200 connections. */
+const usualClients = 1_000;
+
 export async function openOwnStage(
   options: NonNullable<Parameters<typeof startScratchSystem>[0]> = {},
 ): Promise<OwnStage> {
-  const scratch = await startScratchSystem({ ...options, env: { LOG_LEVEL: 'warn', ...options.env } });
+  const scratch = await startScratchSystem({
+    clients: usualClients,
+    ...options,
+    env: { LOG_LEVEL: 'warn', ...options.env },
+  });
   const system = await openSystem({ ...scratch.env, BASE_URL: scratch.url });
   return {
     scratch,

@@ -9,8 +9,8 @@ import { tlsLines } from './tls.mjs';
 const TEMPLATE = new URL('../nginx/nginx.conf', import.meta.url);
 const START_DEADLINE_MS = 10_000;
 const OPEN_FILES_MAX = 65_536;
-/** Of all workers together: for 10,000 buyers at once, with room for their not being shared out evenly. */
-const OPEN_FILES_WANTED = 30_000;
+/** A client takes a connection to each side; the third is room for their not being shared out evenly among workers. */
+const OPEN_FILES_PER_CLIENT = 3;
 const WORKERS_MAX = 4;
 const WITHOUT_NGINX =
   'nginx:   left out, as this machine has none; one server answers alone, without page cache';
@@ -42,18 +42,29 @@ export async function findNginx(report) {
  * @param {string} options.dataDir
  * @param {number} options.port
  * @param {Address[]} options.servers
+ * @param {number | undefined} [options.clients] how many it has to hold at once.
+ * @param {boolean} [options.batches] it lets whoever runs finish first, and then passes on all that has come by then.
  * @param {import('./tls.mjs').Tls | null} [options.tls] to listen for TLS as well.
  * @param {string} [options.logFile]
  * @param {import('./program.mjs').Report} [options.report]
  * @returns {Promise<Nginx | null>} null when this machine has no nginx, which is reported.
  * @throws Error with nginx's own line when it refuses its configuration.
  */
-export async function openNginx({ dataDir, port, servers, tls = null, logFile, report = () => {} }) {
+export async function openNginx({
+  dataDir,
+  port,
+  servers,
+  clients = 10_000,
+  batches = true,
+  tls = null,
+  logFile,
+  report = () => {},
+}) {
   const binary = await findNginx(report);
   if (!binary) return null;
   mkdirSync(dataDir, { recursive: true });
   const config = join(dataDir, 'nginx.conf');
-  writeFileSync(config, renderNginxConfig(await valuesFor({ dataDir, port, servers, tls })));
+  writeFileSync(config, renderNginxConfig(await valuesFor({ dataDir, port, servers, clients, tls })));
   // As root, nginx would hand its workers to `nobody`, who cannot enter a data folder below /root.
   const args = [
     '-p',
@@ -65,7 +76,11 @@ export async function openNginx({ dataDir, port, servers, tls = null, logFile, r
   ];
   const tested = await run(binary, ['-t', ...args], { deadlineMs: START_DEADLINE_MS });
   if (!tested.ok) throw new Error(`nginx refuses its configuration: ${whyRefused(tested.output)}`);
-  const nginx = await launch('nginx', binary, args, { logFile: logFile ?? join(dataDir, 'nginx.log') });
+  const starter = batches ? await findBatchStarter(binary) : [];
+  const [command = binary, ...before] = [...starter, binary];
+  const nginx = await launch('nginx', command, [...before, ...args], {
+    logFile: logFile ?? join(dataDir, 'nginx.log'),
+  });
   try {
     await waitUntil(() => accepts(port), {
       deadlineMs: START_DEADLINE_MS,
@@ -100,15 +115,36 @@ export function renderNginxConfig(values) {
   });
 }
 
-/** @param {{ dataDir: string, port: number, servers: Address[], tls: import('./tls.mjs').Tls | null }} options */
-async function valuesFor({ dataDir, port, servers, tls }) {
+/**
+ * What starts a program under Linux' SCHED_BATCH: nothing where that is not to be had.
+ *
+ * Each answer that a server writes wakes nginx. Under the usual policy that takes the server's core away in the middle of
+ * its turn, for a single answer.
+ * @param {string} binary
+ * @returns {Promise<string[]>}
+ */
+async function findBatchStarter(binary) {
+  const chrt = findProgram('chrt');
+  if (!chrt) return [];
+  const batch = ['-b', '0'];
+  const { ok } = await run(chrt, [...batch, binary, '-v'], { deadlineMs: START_DEADLINE_MS });
+  return ok ? [chrt, ...batch] : [];
+}
+
+/**
+ * @param {{ dataDir: string, port: number, servers: Address[], clients: number, tls: import('./tls.mjs').Tls | null }}
+ *   options
+ */
+async function valuesFor({ dataDir, port, servers, clients, tls }) {
   const openFiles = await openFilesAllowed();
   return {
     STAMPEDE_LISTEN: `127.0.0.1:${port}`,
     STAMPEDE_TLS: tlsLines(tls),
     STAMPEDE_NGINX_DIR: dataDir,
     STAMPEDE_OPEN_FILES: String(openFiles),
-    STAMPEDE_NGINX_WORKERS: String(Math.min(Math.ceil(OPEN_FILES_WANTED / openFiles), WORKERS_MAX)),
+    STAMPEDE_NGINX_WORKERS: String(
+      Math.min(Math.ceil((clients * OPEN_FILES_PER_CLIENT) / openFiles), WORKERS_MAX),
+    ),
     STAMPEDE_UPSTREAM_SERVERS: servers
       .flatMap(({ host, port, socket }) => {
         const tcp = `server ${host}:${port} max_fails=2 fail_timeout=1s`;

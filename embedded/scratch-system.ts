@@ -43,6 +43,7 @@ export interface ScratchSystem {
 /**
  * @param mongoUrl a replica set to use, in a database of its own; absent, one is started.
  * @param entries the files that its servers and workers run.
+ * @param clients how many nginx has to hold at once; absent, as many as with `npm start`.
  * @param plain without what `npm start` does for speed: all processes share the cores alike, and nginx reaches the
  *   servers by TCP only.
  * @param env where PURCHASE_QUEUE or EVENT_BUS is `rabbitmq` it gets a RabbitMQ of its own, too.
@@ -52,6 +53,7 @@ export async function startScratchSystem({
   servers: serverCount = 2,
   workers: workerCount = 1,
   nginx: withNginx = true,
+  clients,
   entries = { server: 'server/main.ts', worker: 'worker/main.ts' },
   plain = false,
   env: extraEnv = {},
@@ -60,6 +62,7 @@ export async function startScratchSystem({
   servers?: number;
   workers?: number;
   nginx?: boolean;
+  clients?: number;
   entries?: { server: string; worker: string };
   plain?: boolean;
   env?: Record<string, string>;
@@ -116,6 +119,8 @@ export async function startScratchSystem({
     ? await openNginx({
         dataDir: join(dir, 'nginx'),
         port: await freePort(),
+        clients,
+        batches: !plain,
         servers: servers.map(({ name, url }) => ({
           host: '127.0.0.1',
           port: Number(new URL(url).port),
