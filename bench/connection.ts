@@ -15,6 +15,9 @@ export interface Connection {
   close(): void;
 }
 
+/** What any connection reads, which is looked at before the next one reads. */
+const readInto = Buffer.allocUnsafe(16_384);
+
 /** Opens when it is first asked, and again after the other side has closed it between two requests. */
 export function openConnection({ hostname, port }: URL): Connection {
   let socket: Socket | null = null;
@@ -29,15 +32,21 @@ export function openConnection({ hostname, port }: URL): Connection {
   }
 
   function open(): Socket {
-    const opened = connect({ host: hostname, port: Number(port), noDelay: true });
-    // A character is a byte, as lengths are counted; what is looked at in an answer is ASCII.
-    opened.setEncoding('latin1');
-    opened.on('data', (text) => {
-      received = received === '' ? String(text) : received + text;
-      const reply = readReply(received);
-      if (!reply) return;
-      if (reply.closes) drop(opened);
-      settle(reply);
+    const opened = connect({
+      host: hostname,
+      port: Number(port),
+      noDelay: true,
+      onread: {
+        buffer: readInto,
+        callback(size) {
+          // A character is a byte, as lengths are counted; what is looked at in an answer is ASCII.
+          received += readInto.toString('latin1', 0, size);
+          const reply = readReply(received);
+          if (reply?.closes) drop(opened);
+          if (reply) settle(reply);
+          return true;
+        },
+      },
     });
     opened.on('error', () => {});
     opened.on('close', () => {
