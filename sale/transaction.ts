@@ -112,8 +112,8 @@ async function readSnapshot(
 }
 
 /**
- * The guarded `$inc`. `decide` saw enough stock in this same transaction, so a guard that does not match means that
- * the code is wrong: better no order than a unit that does not exist.
+ * The guarded `$inc`, of all sales in one command. `decide` saw enough stock in this same transaction, so a guard that
+ * does not match means that the code is wrong: better no order than a unit that does not exist.
  */
 async function takeStock(
   { sales }: Collections,
@@ -121,15 +121,21 @@ async function takeStock(
   snapshot: Snapshot,
   session: ClientSession,
 ): Promise<void> {
-  for (const saleId of new Set(outcomes.map(({ purchase }) => purchase.saleId))) {
-    if (!snapshot.sales.has(saleId)) continue;
+  const saleIds = [...new Set(outcomes.map(({ purchase }) => purchase.saleId))].filter((saleId) =>
+    snapshot.sales.has(saleId),
+  );
+  const [first, ...others] = saleIds;
+  if (first === undefined) return;
+  const takes = saleIds.map((saleId) => {
     const units = sold.get(saleId) ?? 0;
-    const { matchedCount } = await driverOf(sales).updateOne(
-      { _id: saleId, stock: { $gte: units } },
-      { $inc: { stock: -units, stockVersion: units > 0 ? 1 : 0, eventSeq: 1 } },
-      { session },
-    );
-    if (matchedCount !== 1) throw new Error(`The guard refused ${units} units of sale ${saleId}`);
+    const filter = { _id: saleId, stock: { $gte: units } };
+    const update = { $inc: { stock: -units, stockVersion: units > 0 ? 1 : 0, eventSeq: 1 } };
+    return { updateOne: { filter, update } };
+  });
+  const { matchedCount } = await driverOf(sales).bulkWrite(takes, { session });
+  if (matchedCount !== takes.length) {
+    const which = others.length > 0 ? `${first}, or one of ${others.length} others` : first;
+    throw new Error(`The guard refused ${sold.get(first) ?? 0} units of sale ${which}`);
   }
 }
 
