@@ -96,7 +96,12 @@ export async function fillWithOrders({ system }: OwnStage, count: number): Promi
 const coldUnits = 100_000;
 
 /** p99 of a cold sale's buyers, who come at a steady rate: in the quiet, and while a crowd presses on a hot one. */
-export async function coldBesideHot({ system, url }: OwnStage, tokens: string[]) {
+export interface ColdBesideHot {
+  quietP99Ms: number;
+  besideHotP99Ms: number;
+}
+
+export async function coldBesideHot({ system, url }: OwnStage, tokens: string[]): Promise<ColdBesideHot> {
   const limits = { stock: coldUnits, limitPerBuyer: coldUnits };
   const [cold, hot] = [
     await openBenchSale(system, { name: 'Bench: cold', ...limits }),

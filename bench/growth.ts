@@ -1,4 +1,12 @@
-import { type Cost, coldBesideHot, costOf, fillWithOrders, type Load, openSales } from './cost.ts';
+import {
+  type ColdBesideHot,
+  type Cost,
+  coldBesideHot,
+  costOf,
+  fillWithOrders,
+  type Load,
+  openSales,
+} from './cost.ts';
 import { mintTokens } from './crowd.ts';
 import { saveResult } from './results.ts';
 import { auditStage, openOwnStage } from './stage.ts';
@@ -20,10 +28,16 @@ interface Axis {
   what: string;
   sizes: number[];
   costs: Cost[][];
+  /** Whether a purchase should cost the same at each size. */
+  isFlat: boolean;
 }
 
 const buyers = 5_000;
 const tolerance = 1.15;
+/** Sales that the crowd buys at, however many are open. */
+const crowdedSales = 10;
+/** A new worker compiles its code while it settles its first purchases. */
+const warmUps = 3;
 
 /** What a purchase costs as the shop grows. @returns whether it stays flat. */
 export async function growth(options: GrowthOptions): Promise<boolean> {
@@ -39,8 +53,9 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
       what: string,
       sizes: number[],
       at: (size: number) => Promise<() => Promise<Cost>>,
+      { isFlat = true } = {},
     ) => {
-      const axis: Axis = { what, sizes, costs: [] };
+      const axis: Axis = { what, sizes, costs: [], isFlat };
       for (const size of sizes) {
         const once = await at(size);
         const costs = [];
@@ -59,13 +74,23 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
       await fillWithOrders(stage, orders);
       return () => cost();
     });
-    await climb('open sales', steps(10, options.sales), async (sales) => {
-      const saleIds = await openSales(stage.system, sales);
-      return () => cost({ saleIds });
+    const saleIds: string[] = [];
+    await climb('open sales', steps(crowdedSales, options.sales), async (sales) => {
+      saleIds.push(...(await openSales(stage.system, sales - saleIds.length)));
+      return () => cost({ saleIds: saleIds.slice(0, crowdedSales) });
     });
-    const beside = await coldBesideHot(stage, tokens);
+    // Not flat: what a transaction does once for each sale is shared by those who buy at it together.
+    await climb(
+      'sales bought at',
+      steps(1, saleIds.length),
+      async (sales) => () => cost({ saleIds: saleIds.slice(0, sales) }),
+      { isFlat: false },
+    );
+    const beside = [];
+    for (let n = 0; n < options.rounds; n++) beside.push(await coldBesideHot(stage, tokens));
     await climb('workers', doublings(options.workers), async (workers) => {
       while (stage.scratch.workers.length < workers) await stage.scratch.startWorker();
+      for (let n = 0; n < warmUps; n++) await cost({ presses: presses * 2 });
       return () => cost();
     });
     const ok = await auditStage(stage.system, { withLog: false });
@@ -91,15 +116,16 @@ function doublings(last: number): number[] {
   return sizes;
 }
 
-function verdictsOf(axes: Axis[], beside: Awaited<ReturnType<typeof coldBesideHot>>, ok: boolean): Verdict[] {
-  const flat = axes.map(({ what, sizes, costs }) => {
+function verdictsOf(axes: Axis[], beside: ColdBesideHot[], ok: boolean): Verdict[] {
+  const flat = axes.flatMap(({ what, sizes, costs, isFlat }) => {
+    if (!isFlat) return [];
     const [first, last] = [costs[0] ?? [], costs.at(-1) ?? []];
     const ratios = last.map(({ cpuMicros }, n) => cpuMicros / (first[n]?.cpuMicros ?? Number.NaN));
     return judge(`CPU of a purchase, ${sizes.at(-1)} ${what} to ${sizes[0]}`, ratios, 'below', tolerance);
   });
   const cold = judge(
     "a cold sale's p99 beside a hot one",
-    [beside.besideHotP99Ms / beside.quietP99Ms],
+    beside.map(({ besideHotP99Ms, quietP99Ms }) => besideHotP99Ms / quietP99Ms),
     'below',
     2,
   );

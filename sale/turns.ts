@@ -4,7 +4,7 @@ import { openLease } from '../runtime/lease.ts';
 import { within } from '../runtime/within.ts';
 import type { Batch } from './transaction.ts';
 
-/** Stands while workers got into each other's way not long ago. */
+/** Stands while workers got into each other's way not long ago, or would have. */
 const crowdedKey = 'settling:crowded';
 const crowdedForMs = 10_000;
 /** A turn is a transaction, which MongoDB ends after 5 s. */
@@ -28,6 +28,8 @@ export function openTurns(
     const deadline = Date.now() + turnMs;
     while (Date.now() < deadline && (await redis.exists(crowdedKey)) === 1) {
       if (await lease.hold()) return true;
+      // Without turns the two would have met again.
+      await redis.pexpire(crowdedKey, crowdedForMs);
       await delay(askEveryMs);
     }
     return false;
