@@ -20,10 +20,11 @@ function cpuSecondsOfGroup(leaderPid: number): number {
 function cpuSecondsIn(pid: string, leaderPid: number): number {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name is in parentheses and may hold spaces; what follows is state, ppid, pgrp, … utime, stime.
+    // The name is in parentheses and may hold spaces; what follows is state, ppid, pgrp, … utime, stime, and those of
+    // children that have ended, as Redis has them when it writes its file anew.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (Number(fields[2]) !== leaderPid) return 0;
-    return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+    return fields.slice(11, 15).reduce((ticks, field) => ticks + Number(field), 0) / ticksPerSecond;
   } catch {
     return 0; // It ended while we looked.
   }

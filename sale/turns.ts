@@ -17,15 +17,21 @@ const redisDeadlineMs = 250;
  * Runs settling transactions so that workers do not run into each other. Of two that write the same hot sale at once
  * one is for nothing, and the more workers there are the more are. So after a conflict the workers take turns for a
  * while: one transaction at a time, and what arrives meanwhile is settled together in the next one.
+ * @param minIntervalMs from the start of one turn to the start of the next: a transaction has a price of its own, and many
+ *   workers should not pay it more often than one does.
  */
 export function openTurns(
   redis: Redis,
+  minIntervalMs: number,
 ): <Done extends Pick<Batch, 'conflicts'>>(settle: () => Promise<Done>) => Promise<Done> {
   const lease = openLease(redis, 'settling', turnMs);
+  let hadTurn = false;
 
   /** @returns whether it is this worker's turn; false when there are no turns just now, or none was to be had. */
   async function waitForTurn(): Promise<boolean> {
     const deadline = Date.now() + turnMs;
+    // Whoever had a turn lets the others ask first.
+    if (hadTurn) await delay(askEveryMs);
     while (Date.now() < deadline && (await redis.exists(crowdedKey)) === 1) {
       if (await lease.hold()) return true;
       // Without turns the two would have met again.
@@ -37,12 +43,14 @@ export function openTurns(
 
   return async (settle) => {
     const isTurn = await ifRedisAnswers(waitForTurn(), turnMs);
+    const startedAt = performance.now();
+    hadTurn = isTurn === true;
     try {
       const batch = await settle();
       if (batch.conflicts > 0) await ifRedisAnswers(redis.set(crowdedKey, 1, 'PX', crowdedForMs));
       return batch;
     } finally {
-      if (isTurn) await ifRedisAnswers(lease.release());
+      if (isTurn) await ifRedisAnswers(lease.release(startedAt + minIntervalMs - performance.now()));
     }
   };
 }

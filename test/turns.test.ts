@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { openRedis } from '../embedded/redis.mjs';
@@ -25,10 +26,10 @@ afterAll(async () => {
 });
 
 /** A worker's turns, over a connection of its own. */
-function openWorker() {
+function openWorker(minIntervalMs = 0) {
   const redis = new Redis(server.url);
   clients.push(redis);
-  return openTurns(redis);
+  return openTurns(redis, minIntervalMs);
 }
 
 /** Settling that says how many were at it at once. */
@@ -72,6 +73,28 @@ test('after a conflict of any of them they take turns, and everyone gets theirs'
     }),
   );
   expect([settled, settling.most()]).toEqual([[5, 5, 5], 1]);
+});
+
+test('all of them together begin no more transactions than one of them would', async () => {
+  const minIntervalMs = 60;
+  const workers = [openWorker(minIntervalMs), openWorker(minIntervalMs)];
+  await workers[0]?.(async () => ({ conflicts: 1 }));
+  const starts: number[] = [];
+  const settle = async () => {
+    starts.push(performance.now());
+    return { conflicts: 0 };
+  };
+  await Promise.all(
+    workers.map(async (inTurn) => {
+      for (let n = 0; n < 3; n++) {
+        await inTurn(settle);
+        await delay(minIntervalMs); // As one of them does by itself: see settlement.ts.
+      }
+    }),
+  );
+  const gaps = starts.slice(1).map((at, n) => at - (starts[n] ?? 0));
+  // A turn begins a little after its lease does.
+  expect(Math.min(...gaps)).toBeGreaterThan(minIntervalMs - 10);
 });
 
 test('a turn whose transaction fails is over', async () => {

@@ -62,7 +62,7 @@ const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
   minIntervalMs: config.SETTLE_INTERVAL_MS,
-  inTurn: openTurns(redis),
+  inTurn: openTurns(redis, config.SETTLE_INTERVAL_MS),
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
