@@ -93,6 +93,11 @@ export async function fillWithOrders({ system }: OwnStage, count: number): Promi
   }
 }
 
+/** So that a shop stays small. */
+export async function forgetOrders({ system }: OwnStage): Promise<void> {
+  await driverOf(system.collections.orders).deleteMany({});
+}
+
 const coldUnits = 100_000;
 
 /** p99 of a cold sale's buyers, who come at a steady rate: in the quiet, and while a crowd presses on a hot one. */

@@ -115,7 +115,7 @@ function linesOver<Point extends { seconds: number }>(
 }
 
 interface GrowthResult {
-  axes: { what: string; sizes: number[]; costs: { cpuMicros: number }[][] }[];
+  axes: { what: string; sizes: number[]; costs: { ofSmall: number }[][] }[];
 }
 
 function growth(): string {
@@ -123,9 +123,13 @@ function growth(): string {
   if (!result) return '';
   const plots = result.axes.map(({ what, sizes, costs }) => {
     const points = sizes.map((size, n): [number, number] => {
-      return [size, spreadOf((costs[n] ?? []).map(({ cpuMicros }) => cpuMicros)).median];
+      return [size, spreadOf((costs[n] ?? []).map(({ ofSmall }) => ofSmall)).median];
     });
-    return linePlot(what, [{ label: what, points }], { x: what, y: 'CPU µs a purchase', logarithmic: true });
+    return linePlot(what, [{ label: what, points }], {
+      x: what,
+      y: "CPU of a purchase, of a small shop's",
+      logarithmic: true,
+    });
   });
   return heading('As the shop grows', result) + plots.join('');
 }
