@@ -11,7 +11,7 @@ import {
 import { mintTokens } from './crowd.ts';
 import { saveResult } from './results.ts';
 import { auditStage, openOwnStage } from './stage.ts';
-import { type Spread, spreadsOf } from './statistics.ts';
+import { type Spread, spreadOf, spreadsOf } from './statistics.ts';
 import { printTable, spread } from './table.ts';
 import { judge, printVerdicts, type Verdict } from './targets.ts';
 
@@ -24,7 +24,7 @@ export interface GrowthOptions {
   workers: number;
 }
 
-/** What a purchase costs in the shop that grows, and how that is to one in a small shop at the same time. */
+/** What a purchase costs in the shop that grows, and what part that is of one in a small shop at the same time. */
 interface GrownCost extends Cost {
   ofSmall: number;
 }
@@ -139,10 +139,10 @@ function doublings(last: number): number[] {
 
 function verdictsOf(axes: Axis[], beside: ColdBesideHot[], ok: boolean): Verdict[] {
   const flat = axes.flatMap(({ what, sizes, costs, isFlat }) => {
-    const ratios = costs.at(-1)?.map(({ ofSmall }) => ofSmall) ?? [];
-    return isFlat
-      ? judge(`CPU of a purchase, ${sizes.at(-1)} ${what}, to a small shop's`, ratios, 'below', tolerance)
-      : [];
+    if (!isFlat) return [];
+    const first = spreadOf(costs[0]?.map(({ ofSmall }) => ofSmall) ?? []).median;
+    const ratios = costs.at(-1)?.map(({ ofSmall }) => ofSmall / first) ?? [];
+    return judge(`CPU of a purchase, ${sizes.at(-1)} ${what} to ${sizes[0]}`, ratios, 'below', tolerance);
   });
   const cold = judge(
     "a cold sale's p99 beside a hot one",
