@@ -17,7 +17,7 @@ const deadlineSeconds = 120;
 
 /** A crowd presses Buy on far too little stock, through the front door. @returns whether every invariant holds. */
 export async function burst({ buyers, presses, stock, connections, sale }: BurstOptions): Promise<boolean> {
-  const { system, url, secret, processes, close } = await openStage();
+  const { system, url, secret, processes, close } = await openStage({ clients: connections });
   try {
     const tokens = mintTokens(buyers, secret);
     const saleId = sale ?? (await openBenchSale(system, { name: 'Bench: burst', stock, limitPerBuyer: 2 }));

@@ -17,8 +17,11 @@ export interface Stage {
   close(): Promise<void>;
 }
 
+/** Most benches press over 200 connections. */
+const usualClients = 1_000;
+
 /** The system running in this folder or named by the environment; when there is none, a bare one for this run. */
-export async function openStage({ report = console.log } = {}): Promise<Stage> {
+export async function openStage({ report = console.log, clients = usualClients } = {}): Promise<Stage> {
   const found = findEnvironment();
   if (found?.JWT_SECRET && found.BASE_URL) {
     report(`On the system at ${found.BASE_URL}`);
@@ -27,16 +30,13 @@ export async function openStage({ report = console.log } = {}): Promise<Stage> {
     return { system, url: found.BASE_URL, secret: found.JWT_SECRET, processes: findProcesses, close };
   }
   report('No system runs here: starting a bare one (MongoDB, Redis, nginx, 2 servers, 1 worker)');
-  return await openOwnStage();
+  return await openOwnStage({ clients });
 }
 
 /** A stage of its own for this run, whatever else runs here. */
 export interface OwnStage extends Stage {
   scratch: ScratchSystem;
 }
-
-/** Most benches press over 200 connections. */
-const usualClients = 1_000;
 
 export async function openOwnStage(
   options: NonNullable<Parameters<typeof startScratchSystem>[0]> = {},
