@@ -11,7 +11,7 @@ import {
 import { mintTokens } from './crowd.ts';
 import { saveResult } from './results.ts';
 import { auditStage, openOwnStage } from './stage.ts';
-import { type Spread, spreadOf, spreadsOf } from './statistics.ts';
+import { type Spread, spreadsOf } from './statistics.ts';
 import { printTable, spread } from './table.ts';
 import { judge, printVerdicts, type Verdict } from './targets.ts';
 
@@ -140,7 +140,7 @@ function doublings(last: number): number[] {
 function verdictsOf(axes: Axis[], beside: ColdBesideHot[], ok: boolean): Verdict[] {
   const flat = axes.flatMap(({ what, sizes, costs, isFlat }) => {
     if (!isFlat) return [];
-    const first = spreadOf(costs[0]?.map(({ ofSmall }) => ofSmall) ?? []).median;
+    const first = spreadsOf(costs[0] ?? []).ofSmall.median;
     const ratios = costs.at(-1)?.map(({ ofSmall }) => ofSmall / first) ?? [];
     return judge(`CPU of a purchase, ${sizes.at(-1)} ${what} to ${sizes[0]}`, ratios, 'below', tolerance);
   });

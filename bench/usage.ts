@@ -10,23 +10,30 @@ const ticksPerSecond = 100;
  */
 function cpuSecondsOfGroup(leaderPid: number): number {
   try {
-    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-    return pids.reduce((seconds, pid) => seconds + cpuSecondsIn(pid, leaderPid), 0);
+    return processesOfGroup(leaderPid).reduce((seconds, { cpuSeconds }) => seconds + cpuSeconds, 0);
   } catch {
     return Number.NaN;
   }
 }
 
-function cpuSecondsIn(pid: string, leaderPid: number): number {
+/** The living processes of a group, and the CPU seconds of each with its children that have ended. */
+function processesOfGroup(leaderPid: number): { pid: string; cpuSeconds: number }[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    const fields = /^\d+$/.test(pid) ? statOf(pid) : [];
+    if (Number(fields[2]) !== leaderPid) return [];
+    // utime, stime, and those of the children: Redis has one that writes its file anew.
+    const ticks = fields.slice(11, 15).reduce((total, field) => total + Number(field), 0);
+    return [{ pid, cpuSeconds: ticks / ticksPerSecond }];
+  });
+}
+
+/** What /proc says of a process after its name, which may hold spaces: state, ppid, pgrp, … */
+function statOf(pid: string): string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name is in parentheses and may hold spaces; what follows is state, ppid, pgrp, … utime, stime, and those of
-    // children that have ended, as Redis has them when it writes its file anew.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (Number(fields[2]) !== leaderPid) return 0;
-    return fields.slice(11, 15).reduce((ticks, field) => ticks + Number(field), 0) / ticksPerSecond;
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
-    return 0; // It ended while we looked.
+    return []; // It ended while we looked.
   }
 }
 
@@ -47,7 +54,7 @@ export function watchCpu(processes: () => { name: string; pid: number }[]): () =
 /** What a process group holds: resident memory in MB, and open files and sockets. */
 export function holdingsOfGroup(leaderPid: number): { memoryMb: number; handles: number } {
   let [memoryMb, handles] = [0, 0];
-  for (const pid of pidsOfGroup(leaderPid)) {
+  for (const { pid } of processesOfGroup(leaderPid)) {
     try {
       const pages = Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]);
       memoryMb += (pages * pageBytes) / 2 ** 20;
@@ -60,17 +67,3 @@ export function holdingsOfGroup(leaderPid: number): { memoryMb: number; handles:
 }
 
 const pageBytes = 4_096;
-
-function pidsOfGroup(leaderPid: number): string[] {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return pids.filter((pid) => groupOf(pid) === leaderPid);
-}
-
-function groupOf(pid: string): number {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[2]);
-  } catch {
-    return Number.NaN;
-  }
-}

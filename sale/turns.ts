@@ -42,9 +42,9 @@ export function openTurns(
   }
 
   return async (settle) => {
-    const isTurn = await ifRedisAnswers(waitForTurn(), turnMs);
+    const isTurn = (await ifRedisAnswers(waitForTurn(), turnMs)) ?? false;
+    hadTurn = isTurn;
     const startedAt = performance.now();
-    hadTurn = isTurn === true;
     try {
       const batch = await settle();
       if (batch.conflicts > 0) await ifRedisAnswers(redis.set(crowdedKey, 1, 'PX', crowdedForMs));
