@@ -32,6 +32,9 @@ const DURABLE = [
   'always',
   '--maxmemory-policy',
   'noeviction',
+  // What Redis writes anew from time to time is many short strings: packing them takes more than writing them.
+  '--rdbcompression',
+  'no',
 ];
 
 /**

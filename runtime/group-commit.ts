@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 /**
  * Natural group commit: while one batch is on its way, what arrives gathers, and leaves together when the batch is
  * back. A lone item leaves at once, and a crowd forms batches as large as the trip is long.
@@ -32,8 +30,9 @@ export interface BatchTrip<Item> {
 /**
  * @param send takes a batch and returns one answer for each item, in order.
  * @param sizeOf how much of `maxBatch` an item takes up; an item larger than that travels alone.
- * @param minIntervalMs the least time between the starts of two batches. It costs a lone item nothing, and makes
- *   batches larger where a batch has a high price of its own.
+ * @param minIntervalMs the least time between the starts of two batches, unless the second one is full. It costs a lone
+ *   item nothing, and makes batches larger where a batch has a high price of its own.
+ * @param ready is awaited before a batch is taken from what waits.
  * @param onBack is told of every batch; it must not throw.
  */
 export function groupCommit<Item, Answer>({
@@ -41,17 +40,21 @@ export function groupCommit<Item, Answer>({
   sizeOf = () => 1,
   maxBatch,
   maxWaiting,
-  minIntervalMs = 0,
+  minIntervalMs = () => 0,
+  ready = async () => {},
   onBack = () => {},
 }: {
   send: (items: Item[]) => Promise<Answer[]>;
   sizeOf?: (item: Item) => number;
   maxBatch: number;
   maxWaiting: number;
-  minIntervalMs?: number;
+  minIntervalMs?: () => number;
+  ready?: () => Promise<void>;
   onBack?: (trip: BatchTrip<Item>) => void;
 }): GroupCommit<Item, Answer> {
   let waiting: Waiting<Item, Answer>[] = [];
+  let waitingSize = 0;
+  let onFull: (() => void) | null = null;
   let running = false;
   let startedAt = 0;
   let onDrained: (() => void)[] = [];
@@ -64,7 +67,18 @@ export function groupCommit<Item, Answer>({
     });
     const batch = end === -1 ? waiting : waiting.slice(0, end);
     waiting = end === -1 ? [] : waiting.slice(end);
+    waitingSize = waiting.reduce((total, { item }) => total + sizeOf(item), 0);
     return batch;
+  }
+
+  function rest(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      onFull = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   async function run(): Promise<void> {
@@ -72,8 +86,10 @@ export function groupCommit<Item, Answer>({
     // One turn of the event loop, so that what the same poll of the sockets brought leaves together.
     await new Promise(setImmediate);
     while (waiting.length > 0) {
-      const restMs = startedAt + minIntervalMs - performance.now();
-      if (restMs > 0) await delay(restMs);
+      const restMs = startedAt + minIntervalMs() - performance.now();
+      if (restMs > 0 && waitingSize < maxBatch) await rest(restMs);
+      onFull = null;
+      await ready();
       startedAt = performance.now();
       const batch = nextBatch();
       const items = batch.map(({ item }) => item);
@@ -100,6 +116,8 @@ export function groupCommit<Item, Answer>({
       if (waiting.length >= maxWaiting) return Promise.reject(new Overloaded(`${maxWaiting} already wait`));
       return new Promise((resolve, reject) => {
         waiting.push({ item, resolve, reject });
+        waitingSize += sizeOf(item);
+        if (waitingSize >= maxBatch) onFull?.();
         if (!running) void run();
       });
     },

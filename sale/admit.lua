@@ -48,11 +48,9 @@ end
 local replies, admitted, queued = {}, {}, {}
 for i = 5, #ARGV, 5 do
   local orderId, saleId, buyerId, quantity, json = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
-  local known = redis.call('GET', purchasePrefix .. orderId)
-  local gate = not known and gateOf(saleId)
-  local reply = known and 'known:' .. known or refusalOf(gate, saleId, buyerId, quantity)
-  if not reply then
-    redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds)
+  local gate = gateOf(saleId)
+  local reply = refusalOf(gate, saleId, buyerId, quantity)
+  if not reply and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
     redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. buyerId, quantity)
     queued[#queued + 1] = now
     queued[#queued + 1] = orderId
@@ -62,6 +60,9 @@ for i = 5, #ARGV, 5 do
     room = room - 1
     admitted[#admitted + 1] = json
     reply = 'admitted'
+  else
+    local known = redis.call('GET', purchasePrefix .. orderId)
+    if known then reply = 'known:' .. known end
   end
   replies[#replies + 1] = reply
 end

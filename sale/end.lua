@@ -3,19 +3,16 @@
   that got no unit: once, however often this is told. Runs behind give-back.lua.
 
   KEYS[1] sorted set of queued purchases
-  ARGV[1] prefix of gate keys
-  ARGV    for each purchase: order id, sale id, buyer id, units for the buyer's limit, units for the gate
+  ARGV[1] key of the sale's gate
+  ARGV[2] how many of the purchases got their units, then the order id of each
+  ARGV    for each of the others: order id, buyer id, units for the buyer's limit, units for the gate
 ]]
-local ended = {}
-for i = 2, #ARGV, 5 do
-  local gate = ARGV[1] .. ARGV[i + 1]
+local gate, sold = ARGV[1], tonumber(ARGV[2])
+local ended = sold > 0 and redis.call('ZREM', KEYS[1], unpack(ARGV, 3, 2 + sold)) or 0
+for i = 3 + sold, #ARGV, 4 do
   if redis.call('ZREM', KEYS[1], ARGV[i]) == 1 then
-    ended[gate] = (ended[gate] or 0) + 1
-    if ARGV[i + 3] ~= '0' and redis.call('EXISTS', gate) == 1 then
-      giveBackUnits(gate, ARGV[i + 2], ARGV[i + 3], ARGV[i + 4])
-    end
+    ended = ended + 1
+    giveBackUnits(gate, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
   end
 end
-for gate, count in pairs(ended) do
-  if redis.call('EXISTS', gate) == 1 then redis.call('HINCRBY', gate, 'queued', -count) end
-end
+if ended > 0 and redis.call('EXISTS', gate) == 1 then redis.call('HINCRBY', gate, 'queued', -ended) end

@@ -1,5 +1,5 @@
 import type { ClientSession } from 'mongoose';
-import { type Collections, driverOf, type EventRecord } from './collections.ts';
+import { type Collections, driverOf, type EventRecord, insertAll } from './collections.ts';
 import type { Change, CloudEvent, EventType, OrderChange } from './contract.ts';
 import type { EventData } from './event-schemas.ts';
 
@@ -17,7 +17,7 @@ export async function appendChanges(
   const records = entries.map(
     (entry): EventRecord => ({ _id: eventKey(entry.saleId, entry.seq), ...entry, at }),
   );
-  if (records.length > 0) await driverOf(events).insertMany(records, { session });
+  if (records.length > 0) await insertAll(events, records, session);
 }
 
 const seqDigits = 10;

@@ -85,13 +85,21 @@ export function openGate(redis: Redis) {
      * limit always; to the sale unless it found the stock sold out, since then the gate had counted too much.
      */
     async end(endings: Ending[]): Promise<void> {
-      for (let start = 0; start < endings.length; start += endedAtOnce) {
-        const values = endings.slice(start, start + endedAtOnce).flatMap((ending) => {
-          const buyerUnits = ending.reason === null ? 0 : ending.quantity;
-          const gateUnits = ending.reason === 'sold_out' ? 0 : buyerUnits;
-          return [ending.orderId, ending.saleId, ending.buyerId, buyerUnits, gateUnits];
-        });
-        await redis.endPurchases(queuedKey, gatePrefix, ...values);
+      const ofSales = new Map<string, Ending[]>();
+      for (const ending of endings) {
+        const ofSale = ofSales.get(ending.saleId);
+        if (ofSale) ofSale.push(ending);
+        else ofSales.set(ending.saleId, [ending]);
+      }
+      for (const [saleId, ofSale] of ofSales) {
+        for (let start = 0; start < ofSale.length; start += endedAtOnce) {
+          const some = ofSale.slice(start, start + endedAtOnce);
+          const sold = some.flatMap(({ orderId, reason }) => (reason === null ? [orderId] : []));
+          const others = some.flatMap(({ orderId, buyerId, quantity, reason }) =>
+            reason === null ? [] : [orderId, buyerId, quantity, reason === 'sold_out' ? 0 : quantity],
+          );
+          await redis.endPurchases(queuedKey, gatePrefix + saleId, sold.length, ...sold, ...others);
+        }
       }
     },
 

@@ -5,6 +5,7 @@ import type { Collections } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import type { Poison } from './queue.ts';
 import { type Batch, settleBatch } from './transaction.ts';
+import type { Turns } from './turns.ts';
 
 /** Purchases to settle together. */
 interface SettleRequest {
@@ -24,12 +25,11 @@ export interface SettlementOptions {
   collections: Collections;
   /** In one transaction. */
   maxPurchases: number;
-  /** From the start of one transaction to the start of the next. */
-  minIntervalMs: number;
+  /** From the start of one transaction to the start of the next, unless that is full. */
+  minIntervalMs: () => number;
   /** How long purchases wait here for a MongoDB that is away. */
   patienceMs: number;
-  /** Runs a transaction when it is its turn. */
-  inTurn: (settle: () => Promise<Batch>) => Promise<Batch>;
+  turns: Turns;
   /** Whether a fault will pass by itself. */
   isPassing: (error: unknown) => boolean;
   /** Gives up waiting: this process stops. */
@@ -38,66 +38,87 @@ export interface SettlementOptions {
   afterCommit: (batch: Batch) => Promise<void>;
 }
 
+/** A request whose transactions are over. */
+interface Done {
+  poison: Poison[];
+  /** Resolves when `afterCommit` is through with what was settled. */
+  told: Promise<unknown>;
+}
+
 /**
  * Settles purchases, one transaction at a time: two at once would only run into each other's writes of the same
- * hot product. What arrives meanwhile is settled together in the next one.
+ * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
  */
 export function openSettlement(options: SettlementOptions): Settle {
-  const { maxPurchases, minIntervalMs } = options;
-  const commit = groupCommit<SettleRequest, Poison[]>({
+  const { maxPurchases, minIntervalMs, turns } = options;
+  const commit = groupCommit<SettleRequest, Done>({
     send: (requests) => settleOrSplit(requests, options),
     sizeOf: ({ purchases }) => purchases.length,
     maxBatch: maxPurchases,
     maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
     minIntervalMs,
+    ready: turns.wait,
   });
-  return commit.submit;
+  return async (request) => {
+    const { poison, told } = await commit.submit(request);
+    await told;
+    return poison;
+  };
 }
 
 /**
  * One transaction for all; when that cannot be, one for each request, and then for each half of one, down to the
- * purchase that is the trouble. @returns what could not be settled, for each request.
+ * purchase that is the trouble.
  */
-async function settleOrSplit(requests: SettleRequest[], options: SettlementOptions): Promise<Poison[][]> {
+async function settleOrSplit(requests: SettleRequest[], options: SettlementOptions): Promise<Done[]> {
   try {
-    await settleWhenPossible(requests, options);
-    return requests.map(() => []);
+    const told = tell(await settleWhenPossible(requests, options), options);
+    return requests.map(() => ({ poison: [], told }));
   } catch (error) {
     if (options.stopping.aborted || options.isPassing(error)) throw error;
     const [only, ...others] = requests;
     if (only && others.length === 0) return [await splitRequest(only, error as Error, options)];
-    const poison: Poison[][] = [];
-    for (const request of requests) poison.push(...(await settleOrSplit([request], options)));
-    return poison;
+    const done: Done[] = [];
+    for (const request of requests) done.push(...(await settleOrSplit([request], options)));
+    return done;
   }
 }
 
-async function splitRequest({ purchases, again }: SettleRequest, error: Error, options: SettlementOptions) {
-  if (purchases.length === 1) return [{ raw: purchases[0], error }];
+async function splitRequest(
+  { purchases, again }: SettleRequest,
+  error: Error,
+  options: SettlementOptions,
+): Promise<Done> {
+  if (purchases.length === 1) return { poison: [{ raw: purchases[0], error }], told: Promise.resolve() };
   const middle = Math.ceil(purchases.length / 2);
   const halves = [purchases.slice(0, middle), purchases.slice(middle)];
-  return (
-    await settleOrSplit(
-      halves.map((half) => ({ purchases: half, again })),
-      options,
-    )
-  ).flat();
+  const done = await settleOrSplit(
+    halves.map((half) => ({ purchases: half, again })),
+    options,
+  );
+  return {
+    poison: done.flatMap(({ poison }) => poison),
+    told: Promise.all(done.map(({ told }) => told)),
+  };
+}
+
+async function tell(batch: Batch, { afterCommit }: SettlementOptions): Promise<void> {
+  await afterCommit(batch);
+  failpoint('told');
 }
 
 const firstRetryMs = 100;
 const lastRetryMs = 2_000;
 
 /** Waits out a MongoDB that is away: its absence says nothing about the purchases. */
-async function settleWhenPossible(requests: SettleRequest[], options: SettlementOptions): Promise<void> {
+async function settleWhenPossible(requests: SettleRequest[], options: SettlementOptions): Promise<Batch> {
   const deadline = Date.now() + options.patienceMs;
   for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, lastRetryMs)) {
     try {
       failpoint('settling');
       const batch = await settleTogether(requests, options);
       failpoint('committed');
-      await options.afterCommit(batch);
-      failpoint('told');
-      return;
+      return batch;
     } catch (error) {
       if (!options.isPassing(error) || Date.now() > deadline) throw error;
       await delay(retryMs, undefined, { signal: options.stopping });
@@ -107,9 +128,9 @@ async function settleWhenPossible(requests: SettleRequest[], options: Settlement
 
 function settleTogether(
   requests: SettleRequest[],
-  { collections, inTurn }: SettlementOptions,
+  { collections, turns }: SettlementOptions,
 ): Promise<Batch> {
   const purchases = requests.flatMap((request) => request.purchases);
   const again = requests.flatMap((request) => (request.again ? request.purchases : []));
-  return inTurn(() => settleBatch(collections, purchases, again));
+  return turns.run(() => settleBatch(collections, purchases, again), purchases.length);
 }

@@ -4,6 +4,7 @@ import {
   type AllowanceRecord,
   type Collections,
   driverOf,
+  insertAll,
   type OrderRecord,
   type SaleRecord,
 } from './collections.ts';
@@ -33,7 +34,7 @@ export interface Batch {
 
 /**
  * Settles purchases in one transaction: reads what is needed, decides, writes. A purchase that was settled before is
- * left as it is.
+ * left as it is: there hardly ever is one, so orders are only looked for once MongoDB said that one of them exists.
  * @param again those of the purchases that are decided again if they were given up.
  * @throws what MongoDB threw; then nothing was written.
  */
@@ -42,6 +43,27 @@ export async function settleBatch(
   purchases: Purchase[],
   again: Purchase[] = [],
 ): Promise<Batch> {
+  try {
+    return await settleInTransaction(collections, purchases, again, async () => []);
+  } catch (error) {
+    if ((error as { code?: unknown }).code !== duplicateKey) throw error;
+    const ids = purchases.map(({ orderId }) => orderId);
+    return await settleInTransaction(collections, purchases, again, (session) =>
+      driverOf(collections.orders)
+        .find({ _id: { $in: ids } }, { session })
+        .toArray(),
+    );
+  }
+}
+
+const duplicateKey = 11_000;
+
+async function settleInTransaction(
+  collections: Collections,
+  purchases: Purchase[],
+  again: Purchase[],
+  findSettled: (session: ClientSession) => Promise<OrderRecord[]>,
+): Promise<Batch> {
   let begun = 0;
   // `withTransaction` runs the body again when another writer of the same documents was quicker.
   return await collections.sales.db.withSession((session) =>
@@ -49,13 +71,14 @@ export async function settleBatch(
       const beganAt = new Date();
       begun += 1;
       if (again.length > 0) await forgetGivenUp(collections, again, session);
-      const snapshot = await readSnapshot(collections, purchases, session);
+      const settledBefore = await findSettled(session);
+      const snapshot = await readSnapshot(collections, purchases, settledBefore, session);
       const decision = decide(purchases, snapshot);
       const settledAt = new Date();
       const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
       await takeStock(collections, decision, snapshot, session);
       await takeAllowances(collections, decision, snapshot, session);
-      if (records.length > 0) await driverOf(collections.orders).insertMany(records, { session });
+      if (records.length > 0) await insertAll(collections.orders, records, session);
       await appendChanges(collections, entriesOf(records, snapshot), settledAt, session);
       failpoint('deciding');
       return {
@@ -85,19 +108,16 @@ interface Snapshot extends SettlementSnapshot {
 
 /** One session is one conversation: its reads go one after the other. */
 async function readSnapshot(
-  { sales, orders, allowances }: Collections,
+  { sales, allowances }: Collections,
   purchases: Purchase[],
+  settledBefore: OrderRecord[],
   session: ClientSession,
 ): Promise<Snapshot> {
   const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
-  const orderIds = purchases.map(({ orderId }) => orderId);
   const keys = [...new Set(purchases.map(({ saleId, buyerId }) => allowanceKey(saleId, buyerId)))];
 
   const foundSales = await driverOf(sales)
     .find({ _id: { $in: saleIds } }, { session })
-    .toArray();
-  const settledBefore = await driverOf(orders)
-    .find({ _id: { $in: orderIds } }, { session })
     .toArray();
   const foundAllowances = await driverOf(allowances)
     .find({ _id: { $in: keys } }, { session })
@@ -167,7 +187,7 @@ async function takeAllowances(
     if (units > limit) throw new Error(`The limit of ${limit} refused ${units} units`);
     if (first.length > 0) {
       const records = first.map((key): AllowanceRecord => ({ _id: key, units }));
-      await driverOf(allowances).insertMany(records, { session });
+      await insertAll(allowances, records, session);
     }
     if (further.length > 0) {
       const { matchedCount } = await driverOf(allowances).updateMany(

@@ -94,21 +94,41 @@ test('more than may wait are refused at once, and there is room again after a ba
   expect(await Promise.all(answers)).toEqual(['answer 1', 'answer 2', 'answer 3', 'answer 5']);
 });
 
-test('batches keep their distance from one another, which costs a lone item nothing', async () => {
+test('batches that are not full keep their distance, which costs a lone item nothing', async () => {
   const starts: number[] = [];
   const send = async (items: number[]) => {
     starts.push(performance.now());
     return items;
   };
-  const { submit } = groupCommit({ send, maxBatch: 1, maxWaiting: 10, minIntervalMs: 40 });
+  const { submit } = groupCommit({ send, maxBatch: 3, maxWaiting: 10, minIntervalMs: () => 40 });
   const asked = performance.now();
   await submit(1);
   expect((starts[0] ?? 0) - asked).toBeLessThan(40);
-  await Promise.all([2, 3].map(submit));
+  await submit(2);
+  await Promise.all([3, 4].map(submit));
   const gaps = starts.slice(1).map((start, index) => start - (starts[index] ?? 0));
   // A timer may be up to a millisecond early.
   for (const gap of gaps) expect(gap).toBeGreaterThan(38);
   expect(gaps).toHaveLength(2);
+});
+
+test('a batch that is full goes at once, and one that is getting full goes when it is', async () => {
+  const sent: number[][] = [];
+  const send = async (items: number[]) => {
+    sent.push(items);
+    return items;
+  };
+  // Whoever waits for the interval waits for ever, as far as this test is concerned.
+  const { submit } = groupCommit({ send, maxBatch: 2, maxWaiting: 10, minIntervalMs: () => 60_000 });
+  await Promise.all([1, 2, 3, 4].map(submit));
+  const third = submit(5);
+  await new Promise(setImmediate);
+  await Promise.all([third, submit(6)]);
+  expect(sent).toEqual([
+    [1, 2],
+    [3, 4],
+    [5, 6],
+  ]);
 });
 
 test('a batch that fails fails each of its items and no other', async () => {

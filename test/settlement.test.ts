@@ -51,8 +51,8 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
   const settle = openSettlement({
     collections,
     maxPurchases: 1_000,
-    minIntervalMs: 0,
-    inTurn: (settle) => settle(),
+    minIntervalMs: () => 0,
+    turns: { wait: async () => {}, run: (settle) => settle() },
     patienceMs: 0,
     isPassing: () => false,
     stopping: new AbortController().signal,

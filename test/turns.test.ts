@@ -25,11 +25,18 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** A worker's turns, over a connection of its own. */
-function openWorker(minIntervalMs = 0) {
+function openClient(): Redis {
   const redis = new Redis(server.url);
   clients.push(redis);
-  return openTurns(redis, minIntervalMs);
+  return redis;
+}
+
+const fullSize = 100;
+
+/** A worker's turns, over a connection of its own, for transactions of one size. */
+function openWorker({ minIntervalMs = 0, size = 0 } = {}) {
+  const turns = openTurns(openClient(), () => minIntervalMs, fullSize);
+  return <Done extends { conflicts: number }>(settle: () => Promise<Done>) => turns.run(settle, size);
 }
 
 /** Settling that says how many were at it at once. */
@@ -75,9 +82,9 @@ test('after a conflict of any of them they take turns, and everyone gets theirs'
   expect([settled, settling.most()]).toEqual([[5, 5, 5], 1]);
 });
 
-test('all of them together begin no more transactions than one of them would', async () => {
-  const minIntervalMs = 60;
-  const workers = [openWorker(minIntervalMs), openWorker(minIntervalMs)];
+/** The least ms from the start of one transaction to the next of two workers that take turns. */
+async function leastGap(minIntervalMs: number, size: number): Promise<number> {
+  const workers = [openWorker({ minIntervalMs, size }), openWorker({ minIntervalMs, size })];
   await workers[0]?.(async () => ({ conflicts: 1 }));
   const starts: number[] = [];
   const settle = async () => {
@@ -88,13 +95,42 @@ test('all of them together begin no more transactions than one of them would', a
     workers.map(async (inTurn) => {
       for (let n = 0; n < 3; n++) {
         await inTurn(settle);
-        await delay(minIntervalMs); // As one of them does by itself: see settlement.ts.
+        // As one of them does by itself: see settlement.ts.
+        if (size < fullSize) await delay(minIntervalMs);
       }
     }),
   );
-  const gaps = starts.slice(1).map((at, n) => at - (starts[n] ?? 0));
+  return Math.min(...starts.slice(1).map((at, n) => at - (starts[n] ?? 0)));
+}
+
+test('all of them together begin no more transactions than one of them would', async () => {
+  const minIntervalMs = 60;
   // A turn begins a little after its lease does.
-  expect(Math.min(...gaps)).toBeGreaterThan(minIntervalMs - 10);
+  expect(await leastGap(minIntervalMs, 0)).toBeGreaterThan(minIntervalMs - 10);
+});
+
+test('the fuller a transaction was, the sooner the next one may begin', async () => {
+  const minIntervalMs = 4_000;
+  expect(await leastGap(minIntervalMs, fullSize)).toBeLessThan(minIntervalMs / 2);
+});
+
+test('who waited for a turn has it for the transaction that follows', async () => {
+  const [one, other] = [
+    openTurns(openClient(), () => 0, fullSize),
+    openTurns(openClient(), () => 0, fullSize),
+  ];
+  await one.run(async () => ({ conflicts: 1 }), 0);
+  await one.wait();
+  const settling = openSettling();
+  let isOver = false;
+  const next = other.run(settling.settle, 0).then(() => {
+    isOver = true;
+  });
+  await delay(100);
+  expect(isOver).toBe(false);
+  await one.run(settling.settle, 0);
+  await next;
+  expect([isOver, settling.most()]).toEqual([true, 1]);
 });
 
 test('a turn whose transaction fails is over', async () => {

@@ -58,11 +58,12 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 
 const rush = openRush();
 const stopping = new AbortController();
+const minIntervalMs = () => (rush.isOn() ? config.SETTLE_RUSH_INTERVAL_MS : config.SETTLE_INTERVAL_MS);
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
-  minIntervalMs: config.SETTLE_INTERVAL_MS,
-  inTurn: openTurns(redis, config.SETTLE_INTERVAL_MS),
+  minIntervalMs,
+  turns: openTurns(redis, minIntervalMs, config.SETTLE_MAX_PURCHASES),
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
