@@ -32,10 +32,13 @@ const DURABLE = [
   'always',
   '--maxmemory-policy',
   'noeviction',
-  // What Redis writes anew from time to time is many short strings: packing them takes more than writing them.
-  '--rdbcompression',
-  'no',
 ];
+
+/**
+ * Writing its file anew takes a core from whoever presses Buy. Below this size, which takes Redis about a second to read
+ * after a crash, it does not; and packing the many short strings would take more than writing them.
+ */
+const REWRITES_LATE = ['--auto-aof-rewrite-min-size', '256mb', '--rdbcompression', 'no'];
 
 /**
  * @typedef {object} Redis
@@ -63,7 +66,7 @@ export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, r
   mkdirSync(dataDir, { recursive: true });
   const listenOn = port ?? (await freePort());
   const where = ['--bind', '127.0.0.1', '--port', String(listenOn), '--dir', dataDir, '--daemonize', 'no'];
-  const redis = await launch('redis', binary, [...where, ...DURABLE, ...args], {
+  const redis = await launch('redis', binary, [...where, ...DURABLE, ...REWRITES_LATE, ...args], {
     logFile: logFile ?? join(dataDir, 'redis.log'),
   });
   try {
