@@ -1,18 +1,25 @@
 --[[
-  Takes purchases that have their orders off the list of queued ones, and gives back what the gate had taken for those
+  Takes purchases that have their orders off the list of queued ones, and gives back what the gates had taken for those
   that got no unit: once, however often this is told. Runs behind give-back.lua.
 
   KEYS[1] sorted set of queued purchases
-  ARGV[1] key of the sale's gate
-  ARGV[2] how many of the purchases got their units, then the order id of each
-  ARGV    for each of the others: order id, buyer id, units for the buyer's limit, units for the gate
+  ARGV[1] prefix of gate keys
+  ARGV    for each sale: its id, how many purchases got their units, how many did not,
+          the order id of each that did,
+          and for each that did not: order id, buyer id, units for the buyer's limit, units for the gate
 ]]
-local gate, sold = ARGV[1], tonumber(ARGV[2])
-local ended = sold > 0 and redis.call('ZREM', KEYS[1], unpack(ARGV, 3, 2 + sold)) or 0
-for i = 3 + sold, #ARGV, 4 do
-  if redis.call('ZREM', KEYS[1], ARGV[i]) == 1 then
-    ended = ended + 1
-    giveBackUnits(gate, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+local at = 2
+while at <= #ARGV do
+  local gate, sold, others = ARGV[1] .. ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  at = at + 3
+  local ended = sold > 0 and redis.call('ZREM', KEYS[1], unpack(ARGV, at, at + sold - 1)) or 0
+  at = at + sold
+  for _ = 1, others do
+    if redis.call('ZREM', KEYS[1], ARGV[at]) == 1 then
+      ended = ended + 1
+      giveBackUnits(gate, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+    end
+    at = at + 4
   end
+  if ended > 0 and redis.call('EXISTS', gate) == 1 then redis.call('HINCRBY', gate, 'queued', -ended) end
 end
-if ended > 0 and redis.call('EXISTS', gate) == 1 then redis.call('HINCRBY', gate, 'queued', -ended) end

@@ -85,21 +85,9 @@ export function openGate(redis: Redis) {
      * limit always; to the sale unless it found the stock sold out, since then the gate had counted too much.
      */
     async end(endings: Ending[]): Promise<void> {
-      const ofSales = new Map<string, Ending[]>();
-      for (const ending of endings) {
-        const ofSale = ofSales.get(ending.saleId);
-        if (ofSale) ofSale.push(ending);
-        else ofSales.set(ending.saleId, [ending]);
-      }
-      for (const [saleId, ofSale] of ofSales) {
-        for (let start = 0; start < ofSale.length; start += endedAtOnce) {
-          const some = ofSale.slice(start, start + endedAtOnce);
-          const sold = some.flatMap(({ orderId, reason }) => (reason === null ? [orderId] : []));
-          const others = some.flatMap(({ orderId, buyerId, quantity, reason }) =>
-            reason === null ? [] : [orderId, buyerId, quantity, reason === 'sold_out' ? 0 : quantity],
-          );
-          await redis.endPurchases(queuedKey, gatePrefix + saleId, sold.length, ...sold, ...others);
-        }
+      for (let start = 0; start < endings.length; start += endedAtOnce) {
+        const ofSales = groupBySale(endings.slice(start, start + endedAtOnce));
+        await redis.endPurchases(queuedKey, gatePrefix, ...[...ofSales].flatMap(argumentsOf));
       }
     },
 
@@ -163,6 +151,26 @@ export function openGate(redis: Redis) {
     /** How many accepted purchases wait to be settled. */
     countQueued: () => redis.zcard(queuedKey),
   };
+}
+
+function groupBySale(endings: Ending[]): Map<string, Ending[]> {
+  const ofSales = new Map<string, Ending[]>();
+  for (const ending of endings) {
+    const ofSale = ofSales.get(ending.saleId);
+    if (ofSale) ofSale.push(ending);
+    else ofSales.set(ending.saleId, [ending]);
+  }
+  return ofSales;
+}
+
+/** What end.lua is told of a sale's purchases. Nearly all of them got their units, which takes one word for each. */
+function argumentsOf([saleId, endings]: [string, Ending[]]): (string | number)[] {
+  const sold = endings.filter(({ reason }) => reason === null);
+  const others = endings.filter(({ reason }) => reason !== null);
+  const givenBack = others.flatMap(({ orderId, buyerId, quantity, reason }) => {
+    return [orderId, buyerId, quantity, reason === 'sold_out' ? 0 : quantity];
+  });
+  return [saleId, sold.length, others.length, ...sold.map(({ orderId }) => orderId), ...givenBack];
 }
 
 const giveBackUnits = readLua('give-back.lua');

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Admission, Admit } from './admission.ts';
+import type { OrderRecord } from './collections.ts';
 import type { Backlog } from './figures.ts';
-import type { Settled } from './transaction.ts';
 
 /**
  * What happened in each second, counted over all instances, for the people who watch the shop. Every process counts in
@@ -25,8 +25,8 @@ export type Counts = Record<string, number>;
 export interface Tally {
   /** An answer to a press of Buy. */
   answered(saleId: string, outcome: Admission['outcome']): void;
-  /** A committed batch. */
-  settled(settled: Settled): void;
+  /** The orders that a batch made. */
+  settled(made: OrderRecord[]): void;
   /** Purchases that ended because they could not be settled. */
   gaveUp(purchases: number): void;
   close(): Promise<void>;
@@ -75,13 +75,11 @@ export function openTally(redis: Redis): Tally {
       // Anybody can make up the id of a sale.
       if (outcome !== 'unknown_sale') count(saleId, outcome);
     },
-    settled({ orders }) {
-      for (const { order } of orders) {
-        // A cancelled order was counted when it was paid.
-        if (order.status !== 'paid' && order.status !== 'rejected') continue;
-        count(order.saleId, order.status);
-        const ms = Date.parse(order.settledAt ?? '') - Date.parse(order.createdAt);
-        if (ms >= 0) countTime(order.saleId, ms);
+    settled(made) {
+      for (const { saleId, status, createdAt, settledAt } of made) {
+        count(saleId, status);
+        const ms = settledAt.getTime() - createdAt.getTime();
+        if (ms >= 0) countTime(saleId, ms);
       }
     },
     gaveUp(purchases) {

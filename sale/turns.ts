@@ -6,10 +6,10 @@ import type { Batch } from './transaction.ts';
 
 /** Stands while workers got into each other's way not long ago, or would have. */
 const crowdedKey = 'settling:crowded';
-const crowdedForMs = 10_000;
+const crowdedForMs = 60_000;
 /** A turn is a transaction, which MongoDB ends after 5 s. */
 const turnMs = 5_000;
-const askEveryMs = 20;
+const askEveryMs = 50;
 /** Redis is worth no more waiting: turns save work, and MongoDB keeps the order without them. */
 const redisDeadlineMs = 250;
 
@@ -40,10 +40,10 @@ export function openTurns(redis: Redis, minIntervalMs: () => number, maxPurchase
     const deadline = Date.now() + turnMs;
     // Whoever had a turn lets the others ask first.
     if (hadTurn) await delay(askEveryMs);
-    while (Date.now() < deadline && (await redis.exists(crowdedKey)) === 1) {
+    for (let asked = 1; Date.now() < deadline && (await redis.exists(crowdedKey)) === 1; asked++) {
       if (await lease.hold()) return true;
       // Without turns the two would have met again.
-      await redis.pexpire(crowdedKey, crowdedForMs);
+      if (asked === 1) await redis.pexpire(crowdedKey, crowdedForMs);
       await delay(askEveryMs);
     }
     return false;

@@ -69,8 +69,8 @@ const settle = openSettlement({
   stopping: stopping.signal,
   async afterCommit({ settled, endings, made, beganAt }) {
     rush.note(endings.length);
-    tally.settled(settled);
-    metrics.noteSettled(settled);
+    tally.settled(made);
+    metrics.noteSettled(made);
     for (const record of made) logSettled(lineOf(record));
     if (tracing) traceSettled(tracing, { made, beganAt });
     try {

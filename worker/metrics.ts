@@ -1,7 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import { secondsBuckets, sizeBuckets } from '../runtime/metrics.ts';
+import type { OrderRecord } from '../sale/collections.ts';
 import type { Reconciled } from '../sale/reconciliation.ts';
-import type { Settled } from '../sale/transaction.ts';
 
 /** What a worker counts of its own. */
 export function openWorkerMetrics(registry: Registry) {
@@ -34,13 +34,13 @@ export function openWorkerMetrics(registry: Registry) {
   for (const what of ['ended', 'requeued', 'forgotten', 'gates']) repairs.inc({ what }, 0);
 
   return {
-    noteSettled({ orders: made }: Settled): void {
+    noteSettled(made: OrderRecord[]): void {
       batchSize.observe(made.length);
-      const paid = made.filter(({ order }) => order.status === 'paid').length;
+      const paid = made.filter(({ status }) => status === 'paid').length;
       orders.inc({ status: 'paid' }, paid);
       orders.inc({ status: 'rejected' }, made.length - paid);
-      for (const { order } of made) {
-        settleSeconds.observe((Date.parse(order.settledAt ?? '') - Date.parse(order.createdAt)) / 1_000);
+      for (const { createdAt, settledAt } of made) {
+        settleSeconds.observe((settledAt.getTime() - createdAt.getTime()) / 1_000);
       }
     },
 
