@@ -30,10 +30,38 @@ export async function writeArchive(store: Store, file: string): Promise<Record<s
   const counts: Record<string, number> = {};
   // Under its name there is a whole backup or none.
   const unfinished = `${file}.part`;
-  const lines = Readable.from(linesOf(store, counts));
-  await pipeline(lines, createGzip(), createWriteStream(unfinished, { mode: 0o600 }));
+  const before = await keepHistory(store, historySeconds);
+  try {
+    const lines = Readable.from(linesOf(store, counts));
+    await pipeline(lines, createGzip(), createWriteStream(unfinished, { mode: 0o600 }));
+  } finally {
+    await keepHistory(store, before);
+  }
   await rename(unfinished, file);
   return counts;
+}
+
+/** The longest that a backup may take. */
+const historySeconds = 3_600;
+
+/**
+ * Has MongoDB keep what is overwritten for so long: without it, nothing can be read as it was a while ago. Where that is
+ * not ours to say, MongoDB keeps it for as long as it was told to, which is 300 s by itself.
+ * @param seconds null for leaving it as it is. @returns for how long it was kept before; null when that is not ours to say.
+ */
+async function keepHistory(store: Store, seconds: number | null): Promise<number | null> {
+  if (seconds === null) return null;
+  const parameter = { setParameter: 1, minSnapshotHistoryWindowInSeconds: seconds };
+  return await databaseOf(store)
+    .admin()
+    .command(parameter)
+    .then(
+      ({ was }) => was,
+      (error) => {
+        if (error instanceof mongoose.mongo.MongoServerError) return null;
+        throw error;
+      },
+    );
 }
 
 async function* linesOf(store: Store, counts: Record<string, number>): AsyncGenerator<string> {

@@ -11,6 +11,12 @@ const START_DEADLINE_MS = 60_000;
 const CACHE_GB = '0.5';
 /** A worker killed in mid-transaction leaves it open, and with it its hold on the hot product: 60 s by default. */
 const TRANSACTION_SECONDS = 5;
+/**
+ * For how long MongoDB keeps what was overwritten, by itself 300 s. A hot product and its buyers are overwritten all the
+ * time, and keeping that was a quarter of MongoDB's work for a purchase. A backup asks for it while it reads: see
+ * commands/archive.ts.
+ */
+const HISTORY_SECONDS = 0;
 
 /**
  * @typedef {object} Mongo
@@ -40,7 +46,8 @@ export async function openMongo({ dataDir, port, cacheDir, logFile, yields = fal
   const where = ['--bind_ip', '127.0.0.1', '--port', String(listenOn), '--dbpath', dataDir];
   const as = ['--replSet', SET, '--wiredTigerCacheSizeGB', CACHE_GB, '--quiet', '--nounixsocket'];
   const transactions = ['--setParameter', `transactionLifetimeLimitSeconds=${TRANSACTION_SECONDS}`];
-  const mongod = await launch('mongo', binary, [...where, ...as, ...transactions], {
+  const history = ['--setParameter', `minSnapshotHistoryWindowInSeconds=${HISTORY_SECONDS}`];
+  const mongod = await launch('mongo', binary, [...where, ...as, ...transactions, ...history], {
     yields,
     logFile: logFile ?? join(dataDir, 'mongo.log'),
   });

@@ -1,8 +1,9 @@
 import { mkdtemp, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import mongoose from 'mongoose';
+import mongoose, { trusted } from 'mongoose';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { writeArchive } from '../commands/archive.ts';
 import { openAppProcess } from '../embedded/app-process.mjs';
 import { ROOT } from '../embedded/folders.mjs';
 import { freePort } from '../embedded/port.mjs';
@@ -95,6 +96,30 @@ async function sellOn(saleId: string, account: { email: string; password: string
   }
   expect(told(await command('audit', [], restored))).toMatchObject({ ok: true, queued: 0 });
 }
+
+test('a backup is of one moment, however much it reads, and MongoDB keeps its past no longer than that', async () => {
+  const { pictures } = system.store.collections;
+  const ids = Array.from({ length: 100 }, (_, n) => `a-large-picture-${n}`);
+  await pictures.insertMany(
+    ids.map((_id) => ({ _id, bytes: Buffer.alloc(1_000_000), createdAt: new Date(0) })),
+  );
+  let isReading = true;
+  const later = new Date(1);
+  const overwriting = (async () => {
+    while (isReading) await pictures.updateMany({ _id: trusted({ $in: ids }) }, { createdAt: later });
+  })();
+  const file = join(dir, 'large.gz');
+  const counts = await writeArchive(system.store, file).finally(() => {
+    isReading = false;
+  });
+  await overwriting;
+  expect(counts.pictures).toBeGreaterThanOrEqual(ids.length);
+  const parameter = { getParameter: 1, minSnapshotHistoryWindowInSeconds: 1 };
+  expect(await pictures.db.db?.admin().command(parameter)).toMatchObject({
+    minSnapshotHistoryWindowInSeconds: 0,
+  });
+  await pictures.deleteMany({ _id: trusted({ $in: ids }) });
+});
 
 test('a file that was cut short is not taken for a backup', async () => {
   const file = join(dir, 'short.gz');
