@@ -3,7 +3,8 @@ import { rename } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
-import mongoose from 'mongoose';
+import mongoose, { type ClientSession } from 'mongoose';
+import { readAtOneMoment } from '../runtime/one-moment.ts';
 import type { System } from './system.ts';
 
 const { EJSON } = mongoose.mongo.BSON;
@@ -27,60 +28,34 @@ const databaseOf = ({ collections }: Store) => {
 
 /** Writes every collection as it was at one moment, while the shop sells. @returns how many documents of each. */
 export async function writeArchive(store: Store, file: string): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
   // Under its name there is a whole backup or none.
   const unfinished = `${file}.part`;
-  const before = await keepHistory(store, historySeconds);
-  try {
-    const lines = Readable.from(linesOf(store, counts));
+  const counts = await readAtOneMoment(store.collections.sales.db, async (session) => {
+    const counts: Record<string, number> = {};
+    const lines = Readable.from(linesOf(store, session, counts));
     await pipeline(lines, createGzip(), createWriteStream(unfinished, { mode: 0o600 }));
-  } finally {
-    await keepHistory(store, before);
-  }
+    return counts;
+  });
   await rename(unfinished, file);
   return counts;
 }
 
-/** The longest that a backup may take. */
-const historySeconds = 3_600;
-
-/**
- * Has MongoDB keep what is overwritten for so long: without it, nothing can be read as it was a while ago. Where that is
- * not ours to say, MongoDB keeps it for as long as it was told to, which is 300 s by itself.
- * @param seconds null for leaving it as it is. @returns for how long it was kept before; null when that is not ours to say.
- */
-async function keepHistory(store: Store, seconds: number | null): Promise<number | null> {
-  if (seconds === null) return null;
-  const parameter = { setParameter: 1, minSnapshotHistoryWindowInSeconds: seconds };
-  return await databaseOf(store)
-    .admin()
-    .command(parameter)
-    .then(
-      ({ was }) => was,
-      (error) => {
-        if (error instanceof mongoose.mongo.MongoServerError) return null;
-        throw error;
-      },
-    );
-}
-
-async function* linesOf(store: Store, counts: Record<string, number>): AsyncGenerator<string> {
+async function* linesOf(
+  store: Store,
+  session: ClientSession,
+  counts: Record<string, number>,
+): AsyncGenerator<string> {
   const write = (line: Line) => `${EJSON.stringify(line, { relaxed: false })}\n`;
   const db = databaseOf(store);
   const found = await db.listCollections({ type: 'collection' }, { nameOnly: true }).toArray();
-  const session = await store.collections.sales.db.startSession({ snapshot: true });
-  try {
-    yield write({ stampede: 1, at: new Date().toISOString() });
-    for (const { name } of found.filter(({ name }) => !name.startsWith('system.'))) {
-      for await (const document of db.collection(name).find({}, { session, promoteValues: false })) {
-        counts[name] = (counts[name] ?? 0) + 1;
-        yield write({ in: name, document });
-      }
+  yield write({ stampede: 1, at: new Date().toISOString() });
+  for (const { name } of found.filter(({ name }) => !name.startsWith('system.'))) {
+    for await (const document of db.collection(name).find({}, { session, promoteValues: false })) {
+      counts[name] = (counts[name] ?? 0) + 1;
+      yield write({ in: name, document });
     }
-    yield write({ counts });
-  } finally {
-    await session.endSession();
   }
+  yield write({ counts });
 }
 
 /** node:readline would end the process when the file turns out to be cut short before anybody reads its lines. */

@@ -13,8 +13,8 @@ const CACHE_GB = '0.5';
 const TRANSACTION_SECONDS = 5;
 /**
  * For how long MongoDB keeps what was overwritten, by itself 300 s. A hot product and its buyers are overwritten all the
- * time, and keeping that was a quarter of MongoDB's work for a purchase. A backup asks for it while it reads: see
- * commands/archive.ts.
+ * time, and keeping that was a quarter of MongoDB's work for a purchase. Whoever reads for long asks for it: see
+ * runtime/one-moment.ts.
  */
 const HISTORY_SECONDS = 0;
 
