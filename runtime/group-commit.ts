@@ -67,7 +67,7 @@ export function groupCommit<Item, Answer>({
     });
     const batch = end === -1 ? waiting : waiting.slice(0, end);
     waiting = end === -1 ? [] : waiting.slice(end);
-    waitingSize = waiting.reduce((total, { item }) => total + sizeOf(item), 0);
+    waitingSize -= batch.reduce((total, { item }) => total + sizeOf(item), 0);
     return batch;
   }
 
