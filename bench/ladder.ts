@@ -2,7 +2,7 @@ import { mintTokens, pressBuy } from './crowd.ts';
 import { drainBacklog } from './drain.ts';
 import { printProfile, profileDuring, profiledEntries } from './profile.ts';
 import { saveResult } from './results.ts';
-import { stampedeOn } from './sides.ts';
+import { type Side, stampedeOn, waitUntilDone } from './sides.ts';
 import {
   auditStage,
   endBenchSale,
@@ -35,6 +35,7 @@ const rungs = {
   '+ Bull': { entry: 'server/main.ts', workers: 0 },
   '+ settlement': { entry: 'server/main.ts', workers: 1 },
 };
+const deadlineSeconds = 120;
 type Rung = keyof typeof rungs;
 const names = Object.keys(rungs) as Rung[];
 
@@ -48,14 +49,19 @@ interface Step {
 /** What each layer costs alone, in one run. @returns whether every target is met. */
 export async function ladder(options: LadderOptions): Promise<boolean> {
   const stages = new Map<Rung, OwnStage>();
+  let side: Side | null = null;
   try {
     for (const name of names) stages.set(name, await openRung(name));
     const whole = stages.get('+ settlement') as OwnStage;
-    const climbed = await climb(stages, options);
+    const own = stampedeOn(whole);
+    side = own;
+    const climbed = await climb(stages, own, options);
     const transactions = [];
     for (let n = 0; n < options.rounds; n++) {
       const alonePerSecond = await settleAlone(whole, options);
-      const drain = await drainBacklog(stampedeOn(whole), { ...options, freshWorker: false });
+      await waitUntilDone(own, deadlineSeconds);
+      const drain = await drainBacklog(own, { ...options, freshWorker: false });
+      await waitUntilDone(own, deadlineSeconds);
       transactions.push({ alonePerSecond, fromQueuePerSecond: drain.drainedPerSecond });
     }
     if (options.profile) await profileBoth(whole, options);
@@ -76,6 +82,8 @@ export async function ladder(options: LadderOptions): Promise<boolean> {
     console.log(`\nWritten to ${saved}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
+    if (side) stages.delete('+ settlement'); // Which its side closes.
+    await side?.close();
     for (const stage of stages.values()) await stage.close();
   }
 }
@@ -87,13 +95,16 @@ function openRung(name: Rung): Promise<OwnStage> {
   return openOwnStage({ workers, entries: own });
 }
 
-async function climb(stages: Map<Rung, OwnStage>, { rounds, ...load }: LadderOptions) {
+async function climb(stages: Map<Rung, OwnStage>, whole: Side, { rounds, ...load }: LadderOptions) {
   const climbed = Object.fromEntries(names.map((name) => [name, [] as Step[]])) as Record<Rung, Step[]>;
   for (const [name, stage] of stages) await step(stage, name, { ...load, presses: load.presses / 5 });
+  await waitUntilDone(whole, deadlineSeconds);
   for (let n = 0; n < rounds; n++) {
     // Each round begins on another rung.
     for (const name of [...names.slice(n % names.length), ...names.slice(0, n % names.length)]) {
       climbed[name].push(await step(stages.get(name) as OwnStage, name, load));
+      // What follows an order is no rung, and not to be met on another one.
+      await waitUntilDone(whole, deadlineSeconds);
     }
     console.log(`round ${n + 1}/${rounds} is played`);
   }

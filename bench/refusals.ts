@@ -1,5 +1,6 @@
 import { openRefusedCrowd, type RefusalsOptions, type Round } from './refused-crowd.ts';
 import { saveResult } from './results.ts';
+import { stampedeOn } from './sides.ts';
 import { auditStage, openOwnStage } from './stage.ts';
 import { spreadsOf } from './statistics.ts';
 import { printTable, spread } from './table.ts';
@@ -18,16 +19,16 @@ const columns: Record<keyof Round, string> = {
 
 /** What a refusal costs, next to an acceptance. @returns whether every target is met. */
 export async function refusals(options: RefusalsOptions): Promise<boolean> {
-  const stage = await openOwnStage();
+  const side = stampedeOn(await openOwnStage());
   try {
-    const crowd = openRefusedCrowd(stage, options);
+    const crowd = openRefusedCrowd(side, options);
     await crowd.press(options.presses); // The processes warm up.
     const rounds: Round[] = [];
     for (let n = 0; n < options.rounds; n++) {
       rounds.push({ ...(await crowd.costs(n)), ...(await crowd.waits()) });
       console.log(`round ${n + 1}/${options.rounds} is played`);
     }
-    const ok = await auditStage(stage.system);
+    const ok = await auditStage(side.stage.system);
     const verdicts = verdictsOf(rounds, ok);
     const spreads = spreadsOf(rounds);
     const names = Object.entries(columns) as [keyof Round, string][];
@@ -39,7 +40,7 @@ export async function refusals(options: RefusalsOptions): Promise<boolean> {
     console.log(`\nWritten to ${saveResult('refusals', { options, rounds, verdicts })}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    await stage.close();
+    await side.close();
   }
 }
 

@@ -1,6 +1,7 @@
 import { mintTokens, pressBuy } from './crowd.ts';
 import { watchWork } from './meters.ts';
-import { endBenchSale, type OwnStage, openBenchSale, waitForQuiet } from './stage.ts';
+import { type Side, waitUntilDone } from './sides.ts';
+import { endBenchSale, openBenchSale } from './stage.ts';
 import { percentile, sum } from './statistics.ts';
 import { watchCpu } from './usage.ts';
 
@@ -12,7 +13,7 @@ export interface RefusalsOptions {
 }
 
 export interface Round {
-  /** CPU microseconds of every process but the load generator for one press, until what it led to is settled. */
+  /** CPU microseconds of every process but the load generator for one press, until what it led to is settled and told. */
   acceptanceMicros: number;
   refusalMicros: number;
   /** The same where one press in a hundred is accepted. */
@@ -30,7 +31,8 @@ const deadlineSeconds = 120;
 const pressesPerUnit = 100;
 
 /** Crowds that are refused, and those who buy beside them. */
-export function openRefusedCrowd({ system, url, secret, processes }: OwnStage, options: RefusalsOptions) {
+export function openRefusedCrowd(side: Side, options: RefusalsOptions) {
+  const { system, url, secret, processes } = side.stage;
   const { presses, connections } = options;
   const few = Math.max(1, Math.floor(connections / 10));
   const tokens = mintTokens(options.buyers, secret);
@@ -46,19 +48,19 @@ export function openRefusedCrowd({ system, url, secret, processes }: OwnStage, o
   }
 
   async function end(...saleIds: string[]): Promise<void> {
-    await waitForQuiet(system, deadlineSeconds);
+    await waitUntilDone(side, deadlineSeconds);
     for (const saleId of saleIds) await endBenchSale(system, saleId);
   }
 
   /** The whole crowd presses on a sale of so many units. */
   async function press(stock: number) {
     const saleId = await openSale(stock);
-    await waitForQuiet(system, deadlineSeconds);
+    await waitUntilDone(side, deadlineSeconds);
     const cpuSince = watchCpu(processes);
     const workSince = await watchWork(system);
     await load(saleId, presses, connections);
     const { mongoOperations, jobs } = await workSince();
-    await waitForQuiet(system, deadlineSeconds);
+    await waitUntilDone(side, deadlineSeconds);
     const { load: _load, ...cpu } = cpuSince();
     await end(saleId);
     const micros = (sum(cpu) * 1e6) / presses;

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { waitUntil } from '../embedded/process.mjs';
 import { type Crowd, pressBuy } from './crowd.ts';
 import { watchTraffic } from './meters.ts';
-import type { Side } from './sides.ts';
+import { type Side, waitUntilDone } from './sides.ts';
 import { endBenchSale, lookUpOrders, openBenchSale } from './stage.ts';
 import { percentile, sum } from './statistics.ts';
 import { watchCpu } from './usage.ts';
@@ -30,13 +29,13 @@ export interface Round {
 }
 
 const deadlineSeconds = 300;
-const pollMs = 50;
 
 /** One crowd presses Buy on one side, and everything it accepted is settled. */
 export async function playRound(
-  { name, stage, countPending, isDone }: Side,
+  side: Side,
   load: Pick<Crowd, 'tokens' | 'presses' | 'connections'>,
 ): Promise<Round> {
+  const { name, stage } = side;
   const { system, url, processes } = stage;
   const limitPerBuyer = Math.ceil(load.presses / load.tokens.length);
   const saleId = await openBenchSale(system, { name: 'Bench: compare', stock: load.presses, limitPerBuyer });
@@ -44,11 +43,7 @@ export async function playRound(
   const cpuSince = watchCpu(processes);
 
   const crowd = await pressBuy({ url, saleId, deadlineSeconds, ...load });
-  await waitUntil(async () => (await countPending()) === 0 && (await isDone()), {
-    deadlineMs: deadlineSeconds * 1_000,
-    what: 'accepted purchases are still queued, or what follows their orders is not done',
-    everyMs: pollMs,
-  });
+  await waitUntilDone(side, deadlineSeconds);
   const cpu = cpuSince();
   const traffic = await trafficSince();
   if (sum(crowd.failed) > 0) console.log(`${name}: ${JSON.stringify(crowd.failed)}`);

@@ -1,3 +1,4 @@
+import { waitUntil } from '../embedded/process.mjs';
 import { openBus } from '../messages/open-bus.ts';
 import { findBehind } from '../messages/relay.ts';
 import { openLog } from '../runtime/log.ts';
@@ -23,6 +24,18 @@ export interface Side {
     resume(): Promise<void>;
   } | null;
   close(): Promise<void>;
+}
+
+/** Waits until nothing that a side accepted is on its way, and what follows the orders is done as well. */
+export async function waitUntilDone(
+  { name, countPending, isDone }: Side,
+  deadlineSeconds: number,
+): Promise<void> {
+  await waitUntil(async () => (await countPending()) === 0 && (await isDone()), {
+    deadlineMs: deadlineSeconds * 1_000,
+    what: `${name}: accepted purchases are still queued, or what follows their orders is not done`,
+    everyMs: 50,
+  });
 }
 
 export const sideNames = ['stampede', 'queue', 'sync'] as const;
