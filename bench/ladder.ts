@@ -49,19 +49,18 @@ interface Step {
 /** What each layer costs alone, in one run. @returns whether every target is met. */
 export async function ladder(options: LadderOptions): Promise<boolean> {
   const stages = new Map<Rung, OwnStage>();
-  let side: Side | null = null;
   try {
     for (const name of names) stages.set(name, await openRung(name));
     const whole = stages.get('+ settlement') as OwnStage;
-    const own = stampedeOn(whole);
-    side = own;
-    const climbed = await climb(stages, own, options);
+    const side = stampedeOn(whole);
+    stages.set('+ settlement', { ...whole, close: side.close });
+    const climbed = await climb(stages, side, options);
     const transactions = [];
     for (let n = 0; n < options.rounds; n++) {
       const alonePerSecond = await settleAlone(whole, options);
-      await waitUntilDone(own, deadlineSeconds);
-      const drain = await drainBacklog(own, { ...options, freshWorker: false });
-      await waitUntilDone(own, deadlineSeconds);
+      await waitUntilDone(side, deadlineSeconds);
+      const drain = await drainBacklog(side, { ...options, freshWorker: false });
+      await waitUntilDone(side, deadlineSeconds);
       transactions.push({ alonePerSecond, fromQueuePerSecond: drain.drainedPerSecond });
     }
     if (options.profile) await profileBoth(whole, options);
@@ -82,8 +81,6 @@ export async function ladder(options: LadderOptions): Promise<boolean> {
     console.log(`\nWritten to ${saved}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    if (side) stages.delete('+ settlement'); // Which its side closes.
-    await side?.close();
     for (const stage of stages.values()) await stage.close();
   }
 }
@@ -119,8 +116,8 @@ async function step(stage: OwnStage, name: Rung, { presses, buyers, connections 
   const sale = { name: 'Bench: ladder', stock: presses, limitPerBuyer: presses };
   const saleId = await openBenchSale(system, sale);
   const cpuSince = watchCpu(processes);
-  const crowd = await pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds: 120 });
-  if (rungs[name].workers > 0) await waitForQuiet(system, 120);
+  const crowd = await pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds });
+  if (rungs[name].workers > 0) await waitForQuiet(system, deadlineSeconds);
   const { load, ...cpu } = cpuSince();
   await endBenchSale(system, saleId);
   if (crowd.accepted.length !== presses) throw new Error(`${name}: ${JSON.stringify(crowd.failed)}`);

@@ -244,3 +244,10 @@ export async function insertAll<Record extends { _id: string }>(
   const [error] = writeErrors ?? [];
   if (error) throw new mongo.MongoServerError(error);
 }
+
+const duplicateKey = 11_000;
+
+/** Whether MongoDB refused a document because there is one with its key. */
+export function isDuplicateKey(error: unknown): boolean {
+  return (error as { code?: unknown }).code === duplicateKey;
+}

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase, RejectionReason } from './contract.ts';
+import { groupBySale } from './sale.ts';
 
 /** How a queued purchase ended. */
 export interface Ending {
@@ -151,16 +152,6 @@ export function openGate(redis: Redis) {
     /** How many accepted purchases wait to be settled. */
     countQueued: () => redis.zcard(queuedKey),
   };
-}
-
-function groupBySale(endings: Ending[]): Map<string, Ending[]> {
-  const ofSales = new Map<string, Ending[]>();
-  for (const ending of endings) {
-    const ofSale = ofSales.get(ending.saleId);
-    if (ofSale) ofSale.push(ending);
-    else ofSales.set(ending.saleId, [ending]);
-  }
-  return ofSales;
 }
 
 /** What end.lua is told of a sale's purchases. Nearly all of them got their units, which takes one word for each. */

@@ -158,3 +158,14 @@ function snapshotOf(sale: SaleRecord, product: ProductRecord): SaleSnapshot {
     serverTime: now.toISOString(),
   };
 }
+
+/** By sale id, each in the order in which they come. */
+export function groupBySale<Item extends { saleId: string }>(items: Item[]): Map<string, Item[]> {
+  const ofSales = new Map<string, Item[]>();
+  for (const item of items) {
+    const ofSale = ofSales.get(item.saleId);
+    if (ofSale) ofSale.push(item);
+    else ofSales.set(item.saleId, [item]);
+  }
+  return ofSales;
+}

@@ -5,14 +5,16 @@ import {
   type Collections,
   driverOf,
   insertAll,
+  isDuplicateKey,
   type OrderRecord,
   type SaleRecord,
 } from './collections.ts';
-import type { Change, Order, Purchase, StockMessage } from './contract.ts';
+import type { Order, Purchase, StockMessage } from './contract.ts';
 import { allowanceKey, type Decision, decide, type Outcome, type SettlementSnapshot } from './decide.ts';
 import { appendChanges } from './events.ts';
 import type { Ending } from './gate.ts';
 import { changeOf, newsOf } from './order.ts';
+import { groupBySale } from './sale.ts';
 
 /** What a committed batch changed, for everyone who wants to know. */
 export interface Settled {
@@ -46,7 +48,7 @@ export async function settleBatch(
   try {
     return await settleInTransaction(collections, purchases, again, async () => []);
   } catch (error) {
-    if ((error as { code?: unknown }).code !== duplicateKey) throw error;
+    if (!isDuplicateKey(error)) throw error;
     const ids = purchases.map(({ orderId }) => orderId);
     return await settleInTransaction(collections, purchases, again, (session) =>
       driverOf(collections.orders)
@@ -55,8 +57,6 @@ export async function settleBatch(
     );
   }
 }
-
-const duplicateKey = 11_000;
 
 async function settleInTransaction(
   collections: Collections,
@@ -161,15 +161,9 @@ async function takeStock(
 
 /** The log's next document for each sale. A purchase of an unknown sale belongs to no history. */
 function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
-  const changes = new Map<string, Change[]>();
-  for (const record of records) {
-    const ofSale = changes.get(record.saleId) ?? [];
-    ofSale.push(changeOf(record));
-    changes.set(record.saleId, ofSale);
-  }
-  return [...changes].flatMap(([saleId, ofSale]) => {
+  return [...groupBySale(records)].flatMap(([saleId, ofSale]) => {
     const sale = sales.get(saleId);
-    return sale ? [{ saleId, seq: sale.eventSeq + 1, changes: ofSale }] : [];
+    return sale ? [{ saleId, seq: sale.eventSeq + 1, changes: ofSale.map(changeOf) }] : [];
   });
 }
 

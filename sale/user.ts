@@ -1,6 +1,6 @@
 import bcrypt from 'bcrypt';
 import { nanoid } from 'nanoid';
-import type { Collections, UserRecord } from './collections.ts';
+import { type Collections, isDuplicateKey, type UserRecord } from './collections.ts';
 import type { User } from './contract.ts';
 
 export interface NewUser {
@@ -9,8 +9,6 @@ export interface NewUser {
   password: string;
   name: string;
 }
-
-const duplicateKey = 11_000;
 
 /** @returns `email_taken` when there is an account with this e-mail address. */
 export async function createUser(
@@ -29,7 +27,7 @@ export async function createUser(
   try {
     await users.create(record);
   } catch (error) {
-    if ((error as { code?: number }).code === duplicateKey) return 'email_taken';
+    if (isDuplicateKey(error)) return 'email_taken';
     throw error;
   }
   return userOf(record);

@@ -1,5 +1,10 @@
 import { trusted } from 'mongoose';
-import type { Collections, OrderRecord, SaleRecord } from '../../sale/collections.ts';
+import {
+  type Collections,
+  isDuplicateKey,
+  type OrderRecord,
+  type SaleRecord,
+} from '../../sale/collections.ts';
 import type { Purchase } from '../../sale/contract.ts';
 
 /** What the plain way makes of one purchase: an order, or why there is none. */
@@ -34,7 +39,7 @@ export async function buyOne(
   } catch (error) {
     await giveBackAllowance(collections, purchase);
     await sales.updateOne({ _id: saleId }, { $inc: { stock: quantity, stockVersion: 1 } });
-    if (isDuplicate(error)) return 'known';
+    if (isDuplicateKey(error)) return 'known';
     throw error;
   }
 }
@@ -44,8 +49,6 @@ function isOpen({ opensAt, closesAt, paused }: SaleRecord): boolean {
   return opensAt <= now && now < closesAt && !paused;
 }
 
-const duplicateKey = 11_000;
-const isDuplicate = (error: unknown) => (error as { code?: number }).code === duplicateKey;
 const allowanceOf = ({ saleId, buyerId }: Purchase) => `${saleId}:${buyerId}`;
 
 /** Past the limit the filter matches nothing, and the upsert runs into the `_id` that is there. */
@@ -60,7 +63,7 @@ async function takeAllowance(
     await allowances.updateOne(filter, { $inc: { units: quantity } }, { upsert: true });
     return true;
   } catch (error) {
-    if (isDuplicate(error)) return false;
+    if (isDuplicateKey(error)) return false;
     throw error;
   }
 }
