@@ -4,6 +4,7 @@ import { orderIdOf } from '../sale/order.ts';
 import { findSale } from '../sale/sale.ts';
 import { pressAtRate } from './arrivals.ts';
 import { openPresses, pressBuy } from './crowd.ts';
+import { type Side, waitUntilDone } from './sides.ts';
 import { endBenchSale, type OwnStage, openBenchSale, waitForQuiet } from './stage.ts';
 import { percentile, sum } from './statistics.ts';
 import { watchCpu } from './usage.ts';
@@ -46,18 +47,19 @@ export async function openSales(system: System, count: number): Promise<string[]
   return saleIds;
 }
 
-/** One crowd, and what each of its purchases cost. @throws Error when one was not accepted. */
+/** One crowd, and what each of its purchases cost until it was settled. @throws Error when one was not accepted. */
 export async function costOf(
-  { system, url, processes }: OwnStage,
+  side: Side,
   load: Partial<Load> & Pick<Load, 'presses' | 'tokens'>,
 ): Promise<Cost> {
+  const { system, url, processes } = side.stage;
   const { tokens, connections = usualConnections, saleIds = await openSales(system, 1) } = load;
   const presses = Math.max(load.presses, 2 * connections);
   const from = { url, tokens, saleId: saleIds, connections, deadlineSeconds };
   const opened = openPresses({ ...from, presses });
   // Everybody once, which opens the connections on both sides of nginx.
   await pressBuy({ ...from, presses: connections }, opened);
-  await waitForQuiet(system, deadlineSeconds);
+  await waitUntilDone(side, deadlineSeconds);
 
   const cpuSince = watchCpu(processes);
   const startedAt = performance.now();

@@ -10,6 +10,7 @@ import {
 } from './cost.ts';
 import { mintTokens } from './crowd.ts';
 import { saveResult } from './results.ts';
+import { stampedeOn } from './sides.ts';
 import { auditStage, openOwnStage } from './stage.ts';
 import { type Spread, spreadsOf } from './statistics.ts';
 import { printTable, spread } from './table.ts';
@@ -50,13 +51,14 @@ const warmUps = 3;
  * others use too may take half as long again a minute later. @returns whether it stays flat.
  */
 export async function growth(options: GrowthOptions): Promise<boolean> {
-  const stage = await openOwnStage({ clients: options.connections });
-  const small = await openOwnStage({ clients: options.connections });
+  const grown = stampedeOn(await openOwnStage({ clients: options.connections }));
+  const small = stampedeOn(await openOwnStage({ clients: options.connections }));
+  const { stage } = grown;
   try {
     const { presses } = options;
     const tokens = mintTokens(buyers, stage.secret);
-    const tokensOfSmall = mintTokens(buyers, small.secret);
-    const cost = (load: Partial<Load> = {}) => costOf(stage, { presses, tokens, ...load });
+    const tokensOfSmall = mintTokens(buyers, small.stage.secret);
+    const cost = (load: Partial<Load> = {}) => costOf(grown, { presses, tokens, ...load });
     const costOfSmall = () => costOf(small, { presses, tokens: tokensOfSmall });
     for (let n = 0; n < warmUps; n++) {
       await costOfSmall();
@@ -72,13 +74,13 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
     ) => {
       const axis: Axis = { what, sizes, costs: [], isFlat };
       for (const size of sizes) {
-        await forgetOrders(small);
+        await forgetOrders(small.stage);
         const once = await at(size);
         const costs = [];
         for (let n = 0; n < options.rounds; n++) {
           const { cpuMicros } = await costOfSmall();
-          const grown = await once();
-          costs.push({ ...grown, ofSmall: grown.cpuMicros / cpuMicros });
+          const grownCost = await once();
+          costs.push({ ...grownCost, ofSmall: grownCost.cpuMicros / cpuMicros });
         }
         axis.costs.push(costs);
       }
@@ -119,7 +121,7 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
     console.log(`\nWritten to ${saveResult('growth', { options, axes, beside, verdicts })}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    await stage.close();
+    await grown.close();
     await small.close();
   }
 }

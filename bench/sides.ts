@@ -93,7 +93,7 @@ async function openQueueSide(): Promise<Side> {
     plain: true,
     env: { ...patientMongo, SETTLE_MAX_JOBS: String(jobsAtOnce) },
   });
-  const queue = openPlainQueue(stage.scratch.redis().url);
+  const queue = openPlainQueue(stage.scratch.redis().tcpUrl);
   return {
     name: 'queue',
     stage,

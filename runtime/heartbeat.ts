@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Redis } from 'ioredis';
+import { lagSampleMs } from './metrics.ts';
 
 /** What a process says of itself once a second. */
 export interface Beat {
@@ -43,12 +44,12 @@ export function openHeartbeat(
 ): { close: () => Promise<void> } {
   const id = `${role}-${instance}-${hostname()}-${process.pid}`;
   const startedAt = new Date(Date.now() - process.uptime() * 1_000).toISOString();
-  const loop = monitorEventLoopDelay({ resolution: 10 });
+  const loop = monitorEventLoopDelay({ resolution: lagSampleMs });
   loop.enable();
 
   async function beat(): Promise<void> {
     const memoryMb = Math.round(process.memoryUsage.rss() / 1_048_576);
-    const lateMs = Math.round(loop.max / 1e6);
+    const lateMs = Math.max(0, Math.round(loop.max / 1e6 - lagSampleMs));
     loop.reset();
     const own: Beat = { id, role, instance, startedAt, memoryMb, lateMs, ...about() };
     await redis

@@ -54,9 +54,12 @@ watchRedis([redis, patient.redis], registry);
 const tally = openTally(redis);
 const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 const queue = openPurchaseQueue(config, redis, log);
-const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
+let workers = 1;
+const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held, (beats) => {
+  workers = Math.max(1, beats.filter(({ role }) => role === 'worker').length);
+});
 
-const rush = openRush();
+const rush = openRush(() => workers);
 const stopping = new AbortController();
 const minIntervalMs = () => (rush.isOn() ? config.SETTLE_RUSH_INTERVAL_MS : config.SETTLE_INTERVAL_MS);
 const settle = openSettlement({

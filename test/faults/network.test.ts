@@ -29,8 +29,8 @@ async function startBehindProxy(which: 'REDIS_URL' | 'MONGO_URL'): Promise<void>
   const url = new URL(system.env[which] ?? '');
   proxy = await openTcpProxy(Number(url.port));
   url.port = String(proxy.port);
-  // As the only member it is addressed, and not looked up under the name that the set knows it by.
-  if (which === 'MONGO_URL') url.search = '?directConnection=true';
+  // Redis not by its Unix socket, and MongoDB as the only member: not looked up under the name that the set knows it by.
+  url.search = which === 'MONGO_URL' ? '?directConnection=true' : '';
   const behind = { [which]: url.href };
   for (let n = 0; n < 2; n++) await system.startServer(behind);
   await system.startWorker(behind);
