@@ -30,6 +30,9 @@ export interface CompareResult {
   verdicts: Verdict[];
 }
 
+/** A process compiles its code while it runs, and each side has the same time for it: a round of the plain ones lasts longer. */
+const warmUpSeconds = 30;
+
 /** 'queue' works its backlog off at a flat rate, which its halves show: a fifth of the wait tells the same. */
 const plainBacklogShare = 0.2;
 
@@ -64,9 +67,10 @@ async function playRounds(sides: Side[], { rounds, presses, buyers, connections 
   const tokensOf = new Map(sides.map(({ name, stage }) => [name, mintTokens(buyers, stage.secret)]));
   const loadOf = ({ name }: Side) => ({ tokens: tokensOf.get(name) ?? [], presses, connections });
   for (const side of sides) {
-    await playRound(side, loadOf(side)); // A process compiles its code while it runs.
+    const warmAt = performance.now() + warmUpSeconds * 1_000;
+    do report('warm-up', side, await playRound(side, loadOf(side)));
+    while (performance.now() < warmAt);
   }
-  console.log('Each side is warm');
 
   const played: Record<SideName, Round[]> = { stampede: [], queue: [], sync: [] };
   const used = { idle: 0, busy: 0 };
