@@ -47,7 +47,7 @@ export async function openSales(system: System, count: number): Promise<string[]
   return saleIds;
 }
 
-/** One crowd, and what each of its purchases cost until it was settled. @throws Error when one was not accepted. */
+/** One crowd, and what each of its purchases cost, its events included. @throws Error when one was not accepted. */
 export async function costOf(
   side: Side,
   load: Partial<Load> & Pick<Load, 'presses' | 'tokens'>,
@@ -59,13 +59,15 @@ export async function costOf(
   const opened = openPresses({ ...from, presses });
   // Everybody once, which opens the connections on both sides of nginx.
   await pressBuy({ ...from, presses: connections }, opened);
-  await waitUntilDone(side, deadlineSeconds);
+  await waitUntilDone(side, deadlineSeconds, saleIds);
 
   const cpuSince = watchCpu(processes);
   const startedAt = performance.now();
   const crowd = await pressBuy({ ...from, presses }, opened);
   await waitForQuiet(system, deadlineSeconds);
   const seconds = (performance.now() - startedAt) / 1_000;
+  // Of these sales alone: a look at all of 10,000 would cost more than the purchases.
+  await waitUntilDone(side, deadlineSeconds, saleIds);
   const { load: _, ...cpu } = cpuSince();
   for (const connection of opened.connections) connection.close();
   if (crowd.accepted.length !== presses) throw new Error(`not all accepted: ${JSON.stringify(crowd.failed)}`);

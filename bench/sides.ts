@@ -15,8 +15,8 @@ export interface Side {
   stage: OwnStage;
   /** Accepted purchases without an order. */
   countPending(): Promise<number>;
-  /** Whether what follows the orders is done as well. */
-  isDone(): Promise<boolean>;
+  /** Whether what follows the orders, of all sales or of these, is done as well. */
+  isDone(saleIds?: string[]): Promise<boolean>;
   /** Its queue, reached without HTTP; null when it has none. */
   queue: {
     enqueue(purchases: Purchase[]): Promise<void>;
@@ -30,8 +30,9 @@ export interface Side {
 export async function waitUntilDone(
   { name, countPending, isDone }: Side,
   deadlineSeconds: number,
+  saleIds?: string[],
 ): Promise<void> {
-  await waitUntil(async () => (await countPending()) === 0 && (await isDone()), {
+  await waitUntil(async () => (await countPending()) === 0 && (await isDone(saleIds)), {
     deadlineMs: deadlineSeconds * 1_000,
     what: `${name}: accepted purchases are still queued, or what follows their orders is not done`,
     everyMs: 50,
@@ -68,8 +69,9 @@ export function stampedeOn(stage: OwnStage): Side {
     stage,
     countPending: gate.countQueued,
     // Its events, which travel after a rush, and whoever subscribed to them.
-    isDone: async () =>
-      (await findBehind(system.collections)).length === 0 && (await bus.countWaiting('analytics')) === 0,
+    isDone: async (saleIds) =>
+      (await findBehind(system.collections, saleIds)).length === 0 &&
+      (await bus.countWaiting('analytics')) === 0,
     queue: { enqueue, pause: () => bullOf(queue).pause(), resume: () => bullOf(queue).resume() },
     async close() {
       await bus.close();

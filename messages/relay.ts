@@ -48,10 +48,11 @@ export async function relaySale(
 
 const salesAtOnce = 1_000;
 
-/** Sales whose log goes on after their position, at most 1,000. */
-export async function findBehind({ sales, relays }: Collections): Promise<string[]> {
+/** Sales, of all or of those asked about, whose log goes on after their position: at most 1,000. */
+export async function findBehind({ sales, relays }: Collections, saleIds?: string[]): Promise<string[]> {
   const behind = await driverOf(sales)
     .aggregate<{ _id: string }>([
+      ...(saleIds ? [{ $match: { _id: { $in: saleIds } } }] : []),
       { $project: { eventSeq: 1 } },
       { $lookup: { from: relays.collection.name, localField: '_id', foreignField: '_id', as: 'relay' } },
       { $match: { $expr: { $gt: ['$eventSeq', { $ifNull: [{ $first: '$relay.seq' }, 0] }] } } },
