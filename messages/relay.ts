@@ -9,41 +9,55 @@ const maxEvents = 6_000;
 const documentsAtOnce = 200;
 
 /**
- * Publishes what a sale's log has after the sale's position, in order, and moves the position behind it. A crash
- * between the two publishes once more: subscribers tell repeats by the event's id.
+ * Publishes what the logs of these sales have after their positions, each in its order and those of many sales together,
+ * and moves the positions behind it. A crash between the two publishes once more: subscribers tell repeats by the
+ * event's id.
  * @param listIdle the subscriptions that have nobody to tell just now. It is asked after the events were read, so whoever
  *   came before an event happened gets it.
- * @returns whether there may be more.
- * @throws when MongoDB or the bus is away; the position says where to go on.
+ * @returns the sales whose logs may have more.
+ * @throws when MongoDB or the bus is away; the positions say where to go on.
  */
-export async function relaySale(
+export async function relaySales(
   collections: Collections,
   bus: EventBus,
-  saleId: string,
+  saleIds: string[],
   listIdle: () => Promise<string[]> = async () => [],
-): Promise<boolean> {
-  const position = await driverOf(collections.relays).findOne({ _id: saleId });
-  let [after, documents] = [position?.seq ?? 0, 0];
+): Promise<string[]> {
+  const positions = await driverOf(collections.relays)
+    .find({ _id: { $in: saleIds } })
+    .toArray();
+  const afterOf = new Map(positions.map(({ _id, seq }) => [_id, seq]));
+  const unfinished: string[] = [];
   let events: ReturnType<typeof eventsOf> = [];
+  let reached = new Map<string, number>();
 
   async function flush(): Promise<void> {
     if (events.length === 0) return;
     await bus.publish(events, await listIdle());
     failpoint('relayed');
-    events = [];
     // Never backwards: whoever lost the lease in the middle of this may come too late.
-    await driverOf(collections.relays).updateOne({ _id: saleId }, { $max: { seq: after } }, { upsert: true });
+    const moves = [...reached].map(([_id, seq]) => ({
+      updateOne: { filter: { _id }, update: { $max: { seq } }, upsert: true },
+    }));
+    await driverOf(collections.relays).bulkWrite(moves, { ordered: false });
+    events = [];
+    reached = new Map();
   }
 
-  const records = readChanges(collections, saleId, { after, limit: documentsAtOnce }).batchSize(10);
-  for await (const record of records) {
-    events.push(...eventsOf(record));
-    after = record.seq;
-    documents += 1;
-    if (events.length >= maxEvents) await flush();
+  for (const saleId of saleIds) {
+    const after = afterOf.get(saleId) ?? 0;
+    let documents = 0;
+    const records = readChanges(collections, saleId, { after, limit: documentsAtOnce }).batchSize(10);
+    for await (const record of records) {
+      events.push(...eventsOf(record));
+      reached.set(saleId, record.seq);
+      documents += 1;
+      if (events.length >= maxEvents) await flush();
+    }
+    if (documents === documentsAtOnce) unfinished.push(saleId);
   }
   await flush();
-  return documents === documentsAtOnce;
+  return unfinished;
 }
 
 const salesAtOnce = 1_000;

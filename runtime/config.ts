@@ -98,10 +98,10 @@ const settings = z
     SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(2_000),
     /**
      * From one transaction to the next, unless that is full: a transaction costs about 5 ms of CPU, however little it
-     * settles. In a rush the buyers who press need those more.
+     * settles. While a crowd presses, full or not.
      */
     SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
-    SETTLE_RUSH_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(300),
+    SETTLE_RUSH_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(500),
     /** Jobs a worker holds at once; what they carry is settled together. */
     SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
     /** How long accepted purchases wait in a worker for a MongoDB that is away, before the attempt counts as failed. */

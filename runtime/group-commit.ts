@@ -40,7 +40,7 @@ export function groupCommit<Item, Answer>({
   sizeOf = () => 1,
   maxBatch,
   maxWaiting,
-  minIntervalMs = () => 0,
+  minIntervalMs = 0,
   ready = async () => {},
   onBack = () => {},
 }: {
@@ -48,7 +48,7 @@ export function groupCommit<Item, Answer>({
   sizeOf?: (item: Item) => number;
   maxBatch: number;
   maxWaiting: number;
-  minIntervalMs?: () => number;
+  minIntervalMs?: number;
   ready?: () => Promise<void>;
   onBack?: (trip: BatchTrip<Item>) => void;
 }): GroupCommit<Item, Answer> {
@@ -86,7 +86,7 @@ export function groupCommit<Item, Answer>({
     // One turn of the event loop, so that what the same poll of the sockets brought leaves together.
     await new Promise(setImmediate);
     while (waiting.length > 0) {
-      const restMs = startedAt + minIntervalMs() - performance.now();
+      const restMs = startedAt + minIntervalMs - performance.now();
       if (restMs > 0 && waitingSize < maxBatch) await rest(restMs);
       onFull = null;
       await ready();

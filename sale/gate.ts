@@ -151,6 +151,13 @@ export function openGate(redis: Redis) {
 
     /** How many accepted purchases wait to be settled. */
     countQueued: () => redis.zcard(queuedKey),
+
+    /** How many of them came within the last `ms`, by Redis' clock. */
+    async countQueuedWithin(ms: number): Promise<number> {
+      const [seconds, micros] = await redis.time();
+      const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+      return await redis.zcount(queuedKey, now - ms, '+inf');
+    },
   };
 }
 

@@ -26,7 +26,9 @@ export interface SettlementOptions {
   /** In one transaction. */
   maxPurchases: number;
   /** From the start of one transaction to the start of the next, unless that is full. */
-  minIntervalMs: () => number;
+  minIntervalMs: number;
+  /** Awaited before each transaction, whose purchases are gathered meanwhile. */
+  rest: () => Promise<void>;
   /** How long purchases wait here for a MongoDB that is away. */
   patienceMs: number;
   turns: Turns;
@@ -50,14 +52,17 @@ interface Done {
  * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
  */
 export function openSettlement(options: SettlementOptions): Settle {
-  const { maxPurchases, minIntervalMs, turns } = options;
+  const { maxPurchases, minIntervalMs, rest, turns } = options;
   const commit = groupCommit<SettleRequest, Done>({
     send: (requests) => settleOrSplit(requests, options),
     sizeOf: ({ purchases }) => purchases.length,
     maxBatch: maxPurchases,
     maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
     minIntervalMs,
-    ready: turns.wait,
+    async ready() {
+      await rest();
+      await turns.wait();
+    },
   });
   return async (request) => {
     const { poison, told } = await commit.submit(request);

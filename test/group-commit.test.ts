@@ -100,7 +100,7 @@ test('batches that are not full keep their distance, which costs a lone item not
     starts.push(performance.now());
     return items;
   };
-  const { submit } = groupCommit({ send, maxBatch: 3, maxWaiting: 10, minIntervalMs: () => 40 });
+  const { submit } = groupCommit({ send, maxBatch: 3, maxWaiting: 10, minIntervalMs: 40 });
   const asked = performance.now();
   await submit(1);
   expect((starts[0] ?? 0) - asked).toBeLessThan(40);
@@ -119,7 +119,7 @@ test('a batch that is full goes at once, and one that is getting full goes when 
     return items;
   };
   // Whoever waits for the interval waits for ever, as far as this test is concerned.
-  const { submit } = groupCommit({ send, maxBatch: 2, maxWaiting: 10, minIntervalMs: () => 60_000 });
+  const { submit } = groupCommit({ send, maxBatch: 2, maxWaiting: 10, minIntervalMs: 60_000 });
   await Promise.all([1, 2, 3, 4].map(submit));
   const third = submit(5);
   await new Promise(setImmediate);

@@ -93,6 +93,13 @@ test('a sale that opens and ends is told once, and once more when it is moved', 
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
+test('sales that are bought at together are told together, each in the order of its log', async () => {
+  const sales = await Promise.all(Array.from({ length: 30 }, () => system.createSale({ stock: 5 })));
+  const bought = await Promise.all(sales.map(({ id }) => buyOne(id)));
+  for (const { orderId } of bought) await listener.hears('order.paid', ofOrder(orderId));
+  for (const { id } of sales) expect(listener.events.filter(ofSale(id))).toEqual(await logOf(id));
+});
+
 test('after MongoDB was away the relay goes on where it stopped', async () => {
   const sale = await system.createSale({ stock: 5 });
   const before = await buyOne(sale.id);

@@ -51,7 +51,8 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
   const settle = openSettlement({
     collections,
     maxPurchases: 1_000,
-    minIntervalMs: () => 0,
+    minIntervalMs: 0,
+    rest: async () => {},
     turns: { wait: async () => {}, run: (settle) => settle() },
     patienceMs: 0,
     isPassing: () => false,

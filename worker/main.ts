@@ -21,6 +21,7 @@ import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
 import { openTurns } from '../sale/turns.ts';
+import { openCrowd } from './crowd.ts';
 import { settleJob } from './job.ts';
 import { openWorkerMetrics } from './metrics.ts';
 import { openReconciler } from './reconciler.ts';
@@ -42,6 +43,8 @@ const { redis, close: closeRedis } = openRedis(config, log);
 // What follows a commit waits for Redis, rather than leave it to the reconciler.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
+// Asked in between: without Redis they fail at once.
+const { countQueued, countQueuedWithin } = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
@@ -61,12 +64,15 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 
 const rush = openRush(() => workers);
 const stopping = new AbortController();
-const minIntervalMs = () => (rush.isOn() ? config.SETTLE_RUSH_INTERVAL_MS : config.SETTLE_INTERVAL_MS);
+const { SETTLE_INTERVAL_MS, SETTLE_RUSH_INTERVAL_MS, SETTLE_MAX_PURCHASES } = config;
+const crowd = openCrowd(countQueuedWithin, SETTLE_RUSH_INTERVAL_MS);
+const turnIntervalMs = () => (crowd.isHere() ? SETTLE_RUSH_INTERVAL_MS : SETTLE_INTERVAL_MS);
 const settle = openSettlement({
   collections,
-  maxPurchases: config.SETTLE_MAX_PURCHASES,
-  minIntervalMs,
-  turns: openTurns(redis, minIntervalMs, config.SETTLE_MAX_PURCHASES),
+  maxPurchases: SETTLE_MAX_PURCHASES,
+  minIntervalMs: SETTLE_INTERVAL_MS,
+  rest: crowd.rest,
+  turns: openTurns(redis, turnIntervalMs, SETTLE_MAX_PURCHASES),
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
@@ -111,7 +117,7 @@ const followers = [
       redis,
       after: subscribers.subscribed,
       listIdle: () => listIdle(collections),
-      isRush: rush.isOn,
+      isRush: async () => crowd.isHere() || (rush.isOn() && (await countQueued()) > 0),
     },
     config,
     log,

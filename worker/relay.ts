@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { EventBus } from '../messages/bus.ts';
-import { findBehind, relaySale, watchLog } from '../messages/relay.ts';
+import { findBehind, relaySales, watchLog } from '../messages/relay.ts';
 import type { Config } from '../runtime/config.ts';
 import { openDuty } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
@@ -9,6 +9,9 @@ import type { Collections } from '../sale/collections.ts';
 
 /** How often it looks for itself, should it have missed a hint. */
 const scanIntervalMs = 30_000;
+
+/** It can stop after as many. */
+const salesAtOnce = 200;
 
 /** Relaying takes at most this share of the time; what gathers meanwhile travels together. */
 const mostRelaying = 0.05;
@@ -35,7 +38,7 @@ export function openRelay(
     redis: Redis;
     after: Promise<void>;
     listIdle: () => Promise<string[]>;
-    isRush: () => boolean;
+    isRush: () => Promise<boolean>;
   },
   { JOB_LOCK_MS, RELAY_INTERVAL_MS }: Pick<Config, 'JOB_LOCK_MS' | 'RELAY_INTERVAL_MS'>,
   log: Log,
@@ -64,15 +67,16 @@ export function openRelay(
           for (const saleId of await findBehind(collections)) news.add(saleId);
           scanAtMs = Date.now() + scanIntervalMs;
         }
-        while (!stopping.aborted && isRush() && performance.now() < relayedAt + RELAY_INTERVAL_MS)
+        while (!stopping.aborted && performance.now() < relayedAt + RELAY_INTERVAL_MS && (await isRush()))
           await pause(rushCheckMs, stopping);
         waiting = new AbortController();
         const due = [...news];
         news.clear();
         const startedAt = performance.now();
-        for (const saleId of due) {
+        for (let first = 0; first < due.length; first += salesAtOnce) {
           if (stopping.aborted) return;
-          if (await relaySale(collections, bus, saleId, listIdle)) news.add(saleId);
+          const some = due.slice(first, first + salesAtOnce);
+          for (const saleId of await relaySales(collections, bus, some, listIdle)) news.add(saleId);
         }
         relayedAt = performance.now();
         await pause(Math.min((relayedAt - startedAt) / mostRelaying, RELAY_INTERVAL_MS), stopping);
