@@ -8,7 +8,8 @@ import { launch, stop, waitUntil } from './process.mjs';
 
 const SET = 'rs0';
 const START_DEADLINE_MS = 60_000;
-const CACHE_GB = '0.5';
+/** A million past orders and their indexes fit in; it is taken as it is needed. */
+const CACHE_GB = '1';
 /** A worker killed in mid-transaction leaves it open, and with it its hold on the hot product: 60 s by default. */
 const TRANSACTION_SECONDS = 5;
 /**
