@@ -17,6 +17,8 @@ import {
 
 const ACKNOWLEDGE_MS = 5_000;
 const TRY_AGAIN_MS = 2_000;
+/** The client misses a network that goes while it connects. */
+const CONNECT_MS = 8_000;
 
 /**
  * @param {object} page
@@ -33,6 +35,7 @@ export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale
   /** @type {Socket<ServerToClientEvents, ClientToServerEvents>} */
   const socket = io({
     transports: ['websocket'],
+    timeout: CONNECT_MS,
     reconnectionDelay: 500,
     reconnectionDelayMax: 5_000,
     randomizationFactor: 0.5,

@@ -332,6 +332,22 @@ test('a lost connection is told, and what changed meanwhile is there when it is 
   await canBuy(page, 'buy');
 });
 
+test('a connection that is lost while it is being made is told too', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const page = await browser.page();
+  let attempts = 0;
+  await page.routeWebSocket(/socket\.io/, (socket) => {
+    attempts += 1;
+    if (attempts > 1) socket.connectToServer();
+  });
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await canBuy(page, 'sign-in');
+  await page.context().setOffline(true);
+  await sees(page, 'banner', /Connection lost/);
+  await page.context().setOffline(false);
+  await page.getByTestId('banner').waitFor({ state: 'hidden' });
+});
+
 test('a visitor whose token ran out goes on watching', async () => {
   const sale = await system.createSale({ stock: 5 });
   const page = await browser.page();
