@@ -13,15 +13,15 @@ export interface BacklogOptions {
 
 /** The worker was away and a backlog waits: how fast is it gone? @returns whether the invariants hold. */
 export async function backlog({ rounds, backlog, buyers }: BacklogOptions): Promise<boolean> {
-  const stage = await openOwnStage();
+  const side = stampedeOn(await openOwnStage());
   try {
     const drains = [];
     for (let n = 0; n < rounds; n++) {
-      const drain = await drainBacklog(stampedeOn(stage), { backlog, buyers, freshWorker: true });
+      const drain = await drainBacklog(side, { backlog, buyers, freshWorker: true });
       drains.push(drain);
       console.log(`round ${n + 1}/${rounds}: ${backlog} drained at ${figure(drain.drainedPerSecond)}/s`);
     }
-    const ok = await auditStage(stage.system);
+    const ok = await auditStage(side.stage.system);
     const { drainedPerSecond, firstHalfPerSecond, secondHalfPerSecond } = spreadsOf(drains);
     console.log(`drained/s ${spread(drainedPerSecond)}`);
     console.log(`first half ${spread(firstHalfPerSecond)}, second half ${spread(secondHalfPerSecond)}`);
@@ -29,6 +29,6 @@ export async function backlog({ rounds, backlog, buyers }: BacklogOptions): Prom
     console.log(`\nWritten to ${saveResult('backlog', { options: { rounds, backlog, buyers }, drains })}`);
     return ok;
   } finally {
-    await stage.close();
+    await side.close();
   }
 }

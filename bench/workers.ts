@@ -1,8 +1,8 @@
 import { waitUntil } from '../embedded/process.mjs';
 import { backlogOf } from './drain.ts';
 import { saveResult } from './results.ts';
-import { stampedeOn } from './sides.ts';
-import { auditStage, endBenchSale, type OwnStage, openBenchSale, openOwnStage } from './stage.ts';
+import { type Side, stampedeOn } from './sides.ts';
+import { auditStage, endBenchSale, openBenchSale, openOwnStage } from './stage.ts';
 import { figure } from './table.ts';
 
 export interface WorkersOptions {
@@ -20,15 +20,12 @@ export async function workers({ backlog, buyers, engine }: WorkersOptions): Prom
   const drains = [];
   let ok = true;
   for (const count of counts) {
-    const stage = await openOwnStage({
-      servers: 1,
-      workers: 0,
-      nginx: false,
-      env: { PURCHASE_QUEUE: engine },
-    });
+    const side = stampedeOn(
+      await openOwnStage({ servers: 1, workers: 0, nginx: false, env: { PURCHASE_QUEUE: engine } }),
+    );
     try {
-      const drainedPerSecond = await drainWith(stage, count, { backlog, buyers });
-      const holds = await auditStage(stage.system);
+      const drainedPerSecond = await drainWith(side, count, { backlog, buyers });
+      const holds = await auditStage(side.stage.system);
       console.log(
         `${engine}, ${count} workers: ${backlog} drained at ${figure(drainedPerSecond)}/s, ` +
           `invariants ${holds ? 'hold' : 'are BROKEN'}`,
@@ -36,7 +33,7 @@ export async function workers({ backlog, buyers, engine }: WorkersOptions): Prom
       drains.push({ workers: count, drainedPerSecond });
       ok &&= holds;
     } finally {
-      await stage.close();
+      await side.close();
     }
   }
   console.log(
@@ -51,13 +48,13 @@ export async function workers({ backlog, buyers, engine }: WorkersOptions): Prom
  * @throws Error when a purchase has no paid order in the end.
  */
 export async function drainWith(
-  stage: OwnStage,
+  side: Side,
   count: number,
   { backlog, buyers }: Pick<WorkersOptions, 'backlog' | 'buyers'>,
 ): Promise<number> {
+  const { stage } = side;
   const limitPerBuyer = Math.ceil(backlog / buyers);
   const saleId = await openBenchSale(stage.system, { name: 'Bench: workers', stock: backlog, limitPerBuyer });
-  const side = stampedeOn(stage);
   // An engine of its own admits nothing before it is connected.
   await stage.system.queue.countJobs();
   await side.queue?.enqueue(backlogOf(saleId, backlog, buyers));
