@@ -31,7 +31,7 @@ export interface CompareResult {
 }
 
 /** A process compiles its code while it runs, and each side has the same time for it: a round of the plain ones lasts longer. */
-const warmUpSeconds = 30;
+const warmUpSeconds = 60;
 
 /** 'queue' works its backlog off at a flat rate, which its halves show: a fifth of the wait tells the same. */
 const plainBacklogShare = 0.2;

@@ -112,7 +112,8 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
     for (let n = 0; n < options.rounds; n++) beside.push(await coldBesideHot(stage, tokens));
     await climb('workers', doublings(options.workers), async (workers) => {
       while (stage.scratch.workers.length < workers) await stage.scratch.startWorker();
-      for (let n = 0; n < warmUps; n++) await cost({ presses: presses * 2 });
+      // They share a crowd: so each has as much to compile its code on as one that is alone.
+      for (let n = 0; n < warmUps * workers; n++) await cost({ presses: presses * 2 });
       return () => cost();
     });
     const ok = await auditStage(stage.system, { withLog: false });

@@ -54,7 +54,7 @@ const scenarios: Record<string, Scenario> = {
   fanout: scenario({ sockets: 5_000, rate: 200, seconds: 15 }, fanout),
   adapters: scenario({ rounds: 3, rate: 20, orders: 200, seconds: 5 }, adapters),
   growth: scenario(
-    { rounds: 5, presses: 5_000, orders: 1_000_000, sales: 10_000, connections: 10_000, workers: 4 },
+    { rounds: 7, presses: 10_000, orders: 1_000_000, sales: 10_000, connections: 10_000, workers: 4 },
     growth,
   ),
   crosscheck: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, crosscheck),
