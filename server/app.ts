@@ -1,6 +1,6 @@
 import type { RequestListener, ServerResponse } from 'node:http';
 import express, { type Router } from 'express';
-import helmet from 'helmet';
+import helmet, { type HelmetOptions } from 'helmet';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import { docsRoutes } from './docs.ts';
@@ -15,8 +15,20 @@ import { serveRoutes } from './route.ts';
 import { apiRoutes } from './routes.ts';
 import type { Shop } from './shop.ts';
 
+/** For browsers of long ago, which cannot show these pages: four headers less on every answer. */
+const outdated = {
+  xDnsPrefetchControl: false,
+  xDownloadOptions: false,
+  xPermittedCrossDomainPolicies: false,
+  xXssProtection: false,
+};
+/** The proxy in front knows whether there is TLS. */
+const ofTheProxy = { strictTransportSecurity: false };
+
 /** The pages load nothing but their own files, and speak to nobody but this site. */
-const secure = helmet({
+const onPages = headersOf({
+  ...outdated,
+  ...ofTheProxy,
   contentSecurityPolicy: {
     useDefaults: false,
     directives: {
@@ -28,17 +40,21 @@ const secure = helmet({
       frameAncestors: ["'none'"],
     },
   },
-  // For browsers of long ago, which cannot show these pages: four headers less on every answer.
-  xDnsPrefetchControl: false,
-  xDownloadOptions: false,
-  xPermittedCrossDomainPolicies: false,
-  xXssProtection: false,
-  // The proxy in front knows whether there is TLS.
-  strictTransportSecurity: false,
+});
+
+/** What is said of a document means nothing on JSON, which `nosniff` keeps from becoming one. A crowd reads only these. */
+const onApi = headersOf({
+  ...outdated,
+  ...ofTheProxy,
+  contentSecurityPolicy: false,
+  crossOriginOpenerPolicy: false,
+  originAgentCluster: false,
+  referrerPolicy: false,
+  xFrameOptions: false,
 });
 
 /** They are the same for every answer, so helmet is asked once. */
-function securityHeaders(): Record<string, string> {
+function headersOf(options: HelmetOptions): Record<string, string> {
   const headers: Record<string, string> = {};
   const response = {
     setHeader: (name: string, value: string) => {
@@ -46,13 +62,14 @@ function securityHeaders(): Record<string, string> {
     },
     removeHeader() {},
   };
+  const secure = helmet(options);
   secure({} as Parameters<typeof secure>[0], response as unknown as ServerResponse, () => {});
   return headers;
 }
 
 /** @param probes what orchestrators and Prometheus ask for. */
 export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
-  const headers = { ...securityHeaders(), 'X-Instance': config.INSTANCE };
+  const instance = { 'X-Instance': config.INSTANCE };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -61,12 +78,13 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
   app.set('query parser', 'simple');
 
   app.use((request, response, next) => {
-    response.set({ ...headers, [requestIdHeader]: requestIdOf(request) });
+    const secure = request.path.startsWith('/api/') ? onApi : onPages;
+    response.set({ ...secure, ...instance, [requestIdHeader]: requestIdOf(request) });
     next();
   });
   const routes = apiRoutes(shop);
   const bounds = { bodyMaxBytes: config.BODY_MAX_BYTES, limits: openRequestLimits(config) };
-  const answersHot = openHotPath(routes, shop.tokens, { ...bounds, headers, log });
+  const answersHot = openHotPath(routes, shop.tokens, { ...bounds, headers: { ...onApi, ...instance }, log });
   app.use(serveRoutes(routes, shop.tokens, bounds));
   app.use(docsRoutes(routes));
   app.use(...probes);

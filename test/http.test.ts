@@ -68,7 +68,7 @@ test('a file of another version is answered with this one, which is not kept', a
   expect([status, headers.get('cache-control')]).toEqual([200, 'public, max-age=0']);
 });
 
-test.each(['/', `/sales/some-sale-id`, '/orders', '/api/sales', '/api/nothing'])(
+test.each(['/', `/sales/some-sale-id`, '/orders', '/docs', '/nothing'])(
   '%s carries the headers that keep a page to itself',
   async (path) => {
     const { headers } = await system.api('GET', path);
@@ -79,6 +79,16 @@ test.each(['/', `/sales/some-sale-id`, '/orders', '/api/sales', '/api/nothing'])
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect(headers.get('referrer-policy')).toBe('no-referrer');
     expect(headers.get('x-powered-by')).toBe(null);
+  },
+);
+
+test.each(['/api/sales', '/api/orders', '/api/nothing'])(
+  '%s carries the headers that keep data from becoming a page or part of one',
+  async (path) => {
+    const { headers } = await system.api('GET', path);
+    expect(headers.get('content-type')).toContain('json');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('cross-origin-resource-policy')).toBe('same-origin');
   },
 );
 
