@@ -98,7 +98,7 @@ const settings = z
     SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(2_000),
     /**
      * From one transaction to the next, unless that is full: a transaction costs about 5 ms of CPU, however little it
-     * settles. While a crowd presses, full or not.
+     * settles. While a crowd presses, full or not, until somebody has waited for long.
      */
     SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
     SETTLE_RUSH_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(500),

@@ -18,7 +18,7 @@ async function waitsOf({ rest }: ReturnType<typeof openCrowd>, count: number): P
 }
 
 test('while a crowd is here a transaction begins once in an interval', async () => {
-  const crowd = openCrowd(async () => 10_000, intervalMs);
+  const crowd = openCrowd(async () => ({ fresh: 10_000, late: 0 }), intervalMs);
   const [first, ...others] = await waitsOf(crowd, 4);
   expect(crowd.isHere()).toBe(true);
   expect(first).toBeLessThan(intervalMs / 2); // Nobody was seen yet.
@@ -27,7 +27,7 @@ test('while a crowd is here a transaction begins once in an interval', async () 
 
 test('a crowd that goes lets settling go on before the interval is over', async () => {
   let purchases = 10_000;
-  const crowd = openCrowd(async () => purchases, 60_000);
+  const crowd = openCrowd(async () => ({ fresh: purchases, late: 0 }), 60_000);
   await crowd.rest();
   await expect.poll(crowd.isHere).toBe(true);
   const rested = crowd.rest();
@@ -37,10 +37,11 @@ test('a crowd that goes lets settling go on before the interval is over', async 
 });
 
 test.each([
-  ['a few buyers', async () => 399],
+  ['a few buyers', async () => ({ fresh: 399, late: 0 })],
+  ['a crowd that stays until somebody has waited for long', async () => ({ fresh: 10_000, late: 1 })],
   ['a Redis that is away', () => Promise.reject(new Error('away'))],
-])('%s hold nothing back', async (_who, countNew) => {
-  const crowd = openCrowd(countNew, 60_000);
+])('%s hold nothing back', async (_who, countByAge) => {
+  const crowd = openCrowd(countByAge, 60_000);
   await waitsOf(crowd, 30);
   expect(crowd.isHere()).toBe(false);
 });
@@ -49,7 +50,7 @@ test('nobody is looked for in the quiet', async () => {
   let looks = 0;
   const crowd = openCrowd(async () => {
     looks += 1;
-    return 0;
+    return { fresh: 0, late: 0 };
   }, intervalMs);
   await crowd.rest();
   await delay(900);

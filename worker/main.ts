@@ -44,7 +44,7 @@ const { redis, close: closeRedis } = openRedis(config, log);
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
 // Asked in between: without Redis they fail at once.
-const { countQueued, countQueuedWithin } = openGate(redis);
+const { countQueued, countQueuedByAge } = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
@@ -65,7 +65,7 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 const rush = openRush(() => workers);
 const stopping = new AbortController();
 const { SETTLE_INTERVAL_MS, SETTLE_RUSH_INTERVAL_MS, SETTLE_MAX_PURCHASES } = config;
-const crowd = openCrowd(countQueuedWithin, SETTLE_RUSH_INTERVAL_MS);
+const crowd = openCrowd(countQueuedByAge, SETTLE_RUSH_INTERVAL_MS);
 const turnIntervalMs = () => (crowd.isHere() ? SETTLE_RUSH_INTERVAL_MS : SETTLE_INTERVAL_MS);
 const settle = openSettlement({
   collections,
