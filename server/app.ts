@@ -15,20 +15,20 @@ import { serveRoutes } from './route.ts';
 import { apiRoutes } from './routes.ts';
 import type { Shop } from './shop.ts';
 
-/** For browsers of long ago, which cannot show these pages: four headers less on every answer. */
-const outdated = {
+/** The headers that go with no answer. */
+const onNothing = {
+  // For browsers of long ago, which cannot show these pages: four headers less on every answer.
   xDnsPrefetchControl: false,
   xDownloadOptions: false,
   xPermittedCrossDomainPolicies: false,
   xXssProtection: false,
+  // The proxy in front knows whether there is TLS.
+  strictTransportSecurity: false,
 };
-/** The proxy in front knows whether there is TLS. */
-const ofTheProxy = { strictTransportSecurity: false };
 
 /** The pages load nothing but their own files, and speak to nobody but this site. */
 const onPages = headersOf({
-  ...outdated,
-  ...ofTheProxy,
+  ...onNothing,
   contentSecurityPolicy: {
     useDefaults: false,
     directives: {
@@ -44,8 +44,7 @@ const onPages = headersOf({
 
 /** What is said of a document means nothing on JSON, which `nosniff` keeps from becoming one. A crowd reads only these. */
 const onApi = headersOf({
-  ...outdated,
-  ...ofTheProxy,
+  ...onNothing,
   contentSecurityPolicy: false,
   crossOriginOpenerPolicy: false,
   originAgentCluster: false,
