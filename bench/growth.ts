@@ -89,8 +89,7 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
         doublings(options.workers),
         async (workers) => {
           while (stage.scratch.workers.length < workers) await stage.scratch.startWorker();
-          // They share a crowd: so each has as much to compile its code on as one that is alone.
-          for (let n = 0; n < warmUps * workers; n++) await cost({ presses: options.presses * 2 });
+          for (let n = 0; n < warmUps; n++) await cost();
           return () => cost();
         },
         { rounds: options.rounds * moreRounds },

@@ -1,7 +1,7 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
-import { openDuty } from '../runtime/duty.ts';
+import { openDuty, type Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
 import { within } from '../runtime/within.ts';
 import {
@@ -118,13 +118,13 @@ export function openBullBus(options: BullBusOptions): EventBus {
       const { name } = subscription;
       await bus.declare([subscription]);
       const queue = liveQueue(name);
-      const duty = openDuty({ redis, name: `events-${name}`, ttlMs: options.leaseMs, log }, (stopping) =>
+      const taking: Task = (stopping) =>
         takeJobs(queue, subscription, {
           ...options.rules,
           bury: (letter) => bury(name, letter),
           stopping,
-        }),
-      );
+        });
+      const duty = openDuty({ redis, name: `events-${name}`, ttlMs: options.leaseMs, log }, { taking });
       duties.push(duty);
       return duty;
     },

@@ -6,15 +6,14 @@ const takeOrRenew = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0`;
 
-/** KEYS[1] the lease; ARGV: who lets it go, in how long (ms). */
-const letGo = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end`;
+/** KEYS[1] the lease; ARGV: who lets it go. */
+const letGo = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`;
 
 /** A task that one process at a time should do. When that process dies, another gets it after `ttlMs`. */
 export interface Lease {
   /** Takes the lease or keeps it; false while another process has it. */
   hold(): Promise<boolean>;
-  /** Lets it go, now or in a while. */
-  release(inMs?: number): Promise<void>;
+  release(): Promise<void>;
 }
 
 export function openLease(redis: Redis, name: string, ttlMs: number): Lease {
@@ -22,8 +21,8 @@ export function openLease(redis: Redis, name: string, ttlMs: number): Lease {
   const key = `lease:${name}`;
   return {
     hold: async () => (await redis.eval(takeOrRenew, 1, key, owner, ttlMs)) === 1,
-    release: async (inMs = 0) => {
-      await redis.eval(letGo, 1, key, owner, Math.max(0, Math.ceil(inMs)));
+    release: async () => {
+      await redis.eval(letGo, 1, key, owner);
     },
   };
 }

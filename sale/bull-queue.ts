@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import Bull from 'bull';
 import type { Redis } from 'ioredis';
@@ -56,6 +57,11 @@ export function openBullQueue(
     },
   });
   bull.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
+  bull.on('failed', ({ id, attemptsMade }, error) =>
+    log.error({ job: id, attempt: attemptsMade, error: error.message }, 'a job failed'),
+  );
+  /** Bull is told once what to process; then it only pauses. */
+  let isProcessing = false;
 
   return {
     bull,
@@ -68,11 +74,12 @@ export function openBullQueue(
       return Math.min(...added.map(({ timestamp }) => timestamp));
     },
 
-    process(maxJobs, handle) {
-      bull.on('failed', ({ id, attemptsMade }, error) =>
-        log.error({ job: id, attempt: attemptsMade, error: error.message }, 'a job failed'),
-      );
-      void bull.process(maxJobs, (job) => handle(job.data));
+    async process(maxJobs, handle, signal) {
+      if (isProcessing) await bull.resume(true);
+      else void bull.process(maxJobs, (job) => handle(job.data));
+      isProcessing = true;
+      if (!signal.aborted) await once(signal, 'abort');
+      await bull.pause(true, true);
     },
 
     async countJobs() {

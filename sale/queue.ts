@@ -15,8 +15,11 @@ export interface PurchaseQueue {
    * @returns the time that they carry, in ms.
    */
   add(jobs: PurchaseJob[]): Promise<number>;
-  /** Hands jobs to `handle`, up to `maxJobs` at once: what they carry, which anything could have written. */
-  process(maxJobs: number, handle: (data: unknown) => Promise<void>): void;
+  /**
+   * Hands jobs to `handle`, up to `maxJobs` at once, until the signal aborts: what they carry, which anything could have
+   * written. Afterwards it can be called again, with the same ones.
+   */
+  process(maxJobs: number, handle: (data: unknown) => Promise<void>, signal: AbortSignal): Promise<void>;
   countJobs(): Promise<JobCounts>;
   /**
    * When the oldest job that is waited for came, in ms; infinite when there is none. The purchases of a job that the

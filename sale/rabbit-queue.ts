@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumeMessage, GetMessage, Message } from 'amqplib';
 import type { Redis } from 'ioredis';
@@ -41,9 +42,9 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   makeQueues().catch((error) => log.warn({ error: error.message }, 'the queue of purchases waits'));
 
   const stopping = new AbortController();
+  let processing = Promise.resolve();
   /** When each job in hand came. */
   const inHand = new Map<ConsumeMessage, number>();
-  let consuming: Promise<Consumer | null> = Promise.resolve(null);
 
   async function publish(jobs: PurchaseJob[], atMs: number): Promise<void> {
     await makeQueues();
@@ -53,22 +54,23 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   async function consume(
     maxJobs: number,
     handle: (data: unknown) => Promise<void>,
+    signal: AbortSignal,
   ): Promise<Consumer | null> {
     const take = async (message: ConsumeMessage): Promise<Verdict> => {
       inHand.set(message, timeOf(message));
       try {
-        return await attempt(message, handle);
+        return await attempt(message, handle, signal);
       } finally {
         inHand.delete(message);
       }
     };
-    while (!stopping.signal.aborted) {
+    while (!signal.aborted) {
       try {
         await makeQueues();
         return await openConsumer(rabbit, { queue: queueName, prefetch: maxJobs }, take, log);
       } catch (error) {
         log.warn({ error: (error as Error).message }, 'consuming waits');
-        await pause(firstRetryMs);
+        await pause(firstRetryMs, signal);
       }
     }
     return null;
@@ -78,9 +80,10 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   async function attempt(
     message: ConsumeMessage,
     handle: (data: unknown) => Promise<void>,
+    signal: AbortSignal,
   ): Promise<Verdict> {
     const stacks: string[] = [];
-    for (let retryMs = firstRetryMs; !stopping.signal.aborted; retryMs *= 2) {
+    for (let retryMs = firstRetryMs; !signal.aborted; retryMs *= 2) {
       try {
         await handle(dataOf(message));
         return 'done';
@@ -93,12 +96,10 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
           return 'done';
         }
       }
-      await pause(retryMs);
+      await pause(retryMs, signal);
     }
     return 'again';
   }
-
-  const pause = (ms: number) => delay(ms, undefined, { signal: stopping.signal }).catch(() => {});
 
   async function listLetters(): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = [];
@@ -152,8 +153,15 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
       return atMs;
     },
 
-    process(maxJobs, handle) {
-      consuming = consume(maxJobs, handle);
+    async process(maxJobs, handle, signal) {
+      const either = AbortSignal.any([stopping.signal, signal]);
+      const consuming = consume(maxJobs, handle, either);
+      processing = (async () => {
+        const consumer = await consuming;
+        if (!either.aborted) await once(either, 'abort');
+        await consumer?.close();
+      })();
+      await processing;
     },
 
     async countJobs() {
@@ -203,11 +211,13 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
 
     async close() {
       stopping.abort();
-      await (await consuming)?.close();
+      await processing;
       await rabbit.close();
     },
   };
 }
+
+const pause = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal }).catch(() => {});
 
 /** Headers travel in one frame, with little room. */
 const stackMaxCharacters = 2_000;

@@ -5,7 +5,6 @@ import type { Collections } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import type { Poison } from './queue.ts';
 import { type Batch, settleBatch } from './transaction.ts';
-import type { Turns } from './turns.ts';
 
 /** Purchases to settle together. */
 interface SettleRequest {
@@ -31,7 +30,6 @@ export interface SettlementOptions {
   rest: () => Promise<void>;
   /** How long purchases wait here for a MongoDB that is away. */
   patienceMs: number;
-  turns: Turns;
   /** Whether a fault will pass by itself. */
   isPassing: (error: unknown) => boolean;
   /** Gives up waiting: this process stops. */
@@ -52,17 +50,14 @@ interface Done {
  * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
  */
 export function openSettlement(options: SettlementOptions): Settle {
-  const { maxPurchases, minIntervalMs, rest, turns } = options;
+  const { maxPurchases, minIntervalMs, rest } = options;
   const commit = groupCommit<SettleRequest, Done>({
     send: (requests) => settleOrSplit(requests, options),
     sizeOf: ({ purchases }) => purchases.length,
     maxBatch: maxPurchases,
     maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
     minIntervalMs,
-    async ready() {
-      await rest();
-      await turns.wait();
-    },
+    ready: rest,
   });
   return async (request) => {
     const { poison, told } = await commit.submit(request);
@@ -131,11 +126,8 @@ async function settleWhenPossible(requests: SettleRequest[], options: Settlement
   }
 }
 
-function settleTogether(
-  requests: SettleRequest[],
-  { collections, turns }: SettlementOptions,
-): Promise<Batch> {
+function settleTogether(requests: SettleRequest[], { collections }: SettlementOptions): Promise<Batch> {
   const purchases = requests.flatMap((request) => request.purchases);
   const again = requests.flatMap((request) => (request.again ? request.purchases : []));
-  return turns.run(() => settleBatch(collections, purchases, again), purchases.length);
+  return settleBatch(collections, purchases, again);
 }

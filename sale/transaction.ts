@@ -30,8 +30,6 @@ export interface Batch {
   /** The orders that it made, and when its transaction began. */
   made: OrderRecord[];
   beganAt: Date;
-  /** How often it was begun again, because another writer of the same documents was quicker. */
-  conflicts: number;
 }
 
 /**
@@ -64,12 +62,10 @@ async function settleInTransaction(
   again: Purchase[],
   findSettled: (session: ClientSession) => Promise<OrderRecord[]>,
 ): Promise<Batch> {
-  let begun = 0;
   // `withTransaction` runs the body again when another writer of the same documents was quicker.
   return await collections.sales.db.withSession((session) =>
     session.withTransaction(async () => {
       const beganAt = new Date();
-      begun += 1;
       if (again.length > 0) await forgetGivenUp(collections, again, session);
       const settledBefore = await findSettled(session);
       const snapshot = await readSnapshot(collections, purchases, settledBefore, session);
@@ -86,7 +82,6 @@ async function settleInTransaction(
         endings: [...snapshot.settledBefore, ...records].map(endingOf),
         made: records,
         beganAt,
-        conflicts: begun - 1,
       };
     }),
   );

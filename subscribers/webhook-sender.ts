@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { openDuty } from '../runtime/duty.ts';
+import { openDuty, type Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
 import { type Collections, driverOf } from '../sale/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../sale/event-collections.ts';
@@ -31,7 +31,7 @@ export function openWebhookSender(
   options: SenderOptions,
   log: Log,
 ): { close: () => Promise<void> } {
-  return openDuty({ redis, name: 'webhook-sender', ttlMs: options.leaseMs, log }, async (stopping) => {
+  const sending: Task = async (stopping) => {
     const lanes = new Map<string, Promise<void>>();
     let fault: Error | undefined;
     while (!stopping.aborted && !fault) {
@@ -48,7 +48,8 @@ export function openWebhookSender(
     }
     await Promise.all(lanes.values());
     if (fault) throw fault;
-  });
+  };
+  return openDuty({ redis, name: 'webhook-sender', ttlMs: options.leaseMs, log }, { sending });
 }
 
 /** Sends what is due for one endpoint until nothing is, resting while it does not answer. */

@@ -6,6 +6,7 @@ import { type ScratchSystem, startScratchSystem } from '../embedded/scratch-syst
 import { type AuditReport, audit } from '../sale/audit.ts';
 import type { Order, Product, SaleSnapshot, Session } from '../sale/contract.ts';
 import { openTokens } from '../server/auth.ts';
+import { readSamples, valueIn } from './samples.ts';
 
 export interface ApiAnswer<Body> {
   status: number;
@@ -51,6 +52,8 @@ export interface TestSystem extends ScratchSystem {
   settled(orderId: string, token: string): Promise<Order>;
   /** Waits until no accepted purchase is on its way. */
   quiet(): Promise<void>;
+  /** How many orders a worker has made, as its metrics say. */
+  ordersMadeBy(worker: TestSystem['workers'][number]): Promise<number>;
   audit(): Promise<AuditReport>;
   close(): Promise<void>;
 }
@@ -151,6 +154,11 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
         deadlineMs: 60_000,
         what: 'purchases are still queued',
       });
+    },
+
+    async ordersMadeBy({ url }) {
+      const { body } = await system.api<string>('GET', '/metrics', { at: url });
+      return valueIn(readSamples(body), 'stampede_settle_batch_purchases_sum') ?? 0;
     },
 
     audit: () => audit(store.collections, store.gate, store.queue),

@@ -51,6 +51,7 @@ test('each press of Buy is counted once, by what became of it, however it was an
     await system.store.collections.orders.countDocuments(),
   );
   expect(await sumOf('stampede_flush_purchases_sum')).toBeGreaterThanOrEqual(11);
+  expect(await sumOf('stampede_leads')).toBe(1);
   expect(await sumOf('stampede_mongodb_transactions_total', { end: 'committed' })).toBeGreaterThan(0);
   expect(
     await sumOf('stampede_mongodb_command_seconds_count', { command: 'commitTransaction', result: 'ok' }),

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import { nanoid } from 'nanoid';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
@@ -135,16 +136,19 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
 
 type Stage = Awaited<ReturnType<typeof openStage>>;
 
+const forever = () => new AbortController().signal;
+
 /** What a worker was handed; `fault` may refuse it. */
 function worker(queue: PurchaseQueue, fault: (data: unknown) => Error | undefined = () => undefined) {
   const handed: unknown[] = [];
   const done: unknown[] = [];
-  queue.process(10, async (data) => {
+  const handle = async (data: unknown) => {
     handed.push(data);
     const error = fault(data);
     if (error) throw error;
     done.push(data);
-  });
+  };
+  void queue.process(10, handle, forever());
   const does = (count: number) =>
     waitUntil(() => done.length >= count, { ...soon, what: `${count} jobs are done` });
   return { handed, done, does };
@@ -283,7 +287,7 @@ describe.each(['bull', 'rabbitmq'] as const)('the queue of purchases on %s', (en
     const [queue, busy] = [await stage.openQueue(), await stage.openQueue()];
     expect(await queue.oldestJobMs()).toBe(Number.POSITIVE_INFINITY);
     let finish = () => {};
-    busy.process(10, () => new Promise<void>((resolve) => (finish = resolve)));
+    void busy.process(10, () => new Promise<void>((resolve) => (finish = resolve)), forever());
     const addedAtMs = await queue.add([{ purchases: [purchaseOf()] }]);
     await waitUntil(async () => (await queue.countJobs()).active === 1, {
       ...soon,
@@ -295,6 +299,25 @@ describe.each(['bull', 'rabbitmq'] as const)('the queue of purchases on %s', (en
       ...soon,
       what: 'no job is left',
     });
+  });
+
+  test('who leaves off takes nothing more, and goes on when asked to', async () => {
+    const [queue, other] = [await stage.openQueue(), await stage.openQueue()];
+    const done: unknown[] = [];
+    const process = (signal: AbortSignal) => queue.process(10, async (data) => void done.push(data), signal);
+    const leaving = new AbortController();
+    const first = process(leaving.signal);
+    await other.add([{ purchases: [purchaseOf()] }]);
+    await waitUntil(() => done.length === 1, { ...soon, what: 'the job is done' });
+    leaving.abort();
+    await first;
+    const left = { purchases: [purchaseOf()] };
+    await other.add([left]);
+    await delay(500);
+    expect([done.length, (await other.countJobs()).waiting]).toEqual([1, 1]);
+    void process(forever());
+    await waitUntil(() => done.length === 2, { ...soon, what: 'the job that was left is done' });
+    expect(done[1]).toEqual(left);
   });
 
   test('killed and started again, its server has every job, and workers go on', async () => {

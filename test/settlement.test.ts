@@ -53,7 +53,6 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
     maxPurchases: 1_000,
     minIntervalMs: 0,
     rest: async () => {},
-    turns: { wait: async () => {}, run: (settle) => settle() },
     patienceMs: 0,
     isPassing: () => false,
     stopping: new AbortController().signal,

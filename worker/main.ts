@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
+import { STATES } from 'mongoose';
 import { countLag } from '../messages/lag.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
+import { openDuty } from '../runtime/duty.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
@@ -20,16 +22,18 @@ import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
-import { openTurns } from '../sale/turns.ts';
 import { openCrowd } from './crowd.ts';
 import { settleJob } from './job.ts';
 import { openWorkerMetrics } from './metrics.ts';
-import { openReconciler } from './reconciler.ts';
-import { openRelay } from './relay.ts';
+import { reconciler } from './reconciler.ts';
+import { relay } from './relay.ts';
 import { openRush } from './rush.ts';
-import { openSaleClock } from './sale-clock.ts';
+import { saleClock } from './sale-clock.ts';
 import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 import { traceEvents, traceSettled } from './traces.ts';
+
+/** A worker that leads and is silent for so long is followed by another. */
+const leadMs = 3_000;
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -50,29 +54,23 @@ const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', 
 
 const tracing = await openTracing(config, 'worker');
 const registry = openMetrics();
-const metrics = openWorkerMetrics(registry);
+const metrics = openWorkerMetrics(registry, () => lead.isMine());
 watchMongo(mongo, registry);
 watchRedis([redis, patient.redis], registry);
 
 const tally = openTally(redis);
 const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 const queue = openPurchaseQueue(config, redis, log);
-let workers = 1;
-const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held, (beats) => {
-  workers = Math.max(1, beats.filter(({ role }) => role === 'worker').length);
-});
+const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
-const rush = openRush(() => workers);
+const rush = openRush();
 const stopping = new AbortController();
-const { SETTLE_INTERVAL_MS, SETTLE_RUSH_INTERVAL_MS, SETTLE_MAX_PURCHASES } = config;
-const crowd = openCrowd(countQueuedByAge, SETTLE_RUSH_INTERVAL_MS);
-const turnIntervalMs = () => (crowd.isHere() ? SETTLE_RUSH_INTERVAL_MS : SETTLE_INTERVAL_MS);
+const crowd = openCrowd(countQueuedByAge, config.SETTLE_RUSH_INTERVAL_MS);
 const settle = openSettlement({
   collections,
-  maxPurchases: SETTLE_MAX_PURCHASES,
-  minIntervalMs: SETTLE_INTERVAL_MS,
+  maxPurchases: config.SETTLE_MAX_PURCHASES,
+  minIntervalMs: config.SETTLE_INTERVAL_MS,
   rest: crowd.rest,
-  turns: openTurns(redis, turnIntervalMs, SETTLE_MAX_PURCHASES),
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
@@ -92,38 +90,33 @@ const settle = openSettlement({
   },
 });
 
-queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle));
-const reconciler = openReconciler(
-  { collections, gate, queue, announceSettled },
-  redis,
-  config,
-  log,
-  (done) => {
-    tally.gaveUp(done.givenUp);
-    metrics.noteRepairs(done);
-  },
-);
-
 const ownBus = openBus(config, log, isPassingFault);
 const bus = tracing ? traceEvents(tracing, ownBus) : ownBus;
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
-const followers = [
-  openSaleClock(collections, redis, config, log),
-  // What is relayed before they subscribed, they never hear of.
-  openRelay(
-    {
-      collections,
-      bus,
-      redis,
-      after: subscribers.subscribed,
-      listIdle: () => listIdle(collections),
-      isRush: async () => crowd.isHere() || (rush.isOn() && (await countQueued()) > 0),
-    },
-    config,
-    log,
-  ),
-  subscribers,
-];
+
+const lead = openDuty(
+  { redis, name: 'lead', ttlMs: leadMs, log, isFit: () => mongo.readyState === STATES.connected },
+  {
+    settling: (signal) =>
+      queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle), signal),
+    reconciler: reconciler({ collections, gate, queue, announceSettled }, config, log, (done) => {
+      tally.gaveUp(done.givenUp);
+      metrics.noteRepairs(done);
+    }),
+    'sale-clock': saleClock(collections, config),
+    relay: relay(
+      {
+        collections,
+        bus,
+        // What is relayed before they subscribed, they never hear of.
+        after: subscribers.subscribed,
+        listIdle: () => listIdle(collections),
+        isRush: async () => crowd.isHere() || (rush.isOn() && (await countQueued()) > 0),
+      },
+      config,
+    ),
+  },
+);
 
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
@@ -143,9 +136,8 @@ log.info({ address: http.address() }, 'working');
 closeOnSignal(
   async () => {
     stopping.abort();
-    await reconciler.close();
+    await Promise.all([lead.close(), subscribers.close()]);
     await queue.close();
-    await Promise.all(followers.map((follower) => follower.close()));
     await bus.close();
     await tracing?.close();
     await heartbeat.close();

@@ -1,11 +1,22 @@
-import { Counter, Histogram, type Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { secondsBuckets, sizeBuckets } from '../runtime/metrics.ts';
 import type { OrderRecord } from '../sale/collections.ts';
 import type { Reconciled } from '../sale/reconciliation.ts';
 
-/** What a worker counts of its own. */
-export function openWorkerMetrics(registry: Registry) {
+/**
+ * What a worker counts of its own.
+ * @param leads whether it is the one that leads.
+ */
+export function openWorkerMetrics(registry: Registry, leads: () => boolean) {
   const registers = [registry];
+  new Gauge({
+    name: 'stampede_leads',
+    help: '1 in the worker that leads: it settles, reconciles and relays events; 0 in those that stand by',
+    registers,
+    collect() {
+      this.set(leads() ? 1 : 0);
+    },
+  });
   const orders = new Counter({
     name: 'stampede_orders_total',
     help: 'Accepted purchases by how they ended; failed: given up after every attempt',

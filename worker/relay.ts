@@ -1,10 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { EventBus } from '../messages/bus.ts';
 import { findBehind, relaySales, watchLog } from '../messages/relay.ts';
 import type { Config } from '../runtime/config.ts';
-import { openDuty } from '../runtime/duty.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Task } from '../runtime/duty.ts';
 import type { Collections } from '../sale/collections.ts';
 
 /** How often it looks for itself, should it have missed a hint. */
@@ -18,32 +16,29 @@ const mostRelaying = 0.05;
 const rushCheckMs = 100;
 
 /**
- * Brings the event log to the bus, in one worker at a time. A fault of MongoDB, the bus or the change stream ends the
- * work; the duty begins it again a while later, with a look at every sale's position. Purchases do not notice.
+ * Brings the event log to the bus. A fault of MongoDB, the bus or the change stream ends it; begun again, it looks at
+ * every sale's position. Purchases do not notice.
  * @param after it begins when this has resolved.
  * @param listIdle the subscriptions that need not be told just now.
  * @param isRush whether settling takes all there is: then events wait, RELAY_INTERVAL_MS at most.
  */
-export function openRelay(
+export function relay(
   {
     collections,
     bus,
-    redis,
     after,
     listIdle,
     isRush,
   }: {
     collections: Collections;
     bus: EventBus;
-    redis: Redis;
     after: Promise<void>;
     listIdle: () => Promise<string[]>;
     isRush: () => Promise<boolean>;
   },
-  { JOB_LOCK_MS, RELAY_INTERVAL_MS }: Pick<Config, 'JOB_LOCK_MS' | 'RELAY_INTERVAL_MS'>,
-  log: Log,
-): { close: () => Promise<void> } {
-  return openDuty({ redis, name: 'relay', ttlMs: JOB_LOCK_MS, log }, async (stopping) => {
+  { RELAY_INTERVAL_MS }: Pick<Config, 'RELAY_INTERVAL_MS'>,
+): Task {
+  return async (stopping) => {
     await after;
     const news = new Set<string>();
     let broken: Error | undefined;
@@ -85,7 +80,7 @@ export function openRelay(
     } finally {
       await stream.close();
     }
-  });
+  };
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,11 +1,8 @@
 const rushPerSecond = 2_000;
 const lastsMs = 500;
 
-/**
- * Whether so much is being settled that what can wait does.
- * @param countWorkers those who share the settling and take turns: each sees its own part of a rush.
- */
-export function openRush(countWorkers: () => number): {
+/** Whether so much is being settled that what can wait does. */
+export function openRush(): {
   note: (purchases: number) => void;
   isOn: () => boolean;
 } {
@@ -15,8 +12,7 @@ export function openRush(countWorkers: () => number): {
     /** Is told the size of every transaction. */
     note(purchases) {
       const now = performance.now();
-      const workers = countWorkers();
-      if ((workers * purchases * 1_000) / (now - notedAt) >= rushPerSecond) endsAt = now + workers * lastsMs;
+      if ((purchases * 1_000) / (now - notedAt) >= rushPerSecond) endsAt = now + lastsMs;
       notedAt = now;
     },
     isOn: () => performance.now() < endsAt,

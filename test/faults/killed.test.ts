@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { waitUntil } from '../../embedded/process.mjs';
 import type { Failpoint } from '../../runtime/failpoints.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './crowd.ts';
@@ -13,6 +14,12 @@ const bigSale = { stock: 100_000, limitPerBuyer: 6 };
 
 let system: TestSystem;
 afterEach(() => system.close());
+
+const settles = (worker: TestSystem['workers'][number]) =>
+  waitUntil(async () => (await system.ordersMadeBy(worker)) > 0, {
+    deadlineMs: 30_000,
+    what: `${worker.name} settles`,
+  });
 
 describe('row 1: a server dies', () => {
   test.each<Failpoint>(['flushing', 'flushed'])('at "%s": each retry finds its one order', async (point) => {
@@ -44,10 +51,14 @@ describe('row 2: a worker dies', () => {
 });
 
 test('row 3: a worker hangs past its lock while another takes its jobs: nothing is settled twice', async () => {
-  system = await startSystem({ servers: 1, workers: 1, nginx: false, env });
-  await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:5000` });
-  const sale = await system.createSale(bigSale);
+  system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
+  // So long that another one leads, and finds that the jobs' lock is gone.
+  await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:9000` });
+  const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
   const crowd = openCrowd(system, sale);
+  await accepts(crowd, 30);
+  const other = await system.startWorker();
+  await settles(other);
   await accepts(crowd, 600);
   await expectNothingLost(system, sale, crowd);
 });
@@ -58,7 +69,11 @@ test('row 14: three workers on one hot product whose gate lets in far too many',
   const crowd = openCrowd(system, sale, { buyers: 30 });
   await accepts(crowd, 1);
   await system.store.redis.hset(`gate:${sale.id}`, 'left', 100_000);
+  // Whoever leads finds out a second later that it does no more: until then two or three settle.
+  const dethroning = setInterval(() => void system.store.redis.del('lease:lead'), 200);
   await accepts(crowd, 600);
+  for (const worker of system.workers) await settles(worker);
+  clearInterval(dethroning);
   await expectNothingLost(system, sale, crowd);
   const { orders } = system.store.collections;
   expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(0);

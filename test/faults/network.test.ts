@@ -53,6 +53,21 @@ test('row 9: connections to Redis stall, and are cut: 503 in bounded time, nothi
   expect(crowd.slowestMs).toBeLessThan(boundedMs);
 });
 
+test('row 9: the worker that leads loses MongoDB: another one settles', async () => {
+  await startBehindProxy('MONGO_URL');
+  const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
+  const crowd = openCrowd(system, sale);
+  await accepts(crowd, 50);
+  proxy.stall();
+  const other = await system.startWorker();
+  await waitUntil(async () => (await system.ordersMadeBy(other)) > 100, {
+    deadlineMs: 30_000,
+    what: 'the other one settles',
+  });
+  proxy.flow();
+  await expectNothingLost(system, sale, crowd);
+});
+
 test('row 9: connections to MongoDB stall, and are cut: purchases are accepted, and settled afterwards', async () => {
   await startBehindProxy('MONGO_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });

@@ -25,7 +25,7 @@ test('purchases whose job is gone get a new one', async () => {
 test('when the worker that reconciles dies, another one does it', async () => {
   system = await startSystem({ servers: 1, workers: 2, nginx: false, env });
   const { redis: client } = system.store;
-  const holder = () => client.get('lease:reconciler');
+  const holder = () => client.get('lease:lead');
   const first = await waitUntil(holder, { deadlineMs: 10_000, what: 'a worker reconciles' });
   for (const { pid, ended } of [...system.workers]) {
     process.kill(pid, 'SIGKILL');
