@@ -3,7 +3,7 @@ import { mintTokens } from './crowd.ts';
 import { type Drain, drainBacklog } from './drain.ts';
 import { saveResult } from './results.ts';
 import { playRound, type Round } from './round.ts';
-import { openSides, type Side, type SideName } from './sides.ts';
+import { comparedSides, openSides, type Side, type SideName } from './sides.ts';
 import { auditStage } from './stage.ts';
 import { sum } from './statistics.ts';
 import { figure } from './table.ts';
@@ -48,7 +48,7 @@ export async function playComparison(options: CompareOptions): Promise<CompareRe
   console.log(
     'Starting three systems: each MongoDB, Redis, nginx, 2 servers, and a worker where there is a queue',
   );
-  const { sides, close } = await openSides();
+  const { sides, close } = await openSides(comparedSides);
   try {
     const { rounds, idleShare } = await playRounds(sides, options);
     const drains = options.backlog > 0 ? await drainInTurns(sides, options) : {};

@@ -10,7 +10,7 @@ import {
 } from './cost.ts';
 import { mintTokens } from './crowd.ts';
 import { saveResult } from './results.ts';
-import { stampedeOn } from './sides.ts';
+import { openSides, type Side, stampedeOn } from './sides.ts';
 import { auditStage, type OwnStage, openOwnStage } from './stage.ts';
 import { type Spread, spreadsOf } from './statistics.ts';
 import { printTable, spread } from './table.ts';
@@ -122,8 +122,9 @@ async function inTwoShops(
   { rounds: usualRounds, presses, connections }: GrowthOptions,
   work: (shops: TwoShops) => Promise<void>,
 ): Promise<boolean> {
-  const grown = stampedeOn(await openOwnStage({ clients: connections }));
-  const small = stampedeOn(await openOwnStage({ clients: connections }));
+  const open = async () => stampedeOn(await openOwnStage({ clients: connections }));
+  const { sides, close } = await openSides([open, open]);
+  const [grown, small] = sides as [Side, Side];
   try {
     const { stage } = grown;
     const tokens = mintTokens(buyers, stage.secret);
@@ -157,8 +158,7 @@ async function inTwoShops(
     });
     return await auditStage(stage.system, { withLog: false });
   } finally {
-    await grown.close();
-    await small.close();
+    await close();
   }
 }
 

@@ -131,15 +131,19 @@ async function openSyncSide(): Promise<Side> {
   };
 }
 
-/** Opens every side, to stay up together: one that is idle costs next to nothing, which `compare` checks. */
-export async function openSides(): Promise<{ sides: Side[]; close: () => Promise<void> }> {
+/** All that `compare` compares. */
+export const comparedSides = [async () => stampedeOn(await openOwnStage()), openQueueSide, openSyncSide];
+
+/** Opens sides that stay up together: one that is idle costs next to nothing, which `compare` checks. */
+export async function openSides(
+  openers: (() => Promise<Side>)[],
+): Promise<{ sides: Side[]; close: () => Promise<void> }> {
   const sides: Side[] = [];
   const close = async () => {
     for (const side of sides) await side.close();
   };
   try {
-    for (const open of [async () => stampedeOn(await openOwnStage()), openQueueSide, openSyncSide])
-      sides.push(await open());
+    for (const open of openers) sides.push(await open());
     return { sides, close };
   } catch (error) {
     await close();
