@@ -27,4 +27,4 @@ EXPOSE 8080
 
 # Not through npm: it would stand between Docker's SIGTERM and the process that has to drain.
 # The flags are those of embedded/app-process.mjs.
-CMD ["node", "--max-semi-space-size=64", "--no-flush-bytecode", "--no-memory-reducer", "--initial-old-space-size=256", "--import", "tsx", "server/main.ts"]
+CMD ["node", "--max-semi-space-size=128", "--no-flush-bytecode", "--no-memory-reducer", "--initial-old-space-size=256", "--import", "tsx", "server/main.ts"]
