@@ -101,7 +101,7 @@ const settings = z
      * settles. While a crowd presses, full or not, until somebody has waited for long.
      */
     SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
-    SETTLE_RUSH_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(500),
+    SETTLE_RUSH_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(1_000),
     /** Jobs a worker holds at once; what they carry is settled together. */
     SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
     /** How long accepted purchases wait in a worker for a MongoDB that is away, before the attempt counts as failed. */
