@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { failpoint } from '../runtime/failpoints.ts';
+import { pause } from '../runtime/pause.ts';
 import type { BusEvent, DeadEvent, Subscription } from './bus.ts';
 
 /** What an engine adds to a subscription to have its events handled. */
@@ -82,8 +82,4 @@ async function attempt(
     await pause(waitMs, stopping);
   }
   return 'stopped';
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => {});
 }

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { openLease } from './lease.ts';
 import type { Log } from './log.ts';
+import { pause } from './pause.ts';
 
 /** At a start Redis is away for a moment; a fault that lasts is asked after every 5 s. */
 const [firstFaultWaitMs, lastFaultWaitMs] = [100, 5_000];
@@ -87,8 +87,4 @@ export function openDuty(
       await running;
     },
   };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => {});
 }

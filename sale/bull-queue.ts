@@ -1,8 +1,8 @@
-import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import Bull from 'bull';
 import type { Redis } from 'ioredis';
 import type { Log } from '../runtime/log.ts';
+import { aborted } from '../runtime/pause.ts';
 import type { PurchaseJob } from './contract.ts';
 import {
   attemptsMax,
@@ -78,7 +78,7 @@ export function openBullQueue(
       if (isProcessing) await bull.resume(true);
       else void bull.process(maxJobs, (job) => handle(job.data));
       isProcessing = true;
-      if (!signal.aborted) await once(signal, 'abort');
+      await aborted(signal);
       await bull.pause(true, true);
     },
 

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { ConsumeMessage, GetMessage, Message } from 'amqplib';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { readBeats } from '../runtime/heartbeat.ts';
 import type { Log } from '../runtime/log.ts';
+import { aborted, pause } from '../runtime/pause.ts';
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../runtime/rabbit.ts';
 import { type Consumer, openConsumer, type Verdict } from '../runtime/rabbit-consumer.ts';
 import { countMessages, walkLetters } from '../runtime/rabbit-letters.ts';
@@ -155,10 +154,9 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
 
     async process(maxJobs, handle, signal) {
       const either = AbortSignal.any([stopping.signal, signal]);
-      const consuming = consume(maxJobs, handle, either);
       processing = (async () => {
-        const consumer = await consuming;
-        if (!either.aborted) await once(either, 'abort');
+        const consumer = await consume(maxJobs, handle, either);
+        await aborted(either);
         await consumer?.close();
       })();
       await processing;
@@ -216,8 +214,6 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     },
   };
 }
-
-const pause = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal }).catch(() => {});
 
 /** Headers travel in one frame, with little room. */
 const stackMaxCharacters = 2_000;

@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { openDuty, type Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
+import { pause } from '../runtime/pause.ts';
 import { type Collections, driverOf } from '../sale/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../sale/event-collections.ts';
 import { type PostOptions, post } from './post.ts';
@@ -110,8 +110,4 @@ async function send(
     { state, attempts: tried, status, error, dueAt: new Date(at.getTime() + waitMs) },
   );
   return error === null;
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => {});
 }

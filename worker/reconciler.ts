@@ -1,7 +1,7 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../runtime/config.ts';
 import type { Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
+import { pause } from '../runtime/pause.ts';
 import type { DeadLetterShop } from '../sale/dead-letters.ts';
 import { type Reconciled, reconcile } from '../sale/reconciliation.ts';
 
@@ -21,7 +21,7 @@ export function reconciler(
       onPass(done);
       if (done.forgotten.length > 0) log.error(done, 'purchases that nobody remembers');
       else if (done.givenUp + done.ended + done.requeued + done.gates > 0) log.warn(done, 'reconciled');
-      await delay(RECONCILE_INTERVAL_MS, undefined, { signal: stopping }).catch(() => {});
+      await pause(RECONCILE_INTERVAL_MS, stopping);
     }
   };
 }

@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { EventBus } from '../messages/bus.ts';
 import { findBehind, relaySales, watchLog } from '../messages/relay.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Task } from '../runtime/duty.ts';
+import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../sale/collections.ts';
 
 /** How often it looks for itself, should it have missed a hint. */
@@ -81,8 +81,4 @@ export function relay(
       await stream.close();
     }
   };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await delay(ms, undefined, { signal }).catch(() => {});
 }

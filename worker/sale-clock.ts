@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../runtime/config.ts';
 import type { Task } from '../runtime/duty.ts';
+import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../sale/collections.ts';
 import { turnPhases } from '../sale/phases.ts';
 
@@ -12,7 +12,7 @@ export function saleClock(
   return async (stopping) => {
     while (!stopping.aborted) {
       await turnPhases(collections);
-      await delay(SALE_CLOCK_INTERVAL_MS, undefined, { signal: stopping }).catch(() => {});
+      await pause(SALE_CLOCK_INTERVAL_MS, stopping);
     }
   };
 }

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { createTransport } from 'nodemailer';
 import type { EventBus, Subscription } from '../messages/bus.ts';
@@ -6,6 +5,7 @@ import { noteSubscription } from '../messages/lag.ts';
 import type { Config } from '../runtime/config.ts';
 import { isMongoAway } from '../runtime/connections.ts';
 import type { Log } from '../runtime/log.ts';
+import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../sale/collections.ts';
 import { analytics } from '../subscribers/analytics.ts';
 import { isMailAway, notifications } from '../subscribers/notifications.ts';
@@ -102,7 +102,7 @@ export function openSubscribers(
         };
       } catch (error) {
         log.warn({ subscription: name, error: (error as Error).message }, 'subscribing waits');
-        await delay(retryMs, undefined, { signal: closing.signal }).catch(() => {});
+        await pause(retryMs, closing.signal);
       }
     }
     return { close };
