@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import mongoose, { type ClientSession } from 'mongoose';
-import { readAtOneMoment } from '../runtime/one-moment.ts';
+import { readInSnapshot } from '../runtime/snapshot-read.ts';
 import type { System } from './system.ts';
 
 const { EJSON } = mongoose.mongo.BSON;
@@ -30,7 +30,7 @@ const databaseOf = ({ collections }: Store) => {
 export async function writeArchive(store: Store, file: string): Promise<Record<string, number>> {
   // Under its name there is a whole backup or none.
   const unfinished = `${file}.part`;
-  const counts = await readAtOneMoment(store.collections.sales.db, async (session) => {
+  const counts = await readInSnapshot(store.collections.sales.db, async (session) => {
     const counts: Record<string, number> = {};
     const lines = Readable.from(linesOf(store, session, counts));
     await pipeline(lines, createGzip(), createWriteStream(unfinished, { mode: 0o600 }));

@@ -31,13 +31,11 @@ const FOR_A_RUSH = [
  * @param {Record<string, string>} options.env
  * @param {string} options.logsDir
  * @param {string | undefined} [options.socket] where nginx finds it, besides the port.
- * @param {boolean} [options.yields] where the cores are short, the other processes come first.
  */
-export async function openAppProcess({ name, entry, port, env, logsDir, socket, yields = false }) {
+export async function openAppProcess({ name, entry, port, env, logsDir, socket }) {
   const url = `http://127.0.0.1:${port}`;
   const launched = await launch(name, process.execPath, [...FOR_A_RUSH, ...TYPESCRIPT, entry], {
     cwd: ROOT,
-    yields,
     env: {
       ...process.env,
       ...env,

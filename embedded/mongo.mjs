@@ -12,12 +12,6 @@ const START_DEADLINE_MS = 60_000;
 const CACHE_GB = '1';
 /** A worker killed in mid-transaction leaves it open, and with it its hold on the hot product: 60 s by default. */
 const TRANSACTION_SECONDS = 5;
-/**
- * For how long MongoDB keeps what was overwritten, by itself 300 s. A hot product and its buyers are overwritten all the
- * time, and keeping that was a quarter of MongoDB's work for a purchase. Whoever reads for long asks for it: see
- * runtime/one-moment.ts.
- */
-const HISTORY_SECONDS = 0;
 
 /**
  * @typedef {object} Mongo
@@ -36,20 +30,17 @@ const HISTORY_SECONDS = 0;
  * @param {number} [options.port] a free one when absent; it may differ from the last one on the same data.
  * @param {string} [options.cacheDir] for what is downloaded.
  * @param {string} [options.logFile]
- * @param {boolean} [options.yields] where the cores are short, the other processes come first.
  * @param {import('./program.mjs').Report} [options.report]
  * @returns {Promise<Mongo>}
  */
-export async function openMongo({ dataDir, port, cacheDir, logFile, yields = false, report = () => {} }) {
+export async function openMongo({ dataDir, port, cacheDir, logFile, report = () => {} }) {
   const { binary, how } = await findMongod({ cacheDir: cacheDir ?? cacheFolder(), report });
   mkdirSync(dataDir, { recursive: true });
   const listenOn = port ?? (await freePort());
   const where = ['--bind_ip', '127.0.0.1', '--port', String(listenOn), '--dbpath', dataDir];
   const as = ['--replSet', SET, '--wiredTigerCacheSizeGB', CACHE_GB, '--quiet', '--nounixsocket'];
   const transactions = ['--setParameter', `transactionLifetimeLimitSeconds=${TRANSACTION_SECONDS}`];
-  const history = ['--setParameter', `minSnapshotHistoryWindowInSeconds=${HISTORY_SECONDS}`];
-  const mongod = await launch('mongo', binary, [...where, ...as, ...transactions, ...history], {
-    yields,
+  const mongod = await launch('mongo', binary, [...where, ...as, ...transactions], {
     logFile: logFile ?? join(dataDir, 'mongo.log'),
   });
   try {

@@ -43,7 +43,6 @@ export async function findNginx(report) {
  * @param {number} options.port
  * @param {Address[]} options.servers
  * @param {number | undefined} [options.clients] how many it has to hold at once.
- * @param {boolean} [options.batches] it lets whoever runs finish first, and then passes on all that has come by then.
  * @param {import('./tls.mjs').Tls | null} [options.tls] to listen for TLS as well.
  * @param {string} [options.logFile]
  * @param {import('./program.mjs').Report} [options.report]
@@ -55,7 +54,6 @@ export async function openNginx({
   port,
   servers,
   clients = 10_000,
-  batches = true,
   tls = null,
   logFile,
   report = () => {},
@@ -76,9 +74,7 @@ export async function openNginx({
   ];
   const tested = await run(binary, ['-t', ...args], { deadlineMs: START_DEADLINE_MS });
   if (!tested.ok) throw new Error(`nginx refuses its configuration: ${whyRefused(tested.output)}`);
-  const starter = batches ? await findBatchStarter(binary) : [];
-  const [command = binary, ...before] = [...starter, binary];
-  const nginx = await launch('nginx', command, [...before, ...args], {
+  const nginx = await launch('nginx', binary, args, {
     logFile: logFile ?? join(dataDir, 'nginx.log'),
   });
   try {
@@ -113,22 +109,6 @@ export function renderNginxConfig(values) {
     if (value === undefined) throw new Error(`nginx/nginx.conf needs ${name}`);
     return value;
   });
-}
-
-/**
- * What starts a program under Linux' SCHED_BATCH: nothing where that is not to be had.
- *
- * Each answer that a server writes wakes nginx. Under the usual policy that takes the server's core away in the middle of
- * its turn, for a single answer.
- * @param {string} binary
- * @returns {Promise<string[]>}
- */
-async function findBatchStarter(binary) {
-  const chrt = findProgram('chrt');
-  if (!chrt) return [];
-  const batch = ['-b', '0'];
-  const { ok } = await run(chrt, [...batch, binary, '-v'], { deadlineMs: START_DEADLINE_MS });
-  return ok ? [chrt, ...batch] : [];
 }
 
 /**

@@ -6,8 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { setPriority } from 'node:os';
+import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -52,12 +51,11 @@ export function onLaunch(listener) {
  * @param {string} name
  * @param {string} command
  * @param {string[]} args
- * @param {{ logFile: string, env?: NodeJS.ProcessEnv, cwd?: string, yields?: boolean }} options
- *   `yields`: where the cores are short, the others come first.
+ * @param {{ logFile: string, env?: NodeJS.ProcessEnv, cwd?: string }} options
  * @returns {Promise<Launched>}
  * @throws Error when the program cannot be started at all.
  */
-export async function launch(name, command, args, { logFile, env = process.env, cwd, yields = false }) {
+export async function launch(name, command, args, { logFile, env = process.env, cwd }) {
   mkdirSync(dirname(logFile), { recursive: true });
   const size = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
   const log = openSync(logFile, size > LOG_MAX_BYTES ? 'w' : 'a');
@@ -67,7 +65,6 @@ export async function launch(name, command, args, { logFile, env = process.env, 
 
   const pid = /** @type {number} */ (child.pid);
   alive.add(pid);
-  if (yields) lowerPriority(pid);
   for (const listener of launchListeners) listener(name, pid);
   /** @type {string | null} */
   let ending = null;
@@ -82,20 +79,6 @@ export async function launch(name, command, args, { logFile, env = process.env, 
     });
   });
   return { name, pid, logFile, ending: () => ending, ended };
-}
-
-/** A thirtieth of the time that another process gets while both want the same core. */
-const LOW_PRIORITY = 15;
-
-/** @param {number} pid */
-function lowerPriority(pid) {
-  try {
-    setPriority(pid, LOW_PRIORITY);
-    // Linux shares its cores among sessions first, and each launched process leads one: there a niceness is within it.
-    writeFileSync(`/proc/${pid}/autogroup`, String(LOW_PRIORITY));
-  } catch {
-    // It has ended already, or this system has no such thing: then it shares like the others.
-  }
 }
 
 /**

@@ -69,7 +69,7 @@ export async function startScratchSystem({
 } = {}): Promise<ScratchSystem> {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-'));
   const logsDir = join(dir, 'logs');
-  const mongoOptions = { dataDir: join(dir, 'mongo'), yields: !plain };
+  const mongoOptions = { dataDir: join(dir, 'mongo') };
   let mongo = mongoUrl ? null : await openMongo(mongoOptions);
   let redis = await openRedis({ dataDir: join(dir, 'redis') });
   const needsRabbit = [extraEnv.PURCHASE_QUEUE, extraEnv.EVENT_BUS].includes('rabbitmq');
@@ -97,7 +97,6 @@ export async function startScratchSystem({
 
   async function start(kind: 'server' | 'worker', more: Record<string, string> = {}): Promise<AppProcess> {
     const name = `${kind}-${lists[kind].length + 1}`;
-    const yields = !plain && kind === 'worker';
     const options = {
       name,
       entry: entries[kind],
@@ -105,7 +104,6 @@ export async function startScratchSystem({
       env: { ...env, ...more },
       logsDir,
       socket: kind === 'server' ? socketOf(name) : undefined,
-      yields,
     };
     const started = await openAppProcess(options);
     lists[kind].push(started);
@@ -120,7 +118,6 @@ export async function startScratchSystem({
         dataDir: join(dir, 'nginx'),
         port: await freePort(),
         clients,
-        batches: !plain,
         servers: servers.map(({ name, url }) => ({
           host: '127.0.0.1',
           port: Number(new URL(url).port),

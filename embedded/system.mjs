@@ -102,8 +102,7 @@ export class System {
   }
 
   async #startMongo() {
-    // Most of what it does in a rush is settling: see startOurs.
-    const options = { ...this.#placeOf('mongo'), port: await freePort(), yields: true };
+    const options = { ...this.#placeOf('mongo'), port: await freePort() };
     const { how, url } = await this.#keep('mongo', 'mongo', () => openMongo(options));
     this.settings.report(`MongoDB: ${how}`);
     return url;
@@ -134,10 +133,8 @@ export class System {
    */
   #startOurs(kind, number, port, env) {
     const name = `${kind}-${number}`;
-    // Answers come before settling: what is accepted is safe, and a buyer waits for the answer.
-    const yields = kind === 'worker';
     const socket = kind === 'server' ? this.#socketOf(name) : undefined;
-    const options = { name, entry: `${kind}/main.ts`, port, env, logsDir: this.logsDir, socket, yields };
+    const options = { name, entry: `${kind}/main.ts`, port, env, logsDir: this.logsDir, socket };
     return this.#keep(`${kind}s`, name, () => openAppProcess(options));
   }
 

@@ -97,11 +97,10 @@ const settings = z
 
     SETTLE_MAX_PURCHASES: z.coerce.number().int().min(1).max(5_000).default(2_000),
     /**
-     * From one transaction to the next, unless that is full: a transaction costs about 5 ms of CPU, however little it
-     * settles. While a crowd presses, full or not, until somebody has waited for long.
+     * From the start of one settling transaction to the start of the next, unless that is full: a transaction costs
+     * about 5 ms of CPU, however little it settles.
      */
     SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
-    SETTLE_RUSH_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(1_000),
     /** Jobs a worker holds at once; what they carry is settled together. */
     SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
     /** How long accepted purchases wait in a worker for a MongoDB that is away, before the attempt counts as failed. */
@@ -126,7 +125,7 @@ const settings = z
       .default('auto')
       .transform((list) => (list === 'auto' ? null : list.split(',').filter((name) => name !== 'none')))
       .pipe(z.array(z.enum(['analytics', 'notifications', 'webhooks'])).nullable()),
-    /** The longest from one look at the event log to the next, in a rush; what gathers meanwhile travels together. */
+    /** The longest from one look at the event log to the next; what gathers meanwhile travels together. */
     RELAY_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(5_000),
     /** Before the second attempt of a subscriber at an event; it doubles up to the fifth. */
     EVENT_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(500),

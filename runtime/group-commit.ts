@@ -32,7 +32,6 @@ export interface BatchTrip<Item> {
  * @param sizeOf how much of `maxBatch` an item takes up; an item larger than that travels alone.
  * @param minIntervalMs the least time between the starts of two batches, unless the second one is full. It costs a lone
  *   item nothing, and makes batches larger where a batch has a high price of its own.
- * @param ready is awaited before a batch is taken from what waits.
  * @param onBack is told of every batch; it must not throw.
  */
 export function groupCommit<Item, Answer>({
@@ -41,7 +40,6 @@ export function groupCommit<Item, Answer>({
   maxBatch,
   maxWaiting,
   minIntervalMs = 0,
-  ready = async () => {},
   onBack = () => {},
 }: {
   send: (items: Item[]) => Promise<Answer[]>;
@@ -49,7 +47,6 @@ export function groupCommit<Item, Answer>({
   maxBatch: number;
   maxWaiting: number;
   minIntervalMs?: number;
-  ready?: () => Promise<void>;
   onBack?: (trip: BatchTrip<Item>) => void;
 }): GroupCommit<Item, Answer> {
   let waiting: Waiting<Item, Answer>[] = [];
@@ -89,7 +86,6 @@ export function groupCommit<Item, Answer>({
       const restMs = startedAt + minIntervalMs - performance.now();
       if (restMs > 0 && waitingSize < maxBatch) await rest(restMs);
       onFull = null;
-      await ready();
       startedAt = performance.now();
       const batch = nextBatch();
       const items = batch.map(({ item }) => item);

@@ -1,6 +1,6 @@
 import type { ClientSession } from 'mongoose';
 import { mongo, trusted } from 'mongoose';
-import { readAtOneMoment } from '../runtime/one-moment.ts';
+import { readInSnapshot } from '../runtime/snapshot-read.ts';
 import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './collections.ts';
 import { allowanceKey } from './decide.ts';
 import type { Gate } from './gate.ts';
@@ -38,7 +38,7 @@ export async function audit(
   const accepted = await gate.listRemembered();
   // An engine that cannot be looked into has the purchases that Redis lists as queued, or gets them from the reconciler.
   const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
-  return await readAtOneMoment(collections.orders.db, async (session) => {
+  return await readInSnapshot(collections.orders.db, async (session) => {
     const sales = await collections.sales.find({}, null, { session }).lean<SaleRecord[]>();
     const { orders, I1, I3, I4, statuses } = await auditOrders(collections, sales, session);
     const I5 = await auditLog(collections, sales, statuses, session);

@@ -151,17 +151,6 @@ export function openGate(redis: Redis) {
 
     /** How many accepted purchases wait to be settled. */
     countQueued: () => redis.zcard(queuedKey),
-
-    /** How many of them came within the last `newMs`, and how many more than `lateMs` ago, by Redis' clock. */
-    async countQueuedByAge(newMs: number, lateMs: number): Promise<{ fresh: number; late: number }> {
-      const [seconds, micros] = await redis.time();
-      const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
-      const [fresh, late] = await Promise.all([
-        redis.zcount(queuedKey, now - newMs, '+inf'),
-        redis.zcount(queuedKey, '-inf', now - lateMs),
-      ]);
-      return { fresh, late };
-    },
   };
 }
 

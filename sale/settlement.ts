@@ -26,8 +26,6 @@ export interface SettlementOptions {
   maxPurchases: number;
   /** From the start of one transaction to the start of the next, unless that is full. */
   minIntervalMs: number;
-  /** Awaited before each transaction, whose purchases are gathered meanwhile. */
-  rest: () => Promise<void>;
   /** How long purchases wait here for a MongoDB that is away. */
   patienceMs: number;
   /** Whether a fault will pass by itself. */
@@ -50,14 +48,13 @@ interface Done {
  * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
  */
 export function openSettlement(options: SettlementOptions): Settle {
-  const { maxPurchases, minIntervalMs, rest } = options;
+  const { maxPurchases, minIntervalMs } = options;
   const commit = groupCommit<SettleRequest, Done>({
     send: (requests) => settleOrSplit(requests, options),
     sizeOf: ({ purchases }) => purchases.length,
     maxBatch: maxPurchases,
     maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
     minIntervalMs,
-    ready: rest,
   });
   return async (request) => {
     const { poison, told } = await commit.submit(request);

@@ -52,7 +52,6 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
     collections,
     maxPurchases: 1_000,
     minIntervalMs: 0,
-    rest: async () => {},
     patienceMs: 0,
     isPassing: () => false,
     stopping: new AbortController().signal,

@@ -22,12 +22,10 @@ import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
-import { openCrowd } from './crowd.ts';
 import { settleJob } from './job.ts';
 import { openWorkerMetrics } from './metrics.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
-import { openRush } from './rush.ts';
 import { saleClock } from './sale-clock.ts';
 import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 import { traceEvents, traceSettled } from './traces.ts';
@@ -47,8 +45,6 @@ const { redis, close: closeRedis } = openRedis(config, log);
 // What follows a commit waits for Redis, rather than leave it to the reconciler.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
-// Asked in between: without Redis they fail at once.
-const { countQueued, countQueuedByAge } = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
@@ -63,19 +59,15 @@ const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECON
 const queue = openPurchaseQueue(config, redis, log);
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
-const rush = openRush();
 const stopping = new AbortController();
-const crowd = openCrowd(countQueuedByAge, config.SETTLE_RUSH_INTERVAL_MS);
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
   minIntervalMs: config.SETTLE_INTERVAL_MS,
-  rest: crowd.rest,
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
   async afterCommit({ settled, endings, made, beganAt }) {
-    rush.note(endings.length);
     tally.settled(made);
     metrics.noteSettled(made);
     for (const record of made) logSettled(lineOf(record));
@@ -111,7 +103,6 @@ const lead = openDuty(
         // What is relayed before they subscribed, they never hear of.
         after: subscribers.subscribed,
         listIdle: () => listIdle(collections),
-        isRush: async () => crowd.isHere() || (rush.isOn() && (await countQueued()) > 0),
       },
       config,
     ),

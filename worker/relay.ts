@@ -13,14 +13,12 @@ const salesAtOnce = 200;
 
 /** Relaying takes at most this share of the time; what gathers meanwhile travels together. */
 const mostRelaying = 0.05;
-const rushCheckMs = 100;
 
 /**
  * Brings the event log to the bus. A fault of MongoDB, the bus or the change stream ends it; begun again, it looks at
  * every sale's position. Purchases do not notice.
  * @param after it begins when this has resolved.
  * @param listIdle the subscriptions that need not be told just now.
- * @param isRush whether settling takes all there is: then events wait, RELAY_INTERVAL_MS at most.
  */
 export function relay(
   {
@@ -28,13 +26,11 @@ export function relay(
     bus,
     after,
     listIdle,
-    isRush,
   }: {
     collections: Collections;
     bus: EventBus;
     after: Promise<void>;
     listIdle: () => Promise<string[]>;
-    isRush: () => Promise<boolean>;
   },
   { RELAY_INTERVAL_MS }: Pick<Config, 'RELAY_INTERVAL_MS'>,
 ): Task {
@@ -56,14 +52,12 @@ export function relay(
       },
     );
     try {
-      for (let [scanAtMs, relayedAt] = [0, performance.now()]; !stopping.aborted; ) {
+      for (let scanAtMs = 0; !stopping.aborted; ) {
         if (broken) throw broken;
         if (Date.now() >= scanAtMs) {
           for (const saleId of await findBehind(collections)) news.add(saleId);
           scanAtMs = Date.now() + scanIntervalMs;
         }
-        while (!stopping.aborted && performance.now() < relayedAt + RELAY_INTERVAL_MS && (await isRush()))
-          await pause(rushCheckMs, stopping);
         waiting = new AbortController();
         const due = [...news];
         news.clear();
@@ -73,8 +67,8 @@ export function relay(
           const some = due.slice(first, first + salesAtOnce);
           for (const saleId of await relaySales(collections, bus, some, listIdle)) news.add(saleId);
         }
-        relayedAt = performance.now();
-        await pause(Math.min((relayedAt - startedAt) / mostRelaying, RELAY_INTERVAL_MS), stopping);
+        const tookMs = performance.now() - startedAt;
+        await pause(Math.min(tookMs / mostRelaying, RELAY_INTERVAL_MS), stopping);
         if (news.size === 0) await pause(scanAtMs - Date.now(), AbortSignal.any([stopping, waiting.signal]));
       }
     } finally {
