@@ -17,12 +17,12 @@ export function verdictsOf({ rounds, drains, audits }: Measured): Verdict[] {
   const broken = rounds.stampede.reduce((total, round) => total + round.broken, 0);
   const breaches = broken + Object.values(audits).filter((ok) => !ok).length;
   return [
-    judge("settled/s, of queue's", ratios('settledPerSecond', 'queue'), 'at least', 10),
-    ...(drainRatios.length > 0 ? [judge("drained/s, of queue's", drainRatios, 'at least', 25)] : []),
-    judge("accepted/s, of queue's", ratios('acceptedPerSecond', 'queue'), 'at least', 5),
-    judge("p99 of the answer, of queue's", ratios('p99Ms', 'queue'), 'below', 1),
+    judge("settled/s, of queue's", ratios('settledPerSecond', 'queue'), 'at least', 12),
+    ...(drainRatios.length > 0 ? [judge("drained/s, of queue's", drainRatios, 'at least', 20)] : []),
+    judge("accepted/s, of queue's", ratios('acceptedPerSecond', 'queue'), 'at least', 3.5),
+    judge("p99 of the answer, of queue's", ratios('p99Ms', 'queue'), 'below', 1 / 3),
     judge("p99 of the answer, of sync's", ratios('p99Ms', 'sync'), 'below', 1),
-    judge("CPU for each settled, of queue's", ratios('cpuTotal', 'queue'), 'below', 0.2),
+    judge("CPU for each settled, of queue's", ratios('cpuTotal', 'queue'), 'below', 1 / 8),
     judge('broken invariants, or a press of ours that failed', [breaches], 'below', 1),
   ];
 }
@@ -33,6 +33,8 @@ export const columns: [column: keyof Round, name: string][] = [
   ['p50Ms', 'answer p50, ms'],
   ['p99Ms', 'answer p99, ms'],
   ['settledPerSecond', 'settled/s'],
+  ['paidP50Ms', 'accepted → paid p50, ms'],
+  ['paidP99Ms', 'accepted → paid p99, ms'],
   ['redisCommands', 'Redis commands a purchase'],
   ['redisBytes', 'Redis bytes a purchase'],
   ['mongoCommands', 'MongoDB commands a purchase'],

@@ -28,6 +28,9 @@ export interface Crowd {
   /** How often Buy is pressed; buyers take turns. */
   presses: number;
   connections: number;
+  /** For how long it presses; absent, until all presses are made. */
+  seconds?: number;
+  /** Who has no answer by then gets none. */
   deadlineSeconds: number;
 }
 
@@ -41,13 +44,14 @@ export function mintTokens(count: number, secret: string): string[] {
  * @param opened the connections of a crowd that came before, which stay open; absent, it comes over its own.
  */
 export async function pressBuy(crowd: Crowd, opened?: ReturnType<typeof openPresses>): Promise<CrowdReport> {
-  const { presses, deadlineSeconds } = crowd;
+  const { presses, seconds = Number.POSITIVE_INFINITY, deadlineSeconds } = crowd;
   const { connections, press } = opened ?? openPresses(crowd);
   const tally = openTally(presses);
+  const endsAt = performance.now() + seconds * 1_000;
   let next = 0;
 
   function pressInTurns(connection: Connection, done: () => void): void {
-    if (next >= presses) {
+    if (next >= presses || performance.now() >= endsAt) {
       done();
       return;
     }
@@ -74,7 +78,13 @@ export function requireLoopback(url: string): void {
 }
 
 /** Connections, and how to press Buy over one of them: the nth buyer does. */
-export function openPresses({ url, tokens, saleId, presses, connections }: Omit<Crowd, 'deadlineSeconds'>) {
+export function openPresses({
+  url,
+  tokens,
+  saleId,
+  presses,
+  connections,
+}: Omit<Crowd, 'seconds' | 'deadlineSeconds'>) {
   requireLoopback(url);
   const address = new URL(url);
   const crowd = nanoid(8); // The same buyers may come again; their presses are new ones.

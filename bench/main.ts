@@ -13,6 +13,7 @@ import { prepareK6 } from './k6.ts';
 import { ladder } from './ladder.ts';
 import { refusals } from './refusals.ts';
 import { report } from './report.ts';
+import { rush } from './rush.ts';
 import { soak, sustained } from './sustained.ts';
 import { workers } from './workers.ts';
 
@@ -43,6 +44,7 @@ const scenarios: Record<string, Scenario> = {
     { rounds: 3, presses: 10_000, buyers: 5_000, connections: 200, backlog: 50_000 },
     (numbers, { profile = false }) => ladder({ ...numbers, profile }),
   ),
+  rush: scenario({ seconds: 30, buyers: 5_000, connections: 200 }, rush),
   refusals: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, refusals),
   backlog: scenario({ rounds: 3, backlog: 50_000, buyers: 5_000 }, backlog),
   workers: scenario({ backlog: 50_000, buyers: 5_000 }, (numbers, { engine = 'bull' }) =>

@@ -13,6 +13,9 @@ export interface Round {
   p99Ms: number;
   /** From the first press to the last order in MongoDB. */
   settledPerSecond: number;
+  /** From the press to the committed order. */
+  paidP50Ms: number;
+  paidP99Ms: number;
   redisCommands: number;
   redisBytes: number;
   mongoCommands: number;
@@ -47,7 +50,7 @@ export async function playRound(
   const cpu = cpuSince();
   const traffic = await trafficSince();
   if (sum(crowd.failed) > 0) console.log(`${name}: ${JSON.stringify(crowd.failed)}`);
-  const { settled, lost, byStatus, lastSettledAt } = await lookUpOrders(system, crowd.accepted);
+  const { settled, lost, byStatus, lastSettledAt, settledMs } = await lookUpOrders(system, crowd.accepted);
   await endBenchSale(system, saleId);
   await delay(500); // What is still being written in the background belongs to this side's round.
 
@@ -57,6 +60,8 @@ export async function playRound(
     p50Ms: percentile(crowd.acceptedMs, 50),
     p99Ms: percentile(crowd.acceptedMs, 99),
     settledPerSecond: settled / ((lastSettledAt.getTime() - crowd.startedAt.getTime()) / 1_000),
+    paidP50Ms: percentile(settledMs, 50),
+    paidP99Ms: percentile(settledMs, 99),
     redisCommands: traffic.redisCommands / settled,
     redisBytes: traffic.redisBytes / settled,
     mongoCommands: traffic.mongoCommands / settled,

@@ -100,17 +100,26 @@ export interface SettlingReport {
   lost: string[];
   byStatus: Record<string, number>;
   lastSettledAt: Date;
+  /** Milliseconds from the press to the committed order, sorted. */
+  settledMs: number[];
 }
 
 /** Looks every accepted purchase up in MongoDB. */
 export async function lookUpOrders({ collections }: System, orderIds: string[]): Promise<SettlingReport> {
-  const report: SettlingReport = { settled: 0, lost: [], byStatus: {}, lastSettledAt: new Date(0) };
+  const report: SettlingReport = {
+    settled: 0,
+    lost: [],
+    byStatus: {},
+    lastSettledAt: new Date(0),
+    settledMs: [],
+  };
   for (let start = 0; start < orderIds.length; start += 5_000) {
     const ids = orderIds.slice(start, start + 5_000);
     const found = await collections.orders
-      .find({ _id: trusted({ $in: ids }) }, 'status settledAt')
-      .lean<Pick<OrderRecord, '_id' | 'status' | 'settledAt'>[]>();
-    for (const { status, settledAt } of found) {
+      .find({ _id: trusted({ $in: ids }) }, 'status createdAt settledAt')
+      .lean<Pick<OrderRecord, '_id' | 'status' | 'createdAt' | 'settledAt'>[]>();
+    for (const { status, createdAt, settledAt } of found) {
+      report.settledMs.push(settledAt.getTime() - createdAt.getTime());
       report.byStatus[status] = (report.byStatus[status] ?? 0) + 1;
       if (settledAt > report.lastSettledAt) report.lastSettledAt = settledAt;
     }
@@ -118,6 +127,7 @@ export async function lookUpOrders({ collections }: System, orderIds: string[]):
     report.settled += present.size;
     report.lost.push(...ids.filter((id) => !present.has(id)));
   }
+  report.settledMs.sort((a, b) => a - b);
   return report;
 }
 
