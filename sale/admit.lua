@@ -7,7 +7,7 @@
   KEYS[1]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
   KEYS[2..]  what leaveJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
-             units, revision, queued = purchases not yet settled, b:<buyerId> = units this buyer took
+             units, returned, revision, queued = purchases not yet settled, b:<buyerId> = units this buyer took
   ARGV[2]    prefix of remembered purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is remembered
   ARGV[4]    how many purchases may be queued

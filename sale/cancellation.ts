@@ -2,6 +2,7 @@ import type { Collections, OrderRecord, SaleRecord } from './collections.ts';
 import type { Order } from './contract.ts';
 import { allowanceKey } from './decide.ts';
 import { appendChanges } from './events.ts';
+import type { Returned } from './gate.ts';
 import { changeOf, orderOf } from './order.ts';
 import type { Settled } from './transaction.ts';
 
@@ -14,7 +15,7 @@ export async function cancelOrder(
   orderId: string,
   buyerId: string,
   traceparent?: string,
-): Promise<{ settled: Settled; order: Order } | null> {
+): Promise<{ settled: Settled; order: Order; returned: Returned } | null> {
   const { orders, sales, allowances } = collections;
   return await orders.db.withSession((session) =>
     session.withTransaction(async () => {
@@ -30,7 +31,7 @@ export async function cancelOrder(
       const sale = await sales
         .findByIdAndUpdate(
           saleId,
-          { $inc: { stock: quantity, stockVersion: 1, eventSeq: 1 } },
+          { $inc: { stock: quantity, unitsReturned: quantity, stockVersion: 1, eventSeq: 1 } },
           { session, returnDocument: 'after' },
         )
         .lean<SaleRecord>();
@@ -39,7 +40,7 @@ export async function cancelOrder(
         { $inc: { units: -quantity } },
         { session },
       );
-      const { stock = 0, stockVersion = 0, eventSeq = 0 } = sale ?? {};
+      const { stock = 0, stockVersion = 0, unitsReturned = 0, eventSeq = 0 } = sale ?? {};
       const at = new Date();
       const changes = [changeOf({ ...order, traceparent })];
       await appendChanges(collections, [{ saleId, seq: eventSeq, changes }], at, session);
@@ -49,6 +50,7 @@ export async function cancelOrder(
           orders: [{ buyerId, order: orderOf(order) }],
         },
         order: orderOf(order),
+        returned: { saleId, unitsReturned, orders: [{ buyerId, quantity }] },
       };
     }),
   );

@@ -61,6 +61,8 @@ export interface SaleRecord {
   stockVersion: number;
   /** Units ever put on sale. It never shrinks. */
   unitsOnSale: number;
+  /** Units ever put back on sale by cancellations. It never shrinks. Absent in records from before it was counted. */
+  unitsReturned?: number;
   /** Number of the sale's newest document in the event log. */
   eventSeq: number;
   /** Counts the changes an admin made; the gate takes over only a newer one. */
@@ -156,6 +158,7 @@ const sale = new Schema<SaleRecord>(
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },
     unitsOnSale: { type: Number, required: true, min: 0 },
+    unitsReturned: { type: Number, default: 0 },
     eventSeq: { type: Number, default: 0 },
     revision: { type: Number, default: 0 },
     createdAt: { type: Date, required: true },

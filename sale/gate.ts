@@ -14,6 +14,14 @@ export interface Ending {
   reason: RejectionReason | null;
 }
 
+/** Orders of a sale that were cancelled together. */
+export interface Returned {
+  saleId: string;
+  /** The sale's count after that. */
+  unitsReturned: number;
+  orders: { buyerId: string; quantity: number }[];
+}
+
 export const gatePrefix = 'gate:';
 /** Admitted purchases as JSON, by order id. */
 export const purchasePrefix = 'purchase:';
@@ -30,7 +38,7 @@ declare module 'ioredis' {
     syncGate(...keysAndArguments: (string | number)[]): Promise<null>;
     correctGate(...keysAndArguments: (string | number)[]): Promise<null>;
     endPurchases(...keysAndArguments: (string | number)[]): Promise<null>;
-    giveBackUnits(...keysAndArguments: (string | number)[]): Promise<null>;
+    returnUnits(...keysAndArguments: (string | number)[]): Promise<null>;
   }
 }
 
@@ -38,12 +46,12 @@ export type Gate = ReturnType<typeof openGate>;
 
 /** What Redis knows of sales: what each can still admit, and which purchases wait to be settled. */
 export function openGate(redis: Redis) {
-  redis.defineCommand('syncGate', { numberOfKeys: 1, lua: readLua('sync-gate.lua') });
+  redis.defineCommand('syncGate', { numberOfKeys: 1, lua: takeReturned + readLua('sync-gate.lua') });
   redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
   redis.defineCommand('endPurchases', { numberOfKeys: 1, lua: giveBackUnits + readLua('end.lua') });
-  redis.defineCommand('giveBackUnits', {
+  redis.defineCommand('returnUnits', {
     numberOfKeys: 1,
-    lua: `${giveBackUnits}giveBackUnits(KEYS[1], ARGV[1], ARGV[2], ARGV[3])`,
+    lua: takeReturned + giveBackUnits + readLua('return-units.lua'),
   });
   return {
     /** Tells the gate what MongoDB says; makes it when there is none. */
@@ -59,6 +67,7 @@ export function openGate(redis: Redis) {
         sale.revision,
         // Of a sale that ended long ago too: a gate that is gone again at once could answer nobody.
         Math.max(sale.closesAt.getTime(), Date.now()) + gateKeptMs,
+        sale.unitsReturned ?? 0,
       );
     },
 
@@ -77,8 +86,12 @@ export function openGate(redis: Redis) {
     },
 
     /** Sets what the gate would admit, if nothing happened since it was counted. */
-    async correct(saleId: string, { from, to }: { from: number; to: number }): Promise<void> {
-      await redis.correctGate(gatePrefix + saleId, from, to);
+    async correct(
+      sale: Pick<SaleRecord, '_id' | 'stock' | 'unitsOnSale' | 'unitsReturned'>,
+      { from }: { from: number },
+    ): Promise<void> {
+      const { stock, unitsOnSale, unitsReturned = 0 } = sale;
+      await redis.correctGate(gatePrefix + sale._id, from, stock, unitsOnSale, unitsReturned);
     },
 
     /**
@@ -92,13 +105,16 @@ export function openGate(redis: Redis) {
       }
     },
 
-    /** Puts the units of a cancelled order back on sale. */
-    async giveBack({
-      saleId,
-      buyerId,
-      quantity,
-    }: Pick<Ending, 'saleId' | 'buyerId' | 'quantity'>): Promise<void> {
-      await redis.giveBackUnits(gatePrefix + saleId, buyerId, quantity, quantity);
+    /**
+     * Puts the units of cancelled orders back on sale. Each order has to be told once, since its buyer's limit gets the
+     * units back each time; the sale gets them once.
+     */
+    async returnUnits(returned: Returned[]): Promise<void> {
+      const told = returned.flatMap(({ saleId, unitsReturned, orders }) => {
+        const ofBuyers = orders.flatMap(({ buyerId, quantity }) => [buyerId, quantity]);
+        return [saleId, unitsReturned, orders.length, ...ofBuyers];
+      });
+      if (told.length > 0) await redis.returnUnits(gatePrefix, ...told);
     },
 
     /** A purchase that was admitted not longer ago than it is remembered. */
@@ -165,6 +181,7 @@ function argumentsOf([saleId, endings]: [string, Ending[]]): (string | number)[]
 }
 
 const giveBackUnits = readLua('give-back.lua');
+const takeReturned = readLua('take-returned.lua');
 
 /** @param name of a script beside this file. */
 export function readLua(name: string): string {

@@ -75,19 +75,19 @@ async function correctGates({ collections, gate, announceSettled }: DeadLetterSh
   // The gates first: what is sold after that changes what they count, and they are left alone.
   const leftInGates = await gate.countLeftWhenQuiet(ids);
   const sales = await collections.sales
-    .find({ _id: trusted({ $in: ids }) }, 'stock stockVersion')
-    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion'>[]>();
+    .find({ _id: trusted({ $in: ids }) }, 'stock stockVersion unitsOnSale unitsReturned')
+    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion' | 'unitsOnSale' | 'unitsReturned'>[]>();
 
   const at = new Date().toISOString();
   let corrected = 0;
-  for (const { _id: saleId, stock } of sales) {
-    const left = leftInGates.get(saleId);
-    if (left === undefined || left === stock) continue;
-    await gate.correct(saleId, { from: left, to: stock });
+  for (const sale of sales) {
+    const left = leftInGates.get(sale._id);
+    if (left === undefined || left === sale.stock) continue;
+    await gate.correct(sale, { from: left });
     corrected += 1;
   }
   announceSettled({
-    stocks: sales.map(({ _id: saleId, ...stock }) => ({ saleId, ...stock, at })),
+    stocks: sales.map(({ _id: saleId, stock, stockVersion }) => ({ saleId, stock, stockVersion, at })),
     orders: [],
   });
   return corrected;

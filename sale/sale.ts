@@ -39,6 +39,7 @@ export async function createSale(collections: Collections, sale: NewSale): Promi
     paused: false,
     stockVersion: 0,
     unitsOnSale: sale.stock,
+    unitsReturned: 0,
     eventSeq: 1,
     revision: 0,
     createdAt,

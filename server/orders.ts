@@ -46,7 +46,7 @@ export async function cancel(shop: Shop, { params, identity, header }: Call<ById
     traceparentOf(header('traceparent')),
   );
   if (cancelled) {
-    await shop.gate.giveBack({ buyerId, ...cancelled.order });
+    await shop.gate.returnUnits([cancelled.returned]);
     shop.announceSettled(cancelled.settled);
   }
   const order = await requireOrder(shop, params.id, buyerId);

@@ -87,7 +87,7 @@ async function take(
     case 'cancel': {
       const purchase = pages.pressed[step.order];
       const cancelled = purchase && (await cancelOrder(collections, purchase.orderId, purchase.buyerId));
-      if (cancelled) await gate.giveBack({ buyerId: purchase.buyerId, ...cancelled.order });
+      if (cancelled) await gate.returnUnits([cancelled.returned]);
       return;
     }
     case 'add_stock':
