@@ -30,16 +30,17 @@ const NODE_NAME = 'stampede@localhost';
  * @param {object} options
  * @param {string} options.dataDir
  * @param {number} [options.port] a free one when absent.
+ * @param {number | undefined} [options.managementPort] where its management page answers; none when absent.
  * @param {string} [options.logFile]
  * @param {import('./program.mjs').Report} [options.report]
  * @returns {Promise<Rabbit>}
  */
-export async function openRabbit({ dataDir, port, logFile, report = () => {} }) {
+export async function openRabbit({ dataDir, port, managementPort, logFile, report = () => {} }) {
   const { program, how } = await findRabbit(report);
   const listenOn = port ?? (await freePort());
   const [names, distribution] = [await freePort(), await freePort()];
   const log = logFile ?? join(dataDir, 'rabbitmq.log');
-  const env = environmentOf(dataDir, listenOn, names, distribution);
+  const env = environmentOf({ dataDir, port: listenOn, managementPort, names, distribution });
 
   // Erlang's register of names, for this broker alone: one that RabbitMQ starts would outlive it.
   const epmd = await launch('epmd', findProgram('epmd') ?? 'epmd', ['-port', String(names)], {
@@ -87,12 +88,10 @@ async function findRabbit(report) {
 
 /**
  * Everything in the data folder, nothing of the machine's own RabbitMQ, and no port beyond the loopback address.
- * @param {string} dataDir
- * @param {number} port
- * @param {number} names
- * @param {number} distribution
+ * @param {{ dataDir: string, port: number, managementPort: number | undefined, names: number, distribution: number }}
+ *   options
  */
-function environmentOf(dataDir, port, names, distribution) {
+function environmentOf({ dataDir, port, managementPort, names, distribution }) {
   mkdirSync(dataDir, { recursive: true });
   /** @param {string} name @param {string} content */
   const file = (name, content) => {
@@ -108,8 +107,11 @@ function environmentOf(dataDir, port, names, distribution) {
     RABBITMQ_NODENAME: NODE_NAME,
     RABBITMQ_DIST_PORT: String(distribution),
     RABBITMQ_CONF_ENV_FILE: file('rabbitmq-env.conf', ''),
-    RABBITMQ_CONFIG_FILE: file('rabbitmq.conf', configOf(port)),
-    RABBITMQ_ENABLED_PLUGINS_FILE: file('enabled_plugins', '[].\n'),
+    RABBITMQ_CONFIG_FILE: file('rabbitmq.conf', configOf(port, managementPort)),
+    RABBITMQ_ENABLED_PLUGINS_FILE: file(
+      'enabled_plugins',
+      managementPort ? '[rabbitmq_management].\n' : '[].\n',
+    ),
     RABBITMQ_MNESIA_BASE: join(dataDir, 'data'),
     RABBITMQ_FEATURE_FLAGS_FILE: join(dataDir, 'feature_flags'),
     RABBITMQ_PID_FILE: join(dataDir, 'pid'),
@@ -121,9 +123,11 @@ function environmentOf(dataDir, port, names, distribution) {
   };
 }
 
-/** @param {number} port */
-function configOf(port) {
-  return `listeners.tcp.default = 127.0.0.1:${port}\nlog.console.level = warning\n`;
+/** @param {number} port @param {number | undefined} managementPort */
+function configOf(port, managementPort) {
+  const lines = [`listeners.tcp.default = 127.0.0.1:${port}`, 'log.console.level = warning'];
+  if (managementPort) lines.push('management.tcp.ip = 127.0.0.1', `management.tcp.port = ${managementPort}`);
+  return `${lines.join('\n')}\n`;
 }
 
 /**

@@ -9,12 +9,18 @@ import { openAppProcess } from '../embedded/app-process.mjs';
 import { freePort } from '../embedded/port.mjs';
 import { waitUntil } from '../embedded/process.mjs';
 import { openRabbit } from '../embedded/rabbit.mjs';
-import type { PlacedOrder } from '../examples/campus-food/contract.ts';
+import type { OrderStatus } from '../examples/campus-food/contract.ts';
 
 export type Service = 'order' | 'inventory' | 'notification';
 
-export interface Order extends PlacedOrder {
-  status: 'placed' | 'reserved' | 'failed';
+export interface Order {
+  order_id: string;
+  user_id: string;
+  item: string;
+  quantity: number;
+  status: OrderStatus;
+  timestamp: string;
+  decided_at: string | null;
 }
 
 /** A machine that is busy with other tests is slow, and not away. */
@@ -39,11 +45,14 @@ export async function openCampus(env: Record<string, string>) {
   const running = new Map<Service, Awaited<ReturnType<typeof openAppProcess>>>();
   const ports = { order: await freePort(), inventory: await freePort(), notification: await freePort() };
 
-  async function start(service: Service): Promise<void> {
+  function optionsOf(service: Service, name: string, port: number) {
     const given = { ...patient, ...env, MONGO_URL: database.href, RABBITMQ_URL: rabbit.url };
     const entry = `examples/campus-food/${service}-service.ts`;
-    const options = { name: service, entry, port: ports[service], env: given, logsDir: join(dir, 'logs') };
-    running.set(service, await openAppProcess(options));
+    return { name, entry, port, env: given, logsDir: join(dir, 'logs') };
+  }
+
+  async function start(service: Service): Promise<void> {
+    running.set(service, await openAppProcess(optionsOf(service, service, ports[service])));
   }
   await start('order');
   const mongo = await mongoose.createConnection(database.href).asPromise();
@@ -68,22 +77,27 @@ export async function openCampus(env: Record<string, string>) {
     /** The services' database. */
     mongo,
     start,
+    /** A second instance beside the first. @returns what stops it. */
+    async startAnother(service: Service): Promise<() => Promise<void>> {
+      const options = optionsOf(service, `${service}-2`, await freePort());
+      return (await openAppProcess(options)).close;
+    },
     ask,
     findOrder,
-    /** A student orders noodles. */
-    order: (key: string, studentId = 's-1001') =>
+    /** Orders noodles. */
+    order: (key: string, user_id = 's-1001') =>
       ask('order', '/order', {
-        body: { studentId, dishes: [{ dish: 'noodles', quantity: 1 }] },
+        body: { user_id, item: 'noodles', quantity: 1 },
         headers: { 'Idempotency-Key': key },
       }),
-    /** Waits until an order has come to its end. */
-    ended: (id: string) =>
+    /** Waits until inventory has decided about an order. */
+    decided: (id: string) =>
       waitUntil(
         async () => {
           const order = await findOrder(id);
-          return order && order.status !== 'placed' ? order : null;
+          return order && order.status !== 'accepted' ? order : null;
         },
-        { deadlineMs: 40_000, what: `order ${id} has no end` },
+        { deadlineMs: 40_000, what: `order ${id} is not decided` },
       ),
     stop: (service: Service) => running.get(service)?.close(),
     async kill(service: Service) {

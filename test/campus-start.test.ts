@@ -1,17 +1,17 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { ROOT } from '../embedded/folders.mjs';
 import { freePort } from '../embedded/port.mjs';
-import { launch, stop, waitUntil } from '../embedded/process.mjs';
+import { launch, run, stop, waitUntil } from '../embedded/process.mjs';
 import { bornAt } from '../embedded/process-list.mjs';
-import { readSettings } from '../examples/campus-food/settings.ts';
+import { readSettings, settingNames } from '../examples/campus-food/settings.ts';
 
 interface Service {
   build?: { context: string; dockerfile: string };
@@ -38,31 +38,44 @@ const environmentOf = ({ environment = {} }: Service) =>
     ]),
   );
 
-test('npm run campus-food starts all it needs, and Ctrl-C leaves no process', async () => {
-  const dataDir = await mkdtemp(join(tmpdir(), 'stampede-campus-start-'));
-  const { MONGO_URL, RABBITMQ_URL, ...inherited } = process.env;
-  const script = JSON.parse(read('package.json')).scripts['campus-food'].split(' ').slice(1);
-  // In a process group of its own, as a terminal starts it.
-  const child = spawn(process.execPath, script, {
-    cwd: ROOT,
-    detached: true,
-    env: { ...inherited, STAMPEDE_DATA_DIR: dataDir, RESERVE_CHANCE: '1' },
-  });
-  const exited = once(child, 'close');
+/** A Python with what tests/requirements.txt names; without one the three programs are left out. */
+const python = process.env.CAMPUS_PYTHON;
+const programs = ['test_resilience.py', 'test_idempotency.py', 'test_dlq.py'];
+
+describe('npm run campus-food', () => {
+  let dataDir = '';
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
+  let child: ChildProcess;
+  let exited: Promise<unknown[]>;
+
+  beforeAll(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'stampede-campus-start-'));
+    const { MONGO_URL, RABBITMQ_URL, ...inherited } = process.env;
+    const script = JSON.parse(read('package.json')).scripts['campus-food'].split(' ').slice(1);
+    // In a process group of its own, as a terminal starts it.
+    child = spawn(process.execPath, script, {
+      cwd: ROOT,
+      detached: true,
+      env: { ...inherited, STAMPEDE_DATA_DIR: dataDir, RESERVE_CHANCE: '1' },
     });
-  }
-  try {
+    exited = once(child, 'close');
+    for (const stream of [child.stdout, child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
     await waitUntil(() => output.includes('Ctrl-C') || child.exitCode !== null, {
       deadlineMs: 90_000,
       what: 'it does not run',
     });
-    const urlOf = (name: string) => new RegExp(`${name} +(http://\\S+)`).exec(output)?.[1] ?? output;
-    // The example that it prints, in JavaScript.
-    const body = /-d '(.+)'/.exec(output)?.[1] ?? '';
+  }, 120_000);
+
+  const found = (pattern: RegExp) => pattern.exec(output)?.[1] ?? output;
+  const urlOf = (name: string) => found(new RegExp(`${name} +(http://\\S+)`));
+
+  test('takes the order that it shows as an example, and a user is notified', async () => {
+    // The example is JSON.
+    const body = found(/-d '(.+)'/);
     const headers = { 'Content-Type': 'application/json' };
     const placed = await fetch(`${urlOf('OrderService')}/order`, { method: 'POST', headers, body });
     expect(placed.status).toBe(202);
@@ -75,15 +88,50 @@ test('npm run campus-food starts all it needs, and Ctrl-C leaves no process', as
       { deadlineMs: 20_000, what: 'nobody was notified' },
     );
     expect(sent.text).toBe('Reserved for you: 2 × ramen');
-  } finally {
-    const { processes } = JSON.parse(readFileSync(join(dataDir, 'campus-food/processes.json'), 'utf8'));
+    const log = readFileSync(join(dataDir, 'campus/logs/notification_service.log'), 'utf8');
+    expect(log).toContain('Reserved for you: 2 × ramen');
+  });
+
+  test('is reached by RabbitMQ management under the usual name and password', async () => {
+    const headers = { Authorization: `Basic ${Buffer.from('guest:guest').toString('base64')}` };
+    const queues = await waitUntil(
+      async () => {
+        const answer = await fetch(`${found(/management on (\S+)/)}/api/queues`, { headers });
+        return answer.ok ? ((await answer.json()) as { name: string }[]) : null;
+      },
+      { deadlineMs: 20_000, what: 'the management page does not answer' },
+    );
+    const names = queues.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['order-events', 'inventory-events', 'order-events-dlq']));
+  });
+
+  test.runIf(python).each(programs)(
+    'holds what tests/%s asks of it',
+    async (program) => {
+      const pid = found(/kill -STOP (\d+)/);
+      const env = {
+        ...process.env,
+        CAMPUS_URL: urlOf('OrderService'),
+        RABBITMQ_URL: found(/(amqp:\/\/[\d.:]+)/),
+        STOP_INVENTORY: `kill -STOP ${pid}`,
+        START_INVENTORY: `kill -CONT ${pid}`,
+      };
+      const options = { cwd: join(ROOT, folder, 'tests'), env, deadlineMs: 150_000 };
+      const { ok, output: said } = await run(python ?? '', [program], options);
+      expect(ok, said).toBe(true);
+    },
+    160_000,
+  );
+
+  afterAll(async () => {
+    const { processes } = JSON.parse(readFileSync(join(dataDir, 'campus/processes.json'), 'utf8'));
     if (child.pid) process.kill(-child.pid, 'SIGINT');
     expect((await exited)[0]).toBe(0);
     expect(processes).toHaveLength(6);
     for (const { name, pid, born } of processes) expect(bornAt(pid), name).not.toBe(born);
     await rm(dataDir, { recursive: true });
-  }
-}, 180_000);
+  });
+});
 
 test('its docker-compose.yml follows the Compose Specification and waits for what is healthy', () => {
   const schema = JSON.parse(read('test/compose-spec.schema.json'));
@@ -103,7 +151,8 @@ test('it pins every image, and sets only what the services know, to values they 
   expect(ours).toHaveLength(3);
   for (const [, service] of ours) {
     const environment = environmentOf(service);
-    expect(Object.keys(readSettings(environment))).toEqual(expect.arrayContaining(Object.keys(environment)));
+    readSettings(environment);
+    expect(settingNames).toEqual(expect.arrayContaining(Object.keys(environment)));
     expect(
       existsSync(join(ROOT, folder, service.build?.context ?? '', service.build?.dockerfile ?? '')),
     ).toBe(true);

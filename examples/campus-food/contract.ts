@@ -1,64 +1,91 @@
 import { createHash } from 'node:crypto';
+import type { Channel } from 'amqplib';
 import { z } from 'zod';
-import type { BusEvent } from '../../messages/bus.ts';
-import type { Topology } from '../../messages/rabbit-topology.ts';
 
-/** All that the three services know of each other: the events, and the queues in which they wait. */
+/** What the three services and their clients know of each other: bodies, events, exchanges, queues and routing keys. */
 
+const text = (maxLength: number) => z.string().trim().min(1).max(maxLength);
+const quantityMax = 1_000_000;
+
+/** Body of `POST /order`. */
 export const newOrder = z.strictObject({
-  studentId: z.string().regex(/^[A-Za-z0-9-]{3,32}$/, 'expected a student id: 3 to 32 letters, digits or -'),
-  dishes: z
-    .array(
-      z.strictObject({ dish: z.string().trim().min(1).max(80), quantity: z.int().min(1).max(20) }),
-      'expected a list of {dish, quantity}',
-    )
-    .min(1, 'expected at least one dish')
-    .max(20),
+  user_id: text(64),
+  item: text(80),
+  quantity: z.int().min(1).max(quantityMax),
 });
+export type NewOrder = z.infer<typeof newOrder>;
 
-/** Data of `order.placed`: all there is to know of an order, so that nobody has to ask anybody else for it. */
-export const placedOrder = newOrder.extend({ id: z.string().min(1).max(64), placedAt: z.iso.datetime() });
-export type PlacedOrder = z.infer<typeof placedOrder>;
+/** Where an order stands. `accepted`: inventory has not decided yet. */
+export type OrderStatus = 'accepted' | 'reserved' | 'failed';
 
-/** Data of `inventory.reserved` and `inventory.failed`. */
-export const decision = z.object({ order: placedOrder, decidedAt: z.iso.datetime() });
+/** Every event is this JSON. What it has besides is left alone, so that a newer sender can add to it. */
+export const event = z.object({
+  event_id: z.uuid(),
+  event_type: z.enum(['OrderPlaced', 'InventoryReserved', 'InventoryFailed']),
+  order_id: z.uuid(),
+  timestamp: z.iso.datetime({ offset: true }),
+  user_id: text(64),
+  item: text(80),
+  quantity: z.int().min(1).max(quantityMax),
+});
+export type Event = z.infer<typeof event>;
+export type EventType = Event['event_type'];
 
-export const topology: Topology = { exchanges: { order: 'orders', inventory: 'inventory' }, outside: {} };
+/** Where an event of each type is published. */
+export const routes: Record<EventType, { exchange: string; routingKey: string }> = {
+  OrderPlaced: { exchange: 'orders', routingKey: 'order.placed' },
+  InventoryReserved: { exchange: 'inventory', routingKey: 'inventory.reserved' },
+  InventoryFailed: { exchange: 'inventory', routingKey: 'inventory.failed' },
+};
 
-/** The queue of each service, with its dead letters in `<name>-dlq`. */
-export const subscriptions = {
-  inventory: { name: 'order-events', types: ['order.placed'] },
-  orders: { name: 'inventory-events', types: ['inventory.reserved', 'inventory.failed'] },
-  notifications: { name: 'notifications', types: ['inventory.reserved'] },
-} as const;
+export const deadLetterExchange = 'dlx';
+/** The queue of a queue's dead letters, and their routing key. */
+export const deadLettersOf = (queue: string) => `${queue}-dlq`;
 
-/** The same student's same Idempotency-Key is the same order, however often it is sent. @returns 22 characters. */
-export function orderIdOf(studentId: string, idempotencyKey: string): string {
-  return createHash('sha256').update(`${studentId}\n${idempotencyKey}`).digest('base64url').slice(0, 22);
+/** The queues, and the types of event that each is for. */
+export const queues = {
+  inventory: { queue: 'order-events', types: ['OrderPlaced'] },
+  notifications: { queue: 'inventory-events', types: ['InventoryReserved'] },
+  /** For OrderService, which shows how an order stands. */
+  orders: { queue: 'order-status', types: ['InventoryReserved', 'InventoryFailed'] },
+} as const satisfies Record<string, { queue: string; types: readonly EventType[] }>;
+
+/** Makes all exchanges and queues. Each service does so, since any of them may be the first. Safe to repeat. */
+export async function makeTopology(channel: Channel): Promise<void> {
+  for (const exchange of ['orders', 'inventory', deadLetterExchange])
+    await channel.assertExchange(exchange, 'topic', { durable: true });
+  for (const { queue, types } of Object.values(queues)) {
+    const deadLetters = deadLettersOf(queue);
+    await channel.assertQueue(deadLetters, { durable: true });
+    await channel.bindQueue(deadLetters, deadLetterExchange, deadLetters);
+    await channel.assertQueue(queue, {
+      durable: true,
+      deadLetterExchange,
+      deadLetterRoutingKey: deadLetters,
+    });
+    for (const type of types) await channel.bindQueue(queue, routes[type].exchange, routes[type].routingKey);
+  }
 }
 
-/** Its id follows from the order's: placed once more, it is the same event once more. */
-export function placedEvent(order: PlacedOrder): BusEvent {
-  return eventOf(`${order.id}.placed`, '/orders', 'order.placed', order.id, order);
+/** @throws Error that says what is wrong with it, for the log and the dead letter. */
+export function readEvent(content: Buffer, types: readonly EventType[]): Event {
+  let json: unknown;
+  try {
+    json = JSON.parse(content.toString());
+  } catch (error) {
+    throw new Error(`Not JSON: ${(error as Error).message}`);
+  }
+  const parsed = event.safeParse(json);
+  if (!parsed.success) throw new Error(`Not an event: ${z.prettifyError(parsed.error)}`);
+  if (!types.includes(parsed.data.event_type))
+    throw new Error(`Expected ${types.join(' or ')}, got ${parsed.data.event_type}`);
+  return parsed.data;
 }
 
-/** @param about the event that was decided about, which has one decision only. */
-export function decisionEvent(
-  about: string,
-  outcome: 'reserved' | 'failed',
-  data: z.infer<typeof decision>,
-): BusEvent {
-  return eventOf(`${about}.decided`, '/inventory', `inventory.${outcome}`, data.order.id, data);
-}
-
-function eventOf(id: string, source: string, type: string, subject: string, data: unknown): BusEvent {
-  const time = new Date().toISOString();
-  return { specversion: '1.0', id, source, type, subject, time, datacontenttype: 'application/json', data };
-}
-
-/** @throws Error that says what is wrong with it: its text goes with it to the dead letters. */
-export function dataOf<Data>(schema: z.ZodType<Data>, { id, type, data }: BusEvent): Data {
-  const parsed = schema.safeParse(data);
-  if (parsed.success) return parsed.data;
-  throw new Error(`${type} ${id} is malformed: ${z.prettifyError(parsed.error)}`);
+/** A UUID that follows from these texts (RFC 9562, version 8), so that a repeated request makes the same one. */
+export function uuidOf(...texts: string[]): string {
+  const bytes = createHash('sha256').update(JSON.stringify(texts)).digest().subarray(0, 16);
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

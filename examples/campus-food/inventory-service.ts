@@ -1,67 +1,99 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'express';
 import { type Connection, Schema, trusted } from 'mongoose';
-import type { BusEvent } from '../../messages/bus.ts';
 import { isLucky } from './chance.ts';
-import { dataOf, decisionEvent, type PlacedOrder, placedOrder, subscriptions } from './contract.ts';
+import { type Event, queues } from './contract.ts';
 import { runService } from './service.ts';
 
 interface ReservationRecord {
-  /** The id of the event that was decided about: effect and marker are one document. */
+  /** The `event_id` of the OrderPlaced that was decided about: the effect and its marker are one document. */
   _id: string;
-  order: PlacedOrder;
-  outcome: 'reserved' | 'failed';
+  /** What is told of it. */
+  result: Event;
   decidedAt: Date;
+  /** When RabbitMQ had the result; null until then. */
+  publishedAt: Date | null;
+  /** Until then one delivery of the event publishes the result, and another one waits for that. */
+  claimedUntil: Date;
 }
 
-/** How many of its newest decisions it shows. */
 const shownReservations = 100;
+/** A delivery that has not published the result by then has died. */
+const claimMs = 10_000;
+const claimCheckMs = 200;
 
-await runService('inventory', ({ settings, mongo, bus, log }) => {
+await runService('inventory', 8_102, ({ settings, mongo, publish, log }) => {
   const reservations = openReservations(mongo);
 
-  /**
-   * Decide, keep, tell; only then is the event acknowledged. Delivered again, the decision that is kept is told once
-   * more, under the same id: the first time may have ended between the two.
-   */
-  async function handle(events: BusEvent[]): Promise<void> {
-    // One that is malformed throws before anything is written.
-    const placed = events.map((event) => ({ id: event.id, order: dataOf(placedOrder, event) }));
-    const { upsertedCount } = await reservations.bulkWrite(placed.map(insertion));
-    const kept = await reservations
-      .find({ _id: trusted({ $in: events.map(({ id }) => id) }) })
-      .lean<ReservationRecord[]>();
-    await bus.publish(kept.map(announcementOf));
-    log.info({ events: events.length, decided: upsertedCount }, 'orders decided');
+  /** Decides, keeps the decision, publishes it. Delivered again, it only does what a crash left undone. */
+  async function handle(placed: Event): Promise<void> {
+    const record = await decide(placed);
+    if (!(await claim(record._id))) return;
+    await publish([record.result]);
+    await reservations.updateOne({ _id: record._id }, { publishedAt: new Date() });
+    const { order_id, item, quantity, event_type } = record.result;
+    log.info({ order_id, item, quantity, event_type }, 'order decided');
   }
 
-  function insertion({ id, order }: { id: string; order: PlacedOrder }) {
-    const outcome = isLucky(settings.RESERVE_CHANCE, settings.SEED, id) ? 'reserved' : 'failed';
-    const update = { $setOnInsert: { order, outcome, decidedAt: new Date() } } as const;
-    return { updateOne: { filter: { _id: id }, update, upsert: true } };
+  /** @returns whether the result is ours to publish; otherwise it has been published. */
+  async function claim(_id: string): Promise<boolean> {
+    for (;;) {
+      const now = new Date();
+      const claimedUntil = new Date(now.getTime() + claimMs);
+      const mine = await reservations.updateOne(
+        { _id, publishedAt: null, claimedUntil: trusted({ $lt: now }) },
+        { claimedUntil },
+      );
+      if (mine.modifiedCount === 1) return true;
+      if (await reservations.exists({ _id, publishedAt: trusted({ $ne: null }) })) return false;
+      await delay(claimCheckMs);
+    }
+  }
+
+  async function decide(placed: Event): Promise<ReservationRecord> {
+    const known = await reservations.findById(placed.event_id).lean<ReservationRecord>();
+    if (known) return known;
+    await delay(settings.RESERVE_MS);
+    const event_type = isLucky(settings.RESERVE_CHANCE, settings.SEED, placed.event_id)
+      ? 'InventoryReserved'
+      : 'InventoryFailed';
+    const { order_id, user_id, item, quantity } = placed;
+    const now = new Date();
+    const about = { order_id, timestamp: now.toISOString(), user_id, item, quantity };
+    const result: Event = { event_id: randomUUID(), event_type, ...about };
+    // Of two instances that decide about one event at once, the first one's decision counts.
+    const kept = await reservations
+      .findOneAndUpdate(
+        { _id: placed.event_id },
+        { $setOnInsert: { result, decidedAt: now, publishedAt: null, claimedUntil: new Date(0) } },
+        { upsert: true, returnDocument: 'after' },
+      )
+      .lean<ReservationRecord>();
+    if (!kept) throw new Error(`The decision about ${placed.event_id} was not kept`);
+    return kept;
   }
 
   const routes = Router();
   routes.get('/reservations', async (_request, response) => {
     const newest = reservations.find().sort({ decidedAt: -1, _id: -1 }).limit(shownReservations);
     const records = await newest.lean<ReservationRecord[]>();
-    response.json({ reservations: records.map(({ _id, ...record }) => ({ eventId: _id, ...record })) });
+    const shown = records.map(({ _id, result }) => ({ order_placed_event_id: _id, ...result }));
+    response.json({ newest: shownReservations, reservations: shown });
   });
-  return { routes, subscription: { ...subscriptions.inventory, maxBatch: 10, handle } };
+  return { routes, queue: queues.inventory, handle };
 });
-
-function announcementOf({ _id, order, outcome, decidedAt }: ReservationRecord): BusEvent {
-  return decisionEvent(_id, outcome, { order, decidedAt: decidedAt.toISOString() });
-}
 
 function openReservations(mongo: Connection) {
   const reservation = new Schema<ReservationRecord>(
     {
       _id: { type: String, required: true },
-      order: { type: Schema.Types.Mixed, required: true } as never,
-      outcome: { type: String, required: true, enum: ['reserved', 'failed'] },
+      result: { type: Schema.Types.Mixed, required: true } as never,
       decidedAt: { type: Date, required: true },
+      publishedAt: { type: Date, default: null },
+      claimedUntil: { type: Date, required: true },
     },
-    { versionKey: false, strict: 'throw', collection: 'reservations' },
+    { versionKey: false, strict: 'throw', collection: 'inventory_decisions' },
   ).index({ decidedAt: -1, _id: -1 });
   return mongo.model<ReservationRecord>('Reservation', reservation);
 }

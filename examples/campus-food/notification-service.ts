@@ -1,66 +1,65 @@
 import { Router } from 'express';
 import { type Connection, Schema } from 'mongoose';
-import type { BusEvent } from '../../messages/bus.ts';
-import { dataOf, decision, type PlacedOrder, subscriptions } from './contract.ts';
+import { type Event, queues } from './contract.ts';
 import { runService } from './service.ts';
 
 interface NotificationRecord {
-  /** The id of the event it tells of, so that there is one for each event. */
+  /** The `event_id` that it tells of, so that there is one for each event. */
   _id: string;
-  orderId: string;
-  studentId: string;
+  order_id: string;
+  user_id: string;
   text: string;
-  sentAt: Date;
+  createdAt: Date;
+  /** When it was written to the log; null until then. */
+  sentAt: Date | null;
 }
 
-/** How many of the newest it shows. */
 const shownNotifications = 100;
 
-await runService('notifications', ({ mongo, log }) => {
+await runService('notification', 8_103, ({ mongo, log }) => {
   const notifications = openNotifications(mongo);
 
-  /** "Sent" is in the list; the log line comes after it, and only for what was not in the list before. */
-  async function handle(events: BusEvent[]): Promise<void> {
-    const records = events.map((event) => ({ id: event.id, record: notificationOf(event) }));
-    const { upsertedIds } = await notifications.bulkWrite(
-      records.map(({ id, record }) => ({
-        updateOne: { filter: { _id: id }, update: { $setOnInsert: record }, upsert: true },
-      })),
-    );
-    for (const index of Object.keys(upsertedIds)) {
-      const { orderId, studentId, text } = records[Number(index)]?.record ?? {};
-      log.info({ orderId, studentId, text }, 'notified');
-    }
+  /** A crash between the log line and its mark writes that line once more, rather than never. */
+  async function handle({ event_id, order_id, user_id, item, quantity }: Event): Promise<void> {
+    const text = `Reserved for you: ${quantity} × ${item}`;
+    const kept = await notifications
+      .findOneAndUpdate(
+        { _id: event_id },
+        { $setOnInsert: { order_id, user_id, text, createdAt: new Date(), sentAt: null } },
+        { upsert: true, returnDocument: 'after' },
+      )
+      .lean<NotificationRecord>();
+    if (kept?.sentAt) return;
+    log.info({ event_id, order_id, user_id, text }, 'notification sent');
+    await notifications.updateOne({ _id: event_id }, { sentAt: new Date() });
   }
 
   const routes = Router();
   routes.get('/notifications', async (_request, response) => {
-    const newest = notifications.find().sort({ sentAt: -1, _id: -1 }).limit(shownNotifications);
+    const newest = notifications.find().sort({ createdAt: -1, _id: -1 }).limit(shownNotifications);
     const records = await newest.lean<NotificationRecord[]>();
-    response.json({ notifications: records.map(({ _id, ...record }) => ({ eventId: _id, ...record })) });
+    const shown = records.map(({ _id, order_id, user_id, text }) => ({
+      event_id: _id,
+      order_id,
+      user_id,
+      text,
+    }));
+    response.json({ newest: shownNotifications, notifications: shown });
   });
-  return { routes, subscription: { ...subscriptions.notifications, maxBatch: 10, handle } };
+  return { routes, queue: queues.notifications, handle };
 });
-
-function notificationOf(event: BusEvent): Omit<NotificationRecord, '_id'> {
-  const { order } = dataOf(decision, event);
-  return { orderId: order.id, studentId: order.studentId, text: textOf(order), sentAt: new Date() };
-}
-
-function textOf({ dishes }: PlacedOrder): string {
-  return `Reserved for you: ${dishes.map(({ dish, quantity }) => `${quantity} × ${dish}`).join(', ')}`;
-}
 
 function openNotifications(mongo: Connection) {
   const notification = new Schema<NotificationRecord>(
     {
       _id: { type: String, required: true },
-      orderId: { type: String, required: true },
-      studentId: { type: String, required: true },
+      order_id: { type: String, required: true },
+      user_id: { type: String, required: true },
       text: { type: String, required: true },
-      sentAt: { type: Date, required: true },
+      createdAt: { type: Date, required: true },
+      sentAt: { type: Date, default: null },
     },
-    { versionKey: false, strict: 'throw', collection: 'notifications' },
-  ).index({ sentAt: -1, _id: -1 });
+    { versionKey: false, strict: 'throw', collection: 'sent_notifications' },
+  ).index({ createdAt: -1, _id: -1 });
   return mongo.model<NotificationRecord>('Notification', notification);
 }

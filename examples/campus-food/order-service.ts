@@ -1,142 +1,161 @@
-import { isDeepStrictEqual } from 'node:util';
+import { randomUUID } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
-import { type Connection, Schema } from 'mongoose';
-import { nanoid } from 'nanoid';
+import { type Connection, type QueryFilter, Schema, trusted } from 'mongoose';
 import { z } from 'zod';
-import type { BusEvent } from '../../messages/bus.ts';
-import { isRabbitAway } from '../../runtime/rabbit.ts';
 import { HttpProblem } from '../../server/problems.ts';
 import { parse } from '../../server/route.ts';
-import {
-  dataOf,
-  decision,
-  newOrder,
-  orderIdOf,
-  type PlacedOrder,
-  placedEvent,
-  subscriptions,
-} from './contract.ts';
+import { type Event, type NewOrder, newOrder, type OrderStatus, queues, uuidOf } from './contract.ts';
+import { openOutbox } from './outbox.ts';
 import { runService } from './service.ts';
 
-interface OrderRecord {
+export interface OrderRecord {
+  /** The `order_id`. */
   _id: string;
-  studentId: string;
-  dishes: PlacedOrder['dishes'];
-  status: 'placed' | 'reserved' | 'failed';
+  user_id: string;
+  item: string;
+  quantity: number;
+  status: OrderStatus;
   placedAt: Date;
   decidedAt: Date | null;
+  /** Of its OrderPlaced. */
+  event_id: string;
+  /** When RabbitMQ had its OrderPlaced; null until then: the order is in the outbox. */
+  publishedAt: Date | null;
+  /** Which instance publishes it, unless that one is gone. */
+  publisher: string;
 }
 
 /** Printable ASCII, as RFC 9110 has it for a header. */
 const idempotencyKey = z
   .string()
-  .regex(/^[\x21-\x7e]{1,255}$/, 'expected 1 to 255 printable ASCII characters');
-const byId = z.strictObject({ id: z.string().regex(/^[\w-]{1,64}$/, 'expected the id of an order') });
-const page = z.strictObject({ limit: z.coerce.number().int().min(1).max(100).default(20) });
+  .regex(/^[\x21-\x7e]{1,255}$/, 'expected 1 to 255 printable ASCII characters')
+  .optional();
+const cursor = /^(?<placedAtMs>\d{13})\.(?<id>[0-9a-f-]{36})$/;
+const page = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1_000).default(100),
+  cursor: z.string().regex(cursor, 'expected the next_cursor of the page before').optional(),
+});
 
-await runService('orders', ({ mongo, bus, log }) => {
+await runService('order', 8_101, ({ mongo, publish, log }) => {
   const orders = openOrders(mongo);
+  const publisher = randomUUID();
+  const outbox = openOutbox(orders, publisher, publish, log);
   const routes = Router();
 
   routes.post('/order', async (request: Request, response: Response) => {
-    const key = parse(idempotencyKey, request.get('idempotency-key') ?? nanoid(), 'Idempotency-Key');
-    // Whatever the answer will be: whoever tries again sends it along.
-    response.set('Idempotency-Key', key);
     const wanted = parse(newOrder, request.body, 'body');
-    const id = orderIdOf(wanted.studentId, key);
-    const known = await orders.findById(id).lean<OrderRecord>();
-    if (known) requireSame(wanted.dishes, known.dishes);
-    else await place({ ...wanted, id, placedAt: new Date().toISOString() });
-    response
-      .status(202)
-      .location(`/orders/${id}`)
-      .json({ orderId: id, status: known?.status ?? 'placed' });
+    const key = parse(idempotencyKey, request.get('idempotency-key'), 'Idempotency-Key');
+    const order = await keep(wanted, key);
+    outbox.wake();
+    response.status(202).location(`/orders/${order._id}`).json({
+      order_id: order._id,
+      status: 'accepted',
+      message: 'Order received and being processed',
+      timestamp: order.placedAt.toISOString(),
+    });
   });
 
   routes.get('/orders', async (request, response) => {
-    const { limit } = parse(page, request.query, 'query');
-    const newest = orders.find().sort({ placedAt: -1, _id: -1 }).limit(limit).lean<OrderRecord[]>();
-    response.json({ orders: (await newest).map(orderOf) });
+    const { limit, cursor } = parse(page, request.query, 'query');
+    const found = await orders
+      .find(olderThan(cursor))
+      .sort({ placedAt: -1, _id: -1 })
+      .limit(limit + 1)
+      .lean<OrderRecord[]>();
+    const shown = found.slice(0, limit);
+    const last = shown.at(-1);
+    const next_cursor = last && found.length > limit ? `${last.placedAt.getTime()}.${last._id}` : null;
+    response.json({ orders: shown.map(orderOf), next_cursor });
   });
 
   routes.get('/orders/:id', async (request, response) => {
-    const { id } = parse(byId, request.params, 'path');
+    const id = String(request.params.id);
     const order = await orders.findById(id).lean<OrderRecord>();
     if (!order) throw new HttpProblem('not-found', `There is no order ${id}`);
     response.json(orderOf(order));
   });
 
   /**
-   * The publish is what accepts an order; there is no second write that could be lost beside it. A crash behind it
-   * loses nothing: inventory's answer brings the whole order along, and the same key sent again is the same event.
+   * Keeps an order, and in the same document that its event is to be published. The same user's same Idempotency-Key is
+   * the same order.
    */
-  async function place(order: PlacedOrder): Promise<void> {
-    await bus.publish([placedEvent(order)]).catch((error) => {
-      if (!isRabbitAway(error)) throw error;
-      log.warn({ error: error.message }, 'an order was refused');
-      throw new HttpProblem(
-        'unavailable',
-        'RabbitMQ did not take the order. Send it again with the same key.',
-      );
-    });
-    // Inventory may have been quicker: then this changes nothing.
-    await orders
-      .bulkWrite([{ updateOne: insertion(order) }])
-      .catch((error) => log.warn({ error: error.message, order: order.id }, 'accepted, and not yet shown'));
+  async function keep(wanted: NewOrder, key: string | undefined): Promise<OrderRecord> {
+    const _id = key === undefined ? randomUUID() : uuidOf(wanted.user_id, key);
+    const record = {
+      ...wanted,
+      status: 'accepted' as const,
+      placedAt: new Date(),
+      decidedAt: null,
+      event_id: randomUUID(),
+      publishedAt: null,
+      publisher,
+    };
+    const kept = await orders
+      .findOneAndUpdate({ _id }, { $setOnInsert: record }, { upsert: true, returnDocument: 'after' })
+      .lean<OrderRecord>();
+    if (!kept) throw new Error(`Order ${_id} was not kept`);
+    if (kept.item !== wanted.item || kept.quantity !== wanted.quantity) {
+      const before = `${kept.quantity} of ${kept.item}`;
+      throw new HttpProblem('key-reused', `This key came with ${before}; expected the same, or a new key`);
+    }
+    return kept;
   }
 
-  /** A decided order stays as it is, so an event that comes again changes nothing. */
-  async function handle(events: BusEvent[]): Promise<void> {
-    const writes = events.flatMap((event) => {
-      const { order, decidedAt } = dataOf(decision, event);
-      const status = event.type === 'inventory.reserved' ? 'reserved' : 'failed';
-      const filter = { _id: order.id, status: 'placed' as const };
-      // The dishes too: of two orders with one key at the same time, inventory's is the one there is.
-      const update = { $set: { dishes: order.dishes, status, decidedAt: new Date(decidedAt) } };
-      return [{ updateOne: insertion(order) }, { updateOne: { filter, update } }];
-    });
-    await orders.bulkWrite(writes, { ordered: true });
+  /** A decided order stays as it is. One that this database does not know was placed by another sender. */
+  async function handle({ event_type, order_id, timestamp, user_id, item, quantity }: Event): Promise<void> {
+    const at = new Date(timestamp);
+    const unknown = { user_id, item, quantity, status: 'accepted' as const, placedAt: at, decidedAt: null };
+    const published = { event_id: uuidOf(order_id), publishedAt: at, publisher };
+    const status = event_type === 'InventoryReserved' ? 'reserved' : 'failed';
+    await orders.bulkWrite([
+      {
+        updateOne: {
+          filter: { _id: order_id },
+          update: { $setOnInsert: { ...unknown, ...published } },
+          upsert: true,
+        },
+      },
+      {
+        updateOne: {
+          filter: { _id: order_id, status: 'accepted' },
+          update: { $set: { status, decidedAt: at } },
+        },
+      },
+    ]);
   }
 
-  return { routes, subscription: { ...subscriptions.orders, maxBatch: 10, handle } };
+  return { routes, queue: queues.orders, handle, close: outbox.close };
 });
 
+function olderThan(text: string | undefined): QueryFilter<OrderRecord> {
+  const { placedAtMs, id } = cursor.exec(text ?? '')?.groups ?? {};
+  if (placedAtMs === undefined || id === undefined) return {};
+  const placedAt = new Date(Number(placedAtMs));
+  return { $or: [{ placedAt: trusted({ $lt: placedAt }) }, { placedAt, _id: trusted({ $lt: id }) }] };
+}
+
 function openOrders(mongo: Connection) {
-  const dish = new Schema({ dish: String, quantity: Number }, { _id: false });
   const order = new Schema<OrderRecord>(
     {
       _id: { type: String, required: true },
-      studentId: { type: String, required: true },
-      dishes: { type: [dish], required: true } as never,
-      status: { type: String, required: true, enum: ['placed', 'reserved', 'failed'] },
+      user_id: { type: String, required: true },
+      item: { type: String, required: true },
+      quantity: { type: Number, required: true },
+      status: { type: String, required: true, enum: ['accepted', 'reserved', 'failed'] },
       placedAt: { type: Date, required: true },
       decidedAt: { type: Date, default: null },
+      event_id: { type: String, required: true },
+      publishedAt: { type: Date, default: null },
+      publisher: { type: String, required: true },
     },
-    { versionKey: false, strict: 'throw', collection: 'orders' },
-  ).index({ placedAt: -1, _id: -1 });
+    { versionKey: false, strict: 'throw', collection: 'placed_orders' },
+  )
+    .index({ placedAt: -1, _id: -1 })
+    .index({ placedAt: 1 }, { partialFilterExpression: { publishedAt: null }, name: 'outbox' });
   return mongo.model<OrderRecord>('Order', order);
 }
 
-/** Writes an order that is not there yet, and leaves one that is as it is. */
-function insertion({ id, studentId, dishes, placedAt }: PlacedOrder) {
-  const record = {
-    studentId,
-    dishes,
-    status: 'placed' as const,
-    placedAt: new Date(placedAt),
-    decidedAt: null,
-  };
-  return { filter: { _id: id }, update: { $setOnInsert: record }, upsert: true };
-}
-
-function orderOf({ _id, studentId, dishes, status, placedAt, decidedAt }: OrderRecord) {
-  return { id: _id, studentId, dishes, status, placedAt, decidedAt };
-}
-
-function requireSame(wanted: PlacedOrder['dishes'], known: PlacedOrder['dishes']): void {
-  if (isDeepStrictEqual(wanted, known)) return;
-  throw new HttpProblem(
-    'key-reused',
-    'This key came with other dishes; expected the same again, or a new key',
-  );
+function orderOf({ _id, user_id, item, quantity, status, placedAt, decidedAt }: OrderRecord) {
+  const timestamp = placedAt.toISOString();
+  return { order_id: _id, user_id, item, quantity, status, timestamp, decided_at: decidedAt };
 }

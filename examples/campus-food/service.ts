@@ -2,25 +2,32 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import express, { type Router } from 'express';
 import type { Connection } from 'mongoose';
-import type { EventBus, Subscription } from '../../messages/bus.ts';
-import { openRabbitBus } from '../../messages/rabbit-bus.ts';
-import { eventRetryWaitsMs } from '../../runtime/config.ts';
 import { isMongoAway, openMongo } from '../../runtime/connections.ts';
 import { healthRoutes } from '../../runtime/health.ts';
 import { type Log, openLog } from '../../runtime/log.ts';
-import { isRabbitAway, openRabbit } from '../../runtime/rabbit.ts';
+import { isRabbitAway, openRabbit, type Rabbit } from '../../runtime/rabbit.ts';
+import type { Consumer } from '../../runtime/rabbit-consumer.ts';
 import { closeOnSignal } from '../../runtime/shutdown.ts';
 import { answerProblems, unknownRoute } from '../../server/problems.ts';
-import { subscriptions, topology } from './contract.ts';
+import { consumeEvents, type EventHandler } from './consumer.ts';
+import { type Event, makeTopology, type queues, routes as routeOf } from './contract.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 const retryMs = 500;
 
-interface Plumbing {
+export interface Plumbing {
   settings: Settings;
   mongo: Connection;
-  bus: EventBus;
+  /** Resolves when RabbitMQ has these events on its disk. @throws RabbitAway when it does not say so in time. */
+  publish: (events: Event[]) => Promise<void>;
   log: Log;
+}
+
+interface Service {
+  routes: Router;
+  queue: (typeof queues)[keyof typeof queues];
+  handle: EventHandler;
+  close?: () => Promise<void>;
 }
 
 /**
@@ -29,43 +36,54 @@ interface Plumbing {
  */
 export async function runService(
   role: string,
-  open: (plumbing: Plumbing) => { routes: Router; subscription: Subscription },
+  usualPort: number,
+  open: (plumbing: Plumbing) => Service,
 ): Promise<void> {
   const settings = readSettings();
   const log = openLog(settings, role);
   const { mongo, close: closeMongo } = openMongo(settings, log);
   const rabbit = openRabbit({ url: settings.RABBITMQ_URL, waitMs: settings.RABBITMQ_WAIT_MS }, log);
-  // What passes by itself is waited out, and makes nobody's event a dead letter.
-  const isPassing = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
-  const rules = { isPassing, retryWaitsMs: eventRetryWaitsMs(settings) };
-  const bus = openRabbitBus(rabbit, { topology, prefetch: settings.RABBITMQ_PREFETCH, rules }, log);
+  const requireTopology = rabbit.prepares(makeTopology);
 
-  const { routes, subscription } = open({ settings, mongo, bus, log });
-  mongo.on('connected', () => makeIndexes(mongo).catch((error) => log.error(error, 'indexes')));
-  let consumer: Awaited<ReturnType<EventBus['subscribe']>> | null = null;
+  const { routes, queue, handle, close } = open({
+    settings,
+    mongo,
+    log,
+    async publish(events) {
+      await requireTopology();
+      await rabbit.publish(events.map(messageOf));
+    },
+  });
+  mongo.on('connected', () => makeIndexes(mongo).catch((error) => log.error(error, 'making indexes failed')));
+
+  let consumer: Consumer | null = null;
   const stopping = new AbortController();
-  const subscribing = untilThere(stopping.signal, async () => {
-    // Everybody's queues: what is published waits for a service that was never started, too.
-    await bus.declare(Object.values(subscriptions));
-    consumer = await bus.subscribe(subscription);
+  const isPassing = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
+  const consuming = untilThere(stopping.signal, async () => {
+    await requireTopology();
+    consumer = await consumeEvents(rabbit, queue, handle, {
+      mongo,
+      settings,
+      isPassing,
+      stopping: stopping.signal,
+      log,
+    });
   });
 
-  const health = healthRoutes({
-    mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
-    rabbitmq: () => (consumer ? rabbit.ping() : Promise.reject()),
-  });
-  const http = serve(routes, health, log).listen(settings.PORT, settings.HOST);
+  const http = serve(
+    routes,
+    healthOf(mongo, rabbit, () => consumer !== null),
+    log,
+  ).listen(settings.PORT ?? usualPort, settings.HOST);
   await once(http, 'listening');
   log.info({ address: http.address() }, 'listening');
 
   closeOnSignal(
     async () => {
-      // Who is being answered still needs the rest.
+      // Requests in progress still need the database.
       await new Promise((resolve) => http.close(resolve));
       stopping.abort();
-      await subscribing;
-      await consumer?.close();
-      await bus.close();
+      await Promise.all([consuming.then(() => consumer?.close()), close?.()]);
       await Promise.all([rabbit.close(), closeMongo()]);
     },
     log,
@@ -73,7 +91,12 @@ export async function runService(
   );
 }
 
-/** @throws what RabbitMQ refuses: that is a mistake, and nobody catches it. */
+function messageOf(event: Event) {
+  const content = Buffer.from(JSON.stringify(event));
+  return { ...routeOf[event.event_type], id: event.event_id, content, contentType: 'application/json' };
+}
+
+/** @throws what RabbitMQ refuses: that is a mistake, and ends the process. */
 async function untilThere(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
   while (!signal.aborted) {
     try {
@@ -85,13 +108,20 @@ async function untilThere(signal: AbortSignal, work: () => Promise<void>): Promi
   }
 }
 
+function healthOf(mongo: Connection, rabbit: Rabbit, isConsuming: () => boolean): Router {
+  return healthRoutes({
+    mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
+    rabbitmq: () => (isConsuming() ? rabbit.ping() : Promise.reject()),
+  });
+}
+
 function serve(routes: Router, health: Router, log: Log): express.Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('query parser', 'simple');
   app.use(express.json({ limit: '16kb' }));
-  // Here "healthy" means able to work.
+  // Healthy means able to work here.
   app.get('/health', (request, _response, next) => {
     request.url = '/readyz';
     next();

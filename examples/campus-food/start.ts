@@ -1,9 +1,10 @@
 /**
- * `npm run campus-food`: the three services on free ports, with a RabbitMQ and a MongoDB of their own.
+ * `npm run campus-food`: the three services with a RabbitMQ and a MongoDB of their own, on the ports that they have under
+ * docker compose where those are free, and on the next free ones where not.
  *
- *   MONGO_URL, RABBITMQ_URL   servers of yours to use, MongoDB's with the database
- *   RESERVE_CHANCE, SEED      see settings.ts
- *   STAMPEDE_DATA_DIR         where everything is kept, in a folder `campus-food` (.data)
+ *   MONGO_URL, RABBITMQ_URL     servers of yours to use, MongoDB's with the database
+ *   RESERVE_CHANCE, SEED, …     every setting of settings.ts
+ *   STAMPEDE_DATA_DIR           where everything is kept, in a folder `campus` (.data)
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,8 +17,8 @@ import { onLaunch } from '../../embedded/process.mjs';
 import { openProcessList, stopLeftovers } from '../../embedded/process-list.mjs';
 import { openRabbit } from '../../embedded/rabbit.mjs';
 
-const firstPort = 4_001;
-const dataDir = join(dataFolder(), 'campus-food');
+const [firstPort, rabbitPort, managementPort] = [8_101, 5_672, 15_672];
+const dataDir = join(dataFolder(), 'campus');
 const logsDir = join(dataDir, 'logs');
 
 /** In the order of their start; the stop goes the other way. */
@@ -45,9 +46,11 @@ async function startMongo(): Promise<string> {
 }
 
 async function startRabbit(): Promise<string> {
-  const options = { dataDir: join(dataDir, 'rabbitmq'), port: await freePort(), report };
+  const [port = 0] = await freePortsFrom(rabbitPort, 1);
+  const [management] = await freePortsFrom(managementPort, 1);
+  const options = { dataDir: join(dataDir, 'rabbitmq'), port, managementPort: management, report };
   const { url, how } = await keep('rabbitmq', () => openRabbit(options));
-  report(`RabbitMQ: ${how}, ${url}`);
+  report(`RabbitMQ: ${how}, ${url}, management on http://127.0.0.1:${management} (guest, guest)`);
   return url;
 }
 
@@ -63,23 +66,23 @@ async function start(): Promise<void> {
   };
   const services = ['order', 'inventory', 'notification'].map((name, index) => {
     const entry = `examples/campus-food/${name}-service.ts`;
-    const options = { name: `${name}-service`, entry, port: ports[index] ?? 0, env, logsDir };
+    const options = { name: `${name}_service`, entry, port: ports[index] ?? 0, env, logsDir };
     return keep(options.name, () => openAppProcess(options));
   });
-  const [orders, inventory, notifications] = await Promise.all(services);
+  const [order, inventory, notification] = await Promise.all(services);
   report(`
-OrderService         ${orders?.url}    GET /health, POST /order, GET /orders, GET /orders/:id
+OrderService         ${order?.url}    GET /health, POST /order, GET /orders, GET /orders/{order_id}
 InventoryService     ${inventory?.url}    GET /health, GET /reservations
-NotificationService  ${notifications?.url}    GET /health, GET /notifications
+NotificationService  ${notification?.url}    GET /health, GET /notifications
 
 Place an order, and see what became of it:
-  curl -i ${orders?.url}/order -H 'Content-Type: application/json' \\
-    -d '{"studentId": "s-1001", "dishes": [{"dish": "ramen", "quantity": 2}]}'
-  curl ${orders?.url}/orders
-  curl ${notifications?.url}/notifications
+  curl -i ${order?.url}/order -H 'Content-Type: application/json' \\
+    -d '{"user_id": "s-1001", "item": "ramen", "quantity": 2}'
+  curl ${order?.url}/orders
+  tail ${join(logsDir, 'notification_service.log')}
 
-Orders are accepted without InventoryService as well, and wait for it:
-  kill -STOP ${inventory?.pid}     and, when you want to see the backlog drain,     kill -CONT ${inventory?.pid}
+Orders are accepted while InventoryService stands still, and wait for it:
+  kill -STOP ${inventory?.pid}     and, to see the backlog drain,     kill -CONT ${inventory?.pid}
 
 Their logs are in ${logsDir}. Ctrl-C stops everything.`);
 }

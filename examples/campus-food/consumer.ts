@@ -1,0 +1,128 @@
+import type { ConsumeMessage } from 'amqplib';
+import { type Connection, Schema } from 'mongoose';
+import type { Log } from '../../runtime/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Rabbit } from '../../runtime/rabbit.ts';
+import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit-consumer.ts';
+import { deadLetterExchange, deadLettersOf, type Event, type EventType, readEvent } from './contract.ts';
+import type { Settings } from './settings.ts';
+
+/** Has its effect once for each `event_id`, however often it is called with it. */
+export type EventHandler = (event: Event) => Promise<void>;
+
+const attemptsMax = 5;
+/** A message whose consumers died of it so often is a dead letter. */
+const redeliveriesMax = 5;
+const redeliveriesKeptSeconds = 86_400;
+const errorMaxCharacters = 1_000;
+
+interface ConsumerOptions {
+  mongo: Connection;
+  settings: Settings;
+  /** Whether a fault will pass by itself: it is waited out and uses up no attempt. */
+  isPassing: (error: unknown) => boolean;
+  stopping: AbortSignal;
+  log: Log;
+}
+
+/**
+ * Consumes a queue with manual acknowledgement: a message is acknowledged after it was handled, or after its queue of
+ * dead letters has it. A malformed one is a dead letter at once, one that fails is tried five times with growing waits.
+ */
+export async function consumeEvents(
+  rabbit: Rabbit,
+  { queue, types }: { queue: string; types: readonly EventType[] },
+  handle: EventHandler,
+  options: ConsumerOptions,
+): Promise<Consumer> {
+  const { settings, log } = options;
+  const redeliveries = openRedeliveries(options.mongo);
+
+  async function hand(message: ConsumeMessage): Promise<Verdict> {
+    let event: Event;
+    try {
+      event = readEvent(message.content, types);
+    } catch (error) {
+      return await bury(message, error as Error);
+    }
+    if (message.fields.redelivered) {
+      const seen = await untilDone(() => redeliveries.count(queue, event.event_id), options);
+      if (seen === 'stopped') return 'again';
+      if (seen > redeliveriesMax) {
+        return await bury(message, new Error(`Its consumers died of it ${redeliveriesMax} times`));
+      }
+    }
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return (await untilDone(() => handle(event), options)) === 'stopped' ? 'again' : 'done';
+      } catch (error) {
+        log.warn({ queue, event_id: event.event_id, attempt, error: String(error) }, 'handling failed');
+        if (attempt === attemptsMax) return await bury(message, error as Error);
+        await pause(settings.EVENT_RETRY_FIRST_MS * 2 ** (attempt - 1), options.stopping);
+        if (options.stopping.aborted) return 'again';
+      }
+    }
+  }
+
+  /** The body as it came, with the reason in a header. Confirmed before the message is acknowledged. */
+  async function bury({ content, properties }: ConsumeMessage, error: Error): Promise<Verdict> {
+    const reason = error.message.slice(0, errorMaxCharacters);
+    log.error({ queue, message_id: properties.messageId, error: reason }, 'message sent to the dead letters');
+    const letter = {
+      exchange: deadLetterExchange,
+      routingKey: deadLettersOf(queue),
+      id: String(properties.messageId ?? crypto.randomUUID()),
+      content,
+      contentType: properties.contentType ?? 'application/octet-stream',
+      headers: { 'x-error': reason },
+    };
+    return (await untilDone(() => rabbit.publish([letter]), options)) === 'stopped' ? 'again' : 'done';
+  }
+
+  return await openConsumer(rabbit, { queue, prefetch: settings.RABBITMQ_PREFETCH }, hand, log);
+}
+
+const [firstWaitMs, lastWaitMs] = [200, 5_000];
+
+/** Runs `work` again and again while its only fault is a passing one. */
+async function untilDone<Result>(
+  work: () => Promise<Result>,
+  { isPassing, stopping }: Pick<ConsumerOptions, 'isPassing' | 'stopping'>,
+): Promise<Result | 'stopped'> {
+  for (let waitMs = firstWaitMs; !stopping.aborted; waitMs = Math.min(2 * waitMs, lastWaitMs)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isPassing(error)) throw error;
+    }
+    await pause(waitMs, stopping);
+  }
+  return 'stopped';
+}
+
+interface RedeliveryRecord {
+  _id: string;
+  count: number;
+  lastAt: Date;
+}
+
+/** How often each message came again, over all instances. */
+function openRedeliveries(mongo: Connection) {
+  const redelivery = new Schema<RedeliveryRecord>(
+    {
+      _id: { type: String, required: true },
+      count: { type: Number, required: true },
+      lastAt: { type: Date, required: true, expires: redeliveriesKeptSeconds },
+    },
+    { versionKey: false, strict: 'throw', collection: 'redeliveries' },
+  );
+  const model = mongo.model<RedeliveryRecord>('Redelivery', redelivery);
+  return {
+    async count(queue: string, eventId: string): Promise<number> {
+      const update = { $inc: { count: 1 }, $set: { lastAt: new Date() } };
+      const options = { upsert: true, returnDocument: 'after' } as const;
+      const record = await model.findOneAndUpdate({ _id: `${queue}:${eventId}` }, update, options).lean();
+      return record?.count ?? 1;
+    },
+  };
+}
