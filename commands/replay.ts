@@ -19,7 +19,7 @@ async function rebuild(collections: Collections, into: Connection, until: Date |
 
 const comparedFields = {
   sales: ['stock', 'unitsOnSale', 'paused'],
-  orders: ['saleId', 'buyerId', 'quantity', 'status'],
+  orders: ['saleId', 'buyerId', 'personId', 'quantity', 'status'],
 };
 const batchSize = 1_000;
 

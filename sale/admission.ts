@@ -5,6 +5,7 @@ import { type BatchTrip, groupCommit } from '../runtime/group-commit.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
+import { personOf } from './decide.ts';
 import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
 import type { PurchaseQueue } from './queue.ts';
 
@@ -87,7 +88,7 @@ export function openAdmission({
       const crowd = purchases.flatMap((purchase) => [
         purchase.orderId,
         purchase.saleId,
-        purchase.buyerId,
+        personOf(purchase),
         purchase.quantity,
         JSON.stringify(purchase),
       ]);

@@ -7,11 +7,11 @@
   KEYS[1]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
   KEYS[2..]  what leaveJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
-             units, returned, revision, queued = purchases not yet settled, b:<buyerId> = units this buyer took
+             units, returned, revision, queued = purchases not yet settled, b:<personId> = units this person took
   ARGV[2]    prefix of remembered purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is remembered
   ARGV[4]    how many purchases may be queued
-  ARGV[5..]  for each purchase: order id, sale id, buyer id, quantity, the purchase as JSON
+  ARGV[5..]  for each purchase: order id, sale id, person id, quantity, the purchase as JSON
 
   Returns for each purchase one of
     admitted | known:<the remembered JSON> | busy | no_gate | paused | ended | over_limit
@@ -34,24 +34,24 @@ local function gateOf(saleId)
   return gates[saleId]
 end
 
-local function refusalOf(gate, saleId, buyerId, quantity)
+local function refusalOf(gate, saleId, personId, quantity)
   if not gate then return 'no_gate' end
   if now >= gate.closesAt then return 'ended' end
   if now < gate.opensAt then return string.format('not_open:%.0f', gate.opensAt) end
   if gate.paused then return 'paused' end
   if gate.left < quantity then return string.format('sold_out:%.0f', math.max(gate.left, 0)) end
-  local has = tonumber(redis.call('HGET', gatePrefix .. saleId, 'b:' .. buyerId) or 0)
+  local has = tonumber(redis.call('HGET', gatePrefix .. saleId, 'b:' .. personId) or 0)
   if has + quantity > gate.limit then return 'over_limit' end
   if room < 1 then return 'busy' end
 end
 
 local replies, admitted, queued = {}, {}, {}
 for i = 5, #ARGV, 5 do
-  local orderId, saleId, buyerId, quantity, json = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
+  local orderId, saleId, personId, quantity, json = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
   local gate = gateOf(saleId)
-  local reply = refusalOf(gate, saleId, buyerId, quantity)
+  local reply = refusalOf(gate, saleId, personId, quantity)
   if not reply and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
-    redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. buyerId, quantity)
+    redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, quantity)
     queued[#queued + 1] = now
     queued[#queued + 1] = orderId
     gate.left = gate.left - quantity

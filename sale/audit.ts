@@ -2,7 +2,7 @@ import type { ClientSession } from 'mongoose';
 import { mongo, trusted } from 'mongoose';
 import { readInSnapshot } from '../runtime/snapshot-read.ts';
 import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './collections.ts';
-import { allowanceKey } from './decide.ts';
+import { allowanceKey, personOf } from './decide.ts';
 import type { Gate } from './gate.ts';
 import { orderIdOf } from './order.ts';
 import type { PurchaseQueue } from './queue.ts';
@@ -75,15 +75,16 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
 
   for await (const order of collections.orders.find({}, null, { session }).lean<OrderRecord[]>().cursor()) {
     orders += 1;
-    const { _id, saleId, buyerId, idempotencyKey, quantity, status } = order as unknown as OrderRecord;
+    const record = order as unknown as OrderRecord;
+    const { _id, saleId, buyerId, idempotencyKey, quantity, status } = record;
     I3.check(
       _id === orderIdOf(buyerId, idempotencyKey),
       () => `order ${_id} is not the one of its buyer and key`,
     );
-    if (known.has(saleId)) statuses.set(_id, `${status} ${quantity} ${buyerId}`);
+    if (known.has(saleId)) statuses.set(_id, `${status} ${quantity} ${buyerId} of ${personOf(record)}`);
     if (status !== 'paid' && status !== 'held') continue;
     sold.set(saleId, (sold.get(saleId) ?? 0) + quantity);
-    const key = allowanceKey(saleId, buyerId);
+    const key = allowanceKey(saleId, personOf(record));
     taken.set(key, (taken.get(key) ?? 0) + quantity);
   }
 
@@ -130,8 +131,8 @@ async function auditLog(
         agrees,
         () => `sale ${saleId}: the log comes to ${stock} of ${unitsOnSale}, it has ${sale?.stock}`,
       );
-      for (const [orderId, { status, quantity, buyerId }] of orders) {
-        const logged = `${status} ${quantity} ${buyerId}`;
+      for (const [orderId, order] of orders) {
+        const logged = `${order.status} ${order.quantity} ${order.buyerId} of ${personOf(order)}`;
         I5.check(statuses.get(orderId) === logged, () => `order ${orderId}: the log says ${logged}`);
         statuses.delete(orderId);
       }

@@ -1,6 +1,6 @@
 import type { Collections, OrderRecord, SaleRecord } from './collections.ts';
 import type { Order } from './contract.ts';
-import { allowanceKey } from './decide.ts';
+import { allowanceKey, personOf } from './decide.ts';
 import { appendChanges } from './events.ts';
 import type { Returned } from './gate.ts';
 import { changeOf, orderOf } from './order.ts';
@@ -36,7 +36,7 @@ export async function cancelOrder(
         )
         .lean<SaleRecord>();
       await allowances.updateOne(
-        { _id: allowanceKey(saleId, buyerId) },
+        { _id: allowanceKey(saleId, personOf(order)) },
         { $inc: { units: -quantity } },
         { session },
       );
@@ -50,7 +50,7 @@ export async function cancelOrder(
           orders: [{ buyerId, order: orderOf(order) }],
         },
         order: orderOf(order),
-        returned: { saleId, unitsReturned, orders: [{ buyerId, quantity }] },
+        returned: { saleId, unitsReturned, orders: [{ personId: personOf(order), quantity }] },
       };
     }),
   );

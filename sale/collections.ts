@@ -12,7 +12,25 @@ export interface UserRecord {
   name: string;
   passwordHash: string;
   role: Exclude<Role, 'visitor'>;
+  /** Whose limits count for it: see person.ts. Absent in records that a version before made. */
+  personId?: string;
   createdAt: Date;
+}
+
+/** Who has an e-mail address; it stays when their account goes. */
+export interface PersonRecord {
+  /** HMAC-SHA-256 of the address, in base64url. */
+  _id: string;
+  /** The id of the first account with that address. */
+  personId: string;
+}
+
+/** A key that is made once at random. */
+export interface SecretRecord {
+  /** What it is for. */
+  _id: string;
+  /** 32 bytes in base64url. */
+  key: string;
 }
 
 export interface SessionRecord {
@@ -74,6 +92,8 @@ export interface OrderRecord {
   _id: string;
   saleId: string;
   buyerId: string;
+  /** Absent when it is the buyer's own id. */
+  personId?: string;
   quantity: number;
   idempotencyKey: string;
   status: Exclude<OrderStatus, 'queued'>;
@@ -85,7 +105,7 @@ export interface OrderRecord {
 }
 
 export interface AllowanceRecord {
-  /** `<saleId>:<buyerId>` */
+  /** `<saleId>:<personId>` */
   _id: string;
   units: number;
 }
@@ -110,9 +130,20 @@ const user = new Schema<UserRecord>(
     name: { type: String, required: true },
     passwordHash: { type: String, required: true },
     role: { type: String, required: true, enum: ['buyer', 'admin'] },
+    personId: { type: String },
     createdAt: { type: Date, required: true },
   },
   { ...options, collection: 'users' },
+);
+
+const person = new Schema<PersonRecord>(
+  { _id: id, personId: { type: String, required: true } },
+  { ...options, collection: 'people' },
+);
+
+const secret = new Schema<SecretRecord>(
+  { _id: id, key: { type: String, required: true } },
+  { ...options, collection: 'secrets' },
 );
 
 const session = new Schema<SessionRecord>(
@@ -173,6 +204,7 @@ const order = new Schema<OrderRecord>(
     _id: id,
     saleId: { type: String, required: true },
     buyerId: { type: String, required: true },
+    personId: { type: String },
     quantity: { type: Number, required: true, min: 1 },
     idempotencyKey: { type: String, required: true },
     status: { type: String, required: true, enum: ['held', 'paid', 'rejected', 'expired', 'cancelled'] },
@@ -205,6 +237,8 @@ export type Collections = ReturnType<typeof openCollections>;
 export function openCollections(mongo: Connection) {
   return {
     users: mongo.model<UserRecord>('User', user),
+    people: mongo.model<PersonRecord>('Person', person),
+    secrets: mongo.model<SecretRecord>('Secret', secret),
     sessions: mongo.model<SessionRecord>('Session', session),
     products: mongo.model<ProductRecord>('Product', product),
     pictures: mongo.model<PictureRecord>('Picture', picture),

@@ -8,7 +8,8 @@
  *   job        what one flush leaves in Bull: its admitted purchases.
  *   settle     turn a batch of admitted purchases into orders, in one MongoDB transaction.
  *   order      the final outcome of an admitted purchase, and the truth about it.
- *   allowance  how many units of a sale one buyer already has.
+ *   person     who has an e-mail address. Accounts come and go, and a sale's limit is a person's: see person.ts.
+ *   allowance  how many units of a sale one person already has.
  *
  * Times are ISO 8601 strings in UTC; money is an integer count of the currency's minor unit.
  */
@@ -105,6 +106,8 @@ export interface Purchase {
   orderId: string;
   saleId: string;
   buyerId: string;
+  /** Whose limit counts, when that is not the buyer's own id. */
+  personId?: string;
   /** A whole number of units, at least 1. */
   quantity: number;
   idempotencyKey: string;
@@ -177,6 +180,8 @@ export interface ClientToServerEvents {
 export interface OrderChange {
   orderId: string;
   buyerId: string;
+  /** Whose limit counts, when that is not the buyer's own id. It stays in the log: subscribers are not told. */
+  personId?: string;
   quantity: number;
   /** Of the request that led to it. */
   traceparent?: string;

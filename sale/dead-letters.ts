@@ -4,7 +4,7 @@ import { appendChanges } from './events.ts';
 import type { Gate } from './gate.ts';
 import { changeOf, newsOf } from './order.ts';
 import { type PurchaseQueue, purchasesIn } from './queue.ts';
-import { recordOf, type Settled } from './transaction.ts';
+import { endingOf, recordOf, type Settled } from './transaction.ts';
 
 /** Takes a dead letter away for good; its buyers' orders stay rejected. @returns false when there is none. */
 export async function discard(shop: DeadLetterShop, id: string): Promise<boolean> {
@@ -36,7 +36,7 @@ export async function giveUp(
   for (const purchase of purchasesIn(data)) {
     const record = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
     if (!(await insertGivenUp(collections, record))) continue;
-    await gate.end([{ ...purchase, reason: 'failed' }]);
+    await gate.end([endingOf(record)]);
     announceSettled({ stocks: [], orders: [newsOf(record)] });
     ended += 1;
   }

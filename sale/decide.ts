@@ -4,7 +4,7 @@ import type { OrderStatus, Purchase, RejectionReason } from './contract.ts';
 export interface SettlementSnapshot {
   /** By sale id. */
   sales: ReadonlyMap<string, { stock: number; limitPerBuyer: number }>;
-  /** Units that buyers have already, by `allowanceKey`. */
+  /** Units that people have already, by `allowanceKey`. */
   allowances: ReadonlyMap<string, number>;
   /** Ids of purchases that became orders before. */
   settledOrderIds: ReadonlySet<string>;
@@ -25,7 +25,11 @@ export interface Decision {
   taken: Map<string, number>;
 }
 
-export const allowanceKey = (saleId: string, buyerId: string) => `${saleId}:${buyerId}`;
+/** The id of the person whose limit counts. */
+export const personOf = ({ buyerId, personId }: Pick<Purchase, 'buyerId' | 'personId'>) =>
+  personId ?? buyerId;
+
+export const allowanceKey = (saleId: string, personId: string) => `${saleId}:${personId}`;
 
 /**
  * Decides a batch: first come, first served; all of a purchase or nothing. Pure, so that every rule about who gets
@@ -44,19 +48,20 @@ export function decide(purchases: readonly Purchase[], snapshot: SettlementSnaps
     decision.outcomes.push({ purchase, status: reason ? 'rejected' : 'paid', reason });
     if (reason) continue;
     add(decision.sold, purchase.saleId, purchase.quantity);
-    add(decision.taken, allowanceKey(purchase.saleId, purchase.buyerId), purchase.quantity);
+    add(decision.taken, allowanceKey(purchase.saleId, personOf(purchase)), purchase.quantity);
   }
   return decision;
 }
 
 function refusalOf(
-  { saleId, buyerId, quantity }: Purchase,
+  purchase: Purchase,
   { sales, allowances }: SettlementSnapshot,
   { sold, taken }: Decision,
 ): RejectionReason | null {
+  const { saleId, quantity } = purchase;
   const sale = sales.get(saleId);
   if (!sale) return 'unknown_sale';
-  const key = allowanceKey(saleId, buyerId);
+  const key = allowanceKey(saleId, personOf(purchase));
   const has = (allowances.get(key) ?? 0) + (taken.get(key) ?? 0);
   if (has + quantity > sale.limitPerBuyer) return 'over_limit';
   const left = sale.stock - (sold.get(saleId) ?? 0);

@@ -6,7 +6,7 @@
   ARGV[1] prefix of gate keys
   ARGV    for each sale: its id, how many purchases got their units, how many did not,
           the order id of each that did,
-          and for each that did not: order id, buyer id, units for the buyer's limit, units for the gate
+          and for each that did not: order id, person id, units for the person's limit, units for the gate
 ]]
 local at = 2
 while at <= #ARGV do

@@ -8,7 +8,7 @@ import { groupBySale } from './sale.ts';
 export interface Ending {
   orderId: string;
   saleId: string;
-  buyerId: string;
+  personId: string;
   quantity: number;
   /** Null when the buyer got the units. */
   reason: RejectionReason | null;
@@ -19,7 +19,7 @@ export interface Returned {
   saleId: string;
   /** The sale's count after that. */
   unitsReturned: number;
-  orders: { buyerId: string; quantity: number }[];
+  orders: { personId: string; quantity: number }[];
 }
 
 export const gatePrefix = 'gate:';
@@ -95,7 +95,7 @@ export function openGate(redis: Redis) {
     },
 
     /**
-     * Takes purchases off the queued ones. One that got no unit gives back what the gate took for it: to its buyer's
+     * Takes purchases off the queued ones. One that got no unit gives back what the gate took for it: to its person's
      * limit always; to the sale unless it found the stock sold out, since then the gate had counted too much.
      */
     async end(endings: Ending[]): Promise<void> {
@@ -106,13 +106,13 @@ export function openGate(redis: Redis) {
     },
 
     /**
-     * Puts the units of cancelled orders back on sale. Each order has to be told once, since its buyer's limit gets the
+     * Puts the units of cancelled orders back on sale. Each order has to be told once, since its person's limit gets the
      * units back each time; the sale gets them once.
      */
     async returnUnits(returned: Returned[]): Promise<void> {
       const told = returned.flatMap(({ saleId, unitsReturned, orders }) => {
-        const ofBuyers = orders.flatMap(({ buyerId, quantity }) => [buyerId, quantity]);
-        return [saleId, unitsReturned, orders.length, ...ofBuyers];
+        const ofPeople = orders.flatMap(({ personId, quantity }) => [personId, quantity]);
+        return [saleId, unitsReturned, orders.length, ...ofPeople];
       });
       if (told.length > 0) await redis.returnUnits(gatePrefix, ...told);
     },
@@ -174,8 +174,8 @@ export function openGate(redis: Redis) {
 function argumentsOf([saleId, endings]: [string, Ending[]]): (string | number)[] {
   const sold = endings.filter(({ reason }) => reason === null);
   const others = endings.filter(({ reason }) => reason !== null);
-  const givenBack = others.flatMap(({ orderId, buyerId, quantity, reason }) => {
-    return [orderId, buyerId, quantity, reason === 'sold_out' ? 0 : quantity];
+  const givenBack = others.flatMap(({ orderId, personId, quantity, reason }) => {
+    return [orderId, personId, quantity, reason === 'sold_out' ? 0 : quantity];
   });
   return [saleId, sold.length, others.length, ...sold.map(({ orderId }) => orderId), ...givenBack];
 }

@@ -32,8 +32,15 @@ export function newsOf(record: OrderRecord): { buyerId: string; order: Order } {
 }
 
 /** What the event log says of an order that has come to this. */
-export function changeOf({ _id, buyerId, quantity, status, reason, traceparent }: OrderRecord): Change {
-  const order = { orderId: _id, buyerId, quantity, ...(traceparent && { traceparent }) };
+export function changeOf(record: OrderRecord): Change {
+  const { _id, buyerId, personId, quantity, status, reason, traceparent } = record;
+  const order = {
+    orderId: _id,
+    buyerId,
+    ...(personId && { personId }),
+    quantity,
+    ...(traceparent && { traceparent }),
+  };
   if (status === 'rejected') return { type: 'order.rejected', ...order, reason: reason ?? 'failed' };
   return { type: status === 'cancelled' ? 'order.cancelled' : 'order.paid', ...order };
 }

@@ -96,6 +96,7 @@ const purchase = z.strictObject({
   orderId: z.string().length(22),
   saleId: z.string().min(1),
   buyerId: z.string().min(1),
+  personId: z.string().min(1).exactOptional(),
   quantity: z.int().min(1),
   idempotencyKey: z.string().min(1),
   createdAt: z.iso.datetime(),

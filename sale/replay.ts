@@ -1,7 +1,11 @@
 import type { ClientSession } from 'mongoose';
 import { type Collections, driverOf, type EventRecord } from './collections.ts';
-import type { Change, Order } from './contract.ts';
+import type { Change, Order, OrderChange } from './contract.ts';
 import { eventKey } from './events.ts';
+
+interface ReplayedOrder extends Pick<OrderChange, 'buyerId' | 'personId' | 'quantity'> {
+  status: Order['status'];
+}
 
 /** What the log says of a sale and its orders. */
 export interface ReplayedSale {
@@ -11,7 +15,7 @@ export interface ReplayedSale {
   stock: number;
   unitsOnSale: number;
   paused: boolean;
-  orders: Map<string, { buyerId: string; quantity: number; status: Order['status'] }>;
+  orders: Map<string, ReplayedOrder>;
 }
 
 /**
@@ -88,8 +92,8 @@ function applyChange(sale: ReplayedSale, change: Change): void {
 
 function keep(
   sale: ReplayedSale,
-  { orderId, buyerId, quantity }: { orderId: string; buyerId: string; quantity: number },
+  { orderId, buyerId, personId, quantity }: OrderChange,
   status: Order['status'],
 ): void {
-  sale.orders.set(orderId, { buyerId, quantity, status });
+  sale.orders.set(orderId, { buyerId, ...(personId && { personId }), quantity, status });
 }

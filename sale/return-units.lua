@@ -1,10 +1,10 @@
 --[[
-  Tells gates of cancelled orders: what their sales have back, and each buyer's limit. A gate that is gone hears nothing:
+  Tells gates of cancelled orders: what their sales have back, and each person's limit. A gate that is gone hears nothing:
   it is made again from what MongoDB says then. Runs behind take-returned.lua and give-back.lua.
 
   KEYS[1]    prefix of gate keys
   ARGV       for each sale: its id, the units ever put back on sale, how many orders were cancelled,
-             and for each of these: buyer id, units
+             and for each of these: person id, units
 ]]
 local at = 1
 while at <= #ARGV do
@@ -13,7 +13,7 @@ while at <= #ARGV do
   local isThere = redis.call('EXISTS', gate) == 1
   if isThere then takeReturned(gate, returned) end
   for _ = 1, orders do
-    if isThere then giveBackToBuyer(gate, ARGV[at], tonumber(ARGV[at + 1])) end
+    if isThere then giveBackToPerson(gate, ARGV[at], tonumber(ARGV[at + 1])) end
     at = at + 2
   end
 end

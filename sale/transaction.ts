@@ -10,7 +10,14 @@ import {
   type SaleRecord,
 } from './collections.ts';
 import type { Order, Purchase, StockMessage } from './contract.ts';
-import { allowanceKey, type Decision, decide, type Outcome, type SettlementSnapshot } from './decide.ts';
+import {
+  allowanceKey,
+  type Decision,
+  decide,
+  type Outcome,
+  personOf,
+  type SettlementSnapshot,
+} from './decide.ts';
 import { appendChanges } from './events.ts';
 import type { Ending } from './gate.ts';
 import { changeOf, newsOf } from './order.ts';
@@ -109,7 +116,7 @@ async function readSnapshot(
   session: ClientSession,
 ): Promise<Snapshot> {
   const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
-  const keys = [...new Set(purchases.map(({ saleId, buyerId }) => allowanceKey(saleId, buyerId)))];
+  const keys = [...new Set(purchases.map((purchase) => allowanceKey(purchase.saleId, personOf(purchase))))];
 
   const foundSales = await driverOf(sales)
     .find({ _id: { $in: saleIds } }, { session })
@@ -163,7 +170,7 @@ function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
 }
 
 /**
- * The same for what each buyer may still have: the first units make the record, further ones are added where the limit
+ * The same for what each person may still have: the first units make the record, further ones are added where the limit
  * lets them. All who take as many of the same limit are one statement: an upsert for each was half of a transaction.
  */
 async function takeAllowances(
@@ -194,9 +201,9 @@ async function takeAllowances(
 function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot) {
   const groups = new Map<string, { units: number; limit: number; first: string[]; further: string[] }>();
   const limits = new Map(
-    outcomes.map(({ purchase: { saleId, buyerId } }) => [
-      allowanceKey(saleId, buyerId),
-      sales.get(saleId)?.limitPerBuyer ?? 0,
+    outcomes.map(({ purchase }) => [
+      allowanceKey(purchase.saleId, personOf(purchase)),
+      sales.get(purchase.saleId)?.limitPerBuyer ?? 0,
     ]),
   );
   for (const [key, units] of taken) {
@@ -213,6 +220,7 @@ export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date)
     _id: purchase.orderId,
     saleId: purchase.saleId,
     buyerId: purchase.buyerId,
+    ...(purchase.personId && { personId: purchase.personId }),
     quantity: purchase.quantity,
     idempotencyKey: purchase.idempotencyKey,
     status,
@@ -243,6 +251,7 @@ function settledOf(
   };
 }
 
-export function endingOf({ _id, saleId, buyerId, quantity, reason }: OrderRecord): Ending {
-  return { orderId: _id, saleId, buyerId, quantity, reason };
+export function endingOf(record: OrderRecord): Ending {
+  const { _id: orderId, saleId, quantity, reason } = record;
+  return { orderId, saleId, personId: personOf(record), quantity, reason };
 }
