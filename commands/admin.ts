@@ -21,7 +21,7 @@ await runCommand(async () => {
       { bcryptCost: config.BCRYPT_COST, role: 'admin' },
     );
     if (made === 'email_taken') throw new Error(`There is an account ${email.data} already`);
-    console.log(JSON.stringify({ email: made.email, password }));
+    console.log(JSON.stringify({ email: made.user.email, password }));
   } finally {
     await close();
   }

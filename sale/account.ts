@@ -1,6 +1,7 @@
 import type { Collections, OrderRecord, SessionRecord, UserRecord } from './collections.ts';
 import type { Order, User } from './contract.ts';
 import { orderOf } from './order.ts';
+import { findOrAddPerson } from './person.ts';
 import { endSessionsOf } from './session.ts';
 import { userOf } from './user.ts';
 
@@ -42,10 +43,14 @@ export async function exportAccount(
 }
 
 /**
- * Forgets the person: name, address, password and sessions. The orders stay, as the books need them, under an id
- * that now stands for nobody.
+ * Forgets name, address, password and sessions. The orders stay, as the books need them, under an id that now stands for
+ * nobody; and the keyed hash of the address with that id, so that a sale's limit outlives the account.
  */
 export async function deleteAccount(collections: Collections, userId: string): Promise<boolean> {
+  const record = await collections.users.findById(userId).lean<UserRecord>();
+  if (!record) return false;
+  // While the address is still known: the account of a version before may have no person yet.
+  await findOrAddPerson(collections, { email: record.email, accountId: record.personId ?? userId });
   const { deletedCount } = await collections.users.deleteOne({ _id: userId });
   await endSessionsOf(collections, userId);
   return deletedCount === 1;

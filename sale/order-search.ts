@@ -7,6 +7,7 @@ import {
   type OrderRecord,
   type UserRecord,
 } from './collections.ts';
+import { storedFormsOf } from './email-address.ts';
 import { eventKey } from './events.ts';
 import { orderOf } from './order.ts';
 
@@ -41,13 +42,15 @@ async function findOrders(
   { text, saleId, status }: OrderSearch,
 ): Promise<AdminOrder[]> {
   const { users, orders } = collections;
-  const user = text.includes('@')
-    ? await users.findOne({ email: text.toLowerCase() }, '_id').lean<Pick<UserRecord, '_id'>>()
-    : null;
+  const buyers = text.includes('@')
+    ? await users
+        .find({ email: trusted({ $in: storedFormsOf(text) }) }, '_id')
+        .lean<Pick<UserRecord, '_id'>[]>()
+    : [];
   const found = await orders
     .find({
       ...(text.includes('@') ? {} : { $or: [{ _id: text }, { buyerId: text }] }),
-      ...(text.includes('@') && { buyerId: user?._id ?? '' }),
+      ...(text.includes('@') && { buyerId: trusted({ $in: buyers.map(({ _id }) => _id) }) }),
       ...(saleId && { saleId }),
       ...(status && { status }),
     })

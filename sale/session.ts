@@ -1,8 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { trusted } from 'mongoose';
 import type { Collections, SessionRecord, UserRecord } from './collections.ts';
-import type { User } from './contract.ts';
-import { userOf } from './user.ts';
+import { type Account, accountOf } from './user.ts';
 
 /**
  * A session is what a sign-in begins. Its token, `<id>.<secret>`, is good for one renewal, which gives the next one;
@@ -31,7 +30,7 @@ export async function beginSession(
 }
 
 export type Renewal =
-  | { outcome: 'renewed'; user: User; token: string; expiresAt: Date }
+  | { outcome: 'renewed'; account: Account; token: string; expiresAt: Date }
   /** A token that was used before came again: whoever holds the session, it is over. */
   | { outcome: 'reused'; userId: string }
   | { outcome: 'unknown' };
@@ -60,7 +59,7 @@ export async function renewSession(collections: Collections, token: string): Pro
   if (!record) return { outcome: 'unknown' };
   return {
     outcome: 'renewed',
-    user: userOf(record),
+    account: await accountOf(collections, record),
     token: `${id}.${next}`,
     expiresAt: renewed.expiresAt,
   };

@@ -15,10 +15,10 @@ export async function signUp(
 ): Promise<Answer> {
   const { collections, limits, bcryptCost } = shop;
   requireAllowed(limits.signUps, await limits.signUps.take(call.network));
-  shop.challenges.requireWork(call.body.email.toLowerCase(), call.header('proof-of-work'));
-  const user = await createUser(collections, call.body, { bcryptCost });
-  if (user === 'email_taken') throw new HttpProblem('email-taken', 'Sign in instead');
-  return await welcome(shop, call, user);
+  shop.challenges.requireWork(call.body.email, call.header('proof-of-work'));
+  const account = await createUser(collections, call.body, { bcryptCost });
+  if (account === 'email_taken') throw new HttpProblem('email-taken', 'Sign in instead');
+  return await welcome(shop, call, account);
 }
 
 /** A guest's token, with which a page may watch. */

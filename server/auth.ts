@@ -8,12 +8,14 @@ import type { Role, User } from '../sale/contract.ts';
 /** Who a token speaks for. */
 export interface Identity {
   userId: string;
+  /** Whose limits count for this user. */
+  personId: string;
   role: Role;
 }
 
 export interface Tokens {
   /** A token for the API and the socket of this user. */
-  issue(user: Pick<User, 'id' | 'role'>): string;
+  issue(user: Pick<User, 'id' | 'role'>, personId?: string): string;
   /** A token with which a guest may watch; it opens nothing else. */
   issueVisitor(): string;
   /** @returns null for a token that is forged, expired, revoked, or not one of ours. */
@@ -25,6 +27,8 @@ export interface Tokens {
 const claims = z.object({
   sub: z.string().min(1),
   role: z.enum(['visitor', 'buyer', 'admin']),
+  /** Absent when it is the subject's own id. */
+  person: z.string().min(1).optional(),
   iat: z.number(),
   exp: z.number(),
 });
@@ -60,24 +64,29 @@ export function openTokens(
     return found;
   }
 
-  function issue({ id, role }: { id: string; role: Role }, seconds = tokenSeconds): string {
+  function issue(
+    { id, role }: { id: string; role: Role },
+    { personId = id, seconds = tokenSeconds }: { personId?: string | undefined; seconds?: number } = {},
+  ): string {
     // With its fraction: a token issued right after a revocation is told from one issued right before it.
     const iat = Date.now() / 1_000;
     const { kid, key } = keyring.signing;
-    return jwt.sign({ role, iat, exp: Math.floor(iat) + seconds }, key, {
+    const person = personId === id ? {} : { person: personId };
+    return jwt.sign({ role, ...person, iat, exp: Math.floor(iat) + seconds }, key, {
       ...(kid && { keyid: kid }),
       ...{ algorithm, issuer, audience, subject: id },
     });
   }
   return {
-    issue: (user) => issue(user),
-    issueVisitor: () => issue({ id: `visitor-${nanoid()}`, role: 'visitor' }, visitorTokenSeconds),
+    issue: (user, personId) => issue(user, { personId }),
+    issueVisitor: () =>
+      issue({ id: `visitor-${nanoid()}`, role: 'visitor' }, { seconds: visitorTokenSeconds }),
     verify(token) {
       try {
-        const { sub, role, iat, exp } = claimsOf(token);
+        const { sub, role, person = sub, iat, exp } = claimsOf(token);
         const expiresAtMs = exp * 1_000;
         const isOver = expiresAtMs <= Date.now() || iat < (revokedAt.get(sub) ?? 0);
-        return isOver ? null : { userId: sub, role, expiresAtMs };
+        return isOver ? null : { userId: sub, personId: person, role, expiresAtMs };
       } catch {
         return null;
       }

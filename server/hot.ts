@@ -45,7 +45,7 @@ export function openHotPath(
   async function handle({ entry, access }: Hot, id: string, request: IncomingMessage): Promise<Answer> {
     const identity = identify(access, tokens, request.headers.authorization);
     const limiter = limits[entry.limit ?? 'requestsOfAccount'];
-    const limitHeaders = requireAllowed(limiter, limiter.take(identity.userId));
+    const limitHeaders = requireAllowed(limiter, limiter.take(identity.personId));
     const body = entry.body && parseJson(await readText(request));
     const answer = await entry.handle({
       params: parse(entry.params, { id }, 'path'),

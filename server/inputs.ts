@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { normaliseEmail } from '../sale/email-address.ts';
 import { webhookTypes } from '../subscribers/webhooks.ts';
 
 /** Everything a client may send, one schema for each input. Strict: a field that is not here is an error. */
@@ -34,9 +35,19 @@ const name = (maxLength: number) => z.string().trim().min(1).max(maxLength).meta
 
 /** Stricter than the library's: RFC 5321 also bounds the parts of an address, and no host's name ends with a hyphen. */
 const emailPattern =
-  /^(?=[^@]{1,64}@)[A-Za-z0-9_'+-]+(?:\.[A-Za-z0-9_'+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}$/;
+  /^(?=[^@]{1,64}@)[A-Za-z0-9_'+-]+(?:\.[A-Za-z0-9_'+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,63}|[Xx][Nn]--[A-Za-z0-9-]{0,58}[A-Za-z0-9])$/;
 
-export const emailAddress = z.email({ pattern: emailPattern }).max(254);
+/** Read into its normal form, so a domain may come in any script: what is in front of the @ is ASCII. */
+export const emailAddress = z
+  .string()
+  .max(254)
+  .meta({
+    format: 'email',
+    pattern: emailPattern.source,
+    description: 'The domain may also be written in Unicode; addresses that are the same after IDNA are one',
+  })
+  .transform(normaliseEmail)
+  .pipe(z.email({ pattern: emailPattern, error: 'expected an address like ann@example.com' }).max(254));
 
 export const newUser = z.strictObject({
   email: emailAddress,

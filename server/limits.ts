@@ -8,6 +8,7 @@ import {
   type SharedLimiter,
   type Taken,
 } from '../runtime/rate-limit.ts';
+import { normaliseEmail } from '../sale/email-address.ts';
 import { HttpProblem } from './problems.ts';
 
 const windowSeconds = 60;
@@ -47,7 +48,7 @@ export function openAccountLimits(redis: Redis, config: Config): AccountLimits {
 
 /** The e-mail address as a key: Redis need not know it. */
 export const accountKeyOf = (email: string) =>
-  createHash('sha256').update(email.toLowerCase()).digest('base64url').slice(0, 22);
+  createHash('sha256').update(normaliseEmail(email)).digest('base64url').slice(0, 22);
 
 /** @throws HttpProblem 429 when it was not allowed. @returns the standard headers, for the answer. */
 export function requireAllowed({ limit }: Pick<Limiter, 'limit'>, taken: Taken): Record<string, string> {

@@ -12,12 +12,14 @@ import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
+import { singleFlight } from '../runtime/single-flight.ts';
 import { openTracing } from '../runtime/tracing.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission.ts';
-import { openCollections, prepareCollections } from '../sale/collections.ts';
+import { openCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { readBacklog, readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
+import { prepareDatabase } from '../sale/migrations/migrate.ts';
 import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
 import { countAnswers, noteBacklog, openTally } from '../sale/tally.ts';
@@ -39,9 +41,11 @@ const log = openLog(config, 'server');
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
-mongo.on('connected', () => prepareCollections(collections).catch((error) => log.error(error, 'indexes')));
 
 const { redis, close: closeRedis } = openRedis(config, log);
+const stopping = new AbortController();
+const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
+mongo.on('connected', () => void prepare('database'));
 const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
 const queue = openPurchaseQueue(config, redis, log);
@@ -68,10 +72,9 @@ const { admit, drained } = openAdmission({
 const tally = openTally(redis);
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS);
 // Before the sockets, which keep their own path to themselves and pass on the rest.
-let stopping = false;
 const http = createServer((request, response) => {
   // nginx keeps its connections busy for ever: a stopping server lets go of each with its next answer.
-  if (stopping) response.setHeader('Connection', 'close');
+  if (stopping.signal.aborted) response.setHeader('Connection', 'close');
   nameRequest(request);
   metrics.watchRequest(request, response);
   if (tracing) traceRequest(tracing, request, response);
@@ -117,7 +120,7 @@ const dependencies = {
 };
 metrics.watchSockets(live);
 const probes = [
-  healthRoutes(dependencies, () => stopping),
+  healthRoutes(dependencies, () => stopping.signal.aborted),
   metricsRoute(
     registry,
     openClusterMetrics(registry, () => readCluster(shop)),
@@ -133,7 +136,7 @@ log.info({ address: http.address() }, 'listening');
 
 closeOnSignal(
   async () => {
-    stopping = true;
+    stopping.abort();
     await delay(config.DRAIN_NOTICE_MS);
     await Promise.all([nearby?.close(), live.close()]);
     await drained();

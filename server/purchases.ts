@@ -13,13 +13,14 @@ export async function buy(
   { admit, challenges, onAccepted }: Shop,
   { params, body, identity, header }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
 ): Promise<Answer> {
-  const buyerId = identity?.userId ?? '';
+  const { userId: buyerId = '', personId = buyerId } = identity ?? {};
   challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'));
   const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
   const purchase: Purchase = {
     orderId: orderIdOf(buyerId, key),
     saleId: params.id,
     buyerId,
+    ...(personId !== buyerId && { personId }),
     quantity: body.quantity,
     idempotencyKey: key,
     createdAt: new Date().toISOString(),

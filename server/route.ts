@@ -99,13 +99,13 @@ function admitTo({ access }: Route, tokens: Tokens): RequestHandler {
   };
 }
 
-/** By account where there is one, so that an office behind one address is not one buyer. */
+/** By the account's person where there is one, so that an office behind one address is not one buyer. */
 function keepTo({ limit }: Route, limits: RequestLimits): RequestHandler {
   return ({ ip = '' }, response, next) => {
-    const account: string | undefined = response.locals.identity?.userId;
+    const person: string | undefined = response.locals.identity?.personId;
     const byAccount = limit ? limits[limit] : limits.requestsOfAccount;
-    const limiter = account ? byAccount : limits.requestsOfAddress;
-    const headers = requireAllowed(limiter, limiter.take(account ?? networkOf(ip)));
+    const limiter = person ? byAccount : limits.requestsOfAddress;
+    const headers = requireAllowed(limiter, limiter.take(person ?? networkOf(ip)));
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     next();
   };

@@ -1,7 +1,6 @@
 import type { z } from 'zod';
-import type { User } from '../sale/contract.ts';
 import { beginSession, endSession, endSessionsOf, renewSession } from '../sale/session.ts';
-import { findUserByPassword } from '../sale/user.ts';
+import { type Account, findUserByPassword } from '../sale/user.ts';
 import type { credentials } from './inputs.ts';
 import { accountKeyOf, requireAllowed } from './limits.ts';
 import { isFromOwnPage } from './origin.ts';
@@ -15,29 +14,29 @@ export async function signIn(
   call: Call<unknown, unknown, z.infer<typeof credentials>>,
 ): Promise<Answer> {
   const { collections, limits, bcryptCost } = shop;
-  const account = accountKeyOf(call.body.email);
+  const address = accountKeyOf(call.body.email);
   requireAllowed(limits.signIns, await limits.signIns.take(call.network));
   // Counted before the password is looked at, so that guesses at the same time count as well.
-  const headers = requireAllowed(limits.signInFailures, await limits.signInFailures.take(account));
-  const user = await findUserByPassword(collections, call.body, { bcryptCost });
-  if (!user) {
+  const headers = requireAllowed(limits.signInFailures, await limits.signInFailures.take(address));
+  const account = await findUserByPassword(collections, call.body, { bcryptCost });
+  if (!account) {
     throw new HttpProblem('unauthorized', 'The e-mail address or the password is wrong', {}, headers);
   }
-  await limits.signInFailures.giveBack(account);
-  return await welcome(shop, call, user);
+  await limits.signInFailures.giveBack(address);
+  return await welcome(shop, call, account);
 }
 
 /** The answer to who signed up or in: a token for now, and a cookie with which to renew it. */
 export async function welcome(
   { collections, tokens, sessionSeconds }: Shop,
   call: Pick<Call, 'isSecure'>,
-  user: User,
+  { user, personId }: Account,
 ): Promise<Answer> {
   const cookie = await beginSession(collections, user.id, { seconds: sessionSeconds });
   const expiresAt = new Date(Date.now() + sessionSeconds * 1_000);
   return {
     status: 201,
-    body: { user, token: tokens.issue(user) },
+    body: { user, token: tokens.issue(user, personId) },
     headers: { 'Set-Cookie': sessionCookie(cookie, expiresAt, call) },
   };
 }
@@ -55,9 +54,10 @@ export async function renew(shop: Shop, call: Call): Promise<Answer> {
     const gone = { 'Set-Cookie': noSessionCookie(call) };
     throw new HttpProblem('unauthorized', 'The session is over: sign in again', {}, gone);
   }
+  const { user, personId } = renewal.account;
   return {
     status: 200,
-    body: { user: renewal.user, token: shop.tokens.issue(renewal.user) },
+    body: { user, token: shop.tokens.issue(user, personId) },
     headers: { 'Set-Cookie': sessionCookie(renewal.token, renewal.expiresAt, call) },
   };
 }

@@ -5,8 +5,11 @@ import fc from 'fast-check';
  * by small numbers, so that steps often meet.
  */
 export type Step =
-  /** A buyer presses Buy; `again` repeats one of their earlier presses with its key. */
-  | { type: 'press'; sale: number; buyer: number; quantity: number; again: number | null }
+  /**
+   * A buyer presses Buy; `again` repeats one of their earlier presses with its key. Who `isBack` deleted an account and
+   * has another one: the orders are the account's, the limit is the person's.
+   */
+  | { type: 'press'; sale: number; buyer: number; isBack: boolean; quantity: number; again: number | null }
   /** A worker takes some of the waiting jobs, and dies at a moment, or not. */
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
   | { type: 'cancel'; order: number }
@@ -35,6 +38,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       type: fc.constant('press' as const),
       sale,
       buyer: fc.nat({ max: buyerCount - 1 }),
+      isBack: fc.boolean(),
       quantity: fc.integer({ min: 1, max: limitPerBuyer + 1 }),
       again: fc.option(fc.nat({ max: 9 }), { freq: 4 }),
     }),

@@ -109,11 +109,13 @@ async function take(
 function purchaseOf(step: Extract<Step, { type: 'press' }>, saleIds: string[], { pressed }: Pages): Purchase {
   const before = step.again === null ? undefined : pressed[step.again];
   if (before) return before;
-  const [buyerId, key] = [`buyer-${step.buyer}`, `press-${pressed.length}`];
+  const [personId, key] = [`buyer-${step.buyer}`, `press-${pressed.length}`];
+  const buyerId = step.isBack ? `${personId}-back` : personId;
   return {
     orderId: orderIdOf(buyerId, key),
     saleId: saleIds[step.sale] ?? '',
     buyerId,
+    ...(step.isBack && { personId }),
     quantity: step.quantity,
     idempotencyKey: key,
     createdAt: new Date().toISOString(),

@@ -14,10 +14,12 @@ import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
+import { singleFlight } from '../runtime/single-flight.ts';
 import { openTracing } from '../runtime/tracing.ts';
-import { type OrderRecord, openCollections, prepareCollections } from '../sale/collections.ts';
+import { type OrderRecord, openCollections } from '../sale/collections.ts';
 import { readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
+import { prepareDatabase } from '../sale/migrations/migrate.ts';
 import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
@@ -39,9 +41,11 @@ const log = openLog(config, 'worker');
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
-mongo.on('connected', () => prepareCollections(collections).catch((error) => log.error(error, 'indexes')));
 
 const { redis, close: closeRedis } = openRedis(config, log);
+const stopping = new AbortController();
+const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
+mongo.on('connected', () => void prepare('database'));
 // What follows a commit waits for Redis, rather than leave it to the reconciler.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
@@ -59,7 +63,6 @@ const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECON
 const queue = openPurchaseQueue(config, redis, log);
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
-const stopping = new AbortController();
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
