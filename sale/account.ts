@@ -8,6 +8,8 @@ import { userOf } from './user.ts';
 /** Everything the shop keeps about a person, except what the password's hash would give away. */
 export interface AccountExport {
   user: User & { createdAt: string };
+  /** Whose limits count, and what stays with a keyed hash of the address when the account is deleted. */
+  personId: string;
   sessions: { createdAt: string; expiresAt: string }[];
   /** Newest first. */
   orders: Order[];
@@ -33,6 +35,7 @@ export async function exportAccount(
   return (
     record && {
       user: { ...userOf(record), createdAt: record.createdAt.toISOString() },
+      personId: record.personId ?? record._id,
       sessions: open.map(({ createdAt, expiresAt }) => ({
         createdAt: createdAt.toISOString(),
         expiresAt: expiresAt.toISOString(),

@@ -82,6 +82,7 @@ export const visitor = z.object({ token: z.string() });
 
 export const accountExport = z.object({
   user: user.extend({ createdAt: instant }),
+  personId: z.string().describe('Whose limits count; it stays, with a keyed hash of the address'),
   sessions: z.array(z.object({ createdAt: instant, expiresAt: instant })),
   orders: z.array(order),
 }) satisfies z.ZodType<AccountExport>;

@@ -70,7 +70,8 @@ export const operations: Record<string, Operation> = {
     problems: ['not-found'],
   },
   'DELETE /api/account': {
-    summary: 'Delete my account: the orders stay, without the person',
+    summary:
+      'Delete my account: the orders stay without a name, and a keyed hash of the address keeps the limits',
     answer: [204, null],
     problems: ['not-found'],
     headers: ['Set-Cookie'],

@@ -28,6 +28,7 @@ test('a buyer takes along all that the shop knows of them, and of nobody else', 
   expect(headers.get('cache-control')).toBe('no-store');
   expect(body.user).toEqual({ ...ann.user, createdAt: expect.any(String) });
   expect(body.sessions).toEqual([{ createdAt: expect.any(String), expiresAt: expect.any(String) }]);
+  expect(body.personId).toBe(ann.user.id);
   expect(body.orders).toEqual([orders[2], orders[0]]);
   expect(JSON.stringify(body)).not.toMatch(/password|hash|secret/i);
 });

@@ -110,7 +110,7 @@ test('a batch becomes orders, allowances and less stock, and everyone is told wh
   expect(told[0]?.endings).toEqual(
     [null, 'over_limit', 'sold_out', null].map((reason, n) => {
       const { orderId, buyerId, quantity } = crowd[n] as Purchase;
-      return { orderId, saleId, buyerId, quantity, reason };
+      return { orderId, saleId, personId: buyerId, quantity, reason };
     }),
   );
 });
