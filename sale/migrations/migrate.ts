@@ -67,6 +67,7 @@ export async function prepareDatabase(
         return;
       }
     } catch (error) {
+      if (signal.aborted) return;
       const { message } = error as Error;
       log.warn({ error: message }, `the database is not prepared, retrying in ${waitMs} ms`);
       await lease.release().catch(() => {});
