@@ -46,6 +46,12 @@ test('a backup taken in the middle of a crowd restores to a shop without a breac
   const file = join(dir, 'shop.gz');
   const sale = await system.createSale({ stock: 50_000, limitPerBuyer: 500 });
   const { email, password } = await system.signUp();
+  const leaver = await system.signUp();
+  await system.settled(
+    (await system.buy(sale.id, leaver.token, { quantity: 500 })).body.orderId,
+    leaver.token,
+  );
+  await system.api('DELETE', '/api/account', { token: leaver.token });
   const crowd = openCrowd(system, sale);
   await accepts(crowd, 300);
   const backup = await command('backup', [file], system.env);
@@ -67,10 +73,14 @@ test('a backup taken in the middle of a crowd restores to a shop without a breac
 
   const again = await command('restore', [file, '--empty-redis'], restored);
   expect([again.ok, again.output]).toEqual([false, expect.stringMatching(/expected an empty one/)]);
-  await sellOn(sale.id, { email, password });
+  await sellOn(sale.id, { email, password }, leaver.email);
 });
 
-async function sellOn(saleId: string, account: { email: string; password: string }): Promise<void> {
+async function sellOn(
+  saleId: string,
+  account: { email: string; password: string },
+  emailOfLeaver: string,
+): Promise<void> {
   const start = async (kind: string) =>
     openAppProcess({
       name: kind,
@@ -87,6 +97,17 @@ async function sellOn(saleId: string, account: { email: string; password: string
     const { body: session } = await system.api('POST', '/api/sessions', { body: account, at });
     const { status } = await system.buy(saleId, session.token, { at });
     expect(status).toBe(202);
+    // Who had the whole limit before the backup, and left, is known again.
+    const back = { ...account, email: emailOfLeaver, name: 'Back' };
+    const { token } = (await system.api('POST', '/api/users', { body: back, at })).body;
+    const { body } = await system.buy(saleId, token, { at });
+    await waitUntil(
+      async () => {
+        const { body: order } = await system.api('GET', `/api/orders/${body.orderId}`, { token, at });
+        return order.reason === 'over_limit';
+      },
+      { deadlineMs: 15_000, what: 'the limit is not kept' },
+    );
     await waitUntil(
       async () => (await system.api('GET', `/api/sales/${saleId}`, { at })).body.stock === before.stock - 1,
       { deadlineMs: 15_000, what: 'the restored shop does not settle' },
