@@ -1,3 +1,9 @@
+import type { EventBus } from '../messages/bus.ts';
+import { openBus } from '../messages/open-bus.ts';
+import { setBack } from '../messages/relay.ts';
+import { countLag, listSubscriptions, removeSubscription } from '../messages/subscriptions.ts';
+import type { Config } from '../runtime/config.ts';
+import { openLog } from '../runtime/log.ts';
 import { driverOf, type OrderRecord } from '../sale/collections.ts';
 import type { CloudEvent } from '../sale/contract.ts';
 import { eventsOf, readChanges } from '../sale/events.ts';
@@ -7,7 +13,9 @@ const usage = `expected one of
   npm run events -- tail [N]         the newest N events (20), one JSON line each
   npm run events -- show SALE-ID     all events of a sale, in order
   npm run events -- for-order ID     what the log says of one order
-  npm run events -- relay SALE [N]   publishes them again from document N (1) on; subscribers tell repeats`;
+  npm run events -- relay SALE [N]   publishes them again from document N (1) on; subscribers tell repeats
+  npm run events -- subscriptions    who gets events, and how many wait for each, one JSON line each
+  npm run events -- unsubscribe NAME forgets a subscription that nobody runs any more, with what waits for it`;
 
 const print = (events: CloudEvent[]) => {
   for (const event of events) console.log(JSON.stringify(event));
@@ -37,11 +45,35 @@ const actions: Record<string, (system: System, argument?: string, from?: string)
   async relay({ collections }, saleId, from = '1') {
     const seq = Number(from) - 1;
     if (!saleId || !Number.isInteger(seq) || seq < 0) throw new Error(usage);
-    const { matchedCount } = await driverOf(collections.relays).updateOne({ _id: saleId }, { $min: { seq } });
-    if (matchedCount === 0) throw new Error(`Nothing of sale ${saleId} was published so far`);
+    const names = (await listSubscriptions(collections)).map(({ _id }) => _id);
+    if (!(await setBack(collections, saleId, names, seq)))
+      throw new Error(`Nothing of sale ${saleId} was published so far`);
     console.log(`${saleId}: published again from ${from} on, within half a minute`);
   },
+  async subscriptions({ config, collections }) {
+    await withBus(config, async (bus) => {
+      const lag = await countLag(collections, bus);
+      for (const { _id: name, types, losses, createdAt } of await listSubscriptions(collections)) {
+        console.log(JSON.stringify({ name, types, waiting: lag[name] ?? null, losses, createdAt }));
+      }
+    });
+  },
+  async unsubscribe({ config, collections }, name) {
+    if (!name) throw new Error(usage);
+    const isGone = await withBus(config, (bus) => removeSubscription(collections, bus, name));
+    if (!isGone) throw new Error(`There is no subscription ${name}`);
+    console.log(`${name}: forgotten. A process that still runs it makes it known again when it starts`);
+  },
 };
+
+async function withBus<Result>(config: Config, work: (bus: EventBus) => Promise<Result>): Promise<Result> {
+  const bus = openBus(config, openLog(config, 'command'), () => false);
+  try {
+    return await work(bus);
+  } finally {
+    await bus.close();
+  }
+}
 
 /** `npm run events`: reads the event log, as CloudEvents. */
 await runCommand(async () => {

@@ -1,19 +1,10 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
-import { nanoid } from 'nanoid';
 import { openDuty, type Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
 import { within } from '../runtime/within.ts';
-import {
-  chunksOf,
-  countEvents,
-  type EventJob,
-  idsOf,
-  openQueue,
-  requireRoom,
-  takeJobs,
-} from './bull-queue.ts';
-import type { BusEvent, DeadEvent, EventBus } from './bus.ts';
+import { addJobs, countEvents, type EventJob, idsOf, openQueue, takeJobs } from './bull-queue.ts';
+import { type DeadEvent, type EventBus, matcherOf } from './bus.ts';
 import type { DeliveryRules } from './delivery.ts';
 
 export interface BullBusOptions {
@@ -27,10 +18,14 @@ export interface BullBusOptions {
   leaseMs: number;
   /** A publish that Redis has not acknowledged by then has failed. */
   publishDeadlineMs: number;
+  /** A subscription's queue holds about so many jobs (200); what is published beyond that has to wait. */
+  maxJobs?: number;
 }
 
-/** Types of each subscription, as JSON by its name: whoever publishes finds in it who wants what. */
+/** Types of each subscription, as JSON by its name, for workers of the version before this one and for publish(). */
 const subscriptionsKey = 'events:subscriptions';
+/** How often something was put into each subscription's queue. It is lost together with the queues. */
+const publishesKey = 'events:publishes';
 
 /**
  * The bus on Bull: a queue `events-<name>` for each subscription, in which a job carries a chunk of the events that were
@@ -38,7 +33,7 @@ const subscriptionsKey = 'events:subscriptions';
  * subscription, one after the other, so that they stay in order.
  */
 export function openBullBus(options: BullBusOptions): EventBus {
-  const { redis, log, publishDeadlineMs } = options;
+  const { redis, log, publishDeadlineMs, maxJobs = 200 } = options;
   const shared = options.openPatientRedis();
   const clients = [shared];
   const queues = new Map<string, Bull.Queue>();
@@ -65,15 +60,8 @@ export function openBullBus(options: BullBusOptions): EventBus {
   const liveQueue = (name: string) => queueOf<EventJob>(`events-${name}`);
   const deadQueue = (name: string) => queueOf<DeadEvent>(`events-${name}-dead`);
 
-  async function add(name: string, events: BusEvent[]): Promise<void> {
-    const jobs = chunksOf(events).map((chunk) => ({
-      data: { events: chunk },
-      // The count in the id tells how much waits without reading the jobs.
-      opts: { jobId: `${nanoid()}-${chunk.length}`, removeOnComplete: true },
-    }));
-    const added = await liveQueue(name).addBulk(jobs);
-    if (added.some(({ id }) => !id)) throw new Error(`Redis refused events for ${name}`);
-  }
+  const inTime = <Value>(work: Promise<Value>) =>
+    within(publishDeadlineMs, work, () => new Error(`Redis did not answer in ${publishDeadlineMs} ms`));
 
   async function bury(name: string, letter: DeadEvent): Promise<void> {
     // The same event again is the same job, and changes nothing.
@@ -90,28 +78,50 @@ export function openBullBus(options: BullBusOptions): EventBus {
   }
 
   const bus: EventBus = {
+    fansOut: false,
+
     async declare(subscriptions) {
       for (const { name, types } of subscriptions) declared.set(name, types);
       await keepDeclared();
     },
 
-    async publish(events, idle = []) {
-      const subscriptions = Object.entries(await redis.hgetall(subscriptionsKey));
-      const shares = subscriptions.flatMap(([name, types]) => {
-        const wants = matcherOf(JSON.parse(types));
-        const wanted = idle.includes(name) ? [] : events.filter(({ type }) => wants(type));
-        return wanted.length > 0 ? [{ name, wanted }] : [];
-      });
-      const adding = async () => {
-        // All or none: whoever publishes again would give the others everything twice.
-        await Promise.all(shares.map(({ name }) => requireRoom(liveQueue(name), name)));
-        await Promise.all(shares.map(({ name, wanted }) => add(name, wanted)));
-      };
-      await within(
-        publishDeadlineMs,
-        adding(),
-        () => new Error(`Redis did not answer in ${publishDeadlineMs} ms`),
+    async listDeclared() {
+      const found = await redis.hgetall(subscriptionsKey);
+      return Object.entries(found).map(([name, types]) => ({ name, types: JSON.parse(types) as string[] }));
+    },
+
+    async publish(events) {
+      for (const { name, types } of await bus.listDeclared()) {
+        const wanted = events.filter(matcherOf(types));
+        if (wanted.length > 0 && (await bus.publishTo(name, wanted, 0)) === 'full')
+          throw new Error(`The queue of ${name} is full`);
+      }
+    },
+
+    publishTo: (name, events, publishes) =>
+      inTime(
+        addJobs(redis, liveQueue(name), events, {
+          publishes: { key: publishesKey, name, atLeast: publishes },
+          maxJobs,
+        }),
+      ),
+
+    async inspect(name) {
+      const queue = liveQueue(name);
+      const [publishes, waiting, active] = await inTime(
+        Promise.all([
+          redis.hget(publishesKey, name),
+          redis.llen(queue.toKey('wait')),
+          redis.llen(queue.toKey('active')),
+        ]),
       );
+      const isEmpty = waiting + active === 0;
+      return { publishes: Number(publishes ?? 0), isEmpty, hasRoom: waiting < maxJobs };
+    },
+
+    async restore({ name, types }, publishes) {
+      await redis.hset(subscriptionsKey, name, JSON.stringify(types));
+      await redis.hset(publishesKey, name, publishes);
     },
 
     async subscribe(subscription) {
@@ -140,7 +150,11 @@ export function openBullBus(options: BullBusOptions): EventBus {
     async republish(name, eventId) {
       const job = await findDead(name, eventId);
       if (!job) return false;
-      await add(name, [job.data.event]);
+      // What somebody asked for by hand goes in, however full the queue is.
+      await addJobs(redis, liveQueue(name), [job.data.event], {
+        publishes: { key: publishesKey, name, atLeast: 0 },
+        maxJobs: Number.MAX_SAFE_INTEGER,
+      });
       await job.remove();
       return true;
     },
@@ -149,6 +163,13 @@ export function openBullBus(options: BullBusOptions): EventBus {
       const job = await findDead(name, eventId);
       await job?.remove();
       return job !== null;
+    },
+
+    async remove(name) {
+      declared.delete(name);
+      await redis.hdel(subscriptionsKey, name);
+      for (const queue of [liveQueue(name), deadQueue(name)]) await queue.obliterate({ force: true });
+      await redis.hdel(publishesKey, name);
     },
 
     async close() {
@@ -162,9 +183,3 @@ export function openBullBus(options: BullBusOptions): EventBus {
 
 /** Bull numbers nothing itself here, and takes no id that is a number or has a colon. */
 const deadId = (eventId: string) => `dead-${eventId.replaceAll(':', '.')}`;
-
-function matcherOf(patterns: string[]): (type: string) => boolean {
-  const source = patterns.map((pattern) => pattern.replaceAll('.', '\\.').replaceAll('*', '[^.]+'));
-  const pattern = new RegExp(`^(?:${source.join('|')})$`);
-  return (type) => pattern.test(type);
-}

@@ -1,5 +1,8 @@
+import { readFileSync } from 'node:fs';
 import Bull from 'bull';
 import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
+import { bullAddJob } from '../runtime/bull-add-job.ts';
 import type { Log } from '../runtime/log.ts';
 import type { BusEvent, Subscription } from './bus.ts';
 import { type DeliveryRules, deliver } from './delivery.ts';
@@ -11,8 +14,6 @@ export interface EventJob {
 
 /** A job of 1,000 events is about 450 kB. */
 const maxEventsInJob = 1_000;
-/** Past that a subscription takes nothing more: Redis must not fill up, and the event log keeps the rest. */
-const maxWaitingEvents = 200_000;
 
 export function openQueue(name: string, shared: Redis, openClient: () => Redis, log: Log): Bull.Queue {
   const queue = new Bull(name, {
@@ -54,14 +55,52 @@ export async function idsOf(queue: Bull.Queue): Promise<string[]> {
 export const countEvents = (jobIds: string[]) =>
   jobIds.reduce((sum, id) => sum + Number(id.slice(id.lastIndexOf('-') + 1)), 0);
 
-export async function requireRoom(queue: Bull.Queue, name: string): Promise<void> {
-  const jobs = await queue.client.llen(queue.toKey('wait'));
-  if (jobs * maxEventsInJob < maxWaitingEvents) return;
-  const events = countEvents(await idsOf(queue));
-  if (events >= maxWaitingEvents) throw new Error(`${events} events wait for ${name}: it takes no more`);
+/** Bull's options of such a job, besides its id. */
+const jobOptions = { removeOnComplete: true, attempts: 1, delay: 0 };
+
+declare module 'ioredis' {
+  interface RedisCommander {
+    publishEvents(...keysAndArguments: (string | number)[]): Promise<number | 'full' | 'lost'>;
+  }
 }
 
-export function chunksOf(events: BusEvent[]): BusEvent[][] {
+/**
+ * Adds jobs for these events in one step, unless the queue is full or was lost.
+ * @param publishes the hash that counts what is added by the queue's name, and how many there must have been.
+ */
+export async function addJobs(
+  redis: Redis,
+  queue: Bull.Queue<EventJob>,
+  events: BusEvent[],
+  { publishes, maxJobs }: { publishes: { key: string; name: string; atLeast: number }; maxJobs: number },
+): Promise<number | 'full' | 'lost'> {
+  redis.defineCommand('publishEvents', { numberOfKeys: 7, lua: publishLua });
+  const keys = bullAddJob.keys.map((name) => queue.toKey(name));
+  const jobs = chunksOf(events).flatMap((chunk) => {
+    // The count in the id tells how much waits without reading the jobs.
+    const jobId = `${nanoid()}-${chunk.length}`;
+    return [jobId, JSON.stringify({ events: chunk }), JSON.stringify({ ...jobOptions, jobId })];
+  });
+  return await redis.publishEvents(
+    publishes.key,
+    ...keys,
+    publishes.name,
+    publishes.atLeast,
+    maxJobs,
+    queue.toKey(''),
+    Date.now(),
+    ...jobs,
+  );
+}
+
+const publishLua = `
+  local function addBullJob(KEYS, ARGV)
+    ${bullAddJob.lua}
+  end
+  ${readFileSync(new URL('./publish.lua', import.meta.url), 'utf8')}
+`;
+
+function chunksOf(events: BusEvent[]): BusEvent[][] {
   const chunks: BusEvent[][] = [];
   for (let start = 0; start < events.length; start += maxEventsInJob) {
     chunks.push(events.slice(start, start + maxEventsInJob));

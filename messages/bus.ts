@@ -5,14 +5,29 @@
  * repeats by the event's id.
  */
 export interface EventBus {
+  /** Whether the engine brings what is published once, to what `listDeclared` names, to the subscriptions' queues. */
+  readonly fansOut: boolean;
   /** Makes the queues of these subscriptions. What is published from then on waits for them. Safe to repeat. */
   declare(subscriptions: Pick<Subscription, 'name' | 'types'>[]): Promise<void>;
+  /** The subscriptions that the engine itself knows: whoever declared one, in this version or another. */
+  listDeclared(): Promise<Pick<Subscription, 'name' | 'types'>[]>;
   /**
    * Resolves when the engine has put every event where all its subscribers will find it, whatever dies afterwards.
-   * @param idle names of subscriptions that would do nothing with these events: an engine may leave them out.
-   * @throws when the engine is away; then some of the events may have been published, and all may be published again.
+   * @throws when the engine is away or a subscription's queue is full; then some of the events may have been published,
+   *   and all may be published again.
    */
-  publish(events: BusEvent[], idle?: readonly string[]): Promise<void>;
+  publish(events: BusEvent[]): Promise<void>;
+  /**
+   * Puts events into the queue of one subscription, all or none of them, whatever their types.
+   * @param publishes how many of these its queue has had so far, as far as the caller knows.
+   * @returns how many it has had now; `full` when it takes no more; `lost` when it had fewer than that, so that others
+   *   were lost: then nothing may be added before what was lost.
+   * @throws when the engine is away; then they may have been published, and may be published again.
+   */
+  publishTo(name: string, events: BusEvent[], publishes: number): Promise<number | 'full' | 'lost'>;
+  inspect(name: string): Promise<QueueState>;
+  /** Makes a queue that was lost anew, and takes it for one that has had so many publishes. */
+  restore(subscription: Pick<Subscription, 'name' | 'types'>, publishes: number): Promise<void>;
   /** Starts to hand a subscription its events. The closer lets the batch in hand end, and leaves the rest in the queue. */
   subscribe(subscription: Subscription): Promise<{ close: () => Promise<void> }>;
   /** Events that wait for a subscription, the ones in hand included. */
@@ -23,6 +38,8 @@ export interface EventBus {
   republish(name: string, eventId: string): Promise<boolean>;
   /** @returns whether there was such a letter. */
   discard(name: string, eventId: string): Promise<boolean>;
+  /** Takes a subscription's queue away, with all that waits in it and its dead letters. */
+  remove(name: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -57,10 +74,26 @@ export interface Subscription {
   handle(events: BusEvent[]): Promise<void>;
 }
 
+/** How the queue of a subscription is. */
+export interface QueueState {
+  /** What publishTo() said last, or fewer when the queue was lost. */
+  publishes: number;
+  /** Nothing waits in it, and nothing is being handled. */
+  isEmpty: boolean;
+  hasRoom: boolean;
+}
+
 export interface DeadEvent {
   event: BusEvent;
   /** What the last attempt threw. */
   error: string;
   /** ISO 8601. */
   failedAt: string;
+}
+
+/** Whether an event is of one of these types, in which `*` stands for any one word. */
+export function matcherOf(types: readonly string[]): (event: Pick<BusEvent, 'type'>) => boolean {
+  const source = types.map((type) => type.replaceAll('.', '\\.').replaceAll('*', '[^.]+'));
+  const pattern = new RegExp(`^(?:${source.join('|')})$`);
+  return ({ type }) => pattern.test(type);
 }

@@ -41,6 +41,7 @@ export function openBus(config: Config, log: Log, isPassing: (error: unknown) =>
         rules,
         leaseMs: config.JOB_LOCK_MS,
         publishDeadlineMs: config.FLUSH_DEADLINE_MS,
+        maxJobs: config.EVENT_QUEUE_MAX_JOBS,
       });
       return {
         ...bus,

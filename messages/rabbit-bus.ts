@@ -52,15 +52,27 @@ export function openRabbitBus(
     await makeAll();
   }
 
-  return {
-    declare,
+  async function publish(events: BusEvent[]): Promise<void> {
+    await makeExchanges();
+    await rabbit.publish(
+      events.map((event) => messageOf(event, exchangeOf(topology.exchanges, event.type), event.type)),
+    );
+  }
 
-    async publish(events) {
-      await makeExchanges();
-      await rabbit.publish(
-        events.map((event) => messageOf(event, exchangeOf(topology.exchanges, event.type), event.type)),
-      );
+  return {
+    fansOut: true,
+    declare,
+    publish,
+    listDeclared: async () => [{ name: exchangesName, types: ['*.*'] }],
+
+    async publishTo(_exchanges, events, publishes) {
+      await publish(events);
+      return publishes;
     },
+
+    // Its queues tell nobody how often they were published to.
+    inspect: async () => ({ publishes: Number.POSITIVE_INFINITY, isEmpty: true, hasRoom: true }),
+    restore: async () => {},
 
     async subscribe(subscription) {
       const { name } = subscription;
@@ -92,6 +104,7 @@ export function openRabbitBus(
 
     // Another process's events in hand cannot be asked for over AMQP; they are `prefetch` at most.
     async countWaiting(name) {
+      if (name === exchangesName) return 0;
       await makeExchanges();
       return (await countMessages(rabbit, name)) + (inHand.get(name) ?? 0);
     },
@@ -117,10 +130,19 @@ export function openRabbitBus(
 
     discard: (name, eventId) => takeLetter(rabbit, name, eventId, async () => {}),
 
+    async remove(name) {
+      await rabbit.use(async (channel) => {
+        for (const queue of [name, deadLettersOf(name)]) await channel.deleteQueue(queue);
+      });
+    },
+
     // The connection belongs to whoever opened it.
     close: async () => {},
   };
 }
+
+/** The relay publishes once, under this name, and RabbitMQ brings it to the queues. */
+const exchangesName = 'exchanges';
 
 /** Headers travel in one frame, with little room. */
 const errorMaxCharacters = 2_000;

@@ -127,6 +127,8 @@ const settings = z
       .pipe(z.array(z.enum(['analytics', 'notifications', 'webhooks'])).nullable()),
     /** The longest from one look at the event log to the next; what gathers meanwhile travels together. */
     RELAY_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(5_000),
+    /** Jobs of up to 1,000 events that a subscription's queue in Redis holds; the event log keeps the rest. */
+    EVENT_QUEUE_MAX_JOBS: z.coerce.number().int().min(1).max(10_000).default(200),
     /** Before the second attempt of a subscriber at an event; it doubles up to the fifth. */
     EVENT_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(500),
     /** How late the log may say that a sale has opened or ended. */

@@ -1,6 +1,6 @@
-import { createRequire } from 'node:module';
 import Bull from 'bull';
 import type { Redis } from 'ioredis';
+import { bullAddJob } from '../runtime/bull-add-job.ts';
 import type { Log } from '../runtime/log.ts';
 import { aborted } from '../runtime/pause.ts';
 import type { PurchaseJob } from './contract.ts';
@@ -128,17 +128,13 @@ export function bullOf({ bull }: PurchaseQueue): Queue {
   return bull;
 }
 
-/** Bull's own script that adds a job, so that a job added in the flush is exactly a job that Bull adds. */
-const { content: addJob } = createRequire(import.meta.url)('bull/lib/scripts/addJob-6') as {
-  content: string;
-};
-
+/** A job added in the flush is exactly a job that Bull adds. */
 function flushPartOf(bull: Queue): FlushPart {
   return {
-    keys: ['wait', 'paused', 'meta-paused', 'id', 'delayed', 'priority'].map((name) => bull.toKey(name)),
+    keys: bullAddJob.keys.map((name) => bull.toKey(name)),
     lua: `
       local function addBullJob(KEYS, ARGV)
-        ${addJob}
+        ${bullAddJob.lua}
       end
       local function leaveJob(KEYS, job, now)
         addBullJob({ unpack(KEYS, 2) }, {

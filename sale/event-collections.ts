@@ -4,12 +4,38 @@ import type { CloudEvent, EventType } from './contract.ts';
 
 /** What MongoDB holds for those who follow the event log: the relay and the subscribers. */
 
-/** How far a sale's log is on the event bus. */
+/** Who gets events. It is kept here and not only on the bus, whose loss must not make the relay publish to nobody. */
+export interface SubscriptionRecord {
+  /** Its name. */
+  _id: string;
+  types: string[];
+  /** How often something was put into its queue: a queue that knows of fewer has lost what waited in it. */
+  publishes: number;
+  /** How often its queue was lost. */
+  losses: number;
+  createdAt: Date;
+}
+
+/** How far a subscription is with the log of a sale, by the numbers of the log's documents. */
+export interface PositionRecord {
+  /** The newest one whose events are in its queue. */
+  seq: number;
+  /** The newest one whose events it has surely handled: from there on they are published again after a loss. */
+  handled: number;
+  /** Events between `seq` and the newest document that the relay has read. */
+  waiting: number;
+  /** The subscription's losses when this was written. */
+  losses: number;
+}
+
+/** How far the relay is with the log of a sale. */
 export interface RelayRecord {
   /** The sale's id. */
   _id: string;
-  /** Number of the newest document whose events every subscription has in its queue. */
+  /** Number of the newest document that it has read; a subscription without a position of its own is there, too. */
   seq: number;
+  /** By name of the subscription. Absent in records from before each had its own. */
+  positions?: Record<string, PositionRecord>;
 }
 
 /** What happened to a sale's orders within a minute. */
@@ -76,8 +102,13 @@ const options = { versionKey: false, minimize: false, strict: 'throw' } as const
 const keptDays = 30;
 const forgotten = { ...time, expires: keptDays * 86_400 } as const;
 
+const subscription = new Schema<SubscriptionRecord>(
+  { _id: id, types: { type: [String], required: true }, publishes: count, losses: count, createdAt: time },
+  { ...options, collection: 'subscriptions' },
+);
+
 const relay = new Schema<RelayRecord>(
-  { _id: id, seq: { type: Number, required: true } },
+  { _id: id, seq: { type: Number, required: true }, positions: { type: Schema.Types.Mixed } as never },
   { ...options, collection: 'relays' },
 );
 
@@ -130,6 +161,7 @@ const delivery = new Schema<DeliveryRecord>(
 
 export function openEventCollections(mongo: Connection) {
   return {
+    subscriptions: mongo.model<SubscriptionRecord>('Subscription', subscription),
     relays: mongo.model<RelayRecord>('Relay', relay),
     minutes: mongo.model<MinuteRecord>('Minute', minute),
     analytics: mongo.model<AnalyticsRecord>('Analytics', analytics),

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { countLag } from '../messages/lag.ts';
 import { openBus } from '../messages/open-bus.ts';
+import { countLag } from '../messages/subscriptions.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
@@ -91,7 +91,7 @@ const shop = {
   gate,
   queue,
   redis,
-  countLag: () => countLag(redis, bus),
+  countLag: () => countLag(collections, bus),
   audits,
   tokens,
   limits: openAccountLimits(redis, config),

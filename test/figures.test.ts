@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../embedded/process.mjs';
 import type { BusEvent } from '../messages/bus.ts';
-import { noteSubscription } from '../messages/lag.ts';
 import { openBus } from '../messages/open-bus.ts';
+import { noteSubscription } from '../messages/subscriptions.ts';
 import { openLog } from '../runtime/log.ts';
 import type { QueueFigures } from '../sale/admin-contract.ts';
 import type { OrderRecord } from '../sale/collections.ts';
@@ -110,7 +110,7 @@ test('consumer lag is what waits for a subscriber that is down, until it has cau
   const bus = openBus(system.store.config, openLog(system.store.config, 'test'), () => false);
   const subscription = { name: 'sleeper', types: ['test.*'] };
   await waitUntil(() => bus.declare([subscription]).then(() => true), { deadlineMs: 5_000, what: 'no bus' });
-  await noteSubscription(system.store.redis, subscription.name);
+  await noteSubscription(system.store.collections, subscription);
   const events = Array.from(
     { length: 7 },
     (_, n): BusEvent => ({

@@ -2,8 +2,8 @@ import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
 import { STATES } from 'mongoose';
-import { countLag } from '../messages/lag.ts';
 import { openBus } from '../messages/open-bus.ts';
+import { countLag } from '../messages/subscriptions.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
@@ -108,6 +108,7 @@ const lead = openDuty(
         listIdle: () => listIdle(collections),
       },
       config,
+      log,
     ),
   },
 );
@@ -118,7 +119,7 @@ const dependencies = {
   subscriptions: () => subscribers.subscribed,
   ...queue.dependencies,
 };
-const figures = { collections, redis, gate, queue, countLag: () => countLag(redis, bus) };
+const figures = { collections, redis, gate, queue, countLag: () => countLag(collections, bus) };
 const refresh = openClusterMetrics(registry, () => readCluster(figures));
 const probes = [healthRoutes(dependencies, () => stopping.signal.aborted), metricsRoute(registry, refresh)];
 const http = express()

@@ -1,12 +1,16 @@
 import type { EventBus } from '../messages/bus.ts';
-import { findBehind, relaySales, watchLog } from '../messages/relay.ts';
+import { findBehind, openRelay, watchLog } from '../messages/relay.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Task } from '../runtime/duty.ts';
+import type { Log } from '../runtime/log.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../sale/collections.ts';
 
 /** How often it looks for itself, should it have missed a hint. */
 const scanIntervalMs = 30_000;
+
+/** How often it looks at the queues: whether one was lost, was emptied, or has room again. */
+const lookIntervalMs = 1_000;
 
 /** It can stop after as many. */
 const salesAtOnce = 200;
@@ -33,9 +37,11 @@ export function relay(
     listIdle: () => Promise<string[]>;
   },
   { RELAY_INTERVAL_MS }: Pick<Config, 'RELAY_INTERVAL_MS'>,
+  log: Log,
 ): Task {
   return async (stopping) => {
     await after;
+    const { relay: relaySales, look } = openRelay({ collections, bus, log, listIdle });
     const news = new Set<string>();
     let broken: Error | undefined;
     let waiting = new AbortController();
@@ -52,11 +58,15 @@ export function relay(
       },
     );
     try {
-      for (let scanAtMs = 0; !stopping.aborted; ) {
+      for (let [scanAtMs, lookAtMs] = [0, 0]; !stopping.aborted; ) {
         if (broken) throw broken;
         if (Date.now() >= scanAtMs) {
           for (const saleId of await findBehind(collections)) news.add(saleId);
           scanAtMs = Date.now() + scanIntervalMs;
+        }
+        if (Date.now() >= lookAtMs) {
+          for (const saleId of await look()) news.add(saleId);
+          lookAtMs = Date.now() + lookIntervalMs;
         }
         waiting = new AbortController();
         const due = [...news];
@@ -65,11 +75,11 @@ export function relay(
         for (let first = 0; first < due.length; first += salesAtOnce) {
           if (stopping.aborted) return;
           const some = due.slice(first, first + salesAtOnce);
-          for (const saleId of await relaySales(collections, bus, some, listIdle)) news.add(saleId);
+          for (const saleId of await relaySales(some)) news.add(saleId);
         }
         const tookMs = performance.now() - startedAt;
         await pause(Math.min(tookMs / mostRelaying, RELAY_INTERVAL_MS), stopping);
-        if (news.size === 0) await pause(scanAtMs - Date.now(), AbortSignal.any([stopping, waiting.signal]));
+        if (news.size === 0) await pause(lookAtMs - Date.now(), AbortSignal.any([stopping, waiting.signal]));
       }
     } finally {
       await stream.close();

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { createTransport } from 'nodemailer';
 import type { EventBus, Subscription } from '../messages/bus.ts';
-import { noteSubscription } from '../messages/lag.ts';
+import { noteSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
 import { isMongoAway } from '../runtime/connections.ts';
 import type { Log } from '../runtime/log.ts';
@@ -92,7 +92,7 @@ export function openSubscribers(
     const { subscription, close } = openers[name](plumbing, config, log);
     for (let retryMs = firstRetryMs; !closing.signal.aborted; retryMs = Math.min(2 * retryMs, lastRetryMs)) {
       try {
-        await noteSubscription(plumbing.redis, name);
+        await noteSubscription(plumbing.collections, subscription);
         const subscribed = await plumbing.bus.subscribe(subscription);
         return {
           async close() {

@@ -18,12 +18,14 @@ export function traceSettled(tracing: Tracing, { made, beganAt }: Pick<Batch, 'm
 export function traceEvents(tracing: Tracing, bus: EventBus): EventBus {
   return {
     ...bus,
-    async publish(events, idle) {
+    async publishTo(name, events, publishes) {
       const startedAtMs = Date.now();
-      await bus.publish(events, idle);
+      const reply = await bus.publishTo(name, events, publishes);
+      const attributes = { 'stampede.events': events.length, 'stampede.subscription': name };
       for (const traceparent of new Set(events.map((event) => event.traceparent))) {
-        tracing.note('publish', traceparent, startedAtMs, { 'stampede.events': events.length });
+        tracing.note('publish', traceparent, startedAtMs, attributes);
       }
+      return reply;
     },
   };
 }
