@@ -14,6 +14,8 @@ export interface ClusterReading {
   stocks: { saleId: string; stock: number }[];
   /** What the last audit found, and when (Unix ms); null when there was none. */
   audit: { breaches: number; atMs: number } | null;
+  /** Mails that were not sent so far, by state. */
+  mails: Record<string, number>;
 }
 
 const patienceMs = 1_000;
@@ -35,13 +37,16 @@ export function openClusterMetrics(
   const deadLetters = gauge('dead_letters', 'Jobs that failed as often as they are tried');
   const lag = gauge('consumer_lag_events', 'Events that wait for a subscriber', ['subscriber']);
   const stock = gauge('sale_stock_units', 'Units left, of at most 20 open sales', ['sale']);
+  const mails = gauge('unsent_mails', 'Mails that wait, failed, or may have been delivered (unsure)', [
+    'state',
+  ]);
   const breaches = gauge('invariant_breaches', 'Breaches that the last audit found');
   const auditedAt = gauge('audited_timestamp_seconds', 'When the last audit ended');
 
   return async () => {
     const reading = await within(patienceMs, read()).catch(() => null);
     for (const single of [depth, oldest, deadLetters, breaches, auditedAt]) single.remove();
-    for (const several of [lag, stock]) several.reset();
+    for (const several of [lag, stock, mails]) several.reset();
     up.set(reading ? 1 : 0);
     if (!reading) return;
     depth.set(reading.depth);
@@ -49,6 +54,7 @@ export function openClusterMetrics(
     deadLetters.set(reading.deadLetters);
     for (const [subscriber, events] of Object.entries(reading.lag)) lag.set({ subscriber }, events);
     for (const { saleId: sale, stock: units } of reading.stocks) stock.set({ sale }, units);
+    for (const [state, count] of Object.entries(reading.mails)) mails.set({ state }, count);
     if (!reading.audit) return;
     breaches.set(reading.audit.breaches);
     auditedAt.set(reading.audit.atMs / 1_000);

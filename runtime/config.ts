@@ -141,6 +141,11 @@ const settings = z
       .default(''),
     /** A mail server that is silent for so long is taken for away. */
     SMTP_TIMEOUT_MS: z.coerce.number().int().min(100).max(120_000).default(10_000),
+    /**
+     * Before the second attempt at a mail that the mail server refused for now; it doubles up to an hour, for a day in all
+     * (720 and 17,280 times this).
+     */
+    MAIL_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(5_000),
     MAIL_FROM: z.string().max(320).default('Stampede <orders@localhost>'),
     /** Where a mail says that the shop is. */
     PUBLIC_URL: z.url({ protocol: /^https?$/ }).default('http://localhost:8080'),

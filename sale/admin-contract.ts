@@ -147,6 +147,22 @@ export interface Delivery {
   error: string | null;
 }
 
+/** A mail to a buyer that was not sent so far. */
+export interface UnsentMail {
+  /** Of the event that it tells. */
+  eventId: string;
+  type: string;
+  orderId: string;
+  /** `unsure`: it was transmitted twice without an answer, and may have been delivered. */
+  state: 'waiting' | 'failed' | 'unsure';
+  attempts: number;
+  /** When it is tried next, or was tried last. */
+  dueAt: string;
+  /** What the mail server answered last, without the address; null before that. */
+  answer: string | null;
+  createdAt: string;
+}
+
 export interface AdminOrder extends Order {
   status: OrderStatus;
   buyerId: string;

@@ -57,11 +57,24 @@ export interface AnalyticsRecord {
   skipped?: string[];
 }
 
-/** A mail to a buyer, so that an event becomes one mail. */
+/**
+ * A mail to a buyer, so that an event becomes one mail. One that was sent keeps nothing but `sentAt`; so does a record from
+ * before there were states, and without it such a record was in the hands of somebody who died.
+ */
 export interface MailRecord {
   /** The event's id. */
   _id: string;
-  /** Absent while it is being sent, or when its sender died in the middle of that. */
+  /** `unsure`: transmitted twice, and the mail server never said whether it took it. `skipped`: nobody to send it to. */
+  state?: 'waiting' | 'failed' | 'unsure' | 'skipped';
+  event?: CloudEvent;
+  /** Attempts that the mail server refused or did not answer; that it was away does not count. */
+  attempts?: number;
+  /** How often it was transmitted without an answer. */
+  unanswered?: number;
+  /** When it is tried next; while it is being sent, when it is taken for abandoned. */
+  dueAt?: Date;
+  /** What the last attempt came to, without the address. */
+  answer?: string | null;
   sentAt?: Date;
   createdAt: Date;
 }
@@ -133,9 +146,21 @@ const analytics = new Schema<AnalyticsRecord>(
 );
 
 const mail = new Schema<MailRecord>(
-  { _id: id, sentAt: { type: Date }, createdAt: forgotten },
+  {
+    _id: id,
+    state: { type: String, enum: ['waiting', 'failed', 'unsure', 'skipped'] },
+    event: { type: Schema.Types.Mixed } as never,
+    attempts: { type: Number },
+    unanswered: { type: Number },
+    dueAt: { type: Date },
+    answer: { type: String },
+    sentAt: { type: Date },
+    createdAt: forgotten,
+  },
   { ...options, collection: 'mails' },
-);
+)
+  // What was sent has none of them, and is not in it.
+  .index({ state: 1, attempts: 1, dueAt: 1 }, { sparse: true });
 
 const webhook = new Schema<WebhookRecord>(
   { _id: id, url: id, types: { type: [String], required: true }, secret: id, createdAt: time },

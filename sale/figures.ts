@@ -6,6 +6,7 @@ import type { Collections, SaleRecord } from './collections.ts';
 import type { Gate } from './gate.ts';
 import type { PurchaseQueue } from './queue.ts';
 import { type Counts, quantileMs, readSeconds, sumOf } from './tally.ts';
+import { countUnsentMails } from './unsent-mails.ts';
 
 /** What waits, as Redis has it now. */
 export interface Backlog {
@@ -73,15 +74,16 @@ const shownSales = 20;
 
 /** What the metrics say of the whole cluster: see runtime/cluster-metrics.ts. */
 export async function readCluster(shop: FiguresShop) {
-  const [backlog, lag, stocks, light] = await Promise.all([
+  const [backlog, lag, stocks, light, mails] = await Promise.all([
     readBacklog(shop),
     shop.countLag(),
     readOpenStocks(shop.collections),
     readAuditLight(shop.redis),
+    countUnsentMails(shop.collections),
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
   const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
-  return { ...backlog, lag, stocks, audit };
+  return { ...backlog, lag, stocks, audit, mails };
 }
 
 /** Of the sales that are on, those that opened last. */

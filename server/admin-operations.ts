@@ -47,6 +47,17 @@ const delivery = z.object({
   error: z.string().nullable(),
 });
 
+const unsentMail = z.object({
+  eventId: z.string(),
+  type: z.string(),
+  orderId: z.string(),
+  state: z.enum(['waiting', 'failed', 'unsure']),
+  attempts: count,
+  dueAt: z.iso.datetime(),
+  answer: z.string().nullable(),
+  createdAt: z.iso.datetime(),
+});
+
 const minute = z.object({
   minute: z.iso.datetime(),
   accepted: count,
@@ -120,6 +131,27 @@ export const adminOperations: Record<string, Operation> = {
   'GET /api/admin/sales/:id/minutes': {
     summary: 'What happened to its orders, minute by minute: at most the newest 1,440 of them',
     answer: [200, z.object({ minutes: z.array(minute) })],
+    problems: ['not-found'],
+  },
+  'GET /api/admin/mails': {
+    summary:
+      'Mails that failed or may have been delivered, or those of one state; `more` says that there are others',
+    answer: [
+      200,
+      z.object({
+        counts: z.object({ waiting: count, failed: count, unsure: count }),
+        mails: z.array(unsentMail),
+        more: z.boolean(),
+      }),
+    ],
+  },
+  'POST /api/admin/mails/resend': {
+    summary: 'Send again what failed; not what may have been delivered',
+    answer: [202, z.object({ resent: count })],
+  },
+  'POST /api/admin/mails/:id/resend': {
+    summary: 'Send one again that failed or may have been delivered',
+    answer: [202, z.object({ resent: count })],
     problems: ['not-found'],
   },
   'GET /api/admin/webhooks': {

@@ -138,6 +138,14 @@ export const newestList = z.strictObject({
   limit: z.coerce.number().int().min(1).max(100).default(20),
 });
 
+export const unsentMailList = newestList.extend({
+  state: z.enum(['waiting', 'failed', 'unsure']).optional(),
+});
+
+export const byEventId = z.strictObject({
+  id: z.string().regex(/^[\w-]{1,64}:\d{1,15}:\d{1,9}$/, "expected an event's id"),
+});
+
 /** Two words with a dot between them. */
 export const byEventType = z.strictObject({ type: z.string().max(64) });
 

@@ -2,6 +2,7 @@ import { enterAsVisitor, forgetAccount, giveExport, signUp } from './accounts.ts
 import { openControlRoom } from './control-room.ts';
 import { discardDeadLetter, republishDeadLetter, showDeadLetter, showDeadLetters } from './dead-letters.ts';
 import {
+  byEventId,
   byEventType,
   byId,
   byJobId,
@@ -18,7 +19,9 @@ import {
   productChange,
   purchaseRequest,
   saleChange,
+  unsentMailList,
 } from './inputs.ts';
+import { resendMails, resendOneMail, showUnsentMails } from './mails.ts';
 import { exportOrders, findOrders } from './order-desk.ts';
 import { cancel, payOrder, showOrder, showOrders } from './orders.ts';
 import { showOverview } from './overview.ts';
@@ -91,6 +94,13 @@ export function apiRoutes(shop: Shop): Route[] {
       params: byId,
     }),
     route('get', '/api/admin/sales/:id/minutes', 'admin', (call) => room.minutes(call), { params: byId }),
+    route('get', '/api/admin/mails', 'admin', (call) => showUnsentMails(shop, call), {
+      query: unsentMailList,
+    }),
+    route('post', '/api/admin/mails/resend', 'admin', () => resendMails(shop)),
+    route('post', '/api/admin/mails/:id/resend', 'admin', (call) => resendOneMail(shop, call), {
+      params: byEventId,
+    }),
     route('get', '/api/admin/webhooks', 'admin', () => showWebhooks(shop)),
     route('post', '/api/admin/webhooks', 'admin', (call) => createWebhook(shop, call), { body: newWebhook }),
     route('delete', '/api/admin/webhooks/:id', 'admin', (call) => deleteWebhook(shop, call), {

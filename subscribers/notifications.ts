@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto';
 import { trusted } from 'mongoose';
-import type { Transporter } from 'nodemailer';
+import type { SendMailOptions } from 'nodemailer';
 import type { BusEvent, Subscription } from '../messages/bus.ts';
-import type { Collections, ProductRecord, SaleRecord, UserRecord } from '../sale/collections.ts';
-import type { MailRecord } from '../sale/event-collections.ts';
+import {
+  type Collections,
+  driverOf,
+  type ProductRecord,
+  type SaleRecord,
+  type UserRecord,
+} from '../sale/collections.ts';
+import type { CloudEvent } from '../sale/contract.ts';
 import { type EventData, readData } from '../sale/event-schemas.ts';
 import { mailTextOf } from './mail-texts.ts';
 
@@ -14,81 +20,73 @@ import { mailTextOf } from './mail-texts.ts';
 const kinds = { 'order.paid': 'paid', 'order.rejected': 'rejected', 'order.cancelled': 'cancelled' } as const;
 type Type = keyof typeof kinds;
 
-export interface NotificationOptions {
-  collections: Collections;
-  transport: Pick<Transporter, 'sendMail'>;
-  from: string;
-  shopUrl: string;
-}
-
 /** Older news than that helps no one: not what a new installation finds in its log. */
 const maxAgeMs = 3 * 86_400_000;
 
-/**
- * Mails buyers how their orders ended. An event is one mail: a marker is claimed before it is sent and marked after. Who
- * dies between the two sends it once more, under the same Message-ID, by which mailboxes know it is the same.
- */
-export function notifications(options: NotificationOptions): Subscription {
+/** Writes down which event becomes a mail, and no more: mail-sender.ts sends each in its own time. */
+export function notifications({ mails }: Collections): Subscription {
   return {
     name: 'notifications',
     types: Object.keys(kinds),
-    // Buyers in a batch get theirs at the same time, as far as the transport has connections.
-    maxBatch: 50,
-    handle: (events) => notify(options, events),
+    maxBatch: 1_000,
+    async handle(events) {
+      const now = new Date();
+      const writes = events.filter(isNews).flatMap((event) => {
+        // What could never become a mail is a dead letter.
+        readData(event, event.type as Type);
+        const due = {
+          state: 'waiting' as const,
+          event: event as CloudEvent,
+          attempts: 0,
+          unanswered: 0,
+          dueAt: now,
+          answer: null,
+        };
+        const unsent = { _id: event.id, state: { $exists: false }, sentAt: { $exists: false } };
+        return [
+          // One that is there already was written at an earlier handling.
+          {
+            updateOne: {
+              filter: { _id: event.id },
+              update: { $setOnInsert: { ...due, createdAt: now } },
+              upsert: true,
+            },
+          },
+          // Or by a version that sent it in the handler, and died in the middle of that.
+          { updateOne: { filter: unsent, update: { $set: due } } },
+        ];
+      });
+      if (writes.length > 0) await driverOf(mails).bulkWrite(writes, { ordered: false });
+    },
   };
-}
-
-interface Mail {
-  event: BusEvent;
-  type: Type;
-  data: EventData<Type>;
-}
-
-async function notify(options: NotificationOptions, events: BusEvent[]): Promise<void> {
-  const { collections } = options;
-  const mails = events.filter(isNews).map((event): Mail => {
-    const type = event.type as Type;
-    return { event, type, data: readData(event, type) };
-  });
-  const sent = await claim(collections, mails);
-  const unsent = mails.filter(({ event }) => !sent.has(event.id));
-  if (unsent.length === 0) return;
-  const [users, sales] = await Promise.all([findBuyers(collections, unsent), findSales(collections, unsent)]);
-  const byBuyer = new Map<string, Mail[]>();
-  for (const mail of unsent) {
-    byBuyer.set(mail.data.buyerId, [...(byBuyer.get(mail.data.buyerId) ?? []), mail]);
-  }
-
-  // All of them end before this does: what is handed over again must not still be on its way.
-  const endings = await Promise.allSettled(
-    [...byBuyer].map(async ([buyerId, theirs]) => {
-      const user = users.get(buyerId);
-      for (const mail of theirs) {
-        const sale = sales.get(mail.data.saleId);
-        // An account that was deleted, or never was, gets no mail.
-        if (user && sale) await send(options, mail, user, sale);
-      }
-    }),
-  );
-  for (const ending of endings) if (ending.status === 'rejected') throw ending.reason;
 }
 
 const isNews = ({ time }: BusEvent) => Date.parse(time) > Date.now() - maxAgeMs;
 
-/** @returns the ids of the events whose mail was sent before. */
-async function claim({ mails }: Collections, claimed: Mail[]): Promise<Set<string>> {
-  const ids = claimed.map(({ event }) => event.id);
-  if (ids.length === 0) return new Set();
-  await mails.bulkWrite(
-    ids.map((_id) => ({
-      updateOne: { filter: { _id }, update: { $setOnInsert: { createdAt: new Date() } }, upsert: true },
-    })),
-    { ordered: false },
+interface Mail {
+  event: CloudEvent;
+  type: Type;
+  data: EventData<Type>;
+}
+
+/** @returns by its event's id what is sent; a mail is missing whose buyer has no account any more, or never had one. */
+export async function writeMails(
+  collections: Collections,
+  events: CloudEvent[],
+  { from, shopUrl }: { from: string; shopUrl: string },
+): Promise<Map<string, SendMailOptions>> {
+  const mails = events.map((event): Mail => {
+    const type = event.type as Type;
+    return { event, type, data: readData(event, type) };
+  });
+  const [users, sales] = await Promise.all([findBuyers(collections, mails), findSales(collections, mails)]);
+  return new Map(
+    mails.flatMap((mail) => {
+      const user = users.get(mail.data.buyerId);
+      const sale = sales.get(mail.data.saleId);
+      return user && sale ? [[mail.event.id, write(mail, user, sale, { from, shopUrl })] as const] : [];
+    }),
   );
-  const sent = await mails
-    .find({ _id: trusted({ $in: ids }), sentAt: trusted({ $exists: true }) }, '_id')
-    .lean<Pick<MailRecord, '_id'>[]>();
-  return new Set(sent.map(({ _id }) => _id));
 }
 
 async function findBuyers({ users }: Collections, mails: Mail[]) {
@@ -110,12 +108,12 @@ async function findSales({ sales, products }: Collections, mails: Mail[]): Promi
   return new Map(found.map((sale) => [sale._id, { ...sale, productName: names.get(sale.productId) ?? '' }]));
 }
 
-async function send(
-  { collections, transport, from, shopUrl }: NotificationOptions,
+function write(
   { event, type, data }: Mail,
   user: Pick<UserRecord, 'email' | 'name'>,
   sale: NamedSale,
-): Promise<void> {
+  { from, shopUrl }: { from: string; shopUrl: string },
+): SendMailOptions {
   const text = mailTextOf({
     kind: kinds[type],
     buyerName: user.name,
@@ -126,31 +124,16 @@ async function send(
     ...('reason' in data && { reason: data.reason }),
     shopUrl,
   });
-  try {
-    await transport.sendMail({
-      from,
-      to: { name: user.name, address: user.email },
-      ...text,
-      messageId: messageIdOf(event.id, from),
-      headers: { 'Auto-Submitted': 'auto-generated' },
-    });
-  } catch (error) {
-    if (isMailAway(error)) throw error;
-    // Its message names the address, which belongs neither into a log nor into a dead letter.
-    const { code, responseCode } = error as { code?: string; responseCode?: number };
-    throw new Error(`The mail was refused: ${responseCode ?? code ?? 'it could not be written'}`);
-  }
-  await collections.mails.updateOne({ _id: event.id }, { sentAt: new Date() });
+  return {
+    from,
+    to: { name: user.name, address: user.email },
+    ...text,
+    messageId: messageIdOf(event.id, from),
+    headers: { 'Auto-Submitted': 'auto-generated' },
+  };
 }
 
 function messageIdOf(eventId: string, from: string): string {
   const host = /@([\w.-]+)/.exec(from)?.[1] ?? 'localhost';
   return `<${createHash('sha256').update(eventId).digest('hex').slice(0, 32)}@${host}>`;
-}
-
-/** Whether the mail server cannot be reached, or does not let us in: it says nothing about the mail. */
-export function isMailAway(error: unknown): boolean {
-  return /^(EAUTH|ECONNECTION|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ESOCKET|EDNS)$/.test(
-    (error as { code?: string }).code ?? '',
-  );
 }

@@ -152,33 +152,38 @@ test('mail waits for a mail server that is away, and nothing is given up', async
   const sale = await system.createSale({ stock: 2 });
   await buy(sale.id, token);
   const { mails } = system.store.collections;
-  await waitUntil(() => mails.exists({ _id: trusted({ $regex: `^${sale.id}` }) }), {
-    deadlineMs: 20_000,
-    what: 'it tries to send one',
-  });
+  const waits = {
+    _id: trusted({ $regex: `^${sale.id}` }),
+    state: 'waiting' as const,
+    answer: 'ECONNECTION',
+    attempts: 0,
+  };
+  await waitUntil(() => mails.exists(waits), { deadlineMs: 20_000, what: 'it tries to send one' });
   await openPostOffice();
   await mailTo(email, 'Yours');
   expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
 });
 
-test('a mail that is refused is a dead letter, and the next buyer gets theirs', async () => {
+test('a mail that is refused for good is kept with its answer, and the next buyer gets theirs', async () => {
   const [first, second] = [await system.signUp(), await system.signUp()];
   const unwanted = await system.createSale({ name: 'unwanted', stock: 2 });
   const wanted = await system.createSale({ stock: 2 });
   const orderId = await buy(unwanted.id, first.token);
   await buy(wanted.id, second.token);
   await mailTo(second.email, 'Yours');
-  const { letters } = await waitUntil(
+  const list = await waitUntil(
     async () => {
-      const found = await bus.listDeadLetters('notifications', 10);
-      return found.total > 0 ? found : null;
+      const { body } = await system.api('GET', '/api/admin/mails', { token: system.adminToken });
+      return body.counts.failed > 0 ? body : null;
     },
-    { deadlineMs: 20_000, what: 'a dead letter' },
+    { deadlineMs: 20_000, what: 'a failed mail' },
   );
-  expect(letters).toMatchObject([
-    { event: { type: 'order.paid', subject: orderId }, error: 'The mail was refused: 550' },
+  expect(list.mails).toMatchObject([
+    { type: 'order.paid', orderId, state: 'failed', attempts: 1, answer: '550 at DATA' },
   ]);
-  expect(JSON.stringify(letters)).not.toContain(first.email);
+  expect(list.more).toBe(false);
+  expect(JSON.stringify(list)).not.toContain(first.email);
+  expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
 });
 
 test('an amount is written as its currency does', () => {

@@ -1,5 +1,4 @@
 import type { Redis } from 'ioredis';
-import { createTransport } from 'nodemailer';
 import type { EventBus, Subscription } from '../messages/bus.ts';
 import { noteSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
@@ -8,7 +7,9 @@ import type { Log } from '../runtime/log.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../sale/collections.ts';
 import { analytics } from '../subscribers/analytics.ts';
-import { isMailAway, notifications } from '../subscribers/notifications.ts';
+import { mailsAtOnce, openMailSender } from '../subscribers/mail-sender.ts';
+import { openMailTransport } from '../subscribers/mail-transport.ts';
+import { notifications } from '../subscribers/notifications.ts';
 import { openWebhookSender } from '../subscribers/webhook-sender.ts';
 import { webhooks } from '../subscribers/webhooks.ts';
 
@@ -22,25 +23,28 @@ interface Plumbing {
 type Name = NonNullable<Config['SUBSCRIBERS']>[number];
 type Opened = { subscription: Subscription; close: () => Promise<void> };
 
+/** Connecting, greeting, the commands of a mail, its transmission: a server can be late with each of them. */
+const mostTimeoutsOfAMail = 8;
+
 const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Opened> = {
   analytics: ({ collections }) => ({ subscription: analytics(collections), close: async () => {} }),
 
-  notifications({ collections }, config, log) {
-    const transport = createTransport({
-      url: config.SMTP_URL,
-      pool: true,
-      maxConnections: 5,
-      connectionTimeout: config.SMTP_TIMEOUT_MS,
-      greetingTimeout: config.SMTP_TIMEOUT_MS,
-      socketTimeout: config.SMTP_TIMEOUT_MS,
-    });
-    // Of a connection between two mails; the next mail opens another.
-    transport.on('error', ({ code }: Error & { code?: string }) => log.warn({ error: code }, 'mail server'));
-    const shopUrl = config.PUBLIC_URL.replace(/\/$/, '');
-    return {
-      subscription: notifications({ collections, transport, from: config.MAIL_FROM, shopUrl }),
-      close: async () => transport.close(),
-    };
+  notifications({ collections, redis }, config, log) {
+    const { SMTP_URL: url, SMTP_TIMEOUT_MS: timeoutMs } = config;
+    const sender = openMailSender(
+      collections,
+      redis,
+      {
+        transport: openMailTransport({ url, timeoutMs, maxConnections: mailsAtOnce }, log),
+        from: config.MAIL_FROM,
+        shopUrl: config.PUBLIC_URL.replace(/\/$/, ''),
+        retryFirstMs: config.MAIL_RETRY_FIRST_MS,
+        abandonedMs: mostTimeoutsOfAMail * timeoutMs,
+        leaseMs: config.JOB_LOCK_MS,
+      },
+      log,
+    );
+    return { subscription: notifications(collections), close: sender.close };
   },
 
   webhooks({ collections, redis }, config, log) {
@@ -62,7 +66,7 @@ const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Op
 };
 
 /** Faults of what handlers lean on, which pass by themselves: no event becomes a dead letter by them. */
-export const isPassingFault = (error: unknown) => isMongoAway(error) || isMailAway(error);
+export const isPassingFault = (error: unknown) => isMongoAway(error);
 
 /** Without an endpoint, every event would travel to `webhooks` for nothing. */
 export async function listIdle({ webhooks }: Collections): Promise<Name[]> {
