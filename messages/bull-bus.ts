@@ -151,7 +151,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
       const job = await findDead(name, eventId);
       if (!job) return false;
       // What somebody asked for by hand goes in, however full the queue is.
-      await addJobs(redis, liveQueue(name), [job.data.event], {
+      await addJobs(shared.redis, liveQueue(name), [job.data.event], {
         publishes: { key: publishesKey, name, atLeast: 0 },
         maxJobs: Number.MAX_SAFE_INTEGER,
       });
@@ -167,9 +167,9 @@ export function openBullBus(options: BullBusOptions): EventBus {
 
     async remove(name) {
       declared.delete(name);
-      await redis.hdel(subscriptionsKey, name);
+      await shared.redis.hdel(subscriptionsKey, name);
       for (const queue of [liveQueue(name), deadQueue(name)]) await queue.obliterate({ force: true });
-      await redis.hdel(publishesKey, name);
+      await shared.redis.hdel(publishesKey, name);
     },
 
     async close() {

@@ -1,0 +1,139 @@
+import { afterEach, expect, test } from 'vitest';
+import { run, waitUntil } from '../../embedded/process.mjs';
+import type { BusEvent } from '../../messages/bus.ts';
+import { openBus } from '../../messages/open-bus.ts';
+import { countLag, noteSubscription } from '../../messages/subscriptions.ts';
+import { openLog } from '../../runtime/log.ts';
+import type { SaleSnapshot } from '../../sale/contract.ts';
+import { eventsOf, readChanges } from '../../sale/events.ts';
+import { analytics } from '../../subscribers/analytics.ts';
+import { startSystem, type TestSystem } from '../harness.ts';
+import { expectCountedOnce } from './counted.ts';
+import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+
+/** Row 18 of the fault matrix for the event log, and a subscription that nobody runs. */
+
+let system: TestSystem;
+afterEach(() => system.close());
+
+const soon = { deadlineMs: 30_000 };
+const bigSale = { stock: 100_000, limitPerBuyer: 500 };
+const env = { JOB_LOCK_MS: '1500', RECONCILE_INTERVAL_MS: '500', RECONCILE_AFTER_MS: '3000' };
+
+async function buy(sale: SaleSnapshot, count: number): Promise<void> {
+  for (let n = 0; n < count; n++) {
+    const token = system.buyerToken();
+    const { body } = await system.buy(sale.id, token);
+    await system.settled(body.orderId, token);
+  }
+}
+
+async function openTestBus() {
+  const { config } = system.store;
+  const bus = openBus(config, openLog(config, 'test'), () => false);
+  await waitUntil(() => bus.listDeclared().then(() => true), { ...soon, what: 'the bus is there' });
+  return bus;
+}
+
+const orderEventsOf = async ({ id }: SaleSnapshot) =>
+  (await readChanges(system.store.collections, id).toArray())
+    .flatMap(eventsOf)
+    .filter(({ type }) => type.startsWith('order.'));
+
+const lagOf = (bus: Awaited<ReturnType<typeof openTestBus>>, name: string, count: number) =>
+  waitUntil(async () => (await countLag(system.store.collections, bus))[name] === count, {
+    ...soon,
+    what: `${count} events wait for ${name}`,
+  });
+
+test('Redis is emptied, twice, while events wait in it for a subscriber that is down: none is skipped', async () => {
+  system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'none' } });
+  const { collections, redis } = system.store;
+  await noteSubscription(collections, analytics(collections));
+  const bus = await openTestBus();
+  const sale = await system.createSale(bigSale);
+  for (const round of [1, 2]) {
+    await buy(sale, 3);
+    await lagOf(bus, 'analytics', 3 * round);
+    await redis.flushall();
+  }
+  await buy(sale, 3);
+  await lagOf(bus, 'analytics', 9);
+  await bus.close();
+  await system.startWorker({ SUBSCRIBERS: 'analytics' });
+  await expectCountedOnce(system, sale.id);
+});
+
+test('Redis is emptied in a crowd whose subscribers stay connected: every event has its effect once', async () => {
+  system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'analytics' } });
+  const sale = await system.createSale(bigSale);
+  const crowd = openCrowd(system, sale);
+  for (const more of [60, 60, 60]) {
+    await accepts(crowd, more);
+    await system.store.redis.flushall();
+  }
+  await accepts(crowd, 60);
+  await crowd.stop();
+  await waitUntil(async () => (await crowd.resendUnknown()) === 0, { ...soon, what: 'all is known' });
+  await expectNothingLost(system, sale, crowd);
+  await expectCountedOnce(system, sale.id);
+});
+
+test('a subscription that nobody runs fills its queue and holds up no other; later it gets all, in order', async () => {
+  const bound = { EVENT_QUEUE_MAX_JOBS: '2' };
+  system = await startSystem({
+    servers: 1,
+    nginx: false,
+    env: { ...env, ...bound, SUBSCRIBERS: 'analytics', RELAY_INTERVAL_MS: '0' },
+  });
+  const { collections, redis } = system.store;
+  const sleeper = { name: 'sleeper', types: ['order.*'] };
+  await noteSubscription(collections, sleeper);
+  const bus = await openTestBus();
+  const sale = await system.createSale(bigSale);
+  await buy(sale, 12);
+  await expectCountedOnce(system, sale.id);
+  const events = await orderEventsOf(sale);
+  expect(events.length).toBe(24);
+  await lagOf(bus, 'sleeper', 24);
+  expect(await redis.llen('bull:events-sleeper:wait')).toBe(2);
+  const { body } = await system.api<string>('GET', '/metrics', { at: system.workers[0]?.url ?? '' });
+  expect(body).toContain('stampede_consumer_lag_events{subscriber="sleeper"} 24');
+
+  const handled: BusEvent[] = [];
+  const handle = async (batch: BusEvent[]) => void handled.push(...batch);
+  await bus.subscribe({ ...sleeper, maxBatch: 100, handle });
+  await lagOf(bus, 'sleeper', 0);
+  expect(handled).toEqual(events);
+  await bus.close();
+});
+
+test('a subscription that nobody runs any more is forgotten by command, with what waits for it', async () => {
+  system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'none' } });
+  const { collections, redis } = system.store;
+  await noteSubscription(collections, { name: 'sleeper', types: ['order.*'] });
+  const bus = await openTestBus();
+  const sale = await system.createSale(bigSale);
+  await buy(sale, 2);
+  await lagOf(bus, 'sleeper', 4);
+  const command = async (...words: string[]) =>
+    await run(process.execPath, ['--import', 'tsx', 'commands/events.ts', ...words], {
+      env: { ...process.env, ...system.env },
+      deadlineMs: 60_000,
+    });
+  const { stdout } = await command('subscriptions');
+  expect(JSON.parse(stdout)).toMatchObject({ name: 'sleeper', waiting: 4, losses: 0 });
+  expect((await command('unsubscribe', 'sleeper')).ok).toBe(true);
+  expect((await command('unsubscribe', 'sleeper')).ok).toBe(false);
+  await buy(sale, 1);
+  await waitUntil(
+    async () => (await collections.relays.findById(sale.id).lean())?.positions?.sleeper === undefined,
+    {
+      ...soon,
+      what: 'its positions are gone',
+    },
+  );
+  expect(await countLag(collections, bus)).toEqual({});
+  expect(await redis.keys('bull:events-sleeper:*')).toEqual([]);
+  await bus.close();
+});
