@@ -39,21 +39,17 @@ export function openMailTransport(
   // Of a connection between two mails; the next mail opens another.
   transport.on('error', ({ code }: Error & { code?: string }) => log.warn({ error: code }, 'mail server'));
 
-  /** How far each mail got, by the object that it was handed over as. */
-  const progress = new WeakMap<object, Progress>();
   transport.use('stream', (mail, done) => {
-    const own = progress.get(mail.data);
+    const { progress } = mail.data as Watched;
     const { message } = mail;
     const createReadStream = message.createReadStream.bind(message);
     message.createReadStream = (...options: Parameters<typeof createReadStream>) => {
       // The pool asks for the stream when a connection is there and logged in, and reads it once the server takes DATA.
       const stream: Readable = createReadStream(...options);
-      if (own) {
-        own.isConnected = true;
-        stream.once('end', () => {
-          own.isTransmitted = true;
-        });
-      }
+      progress.isConnected = true;
+      stream.once('end', () => {
+        progress.isTransmitted = true;
+      });
       return stream as ReturnType<typeof createReadStream>;
     };
     done();
@@ -61,24 +57,27 @@ export function openMailTransport(
 
   return {
     async send(mail) {
-      const data = { ...mail };
-      const own: Progress = { isConnected: false, isTransmitted: false };
-      progress.set(data, own);
+      const progress = { isConnected: false, isTransmitted: false };
+      const watched: Watched = { ...mail, progress };
       try {
-        await transport.sendMail(data);
+        await transport.sendMail(watched);
         return { kind: 'sent' };
       } catch (error) {
-        return endingOf(error as SmtpError, own);
+        return endingOf(error as SmtpError, progress);
       }
     },
     close: () => transport.close(),
   };
 }
 
+/** How far a mail got. */
 interface Progress {
   isConnected: boolean;
   isTransmitted: boolean;
 }
+
+/** Nodemailer passes on what it does not know to its plugins. */
+type Watched = SendMailOptions & { progress: Progress };
 
 type SmtpError = Error & { code?: string; responseCode?: number; response?: string; command?: string };
 

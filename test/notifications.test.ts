@@ -155,7 +155,7 @@ test('mail waits for a mail server that is away, and nothing is given up', async
   const waits = {
     _id: trusted({ $regex: `^${sale.id}` }),
     state: 'waiting' as const,
-    answer: 'ECONNECTION',
+    answer: 'ESOCKET',
     attempts: 0,
   };
   await waitUntil(() => mails.exists(waits), { deadlineMs: 20_000, what: 'it tries to send one' });
