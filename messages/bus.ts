@@ -75,10 +75,10 @@ export interface Subscription {
 }
 
 /** How the queue of a subscription is. */
-export interface QueueState {
+interface QueueState {
   /** What publishTo() said last, or fewer when the queue was lost. */
   publishes: number;
-  /** Nothing waits in it, and nothing is being handled. */
+  /** Nothing waits in it or is being handled, and it has no dead letters. */
   isEmpty: boolean;
   hasRoom: boolean;
 }

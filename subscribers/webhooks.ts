@@ -40,10 +40,14 @@ export function webhooks(collections: Collections): Subscription {
   };
 }
 
+/** A delivery is forgotten after 30 days: an event of before that could have been delivered already. */
+const maxAgeMs = 29 * 86_400_000;
+
 function deliveriesTo({ _id: webhookId, types, createdAt }: WebhookRecord, events: BusEvent[]) {
   const now = new Date();
+  const sinceMs = Math.max(createdAt.getTime(), now.getTime() - maxAgeMs);
   return events
-    .filter(({ type, time }) => types.includes(type as EventType) && Date.parse(time) >= createdAt.getTime())
+    .filter(({ type, time }) => types.includes(type as EventType) && Date.parse(time) >= sinceMs)
     .map((event) => ({
       updateOne: {
         filter: { _id: `${webhookId}:${event.id}` },

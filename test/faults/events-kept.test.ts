@@ -108,6 +108,31 @@ test('a subscription that nobody runs fills its queue and holds up no other; lat
   await bus.close();
 });
 
+test('an event that was a dead letter when Redis was emptied is a dead letter again', async () => {
+  system = await startSystem({
+    servers: 1,
+    nginx: false,
+    env: { ...env, SUBSCRIBERS: 'none', EVENT_RETRY_FIRST_MS: '10' },
+  });
+  const strict = { name: 'strict', types: ['order.*'] };
+  await noteSubscription(system.store.collections, strict);
+  const bus = await openTestBus();
+  const refuse = async ([event]: BusEvent[]) => {
+    if (event?.type === 'order.paid') throw new Error('no');
+  };
+  await bus.subscribe({ ...strict, maxBatch: 1, handle: refuse });
+  await buy(await system.createSale(bigSale), 1);
+  const isDead = () =>
+    waitUntil(async () => (await bus.listDeadLetters('strict', 1)).total === 1, {
+      ...soon,
+      what: 'it is dead',
+    });
+  await isDead();
+  await system.store.redis.flushall();
+  await isDead();
+  await bus.close();
+});
+
 test('a subscription that nobody runs any more is forgotten by command, with what waits for it', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'none' } });
   const { collections, redis } = system.store;
