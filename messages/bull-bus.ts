@@ -121,8 +121,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
       return { publishes: Number(publishes ?? 0), isEmpty, hasRoom: waiting < maxJobs };
     },
 
-    async restore({ name, types }, publishes) {
-      await redis.hset(subscriptionsKey, name, JSON.stringify(types));
+    async restore(name, publishes) {
       await redis.hset(publishesKey, name, publishes);
     },
 

@@ -26,8 +26,8 @@ export interface EventBus {
    */
   publishTo(name: string, events: BusEvent[], publishes: number): Promise<number | 'full' | 'lost'>;
   inspect(name: string): Promise<QueueState>;
-  /** Makes a queue that was lost anew, and takes it for one that has had so many publishes. */
-  restore(subscription: Pick<Subscription, 'name' | 'types'>, publishes: number): Promise<void>;
+  /** Lets a queue that was lost be used again, as one that has had so many publishes. */
+  restore(name: string, publishes: number): Promise<void>;
   /** Starts to hand a subscription its events. The closer lets the batch in hand end, and leaves the rest in the queue. */
   subscribe(subscription: Subscription): Promise<{ close: () => Promise<void> }>;
   /** Events that wait for a subscription, the ones in hand included. */

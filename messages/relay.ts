@@ -219,7 +219,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
   }
 
   /** A queue that was lost: its subscription goes back to what it has surely handled. */
-  async function startOver({ _id: name, types, publishes, losses }: SubscriptionRecord): Promise<void> {
+  async function startOver({ _id: name, publishes, losses }: SubscriptionRecord): Promise<void> {
     log.warn({ subscription: name }, 'a queue was lost; what was not handled is published again');
     const { seq, handled } = fieldsOf(name);
     const fromThere = { $min: [seq, handled] };
@@ -237,7 +237,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
       },
     ]);
     await driverOf(collections.subscriptions).updateOne({ _id: name, losses }, { $inc: { losses: 1 } });
-    await bus.restore({ name, types }, publishes);
+    await bus.restore(name, publishes);
     unhandled.delete(name);
     behind.add(name);
   }

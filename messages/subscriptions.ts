@@ -31,7 +31,10 @@ export async function listTargets(collections: Collections, bus: EventBus): Prom
   const declared = await bus.listDeclared();
   const known = await listSubscriptions(collections);
   const knownTypes = new Map(known.map(({ _id, types }) => [_id, types.join()]));
-  const news = declared.filter(({ name, types }) => knownTypes.get(name) !== types.join());
+  // A name that nobody may have must not hold up the others.
+  const news = declared.filter(
+    ({ name, types }) => namePattern.test(name) && knownTypes.get(name) !== types.join(),
+  );
   for (const subscription of news) await noteSubscription(collections, subscription);
   const all = news.length > 0 ? await listSubscriptions(collections) : known;
   return bus.fansOut ? all.filter(({ _id }) => declared.some(({ name }) => name === _id)) : all;
