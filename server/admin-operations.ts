@@ -139,7 +139,7 @@ export const adminOperations: Record<string, Operation> = {
     answer: [
       200,
       z.object({
-        counts: z.object({ waiting: count, failed: count, unsure: count }),
+        counts: z.object({ waiting: count, failed: count, unsure: count }).describe('Up to 10,000 of each'),
         mails: z.array(unsentMail),
         more: z.boolean(),
       }),

@@ -87,6 +87,9 @@ test('what is answered is what the document says', async () => {
   await follow('GET', `/api/admin/sales/${sale.id}/report`, '/api/admin/sales/{id}/report', asAdmin);
   await follow('GET', '/api/admin/dead-letters', '/api/admin/dead-letters', asAdmin);
   await follow('GET', `/api/admin/sales/${sale.id}/minutes`, '/api/admin/sales/{id}/minutes', asAdmin);
+  await follow('GET', '/api/admin/mails', '/api/admin/mails', asAdmin);
+  await follow('POST', '/api/admin/mails/resend', '/api/admin/mails/resend', asAdmin);
+  await follow('POST', '/api/admin/mails/a:1:0/resend', '/api/admin/mails/{id}/resend', asAdmin);
   await follow('GET', '/schemas/order.paid/1', '/schemas/{type}/1');
   const webhooks = '/api/admin/webhooks';
   const endpoint = { url: 'https://example.com/events', types: ['sale.created'] };
