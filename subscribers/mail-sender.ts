@@ -48,33 +48,32 @@ export function openMailSender(
 ): { close: () => Promise<void> } {
   const sending: Task = async (stopping) => {
     const onTheirWay = new Map<string, { isRetry: boolean; ended: Promise<void> }>();
+    let isAway = false;
     let awayMs = 0;
     let fault: unknown;
 
     async function run(mail: MailRecord): Promise<void> {
       const ending = await attempt(collections, mail, options);
       await writeEnding(collections, mail, ending, options, stopping);
-      if (ending.kind === 'away') {
-        if (awayMs === 0) log.warn({ answer: ending.answer }, 'the mail server is away; mails wait');
-        awayMs = Math.min(Math.max(shortestAwayMs, 2 * awayMs), longestAwayMs);
-      } else if (ending.kind !== 'skipped') {
-        awayMs = 0;
-      }
+      if (ending.kind === 'away' && !isAway)
+        log.warn({ answer: ending.answer }, 'the mail server is away; mails wait');
+      if (ending.kind !== 'skipped') isAway = ending.kind === 'away';
       if (ending.kind === 'rejected' || ending.kind === 'unanswered')
         log.warn({ event: mail._id, answer: ending.answer }, `a mail was ${ending.kind}`);
     }
 
     while (!stopping.aborted && fault === undefined) {
-      // Those that met its absence all come back: the wait counts once for all of them.
-      if (awayMs > 0) {
-        await Promise.all([...onTheirWay.values()].map(({ ended }) => ended));
-        await pause(awayMs, stopping);
-      }
+      // Several may have met its absence at once, which is one absence.
+      if (isAway) await Promise.all([...onTheirWay.values()].map(({ ended }) => ended));
+      awayMs = isAway ? Math.min(Math.max(shortestAwayMs, 2 * awayMs), longestAwayMs) : 0;
+      if (isAway) await pause(awayMs, stopping);
       const retries = [...onTheirWay.values()].filter(({ isRetry }) => isRetry).length;
       const due = await findDue(collections, {
-        all: (awayMs > 0 ? 1 : mailsAtOnce) - onTheirWay.size,
+        all: (isAway ? 1 : mailsAtOnce) - onTheirWay.size,
         retries: retriesAtOnce - retries,
       });
+      // Without a mail nobody asks for the server, and the next one need not wait.
+      if (due.length === 0) isAway = false;
       let begun = 0;
       for (const mail of due) {
         if (stopping.aborted || !(await claim(collections, mail, options.abandonedMs))) continue;
