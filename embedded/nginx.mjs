@@ -12,6 +12,8 @@ const OPEN_FILES_MAX = 65_536;
 /** A client takes a connection to each side; the third is room for their not being shared out evenly among workers. */
 const OPEN_FILES_PER_CLIENT = 3;
 const WORKERS_MAX = 4;
+/** Of what it can hold, a connection to each side; the rest is for others. */
+const SHARE_OF_AN_ADDRESS = 0.75;
 const WITHOUT_NGINX =
   'nginx:   left out, as this machine has none; one server answers alone, without page cache';
 
@@ -60,7 +62,7 @@ export async function openNginx({
 }) {
   const binary = await findNginx(report);
   if (!binary) return null;
-  mkdirSync(dataDir, { recursive: true });
+  mkdirSync(answersIn(dataDir), { recursive: true });
   const config = join(dataDir, 'nginx.conf');
   writeFileSync(config, renderNginxConfig(await valuesFor({ dataDir, port, servers, clients, tls })));
   // As root, nginx would hand its workers to `nobody`, who cannot enter a data folder below /root.
@@ -99,6 +101,12 @@ export async function openNginx({
 }
 
 /**
+ * Where it leaves word of what it answered itself, for PROXY_ANSWERS_DIR.
+ * @param {string} dataDir its own.
+ */
+export const answersIn = (dataDir) => join(dataDir, 'answers');
+
+/**
  * The template with every `${STAMPEDE_…}` filled in, the way envsubst does it in the image.
  * @param {Record<string, string>} values
  * @returns {string}
@@ -117,23 +125,31 @@ export function renderNginxConfig(values) {
  */
 async function valuesFor({ dataDir, port, servers, clients, tls }) {
   const openFiles = await openFilesAllowed();
+  const workers = Math.min(Math.ceil((clients * OPEN_FILES_PER_CLIENT) / openFiles), WORKERS_MAX);
   return {
     STAMPEDE_LISTEN: `127.0.0.1:${port}`,
     STAMPEDE_TLS: tlsLines(tls),
     STAMPEDE_NGINX_DIR: dataDir,
     STAMPEDE_OPEN_FILES: String(openFiles),
-    STAMPEDE_NGINX_WORKERS: String(
-      Math.min(Math.ceil((clients * OPEN_FILES_PER_CLIENT) / openFiles), WORKERS_MAX),
-    ),
-    STAMPEDE_UPSTREAM_SERVERS: servers
-      .flatMap(({ host, port, socket }) => {
-        const tcp = `server ${host}:${port} max_fails=2 fail_timeout=1s`;
-        return socket
-          ? [`server unix:${socket} max_fails=2 fail_timeout=1s;`, `${tcp} backup;`]
-          : [`${tcp};`];
-      })
-      .join('\n    '),
+    STAMPEDE_NGINX_WORKERS: String(workers),
+    STAMPEDE_CONNECTIONS_PER_ADDRESS: String(Math.floor((openFiles * workers * SHARE_OF_AN_ADDRESS) / 2)),
+    STAMPEDE_UPSTREAM_SERVERS: upstreamOf(servers, 'max_fails=2 fail_timeout=1s'),
+    STAMPEDE_PURCHASE_SERVERS: upstreamOf(servers, 'max_fails=0'),
   };
+}
+
+/**
+ * A server by its Unix socket where it has one, and then by TCP only when that fails.
+ * @param {Address[]} servers
+ * @param {string} whenItFails
+ */
+function upstreamOf(servers, whenItFails) {
+  return servers
+    .flatMap(({ host, port, socket }) => {
+      const tcp = `server ${host}:${port} ${whenItFails}`;
+      return socket ? [`server unix:${socket} ${whenItFails};`, `${tcp} backup;`] : [`${tcp};`];
+    })
+    .join('\n    ');
 }
 
 /** More than the hard limit is refused to whoever is not root. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { openAppProcess } from './app-process.mjs';
 import { type Mongo, openMongo } from './mongo.mjs';
-import { openNginx } from './nginx.mjs';
+import { answersIn, openNginx } from './nginx.mjs';
 import { freePort } from './port.mjs';
 import { openRabbit, type Rabbit } from './rabbit.mjs';
 import { openRedis, type Redis } from './redis.mjs';
@@ -84,6 +84,7 @@ export async function startScratchSystem({
     // One machine plays a whole crowd.
     LIMIT_FACTOR: '0',
     TRUST_PROXY_HOPS: withNginx ? '1' : '0',
+    PROXY_ANSWERS_DIR: withNginx ? answersIn(join(dir, 'nginx')) : '',
     ...extraEnv,
   };
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openAppProcess } from './app-process.mjs';
 import { keepRunning } from './keep-running.mjs';
 import { openMongo } from './mongo.mjs';
-import { findNginx, openNginx } from './nginx.mjs';
+import { answersIn, findNginx, openNginx } from './nginx.mjs';
 import { freePort, freePortsFrom } from './port.mjs';
 import { writePrivately } from './private-file.mjs';
 import { onLaunch } from './process.mjs';
@@ -78,10 +78,11 @@ export class System {
     report(`Starting ${behindNginx ? 'two servers' : 'the server'} and the worker …`);
     const [first = 0, second = 0, workerPort = 0] = await freePortsFrom(port + 1, 3);
     const serverPorts = behindNginx ? [first, second] : [port];
-    const serverEnv = { ...env, TRUST_PROXY_HOPS: behindNginx ? '1' : '0' };
+    const answers = behindNginx ? { PROXY_ANSWERS_DIR: answersIn(this.#placeOf('nginx').dataDir) } : {};
+    const serverEnv = { ...env, ...answers, TRUST_PROXY_HOPS: behindNginx ? '1' : '0' };
     await Promise.all([
       ...serverPorts.map((own, index) => this.#startOurs('server', index + 1, own, serverEnv)),
-      this.#startOurs('worker', 1, workerPort, env),
+      this.#startOurs('worker', 1, workerPort, { ...env, ...answers }),
     ]);
     if (behindNginx) await this.#startNginx(serverPorts);
     // They were ready in any order.

@@ -82,6 +82,10 @@ const settings = z
     /** Work that a sign-up and a purchase have to be worth; each bit doubles it. 0 asks for none, 16 is a second of a page. */
     CHALLENGE_DIFFICULTY_BITS: z.coerce.number().int().min(0).max(24).default(0),
 
+    /** A request that is not answered by then is answered 408 or 503. Less than the proxy waits: 15 s in nginx.conf. */
+    ANSWER_DEADLINE_MS: z.coerce.number().int().min(100).max(14_000).default(12_000),
+    /** The same for the sending of a picture, which may have 8 MB. */
+    UPLOAD_DEADLINE_MS: z.coerce.number().int().min(100).default(60_000),
     BODY_MAX_BYTES: z.coerce.number().int().min(1_024).default(16_384),
 
     /** A flush that Redis has not acknowledged by then is answered 503. */
@@ -174,6 +178,9 @@ const settings = z
      * that asks there before it sends anything. nginx needs none, it tries another instance.
      */
     DRAIN_NOTICE_MS: z.coerce.number().int().min(0).default(0),
+
+    /** Where nginx leaves word of what it answered itself; empty for nowhere. See runtime/proxy-answers.ts. */
+    PROXY_ANSWERS_DIR: z.string().default(''),
 
     /** For tests of faults: see runtime/failpoints.ts. */
     FAILPOINTS: z.string().default(''),

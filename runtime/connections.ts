@@ -98,6 +98,9 @@ export function openRedis(config: Config, log: Log): { redis: Redis; close: () =
   });
 }
 
+/** Whether Redis takes writes: one that is full, or only a replica, still answers a PING. */
+export const writesTo = (redis: Redis) => () => redis.set('ready', '1', 'EX', 60);
+
 /** A connection that waits for Redis as long as it takes, as subscribers and Bull's own clients must. */
 export function openPatientRedis(config: Config, log: Log): { redis: Redis; close: () => Promise<void> } {
   return open(config, log, { maxRetriesPerRequest: null, enableReadyCheck: false });

@@ -92,7 +92,7 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
   app.use(boardRoutes(shop.queue, shop.redis));
   app.use(pageRoutes());
 
-  app.all(['/healthz', '/readyz', '/openapi.json', '/docs'], onlyGet);
+  app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], onlyGet);
   app.use(unknownRoute);
   app.use(answerProblems(log));
   return (request, response) => {

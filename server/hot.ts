@@ -73,6 +73,8 @@ export function openHotPath(
   }
 
   function send({ status, body, headers }: Answer, request: IncomingMessage, response: ServerResponse): void {
+    // See deadline.ts.
+    if (response.headersSent) return;
     const json = JSON.stringify(body);
     const list = [...fixed, requestIdHeader, requestIdOf(request)];
     for (const [name, value] of Object.entries(headers ?? {})) list.push(name, value);

@@ -1,9 +1,14 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { Config } from '../runtime/config.ts';
 import { limitHere } from '../runtime/rate-limit.ts';
 import { clientAddressOf, networkOf } from './address.ts';
 import { limitOf } from './limits.ts';
 import { isFromOwnPage } from './origin.ts';
+import { refuseConnection } from './refusals.ts';
+
+/** The only address whose connections become websockets. */
+export const socketPath = '/socket.io/';
 
 /**
  * Who may open a socket: our own pages, and of one address not too many, and not too often. `cors` would not stop a
@@ -15,7 +20,12 @@ export function openDoor(http: HttpServer, config: Config): { isOpenTo(request: 
   /** Connections that became websockets and are open, by network. */
   const open = new Map<string, number>();
 
-  http.on('upgrade', (request: IncomingMessage) => {
+  http.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
+    // Node leaves whoever asks for an Upgrade to us, and engine.io answers its own path alone.
+    if (!request.url?.startsWith(socketPath)) {
+      refuseConnection(socket, 'invalid-input', `expected an Upgrade at ${socketPath} alone`);
+      return;
+    }
     const network = networkOf(clientAddressOf(request, config.TRUST_PROXY_HOPS));
     open.set(network, (open.get(network) ?? 0) + 1);
     request.socket.once('close', () => {

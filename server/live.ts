@@ -10,7 +10,7 @@ import type { Identity, Tokens } from './auth.ts';
 import { type Crowd, openCrowd } from './crowd.ts';
 import { byId } from './inputs.ts';
 import { limitOf } from './limits.ts';
-import { keepInBounds, openDoor } from './live-bounds.ts';
+import { keepInBounds, openDoor, socketPath } from './live-bounds.ts';
 
 /** Between instances: the worker tells every server what a batch changed, and each server tells its own sockets. */
 interface InterServerEvents {
@@ -65,6 +65,9 @@ export function openLive(
   const door = openDoor(http, config);
   const messagesPerMinute = limitOf(config, 'messages', config.SOCKET_MESSAGES_PER_MINUTE).quota;
   const io: LiveServer = new Server(http, {
+    path: socketPath,
+    // The door answers what goes elsewhere.
+    destroyUpgrade: false,
     adapter: createAdapter(publisher, subscriber),
     // One long connection needs no sticky sessions; a page that cannot have it polls the API.
     transports: ['websocket'],

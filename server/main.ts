@@ -5,12 +5,13 @@ import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
-import { openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
+import { openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
+import { countProxyAnswers } from '../runtime/proxy-answers.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openTracing } from '../runtime/tracing.ts';
@@ -28,10 +29,12 @@ import { openAudits } from './audits.ts';
 import { openTokens } from './auth.ts';
 import { openChallenges } from './challenge.ts';
 import { peopleOf } from './control-room.ts';
+import { answerInTime } from './deadline.ts';
 import { openAccountLimits } from './limits.ts';
 import { openLive } from './live.ts';
 import { openServerMetrics } from './metrics.ts';
 import { listenNearby } from './nearby.ts';
+import { answerUnreadable } from './refusals.ts';
 import { nameRequest } from './request-id.ts';
 import { traceFlush, traceRequest } from './traces.ts';
 
@@ -54,6 +57,7 @@ const tracing = await openTracing(config, 'server');
 const registry = openMetrics();
 const metrics = openServerMetrics(registry);
 watchMongo(mongo, registry);
+countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
 watchRedis([redis], registry);
 
 const gate = openGate(redis);
@@ -71,15 +75,29 @@ const { admit, drained } = openAdmission({
 
 const tally = openTally(redis);
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS);
+const bounds = {
+  // More than nginx lets in, with what it adds.
+  maxHeaderSize: 32_768,
+  headersTimeout: 10_000,
+  // Above every deadline of an answer: see deadline.ts.
+  requestTimeout: Math.max(config.ANSWER_DEADLINE_MS, config.UPLOAD_DEADLINE_MS, 10_000) + 2_000,
+  connectionsCheckingInterval: 1_000,
+  // Longer than nginx keeps one: see nginx.conf.
+  keepAliveTimeout: 65_000,
+};
 // Before the sockets, which keep their own path to themselves and pass on the rest.
-const http = createServer((request, response) => {
+const http = createServer(bounds, (request, response) => {
   // nginx keeps its connections busy for ever: a stopping server lets go of each with its next answer.
   if (stopping.signal.aborted) response.setHeader('Connection', 'close');
   nameRequest(request);
+  answerInTime(request, response, config);
   metrics.watchRequest(request, response);
   if (tracing) traceRequest(tracing, request, response);
   app(request, response);
 });
+// Who takes nothing of an answer for so long is gone.
+http.setTimeout(30_000);
+answerUnreadable(http);
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.
@@ -115,7 +133,7 @@ const heartbeat = openHeartbeat(
 );
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
-  redis: () => redis.ping(),
+  redis: writesTo(redis),
   ...queue.dependencies,
 };
 metrics.watchSockets(live);
@@ -127,8 +145,6 @@ const probes = [
   ),
 ];
 const app = createApp(shop, config, probes, log);
-// Longer than nginx keeps one: see nginx.conf.
-http.keepAliveTimeout = 65_000;
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
 await once(http, 'listening');
 const nearby = config.UNIX_SOCKET ? await listenNearby(http, config.UNIX_SOCKET) : null;

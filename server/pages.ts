@@ -30,16 +30,30 @@ export function pageRoutes(): Router {
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.html'))) {
     router.get(`/${file}`, page(file, hash));
   }
-  router.use(`/assets/${hash}`, express.static(folder, { index: false, immutable: true, maxAge: '365d' }));
+  router.use(`/assets/${hash}`, filesOfPages({ immutable: true, maxAge: '365d' }));
   // In a rolling upgrade a page of one instance may ask another: better this version's file for once than none.
-  router.use('/assets/:otherHash', express.static(folder, { index: false }));
+  router.use('/assets/:otherHash', filesOfPages());
 
   router.get('/embed.js', (_request, response) => {
     response.set(openToAnySite).sendFile('embed.js', { root: folder });
   });
-  router.use('/vendor/uplot', express.static(charts, { index: false, maxAge: '1h' }));
-  router.use(express.static(folder, { index: false }));
+  for (const file of ['uPlot.esm.js', 'uPlot.min.css']) {
+    router.get(`/vendor/uplot/${file}`, (_request, response) =>
+      response.sendFile(file, { root: charts, maxAge: '1h' }),
+    );
+  }
+  router.use(filesOfPages());
   return router;
+}
+
+/**
+ * What pages load. The folder also holds what only the compiler reads. No redirect to a folder's `/`: it would carry the
+ * query along, and headers that are too large for a proxy make it take the server for broken.
+ */
+function filesOfPages(options: { immutable?: boolean; maxAge?: string } = {}): RequestHandler {
+  const serve = express.static(folder, { index: false, redirect: false, ...options });
+  return (request, response, next) =>
+    /\.(js|css|svg)$/.test(request.path) ? serve(request, response, next) : next();
 }
 
 /** For what other sites may load: the embedded element, and the snapshot that it reads. There is no secret in either. */

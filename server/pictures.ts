@@ -5,6 +5,7 @@ import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
 import type { Shop } from './shop.ts';
 
+export const picturesPath = '/api/admin/pictures';
 /** As nginx has it: see nginx/nginx.conf. */
 export const pictureMaxBytes = 8 * 1_024 * 1_024;
 

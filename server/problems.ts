@@ -13,6 +13,7 @@ export const problemTitles = {
   forbidden: [403, 'Not allowed'],
   'not-found': [404, 'Not found'],
   'method-not-allowed': [405, 'Method not allowed'],
+  'request-timeout': [408, 'The request came too slowly'],
   'sold-out': [409, 'Sold out'],
   'not-open': [409, 'The sale is not open yet'],
   paused: [409, 'The sale is paused'],
@@ -28,6 +29,7 @@ export const problemTitles = {
   'key-reused': [422, 'The Idempotency-Key was used for another purchase'],
   'work-required': [428, 'A proof of work is required'],
   'too-many-requests': [429, 'Too many requests'],
+  'headers-too-large': [431, 'The headers are too large'],
   'internal-error': [500, 'Something broke on our side'],
   busy: [503, 'Very busy'],
   unavailable: [503, 'Not available right now'],
@@ -75,7 +77,8 @@ export const onlyGet: RequestHandler = ({ method }) => {
 export function answerProblems(log: Log): ErrorRequestHandler {
   return (error, request, response, next) => {
     if (response.headersSent) {
-      next(error);
+      // Answered already, in time: its connection may carry somebody else's request by now.
+      if (!response.writableEnded) next(error);
       return;
     }
     const { problem, headers } = reportProblem(error, request, log);

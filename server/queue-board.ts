@@ -50,7 +50,10 @@ function admitVisitor(redis: Redis): RequestHandler {
       const visit = nanoid(32);
       await redis.set(visitKey(visit), '1', 'EX', visitSeconds);
       const maxAge = visitSeconds * 1_000;
-      response.cookie(cookieName, visit, { httpOnly: true, sameSite: 'strict', path: boardPath, maxAge });
+      response.cookie(cookieName, visit, {
+        ...{ httpOnly: true, sameSite: 'strict', secure: request.secure },
+        ...{ path: boardPath, maxAge },
+      });
       // Gone from the address bar and from the history.
       return response.redirect(303, `${boardPath}/`);
     }

@@ -25,7 +25,7 @@ import { resendMails, resendOneMail, showUnsentMails } from './mails.ts';
 import { exportOrders, findOrders } from './order-desk.ts';
 import { cancel, payOrder, showOrder, showOrders } from './orders.ts';
 import { showOverview } from './overview.ts';
-import { addPicture, pictureMaxBytes } from './pictures.ts';
+import { addPicture, pictureMaxBytes, picturesPath } from './pictures.ts';
 import { buy } from './purchases.ts';
 import { grantVisit } from './queue-board.ts';
 import { type Call, type Route, route } from './route.ts';
@@ -79,15 +79,9 @@ export function apiRoutes(shop: Shop): Route[] {
     route('get', '/api/admin/live', 'admin', (call) => room.live(call), { query: liveSince }),
     route('post', '/api/admin/audits', 'admin', () => room.startAudit()),
     route('get', '/api/admin/products', 'admin', () => showProducts(shop)),
-    route(
-      'post',
-      '/api/admin/pictures',
-      'admin',
-      (call: Call<unknown, unknown, Buffer>) => addPicture(shop, call),
-      {
-        fileMaxBytes: pictureMaxBytes,
-      },
-    ),
+    route('post', picturesPath, 'admin', (call: Call<unknown, unknown, Buffer>) => addPicture(shop, call), {
+      fileMaxBytes: pictureMaxBytes,
+    }),
     route('get', '/api/admin/orders', 'admin', (call) => findOrders(shop, call), { query: orderSearch }),
     route('get', '/api/admin/sales/:id/report', 'admin', (call) => room.report(call), { params: byId }),
     route('get', '/api/admin/sales/:id/orders.csv', 'admin', (call) => exportOrders(shop, call), {

@@ -6,13 +6,14 @@ import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
-import { isMongoAway, openMongo, openPatientRedis, openRedis } from '../runtime/connections.ts';
+import { isMongoAway, openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/connections.ts';
 import { openDuty } from '../runtime/duty.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
+import { countProxyAnswers } from '../runtime/proxy-answers.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openTracing } from '../runtime/tracing.ts';
@@ -56,6 +57,7 @@ const tracing = await openTracing(config, 'worker');
 const registry = openMetrics();
 const metrics = openWorkerMetrics(registry, () => lead.isMine());
 watchMongo(mongo, registry);
+countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
 watchRedis([redis, patient.redis], registry);
 
 const tally = openTally(redis);
@@ -115,7 +117,7 @@ const lead = openDuty(
 
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
-  redis: () => redis.ping(),
+  redis: writesTo(redis),
   subscriptions: () => subscribers.subscribed,
   ...queue.dependencies,
 };

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import express from 'express';
 import { openBus } from '../messages/open-bus.ts';
 import { readConfig } from '../runtime/config.ts';
-import { openMongo, openRedis } from '../runtime/connections.ts';
+import { openMongo, openRedis, writesTo } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/health.ts';
 import { openLog } from '../runtime/log.ts';
@@ -29,7 +29,7 @@ const subscribers = openSubscribers(subscribersOf(config), { collections, bus, r
 
 const dependencies = {
   mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
-  redis: () => redis.ping(),
+  redis: writesTo(redis),
   subscriptions: () => subscribers.subscribed,
 };
 const registry = openMetrics();
