@@ -14,8 +14,12 @@ export function answerInTime(request: IncomingMessage, response: ServerResponse,
   const isUpload = request.url === picturesPath;
   const ms = isUpload ? config.UPLOAD_DEADLINE_MS : config.ANSWER_DEADLINE_MS;
   const late = setTimeout(() => {
-    if (response.headersSent) return;
     const { complete } = request;
+    if (response.headersSent) {
+      // Answered without its body, which still trickles in.
+      if (!complete) hangUp(request.socket);
+      return;
+    }
     const { problem, headers } = complete
       ? new HttpProblem('unavailable', `No answer after ${ms} ms. Try again.`)
       : new HttpProblem('request-timeout', `expected the whole body within ${ms} ms`);
@@ -23,5 +27,7 @@ export function answerInTime(request: IncomingMessage, response: ServerResponse,
     const all = { ...headers, 'Content-Type': problemType, [requestIdHeader]: requestIdOf(request) };
     response.writeHead(problem.status, all).end(JSON.stringify(problem));
   }, ms);
-  response.once('close', () => clearTimeout(late));
+  response.once('close', () => {
+    if (request.complete || request.socket.destroyed) clearTimeout(late);
+  });
 }

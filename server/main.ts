@@ -34,7 +34,7 @@ import { openAccountLimits } from './limits.ts';
 import { openLive } from './live.ts';
 import { openServerMetrics } from './metrics.ts';
 import { listenNearby } from './nearby.ts';
-import { answerUnreadable } from './refusals.ts';
+import { refuseNonRequests } from './refusals.ts';
 import { nameRequest } from './request-id.ts';
 import { traceFlush, traceRequest } from './traces.ts';
 
@@ -95,9 +95,8 @@ const http = createServer(bounds, (request, response) => {
   if (tracing) traceRequest(tracing, request, response);
   app(request, response);
 });
-// Who takes nothing of an answer for so long is gone.
 http.setTimeout(30_000);
-answerUnreadable(http);
+refuseNonRequests(http);
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.

@@ -24,8 +24,10 @@ export const problemTitles = {
   'not-settled': [409, 'The order is still queued'],
   'not-payable': [409, 'The order cannot be paid'],
   'not-cancellable': [409, 'The order cannot be cancelled'],
+  'precondition-failed': [412, 'It has changed'],
   'body-too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body is not of the expected type'],
+  'no-such-range': [416, 'There is no such range'],
   'key-reused': [422, 'The Idempotency-Key was used for another purchase'],
   'work-required': [428, 'A proof of work is required'],
   'too-many-requests': [429, 'Too many requests'],
@@ -113,6 +115,9 @@ function problemOf(error: unknown): HttpProblem {
   if (type === 'charset.unsupported' || type === 'encoding.unsupported') {
     return new HttpProblem('unsupported-media-type', (error as Error).message);
   }
+  if (status === 412)
+    return new HttpProblem('precondition-failed', 'If-Match or If-Unmodified-Since does not hold');
+  if (status === 416) return new HttpProblem('no-such-range', 'The Range is not within the file');
   if (status >= 400 && status < 500) return new HttpProblem('invalid-input', (error as Error).message);
   return new HttpProblem('internal-error', 'It is in our log');
 }

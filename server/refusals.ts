@@ -1,4 +1,5 @@
 import { type Server as HttpServer, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { HttpProblem, type ProblemName, problemType } from './problems.ts';
 
@@ -34,8 +35,19 @@ export function hangUp(socket: Duplex, lastWords?: string): void {
 
 type Connection = Duplex & { _httpMessage?: ServerResponse | null };
 
-/** Answers what Node cannot read as HTTP, or not in time, as it does by itself, but as a problem and without a reset. */
-export function answerUnreadable(http: HttpServer): void {
+/**
+ * Answers what never becomes a request: what Node cannot read as HTTP, or not in time, and who takes us for a proxy. And cuts
+ * off who takes nothing of an answer for as long as the server's `timeout`.
+ */
+export function refuseNonRequests(http: HttpServer): void {
+  http.on('connect', (_request, socket: Duplex) =>
+    refuseConnection(socket, 'method-not-allowed', 'expected GET, HEAD, POST, PATCH or DELETE'),
+  );
+  http.on('timeout', (socket: Socket) => {
+    // Merely closed, the kernel would go on offering what nobody takes. Only TCP can be reset.
+    if (socket.writableLength > 0 && socket.remoteAddress) socket.resetAndDestroy();
+    else socket.destroy();
+  });
   http.on('clientError', ({ code }: NodeJS.ErrnoException, socket: Connection) => {
     if (!socket.writable) return;
     // The answer to an earlier request is on its way, and a second one in the middle of it would garble it.
