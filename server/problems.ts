@@ -95,6 +95,9 @@ export function reportProblem(error: unknown, request: IncomingMessage, log: Log
   const problem = problemOf(error);
   const { status } = problem.problem;
   if (status < 500) return problem;
+  // nginx tries another instance after a 503, but not when all are busy: see /purchases in nginx.conf.
+  if (problem.problem.type === '/problems/busy' && request.headers['x-busy-status'] === '529')
+    problem.problem.status = 529;
   const { method, url } = request;
   const where = { method, path: url?.split('?')[0], requestId: requestIdOf(request) };
   if (status === 500) log.error({ err: error, ...where }, 'a request failed');
