@@ -89,6 +89,13 @@ async function harmless<Value>(attack: () => Promise<Value>): Promise<Value> {
   return attacked;
 }
 
+/** Sends it 20 times a second, for as long as somebody reads it. */
+function drip(opened: Opened, piece: string): Opened {
+  const timer = setInterval(() => opened.socket.writable && opened.socket.write(piece), 50);
+  opened.socket.once('close', () => clearInterval(timer));
+  return opened;
+}
+
 const upgrade = (path: string, protocol = 'websocket') => [
   `GET ${path} HTTP/1.1`,
   'Host: shop',
@@ -152,12 +159,9 @@ describe('an Upgrade', () => {
 });
 
 describe('a body that trickles in', () => {
-  /** Sends a piece of its body 20 times a second, for as long as somebody reads it. */
   function trickle(opened: Opened, lines: string[], piece = '{'): Opened {
     opened.say(lines);
-    const timer = setInterval(() => opened.socket.writable && opened.socket.write(piece), 50);
-    opened.socket.once('close', () => clearInterval(timer));
-    return opened;
+    return drip(opened, piece);
   }
   const asJson = ['Host: shop', 'Content-Type: application/json'];
 
@@ -218,14 +222,13 @@ test('headers that trickle in, silence, and answers that nobody reads are cut of
     const opened = open();
     opened.say(file);
     opened.socket.pause();
-    return opened;
+    // Who reads nothing learns of the end by writing.
+    return drip(opened, '\r\n');
   };
   const header = (at: string) => {
     const opened = open(at);
     opened.socket.write('GET / HTTP/1.1\r\n');
-    const timer = setInterval(() => opened.socket.writable && opened.socket.write('X: y\r\n'), 200);
-    opened.socket.once('close', () => clearInterval(timer));
-    return opened;
+    return drip(opened, 'X: y\r\n');
   };
   const socket = () => {
     const opened = open();
@@ -245,3 +248,120 @@ test('headers that trickle in, silence, and answers that nobody reads are cut of
     ),
   );
 }, 90_000);
+
+describe('what nginx makes of', () => {
+  const long = 'x'.repeat(9_000);
+  test.each<[string, number, string[]]>([
+    ['what is not HTTP', 400, ['\u0000\u0001 not HTTP']],
+    ['no Host', 400, ['GET / HTTP/1.1']],
+    ['a path out of the root', 400, ['GET /../../etc/passwd HTTP/1.1', 'Host: shop']],
+    [
+      'two lengths',
+      400,
+      ['POST / HTTP/1.1', 'Host: shop', 'Content-Length: 5', 'Transfer-Encoding: chunked'],
+    ],
+    ['its own address for problems', 404, ['GET /problem HTTP/1.1', 'Host: shop']],
+    ['TRACE', 405, ['TRACE / HTTP/1.1', 'Host: shop']],
+    ['a precondition', 412, ['GET /favicon.svg HTTP/1.1', 'Host: shop', 'If-Match: "another"']],
+    ['a body that is too large', 413, ['POST /api/users HTTP/1.1', 'Host: shop', 'Content-Length: 9999999']],
+    ['an address that is too long', 414, [`GET /${long} HTTP/1.1`, 'Host: shop']],
+    ['a range beyond the end', 416, ['GET /favicon.svg HTTP/1.1', 'Host: shop', 'Range: bytes=99999-']],
+    ['a header that is too long', 431, ['GET / HTTP/1.1', 'Host: shop', `X-Long: ${long}`]],
+    ['an unknown encoding', 501, ['POST / HTTP/1.1', 'Host: shop', 'Transfer-Encoding: brotli']],
+    ['an unknown version', 505, ['GET / HTTP/7.0', 'Host: shop']],
+  ])('%s is a problem of its own: %i', async (_what, status, lines) => {
+    const { type, body, ...answer } = await answerTo(lines);
+    expect(answer.status).toBe(status);
+    expect(type).toBe('application/problem+json; charset=utf-8');
+    expect(JSON.parse(body)).toEqual({
+      type: expect.stringMatching(/^\/problems\/[a-z-]+$/),
+      title: expect.any(String),
+      detail: expect.any(String),
+      status,
+    });
+  });
+});
+
+test('what a server refuses and nginx does not is an answer, and makes no server look dead', async () => {
+  const poison = [
+    ['GET /api/sales HTTP/1.1', 'Host: shop', 'X-Control: \u0001'],
+    ['GET /\u00ff\u00fe HTTP/1.1', 'Host: shop'],
+    ['BREW / HTTP/1.1', 'Host: shop'],
+    // A redirect that repeats it would have headers larger than nginx reads.
+    [`GET /images?${'"'.repeat(4_000)} HTTP/1.1`, 'Host: shop'],
+    [`GET /assets/x/texts?${'"'.repeat(4_000)} HTTP/1.1`, 'Host: shop'],
+    ['GET /api/sales HTTP/1.1', 'Host: shop', `X-One: ${'x'.repeat(8_000)}`, `X-Two: ${'x'.repeat(8_000)}`],
+    ['POST /api/sessions HTTP/1.1', 'Host: shop', 'Expect: the-unexpected', 'Content-Length: 0'],
+  ];
+  const statuses = await harmless(() =>
+    Promise.all(
+      Array.from({ length: 140 }, async (_, n) => (await answerTo(poison[n % poison.length] ?? [])).status),
+    ),
+  );
+  expect(new Set(statuses)).toEqual(new Set([200, 400, 404]));
+});
+
+describe('a plain health check', () => {
+  const paths = ['/', '/healthz', '/health', '/readyz'];
+  test.each(paths.flatMap((path) => ['GET', 'HEAD'].map((method) => [method, path])))(
+    '%s %s',
+    async (method, path) => {
+      for (const at of [system.url, server]) {
+        for (const lines of [
+          [`${method} ${path} HTTP/1.0`],
+          [`${method} ${path} HTTP/1.1`, 'Host: 10.0.0.1'],
+        ]) {
+          const { status, body } = await answerTo(lines, at);
+          expect([at, lines, status]).toEqual([at, lines, 200]);
+          expect(body === '').toBe(method === 'HEAD');
+        }
+      }
+    },
+  );
+
+  test('OPTIONS', async () => {
+    for (const at of [system.url, server]) {
+      const { status, head } = await answerTo(['OPTIONS / HTTP/1.1', 'Host: shop'], at);
+      expect(status).toBe(200);
+      expect(head).toContain('Allow: GET, HEAD');
+    }
+  });
+});
+
+test.each([
+  '/tsconfig.json',
+  '/tsconfig%2ejson',
+  '/socket-client.d.ts',
+  '/admin/uplot.d.ts',
+  '/assets/any/tsconfig.json',
+  '/vendor/uplot/uPlot.d.ts',
+  '/vendor/uplot/uPlot.cjs.js',
+  '/images',
+  '/images/',
+  '/texts/',
+  '/.git/config',
+  '/.env',
+  '/%2e%2e/package.json',
+  '/assets/any/..%2f..%2fpackage.json',
+  '/..%5cpackage.json',
+])('%s is not served', async (path) => {
+  for (const at of [system.url, server])
+    expect((await answerTo([`GET ${path} HTTP/1.1`, 'Host: shop'], at)).status).toBeGreaterThanOrEqual(400);
+});
+
+test.each([
+  ['https', true],
+  ['http', false],
+])('the cookie of the queue’s board over %s goes nowhere else', async (protocol, isSecure) => {
+  const { body } = await system.api('POST', '/api/admin/queue-visits', { token: system.adminToken });
+  // The server takes the test for nginx.
+  const { status, head } = await answerTo(
+    [`GET ${body.path} HTTP/1.1`, 'Host: shop', `X-Forwarded-Proto: ${protocol}`],
+    server,
+  );
+  expect(status).toBe(303);
+  const cookie = /^set-cookie: (.+)$/im.exec(head)?.[1] ?? '';
+  expect(cookie).toMatch(/; Path=\/admin\/queues; .*HttpOnly/);
+  expect(cookie).toContain('SameSite=Strict');
+  expect(cookie.includes('Secure')).toBe(isSecure);
+});
