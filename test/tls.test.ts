@@ -97,7 +97,7 @@ test('an outdated TLS is refused', async () => {
 
 test('headers over the limit are refused by nginx, before any server reads them', async () => {
   const { status, headers } = await signUp('http', { headers: { 'X-Long': 'x'.repeat(20_000) } });
-  expect([status, headers['x-instance']]).toEqual([400, undefined]);
+  expect([status, headers['x-instance']]).toEqual([431, undefined]);
 });
 
 test('only we can read the key', () => {
