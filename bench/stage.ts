@@ -5,7 +5,8 @@ import { type ScratchSystem, startScratchSystem } from '../embedded/scratch-syst
 import { audit } from '../sale/audit.ts';
 import type { OrderRecord } from '../sale/collections.ts';
 import { createProduct } from '../sale/product.ts';
-import { changeSale, createSale } from '../sale/sale.ts';
+import { createSale } from '../sale/sale.ts';
+import { changeSale } from '../sale/sale-change.ts';
 
 /** The system that a bench runs on. */
 export interface Stage {

@@ -26,6 +26,11 @@ export function isMongoAway(error: unknown): boolean {
   );
 }
 
+const writeConflict = 112;
+
+/** Whether other writers of the same document were quicker until patience was over. */
+export const isWriteConflict = (error: unknown) => (error as { code?: unknown }).code === writeConflict;
+
 /** The same of Redis, which may also be full, or still reading its file. */
 export function isRedisAway(error: unknown): boolean {
   const { name = '', message = '' } = error as Error;

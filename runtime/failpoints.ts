@@ -5,6 +5,7 @@
  *   flushed     Redis has it, nobody was answered   deciding   everything is written, nothing committed
  *                                                   committed  MongoDB has it, nobody was told
  *                                                   told       everyone was told, but Bull
+ *   written     MongoDB has a cancellation or a change of a sale, and nobody was told
  *   relayed     the bus has events, and the log's position does not say so
  *   handled     a subscriber handled events, and has not acknowledged them
  */
@@ -15,6 +16,7 @@ export type Failpoint =
   | 'deciding'
   | 'committed'
   | 'told'
+  | 'written'
   | 'relayed'
   | 'handled';
 

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 /**
  * Natural group commit: while one batch is on its way, what arrives gathers, and leaves together when the batch is
  * back. A lone item leaves at once, and a crowd forms batches as large as the trip is long.
@@ -32,6 +34,7 @@ export interface BatchTrip<Item> {
  * @param sizeOf how much of `maxBatch` an item takes up; an item larger than that travels alone.
  * @param minIntervalMs the least time between the starts of two batches, unless the second one is full. It costs a lone
  *   item nothing, and makes batches larger where a batch has a high price of its own.
+ * @param gapMs the least time from the end of a batch to the start of the next, so that others get at what both write.
  * @param onBack is told of every batch; it must not throw.
  */
 export function groupCommit<Item, Answer>({
@@ -40,6 +43,7 @@ export function groupCommit<Item, Answer>({
   maxBatch,
   maxWaiting,
   minIntervalMs = 0,
+  gapMs = 0,
   onBack = () => {},
 }: {
   send: (items: Item[]) => Promise<Answer[]>;
@@ -47,6 +51,7 @@ export function groupCommit<Item, Answer>({
   maxBatch: number;
   maxWaiting: number;
   minIntervalMs?: number;
+  gapMs?: number;
   onBack?: (trip: BatchTrip<Item>) => void;
 }): GroupCommit<Item, Answer> {
   let waiting: Waiting<Item, Answer>[] = [];
@@ -54,6 +59,7 @@ export function groupCommit<Item, Answer>({
   let onFull: (() => void) | null = null;
   let running = false;
   let startedAt = 0;
+  let endedAt = Number.NEGATIVE_INFINITY;
   let onDrained: (() => void)[] = [];
 
   function nextBatch(): Waiting<Item, Answer>[] {
@@ -86,6 +92,8 @@ export function groupCommit<Item, Answer>({
       const restMs = startedAt + minIntervalMs - performance.now();
       if (restMs > 0 && waitingSize < maxBatch) await rest(restMs);
       onFull = null;
+      const gapLeftMs = endedAt + gapMs - performance.now();
+      if (gapLeftMs > 0) await delay(gapLeftMs);
       startedAt = performance.now();
       const batch = nextBatch();
       const items = batch.map(({ item }) => item);
@@ -101,6 +109,7 @@ export function groupCommit<Item, Answer>({
         back(true);
         for (const { reject } of batch) reject(error);
       }
+      endedAt = performance.now();
     }
     running = false;
     for (const resolve of onDrained) resolve();

@@ -120,6 +120,17 @@ export interface EventRecord {
   changes: Change[];
 }
 
+/** A change of a sale that came with an Idempotency-Key, for as long as the key is remembered. */
+export interface SaleChangeKeyRecord {
+  /** `<saleId>:<key>` */
+  _id: string;
+  /** Of what was to be changed. */
+  bodyHash: string;
+  /** As it was answered. */
+  sale: SaleRecord;
+  createdAt: Date;
+}
+
 const id = { type: String, required: true } as const;
 const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
 
@@ -232,6 +243,18 @@ const event = new Schema<EventRecord>(
   { ...options, collection: 'events' },
 );
 
+const keptSeconds = 2 * 86_400;
+
+const saleChangeKey = new Schema<SaleChangeKeyRecord>(
+  {
+    _id: id,
+    bodyHash: { type: String, required: true },
+    sale: { type: Schema.Types.Mixed, required: true } as never,
+    createdAt: { type: Date, required: true, expires: keptSeconds },
+  },
+  { ...options, collection: 'sale_change_keys' },
+);
+
 export type Collections = ReturnType<typeof openCollections>;
 
 export function openCollections(mongo: Connection) {
@@ -246,6 +269,7 @@ export function openCollections(mongo: Connection) {
     orders: mongo.model<OrderRecord>('Order', order),
     allowances: mongo.model<AllowanceRecord>('Allowance', allowance),
     events: mongo.model<EventRecord>('Event', event),
+    saleChangeKeys: mongo.model<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
     ...openEventCollections(mongo),
   };
 }

@@ -1,4 +1,4 @@
-import { trusted, type UpdateQuery } from 'mongoose';
+import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { type Collections, driverOf, type ProductRecord, type SaleRecord } from './collections.ts';
 import type { Change, Money, SaleSnapshot, SaleStatus } from './contract.ts';
@@ -15,14 +15,6 @@ export interface NewSale {
   limitPerBuyer: number;
   opensAt: Date;
   closesAt: Date;
-}
-
-/** What an admin may change of a sale. Units can be added, never taken away: some could be sold by then. */
-export interface SaleChange {
-  paused?: boolean | undefined;
-  addStock?: number | undefined;
-  opensAt?: Date | undefined;
-  closesAt?: Date | undefined;
 }
 
 /** @returns null when there is no such product. */
@@ -55,57 +47,9 @@ export async function createSale(collections: Collections, sale: NewSale): Promi
   return snapshotOf(record, product);
 }
 
-/**
- * @returns the sale as it is now; null when there is no such sale; `closes_first` when the window would end before
- *   it begins.
- */
-export async function changeSale(
-  collections: Collections,
-  saleId: string,
-  change: SaleChange,
-): Promise<SaleRecord | 'closes_first' | null> {
-  const { paused, addStock, opensAt, closesAt } = change;
-  const { sales } = collections;
-  const $set = {
-    ...(paused !== undefined && { paused }),
-    ...(opensAt && { opensAt }),
-    ...(closesAt && { closesAt }),
-  };
-  const stock = addStock && { stock: addStock, unitsOnSale: addStock, stockVersion: 1 };
-  // The window is checked where it is written, so that two changes at once cannot turn it around.
-  const window = { $lt: [opensAt ?? '$opensAt', closesAt ?? '$closesAt'] };
-  const update: UpdateQuery<SaleRecord> = { $set, $inc: { revision: 1, eventSeq: 1, ...stock } };
-  const changed = await sales.db.withSession((session) =>
-    session.withTransaction(async () => {
-      const sale = await sales
-        .findOneAndUpdate({ _id: saleId, $expr: trusted(window) }, update, {
-          session,
-          returnDocument: 'after',
-        })
-        .lean<SaleRecord>();
-      const entry = sale && { saleId, seq: sale.eventSeq, changes: changesOf(change, sale) };
-      if (entry) await appendChanges(collections, [entry], new Date(), session);
-      return sale;
-    }),
-  );
-  if (changed) return changed;
-  return (await sales.exists({ _id: saleId })) ? 'closes_first' : null;
-}
-
 function creationOf({ productId, price, stock, limitPerBuyer, opensAt, closesAt }: SaleRecord): Change {
   const window = { opensAt: opensAt.toISOString(), closesAt: closesAt.toISOString() };
   return { type: 'sale.created', productId, price, stock, limitPerBuyer, ...window };
-}
-
-function changesOf({ paused, addStock, opensAt, closesAt }: SaleChange, sale: SaleRecord): Change[] {
-  const changes: Change[] = [];
-  if (paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
-  if (addStock) changes.push({ type: 'sale.stock_added', units: addStock });
-  if (opensAt || closesAt) {
-    const window = { opensAt: sale.opensAt.toISOString(), closesAt: sale.closesAt.toISOString() };
-    changes.push({ type: 'sale.rescheduled', ...window });
-  }
-  return changes;
 }
 
 export async function findSale({ sales }: Collections, saleId: string): Promise<SaleRecord | null> {
@@ -114,8 +58,15 @@ export async function findSale({ sales }: Collections, saleId: string): Promise<
 
 export async function readSnapshot(collections: Collections, saleId: string): Promise<SaleSnapshot | null> {
   const sale = await findSale(collections, saleId);
-  const product = sale && (await collections.products.findById(sale.productId).lean<ProductRecord>());
-  return sale && product ? snapshotOf(sale, product) : null;
+  return sale && (await snapshotOfRecord(collections, sale));
+}
+
+export async function snapshotOfRecord(
+  { products }: Collections,
+  sale: SaleRecord,
+): Promise<SaleSnapshot | null> {
+  const product = await products.findById(sale.productId).lean<ProductRecord>();
+  return product && snapshotOf(sale, product);
 }
 
 const listedSales = 100;

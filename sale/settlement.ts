@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
+import { gapMs } from '../runtime/transact.ts';
 import type { Collections } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import type { Poison } from './queue.ts';
@@ -55,6 +56,7 @@ export function openSettlement(options: SettlementOptions): Settle {
     maxBatch: maxPurchases,
     maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
     minIntervalMs,
+    gapMs,
   });
   return async (request) => {
     const { poison, told } = await commit.submit(request);

@@ -1,5 +1,6 @@
 import type { ClientSession } from 'mongoose';
 import { failpoint } from '../runtime/failpoints.ts';
+import { transact } from '../runtime/transact.ts';
 import {
   type AllowanceRecord,
   type Collections,
@@ -63,15 +64,18 @@ export async function settleBatch(
   }
 }
 
+/** For so long a transaction is tried against other writers of its sales; the settlement has more patience. */
+const patienceMs = 30_000;
+
 async function settleInTransaction(
   collections: Collections,
   purchases: Purchase[],
   again: Purchase[],
   findSettled: (session: ClientSession) => Promise<OrderRecord[]>,
 ): Promise<Batch> {
-  // `withTransaction` runs the body again when another writer of the same documents was quicker.
-  return await collections.sales.db.withSession((session) =>
-    session.withTransaction(async () => {
+  return await transact(
+    collections.sales.db,
+    async (session) => {
       const beganAt = new Date();
       if (again.length > 0) await forgetGivenUp(collections, again, session);
       const settledBefore = await findSettled(session);
@@ -90,7 +94,8 @@ async function settleInTransaction(
         made: records,
         beganAt,
       };
-    }),
+    },
+    { patienceMs },
   );
 }
 

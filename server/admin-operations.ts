@@ -91,7 +91,8 @@ export const adminOperations: Record<string, Operation> = {
   'PATCH /api/sales/:id': {
     summary: 'Pause or resume a sale, add stock, move its window',
     answer: [200, answers.snapshot],
-    problems: ['not-found'],
+    problems: ['not-found', 'key-reused', 'busy'],
+    takesIdempotencyKey: true,
   },
   'GET /api/admin/overview': { summary: 'The shop at a glance', answer: [200, overview] },
   'GET /api/admin/live': {

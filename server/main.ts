@@ -16,13 +16,15 @@ import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openTracing } from '../runtime/tracing.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission.ts';
-import { openCollections } from '../sale/collections.ts';
+import { openCancellations } from '../sale/cancellation.ts';
+import { openCollections, prepareCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { readBacklog, readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
 import { prepareDatabase } from '../sale/migrations/migrate.ts';
 import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
+import { openSaleChanges } from '../sale/sale-change.ts';
 import { countAnswers, noteBacklog, openTally } from '../sale/tally.ts';
 import { createApp } from './app.ts';
 import { openAudits } from './audits.ts';
@@ -36,6 +38,7 @@ import { openServerMetrics } from './metrics.ts';
 import { listenNearby } from './nearby.ts';
 import { refuseNonRequests } from './refusals.ts';
 import { nameRequest } from './request-id.ts';
+import { openTelling } from './telling.ts';
 import { traceFlush, traceRequest } from './traces.ts';
 
 const config = readConfig();
@@ -98,6 +101,9 @@ const http = createServer(bounds, (request, response) => {
 http.setTimeout(30_000);
 refuseNonRequests(http);
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
+const tell = openTelling({ collections, gate, ...live }, log);
+const cancellations = openCancellations(collections, tell.cancelled);
+const saleChanges = openSaleChanges(collections, tell.changed);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.
 const bus = openBus(config, log, () => true);
@@ -105,6 +111,8 @@ const logAccepted = openSampledLog(log, 'accepted', config.LOG_PURCHASES_PER_SEC
 const shop = {
   collections,
   admit: metrics.countAdmissions(countAnswers(admit, tally)),
+  cancel: cancellations.cancel,
+  changeSale: saleChanges.change,
   gate,
   queue,
   redis,
@@ -154,7 +162,7 @@ closeOnSignal(
     stopping.abort();
     await delay(config.DRAIN_NOTICE_MS);
     await Promise.all([nearby?.close(), live.close()]);
-    await drained();
+    await Promise.all([drained(), cancellations.drained(), saleChanges.drained()]);
     await heartbeat.close();
     await tally.close();
     await bus.close();

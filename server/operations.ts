@@ -116,7 +116,7 @@ export const operations: Record<string, Operation> = {
   'DELETE /api/orders/:id': {
     summary: 'Cancel an order, which returns its units',
     answer: [200, answers.order],
-    problems: ['not-found', 'not-settled', 'not-cancellable'],
+    problems: ['not-found', 'not-settled', 'not-cancellable', 'busy'],
   },
   'GET /schemas/:type/1': {
     summary: 'JSON Schema of the data of an event, as its `dataschema` says',

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
-import { cancelOrder } from '../sale/cancellation.ts';
 import type { Order } from '../sale/contract.ts';
 import { findOrder, listOrders, parseCursor, queuedOrderOf } from '../sale/order.ts';
 import type { byId, orderList } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
 import type { Shop } from './shop.ts';
+import { takesEffectSoon } from './telling.ts';
 import { traceparentOf } from './trace-context.ts';
 
 type ById = z.infer<typeof byId>;
@@ -39,22 +39,14 @@ export async function payOrder(shop: Shop, { params, identity }: Call<ById>): Pr
 /** Returns the units to the sale. Cancelling twice is the same as once. */
 export async function cancel(shop: Shop, { params, identity, header }: Call<ById>): Promise<Answer> {
   const buyerId = identity?.userId ?? '';
-  const cancelled = await cancelOrder(
-    shop.collections,
-    params.id,
-    buyerId,
-    traceparentOf(header('traceparent')),
-  );
-  if (cancelled) {
-    await shop.gate.returnUnits([cancelled.returned]);
-    shop.announceSettled(cancelled.settled);
-  }
-  const order = await requireOrder(shop, params.id, buyerId);
+  const traceparent = traceparentOf(header('traceparent'));
+  const found = await shop.cancel({ orderId: params.id, buyerId, traceparent });
+  const { order, isTold } = found ?? { order: await requireOrder(shop, params.id, buyerId), isTold: true };
   if (order.status === 'queued') throw notSettled();
   if (order.status !== 'cancelled') {
     throw new HttpProblem('not-cancellable', `expected a paid order, this one is ${order.status}`);
   }
-  return { status: 200, body: order };
+  return { status: 200, body: order, ...(!isTold && { headers: takesEffectSoon }) };
 }
 
 /** MongoDB has the settled orders; one that it does not know yet could be on its way there. */

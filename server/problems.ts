@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
-import { isMongoAway, isRedisAway } from '../runtime/connections.ts';
+import { isMongoAway, isRedisAway, isWriteConflict } from '../runtime/connections.ts';
 import { Overloaded } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/log.ts';
 import { isRabbitAway } from '../runtime/rabbit.ts';
@@ -28,7 +28,7 @@ export const problemTitles = {
   'body-too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body is not of the expected type'],
   'no-such-range': [416, 'There is no such range'],
-  'key-reused': [422, 'The Idempotency-Key was used for another purchase'],
+  'key-reused': [422, 'The Idempotency-Key was used for another request'],
   'work-required': [428, 'A proof of work is required'],
   'too-many-requests': [429, 'Too many requests'],
   'headers-too-large': [431, 'The headers are too large'],
@@ -107,7 +107,10 @@ export function reportProblem(error: unknown, request: IncomingMessage, log: Log
 
 function problemOf(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error;
-  if (error instanceof Overloaded) return new HttpProblem('busy', 'Too many purchases wait here. Try again.');
+  if (error instanceof Overloaded)
+    return new HttpProblem('busy', 'Too many requests of this kind wait here. Try again.');
+  if (isWriteConflict(error))
+    return new HttpProblem('busy', 'Others write the same all the time. Nothing was changed. Try again.');
   if (isMongoAway(error) || isRedisAway(error) || isRabbitAway(error))
     return new HttpProblem('unavailable', 'A part of the shop is away. Try again.');
   const { type = '', status = 500 } = error as { type?: string; status?: number };

@@ -3,12 +3,21 @@ import type { z } from 'zod';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { changeProduct, createProduct, listProducts } from '../sale/product.ts';
-import { changeSale, createSale, listSnapshots, readSnapshot } from '../sale/sale.ts';
-import type { byId, newProduct, newSale, productChange, saleChange } from './inputs.ts';
+import { createSale, listSnapshots, readSnapshot, snapshotOfRecord } from '../sale/sale.ts';
+import type { SaleChangeRefusal } from '../sale/sale-change.ts';
+import {
+  type byId,
+  idempotencyKey,
+  type newProduct,
+  type newSale,
+  type productChange,
+  type saleChange,
+} from './inputs.ts';
 import { openToAnySite } from './pages.ts';
 import { HttpProblem } from './problems.ts';
-import type { Answer, Call } from './route.ts';
+import { type Answer, type Call, parse } from './route.ts';
 import type { Shop } from './shop.ts';
+import { takesEffectSoon } from './telling.ts';
 
 type ById = z.infer<typeof byId>;
 
@@ -59,23 +68,34 @@ export async function addSale(
   return { status: 201, body: snapshot, headers: { Location: `/api/sales/${snapshot.id}` } };
 }
 
-/** MongoDB first, then the gate, then those who watch: a gate that did not hear of it is told again by the next. */
+/** With an Idempotency-Key the same change may come again: it is made once, and answered the same. */
 export async function editSale(
-  { collections, gate, announceSale }: Shop,
-  { params, body }: Call<ById, unknown, z.infer<typeof saleChange>>,
+  { collections, changeSale }: Shop,
+  { params, body, header }: Call<ById, unknown, z.infer<typeof saleChange>>,
 ): Promise<Answer> {
-  const sale = await changeSale(collections, params.id, body);
-  if (!sale) throw noSale(params.id);
-  if (sale === 'closes_first') {
-    throw new HttpProblem('invalid-input', 'closesAt: expected a time after opensAt', {
-      errors: [{ field: 'closesAt', message: 'expected a time after opensAt' }],
-    });
-  }
-  await gate.sync(sale);
-  const snapshot = await readSnapshot(collections, params.id);
+  const key = parse(idempotencyKey.optional(), header('idempotency-key') || undefined, 'Idempotency-Key');
+  const changed = await changeSale({ saleId: params.id, change: body, idempotencyKey: key });
+  if (typeof changed === 'string') throw refusalOf(changed, params.id);
+  const snapshot = await snapshotOfRecord(collections, changed.sale);
   if (!snapshot) throw noSale(params.id);
-  announceSale(snapshot);
-  return { status: 200, body: snapshot };
+  const headers = { ...(key && { 'Idempotency-Key': key }), ...(!changed.isTold && takesEffectSoon) };
+  return { status: 200, body: snapshot, headers };
+}
+
+function refusalOf(refusal: SaleChangeRefusal, saleId: string): HttpProblem {
+  switch (refusal) {
+    case 'unknown_sale':
+      return noSale(saleId);
+    case 'closes_first':
+      return new HttpProblem('invalid-input', 'closesAt: expected a time after opensAt', {
+        errors: [{ field: 'closesAt', message: 'expected a time after opensAt' }],
+      });
+    case 'key_reused':
+      return new HttpProblem(
+        'key-reused',
+        'This key came with another change of this sale before; expected the same again, or a new key',
+      );
+  }
 }
 
 export function noSale(saleId: string): HttpProblem {

@@ -1,9 +1,11 @@
 import type { Redis } from 'ioredis';
 import type { Admit } from '../sale/admission.ts';
+import type { Cancellations } from '../sale/cancellation.ts';
 import type { Collections } from '../sale/collections.ts';
 import type { Purchase, SaleSnapshot } from '../sale/contract.ts';
 import type { Gate } from '../sale/gate.ts';
 import type { PurchaseQueue } from '../sale/queue.ts';
+import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Settled } from '../sale/transaction.ts';
 import type { Audits } from './audits.ts';
 import type { Tokens } from './auth.ts';
@@ -14,6 +16,8 @@ import type { AccountLimits } from './limits.ts';
 export interface Shop {
   collections: Collections;
   admit: Admit;
+  cancel: Cancellations['cancel'];
+  changeSale: SaleChanges['change'];
   gate: Gate;
   queue: PurchaseQueue;
   redis: Redis;

@@ -4,13 +4,14 @@ import type { System } from '../commands/system.ts';
 import { type Admit, openAdmission } from '../sale/admission.ts';
 import { audit } from '../sale/audit.ts';
 import { bullOf } from '../sale/bull-queue.ts';
-import { cancelOrder } from '../sale/cancellation.ts';
+import { cancelOrders } from '../sale/cancellation.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { discard, giveUp } from '../sale/dead-letters.ts';
 import { orderIdOf } from '../sale/order.ts';
 import { readJob } from '../sale/queue.ts';
 import { reconcile } from '../sale/reconciliation.ts';
-import { changeSale, createSale, findSale } from '../sale/sale.ts';
+import { createSale, findSale } from '../sale/sale.ts';
+import { changeSale } from '../sale/sale-change.ts';
 import { settleBatch } from '../sale/transaction.ts';
 import { initialStock, limitPerBuyer, type Step, saleCount, type WorkerDeath } from './history.ts';
 
@@ -86,8 +87,8 @@ async function take(
       return await work(system, step.jobs, step.dies);
     case 'cancel': {
       const purchase = pages.pressed[step.order];
-      const cancelled = purchase && (await cancelOrder(collections, purchase.orderId, purchase.buyerId));
-      if (cancelled) await gate.returnUnits([cancelled.returned]);
+      const { cancelled } = await cancelOrders(collections, purchase ? [purchase] : []);
+      if (cancelled) await gate.returnUnits(cancelled.returned);
       return;
     }
     case 'add_stock':

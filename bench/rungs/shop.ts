@@ -35,6 +35,8 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const shop: Shop = {
     collections,
     admit: admission({ config, redis, collections, gate, queue }),
+    cancel: async () => null,
+    changeSale: async () => 'unknown_sale',
     gate,
     queue,
     redis,

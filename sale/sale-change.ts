@@ -1,0 +1,265 @@
+import { createHash } from 'node:crypto';
+import type { ClientSession } from 'mongoose';
+import { failpoint } from '../runtime/failpoints.ts';
+import { groupCommit } from '../runtime/group-commit.ts';
+import { gapMs, transact } from '../runtime/transact.ts';
+import { type Collections, driverOf, insertAll, type SaleRecord } from './collections.ts';
+import type { Change } from './contract.ts';
+import { appendChanges } from './events.ts';
+
+/** What an admin may change of a sale. Units can be added, never taken away: some could be sold by then. */
+export interface SaleChange {
+  paused?: boolean | undefined;
+  addStock?: number | undefined;
+  opensAt?: Date | undefined;
+  closesAt?: Date | undefined;
+}
+
+export interface SaleChangeRequest {
+  saleId: string;
+  change: SaleChange;
+  /** The same key again is answered the same, and changes nothing. */
+  idempotencyKey?: string | undefined;
+}
+
+/** A refusal is a value. `closes_first`: the window would end before it begins. */
+export type SaleChangeRefusal = 'unknown_sale' | 'closes_first' | 'key_reused';
+
+/** One transaction for all that arrive together: each alone, on one hot sale, they only run into each other. */
+const changedTogether = 500;
+const maxWaiting = 2_000;
+/** For so long a batch tries to get at its sales before it is refused. */
+const patienceMs = 5_000;
+
+export interface SaleChanges {
+  /**
+   * @returns the sale after the change, and whether everybody heard of it.
+   * @throws Overloaded when too many wait; MongoDB's write conflict when other writers were quicker for too long.
+   */
+  change(request: SaleChangeRequest): Promise<SaleChangeRefusal | { sale: SaleRecord; isTold: boolean }>;
+  drained(): Promise<void>;
+}
+
+/**
+ * @param tell is told of every sale that changed, and again when a change comes again: whoever made it could have died
+ *   before it told anybody. @returns whether all heard of it; it must not throw.
+ */
+export function openSaleChanges(
+  collections: Collections,
+  tell: (sale: SaleRecord) => Promise<boolean>,
+): SaleChanges {
+  const { submit, drained } = groupCommit({
+    async send(requests: SaleChangeRequest[]) {
+      const { answers, current } = await changeSales(collections, requests);
+      failpoint('written');
+      const told = new Map(current.map((sale) => [sale._id, tell(sale)]));
+      return answers.map((answer, n) => ({
+        answer,
+        told: told.get((requests[n] as SaleChangeRequest).saleId),
+      }));
+    },
+    maxBatch: changedTogether,
+    maxWaiting,
+    gapMs,
+  });
+  return {
+    async change(request) {
+      const { answer, told = Promise.resolve(true) } = await submit(request);
+      const isTold = await told;
+      return typeof answer === 'string' ? answer : { sale: answer, isTold };
+    },
+    drained,
+  };
+}
+
+/** @returns the sale as it is now; null when there is no such sale. */
+export async function changeSale(
+  collections: Collections,
+  saleId: string,
+  change: SaleChange,
+): Promise<SaleRecord | 'closes_first' | null> {
+  const { answers } = await changeSales(collections, [{ saleId, change }]);
+  const [answer] = answers;
+  return typeof answer === 'object' || answer === 'closes_first' ? answer : null;
+}
+
+/** A sale or a key was not what it had been when it was read. */
+class Stale extends Error {}
+const attemptsMax = 10;
+
+/**
+ * Makes changes in the order in which they come, all in one transaction.
+ * @returns one answer for each; and, as they are now, the sales of those that were not refused.
+ */
+export async function changeSales(
+  collections: Collections,
+  requests: SaleChangeRequest[],
+): Promise<{ answers: (SaleRecord | SaleChangeRefusal)[]; current: SaleRecord[] }> {
+  for (let attempt = 1; ; attempt++) {
+    const plan = await planChanges(collections, requests);
+    const { edits, repeated } = plan;
+    if (edits.size === 0) return { answers: answersOf(plan, []), current: [...repeated.values()] };
+    try {
+      const work = (session: ClientSession) => write(collections, plan, session);
+      const changed = await transact(collections.sales.db, work, { patienceMs });
+      const others = [...repeated.values()].filter(({ _id }) => !edits.has(_id));
+      return { answers: answersOf(plan, changed), current: [...changed, ...others] };
+    } catch (error) {
+      if (!(error instanceof Stale) || attempt === attemptsMax) throw error;
+    }
+  }
+}
+
+/** What is to become of a sale. */
+interface Edit {
+  before: SaleRecord;
+  paused: boolean;
+  opensAt: Date;
+  closesAt: Date;
+  /** One for each change. */
+  changes: Change[][];
+  units: number;
+  /** How many of the changes add units. */
+  additions: number;
+}
+
+interface Plan {
+  edits: Map<string, Edit>;
+  /** Of each request: what was answered before, why it is refused, or null: the sale as it will be. */
+  outcomes: (SaleRecord | SaleChangeRefusal | null)[];
+  /** Keys that are used by this. */
+  keys: Map<string, { saleId: string; bodyHash: string }>;
+  /** Sales of changes that came before, by id, as they are now. */
+  repeated: Map<string, SaleRecord>;
+  requests: SaleChangeRequest[];
+}
+
+async function planChanges(
+  { sales, saleChangeKeys }: Collections,
+  requests: SaleChangeRequest[],
+): Promise<Plan> {
+  const used = await driverOf(saleChangeKeys)
+    .find({ _id: { $in: requests.flatMap((request) => keyOf(request) ?? []) } })
+    .toArray();
+  // After the keys: a sale that was read before could be older than what a key says of it.
+  const found = await driverOf(sales)
+    .find({ _id: { $in: requests.map(({ saleId }) => saleId) } })
+    .toArray();
+  const usedById = new Map(used.map((record) => [record._id, record]));
+  const saleById = new Map(found.map((sale) => [sale._id, sale]));
+  const plan: Plan = { edits: new Map(), outcomes: [], keys: new Map(), repeated: new Map(), requests };
+  for (const request of requests) {
+    const { saleId, change } = request;
+    const key = keyOf(request);
+    const bodyHash = hashOf(change);
+    const sale = saleById.get(saleId);
+    const before = key === null ? undefined : (usedById.get(key) ?? plan.keys.get(key));
+    if (before && before.bodyHash !== bodyHash) plan.outcomes.push('key_reused');
+    else if (before) {
+      plan.outcomes.push('sale' in before ? before.sale : null);
+      if (sale) plan.repeated.set(saleId, sale);
+    } else {
+      const refusal = planChange(plan, sale, change);
+      plan.outcomes.push(refusal);
+      if (key !== null && !refusal) plan.keys.set(key, { saleId, bodyHash });
+    }
+  }
+  return plan;
+}
+
+function planChange(
+  { edits }: Plan,
+  sale: SaleRecord | undefined,
+  { paused, addStock = 0, opensAt, closesAt }: SaleChange,
+): SaleChangeRefusal | null {
+  if (!sale) return 'unknown_sale';
+  const edit = edits.get(sale._id) ?? editOf(sale);
+  const window = { opensAt: opensAt ?? edit.opensAt, closesAt: closesAt ?? edit.closesAt };
+  if (window.opensAt >= window.closesAt) return 'closes_first';
+  const changes: Change[] = [];
+  if (paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
+  if (addStock > 0) changes.push({ type: 'sale.stock_added', units: addStock });
+  if (opensAt || closesAt) {
+    const times = { opensAt: window.opensAt.toISOString(), closesAt: window.closesAt.toISOString() };
+    changes.push({ type: 'sale.rescheduled', ...times });
+  }
+  edits.set(sale._id, {
+    ...edit,
+    ...window,
+    paused: paused ?? edit.paused,
+    changes: [...edit.changes, changes],
+    units: edit.units + addStock,
+    additions: edit.additions + (addStock > 0 ? 1 : 0),
+  });
+  return null;
+}
+
+const editOf = (before: SaleRecord): Edit => {
+  const { paused, opensAt, closesAt } = before;
+  return { before, paused, opensAt, closesAt, changes: [], units: 0, additions: 0 };
+};
+
+/**
+ * The sales come first: if somebody else is writing one of them, nothing is lost yet but this one command.
+ * @throws Stale when another change of one of them came before. Nobody can have used one of the keys but with such a change.
+ */
+async function write(
+  collections: Collections,
+  { edits, keys }: Plan,
+  session: ClientSession,
+): Promise<SaleRecord[]> {
+  const { sales, saleChangeKeys } = collections;
+  const updates = [...edits].map(
+    ([_id, { before, paused, opensAt, closesAt, changes, units, additions }]) => ({
+      updateOne: {
+        filter: { _id, revision: before.revision },
+        update: {
+          $set: { paused, opensAt, closesAt },
+          $inc: {
+            stock: units,
+            unitsOnSale: units,
+            stockVersion: additions,
+            revision: changes.length,
+            eventSeq: 1,
+          },
+        },
+      },
+    }),
+  );
+  const { matchedCount } = await driverOf(sales).bulkWrite(updates, { session });
+  if (matchedCount !== updates.length) throw new Stale();
+
+  const changed = await driverOf(sales)
+    .find({ _id: { $in: [...edits.keys()] } }, { session })
+    .toArray();
+  const now = new Date();
+  const entries = changed.map(({ _id: saleId, eventSeq: seq }) => ({
+    saleId,
+    seq,
+    changes: edits.get(saleId)?.changes.flat() ?? [],
+  }));
+  await appendChanges(collections, entries, now, session);
+  const saleById = new Map(changed.map((sale) => [sale._id, sale]));
+  const records = [...keys].map(([_id, { saleId, bodyHash }]) => {
+    return { _id, bodyHash, sale: saleById.get(saleId) as SaleRecord, createdAt: now };
+  });
+  if (records.length > 0) await insertAll(saleChangeKeys, records, session);
+  return changed;
+}
+
+function answersOf({ outcomes, requests }: Plan, changed: SaleRecord[]): (SaleRecord | SaleChangeRefusal)[] {
+  const saleById = new Map(changed.map((sale) => [sale._id, sale]));
+  return outcomes.map((outcome, n) => {
+    const { saleId } = requests[n] as SaleChangeRequest;
+    return outcome ?? (saleById.get(saleId) as SaleRecord);
+  });
+}
+
+const keyOf = ({ saleId, idempotencyKey }: SaleChangeRequest) =>
+  idempotencyKey === undefined ? null : `${saleId}:${idempotencyKey}`;
+
+/** The fields in one order, whatever order they came in. */
+function hashOf({ paused, addStock, opensAt, closesAt }: SaleChange): string {
+  const body = JSON.stringify([paused, addStock, opensAt, closesAt]);
+  return createHash('sha256').update(body).digest('base64url');
+}
