@@ -3,6 +3,7 @@ import { runCommand } from '../commands/system.ts';
 import { adapters } from './adapters.ts';
 import { backlog } from './backlog.ts';
 import { burst } from './burst.ts';
+import { cancellations } from './cancellations.ts';
 import { check } from './check.ts';
 import { compare } from './compare.ts';
 import { connections } from './connections.ts';
@@ -50,6 +51,7 @@ const scenarios: Record<string, Scenario> = {
   workers: scenario({ backlog: 50_000, buyers: 5_000 }, (numbers, { engine = 'bull' }) =>
     workers({ ...numbers, engine }),
   ),
+  cancellations: scenario({ rounds: 3, orders: 5_000, atOnce: 1_000, connections: 200 }, cancellations),
   sustained: scenario({ rate: 1_000, seconds: 30, buyers: 10_000, connections: 1_000 }, sustained),
   soak: scenario({ rate: 300, minutes: 10, buyers: 10_000, connections: 200 }, soak),
   connections: scenario({ connections: 10_000, presses: 20_000 }, connections),

@@ -61,7 +61,7 @@ export function apiRoutes(shop: Shop): Route[] {
     route('get', '/api/orders', 'buyer', (call) => showOrders(shop, call), { query: orderList }),
     route('get', '/api/orders/:id', 'buyer', (call) => showOrder(shop, call), { params: byId, hot: true }),
     route('post', '/api/orders/:id/payment', 'buyer', (call) => payOrder(shop, call), { params: byId }),
-    route('delete', '/api/orders/:id', 'buyer', (call) => cancel(shop, call), { params: byId }),
+    route('delete', '/api/orders/:id', 'buyer', (call) => cancel(shop, call), { params: byId, hot: true }),
 
     route('get', '/schemas/:type/1', 'anyone', showEventSchema, { params: byEventType }),
 

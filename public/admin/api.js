@@ -4,7 +4,7 @@
 /** @import { Product, SaleSnapshot } from '../../sale/contract.ts' */
 /** @import { DeadLetter } from '../../sale/queue.ts' */
 
-import { ask, download, send } from './ask.js';
+import { ask, askOnce, download, send } from './ask.js';
 
 /** @param {number | null} since the newest second that is known @returns {Promise<LiveFigures>} */
 export const askLive = (since) => ask('GET', since === null ? '/admin/live' : `/admin/live?since=${since}`);
@@ -25,10 +25,10 @@ export const saveProduct = (id, product) =>
   id ? ask('PATCH', `/products/${id}`, { body: product }) : ask('POST', '/products', { body: product });
 
 /** @param {object} sale @returns {Promise<SaleSnapshot>} */
-export const createSale = (sale) => ask('POST', '/sales', { body: sale });
+export const createSale = (sale) => askOnce('POST', '/sales', sale);
 
 /** @param {string} id @param {object} change @returns {Promise<SaleSnapshot>} */
-export const changeSale = (id, change) => ask('PATCH', `/sales/${id}`, { body: change });
+export const changeSale = (id, change) => askOnce('PATCH', `/sales/${id}`, change);
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => ask('GET', `/admin/sales/${encodeURIComponent(id)}/report`);

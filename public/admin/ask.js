@@ -1,16 +1,17 @@
 /** Requests of the control room: JSON or a file up, JSON or a file down, always as the signed-in admin. */
 
 import { Problem, Unreachable } from '../api.js';
+import { newIdempotencyKey } from '../pending.js';
 import { asBuyer, NotSignedIn } from '../session.js';
 
 const ANSWER_DEADLINE_MS = 30_000;
 
 /**
  * @param {string} method @param {string} path
- * @param {{ body?: unknown, file?: Blob }} [content]
+ * @param {{ body?: unknown, file?: Blob, key?: string }} [content]
  * @returns {Promise<Response>}
  */
-export function send(method, path, { body, file } = {}) {
+export function send(method, path, { body, file, key } = {}) {
   return asBuyer(async (token) => {
     const type = file?.type ?? (body === undefined ? undefined : 'application/json');
     const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
@@ -19,7 +20,11 @@ export function send(method, path, { body, file } = {}) {
         method,
         cache: 'no-store',
         signal: AbortSignal.timeout(ANSWER_DEADLINE_MS),
-        headers: { Authorization: `Bearer ${token}`, ...(type ? { 'Content-Type': type } : {}) },
+        headers: {
+          Authorization: `Bearer ${token}`,
+          ...(type ? { 'Content-Type': type } : {}),
+          ...(key ? { 'Idempotency-Key': key } : {}),
+        },
         ...(sent === undefined ? {} : { body: sent }),
       });
       if (!response.ok) throw new Problem(response, await response.json().catch(() => ({})));
@@ -31,10 +36,30 @@ export function send(method, path, { body, file } = {}) {
   });
 }
 
-/** @param {string} method @param {string} path @param {{ body?: unknown, file?: Blob }} [content] */
+/** @param {string} method @param {string} path @param {{ body?: unknown, file?: Blob, key?: string }} [content] */
 export async function ask(method, path, content) {
   const response = await send(method, path, content);
   return response.status === 204 ? null : response.json();
+}
+
+const TRIES = 3;
+const RETRY_AFTER_MS = 1_000;
+
+/**
+ * Asks for a change, and again when it is not known whether it was made: the key is the same, so it is made once.
+ * @param {string} method @param {string} path @param {object} body
+ */
+export async function askOnce(method, path, body) {
+  const key = newIdempotencyKey();
+  for (let tries = 1; ; tries++) {
+    try {
+      return await ask(method, path, { body, key });
+    } catch (error) {
+      const isPassing = error instanceof Unreachable || (error instanceof Problem && error.isPassing);
+      if (!isPassing || tries === TRIES) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
+    }
+  }
 }
 
 /** What went wrong, for the person who asked. @param {unknown} error */
