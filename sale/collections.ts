@@ -208,6 +208,7 @@ const sale = new Schema<SaleRecord>(
   { ...options, collection: 'sales' },
 )
   .index({ closesAt: -1 })
+  .index({ productId: 1, closesAt: -1 })
   .index({ phase: 1, opensAt: 1 });
 
 const order = new Schema<OrderRecord>(

@@ -34,11 +34,14 @@ export async function giveUp(
 ): Promise<number> {
   let ended = 0;
   for (const purchase of purchasesIn(data)) {
-    const record = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
-    if (!(await insertGivenUp(collections, record))) continue;
+    const givenUp = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
+    const isNew = await insertGivenUp(collections, givenUp);
+    const record = isNew ? givenUp : await collections.orders.findById(givenUp._id).lean<OrderRecord>();
+    if (!record) continue;
+    // Also of one that has its order already: whoever made it could have died before it told anybody.
     await gate.end([endingOf(record)]);
     announceSettled({ stocks: [], orders: [newsOf(record)] });
-    ended += 1;
+    if (isNew) ended += 1;
   }
   return ended;
 }

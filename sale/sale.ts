@@ -1,8 +1,16 @@
+import { hash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
-import { type Collections, driverOf, type ProductRecord, type SaleRecord } from './collections.ts';
-import type { Change, Money, SaleSnapshot, SaleStatus } from './contract.ts';
-import { appendChanges } from './events.ts';
+import {
+  type Collections,
+  driverOf,
+  isDuplicateKey,
+  type ProductRecord,
+  type SaleRecord,
+} from './collections.ts';
+import type { Change, Money, Product, SaleSnapshot, SaleStatus } from './contract.ts';
+import { appendChanges, readChanges } from './events.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
 import { productOf } from './product.ts';
 
@@ -18,13 +26,17 @@ export interface NewSale {
 }
 
 /** @returns null when there is no such product. */
-export async function createSale(collections: Collections, sale: NewSale): Promise<SaleSnapshot | null> {
+export async function createSale(
+  collections: Collections,
+  sale: NewSale,
+  id: string = nanoid(),
+): Promise<SaleSnapshot | null> {
   const product = await collections.products.findById(sale.productId).lean<ProductRecord>();
   if (!product) return null;
   const createdAt = new Date();
   const phase = phaseOf(sale, createdAt);
   const record: SaleRecord = {
-    _id: nanoid(),
+    _id: id,
     ...sale,
     phase,
     oldAmount: sale.oldAmount ?? null,
@@ -36,7 +48,7 @@ export async function createSale(collections: Collections, sale: NewSale): Promi
     revision: 0,
     createdAt,
   };
-  const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
+  const changes = [creationOf(sale), ...changesOfPhase('scheduled', phase, record)];
   await collections.sales.db.withSession((session) =>
     session.withTransaction(async () => {
       await driverOf(collections.sales).insertOne(record, { session });
@@ -44,10 +56,30 @@ export async function createSale(collections: Collections, sale: NewSale): Promi
       await appendChanges(collections, [entry], record.createdAt, session);
     }),
   );
-  return snapshotOf(record, product);
+  return snapshotOf(record, productOf(product));
 }
 
-function creationOf({ productId, price, stock, limitPerBuyer, opensAt, closesAt }: SaleRecord): Change {
+/**
+ * Makes a sale whose id is derived from who makes it and the Idempotency-Key, so that the same key makes one sale.
+ * @returns the sale as it is now; `key_reused` when the key made another one; null when there is no such product.
+ */
+export async function createSaleOnce(
+  collections: Collections,
+  sale: NewSale,
+  { adminId, idempotencyKey }: { adminId: string; idempotencyKey: string },
+): Promise<SaleSnapshot | 'key_reused' | null> {
+  const id = hash('sha256', `sale\n${adminId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
+  try {
+    return await createSale(collections, sale, id);
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error;
+  }
+  const [made] = await readChanges(collections, id, { limit: 1 }).toArray();
+  const isSame = isDeepStrictEqual(made?.changes[0], creationOf(sale));
+  return isSame ? await readSnapshot(collections, id) : 'key_reused';
+}
+
+function creationOf({ productId, price, stock, limitPerBuyer, opensAt, closesAt }: NewSale): Change {
   const window = { opensAt: opensAt.toISOString(), closesAt: closesAt.toISOString() };
   return { type: 'sale.created', productId, price, stock, limitPerBuyer, ...window };
 }
@@ -66,10 +98,20 @@ export async function snapshotOfRecord(
   sale: SaleRecord,
 ): Promise<SaleSnapshot | null> {
   const product = await products.findById(sale.productId).lean<ProductRecord>();
-  return product && snapshotOf(sale, product);
+  return product && snapshotOf(sale, productOf(product));
 }
 
 const listedSales = 100;
+
+/** The sales of a product that are not over, at most 100. */
+export async function listSnapshotsOf(collections: Collections, product: Product): Promise<SaleSnapshot[]> {
+  const found = await collections.sales
+    .find({ productId: product.id, closesAt: trusted({ $gt: new Date() }) })
+    .sort({ closesAt: -1 })
+    .limit(listedSales)
+    .lean<SaleRecord[]>();
+  return found.map((sale) => snapshotOf(sale, product));
+}
 
 /** The sales that end last, at most 100. */
 export async function listSnapshots({ sales, products }: Collections): Promise<SaleSnapshot[]> {
@@ -79,7 +121,7 @@ export async function listSnapshots({ sales, products }: Collections): Promise<S
   const productById = new Map(named.map((product) => [product._id, product]));
   return found.flatMap((sale) => {
     const product = productById.get(sale.productId);
-    return product ? [snapshotOf(sale, product)] : [];
+    return product ? [snapshotOf(sale, productOf(product))] : [];
   });
 }
 
@@ -93,11 +135,11 @@ function statusOf(
   return stock === 0 ? 'sold_out' : 'open';
 }
 
-function snapshotOf(sale: SaleRecord, product: ProductRecord): SaleSnapshot {
+function snapshotOf(sale: SaleRecord, product: Product): SaleSnapshot {
   const now = new Date();
   return {
     id: sale._id,
-    product: productOf(product),
+    product,
     price: { amount: sale.price.amount, currency: sale.price.currency },
     oldPrice: sale.oldAmount ? { amount: sale.oldAmount, currency: sale.price.currency } : null,
     status: statusOf(sale, now),

@@ -85,8 +85,9 @@ export const adminOperations: Record<string, Operation> = {
   'POST /api/sales': {
     summary: 'Put a product on sale',
     answer: [201, answers.snapshot],
-    problems: ['not-found'],
+    problems: ['not-found', 'key-reused'],
     headers: ['Location'],
+    takesIdempotencyKey: true,
   },
   'PATCH /api/sales/:id': {
     summary: 'Pause or resume a sale, add stock, move its window',

@@ -3,7 +3,14 @@ import type { z } from 'zod';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { changeProduct, createProduct, listProducts } from '../sale/product.ts';
-import { createSale, listSnapshots, readSnapshot, snapshotOfRecord } from '../sale/sale.ts';
+import {
+  createSale,
+  createSaleOnce,
+  listSnapshots,
+  listSnapshotsOf,
+  readSnapshot,
+  snapshotOfRecord,
+} from '../sale/sale.ts';
 import type { SaleChangeRefusal } from '../sale/sale-change.ts';
 import {
   type byId,
@@ -45,12 +52,14 @@ export async function addProduct(
   return { status: 201, body: await createProduct(collections, body) };
 }
 
+/** Pages show the product with its sales, so they are told of these. */
 export async function editProduct(
-  { collections }: Shop,
+  { collections, announceSale }: Shop,
   { params, body }: Call<ById, unknown, z.infer<typeof productChange>>,
 ): Promise<Answer> {
   const product = await changeProduct(collections, params.id, body);
   if (!product) throw new HttpProblem('not-found', `There is no product ${params.id}`);
+  for (const snapshot of await listSnapshotsOf(collections, product)) announceSale(snapshot);
   return { status: 200, body: product };
 }
 
@@ -60,9 +69,13 @@ export async function showProducts({ collections }: Shop): Promise<Answer> {
 
 export async function addSale(
   { collections, announceSale }: Shop,
-  { body }: Call<unknown, unknown, z.infer<typeof newSale>>,
+  { body, identity, header }: Call<unknown, unknown, z.infer<typeof newSale>>,
 ): Promise<Answer> {
-  const snapshot = await createSale(collections, body);
+  const key = keyIn(header);
+  const snapshot = key
+    ? await createSaleOnce(collections, body, { adminId: identity?.userId ?? '', idempotencyKey: key })
+    : await createSale(collections, body);
+  if (snapshot === 'key_reused') throw keyReused('This key made another sale before');
   if (!snapshot) throw new HttpProblem('not-found', `There is no product ${body.productId}`);
   announceSale(snapshot);
   return { status: 201, body: snapshot, headers: { Location: `/api/sales/${snapshot.id}` } };
@@ -73,7 +86,7 @@ export async function editSale(
   { collections, changeSale }: Shop,
   { params, body, header }: Call<ById, unknown, z.infer<typeof saleChange>>,
 ): Promise<Answer> {
-  const key = parse(idempotencyKey.optional(), header('idempotency-key') || undefined, 'Idempotency-Key');
+  const key = keyIn(header);
   const changed = await changeSale({ saleId: params.id, change: body, idempotencyKey: key });
   if (typeof changed === 'string') throw refusalOf(changed, params.id);
   const snapshot = await snapshotOfRecord(collections, changed.sale);
@@ -91,11 +104,15 @@ function refusalOf(refusal: SaleChangeRefusal, saleId: string): HttpProblem {
         errors: [{ field: 'closesAt', message: 'expected a time after opensAt' }],
       });
     case 'key_reused':
-      return new HttpProblem(
-        'key-reused',
-        'This key came with another change of this sale before; expected the same again, or a new key',
-      );
+      return keyReused('This key came with another change of this sale before');
   }
+}
+
+const keyIn = (header: Call['header']) =>
+  parse(idempotencyKey.optional(), header('idempotency-key'), 'Idempotency-Key');
+
+function keyReused(what: string): HttpProblem {
+  return new HttpProblem('key-reused', `${what}; expected the same again, or a new key`);
 }
 
 export function noSale(saleId: string): HttpProblem {
