@@ -1,4 +1,5 @@
 import { nanoid } from 'nanoid';
+import { waitUntil } from '../embedded/process.mjs';
 import type { Purchase } from '../sale/contract.ts';
 import { orderIdOf } from '../sale/order.ts';
 import { changeSale } from '../sale/sale-change.ts';
@@ -12,9 +13,9 @@ import { figure, printTable } from './table.ts';
 
 interface CancellationsOptions {
   rounds: number;
-  /** Paid orders that are cancelled in each round alone, and of each round beside a crowd. */
+  /** Paid orders that are cancelled with nobody else there. */
   orders: number;
-  /** Cancellations, and as many changes of the sale as a tenth of it, that are on their way at once. */
+  /** Cancellations that are on their way at once; beside a crowd as many in all, and a tenth as many changes of the sale. */
   atOnce: number;
   /** Of the crowd that presses Buy on the same sale meanwhile. */
   connections: number;
@@ -46,7 +47,7 @@ export async function cancellations({ rounds, orders, atOnce, connections }: Can
     for (let round = 1; round <= rounds; round++) {
       const alone = await playAlone(stage, orders, atOnce);
       rows.push(rowOf('cancel, alone', alone, alone.perSecond >= targetPerSecond));
-      const { cancelled, changed, pressed } = await playBeside(stage, orders, atOnce, connections);
+      const { cancelled, changed, pressed } = await playBeside(stage, atOnce, connections);
       rows.push(rowOf('cancel, beside a crowd', cancelled, percentile(cancelled.ms, 99) < targetP99Ms));
       rows.push(rowOf('add stock, beside a crowd', changed, percentile(changed.ms, 99) < targetP99Ms));
       rows.push({ cells: ['the crowd', figure(pressed), '', '', '', ''], ok: true });
@@ -70,11 +71,11 @@ async function playAlone(stage: OwnStage, orders: number, atOnce: number): Promi
   return answers;
 }
 
-async function playBeside(stage: OwnStage, orders: number, atOnce: number, connections: number) {
+async function playBeside(stage: OwnStage, atOnce: number, connections: number) {
   const additions = Math.ceil(atOnce / 10);
   // More than the crowd can buy, so that it goes on being settled all the time.
   const stock = 1_000_000;
-  const { saleId, requests } = await sellOut(stage, orders, stock);
+  const { saleId, requests } = await sellOut(stage, atOnce, stock);
   const tokens = mintTokens(crowdBuyers, stage.secret);
   const opened = performance.now();
   let isOver = false;
@@ -94,7 +95,7 @@ async function playBeside(stage: OwnStage, orders: number, atOnce: number, conne
     return (accepted / (performance.now() - opened)) * 1_000;
   }
   const pressing = crowd();
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  await untilSettled(stage, saleId, atOnce + settledTogether);
   const admin = openTokens(stage.secret, 3_600).issue({ id: 'bench-admin', role: 'admin' });
   const change = () => patch(stage.url, saleId, admin, { addStock: 1 });
   const [cancelled, changed] = await Promise.all([
@@ -105,9 +106,17 @@ async function playBeside(stage: OwnStage, orders: number, atOnce: number, conne
   const pressed = await pressing;
   await waitForQuiet(stage.system, deadlineSeconds);
   const bought = await stage.system.collections.orders.countDocuments({ saleId, status: 'paid' });
-  await requireReturned(stage, saleId, orders, stock + additions - bought);
+  await requireReturned(stage, saleId, atOnce, stock + additions - bought);
   await changeSale(stage.system.collections, saleId, { closesAt: new Date() });
   return { cancelled, changed, pressed };
+}
+
+/** Waits until so many orders of the sale are paid: the crowd is in full swing. */
+async function untilSettled({ system }: OwnStage, saleId: string, orders: number): Promise<void> {
+  await waitUntil(async () => (await system.collections.orders.countDocuments({ saleId })) >= orders, {
+    deadlineMs: deadlineSeconds * 1_000,
+    what: 'the crowd has bought nothing yet',
+  });
 }
 
 /** A sale with paid orders of one unit each, as a rush leaves them, and the requests that cancel them. */

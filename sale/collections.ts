@@ -42,6 +42,14 @@ export interface SessionRecord {
   expiresAt: Date;
 }
 
+/** Somebody who was signed out everywhere, for as long as an access token could be good. */
+export interface ExpulsionRecord {
+  /** The user's id. */
+  _id: string;
+  /** Access tokens from before are refused. */
+  at: Date;
+}
+
 export interface ProductRecord {
   _id: string;
   name: string;
@@ -134,6 +142,9 @@ export interface SaleChangeKeyRecord {
 const id = { type: String, required: true } as const;
 const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
 
+/** What is only of use for a day is kept for two. */
+const keptSeconds = 2 * 86_400;
+
 const user = new Schema<UserRecord>(
   {
     _id: id,
@@ -167,6 +178,11 @@ const session = new Schema<SessionRecord>(
     expiresAt: { type: Date, required: true, expires: 0 },
   },
   { ...options, collection: 'sessions' },
+);
+
+const expulsion = new Schema<ExpulsionRecord>(
+  { _id: id, at: { type: Date, required: true, expires: keptSeconds } },
+  { ...options, collection: 'expulsions' },
 );
 
 const product = new Schema<ProductRecord>(
@@ -244,8 +260,6 @@ const event = new Schema<EventRecord>(
   { ...options, collection: 'events' },
 );
 
-const keptSeconds = 2 * 86_400;
-
 const saleChangeKey = new Schema<SaleChangeKeyRecord>(
   {
     _id: id,
@@ -264,6 +278,7 @@ export function openCollections(mongo: Connection) {
     people: mongo.model<PersonRecord>('Person', person),
     secrets: mongo.model<SecretRecord>('Secret', secret),
     sessions: mongo.model<SessionRecord>('Session', session),
+    expulsions: mongo.model<ExpulsionRecord>('Expulsion', expulsion),
     products: mongo.model<ProductRecord>('Product', product),
     pictures: mongo.model<PictureRecord>('Picture', picture),
     sales: mongo.model<SaleRecord>('Sale', sale),

@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { trusted } from 'mongoose';
-import type { Collections, SessionRecord, UserRecord } from './collections.ts';
-import { type Account, accountOf } from './user.ts';
+import type { Collections, ExpulsionRecord, SessionRecord, UserRecord } from './collections.ts';
+import type { User } from './contract.ts';
+import { userOf } from './user.ts';
 
 /**
  * A session is what a sign-in begins. Its token, `<id>.<secret>`, is good for one renewal, which gives the next one;
@@ -69,6 +70,32 @@ export async function renewSession(collections: Collections, token: string): Pro
 export async function endSession({ sessions }: Collections, token: string): Promise<void> {
   const [, id, secret] = tokenFormat.exec(token) ?? [];
   if (id && secret) await sessions.deleteOne({ _id: id });
+}
+
+/** Who is refused the access tokens that were issued before a time. */
+export interface Expulsion {
+  userId: string;
+  atMs: number;
+}
+
+/** Ends every session of this user, and keeps for all servers that their access tokens are over as well. */
+export async function expelUser(collections: Collections, userId: string): Promise<Expulsion> {
+  const at = new Date();
+  await collections.expulsions.updateOne({ _id: userId }, { $max: { at } }, { upsert: true });
+  await endSessionsOf(collections, userId);
+  return { userId, atMs: at.getTime() };
+}
+
+const listedExpulsions = 10_000;
+
+/** Those after this time, the newest 10,000 of them; a server looks so often that there are never as many. */
+export async function listExpulsions({ expulsions }: Collections, after: Date): Promise<Expulsion[]> {
+  const found = await expulsions
+    .find({ at: trusted({ $gt: after }) })
+    .sort({ at: -1 })
+    .limit(listedExpulsions)
+    .lean<ExpulsionRecord[]>();
+  return found.map(({ _id: userId, at }) => ({ userId, atMs: at.getTime() }));
 }
 
 export async function endSessionsOf({ sessions }: Collections, userId: string): Promise<void> {

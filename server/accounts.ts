@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { deleteAccount, exportAccount } from '../sale/account.ts';
+import { expelUser } from '../sale/session.ts';
 import { createUser } from '../sale/user.ts';
 import type { newUser } from './inputs.ts';
 import { requireAllowed } from './limits.ts';
@@ -38,8 +39,10 @@ export async function giveExport({ collections }: Shop, { identity }: Call): Pro
 
 export async function forgetAccount(shop: Shop, call: Call): Promise<Answer> {
   const userId = call.identity?.userId ?? '';
-  if (!(await deleteAccount(shop.collections, userId))) throw noAccount();
-  shop.expel(userId);
+  const isDeleted = await deleteAccount(shop.collections, userId);
+  // Also when it was deleted before: whoever did so could have died before anybody heard of it.
+  shop.expel(await expelUser(shop.collections, userId));
+  if (!isDeleted) throw noAccount();
   return { status: 204, headers: { 'Set-Cookie': noSessionCookie(call) } };
 }
 

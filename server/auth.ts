@@ -20,8 +20,8 @@ export interface Tokens {
   issueVisitor(): string;
   /** @returns null for a token that is forged, expired, revoked, or not one of ours. */
   verify(token: string): (Identity & { expiresAtMs: number }) | null;
-  /** From now on refuses the tokens that this user was issued before `atMs`. */
-  revoke(userId: string, atMs: number): void;
+  /** From now on refuses the tokens that this user was issued before `atMs`. @returns false when it did already. */
+  revoke(userId: string, atMs: number): boolean;
 }
 
 const claims = z.object({
@@ -94,7 +94,9 @@ export function openTokens(
     revoke(userId, atMs) {
       const oldest = Date.now() / 1_000 - tokenSeconds;
       for (const [id, at] of revokedAt) if (at < oldest) revokedAt.delete(id);
+      if (atMs / 1_000 <= (revokedAt.get(userId) ?? oldest)) return false;
       revokedAt.set(userId, atMs / 1_000);
+      return true;
     },
   };
 }

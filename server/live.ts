@@ -5,6 +5,7 @@ import { Server, type Socket } from 'socket.io';
 import type { Config } from '../runtime/config.ts';
 import { coalesceStock } from '../sale/broadcast.ts';
 import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../sale/contract.ts';
+import type { Expulsion } from '../sale/session.ts';
 import type { Settled } from '../sale/transaction.ts';
 import type { Identity, Tokens } from './auth.ts';
 import { type Crowd, openCrowd } from './crowd.ts';
@@ -16,7 +17,7 @@ import { keepInBounds, openDoor, socketPath } from './live-bounds.ts';
 interface InterServerEvents {
   settled: (settled: Settled) => void;
   /** Their access tokens from before then are not good any more. */
-  expelled: (who: { userId: string; atMs: number }) => void;
+  expelled: (who: Expulsion) => void;
 }
 
 interface SocketData {
@@ -49,8 +50,10 @@ export interface Live {
   tellCrowd(people: Record<string, number>): void;
   announceSale(snapshot: SaleSnapshot): void;
   announceSettled(settled: Settled): void;
-  /** Refuses this user's tokens from now on and cuts off their sockets, on every instance. */
-  expel(userId: string): void;
+  /** Refuses this user's tokens from before then and cuts off their sockets, on every instance. */
+  expel(who: Expulsion): void;
+  /** The same on this instance; who was expelled already is left alone. */
+  hearExpelled(who: Expulsion): void;
   /** Says goodbye to every socket; each reconnects to another instance. */
   close(): Promise<void>;
 }
@@ -111,8 +114,8 @@ export function openLive(
   }
   io.on('settled', tellOwnSockets);
 
-  function expelHere({ userId, atMs }: { userId: string; atMs: number }): void {
-    tokens.revoke(userId, atMs);
+  function expelHere({ userId, atMs }: Expulsion): void {
+    if (!tokens.revoke(userId, atMs)) return;
     io.local.in(buyerRoom(userId)).disconnectSockets(true);
   }
   io.on('expelled', expelHere);
@@ -148,8 +151,8 @@ export function openLive(
       tellOwnSockets(settled);
       io.serverSideEmit('settled', settled);
     },
-    expel(userId) {
-      const who = { userId, atMs: Date.now() };
+    hearExpelled: expelHere,
+    expel(who) {
       expelHere(who);
       io.serverSideEmit('expelled', who);
     },

@@ -32,6 +32,7 @@ import { openTokens } from './auth.ts';
 import { openChallenges } from './challenge.ts';
 import { peopleOf } from './control-room.ts';
 import { answerInTime } from './deadline.ts';
+import { followExpulsions } from './expulsions.ts';
 import { openAccountLimits } from './limits.ts';
 import { openLive } from './live.ts';
 import { openServerMetrics } from './metrics.ts';
@@ -104,6 +105,7 @@ const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: su
 const tell = openTelling({ collections, gate, ...live }, log);
 const cancellations = openCancellations(collections, tell.cancelled);
 const saleChanges = openSaleChanges(collections, tell.changed);
+const expulsions = followExpulsions(collections, live, config, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.
 const bus = openBus(config, log, () => true);
@@ -163,6 +165,7 @@ closeOnSignal(
     await delay(config.DRAIN_NOTICE_MS);
     await Promise.all([nearby?.close(), live.close()]);
     await Promise.all([drained(), cancellations.drained(), saleChanges.drained()]);
+    await expulsions.close();
     await heartbeat.close();
     await tally.close();
     await bus.close();

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
-import { beginSession, endSession, endSessionsOf, renewSession } from '../sale/session.ts';
-import { type Account, findUserByPassword } from '../sale/user.ts';
+import type { User } from '../sale/contract.ts';
+import { beginSession, endSession, expelUser, renewSession } from '../sale/session.ts';
+import { findUserByPassword } from '../sale/user.ts';
 import type { credentials } from './inputs.ts';
 import { accountKeyOf, requireAllowed } from './limits.ts';
 import { isFromOwnPage } from './origin.ts';
@@ -70,8 +71,7 @@ export async function signOut(shop: Shop, call: Call): Promise<Answer> {
 /** Ends every session of this account, and what was opened by them: access tokens and sockets. */
 export async function signOutEverywhere(shop: Shop, call: Call): Promise<Answer> {
   const userId = call.identity?.userId ?? '';
-  await endSessionsOf(shop.collections, userId);
-  shop.expel(userId);
+  shop.expel(await expelUser(shop.collections, userId));
   return { status: 204, headers: { 'Set-Cookie': noSessionCookie(call) } };
 }
 

@@ -6,6 +6,7 @@ import type { Purchase, SaleSnapshot } from '../sale/contract.ts';
 import type { Gate } from '../sale/gate.ts';
 import type { PurchaseQueue } from '../sale/queue.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
+import type { Expulsion } from '../sale/session.ts';
 import type { Settled } from '../sale/transaction.ts';
 import type { Audits } from './audits.ts';
 import type { Tokens } from './auth.ts';
@@ -32,8 +33,8 @@ export interface Shop {
   sessionSeconds: number;
   /** Whose pages may use a session beside our own. */
   allowedOrigins: readonly string[];
-  /** Refuses this user's access tokens from now on and cuts off their sockets, on every instance. */
-  expel: (userId: string) => void;
+  /** Refuses this user's access tokens from before then and cuts off their sockets, on every instance. */
+  expel: (who: Expulsion) => void;
   /** An accepted purchase, for the log. */
   onAccepted: (purchase: Purchase, requestId: string) => void;
   /** A session's token came a second time: somebody had copied it. */
