@@ -15,7 +15,7 @@ export interface SaleChange {
   closesAt?: Date | undefined;
 }
 
-export interface SaleChangeRequest {
+interface SaleChangeRequest {
   saleId: string;
   change: SaleChange;
   /** The same key again is answered the same, and changes nothing. */
@@ -91,7 +91,7 @@ const attemptsMax = 10;
  * Makes changes in the order in which they come, all in one transaction.
  * @returns one answer for each; and, as they are now, the sales of those that were not refused.
  */
-export async function changeSales(
+async function changeSales(
   collections: Collections,
   requests: SaleChangeRequest[],
 ): Promise<{ answers: (SaleRecord | SaleChangeRefusal)[]; current: SaleRecord[] }> {

@@ -179,6 +179,17 @@ describe('what everyone hears', () => {
     expect(watcher.stocks.map(({ saleId }) => saleId)).toEqual([other.id]);
   });
 
+  test('a product’s new name reaches those who watch a sale of it, on both instances', async () => {
+    const sale = await system.createSale({ name: 'A lmap' });
+    const watchers = [await watch(0, sale.id), await watch(1, sale.id)];
+    const path = `/api/products/${sale.product.id}`;
+    await system.api('PATCH', path, { token: system.adminToken, body: { name: 'A lamp' } });
+    for (const { sales } of watchers) {
+      await until(() => sales.length > 0, 'the new name was not heard of');
+      expect(sales[0]?.product.name).toBe('A lamp');
+    }
+  });
+
   test('the admin’s pause and more stock reach those who watch, on both instances', async () => {
     const [sale, other] = [await system.createSale(), await system.createSale()];
     const watchers = [await watch(0, sale.id), await watch(1, sale.id), await watch(1, other.id)];
