@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import mongoose, { type ClientSession, type Connection } from 'mongoose';
+import { Overloaded } from './group-commit.ts';
 
 const { MongoError, MongoErrorLabel } = mongoose.mongo;
 
@@ -35,6 +36,30 @@ export async function transact<Value>(
     }
   } finally {
     await session.endSession();
+  }
+}
+
+/** Thrown in a transaction when what it was planned on has changed since that was read. */
+export class Stale extends Error {}
+
+/**
+ * Reads, plans and writes, and does all of it again when the plan was stale.
+ * @param attempt is given how much of the patience is left.
+ * @throws Overloaded when the plan was stale all that time.
+ */
+export async function untilFresh<Value>(
+  patienceMs: number,
+  attempt: (patienceMs: number) => Promise<Value>,
+): Promise<Value> {
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const leftMs = deadline - performance.now();
+    try {
+      return await attempt(Math.max(0, leftMs));
+    } catch (error) {
+      if (!(error instanceof Stale)) throw error;
+      if (leftMs < 0) throw new Overloaded('what was read had changed at each attempt');
+    }
   }
 }
 

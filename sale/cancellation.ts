@@ -1,7 +1,7 @@
 import type { ClientSession } from 'mongoose';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
-import { gapMs, transact } from '../runtime/transact.ts';
+import { gapMs, Stale, transact, untilFresh } from '../runtime/transact.ts';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from './collections.ts';
 import type { Order } from './contract.ts';
 import { allowanceKey, personOf } from './decide.ts';
@@ -68,10 +68,6 @@ export function openCancellations(
   };
 }
 
-/** Orders were not what they had been when they were read. */
-class Stale extends Error {}
-const attemptsMax = 10;
-
 /**
  * Cancels those of the orders that are paid, all in one transaction, and puts their units back on sale.
  * @returns for each cancellation its buyer's order as it is then, or null; and what changed, or null.
@@ -80,26 +76,18 @@ export async function cancelOrders(
   collections: Collections,
   cancellations: Cancellation[],
 ): Promise<{ orders: (Order | null)[]; cancelled: Cancelled | null }> {
-  for (let attempt = 1; ; attempt++) {
+  return await untilFresh(patienceMs, async (leftMs) => {
     const orders = await findOwnOrders(collections, cancellations);
     const paid = new Map<string, OrderRecord>();
     for (const [n, order] of orders.entries()) {
       const { traceparent } = cancellations[n] as Cancellation;
       if (order?.status === 'paid') paid.set(order._id, { ...order, status: 'cancelled', traceparent });
     }
-    const answers = () => orders.map((order) => order && orderOf(paid.get(order._id) ?? order));
-    if (paid.size === 0) return { orders: answers(), cancelled: null };
-    try {
-      const cancelled = await transact(
-        collections.orders.db,
-        (session) => putBack(collections, [...paid.values()], session),
-        { patienceMs },
-      );
-      return { orders: answers(), cancelled };
-    } catch (error) {
-      if (!(error instanceof Stale) || attempt === attemptsMax) throw error;
-    }
-  }
+    const work = (session: ClientSession) => putBack(collections, [...paid.values()], session);
+    const cancelled =
+      paid.size > 0 ? await transact(collections.orders.db, work, { patienceMs: leftMs }) : null;
+    return { orders: orders.map((order) => order && orderOf(paid.get(order._id) ?? order)), cancelled };
+  });
 }
 
 async function findOwnOrders(
@@ -167,7 +155,7 @@ async function putBack(
     returned: records.map(({ _id: saleId, unitsReturned = 0 }) => ({
       saleId,
       unitsReturned,
-      orders: ofSales.get(saleId) ?? [],
+      orders: (ofSales.get(saleId) ?? []).map(({ buyerId, quantity }) => ({ buyerId, quantity })),
     })),
   };
 }

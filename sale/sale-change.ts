@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
-import { gapMs, transact } from '../runtime/transact.ts';
+import { gapMs, Stale, transact, untilFresh } from '../runtime/transact.ts';
 import { type Collections, driverOf, insertAll, type SaleRecord } from './collections.ts';
 import type { Change } from './contract.ts';
 import { appendChanges } from './events.ts';
@@ -51,7 +51,7 @@ export function openSaleChanges(
   const { submit, drained } = groupCommit({
     async send(requests: SaleChangeRequest[]) {
       const { answers, current } = await changeSales(collections, requests);
-      failpoint('written');
+      if (current.length > 0) failpoint('written');
       const told = new Map(current.map((sale) => [sale._id, tell(sale)]));
       return answers.map((answer, n) => ({
         answer,
@@ -83,10 +83,6 @@ export async function changeSale(
   return typeof answer === 'object' || answer === 'closes_first' ? answer : null;
 }
 
-/** A sale or a key was not what it had been when it was read. */
-class Stale extends Error {}
-const attemptsMax = 10;
-
 /**
  * Makes changes in the order in which they come, all in one transaction.
  * @returns one answer for each; and, as they are now, the sales of those that were not refused.
@@ -95,19 +91,14 @@ async function changeSales(
   collections: Collections,
   requests: SaleChangeRequest[],
 ): Promise<{ answers: (SaleRecord | SaleChangeRefusal)[]; current: SaleRecord[] }> {
-  for (let attempt = 1; ; attempt++) {
+  return await untilFresh(patienceMs, async (leftMs) => {
     const plan = await planChanges(collections, requests);
     const { edits, repeated } = plan;
-    if (edits.size === 0) return { answers: answersOf(plan, []), current: [...repeated.values()] };
-    try {
-      const work = (session: ClientSession) => write(collections, plan, session);
-      const changed = await transact(collections.sales.db, work, { patienceMs });
-      const others = [...repeated.values()].filter(({ _id }) => !edits.has(_id));
-      return { answers: answersOf(plan, changed), current: [...changed, ...others] };
-    } catch (error) {
-      if (!(error instanceof Stale) || attempt === attemptsMax) throw error;
-    }
-  }
+    const work = (session: ClientSession) => write(collections, plan, session);
+    const changed = edits.size > 0 ? await transact(collections.sales.db, work, { patienceMs: leftMs }) : [];
+    const others = [...repeated.values()].filter(({ _id }) => !edits.has(_id));
+    return { answers: answersOf(plan, changed), current: [...changed, ...others] };
+  });
 }
 
 /** What is to become of a sale. */

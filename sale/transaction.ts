@@ -65,7 +65,7 @@ export async function settleBatch(
 }
 
 /** For so long a transaction is tried against other writers of its sales; the settlement has more patience. */
-const patienceMs = 30_000;
+const patienceMs = 5_000;
 
 async function settleInTransaction(
   collections: Collections,

@@ -52,6 +52,24 @@ test('what arrives in one turn of the loop leaves in one batch', async () => {
   expect(batches).toEqual([[1, 2, 3]]);
 });
 
+test('a batch leaves a gap after the one before, which a lone item does not wait for', async () => {
+  const trips: { left: number; back: number }[] = [];
+  const send = async (items: number[]) => {
+    const left = performance.now();
+    await new Promise(setImmediate);
+    trips.push({ left, back: performance.now() });
+    return items;
+  };
+  const { submit } = groupCommit({ send, maxBatch: 1, maxWaiting: 100, gapMs: 30 });
+  const began = performance.now();
+  await Promise.all([1, 2, 3].map(submit));
+  const [first, second, third] = trips;
+  expect((first?.left ?? 0) - began).toBeLessThan(30);
+  // A timer may ring a millisecond early.
+  expect((second?.left ?? 0) - (first?.back ?? 0)).toBeGreaterThan(28);
+  expect((third?.left ?? 0) - (second?.back ?? 0)).toBeGreaterThan(28);
+});
+
 test('a crowd larger than a batch leaves in several, in order, each with its own answers', async () => {
   const batches: number[][] = [];
   const send = async (items: number[]) => {
