@@ -155,7 +155,10 @@ async function putBack(
     returned: records.map(({ _id: saleId, unitsReturned = 0 }) => ({
       saleId,
       unitsReturned,
-      orders: (ofSales.get(saleId) ?? []).map(({ buyerId, quantity }) => ({ buyerId, quantity })),
+      orders: (ofSales.get(saleId) ?? []).map((order) => ({
+        personId: personOf(order),
+        quantity: order.quantity,
+      })),
     })),
   };
 }
@@ -172,9 +175,9 @@ const stockOf = ({ _id: saleId, stock, stockVersion }: SaleRecord, at: Date) => 
 /** Allowance keys by how many units they get back: all that get as many are one statement. */
 function allowancesOf(orders: OrderRecord[]): Map<number, string[]> {
   const unitsByKey = new Map<string, number>();
-  for (const { saleId, buyerId, quantity } of orders) {
-    const key = allowanceKey(saleId, buyerId);
-    unitsByKey.set(key, (unitsByKey.get(key) ?? 0) + quantity);
+  for (const order of orders) {
+    const key = allowanceKey(order.saleId, personOf(order));
+    unitsByKey.set(key, (unitsByKey.get(key) ?? 0) + order.quantity);
   }
   const keysByUnits = new Map<number, string[]>();
   for (const [key, units] of unitsByKey) {

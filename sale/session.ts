@@ -1,8 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { trusted } from 'mongoose';
 import type { Collections, ExpulsionRecord, SessionRecord, UserRecord } from './collections.ts';
-import type { User } from './contract.ts';
-import { userOf } from './user.ts';
+import { type Account, accountOf } from './user.ts';
 
 /**
  * A session is what a sign-in begins. Its token, `<id>.<secret>`, is good for one renewal, which gives the next one;

@@ -17,7 +17,7 @@ import { singleFlight } from '../runtime/single-flight.ts';
 import { openTracing } from '../runtime/tracing.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission.ts';
 import { openCancellations } from '../sale/cancellation.ts';
-import { openCollections, prepareCollections } from '../sale/collections.ts';
+import { openCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { readBacklog, readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';

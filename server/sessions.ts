@@ -1,7 +1,6 @@
 import type { z } from 'zod';
-import type { User } from '../sale/contract.ts';
 import { beginSession, endSession, expelUser, renewSession } from '../sale/session.ts';
-import { findUserByPassword } from '../sale/user.ts';
+import { type Account, findUserByPassword } from '../sale/user.ts';
 import type { credentials } from './inputs.ts';
 import { accountKeyOf, requireAllowed } from './limits.ts';
 import { isFromOwnPage } from './origin.ts';
