@@ -1,22 +1,17 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { rename } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGunzip, createGzip } from 'node:zlib';
-import mongoose, { type ClientSession } from 'mongoose';
+import { hostname } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
+import type { ClientSession } from 'mongoose';
+import { bornAt } from '../embedded/process-list.mjs';
 import { readInSnapshot } from '../runtime/snapshot-read.ts';
+import { prepareCollections } from '../sale/collections.ts';
+import {
+  type Counts,
+  checkArchiveFile,
+  type Entry,
+  readArchiveFile,
+  writeArchiveFile,
+} from './archive-file.ts';
 import type { System } from './system.ts';
-
-const { EJSON } = mongoose.mongo.BSON;
-
-/**
- * A backup is one file: gzipped lines of extended JSON, which keep every BSON type. First what it is, then a line for
- * each document, and last how many there were of each collection: a file without that line was cut short.
- */
-type Line =
-  | { stampede: 1; at: string }
-  | { in: string; document: Record<string, unknown> }
-  | { counts: Record<string, number> };
 
 type Store = Pick<System, 'collections'>;
 
@@ -26,81 +21,148 @@ const databaseOf = ({ collections }: Store) => {
   return db;
 };
 
-/** Writes every collection as it was at one moment, while the shop sells. @returns how many documents of each. */
-export async function writeArchive(store: Store, file: string): Promise<Record<string, number>> {
-  // Under its name there is a whole backup or none.
-  const unfinished = `${file}.part`;
-  const counts = await readInSnapshot(store.collections.sales.db, async (session) => {
-    const counts: Record<string, number> = {};
-    const lines = Readable.from(linesOf(store, session, counts));
-    await pipeline(lines, createGzip(), createWriteStream(unfinished, { mode: 0o600 }));
-    return counts;
-  });
-  await rename(unfinished, file);
-  return counts;
-}
+/** What a backup has: all collections of ours, and which migrations they have seen. */
+const namesOf = ({ collections }: Store): ReadonlySet<string> =>
+  new Set([...Object.values(collections).map((model) => model.collection.collectionName), 'migrations']);
 
-async function* linesOf(
+/** Writes every collection as it was at one moment, while the shop sells. @returns how many documents of each. */
+export async function writeArchive(
   store: Store,
-  session: ClientSession,
-  counts: Record<string, number>,
-): AsyncGenerator<string> {
-  const write = (line: Line) => `${EJSON.stringify(line, { relaxed: false })}\n`;
-  const db = databaseOf(store);
-  const found = await db.listCollections({ type: 'collection' }, { nameOnly: true }).toArray();
-  yield write({ stampede: 1, at: new Date().toISOString() });
-  for (const { name } of found.filter(({ name }) => !name.startsWith('system.'))) {
-    for await (const document of db.collection(name).find({}, { session, promoteValues: false })) {
-      counts[name] = (counts[name] ?? 0) + 1;
-      yield write({ in: name, document });
+  file: string,
+  { signal, onLeftOut }: { signal?: AbortSignal; onLeftOut?: (names: string[]) => void } = {},
+): Promise<Counts> {
+  const found = await databaseOf(store).listCollections({ type: 'collection' }, { nameOnly: true }).toArray();
+  const foreign = found.map(({ name }) => name).filter((name) => !namesOf(store).has(name));
+  const leftOut = foreign.filter((name) => !name.startsWith('system.'));
+  if (leftOut.length > 0) onLeftOut?.(leftOut);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await readInSnapshot(store.collections.sales.db, (session) =>
+        writeArchiveFile(file, entriesOf(store, session), signal),
+      );
+    } catch (error) {
+      // A collection or an index was made a moment ago, and the snapshot is from before it.
+      if ((error as { code?: unknown }).code !== snapshotUnavailable || attempt === attemptsMax) throw error;
+      await setTimeout(retryMs);
     }
   }
-  yield write({ counts });
 }
 
-/** node:readline would end the process when the file turns out to be cut short before anybody reads its lines. */
-async function* splitLines(texts: AsyncIterable<string>): AsyncGenerator<string> {
-  let rest = '';
-  for await (const text of texts) {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
-    yield* lines;
+const snapshotUnavailable = 246;
+const attemptsMax = 10;
+const retryMs = 500;
+
+async function* entriesOf(store: Store, session: ClientSession): AsyncGenerator<Entry> {
+  const db = databaseOf(store);
+  for (const name of namesOf(store)) {
+    for await (const document of db.collection(name).find({}, { session, promoteValues: false })) {
+      yield { in: name, document };
+    }
   }
 }
 
 const insertedAtOnce = 1_000;
+const insertedBytesAtOnce = 16 * 1024 ** 2;
 
-/** Reads a backup into a database that has no document. @throws Error when there is one, or when the file is not whole. */
-export async function readArchive(store: Store, file: string): Promise<Record<string, number>> {
+/** The only document of a database in which a restore began and did not end. */
+const unfinishedRestores = 'unfinished_restores';
+interface UnfinishedRestore {
+  _id: 'restore';
+  file: string;
+  host: string;
+  pid: number;
+  born: string | null;
+}
+
+/** @throws Error when a restore into this database was cut short: then it holds a part of a shop. */
+export async function requireNoHalfRestore(store: Store): Promise<void> {
+  const half = await databaseOf(store).collection<UnfinishedRestore>(unfinishedRestores).findOne();
+  if (half) {
+    throw new Error(
+      `This database holds a part of ${half.file}, whose restore did not end: run \`npm run restore -- FILE\` again.`,
+    );
+  }
+}
+
+/**
+ * Restores a backup into a database that has no document, or has a part of one from a restore that was cut short. The
+ * whole file is checked before anything is written.
+ * @param beforeWriting runs when the file is known to be good.
+ * @throws Error of one line; then the database is as empty as before, or the next restore begins anew.
+ */
+export async function readArchive(
+  store: Store,
+  file: string,
+  beforeWriting: () => Promise<void> = async () => {},
+): Promise<Counts> {
   const db = databaseOf(store);
-  for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) {
-    if (await db.collection(name).findOne())
-      throw new Error(`The database has ${name} already; expected an empty one.`);
+  const marks = db.collection<UnfinishedRestore>(unfinishedRestores);
+  const half = await marks.findOne();
+  if (half?.host === hostname() && half.born !== null && bornAt(half.pid) === half.born) {
+    throw new Error(`A restore into this database runs already (pid ${half.pid}).`);
   }
-  const counts: Record<string, number> = {};
-  let [name, batch] = ['', [] as Record<string, unknown>[]];
-  let promised: Record<string, number> | null = null;
+  await requireEmpty(store, half !== null);
+  const checked = await checkArchiveFile(file, namesOf(store));
+  await beforeWriting();
+  const mark = { file, host: hostname(), pid: process.pid, born: bornAt(process.pid) };
+  await marks.updateOne(
+    { _id: 'restore' },
+    { $set: mark },
+    { upsert: true, writeConcern: { w: 'majority', j: true } },
+  );
+  try {
+    if (half) await empty(store);
+    await prepareCollections(store.collections);
+    const { checksum } = await insertAll(store, file);
+    if (checksum !== checked.checksum) throw new Error(`${file} was changed while it was read.`);
+  } catch (error) {
+    const why = (error as Error).message;
+    const undone = await empty(store).then(
+      () => marks.drop(),
+      () => false,
+    );
+    const then = undone ? 'The database is empty as before.' : 'Run the same again; it begins anew.';
+    throw new Error(`The restore failed: ${why.replace(/\.$/, '')}. ${then}`);
+  }
+  await marks.drop();
+  return checked.counts;
+}
 
-  async function insert(): Promise<void> {
-    if (batch.length === 0) return;
-    await db.collection(name).insertMany(batch, { ordered: false });
-    counts[name] = (counts[name] ?? 0) + batch.length;
-    batch = [];
-  }
-  const unzipped = createGunzip().setEncoding('utf8');
-  await pipeline(createReadStream(file), unzipped, splitLines, async (lines: AsyncIterable<string>) => {
-    for await (const text of lines) {
-      const line = EJSON.parse(text, { relaxed: false }) as Line;
-      if ('counts' in line) promised = line.counts;
-      if (!('in' in line)) continue;
-      if (line.in !== name || batch.length === insertedAtOnce) await insert();
-      name = line.in;
-      batch.push(line.document);
+async function requireEmpty(store: Store, isHalfRestored: boolean): Promise<void> {
+  const db = databaseOf(store);
+  for (const { name } of await db.listCollections({ type: 'collection' }, { nameOnly: true }).toArray()) {
+    if (name === unfinishedRestores || name.startsWith('system.')) continue;
+    if (isHalfRestored && namesOf(store).has(name)) continue;
+    if (await db.collection(name).findOne()) {
+      throw new Error(
+        `The database ${db.databaseName} has ${name} already; expected an empty one: name another in MONGO_URL, ` +
+          'or a new folder in STAMPEDE_DATA_DIR.',
+      );
     }
+  }
+}
+
+/** Takes back what a restore wrote. There was nothing else, or it would not have begun. */
+async function empty(store: Store): Promise<void> {
+  const db = databaseOf(store);
+  const there = await db.listCollections({}, { nameOnly: true }).toArray();
+  for (const { name } of there) if (namesOf(store).has(name)) await db.dropCollection(name);
+}
+
+async function insertAll(store: Store, file: string) {
+  const db = databaseOf(store);
+  let [name, batch, batchBytes] = ['', [] as Record<string, unknown>[], 0];
+  async function insert(): Promise<void> {
+    if (batch.length > 0) await db.collection(name).insertMany(batch, { ordered: false });
+    [batch, batchBytes] = [[], 0];
+  }
+  const read = await readArchiveFile(file, namesOf(store), async (entry, bytes) => {
+    const isFull = batch.length === insertedAtOnce || batchBytes + bytes > insertedBytesAtOnce;
+    if (entry.in !== name || isFull) await insert();
+    name = entry.in;
+    batch.push(entry.document);
+    batchBytes += bytes;
   });
   await insert();
-  if (EJSON.stringify(promised, { relaxed: true }) !== JSON.stringify(counts)) {
-    throw new Error('The file is not a whole backup: empty the database again.');
-  }
-  return counts;
+  return read;
 }

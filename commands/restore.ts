@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util';
+import { dataFolder } from '../embedded/folders.mjs';
+import { openOwnDatabases } from '../embedded/own-databases.mjs';
 import { readBeats } from '../runtime/heartbeat.ts';
-import { prepareCollections } from '../sale/collections.ts';
 import { readArchive } from './archive.ts';
-import { openSystem, runCommand, type System } from './system.ts';
+import { findEnvironment, openSystem, runCommand, type System } from './system.ts';
 
 const usage = `expected npm run restore -- FILE [--empty-redis]
-  into the empty database that MONGO_URL names, beside the Redis that REDIS_URL names, while no server or worker runs`;
+  into the empty database that MONGO_URL names, beside the Redis that REDIS_URL names, while no server or worker runs;
+  without them into those of \`npm start\` in this folder, or in STAMPEDE_DATA_DIR, while it does not run`;
 
 /**
  * `npm run restore -- FILE`: a backup into an empty database. What Redis knows is of another past: gates that counted
@@ -16,17 +18,25 @@ await runCommand(async () => {
     allowPositionals: true,
     options: { 'empty-redis': { type: 'boolean', default: false } },
   });
-  const [file] = positionals;
-  if (!file) throw new Error(usage);
-  const system = await openSystem();
+  const [file, ...rest] = positionals;
+  if (!file || rest.length > 0) throw new Error(usage);
+  const environment = findEnvironment();
+  const own = environment ? null : await openOwnDatabases(dataFolder(), (line) => console.error(line));
   try {
-    await requireQuiet(system, values['empty-redis']);
-    await prepareCollections(system.collections);
-    const counts = await readArchive(system, file);
-    if (values['empty-redis']) await system.redis.flushdb();
-    console.log(JSON.stringify(counts));
+    const system = await openSystem(environment ?? { ...process.env, ...own?.env }, {
+      mayBeHalfRestored: true,
+    });
+    try {
+      await requireQuiet(system, values['empty-redis']);
+      const counts = await readArchive(system, file, async () => {
+        if (values['empty-redis']) await system.redis.flushdb();
+      });
+      console.log(JSON.stringify(counts));
+    } finally {
+      await system.close();
+    }
   } finally {
-    await system.close();
+    await own?.close();
   }
 });
 

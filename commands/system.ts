@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
+import { hostsOf, withDatabase } from '../embedded/database-url.mjs';
+import { describeFileFault } from '../embedded/file-fault.mjs';
 import { dataFolder } from '../embedded/folders.mjs';
 import { type Config, readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis } from '../runtime/connections.ts';
@@ -10,6 +12,7 @@ import { type Collections, openCollections } from '../sale/collections.ts';
 import { type Gate, openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/open-queue.ts';
 import type { PurchaseQueue } from '../sale/queue.ts';
+import { requireNoHalfRestore } from './archive.ts';
 
 /** The system a command works on: the one the environment names, or the one running in this folder. */
 export interface System {
@@ -25,10 +28,23 @@ export interface System {
 
 type Environment = Record<string, string | undefined>;
 
-/** @returns null when the environment names no system and none runs here. */
+/**
+ * @returns null when the environment names no system and none runs here.
+ * @throws Error when it names half of one that is not the one running here: a command must not work on another.
+ */
 export function findEnvironment(): Environment | null {
-  if (process.env.MONGO_URL && process.env.REDIS_URL) return process.env;
+  const { MONGO_URL, REDIS_URL } = process.env;
+  if (MONGO_URL && REDIS_URL) return process.env;
   const running = readRunning();
+  const isRunnings =
+    (!MONGO_URL || withDatabase(MONGO_URL) === running?.env.MONGO_URL) &&
+    (!REDIS_URL || REDIS_URL === running?.env.REDIS_URL);
+  if (!isRunnings) {
+    const [set, missing] = MONGO_URL ? ['MONGO_URL', 'REDIS_URL'] : ['REDIS_URL', 'MONGO_URL'];
+    throw new Error(
+      `${set} is set and ${missing} is not: set both, or neither for what runs in this folder.`,
+    );
+  }
   return running && { ...process.env, ...running.env };
 }
 
@@ -58,7 +74,7 @@ function readState<State>(file: string): State {
 export async function openSystem(
   environment: Environment | null = findEnvironment(),
   // What a command prints is its result; that a database is away, it says itself.
-  { logLevel = 'error' }: { logLevel?: string } = {},
+  { logLevel = 'error', mayBeHalfRestored = false }: { logLevel?: string; mayBeHalfRestored?: boolean } = {},
 ): Promise<System> {
   if (!environment) {
     throw new Error(
@@ -73,21 +89,21 @@ export async function openSystem(
   const { redis, close: closeRedis } = openPatientRedis(config, log);
   const collections = openCollections(mongo);
 
-  const answered = await Promise.race([
-    Promise.all([mongo.asPromise(), redis.ping()]).then(
-      () => true,
-      () => false,
-    ),
-    new Promise<false>((resolve) => setTimeout(resolve, config.MONGO_WAIT_MS * 2, false).unref()),
-  ]);
-  if (!answered) {
-    await Promise.all([closeRedis(), closeMongo()]);
-    throw new Error('MongoDB or Redis does not answer.');
+  const closeDatabases = () => Promise.all([closeRedis(), closeMongo()]);
+  try {
+    await Promise.all([
+      within(mongo.asPromise(), config.MONGO_WAIT_MS * 2, 'MongoDB', 'MONGO_URL', config.MONGO_URL),
+      within(redis.ping(), config.MONGO_WAIT_MS * 2, 'Redis', 'REDIS_URL', config.REDIS_URL),
+    ]);
+    if (!mayBeHalfRestored) await requireNoHalfRestore({ collections });
+  } catch (error) {
+    await closeDatabases();
+    throw error;
   }
   const queue = openPurchaseQueue(config, redis, log);
   async function close(): Promise<void> {
     await queue.close();
-    await Promise.all([closeRedis(), closeMongo()]);
+    await closeDatabases();
   }
   return {
     config,
@@ -100,12 +116,42 @@ export async function openSystem(
   };
 }
 
-/** Runs a command's body; a fault is one line on stderr and exit code 1. */
+/** @throws Error that names the database and where it was looked for, without the password. */
+async function within(
+  answer: Promise<unknown>,
+  deadlineMs: number,
+  database: string,
+  setting: string,
+  url: string,
+): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<string>((resolve) => {
+    timer = setTimeout(resolve, deadlineMs, `within ${deadlineMs / 1_000} s`);
+  });
+  const fault = await Promise.race([
+    answer.then(
+      () => null,
+      (error: Error) => `(${error.message})`,
+    ),
+    late,
+  ]);
+  clearTimeout(timer);
+  if (fault)
+    throw new Error(`${database} at ${hostsOf(url)} does not answer ${fault}: start it, or mend ${setting}.`);
+}
+
+/** Runs a command's body; a fault is told on stderr without a stack, with exit code 1. */
 export async function runCommand(body: () => Promise<void>): Promise<void> {
+  // `npm run events … | head` has seen enough.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    throw error;
+  });
   try {
     await body();
   } catch (error) {
-    console.error((error as Error).message);
+    const { message, code, name } = error as NodeJS.ErrnoException;
+    console.error(describeFileFault(error, dataFolder()) ?? (message || code || name));
     process.exitCode = 1;
   }
 }

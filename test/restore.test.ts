@@ -1,9 +1,14 @@
-import { mkdtemp, rm, truncate } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import mongoose, { trusted } from 'mongoose';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { writeArchive } from '../commands/archive.ts';
+import { checkArchiveFile } from '../commands/archive-file.ts';
 import { openAppProcess } from '../embedded/app-process.mjs';
 import { ROOT } from '../embedded/folders.mjs';
 import { freePort } from '../embedded/port.mjs';
@@ -138,17 +143,155 @@ test('a backup is one snapshot, however much is overwritten while it reads', asy
   await pictures.deleteMany({ _id: trusted({ $in: ids }) });
 });
 
-test('a file that was cut short is not taken for a backup', async () => {
-  const file = join(dir, 'short.gz');
+/** Another database of the same MongoDB, and what a command needs to work on it. */
+async function openDatabase(name: string) {
+  const url = new URL(restored.MONGO_URL ?? '');
+  url.pathname = `/${name}`;
+  const mongo = await mongoose.createConnection(url.href).asPromise();
+  const count = async () => {
+    const names = (await mongo.listCollections()).map((collection) => collection.name);
+    const counts = await Promise.all(names.map((one) => mongo.collection(one).countDocuments()));
+    return counts.reduce((sum, one) => sum + one, 0);
+  };
+  return {
+    env: { ...restored, MONGO_URL: url.href },
+    mongo,
+    count,
+    async close() {
+      await mongo.dropDatabase();
+      await mongo.close();
+    },
+  };
+}
+
+const archiveOf = (lines: unknown[]) =>
+  gzipSync(`${lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n')}\n`);
+const header = { stampede: 1, at: '2026-01-01T00:00:00.000Z' };
+const user = (n: number, email = `${n}@example.com`) => ({
+  in: 'users',
+  document: { _id: `user-${n}`, email, name: 'A', passwordHash: '-', role: 'buyer' },
+});
+
+test('a file that is no whole backup is told as such before anything is written', async () => {
+  const good = join(dir, 'good.gz');
   await system.createSale();
-  expect((await command('backup', [file], system.env)).ok).toBe(true);
-  await truncate(file, 500);
-  const database = new URL(restored.MONGO_URL ?? '');
-  database.pathname = '/cut-short';
-  const short = { ...restored, MONGO_URL: database.href };
-  const { ok, output } = await command('restore', [file, '--empty-redis'], short);
-  expect([ok, output.trim()]).toEqual([false, 'unexpected end of file']);
-  const mongo = await mongoose.createConnection(database.href).asPromise();
-  await mongo.dropDatabase();
-  await mongo.close();
+  expect((await command('backup', [good], system.env)).ok).toBe(true);
+  const bytes = await readFile(good);
+  const lines = gunzipSync(bytes).toString().trim().split('\n');
+  const flipped = Buffer.from(bytes);
+  flipped.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1);
+  const models = Object.values(system.store.collections);
+  const known = new Set([...models.map((model) => model.collection.collectionName), 'migrations']);
+  const bad: [RegExp, Buffer | string][] = [
+    [/cut short/, bytes.subarray(0, 500)],
+    [/damaged/, flipped],
+    [/empty/, ''],
+    [/no gzip file/, '{"stampede":1}'],
+    [/not the header/, archiveOf([{ counts: {} }])],
+    [/of an empty database/, archiveOf([header, { counts: {} }])],
+    [/format 3.*newer/, archiveOf([{ stampede: 3 }, { counts: {} }])],
+    [/counts is missing/, archiveOf([header, user(1)])],
+    [/another number/, archiveOf([header, user(1), { counts: { users: 2 } }])],
+    [/after what should be the last/, archiveOf([header, user(1), { counts: { users: 1 } }, user(2)])],
+    [/line 2 is not extended JSON/, archiveOf([header, '{"in":"users"', { counts: {} }])],
+    [/line 2 is not extended JSON/, archiveOf([header, 'null', { counts: {} }])],
+    [/line 2 is not a document/, archiveOf([header, { in: 'users', document: { email: 1 } }])],
+    [/unknown collection "system.users"/, archiveOf([header, { in: 'system.users', document: { _id: 1 } }])],
+    [/comes twice/, archiveOf([header, user(1), user(1), { counts: { users: 2 } }])],
+    [/does not match its checksum/, archiveOf([...lines.map((l) => l.replace('A lamp', 'A lump'))])],
+    // A kilobyte each, which unpacks to 65 MB: one line, and many.
+    [/longer than 64 MiB/, archiveOf([header, 'x'.repeat(65 * 1024 ** 2)])],
+    [/line 2 is not extended JSON/, archiveOf([header, '\n'.repeat(65 * 1024 ** 2)])],
+  ];
+  const file = join(dir, 'bad.gz');
+  for (const [why, content] of bad) {
+    await writeFile(file, content);
+    const refusal = await checkArchiveFile(file, known).catch((error) => error.message);
+    expect(refusal).toMatch(why);
+    expect(refusal).toMatch(/^\S+bad\.gz cannot be restored: [^\n]+\.$/);
+  }
+  await expect(checkArchiveFile(join(dir, 'none.gz'), known)).rejects.toThrow(/there is no such file/);
+  await expect(checkArchiveFile(dir, known)).rejects.toThrow(/it is a folder/);
+});
+
+test('whatever goes wrong with a restore, the good file is taken afterwards; the format before is read', async () => {
+  const database = await openDatabase('half-restored');
+  const file = join(dir, 'bad.gz');
+  const restore = (path: string) => command('restore', [path, '--empty-redis'], database.env);
+  try {
+    // A fault that only MongoDB finds, after it has written some.
+    await writeFile(file, archiveOf([header, user(1), user(2, '1@example.com'), { counts: { users: 2 } }]));
+    const refused = await restore(file);
+    expect([refused.ok, refused.output.trim()]).toEqual([
+      false,
+      expect.stringMatching(/^The restore failed: .*E11000.* The database is empty as before\.$/),
+    ]);
+    expect(await database.count()).toBe(0);
+
+    const many = Array.from({ length: 60_000 }, (_, n) => user(n));
+    await writeFile(file, archiveOf([header, ...many, { counts: { users: many.length } }]));
+    const killed = spawn(
+      process.execPath,
+      ['--import', 'tsx', 'commands/restore.ts', file, '--empty-redis'],
+      {
+        cwd: ROOT,
+        env: { ...process.env, ...database.env },
+      },
+    );
+    const ended = once(killed, 'close');
+    await waitUntil(async () => (await database.mongo.collection('users').countDocuments()) > 0, {
+      deadlineMs: 60_000,
+      what: 'nothing is written',
+    });
+    killed.kill('SIGKILL');
+    await ended;
+    expect(await database.count()).toBeGreaterThan(1);
+    const seed = await command('seed', ['--if-empty'], database.env);
+    expect([seed.ok, seed.output.trim()]).toEqual([
+      false,
+      expect.stringMatching(/^This database holds a part of .*: run `npm run restore -- FILE` again\.$/),
+    ]);
+
+    await writeFile(file, archiveOf([header, user(1), user(2), { counts: { users: 2 } }]));
+    const taken = await restore(file);
+    expect(taken.ok, taken.output).toBe(true);
+    expect(told(taken)).toEqual({ users: 2 });
+    expect(await database.count()).toBe(2);
+  } finally {
+    await database.close();
+  }
+});
+
+test('a backup that is killed, stopped or has nothing to keep leaves no file of its name', async () => {
+  const { pictures } = system.store.collections;
+  const ids = Array.from({ length: 40 }, (_, n) => `another-picture-${n}`);
+  const bytes = randomBytes(1_000_000);
+  await pictures.insertMany(ids.map((_id) => ({ _id, bytes, createdAt: new Date(0) })));
+  const folder = await mkdtemp(join(dir, 'backups-'));
+  for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+    const file = join(folder, `${signal}.gz`);
+    const child = spawn(process.execPath, ['--import', 'tsx', 'commands/backup.ts', file], {
+      cwd: ROOT,
+      env: { ...process.env, ...system.env },
+    });
+    const ended = once(child, 'close');
+    const hasBegun = async () => (await readdir(folder)).some((name) => name.startsWith(`${signal}.gz.part`));
+    await waitUntil(hasBegun, { deadlineMs: 30_000, what: 'no backup began', everyMs: 5 });
+    child.kill(signal);
+    expect((await ended)[0]).not.toBe(0);
+  }
+  await pictures.deleteMany({ _id: trusted({ $in: ids }) });
+  // SIGKILL leaves what is not whole under a name that says so.
+  expect(await readdir(folder)).toEqual([expect.stringMatching(/^SIGKILL\.gz\.part-\d+$/)]);
+
+  const empty = await openDatabase('empty');
+  const { ok, output } = await command('backup', [join(folder, 'empty.gz')], empty.env);
+  await empty.close();
+  expect([ok, output.trim()]).toEqual([false, 'The database has no documents: nothing to back up.']);
+  const nowhere = await command('backup', [join(folder, 'none/shop.gz')], system.env);
+  expect([nowhere.ok, nowhere.output.trim()]).toEqual([
+    false,
+    expect.stringMatching(/^No backup was written: .*there is no such file or folder\.$/),
+  ]);
+  expect(await readdir(folder)).toHaveLength(1);
 });
