@@ -1,8 +1,11 @@
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
+import { filesLeftOut } from './test/needs.ts';
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    exclude: [...configDefaults.exclude, ...filesLeftOut],
+    reporters: ['default', './test/left-out.ts'],
     globalSetup: 'test/shared-mongo.ts',
     // Each file starts a system of its own; on two cores, two systems at once only make each other late.
     fileParallelism: false,

@@ -12,6 +12,7 @@ import { freePort } from '../embedded/port.mjs';
 import { launch, run, stop, waitUntil } from '../embedded/process.mjs';
 import { bornAt } from '../embedded/process-list.mjs';
 import { readSettings, settingNames } from '../examples/campus-food/settings.ts';
+import { needs, pathOf } from './needs.ts';
 
 interface Service {
   build?: { context: string; dockerfile: string };
@@ -39,10 +40,10 @@ const environmentOf = ({ environment = {} }: Service) =>
   );
 
 /** A Python with what tests/requirements.txt names; without one the three programs are left out. */
-const python = process.env.CAMPUS_PYTHON;
+const python = pathOf('campus food’s Python');
 const programs = ['test_resilience.py', 'test_idempotency.py', 'test_dlq.py'];
 
-describe('npm run campus-food', () => {
+describe('npm run campus-food', needs('RabbitMQ'), () => {
   let dataDir = '';
   let output = '';
   let child: ChildProcess;
@@ -105,8 +106,9 @@ describe('npm run campus-food', () => {
     expect(names).toEqual(expect.arrayContaining(['order-events', 'inventory-events', 'order-events-dlq']));
   });
 
-  test.runIf(python).each(programs)(
+  test.each(programs)(
     'holds what tests/%s asks of it',
+    { timeout: 160_000, ...needs('campus food’s Python') },
     async (program) => {
       const pid = found(/kill -STOP (\d+)/);
       const env = {
@@ -120,7 +122,6 @@ describe('npm run campus-food', () => {
       const { ok, output: said } = await run(python ?? '', [program], options);
       expect(ok, said).toBe(true);
     },
-    160_000,
   );
 
   afterAll(async () => {

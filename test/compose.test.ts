@@ -9,9 +9,9 @@ import { ROOT } from '../embedded/folders.mjs';
 import { renderNginxConfig } from '../embedded/nginx.mjs';
 import { freePort } from '../embedded/port.mjs';
 import { launch, run, stop, waitUntil } from '../embedded/process.mjs';
-import { findProgram } from '../embedded/program.mjs';
 import { openRedis, type Redis } from '../embedded/redis.mjs';
 import { readConfig } from '../runtime/config.ts';
+import { needs, pathOf } from './needs.ts';
 
 /*
  * No Docker engine is needed: what is checked is everything that can be wrong in the files themselves.
@@ -32,7 +32,7 @@ const text = read('docker-compose.yml');
 const compose = parse(text, { merge: true }) as { services: Record<string, Service>; volumes: object };
 const { services } = compose;
 const dockerfile = read('Dockerfile');
-const nginx = findProgram('nginx');
+const nginx = pathOf('nginx');
 
 /** What compose makes of `${NAME:-default}`; a required one gets a value that a test may have. */
 function interpolate(value: string | number): string {
@@ -101,7 +101,7 @@ describe('docker-compose.yml', () => {
     expect(Object.keys(known)).toEqual(expect.arrayContaining(Object.keys(environment)));
   });
 
-  test.skipIf(!nginx)('makes a configuration that nginx takes', async () => {
+  test('makes a configuration that nginx takes', needs('nginx'), async () => {
     const dir = await mkdtemp(join(tmpdir(), 'stampede-nginx-'));
     const values = environmentOf('nginx');
     const rendered = renderNginxConfig({ ...values, STAMPEDE_NGINX_DIR: dir })

@@ -7,9 +7,9 @@ import { parse } from 'yaml';
 import { ROOT } from '../embedded/folders.mjs';
 import { freePort } from '../embedded/port.mjs';
 import { launch, run, stop, waitUntil } from '../embedded/process.mjs';
-import { findProgram } from '../embedded/program.mjs';
 import { writeTargets } from '../embedded/prometheus-targets.mjs';
 import { startSystem, type TestSystem } from './harness.ts';
+import { needs, pathOf } from './needs.ts';
 
 interface Rule {
   alert?: string;
@@ -56,10 +56,10 @@ test('the dashboard begins with the six figures that queues are run by', () => {
   ]);
 });
 
-const prometheus = findProgram('prometheus');
-const promtool = findProgram('promtool');
+const prometheus = pathOf('Prometheus');
+const promtool = pathOf('promtool');
 
-describe.skipIf(!promtool)('promtool', () => {
+describe('promtool', needs('promtool'), () => {
   test.each([
     ['check', 'rules', 'alerts.yml'],
     ['check', 'config', 'prometheus.yml'],
@@ -71,7 +71,7 @@ describe.skipIf(!promtool)('promtool', () => {
   });
 });
 
-describe.skipIf(!prometheus)('a Prometheus beside the system', () => {
+describe('a Prometheus beside the system', needs('Prometheus'), () => {
   let system: TestSystem;
   let dir: string;
   let url: string;

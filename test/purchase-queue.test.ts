@@ -20,6 +20,7 @@ import { openGate } from '../sale/gate.ts';
 import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { orderIdOf } from '../sale/order.ts';
 import type { PurchaseQueue } from '../sale/queue.ts';
+import { needs, pathOf } from './needs.ts';
 import { queuesAreRegistered } from './registered.ts';
 
 const soon = { deadlineMs: 30_000 };
@@ -163,7 +164,9 @@ const empty = (queue: PurchaseQueue) =>
     { ...soon, what: 'the queue is empty' },
   );
 
-describe.each(['bull', 'rabbitmq'] as const)('the queue of purchases on %s', (engine) => {
+const engines = ['bull', ...(pathOf('RabbitMQ') ? (['rabbitmq'] as const) : [])] as const;
+
+describe.each(engines)('the queue of purchases on %s', (engine) => {
   let stage: Stage;
   beforeAll(async () => {
     stage = await openStage(engine);
@@ -334,7 +337,7 @@ describe.each(['bull', 'rabbitmq'] as const)('the queue of purchases on %s', (en
   });
 });
 
-describe('a flush whose job goes to RabbitMQ', () => {
+describe('a flush whose job goes to RabbitMQ', needs('RabbitMQ'), () => {
   let stage: Stage;
   beforeAll(async () => {
     stage = await openStage('rabbitmq');
