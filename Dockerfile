@@ -8,7 +8,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 
-COPY tsconfig.json ./
+COPY tsconfig.json run.mjs ./
 COPY embedded ./embedded
 COPY runtime ./runtime
 COPY sale ./sale

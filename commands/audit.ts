@@ -7,6 +7,7 @@ import { openSystem, runCommand } from './system.ts';
  * room and the alerts are told as well, so that a timer which runs this is all that watching the invariants takes.
  */
 await runCommand(async () => {
+  if (process.argv.length > 2) throw new Error('expected npm run audit, and nothing more');
   const { collections, gate, queue, redis, close } = await openSystem();
   try {
     const report = await audit(collections, gate, queue);

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { trusted } from 'mongoose';
 import { dataFolder } from '../embedded/folders.mjs';
+import { readPrivately, readText, writePrivately } from '../embedded/private-file.mjs';
 import {
   type Collections,
   prepareCollections,
@@ -11,16 +13,18 @@ import {
 } from '../sale/collections.ts';
 import { createProduct } from '../sale/product.ts';
 import { createSale } from '../sale/sale.ts';
-import { createUser } from '../sale/user.ts';
+import { createUser, findUserByPassword } from '../sale/user.ts';
 import { openSystem, runCommand } from './system.ts';
 
 interface Account {
   email: string;
-  /** Null when the account was there before and this folder does not know its password. */
+  /** Null when the account is there and the password that this folder knows, if any, is not its own. */
   password: string | null;
   role: UserRecord['role'];
 }
 
+const demoRoles = ['admin', 'buyer'] as const;
+const emailOf = (role: string) => `${role}@example.com`;
 const dayMs = 24 * 3_600_000;
 const demoProduct = {
   name: 'Aurora One',
@@ -31,15 +35,16 @@ const demoProduct = {
 
 /**
  * `npm run seed`: a demo product, an open sale, and the accounts admin@example.com and buyer@example.com. The last
- * line it prints is JSON: {saleId, accounts}. With `--if-empty` a shop that has a sale keeps just what it has.
+ * line it prints is JSON: {saleId, accounts}. With `--if-empty` a shop that has a sale keeps just what it has: one that
+ * was restored gets no demo admin.
  */
 await runCommand(async () => {
   const { values } = parseArgs({ options: { 'if-empty': { type: 'boolean', default: false } } });
   const { collections, config, close } = await openSystem();
   try {
     await prepareCollections(collections);
-    const accounts = await seedAccounts(collections, config.BCRYPT_COST);
     const existing = values['if-empty'] ? await newestSaleId(collections) : null;
+    const accounts = await seedAccounts(collections, config.BCRYPT_COST, existing === null);
     console.log(JSON.stringify({ saleId: existing ?? (await seedSale(collections)), accounts }));
   } finally {
     await close();
@@ -65,24 +70,57 @@ async function seedSale(collections: Collections): Promise<string> {
   return sale.id;
 }
 
-/** Passwords are made up once and kept in a file that only this user can read. */
-async function seedAccounts(collections: Collections, bcryptCost: number): Promise<Account[]> {
-  const file = join(dataFolder(), 'accounts.json');
-  const known: Account[] = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : [];
-  const accounts: Account[] = [];
-  for (const role of ['admin', 'buyer'] as const) {
-    const email = `${role}@example.com`;
-    const password =
-      known.find((account) => account.email === email)?.password ?? randomBytes(9).toString('base64url');
-    const made = await createUser(
-      collections,
-      { email, password, name: `Demo ${role}` },
-      { bcryptCost, role },
-    );
-    const knew = known.some((account) => account.email === email);
-    accounts.push({ email, password: made === 'email_taken' && !knew ? null : password, role });
-  }
+/**
+ * Passwords are made up once and kept in a file that only this user can read. It has them before the accounts are made: a
+ * seed that is cut short between the two leaves no account whose password nobody knows.
+ * @returns the accounts that there are; none is made unless `mayCreate`.
+ */
+async function seedAccounts(
+  collections: Collections,
+  bcryptCost: number,
+  mayCreate: boolean,
+): Promise<Account[]> {
   mkdirSync(dataFolder(), { recursive: true });
-  writeFileSync(file, `${JSON.stringify(accounts, null, 2)}\n`, { mode: 0o600 });
+  const file = join(dataFolder(), 'accounts.json');
+  const known = knownPasswords(file);
+  const email = trusted({ $in: demoRoles.map(emailOf) });
+  const present = await collections.users.find({ email }).lean<UserRecord[]>();
+  const there = new Set(present.map((user) => user.email));
+  const missing = demoRoles.filter((role) => mayCreate && !there.has(emailOf(role)));
+  for (const role of missing) {
+    if (!known.has(emailOf(role))) known.set(emailOf(role), randomBytes(9).toString('base64url'));
+  }
+  if (missing.length > 0) {
+    const accounts = demoRoles.flatMap((role) => {
+      const [email, password] = [emailOf(role), known.get(emailOf(role))];
+      return password === undefined ? [] : [{ email, password, role }];
+    });
+    writePrivately(file, accounts);
+  }
+  for (const role of missing) {
+    const account = { email: emailOf(role), password: known.get(emailOf(role)) ?? '', name: `Demo ${role}` };
+    await createUser(collections, account, { bcryptCost, role });
+  }
+  const accounts: Account[] = [];
+  for (const role of demoRoles) {
+    const [email, password] = [emailOf(role), known.get(emailOf(role)) ?? null];
+    if (!there.has(email) && !missing.includes(role)) continue;
+    const isIts = password && (await findUserByPassword(collections, { email, password }, { bcryptCost }));
+    accounts.push({ email, password: isIts ? password : null, role });
+  }
+  if (!Array.isArray(readPrivately(file)) && readText(file) !== null) {
+    console.error(`${file} is damaged, so the demo accounts' passwords are not known; delete it.`);
+  }
   return accounts;
+}
+
+/** By e-mail address; what cannot be read is no password. */
+function knownPasswords(file: string): Map<string, string> {
+  const content: unknown = readPrivately(file);
+  const accounts: Partial<Account>[] = Array.isArray(content) ? content.filter((one) => one) : [];
+  return new Map(
+    accounts.flatMap(({ email, password }) =>
+      typeof email === 'string' && typeof password === 'string' && password ? [[email, password]] : [],
+    ),
+  );
 }

@@ -4,6 +4,7 @@ import { runCommand } from './system.ts';
 
 /** `npm run tls`: a self-signed certificate for this machine. From its next start on, nginx listens for TLS as well. */
 await runCommand(async () => {
+  if (process.argv.length > 2) throw new Error('expected npm run tls, and nothing more');
   const { certificate } = await makeCertificate(dataFolder());
   console.log(`${certificate}\nStart again with \`npm start\`, and open https://localhost:8443 (TLS_PORT)`);
 });

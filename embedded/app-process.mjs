@@ -73,14 +73,16 @@ async function isReady(url) {
  * @param {string} entry
  * @param {string[]} args
  * @param {Record<string, string>} env
+ * @param {(line: string) => void} report is given what it says besides.
  * @returns {Promise<unknown>}
  */
-export async function askCommand(entry, args, env) {
-  const { ok, stdout, output } = await run(process.execPath, [...TYPESCRIPT, entry, ...args], {
+export async function askCommand(entry, args, env, report) {
+  const { ok, stdout, output, stderr } = await run(process.execPath, [...TYPESCRIPT, entry, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     deadlineMs: COMMAND_DEADLINE_MS,
   });
   if (!ok) throw new Error(`${entry} failed: ${output.trim().split('\n').at(-1)}`);
+  if (stderr.trim()) report(stderr.trim());
   return JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 }

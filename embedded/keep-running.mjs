@@ -1,5 +1,7 @@
 /** Starts a process again whenever it ends by itself, with a pause that grows. */
+import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fullDisk, isDiskFull } from './file-fault.mjs';
 
 const PAUSE_MAX_SECONDS = 30;
 /** One that ran for so long starts anew with the shortest pause. */
@@ -31,7 +33,8 @@ export async function keepRunning(name, open, { report, onRestart }) {
       const ending = await part.ended;
       if (closing.signal.aborted) return;
       if (Date.now() - began > STEADY_MS) failures = 0;
-      if (!(await startAgain(ending, failures))) return;
+      const why = isDiskFull(part.logFile) ? `${ending}: ${fullDisk(dirname(part.logFile))}` : ending;
+      if (!(await startAgain(why, failures))) return;
     }
   }
 

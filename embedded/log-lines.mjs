@@ -30,6 +30,14 @@ export function followLog(file, onLines) {
   return () => clearInterval(timer);
 }
 
+const LEVELS = ['silent', 'trace', 'debug', 'info', 'warn', 'error', 'fatal'];
+
+/** @param {string} level @returns {string} */
+export function checkLevel(level) {
+  if (LEVELS.includes(level)) return level;
+  throw new Error(`STAMPEDE_SHOW_LOG must be one of ${LEVELS.join(', ')}, and is ${JSON.stringify(level)}.`);
+}
+
 /**
  * Writes a log's lines for people: those that are at least this serious, and a few at a time.
  * @param {string} level e.g. `warn`; `silent` for none.

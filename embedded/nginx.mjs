@@ -1,7 +1,7 @@
 /** nginx in front of the servers, without root and with everything it writes in a folder of ours. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { launch, run, stop, waitUntil } from './process.mjs';
 import { findProgram, installFromDebian } from './program.mjs';
 import { tlsLines } from './tls.mjs';
@@ -63,21 +63,27 @@ export async function openNginx({
   const binary = await findNginx(report);
   if (!binary) return null;
   mkdirSync(answersIn(dataDir), { recursive: true });
-  const config = join(dataDir, 'nginx.conf');
-  writeFileSync(config, renderNginxConfig(await valuesFor({ dataDir, port, servers, clients, tls })));
+  const configName = 'nginx.conf';
+  writeFileSync(
+    join(dataDir, configName),
+    renderNginxConfig(await valuesFor({ dataDir, port, servers, clients, tls })),
+  );
+  // It runs in its folder, so that no path in its configuration has a `$`, which it would take for a variable's name.
+  const place = ['-p', './', '-c', configName];
   // As root, nginx would hand its workers to `nobody`, who cannot enter a data folder below /root.
-  const args = [
-    '-p',
-    dataDir,
-    '-c',
-    config,
-    '-g',
-    process.getuid?.() === 0 ? 'daemon off; user root;' : 'daemon off;',
-  ];
-  const tested = await run(binary, ['-t', ...args], { deadlineMs: START_DEADLINE_MS });
-  if (!tested.ok) throw new Error(`nginx refuses its configuration: ${whyRefused(tested.output)}`);
+  const args = [...place, '-g', process.getuid?.() === 0 ? 'daemon off; user root;' : 'daemon off;'];
+  const tested = await run(binary, ['-t', ...args], { deadlineMs: START_DEADLINE_MS, cwd: dataDir });
+  if (!tested.ok) {
+    const why = whyRefused(tested.output);
+    const then =
+      tls && why.includes('certificate')
+        ? `. Put a whole one into ${dirname(tls.certificate)}, or \`npm run tls\``
+        : '';
+    throw new Error(`nginx refuses its configuration: ${why}${then}`);
+  }
   const nginx = await launch('nginx', binary, args, {
     logFile: logFile ?? join(dataDir, 'nginx.log'),
+    cwd: dataDir,
   });
   try {
     await waitUntil(() => accepts(port), {
@@ -120,21 +126,27 @@ export function renderNginxConfig(values) {
 }
 
 /**
+ * Paths are written as they are seen from nginx's own folder. It has no way to quote a `$`, and a long path would not fit
+ * into a Unix socket's address.
  * @param {{ dataDir: string, port: number, servers: Address[], clients: number, tls: import('./tls.mjs').Tls | null }}
  *   options
  */
 async function valuesFor({ dataDir, port, servers, clients, tls }) {
   const openFiles = await openFilesAllowed();
   const workers = Math.min(Math.ceil((clients * OPEN_FILES_PER_CLIENT) / openFiles), WORKERS_MAX);
+  const local = (/** @type {string} */ path) => relative(dataDir, path);
+  const nearby = servers.map((server) => ({ ...server, socket: server.socket && local(server.socket) }));
   return {
     STAMPEDE_LISTEN: `127.0.0.1:${port}`,
-    STAMPEDE_TLS: tlsLines(tls),
-    STAMPEDE_NGINX_DIR: dataDir,
+    STAMPEDE_TLS: tlsLines(
+      tls && { port: tls.port, certificate: local(tls.certificate), key: local(tls.key) },
+    ),
+    STAMPEDE_NGINX_DIR: '.',
     STAMPEDE_OPEN_FILES: String(openFiles),
     STAMPEDE_NGINX_WORKERS: String(workers),
     STAMPEDE_CONNECTIONS_PER_ADDRESS: String(Math.floor((openFiles * workers * SHARE_OF_AN_ADDRESS) / 2)),
-    STAMPEDE_UPSTREAM_SERVERS: upstreamOf(servers, 'max_fails=2 fail_timeout=1s'),
-    STAMPEDE_PURCHASE_SERVERS: upstreamOf(servers, 'max_fails=0'),
+    STAMPEDE_UPSTREAM_SERVERS: upstreamOf(nearby, 'max_fails=2 fail_timeout=1s'),
+    STAMPEDE_PURCHASE_SERVERS: upstreamOf(nearby, 'max_fails=0'),
   };
 }
 

@@ -1,6 +1,7 @@
 /** TCP ports on the loopback address. */
 import { createServer } from 'node:net';
 
+export const PORT_MAX = 65_535;
 const FIRST = 10_000;
 /** Below the range from which Linux (32768) and macOS (49152) take the ports of outgoing connections. */
 const LAST = 32_000;
@@ -8,14 +9,14 @@ const LAST = 32_000;
 /**
  * Whether a server could listen there now; otherwise why not.
  * @param {number} port
- * @returns {Promise<{ free: true } | { free: false, why: string }>}
+ * @returns {Promise<{ free: true } | { free: false, why: string, isForbidden: boolean }>}
  */
 export function tryPort(port) {
   return new Promise((resolve) => {
     const probe = createServer();
     probe.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
       const why = error.code === 'EADDRINUSE' ? 'another program listens there' : error.message;
-      resolve({ free: false, why });
+      resolve({ free: false, why, isForbidden: error.code === 'EACCES' });
     });
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve({ free: true })));
   });
@@ -35,7 +36,7 @@ export async function freePort() {
 }
 
 /**
- * The first `count` free ports from `first` on.
+ * The first `count` free ports from `first` on, and others where those end.
  * @param {number} first
  * @param {number} count
  * @returns {Promise<number[]>}
@@ -43,10 +44,13 @@ export async function freePort() {
 export async function freePortsFrom(first, count) {
   /** @type {number[]} */
   const ports = [];
-  const last = Math.min(first + 1_000, 65_535);
+  const last = Math.min(first + 1_000, PORT_MAX);
   for (let port = first; port <= last && ports.length < count; port++) {
     if ((await tryPort(port)).free) ports.push(port);
   }
-  if (ports.length < count) throw new Error(`Too few free ports between ${first} and ${last}`);
+  while (ports.length < count) {
+    const port = await freePort();
+    if (!ports.includes(port)) ports.push(port);
+  }
   return ports;
 }

@@ -6,9 +6,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fullDisk, isDiskFull } from './file-fault.mjs';
 
 /** Logs grow over many starts; one that has reached this size is begun anew. */
 const LOG_MAX_BYTES = 20 * 1024 * 1024;
@@ -19,6 +20,7 @@ const OUTPUT_MAX_CHARACTERS = 64 * 1024;
  * @property {string} name
  * @property {number} pid
  * @property {string} logFile
+ * @property {number} logBegan where its own output begins in the log.
  * @property {() => string | null} ending how it ended, e.g. `exit code 1`; null while it runs.
  * @property {Promise<string>} ended resolves with the same; never rejects.
  */
@@ -58,7 +60,8 @@ export function onLaunch(listener) {
 export async function launch(name, command, args, { logFile, env = process.env, cwd }) {
   mkdirSync(dirname(logFile), { recursive: true });
   const size = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
-  const log = openSync(logFile, size > LOG_MAX_BYTES ? 'w' : 'a');
+  const isAnew = size > LOG_MAX_BYTES;
+  const log = openSync(logFile, isAnew ? 'w' : 'a');
   const child = spawn(command, args, { env, cwd, detached: true, stdio: ['ignore', log, log] });
   closeSync(log);
   await once(child, 'spawn');
@@ -78,7 +81,7 @@ export async function launch(name, command, args, { logFile, env = process.env, 
       resolve(ending);
     });
   });
-  return { name, pid, logFile, ending: () => ending, ended };
+  return { name, pid, logFile, logBegan: isAnew ? 0 : size, ending: () => ending, ended };
 }
 
 /**
@@ -109,7 +112,7 @@ export async function waitUntil(check, { deadlineMs, what, launched, everyMs = 2
   let reason = '';
   while (Date.now() < deadline) {
     if (launched?.ending()) {
-      throw new Error(`${what}: it ended with ${launched.ending()}: ${lastWords(launched.logFile)}`);
+      throw new Error(`${what}: it ended with ${launched.ending()}: ${whyEnded(launched)}`);
     }
     try {
       const value = await check();
@@ -127,7 +130,7 @@ export async function waitUntil(check, { deadlineMs, what, launched, everyMs = 2
  * @param {string} command
  * @param {string[]} args
  * @param {{ deadlineMs: number, env?: NodeJS.ProcessEnv, cwd?: string, onLine?: (line: string) => void }} options
- * @returns {Promise<{ ok: boolean, output: string, stdout: string }>} `output` is the end of both streams;
+ * @returns {Promise<{ ok: boolean, output: string, stdout: string, stderr: string }>} `output` is the end of both streams;
  *   a program that is missing or too slow is not ok, and the output says which.
  */
 export function run(command, args, { deadlineMs, env = process.env, cwd, onLine }) {
@@ -137,6 +140,7 @@ export function run(command, args, { deadlineMs, env = process.env, cwd, onLine 
     if (pid) alive.add(pid);
     let output = '';
     let stdout = '';
+    let stderr = '';
     /** @param {string} text */
     const take = (text) => {
       output = (output + text).slice(-OUTPUT_MAX_CHARACTERS);
@@ -146,7 +150,10 @@ export function run(command, args, { deadlineMs, env = process.env, cwd, onLine 
       stdout = (stdout + text).slice(-OUTPUT_MAX_CHARACTERS);
       take(text);
     });
-    child.stderr.setEncoding('utf8').on('data', take);
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      stderr = (stderr + text).slice(-OUTPUT_MAX_CHARACTERS);
+      take(text);
+    });
     const tooLong = setTimeout(() => {
       output += `\n${command} took longer than ${deadlineMs / 1_000} s`;
       if (pid) signalGroup(pid, 'SIGKILL');
@@ -155,7 +162,7 @@ export function run(command, args, { deadlineMs, env = process.env, cwd, onLine 
     const end = (ok) => {
       clearTimeout(tooLong);
       if (pid) alive.delete(pid);
-      resolve({ ok, output, stdout });
+      resolve({ ok, output, stdout, stderr });
     };
     child.once('error', (error) => {
       output += error.message;
@@ -165,20 +172,49 @@ export function run(command, args, { deadlineMs, env = process.env, cwd, onLine 
   });
 }
 
+const LAST_WORDS_MAX_BYTES = 64 * 1024;
+/** What mongod writes besides, whatever it is that ends it. */
+const SAYS_NOTHING = /"msg":"(Writing fatal message|Got signal|BACKTRACE|Fatal assertion|.*aborting after)/;
+
 /**
- * Why a process ended, by its log: its last error, because the lines after one only say that the process stops. Of a
- * line of JSON (mongod's and our own are) the message counts.
- * @param {string} file
+ * Why a process ended. A full disk leaves no room in the log to say so, so the disk is asked first.
+ * @param {{ logFile: string, logBegan: number }} launched
  */
-function lastWords(file) {
-  const lines = readFileSync(file, 'utf8').trimEnd().split('\n').slice(-50);
+function whyEnded({ logFile, logBegan }) {
+  const text = endOf(logFile, logBegan);
+  return isDiskFull(logFile) || NO_SPACE.test(text) ? fullDisk(dirname(logFile)) : lastWords(text);
+}
+
+const NO_SPACE = /No space left on device|ENOSPC|Disk quota exceeded/;
+
+/**
+ * Of what a process wrote last: its last error, because the lines after one only say that the process stops. Of a line of
+ * JSON (mongod's and our own are) the message counts.
+ * @param {string} text
+ */
+export function lastWords(text) {
+  const lines = text.trimEnd().split('\n').slice(-200);
   const errors = lines.filter((line) => /^\{.*("s":"[EF]"|"level":[56]0)|^\w*Error\b.*: /.test(line));
-  const line = errors.at(-1) ?? lines.at(-1) ?? '';
+  const line = errors.findLast((one) => !SAYS_NOTHING.test(one)) ?? errors.at(-1) ?? lines.at(-1) ?? '';
   try {
     const { msg, attr, err } = JSON.parse(line);
-    return [msg, attr?.error ?? err?.message].filter((part) => typeof part === 'string').join(': ');
+    const detail = attr?.error ?? attr?.message ?? err?.message;
+    return [msg, detail].filter((part) => typeof part === 'string').join(': ');
   } catch {
-    return line.slice(0, 300);
+    return line.slice(0, 1_000);
+  }
+}
+
+/** @param {string} file @param {number} from */
+function endOf(file, from) {
+  const descriptor = openSync(file, 'r');
+  try {
+    const size = statSync(file).size;
+    const buffer = Buffer.alloc(Math.max(0, Math.min(size - from, LAST_WORDS_MAX_BYTES)));
+    readSync(descriptor, buffer, 0, buffer.length, size - buffer.length);
+    return buffer.toString('utf8');
+  } finally {
+    closeSync(descriptor);
   }
 }
 

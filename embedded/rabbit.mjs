@@ -1,6 +1,8 @@
 /** A RabbitMQ of our own, on the loopback address, whose data survives a kill. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './port.mjs';
 import { launch, stop, waitUntil } from './process.mjs';
@@ -40,7 +42,9 @@ export async function openRabbit({ dataDir, port, managementPort, logFile, repor
   const listenOn = port ?? (await freePort());
   const [names, distribution] = [await freePort(), await freePort()];
   const log = logFile ?? join(dataDir, 'rabbitmq.log');
-  const env = environmentOf({ dataDir, port: listenOn, managementPort, names, distribution });
+  mkdirSync(dataDir, { recursive: true });
+  const plainDir = plainPathTo(dataDir);
+  const env = environmentOf({ dataDir: plainDir, port: listenOn, managementPort, names, distribution });
 
   // Erlang's register of names, for this broker alone: one that RabbitMQ starts would outlive it.
   const epmd = await launch('epmd', findProgram('epmd') ?? 'epmd', ['-port', String(names)], {
@@ -48,7 +52,10 @@ export async function openRabbit({ dataDir, port, managementPort, logFile, repor
     env,
   });
   const rabbit = await launch('rabbitmq', program, [], { logFile: log, env });
-  const ended = rabbit.ended.finally(() => stop(epmd));
+  const ended = rabbit.ended.finally(async () => {
+    await stop(epmd);
+    if (plainDir !== dataDir) rmSync(plainDir, { force: true });
+  });
   try {
     await waitUntil(() => greets(listenOn), {
       deadlineMs: START_DEADLINE_MS,
@@ -76,14 +83,39 @@ export async function openRabbit({ dataDir, port, managementPort, logFile, repor
   };
 }
 
+/** @returns {string | null} the path of the program; null when this machine has none. */
+export function findRabbitHere() {
+  return isExecutable(DEBIANS_OWN) ? DEBIANS_OWN : findProgram('rabbitmq-server');
+}
+
 /** @param {import('./program.mjs').Report} report */
 async function findRabbit(report) {
-  const find = () => (isExecutable(DEBIANS_OWN) ? DEBIANS_OWN : findProgram('rabbitmq-server'));
-  const installed = find();
+  const installed = findRabbitHere();
   if (installed) return { program: installed, how: installed };
-  const packaged = (await installFromDebian('rabbitmq-server', report)) ? find() : null;
+  const packaged = (await installFromDebian('rabbitmq-server', report)) ? findRabbitHere() : null;
   if (packaged) return { program: packaged, how: `${packaged} (Debian's package)` };
   throw new Error('No RabbitMQ: install rabbitmq-server or set RABBITMQ_URL.');
+}
+
+/** What RabbitMQ's scripts pass on unchanged: with a space, a quote or a `$` in its folder the broker never starts. */
+const PLAIN_PATH = /^[\w/.+@,-]{1,150}$/;
+
+/**
+ * @param {string} dataDir
+ * @returns {string} the folder itself, or a link to it with a plain name, the same at each start.
+ */
+function plainPathTo(dataDir) {
+  if (PLAIN_PATH.test(dataDir)) return dataDir;
+  const hash = createHash('sha256').update(dataDir).digest('hex').slice(0, 12);
+  const link = join(tmpdir(), `stampede-rabbitmq-${hash}`);
+  if (!PLAIN_PATH.test(link)) throw new Error(`RabbitMQ cannot run in ${dataDir}: set STAMPEDE_DATA_DIR.`);
+  const there = lstatSync(link, { throwIfNoEntry: false });
+  if (!there) symlinkSync(dataDir, link);
+  // Anybody may write into the folder of temporary files.
+  else if (!there.isSymbolicLink() || there.uid !== process.getuid?.() || readlinkSync(link) !== dataDir) {
+    throw new Error(`${link} is in the way: remove it, RabbitMQ needs it as a link to ${dataDir}.`);
+  }
+  return link;
 }
 
 /**
@@ -92,7 +124,6 @@ async function findRabbit(report) {
  *   options
  */
 function environmentOf({ dataDir, port, managementPort, names, distribution }) {
-  mkdirSync(dataDir, { recursive: true });
   /** @param {string} name @param {string} content */
   const file = (name, content) => {
     writeFileSync(join(dataDir, name), content);

@@ -1,7 +1,10 @@
 /** The one screen that tells a newcomer what runs, where, and what to do next. */
 import { relative } from 'node:path';
 
-/** @typedef {{ saleId: string, accounts: { email: string, password: string, role: string }[] }} Demo */
+/**
+ * `password` is null when it is not known here.
+ * @typedef {{ saleId: string, accounts: { email: string, password: string | null, role: string }[] }} Demo
+ */
 
 /**
  * @param {import('./system.mjs').System} system
@@ -12,7 +15,6 @@ export function screenOf(system, demo) {
   const processes = Object.values(system.parts)
     .flat()
     .map(({ name, part }) => [name, address(part().url), String(part().pid), shorter(part().logFile)]);
-  const accounts = demo.accounts.map(({ email, password, role }) => [email, password, role]);
   return [
     '',
     `  ${bold('Stampede runs at')}  ${bold(system.url)}`,
@@ -20,7 +22,7 @@ export function screenOf(system, demo) {
     `  ${bold('The demo sale')}     ${system.url}/sales/${demo.saleId}`,
     '',
     `  ${bold('Accounts')}`,
-    ...table([['e-mail', 'password', 'role'], ...accounts]),
+    ...accountLines(demo.accounts),
     '',
     `  ${bold('What runs where')}`,
     ...table([['name', 'address', 'pid', 'log'], ...processes]),
@@ -28,6 +30,19 @@ export function screenOf(system, demo) {
     `  Ctrl-C stops everything. The data stays in ${shorter(system.settings.dataDir)}.`,
     '',
   ].join('\n');
+}
+
+/** @param {Demo['accounts']} accounts */
+function accountLines(accounts) {
+  const another = '    `npm run admin -- create YOU@EXAMPLE.COM` makes another admin and shows its password.';
+  const rows = accounts.map(({ email, password, role }) => [email, password ?? '(not known here)', role]);
+  const isComplete = rows.length > 0 && accounts.every(({ password }) => password !== null);
+  return [
+    ...(rows.length > 0
+      ? table([['e-mail', 'password', 'role'], ...rows])
+      : ['    Those that this shop has.']),
+    ...(isComplete ? [] : [another]),
+  ];
 }
 
 /** Without the driver's options. @param {string} url */

@@ -2,20 +2,20 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { openAppProcess } from './app-process.mjs';
+import { withDatabase } from './database-url.mjs';
+import { describeFileFault } from './file-fault.mjs';
 import { keepRunning } from './keep-running.mjs';
 import { openMongo } from './mongo.mjs';
 import { answersIn, findNginx, openNginx } from './nginx.mjs';
 import { freePort, freePortsFrom } from './port.mjs';
 import { writePrivately } from './private-file.mjs';
 import { onLaunch } from './process.mjs';
-import { openProcessList, runningFileIn } from './process-list.mjs';
+import { runningFileIn } from './process-list.mjs';
 import { writeTargets } from './prometheus-targets.mjs';
 import { openRabbit } from './rabbit.mjs';
 import { openRedis } from './redis.mjs';
 import { tlsIn } from './tls.mjs';
 import { unixSocketIn } from './unix-socket.mjs';
-
-const DATABASE = 'stampede';
 
 /** @typedef {import('./keep-running.mjs').Part} Part */
 /** @typedef {Awaited<ReturnType<typeof keepRunning>>} Kept */
@@ -24,6 +24,7 @@ const DATABASE = 'stampede';
  * @typedef {object} Settings
  * @property {string} dataDir
  * @property {number} port where browsers come in.
+ * @property {Awaited<ReturnType<typeof import('./process-list.mjs').claimFolder>>} processes
  * @property {boolean} withNginx
  * @property {string} jwtSecret
  * @property {string | undefined} mongoUrl a MongoDB of the user's; without one we run our own.
@@ -54,8 +55,7 @@ export class System {
     this.logsDir = join(settings.dataDir, 'logs');
     this.runningFile = runningFileIn(settings.dataDir);
     this.startedAt = new Date().toISOString();
-    this.processList = openProcessList(settings.dataDir, this.url);
-    onLaunch(this.processList.add);
+    onLaunch((name, pid) => this.#note(() => settings.processes.add(name, pid)));
     mkdirSync(this.logsDir, { recursive: true });
   }
 
@@ -99,7 +99,6 @@ export class System {
     for (const kept of Object.values(this.parts)) await Promise.all(kept.map((part) => part.close()));
     // Once more: a start that was cut short may have written it in the meantime.
     rmSync(this.runningFile, { force: true });
-    this.processList.remove();
   }
 
   async #startMongo() {
@@ -169,10 +168,19 @@ export class System {
 
   /** @param {keyof System['parts']} kind @param {string} name @param {() => Promise<Part>} open */
   async #keep(kind, name, open) {
-    const onRestart = () => this.env && this.#writeRunning(this.env);
+    const onRestart = () => this.#note(() => this.env && this.#writeRunning(this.env));
     const kept = await keepRunning(name, open, { report: this.settings.report, onRestart });
     this.parts[kind].push(kept);
     return kept.part();
+  }
+
+  /** A disk that is full must not keep what runs from being started again. @param {() => void} write */
+  #note(write) {
+    try {
+      write();
+    } catch (error) {
+      this.settings.report(`${describeFileFault(error, this.settings.dataDir) ?? error}`);
+    }
   }
 
   /** For the commands, which find the running system by it. @param {SystemEnv} env */
@@ -191,9 +199,4 @@ export class System {
       mongo: all(mongo)[0] ?? { url: env.MONGO_URL, pid: null },
     });
   }
-}
-
-/** A URL that names no database means ours. Not `URL`: a replica set's has several hosts. @param {string} url */
-function withDatabase(url) {
-  return url.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)\/?(?=\?|$)/, `$1/${DATABASE}`);
 }

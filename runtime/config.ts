@@ -222,6 +222,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   const given = Object.entries(environment).filter(([, value]) => value !== '');
   const parsed = settings.safeParse(Object.fromEntries(given));
   if (parsed.success) return Object.freeze(parsed.data);
-  const wrong = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`);
-  throw new Error(`The configuration is not usable:\n${wrong.join('\n')}`);
+  const wrong = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  // One line: whoever starts this process shows its last error line.
+  throw new Error(`The configuration is not usable: ${wrong.join('; ')}`);
 }

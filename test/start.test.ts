@@ -1,16 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
 import { ROOT } from '../embedded/folders.mjs';
-import { freePort } from '../embedded/port.mjs';
-import { waitUntil } from '../embedded/process.mjs';
+import { freePort, tryPort } from '../embedded/port.mjs';
+import { run, waitUntil } from '../embedded/process.mjs';
 import { bornAt } from '../embedded/process-list.mjs';
-import { findProgram } from '../embedded/program.mjs';
+import { needs } from './needs.ts';
 
 interface Running {
   pid: number;
@@ -61,6 +61,8 @@ class Start {
 vi.setConfig({ testTimeout: 180_000 });
 
 const starts: Start[] = [];
+/** Too long for a Unix socket's address. */
+const longName = 'long'.repeat(40);
 const screenEnd = /Ctrl-C stops everything.*/;
 let dir: string;
 
@@ -83,13 +85,14 @@ const pidOf = (dataDir: string, wanted: string) =>
 const allGone = (pids: number[]) => () => pids.every((pid) => bornAt(pid) === null);
 const saleIdIn = (output: string) => output.match(/\/sales\/(\S+)/)?.[1];
 
-describe.skipIf(!findProgram('nginx'))('npm start', () => {
+describe('npm start', needs('nginx'), () => {
   let dataDir: string;
   let port: number;
   let start: Start;
 
   beforeAll(async () => {
-    dataDir = join(dir, 'whole');
+    // Whatever a folder is called, it reaches nginx's configuration and Redis' arguments.
+    dataDir = join(dir, `it's $5 "%20" \\ é`);
     port = await freePort();
     start = new Start(dataDir, port);
     await start.says(screenEnd);
@@ -102,7 +105,7 @@ describe.skipIf(!findProgram('nginx'))('npm start', () => {
     expect(output).toMatch(/admin@example\.com +\S{8,} +admin/);
     expect(output).toMatch(/buyer@example\.com +\S{8,} +buyer/);
     for (const name of ['nginx', 'server-1', 'server-2', 'worker-1', 'redis', 'mongo']) {
-      expect(output).toMatch(new RegExp(`^ +${name} +\\S+:\\d+ +\\d+ +\\S+${name}\\.log$`, 'm'));
+      expect(output).toMatch(new RegExp(`^ +${name} +\\S+:\\d+ +\\d+ +.+/${name}\\.log$`, 'm'));
     }
   });
 
@@ -181,20 +184,34 @@ describe.skipIf(!findProgram('nginx'))('npm start', () => {
     expect(again.output.match(password)?.[1]).toBe(start.output.match(password)?.[1]);
     const left = pidsOf(dataDir);
     again.signal('SIGKILL');
+    for (const pid of left) process.kill(pid, 'SIGKILL');
     await again.exited;
+    // nginx's workers are in no list, and still have the port.
+    await waitUntil(allGone(left), { deadlineMs: 5_000, what: 'one was not killed' });
+    expect((await tryPort(port)).free).toBe(false);
+    writeFileSync(join(dataDir, 'accounts.json'), '[{"email":"admin@exam');
 
     const third = new Start(dataDir, port);
     await third.says(screenEnd);
-    expect(third.output).toMatch(/^Stopping what a killed start left: .*mongo/m);
-    expect(allGone(left)()).toBe(true);
+    expect(third.output).toMatch(/^Stopping what a killed start left: nginx$/m);
     expect(saleIdIn(third.output)).toBe(saleIdIn(start.output));
+    // No password is shown that does not open the account.
+    expect(third.output).toMatch(
+      /^\S+accounts\.json is damaged|accounts\.json is damaged, so .* delete it\.$/m,
+    );
+    for (const role of ['admin', 'buyer']) {
+      expect(third.output).toMatch(
+        new RegExp(`^ +${role}@example\\.com +\\(not known here\\) +${role}$`, 'm'),
+      );
+    }
+    expect(third.output).toMatch(/npm run admin -- create/);
     third.signal('SIGINT');
     expect(await third.exited).toBe(0);
   });
 });
 
 test('without nginx the first server answers alone', async () => {
-  const dataDir = join(dir, 'alone');
+  const dataDir = join(dir, longName);
   const port = await freePort();
   const start = new Start(dataDir, port, { STAMPEDE_WITHOUT_NGINX: '1' });
   await start.says(screenEnd);
@@ -216,6 +233,104 @@ test('a taken port is one clear line', async () => {
   expect(await start.exited).toBe(1);
   expect(start.output).toMatch(new RegExp(`^Port ${port} is taken: .*PORT=${port + 1} npm start\\n$`));
   holder.close();
+});
+
+test('of two starts at once one runs; where accounts.json is gone no password is invented', async () => {
+  const dataDir = join(dir, longName);
+  rmSync(join(dataDir, 'accounts.json'));
+  const port = await freePort();
+  const two = [port, port].map((one) => new Start(dataDir, one, { STAMPEDE_WITHOUT_NGINX: '1' }));
+  const loser = await Promise.race(two.map((start) => start.exited.then(() => start)));
+  expect(await loser.exited).toBe(1);
+  expect(loser.output).toMatch(/^Stampede runs already at http:\/\/127\.0\.0\.1:\d+ \(pid \d+\)\.\n$/);
+  const winner = two.find((start) => start !== loser);
+  await winner?.says(screenEnd);
+  expect(winner?.output).toMatch(/^ +admin@example\.com +\(not known here\) +admin$/m);
+  const pids = pidsOf(dataDir);
+  winner?.signal('SIGINT');
+  await winner?.exited;
+  expect(allGone(pids)()).toBe(true);
+});
+
+test.each<[string, Record<string, string>, RegExp]>([
+  ['PORT', { PORT: 'abc' }, /^PORT must be a number from 1 to 65535, and is "abc"\.$/],
+  ['TLS_PORT', { TLS_PORT: '70000' }, /^TLS_PORT must be a number from 1 to 65535, and is "70000"\.$/],
+  [
+    'STAMPEDE_SHOW_LOG',
+    { STAMPEDE_SHOW_LOG: 'loud' },
+    /^STAMPEDE_SHOW_LOG must be one of .*, and is "loud"\.$/,
+  ],
+  ['MONGO_URL', { MONGO_URL: 'shop' }, /^MONGO_URL must begin with mongodb/],
+  [
+    'MONGO_URL',
+    { MONGO_URL: 'mongodb://me:secret@127.0.0.1:1/' },
+    /^MONGO_URL cannot be used \(127\.0\.0\.1:1\): /,
+  ],
+  [
+    'REDIS_URL',
+    { REDIS_URL: 'redis://:secret@127.0.0.1:1' },
+    /^REDIS_URL cannot be used \(127\.0\.0\.1:1\): .*ECONNREFUSED/,
+  ],
+  [
+    'RABBITMQ_URL',
+    { RABBITMQ_URL: 'amqp://127.0.0.1:1' },
+    /^RABBITMQ_URL cannot be used \(127\.0\.0\.1:1\): /,
+  ],
+])('a wrong %s is one line, and nothing is left', async (_name, env, line) => {
+  const dataDir = join(dir, 'refused');
+  const start = new Start(dataDir, await freePort(), env);
+  expect(await start.exited).toBe(1);
+  expect(start.output.trimEnd()).toMatch(line);
+  expect(start.output.trimEnd()).not.toMatch(/\n|secret/);
+  expect(existsSync(join(dataDir, 'start.lock'))).toBe(false);
+});
+
+test('a setting of the servers that is wrong is named, with what was expected', async () => {
+  const dataDir = join(dir, 'wrong');
+  const env = { MONGO_URL: inject('mongoUrl'), SETTLE_MAX_JOBS: 'many', BODY_MAX_BYTES: '3' };
+  const start = new Start(dataDir, await freePort(), env);
+  await start.says(/Starting/);
+  const pids = pidsOf(dataDir);
+  expect(await start.exited).toBe(1);
+  expect(start.output).toMatch(
+    /The configuration is not usable: .*BODY_MAX_BYTES: .*1024.*SETTLE_MAX_JOBS: .*number/,
+  );
+  expect(allGone(pids)()).toBe(true);
+});
+
+test.each<[string, string[]]>([
+  ['audit', []],
+  ['backup', ['shop.gz']],
+  ['events', ['tail']],
+  ['dlq', ['list']],
+  ['replay', []],
+  ['seed', []],
+  ['admin', ['create', 'me@example.com']],
+])('npm run %s without a running system is one line, as with a database out of reach', async (name, args) => {
+  const command = async (env: Record<string, string>) => {
+    const { MONGO_URL, REDIS_URL, ...inherited } = process.env;
+    const { ok, output } = await run(process.execPath, ['run.mjs', `commands/${name}.ts`, ...args], {
+      cwd: ROOT,
+      env: { ...inherited, STAMPEDE_DATA_DIR: join(dir, 'nothing'), ...env },
+      deadlineMs: 60_000,
+    });
+    expect(ok).toBe(false);
+    return output.trim();
+  };
+  expect(await command({})).toMatch(
+    /^No system runs here\. Start one with `npm start`, or name one with MONGO_URL/,
+  );
+  expect(await command({ MONGO_URL: inject('mongoUrl') })).toMatch(
+    /^MONGO_URL is set and REDIS_URL is not: /,
+  );
+  const away = {
+    MONGO_URL: 'mongodb://me:secret@127.0.0.1:1/a',
+    REDIS_URL: 'redis://127.0.0.1:1',
+    MONGO_WAIT_MS: '300',
+  };
+  expect(await command(away)).toMatch(
+    /^(MongoDB|Redis) at 127\.0\.0\.1:1 does not answer .*: start it, or mend (MONGO|REDIS)_URL\.$/,
+  );
 });
 
 test('Ctrl-C in the middle of the start leaves no process either', async () => {

@@ -14,7 +14,7 @@ import { keepRunning, type Part } from '../../embedded/keep-running.mjs';
 import { openMongo } from '../../embedded/mongo.mjs';
 import { freePort, freePortsFrom } from '../../embedded/port.mjs';
 import { onLaunch } from '../../embedded/process.mjs';
-import { openProcessList, stopLeftovers } from '../../embedded/process-list.mjs';
+import { claimFolder } from '../../embedded/process-list.mjs';
 import { openRabbit } from '../../embedded/rabbit.mjs';
 
 const [firstPort, rabbitPort, managementPort] = [8_101, 5_672, 15_672];
@@ -23,7 +23,7 @@ const logsDir = join(dataDir, 'logs');
 
 /** In the order of their start; the stop goes the other way. */
 const kept: Awaited<ReturnType<typeof keepRunning>>[] = [];
-let processList: ReturnType<typeof openProcessList> | null = null;
+let processList: Awaited<ReturnType<typeof claimFolder>> | null = null;
 let stopping = false;
 
 function report(line: string): void {
@@ -56,9 +56,10 @@ async function startRabbit(): Promise<string> {
 
 async function start(): Promise<void> {
   await mkdir(logsDir, { recursive: true });
-  await stopLeftovers(dataDir, report);
+  processList = await claimFolder(dataDir, `http://127.0.0.1:${firstPort}`, report);
+  // Not before: what was left behind may have had the first ports.
   const ports = await freePortsFrom(firstPort, 3);
-  processList = openProcessList(dataDir, `http://127.0.0.1:${ports[0]}`);
+  processList.movedTo(`http://127.0.0.1:${ports[0]}`);
   onLaunch(processList.add);
   const env = {
     MONGO_URL: process.env.MONGO_URL || (await startMongo()),

@@ -1,0 +1,53 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { dataFolder, ROOT } from '../embedded/folders.mjs';
+import { tryPort } from '../embedded/port.mjs';
+import { findProgram, installFromDebian } from '../embedded/program.mjs';
+import { runCommand } from './system.ts';
+
+const port = 9_090;
+const address = `127.0.0.1:${port}`;
+
+/** `npm run monitor`: Prometheus with the alerts, beside what `npm start` runs. It ends with Ctrl-C. */
+await runCommand(async () => {
+  const prometheus = findProgram('prometheus') ?? (await bring());
+  const dataDir = dataFolder();
+  const targets = join(dataDir, 'prometheus-targets.json');
+  if (!existsSync(targets)) {
+    throw new Error('There is nothing to watch yet: start it with `npm start`.');
+  }
+  const tried = await tryPort(port);
+  if (!tried.free)
+    throw new Error(`Port ${port} is taken: ${tried.why}. Stop that, or open http://${address}`);
+  console.log(`Prometheus is at http://${address}`);
+  const config = join(dataDir, 'prometheus.yml');
+  writeFileSync(config, configFor(targets));
+  const args = [
+    `--config.file=${config}`,
+    `--storage.tsdb.path=${join(dataDir, 'prometheus')}`,
+    `--web.listen-address=${address}`,
+  ];
+  const child = spawn(prometheus, args, { cwd: ROOT, stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  const [code] = await once(child, 'close');
+  if (code) throw new Error(`Prometheus ended with exit code ${code}; its last lines above say why.`);
+});
+
+/** ops/prometheus.yml, read from another folder. */
+function configFor(targets: string): string {
+  const ops = join(ROOT, 'ops');
+  return readFileSync(join(ops, 'prometheus.yml'), 'utf8')
+    .replace('../.data/prometheus-targets.json', () => JSON.stringify(targets))
+    .replace('[alerts.yml]', () => JSON.stringify([join(ops, 'alerts.yml')]));
+}
+
+async function bring(): Promise<string> {
+  const installed = (await installFromDebian('prometheus', console.error)) ? findProgram('prometheus') : null;
+  if (installed) return installed;
+  throw new Error(
+    'Prometheus is not on this machine: `apt-get install prometheus` (as root), or ' +
+      '`docker compose --profile monitoring up`, which brings it with the shop.',
+  );
+}

@@ -1,0 +1,81 @@
+/** Whether the servers that the user named are there: found out later, each would cost a minute of waiting. */
+import { hostsOf } from './database-url.mjs';
+
+const ANSWER_DEADLINE_MS = 5_000;
+
+/** @param {NodeJS.ProcessEnv} env */
+export async function checkDatabases({ MONGO_URL, REDIS_URL, RABBITMQ_URL }) {
+  if (MONGO_URL) await check('MONGO_URL', MONGO_URL, 'mongodb', checkMongo);
+  if (REDIS_URL) await check('REDIS_URL', REDIS_URL, 'redis', checkRedis);
+  if (RABBITMQ_URL) await check('RABBITMQ_URL', RABBITMQ_URL, 'amqp', checkRabbit);
+}
+
+/**
+ * @param {string} name of the setting.
+ * @param {string} url
+ * @param {string} scheme
+ * @param {(url: string) => Promise<unknown>} ask
+ */
+async function check(name, url, scheme, ask) {
+  // With TLS it is rediss and amqps, by a DNS record mongodb+srv.
+  if (!url.startsWith(scheme) || !/^(s|\+srv)?:\/\/./.test(url.slice(scheme.length))) {
+    throw new Error(`${name} must begin with ${scheme}://`);
+  }
+  try {
+    await ask(url);
+  } catch (error) {
+    const { message, code } = /** @type {NodeJS.ErrnoException} */ (error);
+    const why = (message || code || String(error)).replace(/\.$/, '');
+    throw new Error(
+      `${name} cannot be used (${hostsOf(url)}): ${why}. Start that server, or leave ${name} out.`,
+    );
+  }
+}
+
+/** @param {string} url */
+async function checkMongo(url) {
+  // Imported late: this file is read before `npm ci` has run.
+  const { default: mongoose } = await import('mongoose');
+  const client = new mongoose.mongo.MongoClient(url, { serverSelectionTimeoutMS: ANSWER_DEADLINE_MS });
+  try {
+    await client.connect();
+    const { setName, msg } = await client.db('admin').command({ hello: 1 });
+    if (!setName && msg !== 'isdbgrid') {
+      throw new Error('it is no replica set, which transactions need: start it with --replSet');
+    }
+  } finally {
+    await client.close();
+  }
+}
+
+/** @param {string} url */
+async function checkRedis(url) {
+  const { Redis } = await import('ioredis');
+  const redis = new Redis(url, {
+    lazyConnect: true,
+    connectTimeout: ANSWER_DEADLINE_MS,
+    commandTimeout: ANSWER_DEADLINE_MS,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+  });
+  /** What it was, rather than that the connection is closed. @type {Error | null} */
+  let fault = null;
+  redis.on('error', (error) => {
+    fault ??= error;
+  });
+  try {
+    await redis.connect();
+    await redis.ping();
+  } catch (error) {
+    throw fault ?? error;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** @param {string} url */
+async function checkRabbit(url) {
+  const { connect } = await import('amqplib');
+  const connection = await connect(url, { timeout: ANSWER_DEADLINE_MS });
+  await connection.close();
+}

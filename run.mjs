@@ -1,0 +1,10 @@
+/**
+ * `node run.mjs FILE …`: what `npm run` starts. It checks this machine's Node and brings the dependencies as `npm start`
+ * does, and then runs the TypeScript file with the arguments behind it.
+ */
+import { loadOnNewNode } from './embedded/node-version.mjs';
+
+loadOnNewNode(async () => {
+  const { runFile } = await import('./embedded/run-file.mjs');
+  await runFile(process.argv[2] || '', process.argv.slice(3));
+});
