@@ -15,7 +15,7 @@ import { openRedis } from './redis.mjs';
  */
 export async function openOwnDatabases(dataDir, report) {
   mkdirSync(dataDir, { recursive: true });
-  const processes = await claimFolder(dataDir, 'none: a restore is at work', report);
+  const processes = await claimFolder(dataDir, '', report);
   onLaunch(processes.add);
   /** @param {string} name */
   const place = (name) => ({

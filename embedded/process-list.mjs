@@ -40,7 +40,7 @@ export const runningFileIn = (dataDir) => join(dataDir, 'running.json');
 /**
  * Takes the folder for this process, and stops what a start that was killed left behind.
  * @param {string} dataDir
- * @param {string} url where it will run.
+ * @param {string} url where it will run; empty for a restore.
  * @param {(line: string) => void} report
  * @returns the list of its processes.
  * @throws Error of one line when a Stampede runs on this data.
@@ -104,7 +104,10 @@ function refuseIfRunning(dataDir, claim) {
   const starter = claim?.starter;
   if (!claim || !starter || starter.pid === process.pid || !isAlive(starter)) return;
   if (claim.folder !== undefined && claim.folder !== identityOf(dataDir)) return;
-  throw new Error(`Stampede runs already at ${claim.url} (pid ${starter.pid}).`);
+  const who = claim.url
+    ? `Stampede runs already at ${claim.url}`
+    : `A restore into ${dataDir} is at work: wait for it`;
+  throw new Error(`${who} (pid ${starter.pid}).`);
 }
 
 /**
