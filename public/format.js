@@ -3,6 +3,7 @@
 /** @import { Money } from '../sale/contract.ts' */
 
 import { locale } from './language.js';
+import { moneyIn } from './money.js';
 
 const numbers = new Intl.NumberFormat(locale);
 const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -12,17 +13,12 @@ const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 
 export const number = (value) => numbers.format(value);
 
 /** @param {Money} price @param {number} [quantity] */
-export function money({ amount, currency }, quantity = 1) {
-  const format = new Intl.NumberFormat(locale, { style: 'currency', currency });
-  // Not every currency has cents: the yen has none, the dinar has three digits.
-  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
-  return format.format((amount * quantity) / 10 ** digits);
-}
+export const money = (price, quantity = 1) => moneyIn(locale, price, quantity);
 
 const percents = new Intl.NumberFormat(locale, { style: 'percent', signDisplay: 'exceptZero' });
 
-/** @param {number} share */
-export const percent = (share) => percents.format(share);
+/** In whole percents, and never as more than it is: 99.6 % off is not for free. @param {number} share */
+export const percent = (share) => percents.format(Math.trunc(Math.round(share * 1e6) / 1e4) / 100);
 
 /** @param {string | number} at */
 export const time = (at) => clock.format(new Date(at));
@@ -55,15 +51,6 @@ export function relative(at) {
   if (Math.abs(seconds) < 3_600) return spans.format(Math.round(seconds / 60), 'minute');
   if (Math.abs(seconds) < 86_400) return spans.format(Math.round(seconds / 3_600), 'hour');
   return spans.format(Math.round(seconds / 86_400), 'day');
-}
-
-/** What a person typed as a price, in the currency's minor units. @param {string} text @param {string} currency */
-export function minorUnits(text, currency) {
-  const { maximumFractionDigits = 2 } = new Intl.NumberFormat('en', {
-    style: 'currency',
-    currency,
-  }).resolvedOptions();
-  return Math.round(Number(text.replace(',', '.')) * 10 ** maximumFractionDigits);
 }
 
 /** The smaller one of an uploaded picture's two sizes; any other picture has one. @param {string} path */

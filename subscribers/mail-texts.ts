@@ -1,9 +1,9 @@
+import { moneyIn } from '../public/money.js';
 import type { Money, RejectionReason } from '../sale/contract.ts';
 
 /** What a mail tells a buyer about one order. */
 export interface OrderNews {
   kind: 'paid' | 'rejected' | 'cancelled';
-  buyerName: string;
   productName: string;
   quantity: number;
   price: Money;
@@ -21,7 +21,7 @@ export interface MailText {
 }
 
 const whyRejected: Record<RejectionReason, string> = {
-  sold_out: 'Others were quicker: the last unit went before your turn came.',
+  sold_out: 'Others were quicker: fewer units were left than you asked for when your turn came.',
   over_limit: 'It would have been more than one buyer may have of this sale.',
   unknown_sale: 'This sale does not exist any more.',
   failed: 'Something went wrong on our side, and we know about it.',
@@ -29,7 +29,8 @@ const whyRejected: Record<RejectionReason, string> = {
 
 export function mailTextOf(news: OrderNews): MailText {
   const { subject, lines } = contentOf(news);
-  const paragraphs = [`Hello ${news.buyerName},`, ...lines];
+  // Not by name: nobody has shown that who typed the name and who reads this are the same person.
+  const paragraphs = ['Hello,', ...lines];
   const orders = `${news.shopUrl}/orders`;
   return {
     subject,
@@ -47,7 +48,7 @@ export function mailTextOf(news: OrderNews): MailText {
 
 function contentOf({ kind, productName, quantity, price, reason }: OrderNews) {
   const units = `${quantity} × ${productName}`;
-  const total = moneyOf({ ...price, amount: price.amount * quantity });
+  const total = moneyIn('en', price, quantity);
   switch (kind) {
     case 'paid':
       return { subject: `Yours: ${units}`, lines: [`You got it: ${units}, for ${total}.`] };
@@ -62,15 +63,13 @@ function contentOf({ kind, productName, quantity, price, reason }: OrderNews) {
     case 'cancelled':
       return {
         subject: `Cancelled: ${units}`,
-        lines: [`Your order of ${units} is cancelled, and ${total} goes back to you.`],
+        lines: [
+          price.amount === 0
+            ? `Your order of ${units} is cancelled.`
+            : `Your order of ${units} is cancelled, and ${total} goes back to you.`,
+        ],
       };
   }
-}
-
-function moneyOf({ amount, currency }: Money): string {
-  const format = new Intl.NumberFormat('en', { style: 'currency', currency });
-  const { maximumFractionDigits: digits = 2 } = format.resolvedOptions();
-  return format.format(amount / 10 ** digits);
 }
 
 const entities: Record<string, string> = {
@@ -81,7 +80,7 @@ const entities: Record<string, string> = {
   "'": '&#39;',
 };
 
-/** What shops and buyers wrote is text, whatever is in it. */
+/** What shops wrote is text, whatever is in it. */
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }

@@ -91,7 +91,7 @@ export async function writeMails(
 
 async function findBuyers({ users }: Collections, mails: Mail[]) {
   const ids = [...new Set(mails.map(({ data }) => data.buyerId))];
-  const found = await users.find({ _id: trusted({ $in: ids }) }, 'email name').lean<UserRecord[]>();
+  const found = await users.find({ _id: trusted({ $in: ids }) }, 'email').lean<UserRecord[]>();
   return new Map(found.map((user) => [user._id, user]));
 }
 
@@ -110,13 +110,12 @@ async function findSales({ sales, products }: Collections, mails: Mail[]): Promi
 
 function write(
   { event, type, data }: Mail,
-  user: Pick<UserRecord, 'email' | 'name'>,
+  user: Pick<UserRecord, 'email'>,
   sale: NamedSale,
   { from, shopUrl }: { from: string; shopUrl: string },
 ): SendMailOptions {
   const text = mailTextOf({
     kind: kinds[type],
-    buyerName: user.name,
     productName: sale.productName,
     quantity: data.quantity,
     price: sale.price,
@@ -126,7 +125,7 @@ function write(
   });
   return {
     from,
-    to: { name: user.name, address: user.email },
+    to: user.email,
     ...text,
     messageId: messageIdOf(event.id, from),
     headers: { 'Auto-Submitted': 'auto-generated' },

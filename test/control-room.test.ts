@@ -91,6 +91,45 @@ test('an admin makes a product with a picture, puts it on sale, runs the sale an
   expect((await sharp(await picture.path()).metadata()).width).toBe(1_200);
 });
 
+test('a price that can be read in two ways is refused in the form, with both', async () => {
+  await system.createSale();
+  const page = await enter('#sales');
+  await page.getByTestId('new-sale').click();
+  const form = page.getByTestId('form');
+  const price = form.getByLabel('Price', { exact: true });
+  const save = form.getByRole('button', { name: 'Save' });
+  const told = form.getByRole('alert');
+  const { sales } = system.store.collections;
+  const before = await sales.countDocuments();
+
+  const refuses = async (fields: Record<string, string>, text: string) => {
+    for (const [name, value] of Object.entries(fields)) await form.locator(`[name=${name}]`).fill(value);
+    await save.click();
+    await told.filter({ hasText: text }).waitFor();
+  };
+  await refuses({ price: '1,500' }, 'Price: 1,500: did you mean 1500.00 or 1.50?');
+  expect(await price.getAttribute('aria-invalid')).toBe('true');
+  await refuses({ currency: 'JPY' }, 'Price: 1,500: did you mean 1500?');
+  await refuses({ price: '1.5' }, 'Price: JPY has no decimals');
+  await refuses({ currency: 'ABC' }, 'Currency: expected the ISO 4217 code');
+  await refuses({ currency: 'EUR', price: '1.50', oldAmount: '2,000' }, 'Old price: 2,000: did you mean');
+  await refuses({ oldAmount: '', stock: '1,500' }, 'Units: 1,500: did you mean 1500?');
+  await refuses({ stock: '1e3' }, 'Units: expected a number');
+  await refuses({ stock: '5', price: '20000000000' }, 'price.amount');
+  expect(await sales.countDocuments()).toBe(before);
+
+  await price.fill('1.500,00');
+  await page.getByTestId('understood').filter({ hasText: '€1,500.00' }).waitFor();
+  await save.click();
+  await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
+  const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
+  expect((await sales.findById(saleId))?.price).toMatchObject({ amount: 150_000, currency: 'EUR' });
+
+  await page.getByTestId('add-units').fill('1,500');
+  await page.getByTestId('add-stock').click();
+  await page.getByTestId('toast').filter({ hasText: '1,500: did you mean 1500?' }).waitFor();
+});
+
 test('whoever is not an admin stays outside, and is told so', async () => {
   const page = await browser.page();
   await page.goto(`${system.url}/admin`);

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { trusted } from 'mongoose';
+import { nanoid } from 'nanoid';
 import PostalMime, { type Email } from 'postal-mime';
 import { SMTPServer } from 'smtp-server';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -9,6 +10,7 @@ import { waitUntil } from '../embedded/process.mjs';
 import type { EventBus } from '../messages/bus.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { openLog } from '../runtime/log.ts';
+import type { Session } from '../sale/contract.ts';
 import { eventsOf, readChanges } from '../sale/events.ts';
 import { mailTextOf } from '../subscribers/mail-texts.ts';
 import { startSystem, type TestSystem } from './harness.ts';
@@ -103,6 +105,17 @@ test('a buyer is mailed what became of an order, as text and as HTML, and can re
   expect((await mailTo(email, 'Cancelled')).text).toContain('€49.00 goes back to you');
 });
 
+test('a mail carries nothing that was typed as a name: anybody can type an address that is not theirs', async () => {
+  const email = `${nanoid().toLowerCase()}@example.com`;
+  const account = { email, password: 'correct horse', name: 'You won! Visit evil.example' };
+  const { body } = await system.api<Session>('POST', '/api/users', { body: account });
+  const sale = await system.createSale({ stock: 2 });
+  await buy(sale.id, body.token);
+  const mail = await mailTo(email, 'Yours');
+  expect(mail.to).toEqual([{ name: '', address: email }]);
+  expect(JSON.stringify(mail)).not.toContain('evil.example');
+});
+
 test('an order that the settlement rejects is mailed with its reason', async () => {
   const sale = await system.createSale({ stock: 0 });
   await system.changeSale(sale.id, { addStock: 1 });
@@ -110,7 +123,7 @@ test('an order that the settlement rejects is mailed with its reason', async () 
   const { token, email } = await system.signUp();
   await system.store.redis.hset(`gate:${sale.id}`, 'left', 100);
   await buy(sale.id, token);
-  expect((await mailTo(email, 'Not this time')).text).toContain('the last unit went');
+  expect((await mailTo(email, 'Not this time')).text).toContain('fewer units were left than you asked for');
 });
 
 test('events that come again are mailed once, under one id', async () => {
@@ -190,7 +203,6 @@ test('an amount is written as its currency does', () => {
   const price = (amount: number, currency: string) =>
     mailTextOf({
       kind: 'paid',
-      buyerName: 'Ada',
       productName: 'A lamp',
       quantity: 2,
       price: { amount, currency },

@@ -8,10 +8,10 @@ const ANSWER_DEADLINE_MS = 30_000;
 
 /**
  * @param {string} method @param {string} path
- * @param {{ body?: unknown, file?: Blob, key?: string }} [content]
+ * @param {{ body?: unknown, file?: Blob, key?: string, deadlineMs?: number }} [content]
  * @returns {Promise<Response>}
  */
-export function send(method, path, { body, file, key } = {}) {
+export function send(method, path, { body, file, key, deadlineMs = ANSWER_DEADLINE_MS } = {}) {
   return asBuyer(async (token) => {
     const type = file?.type ?? (body === undefined ? undefined : 'application/json');
     const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
@@ -19,7 +19,7 @@ export function send(method, path, { body, file, key } = {}) {
       const response = await fetch(`/api${path}`, {
         method,
         cache: 'no-store',
-        signal: AbortSignal.timeout(ANSWER_DEADLINE_MS),
+        signal: AbortSignal.timeout(deadlineMs),
         headers: {
           Authorization: `Bearer ${token}`,
           ...(type ? { 'Content-Type': type } : {}),
@@ -65,7 +65,8 @@ export async function askOnce(method, path, body) {
 /** What went wrong, for the person who asked. @param {unknown} error */
 export function inWords(error) {
   if (error instanceof NotSignedIn) return 'Sign in again';
-  return error instanceof Problem ? error.message : 'The shop does not answer';
+  if (error instanceof Unreachable) return 'The shop does not answer';
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Hands a file to the browser. @param {Blob} blob @param {string} name */

@@ -2,7 +2,32 @@
 
 import { Problem } from '../api.js';
 import { element, setText } from '../dom.js';
+import { Misread } from '../money.js';
 import { inWords } from './ask.js';
+
+/** A field holds something that cannot be taken: nothing is sent. */
+class Mistyped extends Error {
+  /** @param {string} field @param {string} message */
+  constructor(field, message) {
+    super(message);
+    this.field = field;
+  }
+}
+
+/**
+ * What a field of a form means.
+ * @template Value
+ * @param {FormData} values @param {string} name @param {string} label
+ * @param {(text: string) => Value} parse which throws `Misread`
+ */
+export function readField(values, name, label, parse) {
+  try {
+    return parse(String(values.get(name) ?? '').trim());
+  } catch (error) {
+    if (!(error instanceof Misread)) throw error;
+    throw new Mistyped(name, `${label}: ${error.message}`);
+  }
+}
 
 /**
  * @template Result
@@ -55,13 +80,14 @@ export function openForm(title, lines, save) {
 
 /** @param {HTMLFormElement} form @param {HTMLElement} trouble @param {unknown} error */
 function tell(form, trouble, error) {
-  const wrong = error instanceof Problem ? (error.details.errors ?? []) : [];
+  const wrong =
+    error instanceof Mistyped ? [error] : error instanceof Problem ? (error.details.errors ?? []) : [];
   for (const input of form.querySelectorAll('input, textarea, select')) {
     const name = input.getAttribute('name') ?? '';
     const isWrong = wrong.some(({ field }) => field === name || field.startsWith(`${name}.`));
     input.setAttribute('aria-invalid', String(name !== '' && isWrong));
   }
-  setText(trouble, inWords(error));
+  setText(trouble, error instanceof Mistyped ? error.message : inWords(error));
 }
 
 /**

@@ -4,6 +4,8 @@
 
 import { serverNow } from '../clock.js';
 import { element, show } from '../dom.js';
+import { number } from '../format.js';
+import { parseWhole } from '../money.js';
 import { toast } from '../toast.js';
 import { changeSale } from './api.js';
 import { action } from './parts.js';
@@ -16,17 +18,22 @@ export function openButtons(saleId, saleOf, reload) {
     await reload();
   };
   const units = element('input', {
-    type: 'number',
-    min: '1',
+    inputmode: 'numeric',
+    autocomplete: 'off',
     value: '10',
     'aria-label': 'Units to add',
     'data-testid': 'add-units',
   });
   const pause = action('Pause', () => change({ paused: true }, 'Paused'), { 'data-testid': 'pause' });
   const resume = action('Resume', () => change({ paused: false }, 'It goes on'), { 'data-testid': 'resume' });
-  const add = action('Add stock', () => change({ addStock: Number(units.value) }, `${units.value} added`), {
-    'data-testid': 'add-stock',
-  });
+  const add = action(
+    'Add stock',
+    async () => {
+      const addStock = parseWhole(units.value);
+      await change({ addStock }, `${number(addStock)} added`);
+    },
+    { 'data-testid': 'add-stock' },
+  );
   const end = action(
     'End',
     async () => {
