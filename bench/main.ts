@@ -70,7 +70,7 @@ const scenarios: Record<string, Scenario> = {
 /** `npm run bench -- <scenario>`: exit code 1 when an invariant is broken or a target missed. */
 await runCommand(async () => {
   const [name = '', ...args] = process.argv.slice(2);
-  const chosen = scenarios[name];
+  const chosen = Object.hasOwn(scenarios, name) ? scenarios[name] : undefined;
   if (!chosen) throw new Error(`expected a scenario:\n${usage()}`);
   const numeric = Object.keys(chosen.numbers).map((option) => [option, { type: 'string' as const }]);
   const { values } = parseArgs({

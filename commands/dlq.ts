@@ -6,7 +6,7 @@ import { discard } from '../sale/dead-letters.ts';
 import { openSystem, runCommand, type System } from './system.ts';
 
 const usage = `expected one of
-  npm run dlq -- list            the newest 20, one JSON line each
+  npm run dlq -- list            the newest 20, one JSON line each, and how many more there are
   npm run dlq -- show ID         all of one
   npm run dlq -- republish ID…   back into the queue, to be decided again
   npm run dlq -- discard ID…     away for good; its buyers' orders stay rejected
@@ -17,9 +17,12 @@ and of the events that a subscription (analytics, notifications, webhooks) could
 
 const actions: Record<string, (system: System, id: string) => Promise<void>> = {
   async list({ queue }) {
-    for (const { id, reason, attempts, failedAt } of await queue.listDeadLetters()) {
+    const letters = await queue.listDeadLetters();
+    for (const { id, reason, attempts, failedAt } of letters) {
       console.log(JSON.stringify({ id, reason, attempts, failedAt }));
     }
+    const { failed } = await queue.countJobs();
+    if (failed > letters.length) console.log(JSON.stringify({ more: failed - letters.length }));
   },
   async show({ queue }, id) {
     console.log(JSON.stringify(await queue.findDeadLetter(id), null, 2));
@@ -55,7 +58,7 @@ const eventActions: Record<string, (bus: EventBus, name: string, eventId: string
 function readCommand(words: string[]): ((system: System) => Promise<void>) | null {
   const [action = '', ...ids] = words;
   if (action === 'events') return readEventCommand(ids);
-  const act = actions[action];
+  const act = Object.hasOwn(actions, action) && actions[action];
   if (!act || (action === 'list') !== (ids.length === 0)) return null;
   return async (system) => {
     for (const id of action === 'list' ? [''] : ids) await act(system, id);
@@ -63,7 +66,7 @@ function readCommand(words: string[]): ((system: System) => Promise<void>) | nul
 }
 
 function readEventCommand([action = '', name, ...ids]: string[]) {
-  const act = eventActions[action];
+  const act = Object.hasOwn(eventActions, action) && eventActions[action];
   if (!act || !name || (action === 'list') !== (ids.length === 0)) return null;
   return async ({ config }: System) => {
     const bus = openBus(config, openLog(config, 'command'), () => false);

@@ -78,7 +78,7 @@ async function withBus<Result>(config: Config, work: (bus: EventBus) => Promise<
 /** `npm run events`: reads the event log, as CloudEvents. */
 await runCommand(async () => {
   const [action = '', argument, from] = process.argv.slice(2);
-  const act = actions[action];
+  const act = Object.hasOwn(actions, action) && actions[action];
   if (!act) throw new Error(usage);
   const system = await openSystem();
   try {

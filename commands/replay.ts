@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Connection } from 'mongoose';
 import type { Collections } from '../sale/collections.ts';
 import { replay } from '../sale/replay.ts';
+import { instant } from '../server/inputs.ts';
 import { openSystem, runCommand } from './system.ts';
 
 async function rebuild(collections: Collections, into: Connection, until: Date | undefined) {
@@ -70,10 +71,9 @@ async function countUnlike(
  */
 await runCommand(async () => {
   const { values } = parseArgs({ options: { until: { type: 'string' } } });
-  const until = values.until === undefined ? undefined : new Date(values.until);
-  if (until && Number.isNaN(until.getTime())) {
-    throw new Error(`--until: expected a time, e.g. 2026-11-21T12:00:00Z, got ${values.until}`);
-  }
+  const read = instant.optional().safeParse(values.until);
+  if (!read.success) throw new Error(`--until: ${read.error.issues[0]?.message}, got ${values.until}`);
+  const until = read.data;
   const { collections, close } = await openSystem();
   try {
     const real = collections.sales.db;

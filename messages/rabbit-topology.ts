@@ -76,7 +76,8 @@ async function bind(
 
 /** @throws Error when no exchange is meant for it. */
 export function exchangeOf(exchanges: Topology['exchanges'], type: string): string {
-  const exchange = exchanges[type.split('.')[0] ?? ''];
+  const firstWord = type.split('.')[0] ?? '';
+  const exchange = Object.hasOwn(exchanges, firstWord) && exchanges[firstWord];
   if (!exchange) throw new Error(`No exchange takes ${type}`);
   return exchange;
 }

@@ -12,7 +12,7 @@ import { openOrdersView } from './admin/orders-view.js';
 import { openProductsView } from './admin/products-view.js';
 import { openSaleView } from './admin/sale-view.js';
 import { openSalesView } from './admin/sales-view.js';
-import { element, part, setText, show } from './dom.js';
+import { decoded, element, part, setText, show } from './dom.js';
 import { time } from './format.js';
 import { currentSession, onSessionChange } from './session.js';
 import { mountShell, tellConnection } from './shell.js';
@@ -25,15 +25,17 @@ import { toast } from './toast.js';
  * @property {() => void} [close]
  */
 
-/** @type {Record<string, (id: string, figures: ReturnType<typeof openFigures>) => View>} */
-const views = {
-  now: openNowView,
-  sales: openSalesView,
-  sale: openSaleView,
-  products: openProductsView,
-  orders: openOrdersView,
-  letters: openLettersView,
-};
+/** @type {Map<string, (id: string, figures: ReturnType<typeof openFigures>) => View>} */
+const views = new Map(
+  Object.entries({
+    now: openNowView,
+    sales: openSalesView,
+    sale: openSaleView,
+    products: openProductsView,
+    orders: openOrdersView,
+    letters: openLettersView,
+  }),
+);
 
 const TICK_MS = 1_000;
 /** The light is worth little when it is old. */
@@ -72,7 +74,7 @@ function open() {
   const [name = 'now', id = ''] = (location.hash.slice(1) || 'now').split('/');
   if (name === 'queues') return visitQueues();
   view?.close?.();
-  view = (views[name] ?? openNowView)(decodeURIComponent(id), figures);
+  view = (views.get(name) ?? openNowView)(decoded(id), figures);
   part('view').replaceChildren(view.root);
   const tab = name === 'sale' ? 'sales' : name;
   for (const link of part('tabs').querySelectorAll('a')) {

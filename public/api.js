@@ -1,6 +1,6 @@
 /** HTTP to the shop. Each call answers the body or throws `Problem` (the shop said no) or `Unreachable`. */
 
-/** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseReceipt, SaleSnapshot, Session } from '../sale/contract.ts' */
+/** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseReceipt, SalePage, SaleSnapshot, Session } from '../sale/contract.ts' */
 
 import { learnServerTime } from './clock.js';
 import { answerTo } from './proof.js';
@@ -78,11 +78,17 @@ async function callOnce(method, path, { token, body, headers = {} }) {
   }
 }
 
-/** @returns {Promise<SaleSnapshot[]>} */
-export async function fetchSales() {
-  const { body, askedAt, answeredAt } = await call('GET', '/sales');
+/**
+ * A page of the sales, those that end last first.
+ * @param {string | null} [cursor] the `nextCursor` of the page before
+ * @returns {Promise<SalePage>}
+ */
+export async function fetchSales(cursor = null) {
+  const path = cursor === null ? '/sales' : `/sales?cursor=${encodeURIComponent(cursor)}`;
+  const { body, askedAt, answeredAt } = await call('GET', path);
   if (body.sales[0]) learnServerTime(body.sales[0].serverTime, askedAt, answeredAt);
-  return body.sales;
+  // A server of the version before knows no cursor.
+  return { sales: body.sales, nextCursor: body.nextCursor ?? null };
 }
 
 /** @param {string} id @returns {Promise<SaleSnapshot>} */
@@ -113,7 +119,11 @@ export const fetchOrder = async (token, id) =>
 
 /** @param {string} token @param {string | null} [cursor] @returns {Promise<OrderPage>} */
 export const fetchOrders = async (token, cursor) =>
-  (await call('GET', cursor ? `/orders?cursor=${encodeURIComponent(cursor)}` : '/orders', { token })).body;
+  (
+    await call('GET', cursor ? `/orders?limit=100&cursor=${encodeURIComponent(cursor)}` : '/orders', {
+      token,
+    })
+  ).body;
 
 /** @param {{ email: string, password: string, name: string }} account @returns {Promise<Session>} */
 export const createAccount = async (account) => (await call('POST', '/users', { body: account })).body;

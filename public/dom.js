@@ -24,6 +24,15 @@ export function part(id) {
   return node;
 }
 
+/** A part of an address, which anybody may have written. @param {string} text */
+export function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** Writes only what changed, so that a screen reader is not told the same thing again.
  * @param {Element} node @param {string} text */
 export function setText(node, text) {

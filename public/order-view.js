@@ -55,7 +55,10 @@ export function storyOfPending({ orderId, quantity, sentAt, acceptedAt }) {
 
 /** @param {Problem} problem @param {PendingPurchase} purchase @returns {OrderStory} */
 export function storyOfRefusal(problem, { quantity, sentAt }) {
-  const note = texts.refusal[problem.name] ?? problem.message;
+  const { left = 0 } = problem.details;
+  const isShort = problem.name === 'sold-out' && left > 0;
+  const known = Object.hasOwn(texts.refusal, problem.name) ? texts.refusal[problem.name] : undefined;
+  const note = isShort ? texts.refusalLeft(left) : (known ?? problem.message);
   const none = undefined;
   return { status: 'refused', quantity, id: none, sentAt, acceptedAt: none, settledAt: none, note };
 }

@@ -3,7 +3,7 @@
 /** @import { Order, SaleSnapshot } from '../sale/contract.ts' */
 
 import { openAccount } from './account.js';
-import { fetchOrders, fetchSales } from './api.js';
+import { fetchOrders, fetchSale, fetchSales } from './api.js';
 import { element, part, setText, show } from './dom.js';
 import { dateTime, money, smallPicture } from './format.js';
 import { openLive } from './live.js';
@@ -13,7 +13,7 @@ import { mountShell, tellConnection } from './shell.js';
 import { texts } from './texts.js';
 
 /** @type {Map<string, SaleSnapshot>} */
-let sales = new Map();
+const sales = new Map();
 /** @type {Order[]} */
 let orders = [];
 /** @type {string | null} */
@@ -62,12 +62,27 @@ function line({ saleId, quantity, status, reason, createdAt }) {
   );
 }
 
+/** The list has the sales that end last; of an older one only its own page tells. @param {Order[]} page */
+async function learnSalesOf(page) {
+  const missing = new Set(page.map(({ saleId }) => saleId).filter((id) => !sales.has(id)));
+  await Promise.all(
+    [...missing].map(async (id) => {
+      try {
+        sales.set(id, await fetchSale(id));
+      } catch {
+        // It is told without its name.
+      }
+    }),
+  );
+}
+
 /** @param {string | null} [after] reads on from there */
 async function refresh(after = null) {
   let trouble = '';
   try {
     const [known, page] = await Promise.all([fetchSales(), asBuyer((token) => fetchOrders(token, after))]);
-    sales = new Map(known.map((sale) => [sale.id, sale]));
+    for (const sale of known.sales) sales.set(sale.id, sale);
+    await learnSalesOf(page.orders);
     orders = mergeOrders(orders, page.orders);
     cursor = page.nextCursor;
     if (orders.length === 0) trouble = texts.ordersEmpty;

@@ -1,13 +1,13 @@
 /** One sale, live: wires what the page knows to the shop, the socket and the buttons. */
 
-/** @import { SaleSnapshot } from '../sale/contract.ts' */
+/** @import { OrderPage, SaleSnapshot } from '../sale/contract.ts' */
 /** @import { BuyState } from './buy-state.js' */
 
 import { openAccount } from './account.js';
 import { fetchOrders, fetchSale, Problem } from './api.js';
 import { openCheckout } from './checkout.js';
 import { jittered, serverNow, untilNextSecond } from './clock.js';
-import { part, setText, show } from './dom.js';
+import { decoded, part, setText, show } from './dom.js';
 import { openLive } from './live.js';
 import { openSaleState } from './sale-state.js';
 import { pressable, renderSale } from './sale-view.js';
@@ -20,10 +20,12 @@ import { toast } from './toast.js';
 const POLL_WHILE_DOWN_MS = 3_000;
 /** Against a message lost on the way; the socket brings the news long before. */
 const POLL_WHILE_UP_MS = 60_000;
+/** What a buyer may still have depends on all their orders: of nearly 1,000 it is known. */
+const MAX_ORDER_PAGES = 10;
 /** Something happened of which only a snapshot tells what. */
 const UNCLEAR_MS = 2_000;
 
-const saleId = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const saleId = decoded(location.pathname.split('/')[2] ?? '');
 const state = openSaleState(saleId);
 let isUp = false;
 let isReachable = true;
@@ -100,9 +102,19 @@ async function refresh() {
 async function refreshOrders() {
   const buyerId = currentSession()?.user.id;
   try {
-    const page = await asBuyer((token) => fetchOrders(token));
-    if (currentSession()?.user.id === buyerId) state.learnOrders(page.orders);
-    draw();
+    /** @type {string | null} */
+    let cursor = null;
+    for (let pages = 0; pages < MAX_ORDER_PAGES; pages++) {
+      /** @type {string | null} */
+      const after = cursor;
+      /** @type {OrderPage} */
+      const page = await asBuyer((token) => fetchOrders(token, after));
+      if (currentSession()?.user.id !== buyerId) return;
+      state.learnOrders(page.orders);
+      draw();
+      cursor = page.nextCursor;
+      if (cursor === null) return;
+    }
   } catch {
     // Signed out, or no answer: the next connection asks again.
   }

@@ -1,6 +1,6 @@
 /** All sales: what is on now, what comes, what is over. */
 
-/** @import { Money, SaleSnapshot, SaleStatus } from '../sale/contract.ts' */
+/** @import { Money, SalePage, SaleSnapshot, SaleStatus } from '../sale/contract.ts' */
 
 import { fetchSales } from './api.js';
 import { statusNow } from './buy-state.js';
@@ -10,12 +10,16 @@ import { countdown, dateTime, money, number, smallPicture } from './format.js';
 import { openLive } from './live.js';
 import { mountShell, tellConnection } from './shell.js';
 import { texts } from './texts.js';
+import { toast } from './toast.js';
 
 const POLL_WHILE_DOWN_MS = 10_000;
 const POLL_WHILE_UP_MS = 60_000;
 
 /** @type {SaleSnapshot[]} */
 let sales = [];
+/** @type {string | null} where the sales that are not here yet begin */
+let cursor = null;
+let hasOlder = false;
 
 /** @type {{ title: string, holds: SaleStatus[] }[]} */
 const groups = [
@@ -102,10 +106,36 @@ function priceOf(price, oldPrice) {
 let poll;
 let isUp = false;
 
+/** Takes the first page over, and keeps what was read behind it. @param {SalePage} page */
+function learn(page) {
+  const last = page.sales.at(-1);
+  const known = new Set(page.sales.map(({ id }) => id));
+  const older = sales.filter(
+    ({ id, closesAt }) => hasOlder && last && !known.has(id) && closesAt <= last.closesAt,
+  );
+  sales = [...page.sales, ...older];
+  if (!hasOlder) cursor = page.nextCursor;
+  show(part('more'), cursor !== null);
+}
+
+async function readOn() {
+  try {
+    const page = await fetchSales(cursor);
+    const known = new Set(sales.map(({ id }) => id));
+    sales = [...sales, ...page.sales.filter(({ id }) => !known.has(id))];
+    cursor = page.nextCursor;
+    hasOlder = true;
+    show(part('more'), cursor !== null);
+    draw();
+  } catch {
+    toast(texts.noAnswer);
+  }
+}
+
 async function refresh() {
   clearTimeout(poll);
   try {
-    sales = await fetchSales();
+    learn(await fetchSales());
     setText(part('empty'), texts.salesEmpty);
     show(part('empty'), sales.length === 0);
   } catch {
@@ -118,6 +148,7 @@ async function refresh() {
 }
 
 mountShell();
+part('more').addEventListener('click', readOn);
 setInterval(draw, 1_000);
 document.addEventListener('visibilitychange', () => document.hidden || refresh());
 refresh();

@@ -5,7 +5,7 @@
 import { fetchSale, Problem } from './api.js';
 import { statusNow } from './buy-state.js';
 import { jittered, serverNow } from './clock.js';
-import { element, part, setText, show } from './dom.js';
+import { decoded, element, part, setText, show } from './dom.js';
 import { countdown, money, number } from './format.js';
 import { inWords, openHappenings } from './happenings.js';
 import { openLive } from './live.js';
@@ -15,7 +15,7 @@ const POLL_WHILE_UP_MS = 60_000;
 const POLL_WHILE_DOWN_MS = 3_000;
 const SHOWN_HAPPENINGS = 4;
 
-const saleId = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const saleId = decoded(location.pathname.split('/')[2] ?? '');
 const happenings = openHappenings();
 /** @type {SaleSnapshot | null} */
 let sale = null;

@@ -1,6 +1,6 @@
-import type { Collections, OrderRecord, SessionRecord, UserRecord } from './collections.ts';
-import type { Order, User } from './contract.ts';
-import { orderOf } from './order.ts';
+import type { Collections, SessionRecord, UserRecord } from './collections.ts';
+import type { Order, OrderPage, User } from './contract.ts';
+import { listOrders } from './order.ts';
 import { findOrAddPerson } from './person.ts';
 import { endSessionsOf } from './session.ts';
 import { userOf } from './user.ts';
@@ -15,34 +15,44 @@ export interface AccountExport {
   orders: Order[];
 }
 
-const exportedOrders = 10_000;
-const exportedSessions = 1_000;
+const ordersAtOnce = 500;
+
+/** The same, its lists read as they are asked for, however long they are. */
+export interface AccountReading extends Pick<AccountExport, 'user' | 'personId'> {
+  sessions: AsyncIterable<AccountExport['sessions'][number]>;
+  orders: AsyncIterable<Order>;
+}
 
 /** @returns null when there is no such account (any more). */
 export async function exportAccount(
-  { users, sessions, orders }: Collections,
+  collections: Collections,
   userId: string,
-): Promise<AccountExport | null> {
-  const [record, open, bought] = await Promise.all([
-    users.findById(userId).lean<UserRecord>(),
-    sessions.find({ userId }).limit(exportedSessions).lean<SessionRecord[]>(),
-    orders
-      .find({ buyerId: userId })
-      .sort({ createdAt: -1, _id: -1 })
-      .limit(exportedOrders)
-      .lean<OrderRecord[]>(),
-  ]);
+): Promise<AccountReading | null> {
+  const record = await collections.users.findById(userId).lean<UserRecord>();
   return (
     record && {
       user: { ...userOf(record), createdAt: record.createdAt.toISOString() },
       personId: record.personId ?? record._id,
-      sessions: open.map(({ createdAt, expiresAt }) => ({
-        createdAt: createdAt.toISOString(),
-        expiresAt: expiresAt.toISOString(),
-      })),
-      orders: bought.map(orderOf),
+      sessions: readSessions(collections, userId),
+      orders: readOrders(collections, userId),
     }
   );
+}
+
+async function* readSessions({ sessions }: Collections, userId: string) {
+  for await (const { createdAt, expiresAt } of sessions.find({ userId }).lean<SessionRecord[]>().cursor()) {
+    yield { createdAt: createdAt.toISOString(), expiresAt: expiresAt.toISOString() };
+  }
+}
+
+/** Page by page, so that no cursor stays open in MongoDB while whoever reads them takes their time. */
+async function* readOrders(collections: Collections, buyerId: string): AsyncGenerator<Order> {
+  let cursor: string | null | undefined;
+  while (cursor !== null) {
+    const page: OrderPage = await listOrders(collections, { buyerId, cursor, limit: ordersAtOnce });
+    yield* page.orders;
+    cursor = page.nextCursor;
+  }
 }
 
 /**

@@ -75,6 +75,8 @@ export interface LiveFigures {
   queue: { purchases: number; waiting: number; active: number; delayed: number; failed: number };
   audit: AuditLight;
   sales: SaleSnapshot[];
+  /** For the `cursor` of `GET /api/sales`, when there are more; null when these are all. */
+  salesNextCursor: string | null;
   /** How many sockets watch each sale. */
   people: Record<string, number>;
 }
@@ -174,5 +176,6 @@ export interface AdminOrder extends Order {
 /** Answer to `GET /api/admin/orders`. */
 export interface AdminOrderPage {
   orders: AdminOrder[];
-  nextCursor: number | null;
+  /** Pass as `cursor` to read on; null on the last page. */
+  nextCursor: number | string | null;
 }

@@ -111,8 +111,10 @@ export function openBullQueue(
 
     async removeDeadLetter(id) {
       const job = await findFailed(bull, id);
-      await job?.remove();
-      return job !== null;
+      // Whoever takes it out of the failed jobs is the one who removes it.
+      if (!job || (await bull.client.zrem(bull.toKey('failed'), id)) === 0) return false;
+      await job.remove();
+      return true;
     },
 
     async close() {
@@ -121,6 +123,9 @@ export function openBullQueue(
     },
   };
 }
+
+/** Longer than a republishing takes; should its process die in the middle, it can be asked for again then. */
+const claimedMs = 60_000;
 
 /** For whoever looks at single jobs. @throws Error when the queue is another engine's. */
 export function bullOf({ bull }: PurchaseQueue): Queue {
@@ -163,14 +168,18 @@ async function orderIdsIn(bull: Queue): Promise<Set<string>> {
 async function republish(bull: Queue, id: string): Promise<boolean> {
   const job = await findFailed(bull, id);
   if (!job) return false;
-  await job.update({ ...job.data, again: true });
-  return await job.retry().then(
-    () => true,
-    async (error) => {
-      if (await job.isFailed()) throw error;
-      return false; // Somebody else was quicker.
-    },
-  );
+  // A letter may be back a moment later, as the next one under its id: of several who ask for this one, one gets it.
+  const claim = `republished:${id}:${job.finishedOn ?? 0}`;
+  if ((await bull.client.set(claim, '1', 'PX', claimedMs, 'NX')) !== 'OK') return false;
+  try {
+    await job.update({ ...job.data, again: true });
+    await job.retry();
+    return true;
+  } catch (error) {
+    await bull.client.del(claim);
+    if (await job.isFailed()) throw error;
+    return false; // Somebody discarded it.
+  }
 }
 
 async function findFailed(bull: Queue, id: string): Promise<Job | null> {

@@ -118,6 +118,13 @@ export interface AllowanceRecord {
   units: number;
 }
 
+/** What the writers of a bounded collection write one after the other. */
+export interface GuardRecord {
+  /** The collection's name. */
+  _id: string;
+  writes: number;
+}
+
 export interface EventRecord {
   /** `<saleId>:<seq>`, the seq with leading zeros. */
   _id: string;
@@ -223,7 +230,7 @@ const sale = new Schema<SaleRecord>(
   },
   { ...options, collection: 'sales' },
 )
-  .index({ closesAt: -1 })
+  .index({ closesAt: -1, _id: -1 })
   .index({ productId: 1, closesAt: -1 })
   .index({ phase: 1, opensAt: 1 });
 
@@ -270,6 +277,11 @@ const saleChangeKey = new Schema<SaleChangeKeyRecord>(
   { ...options, collection: 'sale_change_keys' },
 );
 
+const guard = new Schema<GuardRecord>(
+  { _id: id, writes: { type: Number, required: true } },
+  { ...options, collection: 'guards' },
+);
+
 export type Collections = ReturnType<typeof openCollections>;
 
 export function openCollections(mongo: Connection) {
@@ -286,6 +298,7 @@ export function openCollections(mongo: Connection) {
     allowances: mongo.model<AllowanceRecord>('Allowance', allowance),
     events: mongo.model<EventRecord>('Event', event),
     saleChangeKeys: mongo.model<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
+    guards: mongo.model<GuardRecord>('Guard', guard),
     ...openEventCollections(mongo),
   };
 }
@@ -320,6 +333,29 @@ export async function insertAll<Record extends { _id: string }>(
   const { writeErrors } = await model.db.getClient().db(model.db.name).command(insert, { session });
   const [error] = writeErrors ?? [];
   if (error) throw new mongo.MongoServerError(error);
+}
+
+/**
+ * Inserts a document unless there are `max` in its collection. However many do so at once, no more get in: each of these
+ * transactions writes the collection's one guard, so that they go one after the other.
+ * @returns whether it was inserted.
+ */
+export async function insertWithin<Record extends { _id: string }>(
+  model: Model<Record>,
+  record: Record,
+  max: number,
+): Promise<boolean> {
+  const guards = model.db.model<GuardRecord>('Guard');
+  const guard = { _id: model.collection.collectionName };
+  await guards.updateOne(guard, { $setOnInsert: { writes: 0 } }, { upsert: true });
+  return await model.db.withSession((session) =>
+    session.withTransaction(async () => {
+      await guards.updateOne(guard, { $inc: { writes: 1 } }, { session });
+      if ((await model.countDocuments({}, { session })) >= max) return false;
+      await insertAll(model, [record], session);
+      return true;
+    }),
+  );
 }
 
 const duplicateKey = 11_000;

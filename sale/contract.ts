@@ -71,6 +71,13 @@ export interface SaleSnapshot {
   serverTime: string;
 }
 
+/** Answer to `GET /api/sales`, those that end last first. */
+export interface SalePage {
+  sales: SaleSnapshot[];
+  /** Pass as `cursor` to read on; null on the last page. */
+  nextCursor: string | null;
+}
+
 export type OrderStatus = 'queued' | 'held' | 'paid' | 'rejected' | 'expired' | 'cancelled';
 export type RejectionReason = 'sold_out' | 'over_limit' | 'unknown_sale' | 'failed';
 

@@ -11,8 +11,8 @@ export async function discard(shop: DeadLetterShop, id: string): Promise<boolean
   const letter = await shop.queue.findDeadLetter(id);
   if (!letter) return false;
   await giveUp(shop, letter.data);
-  await shop.queue.removeDeadLetter(id);
-  return true;
+  // Of several who discard it at once, one does.
+  return await shop.queue.removeDeadLetter(id);
 }
 
 export interface DeadLetterShop {

@@ -182,7 +182,7 @@ const delivery = new Schema<DeliveryRecord>(
   { ...options, collection: 'deliveries' },
 )
   .index({ webhookId: 1, state: 1, dueAt: 1 })
-  .index({ webhookId: 1, createdAt: -1 });
+  .index({ webhookId: 1, createdAt: -1, _id: -1 });
 
 export function openEventCollections(mongo: Connection) {
   return {

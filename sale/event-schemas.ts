@@ -52,6 +52,7 @@ export function readData<Type extends EventType>(
   event: { type: string; data: unknown },
   type: Type,
 ): EventData<Type> {
+  if (!Object.hasOwn(eventSchemas, type)) throw new Error(`There are no events ${type}`);
   const parsed = eventSchemas[type].safeParse(event.data);
   if (parsed.success) return parsed.data as EventData<Type>;
   const [issue] = parsed.error.issues;

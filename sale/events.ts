@@ -27,8 +27,8 @@ export function eventKey(saleId: string, seq: number): string {
   return `${saleId}:${String(seq).padStart(seqDigits, '0')}`;
 }
 
-/** A sale's documents after number `seq`, in order. */
-export function readChanges({ events }: Collections, saleId: string, { after = 0, limit = 1_000 } = {}) {
+/** A sale's documents after number `after`, in order: all of them, or as many as `limit` says. */
+export function readChanges({ events }: Collections, saleId: string, { after = 0, limit = 0 } = {}) {
   return driverOf(events)
     .find({ _id: { $gt: eventKey(saleId, after), $lt: `${saleId}:~` } })
     .sort({ _id: 1 })

@@ -10,6 +10,7 @@ import {
 import { storedFormsOf } from './email-address.ts';
 import { eventKey } from './events.ts';
 import { orderOf } from './order.ts';
+import { behind, pageOf } from './page.ts';
 
 /**
  * Orders for the shop's own people. A sale's orders are found through its event log, which lists them in the order in
@@ -21,26 +22,30 @@ export interface OrderSearch {
   saleId: string | undefined;
   status: 'paid' | 'rejected' | 'cancelled' | undefined;
   /** The `nextCursor` of the page before. */
-  cursor: number | undefined;
+  cursor: string | undefined;
 }
 
-const foundOfBuyer = 100;
+const foundOfBuyer = 50;
 /** A page is whole documents of the log, each a batch that was settled together: at least as many orders. */
 const pageOrders = 50;
 const pageDocuments = 200;
-const batchOrders = 1_000;
+/** A document of the log can hold a thousand orders. */
+const exportedDocuments = 20;
+const exportedOrders = 1_000;
 
 export async function searchOrders(collections: Collections, search: OrderSearch): Promise<AdminOrderPage> {
-  if (search.text !== '') return { orders: await findOrders(collections, search), nextCursor: null };
+  if (search.text !== '') return await findOrders(collections, search);
   if (!search.saleId) return { orders: [], nextCursor: null };
   const { ids, nextCursor } = await pageOfLog(collections, search.saleId, search);
-  return { orders: await loadOrders(collections, ids), nextCursor };
+  const orders = await loadOrders(collections, ids);
+  // The log says what an order came to then, and it may have been cancelled since.
+  return { orders: orders.filter(({ status }) => status === (search.status ?? status)), nextCursor };
 }
 
 async function findOrders(
   collections: Collections,
-  { text, saleId, status }: OrderSearch,
-): Promise<AdminOrder[]> {
+  { text, saleId, status, cursor }: OrderSearch,
+): Promise<AdminOrderPage> {
   const { users, orders } = collections;
   const buyers = text.includes('@')
     ? await users
@@ -49,15 +54,20 @@ async function findOrders(
     : [];
   const found = await orders
     .find({
-      ...(text.includes('@') ? {} : { $or: [{ _id: text }, { buyerId: text }] }),
-      ...(text.includes('@') && { buyerId: trusted({ $in: buyers.map(({ _id }) => _id) }) }),
+      $and: [
+        text.includes('@')
+          ? { buyerId: trusted({ $in: buyers.map(({ _id }) => _id) }) }
+          : { $or: [{ _id: text }, { buyerId: text }] },
+        behind('createdAt', cursor),
+      ],
       ...(saleId && { saleId }),
       ...(status && { status }),
     })
-    .sort({ createdAt: -1 })
-    .limit(foundOfBuyer)
+    .sort({ createdAt: -1, _id: -1 })
+    .limit(foundOfBuyer + 1)
     .lean<OrderRecord[]>();
-  return await withBuyers(collections, found);
+  const { page, nextCursor } = pageOf(found, 'createdAt', foundOfBuyer);
+  return { orders: await withBuyers(collections, page), nextCursor };
 }
 
 async function pageOfLog(
@@ -65,7 +75,7 @@ async function pageOfLog(
   saleId: string,
   { cursor, status }: Pick<OrderSearch, 'cursor' | 'status'>,
 ): Promise<{ ids: string[]; nextCursor: number | null }> {
-  const before = cursor === undefined ? `${saleId}:~` : eventKey(saleId, cursor);
+  const before = /^\d+$/.test(cursor ?? '') ? eventKey(saleId, Number(cursor)) : `${saleId}:~`;
   const documents = driverOf(events)
     .find({ _id: { $gt: `${saleId}:`, $lt: before } })
     .sort({ _id: -1 })
@@ -88,26 +98,57 @@ function orderIdsOf({ changes }: EventRecord, status: OrderSearch['status']): st
   });
 }
 
-/** Every order of a sale, in the order in which they were settled, a batch at a time; at most `limit`. */
-export async function* everyOrder(
-  collections: Collections,
-  saleId: string,
-  limit: number,
-): AsyncGenerator<AdminOrder[]> {
-  const documents = driverOf(collections.events)
-    .find({ _id: { $gt: `${saleId}:`, $lt: `${saleId}:~` } })
-    .sort({ _id: 1 });
-  let ids = new Set<string>();
-  let given = 0;
-  for await (const document of documents) {
-    for (const id of orderIdsOf(document, undefined)) ids.add(id);
-    if (ids.size < batchOrders) continue;
-    yield await loadOrders(collections, [...ids]);
-    given += ids.size;
-    ids = new Set();
-    if (given >= limit) return;
+/**
+ * Every order of a sale once, in the order in which they were settled, a batch at a time. The log is read in pieces, so
+ * no cursor stays open in MongoDB while whoever reads this takes their time, or goes away.
+ */
+export async function* everyOrder(collections: Collections, saleId: string): AsyncGenerator<AdminOrder[]> {
+  for (let after = `${saleId}:`, isMore = true; isMore; ) {
+    const documents = await driverOf(collections.events)
+      .find({ _id: { $gt: after, $lt: `${saleId}:~` } })
+      .sort({ _id: 1 })
+      .limit(exportedDocuments)
+      .toArray();
+    isMore = documents.length === exportedDocuments;
+    after = documents.at(-1)?._id ?? after;
+    const told = documents.flatMap(tellingsOf);
+    for (let start = 0; start < told.length; start += exportedOrders) {
+      const batch = told.slice(start, start + exportedOrders);
+      const ids = [...new Set(batch.map(({ id }) => id))];
+      const orders = new Map((await loadOrders(collections, ids)).map((order) => [order.id, order]));
+      const ended = batch.flatMap((telling) => {
+        const order = orders.get(telling.id);
+        return order && isEnd(order, telling) ? [order] : [];
+      });
+      yield [...new Set(ended)];
+    }
   }
-  if (ids.size > 0) yield await loadOrders(collections, [...ids]);
+}
+
+/** Where the log says how an order ended. */
+interface Telling {
+  id: string;
+  at: string;
+  isGivenUp: boolean;
+}
+
+function tellingsOf({ at, changes }: EventRecord): Telling[] {
+  return changes.flatMap((change) =>
+    change.type === 'order.paid' || change.type === 'order.rejected'
+      ? [
+          {
+            id: change.orderId,
+            at: at.toISOString(),
+            isGivenUp: 'reason' in change && change.reason === 'failed',
+          },
+        ]
+      : [],
+  );
+}
+
+/** An order that was given up may have been settled after all: then the log tells of it once more, and that counts. */
+function isEnd({ status, settledAt }: AdminOrder, { at, isGivenUp }: Telling): boolean {
+  return !isGivenUp || (status === 'rejected' && settledAt === at);
 }
 
 async function loadOrders(collections: Collections, ids: string[]): Promise<AdminOrder[]> {

@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
-import { type QueryFilter, trusted } from 'mongoose';
 import type { Collections, OrderRecord } from './collections.ts';
 import type { Change, Order, OrderPage, Purchase } from './contract.ts';
+import { behind, pageOf } from './page.ts';
 
 /**
  * The id of the order that a purchase becomes. It is derived from the buyer and the Idempotency-Key, so the same
@@ -72,36 +72,13 @@ export async function findOrder(
 /** A buyer's settled orders, newest first. `cursor` is what the page before gave as `nextCursor`. */
 export async function listOrders(
   { orders }: Collections,
-  { buyerId, cursor, limit }: { buyerId: string; cursor?: OrderCursor | undefined; limit: number },
+  { buyerId, cursor, limit }: { buyerId: string; cursor?: string | undefined; limit: number },
 ): Promise<OrderPage> {
-  const filter: QueryFilter<OrderRecord> = { buyerId };
-  if (cursor) {
-    const createdAt = new Date(cursor.createdAtMs);
-    filter.$or = [
-      { createdAt: trusted({ $lt: createdAt }) },
-      { createdAt, _id: trusted({ $lt: cursor.orderId }) },
-    ];
-  }
-  const records = await orders
-    .find(filter)
+  const found = await orders
+    .find({ buyerId, ...behind('createdAt', cursor) })
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
     .lean<OrderRecord[]>();
-  const page = records.slice(0, limit);
-  const last = page.at(-1);
-  return {
-    orders: page.map(orderOf),
-    nextCursor: last && records.length > limit ? `${last.createdAt.getTime()}.${last._id}` : null,
-  };
-}
-
-export interface OrderCursor {
-  createdAtMs: number;
-  orderId: string;
-}
-
-/** @returns null when `text` is not a cursor that `listOrders` gave. */
-export function parseCursor(text: string): OrderCursor | null {
-  const match = /^(\d{13})\.([\w-]{22})$/.exec(text);
-  return match ? { createdAtMs: Number(match[1]), orderId: match[2] as string } : null;
+  const { page, nextCursor } = pageOf(found, 'createdAt', limit);
+  return { orders: page.map(orderOf), nextCursor };
 }

@@ -1,6 +1,7 @@
 import { nanoid } from 'nanoid';
 import type { Collections, ProductRecord } from './collections.ts';
 import type { Product } from './contract.ts';
+import { behind, pageOf } from './page.ts';
 
 /** `image` and `images` may both be given; the first picture is the one that stands for the product. */
 export interface NewProduct {
@@ -12,7 +13,11 @@ export interface NewProduct {
 
 export type ProductChange = { [Field in keyof NewProduct]?: NewProduct[Field] | undefined };
 
-const listedProducts = 200;
+/**
+ * Whether a path stays on this site wherever a page puts it: `//evil.example` and `/\\evil.example` name another host, and
+ * a segment of dots leads elsewhere.
+ */
+export const isOwnPath = (path: string) => /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/.test(path);
 
 export async function createProduct({ products }: Collections, product: NewProduct): Promise<Product> {
   const { name, description } = product;
@@ -42,10 +47,20 @@ export async function changeProduct(
   return record && productOf(record);
 }
 
-/** The newest first, at most 200. */
-export async function listProducts({ products }: Collections): Promise<Product[]> {
-  const records = await products.find().sort({ createdAt: -1 }).limit(listedProducts).lean<ProductRecord[]>();
-  return records.map(productOf);
+const listedProducts = 100;
+
+/** A page of them, the newest first. */
+export async function listProducts(
+  { products }: Collections,
+  cursor?: string,
+): Promise<{ products: Product[]; nextCursor: string | null }> {
+  const found = await products
+    .find(behind('createdAt', cursor))
+    .sort({ createdAt: -1, _id: -1 })
+    .limit(listedProducts + 1)
+    .lean<ProductRecord[]>();
+  const { page, nextCursor } = pageOf(found, 'createdAt', listedProducts);
+  return { products: page.map(productOf), nextCursor };
 }
 
 export function productOf({ _id, name, description, image, images }: ProductRecord): Product {
@@ -53,6 +68,9 @@ export function productOf({ _id, name, description, image, images }: ProductReco
 }
 
 function picturesOf({ image, images }: { image?: string | undefined; images?: string[] | undefined }) {
-  const all = [...new Set([image, ...(images ?? [])])].filter((path) => path !== undefined && path !== '');
+  // Records from before paths were checked as they are now may hold others.
+  const all = [...new Set([image, ...(images ?? [])])].filter(
+    (path) => path !== undefined && isOwnPath(path),
+  );
   return { image: all[0] ?? '', images: all as string[] };
 }

@@ -9,8 +9,9 @@ import {
   type ProductRecord,
   type SaleRecord,
 } from './collections.ts';
-import type { Change, Money, Product, SaleSnapshot, SaleStatus } from './contract.ts';
+import type { Change, Money, Product, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
 import { appendChanges, readChanges } from './events.ts';
+import { behind, pageOf } from './page.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
 import { productOf } from './product.ts';
 
@@ -113,16 +114,22 @@ export async function listSnapshotsOf(collections: Collections, product: Product
   return found.map((sale) => snapshotOf(sale, product));
 }
 
-/** The sales that end last, at most 100. */
-export async function listSnapshots({ sales, products }: Collections): Promise<SaleSnapshot[]> {
-  const found = await sales.find().sort({ closesAt: -1 }).limit(listedSales).lean<SaleRecord[]>();
-  const ids = [...new Set(found.map(({ productId }) => productId))];
+/** A page of the sales, those that end last first. */
+export async function listSnapshots({ sales, products }: Collections, cursor?: string): Promise<SalePage> {
+  const found = await sales
+    .find(behind('closesAt', cursor))
+    .sort({ closesAt: -1, _id: -1 })
+    .limit(listedSales + 1)
+    .lean<SaleRecord[]>();
+  const { page, nextCursor } = pageOf(found, 'closesAt', listedSales);
+  const ids = [...new Set(page.map(({ productId }) => productId))];
   const named = await products.find({ _id: trusted({ $in: ids }) }).lean<ProductRecord[]>();
   const productById = new Map(named.map((product) => [product._id, product]));
-  return found.flatMap((sale) => {
+  const snapshots = page.flatMap((sale) => {
     const product = productById.get(sale.productId);
     return product ? [snapshotOf(sale, productOf(product))] : [];
   });
+  return { sales: snapshots, nextCursor };
 }
 
 function statusOf(

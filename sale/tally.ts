@@ -33,12 +33,12 @@ export interface Tally {
 }
 
 export function openTally(redis: Redis): Tally {
-  let counts = new Map<string, Counts>();
+  let counts = new Map<string, Map<string, number>>();
   let edges = new Map<string, { fastest: number; slowest: number }>();
 
   function add(key: string, field: string, by = 1): void {
-    const fields = counts.get(key) ?? {};
-    fields[field] = (fields[field] ?? 0) + by;
+    const fields = counts.get(key) ?? new Map<string, number>();
+    fields.set(field, (fields.get(field) ?? 0) + by);
     counts.set(key, fields);
   }
   function count(saleId: string, field: string): void {
@@ -55,7 +55,7 @@ export function openTally(redis: Redis): Tally {
     if (counts.size === 0) return;
     const pipeline = redis.pipeline();
     for (const [key, fields] of counts) {
-      for (const [field, by] of Object.entries(fields)) pipeline.hincrby(key, field, by);
+      for (const [field, by] of fields) pipeline.hincrby(key, field, by);
       pipeline.expire(key, key.startsWith(saleKey('')) ? saleKeptSeconds : secondKeptSeconds);
     }
     for (const [saleId, { fastest, slowest }] of edges) {
@@ -134,11 +134,11 @@ export async function noteBacklog(redis: Redis, { depth, oldestMs, deadLetters }
 
 /** The counts of several seconds together; what was noted rather than counted means nothing in it. */
 export function sumOf(seconds: Counts[]): Counts {
-  const sum: Counts = {};
+  const sum = new Map<string, number>();
   for (const counts of seconds) {
-    for (const [field, count] of Object.entries(counts)) sum[field] = (sum[field] ?? 0) + count;
+    for (const [field, count] of Object.entries(counts)) sum.set(field, (sum.get(field) ?? 0) + count);
   }
-  return sum;
+  return Object.fromEntries(sum);
 }
 
 /** The time within which this share of the counted orders was settled; null when none was. */

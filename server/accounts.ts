@@ -1,5 +1,6 @@
+import { nanoid } from 'nanoid';
 import type { z } from 'zod';
-import { deleteAccount, exportAccount } from '../sale/account.ts';
+import { type AccountReading, deleteAccount, exportAccount } from '../sale/account.ts';
 import { expelUser } from '../sale/session.ts';
 import { createUser } from '../sale/user.ts';
 import type { newUser } from './inputs.ts';
@@ -16,7 +17,7 @@ export async function signUp(
 ): Promise<Answer> {
   const { collections, limits, bcryptCost } = shop;
   requireAllowed(limits.signUps, await limits.signUps.take(call.network));
-  shop.challenges.requireWork(call.body.email, call.header('proof-of-work'));
+  await shop.challenges.requireWork(call.body.email, call.header('proof-of-work'), nanoid());
   const account = await createUser(collections, call.body, { bcryptCost });
   if (account === 'email_taken') throw new HttpProblem('email-taken', 'Sign in instead');
   return await welcome(shop, call, account);
@@ -32,9 +33,27 @@ export async function giveExport({ collections }: Shop, { identity }: Call): Pro
   if (!account) throw noAccount();
   return {
     status: 200,
-    body: account,
-    headers: { 'Content-Disposition': 'attachment; filename="stampede-account.json"' },
+    text: jsonOf(account),
+    headers: {
+      'Content-Type': 'application/json; charset=utf-8',
+      'Content-Disposition': 'attachment; filename="stampede-account.json"',
+    },
   };
+}
+
+/** An account with all its orders may be long, so it is written while it is read. */
+async function* jsonOf({ sessions, orders, ...account }: AccountReading): AsyncGenerator<string> {
+  yield JSON.stringify(account).slice(0, -1);
+  for (const [name, list] of [['sessions', sessions] as const, ['orders', orders] as const]) {
+    yield `,"${name}":[`;
+    let before = '';
+    for await (const entry of list) {
+      yield before + JSON.stringify(entry);
+      before = ',';
+    }
+    yield ']';
+  }
+  yield '}';
 }
 
 export async function forgetAccount(shop: Shop, call: Call): Promise<Answer> {

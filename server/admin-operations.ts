@@ -70,6 +70,7 @@ const minute = z.object({
 
 const overview = z.looseObject({
   sales: z.array(answers.snapshot),
+  salesNextCursor: answers.nextCursor,
   queuedPurchases: count,
   jobs: z.looseObject({ waiting: count, active: count, delayed: count, failed: count }),
   figures,
@@ -98,7 +99,14 @@ export const adminOperations: Record<string, Operation> = {
   'GET /api/admin/overview': { summary: 'The shop at a glance', answer: [200, overview] },
   'GET /api/admin/live': {
     summary: 'The charts and lamps of the control room',
-    answer: [200, z.looseObject({ serverTime: z.iso.datetime(), sales: z.array(answers.snapshot) })],
+    answer: [
+      200,
+      z.looseObject({
+        serverTime: z.iso.datetime(),
+        sales: z.array(answers.snapshot),
+        salesNextCursor: answers.nextCursor,
+      }),
+    ],
   },
   'POST /api/admin/audits': {
     summary: 'Begin an audit',
@@ -106,8 +114,8 @@ export const adminOperations: Record<string, Operation> = {
     problems: ['busy'],
   },
   'GET /api/admin/products': {
-    summary: 'The newest products',
-    answer: [200, z.object({ products: z.array(answers.product) })],
+    summary: 'The products, newest first, page by page',
+    answer: [200, z.object({ products: z.array(answers.product), nextCursor: answers.nextCursor })],
   },
   'POST /api/admin/pictures': {
     summary: 'Put up a picture: JPEG, PNG, WebP or AVIF',
@@ -117,7 +125,16 @@ export const adminOperations: Record<string, Operation> = {
   },
   'GET /api/admin/orders': {
     summary: 'Find orders by id, buyer or e-mail address',
-    answer: [200, z.looseObject({ orders: z.array(z.looseObject({ id: z.string() })) })],
+    answer: [
+      200,
+      z.looseObject({
+        orders: z.array(z.looseObject({ id: z.string() })),
+        nextCursor: z
+          .union([count, z.string()])
+          .nullable()
+          .describe('Pass as `cursor` to read on; null on the last page'),
+      }),
+    ],
   },
   'GET /api/admin/sales/:id/report': {
     summary: 'The story of a sale',
@@ -125,14 +142,14 @@ export const adminOperations: Record<string, Operation> = {
     problems: ['not-found'],
   },
   'GET /api/admin/sales/:id/orders.csv': {
-    summary: 'Every order of a sale',
+    summary: 'Every order of a sale, in the order in which they were settled',
     answer: [200, z.string()],
     media: 'text/csv',
     problems: ['not-found'],
   },
   'GET /api/admin/sales/:id/minutes': {
-    summary: 'What happened to its orders, minute by minute: at most the newest 1,440 of them',
-    answer: [200, z.object({ minutes: z.array(minute) })],
+    summary: 'What happened to its orders, minute by minute: pages of 1,440, the newest page first',
+    answer: [200, z.object({ minutes: z.array(minute), nextCursor: answers.nextCursor })],
     problems: ['not-found'],
   },
   'GET /api/admin/mails': {
@@ -172,7 +189,7 @@ export const adminOperations: Record<string, Operation> = {
   },
   'GET /api/admin/webhooks/:id/deliveries': {
     summary: 'What was sent there within 30 days, and what became of it',
-    answer: [200, z.object({ deliveries: z.array(delivery) })],
+    answer: [200, z.object({ deliveries: z.array(delivery), nextCursor: answers.nextCursor })],
     problems: ['not-found'],
   },
   'POST /api/admin/webhooks/:id/resend': {
@@ -186,7 +203,14 @@ export const adminOperations: Record<string, Operation> = {
   },
   'GET /api/admin/dead-letters': {
     summary: 'Jobs that could not be settled',
-    answer: [200, z.object({ deadLetters: z.array(deadLetter) })],
+    answer: [
+      200,
+      z.object({
+        deadLetters: z.array(deadLetter),
+        total: count,
+        nextStart: count.nullable().describe('Pass as `start` to read on; null on the last page'),
+      }),
+    ],
   },
   'GET /api/admin/dead-letters/:id': {
     summary: 'One of them',

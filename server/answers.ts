@@ -5,6 +5,7 @@ import type {
   OrderPage,
   Problem,
   PurchaseReceipt,
+  SalePage,
   SaleSnapshot,
   Session,
   User,
@@ -43,7 +44,12 @@ export const snapshot = z.object({
   serverTime: instant,
 }) satisfies z.ZodType<SaleSnapshot>;
 
-export const sales = z.object({ sales: z.array(snapshot) });
+export const nextCursor = z
+  .string()
+  .nullable()
+  .describe('Pass as `cursor` to read on; null on the last page');
+
+export const sales = z.object({ sales: z.array(snapshot), nextCursor }) satisfies z.ZodType<SalePage>;
 
 export const order = z.object({
   id: z.string(),
@@ -58,7 +64,7 @@ export const order = z.object({
 
 export const orderPage = z.object({
   orders: z.array(order),
-  nextCursor: z.string().nullable().describe('Pass as `cursor` to read on; null on the last page'),
+  nextCursor,
 }) satisfies z.ZodType<OrderPage>;
 
 export const receipt = z.object({

@@ -44,19 +44,37 @@ export function openAudits(
     return lightOfReport(await audit(collections, gate, queue));
   }
 
+  /** Whether one may begin. What the one before found is noted before its lease ends, so it is read under the next. */
+  async function begin(): Promise<boolean> {
+    if (!(await lease.hold())) return false;
+    const { at } = await readAuditLight(redis);
+    const isFresh = at !== null && Date.now() - Date.parse(at) < restMs;
+    if (isFresh) await lease.release();
+    return !isFresh;
+  }
+
   return {
     async light() {
       const [last, running] = await Promise.all([readAuditLight(redis), redis.exists('lease:audit')]);
       return running ? { ...last, state: 'running' } : last;
     },
     async start() {
-      const { at } = await this.light();
-      const isFresh = at !== null && Date.now() - Date.parse(at) < restMs;
-      if (isRunning || isFresh || !(await lease.hold())) return false;
+      // Said before the first wait: the lease tells processes apart, not two requests to this one.
+      if (isRunning) return false;
       isRunning = true;
+      const isBegun = await begin().catch((error) => {
+        isRunning = false;
+        throw error;
+      });
+      if (!isBegun) {
+        isRunning = false;
+        return false;
+      }
+      const renewal = setInterval(() => void lease.hold().catch(() => {}), leaseMs / 3);
       void run()
         .catch((error) => log.warn({ error: (error as Error).message }, 'the audit was not noted'))
         .finally(() => {
+          clearInterval(renewal);
           isRunning = false;
           void lease.release().catch(() => {});
         });

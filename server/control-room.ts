@@ -8,7 +8,7 @@ import { openStories } from '../sale/report.ts';
 import { findSale, listSnapshots, readSnapshot } from '../sale/sale.ts';
 import { type Counts, quantileMs, readSaleTally, readSeconds } from '../sale/tally.ts';
 import { readMinutes } from '../subscribers/analytics.ts';
-import type { byId, liveSince } from './inputs.ts';
+import type { byId, liveSince, pageAfter } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
 import { noSale } from './sales.ts';
@@ -23,7 +23,7 @@ export function openControlRoom(shop: Shop) {
   const { collections, queue, redis } = shop;
   const storyOf = openStories(collections);
   const readNow = singleFlight(async () => {
-    const [beats, figures, jobs, audit, sales] = await Promise.all([
+    const [beats, figures, jobs, audit, { sales, nextCursor: salesNextCursor }] = await Promise.all([
       readBeats(redis),
       readQueueFigures(shop),
       queue.countJobs(),
@@ -39,6 +39,7 @@ export function openControlRoom(shop: Shop) {
       queue: { purchases: figures.depth, ...jobs },
       audit,
       sales,
+      salesNextCursor,
       people,
     };
   });
@@ -72,10 +73,10 @@ export function openControlRoom(shop: Shop) {
       return { status: 200, body };
     },
 
-    async minutes({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
+    async minutes({ params, query }: Call<z.infer<typeof byId>, z.infer<typeof pageAfter>>): Promise<Answer> {
       const sale = await findSale(collections, params.id);
       if (!sale) throw noSale(params.id);
-      return { status: 200, body: { minutes: await readMinutes(collections, params.id) } };
+      return { status: 200, body: await readMinutes(collections, params.id, query.cursor) };
     },
 
     async startAudit(): Promise<Answer> {
@@ -92,13 +93,14 @@ function begunAtMs({ opensAt }: SaleSnapshot, { points: [made] }: SaleCurve): nu
 
 /** Sockets that watch each sale, over all instances. */
 export function peopleOf(beats: { watching?: Record<string, number> }[]): Record<string, number> {
-  const people: Record<string, number> = {};
+  // Anybody may watch a sale called `constructor`: in an object its count would begin with a function.
+  const people = new Map<string, number>();
   for (const { watching = {} } of beats) {
     for (const [saleId, sockets] of Object.entries(watching)) {
-      people[saleId] = (people[saleId] ?? 0) + sockets;
+      people.set(saleId, (people.get(saleId) ?? 0) + sockets);
     }
   }
-  return people;
+  return Object.fromEntries(people);
 }
 
 function figuresOf(second: number, counts: Counts): SecondFigures {

@@ -12,17 +12,18 @@ export interface Crowd {
 }
 
 export function openCrowd(send: (message: CrowdMessage) => void): Crowd {
-  let known: Record<string, number> = {};
+  let known = new Map<string, number>();
   return {
     hear(people) {
       const before = known;
-      known = people;
-      for (const [saleId, count] of Object.entries(people)) {
-        if (before[saleId] !== count) send({ saleId, people: count });
+      // A sale's id is what a page says it is, `constructor` as well: an object would have more keys than it was given.
+      known = new Map(Object.entries(people));
+      for (const [saleId, count] of known) {
+        if (before.get(saleId) !== count) send({ saleId, people: count });
       }
     },
     of(saleId) {
-      const people = known[saleId];
+      const people = known.get(saleId);
       return people === undefined ? null : { saleId, people };
     },
   };

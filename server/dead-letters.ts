@@ -11,7 +11,12 @@ export async function showDeadLetters(
   { queue }: Shop,
   { query }: Call<unknown, z.infer<typeof deadLetterList>>,
 ): Promise<Answer> {
-  return { status: 200, body: { deadLetters: await queue.listDeadLetters(query) } };
+  const [deadLetters, { failed: total }] = await Promise.all([
+    queue.listDeadLetters(query),
+    queue.countJobs(),
+  ]);
+  const next = query.start + query.limit;
+  return { status: 200, body: { deadLetters, total, nextStart: next < total ? next : null } };
 }
 
 export async function showDeadLetter({ queue }: Shop, { params }: Call<ByJobId>): Promise<Answer> {

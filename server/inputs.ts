@@ -1,16 +1,37 @@
 import { z } from 'zod';
+import { isCurrency } from '../public/money.js';
 import { normaliseEmail } from '../sale/email-address.ts';
+import { isOwnPath } from '../sale/product.ts';
 import { webhookTypes } from '../subscribers/webhooks.ts';
+import { name, prose } from './plain-text.ts';
 
 /** Everything a client may send, one schema for each input. Strict: a field that is not here is an error. */
 
 const id = z.string().regex(/^[A-Za-z0-9_-]{8,64}$/, 'expected an id: 8 to 64 letters, digits, _ or -');
 const units = z.int().min(1).max(1_000_000);
-const instant = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
 
-/** A number in a query. `?since=` is no number, though JavaScript reads it as 0. */
+/** Dates of computers begin in 1970; past the year 9999 ISO 8601 and most who read it part ways. */
+const [earliestMs, latestMs] = [0, Date.UTC(9999, 11, 31, 23, 59, 59, 999)];
+
+export const instant = z.iso
+  .datetime({
+    offset: true,
+    error:
+      'expected a date and time that exist, a year of four digits and a zone, e.g. 2026-11-27T18:00:00Z or 2026-11-27T19:00:00+01:00',
+  })
+  .transform((text) => new Date(text))
+  .refine((at) => at.getTime() >= earliestMs && at.getTime() <= latestMs, {
+    error: 'expected a year from 1970 to 9999, counted in UTC',
+  });
+
+/** A number in a query: digits only. JavaScript reads `?since=` as 0 as well, and `1e1` and `0xa` as 10. */
 const wholeFromText = (min: number, max: number) =>
-  z.preprocess((text) => (text === '' ? Number.NaN : text), z.coerce.number().int().min(min).max(max));
+  z.preprocess(
+    (text) => (typeof text === 'string' && !/^\d{1,15}$/.test(text) ? Number.NaN : text),
+    z.coerce.number().int().min(min).max(max),
+  );
+
+const previousCursor = 'expected the nextCursor of the page before';
 
 /** Bull numbers its jobs; a message of RabbitMQ has a longer id. */
 export const byJobId = z.strictObject({
@@ -19,7 +40,7 @@ export const byJobId = z.strictObject({
 
 export const deadLetterList = z.strictObject({
   start: wholeFromText(0, 1_000_000).default(0),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
+  limit: wholeFromText(1, 100).default(20),
 });
 
 export const byId = z.strictObject({ id });
@@ -29,9 +50,6 @@ const password = z
   .min(8, 'expected at least 8 characters')
   .refine((text) => Buffer.byteLength(text) <= 72, 'expected at most 72 bytes')
   .meta({ maxLength: 72, description: '8 characters to 72 bytes of UTF-8' });
-
-/** Something is left of it when the blanks around it are gone; `\S` says that to readers of the JSON schema. */
-const name = (maxLength: number) => z.string().trim().min(1).max(maxLength).meta({ pattern: '\\S' });
 
 /** Stricter than the library's: RFC 5321 also bounds the parts of an address, and no host's name ends with a hyphen. */
 const emailPattern =
@@ -60,12 +78,13 @@ export const credentials = z.strictObject({ email: z.string().max(254), password
 const picturePath = z
   .string()
   .max(500)
-  .regex(/^(\/[A-Za-z0-9_./-]+|)$/, 'expected a path on this site, e.g. /images/lamp.svg');
+  .refine((path) => path === '' || isOwnPath(path), 'expected a path on this site, e.g. /images/lamp.svg')
+  .meta({ pattern: '^((/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+|)$' });
 const pictures = z.array(picturePath).max(8);
 
 export const newProduct = z.strictObject({
   name: name(200),
-  description: z.string().max(5_000).default(''),
+  description: prose(5_000).default(''),
   image: picturePath.default(''),
   images: pictures.default([]),
 });
@@ -73,7 +92,7 @@ export const newProduct = z.strictObject({
 export const productChange = z
   .strictObject({
     name: name(200).optional(),
-    description: z.string().max(5_000).optional(),
+    description: prose(5_000).optional(),
     image: picturePath.optional(),
     images: pictures.optional(),
   })
@@ -86,7 +105,10 @@ export const newSale = z
     productId: id,
     price: z.strictObject({
       amount: z.int().min(0).max(1_000_000_000_000),
-      currency: z.string().regex(/^[A-Z]{3}$/, 'expected an ISO 4217 code, e.g. EUR'),
+      currency: z
+        .string()
+        .refine(isCurrency, 'expected the ISO 4217 code of a currency, e.g. EUR')
+        .meta({ pattern: '^[A-Z]{3}$' }),
     }),
     /** What it cost before, in minor units of the same currency. */
     oldAmount: z.int().min(1).max(1_000_000_000_000).optional(),
@@ -120,25 +142,44 @@ export const orderSearch = z.strictObject({
   q: z.string().trim().max(254).default(''),
   saleId: id.optional(),
   status: z.enum(['paid', 'rejected', 'cancelled']).optional(),
-  cursor: z.coerce.number().int().min(1).max(9_999_999_999).optional(),
+  /** Of a sale's orders it is a number of the event log, of a buyer's orders a time and an id. */
+  cursor: z
+    .string()
+    .regex(/^(\d{1,10}|\d{13}\.[\w-]{1,64})$/, previousCursor)
+    .optional(),
 });
 
 /** Where events go: http or https, and nothing in it that belongs into a header. */
 export const newWebhook = z.strictObject({
+  // The check of a URL drops blanks and line breaks within it, as `new URL` does: they are looked for before.
   url: z
-    .url({ protocol: /^https?$/ })
+    .string()
     .max(2_000)
+    .regex(/^[\x21-\x7e]+$/, 'expected printable ASCII: a host in Punycode, other characters percent-encoded')
+    .meta({ format: 'uri' })
+    .pipe(z.url({ protocol: /^https?$/ }))
     .refine((text) => !URL.canParse(text) || !(new URL(text).username || new URL(text).password), {
       error: 'expected no user and password in it',
     }),
   types: z.array(z.enum(webhookTypes)).min(1).max(webhookTypes.length),
 });
 
+/** A place in a list that is sorted by time: Unix time in ms, and an id. */
+const timeCursor = z
+  .string()
+  .regex(/^\d{1,15}\.[\w:.-]{1,200}$/, previousCursor)
+  .optional();
+
 export const newestList = z.strictObject({
-  limit: z.coerce.number().int().min(1).max(100).default(20),
+  cursor: timeCursor,
+  limit: wholeFromText(1, 100).default(20),
 });
 
-export const unsentMailList = newestList.extend({
+/** A page of a list whose pages have one size. */
+export const pageAfter = z.strictObject({ cursor: timeCursor });
+
+export const unsentMailList = z.strictObject({
+  limit: wholeFromText(1, 100).default(20),
   state: z.enum(['waiting', 'failed', 'unsure']).optional(),
 });
 
@@ -159,7 +200,7 @@ export const idempotencyKey = z
 export const orderList = z.strictObject({
   cursor: z
     .string()
-    .regex(/^[0-9]{13}\.[A-Za-z0-9_-]{22}$/, 'expected the nextCursor of the page before')
+    .regex(/^[0-9]{13}\.[A-Za-z0-9_-]{22}$/, previousCursor)
     .optional(),
-  limit: z.coerce.number().int().min(1).max(100).default(20),
+  limit: wholeFromText(1, 100).default(20),
 });

@@ -122,7 +122,7 @@ const shop = {
   audits,
   tokens,
   limits: openAccountLimits(redis, config),
-  challenges: openChallenges(config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+  challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,

@@ -81,7 +81,11 @@ export const operations: Record<string, Operation> = {
     answer: [201, answers.visitor],
   },
 
-  'GET /api/sales': { summary: 'The sales that end last', answer: [200, answers.sales], headers: ['ETag'] },
+  'GET /api/sales': {
+    summary: 'The sales, those that end last first, page by page',
+    answer: [200, answers.sales],
+    headers: ['ETag'],
+  },
   'GET /api/sales/:id': {
     summary: 'A sale as it is now',
     answer: [200, answers.snapshot],

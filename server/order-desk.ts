@@ -1,7 +1,8 @@
 import type { z } from 'zod';
+import { decimalOf } from '../public/money.js';
 import { everyOrder, searchOrders } from '../sale/order-search.ts';
 import { readSnapshot } from '../sale/sale.ts';
-import { csvLine } from './csv.ts';
+import { byteOrderMark, csvLines } from './csv.ts';
 import type { byId, orderSearch } from './inputs.ts';
 import type { Answer, Call } from './route.ts';
 import { noSale } from './sales.ts';
@@ -14,9 +15,6 @@ export async function findOrders(
   const { q: text, saleId, status, cursor } = query;
   return { status: 200, body: await searchOrders(collections, { text, saleId, status, cursor }) };
 }
-
-/** More orders than this are for a tool that reads MongoDB. */
-const exportedOrders = 200_000;
 
 const columns = [
   'order',
@@ -32,25 +30,29 @@ const columns = [
 ];
 const times = ['created at', 'settled at'];
 
-/** All orders of a sale as CSV, sent while they are read. */
+/**
+ * All orders of a sale as CSV, sent while they are read and as fast as they are taken. An amount is a decimal of its
+ * currency, a time is ISO 8601 in UTC.
+ */
 export async function exportOrders(
   { collections }: Shop,
   { params }: Call<z.infer<typeof byId>>,
 ): Promise<Answer> {
   const sale = await readSnapshot(collections, params.id);
   if (!sale) throw noSale(params.id);
-  const { amount, currency } = sale.price;
+  const { price } = sale;
+  const nothing = decimalOf({ ...price, amount: 0 });
 
   async function* lines(): AsyncGenerator<string> {
-    yield csvLine([...columns, ...times]);
-    for await (const orders of everyOrder(collections, params.id, exportedOrders)) {
-      yield orders
-        .map(({ id, saleId, status, reason, quantity, buyerId, email, name, createdAt, settledAt }) => {
-          const paid = status === 'paid' ? amount * quantity : 0;
-          const what = [id, saleId, status, reason ?? '', quantity, paid, currency];
-          return csvLine([...what, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? '']);
-        })
-        .join('');
+    yield byteOrderMark + csvLines([[...columns, ...times]]);
+    for await (const orders of everyOrder(collections, params.id)) {
+      const rows = orders.map((order) => {
+        const { id, saleId, status, reason, quantity, buyerId, email, name, createdAt, settledAt } = order;
+        const paid = status === 'paid' ? decimalOf(price, quantity) : nothing;
+        const what = [id, saleId, status, reason ?? '', quantity, paid, price.currency];
+        return [...what, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? ''];
+      });
+      yield csvLines(rows);
     }
   }
   const headers = {

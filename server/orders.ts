@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { Order } from '../sale/contract.ts';
-import { findOrder, listOrders, parseCursor, queuedOrderOf } from '../sale/order.ts';
+import { findOrder, listOrders, queuedOrderOf } from '../sale/order.ts';
 import type { byId, orderList } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
 import type { Answer, Call } from './route.ts';
@@ -18,13 +18,7 @@ export async function showOrders(
   { collections }: Shop,
   { query, identity }: Call<unknown, z.infer<typeof orderList>>,
 ): Promise<Answer> {
-  const cursor = query.cursor === undefined ? undefined : parseCursor(query.cursor);
-  if (cursor === null) {
-    throw new HttpProblem('invalid-input', 'cursor: expected the nextCursor of the page before', {
-      errors: [{ field: 'cursor', message: 'expected the nextCursor of the page before' }],
-    });
-  }
-  const page = await listOrders(collections, { buyerId: identity?.userId ?? '', cursor, limit: query.limit });
+  const page = await listOrders(collections, { buyerId: identity?.userId ?? '', ...query });
   return { status: 200, body: page };
 }
 

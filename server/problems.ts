@@ -14,7 +14,7 @@ export const problemTitles = {
   'not-found': [404, 'Not found'],
   'method-not-allowed': [405, 'Method not allowed'],
   'request-timeout': [408, 'The request came too slowly'],
-  'sold-out': [409, 'Sold out'],
+  'sold-out': [409, 'Fewer units are left than were asked for'],
   'not-open': [409, 'The sale is not open yet'],
   paused: [409, 'The sale is paused'],
   ended: [409, 'The sale has ended'],

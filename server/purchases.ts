@@ -14,8 +14,8 @@ export async function buy(
   { params, body, identity, header }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
 ): Promise<Answer> {
   const { userId: buyerId = '', personId = buyerId } = identity ?? {};
-  challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'));
   const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
+  await challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'), key);
   const purchase: Purchase = {
     orderId: orderIdOf(buyerId, key),
     saleId: params.id,

@@ -16,6 +16,7 @@ import {
   newWebhook,
   orderList,
   orderSearch,
+  pageAfter,
   productChange,
   purchaseRequest,
   saleChange,
@@ -49,7 +50,7 @@ export function apiRoutes(shop: Shop): Route[] {
     route('delete', '/api/account', 'buyer', (call) => forgetAccount(shop, call)),
     route('post', '/api/visitors', 'anyone', () => enterAsVisitor(shop)),
 
-    route('get', '/api/sales', 'anyone', () => sales.list()),
+    route('get', '/api/sales', 'anyone', (call) => sales.list(call), { query: pageAfter }),
     route('get', '/api/sales/:id', 'anyone', (call) => sales.one(call), { params: byId }),
 
     route('post', '/api/sales/:id/purchases', 'buyer', (call) => buy(shop, call), {
@@ -78,7 +79,7 @@ export function apiRoutes(shop: Shop): Route[] {
     route('get', '/api/admin/overview', 'admin', () => showOverview(shop)),
     route('get', '/api/admin/live', 'admin', (call) => room.live(call), { query: liveSince }),
     route('post', '/api/admin/audits', 'admin', () => room.startAudit()),
-    route('get', '/api/admin/products', 'admin', () => showProducts(shop)),
+    route('get', '/api/admin/products', 'admin', (call) => showProducts(shop, call), { query: pageAfter }),
     route('post', picturesPath, 'admin', (call: Call<unknown, unknown, Buffer>) => addPicture(shop, call), {
       fileMaxBytes: pictureMaxBytes,
     }),
@@ -87,7 +88,10 @@ export function apiRoutes(shop: Shop): Route[] {
     route('get', '/api/admin/sales/:id/orders.csv', 'admin', (call) => exportOrders(shop, call), {
       params: byId,
     }),
-    route('get', '/api/admin/sales/:id/minutes', 'admin', (call) => room.minutes(call), { params: byId }),
+    route('get', '/api/admin/sales/:id/minutes', 'admin', (call) => room.minutes(call), {
+      params: byId,
+      query: pageAfter,
+    }),
     route('get', '/api/admin/mails', 'admin', (call) => showUnsentMails(shop, call), {
       query: unsentMailList,
     }),

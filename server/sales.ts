@@ -17,6 +17,7 @@ import {
   idempotencyKey,
   type newProduct,
   type newSale,
+  type pageAfter,
   type productChange,
   type saleChange,
 } from './inputs.ts';
@@ -31,11 +32,11 @@ type ById = z.infer<typeof byId>;
 /** A crowd that reloads at once costs MongoDB one read, not one each. */
 export function salesReader({ collections }: Shop) {
   const read = singleFlight((saleId) => readSnapshot(collections, saleId));
-  const readAll = singleFlight(() => listSnapshots(collections));
+  const readPage = singleFlight((cursor) => listSnapshots(collections, cursor || undefined));
   return {
-    async list(): Promise<Answer> {
-      const sales = await readAll('all');
-      return { status: 200, body: { sales }, headers: validator(sales) };
+    async list({ query }: Call<unknown, z.infer<typeof pageAfter>>): Promise<Answer> {
+      const page = await readPage(query.cursor ?? '');
+      return { status: 200, body: page, headers: validator(page.sales, page.nextCursor) };
     },
     async one({ params }: Call<ById>): Promise<Answer> {
       const snapshot = await read(params.id);
@@ -63,8 +64,11 @@ export async function editProduct(
   return { status: 200, body: product };
 }
 
-export async function showProducts({ collections }: Shop): Promise<Answer> {
-  return { status: 200, body: { products: await listProducts(collections) } };
+export async function showProducts(
+  { collections }: Shop,
+  { query }: Call<unknown, z.infer<typeof pageAfter>>,
+): Promise<Answer> {
+  return { status: 200, body: await listProducts(collections, query.cursor) };
 }
 
 export async function addSale(
@@ -120,8 +124,10 @@ export function noSale(saleId: string): HttpProblem {
 }
 
 /** The ETag leaves out the server's clock, which never stands still. */
-function validator(snapshots: SaleSnapshot[]): Record<string, string> {
+function validator(snapshots: SaleSnapshot[], nextCursor: string | null = null): Record<string, string> {
   const timeless = snapshots.map(({ serverTime, ...rest }) => rest);
-  const hash = createHash('sha1').update(JSON.stringify(timeless)).digest('base64url');
+  const hash = createHash('sha1')
+    .update(JSON.stringify([timeless, nextCursor]))
+    .digest('base64url');
   return { ETag: `"${hash}"`, 'Cache-Control': 'no-cache' };
 }

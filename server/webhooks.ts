@@ -36,9 +36,9 @@ export async function showDeliveries(
   { collections }: Shop,
   { params, query }: Call<ById, z.infer<typeof newestList>>,
 ): Promise<Answer> {
-  const deliveries = await listDeliveries(collections, params.id, query);
-  if (!deliveries) throw noWebhook(params.id);
-  return { status: 200, body: { deliveries } };
+  const page = await listDeliveries(collections, params.id, query);
+  if (!page) throw noWebhook(params.id);
+  return { status: 200, body: page };
 }
 
 export async function resendDeliveries({ collections }: Shop, { params }: Call<ById>): Promise<Answer> {

@@ -4,6 +4,7 @@ import type { SaleMinute } from '../sale/admin-contract.ts';
 import { type Collections, driverOf } from '../sale/collections.ts';
 import type { AnalyticsRecord, MinuteRecord } from '../sale/event-collections.ts';
 import { type EventData, readData } from '../sale/event-schemas.ts';
+import { behind, pageOf } from '../sale/page.ts';
 
 /** Every accepted purchase is paid or rejected in the transaction that places it, so nobody needs `order.placed`. */
 const types = ['order.paid', 'order.rejected', 'order.cancelled'] as const;
@@ -168,11 +169,21 @@ async function noteSkipped({ analytics }: Collections, eventId: string): Promise
 
 const maxMinutes = 1_440;
 
-/** A sale's minutes in which something happened, the oldest first: at most the newest day of them. */
-export async function readMinutes({ minutes }: Collections, saleId: string): Promise<SaleMinute[]> {
-  const newest = await minutes.find({ saleId }).sort({ minute: -1 }).limit(maxMinutes).lean<MinuteRecord[]>();
-  return newest.reverse().map(({ _id, saleId: _, minute, ...counts }) => ({
+/** A sale's minutes in which something happened, the oldest first; a page is at most a day of the newest of them. */
+export async function readMinutes(
+  { minutes }: Collections,
+  saleId: string,
+  cursor?: string,
+): Promise<{ minutes: SaleMinute[]; nextCursor: string | null }> {
+  const newest = await minutes
+    .find({ saleId, ...behind('minute', cursor) })
+    .sort({ minute: -1, _id: -1 })
+    .limit(maxMinutes + 1)
+    .lean<MinuteRecord[]>();
+  const { page, nextCursor } = pageOf(newest, 'minute', maxMinutes);
+  const told = page.reverse().map(({ _id, saleId: _, minute, ...counts }) => ({
     minute: minute.toISOString(),
     ...counts,
   }));
+  return { minutes: told, nextCursor };
 }

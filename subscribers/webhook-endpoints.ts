@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import type { Delivery, Webhook } from '../sale/admin-contract.ts';
-import type { Collections } from '../sale/collections.ts';
+import { type Collections, insertWithin } from '../sale/collections.ts';
 import type { EventType } from '../sale/contract.ts';
 import type { DeliveryRecord, WebhookRecord } from '../sale/event-collections.ts';
+import { behind, pageOf } from '../sale/page.ts';
 
 /** Endpoints of a shop, at most. */
 const maxWebhooks = 50;
@@ -13,7 +14,6 @@ export async function addWebhook(
   { webhooks }: Collections,
   { url, types }: { url: string; types: EventType[] },
 ): Promise<(Webhook & { secret: string }) | 'too_many'> {
-  if ((await webhooks.countDocuments()) >= maxWebhooks) return 'too_many';
   const record: WebhookRecord = {
     _id: nanoid(),
     url,
@@ -21,12 +21,12 @@ export async function addWebhook(
     secret: `whsec_${randomBytes(32).toString('base64')}`,
     createdAt: new Date(),
   };
-  await webhooks.create(record);
-  return { ...webhookOf(record), secret: record.secret };
+  const isAdded = await insertWithin(webhooks, record, maxWebhooks);
+  return isAdded ? { ...webhookOf(record), secret: record.secret } : 'too_many';
 }
 
 export async function listWebhooks({ webhooks }: Collections): Promise<Webhook[]> {
-  const found = await webhooks.find().sort({ createdAt: 1 }).limit(maxWebhooks).lean<WebhookRecord[]>();
+  const found = await webhooks.find().sort({ createdAt: 1 }).lean<WebhookRecord[]>();
   return found.map(webhookOf);
 }
 
@@ -37,19 +37,20 @@ export async function removeWebhook({ webhooks, deliveries }: Collections, id: s
   return deletedCount === 1;
 }
 
-/** Newest first; null when there is no such webhook. */
+/** A page of them, newest first; null when there is no such webhook. */
 export async function listDeliveries(
   { webhooks, deliveries }: Collections,
   webhookId: string,
-  { limit }: { limit: number },
-): Promise<Delivery[] | null> {
+  { cursor, limit }: { cursor?: string | undefined; limit: number },
+): Promise<{ deliveries: Delivery[]; nextCursor: string | null } | null> {
   if (!(await webhooks.exists({ _id: webhookId }))) return null;
   const found = await deliveries
-    .find({ webhookId })
-    .sort({ createdAt: -1 })
-    .limit(limit)
+    .find({ webhookId, ...behind('createdAt', cursor) })
+    .sort({ createdAt: -1, _id: -1 })
+    .limit(limit + 1)
     .lean<DeliveryRecord[]>();
-  return found.map(deliveryOf);
+  const { page, nextCursor } = pageOf(found, 'createdAt', limit);
+  return { deliveries: page.map(deliveryOf), nextCursor };
 }
 
 /** Has everything sent again that was given up. @returns how many deliveries; null when there is no such webhook. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readSigningKeys } from '../runtime/signing-keys.ts';
-import { parseCursor } from '../sale/order.ts';
+import { parseCursor } from '../sale/page.ts';
 import { readJob } from '../sale/queue.ts';
 import { networkOf } from '../server/address.ts';
 import { bearerOf, openTokens } from '../server/auth.ts';
@@ -111,8 +111,8 @@ test('a cursor is what a page gave, or nothing', () => {
   fc.assert(
     fc.property(cursor, (text) => {
       const read = parseCursor(text);
-      expect(`${String(read?.createdAtMs).padStart(13, '0')}.${read?.orderId}`).toBe(text);
-      expect(Number.isNaN(new Date(read?.createdAtMs ?? Number.NaN).getTime())).toBe(false);
+      expect(`${String(read?.atMs).padStart(13, '0')}.${read?.id}`).toBe(text);
+      expect(Number.isNaN(new Date(read?.atMs ?? Number.NaN).getTime())).toBe(false);
     }),
   );
 });

@@ -44,7 +44,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     audits: openAudits({ collections, gate, queue, redis }, log),
     tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS),
     limits: openAccountLimits(redis, config),
-    challenges: openChallenges(config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+    challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
     bcryptCost: config.BCRYPT_COST,
     sessionSeconds: config.SESSION_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,

@@ -3,7 +3,7 @@
 /** @import { DeadLetter } from '../../sale/queue.ts' */
 
 import { element, setText } from '../dom.js';
-import { dateTime } from '../format.js';
+import { dateTime, number } from '../format.js';
 import { toast } from '../toast.js';
 import { discardLetter, fetchLetters, republishLetter } from './api.js';
 import { inWords } from './ask.js';
@@ -15,12 +15,18 @@ export function openLettersView() {
 
   async function load() {
     try {
-      const letters = await fetchLetters();
-      setText(note, letters.length === 0 ? 'None. Everything that was accepted could be settled.' : '');
+      const { deadLetters: letters, total } = await fetchLetters();
+      setText(note, noteOn(letters.length, total));
       list.replaceChildren(...letters.map(lineOf));
     } catch (error) {
       setText(note, inWords(error));
     }
+  }
+
+  /** @param {number} shown @param {number} total */
+  function noteOn(shown, total) {
+    if (shown === 0) return 'None. Everything that was accepted could be settled.';
+    return total > shown ? `The newest ${number(shown)} of ${number(total)} are shown.` : '';
   }
 
   /** @param {DeadLetter} letter */

@@ -7,6 +7,7 @@ import { dateTime, duration, number } from '../format.js';
 import { texts } from '../texts.js';
 import { downloadOrders, searchOrders } from './api.js';
 import { inWords } from './ask.js';
+import { olderSales } from './older-sales.js';
 import { action, heading, replaceRows, table } from './parts.js';
 
 /** @param {string} saleId chosen from the start */
@@ -25,12 +26,12 @@ export function openOrdersView(saleId) {
   const note = element('p', { class: 'muted', role: 'status' });
   /** @type {AdminOrder[]} */
   let orders = [];
-  /** @type {number | null} */
+  /** @type {number | string | null} */
   let cursor = null;
   /** Counts the questions: only the newest one's answer is drawn. */
   let asked = 0;
 
-  /** @param {number | null} after */
+  /** @param {number | string | null} after */
   async function load(after) {
     const question = ++asked;
     const query = {
@@ -53,6 +54,7 @@ export function openOrdersView(saleId) {
     show(more, cursor !== null);
   }
 
+  const older = olderSales();
   const more = action('Show more', () => load(cursor));
   const csv = action('Download CSV', () => downloadOrders(sale.value), { 'data-testid': 'csv' });
   more.hidden = true;
@@ -61,7 +63,8 @@ export function openOrdersView(saleId) {
   text.addEventListener('search', () => load(null));
 
   /** @param {LiveFigures} news */
-  function tell({ sales }) {
+  function tell(news) {
+    const sales = older.addTo(news);
     const known = sales.map(({ id }) => id).join();
     if (sale.dataset.known === known) return;
     const open = sales.find(({ status }) => status === 'open') ?? sales[0];
@@ -75,7 +78,7 @@ export function openOrdersView(saleId) {
     sale.value = chosen;
     load(null);
   }
-  return { root: element('div', {}, heading('Orders', csv), form, found.root, note, more), tell };
+  return { root: element('div', {}, heading('Orders', csv), form, older.root, found.root, note, more), tell };
 }
 
 /** @param {AdminOrder} order */

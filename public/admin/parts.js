@@ -17,6 +17,9 @@ export function table(testId, titles) {
   return { root, body };
 }
 
+/** How many watch a sale, by the figures. @param {Record<string, number>} people @param {string} saleId */
+export const peopleAt = (people, saleId) => (Object.hasOwn(people, saleId) ? (people[saleId] ?? 0) : 0);
+
 /** Rows that have not changed are left alone: the focus and a selection in them stay.
  * @param {HTMLElement} body @param {(Node | string)[][]} rows */
 export function replaceRows(body, rows) {

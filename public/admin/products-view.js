@@ -2,7 +2,7 @@
 
 /** @import { Product } from '../../sale/contract.ts' */
 
-import { element } from '../dom.js';
+import { element, show } from '../dom.js';
 import { smallPicture } from '../format.js';
 import { toast } from '../toast.js';
 import { fetchProducts } from './api.js';
@@ -12,11 +12,24 @@ import { openProductForm } from './product-form.js';
 
 export function openProductsView() {
   const list = element('ul', { class: 'products', 'data-testid': 'products' });
-  const load = () =>
-    fetchProducts().then(
-      (products) => list.replaceChildren(...products.map(card)),
-      (error) => toast(inWords(error)),
-    );
+  /** @type {string | null} */
+  let next = null;
+
+  /** @param {string | null} [cursor] reads on from there */
+  async function load(cursor = null) {
+    try {
+      const { products, nextCursor } = await fetchProducts(cursor);
+      next = nextCursor;
+      if (cursor === null) list.replaceChildren();
+      list.append(...products.map(card));
+      show(more, next !== null);
+    } catch (error) {
+      toast(inWords(error));
+    }
+  }
+
+  const more = action('Show more', () => load(next), { 'data-testid': 'more-products' });
+  more.hidden = true;
 
   /** @param {Product} product */
   function card(product) {
@@ -47,5 +60,5 @@ export function openProductsView() {
     'data-testid': 'new-product',
   });
   load();
-  return { root: element('div', {}, heading('Products', add), list) };
+  return { root: element('div', {}, heading('Products', add), list, more) };
 }

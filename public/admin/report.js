@@ -4,23 +4,24 @@
 
 import { duration, money, number } from '../format.js';
 
-/** @type {Record<string, string>} */
-const reasons = {
-  sold_out: 'sold out',
-  over_limit: 'over the limit',
-  not_open: 'not open yet',
-  paused: 'paused',
-  ended: 'ended',
-  busy: 'too busy',
-  unknown_sale: 'unknown sale',
-  failed: 'failed on our side',
-};
+const reasons = new Map(
+  Object.entries({
+    sold_out: 'sold out',
+    over_limit: 'over the limit',
+    not_open: 'not open yet',
+    paused: 'paused',
+    ended: 'ended',
+    busy: 'too busy',
+    unknown_sale: 'unknown sale',
+    failed: 'failed on our side',
+  }),
+);
 
 /** @param {Record<string, number>} counts */
 const listed = (counts) =>
   Object.entries(counts)
     .sort(([, one], [, other]) => other - one)
-    .map(([reason, count]) => `${number(count)} ${reasons[reason] ?? reason}`)
+    .map(([reason, count]) => `${number(count)} ${reasons.get(reason) ?? reason}`)
     .join(' · ') || 'none';
 
 /** @param {number | null} ms */

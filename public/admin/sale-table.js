@@ -8,18 +8,22 @@ import { serverNow } from '../clock.js';
 import { element } from '../dom.js';
 import { dateTime, money, number } from '../format.js';
 import { texts } from '../texts.js';
-import { replaceRows, table } from './parts.js';
+import { olderSales } from './older-sales.js';
+import { peopleAt, replaceRows, table } from './parts.js';
 
 export function saleTable() {
   const { root, body } = table('sales', ['Sale', 'Status', 'Left', 'Here', 'Price', 'Window']);
+  const older = olderSales();
   return {
-    root,
-    /** @param {Pick<LiveFigures, 'sales' | 'people'>} news */
-    set: ({ sales, people }) =>
+    root: element('div', {}, root, older.root),
+    /** @param {Pick<LiveFigures, 'sales' | 'salesNextCursor' | 'people'>} news */
+    set(news) {
+      const sales = older.addTo(news);
       replaceRows(
         body,
-        sales.map((sale) => lineOf(sale, people[sale.id] ?? 0)),
-      ),
+        sales.map((sale) => lineOf(sale, peopleAt(news.people, sale.id))),
+      );
+    },
   };
 }
 
@@ -27,7 +31,7 @@ export function saleTable() {
 function lineOf(sale, people) {
   const status = statusNow(sale, serverNow());
   return [
-    element('a', { href: `#sale/${sale.id}` }, sale.product.name),
+    element('a', { href: `#sale/${encodeURIComponent(sale.id)}` }, sale.product.name),
     element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
     stockCell(sale),
     number(people),

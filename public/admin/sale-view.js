@@ -12,7 +12,7 @@ import { downloadOrders, fetchMinutes, fetchReport } from './api.js';
 import { inWords } from './ask.js';
 import { burnDown } from './burn-down.js';
 import { minutesChart } from './minutes-chart.js';
-import { action, subheading } from './parts.js';
+import { action, peopleAt, subheading } from './parts.js';
 import { figuresOf } from './report.js';
 import { downloadReportPicture } from './report-picture.js';
 import { openButtons } from './sale-buttons.js';
@@ -32,6 +32,7 @@ export function openSaleView(saleId) {
   const state = element('p', { class: 'sale-state' });
   const chart = burnDown('Stock', { height: 300 });
   const byMinute = minutesChart('Orders by the minute');
+  const earlier = element('p', { class: 'muted', role: 'status' });
   const facts = element('dl', { class: 'report', 'data-testid': 'report' });
   const trouble = element('p', { class: 'gone', role: 'status' });
 
@@ -42,7 +43,8 @@ export function openSaleView(saleId) {
       if (isClosed) return;
       report = fresh;
       chart.set(report);
-      byMinute.set(minutes);
+      byMinute.set(minutes.minutes);
+      setText(earlier, minutes.nextCursor === null ? '' : 'Earlier minutes are not in this chart.');
       draw(report.sale);
       drawFacts(report);
       setText(trouble, '');
@@ -94,8 +96,16 @@ export function openSaleView(saleId) {
     'data-testid': 'picture',
   });
   const csv = action('Orders as CSV', () => downloadOrders(saleId), { 'data-testid': 'csv' });
-  const watch = element('a', { class: 'small', href: `/sales/${saleId}`, target: '_blank' }, 'Page');
-  const wall = element('a', { class: 'small', href: `/ticker/${saleId}`, target: '_blank' }, 'Big screen');
+  const watch = element(
+    'a',
+    { class: 'small', href: `/sales/${encodeURIComponent(saleId)}`, target: '_blank' },
+    'Page',
+  );
+  const wall = element(
+    'a',
+    { class: 'small', href: `/ticker/${encodeURIComponent(saleId)}`, target: '_blank' },
+    'Big screen',
+  );
   load();
   return {
     root: element(
@@ -106,13 +116,14 @@ export function openSaleView(saleId) {
       trouble,
       chart.root,
       byMinute.root,
+      earlier,
       subheading('Report', picture, csv, watch, wall),
       facts,
     ),
     /** @param {LiveFigures} news */
     tell({ sales, people: watching }) {
       const sale = sales.find(({ id }) => id === saleId);
-      people = watching[saleId] ?? 0;
+      people = peopleAt(watching, saleId);
       if (sale) draw(sale);
     },
     close() {

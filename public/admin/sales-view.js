@@ -3,7 +3,7 @@
 /** @import { LiveFigures } from '../../sale/admin-contract.ts' */
 
 import { element } from '../dom.js';
-import { fetchProducts } from './api.js';
+import { fetchAllProducts } from './api.js';
 import { action, heading } from './parts.js';
 import { openSaleForm } from './sale-form.js';
 import { saleTable } from './sale-table.js';
@@ -13,7 +13,7 @@ export function openSalesView() {
   const add = action(
     'New sale',
     async () => {
-      const sale = await openSaleForm(await fetchProducts());
+      const sale = await openSaleForm(await fetchAllProducts());
       if (sale) location.hash = `sale/${sale.id}`;
     },
     { class: 'primary compact', 'data-testid': 'new-sale' },

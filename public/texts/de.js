@@ -81,6 +81,7 @@ export const german = {
   noteOffline: 'Mit der Verbindung kommt auch der Knopf zurück.',
   noteQueued: 'Dein Platz ist sicher. Das Ergebnis erscheint hier.',
   noteEnded: 'Danke für deinen Besuch.',
+  refusalLeft: (left) => `Es waren weniger da, als du wolltest: ${number(left)}. Du zahlst nichts.`,
   noteLeft: (left) => `Es sind nur noch ${left} da. Nimm weniger.`,
   signInEarly: 'Jetzt anmelden, bereit sein',
   buyMore: (remaining) => `Mehr kaufen (noch ${remaining} für dich)`,
@@ -104,7 +105,7 @@ export const german = {
     cancelled: 'Storniert',
   },
   rejection: {
-    sold_out: 'Die letzten Stücke gingen kurz vor dir weg. Du zahlst nichts.',
+    sold_out: 'Als du an der Reihe warst, waren weniger da, als du wolltest. Du zahlst nichts.',
     over_limit: 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
     unknown_sale: 'Dieses Angebot gibt es nicht mehr. Du zahlst nichts.',
     failed: 'Bei uns ist etwas kaputtgegangen. Du zahlst nichts; bitte versuche es noch einmal.',
@@ -121,7 +122,7 @@ export const german = {
   ordersTitle: 'Meine Bestellungen',
   ordersEmpty: 'Noch nichts hier.',
   ordersSignIn: 'Melde dich an, um deine Bestellungen zu sehen.',
-  ordersMore: 'Mehr zeigen',
+  showMore: 'Mehr zeigen',
   unknownSale: 'Ein früheres Angebot',
 
   signIn: 'Anmelden',

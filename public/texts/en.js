@@ -91,6 +91,8 @@ export const english = {
   noteQueued: 'Your place is taken. The result appears here.',
   noteEnded: 'Thank you for coming.',
   /** @param {number} left */
+  refusalLeft: (left) => `Fewer were left than you asked for: ${number(left)}. You pay nothing.`,
+  /** @param {number} left */
   noteLeft: (left) => (left === 1 ? 'Only 1 is left. Choose fewer.' : `Only ${left} are left. Choose fewer.`),
   signInEarly: 'Sign in now, be ready',
   /** @param {number} remaining */
@@ -120,7 +122,7 @@ export const english = {
   },
   /** @type {Record<import('../../sale/contract.ts').RejectionReason, string>} */
   rejection: {
-    sold_out: 'The last units went to buyers just before you. You pay nothing.',
+    sold_out: 'When your turn came, fewer units were left than you asked for. You pay nothing.',
     over_limit: 'That would be more than one buyer may have. You pay nothing.',
     unknown_sale: 'This sale is gone. You pay nothing.',
     failed: 'Something broke on our side. You pay nothing; please try again.',
@@ -138,7 +140,7 @@ export const english = {
   ordersTitle: 'My orders',
   ordersEmpty: 'Nothing here yet.',
   ordersSignIn: 'Sign in to see your orders.',
-  ordersMore: 'Show more',
+  showMore: 'Show more',
   unknownSale: 'A sale of the past',
 
   signIn: 'Sign in',

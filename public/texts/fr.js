@@ -81,6 +81,7 @@ export const french = {
   noteOffline: 'L’achat revient avec votre connexion.',
   noteQueued: 'Votre place est prise. Le résultat apparaît ici.',
   noteEnded: 'Merci de votre visite.',
+  refusalLeft: (left) => `Il en restait moins que demandé : ${number(left)}. Vous ne payez rien.`,
   noteLeft: (left) => `Il n’en reste que ${left}. Choisissez-en moins.`,
   signInEarly: 'Se connecter dès maintenant',
   buyMore: (remaining) => `En acheter plus (encore ${remaining} pour vous)`,
@@ -104,7 +105,7 @@ export const french = {
     cancelled: 'Annulée',
   },
   rejection: {
-    sold_out: 'Les dernières pièces sont parties juste avant vous. Vous ne payez rien.',
+    sold_out: 'À votre tour, il restait moins de pièces que demandé. Vous ne payez rien.',
     over_limit: 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
     unknown_sale: 'Cette vente n’existe plus. Vous ne payez rien.',
     failed: 'Une erreur de notre côté. Vous ne payez rien ; merci de réessayer.',
@@ -121,7 +122,7 @@ export const french = {
   ordersTitle: 'Mes commandes',
   ordersEmpty: 'Rien pour l’instant.',
   ordersSignIn: 'Connectez-vous pour voir vos commandes.',
-  ordersMore: 'En voir plus',
+  showMore: 'En voir plus',
   unknownSale: 'Une vente passée',
 
   signIn: 'Se connecter',
