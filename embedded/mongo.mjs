@@ -11,7 +11,7 @@ const START_DEADLINE_MS = 60_000;
 /** A million past orders and their indexes fit in; it is taken as it is needed. */
 const CACHE_GB = '1';
 /** A worker killed in mid-transaction leaves it open, and with it its hold on the hot product: 60 s by default. */
-const TRANSACTION_SECONDS = 5;
+const TRANSACTION_SECONDS = 3;
 
 /**
  * @typedef {object} Mongo
@@ -58,6 +58,15 @@ export async function openMongo({ dataDir, port, cacheDir, logFile, report = () 
     ended: mongod.ended,
     close: () => stop(mongod, { deadlineMs: 20_000 }),
   };
+}
+
+/**
+ * A URL that names no database gets this one. Not `URL`: it may have several hosts.
+ * @param {string} url
+ * @param {string} database
+ */
+export function withDatabase(url, database) {
+  return url.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)\/?(?=\?|$)/, `$1/${database}`);
 }
 
 /**

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { openAppProcess } from './app-process.mjs';
-import { type Mongo, openMongo } from './mongo.mjs';
+import { type Mongo, openMongo, withDatabase } from './mongo.mjs';
 import { answersIn, openNginx } from './nginx.mjs';
 import { freePort } from './port.mjs';
 import { openRabbit, type Rabbit } from './rabbit.mjs';
@@ -74,10 +74,8 @@ export async function startScratchSystem({
   let redis = await openRedis({ dataDir: join(dir, 'redis') });
   const needsRabbit = [extraEnv.PURCHASE_QUEUE, extraEnv.EVENT_BUS].includes('rabbitmq');
   let rabbit = needsRabbit ? await openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null;
-  const database = new URL(mongoUrl ?? mongo?.url ?? '');
-  database.pathname = `/scratch-${nanoid(8)}`;
   const env = {
-    MONGO_URL: database.href,
+    MONGO_URL: withDatabase(mongoUrl ?? mongo?.url ?? '', `scratch-${nanoid(8)}`),
     REDIS_URL: plain ? redis.tcpUrl : redis.url,
     ...(rabbit && { RABBITMQ_URL: rabbit.url }),
     JWT_SECRET: nanoid(48),

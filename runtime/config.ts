@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { faultOfKeys } from './signing-keys.ts';
+import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './urls.ts';
 
 /**
  * Every setting, with its unit in its name. This is the only place that knows the environment: the rest of the
@@ -26,10 +27,12 @@ const settings = z
     /** The name an instance gives itself in the `X-Instance` header and in its log. */
     INSTANCE: z.string().max(64).default('1'),
 
-    MONGO_URL: z.url({ protocol: /^mongodb(\+srv)?$/ }),
-    REDIS_URL: z.url({ protocol: /^rediss?$/ }),
-    /** Needed when PURCHASE_QUEUE or EVENT_BUS is `rabbitmq`. */
-    RABBITMQ_URL: z.url({ protocol: /^amqps?$/ }).optional(),
+    /** One host or several, or `mongodb+srv://`. */
+    MONGO_URL: z.string().refine(isMongoUrl, expectedUrls.mongo),
+    /** One host, or the Sentinels and the name of what they watch: `redis+sentinel://host:26379,host:26379/name`. */
+    REDIS_URL: z.string().refine(isRedisUrl, expectedUrls.redis),
+    /** Of one member of a cluster or of several. Needed when PURCHASE_QUEUE or EVENT_BUS is `rabbitmq`. */
+    RABBITMQ_URL: z.string().refine(isRabbitUrl, expectedUrls.rabbit).optional(),
     /** Where admitted purchases wait. `bull`: in Redis, put there by the flush; `rabbitmq`: published after the flush. */
     PURCHASE_QUEUE: z.enum(['bull', 'rabbitmq']).default('bull'),
     MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
@@ -113,8 +116,8 @@ const settings = z
     RECONCILE_INTERVAL_MS: z.coerce.number().int().min(100).default(5_000),
     /** How long a purchase may be queued before it is asked after. */
     RECONCILE_AFTER_MS: z.coerce.number().int().min(0).default(30_000),
-    /** A worker that is silent for so long loses its job to another. */
-    JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(10_000),
+    /** A worker that is silent for so long loses its jobs to another. */
+    JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(3_000),
 
     /** What carries the events of the log to their subscribers: see MESSAGING.md. */
     EVENT_BUS: z.enum(['bull', 'rabbitmq']).default('bull'),

@@ -2,6 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import mongoose, { type Connection } from 'mongoose';
 import type { Config } from './config.ts';
 import type { Log } from './log.ts';
+import { type SentinelOptions, sentinelOptionsOf } from './urls.ts';
 
 const { MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
 
@@ -36,7 +37,7 @@ export function isRedisAway(error: unknown): boolean {
   const { name = '', message = '' } = error as Error;
   return (
     /^(MaxRetriesPerRequest|ClusterAllFailed|Abort)Error$/.test(name) ||
-    /Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY)\b/.test(
+    /Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY|NOREPLICAS|MASTERDOWN)\b/.test(
       message,
     )
   );
@@ -90,6 +91,40 @@ export function openMongo(
   };
 }
 
+type Options = Omit<RedisOptions, 'replyMapping'>;
+
+/**
+ * A master that is frozen does not say itself that it is one no more: its Sentinels do. ioredis' own detector ends for good
+ * a connection that is just being made.
+ * @returns what ends the watching.
+ */
+function followFailovers(redis: Redis, { sentinels, ...options }: SentinelOptions): () => void {
+  let last = '';
+  const watchers = sentinels.map(({ host, port }) => {
+    const watcher = new Redis({
+      host,
+      port,
+      ...(options.sentinelUsername && { username: options.sentinelUsername }),
+      ...(options.sentinelPassword && { password: options.sentinelPassword }),
+      ...(options.sentinelTLS && { tls: options.sentinelTLS }),
+      retryStrategy: retryDelayMs,
+      maxRetriesPerRequest: null,
+    });
+    watcher.on('error', () => {}); // Whoever needs this Sentinel says so.
+    watcher.on('message', (_channel, message) => {
+      // Each of them announces the same.
+      if (message === last || message.split(' ')[0] !== options.name) return;
+      last = message;
+      if (['connect', 'ready'].includes(redis.status)) redis.disconnect(true);
+    });
+    watcher.subscribe('+switch-master').catch(() => {});
+    return watcher;
+  });
+  return () => {
+    for (const watcher of watchers) watcher.disconnect();
+  };
+}
+
 /**
  * A connection for commands somebody waits for: while Redis is away, or silent for `FLUSH_DEADLINE_MS`, they fail
  * and are not kept for later, since a purchase that was answered 503 must not be admitted afterwards.
@@ -106,18 +141,37 @@ export function openRedis(config: Config, log: Log): { redis: Redis; close: () =
 /** Whether Redis takes writes: one that is full, or only a replica, still answers a PING. */
 export const writesTo = (redis: Redis) => () => redis.set('ready', '1', 'EX', 60);
 
-/** A connection that waits for Redis as long as it takes, as subscribers and Bull's own clients must. */
-export function openPatientRedis(config: Config, log: Log): { redis: Redis; close: () => Promise<void> } {
-  return open(config, log, { maxRetriesPerRequest: null, enableReadyCheck: false });
+/**
+ * A connection that waits for Redis as long as it takes, as subscribers and Bull's own clients must.
+ * @param options without the check for readiness, commands are sent to a Redis that still reads its file and refuses them.
+ */
+export function openPatientRedis(
+  config: Config,
+  log: Log,
+  { enableReadyCheck = true }: { enableReadyCheck?: boolean } = {},
+): { redis: Redis; close: () => Promise<void> } {
+  return open(config, log, { maxRetriesPerRequest: null, enableReadyCheck });
 }
 
-function open(config: Config, log: Log, options: Omit<RedisOptions, 'replyMapping'>) {
-  const shared = { retryStrategy: retryDelayMs, connectTimeout: config.FLUSH_DEADLINE_MS };
-  const redis = new Redis(config.REDIS_URL, { ...shared, ...options });
+function open({ REDIS_URL: url, FLUSH_DEADLINE_MS: waitMs }: Config, log: Log, options: Options) {
+  const all: Options = { retryStrategy: retryDelayMs, connectTimeout: waitMs, ...options };
+  const sentinel = sentinelOptionsOf(url);
+  const redis = sentinel
+    ? new Redis({
+        ...all,
+        ...sentinel,
+        sentinelCommandTimeout: waitMs,
+        sentinelRetryStrategy: retryDelayMs,
+        // A master that became a replica may keep its connections.
+        reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+      })
+    : new Redis(url, all);
   redis.on('error', (error) => log.warn({ error: error.message }, 'Redis connection'));
+  const unfollow = sentinel ? followFailovers(redis, sentinel) : () => {};
   return {
     redis,
     async close() {
+      unfollow();
       redis.disconnect();
     },
   };

@@ -1,5 +1,6 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, type Options } from 'amqplib';
 import type { Log } from './log.ts';
+import { urlsOf } from './urls.ts';
 import { within } from './within.ts';
 
 /** A message for RabbitMQ, which keeps it on the disk. */
@@ -63,16 +64,17 @@ export function isRabbitAway(error: unknown): boolean {
   return error instanceof RabbitAway;
 }
 
-/** A broker or network that is silent is noticed after two to three of these. */
-const heartbeatSeconds = 10;
-
 /** A queue that does not answer, as one that is just electing its leader, must not hold up the others for ever. */
 const setUpMs = 10_000;
 
 /**
  * @param waitMs how long anything that somebody waits for may take: a publish, a question.
+ * @param silenceMs a broker, a network or a consumer that is silent for so long is taken for lost.
  */
-export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log: Log): Rabbit {
+export function openRabbit(
+  { url, waitMs, silenceMs = 30_000 }: { url: string; waitMs: number; silenceMs?: number },
+  log: Log,
+): Rabbit {
   let current: { model: ChannelModel; publisher: Publisher } | null = null;
   /** Why the broker takes no messages though it is there: its disk or memory is full. */
   let blocked: string | null = null;
@@ -92,15 +94,38 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
     current = { model, publisher };
   }
 
-  const address = new URL(url);
-  address.searchParams.set('heartbeat', String(heartbeatSeconds));
-  const opening = connect(address.href, {
+  const hosts = urlsOf(url);
+  /** Counts the connections that were lost or not made: the next one goes to the next host. */
+  let turn = 0;
+  const host = () => hosts[turn % hosts.length] ?? hosts[0];
+  const [{ protocol, username, password, pathname, searchParams }] = hosts;
+  const address = {
+    protocol: protocol.slice(0, -1),
+    get hostname() {
+      return host().hostname.replace(/^\[|\]$/g, '');
+    },
+    get port() {
+      return Number(host().port);
+    },
+    ...((username || password) && {
+      username: decodeURIComponent(username),
+      password: decodeURIComponent(password),
+    }),
+    vhost: pathname.slice(1),
+    ...Object.fromEntries(searchParams),
+    // Silence is noticed after two to three heartbeats.
+    heartbeat: Math.max(1, Math.round(silenceMs / 3_000)),
+  };
+  const opening = connect(address, {
     timeout: waitMs,
     noDelay: true,
     recovery: { initialDelay: 100, maxDelay: 2_000, waitForConnect: false, setup: setUp },
   }).then((model) => {
     model.on('error', (error) => log.warn({ error: error.message }, 'RabbitMQ connection'));
-    model.on('connect-failed', (error) => log.warn({ error: error.message }, 'RabbitMQ is away'));
+    model.on('connect-failed', (error) => {
+      turn += 1;
+      log.warn({ error: error.message }, 'RabbitMQ is away');
+    });
     model.on('blocked', (reason) => {
       blocked = reason;
       log.warn({ reason }, 'RabbitMQ takes no messages');
@@ -110,6 +135,7 @@ export function openRabbit({ url, waitMs }: { url: string; waitMs: number }, log
     });
     model.on('disconnect', (error) => {
       current = null;
+      turn += 1;
       if (!isClosed) log.warn({ error: error.message }, 'RabbitMQ is away');
     });
     return model;

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { withDatabase } from '../embedded/mongo.mjs';
 import { readConfig } from '../runtime/config.ts';
+import { sentinelOptionsOf } from '../runtime/urls.ts';
 import { subscribersOf } from '../worker/subscribers.ts';
 
 const good = {
@@ -36,7 +38,13 @@ test.each([
   ['PORT', '80.5'],
   ['MONGO_URL', 'http://sesame@127.0.0.1'],
   ['MONGO_URL', 'sesame'],
+  ['MONGO_URL', 'mongodb://h1:sesame,h2'],
+  ['MONGO_URL', 'mongodb://h1,h2/?sesame=1'],
   ['REDIS_URL', 'mongodb://:sesame@127.0.0.1'],
+  ['REDIS_URL', 'redis://h1:6379,sesame:6379'],
+  ['REDIS_URL', 'redis+sentinel://sesame:26379'],
+  ['REDIS_URL', 'redis+sentinel://h1,sesame:none/the-shop'],
+  ['RABBITMQ_URL', 'amqp://h1,sesame:none'],
   ['JWT_SECRET', 'sesame'],
   ['RABBITMQ_URL', 'http://sesame@127.0.0.1'],
   ['PURCHASE_QUEUE', 'sesame'],
@@ -61,6 +69,53 @@ test.each([
   expect(message).not.toContain(`"${value}"`);
   expect(message).not.toContain('sesame');
   for (const other of Object.keys(good)) if (other !== name) expect(message).not.toContain(other);
+});
+
+test.each([
+  ['MONGO_URL', 'mongodb://h1:27017,h2:27017,h3:27017/?replicaSet=x'],
+  ['MONGO_URL', 'mongodb://user:p%40ss@h1,h2/shop?replicaSet=x&authSource=admin&tls=true'],
+  ['MONGO_URL', 'mongodb+srv://user:pass@cluster.example.com/shop?retryWrites=true'],
+  ['MONGO_URL', 'mongodb://%2Ftmp%2Fmongodb-27017.sock/shop'],
+  ['MONGO_URL', 'mongodb://[::1]:27017,[::2]:27018/shop'],
+  ['REDIS_URL', 'rediss://user:p%40ss@redis.example.com:6380/2'],
+  ['REDIS_URL', 'redis://127.0.0.1:6379?path=%2Ftmp%2Fredis.sock'],
+  ['REDIS_URL', 'redis+sentinel://h1:26379,h2,h3:26381/the-shop'],
+  ['REDIS_URL', 'rediss+sentinel://user:p%40ss@h1,h2/the-shop/2?sentinelPassword=other'],
+  ['RABBITMQ_URL', 'amqps://user:p%40ss@rabbit.example.com/shop?frameMax=8192'],
+  ['RABBITMQ_URL', 'amqp://h1:5672,h2:5672/%2F'],
+])('%s=%s is taken', (name, value) => {
+  expect(readConfig({ ...good, [name]: value })).toMatchObject({ [name]: value });
+});
+
+test('a URL by Sentinel is what ioredis calls it; others are its own business', () => {
+  expect(sentinelOptionsOf('redis://h1:6379')).toBeNull();
+  expect(
+    sentinelOptionsOf('rediss+sentinel://user:p%40ss@h1,[::1]:26380/shop/2?sentinelPassword=x%26y'),
+  ).toEqual({
+    sentinels: [
+      { host: 'h1', port: 26_379 },
+      { host: '::1', port: 26_380 },
+    ],
+    name: 'shop',
+    db: 2,
+    username: 'user',
+    password: 'p@ss',
+    sentinelPassword: 'x&y',
+    tls: {},
+    sentinelTLS: {},
+    enableTLSForSentinelMode: true,
+  });
+});
+
+test('a URL without a database gets ours, however many hosts it has', () => {
+  expect(withDatabase('mongodb://u:p@h1:1,h2:2/?replicaSet=x', 'shop')).toBe(
+    'mongodb://u:p@h1:1,h2:2/shop?replicaSet=x',
+  );
+  expect(withDatabase('mongodb+srv://h1', 'shop')).toBe('mongodb+srv://h1/shop');
+  expect(withDatabase('mongodb://%2Ftmp%2Fa.sock', 'shop')).toBe('mongodb://%2Ftmp%2Fa.sock/shop');
+  expect(withDatabase('mongodb://h1,h2/theirs?replicaSet=x', 'shop')).toBe(
+    'mongodb://h1,h2/theirs?replicaSet=x',
+  );
 });
 
 test.each(['PURCHASE_QUEUE', 'EVENT_BUS'])('%s=rabbitmq needs a RABBITMQ_URL', (engine) => {

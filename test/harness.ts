@@ -60,17 +60,17 @@ export interface TestSystem extends ScratchSystem {
 
 const hourMs = 3_600_000;
 
-type Options = Omit<NonNullable<Parameters<typeof startScratchSystem>[0]>, 'mongoUrl'> & {
+type Options = NonNullable<Parameters<typeof startScratchSystem>[0]> & {
   /** A MongoDB of its own, for a test that stops it. */
   ownMongo?: boolean;
 };
 
-/** Starts a system on the MongoDB that all test files share. `BCRYPT_COST` is low: tests sign up a lot. */
+/** Starts a system, on the MongoDB that all test files share unless another is named. `BCRYPT_COST` is low: tests sign up a lot. */
 export async function startSystem({ ownMongo = false, ...options }: Options = {}): Promise<TestSystem> {
   // Even in a rush events travel soon: nobody here waits 5 s for them.
   const env = { BCRYPT_COST: '4', RELAY_INTERVAL_MS: '500', ...options.env };
   const shared = ownMongo ? {} : { mongoUrl: inject('mongoUrl') };
-  const scratch = await startScratchSystem({ ...options, ...shared, env });
+  const scratch = await startScratchSystem({ ...shared, ...options, env });
   const store = await openSystem({ ...scratch.env, BASE_URL: scratch.url }, { logLevel: 'silent' });
   const tokens = openTokens(scratch.env.JWT_SECRET ?? '', 3_600);
   const adminToken = tokens.issue({ id: 'test-admin', role: 'admin' });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { expectedUrls, isMongoUrl, isRabbitUrl } from '../../runtime/urls.ts';
 
 /** Every setting of the three services; they share none with the shop. */
 const given = z.object({
@@ -10,7 +11,7 @@ const given = z.object({
   INSTANCE: z.string().max(64).default('1'),
 
   /** With the database: each service has a collection of its own in it, and looks at no other. */
-  MONGO_URL: z.url({ protocol: /^mongodb(\+srv)?$/ }),
+  MONGO_URL: z.string().refine(isMongoUrl, expectedUrls.mongo),
   MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
   /** How long to look for a MongoDB that is away before the answer is 503. */
   MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
@@ -21,7 +22,7 @@ const given = z.object({
   RABBITMQ_USER: z.string().min(1).default('guest'),
   RABBITMQ_PASSWORD: z.string().default('guest'),
   /** Instead of the four above. */
-  RABBITMQ_URL: z.url({ protocol: /^amqps?$/ }).optional(),
+  RABBITMQ_URL: z.string().refine(isRabbitUrl, expectedUrls.rabbit).optional(),
   /** A publish that RabbitMQ has not confirmed by then is tried again. */
   RABBITMQ_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
   /** Messages that a service holds at once. */

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { openAppProcess } from '../../embedded/app-process.mjs';
 import { dataFolder } from '../../embedded/folders.mjs';
 import { keepRunning, type Part } from '../../embedded/keep-running.mjs';
-import { openMongo } from '../../embedded/mongo.mjs';
+import { openMongo, withDatabase } from '../../embedded/mongo.mjs';
 import { freePort, freePortsFrom } from '../../embedded/port.mjs';
 import { onLaunch } from '../../embedded/process.mjs';
 import { claimFolder } from '../../embedded/process-list.mjs';
@@ -40,9 +40,7 @@ async function startMongo(): Promise<string> {
   const options = { dataDir: join(dataDir, 'mongo'), port: await freePort(), report };
   const { url, how } = await keep('mongo', () => openMongo(options));
   report(`MongoDB:  ${how}, ${url}`);
-  const database = new URL(url);
-  database.pathname = '/campus-food';
-  return database.href;
+  return withDatabase(url, 'campus-food');
 }
 
 async function startRabbit(): Promise<string> {

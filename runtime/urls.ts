@@ -1,0 +1,82 @@
+import type { RedisOptions } from 'ioredis';
+import mongoose from 'mongoose';
+
+/** What the settings take, as their error says it. */
+export const expectedUrls = {
+  mongo:
+    'expected mongodb://host:27017,host:27017/database?replicaSet=name or mongodb+srv://host/database, as its driver takes it',
+  redis: 'expected redis://host:6379, rediss://host:6379 or redis+sentinel://host:26379,host:26379/name',
+  rabbit: 'expected amqp://host:5672,host:5672/vhost or amqps://host:5671/vhost',
+};
+
+/**
+ * A URL with several hosts as one URL for each of them, with the same user, path and query.
+ * @throws TypeError when one of them is none.
+ */
+export function urlsOf(url: string): [URL, ...URL[]] {
+  const [, start = '', hosts = '', end = ''] = /^([a-z+]+:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/s.exec(url) ?? [];
+  const [first = '', ...others] = hosts.split(',');
+  const one = (host: string): URL => {
+    const parsed = new URL(start + host + end);
+    if (!parsed.hostname) throw new TypeError('There is no host in it');
+    return parsed;
+  };
+  return [one(first), ...others.map(one)];
+}
+
+export function isMongoUrl(url: string): boolean {
+  try {
+    // It does not connect: only its driver knows every form and option.
+    new mongoose.mongo.MongoClient(url);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function isRabbitUrl(url: string): boolean {
+  try {
+    return urlsOf(url).every(({ protocol }) => /^amqps?:$/.test(protocol));
+  } catch {
+    return false;
+  }
+}
+
+export function isRedisUrl(url: string): boolean {
+  try {
+    const [first, ...others] = urlsOf(url);
+    if (/^rediss?:$/.test(first.protocol)) return others.length === 0;
+    const { name, db = 0 } = sentinelOptionsOf(url) ?? {};
+    return Boolean(name) && Number.isInteger(db);
+  } catch {
+    return false;
+  }
+}
+
+export type SentinelOptions = Omit<RedisOptions, 'replyMapping' | 'sentinels'> & {
+  sentinels: { host: string; port: number }[];
+};
+
+/** @returns null when the URL names no Sentinels: then ioredis takes it as it is. */
+export function sentinelOptionsOf(url: string): SentinelOptions | null {
+  if (!/^rediss?\+sentinel:/.test(url)) return null;
+  const urls = urlsOf(url);
+  const [{ protocol, pathname, username, password, searchParams }] = urls;
+  const [, name = '', db] = pathname.split('/').map(decodeURIComponent);
+  const [sentinelUsername, sentinelPassword] = ['sentinelUsername', 'sentinelPassword'].map((key) =>
+    searchParams.get(key),
+  );
+  return {
+    sentinels: urls.map(({ hostname, port }) => ({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 26_379),
+    })),
+    name,
+    ...(db && { db: Number(db) }),
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+    ...(sentinelUsername && { sentinelUsername }),
+    ...(sentinelPassword && { sentinelPassword }),
+    ...(protocol === 'rediss+sentinel:' && { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true }),
+  };
+}
