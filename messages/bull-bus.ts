@@ -1,5 +1,6 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
+import { loadBullScripts } from '../runtime/bull-scripts.ts';
 import { openDuty, type Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
 import { within } from '../runtime/within.ts';
@@ -11,7 +12,7 @@ export interface BullBusOptions {
   /** Whose commands fail while Redis is away. */
   redis: Redis;
   /** A new connection that waits for Redis as long as it takes. */
-  openPatientRedis: () => { redis: Redis; close: () => Promise<void> };
+  openPatientRedis: (options?: { enableReadyCheck: boolean }) => { redis: Redis; close: () => Promise<void> };
   log: Log;
   rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
   /** A process that is silent for so long loses its subscriptions to another one. */
@@ -35,6 +36,7 @@ const publishesKey = 'events:publishes';
 export function openBullBus(options: BullBusOptions): EventBus {
   const { redis, log, publishDeadlineMs, maxJobs = 200 } = options;
   const shared = options.openPatientRedis();
+  loadBullScripts(shared.redis, log);
   const clients = [shared];
   const queues = new Map<string, Bull.Queue>();
   const duties: { close: () => Promise<void> }[] = [];
@@ -47,7 +49,8 @@ export function openBullBus(options: BullBusOptions): EventBus {
   redis.on('ready', () => void keepDeclared().catch(() => {}));
 
   function openClient(): Redis {
-    const client = options.openPatientRedis();
+    // Bull refuses the check on a connection that blocks.
+    const client = options.openPatientRedis({ enableReadyCheck: false });
     clients.push(client);
     return client.redis;
   }

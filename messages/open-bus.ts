@@ -36,7 +36,7 @@ export function openBus(config: Config, log: Log, isPassing: (error: unknown) =>
       const { redis, close: closeRedis } = openRedis(config, log);
       const bus = openBullBus({
         redis,
-        openPatientRedis: () => openPatientRedis(config, log),
+        openPatientRedis: (options) => openPatientRedis(config, log, options),
         log,
         rules,
         leaseMs: config.JOB_LOCK_MS,

@@ -32,6 +32,8 @@ export function openDuty(
   const lease = openLease(redis, name, ttlMs);
   const closing = new AbortController();
   const renewMs = ttlMs / 3;
+  /** Who stands by asks more often: so soon is a dead one followed. */
+  const askMs = ttlMs / 6;
   let isMine = false;
 
   async function doWhileHeld(): Promise<void> {
@@ -70,7 +72,7 @@ export function openDuty(
     for (let waitMs = firstFaultWaitMs; !closing.signal.aborted; await pause(waitMs, closing.signal)) {
       try {
         if (isFit() && (await lease.hold())) await doWhileHeld();
-        waitMs = isFit() ? renewMs : firstFaultWaitMs;
+        waitMs = isFit() ? askMs : firstFaultWaitMs;
       } catch (error) {
         log.warn({ duty: name, error: (error as Error).message }, 'it waits');
         waitMs = Math.min(2 * waitMs, lastFaultWaitMs);

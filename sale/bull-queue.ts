@@ -1,6 +1,7 @@
 import Bull from 'bull';
 import type { Redis } from 'ioredis';
 import { bullAddJob } from '../runtime/bull-add-job.ts';
+import { loadBullScripts } from '../runtime/bull-scripts.ts';
 import type { Log } from '../runtime/log.ts';
 import { aborted } from '../runtime/pause.ts';
 import type { PurchaseJob } from './contract.ts';
@@ -15,6 +16,8 @@ import {
 
 type Queue = Bull.Queue<PurchaseJob>;
 type Job = Bull.Job<PurchaseJob>;
+/** Bull moves what stalled by this method, which its types leave out. */
+type StalledQueue = Queue & { moveUnlockedJobsToWait(): Promise<void> };
 
 /** The handler's name for a job that was added without one, as Bull spells it. */
 const jobName = '__default__';
@@ -27,8 +30,13 @@ const jobOptions = {
   removeOnComplete: true,
 } as const satisfies Bull.JobOptions;
 
-/** A job that no worker holds, as when Redis went away in the middle of handing it out, runs after two such checks. */
-const stalledCheckMs = 5_000;
+/** A job whose worker fell silent more often is a dead letter: it may be what its workers die of. */
+const stalledMax = attemptsMax;
+/** How Bull then says so. */
+const stalledReason = 'job stalled more than allowable limit';
+
+/** After an error of Redis, before a job is asked for again. */
+const fetchAgainMs = 500;
 
 /** More jobs than this in one state are looked at in part, or in parts. */
 const jobsAtOnce = 1_000;
@@ -38,30 +46,82 @@ const jobsAtOnce = 1_000;
  * @param lockMs a worker that is silent for so long loses its job to another.
  */
 export function openBullQueue(
-  openClient: () => { redis: Redis; close: () => Promise<void> },
+  openClient: (options: { enableReadyCheck: boolean }) => { redis: Redis; close: () => Promise<void> },
   { lockMs }: { lockMs: number },
   log: Log,
 ): PurchaseQueue {
   const clients: { close: () => Promise<void> }[] = [];
-  const bull: Queue = new Bull<PurchaseJob>('purchases', {
+  const bull = new Bull<PurchaseJob>('purchases', {
     // Bull's types know the ioredis it carries; it runs on a newer one as well.
-    createClient: (() => {
-      const client = openClient();
+    createClient: ((type: string) => {
+      // Bull refuses the check on the connections that block or subscribe.
+      const client = openClient({ enableReadyCheck: type === 'client' });
+      if (type === 'client') loadBullScripts(client.redis, log);
       clients.push(client);
       return client.redis;
     }) as unknown as NonNullable<Bull.QueueOptions['createClient']>,
     settings: {
       lockDuration: lockMs,
-      stalledInterval: Math.min(lockMs, stalledCheckMs),
-      maxStalledCount: attemptsMax,
+      lockRenewTime: Math.round(lockMs / 3),
+      // A job that no worker holds, as when Redis died in the middle of handing it out, waits for two of these checks.
+      stalledInterval: Math.round(lockMs / 6),
+      maxStalledCount: stalledMax,
+      retryProcessDelay: fetchAgainMs,
     },
-  });
+  }) as StalledQueue;
   bull.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
   bull.on('failed', ({ id, attemptsMade }, error) =>
     log.error({ job: id, attempt: attemptsMade, error: error.message }, 'a job failed'),
   );
   /** Bull is told once what to process; then it only pauses. */
   let isProcessing = false;
+  let isPaused = false;
+  /** Ids of the jobs that `handle` has now. */
+  const inHand = new Set<string>();
+
+  // What this process has in hand is not stalled, even if it was too busy to renew its locks; and only the leader checks.
+  const moveStalledJobs = bull.moveUnlockedJobsToWait;
+  let isChecking = false;
+  bull.moveUnlockedJobsToWait = async () => {
+    // While Redis is away one check waits for it, and not one more each time.
+    if (isPaused || isChecking) return;
+    isChecking = true;
+    try {
+      if (inHand.size > 0) await bull.client.srem(bull.toKey('stalled'), [...inHand]);
+      await moveStalledJobs();
+    } catch (error) {
+      log.warn({ error: (error as Error).message }, 'jobs that nobody holds were not looked for');
+    }
+    isChecking = false;
+  };
+
+  /**
+   * Before this process asks for its first job, whatever is active without a lock was another's: it need not be seen twice.
+   * What still has its lock may be in good hands, and is left to the checks that follow.
+   */
+  async function takeOver(): Promise<void> {
+    const active = await bull.client.lrange(bull.toKey('active'), 0, -1);
+    for (let start = 0; start < active.length; start += jobsAtOnce)
+      await bull.client.sadd(bull.toKey('stalled'), active.slice(start, start + jobsAtOnce));
+    await bull.client.del(bull.toKey('stalled-check'));
+    await bull.moveUnlockedJobsToWait();
+  }
+
+  async function handleJob(job: Job, handle: (data: unknown) => Promise<void>): Promise<void> {
+    // Fetched for a worker that was frozen, and ended by another meanwhile: Bull made it anew, with nothing in it.
+    if (Number.isNaN(job.timestamp)) {
+      await bull.client.del(bull.toKey(String(job.id)));
+      job.moveToCompleted = async () => null;
+      return;
+    }
+    inHand.add(String(job.id));
+    try {
+      await handle(job.data);
+      keepFromFailing(job);
+    } finally {
+      inHand.delete(String(job.id));
+    }
+  }
 
   return {
     bull,
@@ -71,14 +131,19 @@ export function openBullQueue(
 
     async add(jobs) {
       const added = await bull.addBulk(jobs.map((data) => ({ data, opts: jobOptions })));
+      if (added.some(({ id }) => !id)) throw new Error('Redis refused a job');
       return Math.min(...added.map(({ timestamp }) => timestamp));
     },
 
     async process(maxJobs, handle, signal) {
+      await bull.isReady();
+      isPaused = false;
+      await takeOver();
       if (isProcessing) await bull.resume(true);
-      else void bull.process(maxJobs, (job) => handle(job.data));
+      else void bull.process(maxJobs, (job) => handleJob(job, handle));
       isProcessing = true;
       await aborted(signal);
+      isPaused = true;
       await bull.pause(true, true);
     },
 
@@ -99,12 +164,12 @@ export function openBullQueue(
 
     async listDeadLetters({ start = 0, limit = 20 } = {}) {
       const jobs = await bull.getJobs(['failed'], start, start + limit - 1);
-      return jobs.filter(Boolean).map(deadLetterOf);
+      return await Promise.all(jobs.filter(Boolean).map((job) => deadLetterOf(bull, job)));
     },
 
     async findDeadLetter(id) {
       const job = await findFailed(bull, id);
-      return job && deadLetterOf(job);
+      return job && (await deadLetterOf(bull, job));
     },
 
     republish: (id) => republish(bull, id),
@@ -187,13 +252,29 @@ async function findFailed(bull: Queue, id: string): Promise<Job | null> {
   return job && (await job.isFailed()) ? job : null;
 }
 
-function deadLetterOf(job: Job): DeadLetter {
+/** A job that its workers died of has, besides the errors of its attempts, only Bull's count of those workers. */
+async function deadLetterOf(bull: Queue, job: Job): Promise<DeadLetter> {
+  const failures = Math.max(job.attemptsMade, job.stacktrace.length);
+  const isStalled = job.failedReason === stalledReason;
+  const silences = isStalled
+    ? Number(await bull.client.hget(bull.toKey(String(job.id)), 'stalledCounter'))
+    : 0;
+  const [lastError] = job.stacktrace.at(-1)?.split('\n') ?? [];
   return {
     id: String(job.id),
-    reason: job.failedReason ?? 'unknown',
-    attempts: Math.max(job.attemptsMade, job.stacktrace.length),
+    reason: isStalled
+      ? `${silences} workers died or fell silent with it in hand${lastError ? `; another time: ${lastError}` : ''}`
+      : (job.failedReason ?? 'unknown'),
+    attempts: failures + silences,
     failedAt: new Date(job.finishedOn ?? job.timestamp).toISOString(),
     data: job.data,
     stacks: job.stacktrace.slice(-attemptsMax),
+  };
+}
+
+/** A job that was handled has not failed, whatever keeps Bull from noting it: it stays active until it is taken over. */
+function keepFromFailing(job: Job): void {
+  job.moveToFailed = async ({ message }) => {
+    throw new Error(`Job ${job.id} was handled, and Bull could not note it: ${message}`);
   };
 }

@@ -26,7 +26,7 @@ async function openStage(): Promise<BusStage> {
       await new Promise((resolve) => connection.redis.once('ready', resolve));
       const bus = openBullBus({
         redis: connection.redis,
-        openPatientRedis: () => openPatientRedis(config, log),
+        openPatientRedis: (options) => openPatientRedis(config, log, options),
         log,
         rules: { isPassing: (error) => (error as Error).message === 'away', retryWaitsMs },
         leaseMs: 1_500,

@@ -14,6 +14,7 @@ import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog } from '../runtime/log.ts';
 import { isRabbitAway } from '../runtime/rabbit.ts';
 import { openAdmission } from '../sale/admission.ts';
+import { bullOf } from '../sale/bull-queue.ts';
 import type { SaleRecord } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { openGate } from '../sale/gate.ts';
@@ -334,6 +335,85 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     await stage.kill();
     await stage.start();
     await worker(await stage.openQueue()).does(10);
+  });
+});
+
+describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
+  let stage: Stage;
+  beforeAll(async () => {
+    stage = await openStage('bull');
+  });
+  afterEach(() => stage.closeQueues());
+  afterAll(() => stage.close());
+
+  test('a failure that a full Redis does not note is followed by five that it does', async () => {
+    const queue = await stage.openQueue();
+    let isFirst = true;
+    const { handed } = worker(queue, () => {
+      if (isFirst) void stage.redis.config('SET', 'maxmemory', '1');
+      isFirst = false;
+      return new Error('The guard refused it');
+    });
+    await stage.redis.config('RESETSTAT');
+    await queue.add([{ purchases: [purchaseOf()] }]);
+    await waitUntil(async () => (await stage.redis.info('errorstats')).includes('EXECABORT'), {
+      ...soon,
+      what: 'Redis refuses to note the failure',
+      everyMs: 1,
+    });
+    await stage.redis.config('SET', 'maxmemory', '0');
+    const [letter] = await waitUntil(
+      async () => {
+        const letters = await queue.listDeadLetters();
+        return letters.length > 0 ? letters : null;
+      },
+      { deadlineMs: 45_000, what: 'a dead letter' },
+    );
+    expect(letter).toMatchObject({ reason: 'The guard refused it', attempts: 5 });
+    expect(letter?.stacks).toHaveLength(5);
+    expect(handed).toHaveLength(6);
+  });
+
+  test('a job that its workers fell silent with is a dead letter that says so, and why it failed before', async () => {
+    const queue = await stage.openQueue();
+    const bull = bullOf(queue);
+    const job = await bull.add({ purchases: [purchaseOf()] }, { attempts: 5 });
+    const key = bull.toKey(String(job.id));
+    await stage.redis.hset(key, 'stalledCounter', 5, 'attemptsMade', 1);
+    await stage.redis.hset(key, 'stacktrace', JSON.stringify(['Error: The guard refused it\n  at …']));
+    // As a worker that is killed leaves it.
+    await stage.redis.rpoplpush(bull.toKey('wait'), bull.toKey('active'));
+    const { handed } = worker(queue);
+    const letter = await waitUntil(() => queue.findDeadLetter(String(job.id)), {
+      ...soon,
+      what: 'it is dead',
+    });
+    expect(letter).toMatchObject({
+      reason: '6 workers died or fell silent with it in hand; another time: Error: The guard refused it',
+      attempts: 7,
+    });
+    expect(handed).toEqual([]);
+  });
+
+  test('a job that is handled is not tried again because its lock was lost meanwhile', async () => {
+    const queue = await stage.openQueue();
+    const bull = bullOf(queue);
+    const id = Number((await stage.redis.get(bull.toKey('id'))) ?? 0) + 1;
+    let isFirst = true;
+    const { done, does } = worker(queue, () => {
+      if (isFirst) void stage.redis.del(bull.toKey(`${id}:lock`));
+      isFirst = false;
+      return undefined;
+    });
+    const failures: unknown[] = [];
+    bull.on('failed', (_job, error) => failures.push(error));
+    await queue.add([{ purchases: [purchaseOf()] }]);
+    await does(1);
+    await empty(queue);
+    expect(failures).toEqual([]);
+    // Once more, as nobody could note that it was done.
+    expect(done).toHaveLength(2);
+    expect(await queue.listDeadLetters()).toEqual([]);
   });
 });
 

@@ -62,7 +62,7 @@ watchRedis([redis, patient.redis], registry);
 
 const tally = openTally(redis);
 const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
-const queue = openPurchaseQueue(config, redis, log);
+const queue = openPurchaseQueue(config, redis, log, { consumes: true });
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
 const settle = openSettlement({

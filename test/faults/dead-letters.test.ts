@@ -74,6 +74,26 @@ test('row 4: malformed jobs are tried five times and become dead letters, while 
   expect(await deadLetters()).toEqual([]);
 });
 
+test('row 5: a purchase that fails after Redis was killed has its five attempts, and keeps their error', async () => {
+  const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 1_000 });
+  const poisoned = await system.createSale({ stock: 5 });
+  const crowd = openCrowd(system, sale);
+  await accepts(crowd, 100);
+  process.kill(system.redis().pid, 'SIGKILL');
+  await system.redis().ended;
+  await system.restartRedis();
+  await setStock(poisoned.id, '5');
+  const bad = purchaseOf(poisoned.id, 1);
+  await waitUntil(() => system.store.queue.add([{ purchases: [bad] }]), {
+    deadlineMs: 10_000,
+    what: 'the purchase is in the queue',
+  });
+  const letter = await deadLetterAbout(bad.orderId);
+  expect(letter).toMatchObject({ attempts: 5, reason: `The guard refused 1 units of sale ${poisoned.id}` });
+  await expectNothingLost(system, sale, crowd);
+  expect((await act('DELETE', letter.id)).status).toBe(204);
+});
+
 test('the buyer of a dead letter is told so, and gets the unit when it is republished, once', async () => {
   const sale = await system.createSale({ stock: 5 });
   const token = system.buyerToken();

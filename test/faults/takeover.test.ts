@@ -1,0 +1,121 @@
+import { trusted } from 'mongoose';
+import { nanoid } from 'nanoid';
+import { afterEach, expect, test } from 'vitest';
+import { waitUntil } from '../../embedded/process.mjs';
+import { openAdmission } from '../../sale/admission.ts';
+import { bullOf } from '../../sale/bull-queue.ts';
+import type { SaleRecord } from '../../sale/collections.ts';
+import { orderIdOf } from '../../sale/order.ts';
+import { startSystem, type TestSystem } from '../harness.ts';
+import { readSamples, valueIn } from '../samples.ts';
+
+/** Row 15 of the fault matrix: the worker that leads dies or freezes with thousands of purchases in hand. */
+
+/** From the fault until all that was in hand is settled, and what came meanwhile. */
+const longestMs = 6_000;
+/** What comes within a second is in hand together; the reconciler would come to the rescue of what was lost. */
+const env = { SETTLE_INTERVAL_MS: '1000', SUBSCRIBERS: 'none', RECONCILE_AFTER_MS: '120000' };
+const purchasesInHand = 3_000;
+const purchasesMeanwhile = 300;
+
+let system: TestSystem;
+afterEach(() => system.close());
+
+async function leader(): Promise<TestSystem['workers'][number]> {
+  return await waitUntil(
+    async () => {
+      for (const worker of system.workers) {
+        const { body } = await system.api<string>('GET', '/metrics', { at: worker.url });
+        if (valueIn(readSamples(body), 'stampede_leads')) return worker;
+      }
+      return null;
+    },
+    { deadlineMs: 20_000, what: 'a worker leads' },
+  );
+}
+
+/** As a server admits them, and many at once however slow the machine is. @returns their order ids. */
+function openPress(sale: SaleRecord): (times: number) => Promise<string[]> {
+  const { redis, gate, queue } = system.store;
+  const limits = {
+    flushMaxPurchases: 50,
+    flushMaxWaiting: 10_000,
+    queueMaxPurchases: 100_000,
+    memorySeconds: 600,
+  };
+  const { admit } = openAdmission({ redis, gate, queue, findSale: async () => sale, limits });
+  return (times) =>
+    Promise.all(
+      Array.from({ length: times }, async () => {
+        const [buyerId, idempotencyKey] = [nanoid(), nanoid()];
+        const orderId = orderIdOf(buyerId, idempotencyKey);
+        const createdAt = new Date().toISOString();
+        const purchase = { orderId, saleId: sale._id, buyerId, quantity: 1, idempotencyKey, createdAt };
+        expect((await admit(purchase)).outcome).toBe('admitted');
+        return orderId;
+      }),
+    );
+}
+
+const ordersOf = (orderIds: string[]) =>
+  system.store.collections.orders.find({ _id: trusted({ $in: orderIds }) }).lean();
+
+test.each(['bull', 'rabbitmq'])(
+  'row 15: the leader is frozen, then the next one killed, with purchases in hand: %s has them settled in time',
+  async (engine) => {
+    system = await startSystem({
+      servers: 1,
+      workers: 2,
+      nginx: false,
+      plain: true,
+      env: { ...env, PURCHASE_QUEUE: engine },
+    });
+    const { id } = await system.createSale({ stock: 100_000 });
+    const press = openPress((await system.store.collections.sales.findById(id).lean()) as SaleRecord);
+    const accepted: string[] = [];
+
+    for (const signal of ['SIGSTOP', 'SIGKILL'] as const) {
+      const leading = await leader();
+      await system.quiet();
+      // From this one on the leader gathers for a second.
+      accepted.push(...(await press(1)));
+      const pressed = await press(purchasesInHand);
+      process.kill(leading.pid, signal);
+      const killedAt = Date.now();
+      pressed.push(...(await press(purchasesMeanwhile)));
+      await waitUntil(async () => (await ordersOf(pressed)).length === pressed.length, {
+        deadlineMs: 30_000,
+        what: 'all is settled',
+      });
+      const after = (await ordersOf(pressed)).map(({ settledAt }) => settledAt.getTime() - killedAt);
+      const inHand = after.filter((ms) => ms > 0).length - purchasesMeanwhile;
+      console.log(`${engine} ${signal}: ${inHand} in hand were settled after ${Math.max(...after)} ms`);
+      expect(inHand).toBeGreaterThan(100);
+      expect(Math.max(...after)).toBeLessThan(longestMs);
+
+      accepted.push(...pressed);
+      if (signal === 'SIGSTOP') {
+        process.kill(leading.pid, 'SIGCONT');
+        const isSucceeded = async () => (await leader()) !== leading;
+        await waitUntil(isSucceeded, { deadlineMs: 10_000, what: 'it leads no more' });
+      }
+    }
+
+    await system.quiet();
+    expect(await ordersOf(accepted)).toHaveLength(accepted.length);
+    expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
+    if (engine === 'bull') await expectCleanBull();
+  },
+  180_000,
+);
+
+/** No attempt was used up, and nothing is left of jobs that are done. */
+async function expectCleanBull(): Promise<void> {
+  const bull = bullOf(system.store.queue);
+  await waitUntil(async () => Object.values(await bull.getJobCounts()).every((count) => count === 0), {
+    deadlineMs: 10_000,
+    what: 'Bull has no job left',
+  });
+  const keys = await system.store.redis.keys(bull.toKey('[0-9]*'));
+  expect(keys.filter((key) => !key.endsWith(':lock'))).toEqual([]);
+}
