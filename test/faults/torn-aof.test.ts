@@ -1,0 +1,144 @@
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { Redis } from 'ioredis';
+import { afterEach, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { ROOT } from '../../embedded/folders.mjs';
+import { freePort } from '../../embedded/port.mjs';
+import { type Launched, launch, run, stop, waitUntil } from '../../embedded/process.mjs';
+import { startSystem, type TestSystem } from '../harness.ts';
+import { openRandom, seed } from './crowd.ts';
+
+/** Row 16 of the fault matrix: Redis dies in the middle of writing a transaction to its append-only file. */
+
+const random = openRandom(seed);
+const closers: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close();
+});
+
+/** Where Redis 7 writes, and where Redis 6 does. */
+async function appendOnlyFileIn(dataDir: string): Promise<string> {
+  const folder = join(dataDir, 'appendonlydir');
+  const parts = await readdir(folder).catch(() => []);
+  const [increment] = parts.filter((name) => name.endsWith('.incr.aof')).sort();
+  return increment ? join(folder, increment) : join(dataDir, 'appendonly.aof');
+}
+
+/** Ends the file inside the transaction that wrote `text`: anywhere between its first command's end and its EXEC. */
+function tear(file: string, text: string): void {
+  const content = readFileSync(file);
+  const written = content.indexOf(text);
+  const end = content.indexOf('EXEC', written);
+  const start = content.indexOf('\r\n*', written) + 2;
+  truncateSync(file, start + 1 + Math.floor(random() * (end - start - 1)));
+}
+
+/** Of the system's Redis. */
+async function dataDirOf(system: TestSystem): Promise<string> {
+  const [, dir] = (await system.store.redis.config('GET', 'dir')) as string[];
+  return dir ?? '';
+}
+
+test('row 16: a torn flush and two restarts: its purchase is there as a whole or not at all, and settles', async () => {
+  // The reconciler would come to the rescue of a purchase without a job.
+  const env = { RECONCILE_AFTER_MS: '600000' };
+  const system: TestSystem = await startSystem({ servers: 1, workers: 0, nginx: false, env });
+  closers.push(() => system.close());
+  const sale = await system.createSale({ stock: 10 });
+  const buyers = ['before', 'torn', 'between'].map((key) => ({ key, token: system.buyerToken() }));
+  const [before, torn, between] = buyers as [(typeof buyers)[0], (typeof buyers)[0], (typeof buyers)[0]];
+  const press = async ({ token, key }: typeof before) => {
+    // A server that has just lost Redis answers 503, and its page sends again.
+    const answer = await waitUntil(
+      async () => {
+        const { status, body } = await system.buy(sale.id, token, { key });
+        return status === 202 ? body : null;
+      },
+      { deadlineMs: 20_000, what: `purchase "${key}" is accepted` },
+    );
+    return answer.orderId;
+  };
+  async function die(damage: (file: string) => void): Promise<void> {
+    const file = await appendOnlyFileIn(await dataDirOf(system));
+    process.kill(system.redis().pid, 'SIGKILL');
+    await system.redis().ended;
+    damage(file);
+    await system.restartRedis();
+  }
+
+  await press(before);
+  const orderId = await press(torn);
+  await die((file) => tear(file, `purchase:${orderId}`));
+  await press(between);
+  await die(() => {});
+
+  // Its page heard nothing, and sends it again.
+  expect(await press(torn)).toBe(orderId);
+  await system.startWorker();
+  await system.quiet();
+  for (const { token } of buyers) {
+    const { body } = await system.api('GET', '/api/orders', { token });
+    expect(body.orders).toMatchObject([{ status: 'paid' }]);
+  }
+  expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
+  expect(await readdir(join(await dataDirOf(system), 'torn-aof'))).toHaveLength(1);
+});
+
+test("row 16: docker compose's Redis cuts off what was torn, and refuses what is worse", async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'stampede-torn-'));
+  closers.push(() => rm(dir, { recursive: true }));
+  const port = await freePort();
+  const { entrypoint, command } = parse(readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8')).services
+    .redis;
+  // Its image's entrypoint runs the command as another user; here it just runs it.
+  writeFileSync(join(dir, 'docker-entrypoint.sh'), '#!/bin/sh\nexec "$@"\n');
+  await chmod(join(dir, 'docker-entrypoint.sh'), 0o755);
+  const here = (word: string) =>
+    word.replace('/opt/', `${ROOT}ops/`).replace('/data', dir).replaceAll('$$', '$');
+  const [program = '', ...args] = [...entrypoint, ...command].map(here);
+  const options = [...args, '--port', String(port), '--dir', dir];
+  const env = { ...process.env, PATH: `${dir}${delimiter}${process.env.PATH}` };
+  const logFile = join(dir, 'redis.log');
+
+  async function start(): Promise<{ redis: Redis; launched: Launched }> {
+    const launched = await launch('redis', program, options, { logFile, env });
+    const redis = new Redis(port, { lazyConnect: true });
+    redis.on('error', () => {}); // It is killed, and started by and by.
+    closers.push(
+      async () => redis.disconnect(),
+      () => stop(launched),
+    );
+    await waitUntil(() => redis.ping(), { deadlineMs: 20_000, what: 'Redis answers', launched });
+    return { redis, launched };
+  }
+  async function kill({ redis, launched }: Awaited<ReturnType<typeof start>>): Promise<void> {
+    redis.disconnect();
+    process.kill(launched.pid, 'SIGKILL');
+    await launched.ended;
+  }
+
+  const first = await start();
+  await first.redis.set('kept', '1');
+  await first.redis.multi().set('half', '1').set('other', 'half').exec();
+  await kill(first);
+  const file = await appendOnlyFileIn(dir);
+  tear(file, 'half');
+  const second = await start();
+  expect(readFileSync(logFile, 'utf8')).toMatch(/was torn by a kill: \d+ bytes/);
+  await second.redis.set('after', '1');
+  await kill(second);
+  const third = await start();
+  expect(await third.redis.mget('kept', 'half', 'other', 'after')).toEqual(['1', null, null, '1']);
+  await kill(third);
+
+  // A file that is damaged long before its end is no torn write.
+  const whole = readFileSync(file);
+  writeFileSync(file, Buffer.concat([whole, Buffer.alloc(65 * 1024 * 1024)]));
+  const { ok, output } = await run(program, options, { deadlineMs: 20_000, env });
+  expect(ok).toBe(false);
+  expect(output).toMatch(/damaged \d+ bytes before its end/);
+  expect(readFileSync(file)).toHaveLength(whole.length + 65 * 1024 * 1024);
+});
