@@ -83,15 +83,19 @@ test('row 5: a purchase that fails after Redis was killed has its five attempts,
   await system.redis().ended;
   await system.restartRedis();
   await setStock(poisoned.id, '5');
-  const bad = purchaseOf(poisoned.id, 1);
-  await waitUntil(() => system.store.queue.add([{ purchases: [bad] }]), {
-    deadlineMs: 10_000,
-    what: 'the purchase is in the queue',
-  });
-  const letter = await deadLetterAbout(bad.orderId);
+  const token = system.buyerToken();
+  const orderId = await waitUntil(
+    async () => {
+      const { status, body } = await system.buy(poisoned.id, token, { key: 'the-same-press' });
+      return status === 202 ? body.orderId : null;
+    },
+    { deadlineMs: 10_000, what: 'the purchase is accepted' },
+  );
+  const letter = await deadLetterAbout(orderId);
   expect(letter).toMatchObject({ attempts: 5, reason: `The guard refused 1 units of sale ${poisoned.id}` });
-  await expectNothingLost(system, sale, crowd);
+  await setStock(poisoned.id, 5);
   expect((await act('DELETE', letter.id)).status).toBe(204);
+  await expectNothingLost(system, sale, crowd);
 });
 
 test('the buyer of a dead letter is told so, and gets the unit when it is republished, once', async () => {
