@@ -1,8 +1,13 @@
+/** The database of a shop whose MONGO_URL names none. */
 const DATABASE = 'stampede';
 
-/** A URL that names no database means ours. Not `URL`: a replica set's has several hosts. @param {string} url */
-export function withDatabase(url) {
-  return url.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)\/?(?=\?|$)/, `$1/${DATABASE}`);
+/**
+ * A URL that names no database gets this one. Not `URL`: it may have several hosts.
+ * @param {string} url
+ * @param {string} database
+ */
+export function withDatabase(url, database = DATABASE) {
+  return url.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)\/?(?=\?|$)/, `$1/${database}`);
 }
 
 /** Where it is, without the password. @param {string} url */

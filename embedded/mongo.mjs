@@ -61,15 +61,6 @@ export async function openMongo({ dataDir, port, cacheDir, logFile, report = () 
 }
 
 /**
- * A URL that names no database gets this one. Not `URL`: it may have several hosts.
- * @param {string} url
- * @param {string} database
- */
-export function withDatabase(url, database) {
-  return url.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)\/?(?=\?|$)/, `$1/${database}`);
-}
-
-/**
  * Makes the set, or tells it its new address, and waits until it takes writes.
  * @param {number} port
  * @param {import('./process.mjs').Launched} mongod

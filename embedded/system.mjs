@@ -5,7 +5,7 @@ import { openAppProcess } from './app-process.mjs';
 import { withDatabase } from './database-url.mjs';
 import { describeFileFault } from './file-fault.mjs';
 import { keepRunning } from './keep-running.mjs';
-import { openMongo, withDatabase } from './mongo.mjs';
+import { openMongo } from './mongo.mjs';
 import { answersIn, findNginx, openNginx } from './nginx.mjs';
 import { freePort, freePortsFrom } from './port.mjs';
 import { writePrivately } from './private-file.mjs';
@@ -62,7 +62,7 @@ export class System {
   /** @returns {Promise<SystemEnv>} */
   async start() {
     const { port, jwtSecret, withNginx, report } = this.settings;
-    const mongoUrl = withDatabase(this.settings.mongoUrl ?? (await this.#startMongo()), DATABASE);
+    const mongoUrl = withDatabase(this.settings.mongoUrl ?? (await this.#startMongo()));
     const redisUrl = this.settings.redisUrl ?? (await this.#startRedis());
     const engines = await this.#startEngines();
     const env = {

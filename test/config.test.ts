@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { withDatabase } from '../embedded/mongo.mjs';
+import { withDatabase } from '../embedded/database-url.mjs';
 import { readConfig } from '../runtime/config.ts';
 import { sentinelOptionsOf } from '../runtime/urls.ts';
 import { subscribersOf } from '../worker/subscribers.ts';

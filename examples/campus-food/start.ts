@@ -9,9 +9,10 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openAppProcess } from '../../embedded/app-process.mjs';
+import { withDatabase } from '../../embedded/database-url.mjs';
 import { dataFolder } from '../../embedded/folders.mjs';
 import { keepRunning, type Part } from '../../embedded/keep-running.mjs';
-import { openMongo, withDatabase } from '../../embedded/mongo.mjs';
+import { openMongo } from '../../embedded/mongo.mjs';
 import { freePort, freePortsFrom } from '../../embedded/port.mjs';
 import { onLaunch } from '../../embedded/process.mjs';
 import { claimFolder } from '../../embedded/process-list.mjs';
