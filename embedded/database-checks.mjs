@@ -17,10 +17,11 @@ export async function checkDatabases({ MONGO_URL, REDIS_URL, RABBITMQ_URL }) {
  * @param {(url: string) => Promise<unknown>} ask
  */
 async function check(name, url, scheme, ask) {
-  // With TLS it is rediss and amqps, by a DNS record mongodb+srv.
-  if (!url.startsWith(scheme) || !/^(s|\+srv)?:\/\/./.test(url.slice(scheme.length))) {
-    throw new Error(`${name} must begin with ${scheme}://`);
-  }
+  // With TLS it is rediss and amqps, by a DNS record mongodb+srv, by Sentinels redis+sentinel.
+  const rest = /^(s|\+srv|s?\+sentinel)?:\/\/./.exec(url.slice(scheme.length));
+  if (!url.startsWith(scheme) || !rest) throw new Error(`${name} must begin with ${scheme}://`);
+  // One of several that is away does no harm, and only MongoDB's driver takes them all at once.
+  if (scheme !== 'mongodb' && (rest[1]?.endsWith('sentinel') || hostsOf(url).includes(','))) return;
   try {
     await ask(url);
   } catch (error) {
