@@ -90,7 +90,7 @@ export async function fillWithOrders({ system }: OwnStage, count: number): Promi
     const some = Array.from({ length: Math.min(insertedAtOnce, count - first) }, (_, n): OrderRecord => {
       const [buyerId, idempotencyKey] = [`past-${(first + n) % 100_000}`, `${first + n}`];
       const at = new Date(Date.now() - 86_400_000 - n);
-      const ids = { _id: orderIdOf(buyerId, idempotencyKey), saleId, buyerId, idempotencyKey };
+      const ids = { _id: orderIdOf(buyerId, saleId, idempotencyKey), saleId, buyerId, idempotencyKey };
       return { ...ids, quantity: 1, status: 'cancelled', reason: null, createdAt: at, settledAt: at };
     });
     await driverOf(orders).insertMany(some, { ordered: false });

@@ -63,7 +63,7 @@ export function backlogOf(saleId: string, count: number, buyers: number): Purcha
   return Array.from({ length: count }, (_, n) => {
     const [buyerId, idempotencyKey] = [`${crowd}-${n % buyers}`, `${n}`];
     return {
-      orderId: orderIdOf(buyerId, idempotencyKey),
+      orderId: orderIdOf(buyerId, saleId, idempotencyKey),
       saleId,
       buyerId,
       quantity: 1,

@@ -5,6 +5,7 @@ import { openLog } from '../runtime/log.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission.ts';
 import { bullOf } from '../sale/bull-queue.ts';
 import type { Purchase } from '../sale/contract.ts';
+import { requeueLost } from '../sale/lost-purchases.ts';
 import { findSale } from '../sale/sale.ts';
 import { countUnfinished, enqueueAll, openPlainQueue } from './plain/queue.ts';
 import { type OwnStage, openOwnStage } from './stage.ts';
@@ -55,6 +56,7 @@ export function stampedeOn(stage: OwnStage): Side {
     gate,
     queue,
     findSale: (saleId) => findSale(system.collections, saleId),
+    requeueLost: ({ orderId }) => requeueLost(system, [orderId]),
     limits: { ...admissionLimitsOf(config), flushMaxPurchases: flushSize, flushMaxWaiting: flushSize },
   });
   async function enqueue(purchases: Purchase[]): Promise<void> {

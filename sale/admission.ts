@@ -7,12 +7,13 @@ import type { SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import { personOf } from './decide.ts';
 import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
+import { legacyOrderIdOf } from './order.ts';
 import type { PurchaseQueue } from './queue.ts';
 
 /** What became of a press of Buy. Refusals are values; only a fault throws. */
 export type Admission =
   | { outcome: 'admitted' }
-  /** The same buyer and Idempotency-Key came before, with this purchase. */
+  /** The same buyer, sale and Idempotency-Key came before, with this purchase. */
   | { outcome: 'known'; purchase: Purchase }
   | { outcome: 'sold_out'; left: number }
   | { outcome: 'not_open'; opensAt: Date }
@@ -60,6 +61,7 @@ declare module 'ioredis' {
  * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and leave one job.
  * @throws RabbitAway when the queue is not in Redis, and is known to be away: then nothing is admitted.
  * @param findSale reads a sale whose gate is missing from MongoDB; null when there is no such sale.
+ * @param requeueLost sees to it that a known purchase which is not queued has an order, or a job again.
  * @param onFlush is told of every flush, for metrics and traces.
  */
 export function openAdmission({
@@ -67,6 +69,7 @@ export function openAdmission({
   gate,
   queue,
   findSale,
+  requeueLost,
   limits,
   onFlush,
 }: {
@@ -74,6 +77,7 @@ export function openAdmission({
   gate: Gate;
   queue: PurchaseQueue;
   findSale: (saleId: string) => Promise<SaleRecord | null>;
+  requeueLost: (purchase: Purchase) => Promise<unknown>;
   limits: AdmissionLimits;
   onFlush?: (flush: BatchTrip<Purchase>) => void;
 }): { admit: Admit; drained: () => Promise<void> } {
@@ -87,6 +91,7 @@ export function openAdmission({
       afterwards?.requireReady();
       const crowd = purchases.flatMap((purchase) => [
         purchase.orderId,
+        legacyOrderIdOf(purchase.buyerId, purchase.idempotencyKey),
         purchase.saleId,
         personOf(purchase),
         purchase.quantity,
@@ -117,14 +122,23 @@ export function openAdmission({
 
   return {
     async admit(purchase) {
-      const reply = await flush.submit(purchase);
-      if (reply !== 'no_gate') return admissionOf(reply);
-      if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
-      return admissionOf(await flush.submit(purchase));
+      let reply = await flush.submit(purchase);
+      if (reply === 'no_gate') {
+        if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
+        reply = await flush.submit(purchase);
+      }
+      if (reply.startsWith(unqueued)) {
+        const known: Purchase = JSON.parse(reply.slice(unqueued.length));
+        await requeueLost(known);
+        return { outcome: 'known', purchase: known };
+      }
+      return admissionOf(reply);
     },
     drained: flush.drained,
   };
 }
+
+const unqueued = 'unqueued:';
 
 /** Reads a reply of admit.lua. */
 function admissionOf(reply: string): Admission {

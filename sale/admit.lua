@@ -7,14 +7,16 @@
   KEYS[1]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
   KEYS[2..]  what leaveJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
-             units, returned, revision, queued = purchases not yet settled, b:<personId> = units this person took
+             units, returned, revision, queued = purchases not yet settled,
+             b:<personId> = units this person took, checked = how often it was corrected
   ARGV[2]    prefix of remembered purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is remembered
   ARGV[4]    how many purchases may be queued
-  ARGV[5..]  for each purchase: order id, sale id, person id, quantity, the purchase as JSON
+  ARGV[5..]  for each purchase: order id, its legacy id, sale id, person id, quantity, the purchase as JSON
 
   Returns for each purchase one of
     admitted | known:<the remembered JSON> | busy | no_gate | paused | ended | over_limit
+    unqueued:<the remembered JSON>: known, and not among the queued: it is settled, or its job was lost
     not_open:<opensAt ms> | sold_out:<units left>
 ]]
 local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
@@ -45,12 +47,35 @@ local function refusalOf(gate, saleId, personId, quantity)
   if room < 1 then return 'busy' end
 end
 
+-- Order ids that this flush admits: they are listed as queued at its end.
+local isAdmitted = {}
+
+-- What is remembered of a purchase, as a reply.
+local function recall(orderId)
+  local json = redis.call('GET', purchasePrefix .. orderId)
+  if not json then return end
+  local isQueued = isAdmitted[orderId] or redis.call('ZSCORE', KEYS[1], orderId)
+  return (isQueued and 'known:' or 'unqueued:') .. json, json
+end
+
+-- To be removed in the next version: before this one a key had the same id in every sale.
+local function recallLegacy(orderId, saleId)
+  if redis.call('EXISTS', purchasePrefix .. orderId) == 0 then return end
+  local reply, json = recall(orderId)
+  return cjson.decode(json).saleId == saleId and reply or nil
+end
+
+local perPurchase = 6
 local replies, admitted, queued = {}, {}, {}
-for i = 5, #ARGV, 5 do
-  local orderId, saleId, personId, quantity, json = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3]), ARGV[i + 4]
+for i = 5, #ARGV, perPurchase do
+  local orderId, legacyId, saleId, personId = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local quantity, json = tonumber(ARGV[i + 4]), ARGV[i + 5]
   local gate = gateOf(saleId)
-  local reply = refusalOf(gate, saleId, personId, quantity)
-  if not reply and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
+  local refusal = refusalOf(gate, saleId, personId, quantity)
+  local reply = recallLegacy(legacyId, saleId)
+  if reply then
+    -- It was accepted before.
+  elseif not refusal and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
     redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, quantity)
     queued[#queued + 1] = now
     queued[#queued + 1] = orderId
@@ -59,16 +84,29 @@ for i = 5, #ARGV, 5 do
     gate.admitted = gate.admitted + 1
     room = room - 1
     admitted[#admitted + 1] = json
+    isAdmitted[orderId] = true
     reply = 'admitted'
   else
-    local known = redis.call('GET', purchasePrefix .. orderId)
-    if known then reply = 'known:' .. known end
+    reply = recall(orderId) or refusal
   end
   replies[#replies + 1] = reply
 end
 
+-- A purchase that was forgotten while it was queued has its units already: they are not taken twice.
+local function untakeQueuedBefore()
+  for i = 5, #ARGV, perPurchase do
+    local orderId, saleId, personId, quantity = ARGV[i], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
+    local reply = replies[(i - 5) / perPurchase + 1]
+    if reply == 'admitted' and tonumber(redis.call('ZSCORE', KEYS[1], orderId)) ~= now then
+      redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, -quantity)
+      gates[saleId].taken = gates[saleId].taken - quantity
+      gates[saleId].admitted = gates[saleId].admitted - 1
+    end
+  end
+end
+
 if #admitted > 0 then
-  redis.call('ZADD', KEYS[1], unpack(queued))
+  if redis.call('ZADD', KEYS[1], 'NX', unpack(queued)) < #admitted then untakeQueuedBefore() end
   for saleId, gate in pairs(gates) do
     if gate and gate.admitted > 0 then
       redis.call('HINCRBY', gatePrefix .. saleId, 'left', -gate.taken)

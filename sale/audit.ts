@@ -4,7 +4,7 @@ import { readInSnapshot } from '../runtime/snapshot-read.ts';
 import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './collections.ts';
 import { allowanceKey, personOf } from './decide.ts';
 import type { Gate } from './gate.ts';
-import { orderIdOf } from './order.ts';
+import { legacyOrderIdOf, orderIdOf } from './order.ts';
 import type { PurchaseQueue } from './queue.ts';
 import { replay } from './replay.ts';
 
@@ -78,8 +78,8 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
     const record = order as unknown as OrderRecord;
     const { _id, saleId, buyerId, idempotencyKey, quantity, status } = record;
     I3.check(
-      _id === orderIdOf(buyerId, idempotencyKey),
-      () => `order ${_id} is not the one of its buyer and key`,
+      _id === orderIdOf(buyerId, saleId, idempotencyKey) || _id === legacyOrderIdOf(buyerId, idempotencyKey),
+      () => `order ${_id} is not the one of its buyer, sale and key`,
     );
     if (known.has(saleId)) statuses.set(_id, `${status} ${quantity} ${buyerId} of ${personOf(record)}`);
     if (status !== 'paid' && status !== 'held') continue;

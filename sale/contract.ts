@@ -100,6 +100,8 @@ export interface OrderPage {
   orders: Order[];
   /** Pass as `cursor` to read on; null on the last page. */
   nextCursor: string | null;
+  /** So many purchases wait to be settled that only the newest were looked at; older ones of yours are left out. */
+  queuedOmitted?: true;
 }
 
 /** Answer 202 to `POST /api/sales/:id/purchases`. */
@@ -108,7 +110,7 @@ export interface PurchaseReceipt {
   status: 'queued';
 }
 
-/** An admitted purchase as it travels in the job. `orderId` is derived from (buyerId, idempotencyKey). */
+/** An admitted purchase as it travels in the job. `orderId` is derived from (buyerId, saleId, idempotencyKey). */
 export interface Purchase {
   orderId: string;
   saleId: string;

@@ -1,14 +1,20 @@
 --[[
-  Makes a gate count what MongoDB has left. It can differ when units were not given back, because Redis lost its memory
-  and purchases were sent again, or a worker died. Does nothing when anything was admitted since both were read, or
-  purchases of the sale wait to be settled: their units are in MongoDB's stock and rightly not in the gate. Units that
-  were put on sale or back are in that stock as well, so the gate must not add them once more when it hears of them.
+  Corrects what a gate counts by the differences to what MongoDB says. Differences, because purchases are admitted
+  between the reading and this. Does nothing when somebody else corrected the gate meanwhile.
 
   KEYS[1] the gate
-  ARGV    what the gate counted when MongoDB was read; what MongoDB has: stock, units on sale, units ever put back
+  ARGV    how often it had been corrected when it was read (empty: never), units left, queued purchases,
+          and for each buyer: buyer id, units
+  Returns 1 when the gate was corrected
 ]]
-local gate = redis.call('HMGET', KEYS[1], 'left', 'queued', 'units', 'returned')
-local hasNewer = tonumber(gate[3] or 0) > tonumber(ARGV[3]) or tonumber(gate[4] or 0) > tonumber(ARGV[4])
-if gate[1] == ARGV[1] and (gate[2] or '0') == '0' and not hasNewer then
-  redis.call('HSET', KEYS[1], 'left', ARGV[2], 'units', ARGV[3], 'returned', ARGV[4])
+local gate = KEYS[1]
+if redis.call('EXISTS', gate) == 0 then return 0 end
+if (redis.call('HGET', gate, 'checked') or '') ~= ARGV[1] then return 0 end
+redis.call('HINCRBY', gate, 'checked', 1)
+redis.call('HINCRBY', gate, 'left', ARGV[2])
+redis.call('HINCRBY', gate, 'queued', ARGV[3])
+for i = 4, #ARGV, 2 do
+  local field = 'b:' .. ARGV[i]
+  if redis.call('HINCRBY', gate, field, ARGV[i + 1]) == 0 then redis.call('HDEL', gate, field) end
 end
+return 1

@@ -39,7 +39,7 @@ export async function giveUp(
     const record = isNew ? givenUp : await collections.orders.findById(givenUp._id).lean<OrderRecord>();
     if (!record) continue;
     // Also of one that has its order already: whoever made it could have died before it told anybody.
-    await gate.end([endingOf(record)]);
+    await gate.end([endingOf(purchase, record)]);
     announceSettled({ stocks: [], orders: [newsOf(record)] });
     if (isNew) ended += 1;
   }

@@ -1,15 +1,22 @@
 import { hash } from 'node:crypto';
+import { trusted } from 'mongoose';
 import type { Collections, OrderRecord } from './collections.ts';
 import type { Change, Order, OrderPage, Purchase } from './contract.ts';
-import { behind, pageOf } from './page.ts';
+import { behind, parseCursor, type TimeCursor } from './page.ts';
 
 /**
- * The id of the order that a purchase becomes. It is derived from the buyer and the Idempotency-Key, so the same
- * press of Buy has the same id on every instance, after every resend, and even after Redis lost everything: as the
- * order's `_id` in MongoDB it makes a second order impossible without a second unique index.
+ * The id of the order that a purchase becomes. It is derived from the buyer, the sale and the Idempotency-Key, so the
+ * same press of Buy has the same id on every instance, after every resend, and even after Redis lost everything: as the
+ * order's `_id` in MongoDB it makes a second order impossible without a second unique index. The sale is part of it, so
+ * that a key used again for another sale is another purchase, whatever is remembered of the first.
  * @returns 22 characters of base64url: 132 bits of SHA-256.
  */
-export function orderIdOf(buyerId: string, idempotencyKey: string): string {
+export function orderIdOf(buyerId: string, saleId: string, idempotencyKey: string): string {
+  return hash('sha256', `${buyerId}\n${saleId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
+}
+
+/** The id that the version before gave it. To be removed in the next one, when no Redis remembers such a purchase. */
+export function legacyOrderIdOf(buyerId: string, idempotencyKey: string): string {
   return hash('sha256', `${buyerId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
 }
 
@@ -59,6 +66,20 @@ export function queuedOrderOf(purchase: Purchase): Order {
   };
 }
 
+/** The purchase that an order was, as far as the order tells. */
+export function purchaseOf({
+  _id: orderId,
+  saleId,
+  buyerId,
+  quantity,
+  personId,
+  idempotencyKey,
+  createdAt,
+}: OrderRecord): Purchase {
+  const whose = { buyerId, ...(personId !== undefined && { personId }) };
+  return { orderId, saleId, ...whose, quantity, idempotencyKey, createdAt: createdAt.toISOString() };
+}
+
 /** A settled order of this buyer; null when there is none, or it is another buyer's. */
 export async function findOrder(
   { orders }: Collections,
@@ -69,16 +90,51 @@ export async function findOrder(
   return record && orderOf(record);
 }
 
-/** A buyer's settled orders, newest first. `cursor` is what the page before gave as `nextCursor`. */
+/**
+ * A buyer's orders, newest first. `cursor` is what the page before gave as `nextCursor`.
+ * @param queued purchases of the buyer that were queued a moment ago, and whether these are all.
+ */
 export async function listOrders(
   { orders }: Collections,
   { buyerId, cursor, limit }: { buyerId: string; cursor?: string | undefined; limit: number },
+  queued: { purchases: Purchase[]; isComplete: boolean },
 ): Promise<OrderPage> {
-  const found = await orders
+  const place = cursor === undefined ? null : parseCursor(cursor);
+  const waiting = await findWaiting(orders, queued.purchases);
+  const records = await orders
     .find({ buyerId, ...behind('createdAt', cursor) })
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
     .lean<OrderRecord[]>();
-  const { page, nextCursor } = pageOf(found, 'createdAt', limit);
-  return { orders: page.map(orderOf), nextCursor };
+  // One that was settled between the two reads is among the records.
+  const settled = new Set(records.map(({ _id }) => _id));
+  const ofPage = waiting.filter((order) => !settled.has(order.id) && (!place || isBehind(order, place)));
+  const all = [...ofPage, ...records.map(orderOf)].sort(newestFirst);
+  const page = all.slice(0, limit);
+  const last = page.at(-1);
+  return {
+    orders: page,
+    nextCursor: last && all.length > limit ? `${Date.parse(last.createdAt)}.${last.id}` : null,
+    ...(!queued.isComplete && { queuedOmitted: true as const }),
+  };
+}
+
+/** The orders of queued purchases, without those that are settled by now, which have an order of their own. */
+async function findWaiting(orders: Collections['orders'], purchases: Purchase[]): Promise<Order[]> {
+  if (purchases.length === 0) return [];
+  const ids = purchases.map(({ orderId }) => orderId);
+  const settled = await orders.find({ _id: trusted({ $in: ids }) }, '_id').lean<Pick<OrderRecord, '_id'>[]>();
+  const ordered = new Set(settled.map(({ _id }) => _id));
+  return purchases.filter(({ orderId }) => !ordered.has(orderId)).map(queuedOrderOf);
+}
+
+/** As MongoDB sorts them: by time, then by id, byte by byte. */
+function newestFirst(one: Order, other: Order): number {
+  const byTime = Date.parse(other.createdAt) - Date.parse(one.createdAt);
+  return byTime || (one.id < other.id ? 1 : -1);
+}
+
+function isBehind({ createdAt, id }: Order, place: TimeCursor): boolean {
+  const atMs = Date.parse(createdAt);
+  return atMs < place.atMs || (atMs === place.atMs && id < place.id);
 }

@@ -1,8 +1,8 @@
 import { trusted } from 'mongoose';
 import type { OrderRecord, SaleRecord } from './collections.ts';
 import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
-import { newsOf } from './order.ts';
-import { endingOf } from './transaction.ts';
+import { newsOf, purchaseOf } from './order.ts';
+import { endingsOf } from './transaction.ts';
 
 /** What a pass put right. */
 export interface Reconciled {
@@ -14,8 +14,6 @@ export interface Reconciled {
   requeued: number;
   /** Accepted purchases whose job was gone, and that nobody remembers. */
   forgotten: string[];
-  /** Gates that counted something else than MongoDB. */
-  gates: number;
 }
 
 /** What one pass looks at, at most; the next one goes on. */
@@ -33,8 +31,8 @@ export async function reconcile(
 ): Promise<Reconciled> {
   const givenUp = await endDeadLetters(shop, deadLettersAtOnce);
   const stale = await endStalePurchases(shop, Date.now() - staleAfterMs);
-  const gates = await correctGates(shop);
-  return { givenUp, ...stale, gates };
+  await tellStockAgain(shop);
+  return { givenUp, ...stale };
 }
 
 async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
@@ -45,7 +43,10 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 
   const ids = stale.map(({ orderId }) => orderId);
   const records = await collections.orders.find({ _id: trusted({ $in: ids }) }).lean<OrderRecord[]>();
-  await gate.end(records.map(endingOf));
+  // What its admission took; of a forgotten one, the order tells.
+  const queuedAs = await gate.findPurchases(ids);
+  const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
+  await gate.end(endingsOf(ended, records));
   announceSettled({ stocks: [], orders: records.map(newsOf) });
   report.ended = records.length;
 
@@ -67,28 +68,14 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
   return report;
 }
 
-/** The stock of sales that are on, told again to whoever missed it, and gates that count something else put right. */
-async function correctGates({ collections, gate, announceSettled }: DeadLetterShop): Promise<number> {
+/** The stock of sales that are on, told again to whoever missed it. */
+async function tellStockAgain({ collections, announceSettled }: DeadLetterShop): Promise<void> {
   const on = { opensAt: trusted({ $lte: new Date() }), closesAt: trusted({ $gt: new Date() }) };
-  const open = await collections.sales.find(on, '_id').limit(salesAtOnce).lean<Pick<SaleRecord, '_id'>[]>();
-  const ids = open.map(({ _id }) => _id);
-  // The gates first: what is sold after that changes what they count, and they are left alone.
-  const leftInGates = await gate.countLeftWhenQuiet(ids);
-  const sales = await collections.sales
-    .find({ _id: trusted({ $in: ids }) }, 'stock stockVersion unitsOnSale unitsReturned')
-    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion' | 'unitsOnSale' | 'unitsReturned'>[]>();
-
+  const open = await collections.sales
+    .find(on, 'stock stockVersion')
+    .limit(salesAtOnce)
+    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion'>[]>();
   const at = new Date().toISOString();
-  let corrected = 0;
-  for (const sale of sales) {
-    const left = leftInGates.get(sale._id);
-    if (left === undefined || left === sale.stock) continue;
-    await gate.correct(sale, { from: left });
-    corrected += 1;
-  }
-  announceSettled({
-    stocks: sales.map(({ _id: saleId, stock, stockVersion }) => ({ saleId, stock, stockVersion, at })),
-    orders: [],
-  });
-  return corrected;
+  const stocks = open.map(({ _id: saleId, stock, stockVersion }) => ({ saleId, stock, stockVersion, at }));
+  announceSettled({ stocks, orders: [] });
 }

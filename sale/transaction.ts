@@ -90,7 +90,7 @@ async function settleInTransaction(
       failpoint('deciding');
       return {
         settled: settledOf(decision, snapshot, records, settledAt),
-        endings: [...snapshot.settledBefore, ...records].map(endingOf),
+        endings: endingsOf(purchases, [...snapshot.settledBefore, ...records]),
         made: records,
         beganAt,
       };
@@ -256,7 +256,27 @@ function settledOf(
   };
 }
 
-export function endingOf(record: OrderRecord): Ending {
-  const { _id: orderId, saleId, quantity, reason } = record;
-  return { orderId, saleId, personId: personOf(record), quantity, reason };
+/** How each purchase ended, by the order that exists under its id. */
+export function endingsOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): Ending[] {
+  const orderById = new Map(orders.map((order) => [order._id, order]));
+  return [...purchases].flatMap((purchase) => {
+    const order = orderById.get(purchase.orderId);
+    return order ? [endingOf(purchase, order)] : [];
+  });
+}
+
+/**
+ * How a purchase ended. The units are what the purchase took, whatever the order says: when Redis had forgotten it, the
+ * order can be of an earlier admission, and this one took its units for nothing.
+ */
+export function endingOf(purchase: Purchase, order: Pick<OrderRecord, 'createdAt' | 'reason'>): Ending {
+  const { orderId, saleId, quantity, createdAt } = purchase;
+  const isOfThis = order.createdAt.getTime() === Date.parse(createdAt);
+  return {
+    orderId,
+    saleId,
+    personId: personOf(purchase),
+    quantity,
+    reason: isOfThis ? order.reason : 'admitted_again',
+  };
 }

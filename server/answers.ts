@@ -65,6 +65,10 @@ export const order = z.object({
 export const orderPage = z.object({
   orders: z.array(order),
   nextCursor,
+  queuedOmitted: z
+    .literal(true)
+    .exactOptional()
+    .describe('So many purchases wait that only the newest were looked at; older ones of yours are left out'),
 }) satisfies z.ZodType<OrderPage>;
 
 export const receipt = z.object({

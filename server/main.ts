@@ -21,6 +21,7 @@ import { openCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { readBacklog, readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
+import { requeueLost } from '../sale/lost-purchases.ts';
 import { prepareDatabase } from '../sale/migrations/migrate.ts';
 import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
@@ -70,6 +71,7 @@ const { admit, drained } = openAdmission({
   gate,
   queue,
   findSale: (saleId) => findSale(collections, saleId),
+  requeueLost: ({ orderId }) => requeueLost({ collections, gate, queue }, [orderId]),
   limits: admissionLimitsOf(config),
   onFlush(flush) {
     metrics.noteFlush(flush);

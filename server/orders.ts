@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Order } from '../sale/contract.ts';
+import { requeueLost } from '../sale/lost-purchases.ts';
 import { findOrder, listOrders, queuedOrderOf } from '../sale/order.ts';
 import type { byId, orderList } from './inputs.ts';
 import { HttpProblem } from './problems.ts';
@@ -15,10 +16,13 @@ export async function showOrder(shop: Shop, { params, identity }: Call<ById>): P
 }
 
 export async function showOrders(
-  { collections }: Shop,
+  { collections, gate }: Shop,
   { query, identity }: Call<unknown, z.infer<typeof orderList>>,
 ): Promise<Answer> {
-  const page = await listOrders(collections, { buyerId: identity?.userId ?? '', ...query });
+  const buyerId = identity?.userId ?? '';
+  // The queue first: what is taken off it meanwhile is found among the orders.
+  const queued = await gate.listQueuedOf(buyerId);
+  const page = await listOrders(collections, { buyerId, ...query }, queued);
   return { status: 200, body: page };
 }
 
@@ -44,11 +48,16 @@ export async function cancel(shop: Shop, { params, identity, header }: Call<ById
 }
 
 /** MongoDB has the settled orders; one that it does not know yet could be on its way there. */
-async function requireOrder({ collections, gate }: Shop, orderId: string, buyerId: string): Promise<Order> {
-  const settled = await findOrder(collections, orderId, buyerId);
+async function requireOrder(shop: Shop, orderId: string, buyerId: string): Promise<Order> {
+  const settled = await findOrder(shop.collections, orderId, buyerId);
   if (settled) return settled;
-  const purchase = await gate.findPurchase(orderId);
-  if (purchase?.buyerId === buyerId) return queuedOrderOf(purchase);
+  const found = await shop.gate.findPurchase(orderId);
+  if (found?.purchase.buyerId === buyerId) {
+    if (found.isQueued || (await requeueLost(shop, [orderId])).length > 0)
+      return queuedOrderOf(found.purchase);
+    // It was settled between the two reads.
+    return (await findOrder(shop.collections, orderId, buyerId)) ?? queuedOrderOf(found.purchase);
+  }
   throw new HttpProblem('not-found', `You have no order ${orderId}`);
 }
 

@@ -17,7 +17,7 @@ export async function buy(
   const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
   await challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'), key);
   const purchase: Purchase = {
-    orderId: orderIdOf(buyerId, key),
+    orderId: orderIdOf(buyerId, params.id, key),
     saleId: params.id,
     buyerId,
     ...(personId !== buyerId && { personId }),
@@ -27,24 +27,25 @@ export async function buy(
     traceparent: traceparentOf(header('traceparent')),
   };
   const admission = await admit(purchase);
-  if (admission.outcome === 'known') requireSame(purchase, admission.purchase);
+  if (admission.outcome === 'known') requireSameQuantity(purchase, admission.purchase);
   else if (admission.outcome !== 'admitted') throw refusal(admission, purchase);
 
   if (admission.outcome === 'admitted') onAccepted(purchase, header('x-request-id') ?? '');
 
-  const receipt: PurchaseReceipt = { orderId: purchase.orderId, status: 'queued' };
+  const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
+  const receipt: PurchaseReceipt = { orderId, status: 'queued' };
   return {
     status: 202,
     body: receipt,
-    headers: { Location: `/api/orders/${purchase.orderId}`, 'Retry-After': '1', 'Idempotency-Key': key },
+    headers: { Location: `/api/orders/${orderId}`, 'Retry-After': '1', 'Idempotency-Key': key },
   };
 }
 
-function requireSame(asked: Purchase, known: Purchase): void {
-  if (asked.saleId === known.saleId && asked.quantity === known.quantity) return;
+function requireSameQuantity(asked: Purchase, known: Purchase): void {
+  if (asked.quantity === known.quantity) return;
   throw new HttpProblem(
     'key-reused',
-    `This key came with ${known.quantity} of sale ${known.saleId} before; expected the same again, or a new key`,
+    `This key came with quantity ${known.quantity} before, now with ${asked.quantity}; expected the same, or a new key`,
   );
 }
 

@@ -6,30 +6,45 @@ import fc from 'fast-check';
  */
 export type Step =
   /**
-   * A buyer presses Buy; `again` repeats one of their earlier presses with its key. Who `isBack` deleted an account and
-   * has another one: the orders are the account's, the limit is the person's.
+   * A buyer presses Buy; `again` repeats an earlier press with its key, unchanged or of this sale and quantity. Who `isBack`
+   * deleted an account and has another one: the orders are the account's, the limit is the person's.
    */
-  | { type: 'press'; sale: number; buyer: number; isBack: boolean; quantity: number; again: number | null }
+  | {
+      type: 'press';
+      sale: number;
+      buyer: number;
+      isBack: boolean;
+      quantity: number;
+      again: number | null;
+      unchanged: boolean;
+    }
   /** A worker takes some of the waiting jobs, and dies at a moment, or not. */
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
-  | { type: 'cancel'; order: number }
-  | { type: 'add_stock'; sale: number; units: number }
-  | { type: 'pause'; sale: number; paused: boolean }
+  /** The gate is told of it, or Redis is away just then. */
+  | { type: 'cancel'; order: number; told: boolean }
+  | { type: 'add_stock'; sale: number; units: number; told: boolean }
+  | { type: 'pause'; sale: number; paused: boolean; told: boolean }
   /** Somebody gives a job up, as after five failed attempts; it may be republished afterwards. */
   | { type: 'give_up'; republish: boolean }
   /** Bull loses its jobs, Redis everything. */
   | { type: 'lose_jobs' }
   | { type: 'lose_redis' }
+  /** Redis forgets one purchase; or has it, and lost its place in the queue. */
+  | { type: 'forget'; order: number }
+  | { type: 'lose_place'; order: number }
+  /** A gate counts something else, for whatever reason. */
+  | { type: 'drift'; sale: number; buyer: number; left: number; units: number }
   | { type: 'reconcile' };
 
 /** Before the transaction, in it, after its commit, after the gate was told and before Bull was. */
 export type WorkerDeath = 'before' | 'inside' | 'committed' | 'told';
 
 export const saleCount = 2;
-const buyerCount = 4;
+export const buyerCount = 4;
 export const initialStock = 5;
 export const limitPerBuyer = 3;
 
+const told = fc.boolean();
 const sale = fc.nat({ max: saleCount - 1 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -41,6 +56,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       isBack: fc.boolean(),
       quantity: fc.integer({ min: 1, max: limitPerBuyer + 1 }),
       again: fc.option(fc.nat({ max: 9 }), { freq: 4 }),
+      unchanged: fc.boolean(),
     }),
   },
   {
@@ -51,19 +67,41 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       dies: fc.option(fc.constantFrom<WorkerDeath>('before', 'inside', 'committed', 'told'), { freq: 2 }),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant('cancel' as const), order: fc.nat({ max: 9 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ type: fc.constant('cancel' as const), order: fc.nat({ max: 9 }), told }),
+  },
   {
     weight: 1,
     arbitrary: fc.record({
       type: fc.constant('add_stock' as const),
       sale,
       units: fc.integer({ min: 1, max: 4 }),
+      told,
     }),
   },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant('pause' as const), sale, paused: fc.boolean() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ type: fc.constant('pause' as const), sale, paused: fc.boolean(), told }),
+  },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('give_up' as const), republish: fc.boolean() }) },
   { weight: 1, arbitrary: fc.constant<Step>({ type: 'lose_jobs' }) },
   { weight: 1, arbitrary: fc.constant<Step>({ type: 'lose_redis' }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('forget' as const), order: fc.nat({ max: 9 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('lose_place' as const), order: fc.nat({ max: 9 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      type: fc.constant('drift' as const),
+      sale,
+      buyer: fc.nat({ max: buyerCount - 1 }),
+      left: fc.integer({ min: -2, max: 2 }),
+      units: fc.integer({ min: -2, max: 2 }),
+    }),
+  },
   { weight: 2, arbitrary: fc.constant<Step>({ type: 'reconcile' }) },
 );
 

@@ -7,13 +7,23 @@ import { bullOf } from '../sale/bull-queue.ts';
 import { cancelOrders } from '../sale/cancellation.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { discard, giveUp } from '../sale/dead-letters.ts';
+import { allowanceKey } from '../sale/decide.ts';
+import { openGateCheck } from '../sale/gate-check.ts';
+import { requeueLost } from '../sale/lost-purchases.ts';
 import { orderIdOf } from '../sale/order.ts';
 import { readJob } from '../sale/queue.ts';
 import { reconcile } from '../sale/reconciliation.ts';
 import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
 import { settleBatch } from '../sale/transaction.ts';
-import { initialStock, limitPerBuyer, type Step, saleCount, type WorkerDeath } from './history.ts';
+import {
+  buyerCount,
+  initialStock,
+  limitPerBuyer,
+  type Step,
+  saleCount,
+  type WorkerDeath,
+} from './history.ts';
 
 /** Buyers' pages: what each pressed, and what it was told was accepted. */
 interface Pages {
@@ -44,6 +54,7 @@ export async function live(system: System, steps: Step[]): Promise<void> {
     gate: system.gate,
     queue: system.queue,
     findSale: (saleId) => findSale(system.collections, saleId),
+    requeueLost: ({ orderId }) => requeueLost(system, [orderId]),
     limits,
   });
   const pages: Pages = { pressed: [], accepted: new Map() };
@@ -88,13 +99,13 @@ async function take(
     case 'cancel': {
       const purchase = pages.pressed[step.order];
       const { cancelled } = await cancelOrders(collections, purchase ? [purchase] : []);
-      if (cancelled) await gate.returnUnits(cancelled.returned);
+      if (cancelled && step.told) await gate.returnUnits(cancelled.returned);
       return;
     }
     case 'add_stock':
-      return await change(system, saleIds[step.sale] ?? '', { addStock: step.units });
+      return await change(system, saleIds[step.sale] ?? '', { addStock: step.units }, step.told);
     case 'pause':
-      return await change(system, saleIds[step.sale] ?? '', { paused: step.paused });
+      return await change(system, saleIds[step.sale] ?? '', { paused: step.paused }, step.told);
     case 'give_up':
       return await giveUpOldest(system, step.republish);
     case 'lose_jobs':
@@ -102,6 +113,13 @@ async function take(
     case 'lose_redis':
       await system.redis.flushall();
       return;
+    case 'forget':
+      await system.redis.del(`purchase:${pages.pressed[step.order]?.orderId}`);
+      return;
+    case 'lose_place':
+      return await losePlace(system, pages.pressed[step.order]?.orderId ?? '');
+    case 'drift':
+      return await drift(system, `gate:${saleIds[step.sale]}`, step);
     case 'reconcile':
       return await reconcileNow(system);
   }
@@ -109,22 +127,29 @@ async function take(
 
 function purchaseOf(step: Extract<Step, { type: 'press' }>, saleIds: string[], { pressed }: Pages): Purchase {
   const before = step.again === null ? undefined : pressed[step.again];
-  if (before) return before;
-  const [personId, key] = [`buyer-${step.buyer}`, `press-${pressed.length}`];
+  const isNow = { createdAt: createdAt() };
+  if (before && step.unchanged) return { ...before, ...isNow };
+  const saleId = saleIds[step.sale] ?? '';
+  if (before) {
+    const orderId = orderIdOf(before.buyerId, saleId, before.idempotencyKey);
+    return { ...before, ...isNow, orderId, saleId, quantity: step.quantity };
+  }
+  const [personId, idempotencyKey] = [`buyer-${step.buyer}`, `press-${pressed.length}`];
   const buyerId = step.isBack ? `${personId}-back` : personId;
-  return {
-    orderId: orderIdOf(buyerId, key),
-    saleId: saleIds[step.sale] ?? '',
-    buyerId,
-    ...(step.isBack && { personId }),
-    quantity: step.quantity,
-    idempotencyKey: key,
-    createdAt: new Date().toISOString(),
-  };
+  const orderId = orderIdOf(buyerId, saleId, idempotencyKey);
+  const whose = { buyerId, ...(step.isBack && { personId }) };
+  return { orderId, saleId, ...whose, quantity: step.quantity, idempotencyKey, ...isNow };
 }
 
+/** Later than any before: two presses of one key are never in the same millisecond of a browser. */
+function createdAt(): string {
+  lastPressMs = Math.max(lastPressMs + 1, Date.now());
+  return new Date(lastPressMs).toISOString();
+}
+let lastPressMs = 0;
+
 async function press({ pressed, accepted }: Pages, admit: Admit, purchase: Purchase): Promise<void> {
-  if (!pressed.includes(purchase)) pressed.push(purchase);
+  if (!pressed.some(({ orderId }) => orderId === purchase.orderId)) pressed.push(purchase);
   const { outcome } = await admit(purchase);
   if (outcome === 'admitted' || outcome === 'known') accepted.set(purchase.orderId, purchase);
 }
@@ -157,9 +182,14 @@ async function settleAndDie(collections: System['collections'], purchases: Purch
   await session.endSession();
 }
 
-async function change({ collections, gate }: System, saleId: string, what: Parameters<typeof changeSale>[2]) {
+async function change(
+  { collections, gate }: System,
+  saleId: string,
+  what: Parameters<typeof changeSale>[2],
+  isTold: boolean,
+) {
   const sale = await changeSale(collections, saleId, what);
-  if (sale && sale !== 'closes_first') await gate.sync(sale);
+  if (isTold && sale && sale !== 'closes_first') await gate.sync(sale);
 }
 
 const deadLetterShop = (system: System) => ({ ...system, announceSettled: () => {} });
@@ -180,20 +210,43 @@ async function loseJobs({ queue }: System): Promise<void> {
   await bullOf(queue).resume();
 }
 
+async function losePlace({ redis, queue }: System, orderId: string): Promise<void> {
+  for (const job of await bullOf(queue).getJobs(['waiting'])) {
+    const isOnly = job?.data.purchases.length === 1 && job.data.purchases[0]?.orderId === orderId;
+    if (isOnly) await job.remove();
+  }
+  await redis.zrem('queued', orderId);
+}
+
+async function drift(
+  { redis }: System,
+  gate: string,
+  { buyer, left, units }: Extract<Step, { type: 'drift' }>,
+): Promise<void> {
+  if (!(await redis.exists(gate))) return;
+  await redis.hincrby(gate, 'left', left);
+  await redis.hincrby(gate, `b:buyer-${buyer}`, units);
+}
+
+const passesMax = 20;
+
 async function reconcileNow(system: System): Promise<void> {
   await reconcile(deadLetterShop(system), { staleAfterMs: -1_000 });
+  for await (const { orderIds } of system.gate.scan()) await requeueLost(system, orderIds);
+  const check = openGateCheck({ ...system, secondLookAfterMs: 0 });
+  for (let n = 0; n < passesMax && (await check.pass()).hasMore; n++);
 }
 
 /** What brings a shop back to rest after anything. */
 async function repair(system: System, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
-  for (const saleId of saleIds) await change(system, saleId, { paused: false });
+  for (const saleId of saleIds) await change(system, saleId, { paused: false }, false);
   for (const purchase of pages.accepted.values()) {
     const known =
       (await system.collections.orders.exists({ _id: purchase.orderId })) ||
       (await system.gate.findPurchase(purchase.orderId));
     if (known) continue;
     // A page that is told 404 sends again; what is refused now, it shows as refused.
-    const { outcome } = await admit(purchase);
+    const { outcome } = await admit({ ...purchase, createdAt: createdAt() });
     if (outcome !== 'admitted' && outcome !== 'known') pages.accepted.delete(purchase.orderId);
   }
   for (let round = 0; round < 3; round++) {
@@ -212,8 +265,35 @@ async function check(system: System, saleIds: string[], { accepted }: Pages): Pr
   const queued = await system.gate.countQueued();
   if (queued !== 0) throw new Error(`${queued} purchases are queued for ever`);
   for (const saleId of saleIds) {
-    const left = (await system.gate.countLeftWhenQuiet([saleId])).get(saleId);
-    const { stock } = (await system.collections.sales.findById(saleId).lean()) ?? {};
-    if (left !== undefined && left !== stock) throw new Error(`The gate has ${left} units, MongoDB ${stock}`);
+    const counted = await countsOf(system, saleId);
+    if (counted && counted.gate !== counted.mongo)
+      throw new Error(`The gate counts ${counted.gate}, MongoDB ${counted.mongo}`);
   }
+}
+
+/** What gate and MongoDB say of a sale; null when it has no gate. */
+async function countsOf({ gate, collections }: System, saleId: string) {
+  const buyers = Array.from({ length: buyerCount }, (_, n) => `buyer-${n}`);
+  const { gates } = await gate.read([saleId], { buyers, queuedMax: 1 });
+  const fields = gates.get(saleId);
+  const sale = await collections.sales.findById(saleId).lean();
+  if (!fields || !sale) return null;
+  const units = await Promise.all(
+    buyers.map(
+      async (buyer) =>
+        (await collections.allowances.findById(allowanceKey(saleId, buyer)).lean())?.units ?? 0,
+    ),
+  );
+  const text = (...counts: unknown[]) => JSON.stringify(counts);
+  return {
+    gate: text(
+      fields.left,
+      fields.queued,
+      fields.isPaused,
+      fields.revision,
+      fields.units,
+      ...fields.buyers.values(),
+    ),
+    mongo: text(sale.stock, 0, sale.paused, String(sale.revision), sale.unitsOnSale, ...units),
+  };
 }

@@ -142,7 +142,7 @@ test('I3: a second order for one press of Buy', async () => {
   await orders.insertMany([doubled]);
   await sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
   await allowances.updateOne({ _id: allowanceKey(sale.id, buyerId) }, { $inc: { units: 1 } });
-  await expectBreach(['I3'], `order ${doubled._id} is not the one of its buyer and key`);
+  await expectBreach(['I3'], `order ${doubled._id} is not the one of its buyer, sale and key`);
 });
 
 test('I4: a buyer over the limit', async () => {
@@ -150,7 +150,7 @@ test('I4: a buyer over the limit', async () => {
   const more = {
     ...(await orders.findById(order.id).lean()),
     idempotencyKey: 'more',
-    _id: orderIdOf(buyerId, 'more'),
+    _id: orderIdOf(buyerId, sale.id, 'more'),
   };
   await orders.insertMany([more]);
   await sales.updateOne({ _id: sale.id }, { $inc: { stock: -3 } });

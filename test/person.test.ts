@@ -93,7 +93,7 @@ test('the transaction keeps to the limit as well, when both accounts’ purchase
   const purchases = Array.from({ length: 40 }, (_, n): Purchase => {
     const buyerId = (n % 2 ? first : second).user.id;
     return {
-      orderId: orderIdOf(buyerId, `press-${n}`),
+      orderId: orderIdOf(buyerId, sale.id, `press-${n}`),
       saleId: sale.id,
       buyerId,
       ...(buyerId !== personId && { personId }),

@@ -29,7 +29,7 @@ const hourMs = 3_600_000;
 
 function purchaseOf(saleId = 'a-sale', buyerId = nanoid()): Purchase {
   const idempotencyKey = nanoid();
-  const orderId = orderIdOf(buyerId, idempotencyKey);
+  const orderId = orderIdOf(buyerId, saleId, idempotencyKey);
   return { orderId, saleId, buyerId, quantity: 1, idempotencyKey, createdAt: new Date().toISOString() };
 }
 
@@ -99,6 +99,7 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
         gate,
         queue,
         findSale: async () => sale,
+        requeueLost: async () => {},
         limits,
       });
       return { admit, gate };
@@ -442,7 +443,7 @@ describe('a flush whose job goes to RabbitMQ', needs('RabbitMQ'), () => {
     await stage.start();
     const again = await waitUntil(() => admit(late).catch(() => null), { ...soon, what: 'it admits again' });
     expect(['admitted', 'known']).toContain(again.outcome);
-    expect(await gate.findPurchase(late.orderId)).toEqual(late);
+    expect(await gate.findPurchase(late.orderId)).toEqual({ purchase: late, isQueued: true });
   });
 
   test('a silent RabbitMQ: unconfirmed in time; sent again it is known, and it is queued until it is settled', async () => {

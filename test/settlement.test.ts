@@ -42,7 +42,7 @@ async function putOnSale({ stock = 10, limitPerBuyer = 1 } = {}): Promise<string
 }
 
 function press(saleId: string, { buyerId = nanoid(), quantity = 1, key = nanoid() } = {}): Purchase {
-  const orderId = orderIdOf(buyerId, key);
+  const orderId = orderIdOf(buyerId, saleId, key);
   return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
 }
 

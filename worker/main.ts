@@ -25,6 +25,7 @@ import { openPurchaseQueue } from '../sale/open-queue.ts';
 import { openSettlement } from '../sale/settlement.ts';
 import { openTally } from '../sale/tally.ts';
 import type { Settled } from '../sale/transaction.ts';
+import { gates } from './gates.ts';
 import { settleJob } from './job.ts';
 import { openWorkerMetrics } from './metrics.ts';
 import { reconciler } from './reconciler.ts';
@@ -50,6 +51,8 @@ mongo.on('connected', () => void prepare('database'));
 // What follows a commit waits for Redis, rather than leave it to the reconciler.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
+// Asked in between: without Redis it fails at once.
+const impatientGate = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 
@@ -100,6 +103,7 @@ const lead = openDuty(
       tally.gaveUp(done.givenUp);
       metrics.noteRepairs(done);
     }),
+    gates: gates({ collections, gate: impatientGate, redis, queue }, log, metrics.noteGateRepairs),
     'sale-clock': saleClock(collections, config),
     relay: relay(
       {

@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { secondsBuckets, sizeBuckets } from '../runtime/metrics.ts';
 import type { OrderRecord } from '../sale/collections.ts';
 import type { Reconciled } from '../sale/reconciliation.ts';
+import type { GateRepairCounts } from './gates.ts';
 
 /**
  * What a worker counts of its own.
@@ -42,7 +43,7 @@ export function openWorkerMetrics(registry: Registry, leads: () => boolean) {
     labelNames: ['what'],
     registers,
   });
-  for (const what of ['ended', 'requeued', 'forgotten', 'gates']) repairs.inc({ what }, 0);
+  for (const what of ['ended', 'requeued', 'forgotten', 'gates', 'settings']) repairs.inc({ what }, 0);
 
   return {
     noteSettled(made: OrderRecord[]): void {
@@ -55,12 +56,15 @@ export function openWorkerMetrics(registry: Registry, leads: () => boolean) {
       }
     },
 
-    noteRepairs({ givenUp, ended, requeued, forgotten, gates }: Reconciled): void {
+    noteRepairs({ givenUp, ended, requeued, forgotten }: Reconciled): void {
       orders.inc({ status: 'failed' }, givenUp);
       repairs.inc({ what: 'ended' }, ended);
       repairs.inc({ what: 'requeued' }, requeued);
       repairs.inc({ what: 'forgotten' }, forgotten.length);
-      repairs.inc({ what: 'gates' }, gates);
+    },
+
+    noteGateRepairs(done: GateRepairCounts): void {
+      for (const [what, count] of Object.entries(done)) repairs.inc({ what }, count);
     },
   };
 }

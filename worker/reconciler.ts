@@ -20,7 +20,7 @@ export function reconciler(
       const done = await reconcile(shop, { staleAfterMs: RECONCILE_AFTER_MS });
       onPass(done);
       if (done.forgotten.length > 0) log.error(done, 'purchases that nobody remembers');
-      else if (done.givenUp + done.ended + done.requeued + done.gates > 0) log.warn(done, 'reconciled');
+      else if (done.givenUp + done.ended + done.requeued > 0) log.warn(done, 'reconciled');
       await pause(RECONCILE_INTERVAL_MS, stopping);
     }
   };

@@ -23,7 +23,7 @@ export function createPlainApp(buy: Buy, jwtSecret: string, dependencies: Depend
     const { quantity } = purchaseRequest.parse(request.body);
     const key = idempotencyKey.parse(request.get('idempotency-key') ?? nanoid());
     const buyerId: string = response.locals.buyerId;
-    const orderId = orderIdOf(buyerId, key);
+    const orderId = orderIdOf(buyerId, saleId, key);
     const createdAt = new Date().toISOString();
     const refusal = await buy({ orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt });
     if (refusal) {

@@ -9,6 +9,7 @@ await serveShop(({ config, redis, collections, gate, queue }) => {
     gate,
     queue: { ...queue, flush: { keys: [], lua: 'local function leaveJob() end\n' } },
     findSale: (saleId) => findSale(collections, saleId),
+    requeueLost: async () => {},
     limits: admissionLimitsOf(config),
   });
   return admit;

@@ -45,7 +45,7 @@ const setStock = (saleId: string, stock: unknown) =>
 
 function purchaseOf(saleId: string, quantity: number): Purchase {
   const [buyerId, key] = [nanoid(), nanoid()];
-  const orderId = orderIdOf(buyerId, key);
+  const orderId = orderIdOf(buyerId, saleId, key);
   return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
 }
 

@@ -1,0 +1,33 @@
+import { trusted } from 'mongoose';
+import type { Collections, OrderRecord } from './collections.ts';
+import type { Purchase } from './contract.ts';
+import type { Gate } from './gate.ts';
+import type { PurchaseQueue } from './queue.ts';
+
+interface LostPurchaseShop {
+  collections: Collections;
+  gate: Gate;
+  queue: PurchaseQueue;
+}
+
+/**
+ * Gives purchases a new job that are remembered, and neither queued nor orders, as Redis' torn file can leave them.
+ * @returns the order ids that are lost no more.
+ */
+export async function requeueLost(
+  { collections, gate, queue }: LostPurchaseShop,
+  orderIds: string[],
+): Promise<string[]> {
+  // The queue first: what is taken off it has its order already.
+  const unqueued = await gate.findUnqueued(orderIds);
+  if (unqueued.length === 0) return [];
+  const settled = await collections.orders
+    .find({ _id: trusted({ $in: unqueued }) }, '_id')
+    .lean<Pick<OrderRecord, '_id'>[]>();
+  const ordered = new Set(settled.map(({ _id }) => _id));
+  const lost = await gate.findPurchases(unqueued.filter((orderId) => !ordered.has(orderId)));
+  // Queued first: one whose job is not added, the reconciler finds there.
+  const purchases: Purchase[] = await gate.queueAgain([...lost.values()]);
+  if (purchases.length > 0) await queue.add([{ purchases }]);
+  return purchases.map(({ orderId }) => orderId);
+}
