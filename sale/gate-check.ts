@@ -9,7 +9,7 @@ import { purchaseOf } from './order.ts';
 import { groupBySale } from './sale.ts';
 
 /** What a pass put right. */
-export interface GateRepairs {
+interface GateRepairs {
   /** Sales whose gate had another window, limit, pause or revision than MongoDB. */
   told: string[];
   /** Sales whose gate counted something else than MongoDB. */

@@ -85,6 +85,10 @@ describe('without Redis', { timeout: 120_000 }, () => {
     expect(refused).toMatchObject({ status: 503, body: { type: '/problems/unavailable' } });
     expect(refused.headers.get('retry-after')).toBe('1');
     expect(refused.tookMs).toBeLessThan(boundedMs);
+    // What waits is in Redis: a list without it would be wrong.
+    const list = await timed(() => system.api('GET', '/api/orders', { token: system.buyerToken() }));
+    expect(list).toMatchObject({ status: 503, body: { type: '/problems/unavailable' } });
+    expect(list.tookMs).toBeLessThan(boundedMs);
     await allReport(
       { status: 503, redis: 'down', mongodb: 'up' },
       'not every part reports that Redis is away',

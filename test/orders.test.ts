@@ -1,5 +1,6 @@
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { bullOf } from '../sale/bull-queue.ts';
 import type { Order, OrderPage, SaleSnapshot } from '../sale/contract.ts';
 import { startSystem, type TestSystem } from './harness.ts';
 
@@ -130,6 +131,31 @@ test('a buyer reads all orders in pages, newest first, each once, and nobody els
   expect(seen.map(({ id }) => id).sort()).toEqual(bought.map(({ body }) => body.orderId).sort());
   const times = seen.map(({ createdAt }) => createdAt);
   expect(times).toEqual([...times].sort().reverse());
+});
+
+test('purchases that wait are in the list, each once, in pages with those that are settled', async () => {
+  const sale = await system.createSale({ stock: 50, limitPerBuyer: 20 });
+  const token = system.buyerToken();
+  await buyPaid(sale, { token });
+  await buyPaid(sale, { token });
+  await bullOf(system.store.queue).pause();
+  try {
+    for (let n = 0; n < 3; n++) expect((await system.buy(sale.id, token)).status).toBe(202);
+    await system.buy(sale.id, system.buyerToken());
+    const list = async (query: string) =>
+      (await system.api<OrderPage>('GET', `/api/orders?${query}`, { token })).body;
+    const whole = await list('limit=20');
+    expect(whole.orders.map(({ status }) => status)).toEqual(['queued', 'queued', 'queued', 'paid', 'paid']);
+    const paged: Order[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const page: OrderPage = await list(`limit=2${cursor && `&cursor=${cursor}`}`);
+      paged.push(...page.orders);
+      cursor = page.nextCursor;
+    }
+    expect(paged).toEqual(whole.orders);
+  } finally {
+    await bullOf(system.store.queue).resume();
+  }
 });
 
 test('a buyer without orders reads an empty page', async () => {
