@@ -1,6 +1,6 @@
 import type { Collections, SessionRecord, UserRecord } from './collections.ts';
 import type { Order, OrderPage, User } from './contract.ts';
-import { listOrders } from './order.ts';
+import { listOrders, type QueuedPurchases } from './order.ts';
 import { findOrAddPerson } from './person.ts';
 import { endSessionsOf } from './session.ts';
 import { userOf } from './user.ts';
@@ -23,10 +23,13 @@ export interface AccountReading extends Pick<AccountExport, 'user' | 'personId'>
   orders: AsyncIterable<Order>;
 }
 
-/** @returns null when there is no such account (any more). */
+/**
+ * @returns null when there is no such account (any more).
+ */
 export async function exportAccount(
   collections: Collections,
   userId: string,
+  queued: QueuedPurchases,
 ): Promise<AccountReading | null> {
   const record = await collections.users.findById(userId).lean<UserRecord>();
   return (
@@ -34,7 +37,7 @@ export async function exportAccount(
       user: { ...userOf(record), createdAt: record.createdAt.toISOString() },
       personId: record.personId ?? record._id,
       sessions: readSessions(collections, userId),
-      orders: readOrders(collections, userId),
+      orders: readOrders(collections, userId, queued),
     }
   );
 }
@@ -46,10 +49,14 @@ async function* readSessions({ sessions }: Collections, userId: string) {
 }
 
 /** Page by page, so that no cursor stays open in MongoDB while whoever reads them takes their time. */
-async function* readOrders(collections: Collections, buyerId: string): AsyncGenerator<Order> {
+async function* readOrders(
+  collections: Collections,
+  buyerId: string,
+  queued: QueuedPurchases,
+): AsyncGenerator<Order> {
   let cursor: string | null | undefined;
   while (cursor !== null) {
-    const page: OrderPage = await listOrders(collections, { buyerId, cursor, limit: ordersAtOnce });
+    const page: OrderPage = await listOrders(collections, { buyerId, cursor, limit: ordersAtOnce }, queued);
     yield* page.orders;
     cursor = page.nextCursor;
   }

@@ -107,7 +107,9 @@ export function openGateCheck({
     if (gates.size === 0) return [];
     const waiting = await readQueued(queued ?? []);
     const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
-    const counted = await allowances.find({ _id: trusted({ $in: keys }) }).lean<AllowanceRecord[]>();
+    const counted = keys.length
+      ? await allowances.find({ _id: trusted({ $in: keys }) }).lean<AllowanceRecord[]>()
+      : [];
     // Last: where the log did not grow since the first read, nothing was settled, cancelled or changed meanwhile.
     const after = await sales.find({ _id: trusted({ $in: [...gates.keys()] }) }).lean<SaleRecord[]>();
 

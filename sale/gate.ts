@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
+import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase, RejectionReason } from './contract.ts';
 import { personOf } from './decide.ts';
@@ -80,25 +81,16 @@ export const buyersAtOnce = 500;
 const markGate = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'checked', 0) end`;
 
-/** To find a buyer's queued purchases, so many of the newest are looked at, so many in one script. */
+/** To find a buyer's queued purchases, so many of the newest are looked at, so many with one command. */
+
 const lookedAtMax = 20_000;
 const lookedAtOnce = 1_000;
-/** KEYS: remembered purchases. ARGV[1]: what stands in those of the buyer. Returns those as JSON. */
-const findOfBuyer = `
-local found = {}
-for _, key in ipairs(KEYS) do
-  local json = redis.call('GET', key)
-  if json and string.find(json, ARGV[1], 1, true) then found[#found + 1] = json end
-end
-return found`;
-
 declare module 'ioredis' {
   interface RedisCommander {
     syncGate(...keysAndArguments: (string | number)[]): Promise<null>;
     correctGate(...keysAndArguments: (string | number)[]): Promise<number>;
     markGate(key: string): Promise<null>;
     queueAgain(...keysAndArguments: (string | number)[]): Promise<number[]>;
-    findOfBuyer(...keysAndArguments: (string | number)[]): Promise<string[]>;
     endPurchases(...keysAndArguments: (string | number)[]): Promise<null>;
     returnUnits(...keysAndArguments: (string | number)[]): Promise<null>;
   }
@@ -111,7 +103,18 @@ export function openGate(redis: Redis) {
   redis.defineCommand('syncGate', { numberOfKeys: 1, lua: takeReturned + readLua('sync-gate.lua') });
   redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
   redis.defineCommand('queueAgain', { numberOfKeys: 1, lua: readLua('queue-again.lua') });
-  redis.defineCommand('findOfBuyer', { lua: findOfBuyer });
+
+  /** The newest queued purchases as JSON. Looking is dear in a rush: whoever asks meanwhile gets the same answer. */
+  const readQueued = singleFlight(async () => {
+    const ids = await redis.zrange(queuedKey, 0, String(lookedAtMax), 'REV');
+    const texts: string[] = [];
+    for (let start = 0; start < Math.min(ids.length, lookedAtMax); start += lookedAtOnce) {
+      const keys = ids.slice(start, start + lookedAtOnce).map((orderId) => purchasePrefix + orderId);
+      for (const json of await redis.mget(keys)) if (json) texts.push(json);
+    }
+    return { texts, isComplete: ids.length <= lookedAtMax };
+  });
+
   redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGate });
   redis.defineCommand('endPurchases', { numberOfKeys: 1, lua: giveBackUnits + readLua('end.lua') });
   redis.defineCommand('returnUnits', {
@@ -254,17 +257,13 @@ export function openGate(redis: Redis) {
      * @returns `isComplete` is false when more purchases are queued than were looked at.
      */
     async listQueuedOf(buyerId: string): Promise<{ purchases: Purchase[]; isComplete: boolean }> {
-      const ids = await redis.zrange(queuedKey, 0, String(lookedAtMax), 'REV');
-      const purchases: Purchase[] = [];
-      for (let start = 0; start < Math.min(ids.length, lookedAtMax); start += lookedAtOnce) {
-        const keys = ids.slice(start, start + lookedAtOnce).map((orderId) => purchasePrefix + orderId);
-        const found = await redis.findOfBuyer(keys.length, ...keys, `"buyerId":${JSON.stringify(buyerId)}`);
-        purchases.push(...found.map((json): Purchase => JSON.parse(json)));
-      }
-      return {
-        purchases: purchases.filter((purchase) => purchase.buyerId === buyerId),
-        isComplete: ids.length <= lookedAtMax,
-      };
+      const { texts, isComplete } = await readQueued('');
+      // Searching the text is much cheaper than reading every purchase.
+      const named = `"buyerId":${JSON.stringify(buyerId)}`;
+      const purchases = texts
+        .filter((json) => json.includes(named))
+        .map((json): Purchase => JSON.parse(json));
+      return { purchases: purchases.filter((purchase) => purchase.buyerId === buyerId), isComplete };
     },
 
     /** The remembered purchases among these; the others are forgotten, and no longer queued. */

@@ -1,4 +1,5 @@
 import { trusted } from 'mongoose';
+import { within } from '../runtime/within.ts';
 import type { Collections, OrderRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import type { Gate } from './gate.ts';
@@ -9,6 +10,8 @@ interface LostPurchaseShop {
   gate: Gate;
   queue: PurchaseQueue;
 }
+
+const addMs = 3_000;
 
 /**
  * Gives purchases a new job that are remembered, and neither queued nor orders, as Redis' torn file can leave them.
@@ -28,6 +31,9 @@ export async function requeueLost(
   const lost = await gate.findPurchases(unqueued.filter((orderId) => !ordered.has(orderId)));
   // Queued first: one whose job is not added, the reconciler finds there.
   const purchases: Purchase[] = await gate.queueAgain([...lost.values()]);
-  if (purchases.length > 0) await queue.add([{ purchases }]);
+  if (purchases.length > 0) {
+    // The queue's own connection waits for Redis as long as it takes; whoever asks here does not.
+    await within(addMs, queue.add([{ purchases }]), () => new Error('Command timed out: adding a job'));
+  }
   return purchases.map(({ orderId }) => orderId);
 }

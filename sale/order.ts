@@ -90,14 +90,21 @@ export async function findOrder(
   return record && orderOf(record);
 }
 
+/** Purchases of a buyer that were queued a moment ago. */
+export interface QueuedPurchases {
+  purchases: Purchase[];
+  /** False when more purchases are queued than were looked at. */
+  isComplete: boolean;
+}
+
 /**
  * A buyer's orders, newest first. `cursor` is what the page before gave as `nextCursor`.
- * @param queued purchases of the buyer that were queued a moment ago, and whether these are all.
+ * @param queued is read before MongoDB: what is settled meanwhile is found among the orders.
  */
 export async function listOrders(
   { orders }: Collections,
   { buyerId, cursor, limit }: { buyerId: string; cursor?: string | undefined; limit: number },
-  queued: { purchases: Purchase[]; isComplete: boolean },
+  queued: QueuedPurchases,
 ): Promise<OrderPage> {
   const place = cursor === undefined ? null : parseCursor(cursor);
   const waiting = await findWaiting(orders, queued.purchases);

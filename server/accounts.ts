@@ -28,8 +28,9 @@ export function enterAsVisitor({ tokens }: Shop): Answer {
   return { status: 201, body: { token: tokens.issueVisitor() } };
 }
 
-export async function giveExport({ collections }: Shop, { identity }: Call): Promise<Answer> {
-  const account = await exportAccount(collections, identity?.userId ?? '');
+export async function giveExport({ collections, gate }: Shop, { identity }: Call): Promise<Answer> {
+  const userId = identity?.userId ?? '';
+  const account = await exportAccount(collections, userId, await gate.listQueuedOf(userId));
   if (!account) throw noAccount();
   return {
     status: 200,

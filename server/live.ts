@@ -15,6 +15,7 @@ import { keepInBounds, openDoor, socketPath } from './live-bounds.ts';
 
 /** Between instances: the worker tells every server what a batch changed, and each server tells its own sockets. */
 interface InterServerEvents {
+  changed: (snapshot: SaleSnapshot) => void;
   settled: (settled: Settled) => void;
   /** Their access tokens from before then are not good any more. */
   expelled: (who: Expulsion) => void;
@@ -113,6 +114,10 @@ export function openLive(
     }
   }
   io.on('settled', tellOwnSockets);
+  // A worker found that a change had not reached the gate, and so perhaps not the tabs.
+  io.on('changed', (snapshot: SaleSnapshot) => {
+    io.local.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
+  });
 
   function expelHere({ userId, atMs }: Expulsion): void {
     if (!tokens.revoke(userId, atMs)) return;

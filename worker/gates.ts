@@ -3,10 +3,12 @@ import type { Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../sale/collections.ts';
+import type { SaleSnapshot } from '../sale/contract.ts';
 import type { Gate } from '../sale/gate.ts';
 import { type GateCheck, openGateCheck } from '../sale/gate-check.ts';
 import { requeueLost } from '../sale/lost-purchases.ts';
 import type { PurchaseQueue } from '../sale/queue.ts';
+import { readSnapshot } from '../sale/sale.ts';
 
 interface GatesShop {
   collections: Collections;
@@ -14,6 +16,8 @@ interface GatesShop {
   gate: Gate;
   redis: Redis;
   queue: PurchaseQueue;
+  /** Shows a sale to everyone who watches it. */
+  announceSale: (snapshot: SaleSnapshot) => void;
 }
 
 /** How many gates were put right, and how many purchases got a new job. */
@@ -64,6 +68,7 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
 
     async function compare(): Promise<number> {
       const { told, corrected, hasMore } = await check.pass();
+      await announce(shop, told);
       report({ settings: told.length, gates: corrected.length });
       return hasMore ? compareSoonMs : compareEveryMs;
     }
@@ -91,6 +96,14 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
   };
 }
 
+/** Whoever could not tell the gate of a change, could not tell the tabs either. */
+async function announce({ collections, announceSale }: GatesShop, saleIds: string[]): Promise<void> {
+  for (const saleId of saleIds) {
+    const snapshot = await readSnapshot(collections, saleId);
+    if (snapshot) announceSale(snapshot);
+  }
+}
+
 async function searchOnce(
   shop: GatesShop,
   check: GateCheck,
@@ -100,6 +113,7 @@ async function searchOnce(
   for await (const { saleIds, orderIds } of shop.gate.scan()) {
     const startedAt = performance.now();
     const told = await check.tellSettings(saleIds);
+    await announce(shop, told);
     const requeued = await requeueLost(shop, orderIds);
     report({ settings: told.length, requeued: requeued.length });
     const tookMs = performance.now() - startedAt;

@@ -18,6 +18,7 @@ import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openTracing } from '../runtime/tracing.ts';
 import { type OrderRecord, openCollections } from '../sale/collections.ts';
+import type { SaleSnapshot } from '../sale/contract.ts';
 import { readCluster } from '../sale/figures.ts';
 import { openGate } from '../sale/gate.ts';
 import { prepareDatabase } from '../sale/migrations/migrate.ts';
@@ -55,6 +56,7 @@ const gate = openGate(patient.redis);
 const impatientGate = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
+const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
 const tracing = await openTracing(config, 'worker');
 const registry = openMetrics();
@@ -103,7 +105,11 @@ const lead = openDuty(
       tally.gaveUp(done.givenUp);
       metrics.noteRepairs(done);
     }),
-    gates: gates({ collections, gate: impatientGate, redis, queue }, log, metrics.noteGateRepairs),
+    gates: gates(
+      { collections, gate: impatientGate, redis, queue, announceSale },
+      log,
+      metrics.noteGateRepairs,
+    ),
     'sale-clock': saleClock(collections, config),
     relay: relay(
       {
