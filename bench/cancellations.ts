@@ -151,7 +151,7 @@ async function sellOut({ system, url, secret }: OwnStage, orders: number, stock:
   const createdAt = new Date().toISOString();
   const purchases = Array.from({ length: orders }, (_, n): Purchase => {
     const [buyerId, idempotencyKey] = [`${crowd}-${n}`, `${n}`];
-    const orderId = orderIdOf(buyerId, idempotencyKey);
+    const orderId = orderIdOf(buyerId, saleId, idempotencyKey);
     return { orderId, saleId, buyerId, quantity: 1, idempotencyKey, createdAt };
   });
   for (let start = 0; start < orders; start += settledTogether)

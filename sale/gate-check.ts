@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { trusted } from 'mongoose';
+import type { Exclusive } from '../runtime/mutex.ts';
 import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
 import { allowanceKey } from './decide.ts';
@@ -32,12 +33,12 @@ const salesAtOnce = 1_000;
 const lookedAtAfterEndMs = 25 * 3_600_000;
 /**
  * With more queued purchases than this, counts are compared later: a look would cost more than the settling. The second
- * figure holds when something is suspected, or nothing was compared for long.
+ * figure holds when something is suspected, or when so many passes came to nothing.
  */
 const [queuedUsually, queuedAtMost] = [1_000, 5_000];
-const uncheckedMaxMs = 10_000;
-/** What another commit between its reads made worthless is read again so often in one pass. */
-const looksMax = 3;
+const blockedMax = 3;
+/** Looks that commits between their reads made worthless, before one without such commits. */
+const freeLooks = 2;
 /** Comparing the buyers of suspected gates takes at most so long in one pass. */
 const suspectsMs = 100;
 
@@ -62,21 +63,25 @@ const beginTour = (saleId: string): BuyersTour => ({ saleId, part: 'gate', curso
  * Compares gates with MongoDB and puts them right, also while purchases flow. Settings are taken over at once, counts
  * when two looks agree on the difference. Whose gate counted wrong, was made anew or may be of another Redis is compared
  * buyer by buyer soon; of the others, one page of buyers in each pass.
+ * @param exclusive has no transaction of this process begin or commit meanwhile.
  * @param secondLookAfterMs at buyers whose units differ: a cancellation can be on its way to the gate.
  */
 export function openGateCheck({
   collections,
   gate,
+  exclusive,
   secondLookAfterMs = 100,
 }: {
   collections: Collections;
   gate: Gate;
+  exclusive: Exclusive;
   secondLookAfterMs?: number;
 }): GateCheck {
   const { sales, orders, allowances } = collections;
   /** The last sale of the page before. */
   let pageAfter = '';
-  let checkedAt = Number.NEGATIVE_INFINITY;
+  /** Passes in a row that could not tell what some gate should count. */
+  let blocked = 0;
   /** What the last look found of each sale whose gate counts wrong. */
   const drifts = new Map<string, GateDrift>();
   /** Of suspected gates. */
@@ -155,7 +160,6 @@ export function openGateCheck({
   /** Corrects the counts that this look and the one before agree on. */
   async function correctCounts({ sale, gate: fields, drift }: Look): Promise<boolean> {
     if (!drift) return false;
-    checkedAt = performance.now();
     const before = drifts.get(sale._id);
     drifts.delete(sale._id);
     if (!isDrift(drift)) return false;
@@ -194,8 +198,9 @@ export function openGateCheck({
   }
 
   async function lookAtBuyers(saleId: string, buyers: string[]) {
-    for (let n = 0; n < looksMax; n++) {
-      const [seen] = await look([saleId], queuedAtMost, buyers);
+    const lookAgain = () => look([saleId], queuedAtMost, buyers);
+    for (let n = 0; n <= freeLooks; n++) {
+      const [seen] = n < freeLooks ? await lookAgain() : await exclusive(lookAgain);
       if (!seen) return 'gone';
       if (seen.drift) return { gate: seen.gate, drift: seen.drift };
     }
@@ -248,8 +253,12 @@ export function openGateCheck({
     async pass() {
       const { saleIds, hasMore } = await nextPage();
       if (saleIds.length === 0) return { told: [], corrected: [], hasMore };
-      const isLate = drifts.size > 0 || performance.now() > checkedAt + uncheckedMaxMs;
-      const looks = await look(saleIds, isLate ? queuedAtMost : queuedUsually);
+      const isLate = drifts.size > 0 || blocked >= blockedMax;
+      const lookNow = () => look(saleIds, isLate ? queuedAtMost : queuedUsually);
+      let looks = await lookNow();
+      const isBlocked = () => looks.some(({ drift }) => drift === null);
+      if (isLate && isBlocked()) looks = await exclusive(lookNow);
+      blocked = isBlocked() && !isLate ? blocked + 1 : 0;
       const told = await takeOverSettings(looks);
       const corrected: string[] = [];
       const seen = new Map(looks.map((one) => [one.sale._id, one]));

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
+import type { Exclusive } from '../runtime/mutex.ts';
 import { gapMs } from '../runtime/transact.ts';
 import type { Collections } from './collections.ts';
 import type { Purchase } from './contract.ts';
@@ -33,6 +34,8 @@ export interface SettlementOptions {
   isPassing: (error: unknown) => boolean;
   /** Gives up waiting: this process stops. */
   stopping: AbortSignal;
+  /** Runs each transaction, so that others can have a moment without one. */
+  exclusive: Exclusive;
   /** Told of every commit. What it does is a courtesy: nothing depends on it, so it must not throw. */
   afterCommit: (batch: Batch) => Promise<void>;
 }
@@ -125,8 +128,11 @@ async function settleWhenPossible(requests: SettleRequest[], options: Settlement
   }
 }
 
-function settleTogether(requests: SettleRequest[], { collections }: SettlementOptions): Promise<Batch> {
+function settleTogether(
+  requests: SettleRequest[],
+  { collections, exclusive }: SettlementOptions,
+): Promise<Batch> {
   const purchases = requests.flatMap((request) => request.purchases);
   const again = requests.flatMap((request) => (request.again ? request.purchases : []));
-  return settleBatch(collections, purchases, again);
+  return exclusive(() => settleBatch(collections, purchases, again));
 }

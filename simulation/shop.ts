@@ -1,6 +1,7 @@
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import type { System } from '../commands/system.ts';
+import { openMutex } from '../runtime/mutex.ts';
 import { type Admit, openAdmission } from '../sale/admission.ts';
 import { audit } from '../sale/audit.ts';
 import { bullOf } from '../sale/bull-queue.ts';
@@ -233,7 +234,7 @@ const passesMax = 20;
 async function reconcileNow(system: System): Promise<void> {
   await reconcile(deadLetterShop(system), { staleAfterMs: -1_000 });
   for await (const { orderIds } of system.gate.scan()) await requeueLost(system, orderIds);
-  const check = openGateCheck({ ...system, secondLookAfterMs: 0 });
+  const check = openGateCheck({ ...system, exclusive: openMutex(), secondLookAfterMs: 0 });
   for (let n = 0; n < passesMax && (await check.pass()).hasMore; n++);
 }
 

@@ -25,7 +25,7 @@ interface Paid {
 async function makePaid(sale: SaleSnapshot, count: number): Promise<Paid[]> {
   const purchases = Array.from({ length: count }, (): Purchase => {
     const [buyerId, idempotencyKey, createdAt] = [nanoid(), nanoid(), new Date().toISOString()];
-    const orderId = orderIdOf(buyerId, idempotencyKey);
+    const orderId = orderIdOf(buyerId, sale.id, idempotencyKey);
     return { orderId, saleId: sale.id, buyerId, quantity: 1, idempotencyKey, createdAt };
   });
   await settleBatch(system.store.collections, purchases);

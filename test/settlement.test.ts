@@ -1,6 +1,7 @@
 import mongoose, { type Connection } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { openMutex } from '../runtime/mutex.ts';
 import { type Collections, openCollections, prepareCollections } from '../sale/collections.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { allowanceKey } from '../sale/decide.ts';
@@ -55,6 +56,7 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
     patienceMs: 0,
     isPassing: () => false,
     stopping: new AbortController().signal,
+    exclusive: openMutex(),
     async afterCommit(batch) {
       told.push(batch);
     },

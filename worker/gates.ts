@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
+import type { Exclusive } from '../runtime/mutex.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../sale/collections.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
@@ -16,6 +17,8 @@ interface GatesShop {
   gate: Gate;
   redis: Redis;
   queue: PurchaseQueue;
+  /** Has no settling transaction run meanwhile. */
+  exclusive: Exclusive;
   /** Shows a sale to everyone who watches it. */
   announceSale: (snapshot: SaleSnapshot) => void;
 }

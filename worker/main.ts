@@ -13,6 +13,7 @@ import { healthRoutes } from '../runtime/health.ts';
 import { openHeartbeat } from '../runtime/heartbeat.ts';
 import { openLog, openSampledLog } from '../runtime/log.ts';
 import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
+import { openMutex } from '../runtime/mutex.ts';
 import { countProxyAnswers } from '../runtime/proxy-answers.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
@@ -70,6 +71,8 @@ const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECON
 const queue = openPurchaseQueue(config, redis, log, { consumes: true });
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
+const exclusive = openMutex();
+const stopping = new AbortController();
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,
@@ -77,6 +80,7 @@ const settle = openSettlement({
   patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
   isPassing: isMongoAway,
   stopping: stopping.signal,
+  exclusive,
   async afterCommit({ settled, endings, made, beganAt }) {
     tally.settled(made);
     metrics.noteSettled(made);
@@ -106,7 +110,7 @@ const lead = openDuty(
       metrics.noteRepairs(done);
     }),
     gates: gates(
-      { collections, gate: impatientGate, redis, queue, announceSale },
+      { collections, gate: impatientGate, redis, queue, exclusive, announceSale },
       log,
       metrics.noteGateRepairs,
     ),

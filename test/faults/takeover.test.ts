@@ -5,6 +5,7 @@ import { waitUntil } from '../../embedded/process.mjs';
 import { openAdmission } from '../../sale/admission.ts';
 import { bullOf } from '../../sale/bull-queue.ts';
 import type { SaleRecord } from '../../sale/collections.ts';
+import { requeueLost } from '../../sale/lost-purchases.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
 import { readSamples, valueIn } from '../samples.ts';
@@ -36,19 +37,26 @@ async function leader(): Promise<TestSystem['workers'][number]> {
 
 /** As a server admits them, and many at once however slow the machine is. @returns their order ids. */
 function openPress(sale: SaleRecord): (times: number) => Promise<string[]> {
-  const { redis, gate, queue } = system.store;
+  const { collections, redis, gate, queue } = system.store;
   const limits = {
     flushMaxPurchases: 50,
     flushMaxWaiting: 10_000,
     queueMaxPurchases: 100_000,
     memorySeconds: 600,
   };
-  const { admit } = openAdmission({ redis, gate, queue, findSale: async () => sale, limits });
+  const { admit } = openAdmission({
+    redis,
+    gate,
+    queue,
+    findSale: async () => sale,
+    requeueLost: ({ orderId }) => requeueLost({ collections, gate, queue }, [orderId]),
+    limits,
+  });
   return (times) =>
     Promise.all(
       Array.from({ length: times }, async () => {
         const [buyerId, idempotencyKey] = [nanoid(), nanoid()];
-        const orderId = orderIdOf(buyerId, idempotencyKey);
+        const orderId = orderIdOf(buyerId, sale._id, idempotencyKey);
         const createdAt = new Date().toISOString();
         const purchase = { orderId, saleId: sale._id, buyerId, quantity: 1, idempotencyKey, createdAt };
         expect((await admit(purchase)).outcome).toBe('admitted');
