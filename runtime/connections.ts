@@ -4,7 +4,7 @@ import type { Config } from './config.ts';
 import type { Log } from './log.ts';
 import { type SentinelOptions, sentinelOptionsOf } from './urls.ts';
 
-const { MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
+const { MongoBulkWriteError, MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
 
 /** What the driver throws besides network and selection errors when there is no usable connection (any more). */
 const withoutConnection =
@@ -16,6 +16,9 @@ const changingPrimary =
 /** Whether the fault is that MongoDB cannot be reached, does not answer in time, or is changing its primary. */
 export function isMongoAway(error: unknown): boolean {
   const { name = '', message = '', codeName = '' } = error as Error & { codeName?: string };
+  // The driver wraps the fault of a bulk write in an error of its own, without the labels.
+  if (error instanceof MongoBulkWriteError && error.errorResponse instanceof Error)
+    return isMongoAway(error.errorResponse);
   return (
     error instanceof MongoNetworkError ||
     error instanceof MongoSystemError ||
