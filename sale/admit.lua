@@ -58,21 +58,24 @@ local function recall(orderId)
   return (isQueued and 'known:' or 'unqueued:') .. json, json
 end
 
--- To be removed in the next version: before this one a key had the same id in every sale.
+local perPurchase = 6
+
+-- To be removed in the next version: before this one a key had the same id in every sale. One call asks for all of them.
+local legacyKeys = {}
+for i = 5, #ARGV, perPurchase do legacyKeys[#legacyKeys + 1] = purchasePrefix .. ARGV[i + 1] end
+local isLegacyRemembered = redis.call('EXISTS', unpack(legacyKeys)) > 0
 local function recallLegacy(orderId, saleId)
-  if redis.call('EXISTS', purchasePrefix .. orderId) == 0 then return end
   local reply, json = recall(orderId)
-  return cjson.decode(json).saleId == saleId and reply or nil
+  return json and cjson.decode(json).saleId == saleId and reply or nil
 end
 
-local perPurchase = 6
 local replies, admitted, queued = {}, {}, {}
 for i = 5, #ARGV, perPurchase do
   local orderId, legacyId, saleId, personId = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local quantity, json = tonumber(ARGV[i + 4]), ARGV[i + 5]
   local gate = gateOf(saleId)
   local refusal = refusalOf(gate, saleId, personId, quantity)
-  local reply = recallLegacy(legacyId, saleId)
+  local reply = isLegacyRemembered and recallLegacy(legacyId, saleId)
   if reply then
     -- It was accepted before.
   elseif not refusal and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then

@@ -72,7 +72,6 @@ const queue = openPurchaseQueue(config, redis, log, { consumes: true });
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
 const exclusive = openMutex();
-const stopping = new AbortController();
 const settle = openSettlement({
   collections,
   maxPurchases: config.SETTLE_MAX_PURCHASES,

@@ -1,10 +1,11 @@
 import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
+import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../embedded/process.mjs';
 import { bullOf } from '../../sale/bull-queue.ts';
-import type { Purchase } from '../../sale/contract.ts';
+import type { Purchase, SaleSnapshot } from '../../sale/contract.ts';
 import { allowanceKey } from '../../sale/decide.ts';
 import { legacyOrderIdOf } from '../../sale/order.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
@@ -183,6 +184,13 @@ describe('row 17: a gate that missed a change', () => {
     ];
     for (const { id } of [paused, ended, added]) await system.buy(id, system.buyerToken());
     await system.quiet();
+    const shown: string[] = [];
+    const tab = io(system.servers[0]?.url ?? '', {
+      auth: { token: system.buyerToken() },
+      transports: ['websocket'],
+    });
+    tab.on('sale', ({ id, status }: SaleSnapshot) => shown.push(`${id} ${status}`));
+    await tab.timeout(5_000).emitWithAck('watch', { saleId: paused.id });
     process.kill(system.redis().pid, 'SIGKILL');
     await system.redis().ended;
     expect((await change(paused.id, { paused: true })).status).toBe(503);
@@ -192,6 +200,8 @@ describe('row 17: a gate that missed a change', () => {
     await system.restartRedis();
     await obeys(paused.id, '/problems/paused');
     await obeys(ended.id, '/problems/ended');
+    await waitUntil(() => shown.includes(`${paused.id} paused`), { ...soon, what: 'the tab shows it' });
+    tab.close();
     await expectRight(added.id);
   });
 
