@@ -82,9 +82,9 @@ const markGate = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'checked', 0) end`;
 
 /** To find a buyer's queued purchases, so many of the newest are looked at, so many with one command. */
-
 const lookedAtMax = 20_000;
 const lookedAtOnce = 1_000;
+
 declare module 'ioredis' {
   interface RedisCommander {
     syncGate(...keysAndArguments: (string | number)[]): Promise<null>;
