@@ -1,3 +1,4 @@
+import { mongoClock } from '../runtime/clock.ts';
 import { within } from '../runtime/within.ts';
 import { type Collections, driverOf } from '../sale/collections.ts';
 import type { SubscriptionRecord } from '../sale/event-collections.ts';
@@ -18,7 +19,7 @@ export async function noteSubscription(
   }
   await driverOf(subscriptions).updateOne(
     { _id: name },
-    { $set: { types: [...types] }, $setOnInsert: { publishes: 0, losses: 0, createdAt: new Date() } },
+    { $set: { types: [...types] }, $setOnInsert: { publishes: 0, losses: 0, createdAt: mongoClock.now() } },
     { upsert: true },
   );
 }

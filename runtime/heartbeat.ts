@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Redis } from 'ioredis';
+import { redisClock } from './clock.ts';
 import { lagSampleMs } from './metrics.ts';
 
 /** What a process says of itself once a second. */
@@ -13,6 +14,8 @@ export interface Beat {
   memoryMb: number;
   /** How late its event loop was at worst in the last second. */
   lateMs: number;
+  /** How far its machine's clock is ahead of Redis'; absent until it asked. */
+  clockAheadMs?: number;
   /** Jobs that a worker has in hand, and when (ms) the oldest of them came, where the queue cannot tell. */
   heldJobs?: number;
   oldestJobMs?: number;
@@ -43,7 +46,7 @@ export function openHeartbeat(
   onBeats: (beats: Beat[]) => void | Promise<void> = () => {},
 ): { close: () => Promise<void> } {
   const id = `${role}-${instance}-${hostname()}-${process.pid}`;
-  const startedAt = new Date(Date.now() - process.uptime() * 1_000).toISOString();
+  const startedAt = new Date(redisClock.now().getTime() - process.uptime() * 1_000).toISOString();
   const loop = monitorEventLoopDelay({ resolution: lagSampleMs });
   loop.enable();
 
@@ -51,11 +54,13 @@ export function openHeartbeat(
     const memoryMb = Math.round(process.memoryUsage.rss() / 1_048_576);
     const lateMs = Math.max(0, Math.round(loop.max / 1e6 - lagSampleMs));
     loop.reset();
-    const own: Beat = { id, role, instance, startedAt, memoryMb, lateMs, ...about() };
+    const ahead = redisClock.aheadMs();
+    const clock = ahead === null ? {} : { clockAheadMs: Math.round(ahead) };
+    const own: Beat = { id, role, instance, startedAt, memoryMb, lateMs, ...clock, ...about() };
     await redis
       .pipeline()
       .set(beatKey(id), JSON.stringify(own), 'PX', silentAfterMs)
-      .zadd(beatersKey, Date.now(), id)
+      .zadd(beatersKey, redisClock.now().getTime(), id)
       .exec();
     const { living } = await readBeats(redis);
     await onBeats(living);
@@ -80,7 +85,7 @@ export function openHeartbeat(
 
 /** Who is alive, and the ids of those who fell silent within the last minute. */
 export async function readBeats(redis: Redis): Promise<{ living: Beat[]; silent: string[] }> {
-  await redis.zremrangebyscore(beatersKey, 0, Date.now() - listedMs);
+  await redis.zremrangebyscore(beatersKey, 0, redisClock.now().getTime() - listedMs);
   const ids = await redis.zrange(beatersKey, '0', '-1');
   const found = ids.length > 0 ? await redis.mget(ids.map((id) => beatKey(id))) : [];
   const living = found.flatMap((json) => (json ? [JSON.parse(json) as Beat] : []));

@@ -38,7 +38,7 @@ export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void
   const windowMs = limit.windowSeconds * 1_000;
   /** A key's window begins with its first count. */
   const windows = new Map<string, { count: number; endsAt: number }>();
-  let sweepAt = Date.now() + windowMs;
+  let sweepAt = performance.now() + windowMs;
 
   function sweep(now: number): void {
     for (const [key, { endsAt }] of windows) if (endsAt <= now) windows.delete(key);
@@ -47,7 +47,8 @@ export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void
   return {
     limit,
     take(key) {
-      const now = Date.now();
+      // Whoever sets this machine's clock back must not lengthen a window.
+      const now = performance.now();
       if (now >= sweepAt) sweep(now);
       let window = windows.get(key);
       if (!window || window.endsAt <= now) {

@@ -31,6 +31,8 @@ export interface Alive {
   startedAt: string;
   memoryMb: number;
   lateMs: number;
+  /** How far its machine's clock is ahead of Redis', which decides; absent until it asked. */
+  clockAheadMs?: number;
   sockets?: number;
 }
 

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { redisClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { type BatchTrip, groupCommit } from '../runtime/group-commit.ts';
@@ -87,7 +88,7 @@ export function openAdmission({
 
   const flush = groupCommit({
     async send(purchases: Purchase[]) {
-      const startedAtMs = Date.now();
+      const startedAtMs = redisClock.now().getTime();
       afterwards?.requireReady();
       const crowd = purchases.flatMap((purchase) => [
         purchase.orderId,

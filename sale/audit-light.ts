@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { redisClock } from '../runtime/clock.ts';
 import type { AuditLight } from './admin-contract.ts';
 import type { AuditReport } from './audit.ts';
 
@@ -30,11 +31,11 @@ export function lightOfReport({ ok, orders, ...report }: AuditReport): AuditLigh
   const examples = findings.flatMap(([name, finding]) =>
     finding.examples.map((example) => `${name}: ${example}`),
   );
-  const at = new Date().toISOString();
+  const at = redisClock.now().toISOString();
   return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: examples.slice(0, examplesKept) };
 }
 
 /** An audit that could not be made says nothing about the invariants. */
 export function lightOfFailure(why: string, orders = 0): AuditLight {
-  return { ...never, state: 'failed', at: new Date().toISOString(), orders, examples: [why] };
+  return { ...never, state: 'failed', at: redisClock.now().toISOString(), orders, examples: [why] };
 }

@@ -2,6 +2,7 @@ import Bull from 'bull';
 import type { Redis } from 'ioredis';
 import { bullAddJob } from '../runtime/bull-add-job.ts';
 import { loadBullScripts } from '../runtime/bull-scripts.ts';
+import { redisClock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import { aborted } from '../runtime/pause.ts';
 import type { PurchaseJob } from './contract.ts';
@@ -130,7 +131,8 @@ export function openBullQueue(
     held: () => ({}),
 
     async add(jobs) {
-      const added = await bull.addBulk(jobs.map((data) => ({ data, opts: jobOptions })));
+      const timestamp = redisClock.now().getTime();
+      const added = await bull.addBulk(jobs.map((data) => ({ data, opts: { ...jobOptions, timestamp } })));
       if (added.some(({ id }) => !id)) throw new Error('Redis refused a job');
       return Math.min(...added.map(({ timestamp }) => timestamp));
     },

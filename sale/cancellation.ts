@@ -1,4 +1,5 @@
 import type { ClientSession } from 'mongoose';
+import { mongoClock } from '../runtime/clock.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
 import { gapMs, Stale, transact, untilFresh } from '../runtime/transact.ts';
@@ -140,7 +141,7 @@ async function putBack(
   const records = await driverOf(sales)
     .find({ _id: { $in: saleIds } }, { session })
     .toArray();
-  const at = new Date();
+  const at = mongoClock.now();
   const entries = records.map(({ _id: saleId, eventSeq: seq }) => ({
     saleId,
     seq,

@@ -1,4 +1,5 @@
 import { trusted } from 'mongoose';
+import { mongoClock } from '../runtime/clock.ts';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from './collections.ts';
 import { appendChanges } from './events.ts';
 import type { Gate } from './gate.ts';
@@ -34,7 +35,7 @@ export async function giveUp(
 ): Promise<number> {
   let ended = 0;
   for (const purchase of purchasesIn(data)) {
-    const givenUp = recordOf({ purchase, status: 'rejected', reason: 'failed' }, new Date());
+    const givenUp = recordOf({ purchase, status: 'rejected', reason: 'failed' }, mongoClock.now());
     const isNew = await insertGivenUp(collections, givenUp);
     const record = isNew ? givenUp : await collections.orders.findById(givenUp._id).lean<OrderRecord>();
     if (!record) continue;

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { trusted } from 'mongoose';
+import { redisClock } from '../runtime/clock.ts';
 import type { QueueFigures } from './admin-contract.ts';
 import { readAuditLight } from './audit-light.ts';
 import type { Collections, SaleRecord } from './collections.ts';
@@ -27,10 +28,10 @@ export interface FiguresShop {
 export async function readBacklog({ gate, queue }: Pick<FiguresShop, 'gate' | 'queue'>): Promise<Backlog> {
   const [depth, [oldest], { failed }] = await Promise.all([
     gate.countQueued(),
-    gate.listQueuedBefore(Date.now(), 1),
+    gate.listQueuedBefore(redisClock.now().getTime(), 1),
     queue.countJobs(),
   ]);
-  const oldestMs = oldest ? Math.max(0, Date.now() - oldest.acceptedAtMs) : 0;
+  const oldestMs = oldest ? Math.max(0, redisClock.now().getTime() - oldest.acceptedAtMs) : 0;
   return { depth, oldestMs, deadLetters: failed };
 }
 
@@ -42,7 +43,7 @@ const growthSeconds = 300;
 const growthStepSeconds = 10;
 
 export async function readQueueFigures(shop: FiguresShop): Promise<QueueFigures> {
-  const to = Math.floor(Date.now() / 1_000) - completeAfterSeconds;
+  const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
   const [backlog, lag, seconds, before] = await Promise.all([
     readBacklog(shop),
     shop.countLag(),
@@ -88,7 +89,7 @@ export async function readCluster(shop: FiguresShop) {
 
 /** Of the sales that are on, those that opened last. */
 async function readOpenStocks({ sales }: Collections): Promise<{ saleId: string; stock: number }[]> {
-  const now = new Date();
+  const now = redisClock.now();
   const on = { opensAt: trusted({ $lte: now }), closesAt: trusted({ $gt: now }) };
   const found = await sales
     .find(on, 'stock')

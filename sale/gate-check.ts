@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { trusted } from 'mongoose';
+import { redisClock } from '../runtime/clock.ts';
 import type { Exclusive } from '../runtime/mutex.ts';
 import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from './collections.ts';
 import type { Purchase } from './contract.ts';
@@ -92,7 +93,7 @@ export function openGateCheck({
   let routineAfter = '';
 
   async function nextPage(): Promise<{ saleIds: string[]; hasMore: boolean }> {
-    const endsAfter = new Date(Date.now() - lookedAtAfterEndMs);
+    const endsAfter = new Date(redisClock.now().getTime() - lookedAtAfterEndMs);
     const page = await sales
       .find({ closesAt: trusted({ $gt: endsAfter }), _id: trusted({ $gt: pageAfter }) }, '_id')
       .sort({ _id: 1 })
@@ -263,7 +264,7 @@ export function openGateCheck({
       const corrected: string[] = [];
       const seen = new Map(looks.map((one) => [one.sale._id, one]));
       for (const saleId of saleIds) if (!seen.has(saleId)) drifts.delete(saleId);
-      const now = new Date();
+      const now = redisClock.now();
       const sellable = looks.filter(({ sale }) => sale.closesAt > now).map(({ sale }) => sale._id);
       for (const saleId of sellable)
         if (seen.get(saleId)?.gate.checked === '' || !met.has(saleId)) await suspect(saleId);

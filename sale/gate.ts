@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
+import { redisClock } from '../runtime/clock.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { SaleRecord } from './collections.ts';
 import type { Purchase, RejectionReason } from './contract.ts';
@@ -137,7 +138,7 @@ export function openGate(redis: Redis) {
         sale.paused ? 1 : 0,
         sale.revision,
         // Of a sale that ended long ago too: a gate that is gone again at once could answer nobody.
-        Math.max(sale.closesAt.getTime(), Date.now()) + gateKeptMs,
+        Math.max(sale.closesAt.getTime(), redisClock.now().getTime()) + gateKeptMs,
         sale.unitsReturned ?? 0,
         overwrites,
       );

@@ -1,4 +1,5 @@
 import { trusted } from 'mongoose';
+import { redisClock } from '../runtime/clock.ts';
 import type { Collections, SalePhase, SaleRecord } from './collections.ts';
 import type { Change } from './contract.ts';
 import { appendChanges } from './events.ts';
@@ -30,7 +31,7 @@ const salesAtOnce = 100;
  * that the log knows, and both change in one transaction.
  * @returns how many sales went on to another phase; when it is `salesAtOnce`, there may be more.
  */
-export async function turnPhases(collections: Collections, now = new Date()): Promise<number> {
+export async function turnPhases(collections: Collections, now = redisClock.now()): Promise<number> {
   const due = await collections.sales
     .find({
       $or: [

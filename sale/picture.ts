@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { mongoClock } from '../runtime/clock.ts';
 import type { Picture } from './admin-contract.ts';
 import { type Collections, driverOf, type PictureRecord } from './collections.ts';
 
@@ -28,7 +29,7 @@ export async function keepPicture({ pictures }: Collections, upload: Buffer): Pr
       .toBuffer()
       .catch(() => null);
     if (!bytes) return null;
-    const record: PictureRecord = { _id: `${name}-${width}.webp`, bytes, createdAt: new Date() };
+    const record: PictureRecord = { _id: `${name}-${width}.webp`, bytes, createdAt: mongoClock.now() };
     await driverOf(pictures).updateOne({ _id: record._id }, { $setOnInsert: record }, { upsert: true });
   }
   return { path: `/pictures/${name}-${pictureWidths[0]}.webp` };

@@ -1,4 +1,5 @@
 import { nanoid } from 'nanoid';
+import { mongoClock } from '../runtime/clock.ts';
 import type { Collections, ProductRecord } from './collections.ts';
 import type { Product } from './contract.ts';
 import { behind, pageOf } from './page.ts';
@@ -26,7 +27,7 @@ export async function createProduct({ products }: Collections, product: NewProdu
     name,
     description,
     ...picturesOf(product),
-    createdAt: new Date(),
+    createdAt: mongoClock.now(),
   };
   await products.create(record);
   return productOf(record);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { ConsumeMessage, GetMessage, Message } from 'amqplib';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
+import { redisClock } from '../runtime/clock.ts';
 import { readBeats } from '../runtime/heartbeat.ts';
 import type { Log } from '../runtime/log.ts';
 import { aborted, pause } from '../runtime/pause.ts';
@@ -147,7 +148,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     dependencies: { rabbitmq: rabbit.ping },
 
     async add(jobs) {
-      const atMs = Date.now();
+      const atMs = redisClock.now().getTime();
       await publish(jobs, atMs);
       return atMs;
     },
@@ -197,7 +198,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
       takeLetter(id, (letter) => {
         const data = dataOf(letter);
         const job = typeof data === 'object' ? { ...data, again: true } : data;
-        return rabbit.publish([{ ...messageOf(job as PurchaseJob, Date.now()), id }]);
+        return rabbit.publish([{ ...messageOf(job as PurchaseJob, redisClock.now().getTime()), id }]);
       }),
 
     removeDeadLetter: (id) => takeLetter(id, async () => {}),
@@ -238,13 +239,14 @@ function letterOf(message: ConsumeMessage, error: string, stacks: string[]): Rab
     contentType: 'application/json',
     headers: {
       'x-error': error.slice(0, stackMaxCharacters),
-      'x-failed-at': new Date().toISOString(),
+      'x-failed-at': redisClock.now().toISOString(),
       'x-stacks': JSON.stringify(stacks),
     },
   };
 }
 
-const timeOf = ({ properties }: ConsumeMessage) => Number(properties.headers?.['x-at-ms'] ?? Date.now());
+const timeOf = ({ properties }: ConsumeMessage) =>
+  Number(properties.headers?.['x-at-ms'] ?? redisClock.now().getTime());
 
 /** What somebody else wrote may have no id, or an odd one. */
 function idOf({ properties, content }: Message): string {

@@ -1,4 +1,5 @@
 import { trusted } from 'mongoose';
+import { mongoClock, redisClock } from '../runtime/clock.ts';
 import type { OrderRecord, SaleRecord } from './collections.ts';
 import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
 import { newsOf, purchaseOf } from './order.ts';
@@ -30,7 +31,7 @@ export async function reconcile(
   { staleAfterMs }: { staleAfterMs: number },
 ): Promise<Reconciled> {
   const givenUp = await endDeadLetters(shop, deadLettersAtOnce);
-  const stale = await endStalePurchases(shop, Date.now() - staleAfterMs);
+  const stale = await endStalePurchases(shop, redisClock.now().getTime() - staleAfterMs);
   await tellStockAgain(shop);
   return { givenUp, ...stale };
 }
@@ -70,12 +71,13 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 
 /** The stock of sales that are on, told again to whoever missed it. */
 async function tellStockAgain({ collections, announceSettled }: DeadLetterShop): Promise<void> {
-  const on = { opensAt: trusted({ $lte: new Date() }), closesAt: trusted({ $gt: new Date() }) };
+  const now = redisClock.now();
+  const on = { opensAt: trusted({ $lte: now }), closesAt: trusted({ $gt: now }) };
   const open = await collections.sales
     .find(on, 'stock stockVersion')
     .limit(salesAtOnce)
     .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion'>[]>();
-  const at = new Date().toISOString();
+  const at = mongoClock.now().toISOString();
   const stocks = open.map(({ _id: saleId, stock, stockVersion }) => ({ saleId, stock, stockVersion, at }));
   announceSettled({ stocks, orders: [] });
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
+import { mongoClock } from '../runtime/clock.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
 import { gapMs, Stale, transact, untilFresh } from '../runtime/transact.ts';
@@ -223,7 +224,7 @@ async function write(
   const changed = await driverOf(sales)
     .find({ _id: { $in: [...edits.keys()] } }, { session })
     .toArray();
-  const now = new Date();
+  const now = mongoClock.now();
   const entries = changed.map(({ _id: saleId, eventSeq: seq }) => ({
     saleId,
     seq,

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
+import { mongoClock, redisClock } from '../runtime/clock.ts';
 import {
   type Collections,
   driverOf,
@@ -34,8 +35,8 @@ export async function createSale(
 ): Promise<SaleSnapshot | null> {
   const product = await collections.products.findById(sale.productId).lean<ProductRecord>();
   if (!product) return null;
-  const createdAt = new Date();
-  const phase = phaseOf(sale, createdAt);
+  const createdAt = mongoClock.now();
+  const phase = phaseOf(sale, redisClock.now());
   const record: SaleRecord = {
     _id: id,
     ...sale,
@@ -107,7 +108,7 @@ const listedSales = 100;
 /** The sales of a product that are not over, at most 100. */
 export async function listSnapshotsOf(collections: Collections, product: Product): Promise<SaleSnapshot[]> {
   const found = await collections.sales
-    .find({ productId: product.id, closesAt: trusted({ $gt: new Date() }) })
+    .find({ productId: product.id, closesAt: trusted({ $gt: redisClock.now() }) })
     .sort({ closesAt: -1 })
     .limit(listedSales)
     .lean<SaleRecord[]>();
@@ -143,7 +144,7 @@ function statusOf(
 }
 
 function snapshotOf(sale: SaleRecord, product: Product): SaleSnapshot {
-  const now = new Date();
+  const now = redisClock.now();
   return {
     id: sale._id,
     product,

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { trusted } from 'mongoose';
+import { mongoClock, redisClock } from '../runtime/clock.ts';
 import type { Collections, ExpulsionRecord, SessionRecord, UserRecord } from './collections.ts';
 import { type Account, accountOf } from './user.ts';
 
@@ -18,7 +19,7 @@ export async function beginSession(
 ): Promise<string> {
   const id = randomBytes(16).toString('base64url');
   const secret = newSecret();
-  const now = Date.now();
+  const now = mongoClock.now().getTime();
   await sessions.create({
     _id: id,
     userId,
@@ -43,7 +44,7 @@ export async function renewSession(collections: Collections, token: string): Pro
   const next = newSecret();
   const renewed = await sessions
     .findOneAndUpdate(
-      { _id: id, secretHash: hashOf(secret), expiresAt: trusted({ $gt: new Date() }) },
+      { _id: id, secretHash: hashOf(secret), expiresAt: trusted({ $gt: mongoClock.now() }) },
       { $set: { secretHash: hashOf(next) } },
       { returnDocument: 'after' },
     )
@@ -51,7 +52,7 @@ export async function renewSession(collections: Collections, token: string): Pro
   if (!renewed) {
     // Ids are never shown without a secret: whoever knows one had a token of this session.
     const ended = await sessions.findOneAndDelete({ _id: id }).lean<SessionRecord>();
-    return ended && ended.expiresAt > new Date()
+    return ended && ended.expiresAt > mongoClock.now()
       ? { outcome: 'reused', userId: ended.userId }
       : { outcome: 'unknown' };
   }
@@ -79,7 +80,8 @@ export interface Expulsion {
 
 /** Ends every session of this user, and keeps for all servers that their access tokens are over as well. */
 export async function expelUser(collections: Collections, userId: string): Promise<Expulsion> {
-  const at = new Date();
+  // The clock that tokens are issued by.
+  const at = redisClock.now();
   await collections.expulsions.updateOne({ _id: userId }, { $max: { at } }, { upsert: true });
   await endSessionsOf(collections, userId);
   return { userId, atMs: at.getTime() };

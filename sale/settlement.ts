@@ -114,7 +114,7 @@ const lastRetryMs = 2_000;
 
 /** Waits out a MongoDB that is away: its absence says nothing about the purchases. */
 async function settleWhenPossible(requests: SettleRequest[], options: SettlementOptions): Promise<Batch> {
-  const deadline = Date.now() + options.patienceMs;
+  const deadline = performance.now() + options.patienceMs;
   for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, lastRetryMs)) {
     try {
       failpoint('settling');
@@ -122,7 +122,7 @@ async function settleWhenPossible(requests: SettleRequest[], options: Settlement
       failpoint('committed');
       return batch;
     } catch (error) {
-      if (!options.isPassing(error) || Date.now() > deadline) throw error;
+      if (!options.isPassing(error) || performance.now() > deadline) throw error;
       await delay(retryMs, undefined, { signal: options.stopping });
     }
   }

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { redisClock } from '../runtime/clock.ts';
 import type { Admission, Admit } from './admission.ts';
 import type { OrderRecord } from './collections.ts';
 import type { Backlog } from './figures.ts';
@@ -42,7 +43,7 @@ export function openTally(redis: Redis): Tally {
     counts.set(key, fields);
   }
   function count(saleId: string, field: string): void {
-    add(secondKey(Math.floor(Date.now() / 1_000)), field);
+    add(secondKey(Math.floor(redisClock.now().getTime() / 1_000)), field);
     add(saleKey(saleId), field);
   }
   function countTime(saleId: string, ms: number): void {
@@ -83,7 +84,7 @@ export function openTally(redis: Redis): Tally {
       }
     },
     gaveUp(purchases) {
-      if (purchases > 0) add(secondKey(Math.floor(Date.now() / 1_000)), 'failed', purchases);
+      if (purchases > 0) add(secondKey(Math.floor(redisClock.now().getTime() / 1_000)), 'failed', purchases);
     },
     async close() {
       clearInterval(timer);
@@ -124,7 +125,7 @@ export function countAnswers(admit: Admit, tally: Tally): Admit {
 
 /** Notes the queue's state in this second. Every instance does; they note the same. */
 export async function noteBacklog(redis: Redis, { depth, oldestMs, deadLetters }: Backlog): Promise<void> {
-  const key = secondKey(Math.floor(Date.now() / 1_000));
+  const key = secondKey(Math.floor(redisClock.now().getTime() / 1_000));
   await redis
     .pipeline()
     .hset(key, { queued: depth, oldestMs, deadLetters })

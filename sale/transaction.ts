@@ -1,4 +1,5 @@
 import type { ClientSession } from 'mongoose';
+import { mongoClock } from '../runtime/clock.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { transact } from '../runtime/transact.ts';
 import {
@@ -81,7 +82,7 @@ async function settleInTransaction(
       const settledBefore = await findSettled(session);
       const snapshot = await readSnapshot(collections, purchases, settledBefore, session);
       const decision = decide(purchases, snapshot);
-      const settledAt = new Date();
+      const settledAt = mongoClock.now();
       const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
       await takeStock(collections, decision, snapshot, session);
       await takeAllowances(collections, decision, snapshot, session);

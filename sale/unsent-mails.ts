@@ -1,3 +1,4 @@
+import { mongoClock } from '../runtime/clock.ts';
 import type { UnsentMail } from './admin-contract.ts';
 import { type Collections, driverOf } from './collections.ts';
 import type { MailRecord } from './event-collections.ts';
@@ -50,7 +51,7 @@ export async function resendFailedMails({ mails }: Collections): Promise<number>
   return modifiedCount;
 }
 
-const anew = () => ({ state: 'waiting' as const, attempts: 0, unanswered: 0, dueAt: new Date() });
+const anew = () => ({ state: 'waiting' as const, attempts: 0, unanswered: 0, dueAt: mongoClock.now() });
 
 function unsentOf({
   _id,

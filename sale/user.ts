@@ -1,6 +1,7 @@
 import bcrypt from 'bcrypt';
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
+import { mongoClock } from '../runtime/clock.ts';
 import { type Collections, isDuplicateKey, type UserRecord } from './collections.ts';
 import type { User } from './contract.ts';
 import { normaliseEmail, storedFormsOf } from './email-address.ts';
@@ -31,7 +32,7 @@ export async function createUser(
     name,
     passwordHash: await bcrypt.hash(password, bcryptCost),
     role,
-    createdAt: new Date(),
+    createdAt: mongoClock.now(),
   };
   try {
     await collections.users.create(record);

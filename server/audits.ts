@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { redisClock } from '../runtime/clock.ts';
 import { openLease } from '../runtime/lease.ts';
 import type { Log } from '../runtime/log.ts';
 import type { AuditLight } from '../sale/admin-contract.ts';
@@ -48,7 +49,7 @@ export function openAudits(
   async function begin(): Promise<boolean> {
     if (!(await lease.hold())) return false;
     const { at } = await readAuditLight(redis);
-    const isFresh = at !== null && Date.now() - Date.parse(at) < restMs;
+    const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < restMs;
     if (isFresh) await lease.release();
     return !isFresh;
   }

@@ -2,6 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
+import { redisClock } from '../runtime/clock.ts';
 import { readSigningKeys } from '../runtime/signing-keys.ts';
 import type { Role, User } from '../sale/contract.ts';
 
@@ -58,7 +59,10 @@ export function openTokens(
     const key = keyring.keyOf(token);
     if (!key) throw new Error('signed with an unknown key');
     // Without these demands the library also takes HS512 and tokens that never expire.
-    const found = claims.parse(jwt.verify(token, key, { algorithms: [algorithm], issuer, audience }));
+    const clockTimestamp = Math.floor(redisClock.now().getTime() / 1_000);
+    const found = claims.parse(
+      jwt.verify(token, key, { algorithms: [algorithm], issuer, audience, clockTimestamp }),
+    );
     if (verified.size >= rememberedTokens) verified.delete(verified.keys().next().value as string);
     verified.set(token, found);
     return found;
@@ -69,7 +73,7 @@ export function openTokens(
     { personId = id, seconds = tokenSeconds }: { personId?: string | undefined; seconds?: number } = {},
   ): string {
     // With its fraction: a token issued right after a revocation is told from one issued right before it.
-    const iat = Date.now() / 1_000;
+    const iat = redisClock.now().getTime() / 1_000;
     const { kid, key } = keyring.signing;
     const person = personId === id ? {} : { person: personId };
     return jwt.sign({ role, ...person, iat, exp: Math.floor(iat) + seconds }, key, {
@@ -85,14 +89,14 @@ export function openTokens(
       try {
         const { sub, role, person = sub, iat, exp } = claimsOf(token);
         const expiresAtMs = exp * 1_000;
-        const isOver = expiresAtMs <= Date.now() || iat < (revokedAt.get(sub) ?? 0);
+        const isOver = expiresAtMs <= redisClock.now().getTime() || iat < (revokedAt.get(sub) ?? 0);
         return isOver ? null : { userId: sub, personId: person, role, expiresAtMs };
       } catch {
         return null;
       }
     },
     revoke(userId, atMs) {
-      const oldest = Date.now() / 1_000 - tokenSeconds;
+      const oldest = redisClock.now().getTime() / 1_000 - tokenSeconds;
       for (const [id, at] of revokedAt) if (at < oldest) revokedAt.delete(id);
       if (atMs / 1_000 <= (revokedAt.get(userId) ?? oldest)) return false;
       revokedAt.set(userId, atMs / 1_000);

@@ -1,5 +1,6 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { redisClock } from '../runtime/clock.ts';
 import { readSigningKeys } from '../runtime/signing-keys.ts';
 import { HttpProblem } from './problems.ts';
 
@@ -35,7 +36,7 @@ export function openChallenges(redis: Redis, secrets: string, difficultyBits: nu
     const ours = Buffer.from(signatureOf(text, subject));
     return (
       timingSafeEqual(ours, Buffer.from(signature)) &&
-      Number.parseInt(expiry, 36) > Date.now() &&
+      Number.parseInt(expiry, 36) > redisClock.now().getTime() &&
       zeroBitsOf(createHash('sha256').update(answer).digest()) >= difficultyBits
     );
   }
@@ -50,7 +51,7 @@ export function openChallenges(redis: Redis, secrets: string, difficultyBits: nu
     async requireWork(subject, answer, paidFor) {
       if (difficultyBits === 0) return;
       if (answer !== undefined && isAnswer(subject, answer) && (await spend(answer, paidFor))) return;
-      const text = `${(Date.now() + validMs).toString(36)}-${randomBytes(12).toString('base64url')}`;
+      const text = `${(redisClock.now().getTime() + validMs).toString(36)}-${randomBytes(12).toString('base64url')}`;
       const challenge = `${text}-${signatureOf(text, subject)}`;
       const detail =
         'expected `Proof-Of-Work: <challenge>.<nonce>` whose SHA-256 begins with that many zero bits';

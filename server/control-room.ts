@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { redisClock } from '../runtime/clock.ts';
 import { readBeats } from '../runtime/heartbeat.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../sale/admin-contract.ts';
@@ -46,11 +47,11 @@ export function openControlRoom(shop: Shop) {
 
   return {
     async live({ query }: Call<unknown, z.infer<typeof liveSince>>): Promise<Answer> {
-      const to = Math.floor(Date.now() / 1_000) - completeAfterSeconds;
+      const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
       const from = Math.max((query.since ?? 0) + 1, to - shownSeconds + 1);
       const [now, counts] = await Promise.all([readNow(''), from > to ? [] : readSeconds(redis, from, to)]);
       const seconds = counts.map((count, n) => figuresOf(from + n, count));
-      const body: LiveFigures = { serverTime: new Date().toISOString(), seconds, ...now };
+      const body: LiveFigures = { serverTime: redisClock.now().toISOString(), seconds, ...now };
       return { status: 200, body };
     },
 

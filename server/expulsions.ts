@@ -1,3 +1,4 @@
+import { redisClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/log.ts';
 import { pause } from '../runtime/pause.ts';
@@ -6,8 +7,8 @@ import { listExpulsions } from '../sale/session.ts';
 import type { Live } from './live.ts';
 
 const lookEveryMs = 1_000;
-/** Their clocks are each server's own. */
-const clocksDifferMs = 60_000;
+/** What was written a moment before may be seen only now. */
+const overlapMs = 10_000;
 
 /**
  * Hears from MongoDB who was signed out everywhere: the message from server to server is gone when Redis is away, when
@@ -21,15 +22,15 @@ export function followExpulsions(
 ): { close: () => Promise<void> } {
   const stopping = new AbortController();
   // At first everybody whose tokens could still be good.
-  let after = new Date(Date.now() - TOKEN_SECONDS * 1_000 - clocksDifferMs);
+  let after = new Date(redisClock.now().getTime() - TOKEN_SECONDS * 1_000 - overlapMs);
   let isFaulty = false;
 
   async function follow(): Promise<void> {
     while (!stopping.signal.aborted) {
       try {
-        const lookedAtMs = Date.now();
+        const lookedAtMs = redisClock.now().getTime();
         for (const who of await listExpulsions(collections, after)) hearExpelled(who);
-        after = new Date(lookedAtMs - clocksDifferMs);
+        after = new Date(lookedAtMs - overlapMs);
         isFaulty = false;
       } catch (error) {
         if (!isFaulty)

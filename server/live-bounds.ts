@@ -1,5 +1,6 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { redisClock } from '../runtime/clock.ts';
 import type { Config } from '../runtime/config.ts';
 import { limitHere } from '../runtime/rate-limit.ts';
 import { clientAddressOf, networkOf } from './address.ts';
@@ -61,13 +62,16 @@ const maxTimerMs = 2 ** 31 - 1;
 
 /** Cuts a socket off when its token expires, and when it says more than a page has to say. */
 export function keepInBounds({ data, conn }: BoundedSocket, maxPerMinute: number): void {
-  const expiry = setTimeout(() => conn.close(true), Math.min(data.expiresAtMs - Date.now(), maxTimerMs));
+  const expiry = setTimeout(
+    () => conn.close(true),
+    Math.min(data.expiresAtMs - redisClock.now().getTime(), maxTimerMs),
+  );
   conn.once('close', () => clearTimeout(expiry));
 
   let windowEndsAt = 0;
   let packets = 0;
   conn.on('packet', () => {
-    const now = Date.now();
+    const now = performance.now();
     if (now >= windowEndsAt) {
       windowEndsAt = now + windowMs;
       packets = 0;

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
+import { followClocks } from '../runtime/clock.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/connections.ts';
@@ -64,6 +65,7 @@ const metrics = openServerMetrics(registry);
 watchMongo(mongo, registry);
 countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
 watchRedis([redis], registry);
+const clocks = followClocks({ redis, mongo, registry }, log);
 
 const gate = openGate(redis);
 const { admit, drained } = openAdmission({
@@ -172,6 +174,7 @@ closeOnSignal(
     await tally.close();
     await bus.close();
     await tracing?.close();
+    clocks.close();
     await queue.close();
     await Promise.all([closeRedis(), publisher.close(), subscriber.close(), closeMongo()]);
   },

@@ -1,5 +1,6 @@
 import { nanoid } from 'nanoid';
 import type { z } from 'zod';
+import { mongoClock } from '../runtime/clock.ts';
 import type { Admission } from '../sale/admission.ts';
 import type { Purchase, PurchaseReceipt } from '../sale/contract.ts';
 import { orderIdOf } from '../sale/order.ts';
@@ -23,7 +24,7 @@ export async function buy(
     ...(personId !== buyerId && { personId }),
     quantity: body.quantity,
     idempotencyKey: key,
-    createdAt: new Date().toISOString(),
+    createdAt: mongoClock.now().toISOString(),
     traceparent: traceparentOf(header('traceparent')),
   };
   const admission = await admit(purchase);

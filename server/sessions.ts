@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { mongoClock } from '../runtime/clock.ts';
 import { beginSession, endSession, expelUser, renewSession } from '../sale/session.ts';
 import { type Account, findUserByPassword } from '../sale/user.ts';
 import type { credentials } from './inputs.ts';
@@ -33,7 +34,7 @@ export async function welcome(
   { user, personId }: Account,
 ): Promise<Answer> {
   const cookie = await beginSession(collections, user.id, { seconds: sessionSeconds });
-  const expiresAt = new Date(Date.now() + sessionSeconds * 1_000);
+  const expiresAt = new Date(mongoClock.now().getTime() + sessionSeconds * 1_000);
   return {
     status: 201,
     body: { user, token: tokens.issue(user, personId) },

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { mongoClock } from '../runtime/clock.ts';
 import { isMongoAway } from '../runtime/connections.ts';
 import { openDuty, type Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
@@ -111,7 +112,7 @@ async function findDue(
   if (all <= 0) return [];
   const find = (attempts: object | number, limit: number) =>
     driverOf(mails)
-      .find({ ...isUnsent, attempts: attempts as number, dueAt: { $lte: new Date() } })
+      .find({ ...isUnsent, attempts: attempts as number, dueAt: { $lte: mongoClock.now() } })
       .sort({ dueAt: 1 })
       .limit(limit)
       .toArray();
@@ -125,7 +126,7 @@ async function findDue(
 async function claim({ mails }: Collections, mail: MailRecord, abandonedMs: number): Promise<boolean> {
   const { modifiedCount } = await driverOf(mails).updateOne(
     { ...isUnsent, _id: mail._id, ...(mail.dueAt && { dueAt: mail.dueAt }) },
-    { $set: { dueAt: new Date(Date.now() + abandonedMs) } },
+    { $set: { dueAt: new Date(mongoClock.now().getTime() + abandonedMs) } },
   );
   return modifiedCount === 1;
 }
@@ -165,10 +166,11 @@ async function writeEnding(
 const ofUnsent = { event: '', attempts: '', unanswered: '', dueAt: '', answer: '' } as const;
 
 function updateOf({ attempts = 0, unanswered = 0 }: MailRecord, ending: Ending, retryFirstMs: number) {
-  const again = (waitMs: number) => ({ state: 'waiting', dueAt: new Date(Date.now() + waitMs) }) as const;
+  const again = (waitMs: number) =>
+    ({ state: 'waiting', dueAt: new Date(mongoClock.now().getTime() + waitMs) }) as const;
   switch (ending.kind) {
     case 'sent':
-      return { $set: { sentAt: new Date() }, $unset: { ...ofUnsent, state: '' as const } };
+      return { $set: { sentAt: mongoClock.now() }, $unset: { ...ofUnsent, state: '' as const } };
     case 'skipped':
       return { $set: { state: 'skipped' as const }, $unset: ofUnsent };
     case 'away':

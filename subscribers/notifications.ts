@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { trusted } from 'mongoose';
 import type { SendMailOptions } from 'nodemailer';
 import type { BusEvent, Subscription } from '../messages/bus.ts';
+import { mongoClock } from '../runtime/clock.ts';
 import {
   type Collections,
   driverOf,
@@ -30,7 +31,7 @@ export function notifications({ mails }: Collections): Subscription {
     types: Object.keys(kinds),
     maxBatch: 1_000,
     async handle(events) {
-      const now = new Date();
+      const now = mongoClock.now();
       const writes = events.filter(isNews).flatMap((event) => {
         // What could never become a mail is a dead letter.
         readData(event, event.type as Type);
@@ -61,7 +62,7 @@ export function notifications({ mails }: Collections): Subscription {
   };
 }
 
-const isNews = ({ time }: BusEvent) => Date.parse(time) > Date.now() - maxAgeMs;
+const isNews = ({ time }: BusEvent) => Date.parse(time) > mongoClock.now().getTime() - maxAgeMs;
 
 interface Mail {
   event: CloudEvent;

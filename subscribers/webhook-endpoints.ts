@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
+import { mongoClock } from '../runtime/clock.ts';
 import type { Delivery, Webhook } from '../sale/admin-contract.ts';
 import { type Collections, insertWithin } from '../sale/collections.ts';
 import type { EventType } from '../sale/contract.ts';
@@ -19,7 +20,7 @@ export async function addWebhook(
     url,
     types,
     secret: `whsec_${randomBytes(32).toString('base64')}`,
-    createdAt: new Date(),
+    createdAt: mongoClock.now(),
   };
   const isAdded = await insertWithin(webhooks, record, maxWebhooks);
   return isAdded ? { ...webhookOf(record), secret: record.secret } : 'too_many';
@@ -61,7 +62,7 @@ export async function resendFailed(
   if (!(await webhooks.exists({ _id: webhookId }))) return null;
   const { modifiedCount } = await deliveries.updateMany(
     { webhookId, state: 'failed' },
-    { state: 'waiting', attempts: 0, dueAt: new Date() },
+    { state: 'waiting', attempts: 0, dueAt: mongoClock.now() },
   );
   return modifiedCount;
 }

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { mongoClock } from '../runtime/clock.ts';
 import { openDuty, type Task } from '../runtime/duty.ts';
 import type { Log } from '../runtime/log.ts';
 import { pause } from '../runtime/pause.ts';
@@ -61,7 +62,7 @@ async function runLane(
 ): Promise<void> {
   for (let restMs = shortestRestMs; !stopping.aborted; ) {
     const due = await driverOf(collections.deliveries)
-      .find({ webhookId: endpoint._id, state: 'waiting', dueAt: { $lte: new Date() } })
+      .find({ webhookId: endpoint._id, state: 'waiting', dueAt: { $lte: mongoClock.now() } })
       .sort({ dueAt: 1 })
       .limit(atOnce)
       .toArray();
@@ -86,7 +87,7 @@ async function send(
   options: SenderOptions,
 ): Promise<boolean> {
   const body = JSON.stringify(event);
-  const at = new Date();
+  const at = mongoClock.now();
   const headers = {
     'Content-Type': 'application/cloudevents+json',
     'User-Agent': 'Stampede',

@@ -1,4 +1,5 @@
 import type { BusEvent, Subscription } from '../messages/bus.ts';
+import { mongoClock } from '../runtime/clock.ts';
 import type { Collections } from '../sale/collections.ts';
 import type { CloudEvent, EventType } from '../sale/contract.ts';
 import type { WebhookRecord } from '../sale/event-collections.ts';
@@ -44,7 +45,7 @@ export function webhooks(collections: Collections): Subscription {
 const maxAgeMs = 29 * 86_400_000;
 
 function deliveriesTo({ _id: webhookId, types, createdAt }: WebhookRecord, events: BusEvent[]) {
-  const now = new Date();
+  const now = mongoClock.now();
   const sinceMs = Math.max(createdAt.getTime(), now.getTime() - maxAgeMs);
   return events
     .filter(({ type, time }) => types.includes(type as EventType) && Date.parse(time) >= sinceMs)

@@ -1,5 +1,12 @@
+import { existsSync } from 'node:fs';
 import { findProgram } from '../embedded/program.mjs';
 import { findRabbitHere } from '../embedded/rabbit.mjs';
+
+/** Where Debian and Ubuntu keep it. @returns null when it is not there. */
+function findLibrary(file: string): string | null {
+  const folders = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map((arch) => `/usr/lib/${arch}/faketime`);
+  return folders.map((folder) => `${folder}/${file}`).find((path) => existsSync(path)) ?? null;
+}
 
 /** What some tests need and `npm test` does not bring, with how to get it. */
 const programs = {
@@ -11,6 +18,10 @@ const programs = {
     path: process.env.CAMPUS_PYTHON || null,
     howTo:
       'pip install -r examples/campus-food/tests/requirements.txt, and name that Python in CAMPUS_PYTHON',
+  },
+  libfaketime: {
+    path: findLibrary('libfaketime.so.1'),
+    howTo: 'apt-get install faketime',
   },
   nginx: { path: findProgram('nginx'), howTo: 'apt-get install nginx' },
   Prometheus: { path: findProgram('prometheus'), howTo: 'apt-get install prometheus' },

@@ -4,6 +4,7 @@ import express from 'express';
 import { STATES } from 'mongoose';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
+import { followClocks } from '../runtime/clock.ts';
 import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
 import { isMongoAway, openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/connections.ts';
@@ -65,6 +66,7 @@ const metrics = openWorkerMetrics(registry, () => lead.isMine());
 watchMongo(mongo, registry);
 countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
 watchRedis([redis, patient.redis], registry);
+const clocks = followClocks({ redis, mongo, registry }, log);
 
 const tally = openTally(redis);
 const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
@@ -150,6 +152,7 @@ closeOnSignal(
     await queue.close();
     await bus.close();
     await tracing?.close();
+    clocks.close();
     await heartbeat.close();
     await tally.close();
     http.close();

@@ -60,13 +60,13 @@ export function relay(
     try {
       for (let [scanAtMs, lookAtMs] = [0, 0]; !stopping.aborted; ) {
         if (broken) throw broken;
-        if (Date.now() >= scanAtMs) {
+        if (performance.now() >= scanAtMs) {
           for (const saleId of await findBehind(collections)) news.add(saleId);
-          scanAtMs = Date.now() + scanIntervalMs;
+          scanAtMs = performance.now() + scanIntervalMs;
         }
-        if (Date.now() >= lookAtMs) {
+        if (performance.now() >= lookAtMs) {
           for (const saleId of await look()) news.add(saleId);
-          lookAtMs = Date.now() + lookIntervalMs;
+          lookAtMs = performance.now() + lookIntervalMs;
         }
         waiting = new AbortController();
         const due = [...news];
@@ -79,7 +79,8 @@ export function relay(
         }
         const tookMs = performance.now() - startedAt;
         await pause(Math.min(tookMs / mostRelaying, RELAY_INTERVAL_MS), stopping);
-        if (news.size === 0) await pause(lookAtMs - Date.now(), AbortSignal.any([stopping, waiting.signal]));
+        if (news.size === 0)
+          await pause(lookAtMs - performance.now(), AbortSignal.any([stopping, waiting.signal]));
       }
     } finally {
       await stream.close();

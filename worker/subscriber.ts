@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import express from 'express';
 import { openBus } from '../messages/open-bus.ts';
+import { followClocks } from '../runtime/clock.ts';
 import { readConfig } from '../runtime/config.ts';
 import { openMongo, openRedis, writesTo } from '../runtime/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
@@ -35,6 +36,7 @@ const dependencies = {
 const registry = openMetrics();
 watchMongo(mongo, registry);
 watchRedis([redis], registry);
+const clocks = followClocks({ redis, mongo, registry }, log);
 let stopping = false;
 // What is of the whole cluster, servers and workers tell.
 const probes = [healthRoutes(dependencies, () => stopping), metricsRoute(registry, async () => {})];
@@ -50,6 +52,7 @@ closeOnSignal(
     stopping = true;
     await subscribers.close();
     await bus.close();
+    clocks.close();
     http.close();
     await Promise.all([closeRedis(), closeMongo()]);
   },

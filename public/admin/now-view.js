@@ -105,10 +105,17 @@ function aliveIn(living) {
   return `${plural(servers, 'server')}, ${plural(living.length - servers, 'worker')}`;
 }
 
+/** A clock that is off by more decides nothing, and is still somebody's to set. */
+const CLOCK_SKEW_SHOWN_MS = 1_000;
+
+/** @param {number} aheadMs */
+const skewIn = (aheadMs) => `, clock ${duration(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead' : 'behind'}`;
+
 /** @param {Alive} process */
-function lineOf({ role, instance, sockets, memoryMb, lateMs, startedAt }) {
+function lineOf({ role, instance, sockets, memoryMb, lateMs, clockAheadMs = 0, startedAt }) {
+  const skew = Math.abs(clockAheadMs) > CLOCK_SKEW_SHOWN_MS ? skewIn(clockAheadMs) : '';
   return [
-    element('span', {}, element('span', { class: 'dot', 'data-role': role }), `${role} ${instance}`),
+    element('span', {}, element('span', { class: 'dot', 'data-role': role }), `${role} ${instance}${skew}`),
     sockets === undefined ? '–' : number(sockets),
     `${number(memoryMb)} MB`,
     duration(lateMs),
