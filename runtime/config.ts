@@ -119,7 +119,7 @@ const settings = z
     /** A worker that is silent for so long loses its jobs to another. */
     JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(3_000),
 
-    /** What carries the events of the log to their subscribers: see MESSAGING.md. */
+    /** What carries the events of the log to their subscribers: see docs/MESSAGING.md. */
     EVENT_BUS: z.enum(['bull', 'rabbitmq']).default('bull'),
     /** Events that a subscription holds at once, with RabbitMQ. */
     RABBITMQ_PREFETCH: z.coerce.number().int().min(1).max(1_000).default(10),

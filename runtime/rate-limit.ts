@@ -32,7 +32,7 @@ const maxKeys = 200_000;
 
 /**
  * Counts in this process. For what is frequent: at thousands a second a count in Redis, which writes each one to its
- * disk before it answers, would cost more than what it protects (see ARCHITECTURE.md).
+ * disk before it answers, would cost more than what it protects (see docs/decisions).
  */
 export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void } {
   const windowMs = limit.windowSeconds * 1_000;
