@@ -28,7 +28,7 @@ export interface AuditReport {
   I5: Finding;
 }
 
-/** Checks the invariants of DESIGN against what MongoDB and Redis hold. Safe while the shop sells. */
+/** Checks the invariants I1 to I5 of ARCHITECTURE.md against what MongoDB and Redis hold. Safe while the shop sells. */
 export async function audit(
   collections: Collections,
   gate: Gate,

@@ -10,7 +10,7 @@ import type { DeadLetter } from '../../sale/queue.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
-/** Row 4 of the fault matrix: poison. */
+/** Poison. */
 
 let system: TestSystem;
 beforeAll(async () => {
@@ -49,7 +49,7 @@ function purchaseOf(saleId: string, quantity: number): Purchase {
   return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
 }
 
-test('row 4: malformed jobs are tried five times and become dead letters, while the others flow', async () => {
+test('malformed jobs are tried five times and become dead letters, while the others flow', async () => {
   const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 1_000 });
   const good = purchaseOf(sale.id, 1);
   const bad = purchaseOf(sale.id, -3);
@@ -74,7 +74,7 @@ test('row 4: malformed jobs are tried five times and become dead letters, while 
   expect(await deadLetters()).toEqual([]);
 });
 
-test('row 5: a purchase that fails after Redis was killed has its five attempts, and keeps their error', async () => {
+test('a purchase that fails after Redis was killed has its five attempts, and keeps their error', async () => {
   const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 1_000 });
   const poisoned = await system.createSale({ stock: 5 });
   const crowd = openCrowd(system, sale);

@@ -11,7 +11,7 @@ import { startSystem, type TestSystem } from '../harness.ts';
 import { expectCountedOnce } from './counted.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
-/** Row 18 of the fault matrix for the event log, and a subscription that nobody runs. */
+/** The event log, and a subscription that nobody runs. */
 
 let system: TestSystem;
 afterEach(() => system.close());

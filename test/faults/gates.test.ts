@@ -12,7 +12,7 @@ import { startSystem, type TestSystem } from '../harness.ts';
 import { readSamples, valueIn } from '../samples.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
-/** Rows 16 to 18 of the fault matrix: a gate that missed a change, came back old, or counts wrong. */
+/** A gate that missed a change, came back old, or counts wrong. */
 
 const env = { JOB_LOCK_MS: '1500', RECONCILE_INTERVAL_MS: '500', RECONCILE_AFTER_MS: '1500' };
 const soon = { deadlineMs: 15_000 };
@@ -89,7 +89,7 @@ async function expectRight(...saleIds: string[]): Promise<void> {
 
 const forget = (orderId: string) => system.store.redis.del(`purchase:${orderId}`);
 
-describe('row 18: Redis forgets one purchase, and its key comes again', () => {
+describe('Redis forgets one purchase, and its key comes again', () => {
   test('for another sale: an order of its own, and both sales sell every unit', async () => {
     const [one, other] = [await system.createSale({ stock: 4 }), await system.createSale({ stock: 6 })];
     const [token, key] = [system.buyerToken(), nanoid()];
@@ -145,7 +145,7 @@ describe('row 18: Redis forgets one purchase, and its key comes again', () => {
   });
 });
 
-test('row 18: Redis forgets purchases and everything while they flow: gates are put right meanwhile', async () => {
+test('Redis forgets purchases and everything while they flow: gates are put right meanwhile', async () => {
   const sale = await system.createSale({ stock: 700, limitPerBuyer: 4 });
   const repairs = async () => {
     const { body } = await system.api('GET', '/metrics', { at: system.workers[0]?.url ?? '' });
@@ -167,7 +167,7 @@ test('row 18: Redis forgets purchases and everything while they flow: gates are 
   await expectRight(sale.id);
 });
 
-describe('row 17: a gate that missed a change', () => {
+describe('a gate that missed a change', () => {
   /** Whether a new buyer is refused, and why. */
   const refusalOf = async (saleId: string) => {
     const { status, body } = await system.buy(saleId, system.buyerToken());
@@ -264,7 +264,7 @@ describe('row 17: a gate that missed a change', () => {
     });
 });
 
-describe('row 16: a purchase is remembered and has neither job nor place in the queue', () => {
+describe('a purchase is remembered and has neither job nor place in the queue', () => {
   async function lose(saleId: string) {
     const [token, key] = [system.buyerToken(), nanoid()];
     await bullOf(system.store.queue).pause();

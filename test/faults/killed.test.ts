@@ -4,7 +4,7 @@ import type { Failpoint } from '../../runtime/failpoints.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './crowd.ts';
 
-/** Rows 1 to 3 and 14 of the fault matrix: processes that die, hang or race. */
+/** Processes that die, hang or race. */
 
 const random = openRandom(seed);
 /** A lock as short as Bull bears makes another worker take over soon. */
@@ -21,7 +21,7 @@ const settles = (worker: TestSystem['workers'][number]) =>
     what: `${worker.name} settles`,
   });
 
-describe('row 1: a server dies', () => {
+describe('a server dies', () => {
   test.each<Failpoint>(['flushing', 'flushed'])('at "%s": each retry finds its one order', async (point) => {
     system = await startSystem({ servers: 1, nginx: false, env });
     const doomed = await system.startServer({ FAILPOINTS: `${point}@${someVisit()}=kill` });
@@ -34,7 +34,7 @@ describe('row 1: a server dies', () => {
   });
 });
 
-describe('row 2: a worker dies', () => {
+describe('a worker dies', () => {
   test.each<Failpoint>(['settling', 'deciding', 'committed', 'told'])(
     'at "%s": another settles what it left, once',
     async (point) => {
@@ -50,7 +50,7 @@ describe('row 2: a worker dies', () => {
   );
 });
 
-test('row 3: a worker hangs past its lock while another takes its jobs: nothing is settled twice', async () => {
+test('a worker hangs past its lock while another takes its jobs: nothing is settled twice', async () => {
   system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
   // So long that another one leads, and finds that the jobs' lock is gone.
   await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:9000` });
@@ -63,7 +63,7 @@ test('row 3: a worker hangs past its lock while another takes its jobs: nothing 
   await expectNothingLost(system, sale, crowd);
 });
 
-test('row 14: three workers on one hot product whose gate lets in far too many', async () => {
+test('three workers on one hot product whose gate lets in far too many', async () => {
   system = await startSystem({ servers: 1, workers: 3, nginx: false, env });
   const sale = await system.createSale({ stock: 300, limitPerBuyer: 6 });
   const crowd = openCrowd(system, sale, { buyers: 30 });

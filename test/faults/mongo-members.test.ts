@@ -10,7 +10,7 @@ import { type Launched, launch, stop, waitUntil } from '../../embedded/process.m
 import { startSystem, type TestSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './crowd.ts';
 
-/** Row 19 of the fault matrix: MongoDB with three members, named by a URL with three hosts. */
+/** MongoDB with three members, named by a URL with three hosts. */
 
 type Client = mongoose.mongo.MongoClient;
 const { MongoClient } = mongoose.mongo;
@@ -77,7 +77,7 @@ async function readsAgain(saleId: string): Promise<number> {
   return performance.now() - startedAt;
 }
 
-test('row 19: the primary steps down twice and is killed in mid-sale: the sale goes on', async () => {
+test('the primary steps down twice and is killed in mid-sale: the sale goes on', async () => {
   system = await startSystem({ mongoUrl: urlOfAll(), nginx: false, plain: true });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const crowd = openCrowd(system, sale);

@@ -4,7 +4,7 @@ import { startSystem, type TestSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 import { openTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
-/** Row 9 of the fault matrix: the network to Redis or MongoDB stalls, or cuts every connection. */
+/** The network to Redis or MongoDB stalls, or cuts every connection. */
 
 const env = {
   JOB_LOCK_MS: '1500',
@@ -36,7 +36,7 @@ async function startBehindProxy(which: 'REDIS_URL' | 'MONGO_URL'): Promise<void>
   await system.startWorker(behind);
 }
 
-test('row 9: connections to Redis stall, and are cut: 503 in bounded time, nothing lost or doubled', async () => {
+test('connections to Redis stall, and are cut: 503 in bounded time, nothing lost or doubled', async () => {
   await startBehindProxy('REDIS_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const crowd = openCrowd(system, sale);
@@ -53,7 +53,7 @@ test('row 9: connections to Redis stall, and are cut: 503 in bounded time, nothi
   expect(crowd.slowestMs).toBeLessThan(boundedMs);
 });
 
-test('row 9: the worker that leads loses MongoDB: another one settles', async () => {
+test('the worker that leads loses MongoDB: another one settles', async () => {
   await startBehindProxy('MONGO_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const crowd = openCrowd(system, sale);
@@ -68,7 +68,7 @@ test('row 9: the worker that leads loses MongoDB: another one settles', async ()
   await expectNothingLost(system, sale, crowd);
 });
 
-test('row 9: connections to MongoDB stall, and are cut: purchases are accepted, and settled afterwards', async () => {
+test('connections to MongoDB stall, and are cut: purchases are accepted, and settled afterwards', async () => {
   await startBehindProxy('MONGO_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const crowd = openCrowd(system, sale);

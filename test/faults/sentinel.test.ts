@@ -10,7 +10,7 @@ import { openRedis } from '../../embedded/redis.mjs';
 import { startSystem } from '../harness.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
-/** Row 5 of the fault matrix, with Sentinel: the master dies, and its replica takes over. */
+/** Sentinel: the master dies, and its replica takes over. */
 
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -58,7 +58,7 @@ async function areReady(ports: number[]): Promise<void> {
 }
 
 test.skipIf(!findProgram('redis-server')).each(['SIGKILL', 'SIGSTOP'])(
-  'row 5: three Sentinels give the sale to the replica of a master with %s: 503 meanwhile, then it goes on',
+  'three Sentinels give the sale to the replica of a master with %s: 503 meanwhile, then it goes on',
   async (signal) => {
     const dir = await mkdtemp(join(tmpdir(), 'stampede-sentinel-'));
     closers.push(() => rm(dir, { recursive: true }));

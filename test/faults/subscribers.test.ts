@@ -3,7 +3,7 @@ import { startSystem, type TestSystem } from '../harness.ts';
 import { expectCountedOnce } from './counted.ts';
 import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
 
-/** Row 11 of the fault matrix: a consumer dies before its ack. And Redis, which carries the events, dies. */
+/** A consumer dies before its ack. And Redis, which carries the events, dies. */
 
 let system: TestSystem;
 afterEach(() => system.close());

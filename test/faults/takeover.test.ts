@@ -10,7 +10,7 @@ import { orderIdOf } from '../../sale/order.ts';
 import { startSystem, type TestSystem } from '../harness.ts';
 import { readSamples, valueIn } from '../samples.ts';
 
-/** Row 15 of the fault matrix: the worker that leads dies or freezes with thousands of purchases in hand. */
+/** The worker that leads dies or freezes with thousands of purchases in hand. */
 
 /** From the fault until all that was in hand is settled, and what came meanwhile. */
 const longestMs = 6_000;
@@ -69,7 +69,7 @@ const ordersOf = (orderIds: string[]) =>
   system.store.collections.orders.find({ _id: trusted({ $in: orderIds }) }).lean();
 
 test.each(['bull', 'rabbitmq'])(
-  'row 15: the leader is frozen, then the next one killed, with purchases in hand: %s has them settled in time',
+  'the leader is frozen, then the next one killed, with purchases in hand: %s has them settled in time',
   async (engine) => {
     system = await startSystem({
       servers: 1,

@@ -11,7 +11,7 @@ import { type Launched, launch, run, stop, waitUntil } from '../../embedded/proc
 import { startSystem, type TestSystem } from '../harness.ts';
 import { openRandom, seed } from './crowd.ts';
 
-/** Row 16 of the fault matrix: Redis dies in the middle of writing a transaction to its append-only file. */
+/** Redis dies in the middle of writing a transaction to its append-only file. */
 
 const random = openRandom(seed);
 const closers: (() => Promise<unknown>)[] = [];
@@ -42,7 +42,7 @@ async function dataDirOf(system: TestSystem): Promise<string> {
   return dir ?? '';
 }
 
-test('row 16: a torn flush and two restarts: its purchase is there as a whole or not at all, and settles', async () => {
+test('a torn flush and two restarts: its purchase is there as a whole or not at all, and settles', async () => {
   // The reconciler would come to the rescue of a purchase without a job.
   const env = { RECONCILE_AFTER_MS: '600000' };
   const system: TestSystem = await startSystem({ servers: 1, workers: 0, nginx: false, env });
@@ -87,7 +87,7 @@ test('row 16: a torn flush and two restarts: its purchase is there as a whole or
   expect(await readdir(join(await dataDirOf(system), 'torn-aof'))).toHaveLength(1);
 });
 
-test("row 16: docker compose's Redis cuts off what was torn, and refuses what is worse", async () => {
+test("docker compose's Redis cuts off what was torn, and refuses what is worse", async () => {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-torn-'));
   closers.push(() => rm(dir, { recursive: true }));
   const port = await freePort();
