@@ -58,9 +58,7 @@ export function openMongo(
   log: Log,
 ): { mongo: Connection; close: () => Promise<void> } {
   const mongo = mongoose.createConnection();
-  mongo.set('bufferCommands', false);
   mongo.set('sanitizeFilter', true);
-  mongo.set('autoIndex', false);
   let closed = false;
   let retry: NodeJS.Timeout | undefined;
 
@@ -72,6 +70,11 @@ export function openMongo(
         waitQueueTimeoutMS: config.MONGO_WAIT_MS,
         connectTimeoutMS: config.MONGO_WAIT_MS,
         socketTimeoutMS: config.MONGO_SILENCE_MS,
+        // Before the first connection a command fails at once; by itself mongoose would hold it back for 10 s.
+        bufferCommands: false,
+        // Collections and their indexes are made by prepareCollections, and not by whatever only reads.
+        autoCreate: false,
+        autoIndex: false,
         // For watchMongo in metrics.ts.
         monitorCommands: true,
       });
