@@ -184,5 +184,8 @@ test.each([
 ])('where %s leads nowhere the command says so and ends', async (name, url) => {
   const { ok, output, stdout } = await command({ ...system.env, MONGO_WAIT_MS: '500', [name]: url });
   expect([ok, stdout]).toEqual([false, '']);
-  expect(output.trim()).toBe('MongoDB or Redis does not answer.');
+  const which = name === 'MONGO_URL' ? 'MongoDB' : 'Redis';
+  expect(output.trim()).toMatch(
+    new RegExp(`^${which} at 127.0.0.1:1 does not answer .*: start it, or mend ${name}\\.$`),
+  );
 });
