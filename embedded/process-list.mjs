@@ -72,7 +72,7 @@ async function takeLock(dataDir, claim) {
   const lock = lockIn(dataDir);
   for (let attempt = 0; attempt < 10; attempt++) {
     try {
-      // Fails when it is there, in one step: two starts at once cannot both have it.
+      // Creating it fails when it exists, so that of two starts at once only one gets the lock.
       writeFileSync(lock, JSON.stringify(claim), { flag: 'wx', mode: 0o600 });
     } catch (error) {
       if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') {

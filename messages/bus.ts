@@ -20,8 +20,8 @@ export interface EventBus {
   /**
    * Puts events into the queue of one subscription, all or none of them, whatever their types.
    * @param publishes how many of these its queue has had so far, as far as the caller knows.
-   * @returns how many it has had now; `full` when it takes no more; `lost` when it had fewer than that, so that others
-   *   were lost: then nothing may be added before what was lost.
+   * @returns how many it has had now; `full` when it takes no more; `lost` when it has had fewer than the caller knows of:
+   *   its queue was emptied, nothing was added, and the missing events have to be published first.
    * @throws when the engine is away; then they may have been published, and may be published again.
    */
   publishTo(name: string, events: BusEvent[], publishes: number): Promise<number | 'full' | 'lost'>;

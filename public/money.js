@@ -55,7 +55,7 @@ export const parseWhole = (text) => parseDecimal(text, 0, 'a whole number');
 
 /** Blanks and apostrophes only ever group digits. */
 const groupedByBlanks = /^\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?=[.,]|$)/;
-/** One separator groups and the other one comes before the decimals. */
+/** Both separators occur: the first groups thousands, the second comes before the decimals. */
 const groupedBoth = /^(\d{1,3}(?:(?:,\d{3})+(?=\.)|(?:\.\d{3})+(?=,)))[.,](\d+)$/;
 /** A separator that comes twice groups. */
 const groupedOften = /^\d{1,3}([.,])\d{3}(?:\1\d{3})+$/;

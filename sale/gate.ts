@@ -216,7 +216,7 @@ export function openGate(redis: Redis) {
       if (told.length > 0) await redis.returnUnits(gatePrefix, ...told);
     },
 
-    /** A purchase that was admitted not longer ago than it is remembered, and whether it is queued. */
+    /** An admitted purchase, while Redis remembers it, and whether it is still queued. */
     async findPurchase(orderId: string): Promise<{ purchase: Purchase; isQueued: boolean } | null> {
       const reading = redis
         .pipeline()

@@ -117,7 +117,10 @@ interface Edit {
 
 interface Plan {
   edits: Map<string, Edit>;
-  /** Of each request: what was answered before, why it is refused, or null: the sale as it will be. */
+  /**
+   * One for each request: the sale that a repeated key was answered with, or why the request is refused, or null when it
+   * is carried out and answered with the changed sale.
+   */
   outcomes: (SaleRecord | SaleChangeRefusal | null)[];
   /** Keys that are used by this. */
   keys: Map<string, { saleId: string; bodyHash: string }>;

@@ -54,7 +54,7 @@ export async function findUserByPassword(
 ): Promise<Account | null> {
   const hashOfNobody = nobody.get(bcryptCost) ?? bcrypt.hash(nanoid(), bcryptCost);
   nobody.set(bcryptCost, hashOfNobody);
-  // Nearly always one: two old accounts can have addresses that are the same by now.
+  // There can be two: accounts from before addresses were normalised may have the same address in two spellings.
   const records = await collections.users
     .find({ email: trusted({ $in: storedFormsOf(email) }) })
     .lean<UserRecord[]>();

@@ -272,7 +272,7 @@ async function check(system: System, saleIds: string[], { accepted }: Pages): Pr
   }
 }
 
-/** What gate and MongoDB say of a sale; null when it has no gate. */
+/** The counts of a sale in its gate and in MongoDB, to be compared; null when the sale has no gate. */
 async function countsOf({ gate, collections }: System, saleId: string) {
   const buyers = Array.from({ length: buyerCount }, (_, n) => `buyer-${n}`);
   const { gates } = await gate.read([saleId], { buyers, queuedMax: 1 });
