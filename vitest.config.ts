@@ -7,8 +7,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, ...filesLeftOut],
     reporters: ['default', './test/left-out.ts'],
     globalSetup: 'test/shared-mongo.ts',
-    // Each file starts a system of its own; on two cores, two systems at once only make each other late.
-    fileParallelism: false,
+    // Each file starts a system of its own: with more than two at once on two cores, they make each other late.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 120_000,
   },

@@ -4,7 +4,14 @@ import { mongoClock } from '../runtime/clock.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
 import { gapMs, Stale, transact, untilFresh } from '../runtime/transact.ts';
-import { type Collections, driverOf, insertAll, type SaleRecord } from './collections.ts';
+import {
+  type Collections,
+  driverOf,
+  insertAll,
+  isDuplicateKey,
+  type SaleChangeKeyRecord,
+  type SaleRecord,
+} from './collections.ts';
 import type { Change } from './contract.ts';
 import { appendChanges } from './events.ts';
 
@@ -196,7 +203,7 @@ const editOf = (before: SaleRecord): Edit => {
 
 /**
  * The sales come first: if somebody else is writing one of them, nothing is lost yet but this one command.
- * @throws Stale when another change of one of them came before. Nobody can have used one of the keys but with such a change.
+ * @throws Stale when another change of one of them, or one with the same key, came before.
  */
 async function write(
   collections: Collections,
@@ -238,8 +245,22 @@ async function write(
   const records = [...keys].map(([_id, { saleId, bodyHash }]) => {
     return { _id, bodyHash, sale: saleById.get(saleId) as SaleRecord, createdAt: now };
   });
-  if (records.length > 0) await insertAll(saleChangeKeys, records, session);
+  if (records.length > 0) await insertKeys(collections, records, session);
   return changed;
+}
+
+/** @throws Stale when another server used one of the keys after they were looked up. */
+async function insertKeys(
+  { saleChangeKeys }: Collections,
+  records: SaleChangeKeyRecord[],
+  session: ClientSession,
+): Promise<void> {
+  try {
+    await insertAll(saleChangeKeys, records, session);
+  } catch (error) {
+    if (isDuplicateKey(error)) throw new Stale();
+    throw error;
+  }
 }
 
 function answersOf({ outcomes, requests }: Plan, changed: SaleRecord[]): (SaleRecord | SaleChangeRefusal)[] {

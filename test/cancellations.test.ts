@@ -147,8 +147,14 @@ test('changes at once on two servers: each is made once, a key once, whichever s
     Array.from({ length: 40 }, (_, n) => change(sale.id, { addStock: 1_000 }, { key, ...at(n) })),
   );
   expect(statusesOf(same)).toEqual([200]);
+  const rounds = 60;
+  for (let round = 0; round < rounds; round++) {
+    const roundKey = nanoid();
+    const both = [0, 1].map((n) => change(sale.id, { paused: false }, { key: roundKey, ...at(n) }));
+    expect(statusesOf(await Promise.all(both))).toEqual([200]);
+  }
   expect(new Set(same.map(({ body }) => body.unitsOnSale))).toEqual(new Set([1_200]));
-  expect(await recordOf(sale)).toMatchObject({ stock: 1_200, unitsOnSale: 1_200, revision: 201 });
+  expect(await recordOf(sale)).toMatchObject({ stock: 1_200, unitsOnSale: 1_200, revision: 201 + rounds });
 
   const later = await change(sale.id, { paused: true });
   expect(later.body).toMatchObject({ status: 'paused' });
