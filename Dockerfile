@@ -9,9 +9,14 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 
 COPY tsconfig.json run.mjs ./
-COPY embedded ./embedded
+COPY ops/local ./ops/local
 COPY runtime ./runtime
+COPY store ./store
+COPY log ./log
+COPY accounts ./accounts
+COPY catalogue ./catalogue
 COPY sale ./sale
+COPY insight ./insight
 COPY messages ./messages
 COPY subscribers ./subscribers
 COPY public ./public
@@ -26,5 +31,5 @@ ENV HOST=0.0.0.0 PORT=8080 STAMPEDE_DATA_DIR=/data
 EXPOSE 8080
 
 # Not through npm: it would stand between Docker's SIGTERM and the process that has to drain.
-# The flags are those of embedded/app-process.mjs.
+# The flags are those of ops/local/app-process.mjs.
 CMD ["node", "--max-semi-space-size=128", "--no-flush-bytecode", "--no-memory-reducer", "--initial-old-space-size=256", "--import", "tsx", "server/main.ts"]

@@ -1,4 +1,4 @@
-/** `npm start`: see embedded/start.mjs, which only a Node that is new enough can read. */
-import { loadOnNewNode } from './embedded/node-version.mjs';
+/** `npm start`: see ops/local/start.mjs, which only a Node that is new enough can read. */
+import { loadOnNewNode } from './ops/local/node-version.mjs';
 
-loadOnNewNode(() => import('./embedded/start.mjs'));
+loadOnNewNode(() => import('./ops/local/start.mjs'));

@@ -1,22 +1,22 @@
 import { parseArgs } from 'node:util';
 import { runCommand } from '../commands/system.ts';
-import { adapters } from './adapters.ts';
-import { backlog } from './backlog.ts';
-import { burst } from './burst.ts';
-import { cancellations } from './cancellations.ts';
-import { check } from './check.ts';
-import { compare } from './compare.ts';
-import { connections } from './connections.ts';
-import { crosscheck } from './crosscheck.ts';
-import { fanout } from './fanout.ts';
-import { growth } from './growth.ts';
-import { prepareK6 } from './k6.ts';
-import { ladder } from './ladder.ts';
-import { refusals } from './refusals.ts';
-import { report } from './report.ts';
-import { rush } from './rush.ts';
-import { soak, sustained } from './sustained.ts';
-import { workers } from './workers.ts';
+import { prepareK6 } from './load/k6.ts';
+import { check } from './report/check.ts';
+import { report } from './report/report.ts';
+import { adapters } from './scenarios/adapters.ts';
+import { backlog } from './scenarios/backlog.ts';
+import { burst } from './scenarios/burst.ts';
+import { cancellations } from './scenarios/cancellations.ts';
+import { compare } from './scenarios/compare.ts';
+import { connections } from './scenarios/connections.ts';
+import { crosscheck } from './scenarios/crosscheck.ts';
+import { fanout } from './scenarios/fanout.ts';
+import { growth } from './scenarios/growth.ts';
+import { ladder } from './scenarios/ladder.ts';
+import { refusals } from './scenarios/refusals.ts';
+import { rush } from './scenarios/rush.ts';
+import { soak, sustained } from './scenarios/sustained.ts';
+import { workers } from './scenarios/workers.ts';
 
 /** A scenario: its options with their defaults, and what runs it. */
 interface Scenario<Numbers extends Record<string, number> = Record<string, number>> {

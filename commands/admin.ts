@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { prepareCollections } from '../sale/collections.ts';
-import { createUser } from '../sale/user.ts';
-import { emailAddress } from '../server/inputs.ts';
+import { createUser } from '../accounts/user.ts';
+import { emailAddress } from '../server/routes/inputs.ts';
+import { prepareCollections } from '../store/collections.ts';
 import { openSystem, runCommand } from './system.ts';
 
 const usage = 'expected: npm run admin -- create EMAIL';

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import mongoose from 'mongoose';
-import { describeFileFault } from '../embedded/file-fault.mjs';
+import { describeFileFault } from '../ops/local/files/file-fault.mjs';
 
 const { EJSON } = mongoose.mongo.BSON;
 

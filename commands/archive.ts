@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { ClientSession } from 'mongoose';
-import { bornAt } from '../embedded/process-list.mjs';
-import { readInSnapshot } from '../runtime/snapshot-read.ts';
-import { prepareCollections } from '../sale/collections.ts';
+import { bornAt } from '../ops/local/processes/process-list.mjs';
+import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
+import { prepareCollections } from '../store/collections.ts';
 import {
   type Counts,
   checkArchiveFile,

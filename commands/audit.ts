@@ -1,5 +1,5 @@
-import { audit } from '../sale/audit.ts';
-import { keepAuditLight, lightOfReport } from '../sale/audit-light.ts';
+import { audit } from '../insight/audit.ts';
+import { keepAuditLight, lightOfReport } from '../insight/audit-status.ts';
 import { openSystem, runCommand } from './system.ts';
 
 /**

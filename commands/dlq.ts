@@ -1,8 +1,8 @@
 import { Emitter } from '@socket.io/redis-emitter';
 import type { EventBus } from '../messages/bus.ts';
 import { openBus } from '../messages/open-bus.ts';
-import { openLog } from '../runtime/log.ts';
-import { discard } from '../sale/dead-letters.ts';
+import { openLog } from '../runtime/observe/log.ts';
+import { discard } from '../sale/settlement/dead-letters.ts';
 import { openSystem, runCommand, type System } from './system.ts';
 
 const usage = `expected one of

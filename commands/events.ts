@@ -1,12 +1,12 @@
+import { eventsOf, readChanges } from '../log/events.ts';
+import { setBack } from '../log/relay.ts';
 import type { EventBus } from '../messages/bus.ts';
 import { openBus } from '../messages/open-bus.ts';
-import { setBack } from '../messages/relay.ts';
 import { countLag, listSubscriptions, removeSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
-import { openLog } from '../runtime/log.ts';
-import { driverOf, type OrderRecord } from '../sale/collections.ts';
+import { openLog } from '../runtime/observe/log.ts';
 import type { CloudEvent } from '../sale/contract.ts';
-import { eventsOf, readChanges } from '../sale/events.ts';
+import { driverOf, type OrderRecord } from '../store/collections.ts';
 import { openSystem, runCommand, type System } from './system.ts';
 
 const usage = `expected one of

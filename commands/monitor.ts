@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { dataFolder, ROOT } from '../embedded/folders.mjs';
-import { tryPort } from '../embedded/port.mjs';
-import { findProgram, installFromDebian } from '../embedded/program.mjs';
+import { dataFolder, ROOT } from '../ops/local/folders.mjs';
+import { tryPort } from '../ops/local/processes/port.mjs';
+import { findProgram, installFromDebian } from '../ops/local/programs/program.mjs';
 import { runCommand } from './system.ts';
 
 const port = 9_090;

@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import type { Connection } from 'mongoose';
-import type { Collections } from '../sale/collections.ts';
-import { replay } from '../sale/replay.ts';
-import { instant } from '../server/inputs.ts';
+import { replay } from '../log/replay.ts';
+import { instant } from '../server/routes/inputs.ts';
+import type { Collections } from '../store/collections.ts';
 import { openSystem, runCommand } from './system.ts';
 
 async function rebuild(collections: Collections, into: Connection, until: Date | undefined) {

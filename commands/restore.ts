@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
-import { dataFolder } from '../embedded/folders.mjs';
-import { openOwnDatabases } from '../embedded/own-databases.mjs';
-import { readBeats } from '../runtime/heartbeat.ts';
+import { openOwnDatabases } from '../ops/local/databases/own-databases.mjs';
+import { dataFolder } from '../ops/local/folders.mjs';
+import { readBeats } from '../runtime/leader/heartbeat.ts';
 import { readArchive } from './archive.ts';
 import { findEnvironment, openSystem, runCommand, type System } from './system.ts';
 

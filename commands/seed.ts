@@ -3,17 +3,17 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { trusted } from 'mongoose';
-import { dataFolder } from '../embedded/folders.mjs';
-import { readPrivately, readText, writePrivately } from '../embedded/private-file.mjs';
+import { createUser, findUserByPassword } from '../accounts/user.ts';
+import { createProduct } from '../catalogue/product.ts';
+import { readPrivately, readText, writePrivately } from '../ops/local/files/private-file.mjs';
+import { dataFolder } from '../ops/local/folders.mjs';
+import { createSale } from '../sale/sale.ts';
 import {
   type Collections,
   prepareCollections,
   type SaleRecord,
   type UserRecord,
-} from '../sale/collections.ts';
-import { createProduct } from '../sale/product.ts';
-import { createSale } from '../sale/sale.ts';
-import { createUser, findUserByPassword } from '../sale/user.ts';
+} from '../store/collections.ts';
 import { openSystem, runCommand } from './system.ts';
 
 interface Account {

@@ -2,16 +2,16 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
-import { hostsOf, withDatabase } from '../embedded/database-url.mjs';
-import { describeFileFault } from '../embedded/file-fault.mjs';
-import { dataFolder } from '../embedded/folders.mjs';
+import { hostsOf, withDatabase } from '../ops/local/databases/database-url.mjs';
+import { describeFileFault } from '../ops/local/files/file-fault.mjs';
+import { dataFolder } from '../ops/local/folders.mjs';
 import { type Config, readConfig } from '../runtime/config.ts';
-import { openMongo, openPatientRedis } from '../runtime/connections.ts';
-import { openLog } from '../runtime/log.ts';
-import { type Collections, openCollections } from '../sale/collections.ts';
-import { type Gate, openGate } from '../sale/gate.ts';
-import { openPurchaseQueue } from '../sale/open-queue.ts';
-import type { PurchaseQueue } from '../sale/queue.ts';
+import { openMongo, openPatientRedis } from '../runtime/databases/connections.ts';
+import { openLog } from '../runtime/observe/log.ts';
+import { type Gate, openGate } from '../sale/admission/gate.ts';
+import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
+import type { PurchaseQueue } from '../sale/queue/queue.ts';
+import { type Collections, openCollections } from '../store/collections.ts';
 import { requireNoHalfRestore } from './archive.ts';
 
 /** The system a command works on: the one the environment names, or the one running in this folder. */

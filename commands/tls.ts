@@ -1,5 +1,5 @@
-import { dataFolder } from '../embedded/folders.mjs';
-import { makeCertificate } from '../embedded/tls.mjs';
+import { dataFolder } from '../ops/local/folders.mjs';
+import { makeCertificate } from '../ops/local/nginx/tls.mjs';
 import { runCommand } from './system.ts';
 
 /** `npm run tls`: a self-signed certificate for this machine. From its next start on, nginx listens for TLS as well. */

@@ -1,9 +1,9 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
-import { loadBullScripts } from '../runtime/bull-scripts.ts';
-import { openDuty, type Task } from '../runtime/duty.ts';
-import type { Log } from '../runtime/log.ts';
+import { openDuty, type Task } from '../runtime/leader/leader.ts';
+import type { Log } from '../runtime/observe/log.ts';
 import { within } from '../runtime/within.ts';
+import { loadBullScripts } from '../sale/queue/bull-scripts.ts';
 import { addJobs, countEvents, type EventJob, idsOf, openQueue, takeJobs } from './bull-queue.ts';
 import { type DeadEvent, type EventBus, matcherOf } from './bus.ts';
 import type { DeliveryRules } from './delivery.ts';

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import Bull from 'bull';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
-import { bullAddJob } from '../runtime/bull-add-job.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Log } from '../runtime/observe/log.ts';
+import { bullAddJob } from '../sale/queue/bull-add-job.ts';
 import type { BusEvent, Subscription } from './bus.ts';
 import { type DeliveryRules, deliver } from './delivery.ts';
 

@@ -1,7 +1,7 @@
 import { type Config, eventRetryWaitsMs } from '../runtime/config.ts';
-import { openPatientRedis, openRedis } from '../runtime/connections.ts';
-import type { Log } from '../runtime/log.ts';
-import { openRabbit } from '../runtime/rabbit.ts';
+import { openPatientRedis, openRedis } from '../runtime/databases/connections.ts';
+import type { Log } from '../runtime/observe/log.ts';
+import { openRabbit } from '../runtime/rabbit/rabbit.ts';
 import { openBullBus } from './bull-bus.ts';
 import type { EventBus } from './bus.ts';
 import { openRabbitBus } from './rabbit-bus.ts';

@@ -1,10 +1,10 @@
 import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { groupCommit } from '../runtime/group-commit.ts';
-import type { Log } from '../runtime/log.ts';
-import type { Rabbit, RabbitMessage } from '../runtime/rabbit.ts';
-import { openConsumer, type Verdict } from '../runtime/rabbit-consumer.ts';
-import { countMessages, walkLetters } from '../runtime/rabbit-letters.ts';
-import { deadLetterExchange, deadLettersOf } from '../runtime/rabbit-queues.ts';
+import type { Log } from '../runtime/observe/log.ts';
+import { openConsumer, type Verdict } from '../runtime/rabbit/consumer.ts';
+import { countMessages, walkLetters } from '../runtime/rabbit/dead-letters.ts';
+import { deadLetterExchange, deadLettersOf } from '../runtime/rabbit/queues.ts';
+import type { Rabbit, RabbitMessage } from '../runtime/rabbit/rabbit.ts';
 import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
 import { type DeliveryRules, deliver } from './delivery.ts';
 import {

@@ -5,7 +5,7 @@ import {
   makeDeadLetters,
   makeQuorumQueue,
   safeDeadLetteringOf,
-} from '../runtime/rabbit-queues.ts';
+} from '../runtime/rabbit/queues.ts';
 import type { Subscription } from './bus.ts';
 
 /** Which exchange an event goes through, and the queues that are there for everyone. */

@@ -1,7 +1,7 @@
 import { mongoClock } from '../runtime/clock.ts';
 import { within } from '../runtime/within.ts';
-import { type Collections, driverOf } from '../sale/collections.ts';
-import type { SubscriptionRecord } from '../sale/event-collections.ts';
+import { type Collections, driverOf } from '../store/collections.ts';
+import type { SubscriptionRecord } from '../store/event-collections.ts';
 import type { EventBus, Subscription } from './bus.ts';
 
 type Declared = Pick<Subscription, 'name' | 'types'>;

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Connection } from 'mongoose';
 import { Gauge, type Registry } from 'prom-client';
-import type { Log } from './log.ts';
+import type { Log } from './observe/log.ts';
 
 /**
  * A clock of a database, which all processes share however far their own are apart: it is asked once a second, and

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { faultOfKeys } from './signing-keys.ts';
-import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './urls.ts';
+import { faultOfKeys } from '../accounts/signing-keys.ts';
+import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './databases/urls.ts';
 
 /**
  * Every setting, with its unit in its name. This is the only place that knows the environment: the rest of the
@@ -182,7 +182,7 @@ const settings = z
      */
     DRAIN_NOTICE_MS: z.coerce.number().int().min(0).default(0),
 
-    /** Where nginx leaves word of what it answered itself; empty for nowhere. See runtime/proxy-answers.ts. */
+    /** Where nginx leaves word of what it answered itself; empty for nowhere. See runtime/observe/proxy-answers.ts. */
     PROXY_ANSWERS_DIR: z.string().default(''),
 
     /** For tests of faults: see runtime/failpoints.ts. */

@@ -1,4 +1,4 @@
-import type { Log } from './log.ts';
+import type { Log } from './observe/log.ts';
 
 /**
  * Closes on the first SIGTERM or SIGINT and lets the process end by itself; cut short after `deadlineMs`.

@@ -14,7 +14,7 @@
  * Times are ISO 8601 strings in UTC; money is an integer count of the currency's minor unit.
  */
 
-import type { EventData } from './event-schemas.ts';
+import type { EventData } from '../log/schemas.ts';
 
 export type Role = 'visitor' | 'buyer' | 'admin';
 
@@ -237,6 +237,6 @@ export interface CloudEvent {
   datacontenttype: 'application/json';
   dataschema: string;
   traceparent?: string;
-  /** As sale/event-schemas.ts says for its type. */
+  /** As log/schemas.ts says for its type. */
   data: EventData;
 }

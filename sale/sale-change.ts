@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
+import { appendChanges } from '../log/events.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { gapMs, Stale, transact, untilFresh } from '../runtime/databases/transact.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
-import { gapMs, Stale, transact, untilFresh } from '../runtime/transact.ts';
 import {
   type Collections,
   driverOf,
@@ -11,9 +12,8 @@ import {
   isDuplicateKey,
   type SaleChangeKeyRecord,
   type SaleRecord,
-} from './collections.ts';
+} from '../store/collections.ts';
 import type { Change } from './contract.ts';
-import { appendChanges } from './events.ts';
 
 /** What an admin may change of a sale. Units can be added, never taken away: some could be sold by then. */
 export interface SaleChange {
@@ -210,7 +210,7 @@ async function write(
   { edits, keys }: Plan,
   session: ClientSession,
 ): Promise<SaleRecord[]> {
-  const { sales, saleChangeKeys } = collections;
+  const { sales } = collections;
   const updates = [...edits].map(
     ([_id, { before, paused, opensAt, closesAt, changes, units, additions }]) => ({
       updateOne: {

@@ -2,6 +2,8 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
+import { productOf } from '../catalogue/product.ts';
+import { appendChanges, readChanges } from '../log/events.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
 import {
   type Collections,
@@ -9,12 +11,10 @@ import {
   isDuplicateKey,
   type ProductRecord,
   type SaleRecord,
-} from './collections.ts';
+} from '../store/collections.ts';
+import { behind, pageOf } from '../store/time-cursor.ts';
 import type { Change, Money, Product, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
-import { appendChanges, readChanges } from './events.ts';
-import { behind, pageOf } from './page.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
-import { productOf } from './product.ts';
 
 export interface NewSale {
   productId: string;

@@ -2,17 +2,17 @@ import type { RequestListener, ServerResponse } from 'node:http';
 import express, { type Router } from 'express';
 import helmet, { type HelmetOptions } from 'helmet';
 import type { Config } from '../runtime/config.ts';
-import type { Log } from '../runtime/log.ts';
-import { docsRoutes } from './docs.ts';
-import { openHotPath } from './hot.ts';
-import { openRequestLimits } from './limits.ts';
-import { pageRoutes } from './pages.ts';
-import { pictureRoutes } from './pictures.ts';
-import { answerProblems, onlyGet, unknownRoute } from './problems.ts';
-import { boardRoutes } from './queue-board.ts';
-import { requestIdHeader, requestIdOf } from './request-id.ts';
-import { serveRoutes } from './route.ts';
-import { apiRoutes } from './routes.ts';
+import type { Log } from '../runtime/observe/log.ts';
+import { openHotPath } from './http/hot.ts';
+import { openRequestLimits } from './http/limits.ts';
+import { answerProblems, onlyGet, unknownRoute } from './http/problems.ts';
+import { requestIdHeader, requestIdOf } from './http/request-id.ts';
+import { serveRoutes } from './http/route.ts';
+import { docsRoutes } from './pages/docs.ts';
+import { pageRoutes } from './pages/pages.ts';
+import { boardRoutes } from './routes/admin/queue-board.ts';
+import { pictureRoutes } from './routes/pictures.ts';
+import { apiRoutes } from './routes/routes.ts';
 import type { Shop } from './shop.ts';
 
 /** The headers that go with no answer. */

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { BatchTrip } from '../runtime/group-commit.ts';
-import { secondsBuckets, sizeBuckets } from '../runtime/metrics.ts';
-import type { Admission, Admit } from '../sale/admission.ts';
-import type { Live } from './live.ts';
+import { secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import type { Admission, Admit } from '../sale/admission/admission.ts';
+import type { Live } from './live/live.ts';
 
 const outcomes = {
   admitted: 0,

@@ -1,17 +1,17 @@
 import type { Redis } from 'ioredis';
-import type { Admit } from '../sale/admission.ts';
-import type { Cancellations } from '../sale/cancellation.ts';
-import type { Collections } from '../sale/collections.ts';
+import type { Expulsion } from '../accounts/session.ts';
+import type { Admit } from '../sale/admission/admission.ts';
+import type { Gate } from '../sale/admission/gate.ts';
 import type { Purchase, SaleSnapshot } from '../sale/contract.ts';
-import type { Gate } from '../sale/gate.ts';
-import type { PurchaseQueue } from '../sale/queue.ts';
+import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
-import type { Expulsion } from '../sale/session.ts';
-import type { Settled } from '../sale/transaction.ts';
-import type { Audits } from './audits.ts';
-import type { Tokens } from './auth.ts';
-import type { Challenges } from './challenge.ts';
-import type { AccountLimits } from './limits.ts';
+import type { Cancellations } from '../sale/settlement/cancellation.ts';
+import type { Settled } from '../sale/settlement/transaction.ts';
+import type { Collections } from '../store/collections.ts';
+import type { AccountLimits } from './http/limits.ts';
+import type { Challenges } from './http/proof-of-work.ts';
+import type { Tokens } from './http/tokens.ts';
+import type { Audits } from './routes/admin/audits.ts';
 
 /** Everything a handler may need, opened by main.ts. */
 export interface Shop {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { BatchTrip } from '../runtime/group-commit.ts';
-import type { Tracing } from '../runtime/tracing.ts';
+import type { Tracing } from '../runtime/observe/tracing.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { routeOf } from './metrics.ts';
 

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { openSystem, runCommand } from '../commands/system.ts';
-import { startScratchSystem } from '../embedded/scratch-system.ts';
+import { startScratchSystem } from '../ops/local/scratch-system.ts';
 import { simulate } from './run.ts';
 
 /** `npm run simulate -- [--seed N] [--runs N] [--path PATH]`: see history.ts. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { System } from '../commands/system.ts';
-import { prepareCollections } from '../sale/collections.ts';
+import { prepareCollections } from '../store/collections.ts';
 import { history } from './history.ts';
 import { live } from './shop.ts';
 

@@ -1,22 +1,22 @@
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import type { System } from '../commands/system.ts';
+import { audit } from '../insight/audit.ts';
 import { openMutex } from '../runtime/mutex.ts';
-import { type Admit, openAdmission } from '../sale/admission.ts';
-import { audit } from '../sale/audit.ts';
-import { bullOf } from '../sale/bull-queue.ts';
-import { cancelOrders } from '../sale/cancellation.ts';
+import { type Admit, openAdmission } from '../sale/admission/admission.ts';
+import { openGateCheck } from '../sale/admission/gate-check.ts';
 import type { Purchase } from '../sale/contract.ts';
-import { discard, giveUp } from '../sale/dead-letters.ts';
-import { allowanceKey } from '../sale/decide.ts';
-import { openGateCheck } from '../sale/gate-check.ts';
-import { requeueLost } from '../sale/lost-purchases.ts';
 import { orderIdOf } from '../sale/order.ts';
-import { readJob } from '../sale/queue.ts';
-import { reconcile } from '../sale/reconciliation.ts';
+import { bullOf } from '../sale/queue/bull-queue.ts';
+import { readJob } from '../sale/queue/queue.ts';
 import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
-import { settleBatch } from '../sale/transaction.ts';
+import { cancelOrders } from '../sale/settlement/cancellation.ts';
+import { discard, giveUp } from '../sale/settlement/dead-letters.ts';
+import { allowanceKey } from '../sale/settlement/decide.ts';
+import { requeueLost } from '../sale/settlement/lost-purchases.ts';
+import { reconcile } from '../sale/settlement/reconciliation.ts';
+import { settleBatch } from '../sale/settlement/transaction.ts';
 import {
   buyerCount,
   initialStock,

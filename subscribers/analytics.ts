@@ -1,10 +1,10 @@
 import type { ClientSession } from 'mongoose';
+import type { SaleMinute } from '../insight/contract.ts';
+import { type EventData, readData } from '../log/schemas.ts';
 import type { BusEvent, Subscription } from '../messages/bus.ts';
-import type { SaleMinute } from '../sale/admin-contract.ts';
-import { type Collections, driverOf } from '../sale/collections.ts';
-import type { AnalyticsRecord, MinuteRecord } from '../sale/event-collections.ts';
-import { type EventData, readData } from '../sale/event-schemas.ts';
-import { behind, pageOf } from '../sale/page.ts';
+import { type Collections, driverOf } from '../store/collections.ts';
+import type { AnalyticsRecord, MinuteRecord } from '../store/event-collections.ts';
+import { behind, pageOf } from '../store/time-cursor.ts';
 
 /** Every accepted purchase is paid or rejected in the transaction that places it, so nobody needs `order.placed`. */
 const types = ['order.paid', 'order.rejected', 'order.cancelled'] as const;

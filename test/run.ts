@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { ROOT } from '../embedded/folders.mjs';
-import { installFromDebian } from '../embedded/program.mjs';
-import { findRabbitHere } from '../embedded/rabbit.mjs';
+import { findRabbitHere } from '../ops/local/databases/rabbit.mjs';
+import { ROOT } from '../ops/local/folders.mjs';
+import { installFromDebian } from '../ops/local/programs/program.mjs';
 
 /**
- * `npm test`, and `npm test -- test/buying.test.ts -t 'a title'`: runs vitest with these arguments. MongoDB, Redis and
+ * `npm test`, and `npm test -- test/sale/buying.test.ts -t 'a title'`: runs vitest with these arguments. MongoDB, Redis and
  * nginx are brought by the tests as by `npm start`; what is left out for lack of a program is named in the end.
  */
 const args = process.argv.slice(2);

@@ -1,6 +1,6 @@
 import type { Purchase } from '../sale/contract.ts';
-import { type PurchaseQueue, readJob } from '../sale/queue.ts';
-import type { Settle } from '../sale/settlement.ts';
+import { type PurchaseQueue, readJob } from '../sale/queue/queue.ts';
+import type { Settle } from '../sale/settlement/settlement.ts';
 
 /**
  * Settles one job. What cannot be settled does not hold up its neighbours: it gets a job of its own, which is tried

@@ -2,33 +2,39 @@ import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
 import { STATES } from 'mongoose';
+import { openTally } from '../insight/counters.ts';
+import { readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks } from '../runtime/clock.ts';
-import { openClusterMetrics } from '../runtime/cluster-metrics.ts';
 import { readConfig } from '../runtime/config.ts';
-import { isMongoAway, openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/connections.ts';
-import { openDuty } from '../runtime/duty.ts';
+import {
+  isMongoAway,
+  openMongo,
+  openPatientRedis,
+  openRedis,
+  writesTo,
+} from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
-import { healthRoutes } from '../runtime/health.ts';
-import { openHeartbeat } from '../runtime/heartbeat.ts';
-import { openLog, openSampledLog } from '../runtime/log.ts';
-import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
+import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
+import { openDuty } from '../runtime/leader/leader.ts';
 import { openMutex } from '../runtime/mutex.ts';
-import { countProxyAnswers } from '../runtime/proxy-answers.ts';
+import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
+import { healthRoutes } from '../runtime/observe/health.ts';
+import { openLog, openSampledLog } from '../runtime/observe/log.ts';
+import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/observe/metrics.ts';
+import { countProxyAnswers } from '../runtime/observe/proxy-answers.ts';
+import { openTracing } from '../runtime/observe/tracing.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
-import { openTracing } from '../runtime/tracing.ts';
-import { type OrderRecord, openCollections } from '../sale/collections.ts';
+import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
-import { readCluster } from '../sale/figures.ts';
-import { openGate } from '../sale/gate.ts';
-import { prepareDatabase } from '../sale/migrations/migrate.ts';
-import { openPurchaseQueue } from '../sale/open-queue.ts';
-import { openSettlement } from '../sale/settlement.ts';
-import { openTally } from '../sale/tally.ts';
-import type { Settled } from '../sale/transaction.ts';
-import { gates } from './gates.ts';
+import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
+import { openSettlement } from '../sale/settlement/settlement.ts';
+import type { Settled } from '../sale/settlement/transaction.ts';
+import { type OrderRecord, openCollections } from '../store/collections.ts';
+import { prepareDatabase } from '../store/migrations/migrate.ts';
+import { gates } from './gate-repair.ts';
 import { settleJob } from './job.ts';
 import { openWorkerMetrics } from './metrics.ts';
 import { reconciler } from './reconciler.ts';

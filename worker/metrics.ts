@@ -1,8 +1,8 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { secondsBuckets, sizeBuckets } from '../runtime/metrics.ts';
-import type { OrderRecord } from '../sale/collections.ts';
-import type { Reconciled } from '../sale/reconciliation.ts';
-import type { GateRepairCounts } from './gates.ts';
+import { secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import type { Reconciled } from '../sale/settlement/reconciliation.ts';
+import type { OrderRecord } from '../store/collections.ts';
+import type { GateRepairCounts } from './gate-repair.ts';
 
 /**
  * What a worker counts of its own.

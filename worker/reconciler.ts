@@ -1,9 +1,9 @@
 import type { Config } from '../runtime/config.ts';
-import type { Task } from '../runtime/duty.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Task } from '../runtime/leader/leader.ts';
+import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
-import type { DeadLetterShop } from '../sale/dead-letters.ts';
-import { type Reconciled, reconcile } from '../sale/reconciliation.ts';
+import type { DeadLetterShop } from '../sale/settlement/dead-letters.ts';
+import { type Reconciled, reconcile } from '../sale/settlement/reconciliation.ts';
 
 /**
  * Reconciles every `RECONCILE_INTERVAL_MS`.

@@ -1,10 +1,10 @@
+import { findBehind, openRelay, watchLog } from '../log/relay.ts';
 import type { EventBus } from '../messages/bus.ts';
-import { findBehind, openRelay, watchLog } from '../messages/relay.ts';
 import type { Config } from '../runtime/config.ts';
-import type { Task } from '../runtime/duty.ts';
-import type { Log } from '../runtime/log.ts';
+import type { Task } from '../runtime/leader/leader.ts';
+import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
-import type { Collections } from '../sale/collections.ts';
+import type { Collections } from '../store/collections.ts';
 
 /** How often it looks for itself, should it have missed a hint. */
 const scanIntervalMs = 30_000;

@@ -1,8 +1,8 @@
 import type { Config } from '../runtime/config.ts';
-import type { Task } from '../runtime/duty.ts';
+import type { Task } from '../runtime/leader/leader.ts';
 import { pause } from '../runtime/pause.ts';
-import type { Collections } from '../sale/collections.ts';
 import { turnPhases } from '../sale/phases.ts';
+import type { Collections } from '../store/collections.ts';
 
 /** Notes in the log when a sale opens and ends. The gate needs nobody to tell it. */
 export function saleClock(

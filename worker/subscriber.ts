@@ -3,13 +3,13 @@ import express from 'express';
 import { openBus } from '../messages/open-bus.ts';
 import { followClocks } from '../runtime/clock.ts';
 import { readConfig } from '../runtime/config.ts';
-import { openMongo, openRedis, writesTo } from '../runtime/connections.ts';
+import { openMongo, openRedis, writesTo } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
-import { healthRoutes } from '../runtime/health.ts';
-import { openLog } from '../runtime/log.ts';
-import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/metrics.ts';
+import { healthRoutes } from '../runtime/observe/health.ts';
+import { openLog } from '../runtime/observe/log.ts';
+import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/observe/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
-import { openCollections, prepareCollections } from '../sale/collections.ts';
+import { openCollections, prepareCollections } from '../store/collections.ts';
 import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
 
 /**

@@ -2,16 +2,16 @@ import type { Redis } from 'ioredis';
 import type { EventBus, Subscription } from '../messages/bus.ts';
 import { noteSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
-import { isMongoAway } from '../runtime/connections.ts';
-import type { Log } from '../runtime/log.ts';
+import { isMongoAway } from '../runtime/databases/connections.ts';
+import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
-import type { Collections } from '../sale/collections.ts';
+import type { Collections } from '../store/collections.ts';
 import { analytics } from '../subscribers/analytics.ts';
-import { mailsAtOnce, openMailSender } from '../subscribers/mail-sender.ts';
-import { openMailTransport } from '../subscribers/mail-transport.ts';
-import { notifications } from '../subscribers/notifications.ts';
-import { openWebhookSender } from '../subscribers/webhook-sender.ts';
-import { webhooks } from '../subscribers/webhooks.ts';
+import { notifications } from '../subscribers/mail/notifications.ts';
+import { mailsAtOnce, openMailSender } from '../subscribers/mail/sender.ts';
+import { openMailTransport } from '../subscribers/mail/transport.ts';
+import { openWebhookSender } from '../subscribers/webhooks/sender.ts';
+import { webhooks } from '../subscribers/webhooks/webhooks.ts';
 
 interface Plumbing {
   collections: Collections;

@@ -1,6 +1,6 @@
 import type { EventBus } from '../messages/bus.ts';
-import type { Tracing } from '../runtime/tracing.ts';
-import type { Batch } from '../sale/transaction.ts';
+import type { Tracing } from '../runtime/observe/tracing.ts';
+import type { Batch } from '../sale/settlement/transaction.ts';
 
 /** The transaction, in the trace of each purchase that it settled. */
 export function traceSettled(tracing: Tracing, { made, beganAt }: Pick<Batch, 'made' | 'beganAt'>): void {

@@ -1,9 +1,9 @@
 import type { ConsumeMessage } from 'amqplib';
 import { type Connection, Schema } from 'mongoose';
-import type { Log } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
-import type { Rabbit } from '../../runtime/rabbit.ts';
-import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit-consumer.ts';
+import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit/consumer.ts';
+import type { Rabbit } from '../../runtime/rabbit/rabbit.ts';
 import { deadLetterExchange, deadLettersOf, type Event, type EventType, readEvent } from './contract.ts';
 import type { Settings } from './settings.ts';
 

@@ -1,8 +1,8 @@
 import { type Model, STATES, trusted } from 'mongoose';
-import { isMongoAway } from '../../runtime/connections.ts';
-import type { Log } from '../../runtime/log.ts';
+import { isMongoAway } from '../../runtime/databases/connections.ts';
+import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
-import { isRabbitAway } from '../../runtime/rabbit.ts';
+import { isRabbitAway } from '../../runtime/rabbit/rabbit.ts';
 import type { Event } from './contract.ts';
 import type { OrderRecord } from './order-service.ts';
 

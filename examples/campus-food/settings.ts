@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectedUrls, isMongoUrl, isRabbitUrl } from '../../runtime/urls.ts';
+import { expectedUrls, isMongoUrl, isRabbitUrl } from '../../runtime/databases/urls.ts';
 
 /** Every setting of the three services; they share none with the shop. */
 const given = z.object({

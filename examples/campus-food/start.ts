@@ -8,15 +8,15 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openAppProcess } from '../../embedded/app-process.mjs';
-import { withDatabase } from '../../embedded/database-url.mjs';
-import { dataFolder } from '../../embedded/folders.mjs';
-import { keepRunning, type Part } from '../../embedded/keep-running.mjs';
-import { openMongo } from '../../embedded/mongo.mjs';
-import { freePort, freePortsFrom } from '../../embedded/port.mjs';
-import { onLaunch } from '../../embedded/process.mjs';
-import { claimFolder } from '../../embedded/process-list.mjs';
-import { openRabbit } from '../../embedded/rabbit.mjs';
+import { openAppProcess } from '../../ops/local/app-process.mjs';
+import { withDatabase } from '../../ops/local/databases/database-url.mjs';
+import { openMongo } from '../../ops/local/databases/mongo.mjs';
+import { openRabbit } from '../../ops/local/databases/rabbit.mjs';
+import { dataFolder } from '../../ops/local/folders.mjs';
+import { keepRunning, type Part } from '../../ops/local/keep-running.mjs';
+import { freePort, freePortsFrom } from '../../ops/local/processes/port.mjs';
+import { onLaunch } from '../../ops/local/processes/process.mjs';
+import { claimFolder } from '../../ops/local/processes/process-list.mjs';
 
 const [firstPort, rabbitPort, managementPort] = [8_101, 5_672, 15_672];
 const dataDir = join(dataFolder(), 'campus');

@@ -1,8 +1,8 @@
 /** Every request of the control room. */
 
-/** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../sale/admin-contract.ts' */
+/** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../insight/contract.ts' */
 /** @import { Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
-/** @import { DeadLetter } from '../../sale/queue.ts' */
+/** @import { DeadLetter } from '../../sale/queue/queue.ts' */
 
 import { ask, askOnce, download, send } from './ask.js';
 

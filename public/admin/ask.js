@@ -1,8 +1,8 @@
 /** Requests of the control room: JSON or a file up, JSON or a file down, always as the signed-in admin. */
 
-import { Problem, Unreachable } from '../api.js';
-import { newIdempotencyKey } from '../pending.js';
-import { asBuyer, NotSignedIn } from '../session.js';
+import { asBuyer, NotSignedIn } from '../account/session.js';
+import { newIdempotencyKey } from '../sale/pending.js';
+import { Problem, Unreachable } from '../shared/api.js';
 
 const ANSWER_DEADLINE_MS = 30_000;
 

@@ -1,6 +1,6 @@
 /** The last five minutes, second by second, as they came from the shop. */
 
-/** @import { LiveFigures, SecondFigures } from '../../sale/admin-contract.ts' */
+/** @import { LiveFigures, SecondFigures } from '../../insight/contract.ts' */
 
 const KEPT_SECONDS = 300;
 

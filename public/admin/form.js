@@ -1,8 +1,8 @@
 /** A dialog with a form that saves something, and tells at its fields what the shop says is wrong with them. */
 
-import { Problem } from '../api.js';
-import { element, setText } from '../dom.js';
-import { Misread } from '../money.js';
+import { Problem } from '../shared/api.js';
+import { element, setText } from '../shared/dom.js';
+import { Misread } from '../shared/money.js';
 import { inWords } from './ask.js';
 
 /** A field holds something that cannot be taken: nothing is sent. */

@@ -1,6 +1,6 @@
 /** Dates and times as a `datetime-local` input has them: in the reader's own zone, without saying which that is. */
 
-import { Misread } from '../money.js';
+import { Misread } from '../shared/money.js';
 
 /** Farther than any zone goes back when its summer ends. */
 const STEPS_MS = [30, 60, 120].map((minutes) => minutes * 60_000);

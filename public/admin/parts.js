@@ -1,7 +1,7 @@
 /** Small things that several views of the control room are made of. */
 
-import { element } from '../dom.js';
-import { toast } from '../toast.js';
+import { element } from '../shared/dom.js';
+import { toast } from '../shared/toast.js';
 import { inWords } from './ask.js';
 
 /** @param {string} testId @param {string[]} titles */

@@ -1,6 +1,6 @@
 /** Every word the storefront says. The other languages are objects of this shape. */
 
-import { number } from '../format.js';
+import { number } from '../shared/format.js';
 
 /** @param {number} count @param {string} one @param {string} many */
 const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;

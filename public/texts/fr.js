@@ -2,7 +2,7 @@
 
 /** @import { english } from './en.js' */
 
-import { number } from '../format.js';
+import { number } from '../shared/format.js';
 
 /** In French, zero and one are singular. @param {number} count @param {string} one @param {string} many */
 const plural = (count, one, many) => `${number(count)} ${count < 2 ? one : many}`;

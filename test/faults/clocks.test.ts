@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
-import type { LiveFigures } from '../../sale/admin-contract.ts';
+import type { LiveFigures } from '../../insight/contract.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { SaleSnapshot } from '../../sale/contract.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { needs, pathOf } from '../needs.ts';
-import { readSamples } from '../samples.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { needs, pathOf } from '../support/needs.ts';
+import { readSamples } from '../support/samples.ts';
 
 /** Of each process, how many seconds its clock is ahead of Redis' and MongoDB's. */
 const aheadSeconds = { fast: 90, slow: -120, worker: 180 };

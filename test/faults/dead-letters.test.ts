@@ -2,13 +2,13 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
-import { bullOf } from '../../sale/bull-queue.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Purchase } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import type { DeadLetter } from '../../sale/queue.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import type { DeadLetter } from '../../sale/queue/queue.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
 
 /** Poison. */
 

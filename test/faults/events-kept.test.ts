@@ -1,15 +1,15 @@
 import { afterEach, expect, test } from 'vitest';
-import { run, waitUntil } from '../../embedded/process.mjs';
+import { eventsOf, readChanges } from '../../log/events.ts';
 import type { BusEvent } from '../../messages/bus.ts';
 import { openBus } from '../../messages/open-bus.ts';
 import { countLag, noteSubscription } from '../../messages/subscriptions.ts';
-import { openLog } from '../../runtime/log.ts';
+import { run, waitUntil } from '../../ops/local/processes/process.mjs';
+import { openLog } from '../../runtime/observe/log.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
-import { eventsOf, readChanges } from '../../sale/events.ts';
 import { analytics } from '../../subscribers/analytics.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { expectCountedOnce } from './counted.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { expectCountedOnce } from './support/counted.ts';
 
 /** The event log, and a subscription that nobody runs. */
 

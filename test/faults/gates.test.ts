@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
-import { bullOf } from '../../sale/bull-queue.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Purchase, SaleSnapshot } from '../../sale/contract.ts';
-import { allowanceKey } from '../../sale/decide.ts';
 import { legacyOrderIdOf } from '../../sale/order.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { readSamples, valueIn } from '../samples.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { allowanceKey } from '../../sale/settlement/decide.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { readSamples, valueIn } from '../support/samples.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
 
 /** A gate that missed a change, came back old, or counts wrong. */
 

@@ -1,9 +1,9 @@
 import { io, type Socket } from 'socket.io-client';
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { ClientToServerEvents, ServerToClientEvents, StockMessage } from '../../sale/contract.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
 
 /** Instances go away while people buy and watch, behind nginx. */
 

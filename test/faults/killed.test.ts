@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Failpoint } from '../../runtime/failpoints.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './crowd.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './support/buyers.ts';
 
 /** Processes that die, hang or race. */
 

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mongoose from 'mongoose';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { cacheFolder } from '../../embedded/folders.mjs';
-import { findMongod } from '../../embedded/mongod.mjs';
-import { freePort } from '../../embedded/port.mjs';
-import { type Launched, launch, stop, waitUntil } from '../../embedded/process.mjs';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './crowd.ts';
+import { findMongod } from '../../ops/local/databases/mongod.mjs';
+import { cacheFolder } from '../../ops/local/folders.mjs';
+import { freePort } from '../../ops/local/processes/port.mjs';
+import { type Launched, launch, stop, waitUntil } from '../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './support/buyers.ts';
 
 /** MongoDB with three members, named by a URL with three hosts. */
 

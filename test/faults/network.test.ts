@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
-import { openTcpProxy, type TcpProxy } from './tcp-proxy.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { openTcpProxy, type TcpProxy } from './support/tcp-proxy.ts';
 
 /** The network to Redis or MongoDB stalls, or cuts every connection. */
 

@@ -1,10 +1,10 @@
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Failpoint } from '../../runtime/failpoints.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { queuesAreRegistered } from '../registered.ts';
-import { expectCountedOnce } from './counted.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { queuesAreRegistered } from '../support/registered.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { expectCountedOnce } from './support/counted.ts';
 
 /** RabbitMQ: the broker dies, or a consumer before it acknowledges. */
 

@@ -1,8 +1,8 @@
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
-import { bullOf } from '../../sale/bull-queue.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
 
 let system: TestSystem;
 afterEach(() => system.close());

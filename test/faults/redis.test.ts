@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
 
 /** Redis dies, forgets, or is full. */
 

@@ -3,12 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis as Client } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
-import { freePort } from '../../embedded/port.mjs';
-import { launch, stop, waitUntil } from '../../embedded/process.mjs';
-import { findProgram } from '../../embedded/program.mjs';
-import { openRedis } from '../../embedded/redis.mjs';
-import { startSystem } from '../harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { openRedis } from '../../ops/local/databases/redis.mjs';
+import { freePort } from '../../ops/local/processes/port.mjs';
+import { launch, stop, waitUntil } from '../../ops/local/processes/process.mjs';
+import { findProgram } from '../../ops/local/programs/program.mjs';
+import { startSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
 
 /** Sentinel: the master dies, and its replica takes over. */
 

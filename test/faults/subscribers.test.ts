@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { expectCountedOnce } from './counted.ts';
-import { accepts, expectNothingLost, openCrowd } from './crowd.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { expectCountedOnce } from './support/counted.ts';
 
 /** A consumer dies before its ack. And Redis, which carries the events, dies. */
 

@@ -1,14 +1,14 @@
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../embedded/process.mjs';
-import { openAdmission } from '../../sale/admission.ts';
-import { bullOf } from '../../sale/bull-queue.ts';
-import type { SaleRecord } from '../../sale/collections.ts';
-import { requeueLost } from '../../sale/lost-purchases.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { openAdmission } from '../../sale/admission/admission.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { readSamples, valueIn } from '../samples.ts';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { requeueLost } from '../../sale/settlement/lost-purchases.ts';
+import type { SaleRecord } from '../../store/collections.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { readSamples, valueIn } from '../support/samples.ts';
 
 /** The worker that leads dies or freezes with thousands of purchases in hand. */
 

@@ -5,11 +5,11 @@ import { delimiter, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { ROOT } from '../../embedded/folders.mjs';
-import { freePort } from '../../embedded/port.mjs';
-import { type Launched, launch, run, stop, waitUntil } from '../../embedded/process.mjs';
-import { startSystem, type TestSystem } from '../harness.ts';
-import { openRandom, seed } from './crowd.ts';
+import { ROOT } from '../../ops/local/folders.mjs';
+import { freePort } from '../../ops/local/processes/port.mjs';
+import { type Launched, launch, run, stop, waitUntil } from '../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { openRandom, seed } from './support/buyers.ts';
 
 /** Redis dies in the middle of writing a transaction to its append-only file. */
 

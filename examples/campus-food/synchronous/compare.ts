@@ -8,10 +8,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import autocannon from 'autocannon';
-import { openAppProcess } from '../../../embedded/app-process.mjs';
-import { openMongo } from '../../../embedded/mongo.mjs';
-import { freePort } from '../../../embedded/port.mjs';
-import { openRabbit } from '../../../embedded/rabbit.mjs';
+import { openAppProcess } from '../../../ops/local/app-process.mjs';
+import { openMongo } from '../../../ops/local/databases/mongo.mjs';
+import { openRabbit } from '../../../ops/local/databases/rabbit.mjs';
+import { freePort } from '../../../ops/local/processes/port.mjs';
 
 const [orders, ordersWhileStopped, connections] = [1_000, 100, 20];
 /** What the kitchen takes for a reservation, on either side. */

@@ -1,0 +1,84 @@
+import bcrypt from 'bcrypt';
+import { trusted } from 'mongoose';
+import { nanoid } from 'nanoid';
+import { mongoClock } from '../runtime/clock.ts';
+import type { User } from '../sale/contract.ts';
+import { type Collections, isDuplicateKey, type UserRecord } from '../store/collections.ts';
+import { normaliseEmail, storedFormsOf } from './email-address.ts';
+import { findOrAddPerson } from './person.ts';
+
+export interface NewUser {
+  email: string;
+  /** 8 characters to 72 bytes: bcrypt would cut what is longer. */
+  password: string;
+  name: string;
+}
+
+/** A user as they act here: who they are, and whose limits count for them. */
+export interface Account {
+  user: User;
+  personId: string;
+}
+
+/** @returns `email_taken` when there is an account with this e-mail address. */
+export async function createUser(
+  collections: Collections,
+  { email, password, name }: NewUser,
+  { bcryptCost, role = 'buyer' }: { bcryptCost: number; role?: UserRecord['role'] },
+): Promise<Account | 'email_taken'> {
+  const record: UserRecord = {
+    _id: nanoid(),
+    email: normaliseEmail(email),
+    name,
+    passwordHash: await bcrypt.hash(password, bcryptCost),
+    role,
+    createdAt: mongoClock.now(),
+  };
+  try {
+    await collections.users.create(record);
+  } catch (error) {
+    if (isDuplicateKey(error)) return 'email_taken';
+    throw error;
+  }
+  return await accountOf(collections, record);
+}
+
+/** Compared with when the account is unknown, so that both answers take the same time; made once for each cost. */
+const nobody = new Map<number, Promise<string>>();
+
+/** @returns null when the account is unknown or the password is wrong, after the same time. */
+export async function findUserByPassword(
+  collections: Collections,
+  { email, password }: Pick<NewUser, 'email' | 'password'>,
+  { bcryptCost }: { bcryptCost: number },
+): Promise<Account | null> {
+  const hashOfNobody = nobody.get(bcryptCost) ?? bcrypt.hash(nanoid(), bcryptCost);
+  nobody.set(bcryptCost, hashOfNobody);
+  // There can be two: accounts from before addresses were normalised may have the same address in two spellings.
+  const records = await collections.users
+    .find({ email: trusted({ $in: storedFormsOf(email) }) })
+    .lean<UserRecord[]>();
+  const matching: UserRecord[] = [];
+  for (const record of records)
+    if (await bcrypt.compare(password, record.passwordHash)) matching.push(record);
+  if (records.length === 0) await bcrypt.compare(password, await hashOfNobody);
+  // bcrypt reads no further than 72 bytes: with a tail behind it the right password would still match.
+  const [record] = Buffer.byteLength(password) <= 72 ? matching : [];
+  return record ? await accountOf(collections, record) : null;
+}
+
+/**
+ * The account of a record. One that has no person yet, because it is new, or a version before made it, gets it here; it
+ * is a step of its own, since it can always be done later.
+ */
+export async function accountOf(collections: Collections, record: UserRecord): Promise<Account> {
+  const user = userOf(record);
+  if (record.personId) return { user, personId: record.personId };
+  const personId = await findOrAddPerson(collections, { email: record.email, accountId: record._id });
+  await collections.users.updateOne({ _id: record._id }, { personId });
+  return { user, personId };
+}
+
+export function userOf({ _id, email, name, role }: UserRecord): User {
+  return { id: _id, email, name, role };
+}

@@ -1,0 +1,66 @@
+import { openRefusedCrowd, type RefusalsOptions, type Round } from '../load/refused-buyers.ts';
+import { saveResult } from '../report/results.ts';
+import { spreadsOf } from '../report/statistics.ts';
+import { printTable, spread } from '../report/table.ts';
+import { judge, printVerdicts, type Verdict } from '../report/targets.ts';
+import { stampedeOn } from '../systems/sides.ts';
+import { auditStage, openOwnStage } from '../systems/stage.ts';
+
+const columns: Record<keyof Round, string> = {
+  acceptanceMicros: 'CPU of an acceptance, settled, µs',
+  refusalMicros: 'CPU of a refusal, µs',
+  flashSaleMicros: 'CPU of a press, 1 unit for 100, µs',
+  mongoOperations: 'MongoDB operations for 1,000 refusals',
+  jobs: 'jobs for 1,000 refusals',
+  aloneP99Ms: 'accepted p99 alone, ms',
+  besideRefusedP99Ms: 'accepted p99 beside a refused crowd, ms',
+  besideAcceptedP99Ms: 'accepted p99 beside an accepted crowd, ms',
+};
+
+/** What a refusal costs, next to an acceptance. @returns whether every target is met. */
+export async function refusals(options: RefusalsOptions): Promise<boolean> {
+  const side = stampedeOn(await openOwnStage());
+  try {
+    const crowd = openRefusedCrowd(side, options);
+    await crowd.press(options.presses); // The processes warm up.
+    const rounds: Round[] = [];
+    for (let n = 0; n < options.rounds; n++) {
+      rounds.push({ ...(await crowd.costs(n)), ...(await crowd.waits()) });
+      console.log(`round ${n + 1}/${options.rounds} is played`);
+    }
+    const ok = await auditStage(side.stage.system);
+    const verdicts = verdictsOf(rounds, ok);
+    const spreads = spreadsOf(rounds);
+    const names = Object.entries(columns) as [keyof Round, string][];
+    printTable(
+      ['', 'median (range)'],
+      names.map(([column, name]) => [name, spread(spreads[column])]),
+    );
+    printVerdicts(verdicts);
+    console.log(`\nWritten to ${saveResult('refusals', { options, rounds, verdicts })}`);
+    return verdicts.every(({ pass }) => pass);
+  } finally {
+    await side.close();
+  }
+}
+
+/** A p99 under load wobbles by so much by itself. */
+const notWorse = 1.25;
+
+function verdictsOf(rounds: Round[], auditOk: boolean): Verdict[] {
+  const ratios = (over: keyof Round, under: keyof Round) => rounds.map((round) => round[over] / round[under]);
+  const all = (column: keyof Round) => rounds.map((round) => round[column]);
+  return [
+    judge("CPU of a refusal, of an acceptance's", ratios('refusalMicros', 'acceptanceMicros'), 'below', 0.6),
+    // A sold-out gate has each instance look into MongoDB once a second, however many are refused.
+    judge('MongoDB operations for 1,000 refusals', all('mongoOperations'), 'below', 5),
+    judge('jobs for 1,000 refusals', all('jobs'), 'below', 0.001),
+    judge(
+      'accepted p99 beside a refused crowd, of that beside an accepted one',
+      ratios('besideRefusedP99Ms', 'besideAcceptedP99Ms'),
+      'below',
+      notWorse,
+    ),
+    judge('broken invariants', [auditOk ? 0 : 1], 'below', 1),
+  ];
+}

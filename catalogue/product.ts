@@ -1,0 +1,77 @@
+import { nanoid } from 'nanoid';
+import { mongoClock } from '../runtime/clock.ts';
+import type { Product } from '../sale/contract.ts';
+import type { Collections, ProductRecord } from '../store/collections.ts';
+import { behind, pageOf } from '../store/time-cursor.ts';
+
+/** `image` and `images` may both be given; the first picture is the one that stands for the product. */
+export interface NewProduct {
+  name: string;
+  description: string;
+  image: string;
+  images?: string[];
+}
+
+export type ProductChange = { [Field in keyof NewProduct]?: NewProduct[Field] | undefined };
+
+/**
+ * Whether a path stays on this site wherever a page puts it: `//evil.example` and `/\\evil.example` name another host, and
+ * a segment of dots leads elsewhere.
+ */
+export const isOwnPath = (path: string) => /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/.test(path);
+
+export async function createProduct({ products }: Collections, product: NewProduct): Promise<Product> {
+  const { name, description } = product;
+  const record: ProductRecord = {
+    _id: nanoid(),
+    name,
+    description,
+    ...picturesOf(product),
+    createdAt: mongoClock.now(),
+  };
+  await products.create(record);
+  return productOf(record);
+}
+
+/** @returns the product as it is now; null when there is none. */
+export async function changeProduct(
+  { products }: Collections,
+  productId: string,
+  { image, images, ...change }: ProductChange,
+): Promise<Product | null> {
+  const given = Object.entries(change).filter(([, value]) => value !== undefined);
+  const pictures = image === undefined && images === undefined ? {} : picturesOf({ image, images });
+  const $set = { ...Object.fromEntries(given), ...pictures };
+  const record = await products
+    .findByIdAndUpdate(productId, { $set }, { returnDocument: 'after' })
+    .lean<ProductRecord>();
+  return record && productOf(record);
+}
+
+const listedProducts = 100;
+
+/** A page of them, the newest first. */
+export async function listProducts(
+  { products }: Collections,
+  cursor?: string,
+): Promise<{ products: Product[]; nextCursor: string | null }> {
+  const found = await products
+    .find(behind('createdAt', cursor))
+    .sort({ createdAt: -1, _id: -1 })
+    .limit(listedProducts + 1)
+    .lean<ProductRecord[]>();
+  const { page, nextCursor } = pageOf(found, 'createdAt', listedProducts);
+  return { products: page.map(productOf), nextCursor };
+}
+
+export function productOf({ _id, name, description, image, images }: ProductRecord): Product {
+  return { id: _id, name, description, ...picturesOf({ image, images }) };
+}
+
+function picturesOf({ image, images }: { image?: string | undefined; images?: string[] | undefined }) {
+  // Records from before paths were checked as they are now may hold others.
+  const all = [...new Set([image, ...(images ?? [])])].filter(
+    (path) => path !== undefined && isOwnPath(path),
+  );
+  return { image: all[0] ?? '', images: all as string[] };
+}

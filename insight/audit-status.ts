@@ -1,0 +1,41 @@
+import type { Redis } from 'ioredis';
+import { redisClock } from '../runtime/clock.ts';
+import type { AuditReport } from './audit.ts';
+import type { AuditLight } from './contract.ts';
+
+/** What the last audit found, whoever asked for it, kept in Redis for the control room and the alerts. */
+const lightKey = 'audit:light';
+const keptSeconds = 30 * 86_400;
+const examplesKept = 5;
+
+const never: AuditLight = { state: 'never', at: null, breaches: 0, examples: [], orders: 0 };
+
+export async function readAuditLight(redis: Redis): Promise<AuditLight> {
+  const kept = await redis.get(lightKey);
+  return kept ? { ...never, ...JSON.parse(kept) } : never;
+}
+
+export async function keepAuditLight(redis: Redis, light: AuditLight): Promise<void> {
+  await redis.set(lightKey, JSON.stringify(light), 'EX', keptSeconds);
+}
+
+export function lightOfReport({ ok, orders, ...report }: AuditReport): AuditLight {
+  const findings = Object.entries({
+    I1: report.I1,
+    I2: report.I2,
+    I3: report.I3,
+    I4: report.I4,
+    I5: report.I5,
+  });
+  const breaches = findings.reduce((sum, [, finding]) => sum + finding.breaches, 0);
+  const examples = findings.flatMap(([name, finding]) =>
+    finding.examples.map((example) => `${name}: ${example}`),
+  );
+  const at = redisClock.now().toISOString();
+  return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: examples.slice(0, examplesKept) };
+}
+
+/** An audit that could not be made says nothing about the invariants. */
+export function lightOfFailure(why: string, orders = 0): AuditLight {
+  return { ...never, state: 'failed', at: redisClock.now().toISOString(), orders, examples: [why] };
+}

@@ -1,0 +1,166 @@
+import type { ClientSession } from 'mongoose';
+import { mongo, trusted } from 'mongoose';
+import { replay } from '../log/replay.ts';
+import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
+import type { Gate } from '../sale/admission/gate.ts';
+import { legacyOrderIdOf, orderIdOf } from '../sale/order.ts';
+import type { PurchaseQueue } from '../sale/queue/queue.ts';
+import { allowanceKey, personOf } from '../sale/settlement/decide.ts';
+import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
+
+/** What one invariant's check found. `examples` are the first few breaches, each in a sentence. */
+interface Finding {
+  checked: number;
+  breaches: number;
+  examples: string[];
+}
+
+export interface AuditReport {
+  ok: boolean;
+  sales: number;
+  orders: number;
+  /** Accepted purchases that are still on their way through the queue. */
+  queued: number;
+  I1: Finding;
+  I2: Finding;
+  I3: Finding;
+  I4: Finding;
+  I5: Finding;
+}
+
+/** Checks the invariants I1 to I5 of ARCHITECTURE.md against what MongoDB and Redis hold. Safe while the shop sells. */
+export async function audit(
+  collections: Collections,
+  gate: Gate,
+  queue: PurchaseQueue,
+): Promise<AuditReport> {
+  // Redis first: what is accepted after this may be settled before MongoDB is read, and is no one's breach.
+  const accepted = await gate.listRemembered();
+  // An engine that cannot be looked into has the purchases that Redis lists as queued, or gets them from the reconciler.
+  const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
+  return await readInSnapshot(collections.orders.db, async (session) => {
+    const sales = await collections.sales.find({}, null, { session }).lean<SaleRecord[]>();
+    const { orders, I1, I3, I4, statuses } = await auditOrders(collections, sales, session);
+    const I5 = await auditLog(collections, sales, statuses, session);
+    const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
+    const ok = [I1, I2, I3, I4, I5].every(({ breaches }) => breaches === 0);
+    return { ok, sales: sales.length, orders, queued, I1, I2, I3, I4, I5 };
+  });
+}
+
+const examplesKept = 5;
+
+function openFinding() {
+  const finding: Finding = { checked: 0, breaches: 0, examples: [] };
+  return {
+    finding,
+    check(holds: boolean, breach: () => string): void {
+      finding.checked += 1;
+      if (holds) return;
+      finding.breaches += 1;
+      if (finding.examples.length < examplesKept) finding.examples.push(breach());
+    },
+  };
+}
+
+/** One pass over the orders, in one snapshot with the sales and allowances they must agree with. */
+async function auditOrders(collections: Collections, sales: SaleRecord[], session: ClientSession) {
+  const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
+  const sold = new Map<string, number>();
+  const taken = new Map<string, number>();
+  /** Of every order of a known sale, by its id. */
+  const statuses = new Map<string, string>();
+  const known = new Set(sales.map(({ _id }) => _id));
+  let orders = 0;
+
+  for await (const order of collections.orders.find({}, null, { session }).lean<OrderRecord[]>().cursor()) {
+    orders += 1;
+    const record = order as unknown as OrderRecord;
+    const { _id, saleId, buyerId, idempotencyKey, quantity, status } = record;
+    I3.check(
+      _id === orderIdOf(buyerId, saleId, idempotencyKey) || _id === legacyOrderIdOf(buyerId, idempotencyKey),
+      () => `order ${_id} is not the one of its buyer, sale and key`,
+    );
+    if (known.has(saleId)) statuses.set(_id, `${status} ${quantity} ${buyerId} of ${personOf(record)}`);
+    if (status !== 'paid' && status !== 'held') continue;
+    sold.set(saleId, (sold.get(saleId) ?? 0) + quantity);
+    const key = allowanceKey(saleId, personOf(record));
+    taken.set(key, (taken.get(key) ?? 0) + quantity);
+  }
+
+  for (const { _id, stock, unitsOnSale } of sales) {
+    const units = sold.get(_id) ?? 0;
+    sold.delete(_id);
+    I1.check(stock >= 0 && units + stock === unitsOnSale, () => {
+      return `sale ${_id}: ${units} sold + ${stock} left, ${unitsOnSale} were put on sale`;
+    });
+  }
+  for (const [saleId, units] of sold)
+    I1.check(false, () => `${units} units sold of an unknown sale ${saleId}`);
+
+  const limits = new Map(sales.map(({ _id, limitPerBuyer }) => [_id, limitPerBuyer]));
+  for (const [key, units] of taken) {
+    const limit = limits.get(key.split(':')[0] ?? '') ?? 0;
+    I4.check(units <= limit, () => `${key} has ${units} units, the limit is ${limit}`);
+  }
+  for await (const found of collections.allowances.find({}, null, { session }).lean().cursor()) {
+    const { _id, units } = found as unknown as AllowanceRecord;
+    const ordered = taken.get(_id) ?? 0;
+    taken.delete(_id);
+    I4.check(units === ordered, () => `${_id}: allowance ${units}, orders ${ordered}`);
+  }
+  for (const [key, units] of taken) I4.check(false, () => `${key}: allowance 0, orders ${units}`);
+  return { orders, statuses, I1: I1.finding, I3: I3.finding, I4: I4.finding };
+}
+
+/** The log, played from its beginning, comes to the stock and the orders that are there. */
+async function auditLog(
+  collections: Collections,
+  sales: SaleRecord[],
+  statuses: Map<string, string>,
+  session: ClientSession,
+): Promise<Finding> {
+  const I5 = openFinding();
+  const saleById = new Map(sales.map((sale) => [sale._id, sale]));
+  try {
+    for await (const { saleId, stock, unitsOnSale, seq, orders } of replay(collections, { session })) {
+      const sale = saleById.get(saleId);
+      saleById.delete(saleId);
+      const agrees = sale?.stock === stock && sale.unitsOnSale === unitsOnSale && sale.eventSeq === seq;
+      I5.check(
+        agrees,
+        () => `sale ${saleId}: the log comes to ${stock} of ${unitsOnSale}, it has ${sale?.stock}`,
+      );
+      for (const [orderId, order] of orders) {
+        const logged = `${order.status} ${order.quantity} ${order.buyerId} of ${personOf(order)}`;
+        I5.check(statuses.get(orderId) === logged, () => `order ${orderId}: the log says ${logged}`);
+        statuses.delete(orderId);
+      }
+    }
+  } catch (error) {
+    // A log that cannot be played is a breach; a MongoDB that cannot be read says nothing about it.
+    if (error instanceof mongo.MongoError) throw error;
+    I5.check(false, () => (error as Error).message);
+  }
+  for (const saleId of saleById.keys()) I5.check(false, () => `sale ${saleId} is not in the log`);
+  for (const orderId of statuses.keys()) I5.check(false, () => `order ${orderId} is not in the log`);
+  return I5.finding;
+}
+
+const batchSize = 1_000;
+
+/** Every purchase that Redis remembers accepting has its order, or is still in the queue. */
+async function auditAccepted({ orders }: Collections, accepted: string[], inQueue: Set<string>) {
+  const I2 = openFinding();
+  let queued = 0;
+  for (let start = 0; start < accepted.length; start += batchSize) {
+    const ids = accepted.slice(start, start + batchSize);
+    const found = await orders.find({ _id: trusted({ $in: ids }) }, '_id').lean<Pick<OrderRecord, '_id'>[]>();
+    const settled = new Set(found.map(({ _id }) => _id));
+    for (const id of ids) {
+      if (!settled.has(id) && inQueue.has(id)) queued += 1;
+      else I2.check(settled.has(id), () => `purchase ${id} was accepted, and has neither an order nor a job`);
+    }
+  }
+  return { queued, I2: I2.finding };
+}

@@ -1,0 +1,100 @@
+import type { Redis } from 'ioredis';
+import { trusted } from 'mongoose';
+import { redisClock } from '../runtime/clock.ts';
+import type { Gate } from '../sale/admission/gate.ts';
+import type { PurchaseQueue } from '../sale/queue/queue.ts';
+import type { Collections, SaleRecord } from '../store/collections.ts';
+import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
+import { readAuditLight } from './audit-status.ts';
+import type { QueueFigures } from './contract.ts';
+import { type Counts, quantileMs, readSeconds, sumOf } from './counters.ts';
+
+/** What waits, as Redis has it now. */
+export interface Backlog {
+  depth: number;
+  oldestMs: number;
+  deadLetters: number;
+}
+
+export interface FiguresShop {
+  collections: Collections;
+  redis: Redis;
+  gate: Gate;
+  queue: PurchaseQueue;
+  /** Events that wait for each subscriber. */
+  countLag: () => Promise<Record<string, number>>;
+}
+
+export async function readBacklog({ gate, queue }: Pick<FiguresShop, 'gate' | 'queue'>): Promise<Backlog> {
+  const [depth, [oldest], { failed }] = await Promise.all([
+    gate.countQueued(),
+    gate.listQueuedBefore(redisClock.now().getTime(), 1),
+    queue.countJobs(),
+  ]);
+  const oldestMs = oldest ? Math.max(0, redisClock.now().getTime() - oldest.acceptedAtMs) : 0;
+  return { depth, oldestMs, deadLetters: failed };
+}
+
+/** Every process adds what it counted once a second; by then a second has everybody's counts. */
+export const completeAfterSeconds = 2;
+const rateSeconds = 10;
+const spanSeconds = 60;
+const growthSeconds = 300;
+const growthStepSeconds = 10;
+
+export async function readQueueFigures(shop: FiguresShop): Promise<QueueFigures> {
+  const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
+  const [backlog, lag, seconds, before] = await Promise.all([
+    readBacklog(shop),
+    shop.countLag(),
+    readSeconds(shop.redis, to - spanSeconds + 1, to),
+    readSeconds(shop.redis, to - growthSeconds, to, growthStepSeconds),
+  ]);
+  const recent = sumOf(seconds.slice(-rateSeconds));
+  const span = sumOf(seconds);
+  const ended = endedIn(span);
+  return {
+    ...backlog,
+    inPerSecond: (recent.admitted ?? 0) / rateSeconds,
+    outPerSecond: endedIn(recent) / rateSeconds,
+    lag,
+    p50Ms: quantileMs(span, 0.5),
+    p99Ms: quantileMs(span, 0.99),
+    // A shop that is younger than that began with what it noted first.
+    deadLetterGrowth: backlog.deadLetters - (firstNoted(before) ?? backlog.deadLetters),
+    successRate: ended === 0 ? null : 1 - (span.failed ?? 0) / ended,
+  };
+}
+
+const endedIn = ({ paid = 0, rejected = 0, failed = 0 }: Counts) => paid + rejected + failed;
+
+const firstNoted = (seconds: Counts[]) =>
+  seconds.find(({ deadLetters }) => deadLetters !== undefined)?.deadLetters;
+
+const shownSales = 20;
+
+/** What the metrics say of the whole cluster: see runtime/observe/cluster-metrics.ts. */
+export async function readCluster(shop: FiguresShop) {
+  const [backlog, lag, stocks, light, mails] = await Promise.all([
+    readBacklog(shop),
+    shop.countLag(),
+    readOpenStocks(shop.collections),
+    readAuditLight(shop.redis),
+    countUnsentMails(shop.collections),
+  ]);
+  const isKnown = light.at !== null && light.state !== 'failed';
+  const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
+  return { ...backlog, lag, stocks, audit, mails };
+}
+
+/** Of the sales that are on, those that opened last. */
+async function readOpenStocks({ sales }: Collections): Promise<{ saleId: string; stock: number }[]> {
+  const now = redisClock.now();
+  const on = { opensAt: trusted({ $lte: now }), closesAt: trusted({ $gt: now }) };
+  const found = await sales
+    .find(on, 'stock')
+    .sort({ opensAt: -1 })
+    .limit(shownSales)
+    .lean<Pick<SaleRecord, '_id' | 'stock'>[]>();
+  return found.map(({ _id: saleId, stock }) => ({ saleId, stock }));
+}

@@ -1,0 +1,183 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { nanoid } from 'nanoid';
+import { openAppProcess } from './app-process.mjs';
+import { withDatabase } from './databases/database-url.mjs';
+import { type Mongo, openMongo } from './databases/mongo.mjs';
+import { openRabbit, type Rabbit } from './databases/rabbit.mjs';
+import { openRedis, type Redis } from './databases/redis.mjs';
+import { unixSocketIn } from './files/unix-socket.mjs';
+import { answersIn, openNginx } from './nginx/nginx.mjs';
+import { freePort } from './processes/port.mjs';
+
+type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
+
+/** A whole Stampede of real processes on free ports, with a folder, a database and a Redis of its own. */
+export interface ScratchSystem {
+  /** nginx, or the first server when there is none. */
+  url: string;
+  /** What its processes were given, for starting more of them or a command. */
+  env: Record<string, string>;
+  servers: AppProcess[];
+  workers: AppProcess[];
+  redis(): Redis;
+  /** Its own MongoDB; null when it uses another's. */
+  mongo(): Mongo | null;
+  /** Its own RabbitMQ; null when no engine needs one. */
+  rabbit(): Rabbit | null;
+  /** Every process that runs now, by name. */
+  processes(): { name: string; pid: number }[];
+  startServer(env?: Record<string, string>): Promise<AppProcess>;
+  startWorker(env?: Record<string, string>): Promise<AppProcess>;
+  /** Stops a server or worker with SIGTERM and starts one like it, at the same address. */
+  restart(part: AppProcess): Promise<void>;
+  /** Stops Redis and starts it again on the same data and port. */
+  restartRedis(): Promise<void>;
+  /** The same of its own MongoDB. */
+  restartMongo(): Promise<void>;
+  /** The same of its RabbitMQ. */
+  restartRabbit(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * @param mongoUrl a replica set to use, in a database of its own; absent, one is started.
+ * @param entries the files that its servers and workers run.
+ * @param clients how many nginx has to hold at once; absent, as many as with `npm start`.
+ * @param plain without what `npm start` does for speed: all processes share the cores alike, and nginx reaches the
+ *   servers by TCP only.
+ * @param env where PURCHASE_QUEUE or EVENT_BUS is `rabbitmq` it gets a RabbitMQ of its own, too.
+ */
+export async function startScratchSystem({
+  mongoUrl,
+  servers: serverCount = 2,
+  workers: workerCount = 1,
+  nginx: withNginx = true,
+  clients,
+  entries = { server: 'server/main.ts', worker: 'worker/main.ts' },
+  plain = false,
+  env: extraEnv = {},
+}: {
+  mongoUrl?: string;
+  servers?: number;
+  workers?: number;
+  nginx?: boolean;
+  clients?: number;
+  entries?: { server: string; worker: string };
+  plain?: boolean;
+  env?: Record<string, string>;
+} = {}): Promise<ScratchSystem> {
+  const dir = await mkdtemp(join(tmpdir(), 'stampede-'));
+  const logsDir = join(dir, 'logs');
+  const mongoOptions = { dataDir: join(dir, 'mongo') };
+  let mongo = mongoUrl ? null : await openMongo(mongoOptions);
+  let redis = await openRedis({ dataDir: join(dir, 'redis') });
+  const needsRabbit = [extraEnv.PURCHASE_QUEUE, extraEnv.EVENT_BUS].includes('rabbitmq');
+  let rabbit = needsRabbit ? await openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null;
+  const env = {
+    MONGO_URL: withDatabase(mongoUrl ?? mongo?.url ?? '', `scratch-${nanoid(8)}`),
+    REDIS_URL: plain ? redis.tcpUrl : redis.url,
+    ...(rabbit && { RABBITMQ_URL: rabbit.url }),
+    JWT_SECRET: nanoid(48),
+    // One machine plays a whole crowd.
+    LIMIT_FACTOR: '0',
+    TRUST_PROXY_HOPS: withNginx ? '1' : '0',
+    PROXY_ANSWERS_DIR: withNginx ? answersIn(join(dir, 'nginx')) : '',
+    ...extraEnv,
+  };
+
+  const servers: AppProcess[] = [];
+  const workers: AppProcess[] = [];
+  const lists = { server: servers, worker: workers };
+  /** How to start each of them again, at the same address. */
+  const restarts = new Map<AppProcess, () => Promise<AppProcess>>();
+
+  const socketOf = (name: string) => (plain ? undefined : unixSocketIn(dir, name));
+
+  async function start(kind: 'server' | 'worker', more: Record<string, string> = {}): Promise<AppProcess> {
+    const name = `${kind}-${lists[kind].length + 1}`;
+    const options = {
+      name,
+      entry: entries[kind],
+      port: await freePort(),
+      env: { ...env, ...more },
+      logsDir,
+      socket: kind === 'server' ? socketOf(name) : undefined,
+    };
+    const started = await openAppProcess(options);
+    lists[kind].push(started);
+    restarts.set(started, () => openAppProcess(options));
+    return started;
+  }
+  for (let n = 0; n < serverCount; n++) await start('server');
+  for (let n = 0; n < workerCount; n++) await start('worker');
+
+  const nginx = withNginx
+    ? await openNginx({
+        dataDir: join(dir, 'nginx'),
+        port: await freePort(),
+        clients,
+        servers: servers.map(({ name, url }) => ({
+          host: '127.0.0.1',
+          port: Number(new URL(url).port),
+          socket: socketOf(name),
+        })),
+      })
+    : null;
+
+  return {
+    get url() {
+      return nginx?.url ?? servers[0]?.url ?? '';
+    },
+    env,
+    servers,
+    workers,
+    redis: () => redis,
+    mongo: () => mongo,
+    rabbit: () => rabbit,
+    processes: () => [
+      ...(nginx ? [{ name: 'nginx', pid: nginx.pid }] : []),
+      ...[...servers, ...workers].map(({ name, pid }) => ({ name, pid })),
+      { name: 'redis', pid: redis.pid },
+      ...(mongo ? [{ name: 'mongo', pid: mongo.pid }] : []),
+      ...(rabbit ? [{ name: 'rabbitmq', pid: rabbit.pid }] : []),
+    ],
+    startServer: (more) => start('server', more),
+    startWorker: (more) => start('worker', more),
+    async restart(part) {
+      const startAgain = restarts.get(part);
+      const list = [servers, workers].find((parts) => parts.includes(part));
+      if (!startAgain || !list) throw new Error(`${part.name} is not of this system`);
+      await part.close();
+      const started = await startAgain();
+      restarts.set(started, startAgain);
+      list[list.indexOf(part)] = started;
+    },
+    async restartRedis() {
+      const { port } = redis;
+      await redis.close();
+      redis = await openRedis({ dataDir: join(dir, 'redis'), port });
+    },
+    async restartMongo() {
+      if (!mongo) throw new Error('This system uses a MongoDB that is not its own');
+      const { port } = mongo;
+      await mongo.close();
+      mongo = await openMongo({ ...mongoOptions, port });
+    },
+    async restartRabbit() {
+      if (!rabbit) throw new Error('This system has no RabbitMQ');
+      const { port } = rabbit;
+      await rabbit.close();
+      rabbit = await openRabbit({ dataDir: join(dir, 'rabbitmq'), port });
+    },
+    async close() {
+      await nginx?.close();
+      await Promise.all([...servers, ...workers].map((part) => part.close()));
+      await rabbit?.close();
+      await redis.close();
+      await mongo?.close();
+      await rm(dir, { recursive: true });
+    },
+  };
+}

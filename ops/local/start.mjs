@@ -1,0 +1,102 @@
+/**
+ * `npm start`: the whole of Stampede on this machine, from nothing but Node. It finds or brings MongoDB, Redis and
+ * nginx, starts two servers and a worker behind it, makes a demo sale, and shows what runs where.
+ *
+ *   PORT                    where browsers come in (8080)
+ *   MONGO_URL, REDIS_URL    servers of yours to use; without them it runs its own
+ *   PURCHASE_QUEUE, EVENT_BUS
+ *                           rabbitmq: instead of Bull; on RABBITMQ_URL, or without it on a RabbitMQ of its own
+ *   TLS_PORT                the same over TLS, once `npm run tls` made a certificate (8443)
+ *   STAMPEDE_DATA_DIR       where everything is kept (.data)
+ *   STAMPEDE_WITHOUT_NGINX  1: one server alone
+ *   STAMPEDE_SHOW_LOG       how serious a line of the logs must be to be shown here (warn): error, info, silent
+ *
+ * Node built-ins only: the dependencies are not there yet when it begins.
+ */
+import { join } from 'node:path';
+import { askCommand } from './app-process.mjs';
+import { checkDataFolder, checkDisk, checkPort, installDependencies, portIn, tlsPortIn } from './checks.mjs';
+import { checkDatabases } from './databases/database-checks.mjs';
+import { describeFileFault } from './files/file-fault.mjs';
+import { jwtSecretIn } from './files/private-file.mjs';
+import { dataFolder } from './folders.mjs';
+import { checkLevel, followLog, openPrettyLog } from './log-lines.mjs';
+import { tlsIn } from './nginx/tls.mjs';
+import { claimFolder } from './processes/process-list.mjs';
+import { screenOf } from './screen.mjs';
+import { System } from './system.mjs';
+
+/** @type {System | null} */
+let system = null;
+/** @type {Awaited<ReturnType<typeof claimFolder>> | null} */
+let processes = null;
+let stopping = false;
+
+/** @param {string} line */
+function report(line) {
+  if (!stopping) console.log(line);
+}
+
+async function start() {
+  const withNginx = process.env.STAMPEDE_WITHOUT_NGINX !== '1';
+  const port = portIn(process.env.PORT);
+  tlsPortIn(process.env.TLS_PORT, port);
+  const level = checkLevel(process.env.STAMPEDE_SHOW_LOG || 'warn');
+  const dataDir = dataFolder();
+  checkDataFolder(dataDir);
+  await checkDisk(dataDir);
+  processes = await claimFolder(dataDir, `http://127.0.0.1:${port}`, report);
+  await checkPort(port);
+  const tls = tlsIn(dataDir);
+  if (tls && withNginx) await checkPort(tls.port, 'TLS_PORT');
+  const jwtSecret = jwtSecretIn(join(dataDir, 'secrets.json'));
+  await installDependencies(report);
+  await checkDatabases(process.env);
+
+  system = new System({
+    dataDir,
+    port,
+    processes,
+    withNginx,
+    jwtSecret,
+    mongoUrl: process.env.MONGO_URL || undefined,
+    redisUrl: process.env.REDIS_URL || undefined,
+    engines: enginesOf(process.env),
+    report,
+  });
+  const env = await system.start();
+  const demo = await askCommand('commands/seed.ts', ['--if-empty'], env, report);
+  report(screenOf(system, /** @type {import('./screen.mjs').Demo} */ (demo)));
+  const show = await openPrettyLog(level, report);
+  const { servers, workers } = system.parts;
+  for (const { part } of [...servers, ...workers]) followLog(part().logFile, show);
+}
+
+/** @param {NodeJS.ProcessEnv} env */
+function enginesOf(env) {
+  const names = ['PURCHASE_QUEUE', 'EVENT_BUS', 'RABBITMQ_URL'];
+  return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+}
+
+/** @param {number} exitCode */
+async function stop(exitCode) {
+  if (stopping) process.exit(1); // The second Ctrl-C: whatever still runs is killed with us.
+  stopping = true;
+  if (system) console.log('Stopping …');
+  await system?.stop();
+  processes?.remove();
+  process.exit(exitCode);
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => void stop(0));
+
+// `npm start | head`, or a terminal that is gone: nobody is there to be told.
+process.stdout.on('error', () => void stop(1));
+
+start().catch(async (error) => {
+  if (stopping) return;
+  // What is thrown on purpose is one line that says what to do; anything else is a fault of ours.
+  const fault = describeFileFault(error, dataFolder());
+  console.error(fault ?? (error.constructor === Error ? error.message : error.stack));
+  await stop(1);
+});

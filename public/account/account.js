@@ -1,0 +1,111 @@
+/** The dialog to sign in, sign up and sign out. */
+
+/** @import { Session } from '../../sale/contract.ts' */
+/** @import { Field } from './account-form.js' */
+
+import { createAccount, createSession } from '../shared/api.js';
+import { element, setText, show } from '../shared/dom.js';
+import { texts } from '../shared/texts.js';
+import { toast } from '../shared/toast.js';
+import { accountForm } from './account-form.js';
+import { beginSession, currentSession, signOut, signOutEverywhere } from './session.js';
+
+/** @typedef {'sign-in' | 'sign-up' | 'signed-in'} View */
+
+const dialog = element('dialog', { class: 'dialog', 'aria-labelledby': 'dialog-title' });
+const title = element('h2', { id: 'dialog-title' });
+const views = { 'sign-in': signInForm(), 'sign-up': signUpForm(), 'signed-in': signedIn() };
+const titles = { 'sign-in': texts.signInTitle, 'sign-up': texts.signUpTitle, 'signed-in': '' };
+
+export function mountAccount() {
+  const close = element('button', { type: 'button', class: 'close', 'aria-label': texts.close }, '×');
+  close.addEventListener('click', () => dialog.close());
+  dialog.addEventListener('click', (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+  dialog.append(close, title, ...Object.values(views));
+  document.body.append(dialog);
+}
+
+/** @param {'sign-in' | 'sign-up'} [wanted] */
+export function openAccount(wanted = 'sign-in') {
+  // In this order: opening puts the focus on the first button, and the first field should have it.
+  dialog.showModal();
+  turnTo(currentSession() ? 'signed-in' : wanted);
+}
+
+/** @param {View} wanted */
+function turnTo(wanted) {
+  const user = currentSession()?.user;
+  setText(title, user ? user.name : titles[wanted]);
+  const address = views['signed-in'].querySelector('p');
+  if (address) setText(address, user?.email ?? '');
+  for (const [name, view] of Object.entries(views)) show(view, name === wanted);
+  views[wanted].querySelector('input')?.focus();
+}
+
+function signInForm() {
+  return accountForm('sign-in', {
+    action: texts.signIn,
+    fields: [emailField(), passwordField('current-password')],
+    other: texts.toSignUp,
+    turn: () => turnTo('sign-up'),
+    done: welcome,
+    send: ({ email = '', password = '' }) => createSession({ email, password }),
+  });
+}
+
+function signUpForm() {
+  const name = { name: 'name', label: texts.name, autocomplete: 'name', required: true, maxlength: '80' };
+  return accountForm('sign-up', {
+    action: texts.signUp,
+    fields: [name, emailField(), { ...passwordField('new-password'), minlength: '8' }],
+    other: texts.toSignIn,
+    turn: () => turnTo('sign-in'),
+    done: welcome,
+    send: ({ email = '', password = '', name = '' }) => createAccount({ email, password, name }),
+  });
+}
+
+function signedIn() {
+  const leave = element('button', { type: 'button', class: 'primary' }, texts.signOut);
+  leave.addEventListener('click', () => {
+    dialog.close();
+    signOut();
+    toast(texts.signedOut);
+  });
+  const leaveAll = element('button', { type: 'button', class: 'quiet' }, texts.signOutEverywhere);
+  leaveAll.addEventListener('click', async () => {
+    dialog.close();
+    await signOutEverywhere().then(
+      () => toast(texts.signedOut),
+      () => toast(texts.noAnswer),
+    );
+  });
+  return element('div', { class: 'form' }, element('p', { class: 'muted' }), leave, leaveAll);
+}
+
+/** @param {Session} session */
+function welcome(session) {
+  dialog.close();
+  beginSession(session);
+  toast(texts.welcome(session.user.name));
+}
+
+/** @returns {Field} */
+function emailField() {
+  return { name: 'email', label: texts.email, type: 'email', autocomplete: 'username', required: true };
+}
+
+/** @param {'current-password' | 'new-password'} autocomplete @returns {Field} */
+function passwordField(autocomplete) {
+  const placeholder = autocomplete === 'new-password' ? texts.passwordHint : undefined;
+  return {
+    name: 'password',
+    label: texts.password,
+    type: 'password',
+    autocomplete,
+    placeholder,
+    required: true,
+  };
+}

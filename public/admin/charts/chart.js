@@ -1,0 +1,125 @@
+/** A chart with its title, its newest figures in words, and lines in the page's own colours. */
+
+import uPlot from '/vendor/uplot/uPlot.esm.js';
+import { element, setText } from '../../shared/dom.js';
+import { number, time } from '../../shared/format.js';
+
+/**
+ * @typedef {object} Line
+ * @property {string} label
+ * @property {string} color a custom property of the page, e.g. `--good`
+ * @property {boolean} [fill]
+ * @property {boolean} [dashed]
+ * @property {boolean} [stepped]
+ * @property {(value: number) => string} [write] the figure in words
+ *
+ * @typedef {(number | null)[]} Values
+ */
+
+const HEIGHT_PX = 210;
+
+/** @param {string} title @param {Line[]} lines @param {{ height?: number, write?: (value: number) => string }} [options] */
+export function chart(title, lines, { height = HEIGHT_PX, write = number } = {}) {
+  const figures = lines.map(() => element('strong', {}, '–'));
+  const legend = lines.map(({ label, color, dashed }, n) =>
+    element(
+      'span',
+      { class: 'key', 'data-color': color.slice(2), 'data-dashed': dashed },
+      `${label} `,
+      figures[n] ?? '',
+    ),
+  );
+  const host = element('div', { class: 'plot' });
+  const root = element(
+    'figure',
+    { class: 'chart card-box' },
+    element('figcaption', {}, element('h2', {}, title), element('p', { class: 'legend' }, ...legend)),
+    host,
+  );
+  host.style.height = `${height}px`;
+  /** @type {import('uplot') | null} */
+  let plot = null;
+  /** @type {Values[]} */
+  let data = [[], ...lines.map(() => [])];
+
+  function draw() {
+    const width = host.clientWidth;
+    if (width === 0) return;
+    plot?.destroy();
+    plot = new uPlot(optionsOf(root, lines, { width, height, write }), /** @type {never} */ (data), host);
+  }
+  const resized = new ResizeObserver(() => {
+    if (plot && host.clientWidth > 0) plot.setSize({ width: host.clientWidth, height });
+    else draw();
+  });
+  resized.observe(host);
+  const scheme = matchMedia('(prefers-color-scheme: dark)');
+  scheme.addEventListener('change', draw);
+
+  return {
+    root,
+    /** @param {number[]} at seconds @param {...Values} values one list for each line */
+    set(at, ...values) {
+      data = [at, ...values];
+      if (plot) plot.setData(/** @type {never} */ (data));
+      else draw();
+      lines.forEach((line, n) => {
+        const last = values[n]?.findLast((value) => value !== null);
+        const figure = figures[n];
+        if (figure) setText(figure, typeof last === 'number' ? (line.write ?? write)(last) : '–');
+      });
+    },
+    close() {
+      resized.disconnect();
+      scheme.removeEventListener('change', draw);
+      plot?.destroy();
+    },
+  };
+}
+
+/**
+ * @param {Element} root @param {Line[]} lines
+ * @param {{ width: number, height: number, write: (value: number) => string }} size
+ * @returns {import('uplot').Options}
+ */
+function optionsOf(root, lines, { width, height, write }) {
+  const style = getComputedStyle(root);
+  const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
+  const stepped = uPlot.paths.stepped?.({ align: 1 });
+  const axis = {
+    stroke: color('--muted'),
+    font: '12px system-ui, sans-serif',
+    grid: { stroke: color('--line'), width: 1 },
+    ticks: { show: false },
+  };
+  return {
+    width,
+    height,
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+    scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, (high ?? 0) * 1.12)] } },
+    axes: [
+      {
+        ...axis,
+        grid: { show: false },
+        space: 90,
+        size: 28,
+        values: (_plot, ticks) => ticks.map((at) => time(at * 1_000)),
+      },
+      { ...axis, size: 58, values: (_plot, ticks) => ticks.map((tick) => write(tick)) },
+    ],
+    series: [
+      {},
+      ...lines.map((line) => ({
+        label: line.label,
+        stroke: color(line.color),
+        width: 2,
+        spanGaps: true,
+        points: { show: false },
+        ...(line.fill && { fill: `color-mix(in srgb, ${color(line.color)} 16%, transparent)` }),
+        ...(line.dashed && { dash: [6, 6], width: 1.5 }),
+        ...(line.stepped && stepped && { paths: stepped }),
+      })),
+    ],
+  };
+}

@@ -1,0 +1,39 @@
+/** What happened to a sale's orders, minute by minute, as analytics counted it. */
+
+/** @import { SaleMinute } from '../../../insight/contract.ts' */
+
+import { chart } from './chart.js';
+
+const MINUTE_MS = 60_000;
+/** A day: more than a chart can show. */
+const MAX_MINUTES = 1_440;
+
+/** @param {string} title */
+export function minutesChart(title) {
+  const drawn = chart(title, [
+    { label: 'Paid', color: '--good', fill: true, stepped: true },
+    { label: 'Rejected', color: '--wait', stepped: true },
+    { label: 'Cancelled', color: '--hot', stepped: true },
+  ]);
+  return {
+    root: drawn.root,
+    close: drawn.close,
+    /** @param {SaleMinute[]} minutes those in which something happened */
+    set(minutes) {
+      const byTime = new Map(minutes.map((counts) => [Date.parse(counts.minute), counts]));
+      const times = [...byTime.keys()];
+      // The minute after the last one, where the line comes back to nothing.
+      const end = (times.at(-1) ?? 0) + MINUTE_MS;
+      const start = Math.max(times[0] ?? end, end - MAX_MINUTES * MINUTE_MS);
+      const every = Array.from({ length: (end - start) / MINUTE_MS + 1 }, (_, n) => start + n * MINUTE_MS);
+      const values = (/** @type {'paid' | 'rejected' | 'cancelled'} */ count) =>
+        every.map((at) => byTime.get(at)?.[count] ?? 0);
+      drawn.set(
+        every.map((at) => at / 1_000),
+        values('paid'),
+        values('rejected'),
+        values('cancelled'),
+      );
+    },
+  };
+}

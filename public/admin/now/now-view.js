@@ -1,0 +1,129 @@
+/** Everything at a glance: figures, charts, the sales that are on, and who is alive. */
+
+/** @import { Alive, LiveFigures } from '../../../insight/contract.ts' */
+/** @import { openFigures } from '../figures.js' */
+
+import { element } from '../../shared/dom.js';
+import { duration, number, relative } from '../../shared/format.js';
+import { chart } from '../charts/chart.js';
+import { refusedIn } from '../figures.js';
+import { replaceRows, table } from '../parts.js';
+import { saleTable } from '../sales/sale-table.js';
+import { queueTiles, tile } from './queue-tiles.js';
+
+/** @param {string} _id @param {ReturnType<typeof openFigures>} figures */
+export function openNowView(_id, figures) {
+  const tiles = {
+    people: tile('Sockets', 'tile-sockets'),
+    alive: tile('Alive', 'tile-alive'),
+  };
+  const six = queueTiles();
+  const rate = chart('Answers and orders a second', [
+    { label: 'Paid', color: '--good', fill: true },
+    { label: 'Rejected', color: '--wait' },
+    { label: 'Refused at the gate', color: '--hot' },
+  ]);
+  const pace = chart(
+    'From accepted to settled',
+    [
+      { label: 'p50', color: '--good' },
+      { label: 'p99', color: '--hot' },
+    ],
+    { write: duration },
+  );
+  const queue = chart('Queue', [{ label: 'Purchases waiting', color: '--wait', fill: true, stepped: true }]);
+  const age = chart('Age of the oldest purchase', [{ label: 'Oldest', color: '--hot', stepped: true }], {
+    write: duration,
+  });
+  const sockets = table('processes', ['Process', 'Sockets', 'Memory', 'Late', 'Since']);
+  const sales = saleTable();
+  const charts = element('div', { class: 'charts' }, rate.root, pace.root, queue.root, age.root);
+  const root = element(
+    'div',
+    {},
+    element('h1', { class: 'spoken' }, 'Control room: now'),
+    element('div', { class: 'tiles' }, ...six.roots, ...Object.values(tiles).map(({ root }) => root)),
+    charts,
+    element('h2', {}, 'Sales'),
+    sales.root,
+    element('h2', {}, 'Processes'),
+    sockets.root,
+  );
+
+  /** @param {LiveFigures} news */
+  function tell(news) {
+    const seconds = figures.seconds();
+    const at = seconds.map(({ second }) => second);
+    rate.set(
+      at,
+      seconds.map(({ paid }) => paid),
+      seconds.map(({ rejected }) => rejected),
+      seconds.map(refusedIn),
+    );
+    pace.set(
+      at,
+      seconds.map(({ p50Ms }) => p50Ms),
+      seconds.map(({ p99Ms }) => p99Ms),
+    );
+    queue.set(
+      at,
+      seconds.map(({ queued }) => queued),
+    );
+    age.set(
+      at,
+      seconds.map(({ oldestMs }) => oldestMs),
+    );
+    tellTiles(news);
+    sales.set(news);
+    replaceRows(sockets.body, [...news.living.map(lineOf), ...news.silent.map(silentLine)]);
+  }
+
+  /** @param {LiveFigures} news */
+  function tellTiles({ figures: queued, living }) {
+    const held = living.reduce((sum, { sockets: count = 0 }) => sum + count, 0);
+    const servers = living.filter(({ role }) => role === 'server').length;
+    six.set(queued);
+    tiles.people.set(number(held), `on ${plural(servers, 'server')}`);
+    tiles.alive.set(number(living.length), aliveIn(living));
+  }
+
+  return {
+    root,
+    tell,
+    close() {
+      for (const drawn of [rate, pace, queue, age]) drawn.close();
+    },
+  };
+}
+
+/** @param {number} count @param {string} one */
+const plural = (count, one) => `${number(count)} ${one}${count === 1 ? '' : 's'}`;
+
+/** @param {Alive[]} living */
+function aliveIn(living) {
+  const servers = living.filter(({ role }) => role === 'server').length;
+  return `${plural(servers, 'server')}, ${plural(living.length - servers, 'worker')}`;
+}
+
+/** A clock that is off by more decides nothing, and is still somebody's to set. */
+const CLOCK_SKEW_SHOWN_MS = 1_000;
+
+/** @param {number} aheadMs */
+const skewIn = (aheadMs) => `, clock ${duration(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead' : 'behind'}`;
+
+/** @param {Alive} process */
+function lineOf({ role, instance, sockets, memoryMb, lateMs, clockAheadMs = 0, startedAt }) {
+  const skew = Math.abs(clockAheadMs) > CLOCK_SKEW_SHOWN_MS ? skewIn(clockAheadMs) : '';
+  return [
+    element('span', {}, element('span', { class: 'dot', 'data-role': role }), `${role} ${instance}${skew}`),
+    sockets === undefined ? '–' : number(sockets),
+    `${number(memoryMb)} MB`,
+    duration(lateMs),
+    relative(startedAt),
+  ];
+}
+
+/** @param {string} id */
+function silentLine(id) {
+  return [element('span', { class: 'gone' }, element('span', { class: 'dot' }), id), 'silent', '', '', ''];
+}

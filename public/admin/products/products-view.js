@@ -1,0 +1,64 @@
+/** Products: make one, change one, and its pictures. */
+
+/** @import { Product } from '../../../sale/contract.ts' */
+
+import { element, show } from '../../shared/dom.js';
+import { smallPicture } from '../../shared/format.js';
+import { toast } from '../../shared/toast.js';
+import { fetchProducts } from '../api.js';
+import { inWords } from '../ask.js';
+import { action, heading } from '../parts.js';
+import { openProductForm } from './product-form.js';
+
+export function openProductsView() {
+  const list = element('ul', { class: 'products', 'data-testid': 'products' });
+  /** @type {string | null} */
+  let next = null;
+
+  /** @param {string | null} [cursor] reads on from there */
+  async function load(cursor = null) {
+    try {
+      const { products, nextCursor } = await fetchProducts(cursor);
+      next = nextCursor;
+      if (cursor === null) list.replaceChildren();
+      list.append(...products.map(card));
+      show(more, next !== null);
+    } catch (error) {
+      toast(inWords(error));
+    }
+  }
+
+  const more = action('Show more', () => load(next), { 'data-testid': 'more-products' });
+  more.hidden = true;
+
+  /** @param {Product} product */
+  function card(product) {
+    const { name, description, image, images } = product;
+    const picture = image
+      ? element('img', { src: smallPicture(image), alt: '', width: '160', height: '160', loading: 'lazy' })
+      : element('span', { class: 'no-picture' });
+    const edit = action('Edit', () => edited(product), { 'aria-label': `Edit ${name}` });
+    const count = images.length > 1 ? `${images.length} pictures` : '';
+    return element(
+      'li',
+      { class: 'product card-box' },
+      element('div', { class: 'product-stage' }, picture),
+      element('h2', {}, name),
+      element('p', { class: 'muted clamp' }, description),
+      element('p', { class: 'muted' }, count),
+      edit,
+    );
+  }
+
+  /** @param {Product | null} product */
+  async function edited(product) {
+    if (await openProductForm(product)) await load();
+  }
+
+  const add = action('New product', () => edited(null), {
+    class: 'primary compact',
+    'data-testid': 'new-product',
+  });
+  load();
+  return { root: element('div', {}, heading('Products', add), list, more) };
+}

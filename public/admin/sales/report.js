@@ -1,0 +1,45 @@
+/** A sale's report in words and figures. */
+
+/** @import { SaleReport } from '../../../insight/contract.ts' */
+
+import { duration, money, number } from '../../shared/format.js';
+
+const reasons = new Map(
+  Object.entries({
+    sold_out: 'sold out',
+    over_limit: 'over the limit',
+    not_open: 'not open yet',
+    paused: 'paused',
+    ended: 'ended',
+    busy: 'too busy',
+    unknown_sale: 'unknown sale',
+    failed: 'failed on our side',
+  }),
+);
+
+/** @param {Record<string, number>} counts */
+const listed = (counts) =>
+  Object.entries(counts)
+    .sort(([, one], [, other]) => other - one)
+    .map(([reason, count]) => `${number(count)} ${reasons.get(reason) ?? reason}`)
+    .join(' · ') || 'none';
+
+/** @param {number | null} ms */
+const timeOrNone = (ms) => (ms === null ? '–' : duration(ms));
+
+/** @param {SaleReport} report @returns {[string, string][]} */
+export function figuresOf(report) {
+  const sold = report.paidUnits - report.cancelledUnits;
+  const orders = report.paidOrders === 1 ? 'order' : 'orders';
+  return [
+    ['Sold', `${number(sold)} of ${number(report.units)} in ${number(report.paidOrders)} ${orders}`],
+    ['Taken', money(report.sale.price, sold)],
+    ['Time to sell out', timeOrNone(report.soldOutAfterMs)],
+    ['Refused at the gate', listed(report.refused)],
+    ['Rejected when settled', listed(/** @type {Record<string, number>} */ (report.rejected))],
+    ['Cancelled units', number(report.cancelledUnits)],
+    ['Accepted to settled, median', timeOrNone(report.p50Ms)],
+    ['99 of 100 within', timeOrNone(report.p99Ms)],
+    ['Fastest · slowest', `${timeOrNone(report.fastestMs)} · ${timeOrNone(report.slowestMs)}`],
+  ];
+}

@@ -1,0 +1,51 @@
+/** All sales with their state, live; a press on one opens it. */
+
+/** @import { LiveFigures } from '../../../insight/contract.ts' */
+/** @import { SaleSnapshot } from '../../../sale/contract.ts' */
+
+import { statusNow } from '../../sale/buy-state.js';
+import { serverNow } from '../../shared/clock.js';
+import { element } from '../../shared/dom.js';
+import { dateTime, money, number } from '../../shared/format.js';
+import { texts } from '../../shared/texts.js';
+import { peopleAt, replaceRows, table } from '../parts.js';
+import { olderSales } from './older-sales.js';
+
+export function saleTable() {
+  const { root, body } = table('sales', ['Sale', 'Status', 'Left', 'Here', 'Price', 'Window']);
+  const older = olderSales();
+  return {
+    root: element('div', {}, root, older.root),
+    /** @param {Pick<LiveFigures, 'sales' | 'salesNextCursor' | 'people'>} news */
+    set(news) {
+      const sales = older.addTo(news);
+      replaceRows(
+        body,
+        sales.map((sale) => lineOf(sale, peopleAt(news.people, sale.id))),
+      );
+    },
+  };
+}
+
+/** @param {SaleSnapshot} sale @param {number} people */
+function lineOf(sale, people) {
+  const status = statusNow(sale, serverNow());
+  return [
+    element('a', { href: `#sale/${encodeURIComponent(sale.id)}` }, sale.product.name),
+    element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
+    stockCell(sale),
+    number(people),
+    money(sale.price),
+    element('span', { class: 'muted' }, `${dateTime(sale.opensAt)} – ${dateTime(sale.closesAt)}`),
+  ];
+}
+
+/** @param {SaleSnapshot} sale */
+function stockCell({ stock, unitsOnSale }) {
+  const meter = element('progress', {
+    max: String(Math.max(1, unitsOnSale)),
+    value: String(stock),
+    'aria-label': 'Left',
+  });
+  return element('span', { class: 'left' }, meter, `${number(stock)} of ${number(unitsOnSale)}`);
+}

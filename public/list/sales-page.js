@@ -1,0 +1,179 @@
+/** All sales: what is on now, what comes, what is over. */
+
+/** @import { Money, SalePage, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+
+import { statusNow } from '../sale/buy-state.js';
+import { fetchSales } from '../shared/api.js';
+import { jittered, serverNow } from '../shared/clock.js';
+import { element, part, setText, show } from '../shared/dom.js';
+import { countdown, dateTime, money, number, smallPicture } from '../shared/format.js';
+import { openLive } from '../shared/live.js';
+import { mountShell, tellConnection } from '../shared/shell.js';
+import { texts } from '../shared/texts.js';
+import { toast } from '../shared/toast.js';
+
+const POLL_WHILE_DOWN_MS = 10_000;
+const POLL_WHILE_UP_MS = 60_000;
+
+/** @type {SaleSnapshot[]} */
+let sales = [];
+/** @type {string | null} where the sales that are not here yet begin */
+let cursor = null;
+let hasOlder = false;
+
+/** @type {{ title: string, holds: SaleStatus[] }[]} */
+const groups = [
+  { title: texts.groupLive, holds: ['open', 'paused', 'sold_out'] },
+  { title: texts.groupSoon, holds: ['scheduled'] },
+  { title: texts.groupEnded, holds: ['ended'] },
+];
+
+function draw() {
+  const now = serverNow();
+  const sections = groups.flatMap(({ title, holds }) => {
+    const members = sales.filter((sale) => holds.includes(statusNow(sale, now)));
+    if (members.length === 0) return [];
+    const cards = members.map((sale) => card(sale, now));
+    return [element('section', {}, element('h2', {}, title), element('ul', { class: 'cards' }, ...cards))];
+  });
+  const list = part('sales');
+  const drawn = element('div', { id: 'sales' }, ...sections);
+  if (list.isEqualNode(drawn)) return;
+  // Only the texts that moved are written, so the keyboard's focus stays where it is.
+  if (!updateTexts(list, drawn)) list.replaceWith(drawn);
+}
+
+/** @param {Element} list @param {Element} drawn @returns {boolean} whether the two have the same cards */
+function updateTexts(list, drawn) {
+  const shape = (/** @type {Element} */ root) =>
+    Array.from(
+      root.querySelectorAll('h2, a'),
+      (node) => node.getAttribute('href') ?? node.textContent,
+    ).join();
+  if (shape(list) !== shape(drawn)) return false;
+  const news = drawn.querySelectorAll('li');
+  list.querySelectorAll('li').forEach((item, at) => {
+    const before = item.querySelector('.card-live');
+    const after = news[at]?.querySelector('.card-live');
+    if (before && after && !before.isEqualNode(after)) before.replaceWith(after);
+  });
+  return true;
+}
+
+/** @param {SaleSnapshot} sale @param {number} now */
+function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
+  const status = statusNow({ id, product, price, stock, unitsOnSale, ...sale }, now);
+  const moment = {
+    scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
+    ended: `${texts.endedAt} ${dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
+  };
+  const left = texts.stockLine(number(stock), number(unitsOnSale));
+  const picture = product.image
+    ? element('img', {
+        src: smallPicture(product.image),
+        alt: '',
+        width: '400',
+        height: '400',
+        loading: 'lazy',
+      })
+    : element('span', { class: 'no-picture' });
+  return element(
+    'li',
+    { class: 'card', 'data-status': status },
+    element('div', { class: 'card-stage' }, picture),
+    element(
+      'div',
+      { class: 'card-text' },
+      element('a', { href: `/sales/${encodeURIComponent(id)}` }, product.name),
+      priceOf(price, sale.oldPrice),
+      element(
+        'p',
+        { class: 'card-live' },
+        element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
+        element('span', {}, status === 'scheduled' || status === 'ended' ? moment[status] : left),
+      ),
+    ),
+  );
+}
+
+/** @param {Money} price @param {Money | null} oldPrice */
+function priceOf(price, oldPrice) {
+  const before = element('s', { class: 'muted' }, oldPrice ? money(oldPrice) : '');
+  return element('p', { class: 'card-price' }, ...(oldPrice ? [before, ' '] : []), money(price));
+}
+
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let poll;
+let isUp = false;
+
+/** Takes the first page over, and keeps what was read behind it. @param {SalePage} page */
+function learn(page) {
+  const last = page.sales.at(-1);
+  const known = new Set(page.sales.map(({ id }) => id));
+  const older = sales.filter(
+    ({ id, closesAt }) => hasOlder && last && !known.has(id) && closesAt <= last.closesAt,
+  );
+  sales = [...page.sales, ...older];
+  if (!hasOlder) cursor = page.nextCursor;
+  show(part('more'), cursor !== null);
+}
+
+async function readOn() {
+  try {
+    const page = await fetchSales(cursor);
+    const known = new Set(sales.map(({ id }) => id));
+    sales = [...sales, ...page.sales.filter(({ id }) => !known.has(id))];
+    cursor = page.nextCursor;
+    hasOlder = true;
+    show(part('more'), cursor !== null);
+    draw();
+  } catch {
+    toast(texts.noAnswer);
+  }
+}
+
+async function refresh() {
+  clearTimeout(poll);
+  try {
+    learn(await fetchSales());
+    setText(part('empty'), texts.salesEmpty);
+    show(part('empty'), sales.length === 0);
+  } catch {
+    setText(part('empty'), texts.loadFailed);
+    show(part('empty'), sales.length === 0);
+  }
+  draw();
+  clearTimeout(poll);
+  if (!document.hidden) poll = setTimeout(refresh, jittered(isUp ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
+}
+
+mountShell();
+part('more').addEventListener('click', readOn);
+setInterval(draw, 1_000);
+document.addEventListener('visibilitychange', () => document.hidden || refresh());
+refresh();
+openLive({
+  isList: true,
+  onUp() {
+    isUp = true;
+    tellConnection(false);
+    refresh();
+  },
+  onDown() {
+    isUp = false;
+    tellConnection(true);
+    refresh();
+  },
+  onStock({ saleId, stock, stockVersion }) {
+    const isNews = (/** @type {SaleSnapshot} */ sale) =>
+      sale.id === saleId && stockVersion > sale.stockVersion;
+    sales = sales.map((sale) => (isNews(sale) ? { ...sale, stock, stockVersion } : sale));
+    draw();
+  },
+  onSale(news) {
+    const others = sales.filter(({ id }) => id !== news.id);
+    sales = [...others, news].sort((one, other) => other.closesAt.localeCompare(one.closesAt));
+    show(part('empty'), false);
+    draw();
+  },
+});

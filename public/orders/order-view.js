@@ -1,0 +1,111 @@
+/** How an order is told: its state in a word, its steps with their times, and the reason when it failed. */
+
+/** @import { Order, OrderStatus } from '../../sale/contract.ts' */
+/** @import { Problem } from '../shared/api.js' */
+/** @import { PendingPurchase } from '../sale/pending.js' */
+
+import { element, part, setText } from '../shared/dom.js';
+import { duration, time } from '../shared/format.js';
+import { texts } from '../shared/texts.js';
+
+/**
+ * @typedef {object} OrderStory an order, a purchase on its way, or one that was refused at the door
+ * @property {OrderStatus | 'sending' | 'refused'} status
+ * @property {number} quantity
+ * @property {string | undefined} id
+ * @property {number | undefined} sentAt
+ * @property {string | number | undefined} acceptedAt
+ * @property {string | number | undefined} settledAt
+ * @property {string} note
+ */
+
+/** @param {Order} order @param {number} [sentAt] known only to the page that sent it @returns {OrderStory} */
+export function storyOfOrder(order, sentAt) {
+  const took = order.settledAt ? Date.parse(order.settledAt) - Date.parse(order.createdAt) : 0;
+  return {
+    status: order.status,
+    quantity: order.quantity,
+    id: order.id,
+    sentAt,
+    acceptedAt: order.createdAt,
+    settledAt: order.settledAt ?? undefined,
+    note: noteOf(order, took),
+  };
+}
+
+/** @param {Order} order @param {number} took */
+function noteOf(order, took) {
+  if (order.reason) return texts.rejection[order.reason];
+  if (order.status === 'paid') return texts.settledIn(duration(took));
+  return order.status === 'queued' ? texts.noteQueued : '';
+}
+
+/** @param {PendingPurchase} purchase @returns {OrderStory} */
+export function storyOfPending({ orderId, quantity, sentAt, acceptedAt }) {
+  return {
+    status: orderId ? 'queued' : 'sending',
+    quantity,
+    id: orderId,
+    sentAt,
+    acceptedAt: orderId ? acceptedAt : undefined,
+    settledAt: undefined,
+    note: orderId ? texts.noteQueued : '',
+  };
+}
+
+/** @param {Problem} problem @param {PendingPurchase} purchase @returns {OrderStory} */
+export function storyOfRefusal(problem, { quantity, sentAt }) {
+  const { left = 0 } = problem.details;
+  const isShort = problem.name === 'sold-out' && left > 0;
+  const known = Object.hasOwn(texts.refusal, problem.name) ? texts.refusal[problem.name] : undefined;
+  const note = isShort ? texts.refusalLeft(left) : (known ?? problem.message);
+  const none = undefined;
+  return { status: 'refused', quantity, id: none, sentAt, acceptedAt: none, settledAt: none, note };
+}
+
+/** @typedef {'done' | 'current' | 'failed' | 'waiting'} StepState */
+
+/** @param {OrderStory} story */
+function stepsOf({ status, sentAt, acceptedAt, settledAt }) {
+  const isRefused = status === 'refused';
+  const isPending = status === 'sending' || status === 'queued' || status === 'held';
+  /** @type {StepState} */
+  const accepted = isRefused ? 'failed' : status === 'sending' ? 'current' : 'done';
+  /** @type {StepState} */
+  const outcome = settledAt
+    ? status === 'paid'
+      ? 'done'
+      : 'failed'
+    : status === 'queued'
+      ? 'current'
+      : 'waiting';
+  const steps = [
+    { label: texts.stepSent, state: 'done', at: sentAt },
+    { label: isRefused ? texts.orderStatus.refused : texts.stepAccepted, state: accepted, at: acceptedAt },
+    { label: isPending ? texts.stepOutcome : texts.orderStatus[status], state: outcome, at: settledAt },
+  ];
+  return isRefused ? steps.slice(0, 2) : steps;
+}
+
+/** Fills the page's order card. @param {OrderStory} story */
+export function renderOrder(story) {
+  const status = part('order-status');
+  setText(status, texts.orderStatus[story.status]);
+  part('order').dataset.status = story.status;
+  setText(part('order-pieces'), texts.pieces(story.quantity));
+  setText(part('order-number'), story.id ? texts.orderNumber(story.id) : '');
+  setText(part('order-note'), story.note);
+  const steps = stepsOf(story).map(({ label, state, at }) =>
+    element(
+      'li',
+      { 'data-step': state },
+      element('span', {}, label),
+      element('time', {}, at ? time(at) : ''),
+    ),
+  );
+  const timeline = part('order-timeline');
+  const isSame =
+    steps.length === timeline.children.length &&
+    steps.every((step, at) => step.isEqualNode(timeline.children[at] ?? null));
+  if (!isSame) timeline.replaceChildren(...steps);
+}

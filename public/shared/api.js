@@ -1,0 +1,145 @@
+/** HTTP to the shop. Each call answers the body or throws `Problem` (the shop said no) or `Unreachable`. */
+
+/** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseReceipt, SalePage, SaleSnapshot, Session } from '../../sale/contract.ts' */
+
+import { answerTo } from '../sale/proof-of-work.js';
+import { learnServerTime } from './clock.js';
+
+const ANSWER_DEADLINE_MS = 10_000;
+
+/** No answer at all: offline, a reset connection, or silence past the deadline. */
+export class Unreachable extends Error {}
+
+/** An RFC 9457 answer. */
+export class Problem extends Error {
+  /** @param {Response} response @param {Partial<ProblemDetails>} details */
+  constructor(response, details) {
+    super(details.detail ?? details.title ?? response.statusText);
+    this.status = response.status;
+    /** The last part of the stable type, e.g. `sold-out`. */
+    this.name = (details.type ?? '').replace('/problems/', '');
+    this.details = details;
+    this.retryAfterMs = retryAfterMs(response);
+  }
+
+  /** Worth asking again later, as it was. */
+  get isPassing() {
+    return this.status === 429 || this.status >= 500;
+  }
+}
+
+/** @param {Response} response */
+function retryAfterMs(response) {
+  const seconds = Number(response.headers.get('Retry-After'));
+  return Number.isFinite(seconds) ? seconds * 1_000 : 0;
+}
+
+/**
+ * @param {string} method @param {string} path
+ * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} [options]
+ */
+async function call(method, path, options = {}) {
+  try {
+    return await callOnce(method, path, options);
+  } catch (error) {
+    if (!(error instanceof Problem && error.name === 'work-required')) throw error;
+    const { challenge = '', difficultyBits = 0 } = error.details;
+    const headers = { ...options.headers, 'Proof-Of-Work': await answerTo(challenge, difficultyBits) };
+    return await callOnce(method, path, { ...options, headers });
+  }
+}
+
+/**
+ * @param {string} method @param {string} path
+ * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} options
+ */
+async function callOnce(method, path, { token, body, headers = {} }) {
+  const askedAt = Date.now();
+  try {
+    const response = await fetch(`/api${path}`, {
+      method,
+      cache: 'no-store',
+      signal: AbortSignal.timeout(ANSWER_DEADLINE_MS),
+      headers: {
+        Accept: 'application/json',
+        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
+        ...(token ? { Authorization: `Bearer ${token}` } : {}),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const answeredAt = Date.now();
+    if (!response.ok) throw new Problem(response, await response.json().catch(() => ({})));
+    const answer = response.status === 204 ? null : await response.json();
+    return { body: answer, response, askedAt, answeredAt };
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    throw new Unreachable(`${method} ${path}`, { cause: error });
+  }
+}
+
+/**
+ * A page of the sales, those that end last first.
+ * @param {string | null} [cursor] the `nextCursor` of the page before
+ * @returns {Promise<SalePage>}
+ */
+export async function fetchSales(cursor = null) {
+  const path = cursor === null ? '/sales' : `/sales?cursor=${encodeURIComponent(cursor)}`;
+  const { body, askedAt, answeredAt } = await call('GET', path);
+  if (body.sales[0]) learnServerTime(body.sales[0].serverTime, askedAt, answeredAt);
+  // A server of the version before knows no cursor.
+  return { sales: body.sales, nextCursor: body.nextCursor ?? null };
+}
+
+/** @param {string} id @returns {Promise<SaleSnapshot>} */
+export async function fetchSale(id) {
+  const { body, response, askedAt, answeredAt } = await call('GET', `/sales/${encodeURIComponent(id)}`);
+  learnServerTime(body.serverTime, askedAt, answeredAt);
+  // Nothing a buyer needs to see; it tells an engineer, and a test, which server answered.
+  document.documentElement.dataset.instance = response.headers.get('X-Instance') ?? '';
+  return body;
+}
+
+/**
+ * @param {string} token @param {{ saleId: string, quantity: number, idempotencyKey: string }} purchase
+ * @returns {Promise<{ receipt: PurchaseReceipt, retryAfterMs: number }>}
+ */
+export async function sendPurchase(token, { saleId, quantity, idempotencyKey }) {
+  const { body, response } = await call('POST', `/sales/${encodeURIComponent(saleId)}/purchases`, {
+    token,
+    body: { quantity },
+    headers: { 'Idempotency-Key': idempotencyKey },
+  });
+  return { receipt: body, retryAfterMs: retryAfterMs(response) };
+}
+
+/** @param {string} token @param {string} id @returns {Promise<Order>} */
+export const fetchOrder = async (token, id) =>
+  (await call('GET', `/orders/${encodeURIComponent(id)}`, { token })).body;
+
+/** @param {string} token @param {string | null} [cursor] @returns {Promise<OrderPage>} */
+export const fetchOrders = async (token, cursor) =>
+  (
+    await call('GET', cursor ? `/orders?limit=100&cursor=${encodeURIComponent(cursor)}` : '/orders', {
+      token,
+    })
+  ).body;
+
+/** @param {{ email: string, password: string, name: string }} account @returns {Promise<Session>} */
+export const createAccount = async (account) => (await call('POST', '/users', { body: account })).body;
+
+/** @param {{ email: string, password: string }} credentials @returns {Promise<Session>} */
+export const createSession = async (credentials) =>
+  (await call('POST', '/sessions', { body: credentials })).body;
+
+/** A new token for the session whose cookie this browser has. @returns {Promise<Session>} */
+export const renewSession = async () => (await call('POST', '/sessions/renewal', { body: {} })).body;
+
+/** Signs out here. */
+export const deleteSession = () => call('DELETE', '/sessions/current');
+
+/** Signs out everywhere. @param {string} token */
+export const deleteSessions = (token) => call('DELETE', '/sessions', { token });
+
+/** A guest's token: good for watching, not for buying. @returns {Promise<{ token: string }>} */
+export const createVisitor = async () => (await call('POST', '/visitors')).body;

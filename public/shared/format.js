@@ -1,0 +1,57 @@
+/** Prices, numbers and times as the reader writes them. */
+
+/** @import { Money } from '../../sale/contract.ts' */
+
+import { locale } from './language.js';
+import { moneyIn } from './money.js';
+
+const numbers = new Intl.NumberFormat(locale);
+const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
+
+/** @param {number} value */
+export const number = (value) => numbers.format(value);
+
+/** @param {Money} price @param {number} [quantity] */
+export const money = (price, quantity = 1) => moneyIn(locale, price, quantity);
+
+const percents = new Intl.NumberFormat(locale, { style: 'percent', signDisplay: 'exceptZero' });
+
+/** In whole percents, and never as more than it is: 99.6 % off is not for free. @param {number} share */
+export const percent = (share) => percents.format(Math.trunc(Math.round(share * 1e6) / 1e4) / 100);
+
+/** @param {string | number} at */
+export const time = (at) => clock.format(new Date(at));
+
+/** @param {string | number} at */
+export const dateTime = (at) => dates.format(new Date(at));
+
+/** @param {number} milliseconds */
+export function duration(milliseconds) {
+  if (milliseconds < 1_000) return `${Math.max(0, Math.round(milliseconds))} ms`;
+  if (milliseconds < 120_000) return `${numbers.format(Math.round(milliseconds / 100) / 10)} s`;
+  return `${numbers.format(Math.round(milliseconds / 60_000))} min`;
+}
+
+/** What a countdown shows: `2 d 03:04:05`, `03:04:05`. @param {number} milliseconds */
+export function countdown(milliseconds) {
+  const seconds = Math.max(0, Math.ceil(milliseconds / 1_000));
+  const days = Math.floor(seconds / 86_400);
+  const parts = [Math.floor(seconds / 3_600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
+  const digits = parts.map((part) => String(part).padStart(2, '0')).join(':');
+  return days > 0 ? `${days} d ${digits}` : digits;
+}
+
+const spans = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
+
+/** How long ago: `5 min ago`. @param {string | number} at */
+export function relative(at) {
+  const seconds = Math.round((new Date(at).getTime() - Date.now()) / 1_000);
+  if (Math.abs(seconds) < 60) return spans.format(seconds, 'second');
+  if (Math.abs(seconds) < 3_600) return spans.format(Math.round(seconds / 60), 'minute');
+  if (Math.abs(seconds) < 86_400) return spans.format(Math.round(seconds / 3_600), 'hour');
+  return spans.format(Math.round(seconds / 86_400), 'day');
+}
+
+/** The smaller one of an uploaded picture's two sizes; any other picture has one. @param {string} path */
+export const smallPicture = (path) => path.replace(/^(\/pictures\/[\w-]{22})-1200\.webp$/, '$1-480.webp');

@@ -1,0 +1,111 @@
+/** The socket. What it brings is a hint: whoever listens fetches the truth each time the link comes up. */
+
+/** @import { Socket } from 'socket.io-client' */
+/** @import { ClientToServerEvents, CrowdMessage, Order, SaleSnapshot, ServerToClientEvents, StockMessage } from '../../sale/contract.ts' */
+
+import { io } from '/socket.io/socket.io.esm.min.js';
+import {
+  currentSession,
+  dropVisitorToken,
+  endSession,
+  NotSignedIn,
+  onSessionChange,
+  renew,
+  watchToken,
+} from '../account/session.js';
+import { jittered } from './clock.js';
+
+const ACKNOWLEDGE_MS = 5_000;
+const TRY_AGAIN_MS = 2_000;
+/** The client misses a network that goes while it connects. */
+const CONNECT_MS = 8_000;
+
+/**
+ * @param {object} page
+ * @param {string} [page.saleId] the sale to watch
+ * @param {boolean} [page.isList] watches all sales, at a slower pace
+ * @param {() => void} page.onUp connected and watching: fetch the truth now
+ * @param {() => void} page.onDown
+ * @param {(message: StockMessage) => void} [page.onStock]
+ * @param {(sale: SaleSnapshot) => void} [page.onSale]
+ * @param {(order: Order) => void} [page.onOrder]
+ * @param {(message: CrowdMessage) => void} [page.onCrowd]
+ */
+export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale, onOrder, onCrowd }) {
+  /** @type {Socket<ServerToClientEvents, ClientToServerEvents>} */
+  const socket = io({
+    transports: ['websocket'],
+    timeout: CONNECT_MS,
+    reconnectionDelay: 500,
+    reconnectionDelayMax: 5_000,
+    randomizationFactor: 0.5,
+    auth: (present) => {
+      // Without a token the server refuses, and `connect_error` tries again a little later.
+      watchToken().then(
+        (token) => present({ token }),
+        () => present({}),
+      );
+    },
+  });
+
+  function watch() {
+    if (!saleId && !isList) return onUp();
+    const connection = socket.id;
+    const isOver = () => socket.id !== connection;
+    const tryAgain = () => {
+      if (isOver()) return;
+      onDown();
+      setTimeout(() => isOver() || watch(), jittered(TRY_AGAIN_MS));
+    };
+    const silence = setTimeout(tryAgain, ACKNOWLEDGE_MS);
+    const answered = (/** @type {{ ok: boolean }} */ { ok }) => {
+      clearTimeout(silence);
+      if (!ok) return tryAgain();
+      if (!isOver()) onUp();
+    };
+    if (saleId) socket.emit('watch', { saleId }, answered);
+    else socket.emit('browse', answered);
+  }
+
+  let isRenewed = false;
+  socket.on('connect', () => {
+    isRenewed = false;
+    watch();
+  });
+  socket.on('disconnect', (reason) => {
+    if (reason === 'io client disconnect') return;
+    onDown();
+    if (reason === 'io server disconnect') setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS));
+  });
+  socket.on('connect_error', (error) => {
+    if (socket.active) return onDown(); // the client tries again by itself
+    if (error.message === 'unauthorized') {
+      const session = currentSession();
+      if (session && isRenewed) return endSession('expired'); // and come back as a visitor
+      if (session) {
+        isRenewed = true;
+        // When it cannot be renewed the session ends, which brings the socket back as a visitor's.
+        renew(session).then(
+          () => socket.connect(),
+          (problem) =>
+            problem instanceof NotSignedIn || setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS)),
+        );
+        return onDown();
+      }
+      dropVisitorToken();
+      if (!isRenewed) {
+        isRenewed = true;
+        return socket.connect();
+      }
+    }
+    onDown();
+    setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS));
+  });
+  // The server knows a socket by the token it came with.
+  onSessionChange(() => socket.disconnect().connect());
+
+  if (onStock) socket.on('stock', onStock);
+  if (onSale) socket.on('sale', onSale);
+  if (onOrder) socket.on('order', onOrder);
+  if (onCrowd) socket.on('crowd', onCrowd);
+}

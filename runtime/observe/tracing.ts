@@ -1,0 +1,77 @@
+import type { Attributes, Context } from '@opentelemetry/api';
+import type { Config } from '../config.ts';
+
+/** Spans of what happens to a purchase, joined over processes by the traceparent that travels with it. */
+export interface Tracing {
+  /** Begins a span below `parent`, or a new trace. @returns its own traceparent, for what it leads to, and its end. */
+  begin(
+    name: string,
+    parent: string | undefined,
+  ): { traceparent: string; end: (attributes: Attributes) => void };
+  /** Notes a span that ends now. Without a parent that can be read there is nothing to join, and no span. */
+  note(name: string, parent: string | undefined, startedAtMs: number, attributes?: Attributes): void;
+  /** Sends what has not been sent. */
+  close(): Promise<void>;
+}
+
+/** Spans that wait to be sent; when a collector is slower than that, the newest are left out. */
+const maxWaitingSpans = 4_096;
+const exportDeadlineMs = 5_000;
+
+/**
+ * Sends spans as OTLP over HTTP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
+ * @returns null when it is not: then not even the libraries are loaded.
+ */
+export async function openTracing(
+  config: Pick<Config, 'INSTANCE' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'OTEL_TRACES_SAMPLER_ARG'>,
+  role: string,
+): Promise<Tracing | null> {
+  const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT.replace(/\/$/, '');
+  if (endpoint === '') return null;
+  const [{ ROOT_CONTEXT, trace }, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all(
+    [
+      import('@opentelemetry/api'),
+      import('@opentelemetry/sdk-trace-node'),
+      import('@opentelemetry/exporter-trace-otlp-http'),
+      import('@opentelemetry/resources'),
+    ],
+  );
+  const exporter = new OTLPTraceExporter({ url: `${endpoint}/v1/traces`, timeoutMillis: exportDeadlineMs });
+  // By the trace's id, so that every process decides alike and a trace is whole or not there.
+  const share = new sdk.TraceIdRatioBasedSampler(config.OTEL_TRACES_SAMPLER_ARG);
+  const provider = new sdk.NodeTracerProvider({
+    resource: resourceFromAttributes({
+      'service.name': `stampede-${role}`,
+      'service.instance.id': config.INSTANCE,
+    }),
+    sampler: new sdk.ParentBasedSampler({ root: share, remoteParentSampled: share }),
+    spanProcessors: [new sdk.BatchSpanProcessor(exporter, { maxQueueSize: maxWaitingSpans })],
+  });
+  const tracer = provider.getTracer('stampede');
+
+  function contextOf(traceparent: string | undefined): Context | null {
+    const [, traceId = '', spanId = '', flags = ''] = pattern.exec(traceparent ?? '') ?? [];
+    if (!traceId) return null;
+    const traceFlags = Number.parseInt(flags, 16);
+    return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
+  }
+
+  return {
+    begin(name, parent) {
+      const span = tracer.startSpan(name, {}, contextOf(parent) ?? ROOT_CONTEXT);
+      const { traceId, spanId, traceFlags } = span.spanContext();
+      const flags = traceFlags.toString(16).padStart(2, '0');
+      return {
+        traceparent: `00-${traceId}-${spanId}-${flags}`,
+        end: (attributes) => span.setAttributes(attributes).end(),
+      };
+    },
+    note(name, parent, startedAtMs, attributes = {}) {
+      const context = contextOf(parent);
+      if (context) tracer.startSpan(name, { startTime: startedAtMs, attributes }, context).end();
+    },
+    close: () => provider.shutdown().catch(() => {}),
+  };
+}
+
+const pattern = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;

@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import { within } from '../within.ts';
+
+/** So much for each key in each window of time. */
+export interface Limit {
+  name: string;
+  /** `Infinity`: no limit. */
+  quota: number;
+  windowSeconds: number;
+}
+
+export interface Taken {
+  isAllowed: boolean;
+  remaining: number;
+  resetSeconds: number;
+}
+
+export interface Limiter<Result = Taken> {
+  readonly limit: Limit;
+  /** Counts one for this key. */
+  take(key: string): Result;
+}
+
+export type SharedLimiter = Limiter<Promise<Taken>> & {
+  /** Takes back what was counted for something that turned out not to count. */
+  giveBack(key: string): Promise<void>;
+};
+
+/** More keys than this in one window are let through uncounted: the memory is bounded. */
+const maxKeys = 200_000;
+
+/**
+ * Counts in this process. For what is frequent: at thousands a second a count in Redis, which writes each one to its
+ * disk before it answers, would cost more than what it protects (see docs/decisions).
+ */
+export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void } {
+  const windowMs = limit.windowSeconds * 1_000;
+  /** A key's window begins with its first count. */
+  const windows = new Map<string, { count: number; endsAt: number }>();
+  let sweepAt = performance.now() + windowMs;
+
+  function sweep(now: number): void {
+    for (const [key, { endsAt }] of windows) if (endsAt <= now) windows.delete(key);
+    sweepAt = now + windowMs;
+  }
+  return {
+    limit,
+    take(key) {
+      // Whoever sets this machine's clock back must not lengthen a window.
+      const now = performance.now();
+      if (now >= sweepAt) sweep(now);
+      let window = windows.get(key);
+      if (!window || window.endsAt <= now) {
+        window = { count: 0, endsAt: now + windowMs };
+        if (windows.size < maxKeys) windows.set(key, window);
+      }
+      window.count += 1;
+      return takenOf(limit, window.count, window.endsAt - now);
+    },
+    giveBack(key) {
+      const window = windows.get(key);
+      if (window && window.count > 0) window.count -= 1;
+    },
+  };
+}
+
+declare module 'ioredis' {
+  interface RedisCommander {
+    countInWindow(key: string, windowMs: number): Promise<[count: number, leftMs: number]>;
+    giveBackInWindow(key: string): Promise<void>;
+  }
+}
+
+const lua = readFileSync(new URL('count-in-window.lua', import.meta.url), 'utf8');
+/** Only while the window lasts: DECR alone would make a counter that never expires. */
+const giveBackLua = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DECR', KEYS[1]) end";
+const deadlineMs = 250;
+
+/** Counts in Redis, for all instances together; while Redis is away, each instance counts for itself. */
+export function limitEverywhere(redis: Redis, limit: Limit): SharedLimiter {
+  redis.defineCommand('countInWindow', { numberOfKeys: 1, lua });
+  redis.defineCommand('giveBackInWindow', { numberOfKeys: 1, lua: giveBackLua });
+  const windowMs = limit.windowSeconds * 1_000;
+  const here = limitHere(limit);
+  const nameOf = (key: string) => `limit:${limit.name}:${key}`;
+  return {
+    limit,
+    async take(key) {
+      if (limit.quota === Infinity) return takenOf(limit, 0, windowMs);
+      try {
+        const [count, leftMs] = await soon(redis.countInWindow(nameOf(key), windowMs));
+        return takenOf(limit, count, leftMs);
+      } catch {
+        return here.take(key);
+      }
+    },
+    async giveBack(key) {
+      if (limit.quota === Infinity) return;
+      await soon(redis.giveBackInWindow(nameOf(key))).catch(() => here.giveBack(key));
+    },
+  };
+}
+
+function takenOf({ quota }: Limit, count: number, leftMs: number): Taken {
+  return {
+    isAllowed: count <= quota,
+    remaining: Math.max(quota - count, 0),
+    resetSeconds: Math.max(Math.ceil(leftMs / 1_000), 1),
+  };
+}
+
+/** A limit is not worth waiting for. */
+const soon = <Value>(work: Promise<Value>) => within(deadlineMs, work);

@@ -1,0 +1,166 @@
+import type { Redis } from 'ioredis';
+import { redisClock } from '../../runtime/clock.ts';
+import type { Config } from '../../runtime/config.ts';
+import { failpoint } from '../../runtime/failpoints.ts';
+import { type BatchTrip, groupCommit } from '../../runtime/group-commit.ts';
+import { singleFlight } from '../../runtime/single-flight.ts';
+import type { SaleRecord } from '../../store/collections.ts';
+import type { Purchase } from '../contract.ts';
+import { legacyOrderIdOf } from '../order.ts';
+import type { PurchaseQueue } from '../queue/queue.ts';
+import { personOf } from '../settlement/decide.ts';
+import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
+
+/** What became of a press of Buy. Refusals are values; only a fault throws. */
+export type Admission =
+  | { outcome: 'admitted' }
+  /** The same buyer, sale and Idempotency-Key came before, with this purchase. */
+  | { outcome: 'known'; purchase: Purchase }
+  | { outcome: 'sold_out'; left: number }
+  | { outcome: 'not_open'; opensAt: Date }
+  | { outcome: 'over_limit' | 'paused' | 'ended' | 'unknown_sale' }
+  /** Too many accepted purchases wait to be settled. */
+  | { outcome: 'busy' }
+  /** Admitted, and its queue does not say that it has the job. The same purchase sent again is `known`. */
+  | { outcome: 'unconfirmed' };
+
+export interface AdmissionLimits {
+  /** Purchases in one flush. */
+  flushMaxPurchases: number;
+  /** Purchases that wait here for their flush. */
+  flushMaxWaiting: number;
+  /** Purchases accepted and not yet settled, over all instances. */
+  queueMaxPurchases: number;
+  /** Seconds for which a purchase is remembered. */
+  memorySeconds: number;
+}
+
+/** The limits as they are set. */
+export function admissionLimitsOf(
+  config: Pick<
+    Config,
+    'FLUSH_MAX_PURCHASES' | 'FLUSH_MAX_WAITING' | 'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS'
+  >,
+): AdmissionLimits {
+  return {
+    flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
+    flushMaxWaiting: config.FLUSH_MAX_WAITING,
+    queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
+    memorySeconds: config.PURCHASE_MEMORY_SECONDS,
+  };
+}
+
+export type Admit = (purchase: Purchase) => Promise<Admission>;
+
+declare module 'ioredis' {
+  interface RedisCommander {
+    admit(...keysAndArguments: (string | number)[]): Promise<string[]>;
+  }
+}
+
+/**
+ * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and leave one job.
+ * @throws RabbitAway when the queue is not in Redis, and is known to be away: then nothing is admitted.
+ * @param findSale reads a sale whose gate is missing from MongoDB; null when there is no such sale.
+ * @param requeueLost sees to it that a known purchase which is not queued has an order, or a job again.
+ * @param onFlush is told of every flush, for metrics and traces.
+ */
+export function openAdmission({
+  redis,
+  gate,
+  queue,
+  findSale,
+  requeueLost,
+  limits,
+  onFlush,
+}: {
+  redis: Redis;
+  gate: Gate;
+  queue: PurchaseQueue;
+  findSale: (saleId: string) => Promise<SaleRecord | null>;
+  requeueLost: (purchase: Purchase) => Promise<unknown>;
+  limits: AdmissionLimits;
+  onFlush?: (flush: BatchTrip<Purchase>) => void;
+}): { admit: Admit; drained: () => Promise<void> } {
+  const { keys, lua, afterwards } = queue.flush;
+  redis.defineCommand('admit', { numberOfKeys: 1 + keys.length, lua: lua + readLua('admit.lua') });
+  const fixed = [gatePrefix, purchasePrefix, limits.memorySeconds, limits.queueMaxPurchases];
+
+  const flush = groupCommit({
+    async send(purchases: Purchase[]) {
+      const startedAtMs = redisClock.now().getTime();
+      afterwards?.requireReady();
+      const crowd = purchases.flatMap((purchase) => [
+        purchase.orderId,
+        legacyOrderIdOf(purchase.buyerId, purchase.idempotencyKey),
+        purchase.saleId,
+        personOf(purchase),
+        purchase.quantity,
+        JSON.stringify(purchase),
+      ]);
+      failpoint('flushing');
+      const replies = await redis.admit(queuedKey, ...keys, ...fixed, ...crowd);
+      failpoint('flushed');
+      const admitted = afterwards ? purchases.filter((_, n) => replies[n] === 'admitted') : [];
+      if (admitted.length === 0 || (await afterwards?.publish({ purchases: admitted }, startedAtMs)))
+        return replies;
+      return replies.map((reply) => (reply === 'admitted' ? 'unconfirmed' : reply));
+    },
+    maxBatch: limits.flushMaxPurchases,
+    maxWaiting: limits.flushMaxWaiting,
+    ...(onFlush && { onBack: onFlush }),
+  });
+
+  /**
+   * The first purchase of a sale, or the first after Redis lost its memory: MongoDB knows. Whoever else comes for the
+   * same gate meanwhile waits for the same answer. @returns whether there is such a sale.
+   */
+  const makeGate = singleFlight(async (saleId) => {
+    const sale = await findSale(saleId);
+    if (sale) await gate.sync(sale);
+    return sale !== null;
+  });
+
+  return {
+    async admit(purchase) {
+      let reply = await flush.submit(purchase);
+      if (reply === 'no_gate') {
+        if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
+        reply = await flush.submit(purchase);
+      }
+      if (reply.startsWith(unqueued)) {
+        const known: Purchase = JSON.parse(reply.slice(unqueued.length));
+        await requeueLost(known);
+        return { outcome: 'known', purchase: known };
+      }
+      return admissionOf(reply);
+    },
+    drained: flush.drained,
+  };
+}
+
+const unqueued = 'unqueued:';
+
+/** Reads a reply of admit.lua. */
+function admissionOf(reply: string): Admission {
+  const colon = reply.indexOf(':');
+  const outcome = colon === -1 ? reply : reply.slice(0, colon);
+  const detail = reply.slice(colon + 1);
+  switch (outcome) {
+    case 'known':
+      return { outcome, purchase: JSON.parse(detail) };
+    case 'sold_out':
+      return { outcome, left: Number(detail) };
+    case 'not_open':
+      return { outcome, opensAt: new Date(Number(detail)) };
+    case 'admitted':
+    case 'over_limit':
+    case 'paused':
+    case 'ended':
+    case 'busy':
+    case 'unconfirmed':
+      return { outcome };
+    default:
+      throw new Error(`admit.lua answered ${outcome}`);
+  }
+}

@@ -1,0 +1,305 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { trusted } from 'mongoose';
+import { redisClock } from '../../runtime/clock.ts';
+import type { Exclusive } from '../../runtime/mutex.ts';
+import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from '../../store/collections.ts';
+import type { Purchase } from '../contract.ts';
+import { purchaseOf } from '../order.ts';
+import { groupBySale } from '../sale.ts';
+import { allowanceKey } from '../settlement/decide.ts';
+import { agreedDrift, driftOf, isDrift, type QueuedPurchase } from './drift.ts';
+import { buyersAtOnce, type Gate, type GateDrift, type GateFields } from './gate.ts';
+
+/** What a pass put right. */
+interface GateRepairs {
+  /** Sales whose gate had another window, limit, pause or revision than MongoDB. */
+  told: string[];
+  /** Sales whose gate counted something else than MongoDB. */
+  corrected: string[];
+  /** Whether there is more to look at soon. */
+  hasMore: boolean;
+}
+
+export interface GateCheck {
+  pass(): Promise<GateRepairs>;
+  /** Compares the settings of these gates, whenever their sales end or ended. @returns the sales whose gate was told. */
+  tellSettings(saleIds: string[]): Promise<string[]>;
+  /** Has every gate compared buyer by buyer again: Redis may have come back with other data. */
+  suspectAll(): void;
+}
+
+/** Sales of one pass. */
+const salesAtOnce = 1_000;
+/** A gate is kept for a day after its sale's end. */
+const lookedAtAfterEndMs = 25 * 3_600_000;
+/**
+ * With more queued purchases than this, counts are compared later: a look would cost more than the settling. The second
+ * figure holds when something is suspected, or when so many passes came to nothing.
+ */
+const [queuedUsually, queuedAtMost] = [1_000, 5_000];
+const blockedMax = 3;
+/** Looks that commits between their reads made worthless, before one without such commits. */
+const freeLooks = 2;
+/** Comparing the buyers of suspected gates takes at most so long in one pass. */
+const suspectsMs = 100;
+
+/** A gate beside its sale. */
+interface Look {
+  sale: SaleRecord;
+  gate: GateFields;
+  /** Null when it cannot be told just now. */
+  drift: GateDrift | null;
+}
+
+/** How far the buyers of a gate are compared: first those that it has units of, then those that MongoDB has. */
+interface BuyersTour {
+  saleId: string;
+  part: 'gate' | 'allowances';
+  cursor: string;
+}
+
+const beginTour = (saleId: string): BuyersTour => ({ saleId, part: 'gate', cursor: '0' });
+
+/**
+ * Compares gates with MongoDB and puts them right, also while purchases flow. Settings are taken over at once, counts
+ * when two looks agree on the difference. Whose gate counted wrong, was made anew or may be of another Redis is compared
+ * buyer by buyer soon; of the others, one page of buyers in each pass.
+ * @param exclusive has no transaction of this process begin or commit meanwhile.
+ * @param secondLookAfterMs at buyers whose units differ: a cancellation can be on its way to the gate.
+ */
+export function openGateCheck({
+  collections,
+  gate,
+  exclusive,
+  secondLookAfterMs = 100,
+}: {
+  collections: Collections;
+  gate: Gate;
+  exclusive: Exclusive;
+  secondLookAfterMs?: number;
+}): GateCheck {
+  const { sales, orders, allowances } = collections;
+  /** The last sale of the page before. */
+  let pageAfter = '';
+  /** Passes in a row that could not tell what some gate should count. */
+  let blocked = 0;
+  /** What the last look found of each sale whose gate counts wrong. */
+  const drifts = new Map<string, GateDrift>();
+  /** Of suspected gates. */
+  const tours = new Map<string, BuyersTour>();
+  /** Sales whose gate was suspected at least once. */
+  const met = new Set<string>();
+  let routine: BuyersTour | null = null;
+  let routineAfter = '';
+
+  async function nextPage(): Promise<{ saleIds: string[]; hasMore: boolean }> {
+    const endsAfter = new Date(redisClock.now().getTime() - lookedAtAfterEndMs);
+    const page = await sales
+      .find({ closesAt: trusted({ $gt: endsAfter }), _id: trusted({ $gt: pageAfter }) }, '_id')
+      .sort({ _id: 1 })
+      .limit(salesAtOnce)
+      .lean<Pick<SaleRecord, '_id'>[]>();
+    const hasMore = page.length === salesAtOnce;
+    pageAfter = hasMore ? (page.at(-1)?._id ?? '') : '';
+    return { saleIds: page.map(({ _id }) => _id), hasMore };
+  }
+
+  /** Looks at gates, and at these buyers of theirs. Sales without a gate are left out. */
+  async function look(saleIds: string[], queuedMax: number, buyers: string[] = []): Promise<Look[]> {
+    const before = await sales
+      .find({ _id: trusted({ $in: saleIds }) }, 'eventSeq')
+      .lean<Pick<SaleRecord, '_id' | 'eventSeq'>[]>();
+    const { gates, queued } = await gate.read(saleIds, { buyers, queuedMax });
+    if (gates.size === 0) return [];
+    const waiting = await readQueued(queued ?? []);
+    const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
+    const counted = keys.length
+      ? await allowances.find({ _id: trusted({ $in: keys }) }).lean<AllowanceRecord[]>()
+      : [];
+    // Last: where the log did not grow since the first read, nothing was settled, cancelled or changed meanwhile.
+    const after = await sales.find({ _id: trusted({ $in: [...gates.keys()] }) }).lean<SaleRecord[]>();
+
+    const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
+    const units = new Map(counted.map((allowance) => [allowance._id, allowance.units]));
+    return after.flatMap((sale): Look[] => {
+      const fields = gates.get(sale._id);
+      if (!fields) return [];
+      const ofSale = waiting.bySale.get(sale._id) ?? [];
+      // A queued purchase that nobody remembers may be of this sale, when the gate counts more than are known.
+      const isKnown = queued !== null && (waiting.unknown === 0 || fields.queued <= ofSale.length);
+      if (!isKnown || seqs.get(sale._id) !== sale.eventSeq) return [{ sale, gate: fields, drift: null }];
+      const ofBuyers = new Map(buyers.map((buyer) => [buyer, units.get(allowanceKey(sale._id, buyer)) ?? 0]));
+      return [{ sale, gate: fields, drift: driftOf(fields, sale, ofSale, ofBuyers) }];
+    });
+  }
+
+  async function readQueued(orderIds: string[]) {
+    if (orderIds.length === 0) return { bySale: new Map<string, QueuedPurchase[]>(), unknown: 0 };
+    const purchases = await gate.findPurchases(orderIds);
+    const settled = await orders.find({ _id: trusted({ $in: orderIds }) }).lean<OrderRecord[]>();
+    const orderById = new Map(settled.map((order) => [order._id, order]));
+    const known = orderIds.flatMap((orderId) => {
+      const order = orderById.get(orderId) ?? null;
+      const purchase: Purchase | null = purchases.get(orderId) ?? (order && purchaseOf(order));
+      return purchase ? [{ saleId: purchase.saleId, purchase, order }] : [];
+    });
+    return { bySale: groupBySale(known), unknown: orderIds.length - known.length };
+  }
+
+  async function takeOverSettings(looks: Look[]): Promise<string[]> {
+    const told: string[] = [];
+    for (const { sale, gate: fields } of looks) {
+      if (isOther(fields, sale)) {
+        const isNewer = sale.revision > Number(fields.revision);
+        await gate.sync(sale, isNewer ? '' : fields.revision);
+        told.push(sale._id);
+      } else if (fields.returned < (sale.unitsReturned ?? 0)) await gate.sync(sale);
+    }
+    return told;
+  }
+
+  /** Corrects the counts that this look and the one before agree on. */
+  async function correctCounts({ sale, gate: fields, drift }: Look): Promise<boolean> {
+    if (!drift) return false;
+    const before = drifts.get(sale._id);
+    drifts.delete(sale._id);
+    if (!isDrift(drift)) return false;
+    drifts.set(sale._id, drift);
+    const agreed = before && agreedDrift(before, drift);
+    if (!agreed || !isDrift(agreed) || !(await gate.correct(sale._id, fields, agreed))) return false;
+    drifts.delete(sale._id);
+    return true;
+  }
+
+  async function suspect(saleId: string): Promise<void> {
+    // A gate without the mark was made since.
+    await gate.mark(saleId);
+    met.add(saleId);
+    tours.set(saleId, beginTour(saleId));
+  }
+
+  /** Compares the next page of buyers; the same one again until nothing differs. */
+  async function goOn(tour: BuyersTour): Promise<'over' | 'on' | 'corrected' | 'blocked'> {
+    const { buyers, next } = await pageOfBuyers(tour);
+    const first = await lookAtBuyers(tour.saleId, buyers);
+    if (first === 'gone') return 'over';
+    if (first === 'blocked') return first;
+    if (first.drift.buyers.size > 0) {
+      await delay(secondLookAfterMs);
+      const second = await lookAtBuyers(tour.saleId, [...first.drift.buyers.keys()]);
+      if (second === 'gone') return 'over';
+      if (second === 'blocked') return second;
+      const agreed = { ...agreedDrift(first.drift, second.drift), left: 0, queued: 0 };
+      const isCorrected = isDrift(agreed) && (await gate.correct(tour.saleId, second.gate, agreed));
+      return isCorrected ? 'corrected' : 'blocked';
+    }
+    if (!next) return 'over';
+    Object.assign(tour, next);
+    return 'on';
+  }
+
+  async function lookAtBuyers(saleId: string, buyers: string[]) {
+    const lookAgain = () => look([saleId], queuedAtMost, buyers);
+    for (let n = 0; n <= freeLooks; n++) {
+      const [seen] = n < freeLooks ? await lookAgain() : await exclusive(lookAgain);
+      if (!seen) return 'gone';
+      if (seen.drift) return { gate: seen.gate, drift: seen.drift };
+    }
+    return 'blocked';
+  }
+
+  async function pageOfBuyers({ saleId, part, cursor }: BuyersTour) {
+    if (part === 'gate') {
+      const page = await gate.scanBuyers(saleId, cursor);
+      const isLast = page.cursor === '0';
+      const next = isLast ? { part: 'allowances', cursor: '' } : { part, cursor: page.cursor };
+      return { buyers: page.buyers, next };
+    }
+    const prefix = allowanceKey(saleId, '');
+    const page = await allowances
+      .find({ _id: trusted({ $gt: prefix + cursor, $lt: `${prefix}\u{10ffff}` }) }, '_id')
+      .sort({ _id: 1 })
+      .limit(buyersAtOnce)
+      .lean<Pick<AllowanceRecord, '_id'>[]>();
+    const buyers = page.map(({ _id }) => _id.slice(prefix.length));
+    const next = { part, cursor: buyers.at(-1) ?? '' };
+    return { buyers, next: buyers.length < buyersAtOnce ? null : next };
+  }
+
+  /** @returns the sales of which a buyer's count was corrected. */
+  async function compareBuyers(saleIds: string[]): Promise<string[]> {
+    const corrected: string[] = [];
+    const endsAt = performance.now() + suspectsMs;
+    for (const tour of [...tours.values()]) {
+      let came: Awaited<ReturnType<typeof goOn>> = 'on';
+      while (came !== 'over' && came !== 'blocked' && performance.now() < endsAt) {
+        came = await goOn(tour);
+        if (came === 'corrected') corrected.push(tour.saleId);
+      }
+      // One that is not over goes behind the others.
+      tours.delete(tour.saleId);
+      if (came !== 'over') tours.set(tour.saleId, tour);
+    }
+    const nextId = saleIds.find((saleId) => saleId > routineAfter) ?? saleIds[0];
+    routine ??= nextId ? beginTour(nextId) : null;
+    if (!routine) return corrected;
+    const came = await goOn(routine);
+    if (came === 'corrected') corrected.push(routine.saleId);
+    routineAfter = routine.saleId;
+    if (came === 'over') routine = null;
+    return corrected;
+  }
+
+  return {
+    async pass() {
+      const { saleIds, hasMore } = await nextPage();
+      if (saleIds.length === 0) return { told: [], corrected: [], hasMore };
+      const isLate = drifts.size > 0 || blocked >= blockedMax;
+      const lookNow = () => look(saleIds, isLate ? queuedAtMost : queuedUsually);
+      let looks = await lookNow();
+      const isBlocked = () => looks.some(({ drift }) => drift === null);
+      if (isLate && isBlocked()) looks = await exclusive(lookNow);
+      blocked = isBlocked() && !isLate ? blocked + 1 : 0;
+      const told = await takeOverSettings(looks);
+      const corrected: string[] = [];
+      const seen = new Map(looks.map((one) => [one.sale._id, one]));
+      for (const saleId of saleIds) if (!seen.has(saleId)) drifts.delete(saleId);
+      const now = redisClock.now();
+      const sellable = looks.filter(({ sale }) => sale.closesAt > now).map(({ sale }) => sale._id);
+      for (const saleId of sellable)
+        if (seen.get(saleId)?.gate.checked === '' || !met.has(saleId)) await suspect(saleId);
+      for (const one of looks) {
+        if (!(await correctCounts(one))) continue;
+        corrected.push(one.sale._id);
+        await suspect(one.sale._id);
+      }
+      corrected.push(...(await compareBuyers(sellable)));
+      return { told, corrected, hasMore: hasMore || drifts.size > 0 || tours.size > 0 };
+    },
+
+    async tellSettings(saleIds) {
+      return saleIds.length === 0 ? [] : await takeOverSettings(await look(saleIds, 0));
+    },
+
+    suspectAll() {
+      pageAfter = '';
+      drifts.clear();
+      tours.clear();
+      met.clear();
+      routine = null;
+    },
+  };
+}
+
+/** Whether the gate says something else of the sale than MongoDB, and was not only told of a cancellation too late. */
+function isOther(gate: GateFields, sale: SaleRecord): boolean {
+  return (
+    gate.returned > (sale.unitsReturned ?? 0) ||
+    gate.revision !== String(sale.revision) ||
+    gate.units !== sale.unitsOnSale ||
+    gate.limit !== sale.limitPerBuyer ||
+    gate.opensAtMs !== sale.opensAt.getTime() ||
+    gate.closesAtMs !== sale.closesAt.getTime() ||
+    gate.isPaused !== sale.paused
+  );
+}

@@ -1,0 +1,380 @@
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import { redisClock } from '../../runtime/clock.ts';
+import { singleFlight } from '../../runtime/single-flight.ts';
+import type { SaleRecord } from '../../store/collections.ts';
+import type { Purchase, RejectionReason } from '../contract.ts';
+import { groupBySale } from '../sale.ts';
+import { personOf } from '../settlement/decide.ts';
+
+/** How a queued purchase ended. */
+export interface Ending {
+  orderId: string;
+  saleId: string;
+  personId: string;
+  quantity: number;
+  /**
+   * Null when the buyer got the units; `admitted_again` when the order that exists is of an earlier admission of this
+   * purchase, which Redis had forgotten.
+   */
+  reason: RejectionReason | 'admitted_again' | null;
+}
+
+/**
+ * What the gate has back of the units that it took for a purchase which ended so. When the stock was sold out, the gate
+ * had counted too much.
+ */
+export function givenBackOf({ quantity, reason }: Pick<Ending, 'quantity' | 'reason'>) {
+  if (reason === null) return { ofSale: 0, ofBuyer: 0 };
+  return { ofSale: reason === 'sold_out' ? 0 : quantity, ofBuyer: quantity };
+}
+
+/** What a gate says. */
+export interface GateFields {
+  left: number;
+  /** Purchases not yet settled. */
+  queued: number;
+  units: number;
+  /** Units that cancellations put back, as far as it heard. */
+  returned: number;
+  limit: number;
+  opensAtMs: number;
+  closesAtMs: number;
+  isPaused: boolean;
+  revision: string;
+  /** How often it was corrected; empty when it was not yet looked through. */
+  checked: string;
+  /** Units by buyer, of those that were asked for. */
+  buyers: Map<string, number>;
+}
+
+/** What a gate counts too little, or too much when it is negative. */
+export interface GateDrift {
+  left: number;
+  queued: number;
+  /** Units by buyer; only of buyers whose units differ. */
+  buyers: Map<string, number>;
+}
+
+/** Orders of a sale that were cancelled together. */
+export interface Returned {
+  saleId: string;
+  /** The sale's count after that. */
+  unitsReturned: number;
+  orders: { personId: string; quantity: number }[];
+}
+
+export const gatePrefix = 'gate:';
+/** Admitted purchases as JSON, by order id. */
+export const purchasePrefix = 'purchase:';
+/** Sorted set of the purchases that are accepted and not yet settled: order id by time of arrival. */
+export const queuedKey = 'queued';
+/** After the end of the sale, so that who comes late is told so without a look into MongoDB. */
+const gateKeptMs = 24 * 3_600_000;
+
+/** How many purchases one script ends: it holds up everything else that Redis has to do. */
+const endedAtOnce = 1_000;
+
+const buyerPrefix = 'b:';
+/** A page of a gate's buyers. */
+export const buyersAtOnce = 500;
+
+const markGate = `
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'checked', 0) end`;
+
+/** To find a buyer's queued purchases, so many of the newest are looked at, so many with one command. */
+const lookedAtMax = 20_000;
+const lookedAtOnce = 1_000;
+
+declare module 'ioredis' {
+  interface RedisCommander {
+    syncGate(...keysAndArguments: (string | number)[]): Promise<null>;
+    correctGate(...keysAndArguments: (string | number)[]): Promise<number>;
+    markGate(key: string): Promise<null>;
+    queueAgain(...keysAndArguments: (string | number)[]): Promise<number[]>;
+    endPurchases(...keysAndArguments: (string | number)[]): Promise<null>;
+    returnUnits(...keysAndArguments: (string | number)[]): Promise<null>;
+  }
+}
+
+export type Gate = ReturnType<typeof openGate>;
+
+/** What Redis knows of sales: what each can still admit, and which purchases wait to be settled. */
+export function openGate(redis: Redis) {
+  redis.defineCommand('syncGate', { numberOfKeys: 1, lua: takeReturned + readLua('sync-gate.lua') });
+  redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
+  redis.defineCommand('queueAgain', { numberOfKeys: 1, lua: readLua('queue-again.lua') });
+
+  /** The newest queued purchases as JSON. Looking is dear in a rush: whoever asks meanwhile gets the same answer. */
+  const readQueued = singleFlight(async () => {
+    const ids = await redis.zrange(queuedKey, 0, String(lookedAtMax), 'REV');
+    const texts: string[] = [];
+    for (let start = 0; start < Math.min(ids.length, lookedAtMax); start += lookedAtOnce) {
+      const keys = ids.slice(start, start + lookedAtOnce).map((orderId) => purchasePrefix + orderId);
+      for (const json of await redis.mget(keys)) if (json) texts.push(json);
+    }
+    return { texts, isComplete: ids.length <= lookedAtMax };
+  });
+
+  redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGate });
+  redis.defineCommand('endPurchases', { numberOfKeys: 1, lua: giveBackUnits + readLua('end.lua') });
+  redis.defineCommand('returnUnits', {
+    numberOfKeys: 1,
+    lua: takeReturned + giveBackUnits + readLua('return-units.lua'),
+  });
+  return {
+    /**
+     * Tells the gate what MongoDB says; makes it when there is none.
+     * @param overwrites the revision that the gate has and need not be older; only for whoever read it before the sale.
+     */
+    async sync(sale: SaleRecord, overwrites = ''): Promise<void> {
+      await redis.syncGate(
+        gatePrefix + sale._id,
+        sale.stock,
+        sale.unitsOnSale,
+        sale.limitPerBuyer,
+        sale.opensAt.getTime(),
+        sale.closesAt.getTime(),
+        sale.paused ? 1 : 0,
+        sale.revision,
+        // Of a sale that ended long ago too: a gate that is gone again at once could answer nobody.
+        Math.max(sale.closesAt.getTime(), redisClock.now().getTime()) + gateKeptMs,
+        sale.unitsReturned ?? 0,
+        overwrites,
+      );
+    },
+
+    /**
+     * Reads gates and the queued purchases at one moment.
+     * @param buyers whose units are read from each gate.
+     * @param queuedMax how many queued purchases are listed.
+     * @returns gates by sale id, without sales that have none; `queued` is null when there are more than that.
+     */
+    async read(
+      saleIds: string[],
+      { buyers = [], queuedMax }: { buyers?: string[]; queuedMax: number },
+    ): Promise<{ gates: Map<string, GateFields>; queued: string[] | null }> {
+      const reading = redis.multi().zrange(queuedKey, 0, String(queuedMax));
+      const names = [...fieldNames, ...buyers.map((buyerId) => buyerPrefix + buyerId)];
+      for (const saleId of saleIds) reading.hmget(gatePrefix + saleId, ...names);
+      const [queued, ...found] = valuesOf(await reading.exec()) as [string[], ...(string | null)[][]];
+      const gates = new Map<string, GateFields>();
+      for (const [n, fields] of found.entries()) {
+        if (fields[0]) gates.set(saleIds[n] as string, fieldsOf(fields, buyers));
+      }
+      return { gates, queued: queued.length > queuedMax ? null : queued };
+    },
+
+    /** Marks a gate that is looked through; one that is made again has no mark. */
+    async mark(saleId: string): Promise<void> {
+      await redis.markGate(gatePrefix + saleId);
+    },
+
+    /** A page of the buyers that a gate has units of; `cursor` is '0' for the first page, and after the last. */
+    async scanBuyers(saleId: string, cursor: string): Promise<{ buyers: string[]; cursor: string }> {
+      const [next, fields] = await redis.hscan(gatePrefix + saleId, cursor, 'COUNT', buyersAtOnce);
+      const names = fields.filter((_, n) => n % 2 === 0);
+      const buyers = names.filter((name) => name.startsWith(buyerPrefix));
+      return { buyers: buyers.map((name) => name.slice(buyerPrefix.length)), cursor: next };
+    },
+
+    /**
+     * Corrects what a gate counts, while purchases are admitted.
+     * @param checked what the gate said when it was read.
+     * @returns false when somebody else corrected it meanwhile, or it is gone.
+     */
+    async correct(
+      saleId: string,
+      { checked }: Pick<GateFields, 'checked'>,
+      { left, queued, buyers }: GateDrift,
+    ): Promise<boolean> {
+      return (
+        (await redis.correctGate(gatePrefix + saleId, checked, left, queued, ...[...buyers].flat())) === 1
+      );
+    },
+
+    /**
+     * Takes purchases off the queued ones. One that got no unit gives back what the gate took for it: to its person's
+     * limit always; to the sale unless it found the stock sold out, since then the gate had counted too much.
+     */
+    async end(endings: Ending[]): Promise<void> {
+      for (let start = 0; start < endings.length; start += endedAtOnce) {
+        const ofSales = groupBySale(endings.slice(start, start + endedAtOnce));
+        await redis.endPurchases(queuedKey, gatePrefix, ...[...ofSales].flatMap(argumentsOf));
+      }
+    },
+
+    /**
+     * Puts the units of cancelled orders back on sale. Each order has to be told once, since its person's limit gets the
+     * units back each time; the sale gets them once.
+     */
+    async returnUnits(returned: Returned[]): Promise<void> {
+      const told = returned.flatMap(({ saleId, unitsReturned, orders }) => {
+        const ofPeople = orders.flatMap(({ personId, quantity }) => [personId, quantity]);
+        return [saleId, unitsReturned, orders.length, ...ofPeople];
+      });
+      if (told.length > 0) await redis.returnUnits(gatePrefix, ...told);
+    },
+
+    /** An admitted purchase, while Redis remembers it, and whether it is still queued. */
+    async findPurchase(orderId: string): Promise<{ purchase: Purchase; isQueued: boolean } | null> {
+      const reading = redis
+        .pipeline()
+        .get(purchasePrefix + orderId)
+        .zscore(queuedKey, orderId);
+      const [json, score] = valuesOf(await reading.exec()) as [string | null, string | null];
+      return json === null ? null : { purchase: JSON.parse(json), isQueued: score !== null };
+    },
+
+    /** The remembered ones among these purchases, by order id. */
+    async findPurchases(orderIds: string[]): Promise<Map<string, Purchase>> {
+      if (orderIds.length === 0) return new Map();
+      const found = await redis.mget(orderIds.map((orderId) => purchasePrefix + orderId));
+      return new Map(
+        found.flatMap((json, n) => (json ? [[orderIds[n] as string, JSON.parse(json) as Purchase]] : [])),
+      );
+    },
+
+    /** The order ids among these that are not queued. */
+    async findUnqueued(orderIds: string[]): Promise<string[]> {
+      if (orderIds.length === 0) return [];
+      const scores = await redis.zmscore(queuedKey, ...orderIds);
+      return orderIds.filter((_, n) => scores[n] === null);
+    },
+
+    /** Lists these as queued, and takes their units. @returns those that were not queued. */
+    async queueAgain(purchases: Purchase[]): Promise<Purchase[]> {
+      if (purchases.length === 0) return [];
+      const all = purchases.flatMap((purchase) => {
+        const { orderId, saleId, quantity } = purchase;
+        return [orderId, saleId, personOf(purchase), quantity];
+      });
+      const added = await redis.queueAgain(queuedKey, gatePrefix, ...all);
+      return purchases.filter((_, n) => added[n] === 1);
+    },
+
+    /**
+     * The queued purchases of a buyer, the newest first.
+     * @returns `isComplete` is false when more purchases are queued than were looked at.
+     */
+    async listQueuedOf(buyerId: string): Promise<{ purchases: Purchase[]; isComplete: boolean }> {
+      const { texts, isComplete } = await readQueued('');
+      // Searching the text is much cheaper than reading every purchase.
+      const named = `"buyerId":${JSON.stringify(buyerId)}`;
+      const purchases = texts
+        .filter((json) => json.includes(named))
+        .map((json): Purchase => JSON.parse(json));
+      return { purchases: purchases.filter((purchase) => purchase.buyerId === buyerId), isComplete };
+    },
+
+    /** The remembered purchases among these; the others are forgotten, and no longer queued. */
+    async recall(orderIds: string[]): Promise<{ purchases: Purchase[]; forgotten: string[] }> {
+      const found = await this.findPurchases(orderIds);
+      const forgotten = orderIds.filter((orderId) => !found.has(orderId));
+      if (forgotten.length > 0) await redis.zrem(queuedKey, forgotten);
+      return { purchases: [...found.values()], forgotten };
+    },
+
+    /** The order ids of every purchase that is remembered. */
+    async listRemembered(): Promise<string[]> {
+      const ids = new Set<string>();
+      for await (const { orderIds } of this.scan()) for (const orderId of orderIds) ids.add(orderId);
+      return [...ids];
+    },
+
+    /** Every sale that has a gate, and every purchase that is remembered, some at a time, and some more than once. */
+    async *scan(): AsyncGenerator<{ saleIds: string[]; orderIds: string[] }> {
+      for (let cursor = '0', first = true; first || cursor !== '0'; first = false) {
+        const [next, keys] = await redis.scan(cursor, 'COUNT', 1_000);
+        yield { saleIds: idsIn(keys, gatePrefix), orderIds: idsIn(keys, purchasePrefix) };
+        cursor = next;
+      }
+    },
+
+    /** Up to `limit` purchases that were accepted before this time and are still queued, by time of arrival. */
+    async listQueuedBefore(
+      timeMs: number,
+      limit: number,
+    ): Promise<{ orderId: string; acceptedAtMs: number }[]> {
+      const found = await redis.zrangebyscore(queuedKey, 0, `(${timeMs}`, 'WITHSCORES', 'LIMIT', 0, limit);
+      return Array.from({ length: found.length / 2 }, (_, n) => ({
+        orderId: found[2 * n] as string,
+        acceptedAtMs: Number(found[2 * n + 1]),
+      }));
+    },
+
+    /** The order ids of every purchase that is accepted and not yet settled. */
+    async listQueued(): Promise<Set<string>> {
+      return new Set(await redis.zrange(queuedKey, '0', '-1'));
+    },
+
+    /** Purchases that got a new job wait from now on. */
+    async requeue(orderIds: string[], acceptedAtMs: number): Promise<void> {
+      await redis.zadd(queuedKey, 'XX', ...orderIds.flatMap((orderId) => [acceptedAtMs, orderId]));
+    },
+
+    /** How many accepted purchases wait to be settled. */
+    countQueued: () => redis.zcard(queuedKey),
+  };
+}
+
+const fieldNames = [
+  'left',
+  'queued',
+  'units',
+  'returned',
+  'limit',
+  'opensAt',
+  'closesAt',
+  'paused',
+  'revision',
+  'checked',
+] as const;
+
+function fieldsOf(fields: (string | null)[], buyers: string[]): GateFields {
+  const [left, queued, units, returned, limit, opensAt, closesAt, paused, revision, checked, ...ofBuyers] =
+    fields;
+  return {
+    left: Number(left),
+    queued: Number(queued),
+    units: Number(units),
+    returned: Number(returned),
+    limit: Number(limit),
+    opensAtMs: Number(opensAt),
+    closesAtMs: Number(closesAt),
+    isPaused: paused === '1',
+    revision: revision ?? '',
+    checked: checked ?? '',
+    buyers: new Map(buyers.map((buyerId, n) => [buyerId, Number(ofBuyers[n] ?? 0)])),
+  };
+}
+
+/** @throws the first error among the replies. */
+function valuesOf(replies: [Error | null, unknown][] | null): unknown[] {
+  return (replies ?? []).map(([error, value]) => {
+    if (error) throw error;
+    return value;
+  });
+}
+
+const idsIn = (keys: string[], prefix: string) =>
+  keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+
+/** What end.lua is told of a sale's purchases. Nearly all of them got their units, which takes one word for each. */
+function argumentsOf([saleId, endings]: [string, Ending[]]): (string | number)[] {
+  const sold = endings.filter(({ reason }) => reason === null);
+  const others = endings.filter(({ reason }) => reason !== null);
+  const givenBack = others.flatMap(({ orderId, personId, quantity, reason }) => {
+    const { ofSale, ofBuyer } = givenBackOf({ quantity, reason });
+    return [orderId, personId, ofBuyer, ofSale];
+  });
+  return [saleId, sold.length, others.length, ...sold.map(({ orderId }) => orderId), ...givenBack];
+}
+
+const giveBackUnits = readLua('give-back.lua');
+const takeReturned = readLua('take-returned.lua');
+
+/** @param name of a script beside this file. */
+export function readLua(name: string): string {
+  return readFileSync(new URL(name, import.meta.url), 'utf8');
+}

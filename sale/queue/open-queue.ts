@@ -1,0 +1,34 @@
+import type { Redis } from 'ioredis';
+import type { Config } from '../../runtime/config.ts';
+import { openPatientRedis } from '../../runtime/databases/connections.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { openRabbit } from '../../runtime/rabbit/rabbit.ts';
+import { openBullQueue } from './bull-queue.ts';
+import type { PurchaseQueue } from './queue.ts';
+import { openRabbitQueue } from './rabbit-queue.ts';
+
+/**
+ * Opens the engine that PURCHASE_QUEUE names, with connections of its own.
+ * @param redis where the workers' heartbeats are.
+ * @param options.consumes whether this process takes jobs: then RabbitMQ hands them to another as soon as Bull does.
+ */
+export function openPurchaseQueue(
+  config: Config,
+  redis: Redis,
+  log: Log,
+  { consumes = false }: { consumes?: boolean } = {},
+): PurchaseQueue {
+  switch (config.PURCHASE_QUEUE) {
+    case 'bull':
+      return openBullQueue(
+        (options) => openPatientRedis(config, log, options),
+        { lockMs: config.JOB_LOCK_MS },
+        log,
+      );
+    case 'rabbitmq': {
+      const { RABBITMQ_URL: url = '', FLUSH_DEADLINE_MS: waitMs, JOB_LOCK_MS: lockMs } = config;
+      const rabbit = openRabbit({ url, waitMs, ...(consumes && { silenceMs: lockMs }) }, log);
+      return openRabbitQueue(rabbit, redis, log);
+    }
+  }
+}

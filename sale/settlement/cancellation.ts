@@ -1,0 +1,190 @@
+import type { ClientSession } from 'mongoose';
+import { appendChanges } from '../../log/events.ts';
+import { mongoClock } from '../../runtime/clock.ts';
+import { gapMs, Stale, transact, untilFresh } from '../../runtime/databases/transact.ts';
+import { failpoint } from '../../runtime/failpoints.ts';
+import { groupCommit } from '../../runtime/group-commit.ts';
+import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
+import type { Returned } from '../admission/gate.ts';
+import type { Order } from '../contract.ts';
+import { changeOf, newsOf, orderOf } from '../order.ts';
+import { groupBySale } from '../sale.ts';
+import { allowanceKey, personOf } from './decide.ts';
+import type { Settled } from './transaction.ts';
+
+/** A buyer's wish to cancel an order. */
+export interface Cancellation {
+  orderId: string;
+  buyerId: string;
+  /** W3C trace context of the request. */
+  traceparent?: string | undefined;
+}
+
+/** What a transaction of cancellations changed, for the gates and for those who watch. */
+export interface Cancelled {
+  settled: Settled;
+  returned: Returned[];
+}
+
+/** One transaction for all that arrive together: each alone, on one hot sale, they only run into each other. */
+const cancelledTogether = 1_000;
+const maxWaiting = 5_000;
+/** For so long a batch tries to get at its sales before its buyers are asked to come again. */
+const patienceMs = 5_000;
+
+export interface Cancellations {
+  /**
+   * Cancels an order if it is a paid one of this buyer, and puts its units back on sale.
+   * @returns the order as it is then, and whether everybody heard of it; null when this buyer has no such settled order.
+   * @throws Overloaded when too many wait; MongoDB's write conflict when other writers were quicker for too long.
+   */
+  cancel(cancellation: Cancellation): Promise<{ order: Order; isTold: boolean } | null>;
+  drained(): Promise<void>;
+}
+
+/** @param tell is told of every commit. @returns whether all heard of it; it must not throw. */
+export function openCancellations(
+  collections: Collections,
+  tell: (cancelled: Cancelled) => Promise<boolean>,
+): Cancellations {
+  const { submit, drained } = groupCommit({
+    async send(cancellations: Cancellation[]) {
+      const { orders, cancelled } = await cancelOrders(collections, cancellations);
+      if (cancelled) failpoint('written');
+      // The next batch begins while this one is told.
+      const told = cancelled ? tell(cancelled) : Promise.resolve(true);
+      return orders.map((order) => ({ order, told }));
+    },
+    maxBatch: cancelledTogether,
+    maxWaiting,
+    gapMs,
+  });
+  return {
+    async cancel(cancellation) {
+      const { order, told } = await submit(cancellation);
+      const isTold = await told;
+      return order && { order, isTold };
+    },
+    drained,
+  };
+}
+
+/**
+ * Cancels those of the orders that are paid, all in one transaction, and puts their units back on sale.
+ * @returns for each cancellation its buyer's order as it is then, or null; and what changed, or null.
+ */
+export async function cancelOrders(
+  collections: Collections,
+  cancellations: Cancellation[],
+): Promise<{ orders: (Order | null)[]; cancelled: Cancelled | null }> {
+  return await untilFresh(patienceMs, async (leftMs) => {
+    const orders = await findOwnOrders(collections, cancellations);
+    const paid = new Map<string, OrderRecord>();
+    for (const [n, order] of orders.entries()) {
+      const { traceparent } = cancellations[n] as Cancellation;
+      if (order?.status === 'paid') paid.set(order._id, { ...order, status: 'cancelled', traceparent });
+    }
+    const work = (session: ClientSession) => putBack(collections, [...paid.values()], session);
+    const cancelled =
+      paid.size > 0 ? await transact(collections.orders.db, work, { patienceMs: leftMs }) : null;
+    return { orders: orders.map((order) => order && orderOf(paid.get(order._id) ?? order)), cancelled };
+  });
+}
+
+async function findOwnOrders(
+  { orders }: Collections,
+  cancellations: Cancellation[],
+): Promise<(OrderRecord | null)[]> {
+  const ids = [...new Set(cancellations.map(({ orderId }) => orderId))];
+  const found = await driverOf(orders)
+    .find({ _id: { $in: ids } })
+    .toArray();
+  const orderById = new Map(found.map((order) => [order._id, order]));
+  return cancellations.map(({ orderId, buyerId }) => {
+    const order = orderById.get(orderId);
+    return order?.buyerId === buyerId ? order : null;
+  });
+}
+
+/**
+ * The sales come first: if somebody else is writing one of them, nothing is lost yet but this one command. From then on
+ * nobody else can cancel an order of theirs.
+ * @param cancelled the orders as they become.
+ * @throws Stale when one of them is not a paid one any more.
+ */
+async function putBack(
+  collections: Collections,
+  cancelled: OrderRecord[],
+  session: ClientSession,
+): Promise<Cancelled> {
+  const { sales, orders, allowances } = collections;
+  const ofSales = groupBySale(cancelled);
+  const saleIds = [...ofSales.keys()];
+  const puts = [...ofSales].map(([_id, ofSale]) => {
+    const units = unitsOf(ofSale);
+    const $inc = { stock: units, unitsReturned: units, stockVersion: 1, eventSeq: 1 };
+    return { updateOne: { filter: { _id }, update: { $inc } } };
+  });
+  await driverOf(sales).bulkWrite(puts, { session });
+
+  const { modifiedCount } = await driverOf(orders).updateMany(
+    { _id: { $in: cancelled.map(({ _id }) => _id) }, status: 'paid' },
+    { $set: { status: 'cancelled' } },
+    { session },
+  );
+  if (modifiedCount !== cancelled.length) throw new Stale();
+
+  for (const [units, keys] of allowancesOf(cancelled)) {
+    const filter = { _id: { $in: keys }, units: { $gte: units } };
+    await driverOf(allowances).updateMany(filter, { $inc: { units: -units } }, { session });
+  }
+  const records = await driverOf(sales)
+    .find({ _id: { $in: saleIds } }, { session })
+    .toArray();
+  const at = mongoClock.now();
+  const entries = records.map(({ _id: saleId, eventSeq: seq }) => ({
+    saleId,
+    seq,
+    changes: (ofSales.get(saleId) ?? []).map(changeOf),
+  }));
+  await appendChanges(collections, entries, at, session);
+  return {
+    settled: {
+      stocks: records.map((sale) => stockOf(sale, at)),
+      orders: cancelled.map(newsOf),
+    },
+    returned: records.map(({ _id: saleId, unitsReturned = 0 }) => ({
+      saleId,
+      unitsReturned,
+      orders: (ofSales.get(saleId) ?? []).map((order) => ({
+        personId: personOf(order),
+        quantity: order.quantity,
+      })),
+    })),
+  };
+}
+
+const unitsOf = (orders: OrderRecord[]) => orders.reduce((units, { quantity }) => units + quantity, 0);
+
+const stockOf = ({ _id: saleId, stock, stockVersion }: SaleRecord, at: Date) => ({
+  saleId,
+  stock,
+  stockVersion,
+  at: at.toISOString(),
+});
+
+/** Allowance keys by how many units they get back: all that get as many are one statement. */
+function allowancesOf(orders: OrderRecord[]): Map<number, string[]> {
+  const unitsByKey = new Map<string, number>();
+  for (const order of orders) {
+    const key = allowanceKey(order.saleId, personOf(order));
+    unitsByKey.set(key, (unitsByKey.get(key) ?? 0) + order.quantity);
+  }
+  const keysByUnits = new Map<number, string[]>();
+  for (const [key, units] of unitsByKey) {
+    const keys = keysByUnits.get(units);
+    if (keys) keys.push(key);
+    else keysByUnits.set(units, [key]);
+  }
+  return keysByUnits;
+}

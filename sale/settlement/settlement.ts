@@ -1,0 +1,138 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { gapMs } from '../../runtime/databases/transact.ts';
+import { failpoint } from '../../runtime/failpoints.ts';
+import { groupCommit } from '../../runtime/group-commit.ts';
+import type { Exclusive } from '../../runtime/mutex.ts';
+import type { Collections } from '../../store/collections.ts';
+import type { Purchase } from '../contract.ts';
+import type { Poison } from '../queue/queue.ts';
+import { type Batch, settleBatch } from './transaction.ts';
+
+/** Purchases to settle together. */
+interface SettleRequest {
+  purchases: Purchase[];
+  /** Decide again on those of them that were given up. */
+  again: boolean;
+}
+
+/**
+ * Resolves when every one of these purchases has its order in MongoDB, but for those that it returns: MongoDB is there
+ * and cannot settle them.
+ * @throws when MongoDB stays away for longer than the settlement's patience. Settling again is always safe.
+ */
+export type Settle = (request: SettleRequest) => Promise<Poison[]>;
+
+export interface SettlementOptions {
+  collections: Collections;
+  /** In one transaction. */
+  maxPurchases: number;
+  /** From the start of one transaction to the start of the next, unless that is full. */
+  minIntervalMs: number;
+  /** How long purchases wait here for a MongoDB that is away. */
+  patienceMs: number;
+  /** Whether a fault will pass by itself. */
+  isPassing: (error: unknown) => boolean;
+  /** Gives up waiting: this process stops. */
+  stopping: AbortSignal;
+  /** Runs each transaction, so that others can have a moment without one. */
+  exclusive: Exclusive;
+  /** Told of every commit. What it does is a courtesy: nothing depends on it, so it must not throw. */
+  afterCommit: (batch: Batch) => Promise<void>;
+}
+
+/** A request whose transactions are over. */
+interface Done {
+  poison: Poison[];
+  /** Resolves when `afterCommit` is through with what was settled. */
+  told: Promise<unknown>;
+}
+
+/**
+ * Settles purchases, one transaction at a time: two at once would only run into each other's writes of the same
+ * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
+ */
+export function openSettlement(options: SettlementOptions): Settle {
+  const { maxPurchases, minIntervalMs } = options;
+  const commit = groupCommit<SettleRequest, Done>({
+    send: (requests) => settleOrSplit(requests, options),
+    sizeOf: ({ purchases }) => purchases.length,
+    maxBatch: maxPurchases,
+    maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
+    minIntervalMs,
+    gapMs,
+  });
+  return async (request) => {
+    const { poison, told } = await commit.submit(request);
+    await told;
+    return poison;
+  };
+}
+
+/**
+ * One transaction for all; when that cannot be, one for each request, and then for each half of one, down to the
+ * purchase that is the trouble.
+ */
+async function settleOrSplit(requests: SettleRequest[], options: SettlementOptions): Promise<Done[]> {
+  try {
+    const told = tell(await settleWhenPossible(requests, options), options);
+    return requests.map(() => ({ poison: [], told }));
+  } catch (error) {
+    if (options.stopping.aborted || options.isPassing(error)) throw error;
+    const [only, ...others] = requests;
+    if (only && others.length === 0) return [await splitRequest(only, error as Error, options)];
+    const done: Done[] = [];
+    for (const request of requests) done.push(...(await settleOrSplit([request], options)));
+    return done;
+  }
+}
+
+async function splitRequest(
+  { purchases, again }: SettleRequest,
+  error: Error,
+  options: SettlementOptions,
+): Promise<Done> {
+  if (purchases.length === 1) return { poison: [{ raw: purchases[0], error }], told: Promise.resolve() };
+  const middle = Math.ceil(purchases.length / 2);
+  const halves = [purchases.slice(0, middle), purchases.slice(middle)];
+  const done = await settleOrSplit(
+    halves.map((half) => ({ purchases: half, again })),
+    options,
+  );
+  return {
+    poison: done.flatMap(({ poison }) => poison),
+    told: Promise.all(done.map(({ told }) => told)),
+  };
+}
+
+async function tell(batch: Batch, { afterCommit }: SettlementOptions): Promise<void> {
+  await afterCommit(batch);
+  failpoint('told');
+}
+
+const firstRetryMs = 100;
+const lastRetryMs = 2_000;
+
+/** Waits out a MongoDB that is away: its absence says nothing about the purchases. */
+async function settleWhenPossible(requests: SettleRequest[], options: SettlementOptions): Promise<Batch> {
+  const deadline = performance.now() + options.patienceMs;
+  for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, lastRetryMs)) {
+    try {
+      failpoint('settling');
+      const batch = await settleTogether(requests, options);
+      failpoint('committed');
+      return batch;
+    } catch (error) {
+      if (!options.isPassing(error) || performance.now() > deadline) throw error;
+      await delay(retryMs, undefined, { signal: options.stopping });
+    }
+  }
+}
+
+function settleTogether(
+  requests: SettleRequest[],
+  { collections, exclusive }: SettlementOptions,
+): Promise<Batch> {
+  const purchases = requests.flatMap((request) => request.purchases);
+  const again = requests.flatMap((request) => (request.again ? request.purchases : []));
+  return exclusive(() => settleBatch(collections, purchases, again));
+}

@@ -1,0 +1,283 @@
+import type { ClientSession } from 'mongoose';
+import { appendChanges } from '../../log/events.ts';
+import { mongoClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
+import { failpoint } from '../../runtime/failpoints.ts';
+import {
+  type AllowanceRecord,
+  type Collections,
+  driverOf,
+  insertAll,
+  isDuplicateKey,
+  type OrderRecord,
+  type SaleRecord,
+} from '../../store/collections.ts';
+import type { Ending } from '../admission/gate.ts';
+import type { Order, Purchase, StockMessage } from '../contract.ts';
+import { changeOf, newsOf } from '../order.ts';
+import { groupBySale } from '../sale.ts';
+import {
+  allowanceKey,
+  type Decision,
+  decide,
+  type Outcome,
+  personOf,
+  type SettlementSnapshot,
+} from './decide.ts';
+
+/** What a committed batch changed, for everyone who wants to know. */
+export interface Settled {
+  stocks: StockMessage[];
+  orders: { buyerId: string; order: Order }[];
+}
+
+/** A committed batch. */
+export interface Batch {
+  settled: Settled;
+  /** How each of its purchases ended, now or at an earlier delivery. */
+  endings: Ending[];
+  /** The orders that it made, and when its transaction began. */
+  made: OrderRecord[];
+  beganAt: Date;
+}
+
+/**
+ * Settles purchases in one transaction: reads what is needed, decides, writes. A purchase that was settled before is
+ * left as it is: there hardly ever is one, so orders are only looked for once MongoDB said that one of them exists.
+ * @param again those of the purchases that are decided again if they were given up.
+ * @throws what MongoDB threw; then nothing was written.
+ */
+export async function settleBatch(
+  collections: Collections,
+  purchases: Purchase[],
+  again: Purchase[] = [],
+): Promise<Batch> {
+  try {
+    return await settleInTransaction(collections, purchases, again, async () => []);
+  } catch (error) {
+    if (!isDuplicateKey(error)) throw error;
+    const ids = purchases.map(({ orderId }) => orderId);
+    return await settleInTransaction(collections, purchases, again, (session) =>
+      driverOf(collections.orders)
+        .find({ _id: { $in: ids } }, { session })
+        .toArray(),
+    );
+  }
+}
+
+/** For so long a transaction is tried against other writers of its sales; the settlement has more patience. */
+const patienceMs = 5_000;
+
+async function settleInTransaction(
+  collections: Collections,
+  purchases: Purchase[],
+  again: Purchase[],
+  findSettled: (session: ClientSession) => Promise<OrderRecord[]>,
+): Promise<Batch> {
+  return await transact(
+    collections.sales.db,
+    async (session) => {
+      const beganAt = new Date();
+      if (again.length > 0) await forgetGivenUp(collections, again, session);
+      const settledBefore = await findSettled(session);
+      const snapshot = await readSnapshot(collections, purchases, settledBefore, session);
+      const decision = decide(purchases, snapshot);
+      const settledAt = mongoClock.now();
+      const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
+      await takeStock(collections, decision, snapshot, session);
+      await takeAllowances(collections, decision, snapshot, session);
+      if (records.length > 0) await insertAll(collections.orders, records, session);
+      await appendChanges(collections, entriesOf(records, snapshot), settledAt, session);
+      failpoint('deciding');
+      return {
+        settled: settledOf(decision, snapshot, records, settledAt),
+        endings: endingsOf(purchases, [...snapshot.settledBefore, ...records]),
+        made: records,
+        beganAt,
+      };
+    },
+    { patienceMs },
+  );
+}
+
+async function forgetGivenUp(
+  { orders }: Collections,
+  purchases: Purchase[],
+  session: ClientSession,
+): Promise<void> {
+  const ids = purchases.map(({ orderId }) => orderId);
+  await driverOf(orders).deleteMany({ _id: { $in: ids }, status: 'rejected', reason: 'failed' }, { session });
+}
+
+interface Snapshot extends SettlementSnapshot {
+  settledBefore: OrderRecord[];
+  sales: ReadonlyMap<string, Pick<SaleRecord, 'stock' | 'stockVersion' | 'limitPerBuyer' | 'eventSeq'>>;
+}
+
+/** One session is one conversation: its reads go one after the other. */
+async function readSnapshot(
+  { sales, allowances }: Collections,
+  purchases: Purchase[],
+  settledBefore: OrderRecord[],
+  session: ClientSession,
+): Promise<Snapshot> {
+  const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
+  const keys = [...new Set(purchases.map((purchase) => allowanceKey(purchase.saleId, personOf(purchase))))];
+
+  const foundSales = await driverOf(sales)
+    .find({ _id: { $in: saleIds } }, { session })
+    .toArray();
+  const foundAllowances = await driverOf(allowances)
+    .find({ _id: { $in: keys } }, { session })
+    .toArray();
+
+  return {
+    sales: new Map(foundSales.map((sale) => [sale._id, sale])),
+    settledBefore,
+    settledOrderIds: new Set(settledBefore.map(({ _id }) => _id)),
+    allowances: new Map(foundAllowances.map(({ _id, units }) => [_id, units])),
+  };
+}
+
+/**
+ * The guarded `$inc`, of all sales in one command. `decide` saw enough stock in this same transaction, so a guard that
+ * does not match means that the code is wrong: better no order than a unit that does not exist.
+ */
+async function takeStock(
+  { sales }: Collections,
+  { outcomes, sold }: Decision,
+  snapshot: Snapshot,
+  session: ClientSession,
+): Promise<void> {
+  const saleIds = [...new Set(outcomes.map(({ purchase }) => purchase.saleId))].filter((saleId) =>
+    snapshot.sales.has(saleId),
+  );
+  const [first, ...others] = saleIds;
+  if (first === undefined) return;
+  const takes = saleIds.map((saleId) => {
+    const units = sold.get(saleId) ?? 0;
+    const filter = { _id: saleId, stock: { $gte: units } };
+    const update = { $inc: { stock: -units, stockVersion: units > 0 ? 1 : 0, eventSeq: 1 } };
+    return { updateOne: { filter, update } };
+  });
+  const { matchedCount } = await driverOf(sales).bulkWrite(takes, { session });
+  if (matchedCount !== takes.length) {
+    const which = others.length > 0 ? `${first}, or one of ${others.length} others` : first;
+    throw new Error(`The guard refused ${sold.get(first) ?? 0} units of sale ${which}`);
+  }
+}
+
+/** The log's next document for each sale. A purchase of an unknown sale belongs to no history. */
+function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
+  return [...groupBySale(records)].flatMap(([saleId, ofSale]) => {
+    const sale = sales.get(saleId);
+    return sale ? [{ saleId, seq: sale.eventSeq + 1, changes: ofSale.map(changeOf) }] : [];
+  });
+}
+
+/**
+ * The same for what each person may still have: the first units make the record, further ones are added where the limit
+ * lets them. All who take as many of the same limit are one statement: an upsert for each was half of a transaction.
+ */
+async function takeAllowances(
+  { allowances }: Collections,
+  decision: Decision,
+  snapshot: Snapshot,
+  session: ClientSession,
+): Promise<void> {
+  for (const { units, limit, first, further } of takersOf(decision, snapshot)) {
+    if (units > limit) throw new Error(`The limit of ${limit} refused ${units} units`);
+    if (first.length > 0) {
+      const records = first.map((key): AllowanceRecord => ({ _id: key, units }));
+      await insertAll(allowances, records, session);
+    }
+    if (further.length > 0) {
+      const { matchedCount } = await driverOf(allowances).updateMany(
+        { _id: { $in: further }, units: { $lte: limit - units } },
+        { $inc: { units } },
+        { session },
+      );
+      if (matchedCount !== further.length)
+        throw new Error(`The limit of ${limit} refused ${units} more units`);
+    }
+  }
+}
+
+/** Allowance keys by how many units they take, of which limit: those that have none yet, and the others. */
+function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot) {
+  const groups = new Map<string, { units: number; limit: number; first: string[]; further: string[] }>();
+  const limits = new Map(
+    outcomes.map(({ purchase }) => [
+      allowanceKey(purchase.saleId, personOf(purchase)),
+      sales.get(purchase.saleId)?.limitPerBuyer ?? 0,
+    ]),
+  );
+  for (const [key, units] of taken) {
+    const limit = limits.get(key) ?? 0;
+    const group = groups.get(`${units} of ${limit}`) ?? { units, limit, first: [], further: [] };
+    (allowances.has(key) ? group.further : group.first).push(key);
+    groups.set(`${units} of ${limit}`, group);
+  }
+  return groups.values();
+}
+
+export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date): OrderRecord {
+  return {
+    _id: purchase.orderId,
+    saleId: purchase.saleId,
+    buyerId: purchase.buyerId,
+    ...(purchase.personId && { personId: purchase.personId }),
+    quantity: purchase.quantity,
+    idempotencyKey: purchase.idempotencyKey,
+    status,
+    reason,
+    createdAt: new Date(purchase.createdAt),
+    settledAt,
+    ...(purchase.traceparent && { traceparent: purchase.traceparent }),
+  };
+}
+
+function settledOf(
+  { sold }: Decision,
+  { sales }: Snapshot,
+  records: OrderRecord[],
+  settledAt: Date,
+): Settled {
+  return {
+    stocks: [...sold].map(([saleId, units]) => {
+      const before = sales.get(saleId);
+      return {
+        saleId,
+        stock: (before?.stock ?? 0) - units,
+        stockVersion: (before?.stockVersion ?? 0) + 1,
+        at: settledAt.toISOString(),
+      };
+    }),
+    orders: records.map(newsOf),
+  };
+}
+
+/** How each purchase ended, by the order that exists under its id. */
+export function endingsOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): Ending[] {
+  const orderById = new Map(orders.map((order) => [order._id, order]));
+  return [...purchases].flatMap((purchase) => {
+    const order = orderById.get(purchase.orderId);
+    return order ? [endingOf(purchase, order)] : [];
+  });
+}
+
+/**
+ * How a purchase ended. The units are what the purchase took, whatever the order says: when Redis had forgotten it, the
+ * order can be of an earlier admission, and this one took its units for nothing.
+ */
+export function endingOf(purchase: Purchase, order: Pick<OrderRecord, 'createdAt' | 'reason'>): Ending {
+  const { orderId, saleId, quantity, createdAt } = purchase;
+  const isOfThis = order.createdAt.getTime() === Date.parse(createdAt);
+  return {
+    orderId,
+    saleId,
+    personId: personOf(purchase),
+    quantity,
+    reason: isOfThis ? order.reason : 'admitted_again',
+  };
+}

@@ -1,0 +1,66 @@
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import { readSigningKeys } from '../../accounts/signing-keys.ts';
+import { redisClock } from '../../runtime/clock.ts';
+import { HttpProblem } from './problems.ts';
+
+/**
+ * Work that a request has to be worth, so that a thousand accounts cost a thousand times as much as one. Off unless
+ * CHALLENGE_DIFFICULTY_BITS says otherwise. A challenge is not stored: it carries its expiry and our signature, and is
+ * for one subject (an e-mail address, or a buyer in a sale), so an answer is of no use to anybody else. An answer pays for
+ * one thing: until it expires, Redis knows for which.
+ *
+ *   answer   `<challenge>.<nonce>` whose SHA-256 begins with so many zero bits, in the header Proof-Of-Work
+ */
+export interface Challenges {
+  /**
+   * @param paidFor what the answer pays for: the same once more needs no second answer.
+   * @throws HttpProblem 428 with a challenge, unless `answer` is one to a challenge for this subject and is not spent.
+   */
+  requireWork(subject: string, answer: string | undefined, paidFor: string): Promise<void>;
+}
+
+const validMs = 120_000;
+const answerFormat = /^((\w{1,12})-[\w-]{16})-([\w-]{43})\.(\w{1,32})$/;
+
+export function openChallenges(redis: Redis, secrets: string, difficultyBits: number): Challenges {
+  const key = createHmac('sha256', readSigningKeys(secrets)[0]?.secret ?? '')
+    .update('challenges')
+    .digest();
+  const signatureOf = (text: string, subject: string) =>
+    createHmac('sha256', key).update(`${text}\n${subject}`).digest('base64url');
+
+  function isAnswer(subject: string, answer: string): boolean {
+    const [, text, expiry, signature] = answerFormat.exec(answer) ?? [];
+    if (!text || !expiry || !signature) return false;
+    const ours = Buffer.from(signatureOf(text, subject));
+    return (
+      timingSafeEqual(ours, Buffer.from(signature)) &&
+      Number.parseInt(expiry, 36) > redisClock.now().getTime() &&
+      zeroBitsOf(createHash('sha256').update(answer).digest()) >= difficultyBits
+    );
+  }
+  /** One step, so that of many who bring the same answer at once one spends it. */
+  async function spend(answer: string, paidFor: string): Promise<boolean> {
+    const key = `proof:${createHash('sha256').update(answer).digest('base64url')}`;
+    if ((await redis.set(key, paidFor, 'PX', validMs, 'NX')) === 'OK') return true;
+    return (await redis.get(key)) === paidFor;
+  }
+
+  return {
+    async requireWork(subject, answer, paidFor) {
+      if (difficultyBits === 0) return;
+      if (answer !== undefined && isAnswer(subject, answer) && (await spend(answer, paidFor))) return;
+      const text = `${(redisClock.now().getTime() + validMs).toString(36)}-${randomBytes(12).toString('base64url')}`;
+      const challenge = `${text}-${signatureOf(text, subject)}`;
+      const detail =
+        'expected `Proof-Of-Work: <challenge>.<nonce>` whose SHA-256 begins with that many zero bits';
+      throw new HttpProblem('work-required', detail, { challenge, difficultyBits });
+    },
+  };
+}
+
+function zeroBitsOf(hash: Buffer): number {
+  const first = hash.findIndex((byte) => byte !== 0);
+  return first === -1 ? hash.length * 8 : first * 8 + Math.clz32(hash[first] as number) - 24;
+}

@@ -1,0 +1,16 @@
+import type { z } from 'zod';
+import { eventSchemas, jsonSchemaOf } from '../../log/schemas.ts';
+import type { EventType } from '../../sale/contract.ts';
+import { HttpProblem } from '../http/problems.ts';
+import type { Answer, Call } from '../http/route.ts';
+import type { byEventType } from '../routes/inputs.ts';
+
+/** What an event's `dataschema` points to. */
+export function showEventSchema({ params: { type } }: Call<z.infer<typeof byEventType>>): Answer {
+  if (!Object.hasOwn(eventSchemas, type)) throw new HttpProblem('not-found', `There are no events ${type}`);
+  return {
+    status: 200,
+    body: jsonSchemaOf(type as EventType),
+    headers: { 'Cache-Control': 'public, max-age=3600' },
+  };
+}

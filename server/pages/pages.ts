@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import express, { type RequestHandler, Router } from 'express';
+
+const folder = fileURLToPath(new URL('../../public/', import.meta.url));
+const charts = dirname(createRequire(import.meta.url).resolve('uplot'));
+
+/** Addresses that stand for a page; every other file is at its own name. */
+const addresses = {
+  '/': 'index.html',
+  '/sales/:id': 'sale.html',
+  '/orders': 'orders.html',
+  '/admin': 'admin.html',
+  '/ticker/:id': 'ticker.html',
+  '/docs': 'docs.html',
+} as const;
+
+/**
+ * The pages and their files, as they are. A page names its scripts and styles below `/assets/<hash>/`, the hash of all
+ * of them, so that a browser keeps them for ever and yet has new ones at once. Modules import each other by relative
+ * names, which stay below the same hash. Files are read once, at the start.
+ */
+export function pageRoutes(): Router {
+  const hash = hashOf(folder);
+  const router = Router();
+  for (const [address, file] of Object.entries(addresses)) router.get(address, page(file, hash));
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.html'))) {
+    router.get(`/${file}`, page(file, hash));
+  }
+  router.use(`/assets/${hash}`, filesOfPages({ immutable: true, maxAge: '365d' }));
+  // In a rolling upgrade a page of one instance may ask another: better this version's file for once than none.
+  router.use('/assets/:otherHash', filesOfPages());
+
+  router.get('/embed.js', (_request, response) => {
+    response.set(openToAnySite).sendFile('embed.js', { root: folder });
+  });
+  for (const file of ['uPlot.esm.js', 'uPlot.min.css']) {
+    router.get(`/vendor/uplot/${file}`, (_request, response) =>
+      response.sendFile(file, { root: charts, maxAge: '1h' }),
+    );
+  }
+  router.use(filesOfPages());
+  return router;
+}
+
+/**
+ * What pages load. The folder also holds what only the compiler reads. No redirect to a folder's `/`: it would carry the
+ * query along, and headers that are too large for a proxy make it take the server for broken.
+ */
+function filesOfPages(options: { immutable?: boolean; maxAge?: string } = {}): RequestHandler {
+  const serve = express.static(folder, { index: false, redirect: false, ...options });
+  return (request, response, next) =>
+    /\.(js|css|svg)$/.test(request.path) ? serve(request, response, next) : next();
+}
+
+/** For what other sites may load: the embedded element, and the snapshot that it reads. There is no secret in either. */
+export const openToAnySite = {
+  'Access-Control-Allow-Origin': '*',
+  'Cross-Origin-Resource-Policy': 'cross-origin',
+} as const;
+
+function hashOf(root: string): string {
+  const hash = createHash('sha256');
+  const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  for (const path of files.map(({ parentPath, name }) => join(parentPath, name)).sort()) {
+    hash.update(path.slice(root.length)).update(readFileSync(path));
+  }
+  return hash.digest('base64url').slice(0, 16);
+}
+
+/** What a page loads of ours; `/socket.io/`, `/docs/`, `/vendor/` and `/embed.js` have names of their own. */
+const ownFile = /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|embed\.js)([\w/-]+\.(?:js|css|svg))"/g;
+
+function page(file: string, hash: string): RequestHandler {
+  const html = readFileSync(join(folder, file), 'utf8').replace(ownFile, `$1="/assets/${hash}/$2"`);
+  const etag = `"${hash}-${file}"`;
+  return (_request, response) => {
+    response.set({ 'Cache-Control': 'no-cache', ETag: etag }).type('html').send(html);
+  };
+}

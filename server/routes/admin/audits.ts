@@ -1,0 +1,90 @@
+import type { Redis } from 'ioredis';
+import { audit } from '../../../insight/audit.ts';
+import {
+  keepAuditLight,
+  lightOfFailure,
+  lightOfReport,
+  readAuditLight,
+} from '../../../insight/audit-status.ts';
+import type { AuditLight } from '../../../insight/contract.ts';
+import { redisClock } from '../../../runtime/clock.ts';
+import { openLease } from '../../../runtime/leader/lease.ts';
+import type { Log } from '../../../runtime/observe/log.ts';
+import type { Gate } from '../../../sale/admission/gate.ts';
+import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
+import type { Collections } from '../../../store/collections.ts';
+
+/** The control room's audits: one at a time over all instances, not too often, and not of a shop too large for it. */
+export interface Audits {
+  light(): Promise<AuditLight>;
+  /** @returns false while one runs, or when one began a moment ago. */
+  start(): Promise<boolean>;
+}
+
+const leaseMs = 120_000;
+const restMs = 5_000;
+/** An audit reads every order: above this it is for `npm run audit`, which takes nobody's server. */
+const maxOrders = 300_000;
+
+export function openAudits(
+  shop: { collections: Collections; gate: Gate; queue: PurchaseQueue; redis: Redis },
+  log: Log,
+): Audits {
+  const { collections, gate, queue, redis } = shop;
+  const lease = openLease(redis, 'audit', leaseMs);
+  let isRunning = false;
+
+  async function run(): Promise<void> {
+    const light = await look().catch((error) => {
+      log.error(error, 'the audit failed');
+      return lightOfFailure((error as Error).message);
+    });
+    await keepAuditLight(redis, light);
+  }
+
+  async function look(): Promise<AuditLight> {
+    const orders = await collections.orders.estimatedDocumentCount();
+    if (orders > maxOrders) {
+      return lightOfFailure(`More than ${maxOrders} orders: run \`npm run audit\` beside the shop`, orders);
+    }
+    return lightOfReport(await audit(collections, gate, queue));
+  }
+
+  /** Whether one may begin. What the one before found is noted before its lease ends, so it is read under the next. */
+  async function begin(): Promise<boolean> {
+    if (!(await lease.hold())) return false;
+    const { at } = await readAuditLight(redis);
+    const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < restMs;
+    if (isFresh) await lease.release();
+    return !isFresh;
+  }
+
+  return {
+    async light() {
+      const [last, running] = await Promise.all([readAuditLight(redis), redis.exists('lease:audit')]);
+      return running ? { ...last, state: 'running' } : last;
+    },
+    async start() {
+      // Said before the first wait: the lease tells processes apart, not two requests to this one.
+      if (isRunning) return false;
+      isRunning = true;
+      const isBegun = await begin().catch((error) => {
+        isRunning = false;
+        throw error;
+      });
+      if (!isBegun) {
+        isRunning = false;
+        return false;
+      }
+      const renewal = setInterval(() => void lease.hold().catch(() => {}), leaseMs / 3);
+      void run()
+        .catch((error) => log.warn({ error: (error as Error).message }, 'the audit was not noted'))
+        .finally(() => {
+          clearInterval(renewal);
+          isRunning = false;
+          void lease.release().catch(() => {});
+        });
+      return true;
+    },
+  };
+}

@@ -1,0 +1,130 @@
+import type { z } from 'zod';
+import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../../../insight/contract.ts';
+import { type Counts, quantileMs, readSaleTally, readSeconds } from '../../../insight/counters.ts';
+import { completeAfterSeconds, readQueueFigures } from '../../../insight/figures.ts';
+import { openStories } from '../../../insight/report.ts';
+import { redisClock } from '../../../runtime/clock.ts';
+import { readBeats } from '../../../runtime/leader/heartbeat.ts';
+import { singleFlight } from '../../../runtime/single-flight.ts';
+import type { SaleSnapshot } from '../../../sale/contract.ts';
+import { findSale, listSnapshots, readSnapshot } from '../../../sale/sale.ts';
+import { readMinutes } from '../../../subscribers/analytics.ts';
+import { HttpProblem } from '../../http/problems.ts';
+import type { Answer, Call } from '../../http/route.ts';
+import type { Shop } from '../../shop.ts';
+import type { byId, liveSince, pageAfter } from '../inputs.ts';
+import { noSale } from '../sales.ts';
+
+const shownSeconds = 300;
+
+const uncounted = new Set(['paid', 'rejected', 'failed', 'queued', 'oldestMs', 'deadLetters']);
+
+/** What the control room shows. However many look at it, the databases are asked once. */
+export function openControlRoom(shop: Shop) {
+  const { collections, queue, redis } = shop;
+  const storyOf = openStories(collections);
+  const readNow = singleFlight(async () => {
+    const [beats, figures, jobs, audit, { sales, nextCursor: salesNextCursor }] = await Promise.all([
+      readBeats(redis),
+      readQueueFigures(shop),
+      queue.countJobs(),
+      shop.audits.light(),
+      listSnapshots(collections),
+    ]);
+    const living = beats.living.map(({ watching: _, ...beat }) => beat);
+    const people = peopleOf(beats.living);
+    return {
+      living,
+      silent: beats.silent,
+      figures,
+      queue: { purchases: figures.depth, ...jobs },
+      audit,
+      sales,
+      salesNextCursor,
+      people,
+    };
+  });
+
+  return {
+    async live({ query }: Call<unknown, z.infer<typeof liveSince>>): Promise<Answer> {
+      const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
+      const from = Math.max((query.since ?? 0) + 1, to - shownSeconds + 1);
+      const [now, counts] = await Promise.all([readNow(''), from > to ? [] : readSeconds(redis, from, to)]);
+      const seconds = counts.map((count, n) => figuresOf(from + n, count));
+      const body: LiveFigures = { serverTime: redisClock.now().toISOString(), seconds, ...now };
+      return { status: 200, body };
+    },
+
+    async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
+      const sale = await readSnapshot(collections, params.id);
+      if (!sale) throw noSale(params.id);
+      const [story, tally] = await Promise.all([storyOf(sale.id), readSaleTally(redis, sale.id)]);
+      const { admitted = 0 } = tally.counts;
+      const body: SaleReport = {
+        sale,
+        ...story,
+        admitted,
+        refused: refusedOf(tally.counts),
+        soldOutAfterMs: story.soldOutAt ? Date.parse(story.soldOutAt) - begunAtMs(sale, story) : null,
+        p50Ms: quantileMs(tally.counts, 0.5),
+        p99Ms: quantileMs(tally.counts, 0.99),
+        fastestMs: tally.fastestMs,
+        slowestMs: tally.slowestMs,
+      };
+      return { status: 200, body };
+    },
+
+    async minutes({ params, query }: Call<z.infer<typeof byId>, z.infer<typeof pageAfter>>): Promise<Answer> {
+      const sale = await findSale(collections, params.id);
+      if (!sale) throw noSale(params.id);
+      return { status: 200, body: await readMinutes(collections, params.id, query.cursor) };
+    },
+
+    async startAudit(): Promise<Answer> {
+      if (await shop.audits.start()) return { status: 202, body: { state: 'running' } };
+      throw new HttpProblem('busy', 'An audit runs, or has run within the last seconds');
+    },
+  };
+}
+
+/** The opening, or the making of a sale that was made open. */
+function begunAtMs({ opensAt }: SaleSnapshot, { points: [made] }: SaleCurve): number {
+  return Math.max(Date.parse(opensAt), made?.[0] ?? 0);
+}
+
+/** Sockets that watch each sale, over all instances. */
+export function peopleOf(beats: { watching?: Record<string, number> }[]): Record<string, number> {
+  // Anybody may watch a sale called `constructor`: in an object its count would begin with a function.
+  const people = new Map<string, number>();
+  for (const { watching = {} } of beats) {
+    for (const [saleId, sockets] of Object.entries(watching)) {
+      people.set(saleId, (people.get(saleId) ?? 0) + sockets);
+    }
+  }
+  return Object.fromEntries(people);
+}
+
+function figuresOf(second: number, counts: Counts): SecondFigures {
+  return {
+    second,
+    answers: answersOf(counts),
+    paid: counts.paid ?? 0,
+    rejected: counts.rejected ?? 0,
+    p50Ms: quantileMs(counts, 0.5),
+    p99Ms: quantileMs(counts, 0.99),
+    queued: counts.queued ?? null,
+    oldestMs: counts.oldestMs ?? null,
+  };
+}
+
+function answersOf(counts: Counts): Counts {
+  const answers = Object.entries(counts).filter(
+    ([field]) => !uncounted.has(field) && !field.startsWith('ms:'),
+  );
+  return Object.fromEntries(answers);
+}
+
+function refusedOf(counts: Counts): Counts {
+  const { admitted: _, known: __, ...refused } = answersOf(counts);
+  return refused;
+}

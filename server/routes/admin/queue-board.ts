@@ -1,0 +1,79 @@
+import { createBullBoard } from '@bull-board/api';
+import { BullAdapter } from '@bull-board/api/bullAdapter';
+import { ExpressAdapter } from '@bull-board/express';
+import { type RequestHandler, Router } from 'express';
+import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
+import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
+import { HttpProblem } from '../../http/problems.ts';
+import type { Answer } from '../../http/route.ts';
+import type { Shop } from '../../shop.ts';
+
+/**
+ * Bull's own board, for looking only: what is done to a dead letter must go through sale/settlement/dead-letters.ts, which gives
+ * its buyers their answer. A page cannot carry the admin's token, so an admin is given a ticket for one visit; it
+ * becomes a cookie that goes nowhere but here.
+ */
+const boardPath = '/admin/queues';
+const cookieName = 'stampede_board';
+const ticketSeconds = 60;
+const visitSeconds = 30 * 60;
+
+const ticketKey = (ticket: string) => `board:ticket:${ticket}`;
+const visitKey = (visit: string) => `board:visit:${visit}`;
+const secretPattern = /^[\w-]{32}$/;
+
+export async function grantVisit({ queue, redis }: Shop): Promise<Answer> {
+  if (!queue.bull) throw new HttpProblem('not-found', 'RabbitMQ has a board of its own');
+  const ticket = nanoid(32);
+  await redis.set(ticketKey(ticket), '1', 'EX', ticketSeconds);
+  return { status: 201, body: { path: `${boardPath}/?ticket=${ticket}` } };
+}
+
+export function boardRoutes({ bull }: PurchaseQueue, redis: Redis): Router {
+  if (!bull) return Router();
+  const adapter = new ExpressAdapter();
+  adapter.setBasePath(boardPath);
+  createBullBoard({
+    // Its types know the Bull that it was made with.
+    queues: [new BullAdapter(bull as never, { readOnlyMode: true, allowRetries: false })],
+    serverAdapter: adapter,
+    options: { uiConfig: { boardTitle: 'Stampede', hideRedisDetails: true } },
+  });
+  return Router().use(boardPath, admitVisitor(redis), relaxPolicy, adapter.getRouter());
+}
+
+function admitVisitor(redis: Redis): RequestHandler {
+  return async (request, response, next) => {
+    const ticket = String(request.query.ticket ?? '');
+    if (secretPattern.test(ticket) && (await redis.del(ticketKey(ticket))) === 1) {
+      const visit = nanoid(32);
+      await redis.set(visitKey(visit), '1', 'EX', visitSeconds);
+      const maxAge = visitSeconds * 1_000;
+      response.cookie(cookieName, visit, {
+        ...{ httpOnly: true, sameSite: 'strict', secure: request.secure },
+        ...{ path: boardPath, maxAge },
+      });
+      // Gone from the address bar and from the history.
+      return response.redirect(303, `${boardPath}/`);
+    }
+    const visit = new RegExp(`(?:^|; )${cookieName}=([\\w-]{32})(?:;|$)`).exec(
+      request.get('cookie') ?? '',
+    )?.[1];
+    if (visit && (await redis.exists(visitKey(visit))) === 1) return next();
+    // Its way in is the control room, which knows who is an admin.
+    if (request.accepts('html')) return response.redirect(303, '/admin#queues');
+    response.status(401).end();
+  };
+}
+
+/** The board's page styles itself inline. Scripts still come from here alone. */
+const relaxPolicy: RequestHandler = (_request, response, next) => {
+  response.set(
+    'Content-Security-Policy',
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; " +
+      "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'",
+  );
+  response.set('Cache-Control', 'no-store');
+  next();
+};

@@ -1,0 +1,52 @@
+import type { z } from 'zod';
+import {
+  addWebhook,
+  listDeliveries,
+  listWebhooks,
+  removeWebhook,
+  resendFailed,
+} from '../../../subscribers/webhooks/endpoints.ts';
+import { HttpProblem } from '../../http/problems.ts';
+import type { Answer, Call } from '../../http/route.ts';
+import type { Shop } from '../../shop.ts';
+import type { byId, newestList, newWebhook } from '../inputs.ts';
+
+type ById = z.infer<typeof byId>;
+
+export async function showWebhooks({ collections }: Shop): Promise<Answer> {
+  return { status: 200, body: { webhooks: await listWebhooks(collections) } };
+}
+
+/** Shows the secret, which signs what is sent there, this once. */
+export async function createWebhook(
+  { collections }: Shop,
+  { body }: Call<unknown, unknown, z.infer<typeof newWebhook>>,
+): Promise<Answer> {
+  const webhook = await addWebhook(collections, body);
+  if (webhook === 'too_many') throw new HttpProblem('too-many-webhooks', 'Delete one before you add another');
+  return { status: 201, body: webhook };
+}
+
+export async function deleteWebhook({ collections }: Shop, { params }: Call<ById>): Promise<Answer> {
+  if (!(await removeWebhook(collections, params.id))) throw noWebhook(params.id);
+  return { status: 204 };
+}
+
+export async function showDeliveries(
+  { collections }: Shop,
+  { params, query }: Call<ById, z.infer<typeof newestList>>,
+): Promise<Answer> {
+  const page = await listDeliveries(collections, params.id, query);
+  if (!page) throw noWebhook(params.id);
+  return { status: 200, body: page };
+}
+
+export async function resendDeliveries({ collections }: Shop, { params }: Call<ById>): Promise<Answer> {
+  const resent = await resendFailed(collections, params.id);
+  if (resent === null) throw noWebhook(params.id);
+  return { status: 202, body: { resent } };
+}
+
+function noWebhook(id: string): HttpProblem {
+  return new HttpProblem('not-found', `There is no webhook ${id}`);
+}

@@ -1,0 +1,366 @@
+import { type ClientSession, type Connection, type Model, mongo, Schema } from 'mongoose';
+import type { Change, Money, OrderStatus, RejectionReason, Role } from '../sale/contract.ts';
+import { openEventCollections } from './event-collections.ts';
+
+/**
+ * What MongoDB holds, one interface and one schema for each collection, with the indexes that the queries need.
+ * Every `_id` is a string that we make, so that ids look alike in URLs, jobs and documents.
+ */
+export interface UserRecord {
+  _id: string;
+  email: string;
+  name: string;
+  passwordHash: string;
+  role: Exclude<Role, 'visitor'>;
+  /** Whose limits count for it: see person.ts. Absent in records that a version before made. */
+  personId?: string;
+  createdAt: Date;
+}
+
+/** Who has an e-mail address; it stays when their account goes. */
+export interface PersonRecord {
+  /** HMAC-SHA-256 of the address, in base64url. */
+  _id: string;
+  /** The id of the first account with that address. */
+  personId: string;
+}
+
+/** A key that is made once at random. */
+export interface SecretRecord {
+  /** What it is for. */
+  _id: string;
+  /** 32 bytes in base64url. */
+  key: string;
+}
+
+export interface SessionRecord {
+  _id: string;
+  userId: string;
+  /** Of the secret in the session's latest token. */
+  secretHash: string;
+  createdAt: Date;
+  expiresAt: Date;
+}
+
+/** Somebody who was signed out everywhere, for as long as an access token could be good. */
+export interface ExpulsionRecord {
+  /** The user's id. */
+  _id: string;
+  /** Access tokens from before are refused. */
+  at: Date;
+}
+
+export interface ProductRecord {
+  _id: string;
+  name: string;
+  description: string;
+  image: string;
+  /** Absent in records from before there were several. */
+  images?: string[];
+  createdAt: Date;
+}
+
+/** A picture as it is served: resized, and named by the hash of what was uploaded. */
+export interface PictureRecord {
+  _id: string;
+  bytes: Buffer;
+  createdAt: Date;
+}
+
+export type SalePhase = 'scheduled' | 'open' | 'ended';
+
+export interface SaleRecord {
+  _id: string;
+  productId: string;
+  price: Money;
+  /** The price before, in the same currency and minor units. Absent when the shop does not say. */
+  oldAmount?: number | null;
+  opensAt: Date;
+  closesAt: Date;
+  paused: boolean;
+  /** Of its window, as the event log tells it. Absent in records from before it did. */
+  phase?: SalePhase;
+  limitPerBuyer: number;
+  /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
+  stock: number;
+  /** Counts the changes of `stock`. */
+  stockVersion: number;
+  /** Units ever put on sale. It never shrinks. */
+  unitsOnSale: number;
+  /** Units ever put back on sale by cancellations. It never shrinks. Absent in records from before it was counted. */
+  unitsReturned?: number;
+  /** Number of the sale's newest document in the event log. */
+  eventSeq: number;
+  /** Counts the changes an admin made; the gate takes over only a newer one. */
+  revision: number;
+  createdAt: Date;
+}
+
+export interface OrderRecord {
+  _id: string;
+  saleId: string;
+  buyerId: string;
+  /** Absent when it is the buyer's own id. */
+  personId?: string;
+  quantity: number;
+  idempotencyKey: string;
+  status: Exclude<OrderStatus, 'queued'>;
+  reason: RejectionReason | null;
+  createdAt: Date;
+  settledAt: Date;
+  /** W3C trace context of the purchase's request. */
+  traceparent?: string | undefined;
+}
+
+export interface AllowanceRecord {
+  /** `<saleId>:<personId>` */
+  _id: string;
+  units: number;
+}
+
+/** What the writers of a bounded collection write one after the other. */
+export interface GuardRecord {
+  /** The collection's name. */
+  _id: string;
+  writes: number;
+}
+
+export interface EventRecord {
+  /** `<saleId>:<seq>`, the seq with leading zeros. */
+  _id: string;
+  saleId: string;
+  /** From 1, without gaps. */
+  seq: number;
+  at: Date;
+  changes: Change[];
+}
+
+/** A change of a sale that came with an Idempotency-Key, for as long as the key is remembered. */
+export interface SaleChangeKeyRecord {
+  /** `<saleId>:<key>` */
+  _id: string;
+  /** Of what was to be changed. */
+  bodyHash: string;
+  /** As it was answered. */
+  sale: SaleRecord;
+  createdAt: Date;
+}
+
+const id = { type: String, required: true } as const;
+const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
+
+/** What is only of use for a day is kept for two. */
+const keptSeconds = 2 * 86_400;
+
+const user = new Schema<UserRecord>(
+  {
+    _id: id,
+    email: { type: String, required: true, unique: true },
+    name: { type: String, required: true },
+    passwordHash: { type: String, required: true },
+    role: { type: String, required: true, enum: ['buyer', 'admin'] },
+    personId: { type: String },
+    createdAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'users' },
+);
+
+const person = new Schema<PersonRecord>(
+  { _id: id, personId: { type: String, required: true } },
+  { ...options, collection: 'people' },
+);
+
+const secret = new Schema<SecretRecord>(
+  { _id: id, key: { type: String, required: true } },
+  { ...options, collection: 'secrets' },
+);
+
+const session = new Schema<SessionRecord>(
+  {
+    _id: id,
+    userId: { type: String, required: true, index: true },
+    secretHash: { type: String, required: true },
+    createdAt: { type: Date, required: true },
+    // MongoDB removes it within a minute of that.
+    expiresAt: { type: Date, required: true, expires: 0 },
+  },
+  { ...options, collection: 'sessions' },
+);
+
+const expulsion = new Schema<ExpulsionRecord>(
+  { _id: id, at: { type: Date, required: true, expires: keptSeconds } },
+  { ...options, collection: 'expulsions' },
+);
+
+const product = new Schema<ProductRecord>(
+  {
+    _id: id,
+    name: { type: String, required: true },
+    description: { type: String, default: '' },
+    image: { type: String, default: '' },
+    images: { type: [String] },
+    createdAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'products' },
+);
+
+const picture = new Schema<PictureRecord>(
+  { _id: id, bytes: { type: Buffer, required: true }, createdAt: { type: Date, required: true } },
+  { ...options, collection: 'pictures' },
+);
+
+const sale = new Schema<SaleRecord>(
+  {
+    _id: id,
+    productId: { type: String, required: true },
+    price: { amount: { type: Number, required: true }, currency: { type: String, required: true } },
+    oldAmount: { type: Number, default: null },
+    opensAt: { type: Date, required: true },
+    closesAt: { type: Date, required: true },
+    paused: { type: Boolean, default: false },
+    phase: { type: String },
+    limitPerBuyer: { type: Number, required: true, min: 1 },
+    stock: { type: Number, required: true, min: 0 },
+    stockVersion: { type: Number, default: 0 },
+    unitsOnSale: { type: Number, required: true, min: 0 },
+    unitsReturned: { type: Number, default: 0 },
+    eventSeq: { type: Number, default: 0 },
+    revision: { type: Number, default: 0 },
+    createdAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'sales' },
+)
+  .index({ closesAt: -1, _id: -1 })
+  .index({ productId: 1, closesAt: -1 })
+  .index({ phase: 1, opensAt: 1 });
+
+const order = new Schema<OrderRecord>(
+  {
+    _id: id,
+    saleId: { type: String, required: true },
+    buyerId: { type: String, required: true },
+    personId: { type: String },
+    quantity: { type: Number, required: true, min: 1 },
+    idempotencyKey: { type: String, required: true },
+    status: { type: String, required: true, enum: ['held', 'paid', 'rejected', 'expired', 'cancelled'] },
+    reason: { type: String, default: null },
+    createdAt: { type: Date, required: true },
+    settledAt: { type: Date, required: true },
+    traceparent: { type: String },
+  },
+  { ...options, collection: 'orders' },
+).index({ buyerId: 1, createdAt: -1, _id: -1 });
+
+const allowance = new Schema<AllowanceRecord>(
+  { _id: id, units: { type: Number, required: true, min: 0 } },
+  { ...options, collection: 'allowances' },
+);
+
+const event = new Schema<EventRecord>(
+  {
+    _id: id,
+    saleId: { type: String, required: true },
+    seq: { type: Number, required: true },
+    at: { type: Date, required: true },
+    changes: { type: Schema.Types.Mixed, required: true } as never,
+  },
+  { ...options, collection: 'events' },
+);
+
+const saleChangeKey = new Schema<SaleChangeKeyRecord>(
+  {
+    _id: id,
+    bodyHash: { type: String, required: true },
+    sale: { type: Schema.Types.Mixed, required: true } as never,
+    createdAt: { type: Date, required: true, expires: keptSeconds },
+  },
+  { ...options, collection: 'sale_change_keys' },
+);
+
+const guard = new Schema<GuardRecord>(
+  { _id: id, writes: { type: Number, required: true } },
+  { ...options, collection: 'guards' },
+);
+
+export type Collections = ReturnType<typeof openCollections>;
+
+export function openCollections(mongo: Connection) {
+  return {
+    users: mongo.model<UserRecord>('User', user),
+    people: mongo.model<PersonRecord>('Person', person),
+    secrets: mongo.model<SecretRecord>('Secret', secret),
+    sessions: mongo.model<SessionRecord>('Session', session),
+    expulsions: mongo.model<ExpulsionRecord>('Expulsion', expulsion),
+    products: mongo.model<ProductRecord>('Product', product),
+    pictures: mongo.model<PictureRecord>('Picture', picture),
+    sales: mongo.model<SaleRecord>('Sale', sale),
+    orders: mongo.model<OrderRecord>('Order', order),
+    allowances: mongo.model<AllowanceRecord>('Allowance', allowance),
+    events: mongo.model<EventRecord>('Event', event),
+    saleChangeKeys: mongo.model<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
+    guards: mongo.model<GuardRecord>('Guard', guard),
+    ...openEventCollections(mongo),
+  };
+}
+
+/** Makes the collections and their indexes. A transaction may not create a collection, so this comes first. */
+export async function prepareCollections(collections: Collections): Promise<void> {
+  for (const model of Object.values(collections)) {
+    await model.createCollection();
+    await model.createIndexes();
+  }
+}
+
+/**
+ * The driver's own collection, for writes of a whole batch: mongoose would cast and validate each document again,
+ * and these come from `decide()`, not from outside.
+ */
+export function driverOf<Record extends { _id: string }>(model: Model<Record>): mongo.Collection<Record> {
+  return model.collection as unknown as mongo.Collection<Record>;
+}
+
+/**
+ * Inserts all or nothing in one command. The driver's own `insertMany` serialises each document once more, to learn its
+ * size: a sixth of a worker's time. A batch of ours is far below MongoDB's bounds.
+ * @throws MongoServerError of the first document that cannot be inserted.
+ */
+export async function insertAll<Record extends { _id: string }>(
+  model: Model<Record>,
+  records: Record[],
+  session: ClientSession,
+): Promise<void> {
+  const insert = { insert: model.collection.collectionName, documents: records };
+  const { writeErrors } = await model.db.getClient().db(model.db.name).command(insert, { session });
+  const [error] = writeErrors ?? [];
+  if (error) throw new mongo.MongoServerError(error);
+}
+
+/**
+ * Inserts a document unless there are `max` in its collection. However many do so at once, no more get in: each of these
+ * transactions writes the collection's one guard, so that they go one after the other.
+ * @returns whether it was inserted.
+ */
+export async function insertWithin<Record extends { _id: string }>(
+  model: Model<Record>,
+  record: Record,
+  max: number,
+): Promise<boolean> {
+  const guards = model.db.model<GuardRecord>('Guard');
+  const guard = { _id: model.collection.collectionName };
+  await guards.updateOne(guard, { $setOnInsert: { writes: 0 } }, { upsert: true });
+  return await model.db.withSession((session) =>
+    session.withTransaction(async () => {
+      await guards.updateOne(guard, { $inc: { writes: 1 } }, { session });
+      if ((await model.countDocuments({}, { session })) >= max) return false;
+      await insertAll(model, [record], session);
+      return true;
+    }),
+  );
+}
+
+const duplicateKey = 11_000;
+
+/** Whether MongoDB refused a document because there is one with its key. */
+export function isDuplicateKey(error: unknown): boolean {
+  return (error as { code?: unknown }).code === duplicateKey;
+}

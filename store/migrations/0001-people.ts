@@ -1,0 +1,67 @@
+import { type AnyBulkWriteOperation, trusted } from 'mongoose';
+import { normaliseEmail } from '../../accounts/email-address.ts';
+import { openPersonKeys } from '../../accounts/person.ts';
+import { isDuplicateKey, type PersonRecord, type UserRecord } from '../collections.ts';
+import type { Migration } from './migrate.ts';
+
+const accountsAtOnce = 500;
+
+/**
+ * Accounts from before there were people get their person, and their address the form in which addresses are compared.
+ *
+ * An account's person has the account's own id, so allowances and gates keep their keys. Where two accounts have one
+ * address in different spellings, both are one person from now on; the second one keeps its spelling, and is signed in
+ * to by that. Beside it servers of the version before may run, which ignore the new field and collection: the accounts
+ * that they make get their person when somebody signs in to them or deletes them.
+ */
+export const people: Migration = {
+  name: '0001-people',
+  async up({ collections, keepLease }) {
+    const keyOf = await openPersonKeys(collections);
+    for (let after = ''; ; ) {
+      await keepLease();
+      const accounts = await collections.users
+        .find({ _id: trusted({ $gt: after }), personId: trusted({ $exists: false }) }, 'email')
+        .sort({ _id: 1 })
+        .limit(accountsAtOnce)
+        .lean<Pick<UserRecord, '_id' | 'email'>[]>();
+      const last = accounts.at(-1);
+      if (!last) return;
+      await addPeople(accounts);
+      for (const account of accounts) await normalise(account);
+      after = last._id;
+    }
+
+    async function addPeople(accounts: Pick<UserRecord, '_id' | 'email'>[]): Promise<void> {
+      await collections.people.bulkWrite(
+        accounts.map(({ _id, email }) => ({
+          updateOne: {
+            filter: { _id: keyOf(email) },
+            update: { $setOnInsert: { personId: _id } },
+            upsert: true,
+          },
+        })),
+      );
+      const found = await collections.people
+        .find({ _id: trusted({ $in: accounts.map(({ email }) => keyOf(email)) }) })
+        .lean<PersonRecord[]>();
+      const personIdOf = new Map(found.map(({ _id, personId }) => [_id, personId]));
+      await collections.users.bulkWrite(
+        accounts.map(({ _id, email }): AnyBulkWriteOperation<UserRecord> => {
+          const personId = personIdOf.get(keyOf(email)) ?? _id;
+          return { updateOne: { filter: { _id }, update: { $set: { personId } } } };
+        }),
+      );
+    }
+
+    async function normalise({ _id, email }: Pick<UserRecord, '_id' | 'email'>): Promise<void> {
+      const normal = normaliseEmail(email);
+      if (normal === email) return;
+      try {
+        await collections.users.updateOne({ _id, email }, { email: normal });
+      } catch (error) {
+        if (!isDuplicateKey(error)) throw error;
+      }
+    }
+  },
+};

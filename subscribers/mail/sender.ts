@@ -1,0 +1,203 @@
+import type { Redis } from 'ioredis';
+import { mongoClock } from '../../runtime/clock.ts';
+import { isMongoAway } from '../../runtime/databases/connections.ts';
+import { openDuty, type Task } from '../../runtime/leader/leader.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import { type Collections, driverOf } from '../../store/collections.ts';
+import type { MailRecord } from '../../store/event-collections.ts';
+import { writeMails } from './notifications.ts';
+import type { MailEnding, MailTransport } from './transport.ts';
+
+export interface MailSenderOptions {
+  transport: MailTransport;
+  from: string;
+  /** Where the shop is, without a slash at its end. */
+  shopUrl: string;
+  /** Before the second attempt at a mail that was refused; it doubles up to 720 times as much. */
+  retryFirstMs: number;
+  /** A mail that is being sent for so long was abandoned by somebody who died. */
+  abandonedMs: number;
+  leaseMs: number;
+}
+
+/** Mails on their way at a time. */
+export const mailsAtOnce = 5;
+/** Of them at most so many that were refused before: a server that is slow to refuse must not hold up new mails. */
+const retriesAtOnce = 2;
+const lookIntervalMs = 500;
+
+/** With 5 s before the second attempt: an hour at the longest, and a day in all. */
+const [longestWait, allWaits] = [720, 17_280];
+/** A mail that was transmitted without an answer may be in a mailbox already: a minute later it is sent once more. */
+const unansweredWait = 12;
+const maxUnanswered = 2;
+
+/** While a mail server is away one mail asks for it, after these waits. */
+const [shortestAwayMs, longestAwayMs] = [500, 30_000];
+
+/**
+ * Sends the mails that notifications.ts wrote down, in one process at a time. Each has its own attempts, so that one that
+ * is refused, or whose recipient's server is slow, holds up only itself. What was given up stays in the list until
+ * somebody has it sent again.
+ */
+export function openMailSender(
+  collections: Collections,
+  redis: Redis,
+  options: MailSenderOptions,
+  log: Log,
+): { close: () => Promise<void> } {
+  const sending: Task = async (stopping) => {
+    const onTheirWay = new Map<string, { isRetry: boolean; ended: Promise<void> }>();
+    let isAway = false;
+    let awayMs = 0;
+    let fault: unknown;
+
+    async function run(mail: MailRecord): Promise<void> {
+      const ending = await attempt(collections, mail, options);
+      await writeEnding(collections, mail, ending, options, stopping);
+      if (ending.kind === 'away' && !isAway)
+        log.warn({ answer: ending.answer }, 'the mail server is away; mails wait');
+      if (ending.kind !== 'skipped') isAway = ending.kind === 'away';
+      if (ending.kind === 'rejected' || ending.kind === 'unanswered')
+        log.warn({ event: mail._id, answer: ending.answer }, `a mail was ${ending.kind}`);
+    }
+
+    while (!stopping.aborted && fault === undefined) {
+      // Several may have met its absence at once, which is one absence.
+      if (isAway) await Promise.all([...onTheirWay.values()].map(({ ended }) => ended));
+      awayMs = isAway ? Math.min(Math.max(shortestAwayMs, 2 * awayMs), longestAwayMs) : 0;
+      if (isAway) await pause(awayMs, stopping);
+      const retries = [...onTheirWay.values()].filter(({ isRetry }) => isRetry).length;
+      const due = await findDue(collections, {
+        all: (isAway ? 1 : mailsAtOnce) - onTheirWay.size,
+        retries: retriesAtOnce - retries,
+      });
+      // Without a mail nobody asks for the server, and the next one need not wait.
+      if (due.length === 0) isAway = false;
+      let begun = 0;
+      for (const mail of due) {
+        if (stopping.aborted || !(await claim(collections, mail, options.abandonedMs))) continue;
+        begun += 1;
+        const ended = run(mail)
+          .catch((error) => {
+            fault = error;
+          })
+          .finally(() => onTheirWay.delete(mail._id));
+        onTheirWay.set(mail._id, { isRetry: (mail.attempts ?? 0) > 0, ended });
+      }
+      const someEnd = [...onTheirWay.values()].map(({ ended }) => ended);
+      if (begun === 0 || onTheirWay.size >= mailsAtOnce)
+        await Promise.race([pause(lookIntervalMs, stopping), ...someEnd]);
+    }
+    await Promise.all([...onTheirWay.values()].map(({ ended }) => ended));
+    if (fault !== undefined) throw fault;
+  };
+  const duty = openDuty({ redis, name: 'mail-sender', ttlMs: options.leaseMs, log }, { sending });
+  return {
+    async close() {
+      await duty.close();
+      options.transport.close();
+    },
+  };
+}
+
+const isUnsent = { state: 'waiting', sentAt: { $exists: false } } as const;
+
+/** New mails first, as they came; then those that were refused before. */
+async function findDue(
+  { mails }: Collections,
+  { all, retries }: { all: number; retries: number },
+): Promise<MailRecord[]> {
+  if (all <= 0) return [];
+  const find = (attempts: object | number, limit: number) =>
+    driverOf(mails)
+      .find({ ...isUnsent, attempts: attempts as number, dueAt: { $lte: mongoClock.now() } })
+      .sort({ dueAt: 1 })
+      .limit(limit)
+      .toArray();
+  const again = retries > 0 ? await find({ $gt: 0 }, Math.min(all, retries)) : [];
+  // One that was refused gets its turn in between, or a crowd of new ones would never let it.
+  const fresh = all > again.length ? await find(0, all - again.length) : [];
+  return [...fresh, ...again];
+}
+
+/** Only one process has a mail in its hands, and not for ever. @returns whether it is this one. */
+async function claim({ mails }: Collections, mail: MailRecord, abandonedMs: number): Promise<boolean> {
+  const { modifiedCount } = await driverOf(mails).updateOne(
+    { ...isUnsent, _id: mail._id, ...(mail.dueAt && { dueAt: mail.dueAt }) },
+    { $set: { dueAt: new Date(mongoClock.now().getTime() + abandonedMs) } },
+  );
+  return modifiedCount === 1;
+}
+
+type Ending = MailEnding | { kind: 'skipped' };
+
+async function attempt(
+  collections: Collections,
+  { _id, event }: MailRecord,
+  { transport, from, shopUrl }: MailSenderOptions,
+): Promise<Ending> {
+  if (!event) return { kind: 'skipped' };
+  const written = (await writeMails(collections, [event], { from, shopUrl })).get(_id);
+  return written ? await transport.send(written) : { kind: 'skipped' };
+}
+
+/** Waits for a MongoDB that is away: what was sent and is not written down would be sent again. */
+async function writeEnding(
+  { mails }: Collections,
+  mail: MailRecord,
+  ending: Ending,
+  { retryFirstMs }: MailSenderOptions,
+  stopping: AbortSignal,
+): Promise<void> {
+  const update = updateOf(mail, ending, retryFirstMs);
+  for (;;) {
+    try {
+      await driverOf(mails).updateOne({ _id: mail._id }, update);
+      return;
+    } catch (error) {
+      if (stopping.aborted || !isMongoAway(error)) throw error;
+    }
+    await pause(lookIntervalMs, stopping);
+  }
+}
+
+const ofUnsent = { event: '', attempts: '', unanswered: '', dueAt: '', answer: '' } as const;
+
+function updateOf({ attempts = 0, unanswered = 0 }: MailRecord, ending: Ending, retryFirstMs: number) {
+  const again = (waitMs: number) =>
+    ({ state: 'waiting', dueAt: new Date(mongoClock.now().getTime() + waitMs) }) as const;
+  switch (ending.kind) {
+    case 'sent':
+      return { $set: { sentAt: mongoClock.now() }, $unset: { ...ofUnsent, state: '' as const } };
+    case 'skipped':
+      return { $set: { state: 'skipped' as const }, $unset: ofUnsent };
+    case 'away':
+      return { $set: { ...again(0), answer: ending.answer } };
+    case 'rejected':
+      return { $set: { state: 'failed' as const, attempts: attempts + 1, answer: ending.answer } };
+    case 'refused': {
+      const waitMs = waitAfter(attempts + 1, retryFirstMs);
+      const next = waitMs === null ? { state: 'failed' as const } : again(waitMs);
+      return { $set: { ...next, attempts: attempts + 1, answer: ending.answer } };
+    }
+    case 'unanswered': {
+      const isLast = unanswered + 1 >= maxUnanswered;
+      const next = isLast ? { state: 'unsure' as const } : again(unansweredWait * retryFirstMs);
+      const tried = { attempts: attempts + 1, unanswered: unanswered + 1 };
+      return { $set: { ...next, ...tried, answer: `transmitted, then ${ending.answer}` } };
+    }
+  }
+}
+
+/** Before the attempt after so many; null when there was enough waiting. */
+export function waitAfter(attempts: number, firstMs: number): number | null {
+  let sum = 0;
+  let wait = 1;
+  for (let tried = 1; tried < attempts; tried++) {
+    sum += wait;
+    wait = Math.min(2 * wait, longestWait);
+  }
+  return sum >= allWaits ? null : wait * firstMs;
+}

@@ -1,0 +1,86 @@
+import { moneyIn } from '../../public/shared/money.js';
+import type { Money, RejectionReason } from '../../sale/contract.ts';
+
+/** What a mail tells a buyer about one order. */
+export interface OrderNews {
+  kind: 'paid' | 'rejected' | 'cancelled';
+  productName: string;
+  quantity: number;
+  price: Money;
+  orderId: string;
+  /** Of a rejected order. */
+  reason?: RejectionReason;
+  /** Where the shop is, without a slash at its end. */
+  shopUrl: string;
+}
+
+export interface MailText {
+  subject: string;
+  text: string;
+  html: string;
+}
+
+const whyRejected: Record<RejectionReason, string> = {
+  sold_out: 'Others were quicker: fewer units were left than you asked for when your turn came.',
+  over_limit: 'It would have been more than one buyer may have of this sale.',
+  unknown_sale: 'This sale does not exist any more.',
+  failed: 'Something went wrong on our side, and we know about it.',
+};
+
+export function mailTextOf(news: OrderNews): MailText {
+  const { subject, lines } = contentOf(news);
+  // Not by name: nobody has shown that who typed the name and who reads this are the same person.
+  const paragraphs = ['Hello,', ...lines];
+  const orders = `${news.shopUrl}/orders`;
+  return {
+    subject,
+    text: `${[...paragraphs, `Your orders: ${orders}`, `Order ${news.orderId}`].join('\n\n')}\n`,
+    html: [
+      '<!doctype html>',
+      '<html lang="en"><body style="font-family: sans-serif; line-height: 1.5">',
+      ...paragraphs.map((paragraph) => `<p>${escapeHtml(paragraph)}</p>`),
+      `<p><a href="${escapeHtml(orders)}">Your orders</a></p>`,
+      `<p style="color: #666"><small>Order ${escapeHtml(news.orderId)}</small></p>`,
+      '</body></html>',
+    ].join('\n'),
+  };
+}
+
+function contentOf({ kind, productName, quantity, price, reason }: OrderNews) {
+  const units = `${quantity} × ${productName}`;
+  const total = moneyIn('en', price, quantity);
+  switch (kind) {
+    case 'paid':
+      return { subject: `Yours: ${units}`, lines: [`You got it: ${units}, for ${total}.`] };
+    case 'rejected':
+      return {
+        subject: `Not this time: ${productName}`,
+        lines: [
+          `We could not give you ${units}.`,
+          `${whyRejected[reason ?? 'failed']} You have not been charged.`,
+        ],
+      };
+    case 'cancelled':
+      return {
+        subject: `Cancelled: ${units}`,
+        lines: [
+          price.amount === 0
+            ? `Your order of ${units} is cancelled.`
+            : `Your order of ${units} is cancelled, and ${total} goes back to you.`,
+        ],
+      };
+  }
+}
+
+const entities: Record<string, string> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+/** What shops wrote is text, whatever is in it. */
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
+}

@@ -1,0 +1,75 @@
+import type { UnsentMail } from '../../insight/contract.ts';
+import { mongoClock } from '../../runtime/clock.ts';
+import { type Collections, driverOf } from '../../store/collections.ts';
+import type { MailRecord } from '../../store/event-collections.ts';
+
+const unsentStates = ['waiting', 'failed', 'unsure'] as const;
+type State = (typeof unsentStates)[number];
+
+const unsent = { sentAt: { $exists: false } };
+const givenUp: State[] = ['failed', 'unsure'];
+/** More than that nobody needs to know exactly, and counting has a price. */
+const countMax = 10_000;
+
+/** How many mails are in each state, up to 10,000. */
+export async function countUnsentMails({ mails }: Collections): Promise<Record<State, number>> {
+  const counts = await Promise.all(
+    unsentStates.map((state) => driverOf(mails).countDocuments({ state }, { limit: countMax })),
+  );
+  const [waiting = 0, failed = 0, unsure = 0] = counts;
+  return { waiting, failed, unsure };
+}
+
+/** Mails of one state, or all that were given up; the next due first. */
+export async function listUnsentMails(
+  { mails }: Collections,
+  { state, limit }: { state?: State | undefined; limit: number },
+): Promise<{ mails: UnsentMail[]; more: boolean }> {
+  const found = await driverOf(mails)
+    .find({ state: { $in: state ? [state] : givenUp }, ...unsent })
+    .sort({ dueAt: 1, _id: 1 })
+    .limit(limit + 1)
+    .toArray();
+  return { mails: found.slice(0, limit).map(unsentOf), more: found.length > limit };
+}
+
+/** Has a mail sent again that was given up, or may have been delivered. @returns whether there was such a one. */
+export async function resendMail({ mails }: Collections, id: string): Promise<boolean> {
+  const { modifiedCount } = await driverOf(mails).updateOne(
+    { _id: id, state: { $in: givenUp }, ...unsent },
+    { $set: anew() },
+  );
+  return modifiedCount === 1;
+}
+
+/** Has all mails sent again that failed; not those that may have been delivered. @returns how many. */
+export async function resendFailedMails({ mails }: Collections): Promise<number> {
+  const { modifiedCount } = await driverOf(mails).updateMany(
+    { state: 'failed', ...unsent },
+    { $set: anew() },
+  );
+  return modifiedCount;
+}
+
+const anew = () => ({ state: 'waiting' as const, attempts: 0, unanswered: 0, dueAt: mongoClock.now() });
+
+function unsentOf({
+  _id,
+  state,
+  event,
+  attempts = 0,
+  dueAt,
+  answer = null,
+  createdAt,
+}: MailRecord): UnsentMail {
+  return {
+    eventId: _id,
+    type: event?.type ?? '',
+    orderId: event?.subject ?? '',
+    state: state as State,
+    attempts,
+    dueAt: (dueAt ?? createdAt).toISOString(),
+    answer,
+    createdAt: createdAt.toISOString(),
+  };
+}

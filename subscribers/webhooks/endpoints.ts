@@ -1,0 +1,77 @@
+import { randomBytes } from 'node:crypto';
+import { nanoid } from 'nanoid';
+import type { Delivery, Webhook } from '../../insight/contract.ts';
+import { mongoClock } from '../../runtime/clock.ts';
+import type { EventType } from '../../sale/contract.ts';
+import { type Collections, insertWithin } from '../../store/collections.ts';
+import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
+import { behind, pageOf } from '../../store/time-cursor.ts';
+
+/** Endpoints of a shop, at most. */
+const maxWebhooks = 50;
+
+/** @returns its secret as well, which is shown this once; `too_many` when there are 50. */
+export async function addWebhook(
+  { webhooks }: Collections,
+  { url, types }: { url: string; types: EventType[] },
+): Promise<(Webhook & { secret: string }) | 'too_many'> {
+  const record: WebhookRecord = {
+    _id: nanoid(),
+    url,
+    types,
+    secret: `whsec_${randomBytes(32).toString('base64')}`,
+    createdAt: mongoClock.now(),
+  };
+  const isAdded = await insertWithin(webhooks, record, maxWebhooks);
+  return isAdded ? { ...webhookOf(record), secret: record.secret } : 'too_many';
+}
+
+export async function listWebhooks({ webhooks }: Collections): Promise<Webhook[]> {
+  const found = await webhooks.find().sort({ createdAt: 1 }).lean<WebhookRecord[]>();
+  return found.map(webhookOf);
+}
+
+/** Takes it away with its log; what is on its way is not sent any more. @returns whether there was such a one. */
+export async function removeWebhook({ webhooks, deliveries }: Collections, id: string): Promise<boolean> {
+  const { deletedCount } = await webhooks.deleteOne({ _id: id });
+  await deliveries.deleteMany({ webhookId: id });
+  return deletedCount === 1;
+}
+
+/** A page of them, newest first; null when there is no such webhook. */
+export async function listDeliveries(
+  { webhooks, deliveries }: Collections,
+  webhookId: string,
+  { cursor, limit }: { cursor?: string | undefined; limit: number },
+): Promise<{ deliveries: Delivery[]; nextCursor: string | null } | null> {
+  if (!(await webhooks.exists({ _id: webhookId }))) return null;
+  const found = await deliveries
+    .find({ webhookId, ...behind('createdAt', cursor) })
+    .sort({ createdAt: -1, _id: -1 })
+    .limit(limit + 1)
+    .lean<DeliveryRecord[]>();
+  const { page, nextCursor } = pageOf(found, 'createdAt', limit);
+  return { deliveries: page.map(deliveryOf), nextCursor };
+}
+
+/** Has everything sent again that was given up. @returns how many deliveries; null when there is no such webhook. */
+export async function resendFailed(
+  { webhooks, deliveries }: Collections,
+  webhookId: string,
+): Promise<number | null> {
+  if (!(await webhooks.exists({ _id: webhookId }))) return null;
+  const { modifiedCount } = await deliveries.updateMany(
+    { webhookId, state: 'failed' },
+    { state: 'waiting', attempts: 0, dueAt: mongoClock.now() },
+  );
+  return modifiedCount;
+}
+
+function webhookOf({ _id, url, types, createdAt }: WebhookRecord): Webhook {
+  return { id: _id, url, types: [...types], createdAt: createdAt.toISOString() };
+}
+
+function deliveryOf({ event, state, attempts, dueAt, status, error }: DeliveryRecord): Delivery {
+  const { id: eventId, type, time } = event;
+  return { eventId, type, time, state, attempts, dueAt: dueAt.toISOString(), status, error };
+}

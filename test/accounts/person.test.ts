@@ -1,0 +1,187 @@
+import { nanoid } from 'nanoid';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deleteAccount } from '../../accounts/account.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { gatePrefix } from '../../sale/admission/gate.ts';
+import type { Order, Purchase, Session } from '../../sale/contract.ts';
+import { orderIdOf } from '../../sale/order.ts';
+import { allowanceKey } from '../../sale/settlement/decide.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({ servers: 2 });
+});
+afterAll(() => system.close());
+
+const password = 'correct horse';
+
+async function signUp(email: string): Promise<Session> {
+  const account = { email, password, name: 'A buyer' };
+  const { status, body } = await system.api<Session>('POST', '/api/users', { body: account });
+  expect([status, body]).toEqual([201, expect.anything()]);
+  return body;
+}
+
+/** Somebody with two accounts; the token of the first is from before it was deleted, and is still believed. */
+async function comeBack(): Promise<{ first: Session; second: Session; personId: string }> {
+  const email = `${nanoid().toLowerCase()}@example.com`;
+  const first = await signUp(email);
+  expect(await deleteAccount(system.store.collections, first.user.id)).toBe(true);
+  const second = await signUp(email);
+  return { first, second, personId: first.user.id };
+}
+
+async function buyAndSettle(saleId: string, { token }: Session, quantity = 1): Promise<Order> {
+  const { status, body } = await system.buy(saleId, token, { quantity });
+  expect(status).toBe(202);
+  return await system.settled(body.orderId, token);
+}
+
+const unitsOf = async (saleId: string, personId: string) => {
+  const key = allowanceKey(saleId, personId);
+  return (await system.store.collections.allowances.findById(key).lean())?.units;
+};
+
+test('who deletes an account and signs up again has what is left of the share, however the address is written', async () => {
+  const sale = await system.createSale({ stock: 20, limitPerBuyer: 2 });
+  const name = nanoid().toLowerCase();
+  const written = [
+    `${name}@bücher.example`,
+    `${name.toUpperCase()}@BU\u0308CHER.example`,
+    `${name}@xn--bcher-kva.example`,
+  ];
+  let last = await signUp(written[0] ?? '');
+  const personId = last.user.id;
+  const order = await buyAndSettle(sale.id, last, 2);
+  for (const email of [...written, ...written]) {
+    expect((await system.api('DELETE', '/api/account', { token: last.token })).status).toBe(204);
+    last = await signUp(email);
+    expect(last.user.email).toBe(`${name}@xn--bcher-kva.example`);
+    const { status, body } = await system.buy(sale.id, last.token);
+    expect([status, (body as unknown as { type: string }).type]).toEqual([409, '/problems/over-limit']);
+  }
+  // The orders are not the new account's.
+  expect((await system.api('GET', '/api/orders', { token: last.token })).body.orders).toEqual([]);
+  expect((await system.api('GET', `/api/orders/${order.id}`, { token: last.token })).status).toBe(404);
+
+  // A gate that forgot who bought what admits them, and the transaction knows.
+  await system.store.redis.del(gatePrefix + sale.id);
+  expect(await buyAndSettle(sale.id, last)).toMatchObject({ status: 'rejected', reason: 'over_limit' });
+  expect(await unitsOf(sale.id, personId)).toBe(2);
+  expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('of parallel purchases by two accounts of one person, the gate admits exactly the limit', async () => {
+  const { first, second, personId } = await comeBack();
+  const sale = await system.createSale({ stock: 100, limitPerBuyer: 5 });
+  const presses = Array.from({ length: 40 }, (_, n) => {
+    const at = system.servers[n % 4 < 2 ? 0 : 1]?.url ?? '';
+    return system.buy(sale.id, (n % 2 ? first : second).token, { at });
+  });
+  const statuses = (await Promise.all(presses)).map(({ status }) => status);
+  expect(statuses.filter((status) => status === 202)).toHaveLength(5);
+  expect(statuses.filter((status) => status === 409)).toHaveLength(35);
+  await system.quiet();
+  expect(await unitsOf(sale.id, personId)).toBe(5);
+  expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('the transaction keeps to the limit as well, when both accounts’ purchases are in its queue', async () => {
+  const { first, second, personId } = await comeBack();
+  const sale = await system.createSale({ stock: 100, limitPerBuyer: 5 });
+  const purchases = Array.from({ length: 40 }, (_, n): Purchase => {
+    const buyerId = (n % 2 ? first : second).user.id;
+    return {
+      orderId: orderIdOf(buyerId, sale.id, `press-${n}`),
+      saleId: sale.id,
+      buyerId,
+      ...(buyerId !== personId && { personId }),
+      quantity: 1,
+      idempotencyKey: `press-${n}`,
+      createdAt: new Date().toISOString(),
+    };
+  });
+  await system.store.queue.add(purchases.map((purchase) => ({ purchases: [purchase] })));
+  const orders = await waitUntil(
+    async () => {
+      const found = await system.store.collections.orders.find({ saleId: sale.id }).lean();
+      return found.length === purchases.length ? found : null;
+    },
+    { deadlineMs: 20_000, what: 'the purchases are not settled' },
+  );
+  expect(orders.filter(({ status }) => status === 'paid')).toHaveLength(5);
+  expect(orders.filter(({ reason }) => reason === 'over_limit')).toHaveLength(35);
+  expect(await unitsOf(sale.id, personId)).toBe(5);
+});
+
+test('what an account had in the queue when it was deleted counts for the person', async () => {
+  const [worker] = system.workers;
+  if (!worker) throw new Error('there is no worker');
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 2 });
+  const email = `${nanoid().toLowerCase()}@example.com`;
+  const first = await signUp(email);
+  process.kill(worker.pid, 'SIGSTOP');
+  const queued = await system.buy(sale.id, first.token, { quantity: 2 });
+  expect(queued.status).toBe(202);
+  expect((await system.api('DELETE', '/api/account', { token: first.token })).status).toBe(204);
+  const second = await signUp(email);
+  expect((await system.buy(sale.id, second.token)).status).toBe(409);
+  process.kill(worker.pid, 'SIGCONT');
+  await system.quiet();
+  const order = await system.store.collections.orders.findById(queued.body.orderId).lean();
+  expect(order).toMatchObject({ buyerId: first.user.id, status: 'paid' });
+  expect(await unitsOf(sale.id, first.user.id)).toBe(2);
+  expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('units of a cancelled order go back to the person, whichever account had them', async () => {
+  const { first, second, personId } = await comeBack();
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 2 });
+  const bought = [await buyAndSettle(sale.id, first), await buyAndSettle(sale.id, second)];
+  for (const [n, { token }] of [first, second].entries()) {
+    for (const buyer of [first, second]) expect((await system.buy(sale.id, buyer.token)).status).toBe(409);
+    const cancelled = await system.api('DELETE', `/api/orders/${bought[n]?.id}`, { token });
+    expect(cancelled.body.status).toBe('cancelled');
+    expect(await unitsOf(sale.id, personId)).toBe(1);
+    expect(await buyAndSettle(sale.id, n === 0 ? second : first)).toMatchObject({ status: 'paid' });
+  }
+  expect(await unitsOf(sale.id, personId)).toBe(2);
+  expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('of parallel sign-ups with one address in many spellings, one gets the account and is the person', async () => {
+  const name = nanoid().toLowerCase();
+  const { users, people } = system.store.collections;
+  const before = await people.countDocuments();
+  const spellings = [
+    `${name}@bücher.example`,
+    `${name.toUpperCase()}@Bücher.Example`,
+    `${name}@xn--bcher-kva.example`,
+  ];
+  const answers = await Promise.all(
+    Array.from({ length: 21 }, (_, n) => {
+      const body = { email: spellings[n % 3], password, name: 'A buyer' };
+      const at = system.servers[n % 2]?.url ?? '';
+      return system.api<Session>('POST', '/api/users', { body, at });
+    }),
+  );
+  expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(20).fill(409)]);
+  const winner = answers.find(({ status }) => status === 201)?.body.user;
+  expect(await users.find({ email: `${name}@xn--bcher-kva.example` }).lean()).toMatchObject([
+    { _id: winner?.id, personId: winner?.id },
+  ]);
+  expect(await people.countDocuments()).toBe(before + 1);
+  for (const email of spellings)
+    expect((await system.api('POST', '/api/sessions', { body: { email, password } })).status).toBe(201);
+});
+
+test('nothing that is kept of a deleted account names the address', async () => {
+  const email = `${nanoid().toLowerCase()}@example.com`;
+  const { token } = await signUp(email);
+  expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);
+  for (const model of Object.values(system.store.collections)) {
+    const documents = await (model as typeof system.store.collections.people).find().lean();
+    expect(JSON.stringify(documents)).not.toContain(email);
+  }
+});

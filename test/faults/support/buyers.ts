@@ -1,0 +1,139 @@
+import { randomInt } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { nanoid } from 'nanoid';
+import { expect } from 'vitest';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { SaleSnapshot } from '../../../sale/contract.ts';
+import type { TestSystem } from '../../support/harness.ts';
+
+/**
+ * Decides who buys what, in which order. Printed by each run; `FAULTS_SEED=<number>` runs it again.
+ */
+export const seed = Number(process.env.FAULTS_SEED ?? randomInt(1, 2 ** 31));
+console.log(`FAULTS_SEED=${seed}`);
+
+/** Mulberry32: the same numbers from 0 to 1 for the same seed. */
+export function openRandom(start: number): () => number {
+  let state = start;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+interface Accepted {
+  orderId: string;
+  token: string;
+  key: string;
+  quantity: number;
+}
+
+export interface Crowd {
+  accepted: Accepted[];
+  /** How often each status was answered; 0 is no answer at all. */
+  statuses: Map<number, number>;
+  /** Longest wait for an answer, in ms. */
+  slowestMs: number;
+  stop(): Promise<void>;
+  /** Presses Buy again, with the same key, for every order that the system does not know (any more). */
+  resendUnknown(): Promise<number>;
+}
+
+const betweenTriesMs = 100;
+
+/**
+ * Buyers who behave as the page does: they press Buy, and send the same purchase with the same key again, to whichever
+ * server answers, until they have been told what became of it.
+ */
+export function openCrowd(
+  system: TestSystem,
+  sale: SaleSnapshot,
+  { buyers = 12, at = system.servers.map(({ url }) => url), triesMax = 60 } = {},
+): Crowd {
+  const crowd: Crowd = { accepted: [], statuses: new Map(), slowestMs: 0, stop, resendUnknown };
+  const tokens = Array.from({ length: 400 }, (_, n) => system.buyerToken(`crowd-${seed}-${n}`));
+  let stopped = false;
+
+  async function tryOnce(token: string, key: string, quantity: number, server: number) {
+    const startedAt = performance.now();
+    const answer = await system
+      .buy(sale.id, token, { key, quantity, at: at[server % at.length] ?? system.url })
+      .catch(() => ({ status: 0, body: { orderId: '' } }));
+    crowd.slowestMs = Math.max(crowd.slowestMs, performance.now() - startedAt);
+    crowd.statuses.set(answer.status, (crowd.statuses.get(answer.status) ?? 0) + 1);
+    return answer;
+  }
+
+  async function press(token: string, quantity: number, server: number): Promise<void> {
+    const key = nanoid();
+    for (let attempt = 0; attempt < triesMax; attempt++) {
+      const { status, body } = await tryOnce(token, key, quantity, server + attempt);
+      if (status === 202) crowd.accepted.push({ orderId: body.orderId, token, key, quantity });
+      if (status === 202 || status === 409) return;
+      await delay(betweenTriesMs);
+    }
+    throw new Error(`A buyer got no answer in ${triesMax} tries`);
+  }
+
+  async function buyer(number: number): Promise<void> {
+    const random = openRandom(seed + number);
+    while (!stopped) {
+      const token = tokens[Math.floor(random() * tokens.length)] ?? '';
+      await press(token, 1 + Math.floor(random() * 2), Math.floor(random() * at.length));
+    }
+  }
+  const running = Promise.all(Array.from({ length: buyers }, (_, n) => buyer(n)));
+  running.catch(() => {}); // It is told by stop().
+
+  async function stop(): Promise<void> {
+    stopped = true;
+    await running;
+  }
+
+  async function resendUnknown(): Promise<number> {
+    let resent = 0;
+    for (const purchase of [...crowd.accepted]) {
+      const { orderId, token, key, quantity } = purchase;
+      const order = await system.api('GET', `/api/orders/${orderId}`, { token, at: at[0] ?? system.url });
+      if (order.status !== 404) continue;
+      resent += 1;
+      const { status } = await tryOnce(token, key, quantity, 0);
+      // Others were quicker while the shop had forgotten it: the page shows it as refused.
+      if (status === 409) crowd.accepted.splice(crowd.accepted.indexOf(purchase), 1);
+    }
+    return resent;
+  }
+  return crowd;
+}
+
+/** Waits until the crowd has had this many more purchases accepted. */
+export async function accepts(crowd: Crowd, more: number): Promise<void> {
+  const goal = crowd.accepted.length + more;
+  await waitUntil(() => crowd.accepted.length >= goal, {
+    deadlineMs: 30_000,
+    what: `${more} more accepted purchases`,
+  });
+}
+
+/**
+ * The end of every fault test: the crowd goes home, the queue runs empty, each accepted purchase has one final order,
+ * every invariant holds, and all servers show the stock that MongoDB has.
+ */
+export async function expectNothingLost(system: TestSystem, sale: SaleSnapshot, crowd: Crowd): Promise<void> {
+  await crowd.stop();
+  await system.quiet();
+  expect(crowd.accepted.length).toBeGreaterThan(0);
+  const orders = await system.store.collections.orders.find({ saleId: sale.id }).lean();
+  const final = new Set(orders.map(({ _id }) => _id));
+  expect(crowd.accepted.filter(({ orderId }) => !final.has(orderId))).toEqual([]);
+  expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
+
+  const { stock } = (await system.store.collections.sales.findById(sale.id).lean()) ?? {};
+  for (const { url, ended } of system.servers) {
+    if ((await Promise.race([ended, 'it runs'])) !== 'it runs') continue;
+    const { body } = await system.api('GET', `/api/sales/${sale.id}`, { at: url });
+    expect(body.stock).toBe(stock);
+  }
+}

@@ -1,0 +1,191 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { nanoid } from 'nanoid';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import type { AuditReport } from '../../insight/audit.ts';
+import { ROOT } from '../../ops/local/folders.mjs';
+import { run } from '../../ops/local/processes/process.mjs';
+import type { Order } from '../../sale/contract.ts';
+import { orderIdOf } from '../../sale/order.ts';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { allowanceKey } from '../../sale/settlement/decide.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, nginx: false });
+});
+afterAll(() => system.close());
+
+/** One sale of 10 with a limit of 4; one buyer has 3 of them. */
+let sale: { id: string };
+let order: Order;
+let buyerId: string;
+beforeEach(async () => {
+  const { sales, orders, allowances, events } = system.store.collections;
+  await Promise.all(
+    [sales, orders, allowances, events].map((model) => (model as typeof events).deleteMany()),
+  );
+  await system.store.redis.flushall();
+  sale = await system.createSale({ stock: 10, limitPerBuyer: 4 });
+  buyerId = nanoid();
+  const token = system.buyerToken(buyerId);
+  const { body } = await system.buy(sale.id, token, { quantity: 3 });
+  order = await system.settled(body.orderId, token);
+  await system.quiet();
+});
+
+const node = (args: string[], env: Record<string, string>) =>
+  run(process.execPath, args, { cwd: ROOT, env: { ...process.env, ...env }, deadlineMs: 60_000 });
+const command = (env: Record<string, string>) => node(['--import', 'tsx', 'commands/audit.ts'], env);
+const { MONGO_URL: _mongo, REDIS_URL: _redis, ...bare } = process.env as Record<string, string>;
+
+type Invariant = 'I1' | 'I2' | 'I3' | 'I4';
+async function expectBreach(broken: Invariant[], example: string): Promise<void> {
+  const report = await system.audit();
+  const found = (['I1', 'I2', 'I3', 'I4'] as const).filter((name) => report[name].breaches > 0);
+  expect(found).toEqual(broken);
+  expect(report.ok).toBe(false);
+  const examples = broken.flatMap((name) => report[name].examples);
+  expect(examples.join('\n')).toContain(example);
+}
+
+test('a sound shop passes: exit code 0, and one line of JSON with what was checked', async () => {
+  const { ok, stdout } = await command(system.env);
+  expect(ok).toBe(true);
+  expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  const sound = { breaches: 0, examples: [], checked: 1 };
+  const report = JSON.parse(stdout) as AuditReport;
+  expect(report).toMatchObject({ ok: true, sales: 1, orders: 1, queued: 0, I1: sound, I2: sound, I3: sound });
+  expect(report.I4).toMatchObject({ breaches: 0, examples: [] });
+});
+
+test('a breach is told by exit code 1 and by one line of JSON that says where', async () => {
+  await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: 1 } });
+  const { ok, stdout } = await command(system.env);
+  expect(ok).toBe(false);
+  expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  expect(JSON.parse(stdout)).toMatchObject({
+    ok: false,
+    I1: { breaches: 1, examples: [`sale ${sale.id}: 3 sold + 8 left, 10 were put on sale`] },
+  });
+});
+
+test('I1: stock that is more or less than what was not sold', async () => {
+  await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
+  await expectBreach(['I1'], sale.id);
+});
+
+test('I1: a stock below zero, though the sum is right', async () => {
+  const { collections } = system.store;
+  await collections.sales.updateOne({ _id: sale.id }, { $set: { stock: -1, unitsOnSale: 2 } });
+  await expectBreach(['I1'], '3 sold + -1 left');
+});
+
+test('I1: units sold of a sale that does not exist', async () => {
+  await system.store.collections.sales.deleteOne({ _id: sale.id });
+  await expectBreach(['I1', 'I4'], 'unknown sale');
+});
+
+test('I2: an accepted purchase that became nothing', async () => {
+  const { collections } = system.store;
+  await collections.orders.deleteOne({ _id: order.id });
+  await collections.allowances.deleteOne({ _id: allowanceKey(sale.id, buyerId) });
+  await collections.sales.updateOne({ _id: sale.id }, { $set: { stock: 10 } });
+  await expectBreach(['I2'], `purchase ${order.id} was accepted, and has neither an order nor a job`);
+});
+
+test('I2: an accepted purchase whose job waits is no breach, until the job is gone', async () => {
+  await bullOf(system.store.queue).pause();
+  try {
+    const { body } = await system.buy(sale.id, system.buyerToken());
+    expect(await system.audit()).toMatchObject({ ok: true, queued: 1 });
+    for (const job of await bullOf(system.store.queue).getJobs(['waiting', 'paused', 'delayed']))
+      await job.remove();
+    await expectBreach(['I2'], body.orderId);
+  } finally {
+    await bullOf(system.store.queue).resume();
+  }
+});
+
+test('a job that is no purchase job does not stop the audit', async () => {
+  await bullOf(system.store.queue).pause();
+  try {
+    await bullOf(system.store.queue).add({ purchases: 'poison' } as never);
+    expect(await system.audit()).toMatchObject({ ok: true });
+  } finally {
+    await bullOf(system.store.queue).removeJobs('*');
+    await bullOf(system.store.queue).resume();
+  }
+});
+
+test('I5: a log with a gap, and one that comes to something else', async () => {
+  const { events } = system.store.collections;
+  const [creation] = await events.find({ saleId: sale.id }).sort({ _id: 1 }).lean();
+  await events.deleteOne({ _id: creation?._id ?? '' });
+  expect((await system.audit()).I5).toMatchObject({
+    breaches: 3,
+    examples: expect.arrayContaining([expect.stringContaining('The log has no')]),
+  });
+
+  const changes = [{ ...creation?.changes[0], stock: 11 }];
+  await events.insertMany([{ ...creation, changes }]);
+  const report = await system.audit();
+  expect(report).toMatchObject({ ok: false, I1: { breaches: 0 }, I5: { breaches: 1 } });
+  expect(report.I5.examples[0]).toBe(`sale ${sale.id}: the log comes to 8 of 11, it has 7`);
+});
+
+test('I3: a second order for one press of Buy', async () => {
+  const { orders, sales, allowances } = system.store.collections;
+  const doubled = { ...(await orders.findById(order.id).lean()), _id: nanoid(22), quantity: 1 };
+  await orders.insertMany([doubled]);
+  await sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
+  await allowances.updateOne({ _id: allowanceKey(sale.id, buyerId) }, { $inc: { units: 1 } });
+  await expectBreach(['I3'], `order ${doubled._id} is not the one of its buyer, sale and key`);
+});
+
+test('I4: a buyer over the limit', async () => {
+  const { orders, sales, allowances } = system.store.collections;
+  const more = {
+    ...(await orders.findById(order.id).lean()),
+    idempotencyKey: 'more',
+    _id: orderIdOf(buyerId, sale.id, 'more'),
+  };
+  await orders.insertMany([more]);
+  await sales.updateOne({ _id: sale.id }, { $inc: { stock: -3 } });
+  await allowances.updateOne({ _id: allowanceKey(sale.id, buyerId) }, { $inc: { units: 3 } });
+  await expectBreach(['I4'], 'has 6 units, the limit is 4');
+});
+
+test('I4: an allowance that is not what the buyer has, or that is missing', async () => {
+  const { allowances } = system.store.collections;
+  const _id = allowanceKey(sale.id, buyerId);
+  await allowances.updateOne({ _id }, { $inc: { units: -1 } });
+  await expectBreach(['I4'], 'allowance 2, orders 3');
+  await allowances.deleteOne({ _id });
+  await expectBreach(['I4'], 'allowance 0, orders 3');
+});
+
+test('where no system runs the command says so in one line', async () => {
+  const STAMPEDE_DATA_DIR = await mkdtemp(join(tmpdir(), 'stampede-none-'));
+  const env = { ...bare, STAMPEDE_DATA_DIR, MONGO_URL: '', REDIS_URL: '' };
+  const { ok, output, stdout } = await command(env);
+  await rm(STAMPEDE_DATA_DIR, { recursive: true });
+  expect([ok, stdout]).toEqual([false, '']);
+  expect(output.trim()).toBe(
+    'No system runs here. Start one with `npm start`, or name one with MONGO_URL and REDIS_URL.',
+  );
+});
+
+test.each([
+  ['MONGO_URL', 'mongodb://127.0.0.1:1/shop'],
+  ['REDIS_URL', 'redis://127.0.0.1:1'],
+])('where %s leads nowhere the command says so and ends', async (name, url) => {
+  const { ok, output, stdout } = await command({ ...system.env, MONGO_WAIT_MS: '500', [name]: url });
+  expect([ok, stdout]).toEqual([false, '']);
+  const which = name === 'MONGO_URL' ? 'MongoDB' : 'Redis';
+  expect(output.trim()).toMatch(
+    new RegExp(`^${which} at 127.0.0.1:1 does not answer .*: start it, or mend ${name}\\.$`),
+  );
+});

@@ -1,0 +1,160 @@
+import { io } from 'socket.io-client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { isPrivateAddress } from '../../runtime/observe/metrics.ts';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { readSamples, valueIn } from '../support/samples.ts';
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({ env: { RECONCILE_INTERVAL_MS: '500', LOG_LEVEL: 'info' } });
+});
+afterAll(() => system.close());
+
+const samplesAt = async (url: string) =>
+  readSamples((await system.api<string>('GET', '/metrics', { at: url })).body);
+const everywhere = () => [...system.servers, ...system.workers].map(({ url }) => url);
+
+/** A counter over all processes. */
+async function sumOf(name: string, labels: Record<string, string> = {}): Promise<number> {
+  const processes = await Promise.all(everywhere().map(samplesAt));
+  return processes.reduce((sum, samples) => sum + (valueIn(samples, name, labels) ?? 0), 0);
+}
+
+test('each press of Buy is counted once, by what became of it, however it was answered', async () => {
+  const sale = await system.createSale({ stock: 6 });
+  const [before, refusedBefore] = [
+    await sumOf('stampede_admissions_total', { outcome: 'admitted' }),
+    await sumOf('stampede_admissions_total', { outcome: 'sold_out' }),
+  ];
+  const answered = { route: 'buy', status: '2xx' };
+  const answeredBefore = await sumOf('stampede_http_request_seconds_count', answered);
+  for (let n = 0; n < 10; n++)
+    await system.buy(sale.id, system.buyerToken(), { at: system.servers[n % 2]?.url ?? '' });
+  // Express serves what the hot path leaves to it, and both count.
+  const odd = {
+    token: system.buyerToken(),
+    body: { quantity: 1 },
+    headers: { 'Content-Type': 'application/json; level=1' },
+  };
+  await system.api('POST', `/api/sales/${sale.id}/purchases`, odd);
+  await system.quiet();
+
+  expect(await sumOf('stampede_admissions_total', { outcome: 'admitted' })).toBe(before + 6);
+  expect(await sumOf('stampede_admissions_total', { outcome: 'sold_out' })).toBe(refusedBefore + 5);
+  expect(await sumOf('stampede_http_request_seconds_count', answered)).toBe(answeredBefore + 6);
+  expect(await sumOf('stampede_orders_total', { status: 'paid' })).toBe(
+    await system.store.collections.orders.countDocuments({ status: 'paid' }),
+  );
+  expect(await sumOf('stampede_settle_seconds_count')).toBe(
+    await system.store.collections.orders.countDocuments(),
+  );
+  expect(await sumOf('stampede_flush_purchases_sum')).toBeGreaterThanOrEqual(11);
+  expect(await sumOf('stampede_leads')).toBe(1);
+  expect(await sumOf('stampede_mongodb_transactions_total', { end: 'committed' })).toBeGreaterThan(0);
+  expect(
+    await sumOf('stampede_mongodb_command_seconds_count', { command: 'commitTransaction', result: 'ok' }),
+  ).toBeGreaterThan(0);
+  expect(
+    await sumOf('stampede_redis_command_seconds_count', { command: 'evalsha', result: 'ok' }),
+  ).toBeGreaterThan(0);
+});
+
+test('every process tells the same of the whole cluster', async () => {
+  const sale = await system.createSale({ stock: 9 });
+  await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
+  await waitUntil(async () => (await system.store.queue.countJobs()).failed === 1, {
+    deadlineMs: 15_000,
+    what: 'there is no dead letter',
+  });
+  await system.buy(sale.id, system.buyerToken());
+  await system.quiet();
+  for (const samples of await Promise.all(everywhere().map(samplesAt))) {
+    expect(valueIn(samples, 'stampede_figures_up')).toBe(1);
+    expect(valueIn(samples, 'stampede_queue_purchases')).toBe(0);
+    expect(valueIn(samples, 'stampede_oldest_unsettled_seconds')).toBe(0);
+    expect(valueIn(samples, 'stampede_dead_letters')).toBe(1);
+    expect(valueIn(samples, 'stampede_sale_stock_units', { sale: sale.id })).toBe(8);
+  }
+  const [letter] = await system.store.queue.listDeadLetters();
+  expect(await system.store.queue.removeDeadLetter(letter?.id ?? '')).toBe(true);
+});
+
+test('an audit that finds a breach is told as a metric, and so is the next that finds none', async () => {
+  const sale = await system.createSale({ stock: 3 });
+  const breachesAfterAudit = async () => {
+    await waitUntil(
+      async () =>
+        (await system.api('POST', '/api/admin/audits', { token: system.adminToken })).status === 202,
+      { deadlineMs: 15_000, what: 'no audit could be started' },
+    );
+    return await waitUntil(
+      async () => {
+        const { body } = await system.api('GET', '/api/admin/live', { token: system.adminToken });
+        return body.audit.state === 'running'
+          ? null
+          : { found: valueIn(await samplesAt(everywhere()[2] ?? ''), 'stampede_invariant_breaches') };
+      },
+      { deadlineMs: 15_000, what: 'the audit does not end' },
+    );
+  };
+  await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: 1 } });
+  expect((await breachesAfterAudit()).found).toBeGreaterThan(0);
+  await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
+  expect((await breachesAfterAudit()).found).toBe(0);
+});
+
+test('sockets and what they are told are counted', async () => {
+  const at = system.servers[0]?.url ?? '';
+  const socket = io(at, { transports: ['websocket'], auth: { token: system.buyerToken() } });
+  await new Promise<void>((resolve) => socket.on('connect', resolve));
+  await waitUntil(async () => valueIn(await samplesAt(at), 'stampede_sockets') === 1, {
+    deadlineMs: 5_000,
+    what: 'the socket is not counted',
+  });
+  const samples = await samplesAt(at);
+  expect(valueIn(samples, 'stampede_socket_packets_total', { direction: 'out' })).toBeGreaterThan(0);
+  socket.disconnect();
+});
+
+test('the metrics answer this machine and its network, through nginx as well, and nobody else', async () => {
+  expect((await system.api('GET', '/metrics')).status).toBe(200);
+  // Straight to a server, whose one trusted proxy we play.
+  const at = system.servers[0]?.url ?? '';
+  const from = (address: string) => ({ at, headers: { 'X-Forwarded-For': address } });
+  expect((await system.api('GET', '/metrics', from('192.168.1.7'))).status).toBe(200);
+  expect((await system.api('GET', '/metrics', from('203.0.113.9'))).status).toBe(404);
+  expect((await system.api('GET', '/metrics', from('10.0.0.1, 203.0.113.9'))).status).toBe(404);
+});
+
+test.each([
+  ['127.0.0.1', true],
+  ['::1', true],
+  ['::ffff:10.1.2.3', true],
+  ['172.31.0.1', true],
+  ['172.32.0.1', false],
+  ['8.8.8.8', false],
+  ['2001:db8::1', false],
+  ['fd00::1', true],
+  ['', false],
+])('the address %j is a private one: %j', (address, expected) => {
+  expect(isPrivateAddress(address)).toBe(expected);
+});
+
+test('without Redis the metrics still answer, and leave out what they cannot know', async () => {
+  await system.redis().close();
+  for (const url of everywhere()) {
+    const startedAt = performance.now();
+    const samples = await samplesAt(url);
+    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    expect(valueIn(samples, 'stampede_figures_up')).toBe(0);
+    expect(valueIn(samples, 'stampede_queue_purchases')).toBeUndefined();
+    expect(valueIn(samples, 'process_resident_memory_bytes')).toBeGreaterThan(0);
+  }
+  await system.restartRedis();
+  await waitUntil(async () => valueIn(await samplesAt(everywhere()[0] ?? ''), 'stampede_figures_up') === 1, {
+    deadlineMs: 20_000,
+    what: 'the figures do not come back',
+  });
+});

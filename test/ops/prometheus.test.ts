@@ -1,0 +1,157 @@
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { ROOT } from '../../ops/local/folders.mjs';
+import { freePort } from '../../ops/local/processes/port.mjs';
+import { launch, run, stop, waitUntil } from '../../ops/local/processes/process.mjs';
+import { writeTargets } from '../../ops/local/prometheus-targets.mjs';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+import { needs, pathOf } from '../support/needs.ts';
+
+interface Rule {
+  alert?: string;
+  record?: string;
+  expr: string;
+  annotations?: { runbook: string };
+}
+interface Result {
+  metric: Record<string, string>;
+  value: [number, string];
+}
+
+const ops = join(ROOT, 'ops');
+const read = (file: string) => readFileSync(join(ops, file), 'utf8');
+const rules: Rule[] = parse(read('alerts.yml')).groups.flatMap(({ rules }: { rules: Rule[] }) => rules);
+const alerts = rules.flatMap(({ alert }) => alert ?? []);
+const dashboard = JSON.parse(read('grafana/stampede.json'));
+const panels: { title: string; targets?: { expr: string }[] }[] = dashboard.panels;
+const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+
+test('every alert has its paragraph in the runbook, and a test in which it fires and one in which it does not', () => {
+  const headings = [...read('RUNBOOK.md').matchAll(/^## (\w+)$/gm)].map(([, name]) => name);
+  expect(headings).toEqual(alerts);
+  const cases: { alertname: string; exp_alerts: object[] }[] = parse(read('alerts.test.yml')).tests.flatMap(
+    ({ alert_rule_test }: { alert_rule_test: object[] }) => alert_rule_test,
+  );
+  for (const { alert, annotations } of rules.filter(({ alert }) => alert)) {
+    expect(annotations?.runbook).toBe(`ops/RUNBOOK.md#${alert?.toLowerCase()}`);
+    const fires = cases
+      .filter(({ alertname }) => alertname === alert)
+      .map((one) => one.exp_alerts.length > 0);
+    expect([alert, new Set(fires).size]).toEqual([alert, 2]);
+  }
+});
+
+test('the dashboard begins with the six figures that queues are run by', () => {
+  expect(panels.slice(1, 7).map(({ title }) => title)).toEqual([
+    'Queue depth',
+    'Rates in and out',
+    'Consumer lag',
+    'Latency',
+    'Dead letters',
+    'Success rate',
+  ]);
+});
+
+const prometheus = pathOf('Prometheus');
+const promtool = pathOf('promtool');
+
+describe('promtool', needs('promtool'), () => {
+  test.each([
+    ['check', 'rules', 'alerts.yml'],
+    ['check', 'config', 'prometheus.yml'],
+    ['check', 'config', 'prometheus.compose.yml'],
+    ['test', 'rules', 'alerts.test.yml'],
+  ])('is content with %s %s %s', async (...args) => {
+    const { ok, output } = await run(promtool ?? '', args, { cwd: ops, deadlineMs: 60_000 });
+    expect(ok, output).toBe(true);
+  });
+});
+
+describe('a Prometheus beside the system', needs('Prometheus'), () => {
+  let system: TestSystem;
+  let dir: string;
+  let url: string;
+  let running: Awaited<ReturnType<typeof launch>>;
+
+  /** ops/prometheus.yml as it is, but for where things are and how often it looks. */
+  beforeAll(async () => {
+    system = await startSystem();
+    dir = await mkdtemp(join(tmpdir(), 'stampede-prometheus-'));
+    const targets = join(dir, 'targets.json');
+    writeTargets(targets, [...system.servers, ...system.workers]);
+    const config = read('prometheus.yml')
+      .replace('../.data/prometheus-targets.json', targets)
+      .replace('[alerts.yml]', `[${join(ops, 'alerts.yml')}]`)
+      .replaceAll('interval: 5s', 'interval: 1s');
+    await writeFile(join(dir, 'prometheus.yml'), config);
+    const address = `127.0.0.1:${await freePort()}`;
+    url = `http://${address}`;
+    const args = [
+      `--config.file=${join(dir, 'prometheus.yml')}`,
+      `--storage.tsdb.path=${join(dir, 'data')}`,
+      `--web.listen-address=${address}`,
+    ];
+    running = await launch('prometheus', prometheus ?? '', args, { logFile: join(dir, 'prometheus.log') });
+    const isReady = async () => (await fetch(`${url}/-/ready`)).ok;
+    await waitUntil(isReady, { deadlineMs: 30_000, what: 'Prometheus is not ready', launched: running });
+    await until('not all are up', async () => (await ask('sum(up{job="stampede"})'))[0]?.value[1] === '3');
+  });
+  afterAll(async () => {
+    await stop(running);
+    await system.close();
+    await rm(dir, { recursive: true });
+  });
+
+  // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of the answer by its assertions.
+  const getJson = async (path: string): Promise<any> => (await fetch(url + path)).json();
+
+  async function ask(expr: string): Promise<Result[]> {
+    const { status, data, error } = await getJson(`/api/v1/query?${new URLSearchParams({ query: expr })}`);
+    if (status !== 'success') throw new Error(`${expr}: ${error}`);
+    return data.result;
+  }
+  const until = <Value>(what: string, check: () => Promise<Value>) =>
+    waitUntil(check, { deadlineMs: 30_000, what, everyMs: 250 });
+
+  test('finds every process, and adds up what they count', async () => {
+    const roles = (await ask('count by (role) (up)')).map(({ metric, value }) => [metric.role, value[1]]);
+    expect(Object.fromEntries(roles)).toEqual({ server: '2', worker: '1' });
+
+    const sale = await system.createSale({ stock: 7 });
+    for (let n = 0; n < 9; n++) await system.buy(sale.id, system.buyerToken());
+    await system.quiet();
+    await until('the orders are not seen', async () => {
+      const [paid] = await ask('sum(stampede_orders_total{status="paid"})');
+      const [left] = await ask(`max(stampede_sale_stock_units{sale="${sale.id}"})`);
+      return paid?.value[1] === '7' && left?.value[1] === '0';
+    });
+  });
+
+  test('knows every metric that an alert or a panel names', async () => {
+    const { data } = await getJson('/api/v1/metadata');
+    const known = new Set([...Object.keys(data), ...rules.flatMap(({ record }) => record ?? []), 'up']);
+    const named = [...expressions, ...rules.map(({ expr }) => expr)].flatMap(
+      (expr) => expr.replace(/\{[^}]*\}/g, '').match(/\b(stampede|process|nodejs)[_:][\w:]+/g) ?? [],
+    );
+    expect(named.length).toBeGreaterThan(30);
+    const isKnown = (name: string) => known.has(name) || known.has(name.replace(/_(bucket|sum|count)$/, ''));
+    expect(named.filter((name) => !isKnown(name))).toEqual([]);
+  });
+
+  test('takes every expression of the dashboard', async () => {
+    for (const expr of expressions) await ask(expr);
+  });
+
+  test('an instance that dies raises an alert', async () => {
+    const [, second] = system.servers;
+    process.kill(second?.pid ?? 0, 'SIGKILL');
+    await until('no alert', async () => {
+      const [pending] = await ask('ALERTS{alertname="TargetDown"}');
+      return pending?.metric.instance === 'server-2';
+    });
+  });
+});

@@ -1,0 +1,102 @@
+import axe from 'axe-core';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { SaleSnapshot, Session } from '../../sale/contract.ts';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+let browser: OpenBrowser;
+let sales: Record<'open' | 'soon' | 'ended' | 'soldOut', SaleSnapshot>;
+let buyer: Session;
+
+const hourMs = 3_600_000;
+
+beforeAll(async () => {
+  [system, browser] = await Promise.all([startSystem(), openBrowser()]);
+  const from = (ms: number) => new Date(Date.now() + ms);
+  sales = {
+    open: await system.createSale({ stock: 9, limitPerBuyer: 3 }),
+    soon: await system.createSale({ opensAt: from(hourMs), closesAt: from(2 * hourMs) }),
+    ended: await system.createSale({ opensAt: from(-2 * hourMs), closesAt: from(-hourMs) }),
+    soldOut: await system.createSale({ stock: 1 }),
+  };
+  buyer = await system.signUp();
+  await system.buy(sales.open.id, buyer.token);
+  await system.buy(sales.soldOut.id, system.buyerToken());
+  await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
+  await system.quiet();
+});
+afterAll(async () => {
+  await browser.close();
+  await system.close();
+});
+
+/** What axe-core objects to on this page: the rule, and where. */
+async function objections(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const result = (await page.evaluate('axe.run(document)')) as {
+    violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
+  };
+  return result.violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} (${failureSummary.slice(0, 300)})`),
+  );
+}
+
+const admin = () => ({
+  user: { id: 'test-admin', role: 'admin', name: 'Ada', email: 'admin@example.com' },
+  token: system.adminToken,
+});
+
+type Place = [
+  name: string,
+  path: () => string,
+  as: () => object | null,
+  look: (page: Page) => Promise<unknown>,
+];
+
+const shows = (selector: string) => (page: Page) => page.locator(selector).first().waitFor();
+const nobody = () => null;
+const places: Place[] = [
+  ['the list of sales', () => '/', nobody, shows('.card')],
+  ['an open sale', () => `/sales/${sales.open.id}`, nobody, shows('[data-state=sign-in]')],
+  ['a bought sale', () => `/sales/${sales.open.id}`, () => buyer, shows('[data-state=paid]')],
+  ['a sale that comes', () => `/sales/${sales.soon.id}`, nobody, shows('[data-state=soon]')],
+  ['a sold-out sale', () => `/sales/${sales.soldOut.id}`, nobody, shows('[data-state=sold-out]')],
+  ['an ended sale', () => `/sales/${sales.ended.id}`, nobody, shows('[data-state=ended]')],
+  ['a sale that is none', () => '/sales/there-is-none', nobody, shows('#missing-text:not(:empty)')],
+  ['my orders', () => '/orders', () => buyer, shows('.order-line')],
+  ['the sign-in', () => '/orders', nobody, (page) => page.getByTestId('account').click()],
+  ['the ticker', () => `/ticker/${sales.open.id}`, nobody, shows('#stock:not(:empty)')],
+  ['the example of the embedded stock', () => '/embed.html', nobody, shows('stampede-stock')],
+  ['the door of the control room', () => '/admin', nobody, shows('#gate:not([hidden])')],
+  ['control room: now', () => '/admin', admin, shows('[data-testid=processes] td')],
+  ['control room: sales', () => '/admin#sales', admin, shows('[data-testid=sales] td')],
+  ['control room: one sale', () => `/admin#sale/${sales.open.id}`, admin, shows('[data-testid=report] dd')],
+  ['control room: products', () => '/admin#products', admin, shows('.product')],
+  ['control room: orders', () => '/admin#orders', admin, shows('[data-testid=orders] td')],
+  ['control room: letters', () => '/admin#letters', admin, shows('.letter')],
+  ['control room: a new sale', () => '/admin#sales', admin, (page) => page.getByTestId('new-sale').click()],
+  [
+    'control room: a new product',
+    () => '/admin#products',
+    admin,
+    (page) => page.getByTestId('new-product').click(),
+  ],
+];
+
+test.each(places)('axe finds nothing at %s', async (_name, path, as, look) => {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const page = await browser.page({ colorScheme, reducedMotion: 'reduce' });
+    const session = as();
+    if (session) {
+      const stored = JSON.stringify(JSON.stringify(session));
+      await page.addInitScript(`localStorage.setItem('stampede.session', ${stored})`);
+    }
+    await page.goto(system.url + path());
+    await look(page);
+    expect(await objections(page), colorScheme).toEqual([]);
+    await page.context().close();
+  }
+});

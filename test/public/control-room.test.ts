@@ -1,0 +1,283 @@
+import { readFile } from 'node:fs/promises';
+import type { Download, Page } from 'playwright-core';
+import sharp from 'sharp';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { LiveFigures, SaleReport } from '../../insight/contract.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+let browser: OpenBrowser;
+
+beforeAll(async () => {
+  [system, browser] = await Promise.all([startSystem(), openBrowser()]);
+});
+afterEach(() => browser.closePages());
+afterAll(async () => {
+  await browser.close();
+  await system.close();
+});
+
+/** Opens the control room as an admin. */
+async function enter(hash = ''): Promise<Page> {
+  const page = await browser.page({ viewport: { width: 1_280, height: 900 }, acceptDownloads: true });
+  const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'admin@example.com' };
+  const session = JSON.stringify(JSON.stringify({ user, token: system.adminToken }));
+  await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
+  await page.goto(`${system.url}/admin${hash}`);
+  return page;
+}
+
+const asAdmin = () => ({ token: system.adminToken });
+const live = async (since = '') =>
+  (await system.api<LiveFigures>('GET', `/api/admin/live${since}`, asAdmin())).body;
+const textOf = async (download: Download) => readFile(await download.path(), 'utf8');
+const aPicture = (color: string) =>
+  sharp({ create: { width: 2_000, height: 1_500, channels: 3, background: color } })
+    .jpeg()
+    .toBuffer();
+
+test('an admin makes a product with a picture, puts it on sale, runs the sale and reads its report', async () => {
+  const page = await enter('#products');
+  await page.getByTestId('new-product').click();
+  const product = page.getByTestId('form');
+  await product.getByLabel('Name').fill('Aurora Two');
+  await product.getByLabel('Description').fill('A smaller radio.');
+  await product.getByLabel('Add a picture').setInputFiles({
+    name: 'radio.jpg',
+    mimeType: 'image/jpeg',
+    buffer: await aPicture('tomato'),
+  });
+  await page.getByTestId('pictures').getByRole('img').waitFor();
+  await product.getByRole('button', { name: 'Save' }).click();
+  await page.getByTestId('products').getByText('Aurora Two').waitFor();
+
+  await page.getByRole('link', { name: 'Sales', exact: true }).nth(1).click();
+  await page.getByTestId('new-sale').click();
+  const sale = page.getByTestId('form');
+  await sale.getByLabel('Price', { exact: true }).fill('129.50');
+  await sale.getByLabel('Old price').fill('199');
+  await sale.getByLabel('Units').fill('5');
+  await sale.getByRole('button', { name: 'Save' }).click();
+  await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
+  const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
+
+  const shop = await browser.page();
+  await shop.goto(`${system.url}/sales/${saleId}`);
+  await shop.getByTestId('price').filter({ hasText: '€129.50' }).waitFor();
+  await shop.getByTestId('old-price').filter({ hasText: '€199.00' }).waitFor();
+  await system.buy(saleId, system.buyerToken());
+  await page.getByTestId('sale-left').filter({ hasText: '4 of 5 left' }).waitFor();
+
+  await page.getByTestId('pause').click();
+  await shop.getByTestId('status').filter({ hasText: 'Paused' }).waitFor();
+  await page.getByTestId('resume').click();
+  await page.getByTestId('add-units').fill('2');
+  await page.getByTestId('add-stock').click();
+  await shop.getByTestId('stock').filter({ hasText: /^6$/ }).waitFor();
+  await shop.getByTestId('happening').filter({ hasText: '2 pieces added' }).waitFor();
+
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.getByTestId('end').click();
+  await page.getByTestId('sale-status').filter({ hasText: 'Ended' }).waitFor();
+  await shop.getByTestId('status').filter({ hasText: 'Ended' }).waitFor();
+  await page.getByTestId('report').filter({ hasText: '1 of 7 in 1 order' }).waitFor();
+
+  const [csv] = await Promise.all([page.waitForEvent('download'), page.getByTestId('csv').click()]);
+  expect((await textOf(csv)).trim().split('\r\n')).toHaveLength(2);
+  const [picture] = await Promise.all([page.waitForEvent('download'), page.getByTestId('picture').click()]);
+  expect((await sharp(await picture.path()).metadata()).width).toBe(1_200);
+});
+
+test('a price that can be read in two ways is refused in the form, with both', async () => {
+  await system.createSale();
+  const page = await enter('#sales');
+  await page.getByTestId('new-sale').click();
+  const form = page.getByTestId('form');
+  const price = form.getByLabel('Price', { exact: true });
+  const save = form.getByRole('button', { name: 'Save' });
+  const told = form.getByRole('alert');
+  const { sales } = system.store.collections;
+  const before = await sales.countDocuments();
+
+  const refuses = async (fields: Record<string, string>, text: string) => {
+    for (const [name, value] of Object.entries(fields)) await form.locator(`[name=${name}]`).fill(value);
+    await save.click();
+    await told.filter({ hasText: text }).waitFor();
+  };
+  await refuses({ price: '1,500' }, 'Price: 1,500: did you mean 1500.00 or 1.50?');
+  expect(await price.getAttribute('aria-invalid')).toBe('true');
+  await refuses({ currency: 'JPY' }, 'Price: 1,500: did you mean 1500?');
+  await refuses({ price: '1.5' }, 'Price: JPY has no decimals');
+  await refuses({ currency: 'ABC' }, 'Currency: expected the ISO 4217 code');
+  await refuses({ currency: 'EUR', price: '1.50', oldAmount: '2,000' }, 'Old price: 2,000: did you mean');
+  await refuses({ oldAmount: '', stock: '1,500' }, 'Units: 1,500: did you mean 1500?');
+  await refuses({ stock: '1e3' }, 'Units: expected a number');
+  await refuses({ stock: '5', price: '20000000000' }, 'price.amount');
+  expect(await sales.countDocuments()).toBe(before);
+
+  await price.fill('1.500,00');
+  await page.getByTestId('understood').filter({ hasText: '€1,500.00' }).waitFor();
+  await save.click();
+  await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
+  const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
+  expect((await sales.findById(saleId))?.price).toMatchObject({ amount: 150_000, currency: 'EUR' });
+
+  await page.getByTestId('add-units').fill('1,500');
+  await page.getByTestId('add-stock').click();
+  await page.getByTestId('toast').filter({ hasText: '1,500: did you mean 1500?' }).waitFor();
+});
+
+test('whoever is not an admin stays outside, and is told so', async () => {
+  const page = await browser.page();
+  await page.goto(`${system.url}/admin`);
+  await page.getByText('Sign in as an admin of the shop.').waitFor();
+  expect(await page.getByTestId('tile-rates').count()).toBe(0);
+});
+
+test('an uploaded picture is resized, kept for ever, and only a picture is taken', async () => {
+  const send = (body: Buffer, type = 'image/jpeg') =>
+    fetch(`${system.url}/api/admin/pictures`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${system.adminToken}`, 'Content-Type': type },
+      body: new Uint8Array(body),
+    });
+  const upload = await aPicture('teal');
+  const [first, second] = [await send(upload), await send(upload)];
+  expect(first.status).toBe(201);
+  const { path } = (await first.json()) as { path: string };
+  expect(await second.json()).toEqual({ path });
+
+  for (const [at, width] of [
+    [path, 1_200],
+    [path.replace('-1200.', '-480.'), 480],
+  ] as const) {
+    const served = await fetch(system.url + at);
+    expect(served.headers.get('content-type')).toBe('image/webp');
+    expect(served.headers.get('cache-control')).toContain('immutable');
+    expect(served.headers.get('content-security-policy')).toBe("default-src 'none'");
+    expect((await sharp(await served.arrayBuffer()).metadata()).width).toBe(width);
+  }
+  const script = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>');
+  expect((await send(script, 'image/svg+xml')).status).toBe(400);
+  expect((await send(Buffer.from('not a picture'), 'image/png')).status).toBe(400);
+  expect((await send(upload.subarray(0, 300))).status).toBe(400);
+  expect((await send(upload, 'text/plain')).status).toBe(415);
+  expect((await send(Buffer.alloc(9 * 1_024 * 1_024, 1))).status).toBe(413);
+  expect((await fetch(`${system.url}/pictures/${'x'.repeat(22)}-1200.webp`)).status).toBe(404);
+});
+
+test('the figures are those of the whole cluster', async () => {
+  const sale = await system.createSale({ stock: 6, limitPerBuyer: 1 });
+  const before = await live();
+  const since = before.seconds.at(-1)?.second ?? 0;
+  // Ten buyers, on both instances: six get one, four are refused at the gate.
+  for (let n = 0; n < 10; n++) {
+    await system.buy(sale.id, system.buyerToken(), { at: system.servers[n % 2]?.url ?? '' });
+  }
+  const sum = (count: (second: LiveFigures['seconds'][number]) => number, { seconds }: LiveFigures) =>
+    seconds.reduce((total, second) => total + count(second), 0);
+  const figures = await waitUntil(
+    async () => {
+      const now = await live(`?since=${since}`);
+      return sum(({ paid }) => paid, now) === 6 && sum(({ answers }) => answers.sold_out ?? 0, now) === 4
+        ? now
+        : null;
+    },
+    { deadlineMs: 15_000, what: 'the figures do not add up' },
+  );
+  expect(sum(({ answers }) => answers.admitted ?? 0, figures)).toBe(6);
+  expect(figures.seconds.some(({ p99Ms }) => p99Ms !== null)).toBe(true);
+  expect(figures.living.map(({ role }) => role).sort()).toEqual(['server', 'server', 'worker']);
+
+  const { body } = await system.api<SaleReport>('GET', `/api/admin/sales/${sale.id}/report`, asAdmin());
+  expect(body).toMatchObject({ paidUnits: 6, stock: 0, units: 6, refused: { sold_out: 4 }, admitted: 6 });
+  expect(body.soldOutAfterMs).toBeGreaterThan(0);
+  expect(body.fastestMs).toBeLessThanOrEqual(body.slowestMs ?? 0);
+  expect(body.points.at(-1)?.[1]).toBe(0);
+});
+
+test('the six figures that a queue is run by are on their tiles', async () => {
+  const page = await enter();
+  const reads = (name: string, text: RegExp) =>
+    page.getByTestId(`tile-${name}`).filter({ hasText: text }).waitFor();
+  await reads('queue', /^0$/);
+  await reads('rates', /^[\d.]+ · [\d.]+$/);
+  await reads('lag', /^(–|[\d,]+)$/);
+  await reads('p99', /^\d[\d.]* m?s$/);
+  await reads('letters', /^0$/);
+  await reads('success', /^100 %$/);
+});
+
+test('the light of the audit is lit by an audit', async () => {
+  await waitUntil(async () => (await system.api('POST', '/api/admin/audits', asAdmin())).status === 202, {
+    deadlineMs: 15_000,
+    what: 'no audit could be started',
+  });
+  await waitUntil(async () => (await live()).audit.state === 'ok', {
+    deadlineMs: 15_000,
+    what: 'the audit is not ok',
+  });
+});
+
+test('orders are found by sale, by id and by e-mail, and exported without formulas', async () => {
+  const sale = await system.createSale({ stock: 50 });
+  const evil = { email: 'evil@example.com', password: 'a long enough password', name: '=HYPERLINK("x")' };
+  const { body: session } = await system.api('POST', '/api/users', { body: evil });
+  const { body: receipt } = await system.buy(sale.id, session.token);
+  for (let n = 0; n < 4; n++) await system.buy(sale.id, system.buyerToken());
+  await system.quiet();
+
+  const find = async (query: string) =>
+    (await system.api('GET', `/api/admin/orders?${query}`, asAdmin())).body.orders.map(
+      ({ id }: { id: string }) => id,
+    );
+  expect(await find(`saleId=${sale.id}`)).toHaveLength(5);
+  expect(await find(`saleId=${sale.id}&status=rejected`)).toEqual([]);
+  expect(await find('q=evil@example.com')).toEqual([receipt.orderId]);
+  expect(await find(`q=${receipt.orderId}`)).toEqual([receipt.orderId]);
+  expect(await find('q=nobody@example.com')).toEqual([]);
+
+  const { body: csv, headers } = await system.api<string>(
+    'GET',
+    `/api/admin/sales/${sale.id}/orders.csv`,
+    asAdmin(),
+  );
+  expect(headers.get('content-disposition')).toContain('attachment');
+  const lines = csv.trim().split('\r\n');
+  expect(lines).toHaveLength(6);
+  expect(lines.find((line) => line.includes(receipt.orderId))).toContain(`"'=HYPERLINK(""x"")"`);
+});
+
+test('a dead letter is shown, tried again and discarded', async () => {
+  await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
+  const page = await enter('#letters');
+  const letters = page.getByTestId('letters').getByRole('listitem');
+  await waitUntil(
+    async () => {
+      await page.getByRole('button', { name: 'Look again' }).click();
+      return (await letters.count()) === 1;
+    },
+    { deadlineMs: 15_000, what: 'there is no letter' },
+  );
+  page.on('dialog', (dialog) => dialog.accept());
+  await letters.getByRole('button', { name: 'Discard' }).click();
+  await page.getByText('None. Everything that was accepted could be settled.').waitFor();
+});
+
+test('Bull’s board opens for an admin, by a ticket that is good once', async () => {
+  const page = await enter('#queues');
+  await page.waitForURL(/\/admin\/queues\/$/);
+  await page.getByText('purchases').first().waitFor();
+
+  const { body } = await system.api<{ path: string }>('POST', '/api/admin/queue-visits', asAdmin());
+  const visit = () => fetch(system.url + body.path, { redirect: 'manual', headers: { Accept: 'text/html' } });
+  expect((await visit()).headers.get('set-cookie')).toMatch(/HttpOnly.*SameSite=Strict/i);
+  expect((await visit()).headers.get('location')).toBe('/admin#queues');
+  const api = await fetch(`${system.url}/admin/queues/api/queues`, {
+    headers: { Accept: 'application/json' },
+  });
+  expect(api.status).toBe(401);
+});

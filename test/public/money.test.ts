@@ -1,0 +1,86 @@
+import { afterAll, expect, test } from 'vitest';
+import { instantOf, localText } from '../../public/admin/local-time.js';
+import { decimalOf, moneyIn, parseAmount, parseWhole } from '../../public/shared/money.js';
+
+test.each<[text: string, currency: string, minor: number]>([
+  ['149', 'EUR', 14_900],
+  ['149.50', 'EUR', 14_950],
+  ['149,5', 'EUR', 14_950],
+  [' 0.01 ', 'EUR', 1],
+  ['0', 'EUR', 0],
+  ['1.29', 'EUR', 129],
+  ['1,500.00', 'EUR', 150_000],
+  ['1.500,00', 'EUR', 150_000],
+  ['1,234,567.8', 'EUR', 123_456_780],
+  ['1.234.567', 'EUR', 123_456_700],
+  ['1 500', 'EUR', 150_000],
+  ['1\u202f500,25', 'EUR', 150_025],
+  ['1’500.25', 'EUR', 150_025],
+  ['1500', 'JPY', 1_500],
+  ['1,500,000', 'JPY', 1_500_000],
+  ['1.500', 'KWD', 1_500],
+  ['0,5', 'KWD', 500],
+  ['90071992547409.91', 'EUR', Number.MAX_SAFE_INTEGER],
+])('%j of %s is %i', (text, currency, minor) => {
+  expect(parseAmount(text, currency)).toBe(minor);
+  // What a page writes, it reads again.
+  expect(parseAmount(decimalOf({ amount: minor, currency }), currency)).toBe(minor);
+});
+
+test.each<[text: string, currency: string, message: string]>([
+  ['1,500', 'EUR', '1,500: did you mean 1500.00 or 1.50?'],
+  ['1.500', 'EUR', '1.500: did you mean 1500.00 or 1.50?'],
+  ['1,234', 'EUR', '1,234: did you mean 1234.00?'],
+  ['1,500', 'JPY', '1,500: did you mean 1500?'],
+  ['1,500', 'KWD', '1,500: did you mean 1500.000 or 1.500?'],
+  ['1.5', 'JPY', 'JPY has no decimals, got 1 in 1.5'],
+  ['0.125', 'EUR', 'EUR has 2 decimals, got 3 in 0.125'],
+  ['1,50,000', 'EUR', 'expected a number such as 1500.00, got 1,50,000'],
+  ['1.500.00', 'EUR', 'expected a number such as 1500.00, got 1.500.00'],
+  ['1 50', 'EUR', 'expected a number such as 1500.00, got 1 50'],
+  ['', 'EUR', 'expected a number such as 1500.00, got nothing'],
+  ['-5', 'EUR', 'expected a number such as 1500.00, got -5'],
+  ['1e3', 'JPY', 'expected a number such as 1500, got 1e3'],
+  ['0x10', 'EUR', 'expected a number such as 1500.00, got 0x10'],
+  ['５', 'EUR', 'expected a number such as 1500.00, got ５'],
+  ['Infinity', 'EUR', 'expected a number such as 1500.00, got Infinity'],
+  ['90071992547409.92', 'EUR', 'expected at most 90071992547409.91, got 90071992547409'],
+  ['5', 'ABC', 'expected the ISO 4217 code of a currency, e.g. EUR, got ABC'],
+  ['5', 'eur', 'expected the ISO 4217 code of a currency, e.g. EUR, got eur'],
+])('%j of %s is refused: %s', (text, currency, message) => {
+  expect(() => parseAmount(text, currency)).toThrow(new Error(message));
+});
+
+test('a whole number is digits, which may be grouped if that is clear', () => {
+  expect(['10', '1 000', '1,000,000'].map(parseWhole)).toEqual([10, 1_000, 1_000_000]);
+  for (const text of ['1,500', '1.5', '1e3', '', '-1']) expect(() => parseWhole(text), text).toThrow();
+});
+
+test('an amount is exact above 2^53', () => {
+  const price = { amount: 999_999_999_999, currency: 'EUR' };
+  expect(decimalOf(price, 1_000_003)).toBe('10000029999989999.97');
+  expect(moneyIn('en', price, 1_000_003)).toBe('€10,000,029,999,989,999.97');
+  expect(decimalOf({ amount: 5, currency: 'EUR' })).toBe('0.05');
+  expect(decimalOf({ amount: 5, currency: 'KWD' })).toBe('0.005');
+  expect(decimalOf({ amount: 5, currency: 'JPY' })).toBe('5');
+});
+
+const zone = process.env.TZ;
+afterAll(() => {
+  if (zone === undefined) delete process.env.TZ;
+  else process.env.TZ = zone;
+});
+
+test('a local time is read if it exists, and once', () => {
+  process.env.TZ = 'Europe/Berlin';
+  expect(instantOf('2026-11-27T19:00')).toBe('2026-11-27T18:00:00.000Z');
+  expect(localText(Date.parse(instantOf('2026-07-01T00:00:30')))).toBe('2026-07-01T00:00:30');
+  expect(() => instantOf('2026-03-29T02:30')).toThrow('did you mean 2026-03-29 03:30:00?');
+  expect(() => instantOf('2026-10-25T02:30')).toThrow(
+    'comes twice in your time zone: at 2026-10-25T00:30:00.000Z and 2026-10-25T01:30:00.000Z',
+  );
+  expect(() => instantOf('2026-02-30T12:00')).toThrow('did you mean 2026-03-02 12:00:00?');
+  for (const text of ['', '20266-01-01T00:00', '+020266-01-01T00:00', '0026-01-01T00:00', '2026-01-01']) {
+    expect(() => instantOf(text), text).toThrow('expected a date with a year of four digits');
+  }
+});

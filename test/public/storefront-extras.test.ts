@@ -1,0 +1,153 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+let browser: OpenBrowser;
+
+beforeAll(async () => {
+  [system, browser] = await Promise.all([startSystem(), openBrowser()]);
+});
+afterEach(() => browser.closePages());
+afterAll(async () => {
+  await browser.close();
+  await system.close();
+});
+
+async function visit(path: string, options?: BrowserContextOptions): Promise<Page> {
+  const page = await browser.page(options);
+  await page.goto(new URL(path, system.url).href);
+  return page;
+}
+const sees = (page: Page, testId: string, text: string | RegExp) =>
+  page.getByTestId(testId).filter({ hasText: text }).first().waitFor();
+
+test('a page tells how many are here, over both instances', async () => {
+  const sale = await system.createSale();
+  const first = await visit(`/sales/${sale.id}`);
+  await sees(first, 'people', '1 person is here');
+  const second = await visit(`/sales/${sale.id}`);
+  // nginx gives each socket to the instance that has fewer, so these two are on different ones.
+  await Promise.all([first, second].map((page) => sees(page, 'people', '2 people are here')));
+  await second.context().close();
+  await sees(first, 'people', '1 person is here');
+});
+
+test('what just happened is told as it was: sold, cancelled, added', async () => {
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
+  const page = await visit(`/sales/${sale.id}`);
+  await sees(page, 'people', 'here');
+  const token = system.buyerToken();
+  const { body } = await system.buy(sale.id, token, { quantity: 3 });
+  await sees(page, 'happening', /^3 pieces sold · /);
+  await system.settled(body.orderId, token);
+  await system.api('DELETE', `/api/orders/${body.orderId}`, { token });
+  await sees(page, 'happening', /^3 pieces back on sale · /);
+  await system.changeSale(sale.id, { addStock: 1 });
+  await sees(page, 'happening', /^1 piece added · /);
+});
+
+test('the list of sales follows the socket: stock, a pause, and a sale that is new', async () => {
+  const sale = await system.createSale({ name: 'A listed lamp', stock: 7 });
+  const page = await visit('/');
+  const card = page.getByRole('listitem').filter({ hasText: 'A listed lamp' });
+  await card.filter({ hasText: '7 of 7 left' }).waitFor();
+  await page.waitForLoadState('networkidle');
+  await system.buy(sale.id, system.buyerToken());
+  await card.filter({ hasText: '6 of 7 left' }).waitFor();
+  await system.changeSale(sale.id, { paused: true });
+  await card.filter({ hasText: 'Paused' }).waitFor();
+  await system.createSale({ name: 'A lamp that came later' });
+  await page.getByRole('link', { name: 'A lamp that came later' }).waitFor();
+});
+
+test.each([
+  ['de-AT', 'Anmelden und kaufen', '€ 49,00', 'de'],
+  ['fr-FR', 'Se connecter pour acheter', '49,00 €', 'fr'],
+  ['ja-JP', 'Sign in to buy', '€49.00', 'en'],
+])('a reader of %s reads %s', async (locale, button, price, language) => {
+  const sale = await system.createSale();
+  const page = await visit(`/sales/${sale.id}`, { locale });
+  await sees(page, 'buy', button);
+  const shown = await page.getByTestId('price').textContent();
+  expect(shown?.replace(/\s/g, ' ')).toBe(price);
+  expect(await page.evaluate('document.documentElement.lang')).toBe(language);
+});
+
+test('several pictures make a gallery, and a lower price shows the old one', async () => {
+  const images = ['/images/demo-product.svg', '/favicon.svg'];
+  const asAdmin = { token: system.adminToken };
+  const { body: product } = await system.api('POST', '/api/products', {
+    ...asAdmin,
+    body: { name: 'A radio', images },
+  });
+  const { body: sale } = await system.api('POST', '/api/sales', {
+    ...asAdmin,
+    body: {
+      productId: product.id,
+      price: { amount: 7_500, currency: 'EUR' },
+      oldAmount: 10_000,
+      stock: 1,
+      opensAt: new Date(),
+      closesAt: new Date(Date.now() + 3_600_000),
+    },
+  });
+  const page = await visit(`/sales/${sale.id}`);
+  await sees(page, 'old-price', /€100\.00.*-25%/);
+  await page.getByRole('button', { name: 'Picture 2' }).click();
+  expect(await page.locator('#image').getAttribute('src')).toBe('/favicon.svg');
+});
+
+test('the first load is below 100 kB on the wire', async () => {
+  const sale = await system.createSale();
+  for (const path of ['/', `/sales/${sale.id}`]) {
+    const page = await browser.page();
+    const sizes: Promise<number>[] = [];
+    page.on('requestfinished', (request) => {
+      sizes.push(
+        request
+          .sizes()
+          .then(({ responseBodySize, responseHeadersSize }) => responseBodySize + responseHeadersSize),
+      );
+    });
+    await page.goto(system.url + path, { waitUntil: 'networkidle' });
+    const bytes = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+    expect(bytes, path).toBeLessThan(100_000);
+  }
+});
+
+test('the ticker counts down on the wall, and tells what happened', async () => {
+  const sale = await system.createSale({ name: 'A lamp for the wall', stock: 4 });
+  const page = await visit(`/ticker/${sale.id}`);
+  await sees(page, 'product-name', 'A lamp for the wall');
+  await sees(page, 'people', 'here');
+  await system.buy(sale.id, system.buyerToken());
+  await sees(page, 'stock', /^3$/);
+  await sees(page, 'happenings', '1 piece sold');
+});
+
+test('another site embeds the stock, and reads nothing else', async () => {
+  const sale = await system.createSale({ name: 'A lamp elsewhere', stock: 8 });
+  const html = `<!doctype html><title>Elsewhere</title>
+    <script type="module" src="${system.url}/embed.js"></script>
+    <stampede-stock sale="${sale.id}"></stampede-stock>`;
+  const elsewhere = createServer((_request, response) =>
+    response.setHeader('Content-Type', 'text/html').end(html),
+  );
+  await new Promise<void>((resolve) => elsewhere.listen(0, '127.0.0.1', resolve));
+  try {
+    const page = await browser.page();
+    await page.goto(`http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`);
+    await page.getByText('A lamp elsewhere').waitFor();
+    await page.getByText('8 left').waitFor();
+    await system.buy(sale.id, system.buyerToken());
+    await page.getByText('7 left').waitFor();
+    const other = `fetch('${system.url}/api/sales').then(() => 'read', () => 'refused')`;
+    expect(await page.evaluate(other)).toBe('refused');
+  } finally {
+    elsewhere.close();
+  }
+});

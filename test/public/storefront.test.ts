@@ -1,0 +1,434 @@
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import type { Session } from '../../sale/contract.ts';
+import { createAccount, type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+let browser: OpenBrowser;
+/** What a page threw: no test may end with any. */
+const thrown: string[] = [];
+
+beforeAll(async () => {
+  [system, browser] = await Promise.all([startSystem(), openBrowser()]);
+});
+afterEach(async () => {
+  await browser.closePages();
+  expect(thrown.splice(0)).toEqual([]);
+});
+afterAll(async () => {
+  await browser.close();
+  await system.close();
+});
+
+/** Opens a path in a new browser profile, signed in when a session is given. */
+async function visit(path: string, { as, width = 1_280 }: { as?: Session; width?: number } = {}) {
+  const page = await browser.page({ viewport: { width, height: 860 } });
+  page.on('pageerror', (error) => thrown.push(error.message));
+  page.on('console', (message) => {
+    if (message.text().includes('Content Security Policy')) thrown.push(message.text());
+  });
+  if (as) await signInAhead(page, as);
+  await page.goto(system.url + path);
+  return page;
+}
+
+function signInAhead(page: Page, { user, token }: Session) {
+  const session = JSON.stringify(JSON.stringify({ user, token }));
+  return page.addInitScript(
+    `localStorage.getItem('stampede.session') ?? localStorage.setItem('stampede.session', ${session})`,
+  );
+}
+
+/** Waits until an element says this; a pattern or a whole text. */
+const sees = (page: Page, testId: string, text: string | RegExp) =>
+  page
+    .getByTestId(testId)
+    .filter({ hasText: typeof text === 'string' ? new RegExp(`^\\s*${text}\\s*$`) : text })
+    .first()
+    .waitFor();
+
+/** Waits until the Buy button is in this state. */
+const canBuy = (page: Page, state: string) =>
+  page.locator(`[data-testid=buy][data-state=${state}]`).waitFor();
+
+const buys = (page: Page) => page.getByTestId('buy').click();
+
+async function ordersOf({ token }: Session) {
+  const { body } = await system.api('GET', '/api/orders', { token });
+  return body.orders;
+}
+
+/** Holds back the answers to purchases until the returned function is called. */
+async function holdPurchases(page: Page) {
+  let release = () => {};
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  await page.route('**/purchases', async (route) => {
+    await released;
+    await route.continue();
+  });
+  return release;
+}
+
+test('a new buyer signs up, buys, and sees the order paid', async () => {
+  const sale = await system.createSale({ name: 'A first lamp', stock: 5, limitPerBuyer: 2 });
+  const page = await visit('/');
+  await page.getByRole('link', { name: 'A first lamp' }).click();
+  await sees(page, 'product-name', 'A first lamp');
+  await sees(page, 'price', '€49.00');
+  await canBuy(page, 'sign-in');
+
+  await buys(page);
+  await createAccount(page, { email: 'ada@example.com' });
+  await sees(page, 'account', 'Ada');
+
+  await canBuy(page, 'buy');
+  await page.getByRole('button', { name: 'One more' }).click();
+  await buys(page);
+  await sees(page, 'order-status', 'Paid');
+  await sees(page, 'order-timeline', /Sent.*Accepted.*Paid/);
+  await sees(page, 'stock', '3');
+  await canBuy(page, 'paid');
+
+  await page.getByRole('link', { name: 'My orders', exact: true }).click();
+  await sees(page, 'order-status', 'Paid');
+  await page.getByText('2 pieces').waitFor();
+  await page.goBack();
+  await sees(page, 'order-status', 'Paid');
+  expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(3);
+});
+
+test('what is wrong with a sign-up is said at its field', async () => {
+  const { email } = await system.signUp();
+  const page = await visit('/');
+  await page.getByTestId('account').click();
+  const form = await createAccount(page, { email: 'ada@example.com', password: 'x'.repeat(73) });
+  await form.getByText('at most 72 bytes').waitFor();
+  await form.getByLabel('Email').fill(email);
+  await form.getByLabel('Password').fill('a long enough password');
+  await form.getByRole('button', { name: 'Create account' }).click();
+  await form.getByText('There is an account with this email').waitFor();
+});
+
+test('both tabs of one buyer show the order that one of them placed', async () => {
+  const sale = await system.createSale({ stock: 9 });
+  const buyer = await system.signUp();
+  const one = await visit(`/sales/${sale.id}`, { as: buyer });
+  const two = await one.context().newPage();
+  await two.goto(`${system.url}/sales/${sale.id}`);
+  await Promise.all([canBuy(one, 'buy'), canBuy(two, 'buy')]);
+
+  // Forced: the second click comes even when its tab has already heard of the first one.
+  await Promise.all([one, two].map((page) => page.getByTestId('buy').click({ force: true })));
+  await Promise.all([sees(one, 'order-status', 'Paid'), sees(two, 'order-status', 'Paid')]);
+  expect(await ordersOf(buyer)).toHaveLength(1);
+});
+
+test('a double click places one order', async () => {
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  await page.getByTestId('buy').dblclick();
+  await sees(page, 'order-status', 'Paid');
+  await page.getByTestId('buy').dblclick({ force: true });
+  await system.quiet();
+  expect(await ordersOf(buyer)).toHaveLength(1);
+});
+
+test('the whole purchase works from the keyboard, and the focus stays on Buy', async () => {
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 2 });
+  const { email, password } = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`);
+  const focused = page.locator(':focus');
+  await canBuy(page, 'sign-in');
+  await page.getByTestId('buy').focus();
+  await page.keyboard.press('Enter');
+  await page.keyboard.type(email);
+  await page.keyboard.press('Tab');
+  await page.keyboard.type(password);
+  await page.keyboard.press('Enter');
+  await canBuy(page, 'buy');
+  expect(await focused.getAttribute('data-testid')).toBe('buy');
+  await page.keyboard.press('Enter');
+  await sees(page, 'order-status', 'Paid');
+  expect(await focused.getAttribute('data-testid')).toBe('buy');
+});
+
+test('a reload in the middle of a purchase goes on with the same purchase', async () => {
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  // The shop accepts the purchase, but its answer never arrives.
+  const keys: (string | undefined)[] = [];
+  page.on('request', (request) => {
+    if (request.method() === 'POST' && request.url().endsWith('/purchases')) {
+      keys.push(request.headers()['idempotency-key']);
+    }
+  });
+  let loseAnswer: () => void = () => {};
+  const lost = new Promise<void>((resolve) => {
+    loseAnswer = resolve;
+  });
+  await page.route(
+    '**/purchases',
+    async (route) => {
+      await route.fetch();
+      loseAnswer();
+    },
+    { times: 1 },
+  );
+  await buys(page);
+  await lost;
+  await page.reload();
+
+  await sees(page, 'order-status', 'Paid');
+  expect(new Set(keys).size).toBe(1);
+  expect(keys.length).toBeGreaterThan(1);
+  expect(await ordersOf(buyer)).toHaveLength(1);
+});
+
+test('while the shop is too busy the page tries again by itself, with the same key', async () => {
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  let refusals = 0;
+  await page.route(
+    '**/purchases',
+    (route) => {
+      refusals += 1;
+      return refusals === 1 ? route.abort() : route.fulfill({ status: 503, headers: { 'Retry-After': '1' } });
+    },
+    { times: 2 },
+  );
+  await buys(page);
+  await canBuy(page, 'busy');
+  await sees(page, 'order-status', 'Paid');
+  expect(refusals).toBe(2);
+  expect(await ordersOf(buyer)).toHaveLength(1);
+});
+
+test('a session that ends in the middle of a purchase: after signing in again it goes on', async () => {
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  await page.route('**/purchases', (route) => route.fulfill({ status: 401 }), { times: 1 });
+  await buys(page);
+  await canBuy(page, 'sign-in');
+  await buys(page);
+  const form = page.getByTestId('sign-in-form');
+  await form.getByLabel('Email').fill(buyer.email);
+  await form.getByLabel('Password').fill(buyer.password);
+  await form.getByRole('button', { name: 'Sign in' }).click();
+  await sees(page, 'order-status', 'Paid');
+  expect(await ordersOf(buyer)).toHaveLength(1);
+});
+
+test('an accepted order that the shop lost is sent again with the same key', async () => {
+  const sale = await system.createSale({ stock: 9 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  const orderId = 'a-lost-order';
+  const receipt = { status: 202, json: { orderId, status: 'queued' } };
+  await page.route('**/purchases', (route) => route.fulfill(receipt), { times: 1 });
+  await buys(page);
+  await sees(page, 'order-status', 'Paid');
+  expect(await ordersOf(buyer)).toHaveLength(1);
+});
+
+test('a sold-out sale says so, and Buy comes back by itself when units are added', async () => {
+  const sale = await system.createSale({ stock: 1 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  await system.buy(sale.id, system.buyerToken());
+  await canBuy(page, 'sold-out');
+  await sees(page, 'stock', '0');
+  await sees(page, 'status', 'Sold out');
+
+  await system.changeSale(sale.id, { addStock: 4 });
+  await canBuy(page, 'buy');
+  await sees(page, 'stock', '4');
+  await sees(page, 'toast', 'Units are back');
+  await buys(page);
+  await sees(page, 'order-status', 'Paid');
+});
+
+test('a buyer who comes a moment late is told so, and pays nothing', async () => {
+  const sale = await system.createSale({ stock: 1 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  const release = await holdPurchases(page);
+  await buys(page);
+  await canBuy(page, 'sending');
+  await system.buy(sale.id, system.buyerToken());
+  release();
+  await sees(page, 'order-status', 'Not accepted');
+  await page.getByText('others were a moment faster').waitFor();
+  await canBuy(page, 'sold-out');
+  expect(await ordersOf(buyer)).toEqual([]);
+});
+
+test('the limit for each buyer bounds the quantity, and is told when it is reached elsewhere', async () => {
+  const sale = await system.createSale({ stock: 50, limitPerBuyer: 2 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await canBuy(page, 'buy');
+  await page.getByTestId('quantity').fill('40');
+  expect(await page.getByTestId('quantity').inputValue()).toBe('2');
+  const release = await holdPurchases(page);
+  await buys(page);
+  await system.buy(sale.id, buyer.token);
+  release();
+  await page.getByText('more than one buyer may have').waitFor();
+});
+
+test('pause and resume reach a page that watches', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const page = await visit(`/sales/${sale.id}`, { as: await system.signUp() });
+  await canBuy(page, 'buy');
+  await system.changeSale(sale.id, { paused: true });
+  await canBuy(page, 'paused');
+  await sees(page, 'status', 'Paused');
+  await system.changeSale(sale.id, { paused: false });
+  await canBuy(page, 'buy');
+});
+
+test('the sale opens and ends by itself, without a word from the shop', async () => {
+  const opensAt = new Date(Date.now() + 5_000);
+  const closesAt = new Date(Date.now() + 10_000);
+  const sale = await system.createSale({ stock: 5, opensAt, closesAt });
+  const page = await visit(`/sales/${sale.id}`, { as: await system.signUp() });
+  await canBuy(page, 'soon');
+  await sees(page, 'countdown', /00:00:0[1-5]/);
+  await canBuy(page, 'buy');
+  expect(Date.now()).toBeGreaterThanOrEqual(opensAt.getTime());
+  await buys(page);
+  await sees(page, 'order-status', 'Paid');
+  await sees(page, 'status', 'Ended');
+  expect(Date.now()).toBeGreaterThanOrEqual(closesAt.getTime());
+});
+
+test('a lost connection is told, and what changed meanwhile is there when it is back', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const page = await visit(`/sales/${sale.id}`, { as: await system.signUp() });
+  await canBuy(page, 'buy');
+  await page.context().setOffline(true);
+  await sees(page, 'banner', /Connection lost/);
+  await canBuy(page, 'offline');
+  const { body } = await system.buy(sale.id, system.buyerToken());
+  expect(body.orderId).toBeTruthy();
+  await system.quiet();
+  await page.context().setOffline(false);
+  await sees(page, 'stock', '4');
+  await page.getByTestId('banner').waitFor({ state: 'hidden' });
+  await canBuy(page, 'buy');
+});
+
+test('a connection that is lost while it is being made is told too', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const page = await browser.page();
+  let attempts = 0;
+  await page.routeWebSocket(/socket\.io/, (socket) => {
+    attempts += 1;
+    if (attempts > 1) socket.connectToServer();
+  });
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await canBuy(page, 'sign-in');
+  await page.context().setOffline(true);
+  await sees(page, 'banner', /Connection lost/);
+  await page.context().setOffline(false);
+  await page.getByTestId('banner').waitFor({ state: 'hidden' });
+});
+
+test('a visitor whose token ran out goes on watching', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const page = await browser.page();
+  await page.addInitScript(
+    "sessionStorage.done ?? localStorage.setItem('stampede.visitor', 'ran.out'); sessionStorage.done = 1",
+  );
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await canBuy(page, 'sign-in');
+  await system.buy(sale.id, system.buyerToken());
+  await sees(page, 'stock', '4');
+  expect(await page.getByTestId('banner').isHidden()).toBe(true);
+});
+
+test('an ended session asks to sign in again and keeps the page watching', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const { user } = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: { user, token: 'not.a.token' } });
+  await sees(page, 'toast', 'Your session is over. Please sign in again.');
+  await canBuy(page, 'sign-in');
+  await system.buy(sale.id, system.buyerToken());
+  await sees(page, 'stock', '4');
+});
+
+test('HTML in a name is shown as text', async () => {
+  const name = '<img src=x onerror="document.title=1"><b>Bold</b>';
+  const sale = await system.createSale({ name });
+  const page = await visit(`/sales/${sale.id}`);
+  await page.getByRole('heading', { name, exact: true }).waitFor();
+  expect(await page.title()).toContain(name);
+  await page.goto(system.url);
+  await page.getByRole('link', { name, exact: true }).waitFor();
+});
+
+test('on a phone nothing is wider than the screen, and nothing moves while it loads', async () => {
+  const name = 'Alampwithanamethatislongandhasnospacesatall in smoked glass, numbered by hand';
+  const sale = await system.createSale({ name, limitPerBuyer: 3 });
+  const buyer = await system.signUp();
+  await system.settled((await system.buy(sale.id, buyer.token)).body.orderId, buyer.token);
+  for (const path of ['/', `/sales/${sale.id}`, '/orders']) {
+    const page = await visit('/healthz', { as: buyer, width: 390 });
+    await page.addInitScript(`
+      globalThis.shifted = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) globalThis.shifted += entry.value;
+      }).observe({ type: 'layout-shift', buffered: true });`);
+    await page.goto(system.url + path);
+    await page.getByText(name).first().waitFor();
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
+    expect(await page.evaluate('globalThis.shifted'), path).toBeLessThan(0.02);
+  }
+});
+
+test('a sale that does not exist is told as such', async () => {
+  const page = await visit('/sales/there-is-none');
+  await page.getByText('There is no such sale.').waitFor();
+});
+
+// Last in this file: the server that dies stays dead.
+test('tabs on two instances see the same stock move; when one dies, its tab moves to the other', async () => {
+  const sale = await system.createSale({ stock: 9 });
+  const pages = [await visit(`/sales/${sale.id}`), await visit(`/sales/${sale.id}`)];
+  for (const left of ['8', '7']) {
+    await system.buy(sale.id, system.buyerToken());
+    await Promise.all(pages.map((page) => sees(page, 'stock', left)));
+  }
+
+  // nginx gives each socket to the instance that has fewer: exactly one of the two tabs loses its own.
+  const losses = pages.map(async (page) => {
+    await page.getByTestId('banner').filter({ hasText: 'Connection lost' }).waitFor();
+    return page;
+  });
+  const victim = system.servers[1];
+  if (!victim) throw new Error('expected two servers');
+  process.kill(victim.pid, 'SIGKILL');
+  const hurt = await Promise.race(losses);
+  const unhurt = pages.find((page) => page !== hurt) as Page;
+  await hurt.getByTestId('banner').waitFor({ state: 'hidden' });
+  expect(await unhurt.getByTestId('banner').isHidden()).toBe(true);
+
+  await system.buy(sale.id, system.buyerToken());
+  await Promise.all(pages.map((page) => sees(page, 'stock', '6')));
+  await Promise.all(pages.map((page) => page.context().close()));
+  await Promise.allSettled(losses);
+});

@@ -1,0 +1,122 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { openRedis } from '../../ops/local/databases/redis.mjs';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { openDuty } from '../../runtime/leader/leader.ts';
+
+const ttlMs = 600;
+const soon = { deadlineMs: 10_000 };
+
+let dir: string;
+let server: Awaited<ReturnType<typeof openRedis>>;
+const closers: (() => Promise<void>)[] = [];
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'duty-'));
+  server = await openRedis({ dataDir: dir });
+});
+afterEach(async () => {
+  for (const close of closers.splice(0)) await close();
+});
+afterAll(async () => {
+  await server.close();
+  await rm(dir, { recursive: true });
+});
+
+/** A process that does the duty when it may, over a connection of its own. */
+function openProcess(work = async () => {}) {
+  const redis = new Redis(server.url);
+  const process = { doing: 0, redis, isFit: (): boolean => true, close };
+  const duty = openDuty(
+    {
+      redis,
+      name: 'a-duty',
+      ttlMs,
+      log: pino({ level: 'silent' }),
+      isFit: () => process.isFit(),
+    },
+    {
+      first: async (signal) => {
+        process.doing += 1;
+        if (!signal.aborted) await once(signal, 'abort');
+        process.doing -= 1;
+      },
+      second: async (signal) => {
+        await work();
+        if (!signal.aborted) await once(signal, 'abort');
+      },
+    },
+  );
+  let closing: Promise<void> | undefined;
+  function close(): Promise<void> {
+    closing ??= duty.close().then(() => redis.disconnect());
+    return closing;
+  }
+  closers.push(close);
+  return process;
+}
+
+const does = (process: { doing: number }) =>
+  waitUntil(() => process.doing === 1, { ...soon, what: 'it does the duty' });
+
+test('one of them does it; when it closes, another one', async () => {
+  const processes = [openProcess(), openProcess(), openProcess()];
+  for (let left = processes.length; left > 0; left--) {
+    const doing = () => processes.filter((process) => process.doing === 1);
+    await waitUntil(() => doing().length === 1, { ...soon, what: 'somebody does it' });
+    await delay(ttlMs);
+    expect(doing()).toHaveLength(1);
+    const [one] = doing();
+    await one?.close();
+    processes.splice(processes.indexOf(one as (typeof processes)[number]), 1);
+  }
+});
+
+test('when the one that does it falls silent, another one does', async () => {
+  const first = openProcess();
+  await does(first);
+  const second = openProcess();
+  first.redis.disconnect();
+  await does(second);
+});
+
+test('who finds another one at it leaves off', async () => {
+  const first = openProcess();
+  await does(first);
+  await first.redis.set('lease:a-duty', 'another');
+  await waitUntil(() => first.doing === 0, { ...soon, what: 'it leaves off' });
+  await first.redis.del('lease:a-duty');
+  await does(first);
+});
+
+test('who becomes unfit leaves it to another at once, and does not take it before it is fit', async () => {
+  const first = openProcess();
+  await does(first);
+  const second = openProcess();
+  first.isFit = () => false;
+  await does(second);
+  expect(first.doing).toBe(0);
+  await second.close();
+  await delay(2 * ttlMs);
+  expect(first.doing).toBe(0);
+  first.isFit = () => true;
+  await does(first);
+});
+
+test('a task that fails is begun again, and the others go on', async () => {
+  let failed = 0;
+  const process = openProcess(async () => {
+    if (failed < 3) throw new Error(`fault ${++failed}`);
+  });
+  await does(process);
+  let leftOff = false;
+  const watch = setInterval(() => (leftOff ||= process.doing !== 1), 1);
+  await waitUntil(() => failed === 3, { ...soon, what: 'it is begun again' });
+  clearInterval(watch);
+  expect(leftOff).toBe(false);
+});

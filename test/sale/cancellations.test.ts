@@ -1,0 +1,226 @@
+import { nanoid } from 'nanoid';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import type { Order, Purchase, SaleSnapshot } from '../../sale/contract.ts';
+import { orderIdOf } from '../../sale/order.ts';
+import { settleBatch } from '../../sale/settlement/transaction.ts';
+import { openCrowd } from '../faults/support/buyers.ts';
+import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({ env: { RECONCILE_INTERVAL_MS: '300', RECONCILE_AFTER_MS: '1000' } });
+});
+afterEach(async () => {
+  await system.quiet();
+});
+afterAll(() => system.close());
+
+interface Paid {
+  orderId: string;
+  token: string;
+}
+
+/** Orders of one unit each, as a rush leaves them. */
+async function makePaid(sale: SaleSnapshot, count: number): Promise<Paid[]> {
+  const purchases = Array.from({ length: count }, (): Purchase => {
+    const [buyerId, idempotencyKey, createdAt] = [nanoid(), nanoid(), new Date().toISOString()];
+    const orderId = orderIdOf(buyerId, sale.id, idempotencyKey);
+    return { orderId, saleId: sale.id, buyerId, quantity: 1, idempotencyKey, createdAt };
+  });
+  await settleBatch(system.store.collections, purchases);
+  return purchases.map(({ orderId, buyerId }) => ({ orderId, token: system.buyerToken(buyerId) }));
+}
+
+const cancel = ({ orderId, token }: Paid, at = system.url) =>
+  system.api<Order>('DELETE', `/api/orders/${orderId}`, { token, at });
+
+function change(saleId: string, body: object, { key, at = system.url }: { key?: string; at?: string } = {}) {
+  const headers: Record<string, string> = key === undefined ? {} : { 'Idempotency-Key': key };
+  return system.api<SaleSnapshot>('PATCH', `/api/sales/${saleId}`, {
+    token: system.adminToken,
+    body,
+    headers,
+    at,
+  });
+}
+
+const statusesOf = (answers: ApiAnswer<unknown>[]) => [...new Set(answers.map(({ status }) => status))];
+const leftIn = ({ id }: SaleSnapshot) => system.store.redis.hget(`gate:${id}`, 'left');
+const recordOf = async ({ id }: SaleSnapshot) => {
+  const record = await system.store.collections.sales.findById(id).lean();
+  if (!record) throw new Error(`There is no sale ${id}`);
+  return record;
+};
+
+async function expectGateRight(sale: SaleSnapshot): Promise<void> {
+  await waitUntil(async () => (await leftIn(sale)) === String((await recordOf(sale)).stock), {
+    deadlineMs: 10_000,
+    what: 'the gate has what MongoDB has',
+  });
+}
+
+test('1,000 cancellations and 100 changes at once beside a crowd: no 5xx, each unit back once', async () => {
+  const sale = await system.createSale({ stock: 20_000, limitPerBuyer: 1_000 });
+  const paid = await makePaid(sale, 1_000);
+  const crowd = openCrowd(system, sale);
+  await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'the crowd buys' });
+  const [cancelled, changed] = await Promise.all([
+    Promise.all(paid.map((order) => cancel(order))),
+    Promise.all(
+      Array.from({ length: 100 }, (_, n) => change(sale.id, { addStock: 1 }, n % 2 ? { key: nanoid() } : {})),
+    ),
+  ]);
+  await crowd.stop();
+  expect(crowd.statuses.get(503)).toBeUndefined();
+  expect(statusesOf(cancelled)).toEqual([200]);
+  expect(new Set(cancelled.map(({ body }) => body.status))).toEqual(new Set(['cancelled']));
+  expect(statusesOf(changed)).toEqual([200]);
+
+  await system.quiet();
+  const bought = crowd.accepted.reduce((units, { quantity }) => units + quantity, 0);
+  expect(await recordOf(sale)).toMatchObject({
+    unitsReturned: 1_000,
+    unitsOnSale: 20_100,
+    stock: 20_100 - bought,
+  });
+  await expectGateRight(sale);
+}, 60_000);
+
+test('an order cancelled many times at once, by its buyer and by others, gives its units back once', async () => {
+  const sale = await system.createSale({ stock: 10 });
+  const paid = await makePaid(sale, 5);
+  const stranger = system.buyerToken();
+  const servers = system.servers.slice(0, 2).map(({ url }) => url);
+  const [own, others] = await Promise.all([
+    Promise.all(Array.from({ length: 60 }, (_, n) => cancel(paid[n % 5] as Paid, servers[n % 2]))),
+    Promise.all(paid.map(({ orderId }, n) => cancel({ orderId, token: stranger }, servers[n % 2]))),
+  ]);
+  expect(statusesOf(own)).toEqual([200]);
+  expect(statusesOf(others)).toEqual([404]);
+  expect(await recordOf(sale)).toMatchObject({ stock: 10, unitsReturned: 5 });
+});
+
+test('a server that dies between the commit and the telling: the gate gets the units once', async () => {
+  const sale = await system.createSale({ stock: 10 });
+  const [first, second] = (await makePaid(sale, 2)) as [Paid, Paid];
+  // So that there is a gate.
+  const token = system.buyerToken();
+  await system.settled((await system.buy(sale.id, token)).body.orderId, token);
+  expect(await leftIn(sale)).toBe('7');
+
+  const dying = await system.startServer({ FAILPOINTS: 'written@1=kill' });
+  await expect(cancel(first, dying.url)).rejects.toThrow();
+  expect((await recordOf(sale)).stock).toBe(8);
+  await expectGateRight(sale);
+  // The count that the gate missed is not added once more with the next one.
+  expect((await cancel(second)).status).toBe(200);
+  expect(await leftIn(sale)).toBe('9');
+  expect((await cancel(first)).status).toBe(200);
+  expect(await leftIn(sale)).toBe('9');
+});
+
+test('a change whose server died after the commit is made once, and known at once when it comes again', async () => {
+  const sale = await system.createSale({ stock: 1 });
+  await system.buy(sale.id, system.buyerToken());
+  const dying = await system.startServer({ FAILPOINTS: 'written@1=kill' });
+  const key = nanoid();
+  await expect(change(sale.id, { addStock: 5 }, { key, at: dying.url })).rejects.toThrow();
+  expect(await change(sale.id, { addStock: 5 }, { key })).toMatchObject({
+    status: 200,
+    body: { unitsOnSale: 6 },
+  });
+  expect(await leftIn(sale)).toBe('5');
+});
+
+test('changes at once on two servers: each is made once, a key once, whichever server gets it', async () => {
+  const sale = await system.createSale({ stock: 0 });
+  const servers = system.servers.map(({ url }) => url);
+  const at = (n: number) => ({ at: servers[n % 2] as string });
+  const key = nanoid();
+  const answers = await Promise.all([
+    ...Array.from({ length: 100 }, (_, n) => change(sale.id, { addStock: 1 }, at(n))),
+    ...Array.from({ length: 100 }, (_, n) => change(sale.id, { addStock: 1 }, { key: nanoid(), ...at(n) })),
+  ]);
+  expect(statusesOf(answers)).toEqual([200]);
+  const same = await Promise.all(
+    Array.from({ length: 40 }, (_, n) => change(sale.id, { addStock: 1_000 }, { key, ...at(n) })),
+  );
+  expect(statusesOf(same)).toEqual([200]);
+  const rounds = 60;
+  for (let round = 0; round < rounds; round++) {
+    const roundKey = nanoid();
+    const both = [0, 1].map((n) => change(sale.id, { paused: false }, { key: roundKey, ...at(n) }));
+    expect(statusesOf(await Promise.all(both))).toEqual([200]);
+  }
+  expect(new Set(same.map(({ body }) => body.unitsOnSale))).toEqual(new Set([1_200]));
+  expect(await recordOf(sale)).toMatchObject({ stock: 1_200, unitsOnSale: 1_200, revision: 201 + rounds });
+
+  const later = await change(sale.id, { paused: true });
+  expect(later.body).toMatchObject({ status: 'paused' });
+  const again = await change(sale.id, { addStock: 1_000 }, { key });
+  expect({ ...again.body, serverTime: '' }).toEqual({ ...same[0]?.body, serverTime: '' });
+  expect(again.headers.get('idempotency-key')).toBe(key);
+  expect(await change(sale.id, { addStock: 999 }, { key })).toMatchObject({
+    status: 422,
+    body: { type: '/problems/key-reused' },
+  });
+  expect((await change(sale.id, { addStock: 1 }, { key: 'x'.repeat(256) })).status).toBe(400);
+  // The same key is another one for another sale.
+  const other = await system.createSale({ stock: 1 });
+  expect((await change(other.id, { addStock: 2 }, { key })).body).toMatchObject({ unitsOnSale: 3 });
+});
+
+test('changes that arrive together are made in order, each with its own answer', async () => {
+  const sale = await system.createSale({ stock: 1 });
+  const bad = { closesAt: new Date(Date.parse(sale.opensAt) - 1).toISOString() };
+  const [added, refused, unknown, moved] = await Promise.all([
+    change(sale.id, { addStock: 1 }),
+    change(sale.id, bad),
+    change(nanoid(), { addStock: 1 }),
+    change(sale.id, { paused: true, closesAt: new Date(Date.now() + 60_000).toISOString() }),
+  ]);
+  expect([added, refused, unknown, moved].map(({ status }) => status)).toEqual([200, 400, 404, 200]);
+  expect(await recordOf(sale)).toMatchObject({ stock: 2, paused: true });
+});
+
+test('a sale that is made at once many times with one key is one sale', async () => {
+  const { product, price, opensAt, closesAt } = await system.createSale();
+  const body = { productId: product.id, price, opensAt, closesAt, stock: 7 };
+  const headers = { 'Idempotency-Key': nanoid() };
+  const make = (more = {}) =>
+    system.api('POST', '/api/sales', { token: system.adminToken, body: { ...body, ...more }, headers });
+  const made = await Promise.all(Array.from({ length: 10 }, () => make()));
+  expect(statusesOf(made)).toEqual([201]);
+  expect(new Set(made.map((answer) => answer.body.id)).size).toBe(1);
+  expect(await system.store.collections.sales.countDocuments({ productId: product.id })).toBe(2);
+  expect(await make({ stock: 8 })).toMatchObject({ status: 422, body: { type: '/problems/key-reused' } });
+});
+
+test('without Redis what admins and buyers do is answered truly, and heard of later', async () => {
+  const sale = await system.createSale({ stock: 10 });
+  const [order] = (await makePaid(sale, 1)) as [Paid];
+  const token = system.buyerToken();
+  await system.settled((await system.buy(sale.id, token)).body.orderId, token);
+  process.kill(system.redis().pid, 'SIGKILL');
+
+  const key = nanoid();
+  for (let time = 1; time <= 2; time++) {
+    const added = await change(sale.id, { addStock: 5 }, { key });
+    expect([added.status, added.headers.get('takes-effect')]).toEqual([200, 'within seconds']);
+  }
+  const cancelled = await cancel(order);
+  expect([cancelled.status, cancelled.headers.get('takes-effect')]).toEqual([200, 'within seconds']);
+  expect(await recordOf(sale)).toMatchObject({ stock: 14, unitsOnSale: 15, unitsReturned: 1 });
+
+  const [one, other] = system.servers.map(({ url }) => url);
+  const signedOut = await system.api('DELETE', '/api/sessions', { token, at: one as string });
+  expect(signedOut.status).toBe(204);
+  await waitUntil(
+    async () => (await system.api('GET', '/api/orders', { token, at: other as string })).status === 401,
+    { deadlineMs: 10_000, what: 'the other server refuses the token, which Redis could not tell it' },
+  );
+
+  await system.restartRedis();
+  await expectGateRight(sale);
+});

@@ -1,0 +1,137 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { SaleSnapshot } from '../../sale/contract.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+let sale: SaleSnapshot;
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, workers: 0, nginx: false });
+  sale = await system.createSale();
+});
+afterAll(() => system.close());
+
+test.each([
+  '/api',
+  '/api/nothing',
+  '/nothing.html',
+  '/../package.json',
+  '/%2e%2e/package.json',
+  '/server/main.ts',
+])('unknown address %s is answered 404', async (path) => {
+  const { status, headers, body } = await system.api('GET', path);
+  expect([status, body]).toEqual([
+    404,
+    expect.objectContaining({ type: '/problems/not-found', status: 404 }),
+  ]);
+  expect(headers.get('content-type')).toMatch(/^application\/problem\+json/);
+});
+
+test('a snapshot that has not changed is answered 304, and one that has is not', async () => {
+  const path = `/api/sales/${sale.id}`;
+  for (const address of [path, '/api/sales']) {
+    const etag = (await system.api('GET', address)).headers.get('etag') ?? '';
+    expect(etag).toMatch(/^"[\w-]+"$/);
+    // As a browser asks again; left alone, Node's fetch would ask for a fresh copy.
+    const headers = { 'If-None-Match': etag, 'Cache-Control': 'max-age=0' };
+    const again = await system.api('GET', address, { headers });
+    expect([again.status, again.body]).toEqual([304, '']);
+    await system.changeSale(sale.id, { addStock: 1 });
+    const changed = await system.api('GET', address, { headers });
+    expect(changed.status).toBe(200);
+    expect(changed.headers.get('etag')).not.toBe(etag);
+  }
+});
+
+test('a page names its files by their hash, and browsers keep these for ever', async () => {
+  const page = await system.api<string>('GET', '/');
+  expect(page.headers.get('cache-control')).toBe('no-cache');
+  const files = [...page.body.matchAll(/(?:href|src)="(\/[^"]+\.(?:js|css|svg))"/g)].map(([, file]) => file);
+  const hashed = files.filter((file) => !file?.startsWith('/socket.io/'));
+  expect(hashed.length).toBeGreaterThan(10);
+  for (const file of hashed) {
+    expect(file).toMatch(/^\/assets\/[\w-]{16}\//);
+    const { status, headers } = await system.api('GET', file ?? '');
+    expect([file, status, headers.get('cache-control')]).toEqual([
+      file,
+      200,
+      'public, max-age=31536000, immutable',
+    ]);
+  }
+  const headers = { 'If-None-Match': page.headers.get('etag') ?? '', 'Cache-Control': 'max-age=0' };
+  expect((await system.api('GET', '/', { headers })).status).toBe(304);
+});
+
+test('a file of another version is answered with this one, which is not kept', async () => {
+  const { status, headers } = await system.api('GET', '/assets/of-another-one/api.js');
+  expect([status, headers.get('cache-control')]).toEqual([200, 'public, max-age=0']);
+});
+
+test.each(['/', `/sales/some-sale-id`, '/orders', '/docs', '/nothing'])(
+  '%s carries the headers that keep a page to itself',
+  async (path) => {
+    const { headers } = await system.api('GET', path);
+    const policy = headers.get('content-security-policy') ?? '';
+    expect(policy).toContain("default-src 'self'");
+    expect(policy).toContain("frame-ancestors 'none'");
+    expect(policy).not.toContain('unsafe');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('referrer-policy')).toBe('no-referrer');
+    expect(headers.get('x-powered-by')).toBe(null);
+  },
+);
+
+test.each(['/api/sales', '/api/orders', '/api/nothing'])(
+  '%s carries the headers that keep data from becoming a page or part of one',
+  async (path) => {
+    const { headers } = await system.api('GET', path);
+    expect(headers.get('content-type')).toContain('json');
+    expect(headers.get('x-content-type-options')).toBe('nosniff');
+    expect(headers.get('cross-origin-resource-policy')).toBe('same-origin');
+  },
+);
+
+test.each([
+  ['accepted', 'limit', { quantity: 1 }],
+  ['too many', 'limit', { quantity: 1_000 }],
+  ['wrong', 'limit', { quantity: -3 }],
+  ['without a token', 'none', { quantity: 1 }],
+])('a purchase that is %s is answered alike on the hot path and by Express', async (_what, access, body) => {
+  const token = access === 'none' ? undefined : system.buyerToken();
+  const path = `/api/sales/${sale.id}/purchases`;
+  async function answerOf(contentType: string) {
+    const headers = { 'Content-Type': contentType, 'Idempotency-Key': 'the-same' };
+    const answer = await system.api('POST', path, { token, body, headers });
+    const {
+      date,
+      'x-request-id': _id,
+      'ratelimit-remaining': _left,
+      ratelimit,
+      ...others
+    } = Object.fromEntries(answer.headers);
+    return [answer.status, answer.body, others];
+  }
+  // A parameter that nobody sends: server/http/hot.ts leaves such a request to Express.
+  expect(await answerOf('application/json; level=1')).toEqual(await answerOf('application/json'));
+});
+
+test('who hangs up in the middle of a purchase costs nobody anything', async () => {
+  const { hostname, port } = new URL(system.url);
+  const socket = connect(Number(port), hostname);
+  const head = ['Host: shop', `Authorization: Bearer ${system.buyerToken()}`, 'Content-Length: 100'];
+  const type = 'Content-Type: application/json';
+  socket.write([`POST /api/sales/${sale.id}/purchases HTTP/1.1`, ...head, type, '', '{"quan'].join('\r\n'));
+  await once(socket, 'connect');
+  socket.destroy();
+  expect((await system.buy(sale.id, system.buyerToken())).status).toBe(202);
+});
+
+test('what is not HTTP closes its own connection and nothing else', async () => {
+  const { hostname, port } = new URL(system.url);
+  const socket = connect(Number(port), hostname);
+  socket.end('\u0000\u0001 not HTTP\r\n\r\n');
+  const [answer] = await once(socket, 'data');
+  expect(String(answer)).toMatch(/^HTTP\/1\.1 400 /);
+  expect((await system.api('GET', '/healthz')).body).toEqual({ status: 'ok' });
+});

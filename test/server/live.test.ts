@@ -1,0 +1,236 @@
+import { io, type ManagerOptions, type Socket, type SocketOptions } from 'socket.io-client';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import type { Order, SaleSnapshot, StockMessage } from '../../sale/contract.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({ nginx: false });
+});
+afterAll(() => system.close());
+
+const sockets: Socket[] = [];
+afterEach(() => {
+  for (const socket of sockets.splice(0)) socket.disconnect();
+});
+
+const at = (server: number) => system.servers[server % 2]?.url ?? '';
+const until = (check: () => unknown, what: string) => waitUntil(check, { deadlineMs: 10_000, what });
+
+function open(
+  server: number,
+  token?: unknown,
+  options: Partial<ManagerOptions & SocketOptions> = {},
+): Socket {
+  const auth = token === undefined ? {} : { token };
+  const socket = io(at(server), {
+    transports: ['websocket'],
+    forceNew: true,
+    reconnection: false,
+    auth,
+    ...options,
+  });
+  sockets.push(socket);
+  return socket;
+}
+/** Resolves with why the server did not let this socket in; fails when it did. */
+const refusalOf = (socket: Socket) =>
+  new Promise<string>((resolve, reject) => {
+    socket.once('connect_error', ({ message }) => resolve(message));
+    socket.once('connect', () => reject(new Error('it was let in')));
+  });
+const connected = (socket: Socket) =>
+  new Promise<Socket>((resolve, reject) => {
+    socket.once('connect', () => resolve(socket));
+    socket.once('connect_error', reject);
+  });
+const ask = (socket: Socket, request: unknown) => socket.timeout(5_000).emitWithAck('watch', request);
+
+/** A socket that watches a sale and keeps all it hears. */
+async function watch(server: number, saleId: string, token = system.buyerToken()) {
+  const heard = {
+    stocks: [] as StockMessage[],
+    sales: [] as SaleSnapshot[],
+    orders: [] as Order[],
+    at: [] as number[],
+  };
+  const socket = open(server, token);
+  socket.on('stock', (message) => {
+    heard.stocks.push(message);
+    heard.at.push(performance.now());
+  });
+  socket.on('sale', (snapshot) => heard.sales.push(snapshot));
+  socket.on('order', (order) => heard.orders.push(order));
+  await connected(socket);
+  expect(await ask(socket, { saleId })).toEqual({ ok: true });
+  return { ...heard, socket };
+}
+
+describe('who is let in', () => {
+  test.each<[string, unknown]>([
+    ['no token', undefined],
+    ['a forged token', 'eyJhbGciOiJub25lIn0.e30.'],
+    ['a token that is no text', { $ne: null }],
+    ['an empty token', ''],
+  ])('a socket with %s is refused', async (_what, token) => {
+    expect(await refusalOf(open(0, token))).toBe('unauthorized');
+  });
+
+  test('a page of another site is refused, whatever its token', async () => {
+    for (const Origin of ['https://evil.example', 'null', `${at(0)}.evil.example`, at(1)]) {
+      const socket = open(0, system.buyerToken(), { extraHeaders: { Origin } });
+      expect(await refusalOf(socket)).toMatch(/websocket error/);
+    }
+  });
+
+  test('the shop’s own page is welcome, also as a visitor', async () => {
+    const { body } = await system.api('POST', '/api/visitors');
+    for (const token of [body.token, system.buyerToken()]) {
+      const socket = await connected(open(0, token, { extraHeaders: { Origin: at(0) } }));
+      expect(socket.connected).toBe(true);
+    }
+  });
+
+  test('what is not a websocket is answered once, by the sockets and not by the pages', async () => {
+    const polling = await system.api('GET', '/socket.io/?EIO=4&transport=polling');
+    expect(polling.status).toBe(400);
+    expect(polling.body).toMatchObject({ code: 0, message: 'Transport unknown' });
+    const client = await system.api('GET', '/socket.io/socket.io.esm.min.js');
+    expect([client.status, client.headers.get('content-type')]).toEqual([
+      200,
+      expect.stringContaining('application/javascript'),
+    ]);
+    expect(client.body).toContain('socket');
+  });
+});
+
+describe('what a socket may say', () => {
+  test('a request that names no sale is refused, and the socket and its server go on', async () => {
+    const sale = await system.createSale();
+    const { socket } = await watch(0, sale.id);
+    for (const request of [
+      null,
+      undefined,
+      1,
+      'text',
+      [],
+      {},
+      { saleId: null },
+      { saleId: ['a'] },
+      { saleId: 'x' },
+    ]) {
+      expect(await ask(socket, request)).toEqual({ ok: false, detail: expect.any(String) });
+    }
+    for (const saleId of ['buyer:somebody-else', 'sale:whatever', '../../etc/passwd', 'x'.repeat(65)]) {
+      expect(await ask(socket, { saleId })).toMatchObject({ ok: false });
+    }
+    socket.emit('watch');
+    socket.emit('watch', null);
+    socket.emit('watch', { saleId: sale.id }, 'not a function');
+    socket.emit('watch', null, () => {}, 3);
+    socket.emit('order', { id: 'forged' });
+    socket.emit('no such event', 1);
+    expect(await ask(socket, { saleId: sale.id })).toEqual({ ok: true });
+  });
+
+  test('a message that is too large ends the connection', async () => {
+    const { socket } = await watch(0, (await system.createSale()).id);
+    const gone = new Promise((resolve) => socket.once('disconnect', resolve));
+    socket.emit('watch', { saleId: 'x'.repeat(10_000) });
+    expect(await gone).toMatch(/transport (close|error)/);
+  });
+});
+
+describe('what everyone hears', () => {
+  test('a sale sold fast at the other instance: few messages, ever newer, and the last one is the truth', async () => {
+    const sale = await system.createSale({ stock: 10_000, limitPerBuyer: 10_000 });
+    const watchers = [await watch(0, sale.id), await watch(1, sale.id)];
+    const token = system.buyerToken();
+    const start = performance.now();
+    while (performance.now() - start < 2_000) {
+      const answers = await Promise.all(
+        Array.from({ length: 5 }, () => system.buy(sale.id, token, { at: at(1) })),
+      );
+      for (const { status } of answers) expect(status).toBe(202);
+    }
+    await system.quiet();
+
+    const { body } = await system.api<SaleSnapshot>('GET', `/api/sales/${sale.id}`);
+    for (const { stocks, at: times } of watchers) {
+      await until(() => stocks.at(-1)?.stockVersion === body.stockVersion, 'the last stock was not heard of');
+      expect(stocks.at(-1)).toMatchObject({ saleId: sale.id, stock: body.stock });
+      expect(stocks.length).toBeGreaterThan(5);
+      const versions = stocks.map(({ stockVersion }) => stockVersion);
+      expect(versions).toEqual([...new Set(versions)].sort((a, b) => a - b));
+      const seconds = ((times.at(-1) ?? 0) - (times[0] ?? 0)) / 1_000;
+      expect(stocks.length).toBeLessThanOrEqual(seconds * 20 + 2);
+    }
+  });
+
+  test('who watches another sale hears nothing of this one', async () => {
+    const [sale, other] = [await system.createSale(), await system.createSale()];
+    const watcher = await watch(0, sale.id);
+    await ask(watcher.socket, { saleId: other.id });
+    await system.buy(sale.id, system.buyerToken());
+    await system.quiet();
+    await system.buy(other.id, system.buyerToken());
+    await until(() => watcher.stocks.length > 0, 'the sale it watches was not heard of');
+    expect(watcher.stocks.map(({ saleId }) => saleId)).toEqual([other.id]);
+  });
+
+  test('a product’s new name reaches those who watch a sale of it, on both instances', async () => {
+    const sale = await system.createSale({ name: 'A lmap' });
+    const watchers = [await watch(0, sale.id), await watch(1, sale.id)];
+    const path = `/api/products/${sale.product.id}`;
+    await system.api('PATCH', path, { token: system.adminToken, body: { name: 'A lamp' } });
+    for (const { sales } of watchers) {
+      await until(() => sales.length > 0, 'the new name was not heard of');
+      expect(sales[0]?.product.name).toBe('A lamp');
+    }
+  });
+
+  test('the admin’s pause and more stock reach those who watch, on both instances', async () => {
+    const [sale, other] = [await system.createSale(), await system.createSale()];
+    const watchers = [await watch(0, sale.id), await watch(1, sale.id), await watch(1, other.id)];
+    await system.changeSale(sale.id, { paused: true });
+    const resumed = await system.changeSale(sale.id, { paused: false, addStock: 5 });
+    await system.changeSale(other.id, { paused: true });
+    for (const { sales } of watchers.slice(0, 2)) {
+      await until(() => sales.length === 2, 'a change was not heard of');
+      expect(sales.map(({ status, stock }) => [status, stock])).toEqual([
+        ['paused', 10],
+        ['open', 15],
+      ]);
+      expect(sales[1]).toMatchObject({ ...resumed, serverTime: expect.any(String) });
+    }
+    await until(() => watchers[2]?.sales.length, 'the other sale’s change was not heard of');
+    expect(watchers[2]?.sales.map(({ id }) => id)).toEqual([other.id]);
+  });
+});
+
+test('an order is told to all of its buyer’s sockets and to nobody else’s', async () => {
+  const sale = await system.createSale({ stock: 100, limitPerBuyer: 10 });
+  const [ann, bob] = [system.buyerToken(), system.buyerToken()];
+  const [annHere, annThere] = [await watch(0, sale.id, ann), await watch(1, sale.id, ann)];
+  const [bobHere, bobThere] = [await watch(0, sale.id, bob), await watch(1, sale.id, bob)];
+
+  const first = await system.buy(sale.id, ann, { quantity: 2, at: at(0) });
+  const settled = await system.settled(first.body.orderId, ann);
+  for (const { orders } of [annHere, annThere]) {
+    await until(() => orders.length > 0, 'an order was not told to its buyer');
+    expect(orders).toEqual([settled]);
+  }
+  // Bob's own order comes after Ann's on the same way: had hers been told to him, it would be here by now.
+  const second = await system.buy(sale.id, bob, { at: at(1) });
+  for (const { orders } of [bobHere, bobThere]) {
+    await until(() => orders.length > 0, 'an order was not told to its buyer');
+    expect(orders.map(({ id }) => id)).toEqual([second.body.orderId]);
+  }
+  const cancelled = await system.api<Order>('DELETE', `/api/orders/${first.body.orderId}`, {
+    token: ann,
+    at: at(1),
+  });
+  await until(() => annHere.orders.length === 2, 'the cancellation was not told to its buyer');
+  expect(annHere.orders[1]).toEqual(cancelled.body);
+});

@@ -1,0 +1,142 @@
+import { Validator } from '@seriousme/openapi-schema-validator';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { operations } from '../../server/routes/operations.ts';
+import { apiRoutes } from '../../server/routes/routes.ts';
+import type { Shop } from '../../server/shop.ts';
+import { openBrowser } from '../support/browser.ts';
+import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
+
+interface Response {
+  content?: Record<string, { schema?: object }>;
+  headers?: Record<string, object>;
+}
+interface OpenApi {
+  openapi: string;
+  paths: Record<string, Record<string, { responses: Record<string, Response> }>>;
+  components: { schemas: object };
+}
+
+let system: TestSystem;
+let document: OpenApi;
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, nginx: false });
+  document = (await system.api<OpenApi>('GET', '/openapi.json')).body;
+});
+afterAll(() => system.close());
+
+const routes = apiRoutes({} as Shop);
+const nameOf = ({ method, path }: { method: string; path: string }) => `${method.toUpperCase()} ${path}`;
+
+test('every route is in the document, and the document has no other', () => {
+  expect(Object.keys(operations).sort()).toEqual(routes.map(nameOf).sort());
+  for (const { method, path } of routes) {
+    const described = document.paths[path.replace(/:(\w+)/g, '{$1}')]?.[method];
+    expect(described, nameOf({ method, path })).toMatchObject({ operationId: expect.any(String) });
+  }
+});
+
+test('the document is OpenAPI 3.1', async () => {
+  expect(document.openapi).toMatch(/^3\.1\./);
+  const { valid, errors } = await new Validator().validate({ ...document });
+  expect(errors).toBeUndefined();
+  expect(valid).toBe(true);
+});
+
+test('what is answered is what the document says', async () => {
+  const { email, password, token } = await system.signUp();
+  const sale = await system.createSale({ stock: 2 });
+  const later = await system.createSale({ opensAt: new Date(Date.now() + 60_000) });
+  const asBuyer = { token };
+  const asAdmin = { token: system.adminToken };
+  const follow = async (method: string, path: string, of: string, request = {}) =>
+    requireDescribed(of, method, await system.api(method, path, request));
+
+  const json = (body: object) => ({ body });
+  await follow('POST', '/api/sessions', '/api/sessions', json({ email, password }));
+  await follow('POST', '/api/sessions', '/api/sessions', json({ email, password: 'not this one' }));
+  await follow('POST', '/api/users', '/api/users', json({ email, password, name: 'Again' }));
+  await follow('POST', '/api/users', '/api/users', json({ email: 'no address' }));
+  await follow('POST', '/api/visitors', '/api/visitors');
+  await follow('GET', '/api/sales', '/api/sales');
+  await follow('GET', `/api/sales/${sale.id}`, '/api/sales/{id}');
+  await follow('GET', '/api/sales/no-such-sale', '/api/sales/{id}');
+  const purchases = '/api/sales/{id}/purchases';
+  for (const [id, quantity] of [
+    [sale.id, 1],
+    [sale.id, 3],
+    [later.id, 1],
+    ['no-such-sale', 1],
+    [sale.id, 0],
+  ] as const) {
+    await follow('POST', `/api/sales/${id}/purchases`, purchases, { ...asBuyer, ...json({ quantity }) });
+  }
+  await follow('POST', `/api/sales/${sale.id}/purchases`, purchases, json({ quantity: 1 }));
+  await system.quiet();
+  await follow('GET', '/api/orders', '/api/orders', asBuyer);
+  const [order] = (await system.api('GET', '/api/orders', asBuyer)).body.orders;
+  await follow('GET', `/api/orders/${order.id}`, '/api/orders/{id}', asBuyer);
+  await follow('POST', `/api/orders/${order.id}/payment`, '/api/orders/{id}/payment', asBuyer);
+  await follow('DELETE', `/api/orders/${order.id}`, '/api/orders/{id}', asBuyer);
+  await follow('GET', '/api/account/export', '/api/account/export', asBuyer);
+  await follow('GET', '/api/admin/overview', '/api/admin/overview', asAdmin);
+  await follow('GET', '/api/admin/overview', '/api/admin/overview', asBuyer);
+  await follow('GET', '/api/admin/live', '/api/admin/live', asAdmin);
+  await follow('GET', '/api/admin/orders', '/api/admin/orders', asAdmin);
+  await follow('GET', '/api/admin/products', '/api/admin/products', asAdmin);
+  await follow('GET', `/api/admin/sales/${sale.id}/report`, '/api/admin/sales/{id}/report', asAdmin);
+  await follow('GET', '/api/admin/dead-letters', '/api/admin/dead-letters', asAdmin);
+  await follow('GET', `/api/admin/sales/${sale.id}/minutes`, '/api/admin/sales/{id}/minutes', asAdmin);
+  await follow('GET', '/api/admin/mails', '/api/admin/mails', asAdmin);
+  await follow('POST', '/api/admin/mails/resend', '/api/admin/mails/resend', asAdmin);
+  await follow('POST', '/api/admin/mails/a:1:0/resend', '/api/admin/mails/{id}/resend', asAdmin);
+  await follow('GET', '/schemas/order.paid/1', '/schemas/{type}/1');
+  const webhooks = '/api/admin/webhooks';
+  const endpoint = { url: 'https://example.com/events', types: ['sale.created'] };
+  await follow('POST', webhooks, webhooks, { ...asAdmin, body: endpoint });
+  await follow('GET', webhooks, webhooks, asAdmin);
+  const [{ id }] = (await system.api('GET', webhooks, asAdmin)).body.webhooks;
+  await follow('GET', `${webhooks}/${id}/deliveries`, `${webhooks}/{id}/deliveries`, asAdmin);
+  await follow('POST', `${webhooks}/${id}/resend`, `${webhooks}/{id}/resend`, asAdmin);
+  await follow('DELETE', `${webhooks}/${id}`, `${webhooks}/{id}`, asAdmin);
+  await follow('DELETE', '/api/account', '/api/account', asBuyer);
+});
+
+function requireDescribed(path: string, method: string, { status, headers, body }: ApiAnswer<unknown>): void {
+  const what = `${method} ${path} → ${status}`;
+  const described = document.paths[path]?.[method.toLowerCase()]?.responses[status];
+  expect(described, what).toBeDefined();
+  const type = headers.get('content-type')?.split(';')[0] ?? '';
+  for (const name of Object.keys(described?.headers ?? {}))
+    expect(headers.has(name), `${what} ${name}`).toBe(true);
+  if (!described?.content) {
+    expect(body, what).toBe('');
+    return;
+  }
+  expect(Object.keys(described.content), what).toContain(type);
+  const schema = { ...described.content[type]?.schema, components: document.components };
+  const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(schema);
+  validate(body);
+  expect(validate.errors, what).toBeNull();
+}
+
+test('the page of the document shows every route, from this site alone and within its policy', async () => {
+  const browser = await openBrowser();
+  const page = await browser.page();
+  const troubles: string[] = [];
+  page.on('pageerror', (error) => troubles.push(error.message));
+  page.on('console', (message) => {
+    if (message.type() === 'error') troubles.push(message.text());
+  });
+  page.on('request', (request) => {
+    const { origin, protocol } = new URL(request.url());
+    if (origin !== system.url && protocol !== 'data:') troubles.push(`asked ${request.url()}`);
+  });
+  await page.goto(`${system.url}/docs`);
+  await page.locator('.opblock').first().waitFor();
+  expect(await page.locator('.opblock').count()).toBe(routes.length + 2);
+  await page.locator('.opblock-summary-control').first().click();
+  await page.locator('.opblock-body .responses-wrapper').first().waitFor();
+  await browser.close();
+  expect(troubles).toEqual([]);
+});

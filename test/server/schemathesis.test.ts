@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest';
+import { ROOT } from '../../ops/local/folders.mjs';
+import { run } from '../../ops/local/processes/process.mjs';
+import { startSystem } from '../support/harness.ts';
+import { needs, pathOf } from '../support/needs.ts';
+
+/** Python's Schemathesis, where the environment names it, as .ci/run does; its settings are in schemathesis.toml. */
+const program = pathOf('Schemathesis');
+
+test('whatever the document allows and forbids is answered as it says', {
+  timeout: 120_000,
+  ...needs('Schemathesis'),
+}, async () => {
+  const system = await startSystem({ servers: 1, nginx: false });
+  // The same inputs in every run, so that a failure is there again.
+  const bounds = ['--seed', '1', '--max-examples', '10', '--phases', 'coverage,fuzzing', '--mode', 'all'];
+  const authorization = ['--header', `Authorization: Bearer ${system.adminToken}`];
+  const args = ['run', `${system.url}/openapi.json`, ...authorization, ...bounds, '--no-color'];
+  const { ok, output } = await run(program ?? '', args, { cwd: ROOT, deadlineMs: 110_000 });
+  await system.close();
+  expect(ok, output).toBe(true);
+});

@@ -1,0 +1,104 @@
+import bcrypt from 'bcrypt';
+import { nanoid } from 'nanoid';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import type { Session } from '../../sale/contract.ts';
+import { driverOf, type UserRecord } from '../../store/collections.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, nginx: false });
+});
+afterAll(() => system.close());
+
+const password = 'correct horse';
+const crowd = 1_200;
+
+/** Accounts as the version before wrote them, more than one batch of them, in a database that nothing migrated. */
+async function insertOldAccounts(emails: string[]): Promise<UserRecord[]> {
+  const passwordHash = await bcrypt.hash(password, 4);
+  const others = Array.from({ length: crowd }, (_, n) => `old-${n}-${nanoid().toLowerCase()}@example.com`);
+  const accounts = [...emails, ...others].map((email): UserRecord => {
+    return { _id: nanoid(), email, name: 'Old', passwordHash, role: 'buyer', createdAt: new Date() };
+  });
+  const { users, people, secrets } = system.store.collections;
+  await driverOf(users).insertMany(accounts);
+  await migrations().deleteMany({});
+  await Promise.all([people.deleteMany(), secrets.deleteMany()]);
+  return accounts;
+}
+
+const migrations = () => system.store.collections.users.db.collection('migrations');
+const signIn = (email: string, what = password) =>
+  system.api<Session>('POST', '/api/sessions', { body: { email, password: what } });
+const signUp = (email: string) =>
+  system.api<Session>('POST', '/api/users', { body: { email, password, name: 'Back' } });
+
+test('accounts of the version before get their person once, and the limit outlives them', async () => {
+  const name = nanoid().toLowerCase();
+  const [unicode, encoded] = [`${name}@bücher.example`, `${name}@xn--bcher-kva.example`];
+  const emails = [
+    `ann-${name}@example.com`,
+    `bob-${name}@example.com`,
+    `Cy-${name}@Example.com`,
+    unicode,
+    encoded,
+  ];
+  const accounts = await insertOldAccounts(emails);
+  const [ann, bob, cy] = accounts as [UserRecord, UserRecord, UserRecord];
+  const sale = await system.createSale({ stock: 50, limitPerBuyer: 2 });
+  for (const { _id } of [ann, bob, cy]) {
+    const token = system.buyerToken(_id);
+    const { body } = await system.buy(sale.id, token, { quantity: 2 });
+    expect(await system.settled(body.orderId, token)).toMatchObject({ status: 'paid' });
+  }
+  // Before anything is migrated.
+  const left = await system.api('DELETE', '/api/account', { token: system.buyerToken(bob._id) });
+  expect(left.status).toBe(204);
+
+  await Promise.all([system.startServer(), system.startServer(), system.startWorker()]);
+  await waitUntil(async () => (await migrations().countDocuments()) > 0, {
+    deadlineMs: 30_000,
+    what: 'nobody migrated',
+  });
+  const { users, people } = system.store.collections;
+  expect(await migrations().find().toArray()).toMatchObject([{ migrationName: '0001-people' }]);
+  const now = await driverOf(users)
+    .find({ _id: { $in: accounts.map(({ _id }) => _id) } })
+    .toArray();
+  expect(now).toHaveLength(accounts.length - 1);
+  const foreign = now.filter(({ _id, personId }) => personId !== _id);
+  expect(foreign).toHaveLength(1);
+  expect([unicode, encoded]).toContain(accounts.find(({ _id }) => _id === foreign[0]?._id)?.email);
+  // The two spellings are one person, and Bob's outlived his account.
+  expect(await people.countDocuments()).toBe(accounts.length - 1);
+
+  for (const { email, _id } of accounts.filter((account) => account !== bob).slice(0, 4)) {
+    const { status, body } = await signIn(email);
+    expect([email, status, body.user?.id]).toEqual([email, 201, _id]);
+  }
+  expect((await signIn(cy.email.toLowerCase())).body.user.id).toBe(cy._id);
+  expect((await signUp(cy.email.toLowerCase())).status).toBe(409);
+
+  for (const account of [ann, cy]) {
+    const { token } = (await signIn(account.email)).body;
+    expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);
+  }
+  for (const { email } of [ann, bob, cy]) {
+    const { body } = await signUp(email.toLowerCase());
+    expect((await system.buy(sale.id, body.token)).status).toBe(409);
+  }
+  expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('an account that a server of the version before made afterwards gets its person at sign-in', async () => {
+  const email = `late-${nanoid().toLowerCase()}@example.com`;
+  const { users, people } = system.store.collections;
+  const record = { _id: nanoid(), email, name: 'Late', role: 'buyer' as const, createdAt: new Date() };
+  await driverOf(users).insertOne({ ...record, passwordHash: await bcrypt.hash(password, 4) });
+  const before = await people.countDocuments();
+  expect((await signIn(email)).status).toBe(201);
+  expect(await people.countDocuments()).toBe(before + 1);
+  expect(await users.findById(record._id).lean()).toMatchObject({ personId: record._id });
+});

@@ -1,0 +1,214 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { trusted } from 'mongoose';
+import { nanoid } from 'nanoid';
+import PostalMime, { type Email } from 'postal-mime';
+import { SMTPServer } from 'smtp-server';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventsOf, readChanges } from '../../log/events.ts';
+import type { EventBus } from '../../messages/bus.ts';
+import { openBus } from '../../messages/open-bus.ts';
+import { freePort } from '../../ops/local/processes/port.mjs';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { openLog } from '../../runtime/observe/log.ts';
+import type { Session } from '../../sale/contract.ts';
+import { mailTextOf } from '../../subscribers/mail/texts.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+interface Post {
+  to: string;
+  mail: Email;
+}
+
+const posts: Post[] = [];
+let port: number;
+let server: SMTPServer;
+let system: TestSystem;
+/** As another process has it. */
+let bus: EventBus;
+
+async function openPostOffice(): Promise<void> {
+  server = new SMTPServer({
+    // A closing server does not wait for connections that are kept for the next mail.
+    closeTimeout: 100,
+    authOptional: true,
+    disabledCommands: ['STARTTLS'],
+    async onData(stream, session, done) {
+      const chunks: Buffer[] = [];
+      for await (const chunk of stream) chunks.push(chunk);
+      const mail = await PostalMime.parse(Buffer.concat(chunks));
+      const [to] = session.envelope.rcptTo;
+      // Somebody who has no mailbox here.
+      if (mail.subject?.includes('unwanted'))
+        return done(Object.assign(new Error('no'), { responseCode: 550 }));
+      posts.push({ to: to?.address ?? '', mail });
+      done();
+    },
+  });
+  server.on('error', () => {});
+  server.listen(port, '127.0.0.1');
+  await once(server.server, 'listening');
+  expect((server.server.address() as AddressInfo).port).toBe(port);
+}
+const closePostOffice = () => new Promise<void>((resolve) => void server.close(resolve));
+
+beforeAll(async () => {
+  port = await freePort();
+  await openPostOffice();
+  system = await startSystem({
+    servers: 1,
+    nginx: false,
+    env: {
+      SMTP_URL: `smtp://127.0.0.1:${port}`,
+      MAIL_FROM: 'The shop <shop@example.com>',
+      PUBLIC_URL: 'https://shop.example.com/',
+      EVENT_RETRY_FIRST_MS: '10',
+    },
+  });
+  bus = openBus(system.store.config, openLog(system.store.config, 'test'), () => false);
+});
+afterAll(async () => {
+  await bus.close();
+  await system.close();
+  await closePostOffice();
+});
+
+async function buy(saleId: string, token: string): Promise<string> {
+  const { body } = await system.buy(saleId, token);
+  await system.settled(body.orderId, token);
+  return body.orderId;
+}
+
+const mailTo = (email: string, subject: string) =>
+  waitUntil(() => posts.find((post) => post.to === email && post.mail.subject?.startsWith(subject))?.mail, {
+    deadlineMs: 30_000,
+    what: `a mail "${subject}" to ${email}`,
+  });
+
+test('a buyer is mailed what became of an order, as text and as HTML, and can read any name of a product', async () => {
+  const { token, email } = await system.signUp();
+  const name = '<img src=x> & "Söhne"';
+  const sale = await system.createSale({ name, stock: 2 });
+  const orderId = await buy(sale.id, token);
+  const paid = await mailTo(email, 'Yours');
+  expect(paid).toMatchObject({
+    subject: `Yours: 1 × ${name}`,
+    from: { name: 'The shop', address: 'shop@example.com' },
+  });
+  expect(paid.text).toContain(`You got it: 1 × ${name}, for €49.00.`);
+  expect(paid.text).toContain(`Order ${orderId}`);
+  expect(paid.html).toContain('1 × &lt;img src=x&gt; &amp; &quot;Söhne&quot;');
+  expect(paid.html).not.toContain('<img');
+  expect(paid.html).toContain('href="https://shop.example.com/orders"');
+
+  await system.api('DELETE', `/api/orders/${orderId}`, { token });
+  expect((await mailTo(email, 'Cancelled')).text).toContain('€49.00 goes back to you');
+});
+
+test('a mail carries nothing that was typed as a name: anybody can type an address that is not theirs', async () => {
+  const email = `${nanoid().toLowerCase()}@example.com`;
+  const account = { email, password: 'correct horse', name: 'You won! Visit evil.example' };
+  const { body } = await system.api<Session>('POST', '/api/users', { body: account });
+  const sale = await system.createSale({ stock: 2 });
+  await buy(sale.id, body.token);
+  const mail = await mailTo(email, 'Yours');
+  expect(mail.to).toEqual([{ name: '', address: email }]);
+  expect(JSON.stringify(mail)).not.toContain('evil.example');
+});
+
+test('an order that the settlement rejects is mailed with its reason', async () => {
+  const sale = await system.createSale({ stock: 0 });
+  await system.changeSale(sale.id, { addStock: 1 });
+  await buy(sale.id, system.buyerToken());
+  const { token, email } = await system.signUp();
+  await system.store.redis.hset(`gate:${sale.id}`, 'left', 100);
+  await buy(sale.id, token);
+  expect((await mailTo(email, 'Not this time')).text).toContain('fewer units were left than you asked for');
+});
+
+test('events that come again are mailed once, under one id', async () => {
+  const { token, email } = await system.signUp();
+  const sale = await system.createSale({ stock: 2 });
+  const orderId = await buy(sale.id, token);
+  const first = await mailTo(email, 'Yours');
+  expect(first.messageId).toMatch(/^<[0-9a-f]{32}@example\.com>$/);
+
+  // As a relay would after a crash.
+  const again = (await readChanges(system.store.collections, sale.id).toArray()).flatMap(eventsOf);
+  await waitUntil(() => bus.publish(again).then(() => true), { deadlineMs: 5_000, what: 'it publishes' });
+  await system.api('DELETE', `/api/orders/${orderId}`, { token });
+  await mailTo(email, 'Cancelled');
+  expect(posts.filter(({ to }) => to === email)).toHaveLength(2);
+
+  // As after a crash between the sending and the marking.
+  await system.store.collections.mails.updateMany({}, { $unset: { sentAt: 1 } });
+  await bus.publish(again);
+  const mailsToBuyer = () => posts.filter(({ to, mail }) => to === email && mail.subject === first.subject);
+  await waitUntil(() => mailsToBuyer().length === 2, { deadlineMs: 20_000, what: 'it is mailed again' });
+  expect(new Set(mailsToBuyer().map(({ mail }) => mail.messageId)).size).toBe(1);
+});
+
+test('who deleted the account gets no mail', async () => {
+  const [gone, stays] = [await system.signUp(), await system.signUp()];
+  const sale = await system.createSale({ stock: 2 });
+  expect((await system.api('DELETE', '/api/account', { token: gone.token })).status).toBe(204);
+  // The token is good for a while; whose it was is forgotten.
+  await buy(sale.id, system.buyerToken(gone.user.id));
+  await buy(sale.id, stays.token);
+  await mailTo(stays.email, 'Yours');
+  expect(posts.some(({ to }) => to === gone.email)).toBe(false);
+});
+
+test('mail waits for a mail server that is away, and nothing is given up', async () => {
+  await closePostOffice();
+  const { token, email } = await system.signUp();
+  const sale = await system.createSale({ stock: 2 });
+  await buy(sale.id, token);
+  const { mails } = system.store.collections;
+  const waits = {
+    _id: trusted({ $regex: `^${sale.id}` }),
+    state: 'waiting' as const,
+    answer: 'ESOCKET',
+    attempts: 0,
+  };
+  await waitUntil(() => mails.exists(waits), { deadlineMs: 20_000, what: 'it tries to send one' });
+  await openPostOffice();
+  await mailTo(email, 'Yours');
+  expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
+});
+
+test('a mail that is refused for good is kept with its answer, and the next buyer gets theirs', async () => {
+  const [first, second] = [await system.signUp(), await system.signUp()];
+  const unwanted = await system.createSale({ name: 'unwanted', stock: 2 });
+  const wanted = await system.createSale({ stock: 2 });
+  const orderId = await buy(unwanted.id, first.token);
+  await buy(wanted.id, second.token);
+  await mailTo(second.email, 'Yours');
+  const list = await waitUntil(
+    async () => {
+      const { body } = await system.api('GET', '/api/admin/mails', { token: system.adminToken });
+      return body.counts.failed > 0 ? body : null;
+    },
+    { deadlineMs: 20_000, what: 'a failed mail' },
+  );
+  expect(list.mails).toMatchObject([
+    { type: 'order.paid', orderId, state: 'failed', attempts: 1, answer: '550 at DATA' },
+  ]);
+  expect(list.more).toBe(false);
+  expect(JSON.stringify(list)).not.toContain(first.email);
+  expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
+});
+
+test('an amount is written as its currency does', () => {
+  const price = (amount: number, currency: string) =>
+    mailTextOf({
+      kind: 'paid',
+      productName: 'A lamp',
+      quantity: 2,
+      price: { amount, currency },
+      orderId: 'an-order',
+      shopUrl: 'https://shop.example.com',
+    }).text;
+  expect(price(4_900, 'EUR')).toContain('for €98.00.');
+  expect(price(4_900, 'JPY')).toContain('for ¥9,800.');
+});

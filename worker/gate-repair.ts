@@ -1,0 +1,126 @@
+import type { Redis } from 'ioredis';
+import type { Task } from '../runtime/leader/leader.ts';
+import type { Exclusive } from '../runtime/mutex.ts';
+import type { Log } from '../runtime/observe/log.ts';
+import { pause } from '../runtime/pause.ts';
+import type { Gate } from '../sale/admission/gate.ts';
+import { type GateCheck, openGateCheck } from '../sale/admission/gate-check.ts';
+import type { SaleSnapshot } from '../sale/contract.ts';
+import type { PurchaseQueue } from '../sale/queue/queue.ts';
+import { readSnapshot } from '../sale/sale.ts';
+import { requeueLost } from '../sale/settlement/lost-purchases.ts';
+import type { Collections } from '../store/collections.ts';
+
+interface GatesShop {
+  collections: Collections;
+  /** On a connection whose commands fail while Redis is away. */
+  gate: Gate;
+  redis: Redis;
+  queue: PurchaseQueue;
+  /** Has no settling transaction run meanwhile. */
+  exclusive: Exclusive;
+  /** Shows a sale to everyone who watches it. */
+  announceSale: (snapshot: SaleSnapshot) => void;
+}
+
+/** How many gates were put right, and how many purchases got a new job. */
+export type GateRepairCounts = Partial<Record<'settings' | 'gates' | 'requeued', number>>;
+
+const compareEveryMs = 1_000;
+const compareSoonMs = 200;
+/** Looking through all that Redis remembers takes at most this share of the time. */
+const mostSearching = 0.2;
+
+/**
+ * Keeps gates as MongoDB has them, and looks once through everything that Redis remembers, again whenever Redis was away:
+ * it may have come back with old data, or without the last of them.
+ * @param onRepair is told what was put right.
+ */
+export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCounts) => void): Task {
+  const { redis } = shop;
+  return async (stopping) => {
+    const check = openGateCheck(shop);
+    let isSearchDue = true;
+    const onBack = () => {
+      check.suspectAll();
+      isSearchDue = true;
+    };
+    redis.on('ready', onBack);
+
+    function report(done: GateRepairCounts): void {
+      onRepair(done);
+      if (Object.values(done).some((count) => count > 0)) log.warn(done, 'reconciled');
+    }
+
+    /** Repeats `work`; while MongoDB or Redis is away it says so once. */
+    async function repeat(what: string, work: () => Promise<number>): Promise<void> {
+      let isFailing = false;
+      while (!stopping.aborted) {
+        let waitMs = compareEveryMs;
+        try {
+          waitMs = await work();
+          isFailing = false;
+        } catch (error) {
+          if (!isFailing)
+            log.warn({ error: (error as Error).message }, `${what} failed, retrying every second`);
+          isFailing = true;
+        }
+        await pause(waitMs, stopping);
+      }
+    }
+
+    async function compare(): Promise<number> {
+      const { told, corrected, hasMore } = await check.pass();
+      await announce(shop, told);
+      report({ settings: told.length, gates: corrected.length });
+      return hasMore ? compareSoonMs : compareEveryMs;
+    }
+
+    async function search(): Promise<number> {
+      if (!isSearchDue) return compareEveryMs;
+      isSearchDue = false;
+      try {
+        await searchOnce(shop, check, stopping, report);
+      } catch (error) {
+        isSearchDue = true;
+        throw error;
+      }
+      return compareEveryMs;
+    }
+
+    try {
+      await Promise.all([
+        repeat('comparing the gates', compare),
+        repeat('searching for lost purchases', search),
+      ]);
+    } finally {
+      redis.off('ready', onBack);
+    }
+  };
+}
+
+/** Whoever could not tell the gate of a change, could not tell the tabs either. */
+async function announce({ collections, announceSale }: GatesShop, saleIds: string[]): Promise<void> {
+  for (const saleId of saleIds) {
+    const snapshot = await readSnapshot(collections, saleId);
+    if (snapshot) announceSale(snapshot);
+  }
+}
+
+async function searchOnce(
+  shop: GatesShop,
+  check: GateCheck,
+  stopping: AbortSignal,
+  report: (done: GateRepairCounts) => void,
+): Promise<void> {
+  for await (const { saleIds, orderIds } of shop.gate.scan()) {
+    const startedAt = performance.now();
+    const told = await check.tellSettings(saleIds);
+    await announce(shop, told);
+    const requeued = await requeueLost(shop, orderIds);
+    report({ settings: told.length, requeued: requeued.length });
+    const tookMs = performance.now() - startedAt;
+    await pause(tookMs / mostSearching - tookMs, stopping);
+    if (stopping.aborted) return;
+  }
+}
