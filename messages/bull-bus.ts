@@ -1,6 +1,6 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
-import { openDuty, type Task } from '../runtime/leader/leader.ts';
+import { openLeaderElection, type Task } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { within } from '../runtime/within.ts';
 import { loadBullScripts } from '../sale/queue/bull-scripts.ts';
@@ -39,7 +39,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
   loadBullScripts(shared.redis, log);
   const clients = [shared];
   const queues = new Map<string, Bull.Queue>();
-  const duties: { close: () => Promise<void> }[] = [];
+  const elections: { close: () => Promise<void> }[] = [];
   const declared = new Map<string, readonly string[]>();
 
   const keepDeclared = async () => {
@@ -138,9 +138,12 @@ export function openBullBus(options: BullBusOptions): EventBus {
           bury: (letter) => bury(name, letter),
           stopping,
         });
-      const duty = openDuty({ redis, name: `events-${name}`, ttlMs: options.leaseMs, log }, { taking });
-      duties.push(duty);
-      return duty;
+      const election = openLeaderElection(
+        { redis, name: `events-${name}`, ttlMs: options.leaseMs, log },
+        { taking },
+      );
+      elections.push(election);
+      return election;
     },
 
     countWaiting: async (name) => countEvents(await idsOf(liveQueue(name))),
@@ -177,7 +180,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
     },
 
     async close() {
-      await Promise.all(duties.map((duty) => duty.close()));
+      await Promise.all(elections.map((election) => election.close()));
       // The queues themselves have nothing to close: no processor of Bull's runs on them.
       for (const client of clients) await client.close();
     },

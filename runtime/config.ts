@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { faultOfKeys } from '../accounts/signing-keys.ts';
 import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './databases/urls.ts';
+import { faultOfKeys } from './signing-keys.ts';
 
 /**
  * Every setting, with its unit in its name. This is the only place that knows the environment: the rest of the

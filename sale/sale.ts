@@ -78,7 +78,7 @@ export async function createSaleOnce(
   }
   const [made] = await readChanges(collections, id, { limit: 1 }).toArray();
   const isSame = isDeepStrictEqual(made?.changes[0], creationOf(sale));
-  return isSame ? await readSnapshot(collections, id) : 'key_reused';
+  return isSame ? await readSaleSnapshot(collections, id) : 'key_reused';
 }
 
 function creationOf({ productId, price, stock, limitPerBuyer, opensAt, closesAt }: NewSale): Change {
@@ -90,7 +90,10 @@ export async function findSale({ sales }: Collections, saleId: string): Promise<
   return await sales.findById(saleId).lean<SaleRecord>();
 }
 
-export async function readSnapshot(collections: Collections, saleId: string): Promise<SaleSnapshot | null> {
+export async function readSaleSnapshot(
+  collections: Collections,
+  saleId: string,
+): Promise<SaleSnapshot | null> {
   const sale = await findSale(collections, saleId);
   return sale && (await snapshotOfRecord(collections, sale));
 }

@@ -35,8 +35,8 @@ import { openAccountLimits } from './http/limits.ts';
 import { openChallenges } from './http/proof-of-work.ts';
 import { nameRequest } from './http/request-id.ts';
 import { openTokens } from './http/tokens.ts';
-import { listenNearby } from './http/unix-socket.ts';
-import { openTelling } from './live/announcements.ts';
+import { listenOnUnixSocket } from './http/unix-socket.ts';
+import { openAnnouncements } from './live/announcements.ts';
 import { followExpulsions } from './live/expulsions.ts';
 import { openLive } from './live/live.ts';
 import { openServerMetrics } from './metrics.ts';
@@ -106,7 +106,7 @@ const http = createServer(bounds, (request, response) => {
 http.setTimeout(30_000);
 refuseNonRequests(http);
 const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
-const tell = openTelling({ collections, gate, ...live }, log);
+const tell = openAnnouncements({ collections, gate, ...live }, log);
 const cancellations = openCancellations(collections, tell.cancelled);
 const saleChanges = openSaleChanges(collections, tell.changed);
 const expulsions = followExpulsions(collections, live, config, log);
@@ -160,14 +160,14 @@ const probes = [
 const app = createApp(shop, config, probes, log);
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
 await once(http, 'listening');
-const nearby = config.UNIX_SOCKET ? await listenNearby(http, config.UNIX_SOCKET) : null;
+const unixSocket = config.UNIX_SOCKET ? await listenOnUnixSocket(http, config.UNIX_SOCKET) : null;
 log.info({ address: http.address() }, 'listening');
 
 closeOnSignal(
   async () => {
     stopping.abort();
     await delay(config.DRAIN_NOTICE_MS);
-    await Promise.all([nearby?.close(), live.close()]);
+    await Promise.all([unixSocket?.close(), live.close()]);
     await Promise.all([drained(), cancellations.drained(), saleChanges.drained()]);
     await expulsions.close();
     await heartbeat.close();

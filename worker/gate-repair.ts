@@ -7,7 +7,7 @@ import type { Gate } from '../sale/admission/gate.ts';
 import { type GateCheck, openGateCheck } from '../sale/admission/gate-check.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
-import { readSnapshot } from '../sale/sale.ts';
+import { readSaleSnapshot } from '../sale/sale.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import type { Collections } from '../store/collections.ts';
 
@@ -102,7 +102,7 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
 /** Whoever could not tell the gate of a change, could not tell the tabs either. */
 async function announce({ collections, announceSale }: GatesShop, saleIds: string[]): Promise<void> {
   for (const saleId of saleIds) {
-    const snapshot = await readSnapshot(collections, saleId);
+    const snapshot = await readSaleSnapshot(collections, saleId);
     if (snapshot) announceSale(snapshot);
   }
 }

@@ -17,7 +17,7 @@ import {
 } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
-import { openDuty } from '../runtime/leader/leader.ts';
+import { openLeaderElection } from '../runtime/leader/leader.ts';
 import { openMutex } from '../runtime/mutex.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
@@ -68,7 +68,7 @@ const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed
 
 const tracing = await openTracing(config, 'worker');
 const registry = openMetrics();
-const metrics = openWorkerMetrics(registry, () => lead.isMine());
+const metrics = openWorkerMetrics(registry, () => lead.isLeader());
 watchMongo(mongo, registry);
 countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
 watchRedis([redis, patient.redis], registry);
@@ -107,7 +107,7 @@ const ownBus = openBus(config, log, isPassingFault);
 const bus = tracing ? traceEvents(tracing, ownBus) : ownBus;
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
-const lead = openDuty(
+const lead = openLeaderElection(
   { redis, name: 'lead', ttlMs: leadMs, log, isFit: () => mongo.readyState === STATES.connected },
   {
     settling: (signal) =>

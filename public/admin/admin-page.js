@@ -10,7 +10,7 @@ import { mountShell, tellConnection } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
 import { askLive, openQueues, startAudit } from './api.js';
 import { inWords } from './ask.js';
-import { openLettersView } from './dead-letters/dead-letters-view.js';
+import { openDeadLettersView } from './dead-letters/dead-letters-view.js';
 import { openFigures } from './figures.js';
 import { openNowView } from './now/now-view.js';
 import { openOrdersView } from './orders/orders-view.js';
@@ -33,7 +33,7 @@ const views = new Map(
     sale: openSaleView,
     products: openProductsView,
     orders: openOrdersView,
-    letters: openLettersView,
+    letters: openDeadLettersView,
   }),
 );
 
@@ -128,8 +128,8 @@ function drawLamp({ audit, queue, serverTime }) {
   const checked = audit.at && audit.state !== 'running' ? ` · ${time(audit.at)}` : '';
   setText(part('lamp-text'), lampTexts[audit.state] + checked);
   lamp.title = audit.examples.join('\n');
-  setText(part('letters-count'), String(queue.failed));
-  show(part('letters-count'), queue.failed > 0);
+  setText(part('dead-letters-count'), String(queue.failed));
+  show(part('dead-letters-count'), queue.failed > 0);
   const age = audit.at ? Date.parse(serverTime) - Date.parse(audit.at) : Number.POSITIVE_INFINITY;
   const isAsked = performance.now() - auditAskedAt < AUDIT_EVERY_MS;
   if (age > AUDIT_EVERY_MS && audit.state !== 'running' && !isAsked) {

@@ -3,79 +3,85 @@ import type { Log } from '../observe/log.ts';
 import { pause } from '../pause.ts';
 import { openLease } from './lease.ts';
 
-/** At a start Redis is away for a moment; a fault that lasts is asked after every 5 s. */
-const [firstFaultWaitMs, lastFaultWaitMs] = [100, 5_000];
+/** A start often finds Redis unavailable for a moment, so the first retry is quick; the waits double up to the longest. */
+const [firstRetryMs, longestRetryMs] = [100, 5_000];
 
-/** Goes on and on, and returns soon after the signal aborts. */
+/** Runs until the signal aborts, and returns soon after. */
 export type Task = (signal: AbortSignal) => Promise<void>;
 
-export interface DutyOptions {
+export interface LeaderElectionOptions {
   /** A connection whose commands fail while Redis is away. */
   redis: Redis;
   name: string;
-  /** When the process that has it falls silent for so long, another one gets it. */
+  /** A leader that does not renew its lease for this long is replaced. */
   ttlMs: number;
   log: Log;
-  /** Whether this process can do it: while it cannot, it leaves it to others. */
+  /** Whether this process can lead; while it cannot, it leaves the lease to others. */
   isFit?: () => boolean;
 }
 
 /**
- * Tasks that one process at a time does: they run in the one that holds the lease `name`, and their signal aborts when
- * this process closes, becomes unfit or another one has the lease. One that throws is logged and begun again a while
- * later; the others go on.
+ * Leader election by a lease in Redis. The tasks run in the process that holds the lease `name`; their signal aborts when
+ * this process closes, becomes unfit or loses the lease. A task that throws is logged and started again after a wait, while
+ * the other tasks go on.
  */
-export function openDuty(
-  { redis, name, ttlMs, log, isFit = () => true }: DutyOptions,
+export function openLeaderElection(
+  { redis, name, ttlMs, log, isFit = () => true }: LeaderElectionOptions,
   tasks: Record<string, Task>,
-): { isMine: () => boolean; close: () => Promise<void> } {
+): { isLeader: () => boolean; close: () => Promise<void> } {
   const lease = openLease(redis, name, ttlMs);
   const closing = new AbortController();
   const renewMs = ttlMs / 3;
-  /** Who stands by asks more often: so soon is a dead one followed. */
+  /** A standby asks more often than a leader renews, so that a dead leader is soon replaced. */
   const askMs = ttlMs / 6;
-  let isMine = false;
+  let isLeader = false;
 
-  async function doWhileHeld(): Promise<void> {
+  async function lead(): Promise<void> {
     const lost = new AbortController();
     const signal = AbortSignal.any([closing.signal, lost.signal]);
-    // While Redis is away nobody else can have the lease: only an answer can say that it is lost.
-    async function keep(): Promise<void> {
+    // While Redis is unavailable nobody else can take the lease, so only an answer from Redis ends it.
+    async function renew(): Promise<void> {
       if (signal.aborted || (isFit() && (await lease.hold()))) return;
       lost.abort();
-      // What is in hand may take long to end: whoever is fit need not wait for that.
+      // The task in progress may take long to end, and the next leader need not wait for it.
       await lease.release();
     }
-    const renewal = setInterval(() => void keep().catch(() => {}), renewMs);
-    isMine = true;
-    log.info({ duty: name }, 'it begins');
+    const renewal = setInterval(() => void renew().catch(() => {}), renewMs);
+    isLeader = true;
+    log.info({ lease: name }, 'this process is the leader now');
     await Promise.all(Object.entries(tasks).map(([task, work]) => repeat(task, work, signal)));
     clearInterval(renewal);
-    isMine = false;
-    log.info({ duty: name }, 'it leaves off');
+    isLeader = false;
+    log.info({ lease: name }, 'this process is not the leader any more');
   }
 
   async function repeat(task: string, work: Task, signal: AbortSignal): Promise<void> {
-    for (let waitMs = firstFaultWaitMs; !signal.aborted; waitMs = Math.min(2 * waitMs, lastFaultWaitMs)) {
+    for (let waitMs = firstRetryMs; !signal.aborted; waitMs = Math.min(2 * waitMs, longestRetryMs)) {
       const begunAt = performance.now();
       try {
         await work(signal);
       } catch (error) {
-        log.warn({ duty: name, task, error: (error as Error).message }, 'it waits');
+        log.warn(
+          { lease: name, task, retryMs: waitMs, error: (error as Error).message },
+          'a leader task failed, retrying',
+        );
       }
-      if (performance.now() > begunAt + lastFaultWaitMs) waitMs = firstFaultWaitMs;
+      if (performance.now() > begunAt + longestRetryMs) waitMs = firstRetryMs;
       await pause(waitMs, signal);
     }
   }
 
   async function run(): Promise<void> {
-    for (let waitMs = firstFaultWaitMs; !closing.signal.aborted; await pause(waitMs, closing.signal)) {
+    for (let waitMs = firstRetryMs; !closing.signal.aborted; await pause(waitMs, closing.signal)) {
       try {
-        if (isFit() && (await lease.hold())) await doWhileHeld();
-        waitMs = isFit() ? askMs : firstFaultWaitMs;
+        if (isFit() && (await lease.hold())) await lead();
+        waitMs = isFit() ? askMs : firstRetryMs;
       } catch (error) {
-        log.warn({ duty: name, error: (error as Error).message }, 'it waits');
-        waitMs = Math.min(2 * waitMs, lastFaultWaitMs);
+        waitMs = Math.min(2 * waitMs, longestRetryMs);
+        log.warn(
+          { lease: name, retryMs: waitMs, error: (error as Error).message },
+          'the lease could not be asked for, retrying',
+        );
       }
     }
     await lease.release().catch(() => {});
@@ -83,7 +89,7 @@ export function openDuty(
 
   const running = run();
   return {
-    isMine: () => isMine,
+    isLeader: () => isLeader,
     async close() {
       closing.abort();
       await running;

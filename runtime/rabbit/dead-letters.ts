@@ -20,7 +20,7 @@ const looking = new Map<string, Promise<unknown>>();
  * @returns how many letters there are.
  * @throws RabbitAway
  */
-export async function walkLetters(
+export async function walkDeadLetters(
   rabbit: Rabbit,
   queue: string,
   visit: (letter: GetMessage) => 'keep' | 'take' | Promise<'keep' | 'take'>,
@@ -36,7 +36,7 @@ export async function walkLetters(
   }
 }
 
-async function walkAlone(...[rabbit, queue, visit]: Parameters<typeof walkLetters>): Promise<number> {
+async function walkAlone(...[rabbit, queue, visit]: Parameters<typeof walkDeadLetters>): Promise<number> {
   // An exclusive queue is its connection's, and goes with it: a lock that a crash cannot leave behind.
   const lock = `${queue}.looking`;
   await takeLock(rabbit, lock);

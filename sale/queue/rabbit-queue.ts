@@ -7,7 +7,7 @@ import { readBeats } from '../../runtime/leader/heartbeat.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { aborted, pause } from '../../runtime/pause.ts';
 import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit/consumer.ts';
-import { countMessages, walkLetters } from '../../runtime/rabbit/dead-letters.ts';
+import { countMessages, walkDeadLetters } from '../../runtime/rabbit/dead-letters.ts';
 import {
   deadLetterExchange,
   deadLettersOf,
@@ -101,10 +101,10 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     return 'again';
   }
 
-  async function listLetters(): Promise<DeadLetter[]> {
+  async function listAllDeadLetters(): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = [];
     await makeQueues();
-    await walkLetters(rabbit, deadQueue, (letter) => {
+    await walkDeadLetters(rabbit, deadQueue, (letter) => {
       letters.push(deadLetterOf(letter));
       return 'keep';
     });
@@ -114,7 +114,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   async function takeLetter(id: string, before: (letter: GetMessage) => Promise<void>): Promise<boolean> {
     let found = false;
     await makeQueues();
-    await walkLetters(rabbit, deadQueue, async (letter) => {
+    await walkDeadLetters(rabbit, deadQueue, async (letter) => {
       if (idOf(letter) !== id) return 'keep';
       // Two of one job, as a crash between publishing and acknowledging can leave them, are one letter.
       if (!found) await before(letter);
@@ -190,9 +190,9 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     listOrderIds: async () => null,
 
     listDeadLetters: async ({ start = 0, limit = 20 } = {}) =>
-      (await listLetters()).slice(start, start + limit),
+      (await listAllDeadLetters()).slice(start, start + limit),
 
-    findDeadLetter: async (id) => (await listLetters()).find((letter) => letter.id === id) ?? null,
+    findDeadLetter: async (id) => (await listAllDeadLetters()).find((letter) => letter.id === id) ?? null,
 
     republish: (id) =>
       takeLetter(id, (letter) => {

@@ -80,7 +80,7 @@ async function settleInTransaction(
       const beganAt = new Date();
       if (again.length > 0) await forgetGivenUp(collections, again, session);
       const settledBefore = await findSettled(session);
-      const snapshot = await readSnapshot(collections, purchases, settledBefore, session);
+      const snapshot = await readSaleSnapshot(collections, purchases, settledBefore, session);
       const decision = decide(purchases, snapshot);
       const settledAt = mongoClock.now();
       const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
@@ -115,7 +115,7 @@ interface Snapshot extends SettlementSnapshot {
 }
 
 /** One session is one conversation: its reads go one after the other. */
-async function readSnapshot(
+async function readSaleSnapshot(
   { sales, allowances }: Collections,
   purchases: Purchase[],
   settledBefore: OrderRecord[],

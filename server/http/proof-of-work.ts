@@ -1,7 +1,7 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { readSigningKeys } from '../../accounts/signing-keys.ts';
 import { redisClock } from '../../runtime/clock.ts';
+import { readSigningKeys } from '../../runtime/signing-keys.ts';
 import { HttpProblem } from './problems.ts';
 
 /**

@@ -2,8 +2,8 @@ import { createSecretKey, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
-import { readSigningKeys } from '../../accounts/signing-keys.ts';
 import { redisClock } from '../../runtime/clock.ts';
+import { readSigningKeys } from '../../runtime/signing-keys.ts';
 import type { Role, User } from '../../sale/contract.ts';
 
 /** Who a token speaks for. */

@@ -8,13 +8,16 @@ import { createServer } from 'node:net';
  * than over TCP. Resolves when it listens.
  * @param path of the socket; one that a killed process left there is replaced.
  */
-export async function listenNearby(http: HttpServer, path: string): Promise<{ close: () => Promise<void> }> {
+export async function listenOnUnixSocket(
+  http: HttpServer,
+  path: string,
+): Promise<{ close: () => Promise<void> }> {
   rmSync(path, { force: true });
-  const nearby = createServer((socket) => http.emit('connection', socket));
-  nearby.listen({ path, backlog: 4_096 });
-  await once(nearby, 'listening');
+  const listener = createServer((socket) => http.emit('connection', socket));
+  listener.listen({ path, backlog: 4_096 });
+  await once(listener, 'listening');
   return {
     // Resolves when the last of its connections has ended, which `http` sees to when it closes as well.
-    close: () => new Promise((resolve) => nearby.close(() => resolve())),
+    close: () => new Promise((resolve) => listener.close(() => resolve())),
   };
 }

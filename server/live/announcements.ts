@@ -1,5 +1,5 @@
 import type { Log } from '../../runtime/observe/log.ts';
-import { readSnapshot } from '../../sale/sale.ts';
+import { readSaleSnapshot } from '../../sale/sale.ts';
 import type { Cancelled } from '../../sale/settlement/cancellation.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import type { Shop } from '../shop.ts';
@@ -13,7 +13,7 @@ type Told = Pick<Shop, 'collections' | 'gate' | 'announceSale' | 'announceSettle
 export const takesEffectSoon = { 'Takes-Effect': 'within seconds' };
 
 /** Tells the gates and the pages what was written, and says whether the gates heard it. */
-export function openTelling({ collections, gate, announceSale, announceSettled }: Told, log: Log) {
+export function openAnnouncements({ collections, gate, announceSale, announceSettled }: Told, log: Log) {
   async function hear(what: Promise<unknown>, about: object): Promise<boolean> {
     try {
       await what;
@@ -33,7 +33,7 @@ export function openTelling({ collections, gate, announceSale, announceSettled }
       const isHeard = await hear(gate.sync(sale), about);
       // Read again, since a page shows whatever it is told last.
       const announce = async () => {
-        const snapshot = await readSnapshot(collections, sale._id);
+        const snapshot = await readSaleSnapshot(collections, sale._id);
         if (snapshot) announceSale(snapshot);
       };
       await hear(announce(), about);

@@ -1,17 +1,17 @@
 import type { CrowdMessage } from '../../sale/contract.ts';
 
 /**
- * How many people are here: the sockets that watch each sale, over all instances. Each instance says once a second how
- * many it has, and tells its own pages the sum when that has changed.
+ * Counts the sockets that watch each sale, over all instances. Each instance publishes its own counts once a second, and
+ * sends its pages the sum when it has changed.
  */
-export interface Crowd {
-  /** What all instances say. */
+export interface Audience {
+  /** @param people the sum of all instances' counts, by sale. */
   hear(people: Record<string, number>): void;
   /** The last known count; null when nobody watches. */
   of(saleId: string): CrowdMessage | null;
 }
 
-export function openCrowd(send: (message: CrowdMessage) => void): Crowd {
+export function openAudience(send: (message: CrowdMessage) => void): Audience {
   let known = new Map<string, number>();
   return {
     hear(people) {

@@ -10,7 +10,7 @@ import type { Settled } from '../../sale/settlement/transaction.ts';
 import { limitOf } from '../http/limits.ts';
 import type { Identity, Tokens } from '../http/tokens.ts';
 import { byId } from '../routes/inputs.ts';
-import { type Crowd, openCrowd } from './audience.ts';
+import { type Audience, openAudience } from './audience.ts';
 import { keepInBounds, openDoor, socketPath } from './bounds.ts';
 
 /** Between instances: the worker tells every server what a batch changed, and each server tells its own sockets. */
@@ -100,7 +100,7 @@ export function openLive(
     perSecond: listStockPerSecond,
     send: (message) => io.local.to(listRoom).emit('stock', message),
   });
-  const crowd = openCrowd((message) => io.local.to(saleRoom(message.saleId)).emit('crowd', message));
+  const crowd = openAudience((message) => io.local.to(saleRoom(message.saleId)).emit('crowd', message));
 
   function tellOwnSockets({ stocks, orders }: Settled): void {
     for (const message of stocks) {
@@ -170,7 +170,7 @@ export function openLive(
 }
 
 /** Rooms are by the server's say: the buyer's own, and one sale. */
-function welcome(socket: LiveSocket, crowd: Crowd): void {
+function welcome(socket: LiveSocket, crowd: Audience): void {
   const { userId, role } = socket.data.identity;
   if (role !== 'visitor') void socket.join(buyerRoom(userId));
   let watched: string | null = null;

@@ -8,7 +8,7 @@ import {
   createSaleOnce,
   listSnapshots,
   listSnapshotsOf,
-  readSnapshot,
+  readSaleSnapshot,
   snapshotOfRecord,
 } from '../../sale/sale.ts';
 import type { SaleChangeRefusal } from '../../sale/sale-change.ts';
@@ -31,7 +31,7 @@ type ById = z.infer<typeof byId>;
 
 /** A crowd that reloads at once costs MongoDB one read, not one each. */
 export function salesReader({ collections }: Shop) {
-  const read = singleFlight((saleId) => readSnapshot(collections, saleId));
+  const read = singleFlight((saleId) => readSaleSnapshot(collections, saleId));
   const readPage = singleFlight((cursor) => listSnapshots(collections, cursor || undefined));
   return {
     async list({ query }: Call<unknown, z.infer<typeof pageAfter>>): Promise<Answer> {

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { mongoClock } from '../../runtime/clock.ts';
 import { isMongoAway } from '../../runtime/databases/connections.ts';
-import { openDuty, type Task } from '../../runtime/leader/leader.ts';
+import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import { type Collections, driverOf } from '../../store/collections.ts';
@@ -93,10 +93,13 @@ export function openMailSender(
     await Promise.all([...onTheirWay.values()].map(({ ended }) => ended));
     if (fault !== undefined) throw fault;
   };
-  const duty = openDuty({ redis, name: 'mail-sender', ttlMs: options.leaseMs, log }, { sending });
+  const election = openLeaderElection(
+    { redis, name: 'mail-sender', ttlMs: options.leaseMs, log },
+    { sending },
+  );
   return {
     async close() {
-      await duty.close();
+      await election.close();
       options.transport.close();
     },
   };

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { mongoClock } from '../../runtime/clock.ts';
-import { openDuty, type Task } from '../../runtime/leader/leader.ts';
+import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import { type Collections, driverOf } from '../../store/collections.ts';
@@ -50,7 +50,7 @@ export function openWebhookSender(
     await Promise.all(lanes.values());
     if (fault) throw fault;
   };
-  return openDuty({ redis, name: 'webhook-sender', ttlMs: options.leaseMs, log }, { sending });
+  return openLeaderElection({ redis, name: 'webhook-sender', ttlMs: options.leaseMs, log }, { sending });
 }
 
 /** Sends what is due for one endpoint until nothing is, resting while it does not answer. */

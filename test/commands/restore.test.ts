@@ -14,7 +14,7 @@ import { openRedis, type Redis } from '../../ops/local/databases/redis.mjs';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
-import { accepts, openCrowd } from '../faults/support/buyers.ts';
+import { accepts, openAudience } from '../faults/support/buyers.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -57,7 +57,7 @@ test('a backup taken in the middle of a crowd restores to a shop without a breac
     leaver.token,
   );
   await system.api('DELETE', '/api/account', { token: leaver.token });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 300);
   const backup = await command('backup', [file], system.env);
   await accepts(crowd, 100);

@@ -35,7 +35,7 @@ async function timed<Answer>(ask: () => Promise<Answer>): Promise<Answer & { too
 }
 
 /** Presses Buy until `stop`, as fast as answers come, and keeps each accepted order. */
-function openCrowd(sale: SaleSnapshot) {
+function openAudience(sale: SaleSnapshot) {
   const accepted: { orderId: string; token: string }[] = [];
   const statuses = new Map<number, number>();
   let stopped = false;
@@ -73,7 +73,7 @@ async function expectAllSettled(accepted: { orderId: string; token: string }[]):
 describe('without Redis', { timeout: 120_000 }, () => {
   test('a purchase is answered 503 in bounded time, the rest works, and selling goes on by itself', async () => {
     const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 5 });
-    const crowd = openCrowd(sale);
+    const crowd = openAudience(sale);
     await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is sold' });
     process.kill(system.redis().pid, 'SIGKILL');
     await waitUntil(() => crowd.statuses.get(503), {
@@ -100,7 +100,7 @@ describe('without Redis', { timeout: 120_000 }, () => {
 
     await system.restartRedis();
     await allReport({ status: 200, redis: 'up' }, 'not every part found Redis again');
-    const back = openCrowd(sale);
+    const back = openAudience(sale);
     await waitUntil(() => back.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is sold again' });
     await back.stop();
 
@@ -127,7 +127,7 @@ describe('without MongoDB', { timeout: 120_000 }, () => {
       'not every part reports that MongoDB is away',
     );
 
-    const crowd = openCrowd(sale);
+    const crowd = openAudience(sale);
     await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is accepted' });
     await crowd.stop();
     expect([...crowd.statuses.keys()]).toEqual([202]);

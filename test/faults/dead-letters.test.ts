@@ -8,7 +8,7 @@ import { orderIdOf } from '../../sale/order.ts';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
 import type { DeadLetter } from '../../sale/queue/queue.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 
 /** Poison. */
 
@@ -56,7 +56,7 @@ test('malformed jobs are tried five times and become dead letters, while the oth
   await bullOf(system.store.queue).add({ purchases: [good, bad] }, { attempts: 5, removeOnComplete: true });
   await bullOf(system.store.queue).add({ nonsense: 'at all' } as never, { attempts: 5, backoff: 10 });
 
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   const letter = await deadLetterAbout(bad.orderId);
   expect(letter).toMatchObject({ attempts: 5, data: { purchases: [bad] } });
   expect(letter.reason).toMatch(/^Not a purchase: quantity: /);
@@ -77,7 +77,7 @@ test('malformed jobs are tried five times and become dead letters, while the oth
 test('a purchase that fails after Redis was killed has its five attempts, and keeps their error', async () => {
   const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 1_000 });
   const poisoned = await system.createSale({ stock: 5 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 100);
   process.kill(system.redis().pid, 'SIGKILL');
   await system.redis().ended;

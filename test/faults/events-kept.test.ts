@@ -8,7 +8,7 @@ import { openLog } from '../../runtime/observe/log.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
 import { analytics } from '../../subscribers/analytics.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 import { expectCountedOnce } from './support/counted.ts';
 
 /** The event log, and a subscription that nobody runs. */
@@ -67,7 +67,7 @@ test('Redis is emptied, twice, while events wait in it for a subscriber that is 
 test('Redis is emptied in a crowd whose subscribers stay connected: every event has its effect once', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'analytics' } });
   const sale = await system.createSale(bigSale);
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   for (const more of [60, 60, 60]) {
     await accepts(crowd, more);
     await system.store.redis.flushall();

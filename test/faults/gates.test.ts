@@ -10,7 +10,7 @@ import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { allowanceKey } from '../../sale/settlement/decide.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { readSamples, valueIn } from '../support/samples.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 
 /** A gate that missed a change, came back old, or counts wrong. */
 
@@ -151,7 +151,7 @@ test('Redis forgets purchases and everything while they flow: gates are put righ
     const { body } = await system.api('GET', '/metrics', { at: system.workers[0]?.url ?? '' });
     return valueIn(readSamples(body), 'stampede_repairs_total', { what: 'gates' }) ?? 0;
   };
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 50);
   for (const { orderId } of crowd.accepted.slice(-20)) await forget(orderId);
   await accepts(crowd, 20);

@@ -3,7 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { ClientToServerEvents, ServerToClientEvents, StockMessage } from '../../sale/contract.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 
 /** Instances go away while people buy and watch, behind nginx. */
 
@@ -33,7 +33,7 @@ test('an instance dies: its tabs go on at the other one, and all agree with the 
   system = await startSystem({ env: { RECONCILE_INTERVAL_MS: '500' } });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const tabs = Array.from({ length: 20 }, () => openTab(sale.id));
-  const crowd = openCrowd(system, sale, { at: [system.url] });
+  const crowd = openAudience(system, sale, { at: [system.url] });
   await waitUntil(() => tabs.every(({ newest }) => newest), {
     deadlineMs: 20_000,
     what: 'each tab sees the stock',
@@ -65,7 +65,7 @@ const isServing = (name: string) =>
 test('servers and the worker restart one by one under load: no request fails', async () => {
   system = await startSystem();
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale, { at: [system.url] });
+  const crowd = openAudience(system, sale, { at: [system.url] });
   await accepts(crowd, 100);
   for (const part of [...system.servers, ...system.workers]) {
     await system.restart(part);

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Failpoint } from '../../runtime/failpoints.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience, openRandom, seed } from './support/buyers.ts';
 
 /** Processes that die, hang or race. */
 
@@ -26,7 +26,7 @@ describe('a server dies', () => {
     system = await startSystem({ servers: 1, nginx: false, env });
     const doomed = await system.startServer({ FAILPOINTS: `${point}@${someVisit()}=kill` });
     const sale = await system.createSale(bigSale);
-    const crowd = openCrowd(system, sale);
+    const crowd = openAudience(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
     await accepts(crowd, 30);
     expect(crowd.statuses.get(0)).toBeGreaterThan(0);
@@ -41,7 +41,7 @@ describe('a worker dies', () => {
       system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
       const doomed = await system.startWorker({ FAILPOINTS: `${point}@${someVisit()}=kill` });
       const sale = await system.createSale(bigSale);
-      const crowd = openCrowd(system, sale);
+      const crowd = openAudience(system, sale);
       expect(await doomed.ended).toBe('SIGKILL');
       await accepts(crowd, 30);
       await system.startWorker();
@@ -55,7 +55,7 @@ test('a worker hangs past its lock while another takes its jobs: nothing is sett
   // So long that another one leads, and finds that the jobs' lock is gone.
   await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:9000` });
   const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 30);
   const other = await system.startWorker();
   await settles(other);
@@ -66,7 +66,7 @@ test('a worker hangs past its lock while another takes its jobs: nothing is sett
 test('three workers on one hot product whose gate lets in far too many', async () => {
   system = await startSystem({ servers: 1, workers: 3, nginx: false, env });
   const sale = await system.createSale({ stock: 300, limitPerBuyer: 6 });
-  const crowd = openCrowd(system, sale, { buyers: 30 });
+  const crowd = openAudience(system, sale, { buyers: 30 });
   await accepts(crowd, 1);
   // The gate is told again and again, since whoever leads puts it right. And whoever leads finds out a second later that
   // it does no more: until then two or three settle.

@@ -8,7 +8,7 @@ import { cacheFolder } from '../../ops/local/folders.mjs';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { type Launched, launch, stop, waitUntil } from '../../ops/local/processes/process.mjs';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd, openRandom, seed } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience, openRandom, seed } from './support/buyers.ts';
 
 /** MongoDB with three members, named by a URL with three hosts. */
 
@@ -80,7 +80,7 @@ async function readsAgain(saleId: string): Promise<number> {
 test('the primary steps down twice and is killed in mid-sale: the sale goes on', async () => {
   system = await startSystem({ mongoUrl: urlOfAll(), nginx: false, plain: true });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   const settlesMore = async () => {
     const { orders } = system.store.collections;
     const goal = crowd.accepted.length;

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 import { openTcpProxy, type TcpProxy } from './support/tcp-proxy.ts';
 
 /** The network to Redis or MongoDB stalls, or cuts every connection. */
@@ -39,7 +39,7 @@ async function startBehindProxy(which: 'REDIS_URL' | 'MONGO_URL'): Promise<void>
 test('connections to Redis stall, and are cut: 503 in bounded time, nothing lost or doubled', async () => {
   await startBehindProxy('REDIS_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 50);
   proxy.stall();
   await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 10, { deadlineMs: 20_000, what: 'answers 503' });
@@ -56,7 +56,7 @@ test('connections to Redis stall, and are cut: 503 in bounded time, nothing lost
 test('the worker that leads loses MongoDB: another one settles', async () => {
   await startBehindProxy('MONGO_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 50);
   proxy.stall();
   const other = await system.startWorker();
@@ -71,7 +71,7 @@ test('the worker that leads loses MongoDB: another one settles', async () => {
 test('connections to MongoDB stall, and are cut: purchases are accepted, and settled afterwards', async () => {
   await startBehindProxy('MONGO_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 50);
   proxy.stall();
   await accepts(crowd, 50);

@@ -3,7 +3,7 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Failpoint } from '../../runtime/failpoints.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { queuesAreRegistered } from '../support/registered.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 import { expectCountedOnce } from './support/counted.ts';
 
 /** RabbitMQ: the broker dies, or a consumer before it acknowledges. */
@@ -36,7 +36,7 @@ async function killRabbit(queues: string[]): Promise<void> {
 test('RabbitMQ with the events is killed: sales go on, and the events arrive later, once in effect', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: events });
   const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 100);
   await killRabbit(['analytics', 'order-events', 'sale-events']);
   await accepts(crowd, 200);
@@ -50,7 +50,7 @@ test('RabbitMQ with the events is killed: sales go on, and the events arrive lat
 test('RabbitMQ with the purchases is killed: 503 with Retry-After meanwhile, and nothing is lost', async () => {
   system = await startSystem({ nginx: false, env: purchases });
   const sale = await system.createSale(bigSale);
-  const crowd = openCrowd(system, sale, patient);
+  const crowd = openAudience(system, sale, patient);
   await accepts(crowd, 200);
   await killRabbit(['purchases', 'purchases-dlq']);
   await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
@@ -72,7 +72,7 @@ test.each(['relayed', 'handled'])(
     system = await startSystem({ servers: 1, workers: 0, nginx: false, env: events });
     const doomed = await system.startWorker({ FAILPOINTS: `${point}@3=kill` });
     const sale = await system.createSale(bigSale);
-    const crowd = openCrowd(system, sale);
+    const crowd = openAudience(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
     await accepts(crowd, 30);
     await system.startWorker();
@@ -91,7 +91,7 @@ test.each<Failpoint>(['flushed', 'settling', 'committed'])(
       ? system.startServer({ FAILPOINTS })
       : system.startWorker({ FAILPOINTS }));
     const sale = await system.createSale(bigSale);
-    const crowd = openCrowd(system, sale);
+    const crowd = openAudience(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
     await accepts(crowd, 30);
     await system.startWorker();

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 
 let system: TestSystem;
 afterEach(() => system.close());
@@ -12,7 +12,7 @@ const env = { RECONCILE_INTERVAL_MS: '300', RECONCILE_AFTER_MS: '1000' };
 test('purchases whose job is gone get a new one', async () => {
   system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
   const sale = await system.createSale({ stock: 1_000, limitPerBuyer: 6 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 50);
   await crowd.stop();
   await bullOf(system.store.queue).obliterate({ force: true });

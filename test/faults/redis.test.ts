@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 
 /** Redis dies, forgets, or is full. */
 
@@ -17,7 +17,7 @@ afterEach(() => system.close());
 
 test('Redis is killed and comes back: 503 meanwhile, no wait without bound, nothing lost', async () => {
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 100);
   process.kill(system.redis().pid, 'SIGKILL');
   await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
@@ -29,7 +29,7 @@ test('Redis is killed and comes back: 503 meanwhile, no wait without bound, noth
 
 test('Redis forgets everything in mid-sale: buyers send again, nobody has more than the limit', async () => {
   const sale = await system.createSale({ stock: 2_000, limitPerBuyer: 3 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   for (const more of [50, 50, 50]) {
     await accepts(crowd, more);
     await system.store.redis.flushall();
@@ -66,7 +66,7 @@ test('a gate that counted units nobody got is put right, down to the last unit',
 
 test('Redis is full: 503, nothing is evicted, and it goes on when there is room', async () => {
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 100);
   await system.store.redis.config('SET', 'maxmemory', '1mb');
   await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });

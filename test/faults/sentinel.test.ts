@@ -8,7 +8,7 @@ import { freePort } from '../../ops/local/processes/port.mjs';
 import { launch, stop, waitUntil } from '../../ops/local/processes/process.mjs';
 import { findProgram } from '../../ops/local/programs/program.mjs';
 import { startSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 
 /** Sentinel: the master dies, and its replica takes over. */
 
@@ -81,7 +81,7 @@ test.skipIf(!findProgram('redis-server')).each(['SIGKILL', 'SIGSTOP'])(
     closers.push(system.close);
 
     const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-    const crowd = openCrowd(system, sale, { triesMax: 600 });
+    const crowd = openAudience(system, sale, { triesMax: 600 });
     await accepts(crowd, 100);
     process.kill(master.pid, signal);
     const refused = await waitUntil(

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openCrowd } from './support/buyers.ts';
+import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 import { expectCountedOnce } from './support/counted.ts';
 
 /** A consumer dies before its ack. And Redis, which carries the events, dies. */
@@ -21,7 +21,7 @@ test.each(['relayed', 'handled'])(
     system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
     const doomed = await system.startWorker({ FAILPOINTS: `${point}@3=kill` });
     const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-    const crowd = openCrowd(system, sale);
+    const crowd = openAudience(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
     await accepts(crowd, 30);
     await system.startWorker();
@@ -34,7 +34,7 @@ test.each(['relayed', 'handled'])(
 test('Redis is killed and started again: every event still has its effect once', async () => {
   system = await startSystem({ servers: 1, workers: 1, nginx: false, env });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await accepts(crowd, 100);
   process.kill(system.redis().pid, 'SIGKILL');
   await system.restartRedis();

@@ -76,7 +76,7 @@ const places: Place[] = [
   ['control room: one sale', () => `/admin#sale/${sales.open.id}`, admin, shows('[data-testid=report] dd')],
   ['control room: products', () => '/admin#products', admin, shows('.product')],
   ['control room: orders', () => '/admin#orders', admin, shows('[data-testid=orders] td')],
-  ['control room: letters', () => '/admin#letters', admin, shows('.letter')],
+  ['control room: letters', () => '/admin#dead-letters', admin, shows('.letter')],
   ['control room: a new sale', () => '/admin#sales', admin, (page) => page.getByTestId('new-sale').click()],
   [
     'control room: a new product',

@@ -253,7 +253,7 @@ test('orders are found by sale, by id and by e-mail, and exported without formul
 
 test('a dead letter is shown, tried again and discarded', async () => {
   await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
-  const page = await enter('#letters');
+  const page = await enter('#dead-letters');
   const letters = page.getByTestId('letters').getByRole('listitem');
   await waitUntil(
     async () => {

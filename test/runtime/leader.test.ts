@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { openRedis } from '../../ops/local/databases/redis.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { openDuty } from '../../runtime/leader/leader.ts';
+import { openLeaderElection } from '../../runtime/leader/leader.ts';
 
 const ttlMs = 600;
 const soon = { deadlineMs: 10_000 };
@@ -17,7 +17,7 @@ let dir: string;
 let server: Awaited<ReturnType<typeof openRedis>>;
 const closers: (() => Promise<void>)[] = [];
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'duty-'));
+  dir = await mkdtemp(join(tmpdir(), 'leader-'));
   server = await openRedis({ dataDir: dir });
 });
 afterEach(async () => {
@@ -28,14 +28,14 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** A process that does the duty when it may, over a connection of its own. */
+/** A process that leads when it can, over a connection of its own. */
 function openProcess(work = async () => {}) {
   const redis = new Redis(server.url);
   const process = { doing: 0, redis, isFit: (): boolean => true, close };
-  const duty = openDuty(
+  const election = openLeaderElection(
     {
       redis,
-      name: 'a-duty',
+      name: 'a-lease',
       ttlMs,
       log: pino({ level: 'silent' }),
       isFit: () => process.isFit(),
@@ -54,7 +54,7 @@ function openProcess(work = async () => {}) {
   );
   let closing: Promise<void> | undefined;
   function close(): Promise<void> {
-    closing ??= duty.close().then(() => redis.disconnect());
+    closing ??= election.close().then(() => redis.disconnect());
     return closing;
   }
   closers.push(close);
@@ -62,7 +62,7 @@ function openProcess(work = async () => {}) {
 }
 
 const does = (process: { doing: number }) =>
-  waitUntil(() => process.doing === 1, { ...soon, what: 'it does the duty' });
+  waitUntil(() => process.doing === 1, { ...soon, what: 'it leads' });
 
 test('one of them does it; when it closes, another one', async () => {
   const processes = [openProcess(), openProcess(), openProcess()];
@@ -88,9 +88,9 @@ test('when the one that does it falls silent, another one does', async () => {
 test('who finds another one at it leaves off', async () => {
   const first = openProcess();
   await does(first);
-  await first.redis.set('lease:a-duty', 'another');
+  await first.redis.set('lease:a-lease', 'another');
   await waitUntil(() => first.doing === 0, { ...soon, what: 'it leaves off' });
-  await first.redis.del('lease:a-duty');
+  await first.redis.del('lease:a-lease');
   await does(first);
 });
 

@@ -4,7 +4,7 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, Purchase, SaleSnapshot } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
-import { openCrowd } from '../faults/support/buyers.ts';
+import { openAudience } from '../faults/support/buyers.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -63,7 +63,7 @@ async function expectGateRight(sale: SaleSnapshot): Promise<void> {
 test('1,000 cancellations and 100 changes at once beside a crowd: no 5xx, each unit back once', async () => {
   const sale = await system.createSale({ stock: 20_000, limitPerBuyer: 1_000 });
   const paid = await makePaid(sale, 1_000);
-  const crowd = openCrowd(system, sale);
+  const crowd = openAudience(system, sale);
   await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'the crowd buys' });
   const [cancelled, changed] = await Promise.all([
     Promise.all(paid.map((order) => cancel(order))),

@@ -64,7 +64,7 @@ test('a page names its files by their hash, and browsers keep these for ever', a
 });
 
 test('a file of another version is answered with this one, which is not kept', async () => {
-  const { status, headers } = await system.api('GET', '/assets/of-another-one/api.js');
+  const { status, headers } = await system.api('GET', '/assets/of-another-one/shared/api.js');
   expect([status, headers.get('cache-control')]).toEqual([200, 'public, max-age=0']);
 });
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { readSigningKeys } from '../../accounts/signing-keys.ts';
+import { readSigningKeys } from '../../runtime/signing-keys.ts';
 import { readJob } from '../../sale/queue/queue.ts';
 import { networkOf } from '../../server/http/client-address.ts';
 import { HttpProblem } from '../../server/http/problems.ts';

@@ -135,7 +135,7 @@ async function valuesFor({ dataDir, port, servers, clients, tls }) {
   const openFiles = await openFilesAllowed();
   const workers = Math.min(Math.ceil((clients * OPEN_FILES_PER_CLIENT) / openFiles), WORKERS_MAX);
   const local = (/** @type {string} */ path) => relative(dataDir, path);
-  const nearby = servers.map((server) => ({ ...server, socket: server.socket && local(server.socket) }));
+  const upstreams = servers.map((server) => ({ ...server, socket: server.socket && local(server.socket) }));
   return {
     STAMPEDE_LISTEN: `127.0.0.1:${port}`,
     STAMPEDE_TLS: tlsLines(
@@ -145,8 +145,8 @@ async function valuesFor({ dataDir, port, servers, clients, tls }) {
     STAMPEDE_OPEN_FILES: String(openFiles),
     STAMPEDE_NGINX_WORKERS: String(workers),
     STAMPEDE_CONNECTIONS_PER_ADDRESS: String(Math.floor((openFiles * workers * SHARE_OF_AN_ADDRESS) / 2)),
-    STAMPEDE_UPSTREAM_SERVERS: upstreamOf(nearby, 'max_fails=2 fail_timeout=1s'),
-    STAMPEDE_PURCHASE_SERVERS: upstreamOf(nearby, 'max_fails=0'),
+    STAMPEDE_UPSTREAM_SERVERS: upstreamOf(upstreams, 'max_fails=2 fail_timeout=1s'),
+    STAMPEDE_PURCHASE_SERVERS: upstreamOf(upstreams, 'max_fails=0'),
   };
 }
 

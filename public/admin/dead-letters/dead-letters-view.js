@@ -9,7 +9,7 @@ import { discardLetter, fetchLetters, republishLetter } from '../api.js';
 import { inWords } from '../ask.js';
 import { action, heading } from '../parts.js';
 
-export function openLettersView() {
+export function openDeadLettersView() {
   const list = element('ul', { class: 'letters', 'data-testid': 'letters' });
   const note = element('p', { class: 'muted', role: 'status' });
 

@@ -7,7 +7,7 @@ import { redisClock } from '../../../runtime/clock.ts';
 import { readBeats } from '../../../runtime/leader/heartbeat.ts';
 import { singleFlight } from '../../../runtime/single-flight.ts';
 import type { SaleSnapshot } from '../../../sale/contract.ts';
-import { findSale, listSnapshots, readSnapshot } from '../../../sale/sale.ts';
+import { findSale, listSnapshots, readSaleSnapshot } from '../../../sale/sale.ts';
 import { readMinutes } from '../../../subscribers/analytics.ts';
 import { HttpProblem } from '../../http/problems.ts';
 import type { Answer, Call } from '../../http/route.ts';
@@ -56,7 +56,7 @@ export function openControlRoom(shop: Shop) {
     },
 
     async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
-      const sale = await readSnapshot(collections, params.id);
+      const sale = await readSaleSnapshot(collections, params.id);
       if (!sale) throw noSale(params.id);
       const [story, tally] = await Promise.all([storyOf(sale.id), readSaleTally(redis, sale.id)]);
       const { admitted = 0 } = tally.counts;

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { everyOrder, searchOrders } from '../../../insight/order-search.ts';
 import { decimalOf } from '../../../public/shared/money.js';
-import { readSnapshot } from '../../../sale/sale.ts';
+import { readSaleSnapshot } from '../../../sale/sale.ts';
 import type { Answer, Call } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import type { byId, orderSearch } from '../inputs.ts';
@@ -38,7 +38,7 @@ export async function exportOrders(
   { collections }: Shop,
   { params }: Call<z.infer<typeof byId>>,
 ): Promise<Answer> {
-  const sale = await readSnapshot(collections, params.id);
+  const sale = await readSaleSnapshot(collections, params.id);
   if (!sale) throw noSale(params.id);
   const { price } = sale;
   const nothing = decimalOf({ ...price, amount: 0 });

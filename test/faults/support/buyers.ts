@@ -47,7 +47,7 @@ const betweenTriesMs = 100;
  * Buyers who behave as the page does: they press Buy, and send the same purchase with the same key again, to whichever
  * server answers, until they have been told what became of it.
  */
-export function openCrowd(
+export function openAudience(
   system: TestSystem,
   sale: SaleSnapshot,
   { buyers = 12, at = system.servers.map(({ url }) => url), triesMax = 60 } = {},
