@@ -1,23 +1,13 @@
-import type { Order, OrderPage, User } from '../sale/contract.ts';
+import type { AccountExport, Order, OrderPage } from '../sale/contract.ts';
 import { listOrders, type QueuedPurchases } from '../sale/order.ts';
 import type { Collections, SessionRecord, UserRecord } from '../store/collections.ts';
 import { findOrAddPerson } from './person.ts';
 import { endSessionsOf } from './session.ts';
 import { userOf } from './user.ts';
 
-/** Everything the shop keeps about a person, except what the password's hash would give away. */
-export interface AccountExport {
-  user: User & { createdAt: string };
-  /** Whose limits count, and what stays with a keyed hash of the address when the account is deleted. */
-  personId: string;
-  sessions: { createdAt: string; expiresAt: string }[];
-  /** Newest first. */
-  orders: Order[];
-}
-
 const ordersAtOnce = 500;
 
-/** The same, its lists read as they are asked for, however long they are. */
+/** An account's export, whose lists are read as they are asked for, however long they are. */
 export interface AccountReading extends Pick<AccountExport, 'user' | 'personId'> {
   sessions: AsyncIterable<AccountExport['sessions'][number]>;
   orders: AsyncIterable<Order>;

@@ -1,11 +1,11 @@
 import { eventsOf, readChanges } from '../log/events.ts';
 import { setBack } from '../log/relay.ts';
+import type { CloudEvent } from '../log/schemas.ts';
 import type { EventBus } from '../messages/bus.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag, listSubscriptions, removeSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
 import { openLog } from '../runtime/observe/log.ts';
-import type { CloudEvent } from '../sale/contract.ts';
 import { driverOf, type OrderRecord } from '../store/collections.ts';
 import { openSystem, runCommand, type System } from './system.ts';
 

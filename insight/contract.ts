@@ -1,183 +1,214 @@
-/** The control room's part of the contract: what only admins are told. See contract.ts for the words. */
+/** What only admins are told. sale/contract.ts has the words, and says what follows from a schema. */
 
-import type { EventType, Order, OrderStatus, RejectionReason, SaleSnapshot } from '../sale/contract.ts';
+import { z } from 'zod';
+import {
+  count,
+  instant,
+  jobCounts,
+  nextCursor,
+  order,
+  rejectionReason,
+  saleSnapshot,
+} from '../sale/contract.ts';
+
+const ms = z.number().min(0);
+const perSecond = z.number().min(0);
 
 /** Answer to `POST /api/admin/pictures`. */
-export interface Picture {
+export const picture = z.object({
   /** Never changes what it shows. The width is in its name; `-480.` instead of `-1200.` is the small one. */
-  path: string;
-}
+  path: z.string(),
+});
+export type Picture = z.infer<typeof picture>;
 
 /** What happened in one second, over all instances. */
-export interface SecondFigures {
+const secondFigures = z.object({
   /** Unix time in seconds. */
-  second: number;
+  second: count,
   /** Answers to presses of Buy, by outcome: `admitted`, `sold_out`, `over_limit`, `busy` … */
-  answers: Record<string, number>;
-  paid: number;
-  rejected: number;
+  answers: z.record(z.string(), count),
+  paid: count,
+  rejected: count,
   /** From accepted to settled, of the orders settled in this second; null without any. */
-  p50Ms: number | null;
-  p99Ms: number | null;
-  queued: number | null;
-  oldestMs: number | null;
-}
+  p50Ms: ms.nullable(),
+  p99Ms: ms.nullable(),
+  queued: count.nullable(),
+  oldestMs: ms.nullable(),
+});
+export type SecondFigures = z.infer<typeof secondFigures>;
 
 /** A process that said so within the last seconds. */
-export interface Alive {
-  id: string;
-  role: 'server' | 'worker';
-  instance: string;
-  startedAt: string;
-  memoryMb: number;
-  lateMs: number;
+const alive = z.object({
+  id: z.string(),
+  role: z.enum(['server', 'worker']),
+  instance: z.string(),
+  startedAt: instant,
+  memoryMb: z.number(),
+  lateMs: ms,
   /** How far its machine's clock is ahead of Redis', which decides; absent until it asked. */
-  clockAheadMs?: number;
-  sockets?: number;
-}
+  clockAheadMs: z.number().exactOptional(),
+  sockets: count.exactOptional(),
+});
+export type Alive = z.infer<typeof alive>;
 
 /** What the last audit found, whoever asked for it. */
-export interface AuditLight {
-  state: 'never' | 'running' | 'ok' | 'breached' | 'failed';
-  at: string | null;
-  breaches: number;
+const auditLight = z.object({
+  state: z.enum(['never', 'running', 'ok', 'breached', 'failed']),
+  at: instant.nullable(),
+  breaches: count,
   /** The first breaches, or why it failed. */
-  examples: string[];
-  orders: number;
-}
+  examples: z.array(z.string()),
+  orders: count,
+});
+export type AuditLight = z.infer<typeof auditLight>;
+
+const settledMs = ms.nullable().describe('From accepted to settled, over the last minute');
 
 /** The six figures that a queue is run by, over all instances. The metrics count the same at the same places. */
-export interface QueueFigures {
-  /** Purchases accepted and not yet settled, and how long the oldest has been waiting. */
-  depth: number;
-  oldestMs: number;
-  /** Purchases accepted and settled a second, over the last 10 s. */
-  inPerSecond: number;
-  outPerSecond: number;
-  /** Events that wait for each subscriber. */
-  lag: Record<string, number>;
-  /** From accepted to settled, over the last minute; null without any. */
-  p50Ms: number | null;
-  p99Ms: number | null;
-  /** And how many more there are than five minutes ago. */
-  deadLetters: number;
-  deadLetterGrowth: number;
-  /** Of the purchases that ended within the last minute, the share that was not given up; null without any. */
-  successRate: number | null;
-}
+export const queueFigures = z.object({
+  depth: count.describe('Purchases accepted and not yet settled'),
+  oldestMs: ms.describe('How long the oldest of them has been waiting'),
+  inPerSecond: perSecond.describe('Purchases accepted a second, over the last 10 s'),
+  outPerSecond: perSecond.describe('Purchases settled a second, over the last 10 s'),
+  lag: z.record(z.string(), count).describe('Events that wait for each subscriber'),
+  /** Null without any. */
+  p50Ms: settledMs,
+  p99Ms: settledMs,
+  deadLetters: count,
+  deadLetterGrowth: z.int().describe('How many more there are than five minutes ago'),
+  /** Null when none ended. */
+  successRate: z.number().nullable().describe('Of those that ended within a minute, the share not given up'),
+});
+export type QueueFigures = z.infer<typeof queueFigures>;
 
 /** Answer to `GET /api/admin/live?since=`: the charts and lamps of the control room. */
-export interface LiveFigures {
-  serverTime: string;
-  seconds: SecondFigures[];
-  living: Alive[];
+export const liveFigures = z.object({
+  serverTime: instant,
+  seconds: z.array(secondFigures),
+  living: z.array(alive),
   /** Ids of processes that fell silent within the last minute. */
-  silent: string[];
-  figures: QueueFigures;
-  queue: { purchases: number; waiting: number; active: number; delayed: number; failed: number };
-  audit: AuditLight;
-  sales: SaleSnapshot[];
+  silent: z.array(z.string()),
+  figures: queueFigures,
+  queue: jobCounts.extend({ purchases: count }),
+  audit: auditLight,
+  sales: z.array(saleSnapshot),
   /** For the `cursor` of `GET /api/sales`, when there are more; null when these are all. */
-  salesNextCursor: string | null;
+  salesNextCursor: nextCursor,
   /** How many sockets watch each sale. */
-  people: Record<string, number>;
-}
+  people: z.record(z.string(), count),
+});
+export type LiveFigures = z.infer<typeof liveFigures>;
 
 /** A sale's story so far, as its event log tells it. */
-export interface SaleCurve {
-  stock: number;
-  units: number;
-  paidOrders: number;
-  paidUnits: number;
-  cancelledUnits: number;
-  rejected: Partial<Record<RejectionReason, number>>;
-  firstPaidAt: string | null;
+const saleCurve = z.object({
+  stock: count,
+  units: count,
+  paidOrders: count,
+  paidUnits: count,
+  cancelledUnits: count,
+  rejected: z.partialRecord(rejectionReason, count),
+  firstPaidAt: instant.nullable(),
   /** When the last unit went; null while there are units. */
-  soldOutAt: string | null;
+  soldOutAt: instant.nullable(),
   /** When (ms), and what was left then. */
-  points: [number, number][];
-}
+  points: z.array(z.tuple([count, count])),
+});
+export type SaleCurve = z.infer<typeof saleCurve>;
 
 /** Answer to `GET /api/admin/sales/:id/report`. */
-export interface SaleReport extends SaleCurve {
-  sale: SaleSnapshot;
+export const saleReport = saleCurve.extend({
+  sale: saleSnapshot,
   /** What the gate refused, by reason. Counted in Redis for the eye. */
-  refused: Record<string, number>;
-  admitted: number;
+  refused: z.record(z.string(), count),
+  admitted: count,
   /** From the opening to the last unit. */
-  soldOutAfterMs: number | null;
-  p50Ms: number | null;
-  p99Ms: number | null;
-  fastestMs: number | null;
-  slowestMs: number | null;
-}
+  soldOutAfterMs: ms.nullable(),
+  p50Ms: ms.nullable(),
+  p99Ms: ms.nullable(),
+  fastestMs: ms.nullable(),
+  slowestMs: ms.nullable(),
+});
+export type SaleReport = z.infer<typeof saleReport>;
 
 /** One of the answer to `GET /api/admin/sales/:id/minutes`: what happened to a sale's orders within a minute. */
-export interface SaleMinute {
+export const saleMinute = z.object({
   /** When it began. */
-  minute: string;
+  minute: instant,
   /** Purchases that were let in, whatever became of them. */
-  accepted: number;
-  paid: number;
-  rejected: number;
-  cancelled: number;
+  accepted: count,
+  paid: count,
+  rejected: count,
+  cancelled: count,
   /** Of the paid orders. */
-  units: number;
+  units: count,
   /** Of the cancelled ones. */
-  cancelledUnits: number;
-}
+  cancelledUnits: count,
+});
+export type SaleMinute = z.infer<typeof saleMinute>;
 
 /** A shop's address for events. Its secret is shown once, when it is made. */
-export interface Webhook {
-  id: string;
-  url: string;
-  types: EventType[];
-  createdAt: string;
-}
+export const webhook = z.object({
+  id: z.string(),
+  url: z.string(),
+  /** Not an enum: whoever reads it must bear with types of a later version. */
+  types: z.array(z.string()),
+  createdAt: instant,
+});
+export type Webhook = z.infer<typeof webhook>;
+
+export const deliveryState = z.enum(['waiting', 'delivered', 'failed']);
 
 /** An event on its way to a webhook, or there. */
-export interface Delivery {
-  eventId: string;
-  type: EventType;
+export const delivery = z.object({
+  eventId: z.string(),
+  type: z.string(),
   /** When it happened. */
-  time: string;
-  state: 'waiting' | 'delivered' | 'failed';
-  attempts: number;
+  time: instant,
+  state: deliveryState,
+  attempts: count,
   /** When it is tried next; when it was, once it no longer waits. */
-  dueAt: string;
+  dueAt: instant,
   /** HTTP status of the last answer; null when there was none. */
-  status: number | null;
+  status: count.nullable(),
   /** Why the last attempt failed; null when it did not. */
-  error: string | null;
-}
+  error: z.string().nullable(),
+});
+export type Delivery = z.infer<typeof delivery>;
+
+/** `unsure`: it was transmitted twice without an answer, and may have been delivered. */
+export const unsentState = z.enum(['waiting', 'failed', 'unsure']);
+export type UnsentState = z.infer<typeof unsentState>;
 
 /** A mail to a buyer that was not sent so far. */
-export interface UnsentMail {
+export const unsentMail = z.object({
   /** Of the event that it tells. */
-  eventId: string;
-  type: string;
-  orderId: string;
-  /** `unsure`: it was transmitted twice without an answer, and may have been delivered. */
-  state: 'waiting' | 'failed' | 'unsure';
-  attempts: number;
+  eventId: z.string(),
+  type: z.string(),
+  orderId: z.string(),
+  state: unsentState,
+  attempts: count,
   /** When it is tried next, or was tried last. */
-  dueAt: string;
+  dueAt: instant,
   /** What the mail server answered last, without the address; null before that. */
-  answer: string | null;
-  createdAt: string;
-}
+  answer: z.string().nullable(),
+  createdAt: instant,
+});
+export type UnsentMail = z.infer<typeof unsentMail>;
 
-export interface AdminOrder extends Order {
-  status: OrderStatus;
-  buyerId: string;
+export const adminOrder = order.extend({
+  buyerId: z.string(),
   /** Null for a buyer without an account here. */
-  email: string | null;
-  name: string | null;
-}
+  email: z.string().nullable(),
+  name: z.string().nullable(),
+});
+export type AdminOrder = z.infer<typeof adminOrder>;
 
 /** Answer to `GET /api/admin/orders`. */
-export interface AdminOrderPage {
-  orders: AdminOrder[];
-  /** Pass as `cursor` to read on; null on the last page. */
-  nextCursor: number | string | null;
-}
+export const adminOrderPage = z.object({
+  orders: z.array(adminOrder),
+  nextCursor: z
+    .union([count, z.string()])
+    .nullable()
+    .describe('Pass as `cursor` to read on; null on the last page'),
+});
+export type AdminOrderPage = z.infer<typeof adminOrderPage>;

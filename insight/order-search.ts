@@ -1,6 +1,7 @@
 import { trusted } from 'mongoose';
 import { storedFormsOf } from '../accounts/email-address.ts';
 import { eventKey } from '../log/events.ts';
+import type { SettledStatus } from '../sale/contract.ts';
 import { orderOf } from '../sale/order.ts';
 import {
   type Collections,
@@ -20,7 +21,7 @@ export interface OrderSearch {
   /** An order's id or a buyer's e-mail address or id; else all orders of the sale, newest first. */
   text: string;
   saleId: string | undefined;
-  status: 'paid' | 'rejected' | 'cancelled' | undefined;
+  status: SettledStatus | undefined;
   /** The `nextCursor` of the page before. */
   cursor: string | undefined;
 }

@@ -1,6 +1,6 @@
 import { readChanges } from '../log/events.ts';
+import type { Change } from '../log/schemas.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
-import type { Change } from '../sale/contract.ts';
 import type { Collections } from '../store/collections.ts';
 import type { SaleCurve } from './contract.ts';
 

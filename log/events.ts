@@ -1,7 +1,6 @@
 import type { ClientSession } from 'mongoose';
-import type { Change, CloudEvent, EventType, OrderChange } from '../sale/contract.ts';
 import { type Collections, driverOf, type EventRecord, insertAll } from '../store/collections.ts';
-import type { EventData } from './schemas.ts';
+import type { Change, CloudEvent, EventData, EventType, OrderChange } from './schemas.ts';
 
 /**
  * The event log. What happens to a sale is written in the transaction in which it happens, one document for each sale

@@ -1,7 +1,8 @@
 import type { ClientSession } from 'mongoose';
-import type { Change, Order, OrderChange } from '../sale/contract.ts';
+import type { Order } from '../sale/contract.ts';
 import { type Collections, driverOf, type EventRecord } from '../store/collections.ts';
 import { eventKey } from './events.ts';
+import type { Change, OrderChange } from './schemas.ts';
 
 interface ReplayedOrder extends Pick<OrderChange, 'buyerId' | 'personId' | 'quantity'> {
   status: Order['status'];

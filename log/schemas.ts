@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { EventType, RejectionReason } from '../sale/contract.ts';
+import type { BusEvent } from '../messages/bus.ts';
+import { count, instant, type RejectionReason, rejectionReason, units } from '../sale/contract.ts';
 
 /**
  * What each type of event carries in its `data`, version 1: the schemas behind `dataschema`, and what a subscriber
@@ -7,15 +8,10 @@ import type { EventType, RejectionReason } from '../sale/contract.ts';
  * version 2 beside it. `order.held` and `order.expired` wait for sales with a payment window: nothing emits them yet.
  */
 const id = z.string().min(1);
-const units = z.int().min(1);
-const count = z.int().min(0);
-const instant = z.iso.datetime();
 
 const sale = z.object({ saleId: id });
 const order = sale.extend({ orderId: id, buyerId: id, quantity: units });
-const refused = order.extend({
-  reason: z.enum(['sold_out', 'over_limit', 'unknown_sale', 'failed'] satisfies RejectionReason[]),
-});
+const refused = order.extend({ reason: rejectionReason });
 const window = { opensAt: instant, closesAt: instant };
 
 export const eventSchemas = {
@@ -41,11 +37,37 @@ export const eventSchemas = {
   'sale.rescheduled': sale.extend(window),
   'sale.stock_added': sale.extend({ units }),
   'sale.ended': sale.extend({ closesAt: instant }),
-} as const satisfies Record<EventType, z.ZodType<{ saleId: string }>>;
+} as const satisfies Record<`${string}.${string}`, z.ZodType<{ saleId: string }>>;
 
 type Schemas = typeof eventSchemas;
+export type EventType = keyof Schemas;
 
 export type EventData<Type extends EventType = EventType> = z.infer<Schemas[Type]>;
+
+/** An event as subscribers get it. */
+export interface CloudEvent extends BusEvent {
+  type: EventType;
+  /** The order's id, or the sale's. */
+  subject: string;
+  dataschema: string;
+  data: EventData;
+}
+
+type OfSale = Extract<EventType, `sale.${string}`>;
+
+/** What happened to an order, as the event log keeps it. */
+export interface OrderChange extends Omit<EventData<'order.paid'>, 'saleId'> {
+  /** Whose limit counts, when that is not the buyer's own id. It stays in the log: subscribers are not told. */
+  personId?: string;
+  /** Of the request that led to it. */
+  traceparent?: string;
+}
+
+/** One thing that happened to a sale, as the event log keeps it: events.ts spells it out. */
+export type Change =
+  | { [Type in OfSale]: { type: Type } & Omit<EventData<Type>, 'saleId'> }[OfSale]
+  | (OrderChange & { type: 'order.paid' | 'order.cancelled' })
+  | (OrderChange & { type: 'order.rejected'; reason: RejectionReason });
 
 /** An event's `data`, believed. @throws Error that names the field which is not what its schema says. */
 export function readData<Type extends EventType>(

@@ -1,6 +1,11 @@
 /**
  * The glossary, and the shape of everything that crosses a process: HTTP bodies, the job in the queue, the
- * messages a settled batch sends, and the socket events. The pages in public/ are type-checked against this file.
+ * messages a settled batch sends, and the socket events. What the event log tells is in log/schemas.ts, what only
+ * admins are told in insight/contract.ts.
+ *
+ * Each shape is one zod schema. Its type, the answers in `/openapi.json`, the checks of what comes from outside and the
+ * enums of MongoDB's schemas follow from it. An answer is not checked while it is sent: a test compares. The pages in
+ * public/ use the types alone.
  *
  *   purchase   what a buyer asks for: some units of one sale. It is *admitted* (202) or *refused* (409).
  *   gate       Redis' running count of the units a sale can still admit. A fast guess; never the truth.
@@ -14,156 +19,201 @@
  * Times are ISO 8601 strings in UTC; money is an integer count of the currency's minor unit.
  */
 
-import type { EventData } from '../log/schemas.ts';
+import { z } from 'zod';
 
-export type Role = 'visitor' | 'buyer' | 'admin';
+export const instant = z.iso.datetime();
+export const count = z.int().min(0);
+export const units = z.int().min(1);
 
-export interface User {
-  id: string;
-  email: string;
-  name: string;
-  role: Role;
-}
+export const role = z.enum(['visitor', 'buyer', 'admin']);
+export type Role = z.infer<typeof role>;
+
+/** What somebody with an account can be. */
+export const accountRole = role.exclude(['visitor']);
+export type AccountRole = z.infer<typeof accountRole>;
+
+const user = z.object({ id: z.string(), email: z.string(), name: z.string(), role });
+export type User = z.infer<typeof user>;
 
 /** Answer to `POST /api/users` and `POST /api/sessions`. */
-export interface Session {
-  user: User;
-  token: string;
-}
+export const session = z.object({
+  user,
+  token: z.string().describe('For `Authorization: Bearer`; short-lived'),
+});
+export type Session = z.infer<typeof session>;
 
-export interface Money {
-  /** In minor units: 12900 is 129.00 EUR. */
-  amount: number;
-  /** ISO 4217, e.g. `EUR`. */
-  currency: string;
-}
+/** Answer to `POST /api/visitors`. */
+export const visitor = z.object({ token: z.string() });
 
-export interface Product {
-  id: string;
-  name: string;
-  description: string;
+const money = z.object({
+  amount: count.describe('In minor units: 12900 is 129.00 EUR'),
+  currency: z.string().describe('ISO 4217'),
+});
+export type Money = z.infer<typeof money>;
+
+export const product = z.object({
+  id: z.string(),
+  name: z.string(),
+  description: z.string(),
   /** Path or URL of a picture; empty when there is none. */
-  image: string;
+  image: z.string(),
   /** Every picture of it, the first of which is `image`. */
-  images: string[];
-}
+  images: z.array(z.string()),
+});
+export type Product = z.infer<typeof product>;
 
-export type SaleStatus = 'scheduled' | 'open' | 'paused' | 'sold_out' | 'ended';
+const saleStatus = z.enum(['scheduled', 'open', 'paused', 'sold_out', 'ended']);
+export type SaleStatus = z.infer<typeof saleStatus>;
 
 /** Answer to `GET /api/sales/:id`, and what the socket event `sale` carries. */
-export interface SaleSnapshot {
-  id: string;
-  product: Product;
-  price: Money;
-  /** What it cost before; null when the shop does not say. */
-  oldPrice: Money | null;
-  status: SaleStatus;
-  opensAt: string;
-  closesAt: string;
-  /** Units not yet sold, as settled in MongoDB. */
-  stock: number;
-  /** Grows with every change of the stock: a page drops a message whose version is lower than the one it shows. */
-  stockVersion: number;
+export const saleSnapshot = z.object({
+  id: z.string(),
+  product,
+  price: money,
+  /** Null when the shop does not say. */
+  oldPrice: z.object({ amount: count, currency: z.string() }).nullable().describe('What it cost before'),
+  status: saleStatus,
+  opensAt: instant,
+  closesAt: instant,
+  stock: count.describe('Units not yet sold, as settled'),
+  /** A page drops a message whose version is lower than the one it shows. */
+  stockVersion: count.describe('Grows with every change of the stock'),
   /** Every unit ever put on sale: sold + left. */
-  unitsOnSale: number;
-  limitPerBuyer: number;
+  unitsOnSale: count,
+  limitPerBuyer: units,
   /** The clock that a page's countdown follows. */
-  serverTime: string;
-}
+  serverTime: instant,
+});
+export type SaleSnapshot = z.infer<typeof saleSnapshot>;
+
+export const nextCursor = z
+  .string()
+  .nullable()
+  .describe('Pass as `cursor` to read on; null on the last page');
 
 /** Answer to `GET /api/sales`, those that end last first. */
-export interface SalePage {
-  sales: SaleSnapshot[];
-  /** Pass as `cursor` to read on; null on the last page. */
-  nextCursor: string | null;
-}
+export const salePage = z.object({ sales: z.array(saleSnapshot), nextCursor });
+export type SalePage = z.infer<typeof salePage>;
 
-export type OrderStatus = 'queued' | 'held' | 'paid' | 'rejected' | 'expired' | 'cancelled';
-export type RejectionReason = 'sold_out' | 'over_limit' | 'unknown_sale' | 'failed';
+const orderStatus = z.enum(['queued', 'held', 'paid', 'rejected', 'expired', 'cancelled']);
+export type OrderStatus = z.infer<typeof orderStatus>;
+
+/** What an order in MongoDB can be. */
+export const settledStatus = orderStatus.exclude(['queued']);
+export type SettledStatus = z.infer<typeof settledStatus>;
+
+export const rejectionReason = z.enum(['sold_out', 'over_limit', 'unknown_sale', 'failed']);
+export type RejectionReason = z.infer<typeof rejectionReason>;
 
 /** Answer to `GET /api/orders/:id`, and what the socket event `order` carries. */
-export interface Order {
-  id: string;
-  saleId: string;
-  quantity: number;
-  status: OrderStatus;
+export const order = z.object({
+  id: z.string(),
+  saleId: z.string(),
+  quantity: units,
+  status: orderStatus,
   /** Why it was rejected; null otherwise. `failed`: we could not settle it, and the shop knows. */
-  reason: RejectionReason | null;
-  createdAt: string;
-  settledAt: string | null;
+  reason: rejectionReason.nullable(),
+  createdAt: instant,
+  settledAt: instant.nullable(),
   /** Reserved for sales with a payment window; null without one. */
-  holdExpiresAt: string | null;
-}
+  holdExpiresAt: instant.nullable(),
+});
+export type Order = z.infer<typeof order>;
 
 /** Answer to `GET /api/orders`, newest first. */
-export interface OrderPage {
-  orders: Order[];
-  /** Pass as `cursor` to read on; null on the last page. */
-  nextCursor: string | null;
-  /** So many purchases wait to be settled that only the newest were looked at; older ones of yours are left out. */
-  queuedOmitted?: true;
-}
+export const orderPage = z.object({
+  orders: z.array(order),
+  nextCursor,
+  queuedOmitted: z
+    .literal(true)
+    .exactOptional()
+    .describe('So many purchases wait that only the newest were looked at; older ones of yours are left out'),
+});
+export type OrderPage = z.infer<typeof orderPage>;
+
+/** Everything the shop keeps about a person, except what the password's hash would give away; the newest orders first. */
+export const accountExport = z.object({
+  user: user.extend({ createdAt: instant }),
+  personId: z.string().describe('Whose limits count; it stays, with a keyed hash of the address'),
+  sessions: z.array(z.object({ createdAt: instant, expiresAt: instant })),
+  orders: z.array(order),
+});
+export type AccountExport = z.infer<typeof accountExport>;
 
 /** Answer 202 to `POST /api/sales/:id/purchases`. */
-export interface PurchaseReceipt {
-  orderId: string;
-  status: 'queued';
-}
+export const purchaseReceipt = z.object({ orderId: z.string(), status: z.literal(orderStatus.enum.queued) });
+export type PurchaseReceipt = z.infer<typeof purchaseReceipt>;
 
 /** An admitted purchase as it travels in the job. `orderId` is derived from (buyerId, saleId, idempotencyKey). */
-export interface Purchase {
-  orderId: string;
-  saleId: string;
-  buyerId: string;
+export const purchase = z.strictObject({
+  orderId: z.string().length(22),
+  saleId: z.string().min(1),
+  buyerId: z.string().min(1),
   /** Whose limit counts, when that is not the buyer's own id. */
-  personId?: string;
-  /** A whole number of units, at least 1. */
-  quantity: number;
-  idempotencyKey: string;
-  createdAt: string;
+  personId: z.string().min(1).exactOptional(),
+  quantity: units,
+  idempotencyKey: z.string().min(1),
+  createdAt: instant,
   /** W3C trace context of the request. */
-  traceparent?: string;
-}
+  traceparent: z.string().max(55).exactOptional(),
+});
+export type Purchase = z.infer<typeof purchase>;
 
 /** The payload of one Bull job: the admitted purchases of one flush, in arrival order. */
-export interface PurchaseJob {
-  purchases: Purchase[];
+export const purchaseJob = z.strictObject({
+  purchases: z.array(purchase).min(1),
   /** Set by an operator who republishes dead letters: orders that were given up are decided again. */
-  again?: true;
-}
+  again: z.literal(true).exactOptional(),
+});
+export type PurchaseJob = z.infer<typeof purchaseJob>;
+
+/** The jobs that are in the queue. */
+export const jobCounts = z.object({ waiting: count, active: count, delayed: count, failed: count });
+export type JobCounts = z.infer<typeof jobCounts>;
+
+/** A job that failed as often as it is tried. */
+export const deadLetter = z.object({
+  id: z.string(),
+  reason: z.string(),
+  attempts: count,
+  failedAt: instant,
+  data: z.unknown().describe('What the job carries'),
+  /** Of each attempt, the latest last. */
+  stacks: z.array(z.string()),
+});
+export type DeadLetter = z.infer<typeof deadLetter>;
 
 /** RFC 9457 problem details, `application/problem+json`. */
-export interface Problem {
-  /** `/problems/<name>`, stable. */
-  type: string;
-  title: string;
-  status: number;
-  detail: string;
+export const problem = z.object({
+  type: z.string().describe('`/problems/<name>`, stable'),
+  title: z.string(),
+  status: z.int(),
+  detail: z.string(),
   /** For bad input: which field, and what was expected of it. */
-  errors?: { field: string; message: string }[];
+  errors: z.array(z.object({ field: z.string(), message: z.string() })).exactOptional(),
   /** For `not-open`: when it opens. */
-  opensAt?: string;
-  /** For `work-required`: what to answer in the header Proof-Of-Work, and how hard that is. */
-  challenge?: string;
-  difficultyBits?: number;
+  opensAt: instant.exactOptional(),
   /** For `sold-out`: units left, fewer than were asked for. */
-  left?: number;
-}
+  left: count.exactOptional(),
+  /** For `work-required`: what to answer in the header Proof-Of-Work, and how hard that is. */
+  challenge: z.string().exactOptional(),
+  difficultyBits: count.exactOptional(),
+});
+export type Problem = z.infer<typeof problem>;
 
 /** Socket event `stock`: at most 20 a second for each sale. */
-export interface StockMessage {
-  saleId: string;
-  stock: number;
-  stockVersion: number;
+const stockMessage = z.object({
+  saleId: z.string(),
+  stock: count,
+  stockVersion: count,
   /** When it was committed. */
-  at: string;
-}
+  at: instant,
+});
+export type StockMessage = z.infer<typeof stockMessage>;
 
 /** Socket event `crowd`: how many sockets watch this sale, over all instances. At most one a second. */
-export interface CrowdMessage {
-  saleId: string;
-  people: number;
-}
+const crowdMessage = z.object({ saleId: z.string(), people: count });
+export type CrowdMessage = z.infer<typeof crowdMessage>;
 
 /** What the server sends over a socket. `order` reaches only the buyer's own room. */
 export interface ServerToClientEvents {
@@ -183,60 +233,4 @@ export interface ClientToServerEvents {
     request: { saleId: string },
     acknowledge?: (answer: { ok: boolean; detail?: string }) => void,
   ) => void;
-}
-
-/** What happened to an order, as the event log keeps it. */
-export interface OrderChange {
-  orderId: string;
-  buyerId: string;
-  /** Whose limit counts, when that is not the buyer's own id. It stays in the log: subscribers are not told. */
-  personId?: string;
-  quantity: number;
-  /** Of the request that led to it. */
-  traceparent?: string;
-}
-
-/** One thing that happened to a sale, as the event log keeps it. Amounts of units are whole numbers. */
-export type Change =
-  | {
-      type: 'sale.created';
-      productId: string;
-      price: Money;
-      stock: number;
-      limitPerBuyer: number;
-      opensAt: string;
-      closesAt: string;
-    }
-  | { type: 'sale.paused' | 'sale.resumed' }
-  | { type: 'sale.opened'; opensAt: string }
-  | { type: 'sale.ended'; closesAt: string }
-  | { type: 'sale.stock_added'; units: number }
-  | { type: 'sale.rescheduled'; opensAt: string; closesAt: string }
-  | (OrderChange & { type: 'order.paid' | 'order.cancelled' })
-  | (OrderChange & { type: 'order.rejected'; reason: RejectionReason });
-
-export type EventType =
-  | Change['type']
-  | 'order.placed'
-  | 'order.held'
-  | 'order.expired'
-  | 'inventory.reserved'
-  | 'inventory.failed'
-  | 'inventory.released';
-
-/** CloudEvents 1.0, structured mode. */
-export interface CloudEvent {
-  specversion: '1.0';
-  /** The same at every delivery. */
-  id: string;
-  source: string;
-  type: EventType;
-  /** The order's id, or the sale's. */
-  subject: string;
-  time: string;
-  datacontenttype: 'application/json';
-  dataschema: string;
-  traceparent?: string;
-  /** As log/schemas.ts says for its type. */
-  data: EventData;
 }

@@ -1,8 +1,9 @@
 import { hash } from 'node:crypto';
 import { trusted } from 'mongoose';
+import type { Change } from '../log/schemas.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import { behind, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
-import type { Change, Order, OrderPage, Purchase } from './contract.ts';
+import type { Order, OrderPage, Purchase } from './contract.ts';
 
 /**
  * The id of the order that a purchase becomes. It is derived from the buyer, the sale and the Idempotency-Key, so the

@@ -1,8 +1,8 @@
 import { trusted } from 'mongoose';
 import { appendChanges } from '../log/events.ts';
+import type { Change } from '../log/schemas.ts';
 import { redisClock } from '../runtime/clock.ts';
 import type { Collections, SalePhase, SaleRecord } from '../store/collections.ts';
-import type { Change } from './contract.ts';
 
 type Window = Pick<SaleRecord, 'opensAt' | 'closesAt'>;
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
 import { appendChanges } from '../log/events.ts';
+import type { Change } from '../log/schemas.ts';
 import { mongoClock } from '../runtime/clock.ts';
 import { gapMs, Stale, transact, untilFresh } from '../runtime/databases/transact.ts';
 import { failpoint } from '../runtime/failpoints.ts';
@@ -13,7 +14,6 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
-import type { Change } from './contract.ts';
 
 /** What an admin may change of a sale. Units can be added, never taken away: some could be sold by then. */
 export interface SaleChange {

@@ -4,6 +4,7 @@ import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { productOf } from '../catalogue/product.ts';
 import { appendChanges, readChanges } from '../log/events.ts';
+import type { Change } from '../log/schemas.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
 import {
   type Collections,
@@ -13,7 +14,7 @@ import {
   type SaleRecord,
 } from '../store/collections.ts';
 import { behind, pageOf } from '../store/time-cursor.ts';
-import type { Change, Money, Product, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
+import type { Money, Product, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
 
 export interface NewSale {

@@ -1,5 +1,15 @@
 import { type ClientSession, type Connection, type Model, mongo, Schema } from 'mongoose';
-import type { Change, Money, OrderStatus, RejectionReason, Role } from '../sale/contract.ts';
+import type { Change } from '../log/schemas.ts';
+import {
+  type AccountRole,
+  accountRole,
+  type Money,
+  type RejectionReason,
+  rejectionReason,
+  type SaleStatus,
+  type SettledStatus,
+  settledStatus,
+} from '../sale/contract.ts';
 import { openEventCollections } from './event-collections.ts';
 
 /**
@@ -11,7 +21,7 @@ export interface UserRecord {
   email: string;
   name: string;
   passwordHash: string;
-  role: Exclude<Role, 'visitor'>;
+  role: AccountRole;
   /** Whose limits count for it: see person.ts. Absent in records that a version before made. */
   personId?: string;
   createdAt: Date;
@@ -67,7 +77,7 @@ export interface PictureRecord {
   createdAt: Date;
 }
 
-export type SalePhase = 'scheduled' | 'open' | 'ended';
+export type SalePhase = Extract<SaleStatus, 'scheduled' | 'open' | 'ended'>;
 
 export interface SaleRecord {
   _id: string;
@@ -104,7 +114,7 @@ export interface OrderRecord {
   personId?: string;
   quantity: number;
   idempotencyKey: string;
-  status: Exclude<OrderStatus, 'queued'>;
+  status: SettledStatus;
   reason: RejectionReason | null;
   createdAt: Date;
   settledAt: Date;
@@ -158,7 +168,7 @@ const user = new Schema<UserRecord>(
     email: { type: String, required: true, unique: true },
     name: { type: String, required: true },
     passwordHash: { type: String, required: true },
-    role: { type: String, required: true, enum: ['buyer', 'admin'] },
+    role: { type: String, required: true, enum: accountRole.options },
     personId: { type: String },
     createdAt: { type: Date, required: true },
   },
@@ -242,8 +252,8 @@ const order = new Schema<OrderRecord>(
     personId: { type: String },
     quantity: { type: Number, required: true, min: 1 },
     idempotencyKey: { type: String, required: true },
-    status: { type: String, required: true, enum: ['held', 'paid', 'rejected', 'expired', 'cancelled'] },
-    reason: { type: String, default: null },
+    status: { type: String, required: true, enum: settledStatus.options },
+    reason: { type: String, default: null, enum: [...rejectionReason.options, null] },
     createdAt: { type: Date, required: true },
     settledAt: { type: Date, required: true },
     traceparent: { type: String },

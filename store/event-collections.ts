@@ -1,6 +1,12 @@
 import { type Connection, Schema } from 'mongoose';
-import type { SaleMinute } from '../insight/contract.ts';
-import type { CloudEvent, EventType } from '../sale/contract.ts';
+import {
+  type Delivery,
+  deliveryState,
+  type SaleMinute,
+  type UnsentState,
+  unsentState,
+} from '../insight/contract.ts';
+import type { CloudEvent, EventType } from '../log/schemas.ts';
 
 /** What MongoDB holds for those who follow the event log: the relay and the subscribers. */
 
@@ -65,7 +71,7 @@ export interface MailRecord {
   /** The event's id. */
   _id: string;
   /** `unsure`: transmitted twice, and the mail server never said whether it took it. `skipped`: nobody to send it to. */
-  state?: 'waiting' | 'failed' | 'unsure' | 'skipped';
+  state?: UnsentState | 'skipped';
   event?: CloudEvent;
   /** Attempts that the mail server refused or did not answer; that it was away does not count. */
   attempts?: number;
@@ -95,7 +101,7 @@ export interface DeliveryRecord {
   _id: string;
   webhookId: string;
   event: CloudEvent;
-  state: 'waiting' | 'delivered' | 'failed';
+  state: Delivery['state'];
   attempts: number;
   /** When it is tried next; when it was, once it no longer waits. */
   dueAt: Date;
@@ -148,7 +154,7 @@ const analytics = new Schema<AnalyticsRecord>(
 const mail = new Schema<MailRecord>(
   {
     _id: id,
-    state: { type: String, enum: ['waiting', 'failed', 'unsure', 'skipped'] },
+    state: { type: String, enum: [...unsentState.options, 'skipped'] },
     event: { type: Schema.Types.Mixed } as never,
     attempts: { type: Number },
     unanswered: { type: Number },
@@ -172,7 +178,7 @@ const delivery = new Schema<DeliveryRecord>(
     _id: id,
     webhookId: id,
     event: mixed,
-    state: { type: String, required: true, enum: ['waiting', 'delivered', 'failed'] },
+    state: { type: String, required: true, enum: deliveryState.options },
     attempts: count,
     dueAt: time,
     status: { type: Number, default: null },

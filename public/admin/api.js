@@ -1,8 +1,7 @@
 /** Every request of the control room. */
 
 /** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../insight/contract.ts' */
-/** @import { Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
-/** @import { DeadLetter } from '../../sale/queue/queue.ts' */
+/** @import { DeadLetter, Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
 
 import { ask, askOnce, download, send } from './ask.js';
 

@@ -3,17 +3,10 @@ import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { aborted } from '../../runtime/pause.ts';
-import type { PurchaseJob } from '../contract.ts';
+import type { DeadLetter, PurchaseJob } from '../contract.ts';
 import { bullAddJob } from './bull-add-job.ts';
 import { loadBullScripts } from './bull-scripts.ts';
-import {
-  attemptsMax,
-  type DeadLetter,
-  type FlushPart,
-  firstRetryMs,
-  type PurchaseQueue,
-  purchasesIn,
-} from './queue.ts';
+import { attemptsMax, type FlushPart, firstRetryMs, type PurchaseQueue, purchasesIn } from './queue.ts';
 
 type Queue = Bull.Queue<PurchaseJob>;
 type Job = Bull.Job<PurchaseJob>;

@@ -1,6 +1,13 @@
 import type Bull from 'bull';
 import { z } from 'zod';
-import type { Purchase, PurchaseJob } from '../contract.ts';
+import {
+  type DeadLetter,
+  type JobCounts,
+  type Purchase,
+  type PurchaseJob,
+  purchase,
+  purchaseJob,
+} from '../contract.ts';
 
 /**
  * The queue of admitted purchases, whichever engine it is: bull-queue.ts or rabbit-queue.ts. A job is handed out at
@@ -63,45 +70,15 @@ export interface FlushPart {
   };
 }
 
-interface JobCounts {
-  waiting: number;
-  active: number;
-  delayed: number;
-  failed: number;
-}
-
 interface HeldJobs {
   heldJobs?: number;
   /** When the oldest of them came. */
   oldestJobMs?: number;
 }
 
-/** A job that failed as often as it is tried. */
-export interface DeadLetter {
-  id: string;
-  reason: string;
-  attempts: number;
-  failedAt: string;
-  /** What the job carries, as it stands there. */
-  data: unknown;
-  /** Of each attempt, the latest last. */
-  stacks: string[];
-}
-
 export const attemptsMax = 5;
 /** Before the second attempt; it doubles for each further one. */
 export const firstRetryMs = 500;
-
-const purchase = z.strictObject({
-  orderId: z.string().length(22),
-  saleId: z.string().min(1),
-  buyerId: z.string().min(1),
-  personId: z.string().min(1).exactOptional(),
-  quantity: z.int().min(1),
-  idempotencyKey: z.string().min(1),
-  createdAt: z.iso.datetime(),
-  traceparent: z.string().max(55).exactOptional(),
-}) satisfies z.ZodType<Purchase>;
 
 /** What a job carries, read with suspicion: what stands in the queue could have been written by anything. */
 export interface JobContent {
@@ -118,10 +95,8 @@ export interface Poison {
   error: Error;
 }
 
-const envelope = z.strictObject({
-  purchases: z.array(z.unknown()).min(1),
-  again: z.literal(true).optional(),
-});
+/** A job with one purchase that cannot be settled still has others that can. */
+const envelope = purchaseJob.extend({ purchases: z.array(z.unknown()).min(1) });
 
 /** @throws Error when there is not even a list of purchases in it. */
 export function readJob(data: unknown): JobContent {

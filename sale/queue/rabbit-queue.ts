@@ -16,8 +16,8 @@ import {
   safeDeadLetteringOf,
 } from '../../runtime/rabbit/queues.ts';
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../../runtime/rabbit/rabbit.ts';
-import type { PurchaseJob } from '../contract.ts';
-import { attemptsMax, type DeadLetter, firstRetryMs, type PurchaseQueue } from './queue.ts';
+import type { DeadLetter, PurchaseJob } from '../contract.ts';
+import { attemptsMax, firstRetryMs, type PurchaseQueue } from './queue.ts';
 
 const queueName = 'purchases';
 const deadQueue = deadLettersOf(queueName);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { problem as problemSchema } from '../routes/answers.ts';
+import { problem as problemSchema } from '../../sale/contract.ts';
 import { idempotencyKey } from '../routes/inputs.ts';
 import { headers as headerTexts, type Operation, operations } from '../routes/operations.ts';
 import { type ProblemName, problemTitles } from './problems.ts';

@@ -4,7 +4,7 @@ import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { redisClock } from '../../runtime/clock.ts';
 import { readSigningKeys } from '../../runtime/signing-keys.ts';
-import type { Role, User } from '../../sale/contract.ts';
+import { type Role, role, type User } from '../../sale/contract.ts';
 
 /** Who a token speaks for. */
 export interface Identity {
@@ -27,7 +27,7 @@ export interface Tokens {
 
 const claims = z.object({
   sub: z.string().min(1),
-  role: z.enum(['visitor', 'buyer', 'admin']),
+  role,
   /** Absent when it is the subject's own id. */
   person: z.string().min(1).optional(),
   iat: z.number(),

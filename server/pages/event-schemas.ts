@@ -1,6 +1,5 @@
 import type { z } from 'zod';
-import { eventSchemas, jsonSchemaOf } from '../../log/schemas.ts';
-import type { EventType } from '../../sale/contract.ts';
+import { type EventType, eventSchemas, jsonSchemaOf } from '../../log/schemas.ts';
 import { HttpProblem } from '../http/problems.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { byEventType } from '../routes/inputs.ts';

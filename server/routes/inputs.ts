@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { normaliseEmail } from '../../accounts/email-address.ts';
 import { isOwnPath } from '../../catalogue/product.ts';
+import { unsentState } from '../../insight/contract.ts';
 import { isCurrency } from '../../public/shared/money.js';
+import { settledStatus } from '../../sale/contract.ts';
 import { webhookTypes } from '../../subscribers/webhooks/webhooks.ts';
 import { name, prose } from '../http/plain-text.ts';
 
@@ -141,7 +143,7 @@ export const liveSince = z.strictObject({
 export const orderSearch = z.strictObject({
   q: z.string().trim().max(254).default(''),
   saleId: id.optional(),
-  status: z.enum(['paid', 'rejected', 'cancelled']).optional(),
+  status: settledStatus.extract(['paid', 'rejected', 'cancelled']).optional(),
   /** Of a sale's orders it is a number of the event log, of a buyer's orders a time and an id. */
   cursor: z
     .string()
@@ -180,7 +182,7 @@ export const pageAfter = z.strictObject({ cursor: timeCursor });
 
 export const unsentMailList = z.strictObject({
   limit: wholeFromText(1, 100).default(20),
-  state: z.enum(['waiting', 'failed', 'unsure']).optional(),
+  state: unsentState.optional(),
 });
 
 export const byEventId = z.strictObject({

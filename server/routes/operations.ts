@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import * as shapes from '../../sale/contract.ts';
 import type { ProblemName } from '../http/problems.ts';
 import { adminOperations } from './admin-operations.ts';
-import * as answers from './answers.ts';
 
 /** What `/openapi.json` says of a route beside its input: that is in the route itself. */
 export interface Operation {
@@ -34,14 +34,14 @@ export const headers = {
 export const operations: Record<string, Operation> = {
   'POST /api/users': {
     summary: 'Sign up',
-    answer: [201, answers.session],
+    answer: [201, shapes.session],
     problems: ['email-taken', 'work-required'],
     takesProofOfWork: true,
     headers: ['Set-Cookie'],
   },
   'POST /api/sessions': {
     summary: 'Sign in',
-    answer: [201, answers.session],
+    answer: [201, shapes.session],
     problems: ['unauthorized'],
     headers: ['Set-Cookie'],
   },
@@ -52,7 +52,7 @@ export const operations: Record<string, Operation> = {
   },
   'POST /api/sessions/renewal': {
     summary: 'A new access token for the session in the cookie, which changes with it',
-    answer: [200, answers.session],
+    answer: [200, shapes.session],
     problems: ['unauthorized', 'forbidden', 'unsupported-media-type'],
     headers: ['Set-Cookie'],
     takesSessionCookie: true,
@@ -66,7 +66,7 @@ export const operations: Record<string, Operation> = {
   },
   'GET /api/account/export': {
     summary: 'Everything the shop keeps about me',
-    answer: [200, answers.accountExport],
+    answer: [200, shapes.accountExport],
     problems: ['not-found'],
   },
   'DELETE /api/account': {
@@ -78,23 +78,23 @@ export const operations: Record<string, Operation> = {
   },
   'POST /api/visitors': {
     summary: 'A token for watching without an account',
-    answer: [201, answers.visitor],
+    answer: [201, shapes.visitor],
   },
 
   'GET /api/sales': {
     summary: 'The sales, those that end last first, page by page',
-    answer: [200, answers.sales],
+    answer: [200, shapes.salePage],
     headers: ['ETag'],
   },
   'GET /api/sales/:id': {
     summary: 'A sale as it is now',
-    answer: [200, answers.snapshot],
+    answer: [200, shapes.saleSnapshot],
     problems: ['not-found'],
     headers: ['ETag'],
   },
   'POST /api/sales/:id/purchases': {
     summary: 'Buy',
-    answer: [202, answers.receipt],
+    answer: [202, shapes.purchaseReceipt],
     problems: [
       'not-found',
       'sold-out',
@@ -110,16 +110,16 @@ export const operations: Record<string, Operation> = {
     headers: ['Location', 'Retry-After', 'Idempotency-Key'],
     takesIdempotencyKey: true,
   },
-  'GET /api/orders': { summary: 'My orders, newest first', answer: [200, answers.orderPage] },
-  'GET /api/orders/:id': { summary: 'My order', answer: [200, answers.order], problems: ['not-found'] },
+  'GET /api/orders': { summary: 'My orders, newest first', answer: [200, shapes.orderPage] },
+  'GET /api/orders/:id': { summary: 'My order', answer: [200, shapes.order], problems: ['not-found'] },
   'POST /api/orders/:id/payment': {
     summary: 'Pay a held order',
-    answer: [200, answers.order],
+    answer: [200, shapes.order],
     problems: ['not-found', 'not-settled', 'not-payable'],
   },
   'DELETE /api/orders/:id': {
     summary: 'Cancel an order, which returns its units',
-    answer: [200, answers.order],
+    answer: [200, shapes.order],
     problems: ['not-found', 'not-settled', 'not-cancellable', 'busy'],
   },
   'GET /schemas/:type/1': {

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
 import { trusted } from 'mongoose';
 import type { SendMailOptions } from 'nodemailer';
-import { type EventData, readData } from '../../log/schemas.ts';
+import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import type { CloudEvent } from '../../sale/contract.ts';
 import {
   type Collections,
   driverOf,

@@ -1,9 +1,9 @@
 import { moneyIn } from '../../public/shared/money.js';
-import type { Money, RejectionReason } from '../../sale/contract.ts';
+import type { Money, OrderStatus, RejectionReason } from '../../sale/contract.ts';
 
 /** What a mail tells a buyer about one order. */
 export interface OrderNews {
-  kind: 'paid' | 'rejected' | 'cancelled';
+  kind: Extract<OrderStatus, 'paid' | 'rejected' | 'cancelled'>;
   productName: string;
   quantity: number;
   price: Money;

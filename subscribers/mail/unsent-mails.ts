@@ -1,20 +1,17 @@
-import type { UnsentMail } from '../../insight/contract.ts';
+import { type UnsentMail, type UnsentState, unsentState } from '../../insight/contract.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { type Collections, driverOf } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 
-const unsentStates = ['waiting', 'failed', 'unsure'] as const;
-type State = (typeof unsentStates)[number];
-
 const unsent = { sentAt: { $exists: false } };
-const givenUp: State[] = ['failed', 'unsure'];
+const givenUp: UnsentState[] = ['failed', 'unsure'];
 /** More than that nobody needs to know exactly, and counting has a price. */
 const countMax = 10_000;
 
 /** How many mails are in each state, up to 10,000. */
-export async function countUnsentMails({ mails }: Collections): Promise<Record<State, number>> {
+export async function countUnsentMails({ mails }: Collections): Promise<Record<UnsentState, number>> {
   const counts = await Promise.all(
-    unsentStates.map((state) => driverOf(mails).countDocuments({ state }, { limit: countMax })),
+    unsentState.options.map((state) => driverOf(mails).countDocuments({ state }, { limit: countMax })),
   );
   const [waiting = 0, failed = 0, unsure = 0] = counts;
   return { waiting, failed, unsure };
@@ -23,7 +20,7 @@ export async function countUnsentMails({ mails }: Collections): Promise<Record<S
 /** Mails of one state, or all that were given up; the next due first. */
 export async function listUnsentMails(
   { mails }: Collections,
-  { state, limit }: { state?: State | undefined; limit: number },
+  { state, limit }: { state?: UnsentState | undefined; limit: number },
 ): Promise<{ mails: UnsentMail[]; more: boolean }> {
   const found = await driverOf(mails)
     .find({ state: { $in: state ? [state] : givenUp }, ...unsent })
@@ -66,7 +63,7 @@ function unsentOf({
     eventId: _id,
     type: event?.type ?? '',
     orderId: event?.subject ?? '',
-    state: state as State,
+    state: state as UnsentState,
     attempts,
     dueAt: (dueAt ?? createdAt).toISOString(),
     answer,

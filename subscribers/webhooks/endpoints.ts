@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import type { Delivery, Webhook } from '../../insight/contract.ts';
+import type { EventType } from '../../log/schemas.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import type { EventType } from '../../sale/contract.ts';
 import { type Collections, insertWithin } from '../../store/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
 import { behind, pageOf } from '../../store/time-cursor.ts';

@@ -1,6 +1,6 @@
+import type { CloudEvent, EventType } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import type { CloudEvent, EventType } from '../../sale/contract.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { WebhookRecord } from '../../store/event-collections.ts';
 

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { AccountExport } from '../../accounts/account.ts';
-import type { Order, Session } from '../../sale/contract.ts';
+import type { AccountExport, Order, Session } from '../../sale/contract.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;

@@ -3,10 +3,9 @@ import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Purchase } from '../../sale/contract.ts';
+import type { DeadLetter, Purchase } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
-import type { DeadLetter } from '../../sale/queue/queue.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
 

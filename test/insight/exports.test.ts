@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { eventKey, readChanges } from '../../log/events.ts';
+import type { Change } from '../../log/schemas.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Change } from '../../sale/contract.ts';
 import { csvLines } from '../../server/routes/admin/csv.ts';
 import { driverOf, type EventRecord } from '../../store/collections.ts';
 import { openBrowser } from '../support/browser.ts';

@@ -1,7 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CloudEvent } from '../../log/schemas.ts';
 import { run } from '../../ops/local/processes/process.mjs';
-import type { CloudEvent } from '../../sale/contract.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;

@@ -4,8 +4,8 @@ import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Delivery } from '../../insight/contract.ts';
+import type { CloudEvent } from '../../log/schemas.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { CloudEvent } from '../../sale/contract.ts';
 import { isPrivate, post } from '../../subscribers/webhooks/post.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 

@@ -1,6 +1,6 @@
 /** Dead letters: jobs that failed as often as they are tried, and wait for somebody to decide. */
 
-/** @import { DeadLetter } from '../../../sale/queue/queue.ts' */
+/** @import { DeadLetter } from '../../../sale/contract.ts' */
 
 import { element, setText } from '../../shared/dom.js';
 import { dateTime, number } from '../../shared/format.js';

@@ -1,6 +1,7 @@
 /** Finding orders: a sale's, newest first; or one order, or one buyer's, by id or e-mail address. */
 
 /** @import { AdminOrder, LiveFigures } from '../../../insight/contract.ts' */
+/** @import { OrderStatus } from '../../../sale/contract.ts' */
 
 import { element, setText, show } from '../../shared/dom.js';
 import { dateTime, duration, number } from '../../shared/format.js';
@@ -14,7 +15,9 @@ import { olderSales } from '../sales/older-sales.js';
 export function openOrdersView(saleId) {
   const text = element('input', { type: 'search', name: 'q', placeholder: 'Order id, buyer id or e-mail' });
   const sale = element('select', { name: 'saleId', 'aria-label': 'Sale' });
-  const statuses = [['', 'Any outcome'], ...['paid', 'rejected', 'cancelled'].map((value) => [value, value])];
+  /** @type {OrderStatus[]} */
+  const outcomes = ['paid', 'rejected', 'cancelled'];
+  const statuses = [['', 'Any outcome'], ...outcomes.map((value) => [value, value])];
   const status = element(
     'select',
     { name: 'status', 'aria-label': 'Outcome' },

@@ -1,21 +1,19 @@
 /** A sale's report in words and figures. */
 
 /** @import { SaleReport } from '../../../insight/contract.ts' */
+/** @import { RejectionReason } from '../../../sale/contract.ts' */
 
 import { duration, money, number } from '../../shared/format.js';
 
-const reasons = new Map(
-  Object.entries({
-    sold_out: 'sold out',
-    over_limit: 'over the limit',
-    not_open: 'not open yet',
-    paused: 'paused',
-    ended: 'ended',
-    busy: 'too busy',
-    unknown_sale: 'unknown sale',
-    failed: 'failed on our side',
-  }),
-);
+/** @type {Record<RejectionReason, string>} */
+const rejections = {
+  sold_out: 'sold out',
+  over_limit: 'over the limit',
+  unknown_sale: 'unknown sale',
+  failed: 'failed on our side',
+};
+const refusals = { not_open: 'not open yet', paused: 'paused', ended: 'ended', busy: 'too busy' };
+const reasons = new Map(Object.entries({ ...rejections, ...refusals }));
 
 /** @param {Record<string, number>} counts */
 const listed = (counts) =>
