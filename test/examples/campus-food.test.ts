@@ -3,11 +3,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isLucky } from '../../examples/campus-food/chance.ts';
 import { type Event, event as eventSchema, routes, uuidOf } from '../../examples/campus-food/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { type CampusStage, openCampus } from './campus-stage.ts';
+import { type CampusTestbed, openCampus } from './campus-testbed.ts';
 
 const chance = 0.9;
 const seed = 'lunch';
-let campus: CampusStage;
+let campus: CampusTestbed;
 beforeAll(async () => {
   campus = await openCampus({ RESERVE_CHANCE: String(chance), SEED: seed, EVENT_RETRY_FIRST_MS: '50' });
 });

@@ -4,7 +4,7 @@ import type { BusEvent, EventBus, Subscription } from '../../messages/bus.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 
 /** An engine's server, and as many processes' views of it as a test wants. */
-export interface BusStage {
+export interface BusTestbed {
   /** As a process of its own would open it; retries wait for `retryWaitsMs`, and an error `away` passes by itself. */
   openBus(options: { retryWaitsMs: readonly number[] }): Promise<EventBus>;
   /** Kills the server with SIGKILL. */
@@ -56,20 +56,20 @@ function listener(types: string[], fault: (event: BusEvent) => Error | undefined
 }
 
 /** What messages/bus.ts promises, tried on a real engine. */
-export function busContract(engine: string, openStage: () => Promise<BusStage>): void {
-  let stage: BusStage;
+export function busContract(engine: string, openTestbed: () => Promise<BusTestbed>): void {
+  let testbed: BusTestbed;
   let open: EventBus[] = [];
   beforeAll(async () => {
-    stage = await openStage();
+    testbed = await openTestbed();
   });
   afterEach(async () => {
     await Promise.all(open.map((bus) => bus.close()));
     open = [];
   });
-  afterAll(() => stage.close());
+  afterAll(() => testbed.close());
 
   async function openBus(): Promise<EventBus> {
-    const bus = await stage.openBus({ retryWaitsMs });
+    const bus = await testbed.openBus({ retryWaitsMs });
     open.push(bus);
     return bus;
   }
@@ -215,9 +215,9 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     const events = paid(30);
     await bus.publish(events);
     await live.gets(30);
-    await stage.kill();
+    await testbed.kill();
     await expect(bus.publish(paid(1))).rejects.toThrow();
-    await stage.start();
+    await testbed.start();
     const more = paid(10);
     await waitUntil(() => bus.publish(more).then(() => true), { ...soon, what: 'it publishes again' });
     await bus.subscribe(late.subscription);

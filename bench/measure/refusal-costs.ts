@@ -1,9 +1,9 @@
-import { watchWork } from '../measure/meters.ts';
-import { watchCpu } from '../measure/usage.ts';
+import { mintTokens, pressBuy } from '../load/closed-loop.ts';
+import { countDatabaseWork } from '../measure/database-usage.ts';
+import { measureCpu } from '../measure/process-usage.ts';
 import { percentile, sum } from '../report/statistics.ts';
 import { type Side, waitUntilDone } from '../systems/sides.ts';
-import { endBenchSale, openBenchSale } from '../systems/stage.ts';
-import { mintTokens, pressBuy } from './closed-loop.ts';
+import { endBenchSale, openBenchSale } from '../systems/testbed.ts';
 
 export interface RefusalsOptions {
   rounds: number;
@@ -13,26 +13,26 @@ export interface RefusalsOptions {
 }
 
 export interface Round {
-  /** CPU microseconds of every process but the load generator for one press, until what it led to is settled and told. */
+  /** CPU microseconds for one press, of all processes but the load generator, until its order is settled and broadcast. */
   acceptanceMicros: number;
   refusalMicros: number;
-  /** The same where one press in a hundred is accepted. */
+  /** The same, when one press in a hundred is accepted. */
   flashSaleMicros: number;
-  /** What 1,000 refusals asked of MongoDB, and left in the queue. */
+  /** MongoDB operations and jobs that 1,000 refusals caused. */
   mongoOperations: number;
   jobs: number;
-  /** p99 of a tenth of the connections, which buy another sale: alone, and beside all the others. */
+  /** p99 of a tenth of the connections, which buy at another sale: alone, and while all the others press. */
   aloneP99Ms: number;
   besideRefusedP99Ms: number;
   besideAcceptedP99Ms: number;
 }
 
 const deadlineSeconds = 120;
-const pressesPerUnit = 100;
+const pressesForEachUnit = 100;
 
-/** Crowds that are refused, and those who buy beside them. */
-export function openRefusedCrowd(side: Side, options: RefusalsOptions) {
-  const { system, url, secret, processes } = side.stage;
+/** Measures what refusals cost, and how they affect buyers of another sale. */
+export function openRefusalMeter(side: Side, options: RefusalsOptions) {
+  const { system, url, secret, processes } = side.testbed;
   const { presses, connections } = options;
   const few = Math.max(1, Math.floor(connections / 10));
   const tokens = mintTokens(options.buyers, secret);
@@ -40,7 +40,7 @@ export function openRefusedCrowd(side: Side, options: RefusalsOptions) {
   const load = (saleId: string, presses: number, connections: number) =>
     pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds });
 
-  /** A sale whose gate stands: the first press makes it, with a look into MongoDB. */
+  /** Opens a sale and creates its gate, which the first press does by reading MongoDB. */
   async function openSale(stock: number): Promise<string> {
     const saleId = await openBenchSale(system, { name: 'Bench: refusals', stock, limitPerBuyer: presses });
     await load(saleId, 1, 1);
@@ -52,12 +52,12 @@ export function openRefusedCrowd(side: Side, options: RefusalsOptions) {
     for (const saleId of saleIds) await endBenchSale(system, saleId);
   }
 
-  /** The whole crowd presses on a sale of so many units. */
+  /** All connections press at a sale of so many units. */
   async function press(stock: number) {
     const saleId = await openSale(stock);
     await waitUntilDone(side, deadlineSeconds);
-    const cpuSince = watchCpu(processes);
-    const workSince = await watchWork(system);
+    const cpuSince = measureCpu(processes);
+    const workSince = await countDatabaseWork(system);
     await load(saleId, presses, connections);
     const { mongoOperations, jobs } = await workSince();
     await waitUntilDone(side, deadlineSeconds);
@@ -67,9 +67,9 @@ export function openRefusedCrowd(side: Side, options: RefusalsOptions) {
     return { micros, mongoOperations, jobs };
   }
 
-  /** Each kind of crowd once; the order turns with the rounds. */
+  /** Measures each kind once, in an order that changes with the round. */
   async function costs(turn: number) {
-    const units = { all: presses + 1, few: Math.ceil(presses / pressesPerUnit), none: 0 };
+    const units = { all: presses + 1, few: Math.ceil(presses / pressesForEachUnit), none: 0 };
     const kinds = ['all', 'few', 'none'] as const;
     const found: Partial<Record<keyof typeof units, Awaited<ReturnType<typeof press>>>> = {};
     for (let n = 0; n < kinds.length; n++) {
@@ -86,14 +86,14 @@ export function openRefusedCrowd(side: Side, options: RefusalsOptions) {
     };
   }
 
-  /** How long a few buyers of one sale wait while the others crowd another one, of so many units. */
-  async function p99Beside(crowdStock: number): Promise<number> {
-    const [quiet, crowded] = [await openSale(presses), await openSale(crowdStock)];
+  /** p99 of a few buyers of one sale while all others press at another one, of so many units. */
+  async function p99Beside(busyStock: number): Promise<number> {
+    const [quiet, busy] = [await openSale(presses), await openSale(busyStock)];
     const [own] = await Promise.all([
       load(quiet, Math.ceil(presses / 10), few),
-      load(crowded, presses, connections - few),
+      load(busy, presses, connections - few),
     ]);
-    await end(quiet, crowded);
+    await end(quiet, busy);
     return percentile(own.acceptedMs, 99);
   }
 

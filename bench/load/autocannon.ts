@@ -1,8 +1,8 @@
 import autocannon from 'autocannon';
 import { nanoid } from 'nanoid';
-import { type Crowd, type CrowdReport, openTally, requireLoopback } from './closed-loop.ts';
+import { type Load, type LoadReport, recordAnswers, requireLoopback } from './closed-loop.ts';
 
-/** The crowd of `pressBuy`, pressed by autocannon: the load that everybody knows, at twice the CPU for each press. */
+/** The closed-loop load of `pressBuy`, made by autocannon: widely known, but it takes twice the CPU for each request. */
 export async function pressWithAutocannon({
   url,
   tokens,
@@ -10,10 +10,10 @@ export async function pressWithAutocannon({
   presses,
   connections,
   deadlineSeconds,
-}: Crowd & { saleId: string }): Promise<CrowdReport> {
+}: Load & { saleId: string }): Promise<LoadReport> {
   requireLoopback(url);
-  const crowd = nanoid(8); // The same buyers may come again; their presses are new ones.
-  const tally = openTally(presses);
+  const keyPrefix = nanoid(8); // A second run with the same buyers must not repeat the keys of the first.
+  const recorder = recordAnswers(presses);
   let pressed = 0;
 
   const press: autocannon.Request = {
@@ -22,13 +22,13 @@ export async function pressWithAutocannon({
     body: '{"quantity":1}',
     setupRequest(request, context) {
       const authorization = `Bearer ${tokens[pressed % tokens.length]}`;
-      const key = `${crowd}-${pressed++}`;
+      const key = `${keyPrefix}-${pressed++}`;
       (context as { pressedAt: number }).pressedAt = performance.now();
       request.headers = { 'content-type': 'application/json', authorization, 'idempotency-key': key };
       return request;
     },
     onResponse(status, body, context) {
-      tally.count({ status, body }, performance.now() - (context as { pressedAt: number }).pressedAt);
+      recorder.count({ status, body }, performance.now() - (context as { pressedAt: number }).pressedAt);
     },
   };
   const options = {
@@ -38,12 +38,12 @@ export async function pressWithAutocannon({
     timeout: deadlineSeconds,
   };
   const { errors } = await new Promise<autocannon.Result>((resolve, reject) => {
-    const load = autocannon({ ...options, requests: [press] }, (error, result) =>
+    const cannon = autocannon({ ...options, requests: [press] }, (error, result) =>
       error ? reject(error) : resolve(result),
     );
-    const late = setTimeout(() => load.stop(), deadlineSeconds * 1_000);
-    load.on('done', () => clearTimeout(late));
+    const timeout = setTimeout(() => cannon.stop(), deadlineSeconds * 1_000);
+    cannon.on('done', () => clearTimeout(timeout));
   });
-  for (let n = 0; n < errors; n++) tally.count(null, 0);
-  return tally.report();
+  for (let n = 0; n < errors; n++) recorder.count(null, 0);
+  return recorder.report();
 }

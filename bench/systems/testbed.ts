@@ -8,8 +8,8 @@ import { createSale } from '../../sale/sale.ts';
 import { changeSale } from '../../sale/sale-change.ts';
 import type { OrderRecord } from '../../store/collections.ts';
 
-/** The system that a bench runs on. */
-export interface Stage {
+/** The running system that a bench measures. */
+export interface Testbed {
   system: System;
   url: string;
   secret: string;
@@ -18,30 +18,30 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-/** Most benches press over 200 connections. */
+/** More than the 200 connections of most benches. */
 const usualClients = 1_000;
 
-/** The system running in this folder or named by the environment; when there is none, a bare one for this run. */
-export async function openStage({ report = console.log, clients = usualClients } = {}): Promise<Stage> {
+/** Uses the system that runs in this folder or is named by the environment, or else starts one for this run. */
+export async function openTestbed({ report = console.log, clients = usualClients } = {}): Promise<Testbed> {
   const found = findEnvironment();
   if (found?.JWT_SECRET && found.BASE_URL) {
-    report(`On the system at ${found.BASE_URL}`);
+    report(`Using the running system at ${found.BASE_URL}`);
     const system = await openSystem(found);
     const close = system.close;
     return { system, url: found.BASE_URL, secret: found.JWT_SECRET, processes: findProcesses, close };
   }
-  report('No system runs here: starting a bare one (MongoDB, Redis, nginx, 2 servers, 1 worker)');
-  return await openOwnStage({ clients });
+  report('No system is running here: starting one (MongoDB, Redis, nginx, 2 servers, 1 worker)');
+  return await openOwnTestbed({ clients });
 }
 
-/** A stage of its own for this run, whatever else runs here. */
-export interface OwnStage extends Stage {
+/** A testbed with its own processes, started for this run. */
+export interface OwnTestbed extends Testbed {
   scratch: ScratchSystem;
 }
 
-export async function openOwnStage(
+export async function openOwnTestbed(
   options: NonNullable<Parameters<typeof startScratchSystem>[0]> = {},
-): Promise<OwnStage> {
+): Promise<OwnTestbed> {
   const scratch = await startScratchSystem({
     clients: usualClients,
     ...options,
@@ -76,18 +76,18 @@ export async function openBenchSale(
     opensAt: new Date(),
     closesAt: new Date(Date.now() + hourMs),
   });
-  if (!sale) throw new Error('The product vanished while its sale was made.');
+  if (!sale) throw new Error('The product was deleted while its sale was created.');
   return sale.id;
 }
 
-/** Ends the sale, so that no buyer of a shop finds it open. */
+/** Ends the sale, so that it does not stay open in a shop that goes on running. */
 export async function endBenchSale({ collections, gate }: System, saleId: string): Promise<void> {
   const ended = await changeSale(collections, saleId, { closesAt: new Date() });
   if (ended && ended !== 'closes_first') await gate.sync(ended);
 }
 
-/** Waits until no accepted purchase is on its way. */
-export async function waitForQuiet({ gate }: System, deadlineSeconds: number): Promise<void> {
+/** Waits until every accepted purchase is settled. */
+export async function waitUntilSettled({ gate }: System, deadlineSeconds: number): Promise<void> {
   await waitUntil(async () => (await gate.countQueued()) === 0, {
     deadlineMs: deadlineSeconds * 1_000,
     what: 'accepted purchases are still queued',
@@ -95,7 +95,7 @@ export async function waitForQuiet({ gate }: System, deadlineSeconds: number): P
 }
 
 export interface SettlingReport {
-  /** Accepted purchases that have their order. */
+  /** Accepted purchases that have an order. */
   settled: number;
   /** Accepted purchases that have none: a breach of I2. */
   lost: string[];
@@ -105,8 +105,11 @@ export interface SettlingReport {
   settledMs: number[];
 }
 
-/** Looks every accepted purchase up in MongoDB. */
-export async function lookUpOrders({ collections }: System, orderIds: string[]): Promise<SettlingReport> {
+/** Finds the order of every accepted purchase in MongoDB. */
+export async function findSettledOrders(
+  { collections }: System,
+  orderIds: string[],
+): Promise<SettlingReport> {
   const report: SettlingReport = {
     settled: 0,
     lost: [],
@@ -134,10 +137,10 @@ export async function lookUpOrders({ collections }: System, orderIds: string[]):
 
 /**
  * Checks the invariants and prints what breaks them.
- * @param withLog false where orders come from elsewhere: the event log (I5) is Stampede's own.
+ * @param withLog false for the plain sides, which write no event log (I5).
  * @returns whether all hold.
  */
-export async function auditStage(
+export async function auditTestbed(
   { collections, gate, queue }: System,
   { withLog = true }: { withLog?: boolean } = {},
 ): Promise<boolean> {

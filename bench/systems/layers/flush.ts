@@ -1,8 +1,8 @@
 import { admissionLimitsOf, openAdmission } from '../../../sale/admission/admission.ts';
 import { findSale } from '../../../sale/sale.ts';
-import { serveShop } from './shop.ts';
+import { serveShop } from './serve-shop.ts';
 
-/** Stampede's own app and admission, whose flush takes units and remembers purchases, and leaves no job. */
+/** Stampede's app and admission, with a flush that takes units and remembers purchases but adds no job. */
 await serveShop(({ config, redis, collections, gate, queue }) => {
   const { admit } = openAdmission({
     redis,

@@ -3,7 +3,7 @@ import { createServer, type RequestListener } from 'node:http';
 import { readConfig } from '../../../runtime/config.ts';
 import { listenOnUnixSocket } from '../../../server/http/unix-socket.ts';
 
-/** Runs one rung of the ladder as a server process: ready at once, gone with its signal. */
+/** Runs one layer of the ladder as a server process. */
 export async function serve(listener: RequestListener): Promise<void> {
   const { PORT, HOST, UNIX_SOCKET } = readConfig();
   const http = createServer(listener).listen(PORT, HOST);

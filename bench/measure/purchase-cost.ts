@@ -2,15 +2,15 @@ import type { System } from '../../commands/system.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { findSale } from '../../sale/sale.ts';
 import { driverOf, type OrderRecord } from '../../store/collections.ts';
-import { pressAtRate } from '../load/arrivals.ts';
-import { openPresses, pressBuy } from '../load/closed-loop.ts';
+import { openPurchaseClients, pressBuy } from '../load/closed-loop.ts';
+import { pressAtRate } from '../load/open-loop.ts';
 import { percentile, sum } from '../report/statistics.ts';
 import { type Side, waitUntilDone } from '../systems/sides.ts';
-import { endBenchSale, type OwnStage, openBenchSale, waitForQuiet } from '../systems/stage.ts';
-import { watchCpu } from './usage.ts';
+import { endBenchSale, type OwnTestbed, openBenchSale, waitUntilSettled } from '../systems/testbed.ts';
+import { measureCpu } from './process-usage.ts';
 
 export interface Cost {
-  /** CPU microseconds of everything but the load generator, for each purchase. */
+  /** CPU microseconds for each purchase, of all processes but the load generator. */
   cpuMicros: number;
   settledPerSecond: number;
   p99Ms: number;
@@ -23,14 +23,14 @@ export interface Load {
   presses: number;
   tokens: string[];
   connections: number;
-  /** The buyers take turns at them. */
+  /** The presses go to them in turns. */
   saleIds: string[];
 }
 
 const manyUnits = 1_000_000;
 const openedAtOnce = 50;
 
-/** Sales with their gates: the first press of a sale makes it, and with many sales that would be all one measures. */
+/** Opens sales and creates their gates, which otherwise the first press of each sale would do while it is measured. */
 export async function openSales(system: System, count: number): Promise<string[]> {
   const saleIds: string[] = [];
   const open = async () => {
@@ -47,41 +47,42 @@ export async function openSales(system: System, count: number): Promise<string[]
   return saleIds;
 }
 
-/** One crowd, and what each of its purchases cost, its events included. @throws Error when one was not accepted. */
-export async function costOf(
+/** Runs a closed-loop load. @returns the cost of each purchase, with its events. @throws Error when one was not accepted. */
+export async function measurePurchaseCost(
   side: Side,
   load: Partial<Load> & Pick<Load, 'presses' | 'tokens'>,
 ): Promise<Cost> {
-  const { system, url, processes } = side.stage;
+  const { system, url, processes } = side.testbed;
   const { tokens, connections = usualConnections, saleIds = await openSales(system, 1) } = load;
   const presses = Math.max(load.presses, 2 * connections);
   const from = { url, tokens, saleId: saleIds, connections, deadlineSeconds };
-  const opened = openPresses({ ...from, presses });
-  // Everybody once, which opens the connections on both sides of nginx.
+  const opened = openPurchaseClients({ ...from, presses });
+  // A first press over each connection opens the connections on both sides of nginx.
   await pressBuy({ ...from, presses: connections }, opened);
   await waitUntilDone(side, deadlineSeconds, saleIds);
 
-  const cpuSince = watchCpu(processes);
+  const cpuSince = measureCpu(processes);
   const startedAt = performance.now();
-  const crowd = await pressBuy({ ...from, presses }, opened);
-  await waitForQuiet(system, deadlineSeconds);
+  const answers = await pressBuy({ ...from, presses }, opened);
+  await waitUntilSettled(system, deadlineSeconds);
   const seconds = (performance.now() - startedAt) / 1_000;
-  // Of these sales alone: a look at all of 10,000 would cost more than the purchases.
+  // Only these sales are checked, because checking 10,000 would cost more than the purchases.
   await waitUntilDone(side, deadlineSeconds, saleIds);
   const { load: _, ...cpu } = cpuSince();
   for (const connection of opened.connections) connection.close();
-  if (crowd.accepted.length !== presses) throw new Error(`not all accepted: ${JSON.stringify(crowd.failed)}`);
+  if (answers.accepted.length !== presses)
+    throw new Error(`expected every purchase to be accepted, got ${JSON.stringify(answers.failed)}`);
   return {
     cpuMicros: (sum(cpu) * 1e6) / presses,
     settledPerSecond: presses / seconds,
-    p99Ms: percentile(crowd.acceptedMs, 99),
+    p99Ms: percentile(answers.acceptedMs, 99),
   };
 }
 
 const insertedAtOnce = 10_000;
 
-/** Fills up with orders of long ago: cancelled ones, which hold no units. */
-export async function fillWithOrders({ system }: OwnStage, count: number): Promise<void> {
+/** Inserts old orders until there are `count`: cancelled ones, which hold no units. */
+export async function insertPastOrders({ system }: OwnTestbed, count: number): Promise<void> {
   const { orders } = system.collections;
   const saleId = await openBenchSale(system, { name: 'Bench: long ago', stock: 0, limitPerBuyer: 1 });
   await endBenchSale(system, saleId);
@@ -97,20 +98,23 @@ export async function fillWithOrders({ system }: OwnStage, count: number): Promi
   }
 }
 
-/** So that a shop stays small. */
-export async function forgetOrders({ system }: OwnStage): Promise<void> {
+/** Deletes all orders, which keeps the reference shop small. */
+export async function deleteOrders({ system }: OwnTestbed): Promise<void> {
   await driverOf(system.collections.orders).deleteMany({});
 }
 
 const coldUnits = 100_000;
 
-/** p99 of a cold sale's buyers, who come at a steady rate: in the quiet, and while a crowd presses on a hot one. */
+/** p99 of a cold sale's buyers, who arrive at a steady rate: without other load, and while buyers press at a hot sale. */
 export interface ColdBesideHot {
   quietP99Ms: number;
   besideHotP99Ms: number;
 }
 
-export async function coldBesideHot({ system, url }: OwnStage, tokens: string[]): Promise<ColdBesideHot> {
+export async function measureColdBesideHot(
+  { system, url }: OwnTestbed,
+  tokens: string[],
+): Promise<ColdBesideHot> {
   const limits = { stock: coldUnits, limitPerBuyer: coldUnits };
   const [cold, hot] = [
     await openBenchSale(system, { name: 'Bench: cold', ...limits }),
@@ -119,12 +123,12 @@ export async function coldBesideHot({ system, url }: OwnStage, tokens: string[])
   const pressCold = () =>
     pressAtRate({ url, tokens, saleId: cold, perSecond: 50, seconds: 10, connections: 50 });
   const quiet = await pressCold();
-  // The hot one's crowd comes at half of what the machine can take: at all of it, every wait is without bound.
+  // The hot sale gets half the load that the machine can take, because at full load latency grows without bound.
   const [besideHot] = await Promise.all([
     pressCold(),
     pressAtRate({ url, tokens, saleId: hot, perSecond: 1_000, seconds: 10, connections: usualConnections }),
   ]);
-  await waitForQuiet(system, deadlineSeconds);
+  await waitUntilSettled(system, deadlineSeconds);
   for (const saleId of [cold, hot]) await endBenchSale(system, saleId);
   return {
     quietP99Ms: percentile(quiet.acceptedMs, 99),

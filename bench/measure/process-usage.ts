@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Linux counts CPU time in hundredths of a second for whoever asks through /proc. */
+/** /proc reports CPU time in hundredths of a second. */
 const ticksPerSecond = 100;
 
 /**
- * CPU seconds that a process and the others of its group have used until now. Every part of Stampede leads a group
- * of its own, so nginx' workers count as nginx.
+ * CPU seconds that all processes of a group have used until now. Every part of Stampede leads a process group, so that
+ * nginx' workers count as nginx.
  * @returns NaN where there is no /proc.
  */
 function cpuSecondsOfGroup(leaderPid: number): number {
@@ -16,29 +16,29 @@ function cpuSecondsOfGroup(leaderPid: number): number {
   }
 }
 
-/** The living processes of a group, and the CPU seconds of each with its children that have ended. */
+/** The running processes of a group, and the CPU seconds of each, including its children that have exited. */
 function processesOfGroup(leaderPid: number): { pid: string; cpuSeconds: number }[] {
   return readdirSync('/proc').flatMap((pid) => {
     const fields = /^\d+$/.test(pid) ? statOf(pid) : [];
     if (Number(fields[2]) !== leaderPid) return [];
-    // utime, stime, and those of the children: Redis has one that writes its file anew.
+    // utime, stime, cutime, cstime: the last two count exited children, such as the one that rewrites Redis' AOF.
     const ticks = fields.slice(11, 15).reduce((total, field) => total + Number(field), 0);
     return [{ pid, cpuSeconds: ticks / ticksPerSecond }];
   });
 }
 
-/** What /proc says of a process after its name, which may hold spaces: state, ppid, pgrp, … */
+/** The fields of /proc/<pid>/stat after the name, which may contain spaces: state, ppid, pgrp, … */
 function statOf(pid: string): string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
-    return []; // It ended while we looked.
+    return []; // The process exited meanwhile.
   }
 }
 
-/** @returns a function that says how many CPU seconds each process used since this call, by name. */
-export function watchCpu(processes: () => { name: string; pid: number }[]): () => Record<string, number> {
+/** @returns a function that returns the CPU seconds each process has used since this call, by name. */
+export function measureCpu(processes: () => { name: string; pid: number }[]): () => Record<string, number> {
   const watched = processes();
   const now = () => watched.map(({ pid }) => cpuSecondsOfGroup(pid));
   const before = now();
@@ -51,8 +51,8 @@ export function watchCpu(processes: () => { name: string; pid: number }[]): () =
   };
 }
 
-/** What a process group holds: resident memory in MB, and open files and sockets. */
-export function holdingsOfGroup(leaderPid: number): { memoryMb: number; handles: number } {
+/** Resident memory in MB, and open files and sockets, of a process group. */
+export function memoryAndHandlesOfGroup(leaderPid: number): { memoryMb: number; handles: number } {
   let [memoryMb, handles] = [0, 0];
   for (const { pid } of processesOfGroup(leaderPid)) {
     try {
@@ -60,7 +60,7 @@ export function holdingsOfGroup(leaderPid: number): { memoryMb: number; handles:
       memoryMb += (pages * pageBytes) / 2 ** 20;
       handles += readdirSync(`/proc/${pid}/fd`).length;
     } catch {
-      // It ended while we looked.
+      // The process exited meanwhile.
     }
   }
   return { memoryMb, handles };

@@ -11,8 +11,8 @@ const radio = {
   image: '/images/demo-product.svg',
 };
 
-/** A shop of its own to take pictures of, with a buyer, an admin, and a crowd that presses Buy. */
-export async function openStage() {
+/** A shop of its own to take pictures of, with a buyer, an admin, and a startBuyers that presses Buy. */
+export async function openDemoShop() {
   const system = await startScratchSystem({ env: { BCRYPT_COST: '4', LIMIT_FACTOR: '0' } });
   const tokens = openTokens(system.env.JWT_SECRET ?? '', 3_600);
   const adminToken = tokens.issue({ id: 'docs-admin', role: 'admin' });
@@ -56,7 +56,7 @@ export async function openStage() {
   };
 
   /** Presses Buy about this often a second, until the returned function is called. */
-  function crowd(saleId: string, perSecond: number): () => Promise<void> {
+  function startBuyers(saleId: string, perSecond: number): () => Promise<void> {
     const timer = setInterval(press, 100);
     let last: Promise<unknown> = Promise.resolve();
     function press(): void {
@@ -74,5 +74,5 @@ export async function openStage() {
     };
   }
 
-  return { url: system.url, buyer, admin, putOnSale, crowd, close: system.close };
+  return { url: system.url, buyer, admin, putOnSale, startBuyers, close: system.close };
 }

@@ -1,7 +1,7 @@
 import type { System } from '../../commands/system.ts';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
 
-/** What MongoDB and Redis were asked, and how many bytes that took in both directions. */
+/** Commands that MongoDB and Redis executed, and the bytes on the wire in both directions. */
 export interface Traffic {
   redisCommands: number;
   redisBytes: number;
@@ -10,11 +10,11 @@ export interface Traffic {
 }
 
 /**
- * Counts what everyone together asks of the system's databases from now on. Redis counts the commands inside a script
- * one by one, as if each had been sent; its bytes are those on the wire.
- * @returns a function that says what came since this call.
+ * Counts the commands of all clients of the system's databases. Redis counts each command inside a script as one command;
+ * its bytes are those on the wire.
+ * @returns a function that returns the counts since this call.
  */
-export async function watchTraffic(system: System): Promise<() => Promise<Traffic>> {
+export async function countDatabaseTraffic(system: System): Promise<() => Promise<Traffic>> {
   const before = await readTraffic(system);
   return async () => {
     const after = await readTraffic(system);
@@ -40,10 +40,9 @@ async function readTraffic({ collections, redis }: System): Promise<Traffic> {
 }
 
 /**
- * Counts what reaches the truth and the way there: reads and writes of documents in MongoDB, and jobs added to the
- * queue. What drivers ask to keep in touch is left out.
+ * Counts reads and writes of documents in MongoDB, and jobs added to the queue. The drivers' own heartbeats are left out.
  */
-export async function watchWork(
+export async function countDatabaseWork(
   system: System,
 ): Promise<() => Promise<{ mongoOperations: number; jobs: number }>> {
   const before = await readWork(system);
@@ -59,19 +58,19 @@ export async function watchWork(
 async function readWork({ collections, redis, queue }: System) {
   const { opcounters } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
   const kinds = ['query', 'getmore', 'insert', 'update', 'delete'];
-  // Bull numbers its jobs.
+  // Bull numbers its jobs consecutively.
   const jobs = Number((await redis.get(bullOf(queue).toKey('id'))) ?? 0);
   return { mongoOperations: kinds.reduce((total, kind) => total + Number(opcounters[kind]), 0), jobs };
 }
 
 /**
- * How long Redis' scripts and MongoDB's transactions take, as the databases themselves count it.
- * @returns a function that says, in ms each, what came since it was called last.
+ * The mean duration of Redis' scripts and MongoDB's transactions, as the databases themselves measure it.
+ * @returns a function that returns the means, in ms, since its last call.
  */
-export function watchWaits(system: System) {
-  let before = readWaits(system);
+export function watchDatabaseLatency(system: System) {
+  let before = readLatencies(system);
   return async () => {
-    const [from, to] = [await before, await readWaits(system)];
+    const [from, to] = [await before, await readLatencies(system)];
     before = Promise.resolve(to);
     const each = (what: 'scripts' | 'transactions') => {
       const count = to[what].count - from[what].count;
@@ -81,7 +80,7 @@ export function watchWaits(system: System) {
   };
 }
 
-async function readWaits({ collections, redis }: System) {
+async function readLatencies({ collections, redis }: System) {
   const stats = /^cmdstat_evalsha:calls=(\d+),usec=(\d+)/m.exec(await redis.info('commandstats'));
   const { opLatencies } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
   const { ops, latency } = opLatencies.transactions;

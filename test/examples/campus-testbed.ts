@@ -31,7 +31,7 @@ interface Request {
   headers?: Record<string, string>;
 }
 
-export type CampusStage = Awaited<ReturnType<typeof openCampus>>;
+export type CampusTestbed = Awaited<ReturnType<typeof openCampus>>;
 
 /**
  * The three services of examples/campus-food as real processes, with a RabbitMQ and a database of their own. OrderService

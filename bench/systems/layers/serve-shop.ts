@@ -24,10 +24,10 @@ interface Parts {
   queue: PurchaseQueue;
 }
 
-/** Stampede's own app with everything it needs, but an admission of the rung's, and nobody told of anything. */
+/** Serves Stampede's app with the admission of one layer, and broadcasts nothing. */
 export async function serveShop(admission: (parts: Parts) => Admit): Promise<void> {
   const config = readConfig();
-  const log = openLog(config, 'rung');
+  const log = openLog(config, 'layer');
   const { redis } = openPatientRedis(config, log);
   const collections = openCollections(openMongo(config, log).mongo);
   const gate = openGate(redis);

@@ -1,6 +1,6 @@
 import { serve } from './serve.ts';
 
-/** Node's HTTP server alone: reads the body and answers, whatever was asked. */
+/** Node's HTTP server alone: it reads the body and answers every request alike. */
 const answer = JSON.stringify({ orderId: 'x'.repeat(22), status: 'queued' });
 const headers = { 'Content-Type': 'application/json', 'Content-Length': answer.length };
 
