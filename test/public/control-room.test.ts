@@ -77,7 +77,7 @@ test('an admin makes a product with a picture, puts it on sale, runs the sale an
   await page.getByTestId('add-units').fill('2');
   await page.getByTestId('add-stock').click();
   await shop.getByTestId('stock').filter({ hasText: /^6$/ }).waitFor();
-  await shop.getByTestId('happening').filter({ hasText: '2 pieces added' }).waitFor();
+  await shop.getByTestId('recent-event').filter({ hasText: '2 pieces added' }).waitFor();
 
   page.on('dialog', (dialog) => dialog.accept());
   await page.getByTestId('end').click();
@@ -119,7 +119,7 @@ test('a price that can be read in two ways is refused in the form, with both', a
   expect(await sales.countDocuments()).toBe(before);
 
   await price.fill('1.500,00');
-  await page.getByTestId('understood').filter({ hasText: '€1,500.00' }).waitFor();
+  await page.getByTestId('parsed-price').filter({ hasText: '€1,500.00' }).waitFor();
   await save.click();
   await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
   const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
@@ -207,7 +207,7 @@ test('the six figures that a queue is run by are on their tiles', async () => {
   await reads('rates', /^[\d.]+ · [\d.]+$/);
   await reads('lag', /^(–|[\d,]+)$/);
   await reads('p99', /^\d[\d.]* m?s$/);
-  await reads('letters', /^0$/);
+  await reads('dead-letters', /^0$/);
   await reads('success', /^100 %$/);
 });
 
@@ -254,7 +254,7 @@ test('orders are found by sale, by id and by e-mail, and exported without formul
 test('a dead letter is shown, tried again and discarded', async () => {
   await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
   const page = await enter('#dead-letters');
-  const letters = page.getByTestId('letters').getByRole('listitem');
+  const letters = page.getByTestId('dead-letters').getByRole('listitem');
   await waitUntil(
     async () => {
       await page.getByRole('button', { name: 'Look again' }).click();

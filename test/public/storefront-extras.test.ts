@@ -42,12 +42,12 @@ test('what just happened is told as it was: sold, cancelled, added', async () =>
   await sees(page, 'people', 'here');
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token, { quantity: 3 });
-  await sees(page, 'happening', /^3 pieces sold · /);
+  await sees(page, 'recent-event', /^3 pieces sold · /);
   await system.settled(body.orderId, token);
   await system.api('DELETE', `/api/orders/${body.orderId}`, { token });
-  await sees(page, 'happening', /^3 pieces back on sale · /);
+  await sees(page, 'recent-event', /^3 pieces back on sale · /);
   await system.changeSale(sale.id, { addStock: 1 });
-  await sees(page, 'happening', /^1 piece added · /);
+  await sees(page, 'recent-event', /^1 piece added · /);
 });
 
 test('the list of sales follows the socket: stock, a pause, and a sale that is new', async () => {
@@ -126,7 +126,7 @@ test('the ticker counts down on the wall, and tells what happened', async () => 
   await sees(page, 'people', 'here');
   await system.buy(sale.id, system.buyerToken());
   await sees(page, 'stock', /^3$/);
-  await sees(page, 'happenings', '1 piece sold');
+  await sees(page, 'recent-events', '1 piece sold');
 });
 
 test('another site embeds the stock, and reads nothing else', async () => {

@@ -1,4 +1,4 @@
-/** One sale: run it while it is on, and read its report. */
+/** The view of one sale: its controls and its report. */
 
 /** @import { LiveFigures, SaleReport } from '../../../insight/contract.ts' */
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
@@ -9,19 +9,19 @@ import { element, setText } from '../../shared/dom.js';
 import { countdown, dateTime, money, number } from '../../shared/format.js';
 import { texts } from '../../shared/texts.js';
 import { downloadOrders, fetchMinutes, fetchReport } from '../api.js';
-import { inWords } from '../ask.js';
 import { burnDown } from '../charts/burn-down.js';
 import { minutesChart } from '../charts/minutes-chart.js';
 import { downloadReportPicture } from '../charts/report-picture.js';
-import { action, peopleAt, subheading } from '../parts.js';
+import { action, peopleAt, subheading } from '../components.js';
+import { errorText } from '../http.js';
 import { figuresOf } from './report.js';
-import { openButtons } from './sale-buttons.js';
+import { saleButtons } from './sale-buttons.js';
 
-/** The report is read off the log, which costs little when little is new. */
+/** The report is computed from new events only, so polling it is cheap. */
 const REPORT_EVERY_MS = 2_000;
 
 /** @param {string} saleId */
-export function openSaleView(saleId) {
+export function openSaleDetails(saleId) {
   /** @type {SaleReport | null} */
   let report = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -34,7 +34,7 @@ export function openSaleView(saleId) {
   const byMinute = minutesChart('Orders by the minute');
   const earlier = element('p', { class: 'muted', role: 'status' });
   const facts = element('dl', { class: 'report', 'data-testid': 'report' });
-  const trouble = element('p', { class: 'gone', role: 'status' });
+  const errorLine = element('p', { class: 'failure', role: 'status' });
 
   async function load() {
     clearTimeout(again);
@@ -47,15 +47,15 @@ export function openSaleView(saleId) {
       setText(earlier, minutes.nextCursor === null ? '' : 'Earlier minutes are not in this chart.');
       draw(report.sale);
       drawFacts(report);
-      setText(trouble, '');
+      setText(errorLine, '');
     } catch (error) {
-      setText(trouble, inWords(error));
+      setText(errorLine, errorText(error));
     }
     clearTimeout(again);
     if (!isClosed) again = setTimeout(load, REPORT_EVERY_MS);
   }
 
-  const buttons = openButtons(saleId, () => report?.sale ?? null, load);
+  const buttons = saleButtons(saleId, () => report?.sale ?? null, load);
 
   /** @param {SaleSnapshot} sale */
   function draw(sale) {
@@ -110,10 +110,10 @@ export function openSaleView(saleId) {
   return {
     root: element(
       'div',
-      { class: 'one-sale' },
+      { class: 'sale-details' },
       element('header', { class: 'view-head' }, title, element('div', { class: 'actions' }, ...buttons.all)),
       state,
-      trouble,
+      errorLine,
       chart.root,
       byMinute.root,
       earlier,
@@ -121,7 +121,7 @@ export function openSaleView(saleId) {
       facts,
     ),
     /** @param {LiveFigures} news */
-    tell({ sales, people: watching }) {
+    update({ sales, people: watching }) {
       const sale = sales.find(({ id }) => id === saleId);
       people = peopleAt(watching, saleId);
       if (sale) draw(sale);

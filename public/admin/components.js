@@ -1,8 +1,8 @@
-/** Small things that several views of the control room are made of. */
+/** UI components that several views of the control room use. */
 
 import { element } from '../shared/dom.js';
 import { toast } from '../shared/toast.js';
-import { inWords } from './ask.js';
+import { errorText } from './http.js';
 
 /** @param {string} testId @param {string[]} titles */
 export function table(testId, titles) {
@@ -10,17 +10,17 @@ export function table(testId, titles) {
   const heads = titles.map((title) => element('th', { scope: 'col' }, title));
   const root = element(
     'div',
-    // A wide table scrolls in its box, and the box can be scrolled from the keyboard.
+    // The tabindex makes a table that is too wide scrollable by keyboard.
     { class: 'table card-box', tabindex: '0', role: 'region', 'aria-label': titles[0] ?? '' },
     element('table', { 'data-testid': testId }, element('thead', {}, element('tr', {}, ...heads)), body),
   );
   return { root, body };
 }
 
-/** How many watch a sale, by the figures. @param {Record<string, number>} people @param {string} saleId */
+/** How many people watch a sale, from the figures. @param {Record<string, number>} people @param {string} saleId */
 export const peopleAt = (people, saleId) => (Object.hasOwn(people, saleId) ? (people[saleId] ?? 0) : 0);
 
-/** Rows that have not changed are left alone: the focus and a selection in them stay.
+/** Replaces only rows that changed, so that focus and selection are kept.
  * @param {HTMLElement} body @param {(Node | string)[][]} rows */
 export function replaceRows(body, rows) {
   const drawn = rows.map((cells) => element('tr', {}, ...cells.map((cell) => element('td', {}, cell))));
@@ -33,7 +33,7 @@ export function replaceRows(body, rows) {
 }
 
 /**
- * A button that does something in the shop, once at a time, and says what went wrong.
+ * A button that runs an action, ignores clicks meanwhile, and shows an error as a toast.
  * @param {string} text @param {() => Promise<unknown>} act @param {Record<string, string>} [attributes]
  */
 export function action(text, act, attributes = {}) {
@@ -44,7 +44,7 @@ export function action(text, act, attributes = {}) {
     try {
       await act();
     } catch (error) {
-      toast(inWords(error));
+      toast(errorText(error));
     } finally {
       button.disabled = false;
     }

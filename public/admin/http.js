@@ -1,4 +1,4 @@
-/** Requests of the control room: JSON or a file up, JSON or a file down, always as the signed-in admin. */
+/** The HTTP client of the control room: sends JSON or a file as the signed-in admin, and receives JSON or a file. */
 
 import { asBuyer, NotSignedIn } from '../account/session.js';
 import { newIdempotencyKey } from '../sale/pending.js';
@@ -37,39 +37,39 @@ export function send(method, path, { body, file, key, deadlineMs = ANSWER_DEADLI
 }
 
 /** @param {string} method @param {string} path @param {{ body?: unknown, file?: Blob, key?: string }} [content] */
-export async function ask(method, path, content) {
+export async function request(method, path, content) {
   const response = await send(method, path, content);
   return response.status === 204 ? null : response.json();
 }
 
-const TRIES = 3;
+const MAX_ATTEMPTS = 3;
 const RETRY_AFTER_MS = 1_000;
 
 /**
- * Asks for a change, and again when it is not known whether it was made: the key is the same, so it is made once.
+ * Sends a change with an Idempotency-Key, and retries when there was no answer; the key makes sure that it is made once.
  * @param {string} method @param {string} path @param {object} body
  */
-export async function askOnce(method, path, body) {
+export async function requestIdempotently(method, path, body) {
   const key = newIdempotencyKey();
-  for (let tries = 1; ; tries++) {
+  for (let attempts = 1; ; attempts++) {
     try {
-      return await ask(method, path, { body, key });
+      return await request(method, path, { body, key });
     } catch (error) {
       const isPassing = error instanceof Unreachable || (error instanceof Problem && error.isPassing);
-      if (!isPassing || tries === TRIES) throw error;
+      if (!isPassing || attempts === MAX_ATTEMPTS) throw error;
       await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
     }
   }
 }
 
-/** What went wrong, for the person who asked. @param {unknown} error */
-export function inWords(error) {
+/** The error as a text for the admin. @param {unknown} error */
+export function errorText(error) {
   if (error instanceof NotSignedIn) return 'Sign in again';
   if (error instanceof Unreachable) return 'The shop does not answer';
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Hands a file to the browser. @param {Blob} blob @param {string} name */
+/** Saves a file through the browser's download. @param {Blob} blob @param {string} name */
 export function download(blob, name) {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(blob);

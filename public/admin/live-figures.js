@@ -1,8 +1,8 @@
-/** The last five minutes, second by second, as they came from the shop. */
+/** Keeps the figures of the last five minutes by second. */
 
 /** @import { LiveFigures, SecondFigures } from '../../insight/contract.ts' */
 
-const KEPT_SECONDS = 300;
+const MAX_SECONDS = 300;
 
 export function openFigures() {
   /** @type {SecondFigures[]} */
@@ -14,19 +14,21 @@ export function openFigures() {
     latest: () => latest,
     seconds: () => seconds,
 
-    /** The newest second that is known. @returns {number | null} */
+    /** The newest second received. @returns {number | null} */
     newestSecond: () => seconds.at(-1)?.second ?? null,
 
-    /** @param {LiveFigures} news */
-    learn(news) {
-      latest = news;
+    /** @param {LiveFigures} received */
+    update(received) {
+      latest = received;
       const known = new Set(seconds.map(({ second }) => second));
-      seconds = [...seconds, ...news.seconds.filter(({ second }) => !known.has(second))].slice(-KEPT_SECONDS);
+      seconds = [...seconds, ...received.seconds.filter(({ second }) => !known.has(second))].slice(
+        -MAX_SECONDS,
+      );
     },
   };
 }
 
-/** Answers that were neither `admitted` nor a repeat. @param {SecondFigures} second */
+/** Refused purchases: answers that were neither `admitted` nor `known`. @param {SecondFigures} second */
 export function refusedIn({ answers }) {
   const { admitted: _, known: __, ...refused } = answers;
   return Object.values(refused).reduce((sum, count) => sum + count, 0);

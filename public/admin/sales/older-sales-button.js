@@ -1,4 +1,4 @@
-/** The figures bring the sales that end last. The others are fetched page by page, when somebody asks for them. */
+/** Fetches older sales page by page on demand, because the figures contain only the sales that end last. */
 
 /** @import { LiveFigures } from '../../../insight/contract.ts' */
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
@@ -6,12 +6,12 @@
 import { element, setText, show } from '../../shared/dom.js';
 import { number } from '../../shared/format.js';
 import { fetchOlderSales } from '../api.js';
-import { action } from '../parts.js';
+import { action } from '../components.js';
 
 export function olderSales() {
   /** @type {Map<string, SaleSnapshot>} */
   const older = new Map();
-  /** @type {string | null | undefined} undefined until a page was fetched: then the figures say where to begin */
+  /** @type {string | null | undefined} undefined until a page was fetched; then `salesNextCursor` of the figures is used */
   let cursor;
   /** @type {Pick<LiveFigures, 'sales' | 'salesNextCursor'>} */
   let latest = { sales: [], salesNextCursor: null };
@@ -24,19 +24,19 @@ export function olderSales() {
     for (const sale of page.sales) older.set(sale.id, sale);
     cursor = page.nextCursor ?? null;
   });
-  /** A server of the version before says nothing of it. @param {Partial<LiveFigures>} news */
+  /** A server of the previous version sends no cursor. @param {Partial<LiveFigures>} news */
   const nextOf = ({ salesNextCursor = null }) => (cursor === undefined ? salesNextCursor : cursor);
   const root = element('p', { class: 'actions', 'data-testid': 'older-sales' }, note, more);
   root.hidden = true;
 
   return {
     root,
-    /** All that are known. @param {Pick<LiveFigures, 'sales' | 'salesNextCursor'>} news */
+    /** The sales of the figures and the older ones fetched so far. @param {Pick<LiveFigures, 'sales' | 'salesNextCursor'>} news */
     addTo(news) {
       latest = news;
       const fresh = new Set(news.sales.map(({ id }) => id));
       const sales = [...news.sales, ...[...older.values()].filter(({ id }) => !fresh.has(id))];
-      setText(note, `These are the ${number(sales.length)} that end last.`);
+      setText(note, `These are the ${number(sales.length)} sales that end last.`);
       show(root, nextOf(news) !== null);
       return sales;
     },
