@@ -23,7 +23,7 @@ export interface Order {
   decided_at: string | null;
 }
 
-/** A machine that is busy with other tests is slow, and not away. */
+/** Long timeouts, because a machine that runs other tests is slow. */
 const patient = { RABBITMQ_WAIT_MS: '15000', MONGO_WAIT_MS: '15000', MONGO_SILENCE_MS: '30000' };
 
 interface Request {
@@ -34,8 +34,8 @@ interface Request {
 export type CampusTestbed = Awaited<ReturnType<typeof openCampus>>;
 
 /**
- * The three services of examples/campus-food as real processes, with a RabbitMQ and a database of their own. OrderService
- * runs when it resolves; the others are started by `start`.
+ * Opens the three services of examples/campus-food as real processes, with their own RabbitMQ and database. It starts
+ * OrderService; `start` starts the others.
  */
 export async function openCampus(env: Record<string, string>) {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-campus-'));
@@ -77,7 +77,7 @@ export async function openCampus(env: Record<string, string>) {
     /** The services' database. */
     mongo,
     start,
-    /** A second instance beside the first. @returns what stops it. */
+    /** Starts a second instance. @returns a function that stops it. */
     async startAnother(service: Service): Promise<() => Promise<void>> {
       const options = optionsOf(service, `${service}-2`, await freePort());
       return (await openAppProcess(options)).close;
@@ -105,7 +105,7 @@ export async function openCampus(env: Record<string, string>) {
       if (pid) process.kill(pid, 'SIGKILL');
       await ended;
     },
-    /** A channel of a stranger's, to put into exchanges and queues what no service of ours would. */
+    /** Opens a channel for publishing messages that the services would not publish. */
     async stranger<Result>(work: (channel: ConfirmChannel) => Promise<Result>): Promise<Result> {
       const connection = await connect(rabbit.url);
       try {

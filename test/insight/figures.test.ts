@@ -10,7 +10,7 @@ import type { OrderRecord } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { readSamples, valueIn } from '../support/samples.ts';
 
-/** The six figures of the control room, under a crowd, beside the truth in MongoDB and in the queue. */
+/** The six figures of the control room, under a load, beside the truth in MongoDB and in the queue. */
 let system: TestSystem;
 let sale: SaleSnapshot;
 let accepted = 0;

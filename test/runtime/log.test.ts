@@ -73,10 +73,10 @@ test('a request keeps a good id that it brings to a server, and gets a new one f
   expect(headers.get('x-request-id')).toMatch(/^[\da-f]{32}$/);
 });
 
-test('a crowd leaves a few lines a second, and the count of the others', async () => {
+test('a load leaves a few lines a second, and the count of the others', async () => {
   const sale = await system.createSale({ stock: 500 });
-  const crowd = Array.from({ length: 100 }, () => system.buy(sale.id, system.buyerToken()));
-  expect((await Promise.all(crowd)).map(({ status }) => status)).toEqual(Array(100).fill(202));
+  const load = Array.from({ length: 100 }, () => system.buy(sale.id, system.buyerToken()));
+  expect((await Promise.all(load)).map(({ status }) => status)).toEqual(Array(100).fill(202));
   const about = ({ saleId }: Line) => saleId === sale.id;
   const leftOut = (lines: Line[]) => lines.reduce((sum, line) => sum + (line.leftOut ?? 0), 0);
   for (const [parts, msg] of [

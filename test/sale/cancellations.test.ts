@@ -4,7 +4,7 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, Purchase, SaleSnapshot } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
-import { openAudience } from '../faults/support/buyers.ts';
+import { startBuyers } from '../faults/support/buyers.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -60,25 +60,25 @@ async function expectGateRight(sale: SaleSnapshot): Promise<void> {
   });
 }
 
-test('1,000 cancellations and 100 changes at once beside a crowd: no 5xx, each unit back once', async () => {
+test('1,000 cancellations and 100 changes at once beside a load: no 5xx, each unit back once', async () => {
   const sale = await system.createSale({ stock: 20_000, limitPerBuyer: 1_000 });
   const paid = await makePaid(sale, 1_000);
-  const crowd = openAudience(system, sale);
-  await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'the crowd buys' });
+  const load = startBuyers(system, sale);
+  await waitUntil(() => load.accepted.length > 50, { deadlineMs: 20_000, what: 'the load buys' });
   const [cancelled, changed] = await Promise.all([
     Promise.all(paid.map((order) => cancel(order))),
     Promise.all(
       Array.from({ length: 100 }, (_, n) => change(sale.id, { addStock: 1 }, n % 2 ? { key: nanoid() } : {})),
     ),
   ]);
-  await crowd.stop();
-  expect(crowd.statuses.get(503)).toBeUndefined();
+  await load.stop();
+  expect(load.statuses.get(503)).toBeUndefined();
   expect(statusesOf(cancelled)).toEqual([200]);
   expect(new Set(cancelled.map(({ body }) => body.status))).toEqual(new Set(['cancelled']));
   expect(statusesOf(changed)).toEqual([200]);
 
   await system.quiet();
-  const bought = crowd.accepted.reduce((units, { quantity }) => units + quantity, 0);
+  const bought = load.accepted.reduce((units, { quantity }) => units + quantity, 0);
   expect(await recordOf(sale)).toMatchObject({
     unitsReturned: 1_000,
     unitsOnSale: 20_100,

@@ -52,7 +52,7 @@ export const needs = (program: Program) => (pathOf(program) ? {} : { skip: true,
 /** Each of their tests needs RabbitMQ. */
 const rabbitFiles = [
   'test/messages/rabbit-bus.test.ts',
-  'test/faults/rabbit.test.ts',
+  'test/faults/queue/rabbitmq.test.ts',
   'test/examples/campus-food.test.ts',
 ];
 /** The files that are not even looked at. */

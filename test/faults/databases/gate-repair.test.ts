@@ -3,20 +3,20 @@ import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Purchase, SaleSnapshot } from '../../sale/contract.ts';
-import { legacyOrderIdOf } from '../../sale/order.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
-import { allowanceKey } from '../../sale/settlement/decide.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { readSamples, valueIn } from '../support/samples.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { Purchase, SaleSnapshot } from '../../../sale/contract.ts';
+import { legacyOrderIdOf } from '../../../sale/order.ts';
+import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { allowanceKey } from '../../../sale/settlement/decide.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { readSamples, valueIn } from '../../support/samples.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
-/** A gate that missed a change, came back old, or counts wrong. */
+/** Gates that missed a change, are outdated after a restore, or have wrong counts. */
 
 const env = { JOB_LOCK_MS: '1500', RECONCILE_INTERVAL_MS: '500', RECONCILE_AFTER_MS: '1500' };
 const soon = { deadlineMs: 15_000 };
-/** Two seconds, and what a machine under load adds. */
+/** Two seconds, with a margin for a loaded machine. */
 const obeysWithin = { deadlineMs: 4_000, everyMs: 20 };
 
 let system: TestSystem;
@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-/** What gate and MongoDB count of a sale, and of each buyer that either of them knows. */
+/** The counts of a sale and of each of its buyers, in its gate and in MongoDB. */
 async function countsOf(saleId: string) {
   const { collections, gate, redis } = system.store;
   const sale = await collections.sales.findById(saleId).lean();
@@ -65,7 +65,7 @@ const sorted = ({ buyers, ...counts }: { buyers: Record<string, number> }) => ({
   buyers: Object.entries(buyers).sort(),
 });
 
-/** New buyers press Buy until MongoDB has no unit left: a unit that the gate does not know of is never sold. */
+/** New buyers press Buy until MongoDB has no unit left, which fails if the gate has lost a unit. */
 async function sellOut(saleId: string): Promise<void> {
   await waitUntil(
     async () => {
@@ -76,7 +76,7 @@ async function sellOut(saleId: string): Promise<void> {
   );
 }
 
-/** The end of each test: quiet, right to the unit, every unit can be sold, every invariant holds. */
+/** Checks that everything is settled, all counts are right, every unit can be sold, and every invariant holds. */
 async function expectRight(...saleIds: string[]): Promise<void> {
   await system.quiet();
   for (const saleId of saleIds) {
@@ -89,8 +89,8 @@ async function expectRight(...saleIds: string[]): Promise<void> {
 
 const forget = (orderId: string) => system.store.redis.del(`purchase:${orderId}`);
 
-describe('Redis forgets one purchase, and its key comes again', () => {
-  test('for another sale: an order of its own, and both sales sell every unit', async () => {
+describe('a purchase that Redis lost, and that is sent again with its key', () => {
+  test('for another sale, gets an order of its own, and both sales sell every unit', async () => {
     const [one, other] = [await system.createSale({ stock: 4 }), await system.createSale({ stock: 6 })];
     const [token, key] = [system.buyerToken(), nanoid()];
     const first = await system.buy(one.id, token, { key });
@@ -106,7 +106,7 @@ describe('Redis forgets one purchase, and its key comes again', () => {
     await expectRight(one.id, other.id);
   });
 
-  test('with another quantity, or after a cancellation: the order that exists wins, and nothing stays taken', async () => {
+  test('with another quantity or after a cancellation, gets the existing order, and no unit is lost', async () => {
     const sale = await system.createSale({ stock: 10, limitPerBuyer: 3 });
     const [kept, cancelled] = [system.buyerToken('kept'), system.buyerToken('cancelled')];
     const key = nanoid();
@@ -123,7 +123,7 @@ describe('Redis forgets one purchase, and its key comes again', () => {
     await system.quiet();
     expect(await system.settled(order.id, kept)).toEqual(order);
     expect((await system.settled(second.body.orderId, cancelled)).status).toBe('cancelled');
-    // Given back by the settlement itself: nobody had to correct anything.
+    // The settlement gave the units back, without a repair.
     const { gate, mongo } = await countsOf(sale.id);
     expect(sorted(gate)).toEqual(sorted(mongo));
     expect((await system.buy(sale.id, kept, { quantity: 2 })).status).toBe(202);
@@ -131,7 +131,7 @@ describe('Redis forgets one purchase, and its key comes again', () => {
     await expectRight(sale.id);
   });
 
-  test('while it is queued: its units are taken once', async () => {
+  test('while it is queued, takes its units once', async () => {
     const sale = await system.createSale({ stock: 5, limitPerBuyer: 2 });
     const [token, key] = [system.buyerToken('ann'), nanoid()];
     await bullOf(system.store.queue).pause();
@@ -145,25 +145,25 @@ describe('Redis forgets one purchase, and its key comes again', () => {
   });
 });
 
-test('Redis forgets purchases and everything while they flow: gates are put right meanwhile', async () => {
+test('gates are repaired while purchases flow and Redis loses some or all of its keys', async () => {
   const sale = await system.createSale({ stock: 700, limitPerBuyer: 4 });
   const repairs = async () => {
     const { body } = await system.api('GET', '/metrics', { at: system.workers[0]?.url ?? '' });
     return valueIn(readSamples(body), 'stampede_repairs_total', { what: 'gates' }) ?? 0;
   };
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 50);
-  for (const { orderId } of crowd.accepted.slice(-20)) await forget(orderId);
-  await accepts(crowd, 20);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 50);
+  for (const { orderId } of load.accepted.slice(-20)) await forget(orderId);
+  await waitForAccepted(load, 20);
   await system.store.redis.flushall();
-  await accepts(crowd, 50);
+  await waitForAccepted(load, 50);
   const before = await repairs();
   await system.store.redis.hincrby(`gate:${sale.id}`, 'left', -300);
   await system.store.redis.hincrby(`gate:${sale.id}`, 'b:somebody', 2);
   await waitUntil(async () => (await repairs()) >= before + 2, { ...soon, what: 'the gate is corrected' });
-  await crowd.stop();
-  await waitUntil(async () => (await crowd.resendUnknown()) === 0, { ...soon, what: 'all is known' });
-  await expectNothingLost(system, sale, crowd);
+  await load.stop();
+  await waitUntil(async () => (await load.resendUnknown()) === 0, { ...soon, what: 'all is known' });
+  await expectNothingLost(system, sale, load);
   await expectRight(sale.id);
 });
 
@@ -176,7 +176,7 @@ describe('a gate that missed a change', () => {
   const change = (saleId: string, body: object) =>
     system.api('PATCH', `/api/sales/${saleId}`, { token: system.adminToken, body });
 
-  test('Redis dies while an admin pauses, ends early and adds stock: each sale obeys MongoDB', async () => {
+  test('follows MongoDB when Redis was down while an admin paused, ended and restocked sales', async () => {
     const [paused, ended, added] = [
       await system.createSale(),
       await system.createSale(),
@@ -193,7 +193,7 @@ describe('a gate that missed a change', () => {
     await tab.timeout(5_000).emitWithAck('watch', { saleId: paused.id });
     process.kill(system.redis().pid, 'SIGKILL');
     await system.redis().ended;
-    // MongoDB has it, and the answer says that the gate hears later.
+    // MongoDB has the change, and the answer says that the gate follows later.
     const changes = [
       await change(paused.id, { paused: true }),
       await change(ended.id, { closesAt: new Date() }),
@@ -212,7 +212,7 @@ describe('a gate that missed a change', () => {
     await expectRight(added.id);
   });
 
-  test('an old Redis directory comes back: the sale obeys MongoDB', async () => {
+  test('follows MongoDB after an old Redis directory is restored', async () => {
     const [paused, ended, sold] = [
       await system.createSale({ stock: 50 }),
       await system.createSale({ stock: 50 }),
@@ -244,7 +244,7 @@ describe('a gate that missed a change', () => {
     }
   });
 
-  test('a gate whose revision MongoDB does not have, as after a restored MongoDB, obeys as well', async () => {
+  test('follows MongoDB when its revision is newer, as after a restore of MongoDB', async () => {
     const sale = await system.createSale({ stock: 5 });
     await system.buy(sale.id, system.buyerToken());
     await system.quiet();
@@ -264,7 +264,7 @@ describe('a gate that missed a change', () => {
     });
 });
 
-describe('a purchase is remembered and has neither job nor place in the queue', () => {
+describe('a purchase that Redis remembers but whose job is lost', () => {
   async function lose(saleId: string) {
     const [token, key] = [system.buyerToken(), nanoid()];
     await bullOf(system.store.queue).pause();
@@ -281,7 +281,7 @@ describe('a purchase is remembered and has neither job nor place in the queue', 
       what: 'it is settled',
     });
 
-  test('pressed again, or asked for, it is queued again', async () => {
+  test('is queued again when it is sent again or read', async () => {
     const sale = await system.createSale({ stock: 5 });
     const pressed = await lose(sale.id);
     const again = await system.buy(sale.id, pressed.token, { key: pressed.key });
@@ -294,7 +294,7 @@ describe('a purchase is remembered and has neither job nor place in the queue', 
     await expectRight(sale.id);
   });
 
-  test('whoever comes to lead finds it, and so does the leader when Redis was away', async () => {
+  test('is found by a new leader, and by the leader after an outage of Redis', async () => {
     const sale = await system.createSale({ stock: 5 });
     const lost = await lose(sale.id);
     const [worker] = system.workers;
@@ -309,7 +309,7 @@ describe('a purchase is remembered and has neither job nor place in the queue', 
   });
 });
 
-test('a retry of a purchase that the version before remembered finds it', async () => {
+test('a retry finds a purchase that the previous version stored', async () => {
   const [sale, other] = [await system.createSale({ stock: 3 }), await system.createSale({ stock: 3 })];
   const [token, key] = [system.buyerToken('ann'), nanoid()];
   const purchase: Purchase = {

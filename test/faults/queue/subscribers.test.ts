@@ -1,9 +1,9 @@
 import { afterEach, expect, test } from 'vitest';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
-import { expectCountedOnce } from './support/counted.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
+import { expectCountedOnce } from '../support/counted.ts';
 
-/** A consumer dies before its ack. And Redis, which carries the events, dies. */
+/** A consumer is killed before its acknowledgement, or Redis, which carries the events, is killed. */
 
 let system: TestSystem;
 afterEach(() => system.close());
@@ -16,29 +16,29 @@ const env = {
 };
 
 test.each(['relayed', 'handled'])(
-  'a worker dies when events are "%s": each has its effect once',
+  'each event has one effect when a worker is killed at "%s"',
   async (point) => {
     system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
     const doomed = await system.startWorker({ FAILPOINTS: `${point}@3=kill` });
     const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-    const crowd = openAudience(system, sale);
+    const load = startBuyers(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
-    await accepts(crowd, 30);
+    await waitForAccepted(load, 30);
     await system.startWorker();
-    await accepts(crowd, 30);
-    await expectNothingLost(system, sale, crowd);
+    await waitForAccepted(load, 30);
+    await expectNothingLost(system, sale, load);
     await expectCountedOnce(system, sale.id);
   },
 );
 
-test('Redis is killed and started again: every event still has its effect once', async () => {
+test('every event has one effect when Redis is killed and restarted', async () => {
   system = await startSystem({ servers: 1, workers: 1, nginx: false, env });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 100);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 100);
   process.kill(system.redis().pid, 'SIGKILL');
   await system.restartRedis();
-  await accepts(crowd, 100);
-  await expectNothingLost(system, sale, crowd);
+  await waitForAccepted(load, 100);
+  await expectNothingLost(system, sale, load);
   await expectCountedOnce(system, sale.id);
 });

@@ -1,12 +1,12 @@
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Failpoint } from '../../runtime/failpoints.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { queuesAreRegistered } from '../support/registered.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
-import { expectCountedOnce } from './support/counted.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { Failpoint } from '../../../runtime/failpoints.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { queuesAreRegistered } from '../../support/registered.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
+import { expectCountedOnce } from '../support/counted.ts';
 
-/** RabbitMQ: the broker dies, or a consumer before it acknowledges. */
+/** RabbitMQ: the broker is killed, or a consumer before it acknowledges. */
 
 const env = {
   SUBSCRIBERS: 'analytics',
@@ -17,7 +17,7 @@ const env = {
 const events = { ...env, EVENT_BUS: 'rabbitmq' };
 const purchases = { ...env, PURCHASE_QUEUE: 'rabbitmq' };
 const bigSale = { stock: 100_000, limitPerBuyer: 500 };
-/** FLUSH_DEADLINE_MS for Redis and again for RabbitMQ, and what a machine under load adds to them. */
+/** FLUSH_DEADLINE_MS for Redis and again for RabbitMQ, with a margin for a loaded machine. */
 const boundedMs = 7_000;
 /** A broker takes seconds to start. */
 const patient = { triesMax: 600 };
@@ -27,33 +27,33 @@ afterEach(() => system.close());
 
 async function killRabbit(queues: string[]): Promise<void> {
   const rabbit = system.rabbit();
-  if (!rabbit) throw new Error('It has no RabbitMQ');
+  if (!rabbit) throw new Error('the system has no RabbitMQ');
   await queuesAreRegistered(rabbit.dataDir, queues);
   process.kill(rabbit.pid, 'SIGKILL');
   await rabbit.ended;
 }
 
-test('RabbitMQ with the events is killed: sales go on, and the events arrive later, once in effect', async () => {
+test('sales go on when the event bus RabbitMQ is killed, and each event has one effect later', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: events });
   const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 100);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 100);
   await killRabbit(['analytics', 'order-events', 'sale-events']);
-  await accepts(crowd, 200);
-  expect(crowd.statuses.get(503)).toBeUndefined();
+  await waitForAccepted(load, 200);
+  expect(load.statuses.get(503)).toBeUndefined();
   await system.restartRabbit();
-  await accepts(crowd, 50);
-  await expectNothingLost(system, sale, crowd);
+  await waitForAccepted(load, 50);
+  await expectNothingLost(system, sale, load);
   await expectCountedOnce(system, sale.id);
 });
 
-test('RabbitMQ with the purchases is killed: 503 with Retry-After meanwhile, and nothing is lost', async () => {
+test('purchases get 503 with Retry-After while the RabbitMQ of the queue is down, and nothing is lost', async () => {
   system = await startSystem({ nginx: false, env: purchases });
   const sale = await system.createSale(bigSale);
-  const crowd = openAudience(system, sale, patient);
-  await accepts(crowd, 200);
+  const load = startBuyers(system, sale, patient);
+  await waitForAccepted(load, 200);
   await killRabbit(['purchases', 'purchases-dlq']);
-  await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
+  await waitUntil(() => (load.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
   const answer = await system.buy(sale.id, system.buyerToken());
   expect(answer).toMatchObject({ status: 503, body: { type: '/problems/unavailable' } });
   expect(answer.headers.get('retry-after')).toBe('1');
@@ -61,29 +61,29 @@ test('RabbitMQ with the purchases is killed: 503 with Retry-After meanwhile, and
   expect(body).toMatchObject({ dependencies: { rabbitmq: 'down', redis: 'up' } });
 
   await system.restartRabbit();
-  await accepts(crowd, 200);
-  await expectNothingLost(system, sale, crowd);
-  expect(crowd.slowestMs).toBeLessThan(boundedMs);
+  await waitForAccepted(load, 200);
+  await expectNothingLost(system, sale, load);
+  expect(load.slowestMs).toBeLessThan(boundedMs);
 });
 
 test.each(['relayed', 'handled'])(
-  'a worker dies when events are "%s": each has its effect once',
+  'each event has one effect when a worker is killed at "%s"',
   async (point) => {
     system = await startSystem({ servers: 1, workers: 0, nginx: false, env: events });
     const doomed = await system.startWorker({ FAILPOINTS: `${point}@3=kill` });
     const sale = await system.createSale(bigSale);
-    const crowd = openAudience(system, sale);
+    const load = startBuyers(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
-    await accepts(crowd, 30);
+    await waitForAccepted(load, 30);
     await system.startWorker();
-    await accepts(crowd, 30);
-    await expectNothingLost(system, sale, crowd);
+    await waitForAccepted(load, 30);
+    await expectNothingLost(system, sale, load);
     await expectCountedOnce(system, sale.id);
   },
 );
 
 test.each<Failpoint>(['flushed', 'settling', 'committed'])(
-  'a process dies at "%s": the purchase comes to its one order all the same',
+  'a purchase gets its one order when a process is killed at "%s"',
   async (point) => {
     system = await startSystem({ servers: 1, workers: 0, nginx: false, env: purchases });
     const FAILPOINTS = `${point}@5=kill`;
@@ -91,10 +91,10 @@ test.each<Failpoint>(['flushed', 'settling', 'committed'])(
       ? system.startServer({ FAILPOINTS })
       : system.startWorker({ FAILPOINTS }));
     const sale = await system.createSale(bigSale);
-    const crowd = openAudience(system, sale);
+    const load = startBuyers(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
-    await accepts(crowd, 30);
+    await waitForAccepted(load, 30);
     await system.startWorker();
-    await expectNothingLost(system, sale, crowd);
+    await expectNothingLost(system, sale, load);
   },
 );

@@ -2,14 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { answersIn, type Nginx, openNginx } from '../../ops/local/nginx/nginx.mjs';
-import { freePort } from '../../ops/local/processes/port.mjs';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { readSamples } from '../support/samples.ts';
-import { openTcpProxy, type TcpProxy } from './support/tcp-proxy.ts';
+import { answersIn, type Nginx, openNginx } from '../../../ops/local/nginx/nginx.mjs';
+import { freePort } from '../../../ops/local/processes/port.mjs';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { readSamples } from '../../support/samples.ts';
+import { openTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
 
-/* nginx in front of two servers, one of which reaches Redis over a line that a test cuts. */
+/* nginx in front of two servers, one of which reaches Redis through a proxy that a test cuts. */
 const accepted = 60;
 
 let dir: string;
@@ -45,7 +45,7 @@ const readiness = async (at: string) => {
   return [status, body.dependencies.redis];
 };
 
-/** A figure of all servers together. */
+/** The sum of a metric over all servers. */
 async function total(metric: string, label: Record<string, string>): Promise<number> {
   const texts = await Promise.all(
     system.servers.map(({ url }) => system.api<string>('GET', '/metrics', { at: url })),
@@ -59,7 +59,7 @@ async function total(metric: string, label: Record<string, string>): Promise<num
 }
 const madeByNginx = () => total('stampede_proxy_answers_total', { status: '503' });
 
-test('when all are busy a press is answered so, and tried on no other server', async () => {
+test('the refusal of a busy server is passed on, and nginx does not try another server', async () => {
   const sale = await system.createSale({ stock: 1_000 });
   for (let n = 0; n < accepted; n++) expect((await press(sale.id)).status).toBe(202);
   const refused = 20;
@@ -72,7 +72,7 @@ test('when all are busy a press is answered so, and tried on no other server', a
   await system.store.redis.flushall();
 });
 
-test('where one server has lost Redis, another one takes its presses, and it answers the rest', async () => {
+test('another server takes the purchases of a server that lost Redis, which still answers reads', async () => {
   const sale = await system.createSale({ stock: 1_000 });
   await line.close();
   await waitUntil(async () => (await readiness(system.servers[1]?.url ?? ''))[0] === 503, {
@@ -91,7 +91,7 @@ test('where one server has lost Redis, another one takes its presses, and it ans
   expect(await madeByNginx()).toBe(0);
 });
 
-test('a server whose Redis takes no writes is not ready', async () => {
+test('a server whose Redis refuses writes is not ready', async () => {
   const [first] = system.servers;
   expect(await readiness(first?.url ?? '')).toEqual([200, 'up']);
   await system.store.redis.config('SET', 'maxmemory', '1mb');
@@ -102,7 +102,7 @@ test('a server whose Redis takes no writes is not ready', async () => {
   await isNow([200, 'up']);
 });
 
-test('what nginx answers as no server can is counted', async () => {
+test('answers that nginx gives itself are counted', async () => {
   for (const { pid } of system.servers) process.kill(pid, 'SIGKILL');
   const ask = () => system.api('GET', '/api/sales', { at: nginx.url });
   await waitUntil(async () => (await ask()).status === 503, { deadlineMs: 20_000, what: 'they are gone' });

@@ -1,28 +1,28 @@
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
 let system: TestSystem;
 afterEach(() => system.close());
 
 const env = { RECONCILE_INTERVAL_MS: '300', RECONCILE_AFTER_MS: '1000' };
 
-test('purchases whose job is gone get a new one', async () => {
+test('purchases whose job is lost get a new job', async () => {
   system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
   const sale = await system.createSale({ stock: 1_000, limitPerBuyer: 6 });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 50);
-  await crowd.stop();
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 50);
+  await load.stop();
   await bullOf(system.store.queue).obliterate({ force: true });
   await bullOf(system.store.queue).resume();
   expect(await system.store.gate.countQueued()).toBeGreaterThan(0);
   await system.startWorker();
-  await expectNothingLost(system, sale, crowd);
+  await expectNothingLost(system, sale, load);
 });
 
-test('when the worker that reconciles dies, another one does it', async () => {
+test('another worker reconciles when the reconciling worker is killed', async () => {
   system = await startSystem({ servers: 1, workers: 2, nginx: false, env });
   const { redis: client } = system.store;
   const holder = () => client.get('lease:lead');
@@ -40,7 +40,7 @@ test('when the worker that reconciles dies, another one does it', async () => {
   const sale = await system.createSale({ stock: 10 });
   const token = system.buyerToken();
   await system.settled((await system.buy(sale.id, token)).body.orderId, token);
-  // As after a crash that kept a unit from being given back.
+  // As after a crash before a unit was given back.
   await client.hincrby(`gate:${sale.id}`, 'left', -4);
   await waitUntil(async () => (await client.hget(`gate:${sale.id}`, 'left')) === '9', {
     deadlineMs: 10_000,
@@ -48,7 +48,7 @@ test('when the worker that reconciles dies, another one does it', async () => {
   });
 });
 
-test('past its bound the queue takes nothing more: 503 with Retry-After, and the same key works later', async () => {
+test('a full queue gives 503 with Retry-After, and the same key works later', async () => {
   system = await startSystem({
     servers: 1,
     workers: 0,

@@ -5,13 +5,13 @@ import { delimiter, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { ROOT } from '../../ops/local/folders.mjs';
-import { freePort } from '../../ops/local/processes/port.mjs';
-import { type Launched, launch, run, stop, waitUntil } from '../../ops/local/processes/process.mjs';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { openRandom, seed } from './support/buyers.ts';
+import { ROOT } from '../../../ops/local/folders.mjs';
+import { freePort } from '../../../ops/local/processes/port.mjs';
+import { type Launched, launch, run, stop, waitUntil } from '../../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { openRandom, seed } from '../support/buyers.ts';
 
-/** Redis dies in the middle of writing a transaction to its append-only file. */
+/** Redis is killed while it writes a transaction to its append-only file. */
 
 const random = openRandom(seed);
 const closers: (() => Promise<unknown>)[] = [];
@@ -19,7 +19,7 @@ afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close();
 });
 
-/** Where Redis 7 writes, and where Redis 6 does. */
+/** Finds the append-only file of Redis 7 or Redis 6. */
 async function appendOnlyFileIn(dataDir: string): Promise<string> {
   const folder = join(dataDir, 'appendonlydir');
   const parts = await readdir(folder).catch(() => []);
@@ -27,7 +27,7 @@ async function appendOnlyFileIn(dataDir: string): Promise<string> {
   return increment ? join(folder, increment) : join(dataDir, 'appendonly.aof');
 }
 
-/** Ends the file inside the transaction that wrote `text`: anywhere between its first command's end and its EXEC. */
+/** Truncates the file inside the transaction that wrote `text`, at a random place between its first command and its EXEC. */
 function tear(file: string, text: string): void {
   const content = readFileSync(file);
   const written = content.indexOf(text);
@@ -36,14 +36,14 @@ function tear(file: string, text: string): void {
   truncateSync(file, start + 1 + Math.floor(random() * (end - start - 1)));
 }
 
-/** Of the system's Redis. */
+/** The data folder of the system's Redis. */
 async function dataDirOf(system: TestSystem): Promise<string> {
   const [, dir] = (await system.store.redis.config('GET', 'dir')) as string[];
   return dir ?? '';
 }
 
-test('a torn flush and two restarts: its purchase is there as a whole or not at all, and settles', async () => {
-  // The reconciler would come to the rescue of a purchase without a job.
+test('a purchase whose flush was torn is stored as a whole or not at all, after two restarts, and settles', async () => {
+  // The reconciler is slow, so that it does not requeue a purchase without a job.
   const env = { RECONCILE_AFTER_MS: '600000' };
   const system: TestSystem = await startSystem({ servers: 1, workers: 0, nginx: false, env });
   closers.push(() => system.close());
@@ -51,7 +51,7 @@ test('a torn flush and two restarts: its purchase is there as a whole or not at 
   const buyers = ['before', 'torn', 'between'].map((key) => ({ key, token: system.buyerToken() }));
   const [before, torn, between] = buyers as [(typeof buyers)[0], (typeof buyers)[0], (typeof buyers)[0]];
   const press = async ({ token, key }: typeof before) => {
-    // A server that has just lost Redis answers 503, and its page sends again.
+    // A server that has just lost Redis answers 503, and the page sends again.
     const answer = await waitUntil(
       async () => {
         const { status, body } = await system.buy(sale.id, token, { key });
@@ -75,7 +75,7 @@ test('a torn flush and two restarts: its purchase is there as a whole or not at 
   await press(between);
   await die(() => {});
 
-  // Its page heard nothing, and sends it again.
+  // The page got no answer, and sends it again.
   expect(await press(torn)).toBe(orderId);
   await system.startWorker();
   await system.quiet();
@@ -87,13 +87,13 @@ test('a torn flush and two restarts: its purchase is there as a whole or not at 
   expect(await readdir(join(await dataDirOf(system), 'torn-aof'))).toHaveLength(1);
 });
 
-test("docker compose's Redis cuts off what was torn, and refuses what is worse", async () => {
+test("docker compose's Redis truncates a torn AOF, and refuses one that is damaged elsewhere", async () => {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-torn-'));
   closers.push(() => rm(dir, { recursive: true }));
   const port = await freePort();
   const { entrypoint, command } = parse(readFileSync(join(ROOT, 'docker-compose.yml'), 'utf8')).services
     .redis;
-  // Its image's entrypoint runs the command as another user; here it just runs it.
+  // The image's entrypoint runs the command as another user; here it runs as this one.
   writeFileSync(join(dir, 'docker-entrypoint.sh'), '#!/bin/sh\nexec "$@"\n');
   await chmod(join(dir, 'docker-entrypoint.sh'), 0o755);
   const here = (word: string) =>
@@ -106,7 +106,7 @@ test("docker compose's Redis cuts off what was torn, and refuses what is worse",
   async function start(): Promise<{ redis: Redis; launched: Launched }> {
     const launched = await launch('redis', program, options, { logFile, env });
     const redis = new Redis(port, { lazyConnect: true });
-    redis.on('error', () => {}); // It is killed, and started by and by.
+    redis.on('error', () => {}); // Connection errors are expected, because Redis is killed and restarted.
     closers.push(
       async () => redis.disconnect(),
       () => stop(launched),
@@ -134,7 +134,7 @@ test("docker compose's Redis cuts off what was torn, and refuses what is worse",
   expect(await third.redis.mget('kept', 'half', 'other', 'after')).toEqual(['1', null, null, '1']);
   await kill(third);
 
-  // A file that is damaged long before its end is no torn write.
+  // Damage far before the end of the file is not a torn write.
   const whole = readFileSync(file);
   writeFileSync(file, Buffer.concat([whole, Buffer.alloc(65 * 1024 * 1024)]));
   const { ok, output } = await run(program, options, { deadlineMs: 20_000, env });

@@ -1,13 +1,13 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Failpoint } from '../../runtime/failpoints.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience, openRandom, seed } from './support/buyers.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { Failpoint } from '../../../runtime/failpoints.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, openRandom, seed, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
-/** Processes that die, hang or race. */
+/** Processes that are killed, hang, or run twice. */
 
 const random = openRandom(seed);
-/** A lock as short as Bull bears makes another worker take over soon. */
+/** The shortest lock that Bull accepts, so that another worker takes over soon. */
 const env = { JOB_LOCK_MS: '1500', RECONCILE_INTERVAL_MS: '500', RECONCILE_AFTER_MS: '3000' };
 const someVisit = () => 2 + Math.floor(random() * 10);
 const bigSale = { stock: 100_000, limitPerBuyer: 6 };
@@ -26,11 +26,11 @@ describe('a server dies', () => {
     system = await startSystem({ servers: 1, nginx: false, env });
     const doomed = await system.startServer({ FAILPOINTS: `${point}@${someVisit()}=kill` });
     const sale = await system.createSale(bigSale);
-    const crowd = openAudience(system, sale);
+    const load = startBuyers(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
-    await accepts(crowd, 30);
-    expect(crowd.statuses.get(0)).toBeGreaterThan(0);
-    await expectNothingLost(system, sale, crowd);
+    await waitForAccepted(load, 30);
+    expect(load.statuses.get(0)).toBeGreaterThan(0);
+    await expectNothingLost(system, sale, load);
   });
 });
 
@@ -41,35 +41,35 @@ describe('a worker dies', () => {
       system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
       const doomed = await system.startWorker({ FAILPOINTS: `${point}@${someVisit()}=kill` });
       const sale = await system.createSale(bigSale);
-      const crowd = openAudience(system, sale);
+      const load = startBuyers(system, sale);
       expect(await doomed.ended).toBe('SIGKILL');
-      await accepts(crowd, 30);
+      await waitForAccepted(load, 30);
       await system.startWorker();
-      await expectNothingLost(system, sale, crowd);
+      await expectNothingLost(system, sale, load);
     },
   );
 });
 
-test('a worker hangs past its lock while another takes its jobs: nothing is settled twice', async () => {
+test('nothing is settled twice when a worker hangs past its lock and another takes its jobs', async () => {
   system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
-  // So long that another one leads, and finds that the jobs' lock is gone.
+  // So long that another worker becomes the leader and finds the jobs' locks expired.
   await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:9000` });
   const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 30);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 30);
   const other = await system.startWorker();
   await settles(other);
-  await accepts(crowd, 600);
-  await expectNothingLost(system, sale, crowd);
+  await waitForAccepted(load, 600);
+  await expectNothingLost(system, sale, load);
 });
 
-test('three workers on one hot product whose gate lets in far too many', async () => {
+test('three workers keep the limits of a hot product whose gate admits far too many', async () => {
   system = await startSystem({ servers: 1, workers: 3, nginx: false, env });
   const sale = await system.createSale({ stock: 300, limitPerBuyer: 6 });
-  const crowd = openAudience(system, sale, { buyers: 30 });
-  await accepts(crowd, 1);
-  // The gate is told again and again, since whoever leads puts it right. And whoever leads finds out a second later that
-  // it does no more: until then two or three settle.
+  const load = startBuyers(system, sale, { buyers: 30 });
+  await waitForAccepted(load, 1);
+  // The gate is corrupted repeatedly, because the leader repairs it. A deposed leader notices after a second; until then two
+  // or three workers settle.
   const { redis } = system.store;
   const misleading = setInterval(() => {
     redis
@@ -80,12 +80,12 @@ test('three workers on one hot product whose gate lets in far too many', async (
       .catch(() => {});
   }, 200);
   try {
-    await accepts(crowd, 600);
+    await waitForAccepted(load, 600);
     for (const worker of system.workers) await settles(worker);
   } finally {
     clearInterval(misleading);
   }
-  await expectNothingLost(system, sale, crowd);
+  await expectNothingLost(system, sale, load);
   const { orders } = system.store.collections;
   expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(0);
   expect(await orders.countDocuments({ saleId: sale.id, reason: 'sold_out' })).toBeGreaterThan(0);

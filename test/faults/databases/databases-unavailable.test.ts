@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { SaleSnapshot } from '../../sale/contract.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { SaleSnapshot } from '../../../sale/contract.ts';
+import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
 
-/** Longer than any wait that the settings allow, and much shorter than a page's patience. */
+/** Longer than any timeout of the settings, and much shorter than a page's timeout. */
 const boundedMs = 6_000;
 
 let system: TestSystem;
 beforeAll(async () => {
-  // A short lock: a job that Redis was handing out as it died waits that long for another worker.
+  // A short lock: a job that was being handed out when Redis was killed waits that long for another worker.
   system = await startSystem({ ownMongo: true, nginx: false, env: { JOB_LOCK_MS: '2000' } });
 });
 afterAll(() => system.close());
@@ -35,7 +35,7 @@ async function timed<Answer>(ask: () => Promise<Answer>): Promise<Answer & { too
 }
 
 /** Presses Buy until `stop`, as fast as answers come, and keeps each accepted order. */
-function openAudience(sale: SaleSnapshot) {
+function startPresses(sale: SaleSnapshot) {
   const accepted: { orderId: string; token: string }[] = [];
   const statuses = new Map<number, number>();
   let stopped = false;
@@ -49,13 +49,13 @@ function openAudience(sale: SaleSnapshot) {
       if (status === 202) accepted.push({ orderId: body.orderId, token });
     }
   }
-  const crowd = Promise.all(Array.from({ length: 10 }, (_, index) => press(index)));
+  const pressing = Promise.all(Array.from({ length: 10 }, (_, index) => press(index)));
   return {
     accepted,
     statuses,
     async stop() {
       stopped = true;
-      await crowd;
+      await pressing;
     },
   };
 }
@@ -71,12 +71,12 @@ async function expectAllSettled(accepted: { orderId: string; token: string }[]):
 }
 
 describe('without Redis', { timeout: 120_000 }, () => {
-  test('a purchase is answered 503 in bounded time, the rest works, and selling goes on by itself', async () => {
+  test('a purchase gets 503 in bounded time, reads work, and selling resumes by itself', async () => {
     const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 5 });
-    const crowd = openAudience(sale);
-    await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is sold' });
+    const load = startPresses(sale);
+    await waitUntil(() => load.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is sold' });
     process.kill(system.redis().pid, 'SIGKILL');
-    await waitUntil(() => crowd.statuses.get(503), {
+    await waitUntil(() => load.statuses.get(503), {
       deadlineMs: 20_000,
       what: 'no purchase was answered 503',
     });
@@ -85,7 +85,7 @@ describe('without Redis', { timeout: 120_000 }, () => {
     expect(refused).toMatchObject({ status: 503, body: { type: '/problems/unavailable' } });
     expect(refused.headers.get('retry-after')).toBe('1');
     expect(refused.tookMs).toBeLessThan(boundedMs);
-    // What waits is in Redis: a list without it would be wrong.
+    // Queued purchases are in Redis, so a list without them would be wrong.
     const list = await timed(() => system.api('GET', '/api/orders', { token: system.buyerToken() }));
     expect(list).toMatchObject({ status: 503, body: { type: '/problems/unavailable' } });
     expect(list.tookMs).toBeLessThan(boundedMs);
@@ -96,28 +96,28 @@ describe('without Redis', { timeout: 120_000 }, () => {
     for (const { url } of parts())
       expect((await system.api('GET', '/healthz', { at: url })).status).toBe(200);
     expect((await system.api('GET', `/api/sales/${sale.id}`)).status).toBe(200);
-    await crowd.stop();
+    await load.stop();
 
     await system.restartRedis();
     await allReport({ status: 200, redis: 'up' }, 'not every part found Redis again');
-    const back = openAudience(sale);
-    await waitUntil(() => back.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is sold again' });
+    const back = startPresses(sale);
+    await waitUntil(() => back.accepted.length > 50, { deadlineMs: 20_000, what: 'selling has not resumed' });
     await back.stop();
 
-    expect([...crowd.statuses.keys(), ...back.statuses.keys()].filter((s) => s !== 202 && s !== 503)).toEqual(
+    expect([...load.statuses.keys(), ...back.statuses.keys()].filter((s) => s !== 202 && s !== 503)).toEqual(
       [],
     );
-    await expectAllSettled([...crowd.accepted, ...back.accepted]);
+    await expectAllSettled([...load.accepted, ...back.accepted]);
   });
 
-  test('every part that was there before is still there', async () => {
+  test('every process is still running', async () => {
     const ended = Promise.race([...parts().map((part) => part.ended), Promise.resolve('none')]);
     expect(await ended).toBe('none');
   });
 });
 
 describe('without MongoDB', { timeout: 120_000 }, () => {
-  test('purchases are still accepted, and settled when it is back', async () => {
+  test('purchases are accepted, and settled when MongoDB is back', async () => {
     const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 5 });
     const before = await system.buy(sale.id, system.buyerToken());
     expect(before.status).toBe(202);
@@ -127,12 +127,12 @@ describe('without MongoDB', { timeout: 120_000 }, () => {
       'not every part reports that MongoDB is away',
     );
 
-    const crowd = openAudience(sale);
-    await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is accepted' });
-    await crowd.stop();
-    expect([...crowd.statuses.keys()]).toEqual([202]);
+    const load = startPresses(sale);
+    await waitUntil(() => load.accepted.length > 50, { deadlineMs: 20_000, what: 'nothing is accepted' });
+    await load.stop();
+    expect([...load.statuses.keys()]).toEqual([202]);
 
-    const { orderId, token } = crowd.accepted[0] ?? { orderId: '', token: '' };
+    const { orderId, token } = load.accepted[0] ?? { orderId: '', token: '' };
     for (const [method, path] of [
       ['GET', `/api/sales/${sale.id}`],
       ['GET', '/api/sales'],
@@ -148,14 +148,14 @@ describe('without MongoDB', { timeout: 120_000 }, () => {
     for (const { url } of parts())
       expect((await system.api('GET', '/healthz', { at: url })).status).toBe(200);
 
-    // By now the worker has tried for as long as those answers took, and no job has used up an attempt.
+    // The worker has retried during those answers, without using up an attempt of any job.
     const jobs = await bullOf(system.store.queue).getJobs(['waiting', 'active', 'delayed', 'failed']);
     expect(jobs.length).toBeGreaterThan(0);
     expect(jobs.filter(({ attemptsMade }) => attemptsMade > 0)).toEqual([]);
 
     await system.restartMongo();
     await allReport({ status: 200, mongodb: 'up' }, 'not every part found MongoDB again');
-    await expectAllSettled(crowd.accepted);
+    await expectAllSettled(load.accepted);
     expect((await system.buy(sale.id, system.buyerToken())).status).toBe(202);
     await system.quiet();
   });

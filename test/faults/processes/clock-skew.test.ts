@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { LiveFigures } from '../../insight/contract.ts';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { SaleSnapshot } from '../../sale/contract.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { needs, pathOf } from '../support/needs.ts';
-import { readSamples } from '../support/samples.ts';
+import type { LiveFigures } from '../../../insight/contract.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { SaleSnapshot } from '../../../sale/contract.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { needs, pathOf } from '../../support/needs.ts';
+import { readSamples } from '../../support/samples.ts';
 
-/** Of each process, how many seconds its clock is ahead of Redis' and MongoDB's. */
+/** How many seconds the clock of each process is ahead of Redis' and MongoDB's. */
 const aheadSeconds = { fast: 90, slow: -120, worker: 180 };
 
 let system: TestSystem;
@@ -18,14 +18,14 @@ let dir: string;
 let fast: string;
 let slow: string;
 
-/** A process that runs with it has a clock that is so far ahead, by a file that is read again every second. */
+/** The environment of a process with a skewed clock. libfaketime reads the skew from a file every second. */
 async function clockOf(name: keyof typeof aheadSeconds): Promise<Record<string, string>> {
   await setClock(name, aheadSeconds[name]);
   return {
     LD_PRELOAD: pathOf('libfaketime') ?? '',
     FAKETIME_TIMESTAMP_FILE: join(dir, name),
     FAKETIME_CACHE_DURATION: '1',
-    // Timers go by the monotonic clock, which no wrong time of day changes.
+    // Timers use the monotonic clock, which does not depend on the time of day.
     FAKETIME_DONT_FAKE_MONOTONIC: '1',
   };
 }
@@ -50,7 +50,7 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
     await rm(dir, { recursive: true, force: true });
   });
 
-  test('pages and Buy agree on when a sale opens and ends, whichever server is asked', async () => {
+  test('pages and purchases agree on when a sale opens and ends, on every server', async () => {
     const opensAt = new Date(Date.now() + 3_000);
     const closesAt = new Date(Date.now() + 6_000);
     const sale = await system.createSale({ stock: 1_000, limitPerBuyer: 1_000, opensAt, closesAt });
@@ -66,7 +66,7 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
           const { status } = await system.buy(sale.id, token, { at });
           const after = await snapshotAt(at, sale.id);
           seen.add(before.status);
-          // Between the two it opened or ended.
+          // The sale opened or ended between the two requests.
           if (before.status !== after.status) continue;
           if (status !== expected[before.status]) disagreements.push(`${before.status}: ${status}`);
           expect(Math.abs(Date.parse(after.serverTime) - Date.now())).toBeLessThan(1_000);
@@ -79,7 +79,7 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
     expect(seen).toEqual(new Set(['scheduled', 'open', 'ended']));
   });
 
-  test("an order's times are MongoDB's, and in their order", async () => {
+  test("an order's times are MongoDB's, and in order", async () => {
     const sale = await openSale();
     for (const at of [fast, slow]) {
       const token = system.buyerToken();
@@ -95,7 +95,7 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
     expect(await system.audit()).toMatchObject({ ok: true });
   });
 
-  test('no process wipes the heartbeat of another one, and each says how far its clock is off', async () => {
+  test('no process removes the heartbeat of another, and each reports its clock skew', async () => {
     const live = async (at: string) =>
       (await system.api<LiveFigures>('GET', '/api/admin/live', { token: system.adminToken, at })).body;
     await waitUntil(async () => (await live(slow)).living.length === 3, {
@@ -117,7 +117,7 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
     expect(seconds).toEqual({ redis: aheadSeconds.slow, mongodb: aheadSeconds.slow });
   });
 
-  test('a token of one server is good at the other, and signing out everywhere ends it at both', async () => {
+  test('a token of one server is valid at the other, and signing out everywhere revokes it at both', async () => {
     const account = { email: `${nanoid().toLowerCase()}@example.com`, password: nanoid(), name: 'A buyer' };
     const { body: signedUp } = await system.api('POST', '/api/users', { body: account, at: fast });
     const { token } = signedUp;
@@ -127,7 +127,7 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
     for (const at of [fast, slow])
       await waitUntil(async () => (await system.api('GET', '/api/orders', { token, at })).status === 401, {
         deadlineMs: 10_000,
-        what: 'the token is still good',
+        what: 'the token is still valid',
       });
     const { email, password } = account;
     const again = await system.api('POST', '/api/sessions', { body: { email, password }, at: slow });
@@ -135,7 +135,7 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
       expect((await system.api('GET', '/api/orders', { token: again.body.token, at })).status).toBe(200);
   });
 
-  test('a clock that is set back an hour changes nothing', async () => {
+  test('setting a clock back by an hour changes nothing', async () => {
     const sale = await openSale();
     await setClock('fast', aheadSeconds.fast - 3_600);
     await setClock('worker', aheadSeconds.worker - 3_600);

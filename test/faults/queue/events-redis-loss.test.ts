@@ -1,17 +1,17 @@
 import { afterEach, expect, test } from 'vitest';
-import { eventsOf, readChanges } from '../../log/events.ts';
-import type { BusEvent } from '../../messages/bus.ts';
-import { openBus } from '../../messages/open-bus.ts';
-import { countLag, noteSubscription } from '../../messages/subscriptions.ts';
-import { run, waitUntil } from '../../ops/local/processes/process.mjs';
-import { openLog } from '../../runtime/observe/log.ts';
-import type { SaleSnapshot } from '../../sale/contract.ts';
-import { analytics } from '../../subscribers/analytics.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
-import { expectCountedOnce } from './support/counted.ts';
+import { eventsOf, readChanges } from '../../../log/events.ts';
+import type { BusEvent } from '../../../messages/bus.ts';
+import { openBus } from '../../../messages/open-bus.ts';
+import { countLag, noteSubscription } from '../../../messages/subscriptions.ts';
+import { run, waitUntil } from '../../../ops/local/processes/process.mjs';
+import { openLog } from '../../../runtime/observe/log.ts';
+import type { SaleSnapshot } from '../../../sale/contract.ts';
+import { analytics } from '../../../subscribers/analytics.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
+import { expectCountedOnce } from '../support/counted.ts';
 
-/** The event log, and a subscription that nobody runs. */
+/** Events survive the loss of Redis and subscribers that are not running. */
 
 let system: TestSystem;
 afterEach(() => system.close());
@@ -46,7 +46,7 @@ const lagOf = (bus: Awaited<ReturnType<typeof openTestBus>>, name: string, count
     what: `${count} events wait for ${name}`,
   });
 
-test('Redis is emptied, twice, while events wait in it for a subscriber that is down: none is skipped', async () => {
+test('no event is skipped when Redis is emptied twice while events wait for a stopped subscriber', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'none' } });
   const { collections, redis } = system.store;
   await noteSubscription(collections, analytics(collections));
@@ -64,22 +64,22 @@ test('Redis is emptied, twice, while events wait in it for a subscriber that is 
   await expectCountedOnce(system, sale.id);
 });
 
-test('Redis is emptied in a crowd whose subscribers stay connected: every event has its effect once', async () => {
+test('every event has one effect when Redis is emptied under load with connected subscribers', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'analytics' } });
   const sale = await system.createSale(bigSale);
-  const crowd = openAudience(system, sale);
+  const load = startBuyers(system, sale);
   for (const more of [60, 60, 60]) {
-    await accepts(crowd, more);
+    await waitForAccepted(load, more);
     await system.store.redis.flushall();
   }
-  await accepts(crowd, 60);
-  await crowd.stop();
-  await waitUntil(async () => (await crowd.resendUnknown()) === 0, { ...soon, what: 'all is known' });
-  await expectNothingLost(system, sale, crowd);
+  await waitForAccepted(load, 60);
+  await load.stop();
+  await waitUntil(async () => (await load.resendUnknown()) === 0, { ...soon, what: 'all is known' });
+  await expectNothingLost(system, sale, load);
   await expectCountedOnce(system, sale.id);
 });
 
-test('a subscription that nobody runs fills its queue and holds up no other; later it gets all, in order', async () => {
+test('a subscription without a process fills its queue without blocking others, and later gets all events in order', async () => {
   const bound = { EVENT_QUEUE_MAX_JOBS: '2' };
   system = await startSystem({
     servers: 1,
@@ -108,7 +108,7 @@ test('a subscription that nobody runs fills its queue and holds up no other; lat
   await bus.close();
 });
 
-test('an event that was a dead letter when Redis was emptied is a dead letter again', async () => {
+test('an event that was a dead letter before Redis was emptied is a dead letter again', async () => {
   system = await startSystem({
     servers: 1,
     nginx: false,
@@ -133,7 +133,7 @@ test('an event that was a dead letter when Redis was emptied is a dead letter ag
   await bus.close();
 });
 
-test('a subscription that nobody runs any more is forgotten by command, with what waits for it', async () => {
+test('the forget command removes an abandoned subscription and its queued events', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'none' } });
   const { collections, redis } = system.store;
   await noteSubscription(collections, { name: 'sleeper', types: ['order.*'] });

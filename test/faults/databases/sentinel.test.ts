@@ -3,14 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis as Client } from 'ioredis';
 import { afterEach, expect, test } from 'vitest';
-import { openRedis } from '../../ops/local/databases/redis.mjs';
-import { freePort } from '../../ops/local/processes/port.mjs';
-import { launch, stop, waitUntil } from '../../ops/local/processes/process.mjs';
-import { findProgram } from '../../ops/local/programs/program.mjs';
-import { startSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
+import { openRedis } from '../../../ops/local/databases/redis.mjs';
+import { freePort } from '../../../ops/local/processes/port.mjs';
+import { launch, stop, waitUntil } from '../../../ops/local/processes/process.mjs';
+import { findProgram } from '../../../ops/local/programs/program.mjs';
+import { startSystem } from '../../support/harness.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
-/** Sentinel: the master dies, and its replica takes over. */
+/** Redis Sentinel: the master is killed, and its replica is promoted. */
 
 const closers: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -58,7 +58,7 @@ async function areReady(ports: number[]): Promise<void> {
 }
 
 test.skipIf(!findProgram('redis-server')).each(['SIGKILL', 'SIGSTOP'])(
-  'three Sentinels give the sale to the replica of a master with %s: 503 meanwhile, then it goes on',
+  'the sale goes on at the promoted replica after %s to the master, with 503 meanwhile',
   async (signal) => {
     const dir = await mkdtemp(join(tmpdir(), 'stampede-sentinel-'));
     closers.push(() => rm(dir, { recursive: true }));
@@ -81,8 +81,8 @@ test.skipIf(!findProgram('redis-server')).each(['SIGKILL', 'SIGSTOP'])(
     closers.push(system.close);
 
     const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-    const crowd = openAudience(system, sale, { triesMax: 600 });
-    await accepts(crowd, 100);
+    const load = startBuyers(system, sale, { triesMax: 600 });
+    await waitForAccepted(load, 100);
     process.kill(master.pid, signal);
     const refused = await waitUntil(
       async () => {
@@ -92,16 +92,16 @@ test.skipIf(!findProgram('redis-server')).each(['SIGKILL', 'SIGSTOP'])(
       { deadlineMs: 10_000, what: 'a purchase is answered 503' },
     );
     expect(refused.headers.get('retry-after')).toBe('1');
-    await accepts(crowd, 100);
-    await crowd.stop();
-    expect([...crowd.statuses.keys()].filter((status) => ![202, 503].includes(status))).toEqual([]);
+    await waitForAccepted(load, 100);
+    await load.stop();
+    expect([...load.statuses.keys()].filter((status) => ![202, 503].includes(status))).toEqual([]);
 
-    // What the replica did not have yet is unknown to the shop, and a page that is told so sends it again.
-    await waitUntil(async () => (await crowd.resendUnknown()) === 0, {
+    // The shop has lost purchases that were not replicated yet, and a page that gets 404 sends its purchase again.
+    await waitUntil(async () => (await load.resendUnknown()) === 0, {
       deadlineMs: 30_000,
       what: 'all is known',
     });
-    await expectNothingLost(system, sale, crowd);
+    await expectNothingLost(system, sale, load);
   },
   180_000,
 );

@@ -2,15 +2,15 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Purchase } from '../../sale/contract.ts';
-import { orderIdOf } from '../../sale/order.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
-import type { DeadLetter } from '../../sale/queue/queue.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { Purchase } from '../../../sale/contract.ts';
+import { orderIdOf } from '../../../sale/order.ts';
+import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import type { DeadLetter } from '../../../sale/queue/queue.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
-/** Poison. */
+/** Purchases that cannot be settled. */
 
 let system: TestSystem;
 beforeAll(async () => {
@@ -27,7 +27,7 @@ async function deadLetters(): Promise<DeadLetter[]> {
   return body.deadLetters;
 }
 
-/** Five attempts take 0.5 + 1 + 2 + 4 seconds, and each may wait behind a crowd. */
+/** Five attempts take 0.5 + 1 + 2 + 4 seconds, and each may wait behind other jobs. */
 const deadLetterAbout = (text: string) =>
   waitUntil(async () => (await deadLetters()).find(({ data }) => JSON.stringify(data).includes(text)), {
     deadlineMs: 60_000,
@@ -37,7 +37,7 @@ const deadLetterAbout = (text: string) =>
 const act = (method: string, id: string, action = '') =>
   system.api(method, `/api/admin/dead-letters/${id}${action}`, { token: system.adminToken });
 
-/** A stock that looks like enough and does not match the guard: no purchase of the sale can be settled. */
+/** Sets an invalid stock that passes the check but not the guarded update, so that no purchase of the sale can be settled. */
 const setStock = (saleId: string, stock: unknown) =>
   system.store.collections.sales.db
     .collection('sales')
@@ -49,14 +49,14 @@ function purchaseOf(saleId: string, quantity: number): Purchase {
   return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
 }
 
-test('malformed jobs are tried five times and become dead letters, while the others flow', async () => {
+test('malformed jobs become dead letters after five attempts, while other jobs are settled', async () => {
   const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 1_000 });
   const good = purchaseOf(sale.id, 1);
   const bad = purchaseOf(sale.id, -3);
   await bullOf(system.store.queue).add({ purchases: [good, bad] }, { attempts: 5, removeOnComplete: true });
   await bullOf(system.store.queue).add({ nonsense: 'at all' } as never, { attempts: 5, backoff: 10 });
 
-  const crowd = openAudience(system, sale);
+  const load = startBuyers(system, sale);
   const letter = await deadLetterAbout(bad.orderId);
   expect(letter).toMatchObject({ attempts: 5, data: { purchases: [bad] } });
   expect(letter.reason).toMatch(/^Not a purchase: quantity: /);
@@ -64,21 +64,21 @@ test('malformed jobs are tried five times and become dead letters, while the oth
   expect((await act('GET', letter.id)).body).toEqual(letter);
   expect((await deadLetterAbout('nonsense')).reason).toMatch(/^Not a purchase: /);
 
-  // Its neighbour in the same job was settled, and the shop sells on.
+  // The other purchase of the same job was settled, and the shop goes on selling.
   expect(await system.store.collections.orders.findById(good.orderId).lean()).toMatchObject({
     status: 'paid',
   });
-  await accepts(crowd, 100);
-  await expectNothingLost(system, sale, crowd);
+  await waitForAccepted(load, 100);
+  await expectNothingLost(system, sale, load);
   for (const { id } of await deadLetters()) expect((await act('DELETE', id)).status).toBe(204);
   expect(await deadLetters()).toEqual([]);
 });
 
-test('a purchase that fails after Redis was killed has its five attempts, and keeps their error', async () => {
+test('a purchase that fails after Redis was killed gets five attempts, and its dead letter keeps the error', async () => {
   const sale = await system.createSale({ stock: 1_000_000, limitPerBuyer: 1_000 });
   const poisoned = await system.createSale({ stock: 5 });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 100);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 100);
   process.kill(system.redis().pid, 'SIGKILL');
   await system.redis().ended;
   await system.restartRedis();
@@ -95,10 +95,10 @@ test('a purchase that fails after Redis was killed has its five attempts, and ke
   expect(letter).toMatchObject({ attempts: 5, reason: `The guard refused 1 units of sale ${poisoned.id}` });
   await setStock(poisoned.id, 5);
   expect((await act('DELETE', letter.id)).status).toBe(204);
-  await expectNothingLost(system, sale, crowd);
+  await expectNothingLost(system, sale, load);
 });
 
-test('the buyer of a dead letter is told so, and gets the unit when it is republished, once', async () => {
+test('the buyer of a dead letter sees it, and gets the unit once when it is republished', async () => {
   const sale = await system.createSale({ stock: 5 });
   const token = system.buyerToken();
   await setStock(sale.id, '5');
@@ -128,7 +128,7 @@ test('the buyer of a dead letter is told so, and gets the unit when it is republ
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 });
 
-test('a discarded purchase stays rejected, and its unit can be bought by another', async () => {
+test('a discarded purchase stays rejected, and another buyer can buy its unit', async () => {
   const sale = await system.createSale({ stock: 1 });
   const token = system.buyerToken();
   await setStock(sale.id, '1');
@@ -146,7 +146,7 @@ test('a discarded purchase stays rejected, and its unit can be bought by another
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
-test('the command lists, shows, republishes and discards', async () => {
+test('npm run dlq lists, shows, republishes and discards dead letters', async () => {
   const bad = purchaseOf(nanoid(), 0);
   await bullOf(system.store.queue).add({ purchases: [bad] }, { attempts: 1 });
   const letter = await deadLetterAbout(bad.orderId);
@@ -165,7 +165,7 @@ test('the command lists, shows, republishes and discards', async () => {
   await expect(dlq('explode')).rejects.toThrow('expected one of');
 });
 
-test('buyers have no business with dead letters', async () => {
+test('buyers have no access to dead letters', async () => {
   const token = system.buyerToken();
   expect((await system.api('GET', '/api/admin/dead-letters', { token })).status).toBe(403);
   expect((await system.api('DELETE', '/api/admin/dead-letters/1', { token })).status).toBe(403);

@@ -1,16 +1,16 @@
 import { io, type Socket } from 'socket.io-client';
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { ClientToServerEvents, ServerToClientEvents, StockMessage } from '../../sale/contract.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { ClientToServerEvents, ServerToClientEvents, StockMessage } from '../../../sale/contract.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
-/** Instances go away while people buy and watch, behind nginx. */
+/** Instances stop or restart under load, behind nginx. */
 
 let system: TestSystem;
 afterEach(() => system.close());
 
-/** A tab: watches, and remembers the newest stock it was told of. */
+/** Opens a socket that watches the sale and keeps the newest stock. */
 function openTab(saleId: string) {
   const socket: Socket<ServerToClientEvents, ClientToServerEvents> = io(system.url, {
     transports: ['websocket'],
@@ -29,11 +29,11 @@ function openTab(saleId: string) {
   return tab;
 }
 
-test('an instance dies: its tabs go on at the other one, and all agree with the database', async () => {
+test('tabs of a killed instance reconnect to the other one, and agree with the database', async () => {
   system = await startSystem({ env: { RECONCILE_INTERVAL_MS: '500' } });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const tabs = Array.from({ length: 20 }, () => openTab(sale.id));
-  const crowd = openAudience(system, sale, { at: [system.url] });
+  const load = startBuyers(system, sale, { at: [system.url] });
   await waitUntil(() => tabs.every(({ newest }) => newest), {
     deadlineMs: 20_000,
     what: 'each tab sees the stock',
@@ -45,8 +45,8 @@ test('an instance dies: its tabs go on at the other one, and all agree with the 
     deadlineMs: 20_000,
     what: 'tabs come back',
   });
-  await accepts(crowd, 100);
-  await expectNothingLost(system, sale, crowd);
+  await waitForAccepted(load, 100);
+  await expectNothingLost(system, sale, load);
 
   const { stock } = (await system.api('GET', `/api/sales/${sale.id}`)).body;
   await waitUntil(() => tabs.every(({ newest }) => newest?.stock === stock), {
@@ -62,17 +62,17 @@ const isServing = (name: string) =>
     what: `${name} answers behind nginx`,
   });
 
-test('servers and the worker restart one by one under load: no request fails', async () => {
+test('no request fails while servers and the worker restart one by one under load', async () => {
   system = await startSystem();
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openAudience(system, sale, { at: [system.url] });
-  await accepts(crowd, 100);
+  const load = startBuyers(system, sale, { at: [system.url] });
+  await waitForAccepted(load, 100);
   for (const part of [...system.servers, ...system.workers]) {
     await system.restart(part);
-    // As whoever rolls should: on with the next one when nginx uses this one again.
+    // A rolling restart continues when nginx uses the restarted instance again.
     if (part.name.startsWith('server')) await isServing(part.name);
-    await accepts(crowd, 100);
+    await waitForAccepted(load, 100);
   }
-  await expectNothingLost(system, sale, crowd);
-  expect([...crowd.statuses.keys()].filter((status) => status !== 202 && status !== 409)).toEqual([]);
+  await expectNothingLost(system, sale, load);
+  expect([...load.statuses.keys()].filter((status) => status !== 202 && status !== 409)).toEqual([]);
 });

@@ -3,19 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import mongoose from 'mongoose';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
-import { findMongod } from '../../ops/local/databases/mongod.mjs';
-import { cacheFolder } from '../../ops/local/folders.mjs';
-import { freePort } from '../../ops/local/processes/port.mjs';
-import { type Launched, launch, stop, waitUntil } from '../../ops/local/processes/process.mjs';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience, openRandom, seed } from './support/buyers.ts';
+import { findMongod } from '../../../ops/local/databases/mongod.mjs';
+import { cacheFolder } from '../../../ops/local/folders.mjs';
+import { freePort } from '../../../ops/local/processes/port.mjs';
+import { type Launched, launch, stop, waitUntil } from '../../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, openRandom, seed, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
 /** MongoDB with three members, named by a URL with three hosts. */
 
 type Client = mongoose.mongo.MongoClient;
 const { MongoClient } = mongoose.mongo;
 const random = openRandom(seed);
-/** An election, and what a machine under load adds to it. */
+/** The time of an election, with a margin for a loaded machine. */
 const electionMs = 20_000;
 
 let dir: string;
@@ -30,7 +30,7 @@ beforeAll(async () => {
   const direct = new MongoClient(`mongodb://127.0.0.1:${members[0]?.port}/?directConnection=true`);
   await waitUntil(() => direct.connect(), { deadlineMs: 30_000, what: 'the first member answers' });
   const hosts = members.map(({ port }, _id) => ({ _id, host: `127.0.0.1:${port}` }));
-  // By itself a set waits 10 s for a primary that is silent.
+  // By default a replica set waits 10 s for a silent primary.
   const config = { _id: 'three', members: hosts, settings: { electionTimeoutMillis: 2_000 } };
   await direct.db('admin').command({ replSetInitiate: config });
   await direct.close();
@@ -62,7 +62,7 @@ async function portOfPrimary(): Promise<number> {
   return Number(primary.split(':')[1]);
 }
 
-/** Asks for the sale until it is there again. @returns how long that took. */
+/** Reads the sale until that succeeds. @returns how long it took. */
 async function readsAgain(saleId: string): Promise<number> {
   const startedAt = performance.now();
   await waitUntil(
@@ -77,13 +77,13 @@ async function readsAgain(saleId: string): Promise<number> {
   return performance.now() - startedAt;
 }
 
-test('the primary steps down twice and is killed in mid-sale: the sale goes on', async () => {
+test('a sale goes on when the primary steps down twice and is killed', async () => {
   system = await startSystem({ mongoUrl: urlOfAll(), nginx: false, plain: true });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
-  const crowd = openAudience(system, sale);
+  const load = startBuyers(system, sale);
   const settlesMore = async () => {
     const { orders } = system.store.collections;
-    const goal = crowd.accepted.length;
+    const goal = load.accepted.length;
     await waitUntil(async () => (await orders.countDocuments({ saleId: sale.id }).catch(() => 0)) >= goal, {
       deadlineMs: 30_000,
       what: `${goal} purchases are settled`,
@@ -91,21 +91,21 @@ test('the primary steps down twice and is killed in mid-sale: the sale goes on',
   };
 
   for (let round = 0; round < 2; round++) {
-    await accepts(crowd, 20 + Math.floor(random() * 80));
+    await waitForAccepted(load, 20 + Math.floor(random() * 80));
     const stepped = await portOfPrimary();
     await client.db('admin').command({ replSetStepDown: 5, secondaryCatchUpPeriodSecs: 3 });
     await readsAgain(sale.id);
-    await accepts(crowd, 50);
+    await waitForAccepted(load, 50);
     await settlesMore();
     expect(await portOfPrimary()).not.toBe(stepped);
   }
 
   const primary = await portOfPrimary();
   process.kill(members.find(({ port }) => port === primary)?.mongod.pid ?? Number.NaN, 'SIGKILL');
-  await accepts(crowd, 50);
+  await waitForAccepted(load, 50);
   await readsAgain(sale.id);
   await settlesMore();
-  await expectNothingLost(system, sale, crowd);
+  await expectNothingLost(system, sale, load);
   // Buying itself needs no MongoDB.
-  expect([...crowd.statuses.keys()].filter((status) => status !== 202)).toEqual([]);
+  expect([...load.statuses.keys()].filter((status) => status !== 202)).toEqual([]);
 }, 180_000);

@@ -1,20 +1,20 @@
 import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { afterEach, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { openAdmission } from '../../sale/admission/admission.ts';
-import { orderIdOf } from '../../sale/order.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
-import { requeueLost } from '../../sale/settlement/lost-purchases.ts';
-import type { SaleRecord } from '../../store/collections.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { readSamples, valueIn } from '../support/samples.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import { openAdmission } from '../../../sale/admission/admission.ts';
+import { orderIdOf } from '../../../sale/order.ts';
+import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { requeueLost } from '../../../sale/settlement/lost-purchases.ts';
+import type { SaleRecord } from '../../../store/collections.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { readSamples, valueIn } from '../../support/samples.ts';
 
-/** The worker that leads dies or freezes with thousands of purchases in hand. */
+/** The leader is killed or frozen while it has thousands of purchases in progress. */
 
-/** From the fault until all that was in hand is settled, and what came meanwhile. */
+/** The bound from the fault until all purchases in progress, and later ones, are settled. */
 const longestMs = 6_000;
-/** What comes within a second is in hand together; the reconciler would come to the rescue of what was lost. */
+/** Purchases of a second are gathered into one batch. The reconciler is slow, so that it cannot hide a loss. */
 const env = { SETTLE_INTERVAL_MS: '1000', SUBSCRIBERS: 'none', RECONCILE_AFTER_MS: '120000' };
 const purchasesInHand = 3_000;
 const purchasesMeanwhile = 300;
@@ -35,7 +35,7 @@ async function leader(): Promise<TestSystem['workers'][number]> {
   );
 }
 
-/** As a server admits them, and many at once however slow the machine is. @returns their order ids. */
+/** Admits many purchases at once, as a server does. @returns their order ids. */
 function openPress(sale: SaleRecord): (times: number) => Promise<string[]> {
   const { collections, redis, gate, queue } = system.store;
   const limits = {
@@ -69,7 +69,7 @@ const ordersOf = (orderIds: string[]) =>
   system.store.collections.orders.find({ _id: trusted({ $in: orderIds }) }).lean();
 
 test.each(['bull', 'rabbitmq'])(
-  'the leader is frozen, then the next one killed, with purchases in hand: %s has them settled in time',
+  'purchases in progress on %s are settled in time when the leader is frozen and the next one killed',
   async (engine) => {
     system = await startSystem({
       servers: 1,
@@ -85,7 +85,7 @@ test.each(['bull', 'rabbitmq'])(
     for (const signal of ['SIGSTOP', 'SIGKILL'] as const) {
       const leading = await leader();
       await system.quiet();
-      // From this one on the leader gathers for a second.
+      // From this purchase on the leader gathers for a second.
       accepted.push(...(await press(1)));
       const pressed = await press(purchasesInHand);
       process.kill(leading.pid, signal);
@@ -97,7 +97,9 @@ test.each(['bull', 'rabbitmq'])(
       });
       const after = (await ordersOf(pressed)).map(({ settledAt }) => settledAt.getTime() - killedAt);
       const inHand = after.filter((ms) => ms > 0).length - purchasesMeanwhile;
-      console.log(`${engine} ${signal}: ${inHand} in hand were settled after ${Math.max(...after)} ms`);
+      console.log(
+        `${engine} ${signal}: ${inHand} purchases in progress were settled after ${Math.max(...after)} ms`,
+      );
       expect(inHand).toBeGreaterThan(100);
       expect(Math.max(...after)).toBeLessThan(longestMs);
 
@@ -105,7 +107,7 @@ test.each(['bull', 'rabbitmq'])(
       if (signal === 'SIGSTOP') {
         process.kill(leading.pid, 'SIGCONT');
         const isSucceeded = async () => (await leader()) !== leading;
-        await waitUntil(isSucceeded, { deadlineMs: 10_000, what: 'it leads no more' });
+        await waitUntil(isSucceeded, { deadlineMs: 10_000, what: 'it is still the leader' });
       }
     }
 
@@ -117,7 +119,7 @@ test.each(['bull', 'rabbitmq'])(
   180_000,
 );
 
-/** No attempt was used up, and nothing is left of jobs that are done. */
+/** Checks that no attempt was used up, and no finished job is left. */
 async function expectCleanBull(): Promise<void> {
   const bull = bullOf(system.store.queue);
   await waitUntil(async () => Object.values(await bull.getJobCounts()).every((count) => count === 0), {

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { startSystem, type TestSystem } from '../support/harness.ts';
-import { accepts, expectNothingLost, openAudience } from './support/buyers.ts';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
-/** Redis dies, forgets, or is full. */
+/** Redis is killed, emptied, or full. */
 
 const env = { JOB_LOCK_MS: '1500', RECONCILE_INTERVAL_MS: '500', RECONCILE_AFTER_MS: '3000' };
-/** FLUSH_DEADLINE_MS, and what a machine under load adds to it. */
+/** FLUSH_DEADLINE_MS, with a margin for a loaded machine. */
 const boundedMs = 5_000;
 
 let system: TestSystem;
@@ -15,42 +15,42 @@ beforeEach(async () => {
 });
 afterEach(() => system.close());
 
-test('Redis is killed and comes back: 503 meanwhile, no wait without bound, nothing lost', async () => {
+test('a killed Redis gives 503 in bounded time, and nothing is lost when it is back', async () => {
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 100);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 100);
   process.kill(system.redis().pid, 'SIGKILL');
-  await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
+  await waitUntil(() => (load.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
   await system.restartRedis();
-  await accepts(crowd, 100);
-  await expectNothingLost(system, sale, crowd);
-  expect(crowd.slowestMs).toBeLessThan(boundedMs);
+  await waitForAccepted(load, 100);
+  await expectNothingLost(system, sale, load);
+  expect(load.slowestMs).toBeLessThan(boundedMs);
 });
 
-test('Redis forgets everything in mid-sale: buyers send again, nobody has more than the limit', async () => {
+test('when Redis is emptied during a sale, buyers send again, and nobody exceeds the limit', async () => {
   const sale = await system.createSale({ stock: 2_000, limitPerBuyer: 3 });
-  const crowd = openAudience(system, sale);
+  const load = startBuyers(system, sale);
   for (const more of [50, 50, 50]) {
-    await accepts(crowd, more);
+    await waitForAccepted(load, more);
     await system.store.redis.flushall();
   }
-  await accepts(crowd, 50);
-  await crowd.stop();
-  // What was in the queue when Redis forgot is unknown to the shop, and a page that is told so sends it again.
-  await waitUntil(async () => (await crowd.resendUnknown()) === 0, {
+  await waitForAccepted(load, 50);
+  await load.stop();
+  // The shop has lost purchases that were queued, and a page that gets 404 sends its purchase again.
+  await waitUntil(async () => (await load.resendUnknown()) === 0, {
     deadlineMs: 20_000,
     what: 'all is known',
   });
-  await expectNothingLost(system, sale, crowd);
+  await expectNothingLost(system, sale, load);
 });
 
-test('a gate that counted units nobody got is put right, down to the last unit', async () => {
+test('a gate that counts units nobody got is repaired to the last unit', async () => {
   const sale = await system.createSale({ stock: 5, limitPerBuyer: 1 });
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token, { key: 'the-same-press' });
   await system.settled(body.orderId, token);
   await system.store.redis.flushall();
-  // Sent again by a page that did not hear the answer: the gate takes a unit for an order that exists.
+  // A page that got no answer sends it again, and the gate takes a unit for an existing order.
   expect((await system.buy(sale.id, token, { key: 'the-same-press' })).body).toEqual(body);
   const bought = await waitUntil(
     async () => {
@@ -64,14 +64,14 @@ test('a gate that counted units nobody got is put right, down to the last unit',
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 });
 
-test('Redis is full: 503, nothing is evicted, and it goes on when there is room', async () => {
+test('a full Redis gives 503, evicts nothing, and selling resumes when there is room', async () => {
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 100);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 100);
   await system.store.redis.config('SET', 'maxmemory', '1mb');
-  await waitUntil(() => (crowd.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
+  await waitUntil(() => (load.statuses.get(503) ?? 0) > 20, { deadlineMs: 20_000, what: 'answers 503' });
   await system.store.redis.config('SET', 'maxmemory', '0');
-  await accepts(crowd, 100);
+  await waitForAccepted(load, 100);
   expect(await system.store.redis.info('stats')).toContain('evicted_keys:0');
-  await expectNothingLost(system, sale, crowd);
+  await expectNothingLost(system, sale, load);
 });
