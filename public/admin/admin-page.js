@@ -126,7 +126,7 @@ function drawAuditStatus({ audit, queue, serverTime }) {
   const auditStatus = byId('audit-status');
   auditStatus.dataset.state = audit.state;
   const checked = audit.at && audit.state !== 'running' ? ` · ${time(audit.at)}` : '';
-  setText(byId('auditStatus-text'), auditTexts[audit.state] + checked);
+  setText(byId('audit-text'), auditTexts[audit.state] + checked);
   auditStatus.title = audit.examples.join('\n');
   setText(byId('dead-letters-count'), String(queue.failed));
   show(byId('dead-letters-count'), queue.failed > 0);

@@ -22,7 +22,7 @@ test.each(backlogs.filter(([engine]) => engine === 'bull' || pathOf('RabbitMQ'))
         servers: 0,
         workers: 0,
         nginx: false,
-        // A queue that writes to a slow disk may be late to say that it has the backlog.
+        // A queue on a slow disk may confirm the backlog late.
         env: { PURCHASE_QUEUE: engine, FLUSH_DEADLINE_MS: '30000' },
       }),
     );
