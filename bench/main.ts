@@ -18,7 +18,7 @@ import { rush } from './scenarios/rush.ts';
 import { soak, sustained } from './scenarios/sustained.ts';
 import { workers } from './scenarios/workers.ts';
 
-/** A scenario: its options with their defaults, and what runs it. */
+/** A scenario: its options with their defaults, and the function that runs it. */
 interface Scenario<Numbers extends Record<string, number> = Record<string, number>> {
   numbers: Numbers;
   /** @returns whether every invariant held and every target was met. */
@@ -71,7 +71,7 @@ const scenarios: Record<string, Scenario> = {
 await runCommand(async () => {
   const [name = '', ...args] = process.argv.slice(2);
   const chosen = Object.hasOwn(scenarios, name) ? scenarios[name] : undefined;
-  if (!chosen) throw new Error(`expected a scenario:\n${usage()}`);
+  if (!chosen) throw new Error(`expected the name of a scenario:\n${usage()}`);
   const numeric = Object.keys(chosen.numbers).map((option) => [option, { type: 'string' as const }]);
   const { values } = parseArgs({
     args,
@@ -88,9 +88,9 @@ await runCommand(async () => {
     return [option, typeof text === 'string' ? wholeNumber(option, text) : otherwise];
   });
   const ok = await chosen.run(Object.fromEntries(numbers), values);
-  if (!ok) throw new Error('An invariant was broken, presses got no proper answer, or a target was missed.');
+  if (!ok) throw new Error('An invariant was broken, a request failed, or a target was missed.');
 });
-// What a stage that could not be opened whole left behind ends with this process.
+// A testbed that failed while it was starting leaves processes behind, which end with this one.
 process.exit();
 
 function usage(): string {

@@ -1,17 +1,16 @@
 /**
- * `<stampede-stock sale="…">`: what is left of a sale, on any other site.
+ * `<stampede-stock sale="…">`: a custom element that shows a sale's stock on any other site.
  *
  *     <script type="module" src="https://the-shop/embed.js"></script>
  *     <stampede-stock sale="the sale's id"></stampede-stock>
  *
- * One file without imports, which asks the shop it came from every few seconds while it can be seen. Its colours and
- * font are the page's own; `--stampede-accent` sets the bar's. It stays quiet, showing what it last knew, while the
- * shop cannot be reached.
+ * One file without imports, which polls the shop it was loaded from while it is visible. It inherits the page's colours
+ * and font; `--stampede-accent` sets the colour of the bar. While the shop cannot be reached it keeps the last stock.
  */
 
 const shop = new URL(import.meta.url).origin;
-const EVERY_MS = 5_000;
-const WHEN_OVER_MS = 60_000;
+const POLL_MS = 5_000;
+const POLL_WHEN_ENDED_MS = 60_000;
 
 const styles = `
   :host { display: inline-block; min-width: 220px; font: inherit; }
@@ -43,10 +42,10 @@ class StampedeStock extends HTMLElement {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #root = this.attachShadow({ mode: 'open' });
-  #isSeen = false;
-  #seen = new IntersectionObserver(([entry]) => {
-    this.#isSeen = entry?.isIntersecting ?? false;
-    if (this.#isSeen) this.#ask();
+  #isVisible = false;
+  #visibility = new IntersectionObserver(([entry]) => {
+    this.#isVisible = entry?.isIntersecting ?? false;
+    if (this.#isVisible) this.#refresh();
   });
 
   connectedCallback() {
@@ -55,19 +54,19 @@ class StampedeStock extends HTMLElement {
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.innerHTML =
       '<a><span class="line"><span class="name">…</span><span class="left"></span></span><div class="bar"><div></div></div></a>';
-    this.#seen.observe(this);
+    this.#visibility.observe(this);
   }
 
   disconnectedCallback() {
     clearTimeout(this.#timer);
-    this.#seen.disconnect();
+    this.#visibility.disconnect();
   }
 
   attributeChangedCallback() {
-    if (this.#isSeen) this.#ask();
+    if (this.#isVisible) this.#refresh();
   }
 
-  async #ask() {
+  async #refresh() {
     clearTimeout(this.#timer);
     let isOver = false;
     try {
@@ -75,17 +74,17 @@ class StampedeStock extends HTMLElement {
       const response = await fetch(`${shop}/api/sales/${id}`, { credentials: 'omit' });
       if (response.ok) isOver = this.#draw(await response.json());
     } catch {
-      // The shop is away: what was known stays.
+      // The shop cannot be reached, so the last stock stays.
     }
     clearTimeout(this.#timer);
-    if (!this.#isSeen || !this.isConnected) return;
+    if (!this.#isVisible || !this.isConnected) return;
     this.#timer = setTimeout(
-      () => this.#ask(),
-      (isOver ? WHEN_OVER_MS : EVERY_MS) * (0.8 + Math.random() * 0.4),
+      () => this.#refresh(),
+      (isOver ? POLL_WHEN_ENDED_MS : POLL_MS) * (0.8 + Math.random() * 0.4),
     );
   }
 
-  /** @param {import('../sale/contract.ts').SaleSnapshot} sale @returns {boolean} whether it is over */
+  /** @param {import('../sale/contract.ts').SaleSnapshot} sale @returns {boolean} whether the sale has ended */
   #draw({ id, product, status, stock, unitsOnSale }) {
     const tag = (this.closest('[lang]')?.getAttribute('lang') || navigator.language).slice(0, 2);
     const say = words[/** @type {Language} */ (tag)] ?? words.en;

@@ -6,15 +6,15 @@ import { ROOT } from '../ops/local/folders.mjs';
 import { installFromDebian } from '../ops/local/programs/program.mjs';
 
 /**
- * `npm test`, and `npm test -- test/sale/buying.test.ts -t 'a title'`: runs vitest with these arguments. MongoDB, Redis and
- * nginx are brought by the tests as by `npm start`; what is left out for lack of a program is named in the end.
+ * `npm test`, and `npm test -- test/sale/buying.test.ts -t 'a title'`: runs vitest with these arguments. The tests find or
+ * download MongoDB, Redis and nginx as `npm start` does; tests that need a missing program are skipped and listed at the end.
  */
 const args = process.argv.slice(2);
-// With a choice of tests, what they need is there or they say so.
+// Installs RabbitMQ only for a run of all tests; a single test without it is skipped.
 if (args.length === 0 && !findRabbitHere()) await installFromDebian('rabbitmq-server', console.log);
 const vitest = join(ROOT, 'node_modules/vitest/vitest.mjs');
 const child = spawn(process.execPath, [vitest, 'run', ...args], { cwd: ROOT, stdio: 'inherit' });
-// A terminal's Ctrl-C reaches vitest as well, which then ends what it started.
+// A terminal's Ctrl-C also reaches vitest, which then stops its processes.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
     if (signal === 'SIGTERM') child.kill(signal);

@@ -2,35 +2,35 @@ import { nanoid } from 'nanoid';
 import { openTokens } from '../../server/http/tokens.ts';
 import { type Connection, openConnection, type Reply } from './connection.ts';
 
-/** What a crowd's presses of Buy came to, as the crowd saw it. */
-export interface CrowdReport {
+/** How the presses of Buy of one load were answered, as the clients saw it. */
+export interface LoadReport {
   presses: number;
   /** Order ids of the answers 202. */
   accepted: string[];
   /** Answers 409, by problem. */
   refused: Record<string, number>;
-  /** Any other answer, by status, and presses that got none. */
+  /** Any other answer by its status, and presses without an answer. */
   failed: Record<string, number>;
   /** Milliseconds from press to answer, sorted. */
   acceptedMs: number[];
   refusedMs: number[];
   startedAt: Date;
-  /** To the last answer. */
+  /** From the start to the last answer. */
   seconds: number;
 }
 
-export interface Crowd {
+export interface Load {
   url: string;
-  /** One for each buyer, minted beforehand: signing in is not what is measured. */
+  /** One for each buyer, issued beforehand, because signing in is not measured. */
   tokens: string[];
-  /** One, or several at which the presses take turns. */
+  /** One sale, or several that the presses go to in turns. */
   saleId: string | string[];
   /** How often Buy is pressed; buyers take turns. */
   presses: number;
   connections: number;
-  /** For how long it presses; absent, until all presses are made. */
+  /** How long the load lasts; without it, until all presses are made. */
   seconds?: number;
-  /** Who has no answer by then gets none. */
+  /** A press without an answer by then counts as failed. */
   deadlineSeconds: number;
 }
 
@@ -40,13 +40,16 @@ export function mintTokens(count: number, secret: string): string[] {
 }
 
 /**
- * A crowd that waits for each answer before it presses again: as many presses are on their way as connections.
- * @param opened the connections of a crowd that came before, which stay open; absent, it comes over its own.
+ * A closed-loop load: each connection waits for its answer before it sends the next press.
+ * @param opened connections of an earlier load, which stay open; without it, the load opens and closes its own.
  */
-export async function pressBuy(crowd: Crowd, opened?: ReturnType<typeof openPresses>): Promise<CrowdReport> {
-  const { presses, seconds = Number.POSITIVE_INFINITY, deadlineSeconds } = crowd;
-  const { connections, press } = opened ?? openPresses(crowd);
-  const tally = openTally(presses);
+export async function pressBuy(
+  load: Load,
+  opened?: ReturnType<typeof openPurchaseClients>,
+): Promise<LoadReport> {
+  const { presses, seconds = Number.POSITIVE_INFINITY, deadlineSeconds } = load;
+  const { connections, press } = opened ?? openPurchaseClients(load);
+  const recorder = recordAnswers(presses);
   const endsAt = performance.now() + seconds * 1_000;
   let next = 0;
 
@@ -57,37 +60,37 @@ export async function pressBuy(crowd: Crowd, opened?: ReturnType<typeof openPres
     }
     const pressedAt = performance.now();
     press(connection, next++, (reply) => {
-      tally.count(reply, performance.now() - pressedAt);
+      recorder.count(reply, performance.now() - pressedAt);
       pressInTurns(connection, done);
     });
   }
-  const late = setTimeout(() => {
+  const timeout = setTimeout(() => {
     next = presses;
     for (const connection of connections) connection.close();
   }, deadlineSeconds * 1_000);
   await Promise.all(connections.map((one) => new Promise<void>((done) => pressInTurns(one, done))));
-  clearTimeout(late);
+  clearTimeout(timeout);
   if (!opened) for (const connection of connections) connection.close();
-  return tally.report();
+  return recorder.report();
 }
 
-/** @throws Error when the address is not this machine's own: a load test is not for other people's servers. */
+/** @throws Error when the address is not a loopback address: a load test must never reach other people's servers. */
 export function requireLoopback(url: string): void {
   if (['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname)) return;
-  throw new Error(`A load goes to this machine only: expected a loopback address, got ${url}`);
+  throw new Error(`Load tests run against this machine only: expected a loopback address, got ${url}`);
 }
 
-/** Connections, and how to press Buy over one of them: the nth buyer does. */
-export function openPresses({
+/** Opens connections. `press` sends the purchase of the nth buyer over one of them. */
+export function openPurchaseClients({
   url,
   tokens,
   saleId,
   presses,
   connections,
-}: Omit<Crowd, 'seconds' | 'deadlineSeconds'>) {
+}: Omit<Load, 'seconds' | 'deadlineSeconds'>) {
   requireLoopback(url);
   const address = new URL(url);
-  const crowd = nanoid(8); // The same buyers may come again; their presses are new ones.
+  const keyPrefix = nanoid(8); // A second run with the same buyers must not repeat the keys of the first.
   let pressed = 0;
   const heads = [saleId].flat().map((id) => {
     return `POST /api/sales/${id}/purchases HTTP/1.1\r\nHost: ${address.host}`;
@@ -96,20 +99,20 @@ export function openPresses({
   return {
     connections: Array.from({ length: Math.min(connections, presses) }, () => openConnection(address)),
     press(connection: Connection, n: number, onReply: (reply: Reply | null) => void): void {
-      const who = `Authorization: Bearer ${tokens[n % tokens.length]}\r\nIdempotency-Key: ${crowd}-${pressed++}`;
-      connection.ask(`${heads[n % heads.length]}\r\n${who}\r\n${body}`, onReply);
+      const headers = `Authorization: Bearer ${tokens[n % tokens.length]}\r\nIdempotency-Key: ${keyPrefix}-${pressed++}`;
+      connection.ask(`${heads[n % heads.length]}\r\n${headers}\r\n${body}`, onReply);
     },
   };
 }
 
-/** Counts answers from now on. */
-export function openTally(presses: number) {
+/** Records answers and their latencies, from this call on. */
+export function recordAnswers(presses: number) {
   const startedAt = new Date();
   const began = performance.now();
   let lastAnswerAt = began;
-  /** Read when the crowd has gone: the generator shares its cores with what it measures. */
+  /** Parsed after the load, because the generator shares its cores with the system it measures. */
   const receipts: string[] = [];
-  const report: CrowdReport = {
+  const report: LoadReport = {
     presses,
     accepted: [],
     refused: {},
@@ -130,7 +133,7 @@ export function openTally(presses: number) {
         report.refusedMs.push(ms);
       } else add(report.failed, reply ? `${reply.status} ${detailOf(reply)}` : 'no answer');
     },
-    report(): CrowdReport {
+    report(): LoadReport {
       report.seconds = (lastAnswerAt - began) / 1_000;
       report.accepted = receipts.map((receipt) => JSON.parse(receipt).orderId);
       report.acceptedMs.sort((a, b) => a - b);
@@ -140,7 +143,7 @@ export function openTally(presses: number) {
   };
 }
 
-/** What the problem says of itself: 503 can come from several places. */
+/** The problem's detail, which tells apart the places that a 503 can come from. */
 function detailOf({ body }: Reply): string {
   return /"detail":"([^"]*)"/.exec(body)?.[1] ?? '';
 }

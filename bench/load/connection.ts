@@ -6,8 +6,8 @@ export interface Reply {
 }
 
 /**
- * A keep-alive HTTP connection that carries one request at a time, and little more: a load generator shares its cores
- * with what it measures, and this one takes half the CPU of autocannon for each request: see crosscheck.ts.
+ * A keep-alive HTTP connection for one request at a time. It does little more, because a load generator shares its cores
+ * with the system it measures: this one takes half the CPU of autocannon for each request (see crosscheck.ts).
  */
 export interface Connection {
   /** @param onReply is given null when the connection broke before the answer was there. */
@@ -15,20 +15,20 @@ export interface Connection {
   close(): void;
 }
 
-/** What any connection reads, which is looked at before the next one reads. */
+/** All connections share this read buffer: each one's data is copied out before the next one reads. */
 const readInto = Buffer.allocUnsafe(16_384);
 
-/** Opens when it is first asked, and again after the other side has closed it between two requests. */
+/** Connects at the first request, and again after the server has closed the connection between two requests. */
 export function openConnection({ hostname, port }: URL): Connection {
   let socket: Socket | null = null;
   let received = '';
   let onReply: ((reply: Reply | null) => void) | null = null;
 
-  function settle(reply: Reply | null): void {
-    const tell = onReply;
+  function answer(reply: Reply | null): void {
+    const callback = onReply;
     onReply = null;
     received = '';
-    tell?.(reply);
+    callback?.(reply);
   }
 
   function open(): Socket {
@@ -39,11 +39,11 @@ export function openConnection({ hostname, port }: URL): Connection {
       onread: {
         buffer: readInto,
         callback(size) {
-          // A character is a byte, as lengths are counted; what is looked at in an answer is ASCII.
+          // Latin-1 makes each byte one character, so that Content-Length counts characters; the parsed fields are ASCII.
           received += readInto.toString('latin1', 0, size);
           const reply = readReply(received);
           if (reply?.closes) drop(opened);
-          if (reply) settle(reply);
+          if (reply) answer(reply);
           return true;
         },
       },
@@ -52,7 +52,7 @@ export function openConnection({ hostname, port }: URL): Connection {
     opened.on('close', () => {
       if (socket !== opened) return;
       socket = null;
-      settle(null);
+      answer(null);
     });
     return opened;
   }
@@ -63,19 +63,19 @@ export function openConnection({ hostname, port }: URL): Connection {
   }
 
   return {
-    ask(request, tell) {
-      onReply = tell;
+    ask(request, callback) {
+      onReply = callback;
       socket ??= open();
       socket.write(request, 'latin1');
     },
     close() {
       if (socket) drop(socket);
-      settle(null);
+      answer(null);
     },
   };
 }
 
-/** As nginx and Node write them: looking for any spelling took a tenth of the generator's time. */
+/** Exactly as nginx and Node spell them, since a case-insensitive search took a tenth of the generator's time. */
 const lengthHeader = '\r\nContent-Length: ';
 const closeHeader = '\r\nConnection: close';
 
@@ -86,7 +86,7 @@ function readReply(text: string): (Reply & { closes: boolean }) | null {
   const head = text.slice(0, end);
   const body = text.slice(end + 4);
   const lengthAt = head.indexOf(lengthHeader);
-  if (lengthAt === -1) throw new Error(`expected an answer with a Content-Length, got ${head}`);
+  if (lengthAt === -1) throw new Error(`expected a response with a Content-Length, got ${head}`);
   if (body.length < Number.parseInt(head.slice(lengthAt + lengthHeader.length), 10)) return null;
   return { status: Number(head.slice(9, 12)), body, closes: head.includes(closeHeader) };
 }

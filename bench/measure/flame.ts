@@ -2,7 +2,7 @@ import { escaped } from '../report/plots.ts';
 import { type CpuProfile, packageOf } from './profile.ts';
 
 const [width, rowHeight, mostRows] = [1_200, 17, 40];
-/** Narrower boxes only make the page heavy. */
+/** Narrower boxes are left out, because they only make the page large. */
 const leastPixels = 1.5;
 const colours = { ours: '#f59e0b', node: '#93c5fd', packages: '#fca5a5' };
 
@@ -13,7 +13,7 @@ interface Frame {
   children: Map<string, Frame>;
 }
 
-/** A flame chart as SVG: each box is a function, as wide as the time spent in it and in what it calls. */
+/** A flame chart as SVG: the width of each box is the time spent in a function and in the functions that it calls. */
 export function flameChart(profile: CpuProfile): string {
   const root = frameOf(profile);
   const boxes: string[] = [];
@@ -43,10 +43,10 @@ function box(
   { x, y, boxWidth, share }: { x: number; y: number; boxWidth: number; share: number },
 ): string {
   const title = `${name}  ${from}  ${(share * 100).toFixed(1)}%`;
-  const letters = Math.floor(boxWidth / 6.2);
+  const charactersThatFit = Math.floor(boxWidth / 6.2);
   const label =
-    letters > 3
-      ? `<text x="${(x + 3).toFixed(1)}" y="${y + 12}">${escaped(name.slice(0, letters))}</text>`
+    charactersThatFit > 3
+      ? `<text x="${(x + 3).toFixed(1)}" y="${y + 12}">${escaped(name.slice(0, charactersThatFit))}</text>`
       : '';
   return (
     `<g><title>${escaped(title)}</title><rect x="${x.toFixed(1)}" y="${y}" width="${boxWidth.toFixed(1)}" ` +
@@ -61,7 +61,7 @@ function colourOf(from: string): string {
     : colours.packages;
 }
 
-/** Calls of one function from the same place are one box; idle time is left out. */
+/** Merges calls of one function from the same caller, and leaves idle time out. */
 function frameOf({ nodes, samples, timeDeltas }: CpuProfile): Frame {
   const own = new Map<number, number>();
   samples.forEach((id, n) => {

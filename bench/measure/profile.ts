@@ -17,7 +17,7 @@ export interface CpuProfile {
   timeDeltas: number[];
 }
 
-/** The entries that can be profiled. */
+/** The entry points that can be profiled. */
 export const profiledEntries = {
   server: 'bench/measure/profiled/server.ts',
   worker: 'bench/measure/profiled/worker.ts',
@@ -40,7 +40,7 @@ export async function profileDuring(
   }
 }
 
-/** @returns null when there is none yet, or it is only half written. */
+/** @returns null when the file does not exist yet, or is only half written. */
 export function readProfile(name: string): CpuProfile | null {
   try {
     return JSON.parse(readFileSync(fileOf(name), 'utf8'));
@@ -49,7 +49,7 @@ export function readProfile(name: string): CpuProfile | null {
   }
 }
 
-/** Where a profiled process spent its own time: by package, and its most expensive functions. */
+/** Prints the self time of a profiled process by package and by function, the most expensive first. */
 export function printProfile(name: string, top = 15): void {
   const { nodes, samples, timeDeltas } = readProfile(name) ?? { nodes: [], samples: [], timeDeltas: [] };
   const micros = new Map<number, number>();
@@ -65,7 +65,7 @@ export function printProfile(name: string, top = 15): void {
     add(byFunction, `${callFrame.functionName || '(anonymous)'}  ${from}`, own);
   }
   const total = [...byPackage.values()].reduce((a, b) => a + b, 0);
-  console.log(`\n${name}: own time, of ${(total / 1e6).toFixed(1)} s at work`);
+  console.log(`\n${name}: self time, of ${(total / 1e6).toFixed(1)} s of CPU`);
   for (const entries of [byPackage, byFunction]) {
     const sorted = [...entries].sort((a, b) => b[1] - a[1]).slice(0, top);
     printTable(
@@ -75,7 +75,7 @@ export function printProfile(name: string, top = 15): void {
   }
 }
 
-/** The package, the Node module or our own file that a function is of. */
+/** The package, the Node module or the file of this project that a function belongs to. */
 export function packageOf(url: string, functionName: string): string {
   if (url === '') return functionName.startsWith('(') ? functionName : 'native';
   if (url.startsWith('node:')) return url;

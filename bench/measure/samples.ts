@@ -1,60 +1,60 @@
 import { type Counts, quantileMs, readSeconds } from '../../insight/counters.ts';
-import type { Stage } from '../systems/stage.ts';
-import { watchWaits } from './meters.ts';
-import { holdingsOfGroup, watchCpu } from './usage.ts';
+import type { Testbed } from '../systems/testbed.ts';
+import { watchDatabaseLatency } from './database-usage.ts';
+import { measureCpu, memoryAndHandlesOfGroup } from './process-usage.ts';
 
-/** What the system looked like at one moment of a run. */
+/** The state of the system at one moment of a run. */
 export interface Sample {
   seconds: number;
   /** Accepted and not yet settled. */
   queued: number;
   redisKeys: number;
   redisMemoryMb: number;
-  /** Of Redis' scripts and MongoDB's transactions since the sample before, in ms each; null when there were none. */
+  /** Mean duration of Redis' scripts and MongoDB's transactions since the last sample; null when there were none. */
   redisScriptMs: number | null;
   mongoTransactionMs: number | null;
-  /** By process: share of one core since the sample before, resident memory, open files and sockets. */
+  /** By process: share of one core since the last sample, resident memory, open files and sockets. */
   processes: Record<string, { cpu: number; memoryMb: number; handles: number }>;
 }
 
-/** One second as the instances counted it. */
+/** The counts of all instances in one second. */
 export interface Second {
   seconds: number;
   acceptedPerSecond: number;
   settledPerSecond: number;
-  /** From the press to the order in MongoDB, of the orders settled in that second; null when there were none. */
+  /** From the press to the order in MongoDB, for the orders settled in that second; null when there were none. */
   settleP50Ms: number | null;
   settleP99Ms: number | null;
 }
 
-/** Samples the system until it is told to stop, and once more then. */
+/** Samples the system until `stop` is called, which takes the last sample. */
 export function watchOverTime(
-  stage: Stage,
+  testbed: Testbed,
   everyMs: number,
 ): {
   stop: () => Promise<{ samples: Sample[]; perSecond: Second[] }>;
 } {
   const samples: Sample[] = [];
   const [startedAt, firstSecond] = [performance.now(), nowInSeconds()];
-  const waitsSince = watchWaits(stage.system);
-  let [cpuSince, lastAt] = [watchCpu(stage.processes), startedAt];
+  const waitsSince = watchDatabaseLatency(testbed.system);
+  let [cpuSince, lastAt] = [measureCpu(testbed.processes), startedAt];
   let sampling = Promise.resolve();
 
   async function sample(): Promise<void> {
     const now = performance.now();
     const cpu = cpuSince();
     const seconds = (now - lastAt) / 1_000;
-    cpuSince = watchCpu(stage.processes);
+    cpuSince = measureCpu(testbed.processes);
     lastAt = now;
-    const { gate, redis } = stage.system;
+    const { gate, redis } = testbed.system;
     const [queued, redisKeys, memory, waits] = await Promise.all([
       gate.countQueued(),
       redis.dbsize(),
       redis.info('memory'),
       waitsSince(),
     ]);
-    const processes = stage.processes().map(({ name, pid }) => {
-      return [name, { cpu: (cpu[name] ?? 0) / seconds, ...holdingsOfGroup(pid) }] as const;
+    const processes = testbed.processes().map(({ name, pid }) => {
+      return [name, { cpu: (cpu[name] ?? 0) / seconds, ...memoryAndHandlesOfGroup(pid) }] as const;
     });
     const redisMemoryMb = Number(/^used_memory:(\d+)/m.exec(memory)?.[1]) / 2 ** 20;
     const at = (now - startedAt) / 1_000;
@@ -70,7 +70,7 @@ export function watchOverTime(
       clearInterval(timer);
       next();
       await sampling;
-      const counted = await readSeconds(stage.system.redis, firstSecond, nowInSeconds());
+      const counted = await readSeconds(testbed.system.redis, firstSecond, nowInSeconds());
       return { samples, perSecond: counted.map(secondOf) };
     },
   };

@@ -1,10 +1,10 @@
 import { settleBatch } from '../../sale/settlement/transaction.ts';
-import { endBenchSale, type OwnStage, openBenchSale } from '../systems/stage.ts';
+import { endBenchSale, type OwnTestbed, openBenchSale } from '../systems/testbed.ts';
 import { backlogOf } from './drain.ts';
 
-/** Purchases settled a second by this process with nothing around it: no queue, nobody told. */
-export async function settleAlone(
-  { system }: OwnStage,
+/** @returns purchases a second that this process settles by the transactions alone, without queue and broadcast. */
+export async function settleWithoutQueue(
+  { system }: OwnTestbed,
   { backlog, buyers }: { backlog: number; buyers: number },
 ): Promise<number> {
   const { collections, config } = system;

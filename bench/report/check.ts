@@ -1,18 +1,18 @@
-import { type CompareResult, playComparison } from '../scenarios/compare.ts';
+import { type CompareResult, runComparison } from '../scenarios/compare.ts';
 import { readResult } from './results.ts';
 import { figure, printTable, spread } from './table.ts';
 
-/** Ratios of one run on a quiet machine lie so far apart at most. */
+/** Ratios of two runs on an idle machine differ by this factor at most. */
 const noise = 1.25;
 
 /**
- * Plays a few rounds of the comparison and holds their ratios against the stored ones, which the README shows.
+ * Runs a few rounds of the comparison, and compares their ratios with the stored ones that the README shows.
  * @returns whether they differ by no more than the noise.
  */
 export async function check({ rounds }: { rounds: number }): Promise<boolean> {
   const stored = readResult<CompareResult>('compare');
   if (!stored) throw new Error('No stored result: `npm run bench -- compare` makes one.');
-  const fresh = await playComparison({ ...stored.options, rounds });
+  const fresh = await runComparison({ ...stored.options, rounds });
   const rows = fresh.verdicts.flatMap(({ what, ratio }) => {
     const before = stored.verdicts.find((verdict) => verdict.what === what)?.ratio;
     if (!before) return [];
@@ -34,7 +34,7 @@ export async function check({ rounds }: { rounds: number }): Promise<boolean> {
     [`ratio`, `stored ${stored.at.slice(0, 10)}`, 'now', ''],
     rows.map(({ cells }) => cells),
   );
-  const circumstances = `${stored.cpu}, ${stored.cores} cores, Node ${stored.node}`;
-  console.log(`\nThe stored run: ${circumstances}: ${stored.command}`);
+  const environment = `${stored.cpu}, ${stored.cores} cores, Node ${stored.node}`;
+  console.log(`\nThe stored run: ${environment}: ${stored.command}`);
   return rows.every(({ agrees }) => agrees);
 }

@@ -23,11 +23,11 @@ export function verdictsOf({ rounds, drains, audits }: Measured): Verdict[] {
     judge("p99 of the answer, of queue's", ratios('p99Ms', 'queue'), 'below', 1 / 3),
     judge("p99 of the answer, of sync's", ratios('p99Ms', 'sync'), 'below', 1),
     judge("CPU for each settled, of queue's", ratios('cpuTotal', 'queue'), 'below', 1 / 8),
-    judge('broken invariants, or a press of ours that failed', [breaches], 'below', 1),
+    judge('broken invariants, or failed requests of Stampede', [breaches], 'below', 1),
   ];
 }
 
-/** The rows of the comparison, as the terminal, the page and the README name them. */
+/** The rows of the comparison, with their titles in the terminal, the page and the README. */
 export const columns: [column: keyof Round, name: string][] = [
   ['acceptedPerSecond', 'accepted/s'],
   ['p50Ms', 'answer p50, ms'],
@@ -48,7 +48,7 @@ export const columns: [column: keyof Round, name: string][] = [
   ['broken', 'lost, refused or failed'],
 ];
 
-/** The table as text: a name and a cell for each side, then the backlog and the audit. */
+/** The table as text: a title and a cell for each side, then the backlog and the audit. */
 export function comparisonRows({ rounds, drains, audits }: Measured): string[][] {
   const medians = sideNames.map((name) => spreadsOf(rounds[name]));
   const rows = columns.map(([column, title]) => [title, ...medians.map((own) => spread(own[column]))]);
@@ -66,7 +66,7 @@ export function printComparison(result: CompareResult): void {
   const load = `${presses} purchases by ${buyers} buyers over ${connections} connections`;
   console.log(`\n${load}, ${rounds} rounds: median (range)\n`);
   printTable(['', ...sideNames], comparisonRows(result));
-  console.log(`\nIdle sides used ${(idleShare * 100).toFixed(1)}% of the CPU of the one at work.`);
+  console.log(`\nIdle sides used ${(idleShare * 100).toFixed(1)}% of the CPU of the side under load.`);
   for (const [name, own] of Object.entries(drains)) {
     const { firstHalfPerSecond: first, secondHalfPerSecond: second } = spreadsOf(own);
     console.log(

@@ -1,4 +1,4 @@
-/** Plots as SVG text that needs nothing else: no script, no font, no style sheet. */
+/** Plots as self-contained SVG: no script, no font, no style sheet. */
 
 const [width, barHeight, labelWidth] = [720, 22, 220];
 const colours = ['#2563eb', '#d97706', '#059669', '#9333ea', '#dc2626', '#0891b2', '#4b5563'];
@@ -16,13 +16,13 @@ const svg = (height: number, title: string, inside: string) =>
 export interface Bar {
   label: string;
   value: number;
-  /** From the lowest to the highest round. */
+  /** The lowest and the highest round. */
   min: number;
   max: number;
   text: string;
 }
 
-/** Horizontal bars from zero, each with a line from its lowest to its highest round. */
+/** Horizontal bars from zero, each with a line from the lowest to the highest round. */
 export function barPlot(title: string, bars: Bar[]): string {
   const longest = Math.max(...bars.map(({ max }) => max), Number.MIN_VALUE);
   const scale = (value: number) => ((width - labelWidth - 130) * value) / longest;
@@ -47,7 +47,7 @@ export interface Line {
 
 const [plotHeight, left, bottom] = [240, 60, 34];
 
-/** Lines over a common axis from zero. @param logarithmic spaces the x axis by tens. */
+/** Lines over a common y axis that begins at zero. @param logarithmic makes the x axis logarithmic. */
 export function linePlot(
   title: string,
   lines: Line[],

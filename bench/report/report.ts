@@ -7,7 +7,7 @@ import type { CompareResult } from '../scenarios/compare.ts';
 import { sideNames } from '../systems/sides.ts';
 import { columns, comparisonRows } from './comparison.ts';
 import { barPlot, escaped, linePlot } from './plots.ts';
-import { type Circumstances, readResult } from './results.ts';
+import { type RunEnvironment, readResult } from './results.ts';
 import { spreadOf, spreadsOf } from './statistics.ts';
 import { figure } from './table.ts';
 import type { Verdict } from './targets.ts';
@@ -16,26 +16,26 @@ const page = new URL('../results/report.html', import.meta.url);
 const readme = new URL('../../README.md', import.meta.url);
 const [begin, end] = ['<!-- bench:compare -->', '<!-- /bench:compare -->'];
 
-/** Makes the page of plots and the README's table from what the scenarios have written. */
+/** Writes the page of plots and the README's table from the scenarios' results. */
 export async function report(): Promise<boolean> {
   const sections = [comparison(), ladder(), ...profiles(), ...overTime(), growth(), verdicts()].filter(
     Boolean,
   );
   if (sections.length === 0)
-    throw new Error('Nothing was measured yet: run `npm run bench -- compare` first.');
+    throw new Error('There are no results yet: run `npm run bench -- compare` first.');
   const style =
     'body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}svg{max-width:100%}';
-  const head = `<meta charset="utf-8"><title>Stampede, measured</title><style>${style}</style>`;
+  const head = `<meta charset="utf-8"><title>Stampede benchmarks</title><style>${style}</style>`;
   writeFileSync(
     page,
-    `<!doctype html><html lang="en">${head}<h1>Stampede, measured</h1>${sections.join('\n')}</html>\n`,
+    `<!doctype html><html lang="en">${head}<h1>Stampede benchmarks</h1>${sections.join('\n')}</html>\n`,
   );
-  console.log(`Written: ${fileURLToPath(page)}`);
+  console.log(`Wrote ${fileURLToPath(page)}`);
   writeReadmeTable();
   return true;
 }
 
-const heading = (title: string, { at, command, cpu, cores, node }: Circumstances) =>
+const heading = (title: string, { at, command, cpu, cores, node }: RunEnvironment) =>
   `<h2>${title}</h2><p><code>${escaped(command)}</code>, ${at.slice(0, 10)}, ${escaped(cpu)}, ${cores} cores, Node ${node}</p>`;
 
 function comparison(): string {
@@ -48,24 +48,24 @@ function comparison(): string {
     });
     return `<h3>${escaped(name)}</h3>${barPlot(name, bars)}`;
   });
-  return heading('Beside two plain ways', result) + plots.join('');
+  return heading('Compared with two plain systems', result) + plots.join('');
 }
 
 interface LadderResult {
-  rungs: Record<string, { acceptedPerSecond: number; allMicros: number }[]>;
+  layers: Record<string, { acceptedPerSecond: number; allMicros: number }[]>;
 }
 
 function ladder(): string {
   const result = readResult<LadderResult>('ladder');
   if (!result) return '';
-  const bars = Object.entries(result.rungs).map(([label, steps]) => {
+  const bars = Object.entries(result.layers).map(([label, steps]) => {
     const { median: value, min, max } = spreadOf(steps.map(({ allMicros }) => allMicros));
     return { label, value, min, max, text: `${figure(value)} µs` };
   });
   return heading('What each layer costs', result) + barPlot('CPU of a purchase', bars);
 }
 
-/** What `ladder --profile` left. */
+/** Flame charts of the profiles that `ladder --profile` wrote. */
 function profiles(): string[] {
   return Object.keys(profiledEntries).map((entry) => {
     const profile = readProfile(`${entry}-1`);
@@ -100,7 +100,7 @@ function overTime(): string[] {
 
 const read = (of: object, name: string) => (of as Record<string, number | null>)[name] ?? 0;
 
-/** A line for each name over the seconds of a run. */
+/** Plots one line for each name over the seconds of a run. */
 function linesOver<Point extends { seconds: number }>(
   points: Point[],
   y: string,
@@ -134,7 +134,7 @@ function growth(): string {
   return heading('As the shop grows', result) + plots.join('');
 }
 
-/** Every target, met or not. */
+/** All targets, and whether each was met. */
 function verdicts(): string {
   const scenarios = ['compare', 'refusals', 'ladder', 'sustained', 'soak', 'fanout', 'connections', 'growth'];
   const rows = scenarios.flatMap((scenario) =>
@@ -148,13 +148,15 @@ function verdicts(): string {
   return rows.length > 0 ? `<h2>Targets</h2><table>${rows.join('')}</table>` : '';
 }
 
-/** The table between the README's two markers; a README without them is left alone. */
+/** Replaces the table between the README's two markers. Without the markers README.md stays unchanged. */
 function writeReadmeTable(): void {
   const result = readResult<CompareResult>('compare');
   const text = readFileSync(readme, 'utf8');
   const [from, to] = [text.indexOf(begin), text.indexOf(end)];
   if (!result || from === -1 || to < from) {
-    console.log(`README.md is as it was: it has no ${begin} … ${end}, or nothing was compared yet.`);
+    console.log(
+      `README.md is unchanged: it has no ${begin} … ${end}, or there is no result of \`compare\` yet.`,
+    );
     return;
   }
   const rows = [
@@ -166,5 +168,5 @@ function writeReadmeTable(): void {
   const { at, command, cpu, cores, node } = result;
   const under = `\`${command}\` on ${at.slice(0, 10)}: ${cpu}, ${cores} cores shared with the load, Node ${node}.`;
   writeFileSync(readme, `${text.slice(0, from)}${begin}\n${table}\n\n${under}\n${text.slice(to)}`);
-  console.log("Written: README.md's table");
+  console.log("Wrote README.md's table");
 }

@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 const folder = new URL('../results/', import.meta.url);
 
-/** Where and how a result came about: without it a figure means nothing. */
-export interface Circumstances {
+/** The machine, the versions and the command of a run, without which its figures mean nothing. */
+export interface RunEnvironment {
   at: string;
   command: string;
   node: string;
@@ -14,15 +14,15 @@ export interface Circumstances {
   memoryGb: number;
 }
 
-/** Writes bench/results/<scenario>.json. @returns its path, as a reader would type it. */
+/** Writes bench/results/<scenario>.json. @returns its path relative to the repository. */
 export function saveResult(scenario: string, result: object): string {
   mkdirSync(folder, { recursive: true });
-  writeFileSync(fileOf(scenario), `${JSON.stringify({ ...circumstances(), ...result }, rounded, 2)}\n`);
+  writeFileSync(fileOf(scenario), `${JSON.stringify({ ...runEnvironment(), ...result }, rounded, 2)}\n`);
   return `bench/results/${scenario}.json`;
 }
 
-/** @returns null when the scenario has not been run yet. */
-export function readResult<Result>(scenario: string): (Circumstances & Result) | null {
+/** @returns null when the scenario has no result yet. */
+export function readResult<Result>(scenario: string): (RunEnvironment & Result) | null {
   try {
     return JSON.parse(readFileSync(fileOf(scenario), 'utf8'));
   } catch {
@@ -32,7 +32,7 @@ export function readResult<Result>(scenario: string): (Circumstances & Result) |
 
 const fileOf = (scenario: string) => fileURLToPath(new URL(`${scenario}.json`, folder));
 
-function circumstances(): Circumstances {
+function runEnvironment(): RunEnvironment {
   const [first] = cpus();
   return {
     at: new Date().toISOString(),
@@ -44,7 +44,7 @@ function circumstances(): Circumstances {
   };
 }
 
-/** More digits than these would only be noise in a diff. */
+/** Rounds to five digits, because more would only be noise in a diff. */
 function rounded(_key: string, value: unknown): unknown {
   return typeof value === 'number' ? Number(value.toPrecision(5)) : value;
 }

@@ -1,10 +1,10 @@
-/** @param sorted ascending. @returns NaN when there are none. */
+/** @param sorted in ascending order. @returns NaN when it is empty. */
 export function percentile(sorted: number[], percent: number): number {
   if (sorted.length === 0) return Number.NaN;
   return sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * percent) / 100))] as number;
 }
 
-/** The middle of several rounds, and how far they lay apart. */
+/** The median of several rounds, and their range. */
 export interface Spread {
   median: number;
   min: number;
@@ -19,7 +19,7 @@ export function spreadOf(values: number[]): Spread {
   return { median, min: sorted[0] ?? Number.NaN, max: sorted.at(-1) ?? Number.NaN };
 }
 
-/** @param rounds the same columns in each. */
+/** @param rounds all with the same columns. */
 export function spreadsOf<Column extends string>(rounds: Record<Column, number>[]): Record<Column, Spread> {
   const columns = Object.keys(rounds[0] ?? {}) as Column[];
   const spreads = columns.map((column) => [column, spreadOf(rounds.map((round) => round[column]))]);

@@ -1,6 +1,6 @@
 import type { Spread } from './statistics.ts';
 
-/** Prints rows under a head, the first column to the left and the others to the right. */
+/** Prints a table, the first column aligned to the left and the others to the right. */
 export function printTable(head: string[], rows: string[][]): void {
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
@@ -12,14 +12,14 @@ export function printTable(head: string[], rows: string[][]): void {
   }
 }
 
-/** Three digits that mean something. */
+/** A number with three significant digits. */
 export function figure(value: number): string {
   if (Number.isNaN(value)) return '–';
   const digits = value === 0 || value >= 100 ? 0 : value >= 10 ? 1 : 2;
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** The median, and in parentheses the range. */
+/** The median, followed by the range in parentheses. */
 export function spread({ median, min, max }: Spread): string {
   return min === max ? figure(median) : `${figure(median)} (${figure(min)}–${figure(max)})`;
 }

@@ -1,16 +1,16 @@
 import { type Spread, spreadOf } from './statistics.ts';
 
-/** One target: a ratio of two figures of the same round, and what it should be. */
+/** One target: a figure or a ratio of two figures of the same round, and its bound. */
 export interface Verdict {
   what: string;
   ratio: Spread;
   target: number;
-  /** Whether the ratio should be at least the target, or below it. */
+  /** Whether the target is a lower or an upper bound. */
   is: 'at least' | 'below';
   pass: boolean;
 }
 
-/** @param ratios one for each round: figures of different rounds are not compared. */
+/** @param ratios one for each round, because figures of different rounds cannot be compared. */
 export function judge(what: string, ratios: number[], is: Verdict['is'], target: number): Verdict {
   const ratio = spreadOf(ratios);
   return { what, ratio, target, is, pass: is === 'below' ? ratio.median < target : ratio.median >= target };

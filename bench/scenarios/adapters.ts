@@ -7,57 +7,57 @@ import type { Settled } from '../../sale/settlement/transaction.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile, spreadsOf } from '../report/statistics.ts';
 import { printTable, spread } from '../report/table.ts';
-import { openOwnStage } from '../systems/stage.ts';
+import { openOwnTestbed } from '../systems/testbed.ts';
 
 export interface AdaptersOptions {
   rounds: number;
-  /** Batches told a second, and the orders in each. */
+  /** Batches broadcast a second, and the orders in each. */
   rate: number;
   orders: number;
   seconds: number;
 }
 
-interface Told {
+interface Deliveries {
   p50Ms: number;
   p99Ms: number;
-  /** CPU milliseconds for each message: of the teller and two hearers, and of Redis. */
+  /** CPU milliseconds for each message: of the sender and the two receivers, and of Redis. */
   nodeCpuMs: number;
   redisCpuMs: number;
   lost: number;
 }
 
-/** How long what a batch changed takes from instance to instance, by either adapter. @returns whether nothing was lost. */
+/** Compares the latency of broadcasts between instances by socket.io's two Redis adapters. @returns whether none was lost. */
 export async function adapters({ rounds, ...load }: AdaptersOptions): Promise<boolean> {
-  const stage = await openOwnStage({ workers: 0 });
-  const redisUrl = stage.scratch.env.REDIS_URL ?? '';
+  const testbed = await openOwnTestbed({ workers: 0 });
+  const redisUrl = testbed.scratch.env.REDIS_URL ?? '';
   try {
-    const told: Record<string, Told[]> = { 'pub/sub': [], streams: [] };
+    const deliveries: Record<string, Deliveries[]> = { 'pub/sub': [], streams: [] };
     for (let n = -1; n < rounds; n++) {
       for (const name of n % 2 === 0 ? ['pub/sub', 'streams'] : ['streams', 'pub/sub']) {
-        const round = await tellByAdapter(redisUrl, name, load);
-        // The first turn of each warms up.
-        if (n >= 0) told[name]?.push(round);
+        const round = await measureAdapter(redisUrl, name, load);
+        // The first round is not counted, because it warms the processes up.
+        if (n >= 0) deliveries[name]?.push(round);
       }
     }
-    const rows = Object.entries(told).map(([name, own]) => {
+    const rows = Object.entries(deliveries).map(([name, own]) => {
       const { p50Ms, p99Ms, nodeCpuMs, redisCpuMs, lost } = spreadsOf(own);
       return [name, ...[p50Ms, p99Ms, nodeCpuMs, redisCpuMs, lost].map((column) => spread(column))];
     });
     printTable(['', 'p50 ms', 'p99 ms', 'CPU ms a message: Node', 'Redis', 'lost'], rows);
-    console.log(`\nWritten to ${saveResult('adapters', { options: { rounds, ...load }, told })}`);
-    return Object.values(told)
+    console.log(`\nWritten to ${saveResult('adapters', { options: { rounds, ...load }, deliveries })}`);
+    return Object.values(deliveries)
       .flat()
       .every(({ lost }) => lost === 0);
   } finally {
-    await stage.close();
+    await testbed.close();
   }
 }
 
-async function tellByAdapter(
+async function measureAdapter(
   redisUrl: string,
   name: string,
   { rate, orders, seconds }: Omit<AdaptersOptions, 'rounds'>,
-): Promise<Told> {
+): Promise<Deliveries> {
   const clients: Redis[] = [];
   const client = () => {
     const redis = new Redis(redisUrl);
@@ -66,35 +66,35 @@ async function tellByAdapter(
   };
   const open = () =>
     new Server({ adapter: name === 'streams' ? overStreams(client()) : overPubSub(client(), client()) });
-  const [teller, ...hearers] = [open(), open(), open()];
-  await delay(500); // An adapter does not say when it listens.
+  const [sender, ...receivers] = [open(), open(), open()];
+  await delay(500); // An adapter does not report when its subscription is ready.
 
-  const heardMs: number[] = [];
-  for (const hearer of hearers) {
-    hearer.on('settled', (settled: Settled) => {
-      heardMs.push(Date.now() - Date.parse(settled.stocks[0]?.at ?? ''));
+  const delayMs: number[] = [];
+  for (const receiver of receivers) {
+    receiver.on('settled', (settled: Settled) => {
+      delayMs.push(Date.now() - Date.parse(settled.stocks[0]?.at ?? ''));
     });
   }
   const redis = client();
   const [nodeBefore, redisBefore] = [process.cpuUsage(), await redisCpuSeconds(redis)];
   for (let n = 0; n < rate * seconds; n++) {
-    teller.serverSideEmit('settled', batchOf(orders, n));
+    sender.serverSideEmit('settled', batchOf(orders, n));
     await delay(1_000 / rate);
   }
   await delay(500);
   const { user, system } = process.cpuUsage(nodeBefore);
   const redisSeconds = (await redisCpuSeconds(redis)) - redisBefore;
-  for (const server of [teller, ...hearers]) server.of('/').adapter.close();
+  for (const server of [sender, ...receivers]) server.of('/').adapter.close();
   for (const each of clients) each.disconnect();
 
-  heardMs.sort((one, other) => one - other);
+  delayMs.sort((one, other) => one - other);
   const messages = rate * seconds;
   return {
-    p50Ms: percentile(heardMs, 50),
-    p99Ms: percentile(heardMs, 99),
+    p50Ms: percentile(delayMs, 50),
+    p99Ms: percentile(delayMs, 99),
     nodeCpuMs: (user + system) / 1_000 / messages,
     redisCpuMs: (redisSeconds * 1_000) / messages,
-    lost: messages * hearers.length - heardMs.length,
+    lost: messages * receivers.length - delayMs.length,
   };
 }
 

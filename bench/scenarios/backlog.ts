@@ -3,7 +3,7 @@ import { saveResult } from '../report/results.ts';
 import { spreadsOf } from '../report/statistics.ts';
 import { figure, spread } from '../report/table.ts';
 import { stampedeOn } from '../systems/sides.ts';
-import { auditStage, openOwnStage } from '../systems/stage.ts';
+import { auditTestbed, openOwnTestbed } from '../systems/testbed.ts';
 
 export interface BacklogOptions {
   rounds: number;
@@ -11,9 +11,9 @@ export interface BacklogOptions {
   buyers: number;
 }
 
-/** The worker was away and a backlog waits: how fast is it gone? @returns whether the invariants hold. */
+/** How fast a new worker drains the backlog of an outage. @returns whether the invariants hold. */
 export async function backlog({ rounds, backlog, buyers }: BacklogOptions): Promise<boolean> {
-  const side = stampedeOn(await openOwnStage());
+  const side = stampedeOn(await openOwnTestbed());
   try {
     const drains = [];
     for (let n = 0; n < rounds; n++) {
@@ -21,7 +21,7 @@ export async function backlog({ rounds, backlog, buyers }: BacklogOptions): Prom
       drains.push(drain);
       console.log(`round ${n + 1}/${rounds}: ${backlog} drained at ${figure(drain.drainedPerSecond)}/s`);
     }
-    const ok = await auditStage(side.stage.system);
+    const ok = await auditTestbed(side.testbed.system);
     const { drainedPerSecond, firstHalfPerSecond, secondHalfPerSecond } = spreadsOf(drains);
     console.log(`drained/s ${spread(drainedPerSecond)}`);
     console.log(`first half ${spread(firstHalfPerSecond)}, second half ${spread(secondHalfPerSecond)}`);

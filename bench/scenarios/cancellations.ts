@@ -11,64 +11,70 @@ import { saveResult } from '../report/results.ts';
 import { percentile, spreadOf } from '../report/statistics.ts';
 import { printTable, spread } from '../report/table.ts';
 import { judge, printVerdicts } from '../report/targets.ts';
-import { auditStage, type OwnStage, openBenchSale, openOwnStage, waitForQuiet } from '../systems/stage.ts';
+import {
+  auditTestbed,
+  type OwnTestbed,
+  openBenchSale,
+  openOwnTestbed,
+  waitUntilSettled,
+} from '../systems/testbed.ts';
 
 interface CancellationsOptions {
   rounds: number;
-  /** Paid orders that are cancelled with nobody else there. */
+  /** Paid orders that are cancelled without other load. */
   orders: number;
-  /** Cancellations that are on their way at once; beside a crowd as many in all, and a tenth as many changes of the sale. */
+  /** Cancellations in flight at once. Under load this is also their total, with a tenth as many changes of the sale. */
   atOnce: number;
-  /** Of the crowd that presses Buy on the same sale meanwhile. */
+  /** Connections of the load that presses Buy at the same sale meanwhile. */
   connections: number;
 }
 
 const whatOf = {
   alone: 'cancelled, alone',
-  cancelled: 'cancelled, beside a crowd',
-  changed: 'stock added, beside a crowd',
+  cancelled: 'cancelled, under load',
+  changed: 'stock added, under load',
 };
 type Kind = keyof typeof whatOf;
 const kinds = Object.keys(whatOf) as Kind[];
 
-/** What the requests of one kind came to. */
+/** How the requests of one kind were answered. */
 interface Answers {
   /** Answers that were not 200. */
   failed: number;
-  /** Sorted. */
+  /** Latencies, sorted. */
   ms: number[];
   perSecond: number;
 }
 
-const crowdBuyers = 5_000;
+const buyersOfLoad = 5_000;
 const settledTogether = 2_000;
 const deadlineSeconds = 120;
 const targetPerSecond = 2_000;
 const targetP99Ms = 1_000;
 
 /**
- * Cancels paid orders of one sale, alone and while a crowd presses Buy on it and an admin adds stock.
- * @returns whether all were answered 200, each unit came back once, and the targets were met.
+ * Cancels paid orders of one sale, first alone, then while buyers press Buy at it and an admin adds stock.
+ * @returns whether all were answered 200, each unit was returned once, and the targets were met.
  */
 export async function cancellations({ rounds, orders, atOnce, connections }: CancellationsOptions) {
-  const stage = await openOwnStage({ clients: atOnce + connections + 200 });
-  requireLoopback(stage.url);
+  const testbed = await openOwnTestbed({ clients: atOnce + connections + 200 });
+  requireLoopback(testbed.url);
   try {
-    const played: Record<Kind, Answers>[] = [];
-    // One more than is counted, so that V8 has seen the code.
+    const results: Record<Kind, Answers>[] = [];
+    // The first round is not counted, because it warms V8 up.
     for (let round = 0; round <= rounds; round++) {
-      const alone = await playAlone(stage, orders, atOnce);
-      const beside = await playBeside(stage, atOnce, connections);
-      if (round > 0) played.push({ alone, ...beside });
+      const alone = await measureAlone(testbed, orders, atOnce);
+      const beside = await measureUnderLoad(testbed, atOnce, connections);
+      if (round > 0) results.push({ alone, ...beside });
     }
-    const invariants = await auditStage(stage.system);
+    const invariants = await auditTestbed(testbed.system);
     const figures = kinds.map((kind) => ({
       kind,
-      perSecond: spreadOf(played.map((round) => round[kind].perSecond)),
-      p50Ms: spreadOf(played.map((round) => percentile(round[kind].ms, 50))),
-      p99Ms: spreadOf(played.map((round) => percentile(round[kind].ms, 99))),
+      perSecond: spreadOf(results.map((round) => round[kind].perSecond)),
+      p50Ms: spreadOf(results.map((round) => percentile(round[kind].ms, 50))),
+      p99Ms: spreadOf(results.map((round) => percentile(round[kind].ms, 99))),
       // One answer that is not 200 is a failure, however fast.
-      failed: played.reduce((count, round) => count + round[kind].failed, 0),
+      failed: results.reduce((count, round) => count + round[kind].failed, 0),
     }));
     printTable(
       ['', 'a second', 'p50 ms', 'p99 ms', 'not 200'],
@@ -78,16 +84,16 @@ export async function cancellations({ rounds, orders, atOnce, connections }: Can
         String(failed),
       ]),
     );
-    const p99Of = (kind: Kind) => played.map((round) => percentile(round[kind].ms, 99));
+    const p99Of = (kind: Kind) => results.map((round) => percentile(round[kind].ms, 99));
     const verdicts = [
       judge(
         'cancelled a second, alone',
-        played.map(({ alone }) => alone.perSecond),
+        results.map(({ alone }) => alone.perSecond),
         'at least',
         targetPerSecond,
       ),
-      judge('p99 of a cancellation beside a crowd, ms', p99Of('cancelled'), 'below', targetP99Ms),
-      judge('p99 of a change beside a crowd, ms', p99Of('changed'), 'below', targetP99Ms),
+      judge('p99 of a cancellation under load, ms', p99Of('cancelled'), 'below', targetP99Ms),
+      judge('p99 of a change under load, ms', p99Of('changed'), 'below', targetP99Ms),
     ];
     printVerdicts(verdicts);
     console.log(`audit  ${invariants ? 'every invariant holds' : 'BROKEN'}`);
@@ -97,60 +103,60 @@ export async function cancellations({ rounds, orders, atOnce, connections }: Can
     const isWhole = figures.every(({ failed }) => failed === 0);
     return invariants && isWhole && verdicts.every(({ pass }) => pass);
   } finally {
-    await stage.close();
+    await testbed.close();
   }
 }
 
-async function playAlone(stage: OwnStage, orders: number, atOnce: number): Promise<Answers> {
-  const { saleId, requests } = await sellOut(stage, orders, orders);
-  const answers = await askAll(stage.url, requests, atOnce);
-  await requireReturned(stage, saleId, orders, orders);
+async function measureAlone(testbed: OwnTestbed, orders: number, atOnce: number): Promise<Answers> {
+  const { saleId, requests } = await sellOut(testbed, orders, orders);
+  const answers = await sendAll(testbed.url, requests, atOnce);
+  await requireReturned(testbed, saleId, orders, orders);
   return answers;
 }
 
-async function playBeside(stage: OwnStage, atOnce: number, connections: number) {
+async function measureUnderLoad(testbed: OwnTestbed, atOnce: number, connections: number) {
   const additions = Math.ceil(atOnce / 10);
-  // More than the crowd can buy, so that it goes on being settled all the time.
+  // More than the load can buy, so that purchases are being settled all the time.
   const stock = 1_000_000;
-  const { saleId, requests } = await sellOut(stage, atOnce, stock);
-  const tokens = mintTokens(crowdBuyers, stage.secret);
+  const { saleId, requests } = await sellOut(testbed, atOnce, stock);
+  const tokens = mintTokens(buyersOfLoad, testbed.secret);
   let isOver = false;
-  async function crowd(): Promise<void> {
-    const pressing = { url: stage.url, tokens, saleId, presses: 2_000, connections, deadlineSeconds };
-    while (!isOver) await pressBuy(pressing);
+  async function pressUntilOver(): Promise<void> {
+    const load = { url: testbed.url, tokens, saleId, presses: 2_000, connections, deadlineSeconds };
+    while (!isOver) await pressBuy(load);
   }
-  const pressing = crowd();
-  await untilSettled(stage, saleId, atOnce + settledTogether);
-  const admin = openTokens(stage.secret, 3_600).issue({ id: 'bench-admin', role: 'admin' });
-  const change = () => patch(stage.url, saleId, admin, { addStock: 1 });
+  const pressing = pressUntilOver();
+  await waitForPaidOrders(testbed, saleId, atOnce + settledTogether);
+  const admin = openTokens(testbed.secret, 3_600).issue({ id: 'bench-admin', role: 'admin' });
+  const change = () => patch(testbed.url, saleId, admin, { addStock: 1 });
   const [cancelled, changed] = await Promise.all([
-    askAll(stage.url, requests, atOnce),
-    askAll(stage.url, Array.from({ length: additions }, change), additions),
+    sendAll(testbed.url, requests, atOnce),
+    sendAll(testbed.url, Array.from({ length: additions }, change), additions),
   ]);
   isOver = true;
   await pressing;
-  await waitForQuiet(stage.system, deadlineSeconds);
-  const bought = await stage.system.collections.orders.countDocuments({ saleId, status: 'paid' });
-  await requireReturned(stage, saleId, atOnce, stock + additions - bought);
-  await changeSale(stage.system.collections, saleId, { closesAt: new Date() });
+  await waitUntilSettled(testbed.system, deadlineSeconds);
+  const bought = await testbed.system.collections.orders.countDocuments({ saleId, status: 'paid' });
+  await requireReturned(testbed, saleId, atOnce, stock + additions - bought);
+  await changeSale(testbed.system.collections, saleId, { closesAt: new Date() });
   return { cancelled, changed };
 }
 
-/** Waits until so many orders of the sale are paid: the crowd is in full swing. */
-async function untilSettled({ system }: OwnStage, saleId: string, orders: number): Promise<void> {
+/** Waits until so many orders of the sale are paid, which shows that the load has reached its full rate. */
+async function waitForPaidOrders({ system }: OwnTestbed, saleId: string, orders: number): Promise<void> {
   await waitUntil(async () => (await system.collections.orders.countDocuments({ saleId })) >= orders, {
     deadlineMs: deadlineSeconds * 1_000,
-    what: 'the crowd has bought nothing yet',
+    what: 'the load has not bought enough yet',
   });
 }
 
-/** A sale with paid orders of one unit each, as a rush leaves them, and the requests that cancel them. */
-async function sellOut({ system, url, secret }: OwnStage, orders: number, stock: number) {
+/** Creates a sale with paid orders of one unit each. @returns the requests that cancel them. */
+async function sellOut({ system, url, secret }: OwnTestbed, orders: number, stock: number) {
   const saleId = await openBenchSale(system, { name: 'Bench: cancellations', stock, limitPerBuyer: 1_000 });
-  const crowd = nanoid(8);
+  const buyerPrefix = nanoid(8);
   const createdAt = new Date().toISOString();
   const purchases = Array.from({ length: orders }, (_, n): Purchase => {
-    const [buyerId, idempotencyKey] = [`${crowd}-${n}`, `${n}`];
+    const [buyerId, idempotencyKey] = [`${buyerPrefix}-${n}`, `${n}`];
     const orderId = orderIdOf(buyerId, saleId, idempotencyKey);
     return { orderId, saleId, buyerId, quantity: 1, idempotencyKey, createdAt };
   });
@@ -177,35 +183,35 @@ function patch(url: string, saleId: string, token: string, change: object): stri
   ].join('\r\n');
 }
 
-/** Asks all of it, so many at once. */
-async function askAll(url: string, requests: string[], atOnce: number): Promise<Answers> {
+/** Sends all requests, so many at once. */
+async function sendAll(url: string, requests: string[], atOnce: number): Promise<Answers> {
   const began = performance.now();
   const answers: Answers = { failed: 0, ms: [], perSecond: 0 };
   let next = 0;
-  async function askInTurns(): Promise<void> {
+  async function sendInTurns(): Promise<void> {
     const connection = openConnection(new URL(url));
     while (next < requests.length) {
       const request = requests[next++] as string;
-      const askedAt = performance.now();
+      const sentAt = performance.now();
       const reply = await new Promise<Reply | null>((resolve) => connection.ask(request, resolve));
-      answers.ms.push(performance.now() - askedAt);
+      answers.ms.push(performance.now() - sentAt);
       if (reply?.status !== 200) answers.failed += 1;
     }
     connection.close();
   }
-  await Promise.all(Array.from({ length: atOnce }, askInTurns));
+  await Promise.all(Array.from({ length: atOnce }, sendInTurns));
   answers.perSecond = (requests.length / (performance.now() - began)) * 1_000;
   answers.ms.sort((a, b) => a - b);
   return answers;
 }
 
-/** @throws Error unless each unit came back once: to the sale, and to its gate if there is one. */
-async function requireReturned({ system }: OwnStage, saleId: string, returned: number, left: number) {
+/** @throws Error unless each unit was returned once: to the sale, and to its gate if there is one. */
+async function requireReturned({ system }: OwnTestbed, saleId: string, returned: number, left: number) {
   const sale = await system.collections.sales.findById(saleId).lean();
   const gate = await system.redis.hget(`gate:${saleId}`, 'left');
   const inGate = gate === null ? left : Number(gate);
   if (sale?.unitsReturned === returned && sale.stock === left && inGate === left) return;
   throw new Error(
-    `Expected ${returned} units back and ${left} left; the sale has ${sale?.unitsReturned} and ${sale?.stock}, its gate ${inGate}`,
+    `Expected ${returned} units returned and ${left} left; the sale has ${sale?.unitsReturned} and ${sale?.stock}, its gate ${inGate} left`,
   );
 }

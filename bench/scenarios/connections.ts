@@ -4,44 +4,44 @@ import { percentile, sum } from '../report/statistics.ts';
 import { figure } from '../report/table.ts';
 import { judge, printVerdicts } from '../report/targets.ts';
 import {
-  auditStage,
+  auditTestbed,
   endBenchSale,
-  lookUpOrders,
+  findSettledOrders,
   openBenchSale,
-  openOwnStage,
-  waitForQuiet,
-} from '../systems/stage.ts';
+  openOwnTestbed,
+  waitUntilSettled,
+} from '../systems/testbed.ts';
 
 export interface ConnectionsOptions {
   connections: number;
   presses: number;
 }
 
-/** Every buyer comes over a connection of their own, all at once. @returns whether none was turned away. */
+/** Every buyer has a connection of their own, and all press at once. @returns whether every press was accepted. */
 export async function connections({ connections, presses }: ConnectionsOptions): Promise<boolean> {
-  const stage = await openOwnStage({ clients: connections });
+  const testbed = await openOwnTestbed({ clients: connections });
   try {
-    const { system, url, secret } = stage;
+    const { system, url, secret } = testbed;
     const tokens = mintTokens(connections, secret);
     const limitPerBuyer = Math.ceil(presses / connections);
     const saleId = await openBenchSale(system, { name: 'Bench: connections', stock: presses, limitPerBuyer });
-    const crowd = await pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds: 180 });
-    await waitForQuiet(system, 120);
-    const { lost } = await lookUpOrders(system, crowd.accepted);
+    const answers = await pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds: 180 });
+    await waitUntilSettled(system, 120);
+    const { lost } = await findSettledOrders(system, answers.accepted);
     await endBenchSale(system, saleId);
-    const ok = await auditStage(system);
+    const ok = await auditTestbed(system);
 
-    const [p50Ms, p99Ms] = [50, 99].map((percent) => percentile(crowd.acceptedMs, percent)) as [
+    const [p50Ms, p99Ms] = [50, 99].map((percent) => percentile(answers.acceptedMs, percent)) as [
       number,
       number,
     ];
-    const acceptedPerSecond = crowd.accepted.length / crowd.seconds;
+    const acceptedPerSecond = answers.accepted.length / answers.seconds;
     console.log(
-      `${connections} connections at once, ${presses} presses: ${JSON.stringify(crowd.failed)} failed`,
+      `${connections} connections at once, ${presses} presses: ${JSON.stringify(answers.failed)} failed`,
     );
     console.log(`accepted ${figure(acceptedPerSecond)}/s, p50 ${figure(p50Ms)} ms, p99 ${figure(p99Ms)} ms`);
     const verdicts = [
-      judge('presses without a proper answer', [sum(crowd.failed) + sum(crowd.refused)], 'below', 1),
+      judge('presses that were not accepted', [sum(answers.failed) + sum(answers.refused)], 'below', 1),
       judge('accepted purchases without an order', [lost.length], 'below', 1),
       judge('broken invariants', [ok ? 0 : 1], 'below', 1),
     ];
@@ -50,6 +50,6 @@ export async function connections({ connections, presses }: ConnectionsOptions):
     console.log(`\nWritten to ${saveResult('connections', result)}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    await stage.close();
+    await testbed.close();
   }
 }

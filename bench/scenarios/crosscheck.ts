@@ -1,10 +1,10 @@
-import { pressWithAutocannon } from '../load/cannon.ts';
-import { type Crowd, mintTokens, pressBuy } from '../load/closed-loop.ts';
+import { pressWithAutocannon } from '../load/autocannon.ts';
+import { type Load, mintTokens, pressBuy } from '../load/closed-loop.ts';
 import { findK6, pressWithK6 } from '../load/k6.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile, spreadsOf } from '../report/statistics.ts';
 import { printTable, spread } from '../report/table.ts';
-import { endBenchSale, openBenchSale, openOwnStage, waitForQuiet } from '../systems/stage.ts';
+import { endBenchSale, openBenchSale, openOwnTestbed, waitUntilSettled } from '../systems/testbed.ts';
 
 export interface CrosscheckOptions {
   rounds: number;
@@ -13,34 +13,34 @@ export interface CrosscheckOptions {
   connections: number;
 }
 
-interface Seen {
+interface Measured {
   acceptedPerSecond: number;
   p50Ms: number;
 }
 
-type Press = (crowd: Crowd & { saleId: string }) => Promise<Seen>;
+type Press = (load: Load & { saleId: string }) => Promise<Measured>;
 
 /**
- * Our own crowd, autocannon, and k6 when it is on the PATH, press on the same system in turns.
- * @throws when one of them left a unit unsold.
+ * Measures the same system in turns with our own load generator, with autocannon, and with k6 if it is on the PATH.
+ * @throws when one of them did not sell every unit.
  */
 export async function crosscheck({ rounds, ...load }: CrosscheckOptions): Promise<boolean> {
   const loads = findLoads();
-  const stage = await openOwnStage();
+  const testbed = await openOwnTestbed();
   try {
-    const { system, url, secret } = stage;
+    const { system, url, secret } = testbed;
     const tokens = mintTokens(load.buyers, secret);
     const limits = { stock: load.presses, limitPerBuyer: load.presses };
-    const seen = Object.fromEntries(loads.map(([name]) => [name, [] as Seen[]]));
-    // The first turn of each warms the processes up.
+    const seen = Object.fromEntries(loads.map(([name]) => [name, [] as Measured[]]));
+    // The first round is not counted, because it warms the processes up.
     for (let n = -1; n < rounds; n++) {
       for (const [name, press] of n % 2 === 0 ? loads : loads.toReversed()) {
         const saleId = await openBenchSale(system, { name: 'Bench: crosscheck', ...limits });
         const turn = await press({ url, tokens, saleId, ...load, deadlineSeconds: 120 });
-        await waitForQuiet(system, 120);
+        await waitUntilSettled(system, 120);
         const left = (await system.collections.sales.findById(saleId).lean())?.stock;
         await endBenchSale(system, saleId);
-        if (left !== 0) throw new Error(`${name}: ${left} of ${load.presses} units were not bought`);
+        if (left !== 0) throw new Error(`${name} left ${left} of ${load.presses} units unsold`);
         if (n >= 0) seen[name]?.push(turn);
       }
     }
@@ -52,22 +52,22 @@ export async function crosscheck({ rounds, ...load }: CrosscheckOptions): Promis
     console.log(`\nWritten to ${saveResult('crosscheck', { options: { rounds, ...load }, seen })}`);
     return true;
   } finally {
-    await stage.close();
+    await testbed.close();
   }
 }
 
 function findLoads(): [string, Press][] {
   const k6 = findK6();
-  if (!k6) console.log('k6 is not on the PATH: without it');
+  if (!k6) console.log('k6 is not on the PATH, so it is left out');
   const loads: [string, Press][] = [
-    ['crowd', async (crowd) => seenBy(await pressBuy(crowd))],
-    ['autocannon', async (crowd) => seenBy(await pressWithAutocannon(crowd))],
+    ['stampede', async (load) => measured(await pressBuy(load))],
+    ['autocannon', async (load) => measured(await pressWithAutocannon(load))],
   ];
   if (k6) {
     loads.push([
       'k6',
-      async (crowd) => {
-        const { accepted, seconds, p50Ms } = await pressWithK6(k6, crowd);
+      async (load) => {
+        const { accepted, seconds, p50Ms } = await pressWithK6(k6, load);
         return { acceptedPerSecond: accepted / seconds, p50Ms };
       },
     ]);
@@ -75,7 +75,7 @@ function findLoads(): [string, Press][] {
   return loads;
 }
 
-const seenBy = ({ accepted, seconds, acceptedMs }: Awaited<ReturnType<typeof pressBuy>>): Seen => ({
+const measured = ({ accepted, seconds, acceptedMs }: Awaited<ReturnType<typeof pressBuy>>): Measured => ({
   acceptedPerSecond: accepted.length / seconds,
   p50Ms: percentile(acceptedMs, 50),
 });

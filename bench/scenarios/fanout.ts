@@ -1,15 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { StockMessage } from '../../sale/contract.ts';
-import { pressAtRate } from '../load/arrivals.ts';
 import { mintTokens } from '../load/closed-loop.ts';
-import { openTab, type Tab } from '../load/tab.ts';
-import { holdingsOfGroup } from '../measure/usage.ts';
+import { pressAtRate } from '../load/open-loop.ts';
+import { openSocketClient, type SocketClient } from '../load/socket-client.ts';
+import { memoryAndHandlesOfGroup } from '../measure/process-usage.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile } from '../report/statistics.ts';
 import { figure } from '../report/table.ts';
 import { judge, printVerdicts } from '../report/targets.ts';
-import { auditStage, endBenchSale, openBenchSale, openOwnStage, waitForQuiet } from '../systems/stage.ts';
+import {
+  auditTestbed,
+  endBenchSale,
+  openBenchSale,
+  openOwnTestbed,
+  waitUntilSettled,
+} from '../systems/testbed.ts';
 
 export interface FanoutOptions {
   sockets: number;
@@ -17,16 +23,16 @@ export interface FanoutOptions {
   seconds: number;
 }
 
-/** Tabs opened at a time: a crowd that reloads, and not a flood of handshakes. */
+/** Clients that connect at a time, so that handshakes do not dominate the measurement. */
 const openedAtOnce = 100;
 const mostPerSecond = 20;
 
-/** Thousands of tabs watch one sale while it sells. @returns whether all hear of it soon, and not too often. */
+/** Thousands of tabs watch one sale while it sells. @returns whether all received its stock in time, and not too often. */
 export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): Promise<boolean> {
-  const stage = await openOwnStage({ clients: count });
-  const tabs: Tab[] = [];
+  const testbed = await openOwnTestbed({ clients: count });
+  const clients: SocketClient[] = [];
   try {
-    const { system, url, secret, processes } = stage;
+    const { system, url, secret, processes } = testbed;
     const tokens = mintTokens(1_000, secret);
     const units = rate * seconds;
     const sale = { name: 'Bench: fanout', stock: units, limitPerBuyer: Math.ceil(units / tokens.length) };
@@ -34,29 +40,29 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
     const memoryOfServers = () =>
       processes()
         .filter(({ name }) => name.startsWith('server'))
-        .reduce((total, { pid }) => total + holdingsOfGroup(pid).memoryMb, 0);
+        .reduce((total, { pid }) => total + memoryAndHandlesOfGroup(pid).memoryMb, 0);
     const memoryBefore = memoryOfServers();
-    const heard = openEars(count);
+    const recorder = openDeliveryRecorder(count);
     for (let n = 0; n < count; n += openedAtOnce) {
       const some = Array.from({ length: Math.min(openedAtOnce, count - n) }, (_, i) => n + i);
       const opened = some.map((tab) =>
-        openTab({ url, saleId, token: tokens[tab % tokens.length] ?? '' }, heard.by(tab)),
+        openSocketClient({ url, saleId, token: tokens[tab % tokens.length] ?? '' }, recorder.by(tab)),
       );
-      tabs.push(...(await Promise.all(opened)));
+      clients.push(...(await Promise.all(opened)));
     }
     await delay(1_000);
     const kbPerSocket = ((memoryOfServers() - memoryBefore) * 1_024) / count;
     console.log(`${count} tabs watch; ${rate} purchases a second for ${seconds} s`);
 
-    const crowd = await pressAtRate({ url, tokens, saleId, perSecond: rate, seconds, connections: 200 });
-    await waitForQuiet(system, 120);
-    await waitUntil(() => heard.all(units - crowd.accepted.length), {
+    const answers = await pressAtRate({ url, tokens, saleId, perSecond: rate, seconds, connections: 200 });
+    await waitUntilSettled(system, 120);
+    await waitUntil(() => recorder.all(units - answers.accepted.length), {
       deadlineMs: 10_000,
-      what: 'a tab missed the last stock',
+      what: 'a tab did not receive the last stock',
     }).catch((error: Error) => console.log(error.message));
     await endBenchSale(system, saleId);
-    const ok = await auditStage(system);
-    const report = heard.report(seconds);
+    const ok = await auditTestbed(system);
+    const report = recorder.report(seconds);
     console.log(
       `commit to last tab: p50 ${figure(report.lastTabP50Ms)} ms, p99 ${figure(report.lastTabP99Ms)} ms, ` +
         `over ${report.messages} messages; to any tab: p99 ${figure(report.anyTabP99Ms)} ms`,
@@ -65,8 +71,8 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
     const verdicts = [
       judge('commit to last tab, p99 ms', [report.lastTabP99Ms], 'below', 250),
       judge('messages to a tab in its busiest second', [report.mostInASecond], 'below', mostPerSecond + 1),
-      judge('tabs that missed the last stock', [report.missed(units - crowd.accepted.length)], 'below', 1),
-      judge('purchases not accepted', [units - crowd.accepted.length], 'below', 1),
+      judge('tabs that missed the last stock', [report.missed(units - answers.accepted.length)], 'below', 1),
+      judge('purchases not accepted', [units - answers.accepted.length], 'below', 1),
       judge('broken invariants', [ok ? 0 : 1], 'below', 1),
     ];
     printVerdicts(verdicts);
@@ -74,21 +80,21 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
     console.log(`\nWritten to ${saveResult('fanout', result)}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    for (const tab of tabs) tab.close();
-    await stage.close();
+    for (const client of clients) client.close();
+    await testbed.close();
   }
 }
 
-/** Notes what each tab hears, and when. */
-function openEars(tabs: number) {
-  /** By stock version: when the last tab to hear of it did, in ms after the commit. */
+/** Records what each tab receives, and when. */
+function openDeliveryRecorder(tabs: number) {
+  /** By stock version: when the last tab received it, in ms after the commit. */
   const lastTabMs = new Map<number, number>();
   const anyTabMs: number[] = [];
   const stocks = new Float64Array(tabs).fill(Number.NaN);
-  /** Of each tab: the second it is in, and what it heard in it. */
-  const [secondOf, heardIn] = [new Uint32Array(tabs), new Uint32Array(tabs)];
+  /** For each tab: the current second, and the messages received in it. */
+  const [secondOf, receivedIn] = [new Uint32Array(tabs), new Uint32Array(tabs)];
   let mostInASecond = 0;
-  /** All tabs hear the same, one after the other. */
+  /** The last parsed message: all tabs receive the same one, so it is parsed once. */
   let latest = { event: '', stock: 0, stockVersion: 0, atMs: 0 };
 
   function read(event: string): typeof latest {
@@ -105,11 +111,11 @@ function openEars(tabs: number) {
       anyTabMs.push(ms);
       stocks[tab] = latest.stock;
       const second = Math.floor(now / 1_000);
-      heardIn[tab] = secondOf[tab] === second ? (heardIn[tab] ?? 0) + 1 : 1;
+      receivedIn[tab] = secondOf[tab] === second ? (receivedIn[tab] ?? 0) + 1 : 1;
       secondOf[tab] = second;
-      mostInASecond = Math.max(mostInASecond, heardIn[tab] ?? 0);
+      mostInASecond = Math.max(mostInASecond, receivedIn[tab] ?? 0);
     },
-    all: (stock: number) => stocks.every((heard) => heard === stock),
+    all: (stock: number) => stocks.every((received) => received === stock),
     report(duration: number) {
       const last = [...lastTabMs.values()].sort((a, b) => a - b);
       anyTabMs.sort((a, b) => a - b);
@@ -121,7 +127,7 @@ function openEars(tabs: number) {
         lastTabP99Ms: percentile(last, 99),
         anyTabP99Ms: percentile(anyTabMs, 99),
         mostInASecond,
-        missed: (stock: number) => stocks.filter((heard) => heard !== stock).length,
+        missed: (stock: number) => stocks.filter((received) => received !== stock).length,
       };
     },
   };

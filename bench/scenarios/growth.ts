@@ -2,19 +2,19 @@ import { mintTokens } from '../load/closed-loop.ts';
 import {
   type ColdBesideHot,
   type Cost,
-  coldBesideHot,
-  costOf,
-  fillWithOrders,
-  forgetOrders,
+  deleteOrders,
+  insertPastOrders,
   type Load,
+  measureColdBesideHot,
+  measurePurchaseCost,
   openSales,
-} from '../measure/cost.ts';
+} from '../measure/purchase-cost.ts';
 import { saveResult } from '../report/results.ts';
 import { type Spread, spreadsOf } from '../report/statistics.ts';
 import { printTable, spread } from '../report/table.ts';
 import { judge, printVerdicts, type Verdict } from '../report/targets.ts';
 import { openSides, type Side, stampedeOn } from '../systems/sides.ts';
-import { auditStage, type OwnStage, openOwnStage } from '../systems/stage.ts';
+import { auditTestbed, type OwnTestbed, openOwnTestbed } from '../systems/testbed.ts';
 
 export interface GrowthOptions {
   rounds: number;
@@ -25,70 +25,70 @@ export interface GrowthOptions {
   workers: number;
 }
 
-/** What a purchase costs in the shop that grows, and what part that is of one in a small shop at the same time. */
+/** The cost of a purchase in the growing shop, and its ratio to the cost in the small shop at the same time. */
 interface GrownCost extends Cost {
   ofSmall: number;
 }
 
-/** One thing that grows, and what a purchase costs at each of its sizes. */
+/** One dimension that grows, and the cost of a purchase at each of its sizes. */
 interface Axis {
   what: string;
   sizes: number[];
   costs: GrownCost[][];
-  /** Whether a purchase should cost the same at each size. */
+  /** Whether the cost should be the same at each size. */
   isFlat: boolean;
 }
 
 const buyers = 5_000;
 const tolerance = 1.15;
-/** Sales that the crowd buys at, however many are open. */
-const crowdedSales = 10;
-/** A process compiles its code while it works on its first purchases. */
+/** Sales that are bought at, however many are open. */
+const activeSales = 10;
+/** V8 compiles the code during the first purchases. */
 const warmUps = 3;
-/** So many times the rounds for what comes nearest to what is tolerated. */
+/** How many times more rounds `workers` gets, whose ratio comes nearest to its bound. */
 const moreRounds = 3;
 
 /**
- * What a purchase costs as the shop grows. Each round asks a second shop, which stays small, right before: a machine that
- * others use too may take half as long again a minute later. @returns whether it stays flat.
+ * Measures the cost of a purchase as the shop grows. Each round measures a second, small shop right before, because the
+ * speed of a shared machine may change by half within a minute. @returns whether the cost stays flat.
  */
 export async function growth(options: GrowthOptions): Promise<boolean> {
   const axes: Axis[] = [];
   const beside: ColdBesideHot[] = [];
-  const holds = await inTwoShops(options, async ({ stage, tokens, cost, climb }) => {
+  const holds = await besideSmallShop(options, async ({ testbed, tokens, cost, measureGrowth }) => {
     axes.push(
-      await climb('connections', steps(100, options.connections), async (connections) => {
+      await measureGrowth('connections', steps(100, options.connections), async (connections) => {
         return () => cost({ connections });
       }),
-      await climb('past orders', steps(1_000, options.orders), async (orders) => {
-        await fillWithOrders(stage, orders);
+      await measureGrowth('past orders', steps(1_000, options.orders), async (orders) => {
+        await insertPastOrders(testbed, orders);
         return () => cost();
       }),
     );
     const saleIds: string[] = [];
     axes.push(
-      await climb('open sales', steps(crowdedSales, options.sales), async (sales) => {
-        saleIds.push(...(await openSales(stage.system, sales - saleIds.length)));
-        return () => cost({ saleIds: saleIds.slice(0, crowdedSales) });
+      await measureGrowth('open sales', steps(activeSales, options.sales), async (sales) => {
+        saleIds.push(...(await openSales(testbed.system, sales - saleIds.length)));
+        return () => cost({ saleIds: saleIds.slice(0, activeSales) });
       }),
-      // Not flat: what a transaction does once for each sale is shared by those who buy at it together.
-      await climb(
+      // Not flat, because purchases of one sale share the work that a transaction does once for each sale.
+      await measureGrowth(
         'sales bought at',
         steps(1, saleIds.length),
         async (sales) => () => cost({ saleIds: saleIds.slice(0, sales) }),
         { isFlat: false },
       ),
     );
-    for (let n = 0; n < options.rounds; n++) beside.push(await coldBesideHot(stage, tokens));
+    for (let n = 0; n < options.rounds; n++) beside.push(await measureColdBesideHot(testbed, tokens));
   });
-  // Two new shops, so that nothing else is more in one than in the other.
-  const holdsWithWorkers = await inTwoShops(options, async ({ stage, cost, climb }) => {
+  // Two new shops, so that they differ in nothing but the workers.
+  const holdsWithWorkers = await besideSmallShop(options, async ({ testbed, cost, measureGrowth }) => {
     axes.push(
-      await climb(
+      await measureGrowth(
         'workers',
         doublings(options.workers),
         async (workers) => {
-          while (stage.scratch.workers.length < workers) await stage.scratch.startWorker();
+          while (testbed.scratch.workers.length < workers) await testbed.scratch.startWorker();
           for (let n = 0; n < warmUps; n++) await cost();
           return () => cost();
         },
@@ -102,14 +102,14 @@ export async function growth(options: GrowthOptions): Promise<boolean> {
   return verdicts.every(({ pass }) => pass);
 }
 
-/** Two shops alike, of which one grows. */
+/** Two equal shops, of which one grows. */
 interface TwoShops {
-  /** Of the one that grows, as are the tokens and the cost. */
-  stage: OwnStage;
+  /** Of the growing shop, as are the tokens and the cost. */
+  testbed: OwnTestbed;
   tokens: string[];
   cost(load?: Partial<Load>): Promise<Cost>;
-  /** Lets it grow to each size in turn. @param grow makes it so large, and returns what a round is there. */
-  climb(
+  /** Measures at each size in turn. @param grow makes the shop that large, and returns the function that runs a round. */
+  measureGrowth(
     what: string,
     sizes: number[],
     grow: (size: number) => Promise<() => Promise<Cost>>,
@@ -118,31 +118,31 @@ interface TwoShops {
 }
 
 /** @returns whether the invariants hold in the shop that grew. */
-async function inTwoShops(
+async function besideSmallShop(
   { rounds: usualRounds, presses, connections }: GrowthOptions,
   work: (shops: TwoShops) => Promise<void>,
 ): Promise<boolean> {
-  const open = async () => stampedeOn(await openOwnStage({ clients: connections }));
+  const open = async () => stampedeOn(await openOwnTestbed({ clients: connections }));
   const { sides, close } = await openSides([open, open]);
   const [grown, small] = sides as [Side, Side];
   try {
-    const { stage } = grown;
-    const tokens = mintTokens(buyers, stage.secret);
-    const tokensOfSmall = mintTokens(buyers, small.stage.secret);
-    const cost = (load: Partial<Load> = {}) => costOf(grown, { presses, tokens, ...load });
-    const costOfSmall = () => costOf(small, { presses, tokens: tokensOfSmall });
+    const { testbed } = grown;
+    const tokens = mintTokens(buyers, testbed.secret);
+    const tokensOfSmall = mintTokens(buyers, small.testbed.secret);
+    const cost = (load: Partial<Load> = {}) => measurePurchaseCost(grown, { presses, tokens, ...load });
+    const costOfSmall = () => measurePurchaseCost(small, { presses, tokens: tokensOfSmall });
     for (let n = 0; n < warmUps; n++) {
       await costOfSmall();
       await cost();
     }
     await work({
-      stage,
+      testbed,
       tokens,
       cost,
-      async climb(what, sizes, grow, { isFlat = true, rounds = usualRounds } = {}) {
+      async measureGrowth(what, sizes, grow, { isFlat = true, rounds = usualRounds } = {}) {
         const axis: Axis = { what, sizes, costs: [], isFlat };
         for (const size of sizes) {
-          await forgetOrders(small.stage);
+          await deleteOrders(small.testbed);
           const once = await grow(size);
           const costs = [];
           for (let n = 0; n < rounds; n++) {
@@ -156,13 +156,13 @@ async function inTwoShops(
         return axis;
       },
     });
-    return await auditStage(stage.system, { withLog: false });
+    return await auditTestbed(testbed.system, { withLog: false });
   } finally {
     await close();
   }
 }
 
-/** From `first` by tens to `last`. */
+/** Powers of ten times `first`, and `last`. */
 function steps(first: number, last: number): number[] {
   const sizes = [];
   for (let size = first; size < last; size *= 10) sizes.push(size);

@@ -1,21 +1,21 @@
 import { mintTokens, pressBuy } from '../load/closed-loop.ts';
 import { drainBacklog } from '../measure/drain.ts';
+import { measureCpu } from '../measure/process-usage.ts';
 import { printProfile, profileDuring, profiledEntries } from '../measure/profile.ts';
-import { settleAlone } from '../measure/transactions.ts';
-import { watchCpu } from '../measure/usage.ts';
+import { settleWithoutQueue } from '../measure/transactions.ts';
 import { saveResult } from '../report/results.ts';
 import { spreadsOf, sum } from '../report/statistics.ts';
 import { printTable, spread } from '../report/table.ts';
 import { judge, printVerdicts } from '../report/targets.ts';
 import { type Side, stampedeOn, waitUntilDone } from '../systems/sides.ts';
 import {
-  auditStage,
+  auditTestbed,
   endBenchSale,
-  type OwnStage,
+  type OwnTestbed,
   openBenchSale,
-  openOwnStage,
-  waitForQuiet,
-} from '../systems/stage.ts';
+  openOwnTestbed,
+  waitUntilSettled,
+} from '../systems/testbed.ts';
 
 export interface LadderOptions {
   rounds: number;
@@ -26,47 +26,47 @@ export interface LadderOptions {
   profile: boolean;
 }
 
-/** From the lowest to the whole path: what one adds to the one before is what its layer costs. */
-const rungs = {
-  'bare Node HTTP': { entry: 'bench/systems/rungs/bare.ts', workers: 0 },
-  'Express, JSON, JWT': { entry: 'bench/systems/rungs/express.ts', workers: 0 },
-  'our app, admitting all': { entry: 'bench/systems/rungs/app.ts', workers: 0 },
-  '+ flush to Redis': { entry: 'bench/systems/rungs/flush.ts', workers: 0 },
+/** From bare HTTP to the whole path: the difference between two neighbours is the cost of a layer. */
+const layers = {
+  'bare Node HTTP': { entry: 'bench/systems/layers/bare.ts', workers: 0 },
+  'Express, JSON, JWT': { entry: 'bench/systems/layers/express.ts', workers: 0 },
+  'our app, admitting all': { entry: 'bench/systems/layers/app.ts', workers: 0 },
+  '+ flush to Redis': { entry: 'bench/systems/layers/flush.ts', workers: 0 },
   '+ Bull': { entry: 'server/main.ts', workers: 0 },
   '+ settlement': { entry: 'server/main.ts', workers: 1 },
 };
 const deadlineSeconds = 120;
-type Rung = keyof typeof rungs;
-const names = Object.keys(rungs) as Rung[];
+type Layer = keyof typeof layers;
+const names = Object.keys(layers) as Layer[];
 
-interface Step {
+interface LayerCost {
   acceptedPerSecond: number;
-  /** CPU microseconds for each purchase: the two servers, and everything but the load generator. */
+  /** CPU microseconds for each purchase: of the two servers, and of all processes but the load generator. */
   serverMicros: number;
   allMicros: number;
 }
 
-/** What each layer costs alone, in one run. @returns whether every target is met. */
+/** Measures the cost of each layer in one run. @returns whether every target is met. */
 export async function ladder(options: LadderOptions): Promise<boolean> {
-  const stages = new Map<Rung, OwnStage>();
+  const testbeds = new Map<Layer, OwnTestbed>();
   try {
-    for (const name of names) stages.set(name, await openRung(name));
-    const whole = stages.get('+ settlement') as OwnStage;
+    for (const name of names) testbeds.set(name, await openLayer(name));
+    const whole = testbeds.get('+ settlement') as OwnTestbed;
     const side = stampedeOn(whole);
-    stages.set('+ settlement', { ...whole, close: side.close });
-    const climbed = await climb(stages, side, options);
+    testbeds.set('+ settlement', { ...whole, close: side.close });
+    const results = await measureLayers(testbeds, side, options);
     const transactions = [];
     for (let n = 0; n < options.rounds; n++) {
-      const alonePerSecond = await settleAlone(whole, options);
+      const alonePerSecond = await settleWithoutQueue(whole, options);
       await waitUntilDone(side, deadlineSeconds);
       const drain = await drainBacklog(side, { ...options, freshWorker: false });
       await waitUntilDone(side, deadlineSeconds);
       transactions.push({ alonePerSecond, fromQueuePerSecond: drain.drainedPerSecond });
     }
     if (options.profile) await profileBoth(whole, options);
-    const ok = await auditStage(whole.system);
+    const ok = await auditTestbed(whole.system);
 
-    const steps = (name: Rung) => climbed[name].map(({ acceptedPerSecond }) => acceptedPerSecond);
+    const steps = (name: Layer) => results[name].map(({ acceptedPerSecond }) => acceptedPerSecond);
     const base = steps('Express, JSON, JWT');
     const wholeOfBase = steps('+ settlement').map((rate, n) => rate / (base[n] ?? Number.NaN));
     const settledOfAlone = transactions.map((rate) => rate.fromQueuePerSecond / rate.alonePerSecond);
@@ -75,74 +75,86 @@ export async function ladder(options: LadderOptions): Promise<boolean> {
       judge("settled/s from the queue, of the transactions' alone", settledOfAlone, 'at least', 0.7),
       judge('broken invariants', [ok ? 0 : 1], 'below', 1),
     ];
-    print(climbed, spreadsOf(transactions));
+    print(results, spreadsOf(transactions));
     printVerdicts(verdicts);
-    const saved = saveResult('ladder', { options, rungs: climbed, transactions, verdicts });
+    const saved = saveResult('ladder', { options, layers: results, transactions, verdicts });
     console.log(`\nWritten to ${saved}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    for (const stage of stages.values()) await stage.close();
+    for (const testbed of testbeds.values()) await testbed.close();
   }
 }
 
-/** Only the whole path is ever profiled; until it is asked to, its entry is the real one with a listener more. */
-function openRung(name: Rung): Promise<OwnStage> {
-  const { entry, workers } = rungs[name];
+/** Only the whole path can be profiled: its entry point adds nothing but a signal handler to the real one. */
+function openLayer(name: Layer): Promise<OwnTestbed> {
+  const { entry, workers } = layers[name];
   const own = workers > 0 ? profiledEntries : { server: entry, worker: '' };
-  return openOwnStage({ workers, entries: own });
+  return openOwnTestbed({ workers, entries: own });
 }
 
-async function climb(stages: Map<Rung, OwnStage>, whole: Side, { rounds, ...load }: LadderOptions) {
-  const climbed = Object.fromEntries(names.map((name) => [name, [] as Step[]])) as Record<Rung, Step[]>;
-  for (const [name, stage] of stages) await step(stage, name, { ...load, presses: load.presses / 5 });
+async function measureLayers(
+  testbeds: Map<Layer, OwnTestbed>,
+  whole: Side,
+  { rounds, ...load }: LadderOptions,
+) {
+  const results = Object.fromEntries(names.map((name) => [name, [] as LayerCost[]])) as Record<
+    Layer,
+    LayerCost[]
+  >;
+  for (const [name, testbed] of testbeds)
+    await measureLayer(testbed, name, { ...load, presses: load.presses / 5 });
   await waitUntilDone(whole, deadlineSeconds);
   for (let n = 0; n < rounds; n++) {
-    // Each round begins on another rung.
+    // Each round begins with another layer.
     for (const name of [...names.slice(n % names.length), ...names.slice(0, n % names.length)]) {
-      climbed[name].push(await step(stages.get(name) as OwnStage, name, load));
-      // What follows an order is no rung, and not to be met on another one.
+      results[name].push(await measureLayer(testbeds.get(name) as OwnTestbed, name, load));
+      // Work that follows an order, such as its events, must not be counted as the next layer's.
       await waitUntilDone(whole, deadlineSeconds);
     }
-    console.log(`round ${n + 1}/${rounds} is played`);
+    console.log(`round ${n + 1}/${rounds} is done`);
   }
-  return climbed;
+  return results;
 }
 
 type Load = Pick<LadderOptions, 'presses' | 'buyers' | 'connections'>;
 
-async function step(stage: OwnStage, name: Rung, { presses, buyers, connections }: Load): Promise<Step> {
-  const { system, url, secret, processes } = stage;
+async function measureLayer(
+  testbed: OwnTestbed,
+  name: Layer,
+  { presses, buyers, connections }: Load,
+): Promise<LayerCost> {
+  const { system, url, secret, processes } = testbed;
   const tokens = mintTokens(buyers, secret);
   const sale = { name: 'Bench: ladder', stock: presses, limitPerBuyer: presses };
   const saleId = await openBenchSale(system, sale);
-  const cpuSince = watchCpu(processes);
-  const crowd = await pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds });
-  if (rungs[name].workers > 0) await waitForQuiet(system, deadlineSeconds);
+  const cpuSince = measureCpu(processes);
+  const answers = await pressBuy({ url, tokens, saleId, presses, connections, deadlineSeconds });
+  if (layers[name].workers > 0) await waitUntilSettled(system, deadlineSeconds);
   const { load, ...cpu } = cpuSince();
   await endBenchSale(system, saleId);
-  if (crowd.accepted.length !== presses) throw new Error(`${name}: ${JSON.stringify(crowd.failed)}`);
+  if (answers.accepted.length !== presses) throw new Error(`${name}: ${JSON.stringify(answers.failed)}`);
   const servers = Object.entries(cpu).filter(([part]) => part.startsWith('server'));
   return {
-    acceptedPerSecond: presses / crowd.seconds,
+    acceptedPerSecond: presses / answers.seconds,
     serverMicros: (sum(Object.fromEntries(servers)) * 1e6) / presses,
     allMicros: (sum(cpu) * 1e6) / presses,
   };
 }
 
-async function profileBoth(stage: OwnStage, options: LadderOptions): Promise<void> {
-  const own = stage.processes().filter(({ name }) => /^(server|worker)-1$/.test(name));
-  await profileDuring(own, () => step(stage, '+ settlement', options));
+async function profileBoth(testbed: OwnTestbed, options: LadderOptions): Promise<void> {
+  const own = testbed.processes().filter(({ name }) => /^(server|worker)-1$/.test(name));
+  await profileDuring(own, () => measureLayer(testbed, '+ settlement', options));
   for (const { name } of own) printProfile(name);
 }
 
 function print(
-  climbed: Record<Rung, Step[]>,
+  results: Record<Layer, LayerCost[]>,
   transactions: Record<string, Parameters<typeof spread>[0]>,
 ): void {
   console.log('\nEach behind nginx with two servers: median (range)\n');
   const head = ['', 'accepted/s', 'CPU µs a purchase: servers', 'all'];
   const rows = names.map((name) => {
-    const { acceptedPerSecond, serverMicros, allMicros } = spreadsOf(climbed[name]);
+    const { acceptedPerSecond, serverMicros, allMicros } = spreadsOf(results[name]);
     return [name, spread(acceptedPerSecond), spread(serverMicros), spread(allMicros)];
   });
   printTable(head, rows);

@@ -1,10 +1,10 @@
-import { openRefusedCrowd, type RefusalsOptions, type Round } from '../load/refused-buyers.ts';
+import { openRefusalMeter, type RefusalsOptions, type Round } from '../measure/refusal-costs.ts';
 import { saveResult } from '../report/results.ts';
 import { spreadsOf } from '../report/statistics.ts';
 import { printTable, spread } from '../report/table.ts';
 import { judge, printVerdicts, type Verdict } from '../report/targets.ts';
 import { stampedeOn } from '../systems/sides.ts';
-import { auditStage, openOwnStage } from '../systems/stage.ts';
+import { auditTestbed, openOwnTestbed } from '../systems/testbed.ts';
 
 const columns: Record<keyof Round, string> = {
   acceptanceMicros: 'CPU of an acceptance, settled, µs',
@@ -13,22 +13,22 @@ const columns: Record<keyof Round, string> = {
   mongoOperations: 'MongoDB operations for 1,000 refusals',
   jobs: 'jobs for 1,000 refusals',
   aloneP99Ms: 'accepted p99 alone, ms',
-  besideRefusedP99Ms: 'accepted p99 beside a refused crowd, ms',
-  besideAcceptedP99Ms: 'accepted p99 beside an accepted crowd, ms',
+  besideRefusedP99Ms: 'accepted p99 while others are refused, ms',
+  besideAcceptedP99Ms: 'accepted p99 while others are accepted, ms',
 };
 
-/** What a refusal costs, next to an acceptance. @returns whether every target is met. */
+/** Compares the cost of a refusal with that of an acceptance. @returns whether every target is met. */
 export async function refusals(options: RefusalsOptions): Promise<boolean> {
-  const side = stampedeOn(await openOwnStage());
+  const side = stampedeOn(await openOwnTestbed());
   try {
-    const crowd = openRefusedCrowd(side, options);
-    await crowd.press(options.presses); // The processes warm up.
+    const meter = openRefusalMeter(side, options);
+    await meter.press(options.presses); // The processes warm up.
     const rounds: Round[] = [];
     for (let n = 0; n < options.rounds; n++) {
-      rounds.push({ ...(await crowd.costs(n)), ...(await crowd.waits()) });
-      console.log(`round ${n + 1}/${options.rounds} is played`);
+      rounds.push({ ...(await meter.costs(n)), ...(await meter.waits()) });
+      console.log(`round ${n + 1}/${options.rounds} is done`);
     }
-    const ok = await auditStage(side.stage.system);
+    const ok = await auditTestbed(side.testbed.system);
     const verdicts = verdictsOf(rounds, ok);
     const spreads = spreadsOf(rounds);
     const names = Object.entries(columns) as [keyof Round, string][];
@@ -44,7 +44,7 @@ export async function refusals(options: RefusalsOptions): Promise<boolean> {
   }
 }
 
-/** A p99 under load wobbles by so much by itself. */
+/** A p99 under load varies by this factor from run to run. */
 const notWorse = 1.25;
 
 function verdictsOf(rounds: Round[], auditOk: boolean): Verdict[] {
@@ -52,11 +52,11 @@ function verdictsOf(rounds: Round[], auditOk: boolean): Verdict[] {
   const all = (column: keyof Round) => rounds.map((round) => round[column]);
   return [
     judge("CPU of a refusal, of an acceptance's", ratios('refusalMicros', 'acceptanceMicros'), 'below', 0.6),
-    // A sold-out gate has each instance look into MongoDB once a second, however many are refused.
+    // For a sold-out gate each instance reads MongoDB once a second, however many are refused.
     judge('MongoDB operations for 1,000 refusals', all('mongoOperations'), 'below', 5),
     judge('jobs for 1,000 refusals', all('jobs'), 'below', 0.001),
     judge(
-      'accepted p99 beside a refused crowd, of that beside an accepted one',
+      'accepted p99 while others are refused, of that while they are accepted',
       ratios('besideRefusedP99Ms', 'besideAcceptedP99Ms'),
       'below',
       notWorse,

@@ -1,17 +1,17 @@
 import { mintTokens, pressBuy } from '../load/closed-loop.ts';
-import { openTab } from '../load/tab.ts';
+import { openSocketClient } from '../load/socket-client.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile, sum } from '../report/statistics.ts';
 import { figure } from '../report/table.ts';
 import { judge, printVerdicts } from '../report/targets.ts';
 import {
-  auditStage,
+  auditTestbed,
   endBenchSale,
-  lookUpOrders,
+  findSettledOrders,
   openBenchSale,
-  openOwnStage,
-  waitForQuiet,
-} from '../systems/stage.ts';
+  openOwnTestbed,
+  waitUntilSettled,
+} from '../systems/testbed.ts';
 
 export interface RushOptions {
   seconds: number;
@@ -19,37 +19,37 @@ export interface RushOptions {
   connections: number;
 }
 
-/** More than any machine accepts in a second, so that the sale does not sell out. */
+/** More than any machine accepts a second, so that the sale never sells out. */
 const unitsPerSecond = 100_000;
 const warmUpSeconds = 10;
 
-/** A crowd presses without pause while a tab watches. @returns whether what people wait for is within its bounds. */
+/** Measures latencies and stock messages under a closed-loop load without pause. @returns whether they meet their targets. */
 export async function rush({ seconds, buyers, connections }: RushOptions): Promise<boolean> {
-  const stage = await openOwnStage();
+  const testbed = await openOwnTestbed();
   try {
-    const { system, url, secret } = stage;
+    const { system, url, secret } = testbed;
     const tokens = mintTokens(buyers, secret);
     const presses = unitsPerSecond * (seconds + warmUpSeconds);
     const sale = { name: 'Bench: rush', stock: presses, limitPerBuyer: presses };
     const saleId = await openBenchSale(system, sale);
     const load = { url, tokens, saleId, presses, connections, deadlineSeconds: seconds + 60 };
     await pressBuy({ ...load, seconds: warmUpSeconds });
-    await waitForQuiet(system, 120);
+    await waitUntilSettled(system, 120);
 
     let stockMessages = 0;
-    const tab = await openTab({ url, saleId, token: tokens[0] ?? '' }, (event) => {
+    const tab = await openSocketClient({ url, saleId, token: tokens[0] ?? '' }, (event) => {
       if (event.startsWith('["stock"')) stockMessages += 1;
     });
-    const crowd = await pressBuy({ ...load, seconds });
-    const stockPerSecond = stockMessages / crowd.seconds;
+    const answers = await pressBuy({ ...load, seconds });
+    const stockPerSecond = stockMessages / answers.seconds;
     tab.close();
-    await waitForQuiet(system, 120);
-    const { lost, settledMs } = await lookUpOrders(system, crowd.accepted);
+    await waitUntilSettled(system, 120);
+    const { lost, settledMs } = await findSettledOrders(system, answers.accepted);
     await endBenchSale(system, saleId);
-    const ok = await auditStage(system);
+    const ok = await auditTestbed(system);
 
-    const acceptedPerSecond = crowd.accepted.length / crowd.seconds;
-    const [answerP50Ms, answerP99Ms] = [50, 99].map((percent) => percentile(crowd.acceptedMs, percent));
+    const acceptedPerSecond = answers.accepted.length / answers.seconds;
+    const [answerP50Ms, answerP99Ms] = [50, 99].map((percent) => percentile(answers.acceptedMs, percent));
     const paidP50Ms = percentile(settledMs, 50);
     const paidP99Ms = percentile(settledMs, 99);
     console.log(
@@ -60,7 +60,7 @@ export async function rush({ seconds, buyers, connections }: RushOptions): Promi
       judge('accepted → paid p50, ms', [paidP50Ms], 'below', 250),
       judge('accepted → paid p99, ms', [paidP99Ms], 'below', 1_000),
       judge('stock messages a second', [stockPerSecond], 'at least', 4),
-      judge('presses that failed', [sum(crowd.failed) + sum(crowd.refused)], 'below', 1),
+      judge('presses that failed', [sum(answers.failed) + sum(answers.refused)], 'below', 1),
       judge('accepted purchases without an order', [lost.length], 'below', 1),
       judge('broken invariants', [ok ? 0 : 1], 'below', 1),
     ];
@@ -70,6 +70,6 @@ export async function rush({ seconds, buyers, connections }: RushOptions): Promi
     console.log(`\nWritten to ${saveResult('rush', { options, ...measured, verdicts })}`);
     return verdicts.every(({ pass }) => pass);
   } finally {
-    await stage.close();
+    await testbed.close();
   }
 }

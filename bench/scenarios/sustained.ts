@@ -1,18 +1,18 @@
-import { pressAtRate } from '../load/arrivals.ts';
 import { mintTokens } from '../load/closed-loop.ts';
+import { pressAtRate } from '../load/open-loop.ts';
 import { type Sample, watchOverTime } from '../measure/samples.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile } from '../report/statistics.ts';
 import { figure, printTable } from '../report/table.ts';
 import { judge, printVerdicts } from '../report/targets.ts';
 import {
-  auditStage,
+  auditTestbed,
   endBenchSale,
-  lookUpOrders,
+  findSettledOrders,
   openBenchSale,
-  openOwnStage,
-  waitForQuiet,
-} from '../systems/stage.ts';
+  openOwnTestbed,
+  waitUntilSettled,
+} from '../systems/testbed.ts';
 
 export interface SustainedOptions {
   rate: number;
@@ -21,15 +21,15 @@ export interface SustainedOptions {
   connections: number;
 }
 
-/** Buyers arrive at a steady rate, waiting or not. @returns whether every one was accepted and settled. */
+/** An open-loop load: buyers arrive at a steady rate. @returns whether every purchase was accepted and settled. */
 export async function sustained(options: SustainedOptions): Promise<boolean> {
-  const { crowd, samples, perSecond, lost, auditOk, lagMs } = await sell(options, 1_000);
-  const { acceptedMs, accepted, failed, refused, presses } = crowd;
+  const { answers, samples, perSecond, lost, auditOk, lagMs } = await sell(options, 1_000);
+  const { acceptedMs, accepted, failed, refused, presses } = answers;
   const quantiles = [50, 90, 99, 99.9, 100].map(
     (percent) => [percent, percentile(acceptedMs, percent)] as const,
   );
   console.log(
-    `${presses} buyers at ${options.rate}/s for ${options.seconds} s, from the moment each meant to press:`,
+    `${presses} buyers at ${options.rate}/s for ${options.seconds} s, latency from each intended send time:`,
   );
   console.log(`answer  ${quantiles.map(([percent, ms]) => `p${percent} ${figure(ms)} ms`).join(', ')}`);
   printSamples(samples);
@@ -48,19 +48,19 @@ export interface SoakOptions extends Omit<SustainedOptions, 'seconds'> {
   minutes: number;
 }
 
-/** Purchases are forgotten within the run, so that what stays in Redis for another reason shows. */
+/** Redis forgets purchases within the run, so that keys that stay for another reason are noticed. */
 const soakEnv = { PURCHASE_MEMORY_SECONDS: '60' };
 
-/** The same for long: what grows with the sales and is never given back shows. */
+/** The same load for minutes, which shows resources that grow and are never freed. */
 export async function soak({ minutes, ...options }: SoakOptions): Promise<boolean> {
   const seconds = minutes * 60;
-  const { crowd, samples, perSecond, lost, auditOk } = await sell(
+  const { answers, samples, perSecond, lost, auditOk } = await sell(
     { ...options, seconds },
     Math.max(1_000, seconds * 10),
     soakEnv,
   );
   printSamples(samples);
-  // The first tenth is the processes' warming up.
+  // The first tenth is left out, because the processes warm up.
   const warm = samples.slice(Math.ceil(samples.length / 10));
   const verdicts = [
     ...Object.keys(warm[0]?.processes ?? {})
@@ -80,12 +80,12 @@ export async function soak({ minutes, ...options }: SoakOptions): Promise<boolea
         ),
       ]),
     judge('Redis keys in the last third, of those in the second', [keyGrowth(samples)], 'below', 1.3),
-    judge('buyers without an accepted purchase', [crowd.presses - crowd.accepted.length], 'below', 1),
+    judge('buyers without an accepted purchase', [answers.presses - answers.accepted.length], 'below', 1),
     judge('accepted purchases without an order', [lost], 'below', 1),
     judge('broken invariants', [auditOk ? 0 : 1], 'below', 1),
   ];
   printVerdicts(verdicts);
-  const p99Ms = percentile(crowd.acceptedMs, 99);
+  const p99Ms = percentile(answers.acceptedMs, 99);
   const result = { options: { ...options, minutes }, p99Ms, samples, perSecond, verdicts };
   console.log(`\nWritten to ${saveResult('soak', result)}`);
   return verdicts.every(({ pass }) => pass);
@@ -110,31 +110,31 @@ async function sell(
   sampleMs: number,
   env: Record<string, string> = {},
 ) {
-  const stage = await openOwnStage({ env });
+  const testbed = await openOwnTestbed({ env });
   try {
-    const { system, url, secret } = stage;
+    const { system, url, secret } = testbed;
     const presses = rate * seconds;
     const sale = {
       name: 'Bench: sustained',
       stock: presses * 2,
-      limitPerBuyer: Math.ceil((presses * 2) / buyers) + 1, // Who warmed up comes again.
+      limitPerBuyer: Math.ceil((presses * 2) / buyers) + 1, // The buyers of the warm-up buy again.
     };
     const saleId = await openBenchSale(system, sale);
     const tokens = mintTokens(buyers, secret);
-    const crowd = { url, saleId, tokens, perSecond: rate, connections };
-    await pressAtRate({ ...crowd, seconds: Math.min(3, seconds / 10) }); // The processes warm up.
-    const watch = watchOverTime(stage, sampleMs);
-    const report = await pressAtRate({ ...crowd, seconds });
-    await waitForQuiet(system, 120);
+    const load = { url, saleId, tokens, perSecond: rate, connections };
+    await pressAtRate({ ...load, seconds: Math.min(3, seconds / 10) }); // The processes warm up.
+    const watch = watchOverTime(testbed, sampleMs);
+    const report = await pressAtRate({ ...load, seconds });
+    await waitUntilSettled(system, 120);
     const { samples, perSecond } = await watch.stop();
-    const { lost, lastSettledAt } = await lookUpOrders(system, report.accepted);
+    const { lost, lastSettledAt } = await findSettledOrders(system, report.accepted);
     const lastAnswerAt = report.startedAt.getTime() + report.seconds * 1_000;
     await endBenchSale(system, saleId);
-    const auditOk = await auditStage(system);
+    const auditOk = await auditTestbed(system);
     const lagMs = lastSettledAt.getTime() - lastAnswerAt;
-    return { crowd: report, samples, perSecond, lost: lost.length, auditOk, lagMs };
+    return { answers: report, samples, perSecond, lost: lost.length, auditOk, lagMs };
   } finally {
-    await stage.close();
+    await testbed.close();
   }
 }
 

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Crowd, pressBuy } from '../load/closed-loop.ts';
-import { watchTraffic } from '../measure/meters.ts';
-import { watchCpu } from '../measure/usage.ts';
+import { type Load, pressBuy } from '../load/closed-loop.ts';
+import { countDatabaseTraffic } from '../measure/database-usage.ts';
+import { measureCpu } from '../measure/process-usage.ts';
 import { percentile, sum } from '../report/statistics.ts';
 import { type Side, waitUntilDone } from './sides.ts';
-import { endBenchSale, lookUpOrders, openBenchSale } from './stage.ts';
+import { endBenchSale, findSettledOrders, openBenchSale } from './testbed.ts';
 
-/** What one side did in one round. Every figure is a column of the comparison. */
+/** The figures of one side in one round. Each is a row of the comparison. */
 export interface Round {
   acceptedPerSecond: number;
   p50Ms: number;
@@ -27,39 +27,42 @@ export interface Round {
   cpuRedis: number;
   cpuMongo: number;
   cpuTotal: number;
-  /** Accepted purchases without an order, and presses that got no proper answer. */
+  /** Accepted purchases without an order, and presses that were not accepted. */
   broken: number;
 }
 
 const deadlineSeconds = 300;
 
-/** One crowd presses Buy on one side, and everything it accepted is settled. */
-export async function playRound(
+/** Runs a closed-loop load against one side, and waits until everything accepted is settled. */
+export async function runRound(
   side: Side,
-  load: Pick<Crowd, 'tokens' | 'presses' | 'connections'>,
+  load: Pick<Load, 'tokens' | 'presses' | 'connections'>,
 ): Promise<Round> {
-  const { name, stage } = side;
-  const { system, url, processes } = stage;
+  const { name, testbed } = side;
+  const { system, url, processes } = testbed;
   const limitPerBuyer = Math.ceil(load.presses / load.tokens.length);
   const saleId = await openBenchSale(system, { name: 'Bench: compare', stock: load.presses, limitPerBuyer });
-  const trafficSince = await watchTraffic(system);
-  const cpuSince = watchCpu(processes);
+  const trafficSince = await countDatabaseTraffic(system);
+  const cpuSince = measureCpu(processes);
 
-  const crowd = await pressBuy({ url, saleId, deadlineSeconds, ...load });
+  const answers = await pressBuy({ url, saleId, deadlineSeconds, ...load });
   await waitUntilDone(side, deadlineSeconds);
   const cpu = cpuSince();
   const traffic = await trafficSince();
-  if (sum(crowd.failed) > 0) console.log(`${name}: ${JSON.stringify(crowd.failed)}`);
-  const { settled, lost, byStatus, lastSettledAt, settledMs } = await lookUpOrders(system, crowd.accepted);
+  if (sum(answers.failed) > 0) console.log(`${name}: ${JSON.stringify(answers.failed)}`);
+  const { settled, lost, byStatus, lastSettledAt, settledMs } = await findSettledOrders(
+    system,
+    answers.accepted,
+  );
   await endBenchSale(system, saleId);
-  await delay(500); // What is still being written in the background belongs to this side's round.
+  await delay(500); // Background writes belong to the round that caused them.
 
   const parts = cpuByPart(cpu, 10_000 / settled);
   return {
-    acceptedPerSecond: crowd.accepted.length / crowd.seconds,
-    p50Ms: percentile(crowd.acceptedMs, 50),
-    p99Ms: percentile(crowd.acceptedMs, 99),
-    settledPerSecond: settled / ((lastSettledAt.getTime() - crowd.startedAt.getTime()) / 1_000),
+    acceptedPerSecond: answers.accepted.length / answers.seconds,
+    p50Ms: percentile(answers.acceptedMs, 50),
+    p99Ms: percentile(answers.acceptedMs, 99),
+    settledPerSecond: settled / ((lastSettledAt.getTime() - answers.startedAt.getTime()) / 1_000),
     paidP50Ms: percentile(settledMs, 50),
     paidP99Ms: percentile(settledMs, 99),
     redisCommands: traffic.redisCommands / settled,
@@ -67,7 +70,7 @@ export async function playRound(
     mongoCommands: traffic.mongoCommands / settled,
     mongoBytes: traffic.mongoBytes / settled,
     ...parts,
-    broken: lost.length + sum(crowd.failed) + (byStatus.rejected ?? 0) + sum(crowd.refused),
+    broken: lost.length + sum(answers.failed) + (byStatus.rejected ?? 0) + sum(answers.refused),
   };
 }
 

@@ -8,17 +8,17 @@ import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { findSale } from '../../sale/sale.ts';
 import { requeueLost } from '../../sale/settlement/lost-purchases.ts';
 import { countUnfinished, enqueueAll, openPlainQueue } from './plain/queue.ts';
-import { type OwnStage, openOwnStage } from './stage.ts';
+import { type OwnTestbed, openOwnTestbed } from './testbed.ts';
 
-/** One of the systems that are compared, all of the same shape: nginx, two servers, MongoDB and Redis of their own. */
+/** A system under test. Each has its own nginx, two servers, MongoDB and Redis. */
 export interface Side {
   name: SideName;
-  stage: OwnStage;
+  testbed: OwnTestbed;
   /** Accepted purchases without an order. */
   countPending(): Promise<number>;
-  /** Whether what follows the orders, of all sales or of these, is done as well. */
+  /** Whether the events of the orders, of all sales or of these, have reached their subscribers. */
   isDone(saleIds?: string[]): Promise<boolean>;
-  /** Its queue, reached without HTTP; null when it has none. */
+  /** Its queue, for filling it without HTTP; null when it has none. */
   queue: {
     enqueue(purchases: Purchase[]): Promise<void>;
     pause(): Promise<void>;
@@ -27,7 +27,7 @@ export interface Side {
   close(): Promise<void>;
 }
 
-/** Waits until nothing that a side accepted is on its way, and what follows the orders is done as well. */
+/** Waits until everything that a side accepted is settled, and its events have reached their subscribers. */
 export async function waitUntilDone(
   { name, countPending, isDone }: Side,
   deadlineSeconds: number,
@@ -35,8 +35,8 @@ export async function waitUntilDone(
 ): Promise<void> {
   await waitUntil(async () => (await countPending()) === 0 && (await isDone(saleIds)), {
     deadlineMs: deadlineSeconds * 1_000,
-    what: `${name}: accepted purchases are still queued, or what follows their orders is not done`,
-    // A look at 10,000 sales keeps MongoDB busy for a tenth of a second, which would be counted as the purchases'.
+    what: `${name}: accepted purchases are still queued, or their events have not reached the subscribers`,
+    // Checking 10,000 sales keeps MongoDB busy for a tenth of a second, which would be counted as cost of the purchases.
     everyMs: 500,
   });
 }
@@ -44,12 +44,12 @@ export async function waitUntilDone(
 export const sideNames = ['stampede', 'queue', 'sync'] as const;
 export type SideName = (typeof sideNames)[number];
 
-/** As many purchases as a server flushes at once when 200 connections share two of them. */
+/** Purchases that a server flushes at once when two servers share 200 connections. */
 const flushSize = 100;
 
-/** Stampede on a stage that is open. */
-export function stampedeOn(stage: OwnStage): Side {
-  const { system } = stage;
+/** Stampede as a system under test, on an open testbed. */
+export function stampedeOn(testbed: OwnTestbed): Side {
+  const { system } = testbed;
   const { queue, gate, config } = system;
   const { admit } = openAdmission({
     redis: system.redis,
@@ -63,45 +63,45 @@ export function stampedeOn(stage: OwnStage): Side {
     for (let start = 0; start < purchases.length; start += flushSize) {
       const answers = await Promise.all(purchases.slice(start, start + flushSize).map(admit));
       const refused = answers.find(({ outcome }) => outcome !== 'admitted');
-      if (refused) throw new Error(`The backlog was refused: ${refused.outcome}`);
+      if (refused) throw new Error(`A purchase of the backlog was refused: ${refused.outcome}`);
     }
   }
   const bus = openBus(config, openLog(config, 'bench'), () => false);
   return {
     name: 'stampede',
-    stage,
+    testbed,
     countPending: gate.countQueued,
-    // Its events, which travel after a rush, and whoever subscribed to them.
+    // Events are relayed after a rush, and analytics is the slowest subscriber.
     isDone: async (saleIds) =>
       (await findBehind(system.collections, saleIds)).length === 0 &&
       (await bus.countWaiting('analytics')) === 0,
     queue: { enqueue, pause: () => bullOf(queue).pause(), resume: () => bullOf(queue).resume() },
     async close() {
       await bus.close();
-      await stage.close();
+      await testbed.close();
     },
   };
 }
 
 /**
- * Enough connections, and time to wait for one: a plain app sets no such deadline. 'sync' accepted 169, 179, 167, 166
- * and 212 a second with 5, 10, 20, 50 and 100 (median of 3 in one run).
+ * A large connection pool and a long time to wait for it, because a plain app sets no such deadline. 'sync' accepted 169,
+ * 179, 167, 166 and 212 a second with 5, 10, 20, 50 and 100 connections (median of 3 in one run).
  */
-const patientMongo = { MONGO_POOL_CONNECTIONS: '100', MONGO_WAIT_MS: '30000' };
+const plainMongoSettings = { MONGO_POOL_CONNECTIONS: '100', MONGO_WAIT_MS: '30000' };
 
 /** Drained/s with 5, 10, 20, 50 and 100 jobs at once: 188, 260, 301, 306, 272 (median of 3 in one run). */
 const jobsAtOnce = 50;
 
 async function openQueueSide(): Promise<Side> {
-  const stage = await openOwnStage({
+  const testbed = await openOwnTestbed({
     entries: { server: 'bench/systems/plain/queue-server.ts', worker: 'bench/systems/plain/queue-worker.ts' },
     plain: true,
-    env: { ...patientMongo, SETTLE_MAX_JOBS: String(jobsAtOnce) },
+    env: { ...plainMongoSettings, SETTLE_MAX_JOBS: String(jobsAtOnce) },
   });
-  const queue = openPlainQueue(stage.scratch.redis().tcpUrl);
+  const queue = openPlainQueue(testbed.scratch.redis().tcpUrl);
   return {
     name: 'queue',
-    stage,
+    testbed,
     countPending: () => countUnfinished(queue),
     isDone: async () => true,
     queue: {
@@ -111,32 +111,32 @@ async function openQueueSide(): Promise<Side> {
     },
     async close() {
       await queue.close();
-      await stage.close();
+      await testbed.close();
     },
   };
 }
 
 async function openSyncSide(): Promise<Side> {
-  const stage = await openOwnStage({
+  const testbed = await openOwnTestbed({
     workers: 0,
     plain: true,
     entries: { server: 'bench/systems/plain/sync-server.ts', worker: '' },
-    env: patientMongo,
+    env: plainMongoSettings,
   });
   return {
     name: 'sync',
-    stage,
+    testbed,
     countPending: async () => 0,
     isDone: async () => true,
     queue: null,
-    close: stage.close,
+    close: testbed.close,
   };
 }
 
-/** All that `compare` compares. */
-export const comparedSides = [async () => stampedeOn(await openOwnStage()), openQueueSide, openSyncSide];
+/** The sides of `compare`. */
+export const comparedSides = [async () => stampedeOn(await openOwnTestbed()), openQueueSide, openSyncSide];
 
-/** Opens sides that stay up together: one that is idle costs next to nothing, which `compare` checks. */
+/** Opens sides that run at the same time. An idle side uses almost no CPU, which `compare` checks. */
 export async function openSides(
   openers: (() => Promise<Side>)[],
 ): Promise<{ sides: Side[]; close: () => Promise<void> }> {

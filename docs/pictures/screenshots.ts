@@ -4,18 +4,18 @@ import sharp from 'sharp';
 import { runCommand } from '../../commands/system.ts';
 import { openBrowser } from '../../test/support/browser.ts';
 import { film } from './animation.ts';
-import { openStage } from './stage.ts';
+import { openDemoShop } from './demo-shop.ts';
 
 /** `npm run screenshots`: the README's pictures and its film, of a shop that is started for them. */
 await runCommand(async () => {
-  const stage = await openStage();
+  const shop = await openDemoShop();
   const browser = await openBrowser();
 
   async function open(path: string, as: object | null, options: BrowserContextOptions): Promise<Page> {
     const page = await browser.page(options);
     const session = JSON.stringify(JSON.stringify(as));
     if (as) await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
-    await page.goto(stage.url + path);
+    await page.goto(shop.url + path);
     return page;
   }
   async function keep(page: Page, file: string): Promise<void> {
@@ -26,12 +26,12 @@ await runCommand(async () => {
   const desktop = { viewport: { width: 1_280, height: 940 } };
 
   try {
-    const first = await stage.putOnSale({ opensInMs: 4_000, stock: 400 });
-    const filmed = await open(`/sales/${first.id}`, stage.buyer, { viewport: { width: 1_000, height: 830 } });
+    const first = await shop.putOnSale({ opensInMs: 4_000, stock: 400 });
+    const filmed = await open(`/sales/${first.id}`, shop.buyer, { viewport: { width: 1_000, height: 830 } });
     await filmed.locator('[data-state=soon]').waitFor();
     await film(filmed, 'docs/pictures/sale.webp', async () => {
       await filmed.locator('[data-state=buy]').waitFor();
-      const leave = stage.crowd(first.id, 45);
+      const leave = shop.startBuyers(first.id, 45);
       await delay(900);
       await filmed.getByTestId('buy').click();
       await filmed.locator('[data-state=paid]').waitFor();
@@ -41,18 +41,18 @@ await runCommand(async () => {
     });
     await filmed.context().close();
 
-    await stage.putOnSale({ name: 'Aurora Mini', image: '', stock: 120, opensInMs: 7_200_000 });
-    const sale = await stage.putOnSale({ stock: 8_000 });
-    const leave = stage.crowd(sale.id, 60);
+    await shop.putOnSale({ name: 'Aurora Mini', image: '', stock: 120, opensInMs: 7_200_000 });
+    const sale = await shop.putOnSale({ stock: 8_000 });
+    const leave = shop.startBuyers(sale.id, 60);
     const watchers = await Promise.all(
       Array.from({ length: 6 }, () => open(`/sales/${sale.id}`, null, desktop)),
     );
-    const room = await open('/admin', stage.admin, { viewport: { width: 1_440, height: 1_000 } });
-    const oneSale = await open(`/admin#sale/${first.id}`, stage.admin, {
+    const room = await open('/admin', shop.admin, { viewport: { width: 1_440, height: 1_000 } });
+    const oneSale = await open(`/admin#sale/${first.id}`, shop.admin, {
       viewport: { width: 1_440, height: 860 },
       colorScheme: 'dark',
     });
-    const bought = await open(`/sales/${sale.id}`, stage.buyer, desktop);
+    const bought = await open(`/sales/${sale.id}`, shop.buyer, desktop);
     await bought.getByTestId('buy').click();
     await bought.locator('[data-state=paid]').waitFor();
     const phone = await open(`/sales/${sale.id}`, null, {
@@ -72,6 +72,6 @@ await runCommand(async () => {
     await Promise.all(watchers.map((page) => page.context().close()));
   } finally {
     await browser.close();
-    await stage.close();
+    await shop.close();
   }
 });

@@ -1,20 +1,20 @@
-/** One of our own processes, a server or a worker: started, and ready when its `/readyz` says so. */
+/** Starts a server or a worker, and waits until its `/readyz` answers 200. */
 import { join } from 'node:path';
 import { ROOT } from './folders.mjs';
 import { launch, run, stop, waitUntil } from './processes/process.mjs';
 
 const READY_DEADLINE_MS = 60_000;
-/** Longer than STOP_DEADLINE_MS in runtime/config.ts: the process's own deadline comes first. */
+/** Longer than STOP_DEADLINE_MS in runtime/config.ts, so that the process's own deadline comes first. */
 const STOP_DEADLINE_MS = 12_000;
 const COMMAND_DEADLINE_MS = 120_000;
 
-/** With tsx the sources run as they are: there is nothing to build. @type {string[]} */
+/** tsx runs the TypeScript sources without a build. @type {string[]} */
 const TYPESCRIPT = ['--import', 'tsx'];
 /**
- * MB for what a request leaves behind: with V8's own 16 a seventh of a server's time went into sweeping it out, and with 64
- * a sixth where 10,000 requests wait at once, as those that wait are copied each time. Code and memory are kept when nobody
- * uses them for a while: a shop that waited for noon accepted a third less in its first seconds. And the whole heap, of which
- * about 50 MB are in use, is looked through when it has 256 MB, not in each rush.
+ * A young generation of this size in MB: with V8's default of 16 garbage collection took a seventh of a server's time, and
+ * with 64 a sixth while 10,000 requests were pending, because their objects are copied each time. Bytecode and memory are
+ * kept while idle: without that an idle shop accepted a third less in its first seconds. A full collection comes at 256 MB,
+ * of which about 50 are in use, and not in each rush.
  */
 const FOR_A_RUSH = [
   '--max-semi-space-size=128',
@@ -30,7 +30,7 @@ const FOR_A_RUSH = [
  * @param {number} options.port
  * @param {Record<string, string>} options.env
  * @param {string} options.logsDir
- * @param {string | undefined} [options.socket] where nginx finds it, besides the port.
+ * @param {string | undefined} [options.socket] a Unix socket for nginx, besides the port.
  */
 export async function openAppProcess({ name, entry, port, env, logsDir, socket }) {
   const url = `http://127.0.0.1:${port}`;
@@ -64,16 +64,16 @@ export async function openAppProcess({ name, entry, port, env, logsDir, socket }
 async function isReady(url) {
   const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(5_000) });
   if (answer.ok) return true;
-  // It names the dependency that is away.
+  // The answer names the dependency that is unavailable.
   throw new Error(`${answer.status} ${(await answer.text()).slice(0, 200)}`);
 }
 
 /**
- * Runs a command to its end and returns what its last line of stdout says.
+ * Runs a command to its end, and parses the last line of its stdout as JSON.
  * @param {string} entry
  * @param {string[]} args
  * @param {Record<string, string>} env
- * @param {(line: string) => void} report is given what it says besides.
+ * @param {(line: string) => void} report receives its stderr.
  * @returns {Promise<unknown>}
  */
 export async function askCommand(entry, args, env, report) {

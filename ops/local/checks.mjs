@@ -1,4 +1,4 @@
-/** What must be so before anything starts. Each refusal is one line that says what to do. */
+/** Checks before the start. Each error is one line that says what to do. */
 import { accessSync, constants, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,11 +12,11 @@ import { showProgress } from './progress.mjs';
 
 const DISK_MIN_BYTES = 500 * 1024 * 1024;
 const INSTALL_DEADLINE_MS = 600_000;
-/** npm's own would keep a machine without a network waiting for more than a minute. */
+/** npm's default timeout would take more than a minute without a network. */
 const PATIENCE = ['--fetch-retries=1', '--fetch-retry-mintimeout=1000', '--fetch-retry-maxtimeout=5000'];
 
 /**
- * @param {string | undefined} given an empty one is how a shell leaves it out.
+ * @param {string | undefined} given an empty value counts as unset.
  * @returns {number}
  */
 export function portIn(given, { name = 'PORT', otherwise = 8080 } = {}) {
@@ -28,12 +28,12 @@ export function portIn(given, { name = 'PORT', otherwise = 8080 } = {}) {
 
 /**
  * @param {string | undefined} given
- * @param {number} plainPort where nginx listens without TLS.
+ * @param {number} plainPort the port without TLS.
  */
 export function tlsPortIn(given, plainPort) {
   const port = portIn(given, { name: 'TLS_PORT', otherwise: 8443 });
   if (given && port === plainPort)
-    throw new Error(`TLS_PORT and PORT are both ${port}: choose another for one.`);
+    throw new Error(`TLS_PORT and PORT are both ${port}: choose different ports.`);
   return port;
 }
 
@@ -51,8 +51,7 @@ export async function checkPort(port, name = 'PORT') {
 }
 
 /**
- * Refuses a folder in which something could not be written: found out in the middle of the start, it would be told in
- * MongoDB's words.
+ * Checks that the data folder is writable, because later in the start MongoDB would report it in its own words.
  * @param {string} dataDir
  */
 export function checkDataFolder(dataDir) {
@@ -73,11 +72,11 @@ export function checkDataFolder(dataDir) {
   const whose =
     owner === mine ? 'this user may not write it' : `it belongs to user ${owner}, and this is ${mine}`;
   throw new Error(
-    `The data folder cannot be used: ${foreign}: ${whose}. Mend it (chown -R, chmod), or ${elsewhere}`,
+    `The data folder cannot be used: ${foreign}: ${whose}. Fix it (chown -R, chmod), or ${elsewhere}`,
   );
 }
 
-/** The parts keep their files up to two folders deep. @param {string} folder @returns {string | null} */
+/** Searches two levels deep, as deep as the parts keep their files. @param {string} folder @returns {string | null} */
 function firstUnwritable(folder, depth = 2) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
@@ -85,7 +84,7 @@ function firstUnwritable(folder, depth = 2) {
     try {
       accessSync(path, constants.R_OK | constants.W_OK | (entry.isDirectory() ? constants.X_OK : 0));
     } catch (error) {
-      // A log may be gone again by now.
+      // A log may have been deleted meanwhile.
       if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ENOENT') continue;
       return path;
     }
@@ -108,9 +107,9 @@ export async function checkDisk(dataDir) {
 }
 
 /**
- * Runs `npm ci` when what is installed is not what package-lock.json says.
+ * Runs `npm ci` when the installed packages differ from package-lock.json.
  * @param {(line: string) => void} report
- * @param {{ development?: boolean }} [options] without the development dependencies a production machine is complete.
+ * @param {{ development?: boolean }} [options] false also accepts an installation without development dependencies.
  */
 export async function installDependencies(report, { development = true } = {}) {
   if (dependenciesAreInstalled(development)) return;
@@ -133,13 +132,11 @@ export async function installDependencies(report, { development = true } = {}) {
     lines.find((line) => /^npm (error|ERR!)/.test(line) && !/ (code|errno|syscall|path) /.test(line)) ??
     lines.at(-1);
   const line = why?.replace(/^npm (error|ERR!) /, '').replace(/\.$/, '');
-  throw new Error(
-    `The dependencies could not be installed: ${line}. Mend that, or run \`npm ci\` in ${ROOT}`,
-  );
+  throw new Error(`The dependencies could not be installed: ${line}. Fix that, or run \`npm ci\` in ${ROOT}`);
 }
 
 /**
- * By content, not by date: a checkout that only touches the lock file costs no installation.
+ * Compares content and not dates, because a checkout changes the lock file's date only.
  * @param {boolean} development
  */
 function dependenciesAreInstalled(development) {
@@ -156,7 +153,7 @@ function dependenciesAreInstalled(development) {
 /**
  * @param {string} lockFile
  * @returns {Record<string, { version?: string, optional?: boolean, devOptional?: boolean, dev?: boolean }> | null}
- *   null when an installation was cut short, or never was.
+ *   null when there is no complete installation.
  */
 function packagesIn(lockFile) {
   return readPrivately(lockFile)?.packages ?? null;

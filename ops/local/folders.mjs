@@ -8,7 +8,7 @@ export function dataFolder() {
   return resolve(process.env.STAMPEDE_DATA_DIR || resolve(ROOT, '.data'));
 }
 
-/** What was downloaded once serves every later start and test, wherever that keeps its data. */
+/** Downloads are shared by all starts and tests, whatever their data folder is. */
 export function cacheFolder() {
   return resolve(ROOT, '.data', 'cache');
 }

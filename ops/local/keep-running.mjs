@@ -1,10 +1,10 @@
-/** Starts a process again whenever it ends by itself, with a pause that grows. */
+/** Restarts a process that ends by itself, with exponential backoff. */
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fullDisk, isDiskFull } from './files/file-fault.mjs';
 
 const PAUSE_MAX_SECONDS = 30;
-/** One that ran for so long starts anew with the shortest pause. */
+/** A process that ran this long restarts with the shortest delay. */
 const STEADY_MS = 60_000;
 
 /**
@@ -45,7 +45,7 @@ export async function keepRunning(name, open, { report, onRestart }) {
    */
   async function startAgain(why, failures) {
     const seconds = Math.min(2 ** failures, PAUSE_MAX_SECONDS);
-    report(`${name} ended (${why}); it starts again in ${seconds} s. Its log: ${part.logFile}`);
+    report(`${name} ended (${why}); restarting in ${seconds} s. Its log: ${part.logFile}`);
     await delay(seconds * 1_000, undefined, { signal: closing.signal }).catch(() => {});
     if (closing.signal.aborted) return false;
     try {
@@ -58,7 +58,7 @@ export async function keepRunning(name, open, { report, onRestart }) {
       return false;
     }
     onRestart();
-    report(`${name} runs again (pid ${part.pid})`);
+    report(`${name} restarted (pid ${part.pid})`);
     return true;
   }
 

@@ -1,24 +1,24 @@
-/** Shows people what our processes write into their logs, as long as they can read it. */
+/** Prints the logs of our processes in readable form, with a limit on lines a second. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 
 const LOOK_EVERY_MS = 250;
 const READ_MAX_BYTES = 256 * 1024;
-/** A fault that hits every request writes thousands of lines a second; the file has them all. */
+/** An error in every request writes thousands of lines a second; only the log file has them all. */
 const LINES_PER_LOOK = 5;
 
 /**
- * Follows a log from its present end. The processes write to files and not to us, so that they live on when we are
- * stopped in mid-line.
+ * Follows a log from its current end. Processes write to files and not to a pipe, so that they survive the end of this
+ * process.
  * @param {string} file
  * @param {(lines: string[]) => void} onLines
- * @returns {() => void} ends it.
+ * @returns {() => void} stops following.
  */
 export function followLog(file, onLines) {
   let offset = sizeOf(file);
   let rest = '';
   const timer = setInterval(() => {
     const size = sizeOf(file);
-    // A restart has begun it anew.
+    // The log was truncated by a restart.
     if (size < offset) offset = 0;
     if (size === offset) return;
     const { text, bytes } = readFrom(file, offset);
@@ -39,14 +39,14 @@ export function checkLevel(level) {
 }
 
 /**
- * Writes a log's lines for people: those that are at least this serious, and a few at a time.
+ * Prints log lines of at least this level, a limited number at a time.
  * @param {string} level e.g. `warn`; `silent` for none.
  * @param {(line: string) => void} write
  * @returns {Promise<(lines: string[]) => void>}
  */
 export async function openPrettyLog(level, write) {
   if (level === 'silent') return () => {};
-  // Not at the top: nothing is installed yet when `npm start` begins.
+  // Imported dynamically, because the dependencies may not be installed yet when `npm start` begins.
   const { default: pretty } = await import('pino-pretty');
   const format = pretty.prettyFactory({
     colorize: process.stdout.isTTY,
@@ -57,9 +57,9 @@ export async function openPrettyLog(level, write) {
     singleLine: true,
   });
   return (lines) => {
-    // What is not JSON is the last word of a process that died, and is for people already.
+    // A line that is not JSON, such as the stack of a crash, is printed as it is.
     const serious = lines.filter(Boolean).flatMap((line) => format(line)?.trimEnd() || []);
-    // Several connections lose the same database in the same second.
+    // Several connections report the loss of the same database in the same second.
     const shown = [...new Set(serious)];
     for (const line of shown.slice(0, LINES_PER_LOOK)) write(line);
     const more = shown.length - LINES_PER_LOOK;

@@ -1,4 +1,4 @@
-/** Read by any Node: it imports nothing, and uses nothing that an old one does not know. */
+/** Must run in any Node: it imports nothing and uses no recent syntax. */
 
 const MAJOR_MIN = 20;
 const MINOR_MIN = 19;
@@ -12,8 +12,8 @@ export function checkNode(version = process.versions.node) {
 }
 
 /**
- * Loads a module unless this Node is too old for it. What is thrown on purpose is one line that says what to do, and is
- * told without a stack; anything else is a fault of ours.
+ * Loads a module unless this Node is too old for it. Expected errors are one line that says what to do and are printed
+ * without a stack; any other error is a bug.
  * @param {() => Promise<unknown>} load
  */
 export async function loadOnNewNode(load) {

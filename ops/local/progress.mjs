@@ -1,7 +1,7 @@
 const EVERY_MS = 5_000;
 
 /**
- * Says what goes on, and every few seconds that it still does.
+ * Reports the start of some work, and every few seconds that it is still running.
  * @template Value
  * @param {string} what e.g. `Installing the dependencies`
  * @param {(line: string) => void} report

@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import { installDependencies } from './checks.mjs';
 import { ROOT } from './folders.mjs';
 
-/** What runs in production has no development dependencies. */
+/** Files that also run in production, without development dependencies. */
 const IN_PRODUCTION = /^(commands|server|worker)\//;
 
 /**
@@ -11,7 +11,7 @@ const IN_PRODUCTION = /^(commands|server|worker)\//;
  * @param {string[]} args
  */
 export async function runFile(file, args) {
-  // Not on stdout: what a command prints there is its result.
+  // Progress goes to stderr, because a command's stdout is its result.
   await installDependencies((line) => console.error(line), { development: !IN_PRODUCTION.test(file) });
   const path = resolve(ROOT, file);
   process.argv = [process.argv[0] ?? 'node', path, ...args];

@@ -1,8 +1,8 @@
-/** The one screen that tells a newcomer what runs, where, and what to do next. */
+/** The summary that `npm start` prints: what is running where, and what to do next. */
 import { relative } from 'node:path';
 
 /**
- * `password` is null when it is not known here.
+ * `password` is null when it is unknown.
  * @typedef {{ saleId: string, accounts: { email: string, password: string | null, role: string }[] }} Demo
  */
 
@@ -45,7 +45,7 @@ function accountLines(accounts) {
   ];
 }
 
-/** Without the driver's options. @param {string} url */
+/** Removes the driver's options. @param {string} url */
 const address = (url) => url.replace(/\/?\?.*/, '');
 
 /** @param {string} path */

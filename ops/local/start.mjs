@@ -1,17 +1,17 @@
 /**
- * `npm start`: the whole of Stampede on this machine, from nothing but Node. It finds or brings MongoDB, Redis and
- * nginx, starts two servers and a worker behind it, makes a demo sale, and shows what runs where.
+ * `npm start`: runs all of Stampede on this machine, which needs nothing but Node. It finds or downloads MongoDB, Redis and
+ * nginx, starts two servers and a worker, creates a demo sale, and shows what is running where.
  *
- *   PORT                    where browsers come in (8080)
- *   MONGO_URL, REDIS_URL    servers of yours to use; without them it runs its own
+ *   PORT                    the port for browsers (8080)
+ *   MONGO_URL, REDIS_URL    your own databases; without them it runs its own
  *   PURCHASE_QUEUE, EVENT_BUS
- *                           rabbitmq: instead of Bull; on RABBITMQ_URL, or without it on a RabbitMQ of its own
- *   TLS_PORT                the same over TLS, once `npm run tls` made a certificate (8443)
- *   STAMPEDE_DATA_DIR       where everything is kept (.data)
- *   STAMPEDE_WITHOUT_NGINX  1: one server alone
- *   STAMPEDE_SHOW_LOG       how serious a line of the logs must be to be shown here (warn): error, info, silent
+ *                           `rabbitmq` replaces Bull, at RABBITMQ_URL, or without it on a RabbitMQ of its own
+ *   TLS_PORT                the port with TLS, after `npm run tls` (8443)
+ *   STAMPEDE_DATA_DIR       the folder of data and logs (.data)
+ *   STAMPEDE_WITHOUT_NGINX  1: one server without nginx
+ *   STAMPEDE_SHOW_LOG       the lowest log level that is shown (warn): error, info, silent
  *
- * Node built-ins only: the dependencies are not there yet when it begins.
+ * It uses Node built-ins only, because the dependencies may not be installed yet.
  */
 import { join } from 'node:path';
 import { askCommand } from './app-process.mjs';
@@ -80,7 +80,7 @@ function enginesOf(env) {
 
 /** @param {number} exitCode */
 async function stop(exitCode) {
-  if (stopping) process.exit(1); // The second Ctrl-C: whatever still runs is killed with us.
+  if (stopping) process.exit(1); // At the second Ctrl-C everything that is still running is killed.
   stopping = true;
   if (system) console.log('Stopping …');
   await system?.stop();
@@ -90,12 +90,12 @@ async function stop(exitCode) {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => void stop(0));
 
-// `npm start | head`, or a terminal that is gone: nobody is there to be told.
+// Ignores a closed stdout, as with `npm start | head` or a closed terminal.
 process.stdout.on('error', () => void stop(1));
 
 start().catch(async (error) => {
   if (stopping) return;
-  // What is thrown on purpose is one line that says what to do; anything else is a fault of ours.
+  // Expected errors are one line that says what to do; any other error is a bug and is printed with its stack.
   const fault = describeFileFault(error, dataFolder());
   console.error(fault ?? (error.constructor === Error ? error.message : error.stack));
   await stop(1);

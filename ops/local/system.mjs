@@ -1,4 +1,4 @@
-/** The whole of Stampede on one machine: started in order, kept running, stopped in order. */
+/** All processes of Stampede on one machine: starts them in order, restarts those that fail, stops them in order. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { openAppProcess } from './app-process.mjs';
@@ -23,19 +23,19 @@ import { writeTargets } from './prometheus-targets.mjs';
 /**
  * @typedef {object} Settings
  * @property {string} dataDir
- * @property {number} port where browsers come in.
+ * @property {number} port the port for browsers.
  * @property {Awaited<ReturnType<typeof import('./processes/process-list.mjs').claimFolder>>} processes
  * @property {boolean} withNginx
  * @property {string} jwtSecret
- * @property {string | undefined} mongoUrl a MongoDB of the user's; without one we run our own.
+ * @property {string | undefined} mongoUrl the user's MongoDB; without one we run our own.
  * @property {string | undefined} redisUrl
- * @property {{ PURCHASE_QUEUE?: string, EVENT_BUS?: string, RABBITMQ_URL?: string }} engines what is not Bull, and the
- *   user's RabbitMQ; without one we run our own when an engine needs it.
+ * @property {{ PURCHASE_QUEUE?: string, EVENT_BUS?: string, RABBITMQ_URL?: string }} engines settings for
+ *   RabbitMQ, and the user's own; without one we run our own when a setting needs it.
  * @property {(line: string) => void} report
  */
 
 export class System {
-  /** In the order of the stop: first what lets work in, last what keeps it. */
+  /** In the order of the stop: from nginx, which lets requests in, to the databases. */
   parts = {
     nginx: /** @type {Kept[]} */ ([]),
     servers: /** @type {Kept[]} */ ([]),
@@ -45,7 +45,7 @@ export class System {
     mongo: /** @type {Kept[]} */ ([]),
   };
 
-  /** What our processes and commands need to know; null until everything runs. @type {SystemEnv | null} */
+  /** The environment of our processes and commands; null until everything is running. @type {SystemEnv | null} */
   env = null;
 
   /** @param {Settings} settings */
@@ -73,7 +73,7 @@ export class System {
       ...engines,
     };
 
-    if (!withNginx) report('nginx:   left out, as STAMPEDE_WITHOUT_NGINX says; one server answers alone');
+    if (!withNginx) report('nginx:   disabled by STAMPEDE_WITHOUT_NGINX; one server answers without it');
     const behindNginx = withNginx && (await findNginx(report)) !== null;
     report(`Starting ${behindNginx ? 'two servers' : 'the server'} and the worker …`);
     const [first = 0, second = 0, workerPort = 0] = await freePortsFrom(port + 1, 3);
@@ -85,19 +85,19 @@ export class System {
       this.#startOurs('worker', 1, workerPort, { ...env, ...answers }),
     ]);
     if (behindNginx) await this.#startNginx(serverPorts);
-    // They were ready in any order.
+    // Processes become ready in any order, so they are sorted here.
     this.parts.servers.sort((one, other) => one.name.localeCompare(other.name));
     this.env = env;
     this.#writeRunning(env);
     return env;
   }
 
-  /** Leaves no process. What was only being started dies with us. */
+  /** Stops all processes. Those that are still starting are killed when this process exits. */
   async stop() {
     rmSync(this.runningFile, { force: true });
     this.env = null;
     for (const kept of Object.values(this.parts)) await Promise.all(kept.map((part) => part.close()));
-    // Once more: a start that was cut short may have written it in the meantime.
+    // Removed once more, because an interrupted start may have written it meanwhile.
     rmSync(this.runningFile, { force: true });
   }
 
@@ -149,7 +149,7 @@ export class System {
     const options = { ...this.#placeOf('nginx'), port: this.settings.port, servers, tls };
     const { how } = await this.#keep('nginx', 'nginx', async () => {
       const nginx = await openNginx(options);
-      if (!nginx) throw new Error('nginx is not on this machine any more');
+      if (!nginx) throw new Error('nginx is no longer installed');
       return nginx;
     });
     this.settings.report(`nginx:   ${how}${tls ? `, and https://localhost:${tls.port}` : ''}`);
@@ -174,7 +174,7 @@ export class System {
     return kept.part();
   }
 
-  /** A disk that is full must not keep what runs from being started again. @param {() => void} write */
+  /** A failed write, as on a full disk, must not prevent a restart. @param {() => void} write */
   #note(write) {
     try {
       write();
@@ -183,7 +183,7 @@ export class System {
     }
   }
 
-  /** For the commands, which find the running system by it. @param {SystemEnv} env */
+  /** Writes the file by which commands find the running system. @param {SystemEnv} env */
   #writeRunning(env) {
     const { servers, workers, redis, mongo } = this.parts;
     const all = (/** @type {Kept[]} */ kept) =>

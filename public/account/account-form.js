@@ -1,4 +1,4 @@
-/** A form that asks the shop for a session, and tells at its fields what is wrong with them. */
+/** A form that signs in or up, and shows validation errors beside its fields. */
 
 /** @import { Session } from '../../sale/contract.ts' */
 
@@ -6,45 +6,45 @@ import { Problem } from '../shared/api.js';
 import { element, setText } from '../shared/dom.js';
 import { texts } from '../shared/texts.js';
 
-/** @typedef {Record<string, string | boolean | undefined> & { name: string, label: string }} Field an input's attributes, and its label */
+/** @typedef {Record<string, string | boolean | undefined> & { name: string, label: string }} Field an input's attributes and its label */
 
 /**
  * @param {string} view
  * @param {object} parts
- * @param {string} parts.action what the button says
+ * @param {string} parts.action the label of the submit button
  * @param {Field[]} parts.fields
- * @param {string} parts.other the way to the other form
- * @param {() => void} parts.turn
+ * @param {string} parts.other the label of the button to the other form
+ * @param {() => void} parts.showOther
  * @param {(values: Record<string, string>) => Promise<Session>} parts.send
  * @param {(session: Session) => void} parts.done
  */
-export function accountForm(view, { action, fields, other, turn, send, done }) {
+export function accountForm(view, { action, fields, other, showOther, send, done }) {
   const submit = element('button', { class: 'primary' }, action);
-  const away = element('button', { type: 'button', class: 'quiet' }, other);
-  const trouble = element('p', { class: 'trouble', role: 'alert' });
+  const otherButton = element('button', { type: 'button', class: 'quiet' }, other);
+  const errorLine = element('p', { class: 'error', role: 'alert' });
   const inputs = fields.map((field) => fieldLine(view, field));
   const form = element(
     'form',
     { class: 'form', 'data-testid': `${view}-form` },
     ...inputs,
-    trouble,
+    errorLine,
     submit,
-    away,
+    otherButton,
   );
 
-  away.addEventListener('click', turn);
+  otherButton.addEventListener('click', showOther);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     if (submit.disabled) return;
     submit.disabled = true;
-    tellTrouble(form, trouble, null);
+    showErrors(form, errorLine, null);
     try {
       const values = Object.fromEntries(new FormData(form).entries());
       const session = await send(/** @type {Record<string, string>} */ (values));
       form.reset();
       done(session);
     } catch (error) {
-      tellTrouble(form, trouble, error);
+      showErrors(form, errorLine, error);
     } finally {
       submit.disabled = false;
     }
@@ -54,13 +54,13 @@ export function accountForm(view, { action, fields, other, turn, send, done }) {
 
 /** @param {string} view @param {Field} field */
 function fieldLine(view, { label, ...attributes }) {
-  const wrong = element('span', { class: 'wrong', id: `${view}-${attributes.name}-wrong` });
+  const wrong = element('span', { class: 'error', id: `${view}-${attributes.name}-wrong` });
   const input = element('input', { ...attributes, 'aria-describedby': wrong.id });
   return element('label', {}, label, input, wrong);
 }
 
-/** @param {HTMLFormElement} form @param {HTMLElement} trouble @param {unknown} error null clears it */
-function tellTrouble(form, trouble, error) {
+/** @param {HTMLFormElement} form @param {HTMLElement} errorLine @param {unknown} error null clears the errors */
+function showErrors(form, errorLine, error) {
   const wrong = error instanceof Problem ? (error.details.errors ?? []) : [];
   for (const input of form.querySelectorAll('input')) {
     const message = wrong.find(({ field }) => field === input.name)?.message ?? '';
@@ -68,11 +68,11 @@ function tellTrouble(form, trouble, error) {
     if (input.nextElementSibling) setText(input.nextElementSibling, message);
   }
   form.querySelector('input[aria-invalid="true"]')?.closest('label')?.querySelector('input')?.focus();
-  setText(trouble, wrong.length > 0 ? '' : inWords(error));
+  setText(errorLine, wrong.length > 0 ? '' : errorText(error));
 }
 
 /** @param {unknown} error */
-function inWords(error) {
+function errorText(error) {
   if (!error) return '';
   if (!(error instanceof Problem)) return texts.noAnswer;
   if (error.status === 401) return texts.wrongPassword;

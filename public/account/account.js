@@ -29,13 +29,13 @@ export function mountAccount() {
 
 /** @param {'sign-in' | 'sign-up'} [wanted] */
 export function openAccount(wanted = 'sign-in') {
-  // In this order: opening puts the focus on the first button, and the first field should have it.
+  // showModal() focuses the first button, so the view moves the focus to its first field afterwards.
   dialog.showModal();
-  turnTo(currentSession() ? 'signed-in' : wanted);
+  showView(currentSession() ? 'signed-in' : wanted);
 }
 
 /** @param {View} wanted */
-function turnTo(wanted) {
+function showView(wanted) {
   const user = currentSession()?.user;
   setText(title, user ? user.name : titles[wanted]);
   const address = views['signed-in'].querySelector('p');
@@ -49,7 +49,7 @@ function signInForm() {
     action: texts.signIn,
     fields: [emailField(), passwordField('current-password')],
     other: texts.toSignUp,
-    turn: () => turnTo('sign-up'),
+    showOther: () => showView('sign-up'),
     done: welcome,
     send: ({ email = '', password = '' }) => createSession({ email, password }),
   });
@@ -61,7 +61,7 @@ function signUpForm() {
     action: texts.signUp,
     fields: [name, emailField(), { ...passwordField('new-password'), minlength: '8' }],
     other: texts.toSignIn,
-    turn: () => turnTo('sign-in'),
+    showOther: () => showView('sign-in'),
     done: welcome,
     send: ({ email = '', password = '', name = '' }) => createAccount({ email, password, name }),
   });

@@ -1,4 +1,4 @@
-/** Who is here: a signed-in buyer, or a visitor who may only watch. Shared by all tabs through localStorage. */
+/** The session of a signed-in buyer or of a visitor, who may only watch. All tabs share it through localStorage. */
 
 /** @import { Session } from '../../sale/contract.ts' */
 
@@ -8,7 +8,7 @@ import { serverNow } from '../shared/clock.js';
 const SESSION = 'stampede.session';
 const VISITOR = 'stampede.visitor';
 
-/** Nobody is signed in, or not the buyer that the call was for. */
+/** Nobody is signed in, or another buyer than the call requires. */
 export class NotSignedIn extends Error {}
 
 /** @typedef {(change: 'signed-in' | 'signed-out' | 'expired') => void} SessionListener */
@@ -36,20 +36,20 @@ export function endSession(why) {
   for (const listener of listeners) listener(why);
 }
 
-/** Tells of a sign-in or sign-out, in this tab or another. @param {SessionListener} listener */
+/** Calls the listener after a sign-in or sign-out, in this tab or another. @param {SessionListener} listener */
 export function onSessionChange(listener) {
   listeners.add(listener);
 }
 
 addEventListener('storage', (event) => {
   if (event.key !== SESSION && event.key !== null) return;
-  // A token renewed by another tab is no news: the same buyer is here.
+  // Another tab renewed the token of the same buyer, which is no change of session.
   if (event.key === SESSION && userIdIn(event.oldValue) === userIdIn(event.newValue)) return;
   for (const listener of listeners) listener(currentSession() ? 'signed-in' : 'signed-out');
 });
 
-/** The token a socket presents: the buyer's, or else a visitor's, made when there is none. */
-export async function watchToken() {
+/** The token for the socket: the buyer's, or else a visitor's, which is created when there is none. */
+export async function socketToken() {
   const session = currentSession();
   if (session) return isExpiring(session.token) ? (await renew(session)).token : session.token;
   const held = localStorage.getItem(VISITOR);
@@ -59,17 +59,17 @@ export async function watchToken() {
   return token;
 }
 
-/** A visitor's token ran out: the next `watchToken` makes a new one. */
+/** Removes an expired visitor token, so that the next `socketToken` creates a new one. */
 export const dropVisitorToken = () => localStorage.removeItem(VISITOR);
 
-/** Ends the session here and at the shop. */
+/** Ends the session in this browser and on the server. */
 export async function signOut() {
   endSession('signed-out');
-  // Without an answer the session runs out by itself, and nobody here has its token any more.
+  // If the server does not answer, the session expires by itself, and this browser has no token of it any more.
   await deleteSession().catch(() => {});
 }
 
-/** The same on every device. */
+/** Ends the buyer's sessions on all devices. */
 export async function signOutEverywhere() {
   await asBuyer((token) => deleteSessions(token));
   endSession('signed-out');
@@ -104,18 +104,18 @@ function isExpiring(token) {
 let renewing = null;
 
 /**
- * A new token for this session, by the cookie that the shop gave at the sign-in. A cookie is good for one renewal, so
- * of all tabs only one asks and the others take what it got.
- * @param {Session} session the one whose token is no longer good
+ * Renews the session's token with the refresh cookie. A cookie is valid for one renewal, so only one tab sends the request
+ * and the others read its result.
+ * @param {Session} session the session whose token is no longer valid
  * @returns {Promise<Session>}
  */
 export function renew(session) {
-  renewing ??= inTurn(async () => {
+  renewing ??= withTabLock(async () => {
     const current = currentSession();
     if (current && current.token !== session.token) return current;
     try {
       const renewed = await renewSession();
-      // Somebody else's cookie: another tab signed in anew.
+      // The cookie belongs to another buyer, who signed in in another tab.
       if (renewed.user.id !== session.user.id) beginSession(renewed);
       else localStorage.setItem(SESSION, JSON.stringify(renewed));
       return renewed;
@@ -131,20 +131,20 @@ export function renew(session) {
 }
 
 /**
- * One tab at a time. On plain http from another machine there are no locks; two tabs that renew in the same moment
- * would then have to sign in again.
+ * Runs the work in one tab at a time. Web Locks are missing on plain http; there, two tabs that renew at the same moment
+ * have to sign in again.
  * @template Result @param {() => Promise<Result>} work @returns {Promise<Result>}
  */
-function inTurn(work) {
+function withTabLock(work) {
   return navigator.locks ? navigator.locks.request(SESSION, work) : work();
 }
 
 /**
- * Runs a call as the signed-in buyer. A token that is no longer good is renewed; when that cannot be, the session has
- * ended and the page asks to sign in.
+ * Runs a request as the signed-in buyer. A token that is no longer valid is renewed; if that fails, the session has ended
+ * and the page asks the buyer to sign in.
  * @template Result
  * @param {(token: string) => Promise<Result>} request
- * @param {string} [buyerId] when only this buyer will do
+ * @param {string} [buyerId] the only buyer that the request may be sent for
  * @returns {Promise<Result>}
  */
 export async function asBuyer(request, buyerId) {

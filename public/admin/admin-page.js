@@ -1,27 +1,27 @@
-/** The control room: who may enter, which view is open, and the one stream of figures that all views draw from. */
+/** The control room: checks access, opens views, and polls the figures that all views show. */
 
 /** @import { LiveFigures } from '../../insight/contract.ts' */
 
 import { openAccount } from '../account/account.js';
 import { currentSession, onSessionChange } from '../account/session.js';
-import { decoded, element, part, setText, show } from '../shared/dom.js';
+import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { time } from '../shared/format.js';
-import { mountShell, tellConnection } from '../shared/shell.js';
+import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
-import { askLive, openQueues, startAudit } from './api.js';
-import { inWords } from './ask.js';
+import { createQueueVisit, fetchLive, startAudit } from './api.js';
 import { openDeadLettersView } from './dead-letters/dead-letters-view.js';
-import { openFigures } from './figures.js';
+import { errorText } from './http.js';
+import { openFigures } from './live-figures.js';
 import { openNowView } from './now/now-view.js';
 import { openOrdersView } from './orders/orders-view.js';
 import { openProductsView } from './products/products-view.js';
-import { openSaleView } from './sales/one-sale.js';
+import { openSaleDetails } from './sales/sale-details.js';
 import { openSalesView } from './sales/sales-view.js';
 
 /**
  * @typedef {object} View
  * @property {HTMLElement} root
- * @property {(figures: LiveFigures) => void} [tell] new figures, about once a second
+ * @property {(figures: LiveFigures) => void} [update] receives new figures about once a second
  * @property {() => void} [close]
  */
 
@@ -30,90 +30,90 @@ const views = new Map(
   Object.entries({
     now: openNowView,
     sales: openSalesView,
-    sale: openSaleView,
+    sale: openSaleDetails,
     products: openProductsView,
     orders: openOrdersView,
-    letters: openDeadLettersView,
+    'dead-letters': openDeadLettersView,
   }),
 );
 
 const TICK_MS = 1_000;
-/** The light is worth little when it is old. */
+/** An audit older than this is repeated. */
 const AUDIT_EVERY_MS = 5 * 60_000;
 
 const figures = openFigures();
 /** @type {View | null} */
 let view = null;
-let isIn = false;
-let auditAskedAt = Number.NEGATIVE_INFINITY;
+let hasAccess = false;
+let auditRequestedAt = Number.NEGATIVE_INFINITY;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let tick;
 
 const isAdmin = () => currentSession()?.user.role === 'admin';
 
 function enter() {
-  isIn = isAdmin();
-  show(part('room'), isIn);
-  show(part('gate'), !isIn);
-  const text = currentSession() ? 'This is for the shop’s own people.' : 'Sign in as an admin of the shop.';
-  setText(part('gate-text'), text);
-  show(part('gate-sign-in'), currentSession() === null);
-  if (!isIn) {
+  hasAccess = isAdmin();
+  show(byId('room'), hasAccess);
+  show(byId('no-access'), !hasAccess);
+  const text = currentSession() ? 'Only admins of the shop have access.' : 'Sign in as an admin of the shop.';
+  setText(byId('no-access-text'), text);
+  show(byId('no-access-sign-in'), currentSession() === null);
+  if (!hasAccess) {
     clearTimeout(tick);
     view?.close?.();
     view = null;
-    part('view').replaceChildren();
+    byId('view').replaceChildren();
     return;
   }
   open();
-  follow();
+  poll();
 }
 
 function open() {
-  if (!isIn) return;
+  if (!hasAccess) return;
   const [name = 'now', id = ''] = (location.hash.slice(1) || 'now').split('/');
-  if (name === 'queues') return visitQueues();
+  if (name === 'queues') return openBullBoard();
   view?.close?.();
   view = (views.get(name) ?? openNowView)(decoded(id), figures);
-  part('view').replaceChildren(view.root);
+  byId('view').replaceChildren(view.root);
   const tab = name === 'sale' ? 'sales' : name;
-  for (const link of part('tabs').querySelectorAll('a')) {
+  for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
   const latest = figures.latest();
-  if (latest) view.tell?.(latest);
+  if (latest) view.update?.(latest);
 }
 
-/** Bull's board is a page of its own; an admin is let in by a ticket for one visit. */
-async function visitQueues() {
+/** Opens Bull's board, a page of its own, which an admin enters with a one-time ticket. */
+async function openBullBoard() {
   try {
-    const { path } = await openQueues();
+    const { path } = await createQueueVisit();
     location.replace(path);
   } catch (error) {
-    toast(inWords(error));
+    toast(errorText(error));
     location.hash = 'now';
   }
 }
 
-async function follow() {
+async function poll() {
   clearTimeout(tick);
-  if (!isIn) return;
+  if (!hasAccess) return;
   try {
-    const news = await askLive(figures.newestSecond());
-    figures.learn(news);
-    tellConnection(false);
-    drawLamp(news);
-    view?.tell?.(news);
+    const news = await fetchLive(figures.newestSecond());
+    figures.update(news);
+    showConnectionLost(false);
+    drawAuditStatus(news);
+    view?.update?.(news);
   } catch {
-    tellConnection(true);
+    showConnectionLost(true);
   }
   clearTimeout(tick);
-  // A hidden tab rests; the seconds it missed come with its next question.
-  if (isIn && !document.hidden) tick = setTimeout(follow, TICK_MS);
+  // A hidden tab stops polling; its next request fetches the seconds that it missed.
+  if (hasAccess && !document.hidden) tick = setTimeout(poll, TICK_MS);
 }
 
-const lampTexts = {
+const auditTexts = {
   never: 'Not audited yet',
   running: 'Auditing…',
   ok: 'Every invariant holds',
@@ -122,33 +122,33 @@ const lampTexts = {
 };
 
 /** @param {LiveFigures} news */
-function drawLamp({ audit, queue, serverTime }) {
-  const lamp = part('lamp');
-  lamp.dataset.state = audit.state;
+function drawAuditStatus({ audit, queue, serverTime }) {
+  const auditStatus = byId('audit-status');
+  auditStatus.dataset.state = audit.state;
   const checked = audit.at && audit.state !== 'running' ? ` · ${time(audit.at)}` : '';
-  setText(part('lamp-text'), lampTexts[audit.state] + checked);
-  lamp.title = audit.examples.join('\n');
-  setText(part('dead-letters-count'), String(queue.failed));
-  show(part('dead-letters-count'), queue.failed > 0);
+  setText(byId('audit-text'), auditTexts[audit.state] + checked);
+  auditStatus.title = audit.examples.join('\n');
+  setText(byId('dead-letters-count'), String(queue.failed));
+  show(byId('dead-letters-count'), queue.failed > 0);
   const age = audit.at ? Date.parse(serverTime) - Date.parse(audit.at) : Number.POSITIVE_INFINITY;
-  const isAsked = performance.now() - auditAskedAt < AUDIT_EVERY_MS;
-  if (age > AUDIT_EVERY_MS && audit.state !== 'running' && !isAsked) {
-    auditAskedAt = performance.now();
+  const wasJustRequested = performance.now() - auditRequestedAt < AUDIT_EVERY_MS;
+  if (age > AUDIT_EVERY_MS && audit.state !== 'running' && !wasJustRequested) {
+    auditRequestedAt = performance.now();
     startAudit().catch(() => {});
   }
 }
 
 mountShell();
-const again = element('button', { type: 'button', class: 'small' }, 'Check now');
-again.addEventListener('click', () =>
+const auditButton = element('button', { type: 'button', class: 'small' }, 'Check now');
+auditButton.addEventListener('click', () =>
   startAudit().then(
-    () => toast('The audit runs'),
-    (error) => toast(inWords(error)),
+    () => toast('The audit is running'),
+    (error) => toast(errorText(error)),
   ),
 );
-part('lamp').append(again);
-part('gate-sign-in').addEventListener('click', () => openAccount());
+byId('audit-status').append(auditButton);
+byId('no-access-sign-in').addEventListener('click', () => openAccount());
 onSessionChange(enter);
 addEventListener('hashchange', open);
-document.addEventListener('visibilitychange', () => document.hidden || follow());
+document.addEventListener('visibilitychange', () => document.hidden || poll());
 enter();

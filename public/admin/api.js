@@ -1,33 +1,34 @@
-/** Every request of the control room. */
+/** The requests of the control room, one function for each endpoint. */
 
 /** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../insight/contract.ts' */
 /** @import { DeadLetter, Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
 
-import { ask, askOnce, download, send } from './ask.js';
+import { download, request, requestIdempotently, send } from './http.js';
 
-/** Orders come as fast as they are read: a million of them take a while. */
+/** Long enough to export a million orders. */
 const DOWNLOAD_DEADLINE_MS = 15 * 60_000;
 
-/** @param {number | null} since the newest second that is known @returns {Promise<LiveFigures>} */
-export const askLive = (since) => ask('GET', since === null ? '/admin/live' : `/admin/live?since=${since}`);
+/** @param {number | null} since the newest second already received @returns {Promise<LiveFigures>} */
+export const fetchLive = (since) =>
+  request('GET', since === null ? '/admin/live' : `/admin/live?since=${since}`);
 
-export const startAudit = () => ask('POST', '/admin/audits');
+export const startAudit = () => request('POST', '/admin/audits');
 
 /** @returns {Promise<{ path: string }>} */
-export const openQueues = () => ask('POST', '/admin/queue-visits');
+export const createQueueVisit = () => request('POST', '/admin/queue-visits');
 
 /**
  * A page of the products, newest first.
- * @param {string | null} [cursor] the `nextCursor` of the page before
+ * @param {string | null} [cursor] the `nextCursor` of the previous page
  * @returns {Promise<{ products: Product[], nextCursor: string | null }>}
  */
 export async function fetchProducts(cursor = null) {
-  // A server of the version before knows no cursor.
-  const { products, nextCursor = null } = await ask('GET', `/admin/products${after(cursor)}`);
+  // A server of the previous version sends no cursor.
+  const { products, nextCursor = null } = await request('GET', `/admin/products${after(cursor)}`);
   return { products, nextCursor };
 }
 
-/** Every product. @returns {Promise<Product[]>} */
+/** All products, from all pages. @returns {Promise<Product[]>} */
 export async function fetchAllProducts() {
   const { products, nextCursor } = await fetchProducts();
   for (let cursor = nextCursor; cursor !== null; ) {
@@ -39,34 +40,35 @@ export async function fetchAllProducts() {
 }
 
 /** @param {string} cursor @returns {Promise<SalePage>} */
-export const fetchOlderSales = (cursor) => ask('GET', `/sales${after(cursor)}`);
+export const fetchOlderSales = (cursor) => request('GET', `/sales${after(cursor)}`);
 
 /** @param {string | null} cursor */
 const after = (cursor) => (cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`);
 
 /** @param {Blob} file @returns {Promise<Picture>} */
-export const uploadPicture = (file) => ask('POST', '/admin/pictures', { file });
+export const uploadPicture = (file) => request('POST', '/admin/pictures', { file });
 
-/** @param {string | null} id a new one without @param {object} product @returns {Promise<Product>} */
+/** @param {string | null} id null creates a new product @param {object} product @returns {Promise<Product>} */
 export const saveProduct = (id, product) =>
   id
-    ? ask('PATCH', `/products/${encodeURIComponent(id)}`, { body: product })
-    : ask('POST', '/products', { body: product });
+    ? request('PATCH', `/products/${encodeURIComponent(id)}`, { body: product })
+    : request('POST', '/products', { body: product });
 
 /** @param {object} sale @returns {Promise<SaleSnapshot>} */
-export const createSale = (sale) => askOnce('POST', '/sales', sale);
+export const createSale = (sale) => requestIdempotently('POST', '/sales', sale);
 
 /** @param {string} id @param {object} change @returns {Promise<SaleSnapshot>} */
-export const changeSale = (id, change) => askOnce('PATCH', `/sales/${encodeURIComponent(id)}`, change);
+export const changeSale = (id, change) =>
+  requestIdempotently('PATCH', `/sales/${encodeURIComponent(id)}`, change);
 
 /** @param {string} id @returns {Promise<SaleReport>} */
-export const fetchReport = (id) => ask('GET', `/admin/sales/${encodeURIComponent(id)}/report`);
+export const fetchReport = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/report`);
 
 /** @param {string} id @returns {Promise<{ minutes: SaleMinute[], nextCursor: string | null }>} */
-export const fetchMinutes = (id) => ask('GET', `/admin/sales/${encodeURIComponent(id)}/minutes`);
+export const fetchMinutes = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/minutes`);
 
 /** @param {Record<string, string>} query @returns {Promise<AdminOrderPage>} */
-export const searchOrders = (query) => ask('GET', `/admin/orders?${new URLSearchParams(query)}`);
+export const searchOrders = (query) => request('GET', `/admin/orders?${new URLSearchParams(query)}`);
 
 /** @param {string} id */
 export async function downloadOrders(id) {
@@ -75,11 +77,12 @@ export async function downloadOrders(id) {
   download(await response.blob(), `orders-${id}.csv`);
 }
 
-/** The newest. @returns {Promise<{ deadLetters: DeadLetter[], total: number }>} */
-export const fetchLetters = () => ask('GET', '/admin/dead-letters?limit=100');
+/** The newest 100. @returns {Promise<{ deadLetters: DeadLetter[], total: number }>} */
+export const fetchDeadLetters = () => request('GET', '/admin/dead-letters?limit=100');
 
 /** @param {string} id */
-export const republishLetter = (id) => ask('POST', `/admin/dead-letters/${encodeURIComponent(id)}/republish`);
+export const republishDeadLetter = (id) =>
+  request('POST', `/admin/dead-letters/${encodeURIComponent(id)}/republish`);
 
 /** @param {string} id */
-export const discardLetter = (id) => ask('DELETE', `/admin/dead-letters/${encodeURIComponent(id)}`);
+export const discardDeadLetter = (id) => request('DELETE', `/admin/dead-letters/${encodeURIComponent(id)}`);

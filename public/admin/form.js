@@ -1,12 +1,12 @@
-/** A dialog with a form that saves something, and tells at its fields what the shop says is wrong with them. */
+/** A dialog with a form, which marks the fields that the server reports as invalid. */
 
 import { Problem } from '../shared/api.js';
 import { element, setText } from '../shared/dom.js';
-import { Misread } from '../shared/money.js';
-import { inWords } from './ask.js';
+import { InputError } from '../shared/money.js';
+import { errorText } from './http.js';
 
-/** A field holds something that cannot be taken: nothing is sent. */
-class Mistyped extends Error {
+/** A field's text is invalid, so nothing is sent. */
+class FieldError extends Error {
   /** @param {string} field @param {string} message */
   constructor(field, message) {
     super(message);
@@ -15,17 +15,17 @@ class Mistyped extends Error {
 }
 
 /**
- * What a field of a form means.
+ * Parses a field of a form.
  * @template Value
  * @param {FormData} values @param {string} name @param {string} label
- * @param {(text: string) => Value} parse which throws `Misread`
+ * @param {(text: string) => Value} parse throws `InputError`
  */
 export function readField(values, name, label, parse) {
   try {
     return parse(String(values.get(name) ?? '').trim());
   } catch (error) {
-    if (!(error instanceof Misread)) throw error;
-    throw new Mistyped(name, `${label}: ${error.message}`);
+    if (!(error instanceof InputError)) throw error;
+    throw new FieldError(name, `${label}: ${error.message}`);
   }
 }
 
@@ -34,17 +34,17 @@ export function readField(values, name, label, parse) {
  * @param {string} title
  * @param {HTMLElement[]} lines
  * @param {(values: FormData) => Promise<Result>} save
- * @returns {Promise<Result | null>} null when it was closed without saving
+ * @returns {Promise<Result | null>} null when the dialog was closed without saving
  */
 export function openForm(title, lines, save) {
-  const trouble = element('p', { class: 'trouble', role: 'alert' });
+  const errorLine = element('p', { class: 'error', role: 'alert' });
   const submit = element('button', { class: 'primary compact' }, 'Save');
   const cancel = element('button', { type: 'button', class: 'small' }, 'Cancel');
   const form = element(
     'form',
     { class: 'form', 'data-testid': 'form' },
     ...lines,
-    trouble,
+    errorLine,
     element('div', { class: 'actions' }, cancel, submit),
   );
   const heading = element('h2', { id: 'form-title' }, title);
@@ -65,12 +65,12 @@ export function openForm(title, lines, save) {
       event.preventDefault();
       if (submit.disabled) return;
       submit.disabled = true;
-      setText(trouble, '');
+      setText(errorLine, '');
       try {
         saved = await save(new FormData(form));
         dialog.close();
       } catch (error) {
-        tell(form, trouble, error);
+        showErrors(form, errorLine, error);
       } finally {
         submit.disabled = false;
       }
@@ -78,16 +78,16 @@ export function openForm(title, lines, save) {
   });
 }
 
-/** @param {HTMLFormElement} form @param {HTMLElement} trouble @param {unknown} error */
-function tell(form, trouble, error) {
+/** @param {HTMLFormElement} form @param {HTMLElement} errorLine @param {unknown} error */
+function showErrors(form, errorLine, error) {
   const wrong =
-    error instanceof Mistyped ? [error] : error instanceof Problem ? (error.details.errors ?? []) : [];
+    error instanceof FieldError ? [error] : error instanceof Problem ? (error.details.errors ?? []) : [];
   for (const input of form.querySelectorAll('input, textarea, select')) {
     const name = input.getAttribute('name') ?? '';
     const isWrong = wrong.some(({ field }) => field === name || field.startsWith(`${name}.`));
     input.setAttribute('aria-invalid', String(name !== '' && isWrong));
   }
-  setText(trouble, error instanceof Mistyped ? error.message : inWords(error));
+  setText(errorLine, error instanceof FieldError ? error.message : errorText(error));
 }
 
 /**
@@ -99,5 +99,5 @@ export function field(label, name, attributes = {}, hint = '') {
   return element('label', {}, label, input, hint ? element('span', { class: 'hint' }, hint) : '');
 }
 
-/** @param {...HTMLElement} fields side by side where there is room */
+/** @param {...HTMLElement} fields shown side by side if there is room */
 export const row = (...fields) => element('div', { class: 'row' }, ...fields);

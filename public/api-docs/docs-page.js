@@ -1,7 +1,7 @@
-/** The page of the API: Swagger UI on our own document. */
+/** The API's documentation: Swagger UI with our OpenAPI document. */
 
 /** @type {{ SwaggerUIBundle: (options: object) => unknown }} */
 const { SwaggerUIBundle } = /** @type {any} */ (globalThis);
 
-// No validator: it would ask a server of somebody else's.
+// The validator is off, because it would call a third party's server.
 SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true, validatorUrl: null });

@@ -1,14 +1,14 @@
-/** All sales: what is on now, what comes, what is over. */
+/** The list of all sales: open, upcoming and ended. */
 
 /** @import { Money, SalePage, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 
 import { statusNow } from '../sale/buy-state.js';
 import { fetchSales } from '../shared/api.js';
 import { jittered, serverNow } from '../shared/clock.js';
-import { element, part, setText, show } from '../shared/dom.js';
+import { byId, element, setText, show } from '../shared/dom.js';
 import { countdown, dateTime, money, number, smallPicture } from '../shared/format.js';
 import { openLive } from '../shared/live.js';
-import { mountShell, tellConnection } from '../shared/shell.js';
+import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
 
@@ -17,7 +17,7 @@ const POLL_WHILE_UP_MS = 60_000;
 
 /** @type {SaleSnapshot[]} */
 let sales = [];
-/** @type {string | null} where the sales that are not here yet begin */
+/** @type {string | null} the cursor of the next page */
 let cursor = null;
 let hasOlder = false;
 
@@ -36,10 +36,10 @@ function draw() {
     const cards = members.map((sale) => card(sale, now));
     return [element('section', {}, element('h2', {}, title), element('ul', { class: 'cards' }, ...cards))];
   });
-  const list = part('sales');
+  const list = byId('sales');
   const drawn = element('div', { id: 'sales' }, ...sections);
   if (list.isEqualNode(drawn)) return;
-  // Only the texts that moved are written, so the keyboard's focus stays where it is.
+  // Only changed texts are written, so that the keyboard focus is kept.
   if (!updateTexts(list, drawn)) list.replaceWith(drawn);
 }
 
@@ -51,10 +51,10 @@ function updateTexts(list, drawn) {
       (node) => node.getAttribute('href') ?? node.textContent,
     ).join();
   if (shape(list) !== shape(drawn)) return false;
-  const news = drawn.querySelectorAll('li');
+  const drawnItems = drawn.querySelectorAll('li');
   list.querySelectorAll('li').forEach((item, at) => {
     const before = item.querySelector('.card-live');
-    const after = news[at]?.querySelector('.card-live');
+    const after = drawnItems[at]?.querySelector('.card-live');
     if (before && after && !before.isEqualNode(after)) before.replaceWith(after);
   });
   return true;
@@ -106,8 +106,8 @@ function priceOf(price, oldPrice) {
 let poll;
 let isUp = false;
 
-/** Takes the first page over, and keeps what was read behind it. @param {SalePage} page */
-function learn(page) {
+/** Replaces the first page, and keeps the pages loaded after it. @param {SalePage} page */
+function update(page) {
   const last = page.sales.at(-1);
   const known = new Set(page.sales.map(({ id }) => id));
   const older = sales.filter(
@@ -115,17 +115,17 @@ function learn(page) {
   );
   sales = [...page.sales, ...older];
   if (!hasOlder) cursor = page.nextCursor;
-  show(part('more'), cursor !== null);
+  show(byId('more'), cursor !== null);
 }
 
-async function readOn() {
+async function loadMore() {
   try {
     const page = await fetchSales(cursor);
     const known = new Set(sales.map(({ id }) => id));
     sales = [...sales, ...page.sales.filter(({ id }) => !known.has(id))];
     cursor = page.nextCursor;
     hasOlder = true;
-    show(part('more'), cursor !== null);
+    show(byId('more'), cursor !== null);
     draw();
   } catch {
     toast(texts.noAnswer);
@@ -135,12 +135,12 @@ async function readOn() {
 async function refresh() {
   clearTimeout(poll);
   try {
-    learn(await fetchSales());
-    setText(part('empty'), texts.salesEmpty);
-    show(part('empty'), sales.length === 0);
+    update(await fetchSales());
+    setText(byId('empty'), texts.salesEmpty);
+    show(byId('empty'), sales.length === 0);
   } catch {
-    setText(part('empty'), texts.loadFailed);
-    show(part('empty'), sales.length === 0);
+    setText(byId('empty'), texts.loadFailed);
+    show(byId('empty'), sales.length === 0);
   }
   draw();
   clearTimeout(poll);
@@ -148,7 +148,7 @@ async function refresh() {
 }
 
 mountShell();
-part('more').addEventListener('click', readOn);
+byId('more').addEventListener('click', loadMore);
 setInterval(draw, 1_000);
 document.addEventListener('visibilitychange', () => document.hidden || refresh());
 refresh();
@@ -156,24 +156,24 @@ openLive({
   isList: true,
   onUp() {
     isUp = true;
-    tellConnection(false);
+    showConnectionLost(false);
     refresh();
   },
   onDown() {
     isUp = false;
-    tellConnection(true);
+    showConnectionLost(true);
     refresh();
   },
   onStock({ saleId, stock, stockVersion }) {
-    const isNews = (/** @type {SaleSnapshot} */ sale) =>
+    const isNewer = (/** @type {SaleSnapshot} */ sale) =>
       sale.id === saleId && stockVersion > sale.stockVersion;
-    sales = sales.map((sale) => (isNews(sale) ? { ...sale, stock, stockVersion } : sale));
+    sales = sales.map((sale) => (isNewer(sale) ? { ...sale, stock, stockVersion } : sale));
     draw();
   },
-  onSale(news) {
-    const others = sales.filter(({ id }) => id !== news.id);
-    sales = [...others, news].sort((one, other) => other.closesAt.localeCompare(one.closesAt));
-    show(part('empty'), false);
+  onSale(snapshot) {
+    const others = sales.filter(({ id }) => id !== snapshot.id);
+    sales = [...others, snapshot].sort((one, other) => other.closesAt.localeCompare(one.closesAt));
+    show(byId('empty'), false);
     draw();
   },
 });

@@ -1,15 +1,15 @@
-/** How an order is told: its state in a word, its steps with their times, and the reason when it failed. */
+/** The card that shows an order: its status, its steps with their times, and the reason when it failed. */
 
 /** @import { Order, OrderStatus } from '../../sale/contract.ts' */
 /** @import { Problem } from '../shared/api.js' */
 /** @import { PendingPurchase } from '../sale/pending.js' */
 
-import { element, part, setText } from '../shared/dom.js';
+import { byId, element, setText } from '../shared/dom.js';
 import { duration, time } from '../shared/format.js';
 import { texts } from '../shared/texts.js';
 
 /**
- * @typedef {object} OrderStory an order, a purchase on its way, or one that was refused at the door
+ * @typedef {object} OrderCard an order, a pending purchase, or a purchase that was refused
  * @property {OrderStatus | 'sending' | 'refused'} status
  * @property {number} quantity
  * @property {string | undefined} id
@@ -19,8 +19,8 @@ import { texts } from '../shared/texts.js';
  * @property {string} note
  */
 
-/** @param {Order} order @param {number} [sentAt] known only to the page that sent it @returns {OrderStory} */
-export function storyOfOrder(order, sentAt) {
+/** @param {Order} order @param {number} [sentAt] known only to the page that sent the order @returns {OrderCard} */
+export function cardOfOrder(order, sentAt) {
   const took = order.settledAt ? Date.parse(order.settledAt) - Date.parse(order.createdAt) : 0;
   return {
     status: order.status,
@@ -40,8 +40,8 @@ function noteOf(order, took) {
   return order.status === 'queued' ? texts.noteQueued : '';
 }
 
-/** @param {PendingPurchase} purchase @returns {OrderStory} */
-export function storyOfPending({ orderId, quantity, sentAt, acceptedAt }) {
+/** @param {PendingPurchase} purchase @returns {OrderCard} */
+export function cardOfPending({ orderId, quantity, sentAt, acceptedAt }) {
   return {
     status: orderId ? 'queued' : 'sending',
     quantity,
@@ -53,8 +53,8 @@ export function storyOfPending({ orderId, quantity, sentAt, acceptedAt }) {
   };
 }
 
-/** @param {Problem} problem @param {PendingPurchase} purchase @returns {OrderStory} */
-export function storyOfRefusal(problem, { quantity, sentAt }) {
+/** @param {Problem} problem @param {PendingPurchase} purchase @returns {OrderCard} */
+export function cardOfRefusal(problem, { quantity, sentAt }) {
   const { left = 0 } = problem.details;
   const isShort = problem.name === 'sold-out' && left > 0;
   const known = Object.hasOwn(texts.refusal, problem.name) ? texts.refusal[problem.name] : undefined;
@@ -65,7 +65,7 @@ export function storyOfRefusal(problem, { quantity, sentAt }) {
 
 /** @typedef {'done' | 'current' | 'failed' | 'waiting'} StepState */
 
-/** @param {OrderStory} story */
+/** @param {OrderCard} orderCard */
 function stepsOf({ status, sentAt, acceptedAt, settledAt }) {
   const isRefused = status === 'refused';
   const isPending = status === 'sending' || status === 'queued' || status === 'held';
@@ -87,15 +87,15 @@ function stepsOf({ status, sentAt, acceptedAt, settledAt }) {
   return isRefused ? steps.slice(0, 2) : steps;
 }
 
-/** Fills the page's order card. @param {OrderStory} story */
-export function renderOrder(story) {
-  const status = part('order-status');
-  setText(status, texts.orderStatus[story.status]);
-  part('order').dataset.status = story.status;
-  setText(part('order-pieces'), texts.pieces(story.quantity));
-  setText(part('order-number'), story.id ? texts.orderNumber(story.id) : '');
-  setText(part('order-note'), story.note);
-  const steps = stepsOf(story).map(({ label, state, at }) =>
+/** Fills the page's order card. @param {OrderCard} card */
+export function renderOrder(card) {
+  const status = byId('order-status');
+  setText(status, texts.orderStatus[card.status]);
+  byId('order').dataset.status = card.status;
+  setText(byId('order-pieces'), texts.pieces(card.quantity));
+  setText(byId('order-number'), card.id ? texts.orderNumber(card.id) : '');
+  setText(byId('order-note'), card.note);
+  const steps = stepsOf(card).map(({ label, state, at }) =>
     element(
       'li',
       { 'data-step': state },
@@ -103,7 +103,7 @@ export function renderOrder(story) {
       element('time', {}, at ? time(at) : ''),
     ),
   );
-  const timeline = part('order-timeline');
+  const timeline = byId('order-timeline');
   const isSame =
     steps.length === timeline.children.length &&
     steps.every((step, at) => step.isEqualNode(timeline.children[at] ?? null));

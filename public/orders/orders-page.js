@@ -5,12 +5,12 @@
 import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, NotSignedIn, onSessionChange } from '../account/session.js';
 import { fetchOrders, fetchSale, fetchSales } from '../shared/api.js';
-import { element, part, setText, show } from '../shared/dom.js';
+import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime, money, smallPicture } from '../shared/format.js';
 import { openLive } from '../shared/live.js';
-import { mountShell, tellConnection } from '../shared/shell.js';
+import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
-import { mergeOrders } from './orders.js';
+import { mergeOrders } from './merge-orders.js';
 
 /** @type {Map<string, SaleSnapshot>} */
 const sales = new Map();
@@ -20,9 +20,9 @@ let orders = [];
 let cursor = null;
 
 function draw() {
-  part('orders').replaceChildren(...orders.map(line));
-  show(part('more'), cursor !== null);
-  show(part('sign-in'), currentSession() === null);
+  byId('orders').replaceChildren(...orders.map(line));
+  show(byId('more'), cursor !== null);
+  show(byId('sign-in'), currentSession() === null);
 }
 
 /** @param {Order} order */
@@ -62,27 +62,27 @@ function line({ saleId, quantity, status, reason, createdAt }) {
   );
 }
 
-/** The list has the sales that end last; of an older one only its own page tells. @param {Order[]} page */
-async function learnSalesOf(page) {
+/** Fetches sales that are missing, because the list has only those that end last. @param {Order[]} page */
+async function fetchSalesOf(page) {
   const missing = new Set(page.map(({ saleId }) => saleId).filter((id) => !sales.has(id)));
   await Promise.all(
     [...missing].map(async (id) => {
       try {
         sales.set(id, await fetchSale(id));
       } catch {
-        // It is told without its name.
+        // The order is then shown without the sale's name.
       }
     }),
   );
 }
 
-/** @param {string | null} [after] reads on from there */
+/** @param {string | null} [after] the cursor to continue at */
 async function refresh(after = null) {
   let trouble = '';
   try {
     const [known, page] = await Promise.all([fetchSales(), asBuyer((token) => fetchOrders(token, after))]);
     for (const sale of known.sales) sales.set(sale.id, sale);
-    await learnSalesOf(page.orders);
+    await fetchSalesOf(page.orders);
     orders = mergeOrders(orders, page.orders);
     cursor = page.nextCursor;
     if (orders.length === 0) trouble = texts.ordersEmpty;
@@ -93,14 +93,14 @@ async function refresh(after = null) {
       trouble = texts.ordersSignIn;
     } else if (orders.length === 0) trouble = texts.loadFailed;
   }
-  setText(part('empty'), trouble);
-  show(part('empty'), trouble !== '');
+  setText(byId('empty'), trouble);
+  show(byId('empty'), trouble !== '');
   draw();
 }
 
 mountShell();
-part('sign-in').addEventListener('click', () => openAccount());
-part('more').addEventListener('click', () => refresh(cursor));
+byId('sign-in').addEventListener('click', () => openAccount());
+byId('more').addEventListener('click', () => refresh(cursor));
 onSessionChange(() => {
   orders = [];
   refresh();
@@ -110,13 +110,13 @@ addEventListener('pageshow', (event) => event.persisted && refresh());
 refresh();
 openLive({
   onUp() {
-    tellConnection(false);
+    showConnectionLost(false);
     refresh();
   },
-  onDown: () => tellConnection(true),
+  onDown: () => showConnectionLost(true),
   onOrder(order) {
     orders = mergeOrders(orders, [order]);
-    show(part('empty'), false);
+    show(byId('empty'), false);
     draw();
   },
 });

@@ -1,4 +1,4 @@
-/** What the Buy button says and does, decided in one place from all that the page knows. Pure. */
+/** Decides the state of the Buy button. Pure. */
 
 /** @import { Order, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 /** @import { Progress } from './purchase.js' */
@@ -12,14 +12,14 @@
  * @property {number} now the server's clock
  * @property {boolean} isReachable
  * @property {boolean} isSignedIn
- * @property {Progress | 'stalled' | null} progress of the pending purchase
- * @property {Order[]} orders this buyer's orders of this sale, newest first
- * @property {boolean} wantsMore has one, and asked to buy another
- * @property {boolean} gateIsShut the last answer was 'sold out', and the stock has not moved since
+ * @property {Progress | 'stalled' | null} progress the progress of the pending purchase
+ * @property {Order[]} orders the buyer's orders of this sale, newest first
+ * @property {boolean} wantsMore the buyer has one and asked to buy another
+ * @property {boolean} gateIsShut the last answer was 'sold out', and the stock has not changed since
  */
 
 /**
- * The status now: a snapshot is a moment, but the clock and the stock go on.
+ * The status at `now`, which may have changed since the snapshot was taken.
  * @param {SaleSnapshot} sale @param {number} now
  * @returns {SaleStatus}
  */
@@ -30,7 +30,7 @@ export function statusNow(sale, now) {
   return sale.stock > 0 ? 'open' : 'sold_out';
 }
 
-/** Units this buyer may still ask for. @param {SaleSnapshot} sale @param {Order[]} orders */
+/** Units that the buyer may still buy. @param {SaleSnapshot} sale @param {Order[]} orders */
 export function remainingFor(sale, orders) {
   const had = orders.filter(({ status }) => status === 'paid' || status === 'held' || status === 'queued');
   return Math.max(0, sale.limitPerBuyer - had.reduce((units, { quantity }) => units + quantity, 0));
@@ -39,7 +39,7 @@ export function remainingFor(sale, orders) {
 /** @param {Circumstances} circumstances @returns {BuyState} */
 export function buyState({ sale, now, isReachable, isSignedIn, progress, orders, wantsMore, gateIsShut }) {
   if (progress) return progress;
-  // Said first of all: a buyer who has one is not to read 'sold out' and fear for it.
+  // This comes before 'sold-out', which would make a buyer who has one doubt their purchase.
   if (orders[0]?.status === 'paid' && !wantsMore) return 'paid';
   const status = statusNow(sale, now);
   if (status === 'ended') return 'ended';

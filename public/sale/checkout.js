@@ -1,4 +1,4 @@
-/** The page's side of buying one sale: starts a purchase, takes up a pending one, and tells how it goes. */
+/** Runs the purchases of one sale page: starts one, resumes a pending one, and reports progress. */
 
 /** @import { Order } from '../../sale/contract.ts' */
 /** @import { PendingPurchase } from './pending.js' */
@@ -8,14 +8,14 @@ import { asBuyer, currentSession } from '../account/session.js';
 import { fetchOrder, sendPurchase } from '../shared/api.js';
 import { serverNow } from '../shared/clock.js';
 import { dropPending, keepPending, newIdempotencyKey, onPendingChange, readPending } from './pending.js';
-import { carryThrough } from './purchase.js';
+import { completePurchase } from './purchase.js';
 
-/** Older than this, a purchase that was never answered is not sent again before the buyer says so. */
+/** An unanswered purchase older than this is sent again only when the buyer confirms it. */
 const STALE_MS = 10 * 60_000;
 
 /**
- * Of a buyer's tabs only one carries the purchase; when it is closed the next one takes over. Without Web Locks
- * (plain http) several may, which the Idempotency-Key makes harmless.
+ * Only one of a buyer's tabs runs the purchase, and another takes over when it is closed. Without Web Locks (plain http)
+ * several may, which the Idempotency-Key makes harmless.
  * @param {string} name @param {() => Promise<void>} task
  */
 const exclusively = (name, task) => (navigator.locks ? navigator.locks.request(name, task) : task());
@@ -28,9 +28,9 @@ const exclusively = (name, task) => (navigator.locks ? navigator.locks.request(n
 export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }) {
   /** @type {Progress | null} */
   let progress = null;
-  let isCarrying = false;
+  let isRunning = false;
   /** @type {(order?: Order) => void} */
-  let endPause = () => {};
+  let endWait = () => {};
 
   const pending = () => {
     const buyer = currentSession()?.user;
@@ -38,25 +38,25 @@ export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }
   };
 
   /** @param {number} milliseconds @returns {Promise<Order | undefined>} */
-  const pause = (milliseconds) =>
+  const wait = (milliseconds) =>
     new Promise((resolve) => {
       const timer = setTimeout(resolve, milliseconds);
-      endPause = (order) => {
+      endWait = (order) => {
         clearTimeout(timer);
         resolve(order);
       };
     });
 
-  async function carryPending() {
+  async function completePending() {
     const purchase = pending();
     if (!purchase || purchase.stalled) return;
     const { buyerId } = purchase;
-    const outcome = await carryThrough(purchase, {
+    const outcome = await completePurchase(purchase, {
       send: (unsent) => asBuyer((token) => sendPurchase(token, unsent), buyerId),
-      look: (orderId) => asBuyer((token) => fetchOrder(token, orderId), buyerId),
-      keep: (step) => keepPending(step.orderId ? { ...step, acceptedAt: serverNow() } : step),
-      pause,
-      tell(step) {
+      fetchById: (orderId) => asBuyer((token) => fetchOrder(token, orderId), buyerId),
+      save: (step) => keepPending(step.orderId ? { ...step, acceptedAt: serverNow() } : step),
+      wait,
+      onProgress(step) {
         progress = step;
         onChange();
       },
@@ -67,13 +67,13 @@ export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }
     onOutcome(outcome, latest);
   }
 
-  async function carry() {
-    if (isCarrying) return;
-    isCarrying = true;
+  async function run() {
+    if (isRunning) return;
+    isRunning = true;
     try {
-      await exclusively(`stampede.purchase.${saleId}`, carryPending);
+      await exclusively(`stampede.purchase.${saleId}`, completePending);
     } finally {
-      isCarrying = false;
+      isRunning = false;
       progress = null;
       onChange();
     }
@@ -81,7 +81,7 @@ export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }
 
   onPendingChange(() => {
     onChange();
-    if (pending()) carry();
+    if (pending()) run();
     else onSettledElsewhere();
   });
 
@@ -96,33 +96,33 @@ export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }
       return progress ?? (purchase.orderId ? 'queued' : 'sending');
     },
 
-    /** A second click finds the first one's purchase and adds nothing. @param {number} quantity */
+    /** A second click finds the pending purchase of the first, and does nothing. @param {number} quantity */
     start(quantity) {
       const buyer = currentSession()?.user;
       if (!buyer || pending()) return;
       const idempotencyKey = newIdempotencyKey();
       keepPending({ buyerId: buyer.id, saleId, quantity, idempotencyKey, sentAt: serverNow() });
       onChange();
-      carry();
+      run();
     },
 
-    /** After a reload or a new sign-in. */
+    /** Continues a pending purchase after a reload or a new sign-in. */
     resume() {
       const purchase = pending();
       if (!purchase) return;
       if (!purchase.orderId && serverNow() - purchase.sentAt > STALE_MS) {
         keepPending({ ...purchase, stalled: true });
       }
-      carry();
+      run();
     },
 
-    /** The buyer says 'again': the same purchase, the same key. */
+    /** Sends the same purchase with the same key again, when the buyer asks for it. */
     retry() {
       const purchase = pending();
       if (!purchase) return;
       keepPending({ ...purchase, stalled: false });
       onChange();
-      carry();
+      run();
     },
 
     forget() {
@@ -131,12 +131,12 @@ export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }
       onChange();
     },
 
-    /** The link is back: no need to wait out the pause. */
-    hurry: () => endPause(),
+    /** Ends the current wait early, because the connection is back. */
+    retryNow: () => endWait(),
 
-    /** The socket told of an order; if it is this one the wait is over. @param {Order} order */
-    heard(order) {
-      if (order.id === pending()?.orderId) endPause(order);
+    /** An order arrived by socket; if it is the pending one, the wait ends. @param {Order} order */
+    receiveOrder(order) {
+      if (order.id === pending()?.orderId) endWait(order);
     },
   };
 }

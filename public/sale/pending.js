@@ -1,6 +1,6 @@
 /**
- * The purchase that is on its way, kept in localStorage BEFORE it is sent: whatever happens to the page or the
- * network, the next try carries the same Idempotency-Key, so it is the same purchase.
+ * The pending purchase, stored in localStorage BEFORE it is sent, so that a retry after a reload or a lost connection has
+ * the same Idempotency-Key and is the same purchase.
  *
  * @typedef {object} PendingPurchase
  * @property {string} buyerId
@@ -10,7 +10,7 @@
  * @property {number} sentAt by the server's clock, in milliseconds
  * @property {string} [orderId] once it is accepted
  * @property {number} [acceptedAt]
- * @property {boolean} [stalled] every try failed: waits for the buyer to say 'again'
+ * @property {boolean} [stalled] all attempts failed, and the buyer has to ask for another one
  */
 
 const PREFIX = 'stampede.pending.';
@@ -33,14 +33,14 @@ export const keepPending = (purchase) => localStorage.setItem(slot(purchase), JS
 /** @param {PendingPurchase} purchase */
 export const dropPending = (purchase) => localStorage.removeItem(slot(purchase));
 
-/** Tells when another tab changed a pending purchase. @param {() => void} listener */
+/** Calls the listener when another tab changed a pending purchase. @param {() => void} listener */
 export function onPendingChange(listener) {
   addEventListener('storage', (event) => {
     if (event.key === null || event.key.startsWith(PREFIX)) listener();
   });
 }
 
-/** 128 random bits. `crypto.randomUUID` would not do: it is missing on plain http, as on a phone in the shop's LAN. */
+/** 128 random bits. `crypto.randomUUID` is missing on plain http, as on a phone in the shop's LAN. */
 export const newIdempotencyKey = () =>
   Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join(
     '',

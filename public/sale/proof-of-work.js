@@ -1,6 +1,6 @@
 /**
- * Answers the shop's challenge: looks for a nonce with which its SHA-256 begins with enough zero bits. By hand, as
- * `crypto.subtle` is missing on plain http, and answers one hash at a time by promise.
+ * Solves a proof-of-work challenge: finds a nonce for which the SHA-256 begins with enough zero bits. SHA-256 is our own,
+ * because `crypto.subtle` is missing on plain http and needs a promise for each hash.
  */
 
 const PAUSE_AFTER_MS = 12;
@@ -70,7 +70,7 @@ export async function answerTo(challenge, difficultyBits) {
     const answer = `${challenge}.${nonce.toString(36)}`;
     if (zeroBitsOf(sha256(answer)) >= difficultyBits) return answer;
     if (nonce % 64 === 0 && performance.now() - pausedAt > PAUSE_AFTER_MS) {
-      // The page stays alive meanwhile.
+      // Yields to the event loop, so that the page stays responsive.
       await new Promise((resolve) => setTimeout(resolve));
       pausedAt = performance.now();
     }

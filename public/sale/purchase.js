@@ -1,4 +1,4 @@
-/** Carries one purchase from the click to its final outcome, through whatever the network does meanwhile. */
+/** Takes one purchase from the click to its final outcome, with retries. */
 
 /** @import { Order, PurchaseReceipt } from '../../sale/contract.ts' */
 /** @import { PendingPurchase } from './pending.js' */
@@ -10,8 +10,8 @@ const MAX_FAILURES = 8;
 const MAX_RESENDS = 5;
 const BACKOFF_FIRST_MS = 500;
 const BACKOFF_MAX_MS = 8_000;
-const LOOK_FIRST_MS = 1_000;
-const LOOK_MAX_MS = 5_000;
+const POLL_FIRST_MS = 1_000;
+const POLL_MAX_MS = 5_000;
 
 /**
  * @typedef {'sending' | 'queued' | 'busy'} Progress
@@ -19,22 +19,22 @@ const LOOK_MAX_MS = 5_000;
  * @typedef {{ kind: 'settled', order: Order }
  *   | { kind: 'refused', problem: Problem }
  *   | { kind: 'stalled' }
- *   | { kind: 'signed-out' }} Outcome `stalled` and `signed-out` leave it pending
+ *   | { kind: 'signed-out' }} Outcome after `stalled` and `signed-out` the purchase is still pending
  *
  * @typedef {object} Ports
  * @property {(purchase: PendingPurchase) => Promise<{ receipt: PurchaseReceipt, retryAfterMs: number }>} send
- * @property {(orderId: string) => Promise<Order>} look
- * @property {(purchase: PendingPurchase) => void} keep
- * @property {(milliseconds: number) => Promise<Order | undefined>} pause ends early with an order the socket told of
- * @property {(progress: Progress) => void} tell
+ * @property {(orderId: string) => Promise<Order>} fetchById
+ * @property {(purchase: PendingPurchase) => void} save
+ * @property {(milliseconds: number) => Promise<Order | undefined>} wait resolves early with an order that arrived by socket
+ * @property {(progress: Progress) => void} onProgress
  */
 
 /** @param {Order} order */
 const isFinal = ({ status }) => status !== 'queued' && status !== 'held';
 
 /**
- * Doubles with every failure. Half of it is random, so that the refused of one second do not all come back in the
- * same later second; the server's Retry-After is a floor.
+ * Exponential backoff with jitter, so that pages refused in the same second do not all retry in the same second. The
+ * server's Retry-After is added.
  * @param {number} failures @param {number} retryAfterMs
  */
 function backoffMs(failures, retryAfterMs) {
@@ -47,26 +47,27 @@ function backoffMs(failures, retryAfterMs) {
  * @param {Ports} ports
  * @returns {Promise<Outcome>}
  */
-export async function carryThrough(purchase, { send, look, keep, pause, tell }) {
+export async function completePurchase(purchase, { send, fetchById, save, wait, onProgress }) {
   let failures = 0;
   let resends = 0;
-  let lookAgainMs = LOOK_FIRST_MS;
+  let pollAfterMs = POLL_FIRST_MS;
   for (;;) {
     try {
       if (purchase.orderId) {
-        const order = await look(purchase.orderId);
+        const order = await fetchById(purchase.orderId);
         if (isFinal(order)) return { kind: 'settled', order };
-        lookAgainMs = Math.min(LOOK_MAX_MS, lookAgainMs * 1.5);
+        pollAfterMs = Math.min(POLL_MAX_MS, pollAfterMs * 1.5);
       } else {
         const { receipt, retryAfterMs } = await send(purchase);
         purchase = { ...purchase, orderId: receipt.orderId };
-        keep(purchase);
-        lookAgainMs = retryAfterMs || LOOK_FIRST_MS;
+        save(purchase);
+        pollAfterMs = retryAfterMs || POLL_FIRST_MS;
       }
       failures = 0;
-      tell('queued');
-      const told = await pause(lookAgainMs);
-      if (told && told.id === purchase.orderId && isFinal(told)) return { kind: 'settled', order: told };
+      onProgress('queued');
+      const received = await wait(pollAfterMs);
+      if (received && received.id === purchase.orderId && isFinal(received))
+        return { kind: 'settled', order: received };
     } catch (error) {
       if (error instanceof NotSignedIn) return { kind: 'signed-out' };
       const isUnknown = error instanceof Problem && error.status === 404 && purchase.orderId !== undefined;
@@ -76,15 +77,15 @@ export async function carryThrough(purchase, { send, look, keep, pause, tell }) 
 
       failures += 1;
       if (isUnknown) {
-        // It was accepted, and then even Redis was lost: the same key makes it the same purchase.
+        // Redis lost the accepted purchase, so it is sent again; the same key makes it the same purchase.
         resends += 1;
         const { orderId: _, ...unsent } = purchase;
         purchase = unsent;
-        keep(purchase);
+        save(purchase);
       }
       if (failures > MAX_FAILURES || resends > MAX_RESENDS) return { kind: 'stalled' };
-      tell('busy');
-      await pause(backoffMs(failures, error instanceof Problem ? error.retryAfterMs : 0));
+      onProgress('busy');
+      await wait(backoffMs(failures, error instanceof Problem ? error.retryAfterMs : 0));
     }
   }
 }

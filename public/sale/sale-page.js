@@ -1,16 +1,16 @@
-/** One sale, live: wires what the page knows to the shop, the socket and the buttons. */
+/** The page of one sale: connects its state to the API, the socket and the buttons. */
 
 /** @import { OrderPage, SaleSnapshot } from '../../sale/contract.ts' */
 /** @import { BuyState } from './buy-state.js' */
 
 import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
+import { announceStock } from '../shared/announcements.js';
 import { fetchOrders, fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow, untilNextSecond } from '../shared/clock.js';
-import { decoded, part, setText, show } from '../shared/dom.js';
+import { byId, decoded, setText, show } from '../shared/dom.js';
 import { openLive } from '../shared/live.js';
-import { mountShell, tellConnection } from '../shared/shell.js';
-import { speakStock } from '../shared/spoken.js';
+import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
 import { openCheckout } from './checkout.js';
@@ -18,18 +18,18 @@ import { openSaleState } from './sale-state.js';
 import { pressable, renderSale } from './sale-view.js';
 
 const POLL_WHILE_DOWN_MS = 3_000;
-/** Against a message lost on the way; the socket brings the news long before. */
+/** Polls rarely while connected, only in case a message was lost. */
 const POLL_WHILE_UP_MS = 60_000;
-/** What a buyer may still have depends on all their orders: of nearly 1,000 it is known. */
+/** The limit counts all of a buyer's orders; the page reads up to 1,000 of them. */
 const MAX_ORDER_PAGES = 10;
-/** Something happened of which only a snapshot tells what. */
-const UNCLEAR_MS = 2_000;
+/** How soon a snapshot is fetched when a stock message does not tell what happened. */
+const FETCH_SNAPSHOT_MS = 2_000;
 
 const saleId = decoded(location.pathname.split('/')[2] ?? '');
 const state = openSaleState(saleId);
 let isUp = false;
 let isReachable = true;
-/** Counts the `sale` messages: an answer that was asked for before one may be older than it. */
+/** Counts `sale` messages, since an answer requested before a message may be older than it. */
 let saleMessages = 0;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let tick;
@@ -39,15 +39,15 @@ let poll;
 const checkout = openCheckout(saleId, {
   onChange: draw,
   onOutcome(outcome, purchase) {
-    state.learnSent(purchase);
-    if (outcome.kind === 'settled') state.learnOrder(outcome.order);
+    state.rememberSentAt(purchase);
+    if (outcome.kind === 'settled') state.addOrder(outcome.order);
     if (outcome.kind === 'refused') {
-      state.learnRefusal(outcome.problem, purchase, serverNow());
+      state.setRefusal(outcome.problem, purchase, serverNow());
       refresh();
     }
     draw();
-    // On a phone the order's story begins below the fold.
-    if (outcome.kind !== 'signed-out') part('order').scrollIntoView({ block: 'nearest' });
+    // On a phone the order card is below the fold.
+    if (outcome.kind !== 'signed-out') byId('order').scrollIntoView({ block: 'nearest' });
   },
   onSettledElsewhere: refreshOrders,
 });
@@ -63,35 +63,35 @@ function draw() {
   });
   if (!view) return;
   renderSale(view);
-  speakStock(view.sale, view.status);
+  announceStock(view.sale, view.status);
   tick = setTimeout(draw, Math.min(untilNextSecond(view.sale.opensAt), untilNextSecond(view.sale.closesAt)));
 }
 
-/** @param {SaleSnapshot} news @param {{ isWhole: boolean }} [how] */
-function learn(news, how = { isWhole: true }) {
-  if (state.sale()?.stock === 0 && news.stock > 0) toast(texts.backInStock);
-  const isUnclear = state.learnSale(news, serverNow(), how);
+/** @param {SaleSnapshot} snapshot @param {{ isWhole: boolean }} [how] */
+function update(snapshot, how = { isWhole: true }) {
+  if (state.sale()?.stock === 0 && snapshot.stock > 0) toast(texts.backInStock);
+  const needsSnapshot = state.updateSale(snapshot, serverNow(), how);
   draw();
-  if (!isUnclear) return;
+  if (!needsSnapshot) return;
   clearTimeout(poll);
-  poll = setTimeout(refresh, jittered(UNCLEAR_MS));
+  poll = setTimeout(refresh, jittered(FETCH_SNAPSHOT_MS));
 }
 
 async function refresh() {
   const messagesBefore = saleMessages;
   try {
-    const news = await fetchSale(saleId);
+    const snapshot = await fetchSale(saleId);
     if (messagesBefore !== saleMessages) return refresh();
     isReachable = true;
-    learn(news);
-    delete part('main').dataset.loading;
-    show(part('missing'), false);
+    update(snapshot);
+    delete byId('main').dataset.loading;
+    show(byId('missing'), false);
   } catch (error) {
     isReachable = error instanceof Problem;
     if (!state.sale()) {
       const isMissing = error instanceof Problem && (error.status === 404 || error.status === 400);
-      setText(part('missing-text'), isMissing ? texts.saleMissing : texts.loadFailed);
-      show(part('missing'), true);
+      setText(byId('missing-text'), isMissing ? texts.saleMissing : texts.loadFailed);
+      show(byId('missing'), true);
     }
   }
   draw();
@@ -110,56 +110,56 @@ async function refreshOrders() {
       /** @type {OrderPage} */
       const page = await asBuyer((token) => fetchOrders(token, after));
       if (currentSession()?.user.id !== buyerId) return;
-      state.learnOrders(page.orders);
+      state.addOrders(page.orders);
       draw();
       cursor = page.nextCursor;
       if (cursor === null) return;
     }
   } catch {
-    // Signed out, or no answer: the next connection asks again.
+    // Signed out, or no answer: the next connection fetches them again.
   }
 }
 
 function press() {
-  const buy = /** @type {BuyState} */ (part('buy').dataset.state);
+  const buy = /** @type {BuyState} */ (byId('buy').dataset.state);
   if (!pressable.has(buy)) return;
   if (buy === 'sign-in') return openAccount();
   if (buy === 'stalled') return checkout.retry();
-  state.forgetRefusal();
+  state.clearRefusal();
   checkout.start(state.quantity());
 }
 
-function pressSecond() {
-  const { action } = part('second').dataset;
+function pressSecondary() {
+  const { action } = byId('second').dataset;
   if (action === 'sign-in') openAccount('sign-up');
   if (action === 'forget') checkout.forget();
   if (action === 'more') state.wantMore();
   draw();
-  if (action !== 'sign-in') part('buy').focus();
+  if (action !== 'sign-in') byId('buy').focus();
 }
 
 /** @param {number} wanted */
-function choose(wanted) {
-  state.choose(wanted);
+function setQuantity(wanted) {
+  state.setQuantity(wanted);
   draw();
 }
 
 mountShell();
-part('buy').addEventListener('click', press);
-part('second').addEventListener('click', pressSecond);
-part('fewer').addEventListener('click', () => choose(state.quantity() - 1));
-part('more').addEventListener('click', () => choose(state.quantity() + 1));
-const typed = () => /** @type {HTMLInputElement} */ (part('quantity')).value;
-part('quantity').addEventListener('input', () => typed() !== '' && choose(Number(typed())));
-part('quantity').addEventListener('change', () => choose(Number(typed())));
+byId('buy').addEventListener('click', press);
+byId('second').addEventListener('click', pressSecondary);
+byId('fewer').addEventListener('click', () => setQuantity(state.quantity() - 1));
+byId('more').addEventListener('click', () => setQuantity(state.quantity() + 1));
+const typed = () => /** @type {HTMLInputElement} */ (byId('quantity')).value;
+byId('quantity').addEventListener('input', () => typed() !== '' && setQuantity(Number(typed())));
+byId('quantity').addEventListener('change', () => setQuantity(Number(typed())));
 
 onSessionChange(() => {
-  state.forgetBuyer();
+  state.clearBuyer();
   draw();
   refreshOrders();
   checkout.resume();
 });
-// A tab that slept, or that the back button brought out of the cache, is behind.
+// A tab that was hidden or restored from the back/forward cache is out of date.
 document.addEventListener('visibilitychange', () => document.hidden || refresh());
 addEventListener('pageshow', (event) => event.persisted && refresh());
 
@@ -169,34 +169,34 @@ openLive({
   saleId,
   onUp() {
     isUp = true;
-    tellConnection(false);
-    checkout.hurry();
+    showConnectionLost(false);
+    checkout.retryNow();
     refresh();
     refreshOrders();
   },
   onDown() {
     isUp = false;
-    tellConnection(true);
+    showConnectionLost(true);
     refresh();
   },
   onStock(message) {
     const sale = state.sale();
     if (!sale || message.saleId !== saleId || message.stockVersion <= sale.stockVersion) return;
-    learn({ ...sale, stock: message.stock, stockVersion: message.stockVersion }, { isWhole: false });
+    update({ ...sale, stock: message.stock, stockVersion: message.stockVersion }, { isWhole: false });
   },
-  onSale(news) {
-    if (news.id !== saleId) return;
+  onSale(snapshot) {
+    if (snapshot.id !== saleId) return;
     saleMessages += 1;
-    learn(news);
+    update(snapshot);
   },
   onCrowd({ saleId: id, people }) {
     if (id !== saleId) return;
-    state.learnPeople(people);
+    state.setPeople(people);
     draw();
   },
   onOrder(order) {
-    checkout.heard(order);
-    state.learnOrder(order);
+    checkout.receiveOrder(order);
+    state.addOrder(order);
     draw();
   },
 });

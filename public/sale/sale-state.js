@@ -1,17 +1,17 @@
-/** Everything the sale page knows, and the one view that follows from it. */
+/** The state of the sale page, and the view derived from it. */
 
 /** @import { Order, SaleSnapshot } from '../../sale/contract.ts' */
 /** @import { Problem } from '../shared/api.js' */
-/** @import { OrderStory } from '../orders/order-view.js' */
+/** @import { OrderCard } from '../orders/order-view.js' */
 /** @import { PendingPurchase } from './pending.js' */
 /** @import { Progress } from './purchase.js' */
 /** @import { SaleView } from './sale-view.js' */
 
-import { storyOfOrder, storyOfPending, storyOfRefusal } from '../orders/order-view.js';
-import { mergeOrders } from '../orders/orders.js';
+import { mergeOrders } from '../orders/merge-orders.js';
+import { cardOfOrder, cardOfPending, cardOfRefusal } from '../orders/order-view.js';
 import { texts } from '../shared/texts.js';
 import { buyState, remainingFor, statusNow } from './buy-state.js';
-import { openHappenings } from './happenings.js';
+import { openRecentEvents } from './recent-events.js';
 
 /** @param {string} saleId */
 export function openSaleState(saleId) {
@@ -25,43 +25,43 @@ export function openSaleState(saleId) {
   const sentAt = new Map();
   let quantity = 1;
   let wantsMore = false;
-  const happenings = openHappenings();
+  const recentEvents = openRecentEvents();
   /** @type {number | null} */
   let people = null;
 
-  /** @param {PendingPurchase | null} pending @returns {OrderStory | null} */
-  function storyNow(pending) {
-    if (pending) return storyOfPending(pending);
+  /** @param {PendingPurchase | null} pending @returns {OrderCard | null} */
+  function currentCard(pending) {
+    if (pending) return cardOfPending(pending);
     const newest = orders[0];
-    // An order that another tab got before this refusal must not cover it, though word of it may come later.
+    // An order of another tab that is older than this refusal must not hide it, even if it arrives later.
     const isRefusalNewer = refusal && refusal.at >= Date.parse(newest?.createdAt ?? '1970');
-    if (refusal && isRefusalNewer) return storyOfRefusal(refusal.problem, refusal.purchase);
-    return newest ? storyOfOrder(newest, sentAt.get(newest.id)) : null;
+    if (refusal && isRefusalNewer) return cardOfRefusal(refusal.problem, refusal.purchase);
+    return newest ? cardOfOrder(newest, sentAt.get(newest.id)) : null;
   }
 
   return {
-    /** The sale as far as it is known. */
+    /** The latest snapshot, or null. */
     sale: () => sale,
 
     /**
-     * News of the sale never takes the stock back to an older version.
-     * @param {SaleSnapshot} news @param {number} at @param {{ isWhole: boolean }} how
-     * @returns {boolean} whether only a whole snapshot can tell what happened
+     * Never replaces the stock by an older version.
+     * @param {SaleSnapshot} snapshot @param {number} at @param {{ isWhole: boolean }} how
+     * @returns {boolean} whether a snapshot is needed to tell what happened
      */
-    learnSale(news, at, { isWhole }) {
-      const isOlder = sale !== null && news.stockVersion < sale.stockVersion;
-      sale = isOlder && sale ? { ...news, stock: sale.stock, stockVersion: sale.stockVersion } : news;
-      // An older stock beside newer units would make up a happening.
-      return isOlder || happenings.learn(sale, statusNow(sale, at), at, isWhole);
+    updateSale(snapshot, at, { isWhole }) {
+      const isOlder = sale !== null && snapshot.stockVersion < sale.stockVersion;
+      sale = isOlder && sale ? { ...snapshot, stock: sale.stock, stockVersion: sale.stockVersion } : snapshot;
+      // An older stock with newer units would produce an event that did not happen.
+      return isOlder || recentEvents.update(sale, statusNow(sale, at), at, isWhole);
     },
 
     /** @param {number} count */
-    learnPeople(count) {
+    setPeople(count) {
       people = count;
     },
 
     /** @param {Order} order */
-    learnOrder(order) {
+    addOrder(order) {
       if (order.saleId !== saleId) return;
       const isNew = !orders.some(({ id }) => id === order.id);
       orders = mergeOrders(orders, [order]);
@@ -69,28 +69,28 @@ export function openSaleState(saleId) {
     },
 
     /** @param {Order[]} all */
-    learnOrders(all) {
+    addOrders(all) {
       const ofSale = all.filter((order) => order.saleId === saleId);
       orders = mergeOrders(orders, ofSale);
     },
 
     /** @param {PendingPurchase} purchase */
-    learnSent(purchase) {
+    rememberSentAt(purchase) {
       if (purchase.orderId) sentAt.set(purchase.orderId, purchase.sentAt);
     },
 
     /** @param {Problem} problem @param {PendingPurchase} purchase @param {number} at by the server's clock */
-    learnRefusal(problem, purchase, at) {
+    setRefusal(problem, purchase, at) {
       refusal = { problem, purchase, at, stockVersion: sale?.stockVersion ?? 0 };
       wantsMore = false;
     },
 
-    forgetRefusal() {
+    clearRefusal() {
       refusal = null;
     },
 
-    /** Another buyer sits here now, or none. */
-    forgetBuyer() {
+    /** Clears what belongs to the last buyer, after a sign-in or sign-out. */
+    clearBuyer() {
       orders = [];
       refusal = null;
       wantsMore = false;
@@ -104,7 +104,7 @@ export function openSaleState(saleId) {
     quantity: () => quantity,
 
     /** @param {number} wanted */
-    choose(wanted) {
+    setQuantity(wanted) {
       quantity = Math.max(1, Math.min(Math.trunc(wanted) || 1, sale?.limitPerBuyer ?? 1));
     },
 
@@ -123,9 +123,9 @@ export function openSaleState(saleId) {
       const mostQuantity = Math.max(1, Math.min(remaining, sale.stock || sale.limitPerBuyer));
       quantity = Math.min(quantity, mostQuantity);
       const left = refusal?.problem.details.left ?? 0;
-      const isSoldOutNews =
+      const isRefusalCurrent =
         refusal?.problem.name === 'sold-out' && refusal.stockVersion === sale.stockVersion;
-      const gateIsShut = isSoldOutNews && left === 0;
+      const gateIsShut = isRefusalCurrent && left === 0;
       const buy = buyState({ sale, now, isReachable, isSignedIn, progress, orders, wantsMore, gateIsShut });
       return {
         sale,
@@ -136,10 +136,10 @@ export function openSaleState(saleId) {
         mostQuantity,
         remaining,
         isSignedIn,
-        story: storyNow(pending),
+        orderCard: currentCard(pending),
         people,
-        happening: happenings.list()[0],
-        note: isSoldOutNews && buy === 'buy' ? texts.noteLeft(left) : '',
+        latestEvent: recentEvents.list()[0],
+        note: isRefusalCurrent && buy === 'buy' ? texts.noteLeft(left) : '',
       };
     },
   };

@@ -1,16 +1,16 @@
-/** Draws the sale page from what it knows. Draws only what changed; decides nothing. */
+/** Renders the sale page. It writes only what changed and decides nothing. */
 
 /** @import { Order, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 /** @import { BuyState } from './buy-state.js' */
-/** @import { Happening } from './happenings.js' */
-/** @import { OrderStory } from '../orders/order-view.js' */
+/** @import { RecentEvent } from './recent-events.js' */
+/** @import { OrderCard } from '../orders/order-view.js' */
 
 import { renderOrder } from '../orders/order-view.js';
-import { part, setText, show } from '../shared/dom.js';
+import { byId, setText, show } from '../shared/dom.js';
 import { countdown, dateTime, money, number, percent } from '../shared/format.js';
 import { texts } from '../shared/texts.js';
 import { renderGallery } from './gallery.js';
-import { inWords } from './happenings.js';
+import { inWords } from './recent-events.js';
 
 /**
  * @typedef {object} SaleView
@@ -20,12 +20,12 @@ import { inWords } from './happenings.js';
  * @property {BuyState} buy
  * @property {number} quantity
  * @property {number} mostQuantity
- * @property {number} remaining units this buyer may still ask for
+ * @property {number} remaining units that the buyer may still buy
  * @property {boolean} isSignedIn
- * @property {OrderStory | null} story
- * @property {string} note overrides the button's own note
- * @property {number | null} people how many are here; null when it is not known
- * @property {Happening | undefined} happening the newest
+ * @property {OrderCard | null} orderCard
+ * @property {string} note replaces the default note of the button
+ * @property {number | null} people how many watch the sale; null when unknown
+ * @property {RecentEvent | undefined} latestEvent
  */
 
 /** @type {Record<BuyState, { label: string, note: string }>} */
@@ -48,67 +48,67 @@ const buttons = {
 /** The states in which pressing the button does something. @type {ReadonlySet<BuyState>} */
 export const pressable = new Set(['sign-in', 'buy', 'stalled']);
 
-/** The states in which a quantity would mean nothing. @type {ReadonlySet<BuyState>} */
-const choiceless = new Set(['paid', 'sold-out', 'over-limit', 'ended']);
+/** The states without a choice of quantity. @type {ReadonlySet<BuyState>} */
+const withoutQuantity = new Set(['paid', 'sold-out', 'over-limit', 'ended']);
 
 /** @param {SaleView} view */
 export function renderSale(view) {
   renderProduct(view.sale);
   renderMoment(view);
   renderStock(view.sale);
-  setText(part('people'), view.people ? texts.people(view.people) : '');
-  setText(part('happening'), view.happening ? inWords(view.happening) : '');
+  setText(byId('people'), view.people ? texts.people(view.people) : '');
+  setText(byId('recent-event'), view.latestEvent ? inWords(view.latestEvent) : '');
   renderBuy(view);
-  if (view.story) renderOrder(view.story);
-  show(part('order'), view.story !== null);
+  if (view.orderCard) renderOrder(view.orderCard);
+  show(byId('order'), view.orderCard !== null);
 }
 
 /** @param {SaleSnapshot} sale */
 function renderProduct({ product, price, oldPrice }) {
   document.title = `${product.name} · ${texts.brand}`;
-  setText(part('name'), product.name);
-  setText(part('description'), product.description);
-  setText(part('price'), money(price));
-  show(part('old-price'), oldPrice !== null);
+  setText(byId('name'), product.name);
+  setText(byId('description'), product.description);
+  setText(byId('price'), money(price));
+  show(byId('old-price'), oldPrice !== null);
   if (oldPrice) {
-    setText(part('old-amount'), money(oldPrice));
-    setText(part('saving'), percent(price.amount / oldPrice.amount - 1));
+    setText(byId('old-amount'), money(oldPrice));
+    setText(byId('saving'), percent(price.amount / oldPrice.amount - 1));
   }
   renderGallery(product);
 }
 
 /** @param {SaleView} view */
 function renderMoment({ sale, status, now }) {
-  const chip = part('status');
+  const chip = byId('status');
   setText(chip, texts.saleStatus[status]);
-  part('main').dataset.status = status;
+  byId('main').dataset.status = status;
   const isSoon = now < Date.parse(sale.opensAt) && status !== 'ended';
   setText(
-    part('countdown-label'),
+    byId('countdown-label'),
     isSoon ? texts.opensIn : status === 'ended' ? texts.endedAt : texts.endsIn,
   );
   const target = Date.parse(isSoon ? sale.opensAt : sale.closesAt);
-  setText(part('countdown'), status === 'ended' ? dateTime(Math.min(target, now)) : countdown(target - now));
+  setText(byId('countdown'), status === 'ended' ? dateTime(Math.min(target, now)) : countdown(target - now));
 }
 
 /** @param {SaleSnapshot} sale */
 function renderStock({ stock, unitsOnSale }) {
-  setText(part('stock'), number(stock));
-  setText(part('units'), texts.unitsOf(number(unitsOnSale)));
+  setText(byId('stock'), number(stock));
+  setText(byId('units'), texts.unitsOf(number(unitsOnSale)));
   const share = unitsOnSale > 0 ? stock / unitsOnSale : 0;
-  const bar = part('stock-bar');
+  const bar = byId('stock-bar');
   bar.style.setProperty('--left', share.toFixed(4));
   bar.toggleAttribute('data-low', share <= 0.2);
 }
 
 /** @param {SaleView} view */
 function renderBuy({ sale, buy, quantity, mostQuantity, remaining, isSignedIn, note, status }) {
-  const button = part('buy');
+  const button = byId('buy');
   button.dataset.state = buy;
-  // Not `disabled`: that would throw the keyboard's focus away each time the state changes.
+  // `disabled` would lose the keyboard focus at each change of state.
   button.setAttribute('aria-disabled', String(!pressable.has(buy)));
   setText(
-    part('buy-label'),
+    byId('buy-label'),
     buy === 'buy' ? texts.buy(quantity, money(sale.price, quantity)) : buttons[buy].label,
   );
 
@@ -116,22 +116,22 @@ function renderBuy({ sale, buy, quantity, mostQuantity, remaining, isSignedIn, n
   const ownNote = limitNote
     ? texts.noteOverLimit(sale.limitPerBuyer)
     : buttons[buy].note || (sale.limitPerBuyer > 1 ? texts.limitNote(sale.limitPerBuyer) : '');
-  setText(part('buy-note'), note || ownNote);
+  setText(byId('buy-note'), note || ownNote);
 
-  const input = /** @type {HTMLInputElement} */ (part('quantity'));
+  const input = /** @type {HTMLInputElement} */ (byId('quantity'));
   const isChoosing = buy === 'buy' || buy === 'sign-in' || buy === 'soon';
-  // Empty under the cursor: a new number is just being typed.
+  // An empty focused input means that the buyer is typing a new number.
   const isTyping = input.value === '' && document.activeElement === input;
   if (Number(input.value) !== quantity && !isTyping) input.value = String(quantity);
   input.max = String(mostQuantity);
   input.disabled = !isChoosing;
-  part('fewer').toggleAttribute('disabled', !isChoosing || quantity <= 1);
-  part('more').toggleAttribute('disabled', !isChoosing || quantity >= mostQuantity);
-  show(part('stepper'), sale.limitPerBuyer > 1 && !choiceless.has(buy));
+  byId('fewer').toggleAttribute('disabled', !isChoosing || quantity <= 1);
+  byId('more').toggleAttribute('disabled', !isChoosing || quantity >= mostQuantity);
+  show(byId('stepper'), sale.limitPerBuyer > 1 && !withoutQuantity.has(buy));
 
   const more = buy === 'paid' && remaining > 0 && status === 'open' ? texts.buyMore(remaining) : '';
   const early = buy === 'soon' && !isSignedIn ? texts.signInEarly : '';
-  const second = part('second');
+  const second = byId('second');
   setText(second, more || early || (buy === 'stalled' ? texts.forget : ''));
   second.dataset.action = more ? 'more' : early ? 'sign-in' : 'forget';
   show(second, second.textContent !== '');

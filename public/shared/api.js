@@ -1,16 +1,16 @@
-/** HTTP to the shop. Each call answers the body or throws `Problem` (the shop said no) or `Unreachable`. */
+/** The HTTP client of the storefront. Each call returns the body or throws `Problem` (an error answer) or `Unreachable`. */
 
 /** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseReceipt, SalePage, SaleSnapshot, Session } from '../../sale/contract.ts' */
 
 import { answerTo } from '../sale/proof-of-work.js';
-import { learnServerTime } from './clock.js';
+import { syncServerTime } from './clock.js';
 
 const ANSWER_DEADLINE_MS = 10_000;
 
-/** No answer at all: offline, a reset connection, or silence past the deadline. */
+/** There was no answer: offline, a reset connection, or a timeout. */
 export class Unreachable extends Error {}
 
-/** An RFC 9457 answer. */
+/** An RFC 9457 error answer. */
 export class Problem extends Error {
   /** @param {Response} response @param {Partial<ProblemDetails>} details */
   constructor(response, details) {
@@ -22,7 +22,7 @@ export class Problem extends Error {
     this.retryAfterMs = retryAfterMs(response);
   }
 
-  /** Worth asking again later, as it was. */
+  /** Whether the same request may succeed later. */
   get isPassing() {
     return this.status === 429 || this.status >= 500;
   }
@@ -79,23 +79,23 @@ async function callOnce(method, path, { token, body, headers = {} }) {
 }
 
 /**
- * A page of the sales, those that end last first.
- * @param {string | null} [cursor] the `nextCursor` of the page before
+ * A page of sales, ordered by closing time, latest first.
+ * @param {string | null} [cursor] the `nextCursor` of the previous page
  * @returns {Promise<SalePage>}
  */
 export async function fetchSales(cursor = null) {
   const path = cursor === null ? '/sales' : `/sales?cursor=${encodeURIComponent(cursor)}`;
   const { body, askedAt, answeredAt } = await call('GET', path);
-  if (body.sales[0]) learnServerTime(body.sales[0].serverTime, askedAt, answeredAt);
-  // A server of the version before knows no cursor.
+  if (body.sales[0]) syncServerTime(body.sales[0].serverTime, askedAt, answeredAt);
+  // A server of the previous version sends no cursor.
   return { sales: body.sales, nextCursor: body.nextCursor ?? null };
 }
 
 /** @param {string} id @returns {Promise<SaleSnapshot>} */
 export async function fetchSale(id) {
   const { body, response, askedAt, answeredAt } = await call('GET', `/sales/${encodeURIComponent(id)}`);
-  learnServerTime(body.serverTime, askedAt, answeredAt);
-  // Nothing a buyer needs to see; it tells an engineer, and a test, which server answered.
+  syncServerTime(body.serverTime, askedAt, answeredAt);
+  // Shows engineers and tests which server answered.
   document.documentElement.dataset.instance = response.headers.get('X-Instance') ?? '';
   return body;
 }
@@ -132,14 +132,14 @@ export const createAccount = async (account) => (await call('POST', '/users', { 
 export const createSession = async (credentials) =>
   (await call('POST', '/sessions', { body: credentials })).body;
 
-/** A new token for the session whose cookie this browser has. @returns {Promise<Session>} */
+/** Renews the token of the session whose cookie this browser has. @returns {Promise<Session>} */
 export const renewSession = async () => (await call('POST', '/sessions/renewal', { body: {} })).body;
 
-/** Signs out here. */
+/** Ends the session of this browser. */
 export const deleteSession = () => call('DELETE', '/sessions/current');
 
-/** Signs out everywhere. @param {string} token */
+/** Ends the buyer's sessions on all devices. @param {string} token */
 export const deleteSessions = (token) => call('DELETE', '/sessions', { token });
 
-/** A guest's token: good for watching, not for buying. @returns {Promise<{ token: string }>} */
+/** Creates a visitor's token, which allows watching but not buying. @returns {Promise<{ token: string }>} */
 export const createVisitor = async () => (await call('POST', '/visitors')).body;

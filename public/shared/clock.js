@@ -1,4 +1,4 @@
-/** The server's clock, as far as this page can know it: countdowns and the opening follow it. */
+/** An estimate of the server's clock, which countdowns and the opening follow. */
 
 let offset = 0;
 let uncertainty = Number.POSITIVE_INFINITY;
@@ -7,13 +7,13 @@ let uncertainty = Number.POSITIVE_INFINITY;
 export const serverNow = () => Date.now() + offset;
 
 /**
- * The server read its clock somewhere between asking and being answered; the middle is the best guess, and it is
- * wrong by half the round trip at most. A slower answer therefore never replaces a quicker one's guess, unless the
- * two can't both be true: then one of the clocks was set.
+ * Estimates the offset as NTP does: the server read its clock between request and answer, so the middle is wrong by half
+ * the round trip at most. A slower answer replaces a quicker one's estimate only when they contradict each other, because
+ * then one of the clocks was set.
  *
  * @param {string} serverTime @param {number} askedAt @param {number} answeredAt
  */
-export function learnServerTime(serverTime, askedAt, answeredAt) {
+export function syncServerTime(serverTime, askedAt, answeredAt) {
   const half = (answeredAt - askedAt) / 2;
   const guess = Date.parse(serverTime) - (askedAt + half);
   if (half > uncertainty && Math.abs(guess - offset) <= half + uncertainty) return;
@@ -21,13 +21,13 @@ export function learnServerTime(serverTime, askedAt, answeredAt) {
   uncertainty = half;
 }
 
-/** Milliseconds until the server's clock is a whole number of seconds away from `at`: when its countdown moves on.
+/** Milliseconds until the countdown to `at` shows its next second.
  * @param {string} at */
 export const untilNextSecond = (at) => {
   const phase = (Date.parse(at) - serverNow()) % 1_000;
   return phase > 0 ? phase : phase + 1_000;
 };
 
-/** Thousands of tabs see the same thing in the same moment; they must not all ask in the same later moment.
+/** Adds jitter, so that thousands of tabs that react to the same message do not send their requests at the same moment.
  * @param {number} milliseconds */
 export const jittered = (milliseconds) => milliseconds * (0.7 + Math.random() * 0.6);

@@ -1,4 +1,4 @@
-/** The few things the pages do with the document. Text only ever goes in as text. */
+/** DOM helpers. They insert text as text nodes only, never as HTML, which rules out XSS. */
 
 /**
  * @template {keyof HTMLElementTagNameMap} Tag
@@ -17,14 +17,14 @@ export function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** The element with this id, which the page is known to have. @param {string} id */
-export function part(id) {
+/** The element with this id. @param {string} id @throws Error when the page has none */
+export function byId(id) {
   const node = document.getElementById(id);
-  if (!node) throw new Error(`The page has no #${id}`);
+  if (!node) throw new Error(`The page has no element #${id}`);
   return node;
 }
 
-/** A part of an address, which anybody may have written. @param {string} text */
+/** Decodes a part of a URL; a malformed one is returned unchanged. @param {string} text */
 export function decoded(text) {
   try {
     return decodeURIComponent(text);
@@ -33,7 +33,7 @@ export function decoded(text) {
   }
 }
 
-/** Writes only what changed, so that a screen reader is not told the same thing again.
+/** Writes the text only if it changed, so that a screen reader does not announce it again.
  * @param {Element} node @param {string} text */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;

@@ -1,4 +1,4 @@
-/** Prices, numbers and times as the reader writes them. */
+/** Prices, numbers and times in the reader's locale. */
 
 /** @import { Money } from '../../sale/contract.ts' */
 
@@ -17,7 +17,7 @@ export const money = (price, quantity = 1) => moneyIn(locale, price, quantity);
 
 const percents = new Intl.NumberFormat(locale, { style: 'percent', signDisplay: 'exceptZero' });
 
-/** In whole percents, and never as more than it is: 99.6 % off is not for free. @param {number} share */
+/** In whole percent, rounded towards zero, so that 99.6 % off is not shown as 100 %. @param {number} share */
 export const percent = (share) => percents.format(Math.trunc(Math.round(share * 1e6) / 1e4) / 100);
 
 /** @param {string | number} at */
@@ -33,7 +33,7 @@ export function duration(milliseconds) {
   return `${numbers.format(Math.round(milliseconds / 60_000))} min`;
 }
 
-/** What a countdown shows: `2 d 03:04:05`, `03:04:05`. @param {number} milliseconds */
+/** The text of a countdown: `2 d 03:04:05`, `03:04:05`. @param {number} milliseconds */
 export function countdown(milliseconds) {
   const seconds = Math.max(0, Math.ceil(milliseconds / 1_000));
   const days = Math.floor(seconds / 86_400);
@@ -44,7 +44,7 @@ export function countdown(milliseconds) {
 
 const spans = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
 
-/** How long ago: `5 min ago`. @param {string | number} at */
+/** A relative time: `5 min ago`. @param {string | number} at */
 export function relative(at) {
   const seconds = Math.round((new Date(at).getTime() - Date.now()) / 1_000);
   if (Math.abs(seconds) < 60) return spans.format(seconds, 'second');
@@ -53,5 +53,5 @@ export function relative(at) {
   return spans.format(Math.round(seconds / 86_400), 'day');
 }
 
-/** The smaller one of an uploaded picture's two sizes; any other picture has one. @param {string} path */
+/** The smaller of an uploaded picture's two sizes. Other pictures have only one. @param {string} path */
 export const smallPicture = (path) => path.replace(/^(\/pictures\/[\w-]{22})-1200\.webp$/, '$1-480.webp');

@@ -1,16 +1,16 @@
-/** The reader's language: the first of those the browser asks for that the page speaks. */
+/** The reader's language: the first of the browser's preferred languages that the page is translated into. */
 
-const spoken = /** @type {const} */ (['en', 'de', 'fr']);
+const supported = /** @type {const} */ (['en', 'de', 'fr']);
 
-/** The shop's own pages are in one language, and say so. */
+/** The control room has one language, which it names in `data-language`. */
 const { language: only } = document.documentElement.dataset;
 
-const isSpoken = (/** @type {string} */ tag) =>
-  spoken.some((one) => one === tag.slice(0, 2).toLowerCase() && (!only || one === only));
+const isSupported = (/** @type {string} */ tag) =>
+  supported.some((one) => one === tag.slice(0, 2).toLowerCase() && (!only || one === only));
 
-const wanted = navigator.languages.find(isSpoken) ?? 'en';
+const wanted = navigator.languages.find(isSupported) ?? 'en';
 
-export const language = spoken.find((one) => one === wanted.slice(0, 2).toLowerCase()) ?? 'en';
+export const language = supported.find((one) => one === wanted.slice(0, 2).toLowerCase()) ?? 'en';
 
-/** As the reader wrote it, e.g. `en-GB`: numbers, prices and dates follow it. */
+/** The preferred locale, e.g. `en-GB`, for numbers, prices and dates. */
 export const locale = only ? navigator.language : wanted;

@@ -1,4 +1,4 @@
-/** The socket. What it brings is a hint: whoever listens fetches the truth each time the link comes up. */
+/** The socket.io connection. Messages may be lost, so a page fetches a snapshot each time the socket connects. */
 
 /** @import { Socket } from 'socket.io-client' */
 /** @import { ClientToServerEvents, CrowdMessage, Order, SaleSnapshot, ServerToClientEvents, StockMessage } from '../../sale/contract.ts' */
@@ -11,20 +11,20 @@ import {
   NotSignedIn,
   onSessionChange,
   renew,
-  watchToken,
+  socketToken,
 } from '../account/session.js';
 import { jittered } from './clock.js';
 
 const ACKNOWLEDGE_MS = 5_000;
 const TRY_AGAIN_MS = 2_000;
-/** The client misses a network that goes while it connects. */
+/** A timeout of our own, because the client does not notice when the network fails while it connects. */
 const CONNECT_MS = 8_000;
 
 /**
  * @param {object} page
  * @param {string} [page.saleId] the sale to watch
- * @param {boolean} [page.isList] watches all sales, at a slower pace
- * @param {() => void} page.onUp connected and watching: fetch the truth now
+ * @param {boolean} [page.isList] watches all sales, with fewer messages
+ * @param {() => void} page.onUp connected and watching, so the page should fetch a snapshot
  * @param {() => void} page.onDown
  * @param {(message: StockMessage) => void} [page.onStock]
  * @param {(sale: SaleSnapshot) => void} [page.onSale]
@@ -40,8 +40,8 @@ export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale
     reconnectionDelayMax: 5_000,
     randomizationFactor: 0.5,
     auth: (present) => {
-      // Without a token the server refuses, and `connect_error` tries again a little later.
-      watchToken().then(
+      // Without a token the server refuses the socket, and the handler of `connect_error` retries later.
+      socketToken().then(
         (token) => present({ token }),
         () => present({}),
       );
@@ -78,13 +78,13 @@ export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale
     if (reason === 'io server disconnect') setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS));
   });
   socket.on('connect_error', (error) => {
-    if (socket.active) return onDown(); // the client tries again by itself
+    if (socket.active) return onDown(); // socket.io reconnects by itself
     if (error.message === 'unauthorized') {
       const session = currentSession();
-      if (session && isRenewed) return endSession('expired'); // and come back as a visitor
+      if (session && isRenewed) return endSession('expired'); // which reconnects as a visitor
       if (session) {
         isRenewed = true;
-        // When it cannot be renewed the session ends, which brings the socket back as a visitor's.
+        // If the renewal fails the session ends, and the socket reconnects as a visitor.
         renew(session).then(
           () => socket.connect(),
           (problem) =>
@@ -101,7 +101,7 @@ export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale
     onDown();
     setTimeout(() => socket.connect(), jittered(TRY_AGAIN_MS));
   });
-  // The server knows a socket by the token it came with.
+  // The server identifies a socket by its token at the handshake, so another token needs a new connection.
   onSessionChange(() => socket.disconnect().connect());
 
   if (onStock) socket.on('stock', onStock);

@@ -1,13 +1,13 @@
 /**
- * Amounts of money as people read and write them. Between the text and the integer of minor units no amount passes
- * through a floating-point number, which would be inexact above 2^53. The pages, the mails and the exports share it.
+ * Formats and parses amounts of money. Amounts are integers of minor units and never floating-point numbers, which would
+ * be inexact above 2^53. The pages, the mails and the exports share this file.
  */
 
 /** @import { Money } from '../../sale/contract.ts' */
 
 const currencies = new Set(Intl.supportedValuesOf('currency'));
 
-/** Whether it is the code of a currency, e.g. `EUR`. @param {string} code */
+/** Whether the code is an ISO 4217 currency, e.g. `EUR`. @param {string} code */
 export const isCurrency = (code) => currencies.has(code);
 
 /** Not every currency has cents: the yen has no decimals, the dinar has three. @param {string} currency */
@@ -30,34 +30,34 @@ function pointed(minor, decimals) {
   return /** @type {`${number}`} */ (`${sign}${text}`);
 }
 
-/** As the reader's language writes it, exactly. @param {string} locale @param {Money} price @param {number} [quantity] */
+/** The exact amount in the format of the locale. @param {string} locale @param {Money} price @param {number} [quantity] */
 export function moneyIn(locale, { amount, currency }, quantity = 1) {
   const format = new Intl.NumberFormat(locale, { style: 'currency', currency });
   return format.format(decimalOf({ amount, currency }, quantity));
 }
 
-/** What was typed can be read in two ways, or in none. Its message is for the person who typed it. */
-export class Misread extends Error {}
+/** The typed text is ambiguous or invalid. The message is shown to the person who typed it. */
+export class InputError extends Error {}
 
-/** What a person typed as a currency. @param {string} text @throws {Misread} */
+/** Parses a typed currency. @param {string} text @throws {InputError} */
 export function parseCurrency(text) {
   if (isCurrency(text)) return text;
-  throw new Misread(`expected the ISO 4217 code of a currency, e.g. EUR, got ${shortened(text)}`);
+  throw new InputError(`expected the ISO 4217 code of a currency, e.g. EUR, got ${shortened(text)}`);
 }
 
-/** What a person typed as a price, in the currency's minor units.
- * @param {string} text @param {string} currency @throws {Misread} */
+/** Parses a typed price into minor units of the currency.
+ * @param {string} text @param {string} currency @throws {InputError} */
 export const parseAmount = (text, currency) =>
   parseDecimal(text, decimalsOf(parseCurrency(currency)), currency);
 
-/** What a person typed as a whole number. @param {string} text @throws {Misread} */
+/** Parses a typed whole number. @param {string} text @throws {InputError} */
 export const parseWhole = (text) => parseDecimal(text, 0, 'a whole number');
 
-/** Blanks and apostrophes only ever group digits. */
+/** Spaces and apostrophes can only be thousands separators. */
 const groupedByBlanks = /^\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?=[.,]|$)/;
-/** Both separators occur: the first groups thousands, the second comes before the decimals. */
+/** With both separators, the first one groups thousands and the second is the decimal separator. */
 const groupedBoth = /^(\d{1,3}(?:(?:,\d{3})+(?=\.)|(?:\.\d{3})+(?=,)))[.,](\d+)$/;
-/** A separator that comes twice groups. */
+/** A separator that occurs twice is a thousands separator. */
 const groupedOften = /^\d{1,3}([.,])\d{3}(?:\1\d{3})+$/;
 
 /** @param {string} text @param {number} decimals @param {string} unit */
@@ -72,28 +72,31 @@ function parseDecimal(text, decimals, unit) {
   const [, whole = '', separator, fraction = ''] = /^(\d+)([.,])(\d+)$/.exec(plain) ?? [];
   if (!separator) {
     const example = pointed(10n ** BigInt(decimals) * 1_500n, decimals);
-    throw new Misread(`expected a number such as ${example}, got ${shortened(typed)}`);
+    throw new InputError(`expected a number such as ${example}, got ${shortened(typed)}`);
   }
   const couldGroup = plain === typed && fraction.length === 3 && /^[1-9]\d{0,2}$/.test(whole);
-  // A point before as many digits as the currency has is how these pages write it themselves.
-  const isOurs = separator === '.' && decimals === 3;
-  if (!couldGroup || isOurs) return minorOf(whole, fraction, decimals, unit);
+  // A point before exactly as many decimals as the currency has is the format of these pages themselves.
+  const isOwnFormat = separator === '.' && decimals === 3;
+  if (!couldGroup || isOwnFormat) return minorOf(whole, fraction, decimals, unit);
   const readings = [minorOf(whole + fraction, '', decimals, unit)];
   const cut = fraction.replace(/0+$/, '');
   if (decimals > 0 && cut.length <= decimals) readings.push(minorOf(whole, cut, decimals, unit));
   const meant = readings.map((minor) => pointed(BigInt(minor), decimals));
-  throw new Misread(`${typed}: did you mean ${meant.join(' or ')}?`);
+  throw new InputError(`${typed}: did you mean ${meant.join(' or ')}?`);
 }
 
 /** @param {string} whole @param {string} fraction @param {number} decimals @param {string} unit */
 function minorOf(whole, fraction, decimals, unit) {
   if (fraction.length > decimals) {
     const has = decimals === 0 ? 'no decimals' : `${decimals} decimals`;
-    throw new Misread(`${unit} has ${has}, got ${fraction.length} in ${shortened(`${whole}.${fraction}`)}`);
+    throw new InputError(
+      `${unit} has ${has}, got ${fraction.length} in ${shortened(`${whole}.${fraction}`)}`,
+    );
   }
   const minor = BigInt(whole + fraction.padEnd(decimals, '0'));
   const most = BigInt(Number.MAX_SAFE_INTEGER);
-  if (minor > most) throw new Misread(`expected at most ${pointed(most, decimals)}, got ${shortened(whole)}`);
+  if (minor > most)
+    throw new InputError(`expected at most ${pointed(most, decimals)}, got ${shortened(whole)}`);
   return Number(minor);
 }
 

@@ -1,4 +1,4 @@
-/** What every page has around it: header, banner, toast and the account dialog. */
+/** The shell of every page: header, banner, toast and account dialog. */
 
 import { mountAccount, openAccount } from '../account/account.js';
 import { currentSession, onSessionChange } from '../account/session.js';
@@ -10,7 +10,7 @@ const banner = element('div', { class: 'banner', role: 'status', 'data-testid': 
 banner.hidden = true;
 
 /** @param {boolean} isLost */
-export function tellConnection(isLost) {
+export function showConnectionLost(isLost) {
   setText(banner, isLost ? texts.connectionLost : '');
   show(banner, isLost);
 }

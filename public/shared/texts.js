@@ -1,9 +1,9 @@
-/** What the storefront says, in the reader's language: texts/ has one file for each. */
+/** The storefront's texts in the reader's language; texts/ has one file for each. */
 
 import { english } from '../texts/en.js';
 import { language } from './language.js';
 
-/** Only the reader's own is loaded; English is what the pages are written in. */
+/** Only the reader's language is loaded; the pages themselves are written in English. */
 const others = {
   de: async () => (await import('../texts/de.js')).german,
   fr: async () => (await import('../texts/fr.js')).french,
@@ -12,7 +12,7 @@ const others = {
 /** @type {typeof english} */
 export const texts = language === 'en' ? english : await others[language]().catch(() => english);
 
-/** Fills what the page marked with `data-text`, and the names of what it marked with `data-label`.
+/** Sets the text of elements with `data-text`, and the `aria-label` of those with `data-label`.
  * @param {ParentNode} root */
 export function fillTexts(root) {
   const textOf = (/** @type {string | null} */ key) => texts[/** @type {keyof typeof texts} */ (key)];

@@ -1,4 +1,4 @@
-/** A passing word at the edge of the page. One at a time: a new one takes the old one's place. */
+/** A short message at the edge of the page that disappears by itself. A new one replaces the last one. */
 
 import { element, setText } from './dom.js';
 

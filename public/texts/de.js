@@ -37,13 +37,13 @@ export const german = {
   endsIn: 'Endet in',
   endedAt: 'Beendet',
   unitsOf: (units) => `von ${units}`,
-  stockSpoken: (stock, units) => `noch ${stock} von ${units}`,
+  stockAnnouncement: (stock, units) => `noch ${stock} von ${units}`,
   stockLine: (stock, units) => `noch ${stock} von ${units}`,
   stockLabel: 'Noch da',
   oldPrice: 'Vorher',
   picture: (at) => `Bild ${at}`,
   people: (count) => `${plural(count, 'Person ist', 'Personen sind')} hier`,
-  happened: {
+  recentEvents: {
     sold: (count) => `${plural(count, 'Stück', 'Stück')} verkauft`,
     returned: (count) => `${plural(count, 'Stück', 'Stück')} wieder da`,
     added: (count) => `${plural(count, 'Stück', 'Stück')} dazugekommen`,

@@ -1,4 +1,4 @@
-/** Every word the storefront says. The other languages are objects of this shape. */
+/** All texts of the storefront. The other languages are objects of this type. */
 
 import { number } from '../shared/format.js';
 
@@ -37,7 +37,7 @@ export const english = {
   /** @param {string} units */
   unitsOf: (units) => `of ${units}`,
   /** @param {number} stock @param {number} units */
-  stockSpoken: (stock, units) => `${stock} of ${units} left`,
+  stockAnnouncement: (stock, units) => `${stock} of ${units} left`,
   /** @param {string} stock @param {string} units */
   stockLine: (stock, units) => `${stock} of ${units} left`,
   stockLabel: 'Units left',
@@ -46,7 +46,7 @@ export const english = {
   picture: (at) => `Picture ${at}`,
   /** @param {number} count */
   people: (count) => `${plural(count, 'person is', 'people are')} here`,
-  happened: {
+  recentEvents: {
     /** @param {number} count */
     sold: (count) => `${plural(count, 'piece', 'pieces')} sold`,
     /** @param {number} count */
@@ -127,7 +127,7 @@ export const english = {
     unknown_sale: 'This sale is gone. You pay nothing.',
     failed: 'Something broke on our side. You pay nothing; please try again.',
   },
-  /** By the name of the problem; any other is told in the server's own words. @type {Record<string, string>} */
+  /** By the name of the problem. For any other the page shows the server's `detail`. @type {Record<string, string>} */
   refusal: {
     'sold-out': 'Sold out: others were a moment faster. You pay nothing.',
     'not-open': 'The sale is not open yet.',

@@ -37,13 +37,13 @@ export const french = {
   endsIn: 'Finit dans',
   endedAt: 'Terminée',
   unitsOf: (units) => `sur ${units}`,
-  stockSpoken: (stock, units) => `il en reste ${stock} sur ${units}`,
+  stockAnnouncement: (stock, units) => `il en reste ${stock} sur ${units}`,
   stockLine: (stock, units) => `${stock} sur ${units}`,
   stockLabel: 'Il en reste',
   oldPrice: 'Avant',
   picture: (at) => `Image ${at}`,
   people: (count) => plural(count, 'personne est ici', 'personnes sont ici'),
-  happened: {
+  recentEvents: {
     sold: (count) => plural(count, 'pièce vendue', 'pièces vendues'),
     returned: (count) => plural(count, 'pièce de retour', 'pièces de retour'),
     added: (count) => plural(count, 'pièce ajoutée', 'pièces ajoutées'),

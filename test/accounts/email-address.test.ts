@@ -20,7 +20,7 @@ test.each([
 test.each([
   ['a tag', 'ann+sale@example.com', 'ann@example.com'],
   ['a dot', 'a.nn@example.com', 'ann@example.com'],
-  ['ß, which is a letter of its own', 'ann@faß.de', 'ann@fass.de'],
+  ['ß, which is not the same as ss', 'ann@faß.de', 'ann@fass.de'],
   ['a path behind the domain', 'ann@example.com/x', 'ann@example.com'],
   ['an encoded letter', 'ann@exa%6dple.com', 'ann@example.com'],
   ['a soft hyphen', 'ann@ex\u00adample.com', 'ann@example.com'],
@@ -28,7 +28,7 @@ test.each([
   expect(normaliseEmail(one)).not.toBe(normaliseEmail(other));
 });
 
-test('what is normal stays as it is, whatever text it came from', () => {
+test('normalising a normalised address changes nothing', () => {
   const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }));
   const address = fc.tuple(text, text).map(([name, domain]) => `${name}@${domain}.example`);
   fc.assert(
@@ -41,7 +41,7 @@ test('what is normal stays as it is, whatever text it came from', () => {
   );
 });
 
-test('an ASCII address that is accepted is stored in lower case, as by every version before', () => {
+test('an accepted ASCII address is stored in lower case, as in earlier versions', () => {
   const label = fc.stringMatching(/^[A-Za-z0-9]([A-Za-z0-9-]{0,8}[A-Za-z0-9])?$/);
   const parts = fc.tuple(
     fc.stringMatching(/^[A-Za-z0-9_+'-]{1,12}$/),

@@ -11,7 +11,7 @@ afterAll(() => system.close());
 
 const cookieOf = (headers: Headers) => headers.get('set-cookie')?.split(';')[0] ?? '';
 
-test('a buyer takes along all that the shop knows of them, and of nobody else', async () => {
+test('the export of an account contains all data of its buyer, and of nobody else', async () => {
   const [ann, bob] = [await system.signUp(), await system.signUp()];
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 2 });
   const orders: Order[] = [];
@@ -32,7 +32,7 @@ test('a buyer takes along all that the shop knows of them, and of nobody else', 
   expect(JSON.stringify(body)).not.toMatch(/password|hash|secret/i);
 });
 
-test('a deleted account is gone: its address is free, its tokens open nothing, its orders stay in the books', async () => {
+test('deleting an account frees its address and revokes its tokens; its orders stay', async () => {
   const email = 'leaver@example.com';
   const account = { email, password: 'correct horse', name: 'Leaver' };
   const { body: session, headers } = await system.api<Session>('POST', '/api/users', { body: account });
@@ -63,13 +63,13 @@ test('a deleted account is gone: its address is free, its tokens open nothing, i
   expect(mine.body.orders).toEqual([]);
 });
 
-test('an account that was never there has nothing to take along or to delete', async () => {
+test('an account that does not exist cannot be exported or deleted', async () => {
   const token = system.buyerToken();
   expect((await system.api('GET', '/api/account/export', { token })).status).toBe(404);
   expect((await system.api('DELETE', '/api/account', { token })).status).toBe(404);
 });
 
-test('the logs of a whole story, faults included, hold no address, password, token or cookie', async () => {
+test('the logs of a sign-up, a purchase and a failure contain no address, password, token or cookie', async () => {
   const account = {
     email: 'quiet.person@example.com',
     password: 'a very quiet password',
@@ -95,7 +95,7 @@ test('the logs of a whole story, faults included, hold no address, password, tok
   const written = () =>
     system.servers.concat(system.workers).map(({ logFile }) => readFileSync(logFile, 'utf8'));
 
-  // Redis goes away in the middle: what is logged then carries the command that failed.
+  // Redis becomes unavailable, because the errors logged then contain the failed command.
   const { pid } = system.redis();
   process.kill(pid, 'SIGSTOP');
   expect((await system.buy(sale.id, first.token, { at: server?.url ?? '' })).status).toBe(503);

@@ -23,7 +23,7 @@ async function signUp(email: string): Promise<Session> {
   return body;
 }
 
-/** Somebody with two accounts; the token of the first is from before it was deleted, and is still believed. */
+/** Creates a person with two accounts. The token of the first, deleted account is still valid. */
 async function comeBack(): Promise<{ first: Session; second: Session; personId: string }> {
   const email = `${nanoid().toLowerCase()}@example.com`;
   const first = await signUp(email);
@@ -43,7 +43,7 @@ const unitsOf = async (saleId: string, personId: string) => {
   return (await system.store.collections.allowances.findById(key).lean())?.units;
 };
 
-test('who deletes an account and signs up again has what is left of the share, however the address is written', async () => {
+test('a person who deletes an account and signs up again keeps the used part of the limit, however the address is written', async () => {
   const sale = await system.createSale({ stock: 20, limitPerBuyer: 2 });
   const name = nanoid().toLowerCase();
   const written = [
@@ -61,18 +61,18 @@ test('who deletes an account and signs up again has what is left of the share, h
     const { status, body } = await system.buy(sale.id, last.token);
     expect([status, (body as unknown as { type: string }).type]).toEqual([409, '/problems/over-limit']);
   }
-  // The orders are not the new account's.
+  // The new account does not own the old orders.
   expect((await system.api('GET', '/api/orders', { token: last.token })).body.orders).toEqual([]);
   expect((await system.api('GET', `/api/orders/${order.id}`, { token: last.token })).status).toBe(404);
 
-  // A gate that forgot who bought what admits them, and the transaction knows.
+  // A gate that lost its counts admits them, and the transaction rejects them.
   await system.store.redis.del(gatePrefix + sale.id);
   expect(await buyAndSettle(sale.id, last)).toMatchObject({ status: 'rejected', reason: 'over_limit' });
   expect(await unitsOf(sale.id, personId)).toBe(2);
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
-test('of parallel purchases by two accounts of one person, the gate admits exactly the limit', async () => {
+test('the gate admits exactly the limit of parallel purchases by two accounts of one person', async () => {
   const { first, second, personId } = await comeBack();
   const sale = await system.createSale({ stock: 100, limitPerBuyer: 5 });
   const presses = Array.from({ length: 40 }, (_, n) => {
@@ -87,7 +87,7 @@ test('of parallel purchases by two accounts of one person, the gate admits exact
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
-test('the transaction keeps to the limit as well, when both accounts’ purchases are in its queue', async () => {
+test('the transaction keeps the limit when purchases of both accounts are queued', async () => {
   const { first, second, personId } = await comeBack();
   const sale = await system.createSale({ stock: 100, limitPerBuyer: 5 });
   const purchases = Array.from({ length: 40 }, (_, n): Purchase => {
@@ -115,7 +115,7 @@ test('the transaction keeps to the limit as well, when both accounts’ purchase
   expect(await unitsOf(sale.id, personId)).toBe(5);
 });
 
-test('what an account had in the queue when it was deleted counts for the person', async () => {
+test('purchases that were queued when the account was deleted count for the person', async () => {
   const [worker] = system.workers;
   if (!worker) throw new Error('there is no worker');
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 2 });
@@ -135,7 +135,7 @@ test('what an account had in the queue when it was deleted counts for the person
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
-test('units of a cancelled order go back to the person, whichever account had them', async () => {
+test('a cancelled order of either account gives its units back to the person', async () => {
   const { first, second, personId } = await comeBack();
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 2 });
   const bought = [await buyAndSettle(sale.id, first), await buyAndSettle(sale.id, second)];
@@ -150,7 +150,7 @@ test('units of a cancelled order go back to the person, whichever account had th
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
-test('of parallel sign-ups with one address in many spellings, one gets the account and is the person', async () => {
+test('one of many parallel sign-ups with one address in many spellings gets the account', async () => {
   const name = nanoid().toLowerCase();
   const { users, people } = system.store.collections;
   const before = await people.countDocuments();
@@ -176,7 +176,7 @@ test('of parallel sign-ups with one address in many spellings, one gets the acco
     expect((await system.api('POST', '/api/sessions', { body: { email, password } })).status).toBe(201);
 });
 
-test('nothing that is kept of a deleted account names the address', async () => {
+test('nothing that is kept of a deleted account contains its address', async () => {
   const email = `${nanoid().toLowerCase()}@example.com`;
   const { token } = await signUp(email);
   expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);

@@ -36,14 +36,14 @@ async function signUp() {
 }
 
 describe('a session', () => {
-  test('its cookie is for no script, no other site and no other path', async () => {
+  test('its cookie is HttpOnly, SameSite=Strict and limited to its path', async () => {
     const { setCookie } = await signUp();
     expect(setCookie).toMatch(
       /^stampede_session=[\w-]{22}\.[\w-]{43}; Path=\/api\/sessions; Expires=[^;]+; HttpOnly; SameSite=Strict$/,
     );
   });
 
-  test('is renewed with the cookie, which changes; the token is new and the buyer the same', async () => {
+  test('is renewed with the cookie, which rotates; the token is new and the buyer the same', async () => {
     const { user, token, cookie } = await signUp();
     const first = await renew(cookie);
     expect([first.status, first.body.user]).toEqual([200, user]);
@@ -54,7 +54,7 @@ describe('a session', () => {
     expect((await renew(second)).status).toBe(200);
   });
 
-  test('of many renewals with one cookie at once, one gets it, and then the session is over', async () => {
+  test('one of many renewals with one cookie at once succeeds, and the session then ends', async () => {
     const { cookie } = await signUp();
     const answers = await Promise.all(Array.from({ length: 10 }, () => renew(cookie)));
     const won = answers.filter(({ status }) => status === 200);
@@ -62,7 +62,7 @@ describe('a session', () => {
     expect((await renew(cookieOf((won[0] as (typeof won)[number]).headers))).status).toBe(401);
   });
 
-  test('a cookie that comes a second time ends the session for whoever has the new one', async () => {
+  test('a reused cookie ends the session, also for the holder of the rotated cookie', async () => {
     const { cookie } = await signUp();
     const stolen = await renew(cookie);
     expect(stolen.status).toBe(200);
@@ -80,7 +80,7 @@ describe('a session', () => {
     expect((await renew(cookie)).status).toBe(401);
   });
 
-  test('another site’s page cannot use it, whatever the browser sends along', async () => {
+  test('another site’s page cannot renew it, whatever the browser sends', async () => {
     const { cookie } = await signUp();
     for (const origin of ['https://evil.example', 'null', 'http://127.0.0.1']) {
       expect((await renew(cookie, { origin })).status).toBe(403);
@@ -92,13 +92,13 @@ describe('a session', () => {
     expect((await renew(cookie, { origin: system.url })).status).toBe(200);
   });
 
-  test('its cookie opens nothing else', async () => {
+  test('its cookie gives access to nothing else', async () => {
     const { cookie } = await signUp();
     expect((await system.api('GET', '/api/orders', { headers: { cookie } })).status).toBe(401);
     expect((await system.api('DELETE', '/api/sessions', { headers: { cookie } })).status).toBe(401);
   });
 
-  test('signing out ends it, and no other', async () => {
+  test('signing out ends it and no other session', async () => {
     const [here, there] = [await signUp(), await signUp()];
     const gone = await system.api('DELETE', '/api/sessions/current', { headers: { cookie: here.cookie } });
     expect([gone.status, gone.headers.get('set-cookie')]).toEqual([204, expect.stringContaining('1970')]);
@@ -122,7 +122,7 @@ describe('a session', () => {
     for (const { url } of system.servers) expect(await opens(again.body.token, url)).toBe(true);
   });
 
-  test('only hashes of its secret are kept, and MongoDB removes what has run out', async () => {
+  test('only hashes of its secret are stored, and MongoDB removes expired sessions', async () => {
     const { cookie } = await signUp();
     const [id, secret = ''] = cookie.replace('stampede_session=', '').split('.');
     const record = await system.store.collections.sessions.findById(id).lean();
@@ -133,7 +133,7 @@ describe('a session', () => {
   });
 });
 
-test('signing in to an account that is not there takes the time of a wrong password', async () => {
+test('signing in to an unknown account takes as long as a wrong password', async () => {
   const { email } = (await signUp()).user;
   const millisecondsOf = async (address: string) => {
     const began = performance.now();
@@ -147,13 +147,13 @@ test('signing in to an account that is not there takes the time of a wrong passw
     unknown.push(await millisecondsOf(account().email));
   }
   const median = (times: number[]) => times.sort((a, b) => a - b)[7] ?? 0;
-  // bcrypt takes nine tenths of it: without it the quotient would be far out.
+  // bcrypt takes nine tenths of the time, so the ratio would be far off without it.
   const quotient = median(unknown) / median(known);
   expect(quotient).toBeGreaterThan(0.6);
   expect(quotient).toBeLessThan(1.7);
 });
 
-test('tokens of every listed key open the API, those of a dropped one do not', async () => {
+test('tokens signed with a listed key are accepted, those of a removed key are not', async () => {
   const user = { id: 'somebody-here', role: 'buyer' as const };
   const by = (secrets: string) => openTokens(secrets, 60).issue(user);
   expect(await opens(by(`old:${oldSecret}`))).toBe(true);
@@ -166,7 +166,7 @@ test('tokens of every listed key open the API, those of a dropped one do not', a
   expect(JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()).kid).toBe('new');
 });
 
-test('the first admin is made by a command, which shows the password once', async () => {
+test('the admin command creates the first admin and shows the password once', async () => {
   const email = 'first.admin@example.com';
   const ask = (...args: string[]) =>
     run(process.execPath, ['--import', 'tsx', 'commands/admin.ts', ...args], {
@@ -182,8 +182,8 @@ test('the first admin is made by a command, which shows the password once', asyn
   expect((await ask('create', 'no address')).output).toContain('npm run admin');
 });
 
-test('a page whose token runs out goes on silently, and signs out at the shop', async () => {
-  // Shorter than any page waits: each call finds its token expired.
+test('a page renews its expired token silently, and signs out on the server', async () => {
+  // So short that each request finds its token expired.
   const short = await startSystem({ servers: 1, workers: 1, nginx: false, env: { TOKEN_SECONDS: '1' } });
   const browser = await openBrowser();
   try {

@@ -15,7 +15,7 @@ const newAccount = () => ({ email: `${nanoid()}@example.com`, password: 'correct
 const ordersWith = (token: string) => system.api('GET', '/api/orders', { token });
 
 describe('signing up and in', () => {
-  test('an account is made, and its token opens the API', async () => {
+  test('signing up creates an account whose token is accepted', async () => {
     const account = newAccount();
     const { status, body } = await post('/api/users', account);
     expect(status).toBe(201);
@@ -38,7 +38,7 @@ describe('signing up and in', () => {
     expect((await ordersWith(body.token)).status).toBe(200);
   });
 
-  test('an address that is taken stays its owner’s, in whatever case it comes', async () => {
+  test('a second sign-up with a taken address is refused, also in another letter case', async () => {
     const account = newAccount();
     await post('/api/users', account);
     for (const email of [account.email, account.email.toUpperCase()]) {
@@ -48,14 +48,14 @@ describe('signing up and in', () => {
     expect((await post('/api/sessions', { email: account.email, password: 'another one' })).status).toBe(401);
   });
 
-  test('of twenty sign-ups with one address at once, one gets it', async () => {
+  test('one of twenty sign-ups with one address at once succeeds', async () => {
     const account = newAccount();
     const answers = await Promise.all(Array.from({ length: 20 }, () => post('/api/users', account)));
     const statuses = answers.map(({ status }) => status).sort();
     expect(statuses).toEqual([201, ...Array(19).fill(409)]);
   });
 
-  test('a wrong password and an unknown account look the same', async () => {
+  test('a wrong password and an unknown account get the same answer', async () => {
     const account = newAccount();
     await post('/api/users', account);
     const wrong = await post('/api/sessions', { email: account.email, password: 'wrong horse' });
@@ -93,7 +93,7 @@ describe('signing up and in', () => {
     expect((await signIn(`${password}!`)).status).toBe(401);
   });
 
-  test('an address that is a query object finds nobody', async () => {
+  test('an address that is a query object matches no account', async () => {
     await post('/api/users', newAccount());
     for (const email of [{ $ne: null }, { $gt: '' }, { $regex: '.*' }, ['a@example.com'], null, 1]) {
       for (const path of ['/api/users', '/api/sessions']) {
@@ -131,7 +131,7 @@ describe('tokens', () => {
   const now = () => Math.floor(Date.now() / 1_000);
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url');
 
-  test('a token made as ours are opens the API, so that the refusals below are for their one fault', async () => {
+  test('a token made like a real one is accepted, so that each refusal below is for its one fault', async () => {
     expect((await ordersWith(sign({}))).status).toBe(200);
   });
 
@@ -180,7 +180,7 @@ describe('tokens', () => {
     },
   );
 
-  test('a visitor may watch and nothing else', async () => {
+  test('a visitor may only watch', async () => {
     const { status, body } = await system.api('POST', '/api/visitors');
     expect(status).toBe(201);
     expect((await ordersWith(body.token)).status).toBe(401);
@@ -188,7 +188,7 @@ describe('tokens', () => {
     expect((await system.buy(sale.id, body.token)).status).toBe(401);
   });
 
-  test('a buyer is answered 403 where admins work', async () => {
+  test('a buyer gets 403 on admin routes', async () => {
     const { token } = await system.signUp();
     const { status, body } = await system.api('GET', '/api/admin/overview', { token });
     expect([status, body.type]).toEqual([403, '/problems/forbidden']);

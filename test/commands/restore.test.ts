@@ -14,7 +14,7 @@ import { openRedis, type Redis } from '../../ops/local/databases/redis.mjs';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
-import { accepts, openAudience } from '../faults/support/buyers.ts';
+import { startBuyers, waitForAccepted } from '../faults/support/buyers.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -45,9 +45,9 @@ const command = (name: string, args: string[], env: Record<string, string>) =>
     env: { ...process.env, ...env },
     deadlineMs: 60_000,
   });
-const told = ({ stdout }: { stdout: string }) => JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
+const resultOf = ({ stdout }: { stdout: string }) => JSON.parse(stdout.trim().split('\n').at(-1) ?? '');
 
-test('a backup taken in the middle of a crowd restores to a shop without a breach, which sells on', async () => {
+test('a backup taken under load restores to a shop that keeps every invariant and goes on selling', async () => {
   const file = join(dir, 'shop.gz');
   const sale = await system.createSale({ stock: 50_000, limitPerBuyer: 500 });
   const { email, password } = await system.signUp();
@@ -57,15 +57,15 @@ test('a backup taken in the middle of a crowd restores to a shop without a breac
     leaver.token,
   );
   await system.api('DELETE', '/api/account', { token: leaver.token });
-  const crowd = openAudience(system, sale);
-  await accepts(crowd, 300);
+  const load = startBuyers(system, sale);
+  await waitForAccepted(load, 300);
   const backup = await command('backup', [file], system.env);
-  await accepts(crowd, 100);
-  await crowd.stop();
+  await waitForAccepted(load, 100);
+  await load.stop();
   await system.quiet();
   expect(backup.ok, backup.output).toBe(true);
-  const counts = told(backup);
-  // It is of the middle, and not of the end.
+  const counts = resultOf(backup);
+  // The backup was taken in the middle and not at the end.
   expect(counts.orders).toBeGreaterThan(0);
   expect(counts.orders).toBeLessThan(await system.store.collections.orders.countDocuments());
 
@@ -73,8 +73,8 @@ test('a backup taken in the middle of a crowd restores to a shop without a breac
   expect(running.output).toMatch(/^Stop them first: .*server-1/);
   const restore = await command('restore', [file], restored);
   expect(restore.ok, restore.output).toBe(true);
-  expect(told(restore)).toEqual(counts);
-  expect(told(await command('audit', [], restored))).toMatchObject({ ok: true, orders: counts.orders });
+  expect(resultOf(restore)).toEqual(counts);
+  expect(resultOf(await command('audit', [], restored))).toMatchObject({ ok: true, orders: counts.orders });
 
   const again = await command('restore', [file, '--empty-redis'], restored);
   expect([again.ok, again.output]).toEqual([false, expect.stringMatching(/expected an empty one/)]);
@@ -98,11 +98,11 @@ async function sellOn(
   try {
     const at = server.url;
     const { body: before } = await system.api('GET', `/api/sales/${saleId}`, { at });
-    // The account is there with its password, and its token buys from the gate that MongoDB made anew.
+    // The account exists with its password, and can buy from the gate that was rebuilt from MongoDB.
     const { body: session } = await system.api('POST', '/api/sessions', { body: account, at });
     const { status } = await system.buy(saleId, session.token, { at });
     expect(status).toBe(202);
-    // Who had the whole limit before the backup, and left, is known again.
+    // A buyer who had reached the limit before the backup is still limited.
     const back = { ...account, email: emailOfLeaver, name: 'Back' };
     const { token } = (await system.api('POST', '/api/users', { body: back, at })).body;
     const { body } = await system.buy(saleId, token, { at });
@@ -120,10 +120,10 @@ async function sellOn(
   } finally {
     await Promise.all([server.close(), worker.close()]);
   }
-  expect(told(await command('audit', [], restored))).toMatchObject({ ok: true, queued: 0 });
+  expect(resultOf(await command('audit', [], restored))).toMatchObject({ ok: true, queued: 0 });
 }
 
-test('a backup is one snapshot, however much is overwritten while it reads', async () => {
+test('a backup is one snapshot, however much is written while it is taken', async () => {
   const { pictures } = system.store.collections;
   const ids = Array.from({ length: 100 }, (_, n) => `a-large-picture-${n}`);
   await pictures.insertMany(
@@ -143,7 +143,7 @@ test('a backup is one snapshot, however much is overwritten while it reads', asy
   await pictures.deleteMany({ _id: trusted({ $in: ids }) });
 });
 
-/** Another database of the same MongoDB, and what a command needs to work on it. */
+/** Opens another database of the same MongoDB. @returns also the environment for commands on it. */
 async function openDatabase(name: string) {
   const url = new URL(restored.MONGO_URL ?? '');
   url.pathname = `/${name}`;
@@ -172,7 +172,7 @@ const user = (n: number, email = `${n}@example.com`) => ({
   document: { _id: `user-${n}`, email, name: 'A', passwordHash: '-', role: 'buyer' },
 });
 
-test('a file that is no whole backup is told as such before anything is written', async () => {
+test('a damaged or incomplete backup is refused before anything is written', async () => {
   const good = join(dir, 'good.gz');
   await system.createSale();
   expect((await command('backup', [good], system.env)).ok).toBe(true);
@@ -184,7 +184,7 @@ test('a file that is no whole backup is told as such before anything is written'
   const known = new Set([...models.map((model) => model.collection.collectionName), 'migrations']);
   const bad: [RegExp, Buffer | string][] = [
     [/cut short/, bytes.subarray(0, 500)],
-    // What it makes of the data can still be unpacked, and then is no document or has another checksum.
+    // The damaged data can still be unpacked, but is not a document or has another checksum.
     [/damaged|not extended JSON|checksum/, flipped],
     [/empty/, ''],
     [/no gzip file/, '{"stampede":1}'],
@@ -215,12 +215,12 @@ test('a file that is no whole backup is told as such before anything is written'
   await expect(checkArchiveFile(dir, known)).rejects.toThrow(/it is a folder/);
 });
 
-test('whatever goes wrong with a restore, the good file is taken afterwards; the format before is read', async () => {
+test('after a failed restore a good file can be restored; the previous format can be read', async () => {
   const database = await openDatabase('half-restored');
   const file = join(dir, 'bad.gz');
   const restore = (path: string) => command('restore', [path, '--empty-redis'], database.env);
   try {
-    // A fault that only MongoDB finds, after it has written some.
+    // An error that only MongoDB detects, after some documents are written.
     await writeFile(file, archiveOf([header, user(1), user(2, '1@example.com'), { counts: { users: 2 } }]));
     const refused = await restore(file);
     expect([refused.ok, refused.output.trim()]).toEqual([
@@ -256,14 +256,14 @@ test('whatever goes wrong with a restore, the good file is taken afterwards; the
     await writeFile(file, archiveOf([header, user(1), user(2), { counts: { users: 2 } }]));
     const taken = await restore(file);
     expect(taken.ok, taken.output).toBe(true);
-    expect(told(taken)).toEqual({ users: 2 });
+    expect(resultOf(taken)).toEqual({ users: 2 });
     expect(await database.count()).toBe(2);
   } finally {
     await database.close();
   }
 });
 
-test('a backup that is killed, stopped or has nothing to keep leaves no file of its name', async () => {
+test('a backup that is killed, stopped or empty leaves no file of its name', async () => {
   const { pictures } = system.store.collections;
   const ids = Array.from({ length: 40 }, (_, n) => `another-picture-${n}`);
   const bytes = randomBytes(1_000_000);
@@ -282,7 +282,7 @@ test('a backup that is killed, stopped or has nothing to keep leaves no file of 
     expect((await ended)[0]).not.toBe(0);
   }
   await pictures.deleteMany({ _id: trusted({ $in: ids }) });
-  // SIGKILL leaves what is not whole under a name that says so.
+  // SIGKILL leaves the incomplete file under its temporary name.
   expect(await readdir(folder)).toEqual([expect.stringMatching(/^SIGKILL\.gz\.part-\d+$/)]);
 
   const empty = await openDatabase('empty');

@@ -3,11 +3,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isLucky } from '../../examples/campus-food/chance.ts';
 import { type Event, event as eventSchema, routes, uuidOf } from '../../examples/campus-food/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { type CampusStage, openCampus } from './campus-stage.ts';
+import { type CampusTestbed, openCampus } from './campus-testbed.ts';
 
 const chance = 0.9;
 const seed = 'lunch';
-let campus: CampusStage;
+let campus: CampusTestbed;
 beforeAll(async () => {
   campus = await openCampus({ RESERVE_CHANCE: String(chance), SEED: seed, EVENT_RETRY_FIRST_MS: '50' });
 });
@@ -15,7 +15,7 @@ afterAll(() => campus?.close());
 
 const isReserved = (eventId: string) => isLucky(chance, seed, eventId);
 
-/** An OrderPlaced of an order that no OrderService has seen, and of which the luck is known. */
+/** An OrderPlaced event of an order that no OrderService created, whose random outcome is known. */
 function unseenOrder(lucky = true): Event {
   const event_id = randomUUID();
   if (isReserved(event_id) !== lucky) return unseenOrder(lucky);
@@ -23,7 +23,7 @@ function unseenOrder(lucky = true): Event {
   return { event_id, event_type: 'OrderPlaced', timestamp: new Date().toISOString(), ...about };
 }
 
-/** Orders with these keys are all accepted. @returns their ids. */
+/** Places orders with these keys, which must all be accepted. @returns their ids. */
 async function orderAll(keys: string[]): Promise<string[]> {
   const answers = await Promise.all(keys.map((key) => campus.order(key)));
   expect(answers.filter(({ status }) => status !== 202)).toEqual([]);
@@ -52,13 +52,13 @@ async function notificationsOf(orderId: string): Promise<unknown[]> {
 const notified = (orderId: string) =>
   waitUntil(async () => (await notificationsOf(orderId)).length > 0, {
     deadlineMs: 20_000,
-    what: `nobody was notified of ${orderId}`,
+    what: `no notification for ${orderId}`,
   });
 
 const decisionsOf = (orderId: string) =>
   campus.mongo.collection('inventory_decisions').countDocuments({ 'result.order_id': orderId });
 
-/** Waits until the queues are empty and nothing is in hand: a stopped service is never waited for. */
+/** Waits until the queues are empty and no message is unacknowledged. It does not wait for stopped services. */
 async function quiet(): Promise<void> {
   for (const queue of ['order-events', 'inventory-events', 'order-status'])
     await waitUntil(async () => (await countOf(queue)) === 0, {
@@ -67,7 +67,7 @@ async function quiet(): Promise<void> {
     });
 }
 
-/** What inventory publishes while `work` runs, and until `isDone`. */
+/** The events that inventory publishes while `work` runs, and until `isDone`. */
 async function resultsDuring(work: () => Promise<void>): Promise<Event[]> {
   const queue = `heard-${randomUUID()}`;
   await campus.stranger(async (channel) => {
@@ -90,14 +90,14 @@ async function resultsDuring(work: () => Promise<void>): Promise<Event[]> {
   });
 }
 
-test('an order that came before the other services ever ran waits for them', async () => {
+test('an order placed before the other services ever ran is handled when they start', async () => {
   const [id = ''] = await orderAll(['first']);
   expect(await campus.findOrder(id)).toMatchObject({ status: 'accepted', user_id: 's-1001' });
   await Promise.all([campus.start('inventory'), campus.start('notification')]);
   await campus.decided(id);
 });
 
-test('an accepted order is answered as promised, and shown with how it stands', async () => {
+test('an accepted order is answered as documented, and can be read with its status', async () => {
   const body = { user_id: 's-7', item: 'cake', quantity: 3 };
   const { status, headers, body: receipt } = await campus.ask('order', '/order', { body });
   expect(status).toBe(202);
@@ -118,7 +118,7 @@ test('an accepted order is answered as promised, and shown with how it stands', 
   expect(await campus.ask('order', `/orders/${randomUUID()}`)).toMatchObject({ status: 404 });
 });
 
-test('exchanges and queues are durable and bound as promised', async () => {
+test('exchanges and queues are durable and bound as documented', async () => {
   // A passive or repeated declaration with other properties would be refused.
   await campus.stranger(async (channel) => {
     for (const exchange of ['orders', 'inventory', 'dlx'])
@@ -137,7 +137,7 @@ test('exchanges and queues are durable and bound as promised', async () => {
   await campus.stranger((channel) => channel.purgeQueue('order-events-dlq'));
 });
 
-test('orders are accepted while inventory is stopped, and all are decided when it is back', async () => {
+test('orders are accepted while inventory is stopped, and all are decided after its restart', async () => {
   await quiet();
   await campus.stop('inventory');
   const ids = await orderAll(keysOf('backlog', 60));
@@ -154,7 +154,7 @@ test('orders are accepted while inventory is stopped, and all are decided when i
   expect(await countOf('order-events')).toBe(0);
 });
 
-test('users are notified of what was reserved, and of nothing else', async () => {
+test('users are notified of reserved orders only', async () => {
   const [lucky, unlucky] = [unseenOrder(), unseenOrder(false)];
   await sendEvent(unlucky);
   await sendEvent(lucky);
@@ -164,7 +164,7 @@ test('users are notified of what was reserved, and of nothing else', async () =>
   expect(await notificationsOf(unlucky.order_id)).toEqual([]);
 });
 
-test('inventory killed in the middle of a backlog goes on, and decides each order once', async () => {
+test('inventory decides each order once when it is killed in the middle of a backlog', async () => {
   await campus.stop('inventory');
   const ids = await orderAll(keysOf('killed', 80));
   const results = await resultsDuring(async () => {
@@ -176,7 +176,7 @@ test('inventory killed in the middle of a backlog goes on, and decides each orde
     await quiet();
   });
   for (const id of ids) {
-    // Killed between the publish and its mark, it publishes the same result once more.
+    // Killed between publishing and marking it as published, it publishes the same result again.
     const own = results.filter(({ order_id }) => order_id === id);
     expect(new Set(own.map(({ event_id }) => event_id)).size, id).toBe(1);
     expect(await decisionsOf(id), id).toBe(1);
@@ -186,7 +186,7 @@ test('inventory killed in the middle of a backlog goes on, and decides each orde
   }
 });
 
-test('an event that is delivered twice has its effect once', async () => {
+test('an event delivered twice has one effect', async () => {
   const placed = unseenOrder();
   const results = await resultsDuring(async () => {
     await Promise.all([sendEvent(placed), sendEvent(placed)]);
@@ -197,7 +197,7 @@ test('an event that is delivered twice has its effect once', async () => {
   expect(own).toHaveLength(1);
   const [result] = own as [Event];
   const { decided_at } = await campus.decided(placed.order_id);
-  // The result once more, as a crash before the acknowledgement would send it, and one that says the contrary.
+  // The result again, as after a crash before the acknowledgement, and a contradicting one.
   await sendEvent(result);
   await sendEvent({ ...result, event_id: randomUUID(), event_type: 'InventoryFailed' });
   await quiet();
@@ -209,7 +209,7 @@ test('an event that is delivered twice has its effect once', async () => {
   expect(await campus.findOrder(placed.order_id)).toMatchObject({ status: 'reserved', decided_at });
 });
 
-test('two inventories share a backlog, and decide each order once', async () => {
+test('two inventory instances share a backlog, and decide each order once', async () => {
   await campus.stop('inventory');
   const ids = await orderAll(keysOf('shared', 60));
   const stopSecond = await campus.startAnother('inventory');
@@ -224,7 +224,7 @@ test('two inventories share a backlog, and decide each order once', async () => 
   expect(new Set(events).size).toBe(events.length);
 });
 
-test('inventory publishes what it had decided before it died, and does not decide again', async () => {
+test('inventory publishes decisions made before it was killed, and does not decide again', async () => {
   const placed = unseenOrder(false);
   const { event_id, ...about } = placed;
   const result = { ...about, event_id: randomUUID(), event_type: 'InventoryReserved' };
@@ -239,7 +239,7 @@ test('inventory publishes what it had decided before it died, and does not decid
   expect((await campus.decided(placed.order_id)).status).toBe('reserved');
 });
 
-test('a poison message reaches order-events-dlq as it came, with the reason, and the others go on', async () => {
+test('a poison message reaches order-events-dlq unchanged, with the reason, and others are handled', async () => {
   const { quantity, ...poison } = unseenOrder();
   await send('orders', 'order.placed', '{"no JSON');
   await send('orders', 'order.placed', JSON.stringify(poison), poison.event_id);
@@ -264,7 +264,7 @@ test('a poison message reaches order-events-dlq as it came, with the reason, and
   expect(await campus.decided(poison.order_id)).toMatchObject({ status: 'reserved', quantity: 2 });
 });
 
-test('without RabbitMQ orders are kept, and published once it is back', async () => {
+test('orders are kept while RabbitMQ is down, and published when it is back', async () => {
   await campus.stopRabbit();
   const [id = ''] = await orderAll(['away']);
   expect(await campus.findOrder(id)).toMatchObject({ status: 'accepted' });
@@ -276,7 +276,7 @@ test('without RabbitMQ orders are kept, and published once it is back', async ()
   await campus.decided(id);
 });
 
-test('an order whose OrderService died before it was published is published by the next one', async () => {
+test('an order that a killed OrderService did not publish is published by the next instance', async () => {
   await campus.stopRabbit();
   const [id = ''] = await orderAll(['orphan']);
   await campus.kill('order');
@@ -285,7 +285,7 @@ test('an order whose OrderService died before it was published is published by t
   await campus.decided(id);
 });
 
-test('the same key is the same order, and with another one it is refused', async () => {
+test('the same key returns the same order, and is refused with another order', async () => {
   const [first, second] = await Promise.all([campus.order('twice'), campus.order('twice')]);
   expect(second.body.order_id).toBe(first.body.order_id);
   expect(first.body.order_id).toBe(uuidOf('s-1001', 'twice'));
@@ -313,13 +313,13 @@ test.each([
   expect(answer.body.errors.map(({ field }: { field: string }) => field)).toEqual(fields);
 });
 
-test('what is no JSON, too long a list or an unknown order is refused in the same form', async () => {
+test('invalid JSON, a page size over the limit and an unknown order are refused in the same format', async () => {
   expect((await campus.ask('order', '/order', { body: '{"user_id"' })).status).toBe(400);
   expect((await campus.ask('order', '/orders?limit=1001')).body.errors[0].field).toBe('limit');
   expect((await campus.ask('order', '/orders/no-such-order')).body.type).toBe('/problems/not-found');
 });
 
-test('luck is the same each time, and as likely as it was set', () => {
+test('the random decision for an event is always the same, and has the configured probability', () => {
   const ids = Array.from({ length: 10_000 }, (_, n) => `event-${n}`);
   const share = (of: number, seed: string) => ids.filter((id) => isLucky(of, seed, id)).length / ids.length;
   expect(share(0.9, 'a')).toBeCloseTo(0.9, 1.5);

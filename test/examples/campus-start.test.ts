@@ -30,7 +30,7 @@ const services: Record<string, Service> = compose.services;
 const ours = Object.entries(services).filter(([, { build }]) => build);
 const dockerfile = read(`${folder}/Dockerfile`);
 
-/** What compose makes of the environment when nothing is set outside. */
+/** The environment that compose gives a service when no variable is set outside. */
 const environmentOf = ({ environment = {} }: Service) =>
   Object.fromEntries(
     Object.entries(environment).map(([name, value]) => [
@@ -39,7 +39,7 @@ const environmentOf = ({ environment = {} }: Service) =>
     ]),
   );
 
-/** A Python with what tests/requirements.txt names; without one the three programs are left out. */
+/** A Python with the packages of tests/requirements.txt; without one the three Python tests are skipped. */
 const python = pathOf('campus food’s Python');
 const programs = ['test_resilience.py', 'test_idempotency.py', 'test_dlq.py'];
 
@@ -67,14 +67,14 @@ describe('npm run campus-food', needs('RabbitMQ'), () => {
     }
     await waitUntil(() => output.includes('Ctrl-C') || child.exitCode !== null, {
       deadlineMs: 90_000,
-      what: 'it does not run',
+      what: 'it is not running',
     });
   }, 120_000);
 
   const found = (pattern: RegExp) => pattern.exec(output)?.[1] ?? output;
   const urlOf = (name: string) => found(new RegExp(`${name} +(http://\\S+)`));
 
-  test('takes the order that it shows as an example, and a user is notified', async () => {
+  test('accepts the example order that it prints, and notifies the user', async () => {
     // The example is JSON.
     const body = found(/-d '(.+)'/);
     const headers = { 'Content-Type': 'application/json' };
@@ -93,7 +93,7 @@ describe('npm run campus-food', needs('RabbitMQ'), () => {
     expect(log).toContain('Reserved for you: 2 × ramen');
   });
 
-  test('is reached by RabbitMQ management under the usual name and password', async () => {
+  test('serves the management page of RabbitMQ with the default user and password', async () => {
     const headers = { Authorization: `Basic ${Buffer.from('guest:guest').toString('base64')}` };
     const queues = await waitUntil(
       async () => {
@@ -134,7 +134,7 @@ describe('npm run campus-food', needs('RabbitMQ'), () => {
   });
 });
 
-test('its docker-compose.yml follows the Compose Specification and waits for what is healthy', () => {
+test('its docker-compose.yml follows the Compose Specification and waits for healthy services', () => {
   const schema = JSON.parse(read('test/ops/compose-spec.schema.json'));
   const validate = new Ajv2020({ strict: false, validateFormats: false }).compile(schema);
   validate(compose);
@@ -145,7 +145,7 @@ test('its docker-compose.yml follows the Compose Specification and waits for wha
   }
 });
 
-test('it pins every image, and sets only what the services know, to values they take', () => {
+test('it pins every image, and sets only known settings to valid values', () => {
   const images = Object.values(services).flatMap(({ build, image }) => (build ? [] : [image]));
   const base = /^FROM (\S+)/m.exec(dockerfile)?.[1] ?? '';
   for (const image of [...images, base]) expect(image).toMatch(/:\d+\.\d+\.\d+/);
@@ -160,17 +160,17 @@ test('it pins every image, and sets only what the services know, to values they 
   }
 });
 
-test('its image has all that the services need, and each says what it waits for', async () => {
+test('its image contains everything the services need, and each reports its missing dependency', async () => {
   const image = await mkdtemp(join(tmpdir(), 'stampede-campus-image-'));
   try {
     await fillImage(image);
-    for (const [name, service] of ours) await expectToWait(image, name, service);
+    for (const [name, service] of ours) await expectMissingDependency(image, name, service);
   } finally {
     await rm(image, { recursive: true });
   }
 });
 
-/** What the Dockerfile copies, with the packages that `npm ci --omit=dev` installs and no others. */
+/** Copies the files that the Dockerfile copies, with the packages that `npm ci --omit=dev` installs. */
 async function fillImage(image: string): Promise<void> {
   const sources = [...dockerfile.matchAll(/^COPY (.+) \S+$/gm)].flatMap(([, list]) => list?.split(' ') ?? []);
   for (const source of sources) await cp(join(ROOT, source), join(image, source), { recursive: true });
@@ -183,8 +183,8 @@ async function fillImage(image: string): Promise<void> {
   }
 }
 
-/** With nothing there, a service listens and says what is missing. */
-async function expectToWait(image: string, name: string, service: Service): Promise<void> {
+/** Without its dependencies a service listens and reports which one is missing. */
+async function expectMissingDependency(image: string, name: string, service: Service): Promise<void> {
   const [program = '', ...args] = service.command ?? [];
   const [port, nowhere] = [await freePort(), await freePort()];
   const away = {

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-/** One sale of 10 with a limit of 4; one buyer has 3 of them. */
+/** A sale of 10 units with a limit of 4, of which one buyer has 3. */
 let sale: { id: string };
 let order: Order;
 let buyerId: string;
@@ -51,7 +51,7 @@ async function expectBreach(broken: Invariant[], example: string): Promise<void>
   expect(examples.join('\n')).toContain(example);
 }
 
-test('a sound shop passes: exit code 0, and one line of JSON with what was checked', async () => {
+test('the audit of a consistent shop exits with 0 and prints one line of JSON with its checks', async () => {
   const { ok, stdout } = await command(system.env);
   expect(ok).toBe(true);
   expect(stdout.trimEnd().split('\n')).toHaveLength(1);
@@ -61,7 +61,7 @@ test('a sound shop passes: exit code 0, and one line of JSON with what was check
   expect(report.I4).toMatchObject({ breaches: 0, examples: [] });
 });
 
-test('a breach is told by exit code 1 and by one line of JSON that says where', async () => {
+test('the audit of a breach exits with 1 and prints one line of JSON that says where', async () => {
   await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: 1 } });
   const { ok, stdout } = await command(system.env);
   expect(ok).toBe(false);
@@ -72,23 +72,23 @@ test('a breach is told by exit code 1 and by one line of JSON that says where', 
   });
 });
 
-test('I1: stock that is more or less than what was not sold', async () => {
+test('I1: a stock that differs from the unsold units is a breach', async () => {
   await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
   await expectBreach(['I1'], sale.id);
 });
 
-test('I1: a stock below zero, though the sum is right', async () => {
+test('I1: a stock below zero is a breach, even if the sum is right', async () => {
   const { collections } = system.store;
   await collections.sales.updateOne({ _id: sale.id }, { $set: { stock: -1, unitsOnSale: 2 } });
   await expectBreach(['I1'], '3 sold + -1 left');
 });
 
-test('I1: units sold of a sale that does not exist', async () => {
+test('I1: sold units of a sale that does not exist are a breach', async () => {
   await system.store.collections.sales.deleteOne({ _id: sale.id });
   await expectBreach(['I1', 'I4'], 'unknown sale');
 });
 
-test('I2: an accepted purchase that became nothing', async () => {
+test('I2: an accepted purchase without order and job is a breach', async () => {
   const { collections } = system.store;
   await collections.orders.deleteOne({ _id: order.id });
   await collections.allowances.deleteOne({ _id: allowanceKey(sale.id, buyerId) });
@@ -96,7 +96,7 @@ test('I2: an accepted purchase that became nothing', async () => {
   await expectBreach(['I2'], `purchase ${order.id} was accepted, and has neither an order nor a job`);
 });
 
-test('I2: an accepted purchase whose job waits is no breach, until the job is gone', async () => {
+test('I2: an accepted purchase is no breach while its job is queued', async () => {
   await bullOf(system.store.queue).pause();
   try {
     const { body } = await system.buy(sale.id, system.buyerToken());
@@ -109,7 +109,7 @@ test('I2: an accepted purchase whose job waits is no breach, until the job is go
   }
 });
 
-test('a job that is no purchase job does not stop the audit', async () => {
+test('a malformed job does not stop the audit', async () => {
   await bullOf(system.store.queue).pause();
   try {
     await bullOf(system.store.queue).add({ purchases: 'poison' } as never);
@@ -120,7 +120,7 @@ test('a job that is no purchase job does not stop the audit', async () => {
   }
 });
 
-test('I5: a log with a gap, and one that comes to something else', async () => {
+test('I5: an event log with a gap or with another result is a breach', async () => {
   const { events } = system.store.collections;
   const [creation] = await events.find({ saleId: sale.id }).sort({ _id: 1 }).lean();
   await events.deleteOne({ _id: creation?._id ?? '' });
@@ -136,7 +136,7 @@ test('I5: a log with a gap, and one that comes to something else', async () => {
   expect(report.I5.examples[0]).toBe(`sale ${sale.id}: the log comes to 8 of 11, it has 7`);
 });
 
-test('I3: a second order for one press of Buy', async () => {
+test('I3: a second order for one Idempotency-Key is a breach', async () => {
   const { orders, sales, allowances } = system.store.collections;
   const doubled = { ...(await orders.findById(order.id).lean()), _id: nanoid(22), quantity: 1 };
   await orders.insertMany([doubled]);
@@ -145,7 +145,7 @@ test('I3: a second order for one press of Buy', async () => {
   await expectBreach(['I3'], `order ${doubled._id} is not the one of its buyer, sale and key`);
 });
 
-test('I4: a buyer over the limit', async () => {
+test('I4: a buyer over the limit is a breach', async () => {
   const { orders, sales, allowances } = system.store.collections;
   const more = {
     ...(await orders.findById(order.id).lean()),
@@ -158,7 +158,7 @@ test('I4: a buyer over the limit', async () => {
   await expectBreach(['I4'], 'has 6 units, the limit is 4');
 });
 
-test('I4: an allowance that is not what the buyer has, or that is missing', async () => {
+test('I4: an allowance that is wrong or missing is a breach', async () => {
   const { allowances } = system.store.collections;
   const _id = allowanceKey(sale.id, buyerId);
   await allowances.updateOne({ _id }, { $inc: { units: -1 } });
@@ -167,7 +167,7 @@ test('I4: an allowance that is not what the buyer has, or that is missing', asyn
   await expectBreach(['I4'], 'allowance 0, orders 3');
 });
 
-test('where no system runs the command says so in one line', async () => {
+test('npm run audit without a running system prints one line that says so', async () => {
   const STAMPEDE_DATA_DIR = await mkdtemp(join(tmpdir(), 'stampede-none-'));
   const env = { ...bare, STAMPEDE_DATA_DIR, MONGO_URL: '', REDIS_URL: '' };
   const { ok, output, stdout } = await command(env);

@@ -7,7 +7,7 @@ import { driverOf, type EventRecord } from '../../store/collections.ts';
 import { openBrowser } from '../support/browser.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
-/** What is listed or exported is whole, or says how to read on. */
+/** Exports are complete, and lists are complete or have a cursor to the next page. */
 
 let system: TestSystem;
 beforeAll(async () => {
@@ -27,7 +27,7 @@ const hourMs = 3_600_000;
 const perDocument = 1_000;
 const orderId = (saleId: string, n: number) => `order-${saleId}-${n}`;
 
-/** As settling would have left them, `documents` times a thousand. MongoDB makes up the orders: that is quicker. */
+/** Writes `documents` times a thousand settled orders. MongoDB generates them, which is quicker. */
 async function writeOrders(saleId: string, buyerId: string, documents: number): Promise<void> {
   const { orders, events } = system.store.collections;
   const at = new Date('2026-11-27T18:00:00Z');
@@ -69,7 +69,7 @@ async function readAll<Entry>(path: string, field: string, token = system.adminT
   return entries;
 }
 
-/** What cursors are open in this shop's database, but for the change streams that its worker follows. */
+/** The open cursors in this shop's database, without the worker's change streams. */
 async function listCursors(): Promise<string[]> {
   const { db } = system.store.collections.sales;
   const admin = db.getClient().db('admin');
@@ -82,7 +82,7 @@ async function listCursors(): Promise<string[]> {
 }
 
 describe('the orders of a sale as CSV', () => {
-  test('are all of them, also more than 200,000, and whoever goes away leaves nothing open', async () => {
+  test('are complete, also beyond 200,000, and an aborted download leaves no cursor open', async () => {
     const { id } = await system.createSale({ stock: 300_000 });
     await writeOrders(id, 'a-buyer-of-all', 201);
     const leaving = new AbortController();
@@ -103,7 +103,7 @@ describe('the orders of a sale as CSV', () => {
     });
   }, 120_000);
 
-  test('have amounts as decimals of their currency, times with their zone, and each order once', async () => {
+  test('have decimal amounts, times with their zone, and each order once', async () => {
     const { body: product } = await system.api('POST', '/api/products', {
       ...asAdmin(),
       body: { name: 'A lamp' },
@@ -131,7 +131,7 @@ describe('the orders of a sale as CSV', () => {
       expect(cells.at(-1)).toBe(order.settledAt);
       expect(cells.at(-1)).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
 
-      // An order that was given up, and then settled after all.
+      // An order that failed, and was settled after its dead letter was republished.
       const given: Change = {
         type: 'order.rejected',
         orderId: order.id,
@@ -173,7 +173,7 @@ describe('the orders of a sale as CSV', () => {
     expect(cell).toContain("'");
   });
 
-  test('leave other texts as they are', () => {
+  test('leave other texts unchanged', () => {
     expect(csvLines([['Ada', 'a@example.com', 'O’Neil', 'x,"y"', 7]])).toBe(
       'Ada,a@example.com,O’Neil,"x,""y""",7\r\n',
     );
@@ -184,7 +184,7 @@ describe('the orders of a sale as CSV', () => {
 describe('a list', () => {
   const more = 130;
 
-  test('of sales and of products is read on to its end, by requests and on the pages', async () => {
+  test('of sales and of products can be read to its end, by API and on the pages', async () => {
     const { sales, products } = system.store.collections;
     const [{ id: of }, last] = [
       await system.createSale(),
@@ -192,10 +192,10 @@ describe('a list', () => {
     ];
     const sale = await driverOf(sales).findOne({ _id: of });
     const product = await driverOf(products).findOne({ _id: sale?.productId ?? '' });
-    if (!sale || !product) throw new Error('They are gone');
+    if (!sale || !product) throw new Error('the sale and the product do not exist');
     const copies = Array.from({ length: more }, (_, n) => n);
     await driverOf(products).insertMany(copies.map((n) => ({ ...product, _id: `product-${n}-of-many` })));
-    // Of one moment: only their ids tell them apart.
+    // Created at the same time, so that only their ids differ.
     await driverOf(sales).insertMany(copies.map((n) => ({ ...sale, _id: `sale-number-${n}-of-many` })));
     await sales.updateOne({ _id: last.id }, { opensAt: new Date(0), closesAt: new Date(hourMs) });
 
@@ -226,7 +226,7 @@ describe('a list', () => {
     await browser.close();
   });
 
-  test('of a buyer’s orders is whole in the account’s export, at the desk and in the log', async () => {
+  test('of a buyer’s orders is complete in the account’s export, in the admin’s search and in the log', async () => {
     const { id: saleId } = await system.createSale({ stock: 20_000 });
     const { user, token } = await system.signUp();
     await writeOrders(saleId, user.id, 11);

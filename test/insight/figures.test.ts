@@ -10,7 +10,7 @@ import type { OrderRecord } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { readSamples, valueIn } from '../support/samples.ts';
 
-/** The six figures of the control room, under a crowd, beside the truth in MongoDB and in the queue. */
+/** Compares the six figures of the control room, under load, with MongoDB and the queue. */
 let system: TestSystem;
 let sale: SaleSnapshot;
 let accepted = 0;
@@ -39,14 +39,14 @@ async function press(presses: number): Promise<void> {
 
 const settledOrders = () => system.store.collections.orders.find({ saleId: sale.id }).lean<OrderRecord[]>();
 
-/** Where a span begins that the figures look at: the last two seconds are not complete yet. */
+/** The start of a span of the figures, which leave out the last two, incomplete seconds. */
 const spanStart = (seconds: number) => new Date((Math.floor(Date.now() / 1_000) - 1 - seconds) * 1_000);
 
 function quantileOf(sorted: number[], share: number): number {
   return sorted[Math.ceil(sorted.length * share) - 1] ?? Number.NaN;
 }
 
-test('queue depth and age are what was accepted and has no order, in the control room and in the metrics', async () => {
+test('queue depth and age in the control room and in the metrics match accepted purchases without an order', async () => {
   const worker = system.workers[0];
   process.kill(worker?.pid ?? 0, 'SIGSTOP');
   try {
@@ -69,7 +69,7 @@ test('queue depth and age are what was accepted and has no order, in the control
   expect(await figures()).toMatchObject({ depth: 0, oldestMs: 0 });
 });
 
-test('rates in and out are what was accepted and what MongoDB has, over ten seconds', async () => {
+test('the rates in and out match accepted purchases and orders in MongoDB over ten seconds', async () => {
   await press(600);
   await system.quiet();
   const orders = await settledOrders();
@@ -86,11 +86,11 @@ test('rates in and out are what was accepted and what MongoDB has, over ten seco
       const isAllIn = Math.min(accepted, settled) >= 600;
       return isAllIn && inPerSecond === accepted / 10 && outPerSecond === settled / 10;
     },
-    { deadlineMs: 15_000, what: 'the rates and the truth differ' },
+    { deadlineMs: 15_000, what: 'the rates and MongoDB differ' },
   );
 });
 
-test('latency is that of the orders in MongoDB, to a tenth', async () => {
+test('the latency matches the orders in MongoDB within a tenth', async () => {
   const orders = (await settledOrders()).filter(({ settledAt }) => settledAt >= spanStart(60));
   const times = orders
     .map(({ createdAt, settledAt }) => settledAt.getTime() - createdAt.getTime())
@@ -106,7 +106,7 @@ test('latency is that of the orders in MongoDB, to a tenth', async () => {
   }
 });
 
-test('consumer lag is what waits for a subscriber that is down, until it has caught up', async () => {
+test('consumer lag counts the events queued for a stopped subscriber, until it has caught up', async () => {
   const bus = openBus(system.store.config, openLog(system.store.config, 'test'), () => false);
   const subscription = { name: 'sleeper', types: ['test.*'] };
   await waitUntil(() => bus.declare([subscription]).then(() => true), { deadlineMs: 5_000, what: 'no bus' });
@@ -132,7 +132,7 @@ test('consumer lag is what waits for a subscriber that is down, until it has cau
   }
   const subscribed = await bus.subscribe({ ...subscription, maxBatch: 10, handle: async () => {} });
   await waitUntil(async () => (await figures()).lag.sleeper === 0, { deadlineMs: 15_000, what: 'it lags' });
-  // The shop's own have kept up as well.
+  // The shop's own subscribers have caught up as well.
   await waitUntil(async () => Object.values((await figures()).lag).every((waiting) => waiting === 0), {
     deadlineMs: 15_000,
     what: 'the others lag',
@@ -142,20 +142,20 @@ test('consumer lag is what waits for a subscriber that is down, until it has cau
   await bus.close();
 });
 
-test('a purchase that cannot be settled is a dead letter more, and takes its share of the success', async () => {
+test('a purchase that cannot be settled adds a dead letter and lowers the success rate', async () => {
   const failing = await system.createSale({ stock: 10 });
   const { sales, orders } = system.store.collections;
   const setStock = (stock: unknown) =>
     sales.db.collection('sales').updateOne({ _id: failing.id as never }, { $set: { stock } });
   expect(await figures()).toMatchObject({ deadLetters: 0, deadLetterGrowth: 0, successRate: 1 });
-  // The gate is made while the stock is right.
+  // The gate is created while the stock is still valid.
   expect((await system.buy(failing.id, system.buyerToken())).status).toBe(202);
   await system.quiet();
-  // What looks like enough and does not match the guard.
+  // An invalid stock that passes the check but not the guarded update.
   await setStock('9');
   expect((await system.buy(failing.id, system.buyerToken())).status).toBe(202);
 
-  // Both look at the same minute at some moment, and then they agree to the last purchase.
+  // Retried until both cover the same minute, and then they agree exactly.
   await waitUntil(
     async () => {
       const { deadLetters, deadLetterGrowth, successRate } = await figures();
@@ -169,7 +169,7 @@ test('a purchase that cannot be settled is a dead letter more, and takes its sha
         areLetters && successRate !== 1 && successRate === 1 - (ended.length - settled.length) / ended.length
       );
     },
-    { deadlineMs: 30_000, what: 'the figures and the truth differ' },
+    { deadlineMs: 30_000, what: 'the figures and MongoDB differ' },
   );
   await setStock(9);
 });

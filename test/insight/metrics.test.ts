@@ -16,13 +16,13 @@ const samplesAt = async (url: string) =>
   readSamples((await system.api<string>('GET', '/metrics', { at: url })).body);
 const everywhere = () => [...system.servers, ...system.workers].map(({ url }) => url);
 
-/** A counter over all processes. */
+/** The sum of a counter over all processes. */
 async function sumOf(name: string, labels: Record<string, string> = {}): Promise<number> {
   const processes = await Promise.all(everywhere().map(samplesAt));
   return processes.reduce((sum, samples) => sum + (valueIn(samples, name, labels) ?? 0), 0);
 }
 
-test('each press of Buy is counted once, by what became of it, however it was answered', async () => {
+test('each purchase is counted once by its outcome, however it was answered', async () => {
   const sale = await system.createSale({ stock: 6 });
   const [before, refusedBefore] = [
     await sumOf('stampede_admissions_total', { outcome: 'admitted' }),
@@ -32,7 +32,7 @@ test('each press of Buy is counted once, by what became of it, however it was an
   const answeredBefore = await sumOf('stampede_http_request_seconds_count', answered);
   for (let n = 0; n < 10; n++)
     await system.buy(sale.id, system.buyerToken(), { at: system.servers[n % 2]?.url ?? '' });
-  // Express serves what the hot path leaves to it, and both count.
+  // Express serves the requests that the hot path passes on, and both count.
   const odd = {
     token: system.buyerToken(),
     body: { quantity: 1 },
@@ -61,7 +61,7 @@ test('each press of Buy is counted once, by what became of it, however it was an
   ).toBeGreaterThan(0);
 });
 
-test('every process tells the same of the whole cluster', async () => {
+test('every process reports the same cluster-wide metrics', async () => {
   const sale = await system.createSale({ stock: 9 });
   await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
   await waitUntil(async () => (await system.store.queue.countJobs()).failed === 1, {
@@ -81,7 +81,7 @@ test('every process tells the same of the whole cluster', async () => {
   expect(await system.store.queue.removeDeadLetter(letter?.id ?? '')).toBe(true);
 });
 
-test('an audit that finds a breach is told as a metric, and so is the next that finds none', async () => {
+test('the breaches of an audit are a metric, which the next clean audit resets', async () => {
   const sale = await system.createSale({ stock: 3 });
   const breachesAfterAudit = async () => {
     await waitUntil(
@@ -105,7 +105,7 @@ test('an audit that finds a breach is told as a metric, and so is the next that 
   expect((await breachesAfterAudit()).found).toBe(0);
 });
 
-test('sockets and what they are told are counted', async () => {
+test('sockets and their messages are counted', async () => {
   const at = system.servers[0]?.url ?? '';
   const socket = io(at, { transports: ['websocket'], auth: { token: system.buyerToken() } });
   await new Promise<void>((resolve) => socket.on('connect', resolve));
@@ -118,9 +118,9 @@ test('sockets and what they are told are counted', async () => {
   socket.disconnect();
 });
 
-test('the metrics answer this machine and its network, through nginx as well, and nobody else', async () => {
+test('metrics are only served to this machine and private networks, also through nginx', async () => {
   expect((await system.api('GET', '/metrics')).status).toBe(200);
-  // Straight to a server, whose one trusted proxy we play.
+  // Directly to a server, with the test as its trusted proxy.
   const at = system.servers[0]?.url ?? '';
   const from = (address: string) => ({ at, headers: { 'X-Forwarded-For': address } });
   expect((await system.api('GET', '/metrics', from('192.168.1.7'))).status).toBe(200);
@@ -142,7 +142,7 @@ test.each([
   expect(isPrivateAddress(address)).toBe(expected);
 });
 
-test('without Redis the metrics still answer, and leave out what they cannot know', async () => {
+test('the metrics are served without Redis, and omit values that need it', async () => {
   await system.redis().close();
   for (const url of everywhere()) {
     const startedAt = performance.now();

@@ -25,7 +25,7 @@ async function command(...args: string[]) {
   };
 }
 
-/** A sale that lives through everything: units are bought, refused, added, cancelled, and it is paused. */
+/** A sale with all kinds of events: units are bought, refused, added and cancelled, and the sale is paused. */
 async function history() {
   const sale = await system.createSale({ stock: 2 });
   const buyers = [system.buyerToken(), system.buyerToken(), system.buyerToken()];
@@ -42,7 +42,7 @@ async function history() {
   return { sale, orderId, soldOutAt };
 }
 
-test('the log tells a sale from its creation, in order, as CloudEvents with ids of their own', async () => {
+test('the log contains all events of a sale from its creation, in order, as CloudEvents with unique ids', async () => {
   const { sale, orderId } = await history();
   const { lines } = await command('commands/events.ts', 'show', sale.id);
   const events = lines as CloudEvent[];
@@ -83,7 +83,7 @@ test('the log tells a sale from its creation, in order, as CloudEvents with ids 
   expect(tail.lines).toEqual(events.slice(-2));
 });
 
-test('replaying the log rebuilds the stock and the orders that are there', async () => {
+test('replaying the log rebuilds the current stock and orders', async () => {
   const { sale } = await history();
   const { ok, lines } = await command('commands/replay.ts');
   expect(lines).toMatchObject([{ differences: 0 }]);
@@ -98,7 +98,7 @@ test('replaying the log rebuilds the stock and the orders that are there', async
   await rebuilt.dropDatabase();
 });
 
-test('replaying until a time shows the shop as it was then', async () => {
+test('replaying until a time rebuilds the shop of that time', async () => {
   const { sale, soldOutAt } = await history();
   const { lines } = await command('commands/replay.ts', '--until', soldOutAt.toISOString());
   expect(lines).toMatchObject([{ differences: null }]);
@@ -112,7 +112,7 @@ test('replaying until a time shows the shop as it was then', async () => {
   await rebuilt.dropDatabase();
 });
 
-test('a replay that comes to something else says so with exit code 1', async () => {
+test('a replay with a different result exits with 1', async () => {
   const { sale } = await history();
   await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: 1 } });
   const { ok, lines } = await command('commands/replay.ts');

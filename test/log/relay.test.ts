@@ -36,7 +36,7 @@ async function buyOne(saleId: string, headers: Record<string, string> = {}) {
 
 const ofOrder = (orderId: string) => (event: { subject?: string }) => event.subject === orderId;
 
-test('what happens to a sale reaches a subscriber, in the order of the log and as its schemas say', async () => {
+test('a subscriber gets the events of a sale in the order of the log, valid by their schemas', async () => {
   const sale = await system.createSale({ stock: 2 });
   const { orderId, token } = await buyOne(sale.id);
   await system.changeSale(sale.id, { paused: true });
@@ -72,7 +72,7 @@ test.each([
   expect(cancelled.traceparent).not.toBe(paid.traceparent);
 });
 
-test('a sale that opens and ends is told once, and once more when it is moved', async () => {
+test('opening and ending a sale are published once, and again when its window is moved', async () => {
   const soon = (ms: number) => new Date(Date.now() + ms);
   const { id } = await system.createSale({ opensAt: soon(400), closesAt: soon(1_200) });
   await listener.hears('sale.ended', ofSale(id));
@@ -93,14 +93,14 @@ test('a sale that opens and ends is told once, and once more when it is moved', 
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
-test('sales that are bought at together are told together, each in the order of its log', async () => {
+test('events of several sales are published together, each sale in the order of its log', async () => {
   const sales = await Promise.all(Array.from({ length: 30 }, () => system.createSale({ stock: 5 })));
   const bought = await Promise.all(sales.map(({ id }) => buyOne(id)));
   for (const { orderId } of bought) await listener.hears('order.paid', ofOrder(orderId));
   for (const { id } of sales) expect(listener.events.filter(ofSale(id))).toEqual(await logOf(id));
 });
 
-test('after MongoDB was away the relay goes on where it stopped', async () => {
+test('the relay continues where it stopped after an outage of MongoDB', async () => {
   const sale = await system.createSale({ stock: 5 });
   const before = await buyOne(sale.id);
   await listener.hears('order.paid', ofOrder(before.orderId));
@@ -111,7 +111,7 @@ test('after MongoDB was away the relay goes on where it stopped', async () => {
   expect(ids).toEqual((await logOf(sale.id)).map(({ id }) => id));
 });
 
-test('a worker that dies between the bus and the position publishes again, in order', async () => {
+test('a worker killed after publishing and before saving the position publishes again, in order', async () => {
   for (const worker of [...system.workers]) {
     process.kill(worker.pid, 'SIGKILL');
     await worker.ended;

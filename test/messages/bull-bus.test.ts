@@ -6,11 +6,11 @@ import { openRedis as startRedis } from '../../ops/local/databases/redis.mjs';
 import { readConfig } from '../../runtime/config.ts';
 import { openPatientRedis, openRedis } from '../../runtime/databases/connections.ts';
 import { openLog } from '../../runtime/observe/log.ts';
-import { type BusStage, busContract } from './bus-contract.ts';
+import { type BusTestbed, busContract } from './bus-contract.ts';
 
-busContract('Bull', openStage);
+busContract('Bull', openTestbed);
 
-async function openStage(): Promise<BusStage> {
+async function openTestbed(): Promise<BusTestbed> {
   const dataDir = await mkdtemp(join(tmpdir(), 'stampede-bus-'));
   let redis = await startRedis({ dataDir });
   const config = readConfig({

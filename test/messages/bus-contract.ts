@@ -3,9 +3,9 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { BusEvent, EventBus, Subscription } from '../../messages/bus.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 
-/** An engine's server, and as many processes' views of it as a test wants. */
-export interface BusStage {
-  /** As a process of its own would open it; retries wait for `retryWaitsMs`, and an error `away` passes by itself. */
+/** The server of a bus engine, which several processes can open. */
+export interface BusTestbed {
+  /** Opens the bus as a separate process would. Retries wait for `retryWaitsMs`; an error `away` counts as temporary. */
   openBus(options: { retryWaitsMs: readonly number[] }): Promise<EventBus>;
   /** Kills the server with SIGKILL. */
   kill(): Promise<void>;
@@ -33,7 +33,7 @@ function eventOf(type: string, source = '/api/sales/a'): BusEvent {
 const paid = (count: number) => Array.from({ length: count }, () => eventOf('order.paid'));
 const idsOf = (events: BusEvent[]) => events.map(({ id }) => id);
 
-/** Notes what it is handed; `fault` may refuse an event. */
+/** A subscription that records its events; `fault` may return an error for one. */
 function listener(types: string[], fault: (event: BusEvent) => Error | undefined = () => undefined) {
   const handled: BusEvent[] = [];
   const attempts: string[] = [];
@@ -55,26 +55,26 @@ function listener(types: string[], fault: (event: BusEvent) => Error | undefined
   return { subscription, name: subscription.name, handled, attempts, gets };
 }
 
-/** What messages/bus.ts promises, tried on a real engine. */
-export function busContract(engine: string, openStage: () => Promise<BusStage>): void {
-  let stage: BusStage;
+/** Tests the contract of messages/bus.ts on a real engine. */
+export function busContract(engine: string, openTestbed: () => Promise<BusTestbed>): void {
+  let testbed: BusTestbed;
   let open: EventBus[] = [];
   beforeAll(async () => {
-    stage = await openStage();
+    testbed = await openTestbed();
   });
   afterEach(async () => {
     await Promise.all(open.map((bus) => bus.close()));
     open = [];
   });
-  afterAll(() => stage.close());
+  afterAll(() => testbed.close());
 
   async function openBus(): Promise<EventBus> {
-    const bus = await stage.openBus({ retryWaitsMs });
+    const bus = await testbed.openBus({ retryWaitsMs });
     open.push(bus);
     return bus;
   }
 
-  test(`${engine}: each subscription gets the events of its types, in their order`, async () => {
+  test(`${engine}: each subscription gets the events of its types in order`, async () => {
     const bus = await openBus();
     const [orders, all] = [listener(['order.*']), listener(['*.*'])];
     await bus.subscribe(orders.subscription);
@@ -92,7 +92,7 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     );
   });
 
-  test(`${engine}: what a declared subscription missed waits for it`, async () => {
+  test(`${engine}: events published while a declared subscription is not running wait for it`, async () => {
     const bus = await openBus();
     const late = listener(['order.paid']);
     await bus.declare([late.subscription]);
@@ -109,7 +109,7 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     });
   });
 
-  test(`${engine}: of two processes with the same subscription one gets the events, and then the other`, async () => {
+  test(`${engine}: one of two processes with the same subscription gets the events, and the other takes over`, async () => {
     const [first, second] = [await openBus(), await openBus()];
     const mine = listener(['order.paid']);
     const theirs = { ...listener(['order.paid']), name: mine.name };
@@ -134,7 +134,7 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     expect(idsOf(theirs.handled.slice(before))).toEqual(idsOf(last));
   });
 
-  test(`${engine}: an event that fails five times is a dead letter; the others are handled`, async () => {
+  test(`${engine}: an event that fails five times becomes a dead letter, and the others are handled`, async () => {
     const bus = await openBus();
     const events = paid(20);
     const poison = events[7]?.id ?? '';
@@ -146,7 +146,7 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     await bus.publish(events);
     await gets(19);
     expect(idsOf(handled)).toEqual(idsOf(events.filter(({ id }) => id !== poison)));
-    // Five times alone, and once with its neighbours if it came with any.
+    // Five attempts alone, and one in its batch if it had one.
     expect([5, 6]).toContain(attempts.filter((id) => id === poison).length);
     const { total, letters } = await bus.listDeadLetters(name, 10);
     expect({ total, letters }).toMatchObject({
@@ -164,7 +164,7 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     expect((await bus.listDeadLetters(name, 10)).total).toBe(0);
   });
 
-  test(`${engine}: dead letters are listed in part, and one can be discarded`, async () => {
+  test(`${engine}: dead letters are listed up to a limit, and one can be discarded`, async () => {
     const bus = await openBus();
     const events = paid(3);
     const { subscription, name } = listener(['order.paid'], () => new Error('no'));
@@ -184,12 +184,12 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     expect(idsOf((await listed(2)).letters.map(({ event }) => event))).toEqual(idsOf(events.slice(1)));
   });
 
-  test(`${engine}: a subscription that closes in the middle leaves the rest, in order, to the next`, async () => {
+  test(`${engine}: a subscription that closes leaves the remaining events, in order, to the next process`, async () => {
     const [first, second] = [await openBus(), await openBus()];
     const events = paid(40);
     let isStuck = true;
     const stuckAt = events[25]?.id ?? '';
-    // Passing faults use up no attempts: it waits, and the events behind it with it.
+    // Temporary errors use up no attempts: the event waits, and the events behind it too.
     const before = listener(['order.paid'], ({ id }) =>
       isStuck && id === stuckAt ? new Error('away') : undefined,
     );
@@ -207,7 +207,7 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     expect(idsOf(before.handled)).toEqual(idsOf(events));
   });
 
-  test(`${engine}: killed and started again, its server has what was published, and subscriptions go on`, async () => {
+  test(`${engine}: a killed and restarted server keeps published events, and subscriptions resume`, async () => {
     const bus = await openBus();
     const [live, late] = [listener(['order.paid']), listener(['order.paid'])];
     await bus.subscribe(live.subscription);
@@ -215,9 +215,9 @@ export function busContract(engine: string, openStage: () => Promise<BusStage>):
     const events = paid(30);
     await bus.publish(events);
     await live.gets(30);
-    await stage.kill();
+    await testbed.kill();
     await expect(bus.publish(paid(1))).rejects.toThrow();
-    await stage.start();
+    await testbed.start();
     const more = paid(10);
     await waitUntil(() => bus.publish(more).then(() => true), { ...soon, what: 'it publishes again' });
     await bus.subscribe(late.subscription);

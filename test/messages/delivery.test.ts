@@ -14,7 +14,7 @@ const events = ['1', '2', '3', '4', '5'].map(
   }),
 );
 
-/** Delivers the events to a handler that fails as `fault` says. @returns what it was handed, and the dead letters. */
+/** Delivers the events to a handler that fails by `fault`. @returns its calls, and the dead letters. */
 async function handOver(
   fault: (ids: string[], call: number) => Error | undefined,
   { maxBatch = 3, ...changed }: Partial<DeliveryRules> & { maxBatch?: number } = {},
@@ -45,11 +45,11 @@ async function handOver(
   return { calls, dead, done };
 }
 
-test('events are handed over in their order, no more at once than the subscription takes', async () => {
+test('events are delivered in order, and at most as many at once as the subscription allows', async () => {
   expect(await handOver(() => undefined)).toEqual({ calls: ['1,2,3', '4,5'], dead: [], done: 5 });
 });
 
-test('an event that fails five times alone is a dead letter, and its neighbours are handled', async () => {
+test('an event that fails five times alone becomes a dead letter, and the rest of its batch is handled', async () => {
   const { calls, dead, done } = await handOver((ids) =>
     ids.includes('2') ? new Error('cannot be read') : undefined,
   );
@@ -58,7 +58,7 @@ test('an event that fails five times alone is a dead letter, and its neighbours 
   expect(done).toBe(5);
 });
 
-test('a fault that is gone at the next attempt leaves no dead letter, and nothing overtakes', async () => {
+test('an error that disappears at a retry leaves no dead letter, and keeps the order', async () => {
   const { calls, dead } = await handOver((ids, call) =>
     ids.includes('2') && call < 5 ? new Error('not yet') : undefined,
   );
@@ -66,7 +66,7 @@ test('a fault that is gone at the next attempt leaves no dead letter, and nothin
   expect(dead).toEqual([]);
 });
 
-test('a passing fault is waited out with the batch whole, and uses up no attempt', async () => {
+test('a temporary error is retried with the whole batch, and uses up no attempt', async () => {
   const { calls, dead } = await handOver((_ids, call) => (call === 1 ? new Error('away') : undefined), {
     isPassing: (error) => (error as Error).message === 'away',
     retryWaitsMs: [],
@@ -75,7 +75,7 @@ test('a passing fault is waited out with the batch whole, and uses up no attempt
   expect(dead).toEqual([]);
 });
 
-test('a stop cuts the waiting short and leaves what is not handled', async () => {
+test('a stop ends the wait early and leaves unhandled events in the queue', async () => {
   const stopping = new AbortController();
   const { calls, dead, done } = await handOver(
     (ids) => {
@@ -88,7 +88,7 @@ test('a stop cuts the waiting short and leaves what is not handled', async () =>
   expect({ dead, done }).toEqual({ dead: [], done: 1 });
 });
 
-test('an event that cannot be buried either is not done with', async () => {
+test('an event that cannot be stored as a dead letter is not acknowledged', async () => {
   const bury = () => Promise.reject(new Error('the engine is away'));
   await expect(handOver(() => new Error('no'), { bury })).rejects.toThrow('the engine is away');
 });

@@ -6,11 +6,11 @@ import { openRabbit as startRabbit } from '../../ops/local/databases/rabbit.mjs'
 import { openLog } from '../../runtime/observe/log.ts';
 import { openRabbit } from '../../runtime/rabbit/rabbit.ts';
 import { queuesAreRegistered } from '../support/registered.ts';
-import { type BusStage, busContract } from './bus-contract.ts';
+import { type BusTestbed, busContract } from './bus-contract.ts';
 
-busContract('RabbitMQ', openStage);
+busContract('RabbitMQ', openTestbed);
 
-async function openStage(): Promise<BusStage> {
+async function openTestbed(): Promise<BusTestbed> {
   const dataDir = await mkdtemp(join(tmpdir(), 'stampede-bus-'));
   let broker = await startRabbit({ dataDir });
   const made = new Set<string>();

@@ -22,19 +22,19 @@ test.each(['12.22.0', '18.20.8', '20.18.3'])('Node %s is refused with what is ne
 test.each(['20.19.0', '22.1.0', '100.0.0'])('Node %s is new enough', (version) => checkNode(version));
 
 test.each(['abc', '0', '-1', '65536', '1e3', '0x50', '80.5', ' 80', '999999'])(
-  'PORT=%s is no port',
+  'PORT=%s is refused',
   (given) => {
     expect(() => portIn(given)).toThrow(`PORT must be a number from 1 to 65535, and is "${given}".`);
   },
 );
 
-test('a port that is left out has its default, and TLS needs another', () => {
+test('an unset port has a default, and the TLS port must differ', () => {
   expect([portIn(undefined), portIn(''), portIn('65535')]).toEqual([8_080, 8_080, 65_535]);
   expect(() => tlsPortIn('8080', 8_080)).toThrow(/both 8080/);
   expect(() => tlsPortIn('x', 8_080)).toThrow(/^TLS_PORT must be/);
 });
 
-test('beside the last port there are others, and a taken one is told with one that is free', async () => {
+test('free ports are found beyond the last port, and a taken port is reported with a free one', async () => {
   const ports = await freePortsFrom(65_535, 3);
   expect(new Set(ports).size).toBe(3);
   expect(ports.every((port) => port <= 65_535)).toBe(true);
@@ -51,13 +51,11 @@ test('beside the last port there are others, and a taken one is told with one th
 });
 
 test.each(['', '{"jwtSecret', 'null', '[]', '{"jwtSecret":7}', '{"jwtSecret":"short"}'])(
-  'secrets.json with %s is damaged, and is not made anew unasked',
+  'secrets.json with %s is reported as damaged, and is not replaced',
   (content) => {
     const file = join(dir, 'secrets.json');
     writeFileSync(file, content);
-    expect(() => jwtSecretIn(file)).toThrow(
-      /secrets\.json is damaged: put it back from a copy, or delete it/,
-    );
+    expect(() => jwtSecretIn(file)).toThrow(/secrets\.json is damaged: restore it from a copy, or delete it/);
     rmSync(file);
     const secret = jwtSecretIn(file);
     expect(jwtSecretIn(file)).toBe(secret);
@@ -84,7 +82,7 @@ test.each([
   expect(lastWords(text)).toMatch(words);
 });
 
-test('what the system says of a file is told in words, and nothing else is', () => {
+test('file system errors are described, and other errors are not', () => {
   const fault = (code: string) => Object.assign(new Error('x'), { code, path: '/a', syscall: 'open' });
   expect(describeFileFault(fault('EROFS'), '/b')).toBe('/a cannot be opened: the file system is read-only.');
   expect(describeFileFault(fault('ENOSPC'), dir)).toMatch(
@@ -93,12 +91,12 @@ test('what the system says of a file is told in words, and nothing else is', () 
   expect(describeFileFault(new Error('x'), '/b')).toBeNull();
 });
 
-test('a data folder that is a file, or in which this user may not write, is refused by name', async () => {
+test('a data folder that is a file or not writable is refused by name', async () => {
   const file = join(dir, 'file');
   writeFileSync(file, '');
   expect(() => checkDataFolder(file)).toThrow(/^The data folder cannot be used: .*STAMPEDE_DATA_DIR=/);
   expect(() => checkDataFolder(join(file, 'below'))).toThrow(/no folder\..*STAMPEDE_DATA_DIR=/);
-  // Root may write anywhere: so as somebody else.
+  // Run as another user, because root can write anywhere.
   if (process.getuid?.() !== 0) return;
   const folder = mkdtempSync(join(dir, 'of-root-'));
   const module = join(import.meta.dirname, '../../ops/local/checks.mjs');
@@ -116,12 +114,10 @@ test('a data folder that is a file, or in which this user may not write, is refu
   expect(await asNobody()).toMatch(/this user may not\. STAMPEDE_DATA_DIR=/);
   writeFileSync(join(folder, 'secrets.json'), '', { mode: 0o600 });
   chmodSync(folder, 0o777);
-  expect(await asNobody()).toMatch(
-    /secrets\.json: it belongs to user 0, and this is 65534\. Mend it \(chown/,
-  );
+  expect(await asNobody()).toMatch(/secrets\.json: it belongs to user 0, and this is 65534\. Fix it \(chown/);
 });
 
-test('of starts at the same moment one has the folder, also when a dead one had it before', async () => {
+test('one of several concurrent starts locks the folder, also when a stale lock exists', async () => {
   const folder = mkdtempSync(join(dir, 'claimed-'));
   const dead = { starter: { name: 'start', pid: 2 ** 22, born: '1' }, url: 'http://127.0.0.1:1' };
   writeFileSync(join(folder, 'start.lock'), JSON.stringify(dead));
@@ -130,7 +126,7 @@ test('of starts at the same moment one has the folder, also when a dead one had 
   const script = `import(${JSON.stringify(module)}).then(async (m) => {
     await m.claimFolder(${JSON.stringify(folder)}, 'http://127.0.0.1:2', console.log);
     console.log('mine');
-    // It has the folder until the others were refused.
+    // Keeps the lock until the others were refused.
     while (!(await import('node:fs')).existsSync(${JSON.stringify(over)})) await new Promise((resolve) => setTimeout(resolve, 20));
   }).catch((e) => console.log(e.message))`;
   let ended = 0;
@@ -143,14 +139,14 @@ test('of starts at the same moment one has the folder, also when a dead one had 
   const said = (await Promise.all(starts)).sort();
   expect(said.pop()).toBe('mine');
   for (const line of said)
-    expect(line).toMatch(/^Stampede runs already at http:\/\/127\.0\.0\.1:2 \(pid \d+\)\.$/);
-  // The one that had it has ended without letting go.
+    expect(line).toMatch(/^Stampede is already running at http:\/\/127\.0\.0\.1:2 \(pid \d+\)\.$/);
+  // The last holder ended without releasing the lock.
   const processes = await claimFolder(folder, 'http://127.0.0.1:3', () => {});
   processes.remove();
   expect(readdirSync(folder)).toEqual([]);
 });
 
-test('where a database is can be told without its password', () => {
+test('the hosts of a database URL are shown without the password', () => {
   expect(hostsOf('mongodb+srv://me:secret@a.example,b.example/shop?x=1')).toBe('a.example,b.example');
   expect(hostsOf('redis://:secret@127.0.0.1:6379')).toBe('127.0.0.1:6379');
 });

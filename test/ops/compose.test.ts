@@ -14,7 +14,7 @@ import { readConfig } from '../../runtime/config.ts';
 import { needs, pathOf } from '../support/needs.ts';
 
 /*
- * No Docker engine is needed: what is checked is everything that can be wrong in the files themselves.
+ * Checks the files themselves, which needs no Docker engine.
  * compose-spec.schema.json is the Compose Specification's own (github.com/compose-spec/compose-go, Apache-2.0).
  */
 interface Service {
@@ -34,7 +34,7 @@ const { services } = compose;
 const dockerfile = read('Dockerfile');
 const nginx = pathOf('nginx');
 
-/** What compose makes of `${NAME:-default}`; a required one gets a value that a test may have. */
+/** Interpolates `${NAME:-default}` as compose does; a required variable gets a test value. */
 function interpolate(value: string | number): string {
   return String(value).replace(/\$\{(\w+):(-|\?)([^}]*)\}/g, (_, _name, kind, rest) =>
     kind === '-' ? rest : 'a-secret-for-tests-of-32-characters-or-more',
@@ -54,7 +54,7 @@ describe('docker-compose.yml', () => {
     expect(validate.errors).toBeNull();
   });
 
-  test('mentions only paths and volumes that exist', () => {
+  test('refers only to existing paths and volumes', () => {
     for (const { build, volumes = [] } of Object.values(services)) {
       if (build) expect(existsSync(join(ROOT, build, 'Dockerfile'))).toBe(true);
       for (const [source = ''] of volumes.map((volume) => volume.split(':'))) {
@@ -64,7 +64,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  test('waits, for each dependency, until it is healthy', () => {
+  test('waits for each dependency to be healthy', () => {
     for (const { depends_on = {}, healthcheck } of Object.values(services)) {
       expect(healthcheck).toBeDefined();
       for (const [dependency, { condition }] of Object.entries(depends_on)) {
@@ -74,13 +74,13 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  test('gives every variable a default or says what is missing', () => {
+  test('gives every variable a default or an error message', () => {
     const variables = text.match(/\$\{[^}]*\}/g) ?? [];
-    // An empty one is a default as well: config.ts takes it for a setting left out.
+    // An empty default is valid, because config.ts treats it as unset.
     for (const variable of variables) expect(variable).toMatch(/^\$\{\w+:(-.*|\?.+)\}$/);
   });
 
-  test('holds no secret', () => {
+  test('contains no secret', () => {
     for (const { environment = {} } of Object.values(services)) {
       for (const [name, value] of Object.entries(environment)) {
         if (/SECRET|PASSWORD|TOKEN|KEY/.test(name)) expect(value).toMatch(/^\$\{\w+:\?.+\}$/);
@@ -101,11 +101,11 @@ describe('docker-compose.yml', () => {
     expect(Object.keys(known)).toEqual(expect.arrayContaining(Object.keys(environment)));
   });
 
-  test('makes a configuration that nginx takes', needs('nginx'), async () => {
+  test('produces a valid nginx configuration', needs('nginx'), async () => {
     const dir = await mkdtemp(join(tmpdir(), 'stampede-nginx-'));
     const values = environmentOf('nginx');
     const rendered = renderNginxConfig({ ...values, STAMPEDE_NGINX_DIR: dir })
-      // The name is known to Docker's DNS only, and `resolve` to nginx from 1.27.3 on.
+      // Only Docker's DNS knows the host name, and only nginx 1.27.3 and later know `resolve`.
       .replaceAll('server:8080 resolve', '127.0.0.1:8080');
     const file = join(dir, 'nginx.conf');
     await writeFile(file, rendered);
@@ -120,7 +120,7 @@ describe('the image', () => {
   let image: string;
   let redis: Redis;
 
-  /** What the Dockerfile copies, with the packages that `npm ci --omit=dev` installs and no others. */
+  /** Copies the files that the Dockerfile copies, with the packages that `npm ci --omit=dev` installs. */
   beforeAll(async () => {
     image = await mkdtemp(join(tmpdir(), 'stampede-image-'));
     for (const source of sources) await cp(join(ROOT, source), join(image, source), { recursive: true });
@@ -138,7 +138,7 @@ describe('the image', () => {
     await rm(image, { recursive: true });
   });
 
-  test('is built from files that exist, and does not run as root', () => {
+  test('is built from existing files, and does not run as root', () => {
     expect(sources.length).toBeGreaterThan(5);
     for (const source of sources) expect(existsSync(join(ROOT, source)), source).toBe(true);
     const users = [...dockerfile.matchAll(/^USER (\S+)/gm)].map(([, user]) => user);

@@ -30,7 +30,7 @@ const dashboard = JSON.parse(read('grafana/stampede.json'));
 const panels: { title: string; targets?: { expr: string }[] }[] = dashboard.panels;
 const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
 
-test('every alert has its paragraph in the runbook, and a test in which it fires and one in which it does not', () => {
+test('every alert has a paragraph in the runbook, a test in which it fires, and one in which it does not', () => {
   const headings = [...read('RUNBOOK.md').matchAll(/^## (\w+)$/gm)].map(([, name]) => name);
   expect(headings).toEqual(alerts);
   const cases: { alertname: string; exp_alerts: object[] }[] = parse(read('alerts.test.yml')).tests.flatMap(
@@ -45,7 +45,7 @@ test('every alert has its paragraph in the runbook, and a test in which it fires
   }
 });
 
-test('the dashboard begins with the six figures that queues are run by', () => {
+test('the dashboard begins with the six figures of the queue', () => {
   expect(panels.slice(1, 7).map(({ title }) => title)).toEqual([
     'Queue depth',
     'Rates in and out',
@@ -77,7 +77,7 @@ describe('a Prometheus beside the system', needs('Prometheus'), () => {
   let url: string;
   let running: Awaited<ReturnType<typeof launch>>;
 
-  /** ops/prometheus.yml as it is, but for where things are and how often it looks. */
+  /** ops/prometheus.yml with other paths and a shorter scrape interval. */
   beforeAll(async () => {
     system = await startSystem();
     dir = await mkdtemp(join(tmpdir(), 'stampede-prometheus-'));
@@ -117,7 +117,7 @@ describe('a Prometheus beside the system', needs('Prometheus'), () => {
   const until = <Value>(what: string, check: () => Promise<Value>) =>
     waitUntil(check, { deadlineMs: 30_000, what, everyMs: 250 });
 
-  test('finds every process, and adds up what they count', async () => {
+  test('scrapes every process, and sums their counters', async () => {
     const roles = (await ask('count by (role) (up)')).map(({ metric, value }) => [metric.role, value[1]]);
     expect(Object.fromEntries(roles)).toEqual({ server: '2', worker: '1' });
 
@@ -142,11 +142,11 @@ describe('a Prometheus beside the system', needs('Prometheus'), () => {
     expect(named.filter((name) => !isKnown(name))).toEqual([]);
   });
 
-  test('takes every expression of the dashboard', async () => {
+  test('evaluates every expression of the dashboard', async () => {
     for (const expr of expressions) await ask(expr);
   });
 
-  test('an instance that dies raises an alert', async () => {
+  test('a killed instance raises an alert', async () => {
     const [, second] = system.servers;
     process.kill(second?.pid ?? 0, 'SIGKILL');
     await until('no alert', async () => {

@@ -21,7 +21,7 @@ interface Running {
   mongo: { url: string; pid: number };
 }
 
-/** One `npm start`, as a terminal would run it: in a process group of its own that Ctrl-C goes to. */
+/** Runs `npm start` as a terminal does, in its own process group that receives Ctrl-C. */
 class Start {
   output = '';
   readonly exited: Promise<number | null>;
@@ -43,7 +43,7 @@ class Start {
     starts.push(this);
   }
 
-  /** Resolves once the output has a line that matches; throws when the start ends without one. */
+  /** Resolves when a line of the output matches; throws when the start ends before. */
   async says(pattern: RegExp): Promise<void> {
     const saidOrEnded = () => pattern.test(this.output) || this.#child.exitCode !== null;
     await waitUntil(saidOrEnded, { deadlineMs: 60_000, what: `${pattern} was not said` });
@@ -57,11 +57,11 @@ class Start {
   }
 }
 
-// A start brings up six processes, and its own deadlines are longer than a test's usual one.
+// A start launches six processes, and its own deadlines are longer than the default timeout of a test.
 vi.setConfig({ testTimeout: 180_000 });
 
 const starts: Start[] = [];
-/** Too long for a Unix socket's address. */
+/** Too long for the path of a Unix socket. */
 const longName = 'long'.repeat(40);
 const screenEnd = /Ctrl-C stops everything.*/;
 let dir: string;
@@ -91,14 +91,14 @@ describe('npm start', needs('nginx'), () => {
   let start: Start;
 
   beforeAll(async () => {
-    // Whatever a folder is called, it reaches nginx's configuration and Redis' arguments.
+    // The folder's name is part of nginx's configuration and Redis' arguments.
     dataDir = join(dir, `it's $5 "%20" \\ é`);
     port = await freePort();
     start = new Start(dataDir, port);
     await start.says(screenEnd);
   });
 
-  test('shows the address, the demo sale, the accounts and what runs where', () => {
+  test('shows the address, the demo sale, the accounts and the processes', () => {
     const { output } = start;
     expect(output).toContain(`http://127.0.0.1:${port}`);
     expect(output).toMatch(/The demo sale +http:\/\/127\.0\.0\.1:\d+\/sales\/\S+/);
@@ -119,7 +119,7 @@ describe('npm start', needs('nginx'), () => {
     expect([...instances].sort()).toEqual(['server-1', 'server-2']);
   });
 
-  test('tells the commands where everything is, and nobody else', () => {
+  test('writes the environment for commands, readable by this user only', () => {
     const { pid, env, servers, workers, redis, mongo } = runningIn(dataDir);
     expect(bornAt(pid)).not.toBeNull();
     expect(env.BASE_URL).toBe(`http://127.0.0.1:${port}`);
@@ -140,13 +140,15 @@ describe('npm start', needs('nginx'), () => {
   test('refuses to start twice on the same data', async () => {
     const second = new Start(dataDir, await freePort());
     expect(await second.exited).toBe(1);
-    expect(second.output).toMatch(/^Stampede runs already at http:\/\/127\.0\.0\.1:\d+ \(pid \d+\)\.\n$/);
+    expect(second.output).toMatch(
+      /^Stampede is already running at http:\/\/127\.0\.0\.1:\d+ \(pid \d+\)\.\n$/,
+    );
   });
 
-  test('starts a server that was killed again, on the same port', async () => {
+  test('restarts a killed server on the same port', async () => {
     const before = runningIn(dataDir).servers[0];
     process.kill(before?.pid ?? 0, 'SIGKILL');
-    await start.says(/server-1 runs again \(pid \d+\)/);
+    await start.says(/server-1 restarted \(pid \d+\)/);
     const after = runningIn(dataDir).servers[0];
     expect(after?.url).toBe(before?.url);
     expect(after?.pid).not.toBe(before?.pid);
@@ -157,7 +159,7 @@ describe('npm start', needs('nginx'), () => {
     'starts %s again when it was killed, with its data',
     async (name) => {
       process.kill(pidOf(dataDir, name), 'SIGKILL');
-      await start.says(new RegExp(`${name} runs again \\(pid \\d+\\)`));
+      await start.says(new RegExp(`${name} restarted \\(pid \\d+\\)`));
       const url = `http://127.0.0.1:${port}`;
       await waitUntil(async () => (await fetch(`${url}/readyz`)).ok, {
         deadlineMs: 30_000,
@@ -167,7 +169,7 @@ describe('npm start', needs('nginx'), () => {
     },
   );
 
-  test('stops everything on Ctrl-C and leaves no process', async () => {
+  test('stops all processes on Ctrl-C', async () => {
     const pids = pidsOf(dataDir);
     start.signal('SIGINT');
     expect(await start.exited).toBe(0);
@@ -176,7 +178,7 @@ describe('npm start', needs('nginx'), () => {
     expect(() => runningIn(dataDir)).toThrow();
   });
 
-  test('keeps its data, and stops what a start that was killed left behind', async () => {
+  test('keeps its data, and stops processes that a killed start left behind', async () => {
     const again = new Start(dataDir, port);
     await again.says(screenEnd);
     expect(saleIdIn(again.output)).toBe(saleIdIn(start.output));
@@ -186,16 +188,16 @@ describe('npm start', needs('nginx'), () => {
     again.signal('SIGKILL');
     for (const pid of left) process.kill(pid, 'SIGKILL');
     await again.exited;
-    // nginx's workers are in no list, and still have the port.
+    // nginx's workers are not in the list, and still hold the port.
     await waitUntil(allGone(left), { deadlineMs: 5_000, what: 'one was not killed' });
     expect((await tryPort(port)).free).toBe(false);
     writeFileSync(join(dataDir, 'accounts.json'), '[{"email":"admin@exam');
 
     const third = new Start(dataDir, port);
     await third.says(screenEnd);
-    expect(third.output).toMatch(/^Stopping what a killed start left: nginx$/m);
+    expect(third.output).toMatch(/^Stopping processes that a killed start left behind: nginx$/m);
     expect(saleIdIn(third.output)).toBe(saleIdIn(start.output));
-    // No password is shown that does not open the account.
+    // A password that does not belong to the account must not be shown.
     expect(third.output).toMatch(
       /^\S+accounts\.json is damaged|accounts\.json is damaged, so .* delete it\.$/m,
     );
@@ -210,7 +212,7 @@ describe('npm start', needs('nginx'), () => {
   });
 });
 
-test('without nginx the first server answers alone', async () => {
+test('npm start without nginx serves the first server directly', async () => {
   const dataDir = join(dir, longName);
   const port = await freePort();
   const start = new Start(dataDir, port, { STAMPEDE_WITHOUT_NGINX: '1' });
@@ -225,7 +227,7 @@ test('without nginx the first server answers alone', async () => {
   expect(allGone(pids)()).toBe(true);
 });
 
-test('a taken port is one clear line', async () => {
+test('a taken port is reported in one line', async () => {
   const port = await freePort();
   const holder = createServer().listen(port, '127.0.0.1');
   await once(holder, 'listening');
@@ -235,14 +237,14 @@ test('a taken port is one clear line', async () => {
   holder.close();
 });
 
-test('of two starts at once one runs; where accounts.json is gone no password is invented', async () => {
+test('one of two concurrent starts runs, and no password is shown when accounts.json is missing', async () => {
   const dataDir = join(dir, longName);
   rmSync(join(dataDir, 'accounts.json'));
   const port = await freePort();
   const two = [port, port].map((one) => new Start(dataDir, one, { STAMPEDE_WITHOUT_NGINX: '1' }));
   const loser = await Promise.race(two.map((start) => start.exited.then(() => start)));
   expect(await loser.exited).toBe(1);
-  expect(loser.output).toMatch(/^Stampede runs already at http:\/\/127\.0\.0\.1:\d+ \(pid \d+\)\.\n$/);
+  expect(loser.output).toMatch(/^Stampede is already running at http:\/\/127\.0\.0\.1:\d+ \(pid \d+\)\.\n$/);
   const winner = two.find((start) => start !== loser);
   await winner?.says(screenEnd);
   expect(winner?.output).toMatch(/^ +admin@example\.com +\(not known here\) +admin$/m);
@@ -285,7 +287,7 @@ test.each<[string, Record<string, string>, RegExp]>([
   expect(existsSync(join(dataDir, 'start.lock'))).toBe(false);
 });
 
-test('a setting of the servers that is wrong is named, with what was expected', async () => {
+test('an invalid setting of the servers is reported with the expected value', async () => {
   const dataDir = join(dir, 'wrong');
   const env = { MONGO_URL: inject('mongoUrl'), SETTLE_MAX_JOBS: 'many', BODY_MAX_BYTES: '3' };
   const start = new Start(dataDir, await freePort(), env);
@@ -306,34 +308,37 @@ test.each<[string, string[]]>([
   ['replay', []],
   ['seed', []],
   ['admin', ['create', 'me@example.com']],
-])('npm run %s without a running system is one line, as with a database out of reach', async (name, args) => {
-  const command = async (env: Record<string, string>) => {
-    const { MONGO_URL, REDIS_URL, ...inherited } = process.env;
-    const { ok, output } = await run(process.execPath, ['run.mjs', `commands/${name}.ts`, ...args], {
-      cwd: ROOT,
-      env: { ...inherited, STAMPEDE_DATA_DIR: join(dir, 'nothing'), ...env },
-      deadlineMs: 60_000,
-    });
-    expect(ok).toBe(false);
-    return output.trim();
-  };
-  expect(await command({})).toMatch(
-    /^No system runs here\. Start one with `npm start`, or name one with MONGO_URL/,
-  );
-  expect(await command({ MONGO_URL: inject('mongoUrl') })).toMatch(
-    /^MONGO_URL is set and REDIS_URL is not: /,
-  );
-  const away = {
-    MONGO_URL: 'mongodb://me:secret@127.0.0.1:1/a',
-    REDIS_URL: 'redis://127.0.0.1:1',
-    MONGO_WAIT_MS: '300',
-  };
-  expect(await command(away)).toMatch(
-    /^(MongoDB|Redis) at 127\.0\.0\.1:1 does not answer .*: start it, or mend (MONGO|REDIS)_URL\.$/,
-  );
-});
+])(
+  'npm run %s prints one line when no system is running or a database cannot be reached',
+  async (name, args) => {
+    const command = async (env: Record<string, string>) => {
+      const { MONGO_URL, REDIS_URL, ...inherited } = process.env;
+      const { ok, output } = await run(process.execPath, ['run.mjs', `commands/${name}.ts`, ...args], {
+        cwd: ROOT,
+        env: { ...inherited, STAMPEDE_DATA_DIR: join(dir, 'nothing'), ...env },
+        deadlineMs: 60_000,
+      });
+      expect(ok).toBe(false);
+      return output.trim();
+    };
+    expect(await command({})).toMatch(
+      /^No system runs here\. Start one with `npm start`, or name one with MONGO_URL/,
+    );
+    expect(await command({ MONGO_URL: inject('mongoUrl') })).toMatch(
+      /^MONGO_URL is set and REDIS_URL is not: /,
+    );
+    const away = {
+      MONGO_URL: 'mongodb://me:secret@127.0.0.1:1/a',
+      REDIS_URL: 'redis://127.0.0.1:1',
+      MONGO_WAIT_MS: '300',
+    };
+    expect(await command(away)).toMatch(
+      /^(MongoDB|Redis) at 127\.0\.0\.1:1 does not answer .*: start it, or mend (MONGO|REDIS)_URL\.$/,
+    );
+  },
+);
 
-test('Ctrl-C in the middle of the start leaves no process either', async () => {
+test('Ctrl-C during the start leaves no process', async () => {
   const dataDir = join(dir, 'cut-short');
   const start = new Start(dataDir, await freePort());
   await start.says(/^Starting/m);

@@ -57,21 +57,21 @@ async function signUp(over: 'http' | 'https', options: RequestOptions = {}) {
   return { status: answer.statusCode, headers: answer.headers };
 }
 
-test('over TLS the session’s cookie stays on TLS, and the browser is told to do so too', async () => {
+test('over TLS the session’s cookie is Secure, and HSTS is sent', async () => {
   const { status, headers } = await signUp('https');
   expect(status).toBe(201);
   expect(headers['strict-transport-security']).toBe('max-age=31536000');
   expect(headers['set-cookie']?.[0]).toMatch(/; HttpOnly; SameSite=Strict; Secure$/);
 });
 
-test('without TLS neither is said', async () => {
+test('without TLS the cookie is not Secure, and HSTS is not sent', async () => {
   const { status, headers } = await signUp('http', { headers: { 'X-Forwarded-Proto': 'https' } });
   expect(status).toBe(201);
   expect(headers['strict-transport-security']).toBeUndefined();
   expect(headers['set-cookie']?.[0]).not.toContain('Secure');
 });
 
-test('a socket opens over TLS, and its page may be there', async () => {
+test('a socket connects over TLS from a page on TLS', async () => {
   const url = `https://127.0.0.1:${tlsPort}`;
   const socket = io(url, {
     ...{ transports: ['websocket'], forceNew: true, reconnection: false, ca: ca.toString() },
@@ -84,7 +84,7 @@ test('a socket opens over TLS, and its page may be there', async () => {
   socket.disconnect();
 });
 
-test('an outdated TLS is refused', async () => {
+test('outdated TLS versions are refused', async () => {
   const socket = connect({
     host: '127.0.0.1',
     port: tlsPort,
@@ -95,11 +95,11 @@ test('an outdated TLS is refused', async () => {
   await expect(once(socket, 'secureConnect')).rejects.toThrow();
 });
 
-test('headers over the limit are refused by nginx, before any server reads them', async () => {
+test('nginx refuses headers over the limit', async () => {
   const { status, headers } = await signUp('http', { headers: { 'X-Long': 'x'.repeat(20_000) } });
   expect([status, headers['x-instance']]).toEqual([431, undefined]);
 });
 
-test('only we can read the key', () => {
+test('the private key is readable by this user only', () => {
   expect(statSync(key).mode & 0o077).toBe(0);
 });

@@ -33,7 +33,7 @@ afterAll(async () => {
   await system.close();
 });
 
-/** What axe-core objects to on this page: the rule, and where. */
+/** The violations that axe-core finds on this page: the rule and the element. */
 async function objections(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   const result = (await page.evaluate('axe.run(document)')) as {
@@ -62,21 +62,21 @@ const places: Place[] = [
   ['the list of sales', () => '/', nobody, shows('.card')],
   ['an open sale', () => `/sales/${sales.open.id}`, nobody, shows('[data-state=sign-in]')],
   ['a bought sale', () => `/sales/${sales.open.id}`, () => buyer, shows('[data-state=paid]')],
-  ['a sale that comes', () => `/sales/${sales.soon.id}`, nobody, shows('[data-state=soon]')],
+  ['an upcoming sale', () => `/sales/${sales.soon.id}`, nobody, shows('[data-state=soon]')],
   ['a sold-out sale', () => `/sales/${sales.soldOut.id}`, nobody, shows('[data-state=sold-out]')],
   ['an ended sale', () => `/sales/${sales.ended.id}`, nobody, shows('[data-state=ended]')],
-  ['a sale that is none', () => '/sales/there-is-none', nobody, shows('#missing-text:not(:empty)')],
+  ['an unknown sale', () => '/sales/there-is-none', nobody, shows('#missing-text:not(:empty)')],
   ['my orders', () => '/orders', () => buyer, shows('.order-line')],
   ['the sign-in', () => '/orders', nobody, (page) => page.getByTestId('account').click()],
   ['the ticker', () => `/ticker/${sales.open.id}`, nobody, shows('#stock:not(:empty)')],
   ['the example of the embedded stock', () => '/embed.html', nobody, shows('stampede-stock')],
-  ['the door of the control room', () => '/admin', nobody, shows('#gate:not([hidden])')],
+  ['the sign-in of the control room', () => '/admin', nobody, shows('#no-access:not([hidden])')],
   ['control room: now', () => '/admin', admin, shows('[data-testid=processes] td')],
   ['control room: sales', () => '/admin#sales', admin, shows('[data-testid=sales] td')],
   ['control room: one sale', () => `/admin#sale/${sales.open.id}`, admin, shows('[data-testid=report] dd')],
   ['control room: products', () => '/admin#products', admin, shows('.product')],
   ['control room: orders', () => '/admin#orders', admin, shows('[data-testid=orders] td')],
-  ['control room: letters', () => '/admin#dead-letters', admin, shows('.letter')],
+  ['control room: dead letters', () => '/admin#dead-letters', admin, shows('.dead-letter')],
   ['control room: a new sale', () => '/admin#sales', admin, (page) => page.getByTestId('new-sale').click()],
   [
     'control room: a new product',

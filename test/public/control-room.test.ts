@@ -39,7 +39,7 @@ const aPicture = (color: string) =>
     .jpeg()
     .toBuffer();
 
-test('an admin makes a product with a picture, puts it on sale, runs the sale and reads its report', async () => {
+test('an admin creates a product with a picture, puts it on sale, runs the sale and reads its report', async () => {
   const page = await enter('#products');
   await page.getByTestId('new-product').click();
   const product = page.getByTestId('form');
@@ -77,7 +77,7 @@ test('an admin makes a product with a picture, puts it on sale, runs the sale an
   await page.getByTestId('add-units').fill('2');
   await page.getByTestId('add-stock').click();
   await shop.getByTestId('stock').filter({ hasText: /^6$/ }).waitFor();
-  await shop.getByTestId('happening').filter({ hasText: '2 pieces added' }).waitFor();
+  await shop.getByTestId('recent-event').filter({ hasText: '2 pieces added' }).waitFor();
 
   page.on('dialog', (dialog) => dialog.accept());
   await page.getByTestId('end').click();
@@ -91,7 +91,7 @@ test('an admin makes a product with a picture, puts it on sale, runs the sale an
   expect((await sharp(await picture.path()).metadata()).width).toBe(1_200);
 });
 
-test('a price that can be read in two ways is refused in the form, with both', async () => {
+test('an ambiguous price is refused in the form, with both readings', async () => {
   await system.createSale();
   const page = await enter('#sales');
   await page.getByTestId('new-sale').click();
@@ -119,7 +119,7 @@ test('a price that can be read in two ways is refused in the form, with both', a
   expect(await sales.countDocuments()).toBe(before);
 
   await price.fill('1.500,00');
-  await page.getByTestId('understood').filter({ hasText: '€1,500.00' }).waitFor();
+  await page.getByTestId('parsed-price').filter({ hasText: '€1,500.00' }).waitFor();
   await save.click();
   await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
   const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
@@ -130,14 +130,14 @@ test('a price that can be read in two ways is refused in the form, with both', a
   await page.getByTestId('toast').filter({ hasText: '1,500: did you mean 1500?' }).waitFor();
 });
 
-test('whoever is not an admin stays outside, and is told so', async () => {
+test('a user who is not an admin sees that they have no access', async () => {
   const page = await browser.page();
   await page.goto(`${system.url}/admin`);
   await page.getByText('Sign in as an admin of the shop.').waitFor();
   expect(await page.getByTestId('tile-rates').count()).toBe(0);
 });
 
-test('an uploaded picture is resized, kept for ever, and only a picture is taken', async () => {
+test('an uploaded picture is resized and immutable, and other files are refused', async () => {
   const send = (body: Buffer, type = 'image/jpeg') =>
     fetch(`${system.url}/api/admin/pictures`, {
       method: 'POST',
@@ -169,11 +169,11 @@ test('an uploaded picture is resized, kept for ever, and only a picture is taken
   expect((await fetch(`${system.url}/pictures/${'x'.repeat(22)}-1200.webp`)).status).toBe(404);
 });
 
-test('the figures are those of the whole cluster', async () => {
+test('the figures cover the whole cluster', async () => {
   const sale = await system.createSale({ stock: 6, limitPerBuyer: 1 });
   const before = await live();
   const since = before.seconds.at(-1)?.second ?? 0;
-  // Ten buyers, on both instances: six get one, four are refused at the gate.
+  // Ten buyers on both instances: six get a unit, four are refused at the gate.
   for (let n = 0; n < 10; n++) {
     await system.buy(sale.id, system.buyerToken(), { at: system.servers[n % 2]?.url ?? '' });
   }
@@ -199,7 +199,7 @@ test('the figures are those of the whole cluster', async () => {
   expect(body.points.at(-1)?.[1]).toBe(0);
 });
 
-test('the six figures that a queue is run by are on their tiles', async () => {
+test('the tiles show the six figures of the queue', async () => {
   const page = await enter();
   const reads = (name: string, text: RegExp) =>
     page.getByTestId(`tile-${name}`).filter({ hasText: text }).waitFor();
@@ -207,11 +207,11 @@ test('the six figures that a queue is run by are on their tiles', async () => {
   await reads('rates', /^[\d.]+ · [\d.]+$/);
   await reads('lag', /^(–|[\d,]+)$/);
   await reads('p99', /^\d[\d.]* m?s$/);
-  await reads('letters', /^0$/);
+  await reads('dead-letters', /^0$/);
   await reads('success', /^100 %$/);
 });
 
-test('the light of the audit is lit by an audit', async () => {
+test('the status of an audit is shown after it ran', async () => {
   await waitUntil(async () => (await system.api('POST', '/api/admin/audits', asAdmin())).status === 202, {
     deadlineMs: 15_000,
     what: 'no audit could be started',
@@ -254,20 +254,20 @@ test('orders are found by sale, by id and by e-mail, and exported without formul
 test('a dead letter is shown, tried again and discarded', async () => {
   await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
   const page = await enter('#dead-letters');
-  const letters = page.getByTestId('letters').getByRole('listitem');
+  const letters = page.getByTestId('dead-letters').getByRole('listitem');
   await waitUntil(
     async () => {
       await page.getByRole('button', { name: 'Look again' }).click();
       return (await letters.count()) === 1;
     },
-    { deadlineMs: 15_000, what: 'there is no letter' },
+    { deadlineMs: 15_000, what: 'there is no dead letter' },
   );
   page.on('dialog', (dialog) => dialog.accept());
   await letters.getByRole('button', { name: 'Discard' }).click();
   await page.getByText('None. Everything that was accepted could be settled.').waitFor();
 });
 
-test('Bull’s board opens for an admin, by a ticket that is good once', async () => {
+test('an admin opens Bull’s board with a one-time ticket', async () => {
   const page = await enter('#queues');
   await page.waitForURL(/\/admin\/queues\/$/);
   await page.getByText('purchases').first().waitFor();

@@ -23,7 +23,7 @@ test.each<[text: string, currency: string, minor: number]>([
   ['90071992547409.91', 'EUR', Number.MAX_SAFE_INTEGER],
 ])('%j of %s is %i', (text, currency, minor) => {
   expect(parseAmount(text, currency)).toBe(minor);
-  // What a page writes, it reads again.
+  // The formatted text is parsed back.
   expect(parseAmount(decimalOf({ amount: minor, currency }), currency)).toBe(minor);
 });
 
@@ -51,7 +51,7 @@ test.each<[text: string, currency: string, message: string]>([
   expect(() => parseAmount(text, currency)).toThrow(new Error(message));
 });
 
-test('a whole number is digits, which may be grouped if that is clear', () => {
+test('a whole number may have unambiguous thousands separators', () => {
   expect(['10', '1 000', '1,000,000'].map(parseWhole)).toEqual([10, 1_000, 1_000_000]);
   for (const text of ['1,500', '1.5', '1e3', '', '-1']) expect(() => parseWhole(text), text).toThrow();
 });
@@ -71,7 +71,7 @@ afterAll(() => {
   else process.env.TZ = zone;
 });
 
-test('a local time is read if it exists, and once', () => {
+test('a local time is accepted if it exists exactly once', () => {
   process.env.TZ = 'Europe/Berlin';
   expect(instantOf('2026-11-27T19:00')).toBe('2026-11-27T18:00:00.000Z');
   expect(localText(Date.parse(instantOf('2026-07-01T00:00:30')))).toBe('2026-07-01T00:00:30');

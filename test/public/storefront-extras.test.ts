@@ -25,32 +25,32 @@ async function visit(path: string, options?: BrowserContextOptions): Promise<Pag
 const sees = (page: Page, testId: string, text: string | RegExp) =>
   page.getByTestId(testId).filter({ hasText: text }).first().waitFor();
 
-test('a page tells how many are here, over both instances', async () => {
+test('a page shows the number of people on both instances', async () => {
   const sale = await system.createSale();
   const first = await visit(`/sales/${sale.id}`);
   await sees(first, 'people', '1 person is here');
   const second = await visit(`/sales/${sale.id}`);
-  // nginx gives each socket to the instance that has fewer, so these two are on different ones.
+  // nginx uses least_conn, so the two sockets are on different instances.
   await Promise.all([first, second].map((page) => sees(page, 'people', '2 people are here')));
   await second.context().close();
   await sees(first, 'people', '1 person is here');
 });
 
-test('what just happened is told as it was: sold, cancelled, added', async () => {
+test('sold, cancelled and added units are shown as recent events', async () => {
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
   const page = await visit(`/sales/${sale.id}`);
   await sees(page, 'people', 'here');
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token, { quantity: 3 });
-  await sees(page, 'happening', /^3 pieces sold · /);
+  await sees(page, 'recent-event', /^3 pieces sold · /);
   await system.settled(body.orderId, token);
   await system.api('DELETE', `/api/orders/${body.orderId}`, { token });
-  await sees(page, 'happening', /^3 pieces back on sale · /);
+  await sees(page, 'recent-event', /^3 pieces back on sale · /);
   await system.changeSale(sale.id, { addStock: 1 });
-  await sees(page, 'happening', /^1 piece added · /);
+  await sees(page, 'recent-event', /^1 piece added · /);
 });
 
-test('the list of sales follows the socket: stock, a pause, and a sale that is new', async () => {
+test('the list of sales is updated by socket: stock, a pause, and a new sale', async () => {
   const sale = await system.createSale({ name: 'A listed lamp', stock: 7 });
   const page = await visit('/');
   const card = page.getByRole('listitem').filter({ hasText: 'A listed lamp' });
@@ -101,7 +101,7 @@ test('several pictures make a gallery, and a lower price shows the old one', asy
   expect(await page.locator('#image').getAttribute('src')).toBe('/favicon.svg');
 });
 
-test('the first load is below 100 kB on the wire', async () => {
+test('the first load transfers less than 100 kB', async () => {
   const sale = await system.createSale();
   for (const path of ['/', `/sales/${sale.id}`]) {
     const page = await browser.page();
@@ -119,17 +119,17 @@ test('the first load is below 100 kB on the wire', async () => {
   }
 });
 
-test('the ticker counts down on the wall, and tells what happened', async () => {
+test('the ticker shows the stock and recent events', async () => {
   const sale = await system.createSale({ name: 'A lamp for the wall', stock: 4 });
   const page = await visit(`/ticker/${sale.id}`);
   await sees(page, 'product-name', 'A lamp for the wall');
   await sees(page, 'people', 'here');
   await system.buy(sale.id, system.buyerToken());
   await sees(page, 'stock', /^3$/);
-  await sees(page, 'happenings', '1 piece sold');
+  await sees(page, 'recent-events', '1 piece sold');
 });
 
-test('another site embeds the stock, and reads nothing else', async () => {
+test('another site can embed the stock, and can read nothing else', async () => {
   const sale = await system.createSale({ name: 'A lamp elsewhere', stock: 8 });
   const html = `<!doctype html><title>Elsewhere</title>
     <script type="module" src="${system.url}/embed.js"></script>

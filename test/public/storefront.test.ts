@@ -6,7 +6,7 @@ import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
 let browser: OpenBrowser;
-/** What a page threw: no test may end with any. */
+/** Errors that pages threw; every test must end without any. */
 const thrown: string[] = [];
 
 beforeAll(async () => {
@@ -40,7 +40,7 @@ function signInAhead(page: Page, { user, token }: Session) {
   );
 }
 
-/** Waits until an element says this; a pattern or a whole text. */
+/** Waits until an element has this text, or matches this pattern. */
 const sees = (page: Page, testId: string, text: string | RegExp) =>
   page
     .getByTestId(testId)
@@ -100,7 +100,7 @@ test('a new buyer signs up, buys, and sees the order paid', async () => {
   expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(3);
 });
 
-test('what is wrong with a sign-up is said at its field', async () => {
+test('an error of a sign-up is shown at its field', async () => {
   const { email } = await system.signUp();
   const page = await visit('/');
   await page.getByTestId('account').click();
@@ -120,7 +120,7 @@ test('both tabs of one buyer show the order that one of them placed', async () =
   await two.goto(`${system.url}/sales/${sale.id}`);
   await Promise.all([canBuy(one, 'buy'), canBuy(two, 'buy')]);
 
-  // Forced: the second click comes even when its tab has already heard of the first one.
+  // `force` clicks even if the second tab already knows of the first click.
   await Promise.all([one, two].map((page) => page.getByTestId('buy').click({ force: true })));
   await Promise.all([sees(one, 'order-status', 'Paid'), sees(two, 'order-status', 'Paid')]);
   expect(await ordersOf(buyer)).toHaveLength(1);
@@ -157,12 +157,12 @@ test('the whole purchase works from the keyboard, and the focus stays on Buy', a
   expect(await focused.getAttribute('data-testid')).toBe('buy');
 });
 
-test('a reload in the middle of a purchase goes on with the same purchase', async () => {
+test('a reload during a purchase continues the same purchase', async () => {
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
   const buyer = await system.signUp();
   const page = await visit(`/sales/${sale.id}`, { as: buyer });
   await canBuy(page, 'buy');
-  // The shop accepts the purchase, but its answer never arrives.
+  // The purchase is accepted, but the answer never arrives.
   const keys: (string | undefined)[] = [];
   page.on('request', (request) => {
     if (request.method() === 'POST' && request.url().endsWith('/purchases')) {
@@ -191,7 +191,7 @@ test('a reload in the middle of a purchase goes on with the same purchase', asyn
   expect(await ordersOf(buyer)).toHaveLength(1);
 });
 
-test('while the shop is too busy the page tries again by itself, with the same key', async () => {
+test('the page of a busy shop retries by itself with the same key', async () => {
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
   const buyer = await system.signUp();
   const page = await visit(`/sales/${sale.id}`, { as: buyer });
@@ -212,7 +212,7 @@ test('while the shop is too busy the page tries again by itself, with the same k
   expect(await ordersOf(buyer)).toHaveLength(1);
 });
 
-test('a session that ends in the middle of a purchase: after signing in again it goes on', async () => {
+test('a purchase whose session ended continues after the buyer signs in again', async () => {
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
   const buyer = await system.signUp();
   const page = await visit(`/sales/${sale.id}`, { as: buyer });
@@ -229,7 +229,7 @@ test('a session that ends in the middle of a purchase: after signing in again it
   expect(await ordersOf(buyer)).toHaveLength(1);
 });
 
-test('an accepted order that the shop lost is sent again with the same key', async () => {
+test('the page sends an accepted order that the shop lost again with the same key', async () => {
   const sale = await system.createSale({ stock: 9 });
   const buyer = await system.signUp();
   const page = await visit(`/sales/${sale.id}`, { as: buyer });
@@ -242,7 +242,7 @@ test('an accepted order that the shop lost is sent again with the same key', asy
   expect(await ordersOf(buyer)).toHaveLength(1);
 });
 
-test('a sold-out sale says so, and Buy comes back by itself when units are added', async () => {
+test('a sold-out sale shows it, and Buy comes back by itself when units are added', async () => {
   const sale = await system.createSale({ stock: 1 });
   const buyer = await system.signUp();
   const page = await visit(`/sales/${sale.id}`, { as: buyer });
@@ -260,7 +260,7 @@ test('a sold-out sale says so, and Buy comes back by itself when units are added
   await sees(page, 'order-status', 'Paid');
 });
 
-test('a buyer who comes a moment late is told so, and pays nothing', async () => {
+test('a buyer who comes too late sees that they pay nothing', async () => {
   const sale = await system.createSale({ stock: 1 });
   const buyer = await system.signUp();
   const page = await visit(`/sales/${sale.id}`, { as: buyer });
@@ -276,7 +276,7 @@ test('a buyer who comes a moment late is told so, and pays nothing', async () =>
   expect(await ordersOf(buyer)).toEqual([]);
 });
 
-test('the limit for each buyer bounds the quantity, and is told when it is reached elsewhere', async () => {
+test('the limit bounds the quantity, and is shown when another tab reached it', async () => {
   const sale = await system.createSale({ stock: 50, limitPerBuyer: 2 });
   const buyer = await system.signUp();
   const page = await visit(`/sales/${sale.id}`, { as: buyer });
@@ -290,7 +290,7 @@ test('the limit for each buyer bounds the quantity, and is told when it is reach
   await page.getByText('more than one buyer may have').waitFor();
 });
 
-test('pause and resume reach a page that watches', async () => {
+test('a watching page shows pause and resume', async () => {
   const sale = await system.createSale({ stock: 5 });
   const page = await visit(`/sales/${sale.id}`, { as: await system.signUp() });
   await canBuy(page, 'buy');
@@ -301,7 +301,7 @@ test('pause and resume reach a page that watches', async () => {
   await canBuy(page, 'buy');
 });
 
-test('the sale opens and ends by itself, without a word from the shop', async () => {
+test('the page opens and ends the sale by its clock, without a message', async () => {
   const opensAt = new Date(Date.now() + 5_000);
   const closesAt = new Date(Date.now() + 10_000);
   const sale = await system.createSale({ stock: 5, opensAt, closesAt });
@@ -316,7 +316,7 @@ test('the sale opens and ends by itself, without a word from the shop', async ()
   expect(Date.now()).toBeGreaterThanOrEqual(closesAt.getTime());
 });
 
-test('a lost connection is told, and what changed meanwhile is there when it is back', async () => {
+test('a lost connection is shown, and changes made meanwhile appear after the reconnect', async () => {
   const sale = await system.createSale({ stock: 5 });
   const page = await visit(`/sales/${sale.id}`, { as: await system.signUp() });
   await canBuy(page, 'buy');
@@ -332,7 +332,7 @@ test('a lost connection is told, and what changed meanwhile is there when it is 
   await canBuy(page, 'buy');
 });
 
-test('a connection that is lost while it is being made is told too', async () => {
+test('a connection lost during its handshake is shown too', async () => {
   const sale = await system.createSale({ stock: 5 });
   const page = await browser.page();
   let attempts = 0;
@@ -348,7 +348,7 @@ test('a connection that is lost while it is being made is told too', async () =>
   await page.getByTestId('banner').waitFor({ state: 'hidden' });
 });
 
-test('a visitor whose token ran out goes on watching', async () => {
+test('a visitor whose token expired goes on watching', async () => {
   const sale = await system.createSale({ stock: 5 });
   const page = await browser.page();
   await page.addInitScript(
@@ -381,7 +381,7 @@ test('HTML in a name is shown as text', async () => {
   await page.getByRole('link', { name, exact: true }).waitFor();
 });
 
-test('on a phone nothing is wider than the screen, and nothing moves while it loads', async () => {
+test('on a phone nothing is wider than the screen, and the layout does not shift', async () => {
   const name = 'Alampwithanamethatislongandhasnospacesatall in smoked glass, numbered by hand';
   const sale = await system.createSale({ name, limitPerBuyer: 3 });
   const buyer = await system.signUp();
@@ -400,13 +400,13 @@ test('on a phone nothing is wider than the screen, and nothing moves while it lo
   }
 });
 
-test('a sale that does not exist is told as such', async () => {
+test('a sale that does not exist is shown as missing', async () => {
   const page = await visit('/sales/there-is-none');
   await page.getByText('There is no such sale.').waitFor();
 });
 
-// Last in this file: the server that dies stays dead.
-test('tabs on two instances see the same stock move; when one dies, its tab moves to the other', async () => {
+// Last in this file, because the killed server is not restarted.
+test('tabs on two instances show the same stock, and a killed instance’s tab reconnects to the other', async () => {
   const sale = await system.createSale({ stock: 9 });
   const pages = [await visit(`/sales/${sale.id}`), await visit(`/sales/${sale.id}`)];
   for (const left of ['8', '7']) {
@@ -414,7 +414,7 @@ test('tabs on two instances see the same stock move; when one dies, its tab move
     await Promise.all(pages.map((page) => sees(page, 'stock', left)));
   }
 
-  // nginx gives each socket to the instance that has fewer: exactly one of the two tabs loses its own.
+  // nginx uses least_conn, so that exactly one of the two tabs loses its instance.
   const losses = pages.map(async (page) => {
     await page.getByTestId('banner').filter({ hasText: 'Connection lost' }).waitFor();
     return page;

@@ -16,25 +16,25 @@ afterEach(() => {
 
 const hourMs = 3_600_000;
 
-/** Follows a clock that is so far ahead of what this process's own said at first. */
+/** Follows a remote clock that is so far ahead of this process's clock. */
 async function follow(remote: { aheadMs: number }): Promise<void> {
   const [began, startedAt] = [performance.now(), Date.now()];
   followed = clock.follow(async () => startedAt + performance.now() - began + remote.aheadMs, silent);
   await vi.advanceTimersByTimeAsync(1);
 }
 
-test('until the database answered it is the clock of this process', () => {
+test('the clock is this process’s own until the database has answered', () => {
   expect(clock.now().getTime()).toBe(Date.now());
   expect(clock.aheadMs()).toBeNull();
 });
 
-test('it says what the database says, and how far this process is off', async () => {
+test('the clock follows the database, and reports this process’s skew', async () => {
   await follow({ aheadMs: 90_000 });
   expect(clock.now().getTime()).toBe(Date.now() + 90_000);
   expect(clock.aheadMs()).toBe(-90_000);
 });
 
-test('it goes on evenly when this machine is set to another time', async () => {
+test('the clock does not jump when this machine’s time is set', async () => {
   await follow({ aheadMs: 0 });
   const before = clock.now().getTime();
   vi.setSystemTime(Date.now() - hourMs);
@@ -43,7 +43,7 @@ test('it goes on evenly when this machine is set to another time', async () => {
   expect(clock.aheadMs()).toBe(-hourMs);
 });
 
-test('it follows a database that is set to another time, within two seconds', async () => {
+test('the clock follows a database whose time is set, within two seconds', async () => {
   const remote = { aheadMs: 0 };
   await follow(remote);
   remote.aheadMs = -hourMs;
@@ -51,7 +51,7 @@ test('it follows a database that is set to another time, within two seconds', as
   expect(clock.aheadMs()).toBe(hourMs);
 });
 
-test('it goes on while the database is away', async () => {
+test('the clock keeps running while the database is unavailable', async () => {
   let isAway = false;
   const startedAt = Date.now();
   followed = clock.follow(async () => {

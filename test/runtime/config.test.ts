@@ -10,13 +10,13 @@ const good = {
   JWT_SECRET: 'a-secret-that-is-at-least-32-characters',
 };
 
-test('three settings are enough; the rest have defaults, and nothing can change them later', () => {
+test('three settings are required, the others have defaults, and the result is frozen', () => {
   const config = readConfig(good);
   expect(config).toMatchObject({ PORT: 8080, HOST: '127.0.0.1', TRUST_PROXY_HOPS: 0, ALLOWED_ORIGINS: [] });
   expect(Object.isFrozen(config)).toBe(true);
 });
 
-test('numbers and lists are read from text', () => {
+test('numbers and lists are parsed', () => {
   const { PORT, ALLOWED_ORIGINS } = readConfig({
     ...good,
     PORT: '0',
@@ -28,7 +28,7 @@ test('numbers and lists are read from text', () => {
   });
 });
 
-test('every setting that is missing is named at once', () => {
+test('all missing settings are reported together', () => {
   expect(() => readConfig({})).toThrow(/MONGO_URL[\s\S]*REDIS_URL[\s\S]*JWT_SECRET/);
 });
 
@@ -87,7 +87,7 @@ test.each([
   expect(readConfig({ ...good, [name]: value })).toMatchObject({ [name]: value });
 });
 
-test('a URL by Sentinel is what ioredis calls it; others are its own business', () => {
+test('a Sentinel URL becomes ioredis options, and other URLs are passed on', () => {
   expect(sentinelOptionsOf('redis://h1:6379')).toBeNull();
   expect(
     sentinelOptionsOf('rediss+sentinel://user:p%40ss@h1,[::1]:26380/shop/2?sentinelPassword=x%26y'),
@@ -107,7 +107,7 @@ test('a URL by Sentinel is what ioredis calls it; others are its own business', 
   });
 });
 
-test('a URL without a database gets ours, however many hosts it has', () => {
+test('a MongoDB URL without a database gets the default one, with any number of hosts', () => {
   expect(withDatabase('mongodb://u:p@h1:1,h2:2/?replicaSet=x', 'shop')).toBe(
     'mongodb://u:p@h1:1,h2:2/shop?replicaSet=x',
   );
@@ -126,7 +126,7 @@ test.each(['PURCHASE_QUEUE', 'EVENT_BUS'])('%s=rabbitmq needs a RABBITMQ_URL', (
   expect(readConfig({ ...good, [engine]: 'rabbitmq', RABBITMQ_URL })).toMatchObject({ [engine]: 'rabbitmq' });
 });
 
-test('subscribers are a list, none, or whatever can work; mail wants a server', () => {
+test('SUBSCRIBERS is a list, none, or by default all that can run; mail needs a server', () => {
   const subscribers = (SUBSCRIBERS: string, SMTP_URL = '') =>
     subscribersOf(readConfig({ ...good, SUBSCRIBERS, SMTP_URL }));
   expect(subscribers('analytics')).toEqual(['analytics']);
@@ -155,14 +155,14 @@ describe('the secret that signs tokens', () => {
     if (secret) expect(() => inProduction(secret)).not.toThrow(secret);
   });
 
-  test('one that is random, or a list of such, is taken', () => {
+  test('a random secret, or a list of them, is accepted', () => {
     for (const secret of [random, `new:${random},old:${random}2`, `new:${random},${random}2`]) {
       expect(inProduction(secret).JWT_SECRET).toBe(secret);
     }
   });
 });
 
-test('a setting left empty is one that is absent, as docker compose passes it', () => {
+test('an empty setting counts as unset, as docker compose passes it', () => {
   expect(readConfig({ ...good, PORT: '', MONGO_POOL_CONNECTIONS: '', LOG_LEVEL: '' })).toMatchObject({
     PORT: 8080,
     MONGO_POOL_CONNECTIONS: 20,

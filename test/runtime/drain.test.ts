@@ -8,7 +8,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-test('a server that stops says so while it still answers, then closes its port and ends', async () => {
+test('a stopping server reports that it is not ready, still answers, then closes its port and exits', async () => {
   const stopping = await system.startServer({ DRAIN_NOTICE_MS: '3000' });
   const at = stopping.url;
   const sale = await system.createSale();

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { groupCommit, Overloaded } from '../../runtime/group-commit.ts';
 
-/** A `send` whose batches come back when the test says so. */
-function openTrips() {
+/** A `send` whose batches the test completes. */
+function controlledSend() {
   const batches: number[][] = [];
   const arrivals: (() => void)[] = [];
   const returns: { ok: () => void; fail: (error: Error) => void }[] = [];
@@ -15,16 +15,16 @@ function openTrips() {
         returns.push({ ok: () => resolve(items.map((item) => `answer ${item}`)), fail: reject });
       });
     },
-    /** Resolves when the next batch leaves. */
+    /** Resolves when the next batch is sent. */
     departure: () => new Promise<void>((resolve) => arrivals.push(resolve)),
-    /** Brings the oldest batch back. */
+    /** Completes the oldest batch. */
     bringBack: () => returns.shift()?.ok(),
     fail: (error: Error) => returns.shift()?.fail(error),
   };
 }
 
-test('a lone item leaves at once, and what arrives meanwhile leaves together', async () => {
-  const trips = openTrips();
+test('a single item is sent at once, and items that arrive meanwhile are sent in one batch', async () => {
+  const trips = controlledSend();
   const { submit } = groupCommit({ send: trips.send, maxBatch: 10, maxWaiting: 100 });
   const first = trips.departure();
   const one = submit(1);
@@ -41,7 +41,7 @@ test('a lone item leaves at once, and what arrives meanwhile leaves together', a
   expect(trips.batches).toEqual([[1], [2, 3, 4]]);
 });
 
-test('what arrives in one turn of the loop leaves in one batch', async () => {
+test('items of one turn of the event loop are sent in one batch', async () => {
   const batches: number[][] = [];
   const send = async (items: number[]) => {
     batches.push(items);
@@ -52,7 +52,7 @@ test('what arrives in one turn of the loop leaves in one batch', async () => {
   expect(batches).toEqual([[1, 2, 3]]);
 });
 
-test('a batch leaves a gap after the one before, which a lone item does not wait for', async () => {
+test('batches keep a minimum gap, which a single item does not wait for', async () => {
   const trips: { left: number; back: number }[] = [];
   const send = async (items: number[]) => {
     const left = performance.now();
@@ -65,12 +65,12 @@ test('a batch leaves a gap after the one before, which a lone item does not wait
   await Promise.all([1, 2, 3].map(submit));
   const [first, second, third] = trips;
   expect((first?.left ?? 0) - began).toBeLessThan(30);
-  // A timer may ring a millisecond early.
+  // A timer may fire a millisecond early.
   expect((second?.left ?? 0) - (first?.back ?? 0)).toBeGreaterThan(28);
   expect((third?.left ?? 0) - (second?.back ?? 0)).toBeGreaterThan(28);
 });
 
-test('a crowd larger than a batch leaves in several, in order, each with its own answers', async () => {
+test('items beyond the batch size are sent in several batches, in order, each with its own answers', async () => {
   const batches: number[][] = [];
   const send = async (items: number[]) => {
     batches.push(items);
@@ -81,7 +81,7 @@ test('a crowd larger than a batch leaves in several, in order, each with its own
   expect(batches).toEqual([[1, 2], [3, 4], [5]]);
 });
 
-test('items are batched by their size, and one that is too large travels alone', async () => {
+test('items are batched by size, and an item over the limit is sent alone', async () => {
   const batches: number[][] = [];
   const send = async (items: number[]) => {
     batches.push(items);
@@ -92,8 +92,8 @@ test('items are batched by their size, and one that is too large travels alone',
   expect(batches).toEqual([[4, 6], [1], [50], [3, 7]]);
 });
 
-test('more than may wait are refused at once, and there is room again after a batch left', async () => {
-  const trips = openTrips();
+test('items beyond the queue limit are refused at once, until a batch has been sent', async () => {
+  const trips = controlledSend();
   const { submit } = groupCommit({ send: trips.send, maxBatch: 10, maxWaiting: 2 });
   const first = trips.departure();
   const answers = [submit(1)];
@@ -112,7 +112,7 @@ test('more than may wait are refused at once, and there is room again after a ba
   expect(await Promise.all(answers)).toEqual(['answer 1', 'answer 2', 'answer 3', 'answer 5']);
 });
 
-test('batches that are not full keep their distance, which costs a lone item nothing', async () => {
+test('batches that are not full keep an interval, which does not delay a single item', async () => {
   const starts: number[] = [];
   const send = async (items: number[]) => {
     starts.push(performance.now());
@@ -125,18 +125,18 @@ test('batches that are not full keep their distance, which costs a lone item not
   await submit(2);
   await Promise.all([3, 4].map(submit));
   const gaps = starts.slice(1).map((start, index) => start - (starts[index] ?? 0));
-  // A timer may be up to a millisecond early.
+  // A timer may fire up to a millisecond early.
   for (const gap of gaps) expect(gap).toBeGreaterThan(38);
   expect(gaps).toHaveLength(2);
 });
 
-test('a batch that is full goes at once, and one that is getting full goes when it is', async () => {
+test('a full batch is sent at once, without waiting for the interval', async () => {
   const sent: number[][] = [];
   const send = async (items: number[]) => {
     sent.push(items);
     return items;
   };
-  // Whoever waits for the interval waits for ever, as far as this test is concerned.
+  // The interval is longer than this test.
   const { submit } = groupCommit({ send, maxBatch: 2, maxWaiting: 10, minIntervalMs: 60_000 });
   await Promise.all([1, 2, 3, 4].map(submit));
   const third = submit(5);
@@ -149,8 +149,8 @@ test('a batch that is full goes at once, and one that is getting full goes when 
   ]);
 });
 
-test('a batch that fails fails each of its items and no other', async () => {
-  const trips = openTrips();
+test('a failed batch fails its own items only', async () => {
+  const trips = controlledSend();
   const { submit } = groupCommit({ send: trips.send, maxBatch: 2, maxWaiting: 10 });
   const first = trips.departure();
   const answers = Promise.allSettled([1, 2, 3].map(submit));
@@ -163,8 +163,8 @@ test('a batch that fails fails each of its items and no other', async () => {
   expect(await answers).toEqual([cut, cut, { status: 'fulfilled', value: 'answer 3' }]);
 });
 
-test('drained waits for what waits and for what is on its way, and for nothing when idle', async () => {
-  const trips = openTrips();
+test('drained resolves when no item is queued or in flight', async () => {
+  const trips = controlledSend();
   const { submit, drained } = groupCommit({ send: trips.send, maxBatch: 1, maxWaiting: 10 });
   await drained();
 

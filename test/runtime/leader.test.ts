@@ -28,7 +28,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true });
 });
 
-/** A process that leads when it can, over a connection of its own. */
+/** A candidate for leadership with its own connection. */
 function openProcess(work = async () => {}) {
   const redis = new Redis(server.url);
   const process = { doing: 0, redis, isFit: (): boolean => true, close };
@@ -64,11 +64,11 @@ function openProcess(work = async () => {}) {
 const does = (process: { doing: number }) =>
   waitUntil(() => process.doing === 1, { ...soon, what: 'it leads' });
 
-test('one of them does it; when it closes, another one', async () => {
+test('one candidate leads, and another one takes over when it closes', async () => {
   const processes = [openProcess(), openProcess(), openProcess()];
   for (let left = processes.length; left > 0; left--) {
     const doing = () => processes.filter((process) => process.doing === 1);
-    await waitUntil(() => doing().length === 1, { ...soon, what: 'somebody does it' });
+    await waitUntil(() => doing().length === 1, { ...soon, what: 'a candidate leads' });
     await delay(ttlMs);
     expect(doing()).toHaveLength(1);
     const [one] = doing();
@@ -77,7 +77,7 @@ test('one of them does it; when it closes, another one', async () => {
   }
 });
 
-test('when the one that does it falls silent, another one does', async () => {
+test('another candidate takes over when the leader stops renewing its lease', async () => {
   const first = openProcess();
   await does(first);
   const second = openProcess();
@@ -85,16 +85,16 @@ test('when the one that does it falls silent, another one does', async () => {
   await does(second);
 });
 
-test('who finds another one at it leaves off', async () => {
+test('a leader that finds another leader steps down', async () => {
   const first = openProcess();
   await does(first);
   await first.redis.set('lease:a-lease', 'another');
-  await waitUntil(() => first.doing === 0, { ...soon, what: 'it leaves off' });
+  await waitUntil(() => first.doing === 0, { ...soon, what: 'it steps down' });
   await first.redis.del('lease:a-lease');
   await does(first);
 });
 
-test('who becomes unfit leaves it to another at once, and does not take it before it is fit', async () => {
+test('an unhealthy leader steps down at once, and does not lead again before it is healthy', async () => {
   const first = openProcess();
   await does(first);
   const second = openProcess();
@@ -108,7 +108,7 @@ test('who becomes unfit leaves it to another at once, and does not take it befor
   await does(first);
 });
 
-test('a task that fails is begun again, and the others go on', async () => {
+test('a failed task is restarted, and other tasks continue', async () => {
   let failed = 0;
   const process = openProcess(async () => {
     if (failed < 3) throw new Error(`fault ${++failed}`);
@@ -116,7 +116,7 @@ test('a task that fails is begun again, and the others go on', async () => {
   await does(process);
   let leftOff = false;
   const watch = setInterval(() => (leftOff ||= process.doing !== 1), 1);
-  await waitUntil(() => failed === 3, { ...soon, what: 'it is begun again' });
+  await waitUntil(() => failed === 3, { ...soon, what: 'it is restarted' });
   clearInterval(watch);
   expect(leftOff).toBe(false);
 });

@@ -34,7 +34,7 @@ const linesOf = (parts: { logFile: string }[], msg: string): Line[] =>
     .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Line] : []))
     .filter((line) => line.msg.startsWith(msg));
 
-test('a purchase is one line where it was accepted and one where it was settled, under the id of its answer', async () => {
+test('a purchase has one log line of the server and one of the worker, with the request id of its answer', async () => {
   const sale = await system.createSale();
   const { headers, body } = await system.buy(sale.id, system.buyerToken('a-buyer'));
   await system.settled(body.orderId, system.buyerToken('a-buyer'));
@@ -56,7 +56,7 @@ test('a purchase is one line where it was accepted and one where it was settled,
   expect(found.settled).toMatchObject([{ saleId: sale.id, buyerId: 'a-buyer', status: 'paid', traceparent }]);
 });
 
-test('a request keeps a good id that it brings to a server, and gets a new one for a bad one', async () => {
+test('a server keeps a valid request id, and replaces an invalid one', async () => {
   const at = system.servers[0]?.url ?? '';
   const idFor = async (given?: string) => {
     const headers: Record<string, string> = given === undefined ? {} : { 'X-Request-Id': given };
@@ -66,17 +66,17 @@ test('a request keeps a good id that it brings to a server, and gets a new one f
   for (const bad of ['short', 'x'.repeat(65), 'spaces are not welcome'])
     expect(await idFor(bad)).not.toBe(bad);
   expect(await idFor()).not.toBe(await idFor());
-  // nginx makes its own, whatever a browser says.
+  // nginx always sets its own request id.
   const { headers } = await system.api('GET', '/api/sales', {
     headers: { 'X-Request-Id': 'from-a-browser' },
   });
   expect(headers.get('x-request-id')).toMatch(/^[\da-f]{32}$/);
 });
 
-test('a crowd leaves a few lines a second, and the count of the others', async () => {
+test('under load a few lines a second are logged, with the count of those left out', async () => {
   const sale = await system.createSale({ stock: 500 });
-  const crowd = Array.from({ length: 100 }, () => system.buy(sale.id, system.buyerToken()));
-  expect((await Promise.all(crowd)).map(({ status }) => status)).toEqual(Array(100).fill(202));
+  const load = Array.from({ length: 100 }, () => system.buy(sale.id, system.buyerToken()));
+  expect((await Promise.all(load)).map(({ status }) => status)).toEqual(Array(100).fill(202));
   const about = ({ saleId }: Line) => saleId === sale.id;
   const leftOut = (lines: Line[]) => lines.reduce((sum, line) => sum + (line.leftOut ?? 0), 0);
   for (const [parts, msg] of [
@@ -93,7 +93,7 @@ test('a crowd leaves a few lines a second, and the count of the others', async (
   }
 });
 
-test('no log knows an e-mail address, a password or a token', async () => {
+test('no log contains an e-mail address, a password or a token', async () => {
   const account = await system.signUp();
   const credentials = { email: account.email, password: account.password };
   await system.api('POST', '/api/sessions', { body: credentials });
@@ -109,7 +109,7 @@ test('no log knows an e-mail address, a password or a token', async () => {
   }
 });
 
-test('people are shown what is serious, and not more than they can read', async () => {
+test('npm start shows warnings, with a limit on lines a second', async () => {
   const file = join(dir, 'server-1.log');
   const line = (level: number, msg: string) =>
     `${JSON.stringify({ level, time: 0, instance: 'server-1', msg })}\n`;
@@ -124,7 +124,10 @@ test('people are shown what is serious, and not more than they can read', async 
 
   const many = Array.from({ length: 50 }, (_, n) => line(40, `trouble ${n}`));
   appendFileSync(file, line(50, 'x').slice(10) + many.join('') + many.join(''));
-  await waitUntil(isShown('more such lines'), { deadlineMs: 5_000, what: 'it is not said what is left out' });
+  await waitUntil(isShown('more such lines'), {
+    deadlineMs: 5_000,
+    what: 'the number of hidden lines is not shown',
+  });
   expect(shown.length).toBe(1 + 5 + 1);
   expect(shown.at(-1)).toBe('… and 46 more such lines');
   stop();

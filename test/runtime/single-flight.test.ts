@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { singleFlight } from '../../runtime/single-flight.ts';
 
-test('those who ask while it is on its way share one load; the next asks again', async () => {
+test('concurrent calls share one load, and the next call loads again', async () => {
   const asked: string[] = [];
   const read = singleFlight(async (key) => `${key} ${asked.push(key)}`);
   expect(await Promise.all([read('a'), read('b'), read('a'), read('a')])).toEqual([
@@ -14,7 +14,7 @@ test('those who ask while it is on its way share one load; the next asks again',
   expect(asked).toEqual(['a', 'b', 'a']);
 });
 
-test('a load that fails fails for all who asked, and is not remembered', async () => {
+test('a failed load fails all its callers, and is not cached', async () => {
   let away = true;
   const read = singleFlight(async () => {
     if (away) throw new Error('away');

@@ -48,7 +48,7 @@ afterAll(async () => {
 
 test('one trace spans the browser, the server, the worker and the event of a purchase', async () => {
   const sale = await system.createSale({ stock: 5 });
-  // Others buy too, each in a trace of its own. The first press of a sale is flushed twice: it makes the gate.
+  // Others buy too, each in its own trace. The first purchase of a sale is flushed twice, because it creates the gate.
   for (let n = 0; n < 3; n++) await system.buy(sale.id, system.buyerToken());
   const [traceId, browserSpan] = ['4bf92f3577b34da6a3ce929d0e0e4736', '00f067aa0ba902b7'];
   const { status } = await system.api('POST', `/api/sales/${sale.id}/purchases`, {
@@ -59,7 +59,7 @@ test('one trace spans the browser, the server, the worker and the event of a pur
   expect(status).toBe(202);
 
   const ours = () => spans.filter((span) => span.traceId === traceId);
-  await waitUntil(() => ours().length >= 4, { deadlineMs: 20_000, what: 'the trace is not whole' });
+  await waitUntil(() => ours().length >= 4, { deadlineMs: 20_000, what: 'the trace is not complete' });
   expect(
     ours()
       .map(({ service, name }) => `${service}: ${name}`)
@@ -78,7 +78,7 @@ test('one trace spans the browser, the server, the worker and the event of a pur
   }
 });
 
-test('what a trace says is not to be sent is not sent', async () => {
+test('a trace that is not sampled is not exported', async () => {
   const sale = await system.createSale();
   const traceId = 'aaaabbbbccccddddeeeeffff00001111';
   const headers = { traceparent: `00-${traceId}-00f067aa0ba902b7-00` };
@@ -89,9 +89,9 @@ test('what a trace says is not to be sent is not sent', async () => {
   });
   await system.buy(sale.id, system.buyerToken());
   const settledHere = () => spans.filter(({ name }) => name === 'settle').length;
-  // The one after it has come through.
+  // The next trace was exported.
   const before = settledHere();
   await system.buy((await system.createSale()).id, system.buyerToken());
-  await waitUntil(() => settledHere() > before, { deadlineMs: 20_000, what: 'nothing is sent any more' });
+  await waitUntil(() => settledHere() > before, { deadlineMs: 20_000, what: 'nothing is exported any more' });
   expect(spans.filter((span) => span.traceId === traceId)).toEqual([]);
 });

@@ -22,7 +22,7 @@ function openBroadcast(perSecond = 20) {
   return { sent, close, tell: (saleId: string, version: number) => tell(message(saleId, version)) };
 }
 
-test('the first change is sent at once, and of those that come meanwhile only the newest', () => {
+test('the first change is sent at once, and only the newest of later ones', () => {
   const { sent, tell } = openBroadcast();
   for (const version of [1, 2, 3, 4]) tell('lamp', version);
   expect(sent).toEqual(['lamp 1']);
@@ -32,14 +32,14 @@ test('the first change is sent at once, and of those that come meanwhile only th
   expect(sent).toEqual(['lamp 1', 'lamp 4']);
 });
 
-test('a message that was overtaken is not sent', () => {
+test('an outdated message is not sent', () => {
   const { sent, tell } = openBroadcast();
   for (const version of [5, 9, 7, 4, 5]) tell('lamp', version);
   vi.advanceTimersByTime(1_000);
   expect(sent).toEqual(['lamp 5', 'lamp 9']);
 });
 
-test('a thousand changes a second become at most twenty messages, and the last change is one of them', () => {
+test('a thousand changes a second become at most twenty messages, which include the last change', () => {
   const { sent, tell } = openBroadcast();
   for (let version = 1; version <= 1_000; version++) {
     vi.advanceTimersByTime(1);
@@ -51,7 +51,7 @@ test('a thousand changes a second become at most twenty messages, and the last c
   expect(sent.at(-1)).toBe('lamp 1000');
 });
 
-test('one busy sale does not hold up another', () => {
+test('a busy sale does not delay another', () => {
   const { sent, tell } = openBroadcast();
   tell('lamp', 1);
   tell('lamp', 2);
@@ -62,8 +62,8 @@ test('one busy sale does not hold up another', () => {
 });
 
 test.each([
-  ['30 ms to send rests for 150 ms', 30, 150],
-  ['a minute to send rests for a second', 60_000, 1_000],
+  ['30 ms to send is followed by a pause of 150 ms', 30, 150],
+  ['a minute to send is followed by a pause of a second', 60_000, 1_000],
 ])('a message that takes %s', (_what, sendMs, restMs) => {
   const sent: number[] = [];
   const { tell } = coalesceStock({
@@ -83,7 +83,7 @@ test.each([
   vi.advanceTimersByTime(2_000);
 });
 
-test('after close nothing is sent and no timer is left', () => {
+test('nothing is sent after close, and no timer is left', () => {
   const { sent, tell, close } = openBroadcast();
   tell('lamp', 1);
   tell('lamp', 2);

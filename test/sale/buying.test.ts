@@ -25,7 +25,7 @@ async function expectSound(): Promise<void> {
   expect(report.orders).toBeGreaterThan(0);
 }
 
-test('an accepted purchase is queued on every instance until a worker comes and settles it', async () => {
+test('an accepted purchase is queued on every instance until a worker settles it', async () => {
   const sale = await system.createSale({ stock: 3 });
   const [token, stranger] = [system.buyerToken(), system.buyerToken()];
   const bought = await system.buy(sale.id, token, { at: at(0) });
@@ -77,7 +77,7 @@ test('a buyer signs up, buys, and the order is paid', async () => {
   expect(after).toMatchObject({ stock: 2, stockVersion: 1, unitsOnSale: 3, status: 'open' });
 });
 
-test('100 requests at once with one key, over both instances, are one order', async () => {
+test('100 concurrent requests with one key over both instances give one order', async () => {
   const sale = await system.createSale({ stock: 500, limitPerBuyer: 500 });
   const token = system.buyerToken();
   const key = nanoid();
@@ -97,7 +97,7 @@ test('100 requests at once with one key, over both instances, are one order', as
   expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(499);
 });
 
-test('a key that comes back with another quantity is refused; in another sale it is another purchase', async () => {
+test('a reused key with another quantity is refused, and is another purchase in another sale', async () => {
   const [sale, other] = [await system.createSale({ stock: 9, limitPerBuyer: 9 }), await system.createSale()];
   const token = system.buyerToken();
   const key = nanoid();
@@ -109,7 +109,7 @@ test('a key that comes back with another quantity is refused; in another sale it
   expect(await system.settled(body.orderId, token)).toMatchObject({ saleId: sale.id, quantity: 1 });
 });
 
-test('a key is the buyer’s own: another buyer with the same one gets an order of their own', async () => {
+test('two buyers with the same key get an order each', async () => {
   const sale = await system.createSale();
   const key = nanoid();
   const [one, two] = [
@@ -120,7 +120,7 @@ test('a key is the buyer’s own: another buyer with the same one gets an order 
   expect(one.body.orderId).not.toBe(two.body.orderId);
 });
 
-test('the key is given back in the answer, and made up when there was none', async () => {
+test('the answer contains the key, which is generated when there was none', async () => {
   const sale = await system.createSale({ limitPerBuyer: 3 });
   const token = system.buyerToken();
   const own = await system.buy(sale.id, token, { key: 'my-own-key' });
@@ -136,7 +136,7 @@ test('the key is given back in the answer, and made up when there was none', asy
   expect(resent.body.orderId).toBe(first.body.orderId);
 });
 
-test('50 presses of one account at once get no more than the limit', async () => {
+test('50 concurrent purchases of one account get the limit and no more', async () => {
   const sale = await system.createSale({ stock: 100, limitPerBuyer: 3 });
   const token = system.buyerToken();
   const answers = await Promise.all(
@@ -149,7 +149,7 @@ test('50 presses of one account at once get no more than the limit', async () =>
   expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(97);
 });
 
-test('a crowd larger than the stock gets exactly the stock, and the rest are told what is left', async () => {
+test('more buyers than units get exactly the stock, and the others the remaining count', async () => {
   const sale = await system.createSale({ stock: 40 });
   const crowd = Array.from({ length: 300 }, () => system.buyerToken());
   const answers = await Promise.all(
@@ -166,7 +166,7 @@ test('a crowd larger than the stock gets exactly the stock, and the rest are tol
   expect(paid).toBe(40);
 });
 
-test('who asks for more than is left is told so, and a smaller purchase still goes through', async () => {
+test('a purchase of more units than are left is refused, and a smaller one is accepted', async () => {
   const sale = await system.createSale({ stock: 5, limitPerBuyer: 9 });
   await system.buy(sale.id, system.buyerToken(), { quantity: 3 });
   const tooMany = await system.buy(sale.id, system.buyerToken(), { quantity: 3 });

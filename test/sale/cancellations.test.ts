@@ -4,7 +4,7 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, Purchase, SaleSnapshot } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
-import { openAudience } from '../faults/support/buyers.ts';
+import { startBuyers } from '../faults/support/buyers.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -21,7 +21,7 @@ interface Paid {
   token: string;
 }
 
-/** Orders of one unit each, as a rush leaves them. */
+/** Creates paid orders of one unit each. */
 async function makePaid(sale: SaleSnapshot, count: number): Promise<Paid[]> {
   const purchases = Array.from({ length: count }, (): Purchase => {
     const [buyerId, idempotencyKey, createdAt] = [nanoid(), nanoid(), new Date().toISOString()];
@@ -49,7 +49,7 @@ const statusesOf = (answers: ApiAnswer<unknown>[]) => [...new Set(answers.map(({
 const leftIn = ({ id }: SaleSnapshot) => system.store.redis.hget(`gate:${id}`, 'left');
 const recordOf = async ({ id }: SaleSnapshot) => {
   const record = await system.store.collections.sales.findById(id).lean();
-  if (!record) throw new Error(`There is no sale ${id}`);
+  if (!record) throw new Error(`sale ${id} does not exist`);
   return record;
 };
 
@@ -60,25 +60,25 @@ async function expectGateRight(sale: SaleSnapshot): Promise<void> {
   });
 }
 
-test('1,000 cancellations and 100 changes at once beside a crowd: no 5xx, each unit back once', async () => {
+test('1,000 cancellations and 100 changes at once under load give no 5xx, and return each unit once', async () => {
   const sale = await system.createSale({ stock: 20_000, limitPerBuyer: 1_000 });
   const paid = await makePaid(sale, 1_000);
-  const crowd = openAudience(system, sale);
-  await waitUntil(() => crowd.accepted.length > 50, { deadlineMs: 20_000, what: 'the crowd buys' });
+  const load = startBuyers(system, sale);
+  await waitUntil(() => load.accepted.length > 50, { deadlineMs: 20_000, what: 'purchases are accepted' });
   const [cancelled, changed] = await Promise.all([
     Promise.all(paid.map((order) => cancel(order))),
     Promise.all(
       Array.from({ length: 100 }, (_, n) => change(sale.id, { addStock: 1 }, n % 2 ? { key: nanoid() } : {})),
     ),
   ]);
-  await crowd.stop();
-  expect(crowd.statuses.get(503)).toBeUndefined();
+  await load.stop();
+  expect(load.statuses.get(503)).toBeUndefined();
   expect(statusesOf(cancelled)).toEqual([200]);
   expect(new Set(cancelled.map(({ body }) => body.status))).toEqual(new Set(['cancelled']));
   expect(statusesOf(changed)).toEqual([200]);
 
   await system.quiet();
-  const bought = crowd.accepted.reduce((units, { quantity }) => units + quantity, 0);
+  const bought = load.accepted.reduce((units, { quantity }) => units + quantity, 0);
   expect(await recordOf(sale)).toMatchObject({
     unitsReturned: 1_000,
     unitsOnSale: 20_100,
@@ -87,7 +87,7 @@ test('1,000 cancellations and 100 changes at once beside a crowd: no 5xx, each u
   await expectGateRight(sale);
 }, 60_000);
 
-test('an order cancelled many times at once, by its buyer and by others, gives its units back once', async () => {
+test('an order cancelled many times at once, by its buyer and by others, returns its units once', async () => {
   const sale = await system.createSale({ stock: 10 });
   const paid = await makePaid(sale, 5);
   const stranger = system.buyerToken();
@@ -101,10 +101,10 @@ test('an order cancelled many times at once, by its buyer and by others, gives i
   expect(await recordOf(sale)).toMatchObject({ stock: 10, unitsReturned: 5 });
 });
 
-test('a server that dies between the commit and the telling: the gate gets the units once', async () => {
+test('the gate gets the units once when a server is killed between the commit and the broadcast', async () => {
   const sale = await system.createSale({ stock: 10 });
   const [first, second] = (await makePaid(sale, 2)) as [Paid, Paid];
-  // So that there is a gate.
+  // Creates the gate.
   const token = system.buyerToken();
   await system.settled((await system.buy(sale.id, token)).body.orderId, token);
   expect(await leftIn(sale)).toBe('7');
@@ -113,14 +113,14 @@ test('a server that dies between the commit and the telling: the gate gets the u
   await expect(cancel(first, dying.url)).rejects.toThrow();
   expect((await recordOf(sale)).stock).toBe(8);
   await expectGateRight(sale);
-  // The count that the gate missed is not added once more with the next one.
+  // The count that the gate missed is not added again with the next one.
   expect((await cancel(second)).status).toBe(200);
   expect(await leftIn(sale)).toBe('9');
   expect((await cancel(first)).status).toBe(200);
   expect(await leftIn(sale)).toBe('9');
 });
 
-test('a change whose server died after the commit is made once, and known at once when it comes again', async () => {
+test('a change whose server was killed after the commit is made once, and its retry gets the same answer', async () => {
   const sale = await system.createSale({ stock: 1 });
   await system.buy(sale.id, system.buyerToken());
   const dying = await system.startServer({ FAILPOINTS: 'written@1=kill' });
@@ -133,7 +133,7 @@ test('a change whose server died after the commit is made once, and known at onc
   expect(await leftIn(sale)).toBe('5');
 });
 
-test('changes at once on two servers: each is made once, a key once, whichever server gets it', async () => {
+test('concurrent changes on two servers are made once for each key', async () => {
   const sale = await system.createSale({ stock: 0 });
   const servers = system.servers.map(({ url }) => url);
   const at = (n: number) => ({ at: servers[n % 2] as string });
@@ -166,12 +166,12 @@ test('changes at once on two servers: each is made once, a key once, whichever s
     body: { type: '/problems/key-reused' },
   });
   expect((await change(sale.id, { addStock: 1 }, { key: 'x'.repeat(256) })).status).toBe(400);
-  // The same key is another one for another sale.
+  // Keys are separate for each sale.
   const other = await system.createSale({ stock: 1 });
   expect((await change(other.id, { addStock: 2 }, { key })).body).toMatchObject({ unitsOnSale: 3 });
 });
 
-test('changes that arrive together are made in order, each with its own answer', async () => {
+test('changes of one batch are made in order, each with its own answer', async () => {
   const sale = await system.createSale({ stock: 1 });
   const bad = { closesAt: new Date(Date.parse(sale.opensAt) - 1).toISOString() };
   const [added, refused, unknown, moved] = await Promise.all([
@@ -184,7 +184,7 @@ test('changes that arrive together are made in order, each with its own answer',
   expect(await recordOf(sale)).toMatchObject({ stock: 2, paused: true });
 });
 
-test('a sale that is made at once many times with one key is one sale', async () => {
+test('many concurrent requests with one key create one sale', async () => {
   const { product, price, opensAt, closesAt } = await system.createSale();
   const body = { productId: product.id, price, opensAt, closesAt, stock: 7 };
   const headers = { 'Idempotency-Key': nanoid() };
@@ -197,7 +197,7 @@ test('a sale that is made at once many times with one key is one sale', async ()
   expect(await make({ stock: 8 })).toMatchObject({ status: 422, body: { type: '/problems/key-reused' } });
 });
 
-test('without Redis what admins and buyers do is answered truly, and heard of later', async () => {
+test('changes and cancellations without Redis are made, and broadcast later', async () => {
   const sale = await system.createSale({ stock: 10 });
   const [order] = (await makePaid(sale, 1)) as [Paid];
   const token = system.buyerToken();

@@ -3,13 +3,13 @@ import { expect, test } from 'vitest';
 import type { Purchase } from '../../sale/contract.ts';
 import { allowanceKey, decide, personOf, type SettlementSnapshot } from '../../sale/settlement/decide.ts';
 
-/** Few sales, people and ids, so that purchases meet each other: over one stock, one limit and one id. */
+/** Few sales, persons and ids, so that purchases often share a stock, a limit or an id. */
 const purchase: fc.Arbitrary<Purchase> = fc.record(
   {
     orderId: fc.integer({ min: 0, max: 30 }).map((n) => `order-${n}`),
     saleId: fc.constantFrom('lamp', 'chair', 'no-such-sale'),
     buyerId: fc.constantFrom('ann', 'bob', 'cy'),
-    // Somebody with another account, or with the id of an account that has a person of its own.
+    // A person with another account, or with the id of an account that belongs to another person.
     personId: fc.constantFrom('ann', 'bob'),
     quantity: fc.integer({ min: 1, max: 6 }),
     idempotencyKey: fc.constant('a-key'),
@@ -76,7 +76,7 @@ test('never lets a person past the limit, over all accounts, and counts what eac
   });
 });
 
-test('gives each purchase that was not settled before exactly one outcome, in the order of arrival', () => {
+test('gives each unsettled purchase exactly one outcome, in the order of arrival', () => {
   check((purchases, snapshot) => {
     const { outcomes } = decide(purchases, snapshot);
     const fresh = purchases.map(({ orderId }) => orderId).filter((id) => !snapshot.settledOrderIds.has(id));
@@ -85,7 +85,7 @@ test('gives each purchase that was not settled before exactly one outcome, in th
   });
 });
 
-test('decides each purchase by what those before it left: no later one changes it', () => {
+test('decides each purchase by those before it, never by later ones', () => {
   check((purchases, snapshot) => {
     const all = decide(purchases, snapshot).outcomes;
     const first = decide(purchases.slice(0, Math.ceil(purchases.length / 2)), snapshot).outcomes;
@@ -93,7 +93,7 @@ test('decides each purchase by what those before it left: no later one changes i
   });
 });
 
-test('refuses only for a reason that is true when its turn comes, and gives all of a purchase or nothing', () => {
+test('refuses only for a reason that is true at its turn, and never fulfils a purchase in part', () => {
   check((purchases, snapshot) => {
     const left = new Map([...snapshot.sales].map(([saleId, { stock }]) => [saleId, stock]));
     const has = new Map(snapshot.allowances);
@@ -116,7 +116,7 @@ test('refuses only for a reason that is true when its turn comes, and gives all 
   });
 });
 
-test('decides nothing when the same batch comes again after it was settled', () => {
+test('decides nothing for a batch that was settled before', () => {
   check((purchases, snapshot) => {
     const { outcomes, sold, taken } = decide(purchases, snapshot);
     const settledOrderIds = new Set([
@@ -135,7 +135,7 @@ test('decides nothing when the same batch comes again after it was settled', () 
   });
 });
 
-test('sells the last unit to the first who asks, and skips one who asks for too many', () => {
+test('sells the last unit to the first buyer who asks for one, and skips one who asks for too many', () => {
   const ask = (orderId: string, buyerId: string, quantity: number): Purchase => {
     return { orderId, saleId: 'lamp', buyerId, quantity, idempotencyKey: 'k', createdAt: '' };
   };

@@ -24,7 +24,7 @@ const cancel = (orderId: string, token: string, server = 0) =>
 const pay = (orderId: string, token: string) =>
   system.api<Order>('POST', `/api/orders/${orderId}/payment`, { token });
 
-test('cancelling returns the units: to the sale, to its gate and to the buyer’s limit', async () => {
+test('a cancelled order’s units return to the sale, to its gate and to the buyer’s limit', async () => {
   const sale = await system.createSale({ stock: 2, limitPerBuyer: 2 });
   const { token, order } = await buyPaid(sale, { quantity: 2 });
   expect((await system.buy(sale.id, token)).status).toBe(409);
@@ -36,7 +36,7 @@ test('cancelling returns the units: to the sale, to its gate and to the buyer’
   expect((await buyPaid(sale, { quantity: 2, token })).order.status).toBe('paid');
 });
 
-test('cancelling twice, and from both instances at once, is the same as once', async () => {
+test('cancelling twice, also on both instances at once, has one effect', async () => {
   const sale = await system.createSale({ stock: 5 });
   const { token, order } = await buyPaid(sale);
   const answers = await Promise.all(
@@ -51,7 +51,7 @@ test('cancelling twice, and from both instances at once, is the same as once', a
   expect(rest.filter(({ status }) => status === 202)).toHaveLength(5);
 });
 
-test('a key whose order was cancelled is used up: the resend answers with the cancelled order', async () => {
+test('a resend with the key of a cancelled order gets the cancelled order', async () => {
   const sale = await system.createSale({ stock: 5 });
   const [token, key] = [system.buyerToken(), nanoid()];
   const { body } = await system.buy(sale.id, token, { key });
@@ -75,7 +75,7 @@ test('a paid order can be paid again without effect, a cancelled one cannot', as
 test('a rejected order can be neither paid nor cancelled', async () => {
   const sale = await system.createSale({ stock: 1 });
   await buyPaid(sale);
-  // A gate that counted too much, as after a lost Redis: MongoDB has the last word.
+  // The gate counts too many units, as after a lost Redis, and MongoDB decides.
   const redis = system.store.redis;
   await redis.hset(`gate:${sale.id}`, 'left', 1);
   const token = system.buyerToken();
@@ -91,7 +91,7 @@ test('a rejected order can be neither paid nor cancelled', async () => {
   });
 });
 
-test('another buyer’s order does not exist: not to see, to pay or to cancel', async () => {
+test('another buyer’s order is 404 for reading, paying and cancelling', async () => {
   const sale = await system.createSale();
   const { order, token } = await buyPaid(sale);
   const stranger = system.buyerToken();
@@ -108,11 +108,11 @@ test('another buyer’s order does not exist: not to see, to pay or to cancel', 
   expect((await system.settled(order.id, token)).status).toBe('paid');
 });
 
-test('a buyer reads all orders in pages, newest first, each once, and nobody else’s', async () => {
+test('a buyer reads all of their own orders in pages, newest first, each once', async () => {
   const sale = await system.createSale({ stock: 50, limitPerBuyer: 20 });
   const token = system.buyerToken();
   await buyPaid(sale);
-  // At once, so that many share their millisecond: a cursor of the time alone would lose some.
+  // At once, so that many share a millisecond, where a cursor of the time alone would skip some.
   const bought = await Promise.all(Array.from({ length: 11 }, () => system.buy(sale.id, token)));
   await system.quiet();
 
@@ -133,7 +133,7 @@ test('a buyer reads all orders in pages, newest first, each once, and nobody els
   expect(times).toEqual([...times].sort().reverse());
 });
 
-test('purchases that wait are in the list, each once, in pages with those that are settled', async () => {
+test('queued purchases are listed once, together with settled ones', async () => {
   const sale = await system.createSale({ stock: 50, limitPerBuyer: 20 });
   const token = system.buyerToken();
   await buyPaid(sale, { token });

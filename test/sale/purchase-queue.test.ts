@@ -48,8 +48,8 @@ function saleOf(stock: number): SaleRecord {
   } as SaleRecord;
 }
 
-/** Redis, RabbitMQ where the engine is, and as many processes' views of the queue as a test wants. */
-async function openStage(engine: Config['PURCHASE_QUEUE']) {
+/** Redis, RabbitMQ if the engine needs it, and the queue as several processes open it. */
+async function openTestbed(engine: Config['PURCHASE_QUEUE']) {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-queue-'));
   const inRedis = join(dir, 'redis');
   const inRabbit = join(dir, 'rabbitmq');
@@ -72,7 +72,7 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
     redis: client.redis,
     broker: () => broker,
 
-    /** As a process of its own has it, heartbeat and all; connected. */
+    /** Opens the queue with its own connections and heartbeat, as a separate process would. */
     async openQueue(name = nanoid()): Promise<PurchaseQueue> {
       const queue = openPurchaseQueue(config, client.redis, log);
       const heartbeat = openHeartbeat(client.redis, { role: 'worker', instance: name }, queue.held);
@@ -110,7 +110,7 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
       closers = [];
       await client.redis.flushall();
     },
-    /** Kills the engine's server with SIGKILL. */
+    /** Sends SIGKILL to the engine's server. */
     async kill() {
       const server = broker ?? redis;
       if (broker) await queuesAreRegistered(inRabbit, ['purchases', 'purchases-dlq']);
@@ -122,7 +122,7 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
       if (broker) broker = await openRabbit({ dataDir: inRabbit, port: broker.port });
       else redis = await openRedis({ dataDir: inRedis, port: redis.port });
     },
-    /** As somebody with RabbitMQ's own tools would. */
+    /** As an operator with RabbitMQ's tools would. */
     async deleteQueue(name: string) {
       const connection = await connect(broker?.url ?? '');
       await (await connection.createChannel()).deleteQueue(name);
@@ -137,11 +137,11 @@ async function openStage(engine: Config['PURCHASE_QUEUE']) {
   };
 }
 
-type Stage = Awaited<ReturnType<typeof openStage>>;
+type Testbed = Awaited<ReturnType<typeof openTestbed>>;
 
 const forever = () => new AbortController().signal;
 
-/** What a worker was handed; `fault` may refuse it. */
+/** A worker that records its jobs; `fault` may return an error for one. */
 type Fault = (data: unknown) => Error | undefined | Promise<Error | undefined>;
 
 function worker(queue: PurchaseQueue, fault: Fault = () => undefined) {
@@ -171,26 +171,26 @@ const empty = (queue: PurchaseQueue) =>
 const engines = ['bull', ...(pathOf('RabbitMQ') ? (['rabbitmq'] as const) : [])] as const;
 
 describe.each(engines)('the queue of purchases on %s', (engine) => {
-  let stage: Stage;
+  let testbed: Testbed;
   beforeAll(async () => {
-    stage = await openStage(engine);
+    testbed = await openTestbed(engine);
   });
   afterEach(async () => {
-    const queue = await stage.openQueue();
+    const queue = await testbed.openQueue();
     worker(queue);
     await empty(queue);
     for (const { id } of await queue.listDeadLetters({ limit: 100 })) await queue.removeDeadLetter(id);
-    await stage.closeQueues();
+    await testbed.closeQueues();
   });
-  afterAll(() => stage.close());
+  afterAll(() => testbed.close());
 
-  test('a job waits for a worker, is handed out as it was, and is gone when it is done', async () => {
-    const queue = await stage.openQueue();
+  test('a job waits for a worker, is delivered unchanged, and is removed when it is done', async () => {
+    const queue = await testbed.openQueue();
     const jobs = Array.from({ length: 25 }, () => ({ purchases: [purchaseOf(), purchaseOf()] }));
     const before = Date.now();
     expect(await queue.add(jobs)).toBeGreaterThanOrEqual(before - 1);
     expect(await queue.countJobs()).toMatchObject({ waiting: 25, failed: 0 });
-    const { done, does } = worker(await stage.openQueue());
+    const { done, does } = worker(await testbed.openQueue());
     await does(25);
     expect(new Set(done.map((data) => JSON.stringify(data)))).toEqual(
       new Set(jobs.map((job) => JSON.stringify(job))),
@@ -199,10 +199,10 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     expect(done).toHaveLength(25);
   });
 
-  test('a flush leaves one job with what was admitted, and none when nothing was', async () => {
-    const queue = await stage.openQueue();
+  test('a flush adds one job for the admitted purchases, and none when all were refused', async () => {
+    const queue = await testbed.openQueue();
     const sale = saleOf(3);
-    const { admit } = stage.openAdmission(queue, sale);
+    const { admit } = testbed.openAdmission(queue, sale);
     const first = purchaseOf(sale._id);
     expect(await admit(first)).toEqual({ outcome: 'admitted' });
     const crowd = Array.from({ length: 5 }, () => purchaseOf(sale._id));
@@ -211,14 +211,14 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     expect((await admit(purchaseOf(sale._id))).outcome).toBe('sold_out');
     expect(await admit(first)).toEqual({ outcome: 'known', purchase: first });
     expect((await queue.countJobs()).waiting).toBe(2);
-    const { done, does } = worker(await stage.openQueue());
+    const { done, does } = worker(await testbed.openQueue());
     await does(2);
     expect(done).toContainEqual({ purchases: [first] });
     expect(done).toContainEqual({ purchases: crowd.slice(0, 2) });
   });
 
-  test('a job whose handling fails is tried again, until it is done', async () => {
-    const queue = await stage.openQueue();
+  test('a failed job is retried until it succeeds', async () => {
+    const queue = await testbed.openQueue();
     let faults = 0;
     const { handed, does } = worker(queue, () => (++faults < 3 ? new Error('not yet') : undefined));
     await queue.add([{ purchases: [purchaseOf()] }]);
@@ -228,8 +228,8 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     expect(await queue.listDeadLetters()).toEqual([]);
   });
 
-  test('one that fails five times is a dead letter; the others flow; it can be republished, once', async () => {
-    const [queue, other] = [await stage.openQueue(), await stage.openQueue()];
+  test('a job that fails five times becomes a dead letter, which can be republished once, and others are handled', async () => {
+    const [queue, other] = [await testbed.openQueue(), await testbed.openQueue()];
     const [bad, good] = [{ purchases: [purchaseOf()] }, { purchases: [purchaseOf()] }];
     const isBad = (data: unknown) => JSON.stringify(data).includes(bad.purchases[0]?.orderId ?? '');
     let isMended = false;
@@ -264,8 +264,8 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     expect(await queue.removeDeadLetter(id)).toBe(false);
   });
 
-  test('what is no job at all is a dead letter too, as it stood there, and can be removed', async () => {
-    const queue = await stage.openQueue();
+  test('a malformed job becomes a dead letter with its original content, and can be discarded', async () => {
+    const queue = await testbed.openQueue();
     worker(queue, () => new Error('Not a purchase'));
     await queue.add([{ nonsense: 'at all' } as never]);
     const [letter] = await waitUntil(
@@ -281,8 +281,8 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     expect(await queue.listDeadLetters()).toEqual([]);
   });
 
-  test('a worker that closes while a job fails leaves it to another', async () => {
-    const [first, second] = [await stage.openQueue(), await stage.openQueue()];
+  test('another worker retries a job that failed while its worker closed', async () => {
+    const [first, second] = [await testbed.openQueue(), await testbed.openQueue()];
     const { handed } = worker(first, () => new Error('not here'));
     await first.add([{ purchases: [purchaseOf()] }]);
     await waitUntil(() => handed.length > 0, { ...soon, what: 'the first has it' });
@@ -290,8 +290,8 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     await worker(second).does(1);
   });
 
-  test('the oldest job is known while one waits or is in hand; purchases older than it have none', async () => {
-    const [queue, busy] = [await stage.openQueue(), await stage.openQueue()];
+  test('the age of the oldest job is known while one is queued or active', async () => {
+    const [queue, busy] = [await testbed.openQueue(), await testbed.openQueue()];
     expect(await queue.oldestJobMs()).toBe(Number.POSITIVE_INFINITY);
     let finish = () => {};
     void busy.process(10, () => new Promise<void>((resolve) => (finish = resolve)), forever());
@@ -308,8 +308,8 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     });
   });
 
-  test('who leaves off takes nothing more, and goes on when asked to', async () => {
-    const [queue, other] = [await stage.openQueue(), await stage.openQueue()];
+  test('a paused worker takes no more jobs, and continues when resumed', async () => {
+    const [queue, other] = [await testbed.openQueue(), await testbed.openQueue()];
     const done: unknown[] = [];
     const process = (signal: AbortSignal) => queue.process(10, async (data) => void done.push(data), signal);
     const leaving = new AbortController();
@@ -327,44 +327,44 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     expect(done[1]).toEqual(left);
   });
 
-  test('killed and started again, its server has every job, and workers go on', async () => {
-    const [queue, live] = [await stage.openQueue(), await stage.openQueue()];
+  test('a killed and restarted server keeps every job, and workers continue', async () => {
+    const [queue, live] = [await testbed.openQueue(), await testbed.openQueue()];
     const { done } = worker(live);
     await queue.add([{ purchases: [purchaseOf()] }]);
-    await waitUntil(() => done.length === 1, { ...soon, what: 'the worker is at it' });
+    await waitUntil(() => done.length === 1, { ...soon, what: 'the worker has handled a job' });
     await live.close();
     const jobs = Array.from({ length: 10 }, () => ({ purchases: [purchaseOf()] }));
     await queue.add(jobs);
-    await stage.kill();
-    await stage.start();
-    await worker(await stage.openQueue()).does(10);
+    await testbed.kill();
+    await testbed.start();
+    await worker(await testbed.openQueue()).does(10);
   });
 });
 
 describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
-  let stage: Stage;
+  let testbed: Testbed;
   beforeAll(async () => {
-    stage = await openStage('bull');
+    testbed = await openTestbed('bull');
   });
-  afterEach(() => stage.closeQueues());
-  afterAll(() => stage.close());
+  afterEach(() => testbed.closeQueues());
+  afterAll(() => testbed.close());
 
-  test('a failure that a full Redis does not note is followed by five that it does', async () => {
-    const queue = await stage.openQueue();
+  test('a failure that a full Redis cannot record is not counted as an attempt', async () => {
+    const queue = await testbed.openQueue();
     let isFirst = true;
     const { handed } = worker(queue, () => {
-      if (isFirst) void stage.redis.config('SET', 'maxmemory', '1');
+      if (isFirst) void testbed.redis.config('SET', 'maxmemory', '1');
       isFirst = false;
       return new Error('The guard refused it');
     });
-    await stage.redis.config('RESETSTAT');
+    await testbed.redis.config('RESETSTAT');
     await queue.add([{ purchases: [purchaseOf()] }]);
-    await waitUntil(async () => (await stage.redis.info('errorstats')).includes('EXECABORT'), {
+    await waitUntil(async () => (await testbed.redis.info('errorstats')).includes('EXECABORT'), {
       ...soon,
-      what: 'Redis refuses to note the failure',
+      what: 'Redis refuses to record the failure',
       everyMs: 1,
     });
-    await stage.redis.config('SET', 'maxmemory', '0');
+    await testbed.redis.config('SET', 'maxmemory', '0');
     const [letter] = await waitUntil(
       async () => {
         const letters = await queue.listDeadLetters();
@@ -377,15 +377,15 @@ describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
     expect(handed).toHaveLength(6);
   });
 
-  test('a job that its workers fell silent with is a dead letter that says so, and why it failed before', async () => {
-    const queue = await stage.openQueue();
+  test('a job whose workers stalled becomes a dead letter with that reason and its earlier error', async () => {
+    const queue = await testbed.openQueue();
     const bull = bullOf(queue);
     const job = await bull.add({ purchases: [purchaseOf()] }, { attempts: 5 });
     const key = bull.toKey(String(job.id));
-    await stage.redis.hset(key, 'stalledCounter', 5, 'attemptsMade', 1);
-    await stage.redis.hset(key, 'stacktrace', JSON.stringify(['Error: The guard refused it\n  at …']));
-    // As a worker that is killed leaves it.
-    await stage.redis.rpoplpush(bull.toKey('wait'), bull.toKey('active'));
+    await testbed.redis.hset(key, 'stalledCounter', 5, 'attemptsMade', 1);
+    await testbed.redis.hset(key, 'stacktrace', JSON.stringify(['Error: The guard refused it\n  at …']));
+    // As a killed worker leaves it.
+    await testbed.redis.rpoplpush(bull.toKey('wait'), bull.toKey('active'));
     const { handed } = worker(queue);
     const letter = await waitUntil(() => queue.findDeadLetter(String(job.id)), {
       ...soon,
@@ -398,20 +398,20 @@ describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
     expect(handed).toEqual([]);
   });
 
-  test('a job that is handled is not tried again because its lock was lost meanwhile', async () => {
-    const queue = await stage.openQueue();
+  test('a handled job whose lock was lost is not retried', async () => {
+    const queue = await testbed.openQueue();
     const bull = bullOf(queue);
-    const id = Number((await stage.redis.get(bull.toKey('id'))) ?? 0) + 1;
+    const id = Number((await testbed.redis.get(bull.toKey('id'))) ?? 0) + 1;
     let isFirst = true;
     const { done, does } = worker(queue, async () => {
-      if (isFirst) await stage.redis.del(bull.toKey(`${id}:lock`));
+      if (isFirst) await testbed.redis.del(bull.toKey(`${id}:lock`));
       isFirst = false;
       return undefined;
     });
     const failures: unknown[] = [];
     bull.on('failed', (_job, error) => failures.push(error));
     await queue.add([{ purchases: [purchaseOf()] }]);
-    // Once more, as nobody could note that it was done.
+    // Delivered again, because its completion could not be recorded.
     await does(2);
     await empty(queue);
     expect(failures).toEqual([]);
@@ -421,38 +421,38 @@ describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
 });
 
 describe('a flush whose job goes to RabbitMQ', needs('RabbitMQ'), () => {
-  let stage: Stage;
+  let testbed: Testbed;
   beforeAll(async () => {
-    stage = await openStage('rabbitmq');
+    testbed = await openTestbed('rabbitmq');
   });
-  afterEach(() => stage.closeQueues());
-  afterAll(() => stage.close());
+  afterEach(() => testbed.closeQueues());
+  afterAll(() => testbed.close());
 
-  test('nothing is admitted while RabbitMQ is away, and the gate keeps its units', async () => {
-    const queue = await stage.openQueue();
+  test('nothing is admitted while RabbitMQ is unavailable, and the gate keeps its units', async () => {
+    const queue = await testbed.openQueue();
     const sale = saleOf(3);
-    const { admit, gate } = stage.openAdmission(queue, sale);
+    const { admit, gate } = testbed.openAdmission(queue, sale);
     expect((await admit(purchaseOf(sale._id))).outcome).toBe('admitted');
-    await stage.kill();
+    await testbed.kill();
     const late = purchaseOf(sale._id);
     await waitUntil(() => admit(late).then(() => false, isRabbitAway), {
       ...soon,
-      what: 'it is known to be away',
+      what: 'the outage is noticed',
     });
-    const left = Number(await stage.redis.hget(`gate:${sale._id}`, 'left'));
+    const left = Number(await testbed.redis.hget(`gate:${sale._id}`, 'left'));
     await expect(admit(purchaseOf(sale._id))).rejects.toSatisfy(isRabbitAway);
-    expect(Number(await stage.redis.hget(`gate:${sale._id}`, 'left'))).toBe(left);
-    await stage.start();
+    expect(Number(await testbed.redis.hget(`gate:${sale._id}`, 'left'))).toBe(left);
+    await testbed.start();
     const again = await waitUntil(() => admit(late).catch(() => null), { ...soon, what: 'it admits again' });
     expect(['admitted', 'known']).toContain(again.outcome);
     expect(await gate.findPurchase(late.orderId)).toEqual({ purchase: late, isQueued: true });
   });
 
-  test('a silent RabbitMQ: unconfirmed in time; sent again it is known, and it is queued until it is settled', async () => {
-    const queue = await stage.openQueue();
+  test('a purchase that RabbitMQ does not confirm is refused in time, and its resend is queued once', async () => {
+    const queue = await testbed.openQueue();
     const sale = saleOf(3);
-    const { admit, gate } = stage.openAdmission(queue, sale);
-    const { pid = 0 } = stage.broker() ?? {};
+    const { admit, gate } = testbed.openAdmission(queue, sale);
+    const { pid = 0 } = testbed.broker() ?? {};
     const purchase = purchaseOf(sale._id);
     process.kill(pid, 'SIGSTOP');
     try {
@@ -466,14 +466,14 @@ describe('a flush whose job goes to RabbitMQ', needs('RabbitMQ'), () => {
     expect(await gate.listQueued()).toEqual(new Set([purchase.orderId]));
   });
 
-  test('a queue that somebody deleted is made again', async () => {
-    const queue = await stage.openQueue();
+  test('a deleted queue is created again', async () => {
+    const queue = await testbed.openQueue();
     const { does } = worker(queue);
     await queue.add([{ purchases: [purchaseOf()] }]);
     await does(1);
     const sale = saleOf(3);
-    const { admit } = stage.openAdmission(queue, sale);
-    await stage.deleteQueue('purchases');
+    const { admit } = testbed.openAdmission(queue, sale);
+    await testbed.deleteQueue('purchases');
     await waitUntil(
       async () => (await admit(purchaseOf(sale._id)).catch(() => null))?.outcome === 'admitted',
       {

@@ -6,7 +6,7 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
-/** Many requests at the same time to two servers, where fewer are allowed: exactly as many get through. */
+/** Limits under concurrency: of many requests at once to two servers, exactly as many as allowed succeed. */
 
 let system: TestSystem;
 beforeAll(async () => {
@@ -54,7 +54,7 @@ test('there are at most 50 webhooks', async () => {
   expect(await statusesOf(10, add)).toEqual({ 201: 1, 409: 9 });
 });
 
-test('one audit runs at a time, and not again at once', async () => {
+test('only one audit runs at a time, and not again right after it', async () => {
   const start = (n: number) => system.api('POST', '/api/admin/audits', { ...asAdmin(), at: serverOf(n) });
   expect(await statusesOf(20, start)).toEqual({ 202: 1, 503: 19 });
   await waitUntil(async () => (await readAuditLight(system.store.redis)).at !== null, {
@@ -73,7 +73,7 @@ test.each([
     attempts: 1,
   });
   await waitUntil(() => job.isFailed(), { deadlineMs: 15_000, what: 'it does not fail' });
-  // It would fail again at once, and be the next letter.
+  // Otherwise it would fail again and become the next dead letter.
   await bull.pause();
   const act = (n: number) =>
     system.api(method, `/api/admin/dead-letters/${job.id}${action}`, { ...asAdmin(), at: serverOf(n) });
@@ -88,7 +88,7 @@ function work(challenge: string): string {
   }
 }
 
-test('a proof of work pays for one purchase, however often that is sent', async () => {
+test('a proof of work is valid for one purchase, however often it is sent', async () => {
   const sale = await system.createSale({ stock: 100, limitPerBuyer: 50 });
   const token = system.buyerToken();
   const buy = (key: string, headers: Record<string, string> = {}, at = serverOf(0)) =>
@@ -108,7 +108,7 @@ test('a proof of work pays for one purchase, however often that is sent', async 
   expect(body.orders).toHaveLength(2);
 });
 
-test('a password is guessed as often as is allowed', async () => {
+test('concurrent password guesses are limited', async () => {
   const account = { email: `${nanoid().toLowerCase()}@example.com`, password: 'correct horse', name: 'Ann' };
   const { body } = await system.api('POST', '/api/users', { body: account });
   const headers = { 'Proof-Of-Work': work(body.challenge) };
@@ -121,7 +121,7 @@ test('a password is guessed as often as is allowed', async () => {
   expect(await statusesOf(20, guess)).toEqual({ 401: 4, 429: 16 });
 });
 
-test('a ticket opens the board of the queue once', async () => {
+test('a ticket opens Bull’s board once', async () => {
   const { body } = await system.api<{ path: string }>('POST', '/api/admin/queue-visits', asAdmin());
   const visits = await Promise.all(
     Array.from({ length: 10 }, (_, n) => fetch(serverOf(n) + body.path, { redirect: 'manual' })),

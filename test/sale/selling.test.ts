@@ -9,12 +9,12 @@ afterAll(() => system.close());
 
 const hourMs = 3_600_000;
 const inHours = (hours: number) => new Date(Date.now() + hours * hourMs);
-/** Presses Buy at the instance that did not hear of the last change. */
+/** Buys at the instance that did not make the last change. */
 const buy = (saleId: string, options: { quantity?: number; token?: string } = {}) =>
   system.buy(saleId, options.token ?? system.buyerToken(), { ...options, at: system.servers[1]?.url ?? '' });
 const statusOf = async (saleId: string) => (await system.api('GET', `/api/sales/${saleId}`)).body.status;
 
-test('before the opening a purchase is refused, and the answer says when it opens', async () => {
+test('a purchase before the opening is refused with the opening time', async () => {
   const opensAt = inHours(1);
   const sale = await system.createSale({ opensAt, closesAt: inHours(2) });
   expect(sale.status).toBe('scheduled');
@@ -25,7 +25,7 @@ test('before the opening a purchase is refused, and the answer says when it open
   });
 });
 
-test('after the end a purchase is refused, even days after', async () => {
+test('a purchase after the end is refused, even days later', async () => {
   for (const closesAt of [inHours(-1), inHours(-48)]) {
     const sale = await system.createSale({ opensAt: inHours(-72), closesAt });
     expect(sale.status).toBe('ended');
@@ -35,7 +35,7 @@ test('after the end a purchase is refused, even days after', async () => {
   }
 });
 
-test('a paused sale sells nothing until it is resumed, and says so', async () => {
+test('a paused sale refuses purchases until it is resumed', async () => {
   const sale = await system.createSale();
   expect((await buy(sale.id)).status).toBe(202);
   expect((await system.changeSale(sale.id, { paused: true })).status).toBe('paused');
@@ -44,13 +44,13 @@ test('a paused sale sells nothing until it is resumed, and says so', async () =>
   expect((await buy(sale.id)).status).toBe(202);
 });
 
-test('a sale that is paused before its first purchase sells nothing', async () => {
+test('a sale paused before its first purchase refuses purchases', async () => {
   const sale = await system.createSale();
   await system.changeSale(sale.id, { paused: true });
   expect(await buy(sale.id)).toMatchObject({ status: 409, body: { type: '/problems/paused' } });
 });
 
-test('units added to a sold-out sale can be bought at once, and everyone sees them', async () => {
+test('units added to a sold-out sale can be bought at once, and are shown to everyone', async () => {
   const sale = await system.createSale({ stock: 1 });
   expect((await buy(sale.id)).status).toBe(202);
   expect(await buy(sale.id)).toMatchObject({ status: 409, body: { type: '/problems/sold-out', left: 0 } });
@@ -76,7 +76,7 @@ test('units that several admins add at once are all added', async () => {
   expect(body).toMatchObject({ stock: 0, unitsOnSale: 10 });
 });
 
-test('moving the window opens, closes and reopens a sale', async () => {
+test('changing the window opens, closes and reopens a sale', async () => {
   const sale = await system.createSale({ opensAt: inHours(1), closesAt: inHours(2) });
   expect((await buy(sale.id)).body).toMatchObject({ type: '/problems/not-open' });
   expect((await system.changeSale(sale.id, { opensAt: inHours(-1) })).status).toBe('open');
@@ -95,7 +95,7 @@ test('a sale that ended long ago can be opened again', async () => {
   expect((await buy(sale.id)).status).toBe(202);
 });
 
-test('a window that would end before it begins is refused, and changes nothing', async () => {
+test('a window that ends before it begins is refused', async () => {
   const sale = await system.createSale();
   const change = (body: object) =>
     system.api('PATCH', `/api/sales/${sale.id}`, { token: system.adminToken, body });
@@ -128,7 +128,7 @@ test.each([
   expect(answer.body.errors[0].field).toBe(field);
 });
 
-test('what does not exist is answered 404: a sale to see, to buy from or to change, and a product to sell', async () => {
+test('an unknown sale or product is answered 404', async () => {
   const nowhere = '/api/sales/no-such-sale';
   const asAdmin = { token: system.adminToken };
   const answers = [
@@ -149,7 +149,7 @@ test('what does not exist is answered 404: a sale to see, to buy from or to chan
   for (const { status, body } of answers) expect([status, body.type]).toEqual([404, '/problems/not-found']);
 });
 
-test('the list and the overview show a sale as its own page does', async () => {
+test('the list, the overview and the page of a sale agree', async () => {
   const sale = await system.createSale({ name: '<b>A lamp</b>', closesAt: inHours(999) });
   const { body: list } = await system.api('GET', '/api/sales');
   expect(list.sales[0]).toEqual({ ...sale, serverTime: list.sales[0].serverTime });

@@ -47,7 +47,7 @@ function press(saleId: string, { buyerId = nanoid(), quantity = 1, key = nanoid(
   return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
 }
 
-/** Settles as a worker does. @param told gets every committed batch. */
+/** Settles as a worker does. @param told receives every committed batch. */
 function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean) => Promise<Poison[]> {
   const settle = openSettlement({
     collections,
@@ -64,7 +64,7 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
   return (purchases, again = false) => settle({ purchases, again });
 }
 
-/** Everything that a settlement may change of a sale. */
+/** All documents of a sale that a settlement may change. */
 async function stateOf(saleId: string) {
   const sale = await collections.sales.findById(saleId).lean();
   const orders = await collections.orders.find({ saleId }).sort({ _id: 1 }).lean();
@@ -77,7 +77,7 @@ async function stateOf(saleId: string) {
   return { sale, orders, allowances, paid };
 }
 
-test('a batch becomes orders, allowances and less stock, and everyone is told what changed', async () => {
+test('a batch creates orders and allowances, takes stock, and is broadcast', async () => {
   const saleId = await putOnSale({ stock: 3, limitPerBuyer: 2 });
   const crowd = [
     press(saleId, { buyerId: 'ann', quantity: 2 }),
@@ -117,7 +117,7 @@ test('a batch becomes orders, allowances and less stock, and everyone is told wh
   );
 });
 
-test('settling the same purchases again changes nothing, and still reports them as done', async () => {
+test('settling the same purchases again changes nothing and reports them as done', async () => {
   const saleId = await putOnSale({ stock: 5, limitPerBuyer: 2 });
   const crowd = Array.from({ length: 8 }, () => press(saleId));
   await openSettle()(crowd);
@@ -133,7 +133,7 @@ test('settling the same purchases again changes nothing, and still reports them 
   );
 });
 
-test('jobs that arrive while one settles share the next transaction', async () => {
+test('jobs that arrive during a settlement share the next transaction', async () => {
   const saleId = await putOnSale({ stock: 100 });
   const told: Batch[] = [];
   const settle = openSettle(told);
@@ -142,7 +142,7 @@ test('jobs that arrive while one settles share the next transaction', async () =
   expect(told.length).toBeLessThan(20);
 });
 
-test('two settlements of one hot sale at once, fed the same purchases, sell no unit twice', async () => {
+test('two concurrent settlements of the same purchases sell no unit twice', async () => {
   const saleId = await putOnSale({ stock: 150, limitPerBuyer: 3 });
   const buyers = Array.from({ length: 30 }, () => nanoid());
   const crowd = Array.from({ length: 300 }, (_, index) =>
@@ -161,7 +161,7 @@ test('two settlements of one hot sale at once, fed the same purchases, sell no u
   expect(allowances.map(({ units }) => units)).toEqual(Array(30).fill(3));
 });
 
-test('two settlements that fight over the last units sell exactly those', async () => {
+test('two concurrent settlements sell exactly the last units', async () => {
   const saleId = await putOnSale({ stock: 25 });
   const settles = [openSettle(), openSettle()];
   const jobs = Array.from({ length: 20 }, () => [press(saleId), press(saleId), press(saleId)]);
@@ -170,11 +170,11 @@ test('two settlements that fight over the last units sell exactly those', async 
   expect({ stock: sale?.stock, paid, orders: orders.length }).toEqual({ stock: 0, paid: 25, orders: 60 });
 });
 
-/** A stock that looks like enough to `decide` and does not match the guard: every purchase of it is poison. */
+/** Sets an invalid stock that passes `decide` but not the guarded update, so that no purchase of the sale can be settled. */
 const spoil = (saleId: string) =>
   mongo.collection('sales').updateOne({ _id: saleId as never }, { $set: { stock: '10' } });
 
-test('when the guard refuses, the whole transaction is undone and nobody is told', async () => {
+test('a refused guard aborts the whole transaction without a broadcast', async () => {
   const saleId = await putOnSale();
   await spoil(saleId);
   const told: Batch[] = [];
@@ -187,7 +187,7 @@ test('when the guard refuses, the whole transaction is undone and nobody is told
   expect(told).toEqual([]);
 });
 
-test('poison does not hold up its neighbours, whether they share a job with it or not', async () => {
+test('a purchase that cannot be settled does not block others, in its job or in other jobs', async () => {
   const [good, bad] = [await putOnSale({ stock: 100 }), await putOnSale()];
   await spoil(bad);
   const settle = openSettle();
@@ -198,7 +198,7 @@ test('poison does not hold up its neighbours, whether they share a job with it o
   expect((await stateOf(good)).paid).toBe(5);
 });
 
-test('an order that was given up is decided again when asked to, and only then', async () => {
+test('a failed order is decided again only when its dead letter is republished', async () => {
   const saleId = await putOnSale();
   const purchase = press(saleId);
   const { orderId, createdAt, ...rest } = purchase;
@@ -216,7 +216,7 @@ test('an order that was given up is decided again when asked to, and only then',
   });
 });
 
-test('a purchase of an unknown sale is rejected and not lost', async () => {
+test('a purchase of an unknown sale is rejected', async () => {
   const purchase = press(nanoid());
   await openSettle()([purchase]);
   expect(await collections.orders.findById(purchase.orderId).lean()).toMatchObject({

@@ -1,7 +1,7 @@
 import { expect, inject, test } from 'vitest';
 import { drainWith } from '../../bench/scenarios/workers.ts';
 import { stampedeOn } from '../../bench/systems/sides.ts';
-import { openOwnStage } from '../../bench/systems/stage.ts';
+import { openOwnTestbed } from '../../bench/systems/testbed.ts';
 import { audit } from '../../insight/audit.ts';
 import { pathOf } from '../support/needs.ts';
 
@@ -17,19 +17,19 @@ test.each(backlogs.filter(([engine]) => engine === 'bull' || pathOf('RabbitMQ'))
   'on %s, %i workers drain a backlog of %i of one hot sale with every invariant kept',
   async (engine, workers, backlog) => {
     const side = stampedeOn(
-      await openOwnStage({
+      await openOwnTestbed({
         mongoUrl: inject('mongoUrl'),
         servers: 0,
         workers: 0,
         nginx: false,
-        // A queue that writes to a slow disk may be late to say that it has the backlog.
+        // A queue on a slow disk may confirm the backlog late.
         env: { PURCHASE_QUEUE: engine, FLUSH_DEADLINE_MS: '30000' },
       }),
     );
     try {
       const perSecond = await drainWith(side, workers, { backlog, buyers: 500 });
       console.log(`${engine}, ${workers} workers: ${backlog} drained at ${Math.round(perSecond)}/s`);
-      const { collections, gate, queue } = side.stage.system;
+      const { collections, gate, queue } = side.testbed.system;
       expect(await audit(collections, gate, queue)).toMatchObject({ ok: true, orders: backlog, queued: 0 });
       await collections.sales.db.dropDatabase();
     } finally {

@@ -6,11 +6,11 @@ import { startSystem, type TestSystem } from '../support/harness.ts';
 import { readSamples } from '../support/samples.ts';
 
 /*
- * What anybody can send, with no account: it is answered, it ends, and everybody else notices nothing. nginx stands in front
- * of two servers, as it does where the shop is run.
+ * Requests of attackers without an account are answered and ended, and do not affect others. nginx runs in front of two
+ * servers, as in production.
  */
 const deadlineMs = 2_000;
-/** What nginx and a server take to let go of a connection, and a busy machine to say so. */
+/** The timeouts of nginx and a server, with a margin for a loaded machine. */
 const patienceMs = 8_000;
 
 let system: TestSystem;
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-/** A connection on which a test chooses every byte. */
+/** A raw TCP connection. */
 function open(at = system.url) {
   const { hostname, port } = new URL(at);
   const socket = connect(Number(port), hostname);
@@ -36,9 +36,9 @@ function open(at = system.url) {
   return {
     socket,
     say: (lines: string[]) => socket.write(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'),
-    /** Resolves when the other side has answered. */
+    /** Resolves when the server has answered. */
     answered: new Promise<string>((resolve) => socket.once('data', () => resolve(text))),
-    /** Resolves when the other side has ended it, with all that it said. */
+    /** Resolves with everything received when the server has closed the connection. */
     ended: new Promise<{ text: string; tookMs: number }>((resolve) =>
       socket.once('close', () => resolve({ text, tookMs: performance.now() - startedAt })),
     ),
@@ -57,7 +57,7 @@ function readAnswer(text: string) {
   return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1]), head, type, body };
 }
 
-/** How many answers nginx has made itself, as all processes count them together. */
+/** The number of answers that nginx gave itself, by the cluster's metrics. */
 async function madeByNginx(status: string): Promise<number> {
   const texts = await Promise.all(
     [...system.servers, ...system.workers].map(({ url }) =>
@@ -70,7 +70,7 @@ async function madeByNginx(status: string): Promise<number> {
     .reduce((sum, { value }) => sum + value, 0);
 }
 
-/** Runs it beside everybody else: none of their reads and presses fails or is late, and nginx takes no server for dead. */
+/** Runs an attack while others read and buy. None of them fails or is late, and nginx marks no server as down. */
 async function harmless<Value>(attack: () => Promise<Value>): Promise<Value> {
   const before = await madeByNginx('503');
   let isOver = false;
@@ -89,7 +89,7 @@ async function harmless<Value>(attack: () => Promise<Value>): Promise<Value> {
   return attacked;
 }
 
-/** Sends it 20 times a second, for as long as somebody reads it. */
+/** Sends the piece 20 times a second until the connection is closed. */
 function drip(opened: Opened, piece: string): Opened {
   const timer = setInterval(() => opened.socket.writable && opened.socket.write(piece), 50);
   opened.socket.once('close', () => clearInterval(timer));
@@ -109,7 +109,7 @@ const handshake = [
 ];
 
 describe('an Upgrade', () => {
-  test('elsewhere than at the sockets is a plain request, and 240 of them harm nobody', async () => {
+  test('on other paths is a plain request, and 240 of them do not affect others', async () => {
     const paths = ['/api/sales', '/', '/healthz', '/api/nothing', '/SOCKET.IO/', '/x/../socket.io/?EIO=4'];
     const statuses = await harmless(() =>
       Promise.all(
@@ -152,7 +152,7 @@ describe('an Upgrade', () => {
       const { say, answered, ended } = open(at);
       say([...lines]);
       expect(readAnswer(await answered).status).toBe(400);
-      // Where it was a plain request, nginx keeps the connection for the next one.
+      // nginx keeps the connection of a plain request alive.
       if (at === server) expect((await ended).tookMs).toBeLessThan(patienceMs);
     }
   });
@@ -165,7 +165,7 @@ describe('a body that trickles in', () => {
   }
   const asJson = ['Host: shop', 'Content-Type: application/json'];
 
-  test('is cut off, whether anybody reads it or not, and 200 of them harm nobody', async () => {
+  test('is cut off, whether a handler reads it or not, and 200 of them do not affect others', async () => {
     const sized = [...asJson, 'Content-Length: 16000'];
     const bodies: [string[], string?][] = [
       [['POST /api/sessions HTTP/1.1', ...sized]],
@@ -206,7 +206,7 @@ describe('a body that trickles in', () => {
     expect(tookMs).toBeLessThan(deadlineMs + patienceMs);
   });
 
-  test('after the answer to a server itself is cut off as well', async () => {
+  test('is cut off by a server without nginx, also after its answer', async () => {
     const lines = ['POST /api/admin/pictures HTTP/1.1', 'Host: shop', 'Content-Length: 8000000'];
     const shorter = ['GET /api/sales HTTP/1.1', 'Host: shop', 'Content-Length: 100'];
     const { text, tookMs } = await trickle(open(server), shorter).ended;
@@ -216,13 +216,13 @@ describe('a body that trickles in', () => {
   });
 });
 
-test('headers that trickle in, silence, and answers that nobody reads are cut off', async () => {
+test('slow headers, idle connections and unread answers are cut off', async () => {
   const file = ['GET /docs/swagger-ui-bundle.js HTTP/1.1', 'Host: shop'];
   const reader = () => {
     const opened = open();
     opened.say(file);
     opened.socket.pause();
-    // Who reads nothing learns of the end by writing.
+    // A client that does not read notices the closed connection only when it writes.
     return drip(opened, '\r\n');
   };
   const header = (at: string) => {
@@ -282,12 +282,12 @@ describe('what nginx makes of', () => {
   });
 });
 
-test('what a server refuses and nginx does not is an answer, and makes no server look dead', async () => {
+test('a refusal by a server is passed on, and nginx does not mark the server as down', async () => {
   const poison = [
     ['GET /api/sales HTTP/1.1', 'Host: shop', 'X-Control: \u0001'],
     ['GET /\u00ff\u00fe HTTP/1.1', 'Host: shop'],
     ['BREW / HTTP/1.1', 'Host: shop'],
-    // A redirect that repeats it would have headers larger than nginx reads.
+    // A redirect that repeats the path would have headers larger than nginx accepts.
     [`GET /images?${'"'.repeat(4_000)} HTTP/1.1`, 'Host: shop'],
     [`GET /assets/x/texts?${'"'.repeat(4_000)} HTTP/1.1`, 'Host: shop'],
     ['GET /api/sales HTTP/1.1', 'Host: shop', `X-One: ${'x'.repeat(8_000)}`, `X-Two: ${'x'.repeat(8_000)}`],
@@ -354,7 +354,7 @@ test.each([
   ['http', false],
 ])('the cookie of the queue’s board over %s goes nowhere else', async (protocol, isSecure) => {
   const { body } = await system.api('POST', '/api/admin/queue-visits', { token: system.adminToken });
-  // The server takes the test for nginx.
+  // The server trusts the test as its proxy.
   const { status, head } = await answerTo(
     [`GET ${body.path} HTTP/1.1`, 'Host: shop', `X-Forwarded-Proto: ${protocol}`],
     server,

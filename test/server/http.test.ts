@@ -28,12 +28,12 @@ test.each([
   expect(headers.get('content-type')).toMatch(/^application\/problem\+json/);
 });
 
-test('a snapshot that has not changed is answered 304, and one that has is not', async () => {
+test('an unchanged snapshot is answered 304, and a changed one 200', async () => {
   const path = `/api/sales/${sale.id}`;
   for (const address of [path, '/api/sales']) {
     const etag = (await system.api('GET', address)).headers.get('etag') ?? '';
     expect(etag).toMatch(/^"[\w-]+"$/);
-    // As a browser asks again; left alone, Node's fetch would ask for a fresh copy.
+    // As a browser revalidates; Node's fetch would bypass the cache.
     const headers = { 'If-None-Match': etag, 'Cache-Control': 'max-age=0' };
     const again = await system.api('GET', address, { headers });
     expect([again.status, again.body]).toEqual([304, '']);
@@ -44,7 +44,7 @@ test('a snapshot that has not changed is answered 304, and one that has is not',
   }
 });
 
-test('a page names its files by their hash, and browsers keep these for ever', async () => {
+test('a page refers to its files by hash, and they are cached as immutable', async () => {
   const page = await system.api<string>('GET', '/');
   expect(page.headers.get('cache-control')).toBe('no-cache');
   const files = [...page.body.matchAll(/(?:href|src)="(\/[^"]+\.(?:js|css|svg))"/g)].map(([, file]) => file);
@@ -63,13 +63,13 @@ test('a page names its files by their hash, and browsers keep these for ever', a
   expect((await system.api('GET', '/', { headers })).status).toBe(304);
 });
 
-test('a file of another version is answered with this one, which is not kept', async () => {
+test('a file of another version is answered with the current one, uncached', async () => {
   const { status, headers } = await system.api('GET', '/assets/of-another-one/shared/api.js');
   expect([status, headers.get('cache-control')]).toEqual([200, 'public, max-age=0']);
 });
 
 test.each(['/', `/sales/some-sale-id`, '/orders', '/docs', '/nothing'])(
-  '%s carries the headers that keep a page to itself',
+  '%s has the security headers of a page',
   async (path) => {
     const { headers } = await system.api('GET', path);
     const policy = headers.get('content-security-policy') ?? '';
@@ -83,7 +83,7 @@ test.each(['/', `/sales/some-sale-id`, '/orders', '/docs', '/nothing'])(
 );
 
 test.each(['/api/sales', '/api/orders', '/api/nothing'])(
-  '%s carries the headers that keep data from becoming a page or part of one',
+  '%s has the security headers of data',
   async (path) => {
     const { headers } = await system.api('GET', path);
     expect(headers.get('content-type')).toContain('json');
@@ -112,11 +112,11 @@ test.each([
     } = Object.fromEntries(answer.headers);
     return [answer.status, answer.body, others];
   }
-  // A parameter that nobody sends: server/http/hot.ts leaves such a request to Express.
+  // A query parameter, because server/http/hot.ts passes such a request on to Express.
   expect(await answerOf('application/json; level=1')).toEqual(await answerOf('application/json'));
 });
 
-test('who hangs up in the middle of a purchase costs nobody anything', async () => {
+test('a client that disconnects during a purchase does not affect others', async () => {
   const { hostname, port } = new URL(system.url);
   const socket = connect(Number(port), hostname);
   const head = ['Host: shop', `Authorization: Bearer ${system.buyerToken()}`, 'Content-Length: 100'];
@@ -127,7 +127,7 @@ test('who hangs up in the middle of a purchase costs nobody anything', async () 
   expect((await system.buy(sale.id, system.buyerToken())).status).toBe(202);
 });
 
-test('what is not HTTP closes its own connection and nothing else', async () => {
+test('invalid HTTP closes only its own connection', async () => {
   const { hostname, port } = new URL(system.url);
   const socket = connect(Number(port), hostname);
   socket.end('\u0000\u0001 not HTTP\r\n\r\n');

@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-/** One of the servers, which believes what the proxy before it, here the test, says of the client. */
+/** One of the servers, which trusts the test as its proxy and takes the client's address from it. */
 const server = (n: number) => system.servers[n % 2]?.url ?? '';
 let addresses = 0;
 const newAddress = () => `10.1.${addresses >> 8}.${addresses++ & 255}`;
@@ -71,7 +71,7 @@ describe('signing in', () => {
     },
   );
 
-  test('guesses that come together count as well as those that come in turn', async () => {
+  test('concurrent guesses are counted like consecutive ones', async () => {
     const { name: _, ...account } = newAccount();
     const answers = await Promise.all(
       Array.from({ length: 30 }, (_, n) => post(n, '/api/sessions', account, newAddress())),
@@ -79,7 +79,7 @@ describe('signing in', () => {
     expect(statuses(answers).sort()).toEqual([...Array(failures).fill(401), ...Array(25).fill(429)]);
   });
 
-  test('who knows the password may sign in as often as the address allows', async () => {
+  test('correct passwords are limited by address only', async () => {
     const { name, ...account } = newAccount();
     const from = newAddress();
     await post(0, '/api/users', { name, ...account }, from);
@@ -91,7 +91,7 @@ describe('signing in', () => {
 });
 
 describe('the address', () => {
-  test('sign-ups from one are bounded; what a client writes before it into X-Forwarded-For changes nothing', async () => {
+  test('limits sign-ups, and ignores entries of X-Forwarded-For before the proxy’s', async () => {
     const from = newAddress();
     for (let n = 0; n < signUps; n++) {
       expect((await post(n, '/api/users', newAccount(), `${newAddress()}, ${from}`)).status).toBe(201);
@@ -100,7 +100,7 @@ describe('the address', () => {
     expect((await post(0, '/api/users', newAccount(), newAddress())).status).toBe(201);
   });
 
-  test('behind nginx a forged one is ignored altogether', async () => {
+  test('cannot be forged behind nginx', async () => {
     const answers: ApiAnswer<unknown>[] = [];
     for (let n = 0; n <= signUps; n++) {
       const headers = { 'X-Forwarded-For': newAddress(), Forwarded: `for=${newAddress()}` };
@@ -135,7 +135,7 @@ describe('the address', () => {
 });
 
 describe('an account', () => {
-  test('presses Buy so often and no more, in parallel or not; others go on', async () => {
+  test('is limited in purchases, in parallel or not, without affecting others', async () => {
     const sale = await system.createSale({ stock: 1_000, limitPerBuyer: 1_000 });
     const [eager, calm] = [system.buyerToken(), system.buyerToken()];
     const answers = await Promise.all(
@@ -152,7 +152,7 @@ describe('an account', () => {
     expect((await system.audit()).ok).toBe(true);
   });
 
-  test('reads so often and no more', async () => {
+  test('is limited in reads', async () => {
     const token = system.buyerToken();
     const read = () => system.api<Problem>('GET', '/api/orders', { token, at: server(1) });
     for (let n = 0; n < requests; n++) expect((await read()).status).toBe(200);
@@ -160,8 +160,8 @@ describe('an account', () => {
   });
 });
 
-// Last in this file: Redis stands still for a while.
-test('while Redis is silent nothing waits for a limit, and each instance counts for itself', async () => {
+// Last in this file, because Redis is paused.
+test('each instance counts for itself while Redis does not answer, without delay', async () => {
   const { name, ...account } = newAccount();
   await post(0, '/api/users', { name, ...account }, newAddress());
   const { pid } = system.redis();

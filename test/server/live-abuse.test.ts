@@ -12,7 +12,7 @@ const maxSockets = 5;
 let system: TestSystem;
 beforeAll(async () => {
   system = await startSystem({
-    // The servers take the test for their proxy, so that it can be at many addresses.
+    // The servers trust the test as their proxy, so that it can use many addresses.
     nginx: false,
     env: {
       LIMIT_FACTOR: '1',
@@ -49,7 +49,7 @@ const connected = (socket: Socket) =>
   });
 const gone = (socket: Socket) => new Promise<string>((resolve) => socket.once('disconnect', resolve));
 
-test('a socket is cut off when its token expires, and cannot come back with it', async () => {
+test('a socket is disconnected when its token expires, and cannot reconnect with it', async () => {
   const token = openTokens(system.env.JWT_SECRET ?? '', 2).issue({ id: 'short-lived', role: 'buyer' });
   const socket = await connected(open(token));
   const expiresAtMs = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).exp * 1_000;
@@ -58,7 +58,7 @@ test('a socket is cut off when its token expires, and cannot come back with it',
   await expect(connected(open(token))).rejects.toThrow('unauthorized');
 });
 
-test('a socket that says too much is cut off; the others and the server go on', async () => {
+test('a socket that sends too much is disconnected, without affecting others', async () => {
   const calm = await connected(open(system.buyerToken()));
   const eager = await connected(open(system.buyerToken()));
   const end = gone(eager);
@@ -67,14 +67,14 @@ test('a socket that says too much is cut off; the others and the server go on', 
   expect(await calm.timeout(5_000).emitWithAck('watch', { saleId: 'some-sale-id' })).toEqual({ ok: true });
 });
 
-test('events that nobody listens to count as well', async () => {
+test('unknown events are counted as well', async () => {
   const socket = await connected(open(system.buyerToken()));
   const end = gone(socket);
   for (let n = 0; n < 10 * messages; n++) socket.emit('nothing', n);
   expect(await end).toMatch(/transport (close|error)/);
 });
 
-test('one address has so many sockets; when one is closed there is room for another', async () => {
+test('the sockets of one address are limited, and closing one makes room for another', async () => {
   const from = newAddress();
   const here = [];
   for (let n = 0; n < maxSockets; n++) here.push(await connected(open(system.buyerToken(), { from })));
@@ -93,7 +93,7 @@ test('one address has so many sockets; when one is closed there is room for anot
     .toBe(true);
 });
 
-test('one address connects so often in a minute, even when each socket is closed at once', async () => {
+test('the connections of one address a minute are limited, even when each is closed at once', async () => {
   const from = newAddress();
   for (let n = 0; n < connects; n++) {
     const socket = await connected(open(system.buyerToken(), { from }));
@@ -105,7 +105,7 @@ test('one address connects so often in a minute, even when each socket is closed
   await expect(connected(open(system.buyerToken(), { from: forged }))).rejects.toThrow('websocket error');
 });
 
-test('signing out everywhere cuts off the buyer’s sockets on every instance, and nobody else’s', async () => {
+test('signing out everywhere disconnects the buyer’s sockets on every instance, and nobody else’s', async () => {
   const account = { email: `${nanoid()}@example.com`, password: 'correct horse', name: 'Ann' };
   const { body } = await system.api<Session>('POST', '/api/users', { body: account });
   const mine = await Promise.all([0, 1].map((server) => connected(open(body.token, { server }))));

@@ -34,11 +34,11 @@ function open(
   sockets.push(socket);
   return socket;
 }
-/** Resolves with why the server did not let this socket in; fails when it did. */
+/** Resolves with the reason of a refused connection; fails when it was accepted. */
 const refusalOf = (socket: Socket) =>
   new Promise<string>((resolve, reject) => {
     socket.once('connect_error', ({ message }) => resolve(message));
-    socket.once('connect', () => reject(new Error('it was let in')));
+    socket.once('connect', () => reject(new Error('the socket was accepted')));
   });
 const connected = (socket: Socket) =>
   new Promise<Socket>((resolve, reject) => {
@@ -47,7 +47,7 @@ const connected = (socket: Socket) =>
   });
 const ask = (socket: Socket, request: unknown) => socket.timeout(5_000).emitWithAck('watch', request);
 
-/** A socket that watches a sale and keeps all it hears. */
+/** A socket that watches a sale and records its messages. */
 async function watch(server: number, saleId: string, token = system.buyerToken()) {
   const heard = {
     stocks: [] as StockMessage[],
@@ -67,7 +67,7 @@ async function watch(server: number, saleId: string, token = system.buyerToken()
   return { ...heard, socket };
 }
 
-describe('who is let in', () => {
+describe('a connection', () => {
   test.each<[string, unknown]>([
     ['no token', undefined],
     ['a forged token', 'eyJhbGciOiJub25lIn0.e30.'],
@@ -77,14 +77,14 @@ describe('who is let in', () => {
     expect(await refusalOf(open(0, token))).toBe('unauthorized');
   });
 
-  test('a page of another site is refused, whatever its token', async () => {
+  test('from another origin is refused, with any token', async () => {
     for (const Origin of ['https://evil.example', 'null', `${at(0)}.evil.example`, at(1)]) {
       const socket = open(0, system.buyerToken(), { extraHeaders: { Origin } });
       expect(await refusalOf(socket)).toMatch(/websocket error/);
     }
   });
 
-  test('the shop’s own page is welcome, also as a visitor', async () => {
+  test('from the shop’s own page is accepted, also as a visitor', async () => {
     const { body } = await system.api('POST', '/api/visitors');
     for (const token of [body.token, system.buyerToken()]) {
       const socket = await connected(open(0, token, { extraHeaders: { Origin: at(0) } }));
@@ -92,7 +92,7 @@ describe('who is let in', () => {
     }
   });
 
-  test('what is not a websocket is answered once, by the sockets and not by the pages', async () => {
+  test('without a websocket upgrade is answered once, by socket.io and not by Express', async () => {
     const polling = await system.api('GET', '/socket.io/?EIO=4&transport=polling');
     expect(polling.status).toBe(400);
     expect(polling.body).toMatchObject({ code: 0, message: 'Transport unknown' });
@@ -105,8 +105,8 @@ describe('who is let in', () => {
   });
 });
 
-describe('what a socket may say', () => {
-  test('a request that names no sale is refused, and the socket and its server go on', async () => {
+describe('a client event', () => {
+  test('that names no sale is refused, and socket and server go on', async () => {
     const sale = await system.createSale();
     const { socket } = await watch(0, sale.id);
     for (const request of [
@@ -134,7 +134,7 @@ describe('what a socket may say', () => {
     expect(await ask(socket, { saleId: sale.id })).toEqual({ ok: true });
   });
 
-  test('a message that is too large ends the connection', async () => {
+  test('that is too large ends the connection', async () => {
     const { socket } = await watch(0, (await system.createSale()).id);
     const gone = new Promise((resolve) => socket.once('disconnect', resolve));
     socket.emit('watch', { saleId: 'x'.repeat(10_000) });
@@ -142,8 +142,8 @@ describe('what a socket may say', () => {
   });
 });
 
-describe('what everyone hears', () => {
-  test('a sale sold fast at the other instance: few messages, ever newer, and the last one is the truth', async () => {
+describe('a broadcast', () => {
+  test('of fast sales at the other instance is a few messages in order, and the last one is correct', async () => {
     const sale = await system.createSale({ stock: 10_000, limitPerBuyer: 10_000 });
     const watchers = [await watch(0, sale.id), await watch(1, sale.id)];
     const token = system.buyerToken();
@@ -168,7 +168,7 @@ describe('what everyone hears', () => {
     }
   });
 
-  test('who watches another sale hears nothing of this one', async () => {
+  test('does not reach sockets that watch another sale', async () => {
     const [sale, other] = [await system.createSale(), await system.createSale()];
     const watcher = await watch(0, sale.id);
     await ask(watcher.socket, { saleId: other.id });
@@ -179,7 +179,7 @@ describe('what everyone hears', () => {
     expect(watcher.stocks.map(({ saleId }) => saleId)).toEqual([other.id]);
   });
 
-  test('a product’s new name reaches those who watch a sale of it, on both instances', async () => {
+  test('of a product’s new name reaches watchers of its sale, on both instances', async () => {
     const sale = await system.createSale({ name: 'A lmap' });
     const watchers = [await watch(0, sale.id), await watch(1, sale.id)];
     const path = `/api/products/${sale.product.id}`;
@@ -190,7 +190,7 @@ describe('what everyone hears', () => {
     }
   });
 
-  test('the admin’s pause and more stock reach those who watch, on both instances', async () => {
+  test('of a pause and of added stock reaches watchers on both instances', async () => {
     const [sale, other] = [await system.createSale(), await system.createSale()];
     const watchers = [await watch(0, sale.id), await watch(1, sale.id), await watch(1, other.id)];
     await system.changeSale(sale.id, { paused: true });
@@ -209,7 +209,7 @@ describe('what everyone hears', () => {
   });
 });
 
-test('an order is told to all of its buyer’s sockets and to nobody else’s', async () => {
+test('an order is sent to all sockets of its buyer, and to no others', async () => {
   const sale = await system.createSale({ stock: 100, limitPerBuyer: 10 });
   const [ann, bob] = [system.buyerToken(), system.buyerToken()];
   const [annHere, annThere] = [await watch(0, sale.id, ann), await watch(1, sale.id, ann)];
@@ -221,7 +221,7 @@ test('an order is told to all of its buyer’s sockets and to nobody else’s', 
     await until(() => orders.length > 0, 'an order was not told to its buyer');
     expect(orders).toEqual([settled]);
   }
-  // Bob's own order comes after Ann's on the same way: had hers been told to him, it would be here by now.
+  // Bob's order is sent after Ann's on the same connection, so hers would have arrived by now.
   const second = await system.buy(sale.id, bob, { at: at(1) });
   for (const { orders } of [bobHere, bobThere]) {
     await until(() => orders.length > 0, 'an order was not told to its buyer');

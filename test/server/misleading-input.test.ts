@@ -17,7 +17,7 @@ afterAll(() => system.close());
 
 const asAdmin = (body?: unknown) => ({ token: system.adminToken, body });
 
-/** Sends it, and expects a 400 that names the field. */
+/** Sends the request, and expects a 400 that names the field. */
 async function refused(method: string, path: string, body: object, field: string): Promise<string> {
   const answer = await system.api<Problem>(method, path, asAdmin(body));
   expect([answer.status, answer.body.errors?.map((error) => error.field)], JSON.stringify(body)).toEqual([
@@ -27,7 +27,7 @@ async function refused(method: string, path: string, body: object, field: string
   return answer.body.detail;
 }
 
-describe('what somebody names', () => {
+describe('a name', () => {
   const unseen = [
     '\u200b\u200d',
     '\u0301\u0302',
@@ -56,7 +56,7 @@ describe('what somebody names', () => {
     await refused('PATCH', `/api/products/${product.id}`, { name }, 'name');
   });
 
-  test('says which character it was', async () => {
+  test('is refused with the character in the message', async () => {
     expect(await refused('POST', '/api/products', { name: 'A\u202ex' }, 'name')).toContain('got U+202E');
   });
 
@@ -67,7 +67,7 @@ describe('what somebody names', () => {
     }
   });
 
-  test('a description has lines that can be seen, or none', async () => {
+  test('a description has visible characters in its lines, or is empty', async () => {
     const product = (description: string) => ({ name: 'A lamp', description });
     for (const text of ['', 'One\nTwo\r\n\tThree']) {
       expect((await system.api('POST', '/api/products', asAdmin(product(text)))).status).toBe(201);
@@ -77,7 +77,7 @@ describe('what somebody names', () => {
     }
   });
 
-  test('a webhook’s address has no character that cannot be seen in it', async () => {
+  test('a webhook’s address has no invisible character', async () => {
     for (const path of ['\n', '\u200b', '\u202e', ' x', 'a\tb']) {
       const webhook = { url: `https://example.com/${path}a`, types: ['order.paid'] };
       await refused('POST', '/api/admin/webhooks', webhook, 'url');
@@ -101,7 +101,7 @@ test('a picture’s path stays on this site', async () => {
     await refused('POST', '/api/products', { name: 'A lamp', image: path }, 'image');
     await refused('POST', '/api/products', { name: 'A lamp', images: [path] }, 'images.0');
   }
-  // From before paths were checked.
+  // Stored before paths were checked.
   const sale = await system.createSale();
   const old = { image: '//evil.example/x.png', images: ['//evil.example/x.png', '/images/lamp.svg'] };
   await system.store.collections.products.updateOne({ _id: sale.product.id }, old);
@@ -146,7 +146,7 @@ describe('a sale', () => {
     }
   });
 
-  test('has a price in a currency that there is, in whole minor units below 2^53', async () => {
+  test('has a price in a known currency, in whole minor units below 2^53', async () => {
     for (const currency of ['ABC', 'eur', 'XYZ', '€', '', '__proto__']) {
       await refused('POST', '/api/sales', await sale({ price: { amount: 1, currency } }), 'price.currency');
     }
@@ -156,7 +156,7 @@ describe('a sale', () => {
   });
 });
 
-test('a number in a query is digits', async () => {
+test('a number in a query consists of digits', async () => {
   for (const limit of ['1e1', '0x10', ' 5', '', '1.0', '-1', '٣']) {
     const path = `/api/orders?limit=${encodeURIComponent(limit)}`;
     expect((await system.api('GET', path, asAdmin())).status, path).toBe(400);
@@ -166,7 +166,7 @@ test('a number in a query is digits', async () => {
 describe('a name that is a key of every object', () => {
   const names = ['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'valueOfx'];
 
-  test('is no sale, whoever watches it', async () => {
+  test('is no sale that can be watched', async () => {
     const { body: visitor } = await system.api('POST', '/api/visitors');
     const heard: unknown[] = [];
     const sockets = names.map((saleId) => {

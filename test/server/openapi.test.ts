@@ -28,7 +28,7 @@ afterAll(() => system.close());
 const routes = apiRoutes({} as Shop);
 const nameOf = ({ method, path }: { method: string; path: string }) => `${method.toUpperCase()} ${path}`;
 
-test('every route is in the document, and the document has no other', () => {
+test('the document contains exactly the routes', () => {
   expect(Object.keys(operations).sort()).toEqual(routes.map(nameOf).sort());
   for (const { method, path } of routes) {
     const described = document.paths[path.replace(/:(\w+)/g, '{$1}')]?.[method];
@@ -43,7 +43,7 @@ test('the document is OpenAPI 3.1', async () => {
   expect(valid).toBe(true);
 });
 
-test('what is answered is what the document says', async () => {
+test('answers match the document', async () => {
   const { email, password, token } = await system.signUp();
   const sale = await system.createSale({ stock: 2 });
   const later = await system.createSale({ opensAt: new Date(Date.now() + 60_000) });
@@ -120,17 +120,17 @@ function requireDescribed(path: string, method: string, { status, headers, body 
   expect(validate.errors, what).toBeNull();
 }
 
-test('the page of the document shows every route, from this site alone and within its policy', async () => {
+test('the documentation page shows every route, loads from this site only, and obeys its CSP', async () => {
   const browser = await openBrowser();
   const page = await browser.page();
-  const troubles: string[] = [];
-  page.on('pageerror', (error) => troubles.push(error.message));
+  const errors: string[] = [];
+  page.on('pageerror', (error) => errors.push(error.message));
   page.on('console', (message) => {
-    if (message.type() === 'error') troubles.push(message.text());
+    if (message.type() === 'error') errors.push(message.text());
   });
   page.on('request', (request) => {
     const { origin, protocol } = new URL(request.url());
-    if (origin !== system.url && protocol !== 'data:') troubles.push(`asked ${request.url()}`);
+    if (origin !== system.url && protocol !== 'data:') errors.push(`asked ${request.url()}`);
   });
   await page.goto(`${system.url}/docs`);
   await page.locator('.opblock').first().waitFor();
@@ -138,5 +138,5 @@ test('the page of the document shows every route, from this site alone and withi
   await page.locator('.opblock-summary-control').first().click();
   await page.locator('.opblock-body .responses-wrapper').first().waitFor();
   await browser.close();
-  expect(troubles).toEqual([]);
+  expect(errors).toEqual([]);
 });

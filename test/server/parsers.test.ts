@@ -12,13 +12,13 @@ import { apiRoutes } from '../../server/routes/routes.ts';
 import type { Shop } from '../../server/shop.ts';
 import { parseCursor } from '../../store/time-cursor.ts';
 
-/** The same inputs in every run, unless FUZZ_SEED asks for others. */
+/** The same inputs in every run, unless FUZZ_SEED is set. */
 fc.configureGlobal({
   seed: Number(process.env.FUZZ_SEED ?? 1),
   numRuns: Number(process.env.FUZZ_RUNS ?? 500),
 });
 
-/** JSON as an attacker writes it: keys that mean something to JavaScript or MongoDB, numbers at the edges. */
+/** Hostile JSON: keys with a meaning in JavaScript or MongoDB, and numbers at the limits. */
 const json = fc
   .jsonValue({ maxDepth: 3 })
   .chain((value) =>
@@ -43,26 +43,29 @@ const fieldsOf = (schema: object) => {
   return Object.keys(shape);
 };
 
-test.each(inputs)('%s: anything is taken as its own fields or refused with 400', (_what, schema, where) => {
-  const known = fieldsOf(schema);
-  const anything = fc.oneof(
-    json,
-    fc.dictionary(fc.constantFrom(...known, '__proto__', '$where', 'role'), field),
-  );
-  fc.assert(
-    fc.property(anything, (value) => {
-      try {
-        const taken = parse(schema, value, where) as object;
-        for (const name of Object.keys(taken)) expect(known).toContain(name);
-        expect(Object.getPrototypeOf(taken)).toBe(Object.prototype);
-      } catch (error) {
-        if (!(error instanceof HttpProblem)) throw error;
-        expect(error.problem.status).toBe(400);
-        expect(error.problem.errors?.length).toBeGreaterThan(0);
-      }
-    }),
-  );
-});
+test.each(inputs)(
+  '%s: any input is reduced to its own fields or refused with 400',
+  (_what, schema, where) => {
+    const known = fieldsOf(schema);
+    const anything = fc.oneof(
+      json,
+      fc.dictionary(fc.constantFrom(...known, '__proto__', '$where', 'role'), field),
+    );
+    fc.assert(
+      fc.property(anything, (value) => {
+        try {
+          const taken = parse(schema, value, where) as object;
+          for (const name of Object.keys(taken)) expect(known).toContain(name);
+          expect(Object.getPrototypeOf(taken)).toBe(Object.prototype);
+        } catch (error) {
+          if (!(error instanceof HttpProblem)) throw error;
+          expect(error.problem.status).toBe(400);
+          expect(error.problem.errors?.length).toBeGreaterThan(0);
+        }
+      }),
+    );
+  },
+);
 
 const purchase = fc.record(
   {
@@ -79,7 +82,7 @@ const purchase = fc.record(
   { requiredKeys: [] },
 );
 
-test('whatever stands in a job, only whole purchases of at least one unit come out, and nothing is dropped', () => {
+test('any job is parsed into valid purchases of at least one unit, and nothing is dropped', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(purchase, json), { minLength: 1, maxLength: 10 }), (written) => {
       const { purchases, malformed } = readJob({ purchases: written });
@@ -92,7 +95,7 @@ test('whatever stands in a job, only whole purchases of at least one unit come o
   );
 });
 
-test('a job that is no list of purchases is refused as a whole', () => {
+test('a job without a list of purchases is refused', () => {
   fc.assert(
     fc.property(json, (data) => {
       if (Array.isArray((data as { purchases?: unknown } | null)?.purchases)) return;
@@ -101,7 +104,7 @@ test('a job that is no list of purchases is refused as a whole', () => {
   );
 });
 
-test('a cursor is what a page gave, or nothing', () => {
+test('a cursor is parsed, or ignored if invalid', () => {
   fc.assert(
     fc.property(fc.string(), (text) => {
       expect(parseCursor(text)).toBeNull();
@@ -119,7 +122,7 @@ test('a cursor is what a page gave, or nothing', () => {
 
 const headerText = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.string({ maxLength: 5_000 }));
 
-test('an Authorization header gives a token’s characters or nothing, and no made-up token is believed', () => {
+test('an Authorization header is parsed into a token or nothing, and no invalid token is accepted', () => {
   const tokens = openTokens(
     'new:a-secret-of-at-least-32-characters-1,a-secret-of-at-least-32-characters-2',
     60,
@@ -135,7 +138,7 @@ test('an Authorization header gives a token’s characters or nothing, and no ma
   );
 });
 
-test('an Idempotency-Key is 1 to 255 visible ASCII characters and stays as it is', () => {
+test('an Idempotency-Key is 1 to 255 visible ASCII characters, unchanged', () => {
   fc.assert(
     fc.property(fc.oneof(headerText, fc.stringMatching(/^[\x21-\x7e]{1,255}$/)), (text) => {
       const { success, data } = idempotencyKey.safeParse(text);
@@ -145,7 +148,7 @@ test('an Idempotency-Key is 1 to 255 visible ASCII characters and stays as it is
   );
 });
 
-test('a Cookie header gives a session’s token or nothing', () => {
+test('a Cookie header is parsed into a session’s token or nothing', () => {
   const token = fc.stringMatching(/^[\w-]{22}\.[\w-]{43}$/);
   fc.assert(
     fc.property(headerText, token, (text, own) => {
@@ -157,7 +160,7 @@ test('a Cookie header gives a session’s token or nothing', () => {
   );
 });
 
-test('an address becomes a network of bounded length, whatever it is', () => {
+test('any address becomes a network of bounded length', () => {
   const short = fc.string({ maxLength: 45 });
   fc.assert(
     fc.property(fc.oneof(fc.ipV4(), fc.ipV6(), short), (address) => {
@@ -167,7 +170,7 @@ test('an address becomes a network of bounded length, whatever it is', () => {
   );
 });
 
-test('a list of keys gives each secret back whole', () => {
+test('a list of keys is parsed into its secrets unchanged', () => {
   const secret = fc.stringMatching(/^[A-Za-z0-9+/=_-]{32,64}$/);
   const kid = fc.stringMatching(/^[\w.-]{1,32}$/);
   fc.assert(

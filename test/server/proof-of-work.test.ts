@@ -20,7 +20,7 @@ const signUp = (body: object, answer?: string, at = system.url) =>
     ...(answer !== undefined && { headers: { 'Proof-Of-Work': answer } }),
   });
 
-/** Tries nonces until the hash begins with a zero byte, which is 8 bits; or, for a wrong answer, until it does not. */
+/** Tries nonces until the hash begins with a zero byte (8 bits), or for a wrong answer until it does not. */
 function work(challenge: string, isRight = true): string {
   for (let nonce = 0; ; nonce++) {
     const answer = `${challenge}.${nonce}`;
@@ -34,18 +34,18 @@ async function challengeFor(body: object): Promise<string> {
 }
 
 describe('a challenge', () => {
-  test('is answered once it was worked for, at any instance', async () => {
+  test('is accepted once when solved, at any instance', async () => {
     const ann = account();
     const answer = work(await challengeFor(ann));
     expect((await signUp(ann, answer, system.servers[1]?.url)).status).toBe(201);
   });
 
-  test('is for one subject: the work of one account opens no other', async () => {
+  test('is bound to one account', async () => {
     const answer = work(await challengeFor(account()));
     expect((await signUp(account(), answer)).status).toBe(428);
   });
 
-  test('too little work, a made-up challenge or garbage is answered with a new challenge', async () => {
+  test('is renewed after too little work, a forged challenge or garbage', async () => {
     const ann = account();
     const challenge = await challengeFor(ann);
     const [expiry = '', ...rest] = challenge.split('-');
@@ -54,7 +54,7 @@ describe('a challenge', () => {
     for (const answer of made) expect((await signUp(ann, answer)).status).toBe(428);
   });
 
-  test('stands before a purchase as well, for this buyer and this sale', async () => {
+  test('is also required for a purchase, bound to buyer and sale', async () => {
     const [sale, other] = [await system.createSale(), await system.createSale()];
     const token = system.buyerToken();
     const buy = (id: string, by: string, headers = {}) =>
@@ -72,7 +72,7 @@ describe('a challenge', () => {
   });
 });
 
-test('a page works for its buyer without a word', async () => {
+test('a page solves the challenge without asking its buyer', async () => {
   const sale = await system.createSale();
   const browser = await openBrowser();
   const page = await browser.page();
@@ -84,7 +84,7 @@ test('a page works for its buyer without a word', async () => {
   await browser.close();
 });
 
-test('the page’s SHA-256 is SHA-256', () => {
+test('the page’s SHA-256 gives the same hashes as Node’s', () => {
   const hex = (words: Int32Array) =>
     [...words].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
   fc.assert(

@@ -4,15 +4,15 @@ import { run } from '../../ops/local/processes/process.mjs';
 import { startSystem } from '../support/harness.ts';
 import { needs, pathOf } from '../support/needs.ts';
 
-/** Python's Schemathesis, where the environment names it, as .ci/run does; its settings are in schemathesis.toml. */
+/** Python's Schemathesis, if the environment names it, as .ci/run does; its settings are in schemathesis.toml. */
 const program = pathOf('Schemathesis');
 
-test('whatever the document allows and forbids is answered as it says', {
+test('answers to generated valid and invalid requests match the OpenAPI document', {
   timeout: 120_000,
   ...needs('Schemathesis'),
 }, async () => {
   const system = await startSystem({ servers: 1, nginx: false });
-  // The same inputs in every run, so that a failure is there again.
+  // A fixed seed, so that failures are reproducible.
   const bounds = ['--seed', '1', '--max-examples', '10', '--phases', 'coverage,fuzzing', '--mode', 'all'];
   const authorization = ['--header', `Authorization: Bearer ${system.adminToken}`];
   const args = ['run', `${system.url}/openapi.json`, ...authorization, ...bounds, '--no-color'];

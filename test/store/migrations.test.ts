@@ -15,7 +15,7 @@ afterAll(() => system.close());
 const password = 'correct horse';
 const crowd = 1_200;
 
-/** Accounts as the version before wrote them, more than one batch of them, in a database that nothing migrated. */
+/** Inserts accounts of the previous version, more than one batch, into a database without migrations. */
 async function insertOldAccounts(emails: string[]): Promise<UserRecord[]> {
   const passwordHash = await bcrypt.hash(password, 4);
   const others = Array.from({ length: crowd }, (_, n) => `old-${n}-${nanoid().toLowerCase()}@example.com`);
@@ -35,7 +35,7 @@ const signIn = (email: string, what = password) =>
 const signUp = (email: string) =>
   system.api<Session>('POST', '/api/users', { body: { email, password, name: 'Back' } });
 
-test('accounts of the version before get their person once, and the limit outlives them', async () => {
+test('accounts of the previous version get a person once, whose limit survives the account', async () => {
   const name = nanoid().toLowerCase();
   const [unicode, encoded] = [`${name}@bücher.example`, `${name}@xn--bcher-kva.example`];
   const emails = [
@@ -60,7 +60,7 @@ test('accounts of the version before get their person once, and the limit outliv
   await Promise.all([system.startServer(), system.startServer(), system.startWorker()]);
   await waitUntil(async () => (await migrations().countDocuments()) > 0, {
     deadlineMs: 30_000,
-    what: 'nobody migrated',
+    what: 'the migration has not run',
   });
   const { users, people } = system.store.collections;
   expect(await migrations().find().toArray()).toMatchObject([{ migrationName: '0001-people' }]);
@@ -92,7 +92,7 @@ test('accounts of the version before get their person once, and the limit outliv
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
-test('an account that a server of the version before made afterwards gets its person at sign-in', async () => {
+test('an account created later by a server of the previous version gets its person at sign-in', async () => {
   const email = `late-${nanoid().toLowerCase()}@example.com`;
   const { users, people } = system.store.collections;
   const record = { _id: nanoid(), email, name: 'Late', role: 'buyer' as const, createdAt: new Date() };

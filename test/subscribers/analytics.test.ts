@@ -53,12 +53,12 @@ async function buy(saleId: string, quantity: number) {
   return { token, orderId: body.orderId };
 }
 
-/** A sale with two paid orders, one of them cancelled, and one that the settlement rejected. */
+/** Creates a sale with two paid orders, one of them cancelled, and a rejected one. */
 async function history() {
   const sale = await system.createSale({ stock: 5, limitPerBuyer: 3 });
   await buy(sale.id, 3);
   const { orderId, token } = await buy(sale.id, 2);
-  // Lets in more than there is.
+  // Makes the gate admit more units than there are.
   await system.store.redis.hset(`gate:${sale.id}`, 'left', 100);
   await buy(sale.id, 1);
   await system.api('DELETE', `/api/orders/${orderId}`, { token });
@@ -73,7 +73,7 @@ async function eventsOfSale(saleId: string) {
   return records.flatMap(eventsOf).filter(({ type }) => types.includes(type));
 }
 
-test('counts what happens to the orders of a sale, minute by minute', async () => {
+test('analytics counts the orders of a sale by minute', async () => {
   const sale = await history();
   await counts(sale.id, counted);
   const minutes = await minutesOf(sale.id);
@@ -81,7 +81,7 @@ test('counts what happens to the orders of a sale, minute by minute', async () =
   expect(Math.abs(Date.parse(minutes[0]?.minute ?? '') - Date.now())).toBeLessThan(180_000);
 });
 
-test('an event that comes again changes no count, alone, in a batch, or out of its order', async () => {
+test('a redelivered event changes no count, alone, in a batch, or out of order', async () => {
   const sale = await history();
   await counts(sale.id, counted);
   const events = await eventsOfSale(sale.id);
@@ -91,7 +91,7 @@ test('an event that comes again changes no count, alone, in a batch, or out of i
   expect(total(await minutesOf(sale.id))).toEqual(counted);
 });
 
-test('an event that could not be counted is counted when it comes again, once', async () => {
+test('an event that could not be counted is counted once when redelivered', async () => {
   const { collections } = system.store;
   const { handle } = analytics(collections);
   const sale = await history();
@@ -99,7 +99,7 @@ test('an event that could not be counted is counted when it comes again, once', 
   const events = await eventsOfSale(sale.id);
   const [first, ...others] = events;
   if (!first) throw new Error('expected events');
-  // As if none of them had come so far.
+  // As if no event had been counted yet.
   await collections.analytics.deleteOne({ _id: sale.id });
   await collections.minutes.deleteMany({ saleId: sale.id });
 
@@ -120,7 +120,7 @@ async function dlq(...words: string[]): Promise<string[]> {
   return stdout.split('\n').filter(Boolean);
 }
 
-test('a dead letter is listed, published again and discarded by command', async () => {
+test('npm run dlq lists, republishes and discards a dead letter', async () => {
   const { config } = system.store;
   const bus = openBus(config, openLog(config, 'test'), () => false);
   const [event] = eventsOf({
@@ -149,7 +149,7 @@ test('a dead letter is listed, published again and discarded by command', async 
   await bus.close();
 });
 
-test('what was published can be published again by command, and changes no count', async () => {
+test('npm run events republishes events without changing a count', async () => {
   const sale = await history();
   await counts(sale.id, counted);
   const { collections } = system.store;
@@ -159,7 +159,7 @@ test('what was published can be published again by command, and changes no count
     await run(process.execPath, relay, { env: { ...process.env, ...system.env }, deadlineMs: 60_000 }),
   ).toMatchObject({ ok: true });
   expect(await collections.relays.findById(sale.id).lean()).toMatchObject({ seq: 0 });
-  // A change of the sale is a hint to look at it.
+  // A change of the sale triggers the relay.
   await system.changeSale(sale.id, { addStock: 1 });
   await waitUntil(
     async () => (await collections.relays.findById(sale.id).lean())?.seq === (eventSeq ?? 0) + 1,
@@ -172,7 +172,7 @@ test('what was published can be published again by command, and changes no count
   await counts(sale.id, { ...counted, accepted: 4, paid: 3, units: 6 });
 });
 
-test('a subscriber can run in a process of its own', async () => {
+test('a subscriber can run in a separate process', async () => {
   const alone = await startSystem({ servers: 1, nginx: false, env: { SUBSCRIBERS: 'none' } });
   const [port, logsDir] = [await freePort(), await mkdtemp(join(tmpdir(), 'stampede-subscriber-'))];
   const subscriber = await openAppProcess({
@@ -194,7 +194,7 @@ test('a subscriber can run in a process of its own', async () => {
   await alone.close();
 });
 
-test('a sale that nobody knows has no minutes, and a buyer gets none', async () => {
+test('an unknown sale has no minutes, and a buyer has no access', async () => {
   const sale = await system.createSale();
   const path = (id: string) => `/api/admin/sales/${id}/minutes`;
   expect((await system.api('GET', path('no-such-sale'), { token: system.adminToken })).status).toBe(404);

@@ -8,11 +8,11 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { waitAfter } from '../../subscribers/mail/sender.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
-/** What a mail server does with a buyer's mail: an SMTP code at a command, no answer, or an end of the connection. */
+/** How the mail server treats a buyer's mail: an SMTP code at a command, no answer, or a closed connection. */
 type Manner = { at: 'MAIL' | 'RCPT' | 'DATA'; code?: number } & { hangs?: boolean; closes?: boolean };
 
 const manners = new Map<string, Manner>();
-/** Message ids of what was transmitted, and of what was taken, by address. */
+/** Message ids of transmitted and of accepted mails, by address. */
 const transmitted = new Map<string, string[]>();
 const taken = new Map<string, string[]>();
 const note = (lists: Map<string, string[]>, key: string, value: string) =>
@@ -21,7 +21,7 @@ const note = (lists: Map<string, string[]>, key: string, value: string) =>
 let port: number;
 let server: SMTPServer;
 let system: TestSystem;
-/** At MAIL the server does not know yet who a mail is for. */
+/** At MAIL the server does not know the recipient yet. */
 let mailManner: Manner | null = null;
 const soon = { deadlineMs: 30_000 };
 
@@ -36,7 +36,7 @@ function act({ code, hangs, closes }: Manner, session: { id: string }, done: (er
   done(Object.assign(new Error('not now'), { responseCode: code }));
 }
 
-async function openPostOffice(): Promise<void> {
+async function openMailServer(): Promise<void> {
   server = new SMTPServer({
     closeTimeout: 100,
     authOptional: true,
@@ -69,7 +69,7 @@ async function openPostOffice(): Promise<void> {
 
 beforeAll(async () => {
   port = await freePort();
-  await openPostOffice();
+  await openMailServer();
   system = await startSystem({
     servers: 1,
     nginx: false,
@@ -87,7 +87,7 @@ afterAll(async () => {
   await new Promise<void>((resolve) => void server.close(resolve));
 });
 
-/** A buyer whose mail the server treats in this manner, with an order of theirs. */
+/** Creates a buyer with an order, whose mail the server treats in this manner. */
 async function buyer(manner?: Manner): Promise<{ email: string; orderId: string }> {
   const { token, email } = await system.signUp();
   if (manner) manners.set(email, manner);
@@ -119,7 +119,7 @@ test.each([
   { at: 'RCPT', closes: true },
   { at: 'DATA', code: 452 },
 ] as Manner[])(
-  'a mail that is refused for now, %o, waits ever longer while others are sent',
+  'a temporarily refused mail, %o, is retried with backoff while others are sent',
   async (manner) => {
     const refused = await buyer(manner);
     await listed('waiting', refused.orderId, ({ attempts }) => attempts >= 3);
@@ -131,7 +131,7 @@ test.each([
   },
 );
 
-test('a sender that is refused for now, waits as well', async () => {
+test('a temporarily refused sender is retried as well', async () => {
   mailManner = { at: 'MAIL', code: 452 };
   const refused = await buyer();
   expect(await listed('waiting', refused.orderId, ({ attempts }) => attempts >= 2)).toMatchObject({
@@ -141,7 +141,7 @@ test('a sender that is refused for now, waits as well', async () => {
   await has(taken, refused);
 });
 
-test('a mail that is refused for good is kept, and sent when somebody says so', async () => {
+test('a permanently refused mail is kept, and sent when an admin retries it', async () => {
   const refused = await buyer({ at: 'RCPT', code: 550 });
   const mail = await listed('failed', refused.orderId);
   expect(mail).toMatchObject({ attempts: 1, answer: '550 at RCPT TO' });
@@ -157,7 +157,7 @@ test('a mail that is refused for good is kept, and sent when somebody says so', 
 });
 
 test.each([{ hangs: true }, { closes: true }])(
-  'a mail that is transmitted and never answered, %o, is sent once more and then held',
+  'a transmitted mail without an answer, %o, is sent once more and then held',
   async (silence) => {
     const mute = await buyer({ at: 'DATA', ...silence });
     const other = await buyer();
@@ -175,7 +175,7 @@ test.each([{ hangs: true }, { closes: true }])(
   },
 );
 
-test('five recipients whose server hangs hold up the others for one time-out, and not for good', async () => {
+test('five recipients whose server hangs delay the others by one timeout at most', async () => {
   const mutes = await Promise.all(Array.from({ length: 5 }, () => buyer({ at: 'RCPT', hangs: true })));
   const others = await Promise.all(Array.from({ length: 10 }, () => buyer()));
   for (const other of others) await has(taken, other);
@@ -183,7 +183,7 @@ test('five recipients whose server hangs hold up the others for one time-out, an
   for (const mute of mutes) await has(taken, mute);
 });
 
-test('a list that ends early says so', async () => {
+test('a truncated list has a cursor', async () => {
   const { mails } = system.store.collections;
   const event = { type: 'order.paid', subject: 'an-order' } as never;
   const failed = { state: 'failed' as const, event, attempts: 1, dueAt: new Date(), createdAt: new Date() };
@@ -196,7 +196,7 @@ test('a list that ends early says so', async () => {
   await mails.deleteMany({ _id: trusted({ $in: ['a:1:0', 'a:1:1'] }) });
 });
 
-test('a worker that is killed with a mail in its hands leaves it to the next', async () => {
+test('another worker sends the mail of a killed one', async () => {
   const mute = await buyer({ at: 'RCPT', hangs: true });
   await listed('waiting', mute.orderId);
   const [worker] = system.workers;
@@ -208,7 +208,7 @@ test('a worker that is killed with a mail in its hands leaves it to the next', a
   expect(taken.get(mute.email)).toHaveLength(1);
 });
 
-test('the waits grow to an hour, and are over after a day', () => {
+test('retry delays grow to an hour, and end after a day', () => {
   const waits = Array.from({ length: 50 }, (_, n) => waitAfter(n + 1, 5_000));
   const given = waits.filter((wait) => wait !== null);
   expect(given.slice(0, 4)).toEqual([5_000, 10_000, 20_000, 40_000]);

@@ -24,12 +24,12 @@ const posts: Post[] = [];
 let port: number;
 let server: SMTPServer;
 let system: TestSystem;
-/** As another process has it. */
+/** The bus as another process opens it. */
 let bus: EventBus;
 
-async function openPostOffice(): Promise<void> {
+async function openMailServer(): Promise<void> {
   server = new SMTPServer({
-    // A closing server does not wait for connections that are kept for the next mail.
+    // Closes idle keep-alive connections, for which a closing server would wait.
     closeTimeout: 100,
     authOptional: true,
     disabledCommands: ['STARTTLS'],
@@ -38,7 +38,7 @@ async function openPostOffice(): Promise<void> {
       for await (const chunk of stream) chunks.push(chunk);
       const mail = await PostalMime.parse(Buffer.concat(chunks));
       const [to] = session.envelope.rcptTo;
-      // Somebody who has no mailbox here.
+      // A recipient without a mailbox.
       if (mail.subject?.includes('unwanted'))
         return done(Object.assign(new Error('no'), { responseCode: 550 }));
       posts.push({ to: to?.address ?? '', mail });
@@ -50,11 +50,11 @@ async function openPostOffice(): Promise<void> {
   await once(server.server, 'listening');
   expect((server.server.address() as AddressInfo).port).toBe(port);
 }
-const closePostOffice = () => new Promise<void>((resolve) => void server.close(resolve));
+const closeMailServer = () => new Promise<void>((resolve) => void server.close(resolve));
 
 beforeAll(async () => {
   port = await freePort();
-  await openPostOffice();
+  await openMailServer();
   system = await startSystem({
     servers: 1,
     nginx: false,
@@ -70,7 +70,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await bus.close();
   await system.close();
-  await closePostOffice();
+  await closeMailServer();
 });
 
 async function buy(saleId: string, token: string): Promise<string> {
@@ -85,7 +85,7 @@ const mailTo = (email: string, subject: string) =>
     what: `a mail "${subject}" to ${email}`,
   });
 
-test('a buyer is mailed what became of an order, as text and as HTML, and can read any name of a product', async () => {
+test('a buyer gets a mail with the outcome of an order as text and HTML, with any product name escaped', async () => {
   const { token, email } = await system.signUp();
   const name = '<img src=x> & "Söhne"';
   const sale = await system.createSale({ name, stock: 2 });
@@ -105,7 +105,7 @@ test('a buyer is mailed what became of an order, as text and as HTML, and can re
   expect((await mailTo(email, 'Cancelled')).text).toContain('€49.00 goes back to you');
 });
 
-test('a mail carries nothing that was typed as a name: anybody can type an address that is not theirs', async () => {
+test('a mail contains no user name, since anybody can sign up with a foreign address', async () => {
   const email = `${nanoid().toLowerCase()}@example.com`;
   const account = { email, password: 'correct horse', name: 'You won! Visit evil.example' };
   const { body } = await system.api<Session>('POST', '/api/users', { body: account });
@@ -116,7 +116,7 @@ test('a mail carries nothing that was typed as a name: anybody can type an addre
   expect(JSON.stringify(mail)).not.toContain('evil.example');
 });
 
-test('an order that the settlement rejects is mailed with its reason', async () => {
+test('the mail of a rejected order contains its reason', async () => {
   const sale = await system.createSale({ stock: 0 });
   await system.changeSale(sale.id, { addStock: 1 });
   await buy(sale.id, system.buyerToken());
@@ -126,41 +126,41 @@ test('an order that the settlement rejects is mailed with its reason', async () 
   expect((await mailTo(email, 'Not this time')).text).toContain('fewer units were left than you asked for');
 });
 
-test('events that come again are mailed once, under one id', async () => {
+test('redelivered events send one mail, under one id', async () => {
   const { token, email } = await system.signUp();
   const sale = await system.createSale({ stock: 2 });
   const orderId = await buy(sale.id, token);
   const first = await mailTo(email, 'Yours');
   expect(first.messageId).toMatch(/^<[0-9a-f]{32}@example\.com>$/);
 
-  // As a relay would after a crash.
+  // As the relay does after a crash.
   const again = (await readChanges(system.store.collections, sale.id).toArray()).flatMap(eventsOf);
   await waitUntil(() => bus.publish(again).then(() => true), { deadlineMs: 5_000, what: 'it publishes' });
   await system.api('DELETE', `/api/orders/${orderId}`, { token });
   await mailTo(email, 'Cancelled');
   expect(posts.filter(({ to }) => to === email)).toHaveLength(2);
 
-  // As after a crash between the sending and the marking.
+  // As after a crash between sending the mail and marking it as sent.
   await system.store.collections.mails.updateMany({}, { $unset: { sentAt: 1 } });
   await bus.publish(again);
   const mailsToBuyer = () => posts.filter(({ to, mail }) => to === email && mail.subject === first.subject);
-  await waitUntil(() => mailsToBuyer().length === 2, { deadlineMs: 20_000, what: 'it is mailed again' });
+  await waitUntil(() => mailsToBuyer().length === 2, { deadlineMs: 20_000, what: 'the mail is sent again' });
   expect(new Set(mailsToBuyer().map(({ mail }) => mail.messageId)).size).toBe(1);
 });
 
-test('who deleted the account gets no mail', async () => {
+test('a deleted account gets no mail', async () => {
   const [gone, stays] = [await system.signUp(), await system.signUp()];
   const sale = await system.createSale({ stock: 2 });
   expect((await system.api('DELETE', '/api/account', { token: gone.token })).status).toBe(204);
-  // The token is good for a while; whose it was is forgotten.
+  // The token is still valid, but its account is deleted.
   await buy(sale.id, system.buyerToken(gone.user.id));
   await buy(sale.id, stays.token);
   await mailTo(stays.email, 'Yours');
   expect(posts.some(({ to }) => to === gone.email)).toBe(false);
 });
 
-test('mail waits for a mail server that is away, and nothing is given up', async () => {
-  await closePostOffice();
+test('mails wait for an unavailable mail server, and none is lost', async () => {
+  await closeMailServer();
   const { token, email } = await system.signUp();
   const sale = await system.createSale({ stock: 2 });
   await buy(sale.id, token);
@@ -172,12 +172,12 @@ test('mail waits for a mail server that is away, and nothing is given up', async
     attempts: 0,
   };
   await waitUntil(() => mails.exists(waits), { deadlineMs: 20_000, what: 'it tries to send one' });
-  await openPostOffice();
+  await openMailServer();
   await mailTo(email, 'Yours');
   expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
 });
 
-test('a mail that is refused for good is kept with its answer, and the next buyer gets theirs', async () => {
+test('a permanently refused mail is kept with the server’s answer, and the next mail is sent', async () => {
   const [first, second] = [await system.signUp(), await system.signUp()];
   const unwanted = await system.createSale({ name: 'unwanted', stock: 2 });
   const wanted = await system.createSale({ stock: 2 });
@@ -199,7 +199,7 @@ test('a mail that is refused for good is kept with its answer, and the next buye
   expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
 });
 
-test('an amount is written as its currency does', () => {
+test('an amount is formatted by its currency', () => {
   const price = (amount: number, currency: string) =>
     mailTextOf({
       kind: 'paid',

@@ -39,7 +39,7 @@ afterAll(() => system.close());
 const asAdmin = (method: string, path: string, body?: object) =>
   system.api(method, `/api/admin/webhooks${path}`, { token: system.adminToken, body });
 
-/** A shop's server, which notes what it is sent and answers as told: 0 is no answer at all. */
+/** A webhook endpoint that records deliveries and answers as told; 0 stands for no answer. */
 async function openEndpoint(answer: () => number | { status: number; location: string } = () => 204) {
   const received: Received[] = [];
   const server = createServer(async (request, response) => {
@@ -82,7 +82,7 @@ const delivers = (id: string, state: Delivery['state'], count = 1) =>
     { ...soon, what: `${count} deliveries are ${state}` },
   );
 
-test('an endpoint is sent the events it asked for, signed; its secret is shown once', async () => {
+test('an endpoint receives the events it asked for, signed, and its secret is shown once', async () => {
   const { url, received } = await openEndpoint();
   const { id, secret } = await addWebhook(url, ['order.paid', 'sale.created']);
   const orderId = await sell();
@@ -115,7 +115,7 @@ test('an endpoint is sent the events it asked for, signed; its secret is shown o
   });
 });
 
-test('endpoints that fail or hang hold up no other; what they missed can be sent again', async () => {
+test('endpoints that fail or hang do not delay others, and missed deliveries can be sent again', async () => {
   let isMended = false;
   const [bad, mute, good] = [
     await openEndpoint(() => (isMended ? 200 : 500)),
@@ -152,7 +152,7 @@ test('a redirect is not followed', async () => {
   expect(inside.received).toEqual([]);
 });
 
-test('a new endpoint hears nothing of what was before, and one that was deleted nothing more', async () => {
+test('a new endpoint gets no earlier events, and a deleted one no later events', async () => {
   const [first, second] = [await openEndpoint(), await openEndpoint()];
   const { id } = await addWebhook(first.url, ['order.paid']);
   await sell();
@@ -166,7 +166,7 @@ test('a new endpoint hears nothing of what was before, and one that was deleted 
   expect((await asAdmin('DELETE', `/${id}`)).status).toBe(404);
 });
 
-describe('what is refused', () => {
+describe('a refused request', () => {
   test.each([
     ['another protocol', { url: 'ftp://example.com/', types: ['order.paid'] }, 'url'],
     ['no URL', { url: 'example.com', types: ['order.paid'] }, 'url'],

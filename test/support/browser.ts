@@ -9,17 +9,17 @@ import {
 import { getCurrentTest } from 'vitest/suite';
 import { howToGet, pathOf } from './needs.ts';
 
-/** A page in a browser profile of its own: nobody is signed in, nothing is stored. */
+/** Opens a page in a new browser profile: signed out, with empty storage. */
 export interface OpenBrowser {
   page(options?: BrowserContextOptions): Promise<Page>;
-  /** Closes every page that is open, for the next test. */
+  /** Closes all open pages, before the next test. */
   closePages(): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * The machine's own Chromium; `CHROMIUM_PATH` names another one. It asks nothing of the internet. Where there is none, a
- * test that asks for a page is left out.
+ * Opens the machine's Chromium, or the one of `CHROMIUM_PATH`, without internet access. If there is none, tests that open a
+ * page are skipped.
  */
 export async function openBrowser(): Promise<OpenBrowser> {
   const executablePath = pathOf('Chromium');
@@ -42,7 +42,7 @@ export async function openBrowser(): Promise<OpenBrowser> {
     async page(options) {
       const context = await browser.newContext({ locale: 'en-GB', ...options });
       contexts.push(context);
-      // Below the test's own limit, so that a failure names what was waited for.
+      // Shorter than the test's timeout, so that a failure names the missing element.
       context.setDefaultTimeout(15_000);
       return context.newPage();
     },
@@ -55,12 +55,12 @@ export async function openBrowser(): Promise<OpenBrowser> {
 
 function leaveOut(): never {
   const test = getCurrentTest();
-  if (!test) throw new Error(`Chromium is not on this machine: ${howToGet('Chromium')}`);
+  if (!test) throw new Error(`Chromium is not installed: ${howToGet('Chromium')}`);
   test.meta.lacks = 'Chromium';
   return test.context.skip();
 }
 
-/** In the open account dialog, asks for an account. @returns the form. */
+/** Submits the sign-up form in the open account dialog. @returns the form. */
 export async function createAccount(
   page: Page,
   { email, password = 'a long enough password' }: { email: string; password?: string },

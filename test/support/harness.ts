@@ -16,10 +16,10 @@ export interface ApiAnswer<Body> {
 
 interface ApiRequest {
   token?: string | undefined;
-  /** Sent as JSON; a string is sent as it is. */
+  /** Sent as JSON; a string is sent unchanged. */
   body?: unknown;
   headers?: Record<string, string>;
-  /** Another address than the system's own, e.g. one server's. */
+  /** Another base URL than the system's, e.g. that of one server. */
   at?: string;
 }
 
@@ -31,14 +31,14 @@ interface SaleOptions {
   closesAt?: Date;
 }
 
-/** A scratch system, and what tests do with one. */
+/** A scratch system with helpers for tests. */
 export interface TestSystem extends ScratchSystem {
-  /** Its databases, opened for looking and for preparing. */
+  /** Its databases, for checks and for preparing data. */
   store: Store;
   adminToken: string;
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of the body by its assertions.
   api<Body = any>(method: string, path: string, request?: ApiRequest): Promise<ApiAnswer<Body>>;
-  /** A token for a buyer without an account: nothing but bcrypt's time tells it from a real one. */
+  /** A token for a buyer without an account, which saves the time of bcrypt. */
   buyerToken(buyerId?: string): string;
   signUp(): Promise<Session & { email: string; password: string }>;
   createSale(options?: SaleOptions): Promise<SaleSnapshot>;
@@ -50,9 +50,9 @@ export interface TestSystem extends ScratchSystem {
   ): Promise<ApiAnswer<{ orderId: string }>>;
   /** Waits until the order is no longer queued. */
   settled(orderId: string, token: string): Promise<Order>;
-  /** Waits until no accepted purchase is on its way. */
+  /** Waits until every accepted purchase is settled. */
   quiet(): Promise<void>;
-  /** How many orders a worker has made, as its metrics say. */
+  /** The number of orders that a worker has created, by its metrics. */
   ordersMadeBy(worker: TestSystem['workers'][number]): Promise<number>;
   audit(): Promise<AuditReport>;
   close(): Promise<void>;
@@ -61,13 +61,13 @@ export interface TestSystem extends ScratchSystem {
 const hourMs = 3_600_000;
 
 type Options = NonNullable<Parameters<typeof startScratchSystem>[0]> & {
-  /** A MongoDB of its own, for a test that stops it. */
+  /** Starts a separate MongoDB, for a test that stops it. */
   ownMongo?: boolean;
 };
 
-/** Starts a system, on the MongoDB that all test files share unless another is named. `BCRYPT_COST` is low: tests sign up a lot. */
+/** Starts a system on the MongoDB that all test files share. `BCRYPT_COST` is low, because tests sign up often. */
 export async function startSystem({ ownMongo = false, ...options }: Options = {}): Promise<TestSystem> {
-  // Even in a rush events travel soon: nobody here waits 5 s for them.
+  // A short interval also under load, so that tests do not wait 5 s for events.
   const env = { BCRYPT_COST: '4', RELAY_INTERVAL_MS: '500', ...options.env };
   const shared = ownMongo ? {} : { mongoUrl: inject('mongoUrl') };
   const scratch = await startScratchSystem({ ...shared, ...options, env });

@@ -3,7 +3,7 @@ import type { Reporter, TestCase, TestModule } from 'vitest/node';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { filesLeftOut, howToGet, type Program } from './needs.ts';
 
-/** Names in the end what was left out, and for lack of what. */
+/** Lists the skipped tests at the end, with the missing program. */
 export default class LeftOut implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const counts = new Map<Program, Map<string, number>>();
@@ -18,11 +18,11 @@ export default class LeftOut implements Reporter {
     }
     for (const [program, files] of counts) {
       const tests = [...files].map(([file, count]) => `${file} (${count})`).join(', ');
-      console.log(`Left out for lack of ${program} (${howToGet(program)}): ${tests}`);
+      console.log(`Skipped because ${program} is missing (${howToGet(program)}): ${tests}`);
     }
     if (filesLeftOut.length > 0) {
       const how = howToGet('RabbitMQ');
-      console.log(`Left out in any run for lack of RabbitMQ (${how}): ${filesLeftOut.join(', ')}`);
+      console.log(`Always skipped because RabbitMQ is missing (${how}): ${filesLeftOut.join(', ')}`);
     }
   }
 }

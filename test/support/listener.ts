@@ -6,14 +6,14 @@ import { openLog } from '../../runtime/observe/log.ts';
 import type { TestSystem } from './harness.ts';
 
 export interface Listener {
-  /** As they came, repeats and all. */
+  /** In the order of arrival, with duplicates. */
   events: BusEvent[];
-  /** Waits for the first event that fits. */
+  /** Waits for the first matching event. */
   hears(type: string, fits?: (event: BusEvent) => boolean): Promise<BusEvent>;
   close(): Promise<void>;
 }
 
-/** A subscriber of a test's own to everything that a system publishes from now on. */
+/** Subscribes to all events that the system publishes from now on. */
 export async function listenTo({ store: { config } }: TestSystem): Promise<Listener> {
   const log = openLog(config, 'test');
   const bus = openBus(config, log, () => false);

@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs';
 import { findRabbitHere } from '../../ops/local/databases/rabbit.mjs';
 import { findProgram } from '../../ops/local/programs/program.mjs';
 
-/** Where Debian and Ubuntu keep it. @returns null when it is not there. */
+/** Searches the library folders of Debian and Ubuntu. @returns null when the library is missing. */
 function findLibrary(file: string): string | null {
   const folders = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map((arch) => `/usr/lib/${arch}/faketime`);
   return folders.map((folder) => `${folder}/${file}`).find((path) => existsSync(path)) ?? null;
 }
 
-/** What some tests need and `npm test` does not bring, with how to get it. */
+/** Programs that some tests need and `npm test` does not install, with how to get them. */
 const programs = {
   Chromium: {
     path: process.env.CHROMIUM_PATH || findProgram('chromium') || findProgram('chromium-browser'),
@@ -36,24 +36,24 @@ export type Program = keyof typeof programs;
 
 declare module '@vitest/runner' {
   interface TaskMeta {
-    /** The program for lack of which a test, or all tests of a suite, were left out. */
+    /** The missing program for which a test or suite was skipped. */
     lacks?: Program;
   }
 }
 
 export const howToGet = (program: Program): string => programs[program].howTo;
 
-/** @returns its path; null when this machine has none. */
+/** @returns its path; null when it is not installed. */
 export const pathOf = (program: Program): string | null => programs[program].path;
 
-/** Options of a test or suite that is left out where the program is missing; test/support/left-out.ts names it in the end. */
+/** Options that skip a test or suite when the program is missing; test/support/left-out.ts lists it at the end. */
 export const needs = (program: Program) => (pathOf(program) ? {} : { skip: true, meta: { lacks: program } });
 
-/** Each of their tests needs RabbitMQ. */
+/** Files whose tests all need RabbitMQ. */
 const rabbitFiles = [
   'test/messages/rabbit-bus.test.ts',
-  'test/faults/rabbit.test.ts',
+  'test/faults/queue/rabbitmq.test.ts',
   'test/examples/campus-food.test.ts',
 ];
-/** The files that are not even looked at. */
+/** Files that vitest does not load. */
 export const filesLeftOut = pathOf('RabbitMQ') ? [] : rabbitFiles;

@@ -1,4 +1,4 @@
-/** One line of what Prometheus is told: `name{label="value"} 1`. */
+/** One sample of Prometheus' text format: `name{label="value"} 1`. */
 interface Sample {
   name: string;
   labels: Record<string, string>;

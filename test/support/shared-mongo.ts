@@ -6,7 +6,7 @@ import { openMongo } from '../../ops/local/databases/mongo.mjs';
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** A replica set that every test file shares; each has a database of its own in it. */
+    /** A replica set that all test files share, each with its own database. */
     mongoUrl: string;
   }
 }

@@ -1,8 +1,8 @@
-// @ts-nocheck: k6 is a program of its own and brings its modules.
+// @ts-nocheck: k6 is a separate program that brings its own modules.
 /**
- * The burst, for those who use k6. `npm start`, then `npm run bench -- k6` opens a sale with its buyers and prints:
+ * The burst scenario for k6. After `npm start`, `npm run bench -- k6` opens a sale, writes its buyers' tokens and prints:
  *   k6 run -e BASE_URL=<address> -e SALE=<id> -e TOKENS=<file> bench/load/k6/burst.js
- * TOKENS is a JSON array of buyers' tokens; presses take turns at them.
+ * TOKENS is a JSON array of buyers' tokens, which the presses use in turns.
  */
 import { check } from 'k6';
 import { SharedArray } from 'k6/data';

@@ -1,6 +1,6 @@
-// @ts-nocheck: k6 is a program of its own and brings its modules.
+// @ts-nocheck: k6 is a separate program that brings its own modules.
 /**
- * Buyers who arrive at a steady rate whether or not the shop keeps up (an open model). Started like burst.js, with
+ * Buyers who arrive at a steady rate whether or not the shop keeps up (an open-loop load). Started like burst.js, with
  *   -e RATE=1000 -e DURATION=30s
  */
 import { check } from 'k6';
@@ -22,7 +22,7 @@ export const options = {
       maxVUs: 1000,
     },
   },
-  // A buyer for whom k6 found no free connection was not measured: that must not happen.
+  // A dropped iteration is a buyer for whom k6 had no free connection, and whose wait was therefore not measured.
   thresholds: { checks: ['rate==1'], dropped_iterations: ['count==0'] },
 };
 

@@ -3,8 +3,8 @@ import { Session } from 'node:inspector/promises';
 import { join } from 'node:path';
 
 /**
- * Profiles this process from the first SIGUSR2 to the second, and writes `<INSTANCE>.cpuprofile`: so that a profile
- * shows the process under load and not how it started.
+ * Profiles this process from the first SIGUSR2 to the second, so that the profile shows the process under load and not its
+ * start. Writes `<INSTANCE>.cpuprofile`.
  */
 export async function profileOnSignal(): Promise<void> {
   const { PROFILES_DIR = 'bench/results/profiles', INSTANCE = 'process' } = process.env;

@@ -1,5 +1,5 @@
 import { profileOnSignal } from './profiler.ts';
 
-/** The real server, which can be profiled while it works. */
+/** The real server, with a signal that starts and stops its profiler. */
 await profileOnSignal();
 await import('../../../server/main.ts');

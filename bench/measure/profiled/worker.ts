@@ -1,5 +1,5 @@
 import { profileOnSignal } from './profiler.ts';
 
-/** The real worker, which can be profiled while it works. */
+/** The real worker, with a signal that starts and stops its profiler. */
 await profileOnSignal();
 await import('../../../worker/main.ts');

@@ -7,10 +7,10 @@ import { orderIdOf } from '../../../sale/order.ts';
 import { bearerOf, openTokens } from '../../../server/http/tokens.ts';
 import { byId, idempotencyKey, purchaseRequest } from '../../../server/routes/inputs.ts';
 
-/** A refusal to answer 409 with, or null when the purchase is accepted. */
+/** Resolves with the refusal that is answered as 409, or with null when the purchase is accepted. */
 export type Buy = (purchase: Purchase) => Promise<string | null>;
 
-/** One route of an Express app as a good tutorial would write it: helmet, a JWT, zod, and the handler. */
+/** An Express app with one route, as a good tutorial would write it: helmet, a JWT, zod, and the handler. */
 export function createPlainApp(buy: Buy, jwtSecret: string, dependencies: Dependencies): Express {
   const app = express();
   app.disable('x-powered-by');

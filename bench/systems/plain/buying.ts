@@ -7,14 +7,14 @@ import {
   type SaleRecord,
 } from '../../../store/collections.ts';
 
-/** What the plain way makes of one purchase: an order, or why there is none. */
+/** The outcome of a plain purchase: 'paid', or why it has no new order. */
 export type Bought = 'paid' | 'known' | 'over_limit' | 'sold_out' | 'not_open';
 
 /**
- * Buys one purchase the way it is mostly written, done well: check, then one guarded write after the other, where the
- * `_id`s do what unique indexes would. A write that is refused takes back those before it. Without a transaction,
- * which for single purchases of one hot sale would mostly retry: so a crash between two writes can lose units.
- * Stampede does not allow itself that, and these sides are spared the price of it.
+ * Settles one purchase as it is usually written, done well: checks, then one guarded write after the other, where `_id`s
+ * serve as unique indexes and a refused write undoes those before it. It uses no transaction, which for single purchases
+ * of one hot sale would mostly retry, so a crash between two writes can lose units. Stampede pays for avoiding that;
+ * these sides do not.
  */
 export async function buyOne(
   collections: Collections,
@@ -51,7 +51,7 @@ function isOpen({ opensAt, closesAt, paused }: SaleRecord): boolean {
 
 const allowanceOf = ({ saleId, buyerId }: Purchase) => `${saleId}:${buyerId}`;
 
-/** Past the limit the filter matches nothing, and the upsert runs into the `_id` that is there. */
+/** Past the limit the filter matches nothing, and the upsert fails with a duplicate key. */
 async function takeAllowance(
   { allowances }: Collections,
   { limitPerBuyer }: SaleRecord,

@@ -8,7 +8,7 @@ import { openLog } from '../../../runtime/observe/log.ts';
 import { closeOnSignal } from '../../../runtime/shutdown.ts';
 import { type Collections, openCollections, prepareCollections } from '../../../store/collections.ts';
 
-/** A process of a plain side, with the same plumbing under it as Stampede's own. */
+/** Runs a process of a plain side, with the same configuration, log, connections and shutdown as Stampede's processes. */
 export async function runPlainProcess(
   role: string,
   open: (parts: {

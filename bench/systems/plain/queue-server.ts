@@ -2,7 +2,7 @@ import { createPlainApp } from './app.ts';
 import { runPlainProcess } from './process.ts';
 import { enqueue, openPlainQueue } from './queue.ts';
 
-/** The side with a queue: a request is answered once its purchase is a job; everything else is the worker's. */
+/** The server of the side with a queue: it answers when the purchase is a job, and the worker does the rest. */
 await runPlainProcess('queue-server', async ({ config, dependencies }) => {
   const queue = openPlainQueue(config.REDIS_URL);
   await queue.isReady();

@@ -6,13 +6,13 @@ import { buyOne } from './buying.ts';
 import { runPlainProcess } from './process.ts';
 import { openPlainQueue } from './queue.ts';
 
-/** Finds the sale, finds the product, decrements with the guard, creates the order: for each job by itself. */
+/** The worker of the side with a queue: for each job it reads the sale and the product, takes the stock, creates the order. */
 await runPlainProcess('queue-worker', async ({ config, collections, dependencies }) => {
   const queue = openPlainQueue(config.REDIS_URL);
   void queue.process(config.SETTLE_MAX_JOBS, async ({ data: purchase }) => {
     const sale = await findSale(collections, purchase.saleId);
     const product = sale && (await collections.products.findById(sale.productId).lean<ProductRecord>());
-    if (!sale || !product) throw new Error(`There is no sale ${purchase.saleId}`);
+    if (!sale || !product) throw new Error(`Sale ${purchase.saleId} or its product does not exist`);
     const bought = await buyOne(collections, sale, purchase);
     return { bought, product: product.name };
   });

@@ -3,7 +3,7 @@ import { createPlainApp } from './app.ts';
 import { buyOne } from './buying.ts';
 import { runPlainProcess } from './process.ts';
 
-/** The side without a queue: a request reads, checks, and saves before it is answered. */
+/** The side without a queue: it reads, checks and saves before it answers. */
 await runPlainProcess('sync-server', async ({ config, collections, dependencies }) => {
   const app = createPlainApp(
     async (purchase) => {

@@ -1,4 +1,4 @@
-/** Whether the servers that the user named are there: found out later, each would cost a minute of waiting. */
+/** Checks that the user's databases can be reached, because later each failure would take a minute to time out. */
 import { hostsOf } from './database-url.mjs';
 
 const ANSWER_DEADLINE_MS = 5_000;
@@ -11,16 +11,16 @@ export async function checkDatabases({ MONGO_URL, REDIS_URL, RABBITMQ_URL }) {
 }
 
 /**
- * @param {string} name of the setting.
+ * @param {string} name the setting's name.
  * @param {string} url
  * @param {string} scheme
  * @param {(url: string) => Promise<unknown>} ask
  */
 async function check(name, url, scheme, ask) {
-  // With TLS it is rediss and amqps, by a DNS record mongodb+srv, by Sentinels redis+sentinel.
+  // Accepts variants of the scheme: rediss and amqps (TLS), mongodb+srv (DNS), redis+sentinel.
   const rest = /^(s|\+srv|s?\+sentinel)?:\/\/./.exec(url.slice(scheme.length));
   if (!url.startsWith(scheme) || !rest) throw new Error(`${name} must begin with ${scheme}://`);
-  // One of several that is away does no harm, and only MongoDB's driver takes them all at once.
+  // With several hosts one may be down; only MongoDB's driver accepts them all in one URL.
   if (scheme !== 'mongodb' && (rest[1]?.endsWith('sentinel') || hostsOf(url).includes(','))) return;
   try {
     await ask(url);
@@ -35,14 +35,14 @@ async function check(name, url, scheme, ask) {
 
 /** @param {string} url */
 async function checkMongo(url) {
-  // Imported late: this file is read before `npm ci` has run.
+  // Imported dynamically, because this file is loaded before `npm ci` has run.
   const { default: mongoose } = await import('mongoose');
   const client = new mongoose.mongo.MongoClient(url, { serverSelectionTimeoutMS: ANSWER_DEADLINE_MS });
   try {
     await client.connect();
     const { setName, msg } = await client.db('admin').command({ hello: 1 });
     if (!setName && msg !== 'isdbgrid') {
-      throw new Error('it is no replica set, which transactions need: start it with --replSet');
+      throw new Error('it is not a replica set, which transactions need: start it with --replSet');
     }
   } finally {
     await client.close();
@@ -59,7 +59,7 @@ async function checkRedis(url) {
     retryStrategy: () => null,
     maxRetriesPerRequest: 0,
   });
-  /** What it was, rather than that the connection is closed. @type {Error | null} */
+  /** The first error, which says more than the 'connection is closed' that follows. @type {Error | null} */
   let fault = null;
   redis.on('error', (error) => {
     fault ??= error;

@@ -1,8 +1,8 @@
-/** The database of a shop whose MONGO_URL names none. */
+/** The default database, when MONGO_URL names none. */
 const DATABASE = 'stampede';
 
 /**
- * A URL that names no database gets this one. Not `URL`: it may have several hosts.
+ * Adds the default database to a URL without one. The class `URL` cannot parse several hosts.
  * @param {string} url
  * @param {string} database
  */
@@ -10,7 +10,7 @@ export function withDatabase(url, database = DATABASE) {
   return url.replace(/^(mongodb(?:\+srv)?:\/\/[^/?]+)\/?(?=\?|$)/, `$1/${database}`);
 }
 
-/** Where it is, without the password. @param {string} url */
+/** The hosts of a URL, without user and password. @param {string} url */
 export function hostsOf(url) {
   return url.replace(/^[\w+]+:\/\/([^/?]*@)?/, '').replace(/[/?].*/, '');
 }

@@ -1,4 +1,4 @@
-/** A program of its own, run by mongod.mjs: downloads the MongoDB for this machine into MONGOMS_DOWNLOAD_DIR. */
+/** Downloads the MongoDB for this machine into MONGOMS_DOWNLOAD_DIR; mongod.mjs runs it as a process. */
 import { MongoBinary } from 'mongodb-memory-server-core';
 
 await MongoBinary.getPath();

@@ -1,4 +1,4 @@
-/** A MongoDB of our own on the loopback address: a replica set of one, because transactions need a replica set. */
+/** Runs MongoDB on the loopback address, as a replica set of one member, because transactions need a replica set. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder } from '../folders.mjs';
@@ -8,27 +8,27 @@ import { findMongod } from './mongod.mjs';
 
 const SET = 'rs0';
 const START_DEADLINE_MS = 60_000;
-/** A million past orders and their indexes fit in; it is taken as it is needed. */
+/** Enough for a million past orders and their indexes; MongoDB allocates it on demand. */
 const CACHE_GB = '1';
-/** A worker killed in mid-transaction leaves it open, and with it its hold on the hot product: 60 s by default. */
+/** How long the open transaction of a killed worker keeps its locks on a hot product: 60 s by default. */
 const TRANSACTION_SECONDS = 3;
 
 /**
  * @typedef {object} Mongo
- * @property {string} url without a database: the caller sets the path.
+ * @property {string} url without a database; the caller adds it.
  * @property {number} port
- * @property {string} how where its binary was found.
+ * @property {string} how where the binary was found.
  * @property {number} pid kill it and open again with the same `dataDir` to test a crash.
  * @property {string} logFile
- * @property {Promise<string>} ended resolves when the process ended, with how.
+ * @property {Promise<string>} ended resolves with the reason when the process ends.
  * @property {() => Promise<void>} close
  */
 
 /**
  * @param {object} options
  * @param {string} options.dataDir
- * @param {number} [options.port] a free one when absent; it may differ from the last one on the same data.
- * @param {string} [options.cacheDir] for what is downloaded.
+ * @param {number} [options.port] by default a free one; it may differ from the last start on the same data.
+ * @param {string} [options.cacheDir] for downloads.
  * @param {string} [options.logFile]
  * @param {import('../programs/program.mjs').Report} [options.report]
  * @returns {Promise<Mongo>}
@@ -61,7 +61,7 @@ export async function openMongo({ dataDir, port, cacheDir, logFile, report = () 
 }
 
 /**
- * Makes the set, or tells it its new address, and waits until it takes writes.
+ * Initiates the replica set, or reconfigures it with the new address, and waits until it accepts writes.
  * @param {number} port
  * @param {import('../processes/process.mjs').Launched} mongod
  */
@@ -88,7 +88,7 @@ async function becomePrimary(port, mongod) {
 
 /** @param {number} port */
 async function connectTo(port) {
-  // Imported late: this file is read before `npm ci` has run.
+  // Imported dynamically, because this file is loaded before `npm ci` has run.
   const { default: mongoose } = await import('mongoose');
   const client = new mongoose.mongo.MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
     serverSelectionTimeoutMS: 500,
@@ -112,7 +112,7 @@ async function nameTheOnlyMember(admin, host) {
   if (config === null) {
     await admin.command({ replSetInitiate: { _id: SET, members: [{ _id: 0, host }] } });
   } else if (config.members[0].host !== host) {
-    // It no longer finds itself in its own set, so there is no primary that could be asked: hence `force`.
+    // With a new address the member does not find itself in the set, so there is no primary, which needs `force`.
     const members = [{ ...config.members[0], host }];
     await admin.command({
       replSetReconfig: { ...config, members, version: config.version + 1 },

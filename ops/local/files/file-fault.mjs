@@ -1,4 +1,4 @@
-/** What the system says of a file or folder, in words that say what to do. */
+/** Turns file system errors into messages that say what to do. */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -18,8 +18,8 @@ const REASONS = {
 
 /**
  * @param {unknown} error
- * @param {string} path what was to be read or written, for errors that name none.
- * @returns {string | null} one line; null when the error is of something else.
+ * @param {string} path the file that was read or written, for errors without a path.
+ * @returns {string | null} one line; null for any other error.
  */
 export function describeFileFault(error, path) {
   const { code = '', path: named, syscall } = /** @type {NodeJS.ErrnoException} */ (error);
@@ -30,12 +30,12 @@ export function describeFileFault(error, path) {
   return `${named ?? path} cannot be ${what}: ${reason}.`;
 }
 
-/** A disk with less left cannot be told from a full one: MongoDB alone takes that much at a time. */
+/** Less free space counts as full, because MongoDB allocates this much at a time. */
 const FULL_BYTES = 4 * 1024 * 1024;
 
 /**
  * @param {string} path
- * @returns {boolean} false as well when it cannot be told.
+ * @returns {boolean} false also when it is unknown.
  */
 export function isDiskFull(path) {
   const free = freeBytes(path);
@@ -49,7 +49,7 @@ export function fullDisk(path) {
   return `the disk is full${left} where ${path} is: free some space there`;
 }
 
-/** @param {string} path which may not be there yet. @returns {number | null} */
+/** @param {string} path may not exist yet. @returns {number | null} */
 function freeBytes(path) {
   for (let at = path; ; at = dirname(at)) {
     try {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
 /**
- * Written whole or not at all, and for this user's eyes only.
+ * Writes the file atomically, readable by this user only.
  * @param {string} file
  * @param {unknown} content
  */
@@ -12,7 +12,7 @@ export function writePrivately(file, content) {
     const descriptor = openSync(unfinished, 'w', 0o600);
     try {
       writeFileSync(descriptor, `${JSON.stringify(content, null, 2)}\n`);
-      // Renamed before it is on the disk it could be empty after a power cut.
+      // Without fsync before the rename, the file could be empty after a power failure.
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
@@ -26,7 +26,7 @@ export function writePrivately(file, content) {
 
 /**
  * @param {string} file
- * @returns {any} null when there is no such file, or no JSON in it.
+ * @returns {any} null when the file does not exist or is not JSON.
  */
 export function readPrivately(file) {
   try {
@@ -37,9 +37,9 @@ export function readPrivately(file) {
 }
 
 /**
- * Tells a file that was never there from one that was torn.
+ * Reads a file, and distinguishes a missing one from a damaged one.
  * @param {string} file
- * @returns {string | null} null when there is no such file.
+ * @returns {string | null} null when the file does not exist.
  */
 export function readText(file) {
   try {
@@ -53,16 +53,16 @@ export function readText(file) {
 const SECRET_MIN_CHARACTERS = 32;
 
 /**
- * The secret that signs tokens: made up once, so that a restart signs nobody out.
+ * The secret that signs tokens. It is created once, so that a restart does not end sessions.
  * @param {string} file
  * @returns {string}
- * @throws Error when the file is there and holds no secret: a new one would sign everybody out unasked.
+ * @throws Error when the file exists without a valid secret, since a new one would end all sessions.
  */
 export function jwtSecretIn(file) {
   if (readText(file) === null) writePrivately(file, { jwtSecret: randomBytes(48).toString('base64url') });
   const secret = readPrivately(file)?.jwtSecret;
   if (typeof secret === 'string' && secret.length >= SECRET_MIN_CHARACTERS) return secret;
   throw new Error(
-    `${file} is damaged: put it back from a copy, or delete it and start again (then everybody has to sign in again).`,
+    `${file} is damaged: restore it from a copy, or delete it and start again (then everybody has to sign in again).`,
   );
 }

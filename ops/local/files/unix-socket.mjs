@@ -1,13 +1,13 @@
-/** Where processes of one machine find each other: nginx its servers (server/http/unix-socket.ts), and those Redis. */
+/** Paths of Unix sockets, by which nginx reaches the servers (server/http/unix-socket.ts) and the servers reach Redis. */
 import { join } from 'node:path';
 
-/** What every system can bind; UNIX_SOCKET in runtime/config.ts takes no more. */
+/** The longest path that every system can bind, and that UNIX_SOCKET in runtime/config.ts accepts. */
 const PATH_MAX = 100;
 
 /**
  * @param {string} dir
  * @param {string} name e.g. `server-1`
- * @returns {string | undefined} absent when the folder lies too deep for a socket: then there is TCP.
+ * @returns {string | undefined} undefined when the path is too long for a socket, so that TCP is used.
  */
 export function unixSocketIn(dir, name) {
   const path = join(dir, `${name}.sock`);

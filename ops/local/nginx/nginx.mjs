@@ -1,4 +1,4 @@
-/** nginx in front of the servers, without root and with everything it writes in a folder of ours. */
+/** Runs nginx in front of the servers, without root, with all its files in a folder of ours. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join, relative } from 'node:path';
@@ -9,17 +9,17 @@ import { tlsLines } from './tls.mjs';
 const TEMPLATE = new URL('../../../nginx/nginx.conf', import.meta.url);
 const START_DEADLINE_MS = 10_000;
 const OPEN_FILES_MAX = 65_536;
-/** A client takes a connection to each side; the third is room for their not being shared out evenly among workers. */
+/** A client needs two connections, one to each side; the third allows for an uneven distribution among workers. */
 const OPEN_FILES_PER_CLIENT = 3;
 const WORKERS_MAX = 4;
-/** Of what it can hold, a connection to each side; the rest is for others. */
+/** The share of nginx' connections that one purpose may take; each client needs two. */
 const SHARE_OF_AN_ADDRESS = 0.75;
 const WITHOUT_NGINX =
   'nginx:   left out, as this machine has none; one server answers alone, without page cache';
 
 /**
  * @param {import('../programs/program.mjs').Report} report
- * @returns {Promise<string | null>} its path; null when this machine has none, which is reported.
+ * @returns {Promise<string | null>} its path; null when it is not installed, which is reported.
  */
 export async function findNginx(report) {
   const found =
@@ -28,14 +28,14 @@ export async function findNginx(report) {
   return found;
 }
 
-/** @typedef {{ host: string, port: number, socket?: string | undefined }} Address `socket`: the path of its Unix socket. */
+/** @typedef {{ host: string, port: number, socket?: string | undefined }} Address `socket` is the path of its Unix socket. */
 /**
  * @typedef {object} Nginx
  * @property {string} url
- * @property {string} how where its binary was found.
+ * @property {string} how where the binary was found.
  * @property {number} pid
  * @property {string} logFile
- * @property {Promise<string>} ended resolves when the process ended, with how.
+ * @property {Promise<string>} ended resolves with the reason when the process ends.
  * @property {() => Promise<void>} close
  */
 
@@ -44,12 +44,12 @@ export async function findNginx(report) {
  * @param {string} options.dataDir
  * @param {number} options.port
  * @param {Address[]} options.servers
- * @param {number | undefined} [options.clients] how many it has to hold at once.
- * @param {import('./tls.mjs').Tls | null} [options.tls] to listen for TLS as well.
+ * @param {number | undefined} [options.clients] concurrent clients to be prepared for.
+ * @param {import('./tls.mjs').Tls | null} [options.tls] to listen with TLS as well.
  * @param {string} [options.logFile]
  * @param {import('../programs/program.mjs').Report} [options.report]
- * @returns {Promise<Nginx | null>} null when this machine has no nginx, which is reported.
- * @throws Error with nginx's own line when it refuses its configuration.
+ * @returns {Promise<Nginx | null>} null when nginx is not installed, which is reported.
+ * @throws Error with nginx's message when it rejects its configuration.
  */
 export async function openNginx({
   dataDir,
@@ -68,18 +68,18 @@ export async function openNginx({
     join(dataDir, configName),
     renderNginxConfig(await valuesFor({ dataDir, port, servers, clients, tls })),
   );
-  // It runs in its folder, so that no path in its configuration has a `$`, which it would take for a variable's name.
+  // nginx runs in its folder with relative paths, because it would read a `$` in a path as a variable.
   const place = ['-p', './', '-c', configName];
-  // As root, nginx would hand its workers to `nobody`, who cannot enter a data folder below /root.
+  // As root, nginx would run its workers as `nobody`, who cannot enter a data folder below /root.
   const args = [...place, '-g', process.getuid?.() === 0 ? 'daemon off; user root;' : 'daemon off;'];
   const tested = await run(binary, ['-t', ...args], { deadlineMs: START_DEADLINE_MS, cwd: dataDir });
   if (!tested.ok) {
     const why = whyRefused(tested.output);
     const then =
       tls && why.includes('certificate')
-        ? `. Put a whole one into ${dirname(tls.certificate)}, or \`npm run tls\``
+        ? `. Put a valid certificate into ${dirname(tls.certificate)}, or run \`npm run tls\``
         : '';
-    throw new Error(`nginx refuses its configuration: ${why}${then}`);
+    throw new Error(`nginx rejects its configuration: ${why}${then}`);
   }
   const nginx = await launch('nginx', binary, args, {
     logFile: logFile ?? join(dataDir, 'nginx.log'),
@@ -101,14 +101,14 @@ export async function openNginx({
     pid: nginx.pid,
     logFile: nginx.logFile,
     ended: nginx.ended,
-    // SIGQUIT lets requests finish, yet would wait for open websockets: the deadline cuts those.
+    // SIGQUIT lets requests finish; the deadline ends open websockets, for which nginx would wait.
     close: () => stop(nginx),
   };
 }
 
 /**
- * Where it leaves word of what it answered itself, for PROXY_ANSWERS_DIR.
- * @param {string} dataDir its own.
+ * The folder of nginx's log of answers that it gave itself, for PROXY_ANSWERS_DIR.
+ * @param {string} dataDir nginx's folder.
  */
 export const answersIn = (dataDir) => join(dataDir, 'answers');
 
@@ -126,8 +126,8 @@ export function renderNginxConfig(values) {
 }
 
 /**
- * Paths are written as they are seen from nginx's own folder. It has no way to quote a `$`, and a long path would not fit
- * into a Unix socket's address.
+ * Paths are relative to nginx's folder, because nginx cannot quote a `$`, and a long path would not fit into a Unix
+ * socket's address.
  * @param {{ dataDir: string, port: number, servers: Address[], clients: number, tls: import('./tls.mjs').Tls | null }}
  *   options
  */
@@ -151,7 +151,7 @@ async function valuesFor({ dataDir, port, servers, clients, tls }) {
 }
 
 /**
- * A server by its Unix socket where it has one, and then by TCP only when that fails.
+ * Upstream servers: by Unix socket if there is one, with TCP as the backup.
  * @param {Address[]} servers
  * @param {string} whenItFails
  */
@@ -164,7 +164,7 @@ function upstreamOf(servers, whenItFails) {
     .join('\n    ');
 }
 
-/** More than the hard limit is refused to whoever is not root. */
+/** Only root may raise the hard limit. */
 async function openFilesAllowed() {
   const { stdout } = await run('/bin/sh', ['-c', 'ulimit -Hn'], { deadlineMs: 5_000 });
   const allowed = Number.parseInt(stdout, 10);

@@ -1,4 +1,4 @@
-/** The certificate with which nginx also listens for TLS, once `npm run tls` made one or somebody put theirs there. */
+/** The TLS certificate for nginx: made by `npm run tls`, or the user's own. */
 import { chmodSync, existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../processes/process.mjs';
@@ -25,7 +25,7 @@ export function tlsIn(dataDir) {
 }
 
 /**
- * A certificate for trying TLS on this machine: nobody else's browser will believe it.
+ * Creates a self-signed certificate for trying TLS on this machine.
  * @param {string} dataDir
  * @returns {Promise<{ certificate: string, key: string }>}
  */
@@ -37,13 +37,13 @@ export async function makeCertificate(dataDir) {
   const whose = ['-days', String(DAYS), '-subj', '/CN=localhost', '-addext', names];
   const args = ['req', ...kind, ...whose, '-keyout', key, '-out', certificate];
   const { ok, output } = await run('openssl', args, { deadlineMs: OPENSSL_DEADLINE_MS });
-  if (!ok) throw new Error(`openssl made no certificate: ${output.trim().split('\n').at(-1)}`);
+  if (!ok) throw new Error(`openssl could not create the certificate: ${output.trim().split('\n').at(-1)}`);
   chmodSync(key, 0o600);
   return { certificate, key };
 }
 
 /**
- * What nginx.conf needs to know of it.
+ * The TLS settings of nginx.conf.
  * @param {Tls | null} tls
  */
 export function tlsLines(tls) {

@@ -7,7 +7,7 @@ const FIRST = 10_000;
 const LAST = 32_000;
 
 /**
- * Whether a server could listen there now; otherwise why not.
+ * Whether a server could listen on the port now, and if not, why.
  * @param {number} port
  * @returns {Promise<{ free: true } | { free: false, why: string, isForbidden: boolean }>}
  */
@@ -23,8 +23,8 @@ export function tryPort(port) {
 }
 
 /**
- * A free port at random, so that test files that run at once rarely meet. It stays clear of the ports of outgoing
- * connections: a server that is killed and started again must find its port still free.
+ * A random free port, so that test files that run at once rarely collide. It is outside the range of outgoing connections,
+ * so that a restarted server finds its port still free.
  * @returns {Promise<number>}
  */
 export async function freePort() {
@@ -36,7 +36,7 @@ export async function freePort() {
 }
 
 /**
- * The first `count` free ports from `first` on, and others where those end.
+ * The first `count` free ports from `first` on, or random ones beyond the last port.
  * @param {number} first
  * @param {number} count
  * @returns {Promise<number[]>}

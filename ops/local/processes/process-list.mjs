@@ -1,6 +1,6 @@
 /**
- * Which processes this data folder's Stampede consists of. One start at a time has the folder, and when a start was
- * killed before it could stop its processes, the next one does that.
+ * The processes of the Stampede in a data folder. A lock file allows one start at a time. The next start stops the
+ * processes that a killed one left behind.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -23,8 +23,8 @@ const KILL_DEADLINE_MS = 5_000;
 /**
  * @typedef {object} Listed
  * @property {string} name
- * @property {number} pid also the id of its process group.
- * @property {string} born when the process began: a pid alone may be another program's by now.
+ * @property {number} pid the process id, which is also the id of its process group.
+ * @property {string} born the start time, because the pid may have been reused by another program.
  */
 /** `folder` tells a folder from a copy of it. @typedef {{ folder?: string, url: string, starter: Listed }} Claim */
 /** @typedef {Claim & { processes: Listed[] }} ProcessList */
@@ -34,16 +34,16 @@ const fileIn = (dataDir) => join(dataDir, 'processes.json');
 /** @param {string} dataDir */
 const lockIn = (dataDir) => join(dataDir, 'start.lock');
 
-/** What the commands find the running system by. @param {string} dataDir */
+/** The file by which commands find the running system. @param {string} dataDir */
 export const runningFileIn = (dataDir) => join(dataDir, 'running.json');
 
 /**
- * Takes the folder for this process, and stops what a start that was killed left behind.
+ * Locks the folder for this process, and stops processes that a killed start left behind.
  * @param {string} dataDir
- * @param {string} url where it will run; empty for a restore.
+ * @param {string} url the system's URL; empty for a restore.
  * @param {(line: string) => void} report
- * @returns the list of its processes.
- * @throws Error of one line when a Stampede runs on this data.
+ * @returns the list of its processes
+ * @throws Error of one line when Stampede is running on this data.
  */
 export async function claimFolder(dataDir, url, report) {
   /** @type {Claim} */
@@ -58,7 +58,7 @@ export async function claimFolder(dataDir, url, report) {
   }
 }
 
-/** A copy of a folder, made while it was in use, is nobody's; a folder that was moved is the same one. @param {string} dataDir */
+/** Identifies a folder by its inode, so that a moved folder stays locked and a copy is not. @param {string} dataDir */
 function identityOf(dataDir) {
   const { dev, ino } = statSync(dataDir, { bigint: true });
   return `${dev}:${ino}`;
@@ -72,14 +72,14 @@ async function takeLock(dataDir, claim) {
   const lock = lockIn(dataDir);
   for (let attempt = 0; attempt < 10; attempt++) {
     try {
-      // Creating it fails when it exists, so that of two starts at once only one gets the lock.
+      // Exclusive creation, so that only one of two concurrent starts gets the lock.
       writeFileSync(lock, JSON.stringify(claim), { flag: 'wx', mode: 0o600 });
     } catch (error) {
       if (/** @type {NodeJS.ErrnoException} */ (error).code !== 'EEXIST') {
         rmSync(lock, { force: true });
         throw error;
       }
-      // It is empty for a moment while another start writes it, and for good after a power cut.
+      // The file is empty while another start writes it, and stays empty after a power failure.
       if (readPrivately(lock) === null && attempt < 5) {
         await delay(50);
         continue;
@@ -88,12 +88,12 @@ async function takeLock(dataDir, claim) {
       rmSync(lock, { force: true });
       continue;
     }
-    // Of two starts that both found a dead one's lock, the slower may have removed the faster one's: both look again.
+    // Two starts may both find a stale lock, and the slower may remove the faster one's, so both check again.
     await delay(50);
     const holder = readPrivately(lock);
     if (holder?.starter?.pid === process.pid) return;
   }
-  throw new Error(`Another start is just taking ${dataDir}: see whether it runs, or try again.`);
+  throw new Error(`Another start is locking ${dataDir}: check whether it is running, or try again.`);
 }
 
 /**
@@ -105,8 +105,8 @@ function refuseIfRunning(dataDir, claim) {
   if (!claim || !starter || starter.pid === process.pid || !isAlive(starter)) return;
   if (claim.folder !== undefined && claim.folder !== identityOf(dataDir)) return;
   const who = claim.url
-    ? `Stampede runs already at ${claim.url}`
-    : `A restore into ${dataDir} is at work: wait for it`;
+    ? `Stampede is already running at ${claim.url}`
+    : `A restore into ${dataDir} is running: wait for it`;
   throw new Error(`${who} (pid ${starter.pid}).`);
 }
 
@@ -117,11 +117,11 @@ function refuseIfRunning(dataDir, claim) {
 async function stopLeftovers(dataDir, report) {
   /** @type {ProcessList | null} */
   const list = readPrivately(fileIn(dataDir));
-  // The version before had no lock.
+  // The previous version had no lock.
   refuseIfRunning(dataDir, list);
   const left = leftoversOf(dataDir, list);
   if (left.length > 0) {
-    report(`Stopping what a killed start left: ${left.map(({ name }) => name).join(', ')}`);
+    report(`Stopping processes that a killed start left behind: ${left.map(({ name }) => name).join(', ')}`);
   }
   for (const group of left) await end(group);
   rmSync(runningFileIn(dataDir), { force: true });
@@ -146,19 +146,19 @@ function leftoversOf(dataDir, list) {
   const order = ['mongo', 'redis', 'rabbitmq', 'worker', 'server'];
   /** @param {string} name */
   const rank = (name) => order.indexOf(name.replace(/-\d+$/, ''));
-  // The last started stops first: a server cannot drain without the Redis below it. nginx, at -1, lets work in.
+  // In reverse order of the start, because a server needs Redis to drain. nginx (-1) stops first, as it lets requests in.
   const ranked = (/** @type {string} */ name) => (rank(name) === -1 ? order.length : rank(name));
   return [...groups.values()].sort((one, other) => ranked(other.name) - ranked(one.name));
 }
 
-/** The logs that processes of ours have for their output: see launch(). */
+/** Log files that launch() gives to processes as their output. */
 const OUR_LOGS = /^(nginx|redis|mongo|rabbitmq|(server|worker)-\d+|\w+[-_]service)\.log$/;
 
 /**
- * The process groups whose output goes into this folder's logs. It finds what the list cannot: nginx's workers, which
- * outlive a master that was killed and keep its port, and everything when the list was lost.
+ * The process groups whose output goes into this folder's logs. It also finds processes that are not in the list: nginx's
+ * workers, which outlive a killed master and keep its port, and all processes when the list was lost.
  * @param {string} dataDir
- * @returns {{ name: string, group: number }[]} none where the machine does not tell.
+ * @returns {{ name: string, group: number }[]} none on systems without /proc.
  */
 function loggingInto(dataDir) {
   if (process.platform !== 'linux') return [];
@@ -171,11 +171,11 @@ function loggingInto(dataDir) {
       const output = readlinkSync(`/proc/${pid}/fd/2`).replace(/ \(deleted\)$/, '');
       if (!output.startsWith(logs) || !OUR_LOGS.test(output.slice(logs.length))) return [];
       const stat = statOf(pid);
-      // What we launch leads a session of its own.
+      // Processes that we launch lead a session.
       if (!stat || stat.group !== stat.session || stat.group === own) return [];
       return [{ name: basename(output, '.log'), group: stat.group }];
     } catch {
-      // It has ended, or is another user's.
+      // The process has exited, or belongs to another user.
       return [];
     }
   });
@@ -196,7 +196,7 @@ function openProcessList(dataDir, claim) {
       processes.set(name, listed(name, pid));
       write();
     },
-    /** @param {string} url where it runs after all. */
+    /** @param {string} url the final URL. */
     movedTo(url) {
       claim.url = url;
       writePrivately(lockIn(dataDir), claim);
@@ -214,7 +214,7 @@ async function end({ name, pid, isLeft }) {
   const gone = (/** @type {number} */ deadlineMs) =>
     waitUntil(() => !isLeft(), { deadlineMs, what: `${name} (pid ${pid}) did not stop`, everyMs: 50 });
   signalGroup(pid, 'SIGTERM');
-  // One that was frozen does not hear it otherwise.
+  // A stopped process (SIGSTOP) handles SIGTERM only after SIGCONT.
   signalGroup(pid, 'SIGCONT');
   try {
     await gone(STOP_DEADLINE_MS);
@@ -236,7 +236,7 @@ function isAlive({ pid, born }) {
 }
 
 /**
- * When the process began, in whatever unit the machine tells it; null when there is no such process.
+ * The start time of the process, in the system's own unit; null when there is no such process.
  * @param {number} pid
  * @returns {string | null}
  */
@@ -251,11 +251,11 @@ export function bornAt(pid) {
 
 /**
  * @param {number} pid
- * @returns {{ born: string, group: number, session: number } | null} null when it has ended.
+ * @returns {{ born: string, group: number, session: number } | null} null when it has exited.
  */
 function statOf(pid) {
   try {
-    // Behind the name in parentheses, which may contain anything: state is the 3rd field, the start the 22nd.
+    // The name in parentheses may contain anything, so fields are counted after it: the state is the 3rd, the start the 22nd.
     const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
     if (fields[0] === 'Z') return null;
     return { born: fields[19] ?? '', group: Number(fields[2]), session: Number(fields[3]) };

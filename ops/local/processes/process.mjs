@@ -1,8 +1,8 @@
 /**
- * Child processes: start one with its output in a file, wait until it answers, stop it for sure.
+ * Child processes: starts one with its output in a file, waits until it is ready, and stops it with a deadline.
  *
- * A launched process leads a process group of its own, so the terminal's Ctrl-C reaches only us: whoever launched
- * the processes stops them in the order that loses nothing. What is left when we exit is killed, group and all.
+ * A launched process leads a process group of its own, so that the terminal's Ctrl-C reaches only this process, which then
+ * stops the others in a safe order. Process groups that are left when this process exits are killed.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -11,7 +11,7 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fullDisk, isDiskFull } from '../files/file-fault.mjs';
 
-/** Logs grow over many starts; one that has reached this size is begun anew. */
+/** A log of this size is truncated at the next start. */
 const LOG_MAX_BYTES = 20 * 1024 * 1024;
 const OUTPUT_MAX_CHARACTERS = 64 * 1024;
 
@@ -20,12 +20,12 @@ const OUTPUT_MAX_CHARACTERS = 64 * 1024;
  * @property {string} name
  * @property {number} pid
  * @property {string} logFile
- * @property {number} logBegan where its own output begins in the log.
- * @property {() => string | null} ending how it ended, e.g. `exit code 1`; null while it runs.
- * @property {Promise<string>} ended resolves with the same; never rejects.
+ * @property {number} logBegan the offset of its own output in the log.
+ * @property {() => string | null} ending the reason of its end, e.g. `exit code 1`; null while it runs.
+ * @property {Promise<string>} ended resolves with the same reason; never rejects.
  */
 
-/** The groups to end with us. @type {Set<number>} */
+/** Process groups to kill when this process exits. @type {Set<number>} */
 const alive = new Set();
 process.once('exit', () => {
   for (const pid of alive) signalGroup(pid, 'SIGKILL');
@@ -33,7 +33,7 @@ process.once('exit', () => {
 const ENDING_SIGNALS = /** @type {const} */ ({ SIGHUP: 1, SIGINT: 2, SIGTERM: 15 });
 for (const signal of /** @type {(keyof typeof ENDING_SIGNALS)[]} */ (Object.keys(ENDING_SIGNALS))) {
   process.prependListener(signal, () => {
-    // Whoever else listens stops things in order. With nobody there the signal ends us, and must end them too.
+    // Another listener stops the processes in order. Without one the signal ends this process, which must kill them too.
     if (process.listenerCount(signal) === 1) process.exit(128 + ENDING_SIGNALS[signal]);
   });
 }
@@ -42,7 +42,7 @@ for (const signal of /** @type {(keyof typeof ENDING_SIGNALS)[]} */ (Object.keys
 const launchListeners = [];
 
 /**
- * Calls `listener` for every process launched from now on, before it does anything.
+ * Calls `listener` for every process launched from now on, right after its launch.
  * @param {(name: string, pid: number) => void} listener
  */
 export function onLaunch(listener) {
@@ -75,7 +75,7 @@ export async function launch(name, command, args, { logFile, env = process.env, 
   const ended = new Promise((resolve) => {
     child.once('exit', (code, signal) => {
       alive.delete(pid);
-      // nginx's workers outlive a master that is killed, and would keep its port.
+      // Kills the group, because nginx's workers outlive a killed master and keep its port.
       signalGroup(pid, 'SIGKILL');
       ending = signal ?? `exit code ${code}`;
       resolve(ending);
@@ -85,7 +85,7 @@ export async function launch(name, command, args, { logFile, env = process.env, 
 }
 
 /**
- * Ends a launched process, and SIGKILLs its whole group when it has not ended by the deadline. Ending twice is fine.
+ * Stops a launched process, and sends SIGKILL to its group after the deadline. It may be called twice.
  * @param {Launched} launched
  * @param {{ signal?: NodeJS.Signals, deadlineMs?: number }} [options]
  */
@@ -102,9 +102,9 @@ export async function stop(launched, { signal = 'SIGTERM', deadlineMs = 10_000 }
 /**
  * Calls `check` until it returns something truthy, and returns that.
  * @template Value
- * @param {() => Value | Promise<Value>} check what it throws means 'not yet', and is told when time runs out.
+ * @param {() => Value | Promise<Value>} check an error that it throws means 'not yet', and is part of the timeout's message.
  * @param {{ deadlineMs: number, what: string, launched?: Launched | undefined, everyMs?: number }} options
- *   with `launched`, waiting ends as soon as that process does.
+ *   with `launched`, waiting fails as soon as that process ends.
  * @returns {Promise<NonNullable<Value>>}
  */
 export async function waitUntil(check, { deadlineMs, what, launched, everyMs = 25 }) {
@@ -131,7 +131,7 @@ export async function waitUntil(check, { deadlineMs, what, launched, everyMs = 2
  * @param {string[]} args
  * @param {{ deadlineMs: number, env?: NodeJS.ProcessEnv, cwd?: string, onLine?: (line: string) => void }} options
  * @returns {Promise<{ ok: boolean, output: string, stdout: string, stderr: string }>} `output` is the end of both streams;
- *   a program that is missing or too slow is not ok, and the output says which.
+ *   `ok` is false when the program is missing or too slow, which the output says.
  */
 export function run(command, args, { deadlineMs, env = process.env, cwd, onLine }) {
   return new Promise((resolve) => {
@@ -173,11 +173,11 @@ export function run(command, args, { deadlineMs, env = process.env, cwd, onLine 
 }
 
 const LAST_WORDS_MAX_BYTES = 64 * 1024;
-/** What mongod writes besides, whatever it is that ends it. */
+/** Lines that mongod writes at every end, whatever its reason. */
 const SAYS_NOTHING = /"msg":"(Writing fatal message|Got signal|BACKTRACE|Fatal assertion|.*aborting after)/;
 
 /**
- * Why a process ended. A full disk leaves no room in the log to say so, so the disk is asked first.
+ * Why a process ended. The disk is checked first, because on a full disk the log cannot say so.
  * @param {{ logFile: string, logBegan: number }} launched
  */
 function whyEnded({ logFile, logBegan }) {
@@ -188,8 +188,8 @@ function whyEnded({ logFile, logBegan }) {
 const NO_SPACE = /No space left on device|ENOSPC|Disk quota exceeded/;
 
 /**
- * Of what a process wrote last: its last error, because the lines after one only say that the process stops. Of a line of
- * JSON (mongod's and our own are) the message counts.
+ * The last error that a process wrote, because the lines after it only say that it stops. Of a JSON line (mongod's and our
+ * own) only the message is used.
  * @param {string} text
  */
 export function lastWords(text) {
@@ -228,6 +228,6 @@ function signalProcess(pid, signal) {
   try {
     process.kill(pid, signal);
   } catch {
-    // It has ended in the meantime, which is what was wanted.
+    // The process has already exited.
   }
 }

@@ -1,10 +1,10 @@
-/** Finds a program on this machine, or installs Debian's package of it when that is allowed. */
+/** Finds a program on this machine, or installs its Debian package when running as root. */
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { run } from '../processes/process.mjs';
 import { showProgress } from '../progress.mjs';
 
-/** Servers live in sbin, which an ordinary user's PATH often leaves out. */
+/** Servers are in sbin, which is often not in the PATH of ordinary users. */
 const FOLDERS_BESIDE_PATH = ['/usr/local/sbin', '/usr/sbin', '/opt/homebrew/bin', '/usr/local/bin'];
 const INSTALL_DEADLINE_MS = 180_000;
 
@@ -30,10 +30,10 @@ export function isExecutable(path) {
 }
 
 /**
- * Installs Debian's package, as root only and in bounded time.
+ * Installs a Debian package, only as root and with a deadline.
  * @param {string} debianPackage
  * @param {Report} report
- * @returns {Promise<boolean>} whether it is installed now.
+ * @returns {Promise<boolean>} whether the package is installed now.
  */
 export async function installFromDebian(debianPackage, report) {
   const aptGet = findProgram('apt-get');

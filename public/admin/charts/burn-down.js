@@ -1,4 +1,4 @@
-/** A sale's stock over time, beside the straight line of a sale that sells evenly. */
+/** A burn-down chart: a sale's stock over time, with the straight line of an even pace. */
 
 /** @import { SaleReport } from '../../../insight/contract.ts' */
 
@@ -40,7 +40,7 @@ export function burnDown(title, options) {
   };
 }
 
-/** From the opening, or a little before the first order of a sale that stood open long before it, to its end.
+/** The time axis: from the opening, or shortly before the first order if that came much later, to the sale's end.
  * @param {SaleReport} report */
 function spanOf({ sale, firstPaidAt, soldOutAt }) {
   const opened = Date.parse(sale.opensAt);

@@ -1,4 +1,4 @@
-/** A chart with its title, its newest figures in words, and lines in the page's own colours. */
+/** A line chart with a title, the latest values in its legend, and the page's colours. */
 
 import uPlot from '/vendor/uplot/uPlot.esm.js';
 import { element, setText } from '../../shared/dom.js';
@@ -11,7 +11,7 @@ import { number, time } from '../../shared/format.js';
  * @property {boolean} [fill]
  * @property {boolean} [dashed]
  * @property {boolean} [stepped]
- * @property {(value: number) => string} [write] the figure in words
+ * @property {(value: number) => string} [write] formats a value
  *
  * @typedef {(number | null)[]} Values
  */

@@ -1,11 +1,11 @@
-/** What happened to a sale's orders, minute by minute, as analytics counted it. */
+/** A sale's orders by minute, as the analytics subscriber counted them. */
 
 /** @import { SaleMinute } from '../../../insight/contract.ts' */
 
 import { chart } from './chart.js';
 
 const MINUTE_MS = 60_000;
-/** A day: more than a chart can show. */
+/** The chart shows a day at most. */
 const MAX_MINUTES = 1_440;
 
 /** @param {string} title */
@@ -18,11 +18,11 @@ export function minutesChart(title) {
   return {
     root: drawn.root,
     close: drawn.close,
-    /** @param {SaleMinute[]} minutes those in which something happened */
+    /** @param {SaleMinute[]} minutes the minutes with at least one order */
     set(minutes) {
       const byTime = new Map(minutes.map((counts) => [Date.parse(counts.minute), counts]));
       const times = [...byTime.keys()];
-      // The minute after the last one, where the line comes back to nothing.
+      // The minute after the last one, where the line returns to zero.
       const end = (times.at(-1) ?? 0) + MINUTE_MS;
       const start = Math.max(times[0] ?? end, end - MAX_MINUTES * MINUTE_MS);
       const every = Array.from({ length: (end - start) / MINUTE_MS + 1 }, (_, n) => start + n * MINUTE_MS);

@@ -1,9 +1,9 @@
-/** A sale's report as one picture, to send to those who were not there. */
+/** A sale's report as a PNG picture to share. */
 
 /** @import { SaleReport } from '../../../insight/contract.ts' */
 
 import { duration, number } from '../../shared/format.js';
-import { download } from '../ask.js';
+import { download } from '../http.js';
 import { figuresOf } from '../sales/report.js';
 
 const WIDTH = 1_200;
@@ -17,7 +17,7 @@ export async function downloadReportPicture(report) {
   canvas.width = WIDTH;
   canvas.height = HEIGHT;
   const pen = canvas.getContext('2d');
-  if (!pen) throw new Error('This browser does not draw');
+  if (!pen) throw new Error('This browser has no 2D canvas');
   const style = getComputedStyle(document.documentElement);
   const ink = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
 
@@ -43,7 +43,7 @@ export async function downloadReportPicture(report) {
   write(pen, ink('--muted'), 16, 600, `Stampede · ${report.sale.closesAt.slice(0, 10)}`, EDGE, HEIGHT - 32);
 
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
-  if (!(blob instanceof Blob)) throw new Error('The picture was not made');
+  if (!(blob instanceof Blob)) throw new Error('The browser could not create the picture');
   download(blob, `sale-${report.sale.id}.png`);
 }
 

@@ -1,25 +1,25 @@
-/** Dead letters: jobs that failed as often as they are tried, and wait for somebody to decide. */
+/** Dead letters: jobs that failed in all their attempts, which an admin republishes or discards. */
 
 /** @import { DeadLetter } from '../../../sale/contract.ts' */
 
 import { element, setText } from '../../shared/dom.js';
 import { dateTime, number } from '../../shared/format.js';
 import { toast } from '../../shared/toast.js';
-import { discardLetter, fetchLetters, republishLetter } from '../api.js';
-import { inWords } from '../ask.js';
-import { action, heading } from '../parts.js';
+import { discardDeadLetter, fetchDeadLetters, republishDeadLetter } from '../api.js';
+import { action, heading } from '../components.js';
+import { errorText } from '../http.js';
 
 export function openDeadLettersView() {
-  const list = element('ul', { class: 'letters', 'data-testid': 'letters' });
+  const list = element('ul', { class: 'dead-letters', 'data-testid': 'dead-letters' });
   const note = element('p', { class: 'muted', role: 'status' });
 
   async function load() {
     try {
-      const { deadLetters: letters, total } = await fetchLetters();
-      setText(note, noteOn(letters.length, total));
-      list.replaceChildren(...letters.map(lineOf));
+      const { deadLetters, total } = await fetchDeadLetters();
+      setText(note, noteOn(deadLetters.length, total));
+      list.replaceChildren(...deadLetters.map(lineOf));
     } catch (error) {
-      setText(note, inWords(error));
+      setText(note, errorText(error));
     }
   }
 
@@ -29,23 +29,23 @@ export function openDeadLettersView() {
     return total > shown ? `The newest ${number(shown)} of ${number(total)} are shown.` : '';
   }
 
-  /** @param {DeadLetter} letter */
+  /** @param {DeadLetter} deadLetter */
   function lineOf({ id, reason, attempts, failedAt, data, stacks }) {
     const again = action('Try again', async () => {
-      await republishLetter(id);
-      toast(`Letter ${id} is back in the queue`);
+      await republishDeadLetter(id);
+      toast(`Dead letter ${id} is back in the queue`);
       await load();
     });
     const discard = action('Discard', async () => {
       if (!confirm('Discard it? Its buyers keep the answer that their order failed.')) return;
-      await discardLetter(id);
+      await discardDeadLetter(id);
       await load();
     });
     return element(
       'li',
-      { class: 'card-box letter' },
+      { class: 'card-box dead-letter' },
       element('h2', {}, `No. ${id}`),
-      element('p', { class: 'gone' }, reason),
+      element('p', { class: 'failure' }, reason),
       element(
         'p',
         { class: 'muted' },
@@ -54,7 +54,7 @@ export function openDeadLettersView() {
       element(
         'details',
         {},
-        element('summary', {}, 'What it carries'),
+        element('summary', {}, 'Content'),
         element('pre', { tabindex: '0' }, JSON.stringify(data, null, 2)),
         element('pre', { tabindex: '0' }, stacks.at(-1) ?? ''),
       ),

@@ -1,13 +1,13 @@
-/** Everything at a glance: figures, charts, the sales that are on, and who is alive. */
+/** The dashboard: figures, charts, sales, and running processes. */
 
 /** @import { Alive, LiveFigures } from '../../../insight/contract.ts' */
-/** @import { openFigures } from '../figures.js' */
+/** @import { openFigures } from '../live-figures.js' */
 
 import { element } from '../../shared/dom.js';
 import { duration, number, relative } from '../../shared/format.js';
 import { chart } from '../charts/chart.js';
-import { refusedIn } from '../figures.js';
-import { replaceRows, table } from '../parts.js';
+import { replaceRows, table } from '../components.js';
+import { refusedIn } from '../live-figures.js';
 import { saleTable } from '../sales/sale-table.js';
 import { queueTiles, tile } from './queue-tiles.js';
 
@@ -17,7 +17,7 @@ export function openNowView(_id, figures) {
     people: tile('Sockets', 'tile-sockets'),
     alive: tile('Alive', 'tile-alive'),
   };
-  const six = queueTiles();
+  const queueFigures = queueTiles();
   const rate = chart('Answers and orders a second', [
     { label: 'Paid', color: '--good', fill: true },
     { label: 'Rejected', color: '--wait' },
@@ -35,23 +35,28 @@ export function openNowView(_id, figures) {
   const age = chart('Age of the oldest purchase', [{ label: 'Oldest', color: '--hot', stepped: true }], {
     write: duration,
   });
-  const sockets = table('processes', ['Process', 'Sockets', 'Memory', 'Late', 'Since']);
+  const processes = table('processes', ['Process', 'Sockets', 'Memory', 'Event loop lag', 'Started']);
   const sales = saleTable();
   const charts = element('div', { class: 'charts' }, rate.root, pace.root, queue.root, age.root);
   const root = element(
     'div',
     {},
-    element('h1', { class: 'spoken' }, 'Control room: now'),
-    element('div', { class: 'tiles' }, ...six.roots, ...Object.values(tiles).map(({ root }) => root)),
+    element('h1', { class: 'visually-hidden' }, 'Control room: now'),
+    element(
+      'div',
+      { class: 'tiles' },
+      ...queueFigures.roots,
+      ...Object.values(tiles).map(({ root }) => root),
+    ),
     charts,
     element('h2', {}, 'Sales'),
     sales.root,
     element('h2', {}, 'Processes'),
-    sockets.root,
+    processes.root,
   );
 
   /** @param {LiveFigures} news */
-  function tell(news) {
+  function update(news) {
     const seconds = figures.seconds();
     const at = seconds.map(({ second }) => second);
     rate.set(
@@ -73,23 +78,23 @@ export function openNowView(_id, figures) {
       at,
       seconds.map(({ oldestMs }) => oldestMs),
     );
-    tellTiles(news);
+    updateTiles(news);
     sales.set(news);
-    replaceRows(sockets.body, [...news.living.map(lineOf), ...news.silent.map(silentLine)]);
+    replaceRows(processes.body, [...news.living.map(lineOf), ...news.silent.map(silentLine)]);
   }
 
   /** @param {LiveFigures} news */
-  function tellTiles({ figures: queued, living }) {
+  function updateTiles({ figures: queued, living }) {
     const held = living.reduce((sum, { sockets: count = 0 }) => sum + count, 0);
     const servers = living.filter(({ role }) => role === 'server').length;
-    six.set(queued);
+    queueFigures.set(queued);
     tiles.people.set(number(held), `on ${plural(servers, 'server')}`);
     tiles.alive.set(number(living.length), aliveIn(living));
   }
 
   return {
     root,
-    tell,
+    update,
     close() {
       for (const drawn of [rate, pace, queue, age]) drawn.close();
     },
@@ -105,7 +110,7 @@ function aliveIn(living) {
   return `${plural(servers, 'server')}, ${plural(living.length - servers, 'worker')}`;
 }
 
-/** A clock that is off by more decides nothing, and is still somebody's to set. */
+/** A larger clock skew is shown, so that somebody sets the clock. No decision depends on it. */
 const CLOCK_SKEW_SHOWN_MS = 1_000;
 
 /** @param {number} aheadMs */
@@ -125,5 +130,5 @@ function lineOf({ role, instance, sockets, memoryMb, lateMs, clockAheadMs = 0, s
 
 /** @param {string} id */
 function silentLine(id) {
-  return [element('span', { class: 'gone' }, element('span', { class: 'dot' }), id), 'silent', '', '', ''];
+  return [element('span', { class: 'failure' }, element('span', { class: 'dot' }), id), 'silent', '', '', ''];
 }

@@ -1,4 +1,4 @@
-/** The six figures that a queue is run by, each on a tile. */
+/** Six tiles with the figures for operating the queue: depth, rates, lag, latency, dead letters, success rate. */
 
 /** @import { QueueFigures } from '../../../insight/contract.ts' */
 
@@ -11,7 +11,7 @@ export function queueTiles() {
     rates: tile('In and out a second', 'tile-rates'),
     lag: tile('Consumer lag', 'tile-lag'),
     latency: tile('Settled within (p99)', 'tile-p99'),
-    letters: tile('Dead letters', 'tile-letters'),
+    deadLetters: tile('Dead letters', 'tile-dead-letters'),
     success: tile('Success rate', 'tile-success'),
   };
 
@@ -24,9 +24,12 @@ export function queueTiles() {
       tiles.depth.set(number(depth), `oldest ${duration(oldestMs)}`);
       tiles.rates.set(`${tenths(inPerSecond)} · ${tenths(outPerSecond)}`, 'over the last 10 s');
       tiles.lag.set(...lagIn(figures));
-      tiles.latency.set(inWords(p99Ms, duration), `p50 ${inWords(p50Ms, duration)}, over the last minute`);
-      tiles.letters.set(number(figures.deadLetters), growthIn(figures));
-      tiles.success.set(inWords(successRate, percent), 'of what ended within a minute');
+      tiles.latency.set(
+        errorText(p99Ms, duration),
+        `p50 ${errorText(p50Ms, duration)}, over the last minute`,
+      );
+      tiles.deadLetters.set(number(figures.deadLetters), growthIn(figures));
+      tiles.success.set(errorText(successRate, percent), 'of what ended within a minute');
     },
   };
 }
@@ -52,16 +55,16 @@ export function tile(label, testId) {
 }
 
 /** @param {number | null} figure @param {(figure: number) => string} write */
-const inWords = (figure, write) => (figure === null ? '–' : write(figure));
+const errorText = (figure, write) => (figure === null ? '–' : write(figure));
 /** @param {number} figure */
 const tenths = (figure) => number(Math.round(figure * 10) / 10);
-/** Never rounded up to a hundred. @param {number} share */
+/** Rounded down, so that 99.99 % is not shown as 100 %. @param {number} share */
 const percent = (share) => `${number(Math.floor(share * 1_000) / 10)} %`;
 
 /** @param {QueueFigures} figures @returns {[string, string]} */
 function lagIn({ lag }) {
   const [furthest] = Object.entries(lag).sort(([, one], [, other]) => other - one);
-  return furthest ? [number(furthest[1]), `events behind: ${furthest[0]}`] : ['–', 'nobody subscribes'];
+  return furthest ? [number(furthest[1]), `events behind: ${furthest[0]}`] : ['–', 'no subscribers'];
 }
 
 /** @param {QueueFigures} figures */

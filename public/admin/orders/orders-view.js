@@ -1,4 +1,4 @@
-/** Finding orders: a sale's, newest first; or one order, or one buyer's, by id or e-mail address. */
+/** Searches orders by sale, order id, buyer id or e-mail address, newest first. */
 
 /** @import { AdminOrder, LiveFigures } from '../../../insight/contract.ts' */
 /** @import { OrderStatus } from '../../../sale/contract.ts' */
@@ -7,11 +7,11 @@ import { element, setText, show } from '../../shared/dom.js';
 import { dateTime, duration, number } from '../../shared/format.js';
 import { texts } from '../../shared/texts.js';
 import { downloadOrders, searchOrders } from '../api.js';
-import { inWords } from '../ask.js';
-import { action, heading, replaceRows, table } from '../parts.js';
-import { olderSales } from '../sales/older-sales.js';
+import { action, heading, replaceRows, table } from '../components.js';
+import { errorText } from '../http.js';
+import { olderSales } from '../sales/older-sales-button.js';
 
-/** @param {string} saleId chosen from the start */
+/** @param {string} saleId the sale selected at first */
 export function openOrdersView(saleId) {
   const text = element('input', { type: 'search', name: 'q', placeholder: 'Order id, buyer id or e-mail' });
   const sale = element('select', { name: 'saleId', 'aria-label': 'Sale' });
@@ -23,7 +23,12 @@ export function openOrdersView(saleId) {
     { name: 'status', 'aria-label': 'Outcome' },
     ...statuses.map(([value, label]) => element('option', { value }, label ?? '')),
   );
-  const search = element('label', { class: 'search' }, element('span', { class: 'spoken' }, 'Search'), text);
+  const search = element(
+    'label',
+    { class: 'search' },
+    element('span', { class: 'visually-hidden' }, 'Search'),
+    text,
+  );
   const form = element('form', { class: 'filters', role: 'search' }, search, sale, status);
   const found = table('orders', ['Order', 'Outcome', 'Units', 'Buyer', 'Accepted', 'Settled in']);
   const note = element('p', { class: 'muted', role: 'status' });
@@ -31,12 +36,12 @@ export function openOrdersView(saleId) {
   let orders = [];
   /** @type {number | string | null} */
   let cursor = null;
-  /** Counts the questions: only the newest one's answer is drawn. */
-  let asked = 0;
+  /** Counts requests, because only the answer of the newest one is shown. */
+  let requests = 0;
 
   /** @param {number | string | null} after */
   async function load(after) {
-    const question = ++asked;
+    const thisRequest = ++requests;
     const query = {
       q: text.value.trim(),
       saleId: sale.value,
@@ -46,12 +51,12 @@ export function openOrdersView(saleId) {
     const given = Object.entries(query).filter(([, value]) => value !== '');
     try {
       const page = await searchOrders(Object.fromEntries(given));
-      if (question !== asked) return;
+      if (thisRequest !== requests) return;
       orders = after === null ? page.orders : [...orders, ...page.orders];
       cursor = page.nextCursor;
       setText(note, orders.length === 0 ? 'No orders.' : '');
     } catch (error) {
-      setText(note, inWords(error));
+      setText(note, errorText(error));
     }
     replaceRows(found.body, orders.map(lineOf));
     show(more, cursor !== null);
@@ -66,7 +71,7 @@ export function openOrdersView(saleId) {
   text.addEventListener('search', () => load(null));
 
   /** @param {LiveFigures} news */
-  function tell(news) {
+  function update(news) {
     const sales = older.addTo(news);
     const known = sales.map(({ id }) => id).join();
     if (sale.dataset.known === known) return;
@@ -81,7 +86,10 @@ export function openOrdersView(saleId) {
     sale.value = chosen;
     load(null);
   }
-  return { root: element('div', {}, heading('Orders', csv), form, older.root, found.root, note, more), tell };
+  return {
+    root: element('div', {}, heading('Orders', csv), form, older.root, found.root, note, more),
+    update,
+  };
 }
 
 /** @param {AdminOrder} order */

@@ -1,12 +1,12 @@
-/** A product's name, words and pictures. A picture is sent when it is chosen; the shop answers with where it is. */
+/** The form for a product's name, description and pictures. A picture is uploaded as soon as it is chosen. */
 
 /** @import { Product } from '../../../sale/contract.ts' */
 
 import { element, setText } from '../../shared/dom.js';
 import { smallPicture } from '../../shared/format.js';
 import { saveProduct, uploadPicture } from '../api.js';
-import { inWords } from '../ask.js';
 import { field, openForm } from '../form.js';
+import { errorText } from '../http.js';
 
 const MAX_PICTURES = 8;
 
@@ -72,7 +72,7 @@ function pictureField(known) {
       setText(note, '');
       draw();
     } catch (error) {
-      setText(note, inWords(error));
+      setText(note, errorText(error));
     }
     input.value = '';
   });

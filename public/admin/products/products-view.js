@@ -1,4 +1,4 @@
-/** Products: make one, change one, and its pictures. */
+/** The list of products, with buttons to create and edit one. */
 
 /** @import { Product } from '../../../sale/contract.ts' */
 
@@ -6,8 +6,8 @@ import { element, show } from '../../shared/dom.js';
 import { smallPicture } from '../../shared/format.js';
 import { toast } from '../../shared/toast.js';
 import { fetchProducts } from '../api.js';
-import { inWords } from '../ask.js';
-import { action, heading } from '../parts.js';
+import { action, heading } from '../components.js';
+import { errorText } from '../http.js';
 import { openProductForm } from './product-form.js';
 
 export function openProductsView() {
@@ -15,7 +15,7 @@ export function openProductsView() {
   /** @type {string | null} */
   let next = null;
 
-  /** @param {string | null} [cursor] reads on from there */
+  /** @param {string | null} [cursor] the cursor to continue at */
   async function load(cursor = null) {
     try {
       const { products, nextCursor } = await fetchProducts(cursor);
@@ -24,7 +24,7 @@ export function openProductsView() {
       list.append(...products.map(card));
       show(more, next !== null);
     } catch (error) {
-      toast(inWords(error));
+      toast(errorText(error));
     }
   }
 
@@ -37,7 +37,7 @@ export function openProductsView() {
     const picture = image
       ? element('img', { src: smallPicture(image), alt: '', width: '160', height: '160', loading: 'lazy' })
       : element('span', { class: 'no-picture' });
-    const edit = action('Edit', () => edited(product), { 'aria-label': `Edit ${name}` });
+    const edit = action('Edit', () => openEditor(product), { 'aria-label': `Edit ${name}` });
     const count = images.length > 1 ? `${images.length} pictures` : '';
     return element(
       'li',
@@ -51,11 +51,11 @@ export function openProductsView() {
   }
 
   /** @param {Product | null} product */
-  async function edited(product) {
+  async function openEditor(product) {
     if (await openProductForm(product)) await load();
   }
 
-  const add = action('New product', () => edited(null), {
+  const add = action('New product', () => openEditor(null), {
     class: 'primary compact',
     'data-testid': 'new-product',
   });

@@ -1,4 +1,4 @@
-/** A sale's report in words and figures. */
+/** The rows of a sale's report. */
 
 /** @import { SaleReport } from '../../../insight/contract.ts' */
 /** @import { RejectionReason } from '../../../sale/contract.ts' */
@@ -37,7 +37,7 @@ export function figuresOf(report) {
     ['Rejected when settled', listed(/** @type {Record<string, number>} */ (report.rejected))],
     ['Cancelled units', number(report.cancelledUnits)],
     ['Accepted to settled, median', timeOrNone(report.p50Ms)],
-    ['99 of 100 within', timeOrNone(report.p99Ms)],
+    ['Accepted to settled, p99', timeOrNone(report.p99Ms)],
     ['Fastest · slowest', `${timeOrNone(report.fastestMs)} · ${timeOrNone(report.slowestMs)}`],
   ];
 }

@@ -1,4 +1,4 @@
-/** What can be done to a sale while it comes and while it is on. */
+/** The controls of a sale: pause, resume, add stock, end. */
 
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
 
@@ -8,10 +8,10 @@ import { number } from '../../shared/format.js';
 import { parseWhole } from '../../shared/money.js';
 import { toast } from '../../shared/toast.js';
 import { changeSale } from '../api.js';
-import { action } from '../parts.js';
+import { action } from '../components.js';
 
 /** @param {string} saleId @param {() => SaleSnapshot | null} saleOf @param {() => Promise<void>} reload */
-export function openButtons(saleId, saleOf, reload) {
+export function saleButtons(saleId, saleOf, reload) {
   const change = async (/** @type {object} */ what, /** @type {string} */ done) => {
     await changeSale(saleId, what);
     toast(done);
@@ -25,7 +25,7 @@ export function openButtons(saleId, saleOf, reload) {
     'data-testid': 'add-units',
   });
   const pause = action('Pause', () => change({ paused: true }, 'Paused'), { 'data-testid': 'pause' });
-  const resume = action('Resume', () => change({ paused: false }, 'It goes on'), { 'data-testid': 'resume' });
+  const resume = action('Resume', () => change({ paused: false }, 'Resumed'), { 'data-testid': 'resume' });
   const add = action(
     'Add stock',
     async () => {
@@ -40,7 +40,7 @@ export function openButtons(saleId, saleOf, reload) {
       const sale = saleOf();
       if (!sale || !confirm('End this sale now? Nothing can be bought any more.')) return;
       const now = serverNow();
-      // A sale that has not begun ends by having a window that is over.
+      // A sale that has not opened is ended by moving its whole window into the past.
       const opensAt = now <= Date.parse(sale.opensAt) ? { opensAt: new Date(now - 1_000).toISOString() } : {};
       await change({ ...opensAt, closesAt: new Date(now).toISOString() }, 'Ended');
     },

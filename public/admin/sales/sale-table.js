@@ -1,4 +1,4 @@
-/** All sales with their state, live; a press on one opens it. */
+/** A live table of all sales, which links to their details. */
 
 /** @import { LiveFigures } from '../../../insight/contract.ts' */
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
@@ -8,8 +8,8 @@ import { serverNow } from '../../shared/clock.js';
 import { element } from '../../shared/dom.js';
 import { dateTime, money, number } from '../../shared/format.js';
 import { texts } from '../../shared/texts.js';
-import { peopleAt, replaceRows, table } from '../parts.js';
-import { olderSales } from './older-sales.js';
+import { peopleAt, replaceRows, table } from '../components.js';
+import { olderSales } from './older-sales-button.js';
 
 export function saleTable() {
   const { root, body } = table('sales', ['Sale', 'Status', 'Left', 'Here', 'Price', 'Window']);

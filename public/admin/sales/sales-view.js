@@ -1,10 +1,10 @@
-/** All sales, and making a new one. */
+/** The list of sales, with a button to create one. */
 
 /** @import { LiveFigures } from '../../../insight/contract.ts' */
 
 import { element } from '../../shared/dom.js';
 import { fetchAllProducts } from '../api.js';
-import { action, heading } from '../parts.js';
+import { action, heading } from '../components.js';
 import { openSaleForm } from './sale-form.js';
 import { saleTable } from './sale-table.js';
 
@@ -20,6 +20,6 @@ export function openSalesView() {
   );
   return {
     root: element('div', {}, heading('Sales', add), sales.root),
-    tell: (/** @type {LiveFigures} */ news) => sales.set(news),
+    update: (/** @type {LiveFigures} */ news) => sales.set(news),
   };
 }

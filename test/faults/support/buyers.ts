@@ -7,12 +7,12 @@ import type { SaleSnapshot } from '../../../sale/contract.ts';
 import type { TestSystem } from '../../support/harness.ts';
 
 /**
- * Decides who buys what, in which order. Printed by each run; `FAULTS_SEED=<number>` runs it again.
+ * The seed of the buyers' random choices. Each run prints it; `FAULTS_SEED=<number>` repeats a run.
  */
 export const seed = Number(process.env.FAULTS_SEED ?? randomInt(1, 2 ** 31));
 console.log(`FAULTS_SEED=${seed}`);
 
-/** Mulberry32: the same numbers from 0 to 1 for the same seed. */
+/** Mulberry32: a pseudorandom number generator from 0 to 1. */
 export function openRandom(start: number): () => number {
   let state = start;
   return () => {
@@ -30,30 +30,30 @@ interface Accepted {
   quantity: number;
 }
 
-export interface Crowd {
+export interface BuyerLoad {
   accepted: Accepted[];
-  /** How often each status was answered; 0 is no answer at all. */
+  /** How often each status was answered; 0 stands for no answer. */
   statuses: Map<number, number>;
-  /** Longest wait for an answer, in ms. */
+  /** The longest latency, in ms. */
   slowestMs: number;
   stop(): Promise<void>;
-  /** Presses Buy again, with the same key, for every order that the system does not know (any more). */
+  /** Sends every purchase again, with its key, whose order the system does not know any more. */
   resendUnknown(): Promise<number>;
 }
 
 const betweenTriesMs = 100;
 
 /**
- * Buyers who behave as the page does: they press Buy, and send the same purchase with the same key again, to whichever
- * server answers, until they have been told what became of it.
+ * Starts buyers who behave as the page does: they retry a purchase with the same key, on any server, until it is accepted
+ * or refused.
  */
-export function openAudience(
+export function startBuyers(
   system: TestSystem,
   sale: SaleSnapshot,
   { buyers = 12, at = system.servers.map(({ url }) => url), triesMax = 60 } = {},
-): Crowd {
-  const crowd: Crowd = { accepted: [], statuses: new Map(), slowestMs: 0, stop, resendUnknown };
-  const tokens = Array.from({ length: 400 }, (_, n) => system.buyerToken(`crowd-${seed}-${n}`));
+): BuyerLoad {
+  const load: BuyerLoad = { accepted: [], statuses: new Map(), slowestMs: 0, stop, resendUnknown };
+  const tokens = Array.from({ length: 400 }, (_, n) => system.buyerToken(`load-${seed}-${n}`));
   let stopped = false;
 
   async function tryOnce(token: string, key: string, quantity: number, server: number) {
@@ -61,8 +61,8 @@ export function openAudience(
     const answer = await system
       .buy(sale.id, token, { key, quantity, at: at[server % at.length] ?? system.url })
       .catch(() => ({ status: 0, body: { orderId: '' } }));
-    crowd.slowestMs = Math.max(crowd.slowestMs, performance.now() - startedAt);
-    crowd.statuses.set(answer.status, (crowd.statuses.get(answer.status) ?? 0) + 1);
+    load.slowestMs = Math.max(load.slowestMs, performance.now() - startedAt);
+    load.statuses.set(answer.status, (load.statuses.get(answer.status) ?? 0) + 1);
     return answer;
   }
 
@@ -70,11 +70,11 @@ export function openAudience(
     const key = nanoid();
     for (let attempt = 0; attempt < triesMax; attempt++) {
       const { status, body } = await tryOnce(token, key, quantity, server + attempt);
-      if (status === 202) crowd.accepted.push({ orderId: body.orderId, token, key, quantity });
+      if (status === 202) load.accepted.push({ orderId: body.orderId, token, key, quantity });
       if (status === 202 || status === 409) return;
       await delay(betweenTriesMs);
     }
-    throw new Error(`A buyer got no answer in ${triesMax} tries`);
+    throw new Error(`A buyer got no answer in ${triesMax} attempts`);
   }
 
   async function buyer(number: number): Promise<void> {
@@ -85,7 +85,7 @@ export function openAudience(
     }
   }
   const running = Promise.all(Array.from({ length: buyers }, (_, n) => buyer(n)));
-  running.catch(() => {}); // It is told by stop().
+  running.catch(() => {}); // stop() rejects with the error.
 
   async function stop(): Promise<void> {
     stopped = true;
@@ -94,40 +94,44 @@ export function openAudience(
 
   async function resendUnknown(): Promise<number> {
     let resent = 0;
-    for (const purchase of [...crowd.accepted]) {
+    for (const purchase of [...load.accepted]) {
       const { orderId, token, key, quantity } = purchase;
       const order = await system.api('GET', `/api/orders/${orderId}`, { token, at: at[0] ?? system.url });
       if (order.status !== 404) continue;
       resent += 1;
       const { status } = await tryOnce(token, key, quantity, 0);
-      // Others were quicker while the shop had forgotten it: the page shows it as refused.
-      if (status === 409) crowd.accepted.splice(crowd.accepted.indexOf(purchase), 1);
+      // The units were sold meanwhile, so the purchase is refused, as the page would show.
+      if (status === 409) load.accepted.splice(load.accepted.indexOf(purchase), 1);
     }
     return resent;
   }
-  return crowd;
+  return load;
 }
 
-/** Waits until the crowd has had this many more purchases accepted. */
-export async function accepts(crowd: Crowd, more: number): Promise<void> {
-  const goal = crowd.accepted.length + more;
-  await waitUntil(() => crowd.accepted.length >= goal, {
+/** Waits until this many more purchases are accepted. */
+export async function waitForAccepted(load: BuyerLoad, more: number): Promise<void> {
+  const goal = load.accepted.length + more;
+  await waitUntil(() => load.accepted.length >= goal, {
     deadlineMs: 30_000,
     what: `${more} more accepted purchases`,
   });
 }
 
 /**
- * The end of every fault test: the crowd goes home, the queue runs empty, each accepted purchase has one final order,
- * every invariant holds, and all servers show the stock that MongoDB has.
+ * The end of every fault test. Stops the buyers and waits until the queue is empty. Then each accepted purchase has one
+ * final order, every invariant holds, and all servers show MongoDB's stock.
  */
-export async function expectNothingLost(system: TestSystem, sale: SaleSnapshot, crowd: Crowd): Promise<void> {
-  await crowd.stop();
+export async function expectNothingLost(
+  system: TestSystem,
+  sale: SaleSnapshot,
+  load: BuyerLoad,
+): Promise<void> {
+  await load.stop();
   await system.quiet();
-  expect(crowd.accepted.length).toBeGreaterThan(0);
+  expect(load.accepted.length).toBeGreaterThan(0);
   const orders = await system.store.collections.orders.find({ saleId: sale.id }).lean();
   const final = new Set(orders.map(({ _id }) => _id));
-  expect(crowd.accepted.filter(({ orderId }) => !final.has(orderId))).toEqual([]);
+  expect(load.accepted.filter(({ orderId }) => !final.has(orderId))).toEqual([]);
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 
   const { stock } = (await system.store.collections.sales.findById(sale.id).lean()) ?? {};

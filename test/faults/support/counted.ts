@@ -4,7 +4,7 @@ import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import { openLog } from '../../../runtime/observe/log.ts';
 import type { TestSystem } from '../../support/harness.ts';
 
-/** What analytics counted of a sale is what MongoDB has of it, once no event waits any more. */
+/** Checks that analytics counted exactly the orders that MongoDB has, once no event is queued. */
 export async function expectCountedOnce(system: TestSystem, saleId: string): Promise<void> {
   const { orders, minutes } = system.store.collections;
   const made = async () => {
@@ -40,13 +40,13 @@ export async function expectCountedOnce(system: TestSystem, saleId: string): Pro
     deadlineMs: 30_000,
     what: `analytics counts ${accepted} accepted purchases`,
   });
-  await nothingWaits(system);
-  // Read again: an order that came meanwhile is no repeat.
+  await noEventsQueued(system);
+  // Orders are read again, because a new order is not a duplicate count.
   expect(await counted()).toEqual(await made());
 }
 
-/** Events that came twice are behind those that were counted. */
-async function nothingWaits({ store: { config } }: TestSystem): Promise<void> {
+/** Waits until the queue is empty, because duplicates are queued behind the counted events. */
+async function noEventsQueued({ store: { config } }: TestSystem): Promise<void> {
   const bus = openBus(config, openLog(config, 'test'), () => false);
   try {
     await waitUntil(async () => (await bus.countWaiting('analytics')) === 0, {

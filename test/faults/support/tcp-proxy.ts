@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
-/** Stands between a client and a server, and misbehaves as networks do. */
+/** A TCP proxy that simulates network faults. */
 export interface TcpProxy {
   port: number;
-  /** Passes nothing on until `flow()`, while connections stay open. */
+  /** Stops forwarding until `flow()`, with connections kept open. */
   stall(): void;
   flow(): void;
-  /** Cuts every connection that is open now. */
+  /** Closes every open connection. */
   reset(): void;
   close(): Promise<void>;
 }
@@ -18,7 +18,7 @@ export async function openTcpProxy(targetPort: number): Promise<TcpProxy> {
 
   function keep(socket: Socket): Socket {
     sockets.add(socket);
-    socket.on('error', () => {}); // A reset is what it is for.
+    socket.on('error', () => {}); // Resets are expected.
     socket.on('close', () => sockets.delete(socket));
     if (stalled) socket.pause();
     return socket;

@@ -1,0 +1,58 @@
+import type { Redis } from 'ioredis';
+import { type Config, readConfig } from '../../../runtime/config.ts';
+import { openMongo, openPatientRedis } from '../../../runtime/databases/connections.ts';
+import { healthRoutes } from '../../../runtime/observe/health.ts';
+import { openLog } from '../../../runtime/observe/log.ts';
+import type { Admit } from '../../../sale/admission/admission.ts';
+import { type Gate, openGate } from '../../../sale/admission/gate.ts';
+import { openPurchaseQueue } from '../../../sale/queue/open-queue.ts';
+import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
+import { createApp } from '../../../server/app.ts';
+import { openAccountLimits } from '../../../server/http/limits.ts';
+import { openChallenges } from '../../../server/http/proof-of-work.ts';
+import { openTokens } from '../../../server/http/tokens.ts';
+import { openAudits } from '../../../server/routes/admin/audits.ts';
+import type { Shop } from '../../../server/shop.ts';
+import { type Collections, openCollections } from '../../../store/collections.ts';
+import { serve } from './serve.ts';
+
+interface Parts {
+  config: Config;
+  redis: Redis;
+  collections: Collections;
+  gate: Gate;
+  queue: PurchaseQueue;
+}
+
+/** Serves Stampede's app with the admission of one layer, and broadcasts nothing. */
+export async function serveShop(admission: (parts: Parts) => Admit): Promise<void> {
+  const config = readConfig();
+  const log = openLog(config, 'layer');
+  const { redis } = openPatientRedis(config, log);
+  const collections = openCollections(openMongo(config, log).mongo);
+  const gate = openGate(redis);
+  const queue = openPurchaseQueue(config, redis, log);
+  const shop: Shop = {
+    collections,
+    admit: admission({ config, redis, collections, gate, queue }),
+    cancel: async () => null,
+    changeSale: async () => 'unknown_sale',
+    gate,
+    queue,
+    redis,
+    countLag: async () => ({}),
+    audits: openAudits({ collections, gate, queue, redis }, log),
+    tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS),
+    limits: openAccountLimits(redis, config),
+    challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+    bcryptCost: config.BCRYPT_COST,
+    sessionSeconds: config.SESSION_SECONDS,
+    allowedOrigins: config.ALLOWED_ORIGINS,
+    expel() {},
+    onAccepted() {},
+    onSessionReused() {},
+    announceSale() {},
+    announceSettled() {},
+  };
+  await serve(createApp(shop, config, [healthRoutes({})], log));
+}

@@ -1,6 +1,0 @@
-import { readConfig } from '../../../runtime/config.ts';
-import { createPlainApp } from '../plain/app.ts';
-import { serve } from './serve.ts';
-
-/** Express as a good tutorial would set it up: helmet, JSON, JWT, zod, and the answer 202 without doing anything. */
-await serve(createPlainApp(async () => null, readConfig().JWT_SECRET, {}));

@@ -1,0 +1,68 @@
+/** UI components that several views of the control room use. */
+
+import { element } from '../shared/dom.js';
+import { toast } from '../shared/toast.js';
+import { errorText } from './http.js';
+
+/** @param {string} testId @param {string[]} titles */
+export function table(testId, titles) {
+  const body = element('tbody');
+  const heads = titles.map((title) => element('th', { scope: 'col' }, title));
+  const root = element(
+    'div',
+    // The tabindex makes a table that is too wide scrollable by keyboard.
+    { class: 'table card-box', tabindex: '0', role: 'region', 'aria-label': titles[0] ?? '' },
+    element('table', { 'data-testid': testId }, element('thead', {}, element('tr', {}, ...heads)), body),
+  );
+  return { root, body };
+}
+
+/** How many people watch a sale, from the figures. @param {Record<string, number>} people @param {string} saleId */
+export const peopleAt = (people, saleId) => (Object.hasOwn(people, saleId) ? (people[saleId] ?? 0) : 0);
+
+/** Replaces only rows that changed, so that focus and selection are kept.
+ * @param {HTMLElement} body @param {(Node | string)[][]} rows */
+export function replaceRows(body, rows) {
+  const drawn = rows.map((cells) => element('tr', {}, ...cells.map((cell) => element('td', {}, cell))));
+  drawn.forEach((row, n) => {
+    const before = body.children[n];
+    if (!before) body.append(row);
+    else if (!before.isEqualNode(row)) before.replaceWith(row);
+  });
+  while (body.children.length > rows.length) body.lastElementChild?.remove();
+}
+
+/**
+ * A button that runs an action, ignores clicks meanwhile, and shows an error as a toast.
+ * @param {string} text @param {() => Promise<unknown>} act @param {Record<string, string>} [attributes]
+ */
+export function action(text, act, attributes = {}) {
+  const button = element('button', { type: 'button', class: 'small', ...attributes }, text);
+  button.addEventListener('click', async () => {
+    if (button.disabled) return;
+    button.disabled = true;
+    try {
+      await act();
+    } catch (error) {
+      toast(errorText(error));
+    } finally {
+      button.disabled = false;
+    }
+  });
+  return button;
+}
+
+/** @param {string} title @param {...(Node | string)} aside */
+export const heading = (title, ...aside) => headed('h1', title, aside);
+
+/** @param {string} title @param {...(Node | string)} aside */
+export const subheading = (title, ...aside) => headed('h2', title, aside);
+
+/** @param {'h1' | 'h2'} level @param {string} title @param {(Node | string)[]} aside */
+const headed = (level, title, aside) =>
+  element(
+    'header',
+    { class: 'view-head' },
+    element(level, {}, title),
+    element('div', { class: 'actions' }, ...aside),
+  );

@@ -1,0 +1,79 @@
+/** The HTTP client of the control room: sends JSON or a file as the signed-in admin, and receives JSON or a file. */
+
+import { asBuyer, NotSignedIn } from '../account/session.js';
+import { newIdempotencyKey } from '../sale/pending.js';
+import { Problem, Unreachable } from '../shared/api.js';
+
+const ANSWER_DEADLINE_MS = 30_000;
+
+/**
+ * @param {string} method @param {string} path
+ * @param {{ body?: unknown, file?: Blob, key?: string, deadlineMs?: number }} [content]
+ * @returns {Promise<Response>}
+ */
+export function send(method, path, { body, file, key, deadlineMs = ANSWER_DEADLINE_MS } = {}) {
+  return asBuyer(async (token) => {
+    const type = file?.type ?? (body === undefined ? undefined : 'application/json');
+    const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
+    try {
+      const response = await fetch(`/api${path}`, {
+        method,
+        cache: 'no-store',
+        signal: AbortSignal.timeout(deadlineMs),
+        headers: {
+          Authorization: `Bearer ${token}`,
+          ...(type ? { 'Content-Type': type } : {}),
+          ...(key ? { 'Idempotency-Key': key } : {}),
+        },
+        ...(sent === undefined ? {} : { body: sent }),
+      });
+      if (!response.ok) throw new Problem(response, await response.json().catch(() => ({})));
+      return response;
+    } catch (error) {
+      if (error instanceof Problem) throw error;
+      throw new Unreachable(`${method} ${path}`, { cause: error });
+    }
+  });
+}
+
+/** @param {string} method @param {string} path @param {{ body?: unknown, file?: Blob, key?: string }} [content] */
+export async function request(method, path, content) {
+  const response = await send(method, path, content);
+  return response.status === 204 ? null : response.json();
+}
+
+const MAX_ATTEMPTS = 3;
+const RETRY_AFTER_MS = 1_000;
+
+/**
+ * Sends a change with an Idempotency-Key, and retries when there was no answer; the key makes sure that it is made once.
+ * @param {string} method @param {string} path @param {object} body
+ */
+export async function requestIdempotently(method, path, body) {
+  const key = newIdempotencyKey();
+  for (let attempts = 1; ; attempts++) {
+    try {
+      return await request(method, path, { body, key });
+    } catch (error) {
+      const isPassing = error instanceof Unreachable || (error instanceof Problem && error.isPassing);
+      if (!isPassing || attempts === MAX_ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_AFTER_MS));
+    }
+  }
+}
+
+/** The error as a text for the admin. @param {unknown} error */
+export function errorText(error) {
+  if (error instanceof NotSignedIn) return 'Sign in again';
+  if (error instanceof Unreachable) return 'The shop does not answer';
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Saves a file through the browser's download. @param {Blob} blob @param {string} name */
+export function download(blob, name) {
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

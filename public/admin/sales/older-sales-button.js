@@ -1,0 +1,44 @@
+/** Fetches older sales page by page on demand, because the figures contain only the sales that end last. */
+
+/** @import { LiveFigures } from '../../../insight/contract.ts' */
+/** @import { SaleSnapshot } from '../../../sale/contract.ts' */
+
+import { element, setText, show } from '../../shared/dom.js';
+import { number } from '../../shared/format.js';
+import { fetchOlderSales } from '../api.js';
+import { action } from '../components.js';
+
+export function olderSales() {
+  /** @type {Map<string, SaleSnapshot>} */
+  const older = new Map();
+  /** @type {string | null | undefined} undefined until a page was fetched; then `salesNextCursor` of the figures is used */
+  let cursor;
+  /** @type {Pick<LiveFigures, 'sales' | 'salesNextCursor'>} */
+  let latest = { sales: [], salesNextCursor: null };
+
+  const note = element('span', { class: 'muted', role: 'status' });
+  const more = action('Show older sales', async () => {
+    const from = nextOf(latest);
+    if (from === null) return;
+    const page = await fetchOlderSales(from);
+    for (const sale of page.sales) older.set(sale.id, sale);
+    cursor = page.nextCursor ?? null;
+  });
+  /** A server of the previous version sends no cursor. @param {Partial<LiveFigures>} news */
+  const nextOf = ({ salesNextCursor = null }) => (cursor === undefined ? salesNextCursor : cursor);
+  const root = element('p', { class: 'actions', 'data-testid': 'older-sales' }, note, more);
+  root.hidden = true;
+
+  return {
+    root,
+    /** The sales of the figures and the older ones fetched so far. @param {Pick<LiveFigures, 'sales' | 'salesNextCursor'>} news */
+    addTo(news) {
+      latest = news;
+      const fresh = new Set(news.sales.map(({ id }) => id));
+      const sales = [...news.sales, ...[...older.values()].filter(({ id }) => !fresh.has(id))];
+      setText(note, `These are the ${number(sales.length)} sales that end last.`);
+      show(root, nextOf(news) !== null);
+      return sales;
+    },
+  };
+}

@@ -1,0 +1,143 @@
+/** The view of one sale: its controls and its report. */
+
+/** @import { LiveFigures, SaleReport } from '../../../insight/contract.ts' */
+/** @import { SaleSnapshot } from '../../../sale/contract.ts' */
+
+import { statusNow } from '../../sale/buy-state.js';
+import { serverNow } from '../../shared/clock.js';
+import { element, setText } from '../../shared/dom.js';
+import { countdown, dateTime, money, number } from '../../shared/format.js';
+import { texts } from '../../shared/texts.js';
+import { downloadOrders, fetchMinutes, fetchReport } from '../api.js';
+import { burnDown } from '../charts/burn-down.js';
+import { minutesChart } from '../charts/minutes-chart.js';
+import { downloadReportPicture } from '../charts/report-picture.js';
+import { action, peopleAt, subheading } from '../components.js';
+import { errorText } from '../http.js';
+import { figuresOf } from './report.js';
+import { saleButtons } from './sale-buttons.js';
+
+/** The report is computed from new events only, so polling it is cheap. */
+const REPORT_EVERY_MS = 2_000;
+
+/** @param {string} saleId */
+export function openSaleDetails(saleId) {
+  /** @type {SaleReport | null} */
+  let report = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let again;
+  let isClosed = false;
+  let people = 0;
+  const title = element('h1', { 'data-testid': 'sale-name' }, '…');
+  const state = element('p', { class: 'sale-state' });
+  const chart = burnDown('Stock', { height: 300 });
+  const byMinute = minutesChart('Orders by the minute');
+  const earlier = element('p', { class: 'muted', role: 'status' });
+  const facts = element('dl', { class: 'report', 'data-testid': 'report' });
+  const errorLine = element('p', { class: 'failure', role: 'status' });
+
+  async function load() {
+    clearTimeout(again);
+    try {
+      const [fresh, minutes] = await Promise.all([fetchReport(saleId), fetchMinutes(saleId)]);
+      if (isClosed) return;
+      report = fresh;
+      chart.set(report);
+      byMinute.set(minutes.minutes);
+      setText(earlier, minutes.nextCursor === null ? '' : 'Earlier minutes are not in this chart.');
+      draw(report.sale);
+      drawFacts(report);
+      setText(errorLine, '');
+    } catch (error) {
+      setText(errorLine, errorText(error));
+    }
+    clearTimeout(again);
+    if (!isClosed) again = setTimeout(load, REPORT_EVERY_MS);
+  }
+
+  const buttons = saleButtons(saleId, () => report?.sale ?? null, load);
+
+  /** @param {SaleSnapshot} sale */
+  function draw(sale) {
+    const status = statusNow(sale, serverNow());
+    setText(title, sale.product.name);
+    const chip = element(
+      'span',
+      { class: 'chip', 'data-status': status, 'data-testid': 'sale-status' },
+      texts.saleStatus[status],
+    );
+    const left = element(
+      'strong',
+      { 'data-testid': 'sale-left' },
+      `${number(sale.stock)} of ${number(sale.unitsOnSale)} left`,
+    );
+    const here = element('span', { class: 'muted' }, `${number(people)} here`);
+    const next = [
+      chip,
+      left,
+      element('span', {}, money(sale.price)),
+      element('span', { class: 'muted' }, momentOf(sale, status)),
+      here,
+    ];
+    const drawn = element('p', {}, ...next);
+    if (drawn.innerHTML !== state.innerHTML) state.replaceChildren(...next);
+    buttons.draw(status);
+  }
+
+  /** @param {SaleReport} all */
+  function drawFacts(all) {
+    const lines = figuresOf(all).map(([name, value]) =>
+      element('div', {}, element('dt', {}, name), element('dd', {}, value)),
+    );
+    facts.replaceChildren(...lines);
+  }
+
+  const picture = action('Picture', async () => report && downloadReportPicture(report), {
+    'data-testid': 'picture',
+  });
+  const csv = action('Orders as CSV', () => downloadOrders(saleId), { 'data-testid': 'csv' });
+  const watch = element(
+    'a',
+    { class: 'small', href: `/sales/${encodeURIComponent(saleId)}`, target: '_blank' },
+    'Page',
+  );
+  const wall = element(
+    'a',
+    { class: 'small', href: `/ticker/${encodeURIComponent(saleId)}`, target: '_blank' },
+    'Big screen',
+  );
+  load();
+  return {
+    root: element(
+      'div',
+      { class: 'sale-details' },
+      element('header', { class: 'view-head' }, title, element('div', { class: 'actions' }, ...buttons.all)),
+      state,
+      errorLine,
+      chart.root,
+      byMinute.root,
+      earlier,
+      subheading('Report', picture, csv, watch, wall),
+      facts,
+    ),
+    /** @param {LiveFigures} news */
+    update({ sales, people: watching }) {
+      const sale = sales.find(({ id }) => id === saleId);
+      people = peopleAt(watching, saleId);
+      if (sale) draw(sale);
+    },
+    close() {
+      isClosed = true;
+      clearTimeout(again);
+      chart.close();
+      byMinute.close();
+    },
+  };
+}
+
+/** @param {SaleSnapshot} sale @param {string} status */
+function momentOf({ opensAt, closesAt }, status) {
+  if (status === 'ended') return `ended ${dateTime(closesAt)}`;
+  if (status === 'scheduled') return `opens ${dateTime(opensAt)}`;
+  return `ends in ${countdown(Date.parse(closesAt) - serverNow())}`;
+}
