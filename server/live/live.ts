@@ -104,8 +104,8 @@ export function openLive(
 
   function tellOwnSockets({ stocks, orders }: Settled): void {
     for (const message of stocks) {
-      stock.tell(message);
-      listStock.tell(message);
+      stock.push(message);
+      listStock.push(message);
     }
     const { rooms } = io.of('/').adapter;
     for (const { buyerId, order } of orders) {
