@@ -31,7 +31,7 @@ const salesAtOnce = 100;
  * because the sale stores its last logged phase and both change in one transaction.
  * @returns the number of sales whose phase changed; when it equals `salesAtOnce`, there may be more.
  */
-export async function turnPhases(collections: Collections, now = redisClock.now()): Promise<number> {
+export async function logPhaseChanges(collections: Collections, now = redisClock.now()): Promise<number> {
   const due = await collections.sales
     .find({
       $or: [
@@ -43,11 +43,11 @@ export async function turnPhases(collections: Collections, now = redisClock.now(
     })
     .limit(salesAtOnce)
     .lean<SaleRecord[]>();
-  for (const sale of due) await turnPhase(collections, sale, now);
+  for (const sale of due) await logPhaseChange(collections, sale, now);
   return due.length;
 }
 
-async function turnPhase(collections: Collections, sale: SaleRecord, now: Date): Promise<void> {
+async function logPhaseChange(collections: Collections, sale: SaleRecord, now: Date): Promise<void> {
   const { _id, opensAt, closesAt, phase = null } = sale;
   const next = phaseOf(sale, now);
   const changes = changesOfPhase(phase ?? 'scheduled', next, sale);
