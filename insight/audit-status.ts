@@ -3,7 +3,7 @@ import { redisClock } from '../runtime/clock.ts';
 import type { AuditReport } from './audit.ts';
 import type { AuditLight } from './contract.ts';
 
-/** What the last audit found, whoever asked for it, kept in Redis for the control room and the alerts. */
+/** The result of the last audit, from the command or the control room, stored in Redis for both and for the alerts. */
 const lightKey = 'audit:light';
 const keptSeconds = 30 * 86_400;
 const examplesKept = 5;
@@ -35,7 +35,7 @@ export function lightOfReport({ ok, orders, ...report }: AuditReport): AuditLigh
   return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: examples.slice(0, examplesKept) };
 }
 
-/** An audit that could not be made says nothing about the invariants. */
+/** The status of an audit that failed to run; it makes no statement about the invariants. */
 export function lightOfFailure(why: string, orders = 0): AuditLight {
   return { ...never, state: 'failed', at: redisClock.now().toISOString(), orders, examples: [why] };
 }

@@ -7,14 +7,14 @@
  * enums of MongoDB's schemas follow from it. An answer is not checked while it is sent: a test compares. The pages in
  * public/ use the types alone.
  *
- *   purchase   what a buyer asks for: some units of one sale. It is *admitted* (202) or *refused* (409).
- *   gate       Redis' running count of the units a sale can still admit. A fast guess; never the truth.
- *   flush      purchases that arrived together, sent to Redis in one round trip.
- *   job        what one flush leaves in Bull: its admitted purchases.
+ *   purchase   a buyer's request for units of one sale. It is *admitted* (202) or *refused* (409).
+ *   gate       the count in Redis of the units a sale can still admit. It is fast and approximate; MongoDB is the truth.
+ *   flush      a batch of purchases that arrived together, sent to Redis in one round trip (group commit).
+ *   job        the admitted purchases of one flush, as one message in the queue.
  *   settle     turn a batch of admitted purchases into orders, in one MongoDB transaction.
  *   order      the final outcome of an admitted purchase, and the truth about it.
- *   person     who has an e-mail address. Accounts come and go, and a sale's limit is a person's: see person.ts.
- *   allowance  how many units of a sale one person already has.
+ *   person     the owner of an e-mail address, over all their accounts; a sale's limit counts for a person: see person.ts.
+ *   allowance  the number of units of a sale that one person has bought.
  *
  * Times are ISO 8601 strings in UTC; money is an integer count of the currency's minor unit.
  */
