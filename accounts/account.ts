@@ -7,7 +7,7 @@ import { userOf } from './user.ts';
 
 const ordersAtOnce = 500;
 
-/** An account's export, whose lists are read as they are asked for, however long they are. */
+/** An account's export with lists that are streamed, because they can be long. */
 export interface AccountReading extends Pick<AccountExport, 'user' | 'personId'> {
   sessions: AsyncIterable<AccountExport['sessions'][number]>;
   orders: AsyncIterable<Order>;

@@ -22,7 +22,7 @@ export interface OrderSearch {
   text: string;
   saleId: string | undefined;
   status: SettledStatus | undefined;
-  /** The `nextCursor` of the page before. */
+  /** The previous page's `nextCursor`. */
   cursor: string | undefined;
 }
 

@@ -69,7 +69,7 @@ export type Change =
   | (OrderChange & { type: 'order.paid' | 'order.cancelled' })
   | (OrderChange & { type: 'order.rejected'; reason: RejectionReason });
 
-/** An event's `data`, believed. @throws Error that names the field which is not what its schema says. */
+/** An event's validated `data`. @throws Error that names the first invalid field. */
 export function readData<Type extends EventType>(
   event: { type: string; data: unknown },
   type: Type,

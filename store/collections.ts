@@ -22,7 +22,7 @@ export interface UserRecord {
   name: string;
   passwordHash: string;
   role: AccountRole;
-  /** Whose limits count for it: see person.ts. Absent in records that a version before made. */
+  /** The person whose limits count: see person.ts. Absent in records of an earlier version. */
   personId?: string;
   createdAt: Date;
 }

@@ -70,7 +70,7 @@ export interface AnalyticsRecord {
 export interface MailRecord {
   /** The event's id. */
   _id: string;
-  /** `unsure`: transmitted twice, and the mail server never said whether it took it. `skipped`: nobody to send it to. */
+  /** `unsure`: transmitted twice without an answer of the mail server. `skipped`: the buyer has no account. */
   state?: UnsentState | 'skipped';
   event?: CloudEvent;
   /** Attempts that the mail server refused or did not answer; attempts while it was unavailable do not count. */

@@ -80,7 +80,7 @@ export const attemptsMax = 5;
 /** Delay before the second attempt; it doubles for each further one. */
 export const firstRetryMs = 500;
 
-/** What a job carries, read with suspicion: what stands in the queue could have been written by anything. */
+/** A job's validated content. Anything that can write to the queue could have written it. */
 export interface JobContent {
   purchases: Purchase[];
   /** Entries that are not a valid purchase. A negative quantity, for example, would raise the stock. */

@@ -5,10 +5,10 @@ import type { MailRecord } from '../../store/event-collections.ts';
 
 const unsent = { sentAt: { $exists: false } };
 const givenUp: UnsentState[] = ['failed', 'unsure'];
-/** More than that nobody needs to know exactly, and counting has a price. */
+/** Counting stops here, because it is expensive and larger numbers need not be exact. */
 const countMax = 10_000;
 
-/** How many mails are in each state, up to 10,000. */
+/** The number of mails in each state, at most 10,000. */
 export async function countUnsentMails({ mails }: Collections): Promise<Record<UnsentState, number>> {
   const counts = await Promise.all(
     unsentState.options.map((state) => driverOf(mails).countDocuments({ state }, { limit: countMax })),
