@@ -52,7 +52,7 @@ const alive = z.object({
 export type Alive = z.infer<typeof alive>;
 
 /** The result of the last audit. */
-const auditLight = z.object({
+const auditStatus = z.object({
   state: z.enum(['never', 'running', 'ok', 'breached', 'failed']),
   at: instant.nullable(),
   breaches: count,
@@ -60,7 +60,7 @@ const auditLight = z.object({
   examples: z.array(z.string()),
   orders: count,
 });
-export type AuditLight = z.infer<typeof auditLight>;
+export type AuditStatus = z.infer<typeof auditStatus>;
 
 const settledMs = ms.nullable().describe('From accepted to settled, over the last minute');
 
@@ -90,7 +90,7 @@ export const liveFigures = z.object({
   silent: z.array(z.string()),
   figures: queueFigures,
   queue: jobCounts.extend({ purchases: count }),
-  audit: auditLight,
+  audit: auditStatus,
   sales: z.array(saleSnapshot),
   /** The `cursor` of `GET /api/sales` for further sales; null when these are all. */
   salesNextCursor: nextCursor,

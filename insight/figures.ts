@@ -5,7 +5,7 @@ import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { Collections, SaleRecord } from '../store/collections.ts';
 import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
-import { readAuditLight } from './audit-status.ts';
+import { readAuditStatus } from './audit-status.ts';
 import type { QueueFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds, sumOf } from './counters.ts';
 
@@ -79,7 +79,7 @@ export async function readCluster(shop: FiguresShop) {
     readBacklog(shop),
     shop.countLag(),
     readOpenStocks(shop.collections),
-    readAuditLight(shop.redis),
+    readAuditStatus(shop.redis),
     countUnsentMails(shop.collections),
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
