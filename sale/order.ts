@@ -34,7 +34,7 @@ export function orderOf(record: OrderRecord): Order {
 }
 
 /** The message that tells a buyer of an order. */
-export function newsOf(record: OrderRecord): { buyerId: string; order: Order } {
+export function orderMessageOf(record: OrderRecord): { buyerId: string; order: Order } {
   return { buyerId: record.buyerId, order: orderOf(record) };
 }
 

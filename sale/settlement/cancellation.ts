@@ -7,7 +7,7 @@ import { groupCommit } from '../../runtime/group-commit.ts';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
 import type { Returned } from '../admission/gate.ts';
 import type { Order } from '../contract.ts';
-import { changeOf, newsOf, orderOf } from '../order.ts';
+import { changeOf, orderMessageOf, orderOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey, personOf } from './decide.ts';
 import type { Settled } from './transaction.ts';
@@ -151,7 +151,7 @@ async function putBack(
   return {
     settled: {
       stocks: records.map((sale) => stockOf(sale, at)),
-      orders: cancelled.map(newsOf),
+      orders: cancelled.map(orderMessageOf),
     },
     returned: records.map(({ _id: saleId, unitsReturned = 0 }) => ({
       saleId,

@@ -3,7 +3,7 @@ import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
-import { changeOf, newsOf } from '../order.ts';
+import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
 import { endingOf, recordOf, type Settled } from './transaction.ts';
 
@@ -41,7 +41,7 @@ export async function giveUp(
     if (!record) continue;
     // Also for an existing order, because the worker that created it may have died before announcing it.
     await gate.end([endingOf(purchase, record)]);
-    announceSettled({ stocks: [], orders: [newsOf(record)] });
+    announceSettled({ stocks: [], orders: [orderMessageOf(record)] });
     if (isNew) ended += 1;
   }
   return ended;

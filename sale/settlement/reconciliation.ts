@@ -1,7 +1,7 @@
 import { trusted } from 'mongoose';
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import type { OrderRecord, SaleRecord } from '../../store/collections.ts';
-import { newsOf, purchaseOf } from '../order.ts';
+import { orderMessageOf, purchaseOf } from '../order.ts';
 import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
 import { endingsOf } from './transaction.ts';
 
@@ -49,7 +49,7 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
   const queuedAs = await gate.findPurchases(ids);
   const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
   await gate.end(endingsOf(ended, records));
-  announceSettled({ stocks: [], orders: records.map(newsOf) });
+  announceSettled({ stocks: [], orders: records.map(orderMessageOf) });
   report.ended = records.length;
 
   // A job carries its purchases' time of acceptance, so a purchase older than the oldest job has no job.

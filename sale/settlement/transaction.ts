@@ -14,7 +14,7 @@ import {
 } from '../../store/collections.ts';
 import type { Ending } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
-import { changeOf, newsOf } from '../order.ts';
+import { changeOf, orderMessageOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import {
   allowanceKey,
@@ -254,7 +254,7 @@ function settledOf(
         at: settledAt.toISOString(),
       };
     }),
-    orders: records.map(newsOf),
+    orders: records.map(orderMessageOf),
   };
 }
 
