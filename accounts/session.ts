@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { trusted } from 'mongoose';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
-import type { Collections, ExpulsionRecord, SessionRecord, UserRecord } from '../store/collections.ts';
+import type { Collections, RevocationRecord, SessionRecord, UserRecord } from '../store/collections.ts';
 import { type Account, accountOf } from './user.ts';
 
 /**
@@ -73,13 +73,13 @@ export async function endSession({ sessions }: Collections, token: string): Prom
 }
 
 /** Who is refused the access tokens that were issued before a time. */
-export interface Expulsion {
+export interface Revocation {
   userId: string;
   atMs: number;
 }
 
 /** Ends every session of this user, and stores for all servers that their access tokens are revoked. */
-export async function expelUser(collections: Collections, userId: string): Promise<Expulsion> {
+export async function revokeTokensOf(collections: Collections, userId: string): Promise<Revocation> {
   // Redis' clock, because tokens are issued by it.
   const at = redisClock.now();
   await collections.expulsions.updateOne({ _id: userId }, { $max: { at } }, { upsert: true });
@@ -87,15 +87,15 @@ export async function expelUser(collections: Collections, userId: string): Promi
   return { userId, atMs: at.getTime() };
 }
 
-const listedExpulsions = 10_000;
+const maxListed = 10_000;
 
 /** Those after this time, the newest 10,000 of them; a server looks so often that there are never as many. */
-export async function listExpulsions({ expulsions }: Collections, after: Date): Promise<Expulsion[]> {
+export async function listRevocations({ expulsions }: Collections, after: Date): Promise<Revocation[]> {
   const found = await expulsions
     .find({ at: trusted({ $gt: after }) })
     .sort({ at: -1 })
-    .limit(listedExpulsions)
-    .lean<ExpulsionRecord[]>();
+    .limit(maxListed)
+    .lean<RevocationRecord[]>();
   return found.map(({ _id: userId, at }) => ({ userId, atMs: at.getTime() }));
 }
 

@@ -53,7 +53,7 @@ export interface SessionRecord {
 }
 
 /** A user who was signed out everywhere, kept as long as one of their access tokens could still be valid. */
-export interface ExpulsionRecord {
+export interface RevocationRecord {
   /** The user's id. */
   _id: string;
   /** Access tokens issued before are refused. */
@@ -197,7 +197,7 @@ const session = new Schema<SessionRecord>(
   { ...options, collection: 'sessions' },
 );
 
-const expulsion = new Schema<ExpulsionRecord>(
+const revocation = new Schema<RevocationRecord>(
   { _id: id, at: { type: Date, required: true, expires: keptSeconds } },
   { ...options, collection: 'expulsions' },
 );
@@ -300,7 +300,7 @@ export function openCollections(mongo: Connection) {
     people: mongo.model<PersonRecord>('Person', person),
     secrets: mongo.model<SecretRecord>('Secret', secret),
     sessions: mongo.model<SessionRecord>('Session', session),
-    expulsions: mongo.model<ExpulsionRecord>('Expulsion', expulsion),
+    expulsions: mongo.model<RevocationRecord>('Revocation', revocation),
     products: mongo.model<ProductRecord>('Product', product),
     pictures: mongo.model<PictureRecord>('Picture', picture),
     sales: mongo.model<SaleRecord>('Sale', sale),

@@ -2,7 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import { createAdapter } from '@socket.io/redis-adapter';
 import type { Redis } from 'ioredis';
 import { Server, type Socket } from 'socket.io';
-import type { Expulsion } from '../../accounts/session.ts';
+import type { Revocation } from '../../accounts/session.ts';
 import type { Config } from '../../runtime/config.ts';
 import { coalesceStock } from '../../sale/broadcast.ts';
 import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../../sale/contract.ts';
@@ -18,7 +18,7 @@ interface InterServerEvents {
   changed: (snapshot: SaleSnapshot) => void;
   settled: (settled: Settled) => void;
   /** A user's access tokens issued before a time are revoked. */
-  expelled: (who: Expulsion) => void;
+  expelled: (who: Revocation) => void;
 }
 
 interface SocketData {
@@ -52,9 +52,9 @@ export interface Live {
   announceSale(snapshot: SaleSnapshot): void;
   announceSettled(settled: Settled): void;
   /** Revokes this user's older access tokens and closes their sockets, on every instance. */
-  expel(who: Expulsion): void;
+  revokeTokens(who: Revocation): void;
   /** The same on this instance only; a known revocation is ignored. */
-  hearExpelled(who: Expulsion): void;
+  applyRevocation(who: Revocation): void;
   /** Closes every socket; each reconnects to another instance. */
   close(): Promise<void>;
 }
@@ -119,11 +119,11 @@ export function openLive(
     io.local.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
   });
 
-  function expelHere({ userId, atMs }: Expulsion): void {
+  function revokeHere({ userId, atMs }: Revocation): void {
     if (!tokens.revoke(userId, atMs)) return;
     io.local.in(buyerRoom(userId)).disconnectSockets(true);
   }
-  io.on('expelled', expelHere);
+  io.on('expelled', revokeHere);
 
   io.use((socket, next) => {
     const { token } = socket.handshake.auth;
@@ -156,9 +156,9 @@ export function openLive(
       sendToOwnSockets(settled);
       io.serverSideEmit('settled', settled);
     },
-    hearExpelled: expelHere,
-    expel(who) {
-      expelHere(who);
+    applyRevocation: revokeHere,
+    revokeTokens(who) {
+      revokeHere(who);
       io.serverSideEmit('expelled', who);
     },
     async close() {

@@ -1,4 +1,4 @@
-import { listExpulsions } from '../../accounts/session.ts';
+import { listRevocations } from '../../accounts/session.ts';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import type { Log } from '../../runtime/observe/log.ts';
@@ -14,9 +14,9 @@ const overlapMs = 10_000;
  * Polls MongoDB for users who were signed out everywhere. The message between servers is not enough: it is lost while Redis
  * is unavailable, when its sender dies, and for a server that starts later.
  */
-export function followExpulsions(
+export function followRevocations(
   collections: Collections,
-  { hearExpelled }: Pick<Live, 'hearExpelled'>,
+  { applyRevocation }: Pick<Live, 'applyRevocation'>,
   { TOKEN_SECONDS }: Pick<Config, 'TOKEN_SECONDS'>,
   log: Log,
 ): { close: () => Promise<void> } {
@@ -29,7 +29,7 @@ export function followExpulsions(
     while (!stopping.signal.aborted) {
       try {
         const polledAtMs = redisClock.now().getTime();
-        for (const who of await listExpulsions(collections, after)) hearExpelled(who);
+        for (const who of await listRevocations(collections, after)) applyRevocation(who);
         after = new Date(polledAtMs - overlapMs);
         isFaulty = false;
       } catch (error) {
