@@ -2,7 +2,7 @@ import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { groupCommit } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { openConsumer, type Verdict } from '../runtime/rabbit/consumer.ts';
-import { countMessages, walkDeadLetters } from '../runtime/rabbit/dead-letters.ts';
+import { countMessages, forEachDeadLetter } from '../runtime/rabbit/dead-letters.ts';
 import { deadLetterExchange, deadLettersOf } from '../runtime/rabbit/queues.ts';
 import type { Rabbit, RabbitMessage } from '../runtime/rabbit/rabbit.ts';
 import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
@@ -112,7 +112,7 @@ export function openRabbitBus(
     async listDeadLetters(name, limit) {
       await makeExchanges();
       const letters: DeadEvent[] = [];
-      const total = await walkDeadLetters(rabbit, deadLettersOf(name), (letter) => {
+      const total = await forEachDeadLetter(rabbit, deadLettersOf(name), (letter) => {
         letters.push(deadEventOf(letter));
         return 'keep';
       });
@@ -167,7 +167,7 @@ async function removeLetter(
   before: (letter: GetMessage) => Promise<void>,
 ): Promise<boolean> {
   let found = false;
-  await walkDeadLetters(rabbit, deadLettersOf(name), async (letter) => {
+  await forEachDeadLetter(rabbit, deadLettersOf(name), async (letter) => {
     if (deadEventOf(letter).event.id !== eventId) return 'keep';
     if (!found) await before(letter);
     found = true;

@@ -19,7 +19,7 @@ const scans = new Map<string, Promise<unknown>>();
  * @returns the number of messages in the queue.
  * @throws RabbitAway
  */
-export async function walkDeadLetters(
+export async function forEachDeadLetter(
   rabbit: Rabbit,
   queue: string,
   visit: (letter: GetMessage) => 'keep' | 'take' | Promise<'keep' | 'take'>,
@@ -35,7 +35,9 @@ export async function walkDeadLetters(
   }
 }
 
-async function scanWithLock(...[rabbit, queue, visit]: Parameters<typeof walkDeadLetters>): Promise<number> {
+async function scanWithLock(
+  ...[rabbit, queue, visit]: Parameters<typeof forEachDeadLetter>
+): Promise<number> {
   // An exclusive queue serves as the lock: RabbitMQ deletes it with its connection, so a crash cannot leave it behind.
   const lock = `${queue}.looking`;
   await takeLock(rabbit, lock);

@@ -7,7 +7,7 @@ import { readBeats } from '../../runtime/leader/heartbeat.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { aborted, pause } from '../../runtime/pause.ts';
 import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit/consumer.ts';
-import { countMessages, walkDeadLetters } from '../../runtime/rabbit/dead-letters.ts';
+import { countMessages, forEachDeadLetter } from '../../runtime/rabbit/dead-letters.ts';
 import {
   deadLetterExchange,
   deadLettersOf,
@@ -110,7 +110,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   async function listAllDeadLetters(): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = [];
     await makeQueues();
-    await walkDeadLetters(rabbit, deadQueue, (letter) => {
+    await forEachDeadLetter(rabbit, deadQueue, (letter) => {
       letters.push(deadLetterOf(letter));
       return 'keep';
     });
@@ -121,7 +121,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   async function removeLetter(id: string, before: (letter: GetMessage) => Promise<void>): Promise<boolean> {
     let found = false;
     await makeQueues();
-    await walkDeadLetters(rabbit, deadQueue, async (letter) => {
+    await forEachDeadLetter(rabbit, deadQueue, async (letter) => {
       if (idOf(letter) !== id) return 'keep';
       // A crash between publishing and acknowledging can leave two copies of one dead letter; both are removed.
       if (!found) await before(letter);
