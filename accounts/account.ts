@@ -7,15 +7,13 @@ import { userOf } from './user.ts';
 
 const ordersAtOnce = 500;
 
-/** An account's export, whose lists are read as they are asked for, however long they are. */
+/** An account's export with lists that are streamed, because they can be long. */
 export interface AccountReading extends Pick<AccountExport, 'user' | 'personId'> {
   sessions: AsyncIterable<AccountExport['sessions'][number]>;
   orders: AsyncIterable<Order>;
 }
 
-/**
- * @returns null when there is no such account (any more).
- */
+/** @returns null when the account does not exist. */
 export async function exportAccount(
   collections: Collections,
   userId: string,
@@ -38,7 +36,7 @@ async function* readSessions({ sessions }: Collections, userId: string) {
   }
 }
 
-/** Page by page, so that no cursor stays open in MongoDB while whoever reads them takes their time. */
+/** Reads page by page, so that no MongoDB cursor stays open while the client reads slowly. */
 async function* readOrders(
   collections: Collections,
   buyerId: string,
@@ -53,13 +51,13 @@ async function* readOrders(
 }
 
 /**
- * Forgets name, address, password and sessions. The orders stay, as the books need them, under an id that now stands for
- * nobody; and the keyed hash of the address with that id, so that a sale's limit outlives the account.
+ * Deletes name, address, password and sessions. The orders stay for bookkeeping under the anonymous user id, and the keyed
+ * hash of the address stays with it, so that a new account with the same address has no second limit.
  */
 export async function deleteAccount(collections: Collections, userId: string): Promise<boolean> {
   const record = await collections.users.findById(userId).lean<UserRecord>();
   if (!record) return false;
-  // While the address is still known: the account of a version before may have no person yet.
+  // The account of an earlier version may have no person yet, and it can be added only while the address is known.
   await findOrAddPerson(collections, { email: record.email, accountId: record.personId ?? userId });
   const { deletedCount } = await collections.users.deleteOne({ _id: userId });
   await endSessionsOf(collections, userId);

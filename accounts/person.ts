@@ -3,20 +3,20 @@ import type { Collections, PersonRecord, SecretRecord } from '../store/collectio
 import { normaliseEmail } from './email-address.ts';
 
 /**
- * A person is whoever has an e-mail address, whatever accounts come and go under it: what counts for a person, such as a
- * sale's limit, is kept under the person's id, which is the id of their first account. The record outlives the
- * accounts, and holds the address only as a keyed hash.
+ * A person is the owner of an e-mail address, over all accounts created with it. Limits are counted by the person's id,
+ * which is the id of their first account. The person's record outlives the accounts, and holds the address only as a keyed
+ * hash.
  */
 const secretId = 'person';
 
-/** The key is in MongoDB and not in the environment, so that a backup brings the limits back with it. */
+/** The key is stored in MongoDB rather than the environment, so that a restored backup contains it. */
 async function readKey({ secrets }: Collections): Promise<Buffer> {
   const known = await secrets.findById(secretId).lean<SecretRecord>();
   const secret = known ?? (await makeKey(secrets));
   return Buffer.from(secret.key, 'base64url');
 }
 
-/** Of several processes that make it at once, one does, and all get that one. */
+/** Creates the key; when several processes do so at once, the upsert gives all of them the same one. */
 async function makeKey(secrets: Collections['secrets']): Promise<SecretRecord> {
   const key = randomBytes(32).toString('base64url');
   return await secrets
@@ -25,13 +25,13 @@ async function makeKey(secrets: Collections['secrets']): Promise<SecretRecord> {
     .orFail();
 }
 
-/** @returns what makes a `people` id of an address. */
+/** @returns a function that derives the id in `people` from an address. */
 export async function openPersonKeys(collections: Collections): Promise<(email: string) => string> {
   const key = await readKey(collections);
   return (email) => createHmac('sha256', key).update(normaliseEmail(email)).digest('base64url');
 }
 
-/** @returns the id of the person with this address, who from now on is this account's if nobody was it before. */
+/** @returns the id of the person with this address; a new person gets the account's id. */
 export async function findOrAddPerson(
   collections: Collections,
   { email, accountId }: { email: string; accountId: string },

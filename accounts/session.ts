@@ -1,13 +1,13 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { trusted } from 'mongoose';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
-import type { Collections, ExpulsionRecord, SessionRecord, UserRecord } from '../store/collections.ts';
+import type { Collections, RevocationRecord, SessionRecord, UserRecord } from '../store/collections.ts';
 import { type Account, accountOf } from './user.ts';
 
 /**
- * A session is what a sign-in begins. Its token, `<id>.<secret>`, is good for one renewal, which gives the next one;
- * only the hash of the latest secret is kept. A secret that comes a second time was copied by somebody, and nobody
- * can say by whom: the session ends for both.
+ * A session begins at sign-in. Its refresh token, `<id>.<secret>`, is valid for one renewal, which returns the next token;
+ * only the hash of the latest secret is stored. A reused token was copied (refresh token reuse), so the session is ended
+ * for both holders.
  */
 const tokenFormat = /^([\w-]{22})\.([\w-]{43})$/;
 
@@ -32,11 +32,11 @@ export async function beginSession(
 
 export type Renewal =
   | { outcome: 'renewed'; account: Account; token: string; expiresAt: Date }
-  /** A token that was used before came again: whoever holds the session, it is over. */
+  /** The token had been used before, so the session was ended. */
   | { outcome: 'reused'; userId: string }
   | { outcome: 'unknown' };
 
-/** Changes a token for the next one, exactly once, however many ask at the same time. */
+/** Exchanges a token for the next one; of concurrent requests with the same token only one succeeds. */
 export async function renewSession(collections: Collections, token: string): Promise<Renewal> {
   const { sessions, users } = collections;
   const [, id, secret] = tokenFormat.exec(token) ?? [];
@@ -50,7 +50,7 @@ export async function renewSession(collections: Collections, token: string): Pro
     )
     .lean<SessionRecord>();
   if (!renewed) {
-    // Ids are never shown without a secret: whoever knows one had a token of this session.
+    // A session's id is only known from one of its tokens, so this is an old token of the session.
     const ended = await sessions.findOneAndDelete({ _id: id }).lean<SessionRecord>();
     return ended && ended.expiresAt > mongoClock.now()
       ? { outcome: 'reused', userId: ended.userId }
@@ -66,36 +66,36 @@ export async function renewSession(collections: Collections, token: string): Pro
   };
 }
 
-/** Ends the session of this token. Ending what is over changes nothing. */
+/** Ends the session of this token. Idempotent. */
 export async function endSession({ sessions }: Collections, token: string): Promise<void> {
   const [, id, secret] = tokenFormat.exec(token) ?? [];
   if (id && secret) await sessions.deleteOne({ _id: id });
 }
 
 /** Who is refused the access tokens that were issued before a time. */
-export interface Expulsion {
+export interface Revocation {
   userId: string;
   atMs: number;
 }
 
-/** Ends every session of this user, and keeps for all servers that their access tokens are over as well. */
-export async function expelUser(collections: Collections, userId: string): Promise<Expulsion> {
-  // The clock that tokens are issued by.
+/** Ends every session of this user, and stores for all servers that their access tokens are revoked. */
+export async function revokeTokensOf(collections: Collections, userId: string): Promise<Revocation> {
+  // Redis' clock, because tokens are issued by it.
   const at = redisClock.now();
   await collections.expulsions.updateOne({ _id: userId }, { $max: { at } }, { upsert: true });
   await endSessionsOf(collections, userId);
   return { userId, atMs: at.getTime() };
 }
 
-const listedExpulsions = 10_000;
+const maxListed = 10_000;
 
 /** Those after this time, the newest 10,000 of them; a server looks so often that there are never as many. */
-export async function listExpulsions({ expulsions }: Collections, after: Date): Promise<Expulsion[]> {
+export async function listRevocations({ expulsions }: Collections, after: Date): Promise<Revocation[]> {
   const found = await expulsions
     .find({ at: trusted({ $gt: after }) })
     .sort({ at: -1 })
-    .limit(listedExpulsions)
-    .lean<ExpulsionRecord[]>();
+    .limit(maxListed)
+    .lean<RevocationRecord[]>();
   return found.map(({ _id: userId, at }) => ({ userId, atMs: at.getTime() }));
 }
 
@@ -104,5 +104,5 @@ export async function endSessionsOf({ sessions }: Collections, userId: string): 
 }
 
 const newSecret = () => randomBytes(32).toString('base64url');
-/** Not bcrypt: nobody guesses 256 random bits. */
+/** A fast hash suffices, because 256 random bits cannot be guessed. */
 const hashOf = (secret: string) => createHash('sha256').update(secret).digest('base64url');

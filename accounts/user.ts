@@ -9,12 +9,12 @@ import { findOrAddPerson } from './person.ts';
 
 export interface NewUser {
   email: string;
-  /** 8 characters to 72 bytes: bcrypt would cut what is longer. */
+  /** 8 characters to 72 bytes; bcrypt would ignore the rest of a longer one. */
   password: string;
   name: string;
 }
 
-/** A user as they act here: who they are, and whose limits count for them. */
+/** A user, and the person whose limits count for them. */
 export interface Account {
   user: User;
   personId: string;
@@ -43,8 +43,8 @@ export async function createUser(
   return await accountOf(collections, record);
 }
 
-/** Compared with when the account is unknown, so that both answers take the same time; made once for each cost. */
-const nobody = new Map<number, Promise<string>>();
+/** Hashes to compare with when the account is unknown, so that both answers take the same time; one for each cost. */
+const dummyHashes = new Map<number, Promise<string>>();
 
 /** @returns null when the account is unknown or the password is wrong, after the same time. */
 export async function findUserByPassword(
@@ -52,24 +52,24 @@ export async function findUserByPassword(
   { email, password }: Pick<NewUser, 'email' | 'password'>,
   { bcryptCost }: { bcryptCost: number },
 ): Promise<Account | null> {
-  const hashOfNobody = nobody.get(bcryptCost) ?? bcrypt.hash(nanoid(), bcryptCost);
-  nobody.set(bcryptCost, hashOfNobody);
-  // There can be two: accounts from before addresses were normalised may have the same address in two spellings.
+  const dummyHash = dummyHashes.get(bcryptCost) ?? bcrypt.hash(nanoid(), bcryptCost);
+  dummyHashes.set(bcryptCost, dummyHash);
+  // There can be two, because old accounts with unnormalised addresses may share one address in two spellings.
   const records = await collections.users
     .find({ email: trusted({ $in: storedFormsOf(email) }) })
     .lean<UserRecord[]>();
   const matching: UserRecord[] = [];
   for (const record of records)
     if (await bcrypt.compare(password, record.passwordHash)) matching.push(record);
-  if (records.length === 0) await bcrypt.compare(password, await hashOfNobody);
-  // bcrypt reads no further than 72 bytes: with a tail behind it the right password would still match.
+  if (records.length === 0) await bcrypt.compare(password, await dummyHash);
+  // bcrypt ignores everything after 72 bytes, so a longer input could match and is refused.
   const [record] = Buffer.byteLength(password) <= 72 ? matching : [];
   return record ? await accountOf(collections, record) : null;
 }
 
 /**
- * The account of a record. One that has no person yet, because it is new, or a version before made it, gets it here; it
- * is a step of its own, since it can always be done later.
+ * The account of a user record. A record without a person (it is new, or from an earlier version) gets one here, in a
+ * separate step that can be repeated after a crash.
  */
 export async function accountOf(collections: Collections, record: UserRecord): Promise<Account> {
   const user = userOf(record);

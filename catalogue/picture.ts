@@ -3,27 +3,27 @@ import type { Picture } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
 import { type Collections, driverOf, type PictureRecord } from '../store/collections.ts';
 
-/** Widths in pixels: for a product's own page, and for a card in a list. */
+/** Widths in pixels, for a product's page and for a card in a list. */
 export const pictureWidths = [1_200, 480] as const;
 
-/** A picture that unpacks to more than this is refused before it is unpacked. */
+/** A picture with more pixels is refused before it is decoded (decompression bomb). */
 const maxPixels = 40_000_000;
 const maxSeconds = 10;
 
 /**
- * Keeps an uploaded picture in each width, as WebP without what a camera writes beside it. It is known by the hash of
- * what was uploaded: the same upload twice is one picture, and what stands at its path never changes.
- * @returns null when this is not a JPEG, PNG, WebP or AVIF, or cannot be read as one.
+ * Stores an uploaded picture in each width, as WebP without EXIF metadata. Its name is the hash of the upload, so that the
+ * same upload is stored once, and a path's content never changes.
+ * @returns null when the upload is not a valid JPEG, PNG, WebP or AVIF.
  */
 export async function keepPicture({ pictures }: Collections, upload: Buffer): Promise<Picture | null> {
   if (!isPicture(upload)) return null;
-  // Loaded when it is needed: most instances never see an upload, and it is the largest library here.
+  // Loaded lazily, because sharp is large and most instances never get an upload.
   const { default: sharp } = await import('sharp');
   const name = createHash('sha256').update(upload).digest('base64url').slice(0, 22);
   for (const width of pictureWidths) {
     const bytes = await sharp(upload, { limitInputPixels: maxPixels, failOn: 'error' })
       .timeout({ seconds: maxSeconds })
-      .rotate() // As the camera was held; the note about it is dropped.
+      .rotate() // Applies the EXIF orientation, which the output does not keep.
       .resize({ width, height: width, fit: 'inside', withoutEnlargement: true })
       .webp({ quality: 82 })
       .toBuffer()
@@ -40,7 +40,7 @@ export async function readPicture({ pictures }: Collections, name: string): Prom
   return found && Buffer.from(found.bytes);
 }
 
-/** By its first bytes: what the browser says about it counts for nothing. */
+/** Detects the format by the magic bytes, because the client's Content-Type cannot be trusted. */
 function isPicture(bytes: Buffer): boolean {
   const text = (start: number, end: number) => bytes.toString('latin1', start, end);
   return (

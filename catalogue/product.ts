@@ -4,7 +4,7 @@ import type { Product } from '../sale/contract.ts';
 import type { Collections, ProductRecord } from '../store/collections.ts';
 import { behind, pageOf } from '../store/time-cursor.ts';
 
-/** `image` and `images` may both be given; the first picture is the one that stands for the product. */
+/** `image` and `images` may both be given; the first picture of both is the product's main picture. */
 export interface NewProduct {
   name: string;
   description: string;
@@ -15,8 +15,8 @@ export interface NewProduct {
 export type ProductChange = { [Field in keyof NewProduct]?: NewProduct[Field] | undefined };
 
 /**
- * Whether a path stays on this site wherever a page puts it: `//evil.example` and `/\\evil.example` name another host, and
- * a segment of dots leads elsewhere.
+ * Whether a path is safe to put into a page: `//evil.example` and `/\\evil.example` would name another host, and dot
+ * segments another path.
  */
 export const isOwnPath = (path: string) => /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/.test(path);
 
@@ -33,7 +33,7 @@ export async function createProduct({ products }: Collections, product: NewProdu
   return productOf(record);
 }
 
-/** @returns the product as it is now; null when there is none. */
+/** @returns the changed product; null when it does not exist. */
 export async function changeProduct(
   { products }: Collections,
   productId: string,
@@ -50,7 +50,7 @@ export async function changeProduct(
 
 const listedProducts = 100;
 
-/** A page of them, the newest first. */
+/** A page of the products, the newest first. */
 export async function listProducts(
   { products }: Collections,
   cursor?: string,
@@ -69,7 +69,7 @@ export function productOf({ _id, name, description, image, images }: ProductReco
 }
 
 function picturesOf({ image, images }: { image?: string | undefined; images?: string[] | undefined }) {
-  // Records from before paths were checked as they are now may hold others.
+  // Filtered again, because older records were stored before paths were validated like this.
   const all = [...new Set([image, ...(images ?? [])])].filter(
     (path) => path !== undefined && isOwnPath(path),
   );

@@ -1,5 +1,5 @@
 import { audit } from '../insight/audit.ts';
-import { keepAuditLight, lightOfReport } from '../insight/audit-status.ts';
+import { saveAuditStatus, statusOfReport } from '../insight/audit-status.ts';
 import { openSystem, runCommand } from './system.ts';
 
 /**
@@ -12,7 +12,7 @@ await runCommand(async () => {
   try {
     const report = await audit(collections, gate, queue);
     console.log(JSON.stringify(report));
-    await keepAuditLight(redis, lightOfReport(report));
+    await saveAuditStatus(redis, statusOfReport(report));
     if (!report.ok) process.exitCode = 1;
   } finally {
     await close();

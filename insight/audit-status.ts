@@ -1,25 +1,25 @@
 import type { Redis } from 'ioredis';
 import { redisClock } from '../runtime/clock.ts';
 import type { AuditReport } from './audit.ts';
-import type { AuditLight } from './contract.ts';
+import type { AuditStatus } from './contract.ts';
 
-/** What the last audit found, whoever asked for it, kept in Redis for the control room and the alerts. */
-const lightKey = 'audit:light';
+/** The result of the last audit, from the command or the control room, stored in Redis for both and for the alerts. */
+const statusKey = 'audit:light';
 const keptSeconds = 30 * 86_400;
 const examplesKept = 5;
 
-const never: AuditLight = { state: 'never', at: null, breaches: 0, examples: [], orders: 0 };
+const never: AuditStatus = { state: 'never', at: null, breaches: 0, examples: [], orders: 0 };
 
-export async function readAuditLight(redis: Redis): Promise<AuditLight> {
-  const kept = await redis.get(lightKey);
+export async function readAuditStatus(redis: Redis): Promise<AuditStatus> {
+  const kept = await redis.get(statusKey);
   return kept ? { ...never, ...JSON.parse(kept) } : never;
 }
 
-export async function keepAuditLight(redis: Redis, light: AuditLight): Promise<void> {
-  await redis.set(lightKey, JSON.stringify(light), 'EX', keptSeconds);
+export async function saveAuditStatus(redis: Redis, status: AuditStatus): Promise<void> {
+  await redis.set(statusKey, JSON.stringify(status), 'EX', keptSeconds);
 }
 
-export function lightOfReport({ ok, orders, ...report }: AuditReport): AuditLight {
+export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditStatus {
   const findings = Object.entries({
     I1: report.I1,
     I2: report.I2,
@@ -35,7 +35,7 @@ export function lightOfReport({ ok, orders, ...report }: AuditReport): AuditLigh
   return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: examples.slice(0, examplesKept) };
 }
 
-/** An audit that could not be made says nothing about the invariants. */
-export function lightOfFailure(why: string, orders = 0): AuditLight {
+/** The status of an audit that failed to run; it makes no statement about the invariants. */
+export function statusOfFailure(why: string, orders = 0): AuditStatus {
   return { ...never, state: 'failed', at: redisClock.now().toISOString(), orders, examples: [why] };
 }

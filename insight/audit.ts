@@ -8,7 +8,7 @@ import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { allowanceKey, personOf } from '../sale/settlement/decide.ts';
 import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
 
-/** What one invariant's check found. `examples` are the first few breaches, each in a sentence. */
+/** The result of checking one invariant. `examples` describes the first few breaches. */
 interface Finding {
   checked: number;
   breaches: number;
@@ -19,7 +19,7 @@ export interface AuditReport {
   ok: boolean;
   sales: number;
   orders: number;
-  /** Accepted purchases that are still on their way through the queue. */
+  /** Accepted purchases that are not yet settled. */
   queued: number;
   I1: Finding;
   I2: Finding;
@@ -28,15 +28,15 @@ export interface AuditReport {
   I5: Finding;
 }
 
-/** Checks the invariants I1 to I5 of ARCHITECTURE.md against what MongoDB and Redis hold. Safe while the shop sells. */
+/** Checks the invariants I1 to I5 of ARCHITECTURE.md against MongoDB and Redis. It is safe during a sale. */
 export async function audit(
   collections: Collections,
   gate: Gate,
   queue: PurchaseQueue,
 ): Promise<AuditReport> {
-  // Redis first: what is accepted after this may be settled before MongoDB is read, and is no one's breach.
+  // Redis is read first: a purchase accepted later is not checked, so it cannot look like a breach.
   const accepted = await gate.listRemembered();
-  // An engine that cannot be looked into has the purchases that Redis lists as queued, or gets them from the reconciler.
+  // RabbitMQ cannot list its jobs; there, a purchase that Redis lists as queued counts, as the reconciler adds a lost job again.
   const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
   return await readInSnapshot(collections.orders.db, async (session) => {
     const sales = await collections.sales.find({}, null, { session }).lean<SaleRecord[]>();
@@ -63,12 +63,12 @@ function openFinding() {
   };
 }
 
-/** One pass over the orders, in one snapshot with the sales and allowances they must agree with. */
+/** Checks I1, I3 and I4 in one pass over the orders, in the same snapshot as the sales and allowances. */
 async function auditOrders(collections: Collections, sales: SaleRecord[], session: ClientSession) {
   const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
   const sold = new Map<string, number>();
   const taken = new Map<string, number>();
-  /** Of every order of a known sale, by its id. */
+  /** Status, quantity and owner of every order of a known sale, by order id. */
   const statuses = new Map<string, string>();
   const known = new Set(sales.map(({ _id }) => _id));
   let orders = 0;
@@ -79,7 +79,7 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
     const { _id, saleId, buyerId, idempotencyKey, quantity, status } = record;
     I3.check(
       _id === orderIdOf(buyerId, saleId, idempotencyKey) || _id === legacyOrderIdOf(buyerId, idempotencyKey),
-      () => `order ${_id} is not the one of its buyer, sale and key`,
+      () => `order ${_id} does not have the id derived from its buyer, sale and key`,
     );
     if (known.has(saleId)) statuses.set(_id, `${status} ${quantity} ${buyerId} of ${personOf(record)}`);
     if (status !== 'paid' && status !== 'held') continue;
@@ -113,7 +113,7 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
   return { orders, statuses, I1: I1.finding, I3: I3.finding, I4: I4.finding };
 }
 
-/** The log, played from its beginning, comes to the stock and the orders that are there. */
+/** Checks I5: replaying the log from its beginning gives the stored stock and orders. */
 async function auditLog(
   collections: Collections,
   sales: SaleRecord[],
@@ -129,7 +129,8 @@ async function auditLog(
       const agrees = sale?.stock === stock && sale.unitsOnSale === unitsOnSale && sale.eventSeq === seq;
       I5.check(
         agrees,
-        () => `sale ${saleId}: the log comes to ${stock} of ${unitsOnSale}, it has ${sale?.stock}`,
+        () =>
+          `sale ${saleId}: the log gives ${stock} of ${unitsOnSale} units left, the sale has ${sale?.stock}`,
       );
       for (const [orderId, order] of orders) {
         const logged = `${order.status} ${order.quantity} ${order.buyerId} of ${personOf(order)}`;
@@ -138,7 +139,7 @@ async function auditLog(
       }
     }
   } catch (error) {
-    // A log that cannot be played is a breach; a MongoDB that cannot be read says nothing about it.
+    // An error of the replay is a breach; an error of MongoDB is not.
     if (error instanceof mongo.MongoError) throw error;
     I5.check(false, () => (error as Error).message);
   }
@@ -149,7 +150,7 @@ async function auditLog(
 
 const batchSize = 1_000;
 
-/** Every purchase that Redis remembers accepting has its order, or is still in the queue. */
+/** Checks I2: every accepted purchase that Redis holds has an order or is still queued. */
 async function auditAccepted({ orders }: Collections, accepted: string[], inQueue: Set<string>) {
   const I2 = openFinding();
   let queued = 0;

@@ -1,4 +1,4 @@
-/** What only admins are told. sale/contract.ts has the words, and says what follows from a schema. */
+/** The schemas of the admin API. sale/contract.ts has the glossary, and says what is derived from a schema. */
 
 import { z } from 'zod';
 import {
@@ -16,12 +16,12 @@ const perSecond = z.number().min(0);
 
 /** Answer to `POST /api/admin/pictures`. */
 export const picture = z.object({
-  /** Never changes what it shows. The width is in its name; `-480.` instead of `-1200.` is the small one. */
+  /** Path of the large picture, which never changes. Replace `-1200.` by `-480.` for the small one. */
   path: z.string(),
 });
 export type Picture = z.infer<typeof picture>;
 
-/** What happened in one second, over all instances. */
+/** Counts of one second, over all instances. */
 const secondFigures = z.object({
   /** Unix time in seconds. */
   second: count,
@@ -37,7 +37,7 @@ const secondFigures = z.object({
 });
 export type SecondFigures = z.infer<typeof secondFigures>;
 
-/** A process that said so within the last seconds. */
+/** A process with a recent heartbeat. */
 const alive = z.object({
   id: z.string(),
   role: z.enum(['server', 'worker']),
@@ -45,14 +45,14 @@ const alive = z.object({
   startedAt: instant,
   memoryMb: z.number(),
   lateMs: ms,
-  /** How far its machine's clock is ahead of Redis', which decides; absent until it asked. */
+  /** How far its machine's clock is ahead of Redis'; absent before the first read of that clock. */
   clockAheadMs: z.number().exactOptional(),
   sockets: count.exactOptional(),
 });
 export type Alive = z.infer<typeof alive>;
 
-/** What the last audit found, whoever asked for it. */
-const auditLight = z.object({
+/** The result of the last audit. */
+const auditStatus = z.object({
   state: z.enum(['never', 'running', 'ok', 'breached', 'failed']),
   at: instant.nullable(),
   breaches: count,
@@ -60,11 +60,11 @@ const auditLight = z.object({
   examples: z.array(z.string()),
   orders: count,
 });
-export type AuditLight = z.infer<typeof auditLight>;
+export type AuditStatus = z.infer<typeof auditStatus>;
 
 const settledMs = ms.nullable().describe('From accepted to settled, over the last minute');
 
-/** The six figures that a queue is run by, over all instances. The metrics count the same at the same places. */
+/** The queue's key figures over all instances. The Prometheus metrics are counted at the same places. */
 export const queueFigures = z.object({
   depth: count.describe('Purchases accepted and not yet settled'),
   oldestMs: ms.describe('How long the oldest of them has been waiting'),
@@ -81,25 +81,25 @@ export const queueFigures = z.object({
 });
 export type QueueFigures = z.infer<typeof queueFigures>;
 
-/** Answer to `GET /api/admin/live?since=`: the charts and lamps of the control room. */
+/** Answer to `GET /api/admin/live?since=`: the charts and status indicators of the control room. */
 export const liveFigures = z.object({
   serverTime: instant,
   seconds: z.array(secondFigures),
   living: z.array(alive),
-  /** Ids of processes that fell silent within the last minute. */
+  /** Ids of processes whose heartbeat stopped within the last minute. */
   silent: z.array(z.string()),
   figures: queueFigures,
   queue: jobCounts.extend({ purchases: count }),
-  audit: auditLight,
+  audit: auditStatus,
   sales: z.array(saleSnapshot),
-  /** For the `cursor` of `GET /api/sales`, when there are more; null when these are all. */
+  /** The `cursor` of `GET /api/sales` for further sales; null when these are all. */
   salesNextCursor: nextCursor,
-  /** How many sockets watch each sale. */
+  /** The number of sockets that watch each sale. */
   people: z.record(z.string(), count),
 });
 export type LiveFigures = z.infer<typeof liveFigures>;
 
-/** A sale's story so far, as its event log tells it. */
+/** A sale's development so far, computed from its event log. */
 const saleCurve = z.object({
   stock: count,
   units: count,
@@ -108,9 +108,9 @@ const saleCurve = z.object({
   cancelledUnits: count,
   rejected: z.partialRecord(rejectionReason, count),
   firstPaidAt: instant.nullable(),
-  /** When the last unit went; null while there are units. */
+  /** When the last unit was sold; null while units are left. */
   soldOutAt: instant.nullable(),
-  /** When (ms), and what was left then. */
+  /** The stock over time: [Unix ms, units left]. */
   points: z.array(z.tuple([count, count])),
 });
 export type SaleCurve = z.infer<typeof saleCurve>;
@@ -118,7 +118,7 @@ export type SaleCurve = z.infer<typeof saleCurve>;
 /** Answer to `GET /api/admin/sales/:id/report`. */
 export const saleReport = saleCurve.extend({
   sale: saleSnapshot,
-  /** What the gate refused, by reason. Counted in Redis for the eye. */
+  /** Refusals of the gate by reason. Counted in Redis for display only. */
   refused: z.record(z.string(), count),
   admitted: count,
   /** From the opening to the last unit. */
@@ -130,27 +130,27 @@ export const saleReport = saleCurve.extend({
 });
 export type SaleReport = z.infer<typeof saleReport>;
 
-/** One of the answer to `GET /api/admin/sales/:id/minutes`: what happened to a sale's orders within a minute. */
+/** One entry of `GET /api/admin/sales/:id/minutes`: counts of a sale's order events in one minute. */
 export const saleMinute = z.object({
-  /** When it began. */
+  /** Start of the minute. */
   minute: instant,
-  /** Purchases that were let in, whatever became of them. */
+  /** Admitted purchases, whatever their outcome. */
   accepted: count,
   paid: count,
   rejected: count,
   cancelled: count,
-  /** Of the paid orders. */
+  /** Units of the paid orders. */
   units: count,
-  /** Of the cancelled ones. */
+  /** Units of the cancelled orders. */
   cancelledUnits: count,
 });
 export type SaleMinute = z.infer<typeof saleMinute>;
 
-/** A shop's address for events. Its secret is shown once, when it is made. */
+/** A shop's endpoint for events. Its secret is shown only when it is created. */
 export const webhook = z.object({
   id: z.string(),
   url: z.string(),
-  /** Not an enum: whoever reads it must bear with types of a later version. */
+  /** A string rather than an enum, because a later version may add types. */
   types: z.array(z.string()),
   createdAt: instant,
 });
@@ -158,15 +158,15 @@ export type Webhook = z.infer<typeof webhook>;
 
 export const deliveryState = z.enum(['waiting', 'delivered', 'failed']);
 
-/** An event on its way to a webhook, or there. */
+/** The delivery of an event to a webhook. */
 export const delivery = z.object({
   eventId: z.string(),
   type: z.string(),
-  /** When it happened. */
+  /** When the event happened. */
   time: instant,
   state: deliveryState,
   attempts: count,
-  /** When it is tried next; when it was, once it no longer waits. */
+  /** Time of the next attempt; of the last attempt once it is no longer `waiting`. */
   dueAt: instant,
   /** HTTP status of the last answer; null when there was none. */
   status: count.nullable(),
@@ -179,17 +179,17 @@ export type Delivery = z.infer<typeof delivery>;
 export const unsentState = z.enum(['waiting', 'failed', 'unsure']);
 export type UnsentState = z.infer<typeof unsentState>;
 
-/** A mail to a buyer that was not sent so far. */
+/** A mail to a buyer that has not been sent. */
 export const unsentMail = z.object({
-  /** Of the event that it tells. */
+  /** Id of the event that caused it. */
   eventId: z.string(),
   type: z.string(),
   orderId: z.string(),
   state: unsentState,
   attempts: count,
-  /** When it is tried next, or was tried last. */
+  /** Time of the next attempt, or of the last one. */
   dueAt: instant,
-  /** What the mail server answered last, without the address; null before that. */
+  /** The mail server's last answer without the address; null before the first. */
   answer: z.string().nullable(),
   createdAt: instant,
 });

@@ -5,11 +5,11 @@ import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { Collections, SaleRecord } from '../store/collections.ts';
 import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
-import { readAuditLight } from './audit-status.ts';
+import { readAuditStatus } from './audit-status.ts';
 import type { QueueFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds, sumOf } from './counters.ts';
 
-/** What waits, as Redis has it now. */
+/** The queue's current size, as Redis has it. */
 export interface Backlog {
   depth: number;
   oldestMs: number;
@@ -21,7 +21,7 @@ export interface FiguresShop {
   redis: Redis;
   gate: Gate;
   queue: PurchaseQueue;
-  /** Events that wait for each subscriber. */
+  /** Reads the unhandled events of each subscriber. */
   countLag: () => Promise<Record<string, number>>;
 }
 
@@ -35,7 +35,7 @@ export async function readBacklog({ gate, queue }: Pick<FiguresShop, 'gate' | 'q
   return { depth, oldestMs, deadLetters: failed };
 }
 
-/** Every process adds what it counted once a second; by then a second has everybody's counts. */
+/** A second's counts are complete after this time, because every process adds its counts once a second. */
 export const completeAfterSeconds = 2;
 const rateSeconds = 10;
 const spanSeconds = 60;
@@ -60,7 +60,7 @@ export async function readQueueFigures(shop: FiguresShop): Promise<QueueFigures>
     lag,
     p50Ms: quantileMs(span, 0.5),
     p99Ms: quantileMs(span, 0.99),
-    // A shop that is younger than that began with what it noted first.
+    // A younger shop has no figure from back then, so its first one is used.
     deadLetterGrowth: backlog.deadLetters - (firstNoted(before) ?? backlog.deadLetters),
     successRate: ended === 0 ? null : 1 - (span.failed ?? 0) / ended,
   };
@@ -73,13 +73,13 @@ const firstNoted = (seconds: Counts[]) =>
 
 const shownSales = 20;
 
-/** What the metrics say of the whole cluster: see runtime/observe/cluster-metrics.ts. */
+/** Reads the figures of the whole cluster for the metrics: see runtime/observe/cluster-metrics.ts. */
 export async function readCluster(shop: FiguresShop) {
   const [backlog, lag, stocks, light, mails] = await Promise.all([
     readBacklog(shop),
     shop.countLag(),
     readOpenStocks(shop.collections),
-    readAuditLight(shop.redis),
+    readAuditStatus(shop.redis),
     countUnsentMails(shop.collections),
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
@@ -87,7 +87,7 @@ export async function readCluster(shop: FiguresShop) {
   return { ...backlog, lag, stocks, audit, mails };
 }
 
-/** Of the sales that are on, those that opened last. */
+/** The stock of the open sales that opened last. */
 async function readOpenStocks({ sales }: Collections): Promise<{ saleId: string; stock: number }[]> {
   const now = redisClock.now();
   const on = { opensAt: trusted({ $lte: now }), closesAt: trusted({ $gt: now }) };

@@ -14,23 +14,23 @@ import { behind, pageOf } from '../store/time-cursor.ts';
 import type { AdminOrder, AdminOrderPage } from './contract.ts';
 
 /**
- * Orders for the shop's own people. A sale's orders are found through its event log, which lists them in the order in
- * which they were settled: so they need no index that every settling would have to keep up.
+ * The admin's search for orders. A sale's orders are found through its event log, which lists them in the order of
+ * settlement, so that the orders need no index by sale, which would slow down every settlement.
  */
 export interface OrderSearch {
-  /** An order's id or a buyer's e-mail address or id; else all orders of the sale, newest first. */
+  /** An order id, or a buyer's e-mail address or id; when empty, all orders of the sale are listed, newest first. */
   text: string;
   saleId: string | undefined;
   status: SettledStatus | undefined;
-  /** The `nextCursor` of the page before. */
+  /** The previous page's `nextCursor`. */
   cursor: string | undefined;
 }
 
 const foundOfBuyer = 50;
-/** A page is whole documents of the log, each a batch that was settled together: at least as many orders. */
+/** A page has at least this many orders, because it consists of whole log documents. */
 const pageOrders = 50;
 const pageDocuments = 200;
-/** A document of the log can hold a thousand orders. */
+/** Documents read at once for an export; each can hold a thousand orders. */
 const exportedDocuments = 20;
 const exportedOrders = 1_000;
 
@@ -39,7 +39,7 @@ export async function searchOrders(collections: Collections, search: OrderSearch
   if (!search.saleId) return { orders: [], nextCursor: null };
   const { ids, nextCursor } = await pageOfLog(collections, search.saleId, search);
   const orders = await loadOrders(collections, ids);
-  // The log says what an order came to then, and it may have been cancelled since.
+  // An order may have been cancelled after the log entry that was found, so its current status is checked.
   return { orders: orders.filter(({ status }) => status === (search.status ?? status)), nextCursor };
 }
 
@@ -100,8 +100,8 @@ function orderIdsOf({ changes }: EventRecord, status: OrderSearch['status']): st
 }
 
 /**
- * Every order of a sale once, in the order in which they were settled, a batch at a time. The log is read in pieces, so
- * no cursor stays open in MongoDB while whoever reads this takes their time, or goes away.
+ * Yields every order of a sale once, in the order of settlement, in batches. The log is read page by page, so that no
+ * MongoDB cursor stays open while a client reads slowly or disconnects.
  */
 export async function* everyOrder(collections: Collections, saleId: string): AsyncGenerator<AdminOrder[]> {
   for (let after = `${saleId}:`, isMore = true; isMore; ) {
@@ -112,44 +112,44 @@ export async function* everyOrder(collections: Collections, saleId: string): Asy
       .toArray();
     isMore = documents.length === exportedDocuments;
     after = documents.at(-1)?._id ?? after;
-    const told = documents.flatMap(tellingsOf);
-    for (let start = 0; start < told.length; start += exportedOrders) {
-      const batch = told.slice(start, start + exportedOrders);
+    const entries = documents.flatMap(entriesOf);
+    for (let start = 0; start < entries.length; start += exportedOrders) {
+      const batch = entries.slice(start, start + exportedOrders);
       const ids = [...new Set(batch.map(({ id }) => id))];
       const orders = new Map((await loadOrders(collections, ids)).map((order) => [order.id, order]));
-      const ended = batch.flatMap((telling) => {
-        const order = orders.get(telling.id);
-        return order && isEnd(order, telling) ? [order] : [];
+      const settled = batch.flatMap((entry) => {
+        const order = orders.get(entry.id);
+        return order && isFinal(order, entry) ? [order] : [];
       });
-      yield [...new Set(ended)];
+      yield [...new Set(settled)];
     }
   }
 }
 
-/** Where the log says how an order ended. */
-interface Telling {
+/** A log entry that an order was paid or rejected. */
+interface SettledEntry {
   id: string;
   at: string;
-  isGivenUp: boolean;
+  isFailed: boolean;
 }
 
-function tellingsOf({ at, changes }: EventRecord): Telling[] {
+function entriesOf({ at, changes }: EventRecord): SettledEntry[] {
   return changes.flatMap((change) =>
     change.type === 'order.paid' || change.type === 'order.rejected'
       ? [
           {
             id: change.orderId,
             at: at.toISOString(),
-            isGivenUp: 'reason' in change && change.reason === 'failed',
+            isFailed: 'reason' in change && change.reason === 'failed',
           },
         ]
       : [],
   );
 }
 
-/** An order that was given up may have been settled after all: then the log tells of it once more, and that counts. */
-function isEnd({ status, settledAt }: AdminOrder, { at, isGivenUp }: Telling): boolean {
-  return !isGivenUp || (status === 'rejected' && settledAt === at);
+/** A failed order may have been settled after its dead letter was republished; then only the later log entry counts. */
+function isFinal({ status, settledAt }: AdminOrder, { at, isFailed }: SettledEntry): boolean {
+  return !isFailed || (status === 'rejected' && settledAt === at);
 }
 
 async function loadOrders(collections: Collections, ids: string[]): Promise<AdminOrder[]> {

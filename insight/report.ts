@@ -4,44 +4,44 @@ import { singleFlight } from '../runtime/single-flight.ts';
 import type { Collections } from '../store/collections.ts';
 import type { SaleCurve } from './contract.ts';
 
-/** What a sale came to so far, read off its event log. Grows with the log: only what is new is read. */
-interface Story extends SaleCurve {
+/** A sale's curve, and the number of the last log document that is in it, so that only newer ones are read. */
+interface CachedCurve extends SaleCurve {
   seq: number;
 }
 
-const remembered = 50;
+const maxCached = 50;
 const documentsAtOnce = 1_000;
-/** Twice as many points as a chart can show; past that every second one is dropped. */
+/** Twice as many points as a chart can show; beyond that every second one is dropped. */
 const maxPoints = 600;
 
-/** @returns reads a sale's story from the log. Asked again it goes on where it stopped. */
-export function openStories(collections: Collections): (saleId: string) => Promise<SaleCurve> {
-  const stories = new Map<string, Story>();
+/** @returns a function that computes a sale's curve from its log, cached and continued with the new documents. */
+export function openSaleCurves(collections: Collections): (saleId: string) => Promise<SaleCurve> {
+  const cache = new Map<string, CachedCurve>();
   return singleFlight(async (saleId) => {
-    const story = stories.get(saleId) ?? newStory();
-    stories.delete(saleId);
+    const cached = cache.get(saleId) ?? emptyCurve();
+    cache.delete(saleId);
     for (let isMore = true; isMore; ) {
       const documents = await readChanges(collections, saleId, {
-        after: story.seq,
+        after: cached.seq,
         limit: documentsAtOnce,
       }).toArray();
       for (const { seq, at, changes } of documents) {
-        for (const change of changes) tell(story, change, at);
-        story.seq = seq;
-        addPoint(story, at);
+        for (const change of changes) apply(cached, change, at);
+        cached.seq = seq;
+        addPoint(cached, at);
       }
       isMore = documents.length === documentsAtOnce;
     }
-    // The one that was asked for last is the last to be forgotten.
-    stories.set(saleId, story);
-    const oldest = stories.keys().next().value;
-    if (stories.size > remembered && oldest !== undefined) stories.delete(oldest);
-    const { seq: _, ...curve } = story;
+    // Inserted again at the end, so that the least recently used entry is evicted.
+    cache.set(saleId, cached);
+    const oldest = cache.keys().next().value;
+    if (cache.size > maxCached && oldest !== undefined) cache.delete(oldest);
+    const { seq: _, ...curve } = cached;
     return { ...curve, points: [...curve.points] };
   });
 }
 
-function newStory(): Story {
+function emptyCurve(): CachedCurve {
   return {
     seq: 0,
     stock: 0,
@@ -56,39 +56,39 @@ function newStory(): Story {
   };
 }
 
-function tell(story: Story, change: Change, at: Date): void {
+function apply(curve: SaleCurve, change: Change, at: Date): void {
   switch (change.type) {
     case 'sale.created':
-      story.stock = story.units = change.stock;
+      curve.stock = curve.units = change.stock;
       break;
     case 'sale.stock_added':
-      story.stock += change.units;
-      story.units += change.units;
-      story.soldOutAt = null;
+      curve.stock += change.units;
+      curve.units += change.units;
+      curve.soldOutAt = null;
       break;
     case 'order.paid':
-      story.stock -= change.quantity;
-      story.paidUnits += change.quantity;
-      story.paidOrders += 1;
-      story.firstPaidAt ??= at.toISOString();
-      if (story.stock === 0) story.soldOutAt = at.toISOString();
+      curve.stock -= change.quantity;
+      curve.paidUnits += change.quantity;
+      curve.paidOrders += 1;
+      curve.firstPaidAt ??= at.toISOString();
+      if (curve.stock === 0) curve.soldOutAt = at.toISOString();
       break;
     case 'order.cancelled':
-      story.stock += change.quantity;
-      story.cancelledUnits += change.quantity;
-      story.soldOutAt = null;
+      curve.stock += change.quantity;
+      curve.cancelledUnits += change.quantity;
+      curve.soldOutAt = null;
       break;
     case 'order.rejected':
-      story.rejected[change.reason] = (story.rejected[change.reason] ?? 0) + 1;
+      curve.rejected[change.reason] = (curve.rejected[change.reason] ?? 0) + 1;
   }
 }
 
-/** Where the stock did not move there is nothing to draw. */
-function addPoint({ points, stock }: Story, at: Date): void {
+/** Adds a point to the chart if the stock has changed. */
+function addPoint({ points, stock }: SaleCurve, at: Date): void {
   if (points.at(-1)?.[1] === stock) return;
   points.push([at.getTime(), stock]);
   if (points.length <= maxPoints) return;
-  // The ends stay, and where much happened there is more to keep.
+  // The first and last points stay; periods with many changes keep more points.
   const kept = points.filter((_, n) => n === 0 || n % 2 === 1 || n === points.length - 1);
   points.splice(0, points.length, ...kept);
 }

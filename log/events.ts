@@ -3,9 +3,9 @@ import { type Collections, driverOf, type EventRecord, insertAll } from '../stor
 import type { Change, CloudEvent, EventData, EventType, OrderChange } from './schemas.ts';
 
 /**
- * The event log. What happens to a sale is written in the transaction in which it happens, one document for each sale
- * and transaction, numbered without gaps by the sale's `eventSeq`: whoever reads a sale's documents in order reads its
- * history. The log keeps changes in short; `eventsOf` spells them out as CloudEvents.
+ * Appends to the event log. Each transaction writes its changes as one document for each sale, numbered without gaps by the
+ * sale's `eventSeq`, so the documents of a sale in order are its history. Documents store changes in a compact form;
+ * `eventsOf` expands them to CloudEvents.
  */
 export async function appendChanges(
   { events }: Collections,
@@ -21,12 +21,12 @@ export async function appendChanges(
 
 const seqDigits = 10;
 
-/** Sorts a sale's documents by their number. */
+/** The `_id` of a log document; the padded number makes a sale's documents sort in order. */
 export function eventKey(saleId: string, seq: number): string {
   return `${saleId}:${String(seq).padStart(seqDigits, '0')}`;
 }
 
-/** A sale's documents after number `after`, in order: all of them, or as many as `limit` says. */
+/** A sale's documents after number `after`, in order; `limit` 0 means all of them. */
 export function readChanges({ events }: Collections, saleId: string, { after = 0, limit = 0 } = {}) {
   return driverOf(events)
     .find({ _id: { $gt: eventKey(saleId, after), $lt: `${saleId}:~` } })
@@ -34,12 +34,12 @@ export function readChanges({ events }: Collections, saleId: string, { after = 0
     .limit(limit);
 }
 
-/** Spells a document out. The ids of its events are the same at every reading, so a subscriber can tell repeats. */
+/** Expands a document to its events. Event ids are deterministic, so that a subscriber can detect duplicates. */
 export function eventsOf({ _id, saleId, at, changes }: EventRecord): CloudEvent[] {
   const [source, time] = [`/api/sales/${saleId}`, at.toISOString()];
   const events: CloudEvent[] = [];
   for (const change of changes) {
-    for (const { type, data, traceparent } of spell(saleId, change)) {
+    for (const { type, data, traceparent } of expand(saleId, change)) {
       events.push({
         specversion: '1.0',
         id: `${_id}:${events.length}`,
@@ -57,14 +57,14 @@ export function eventsOf({ _id, saleId, at, changes }: EventRecord): CloudEvent[
   return events;
 }
 
-interface Spelled {
+interface ExpandedEvent {
   type: EventType;
   data: EventData;
   traceparent?: string | undefined;
 }
 
-/** What happens to an order is news of the order and of the stock. */
-function spell(saleId: string, change: Change): Spelled[] {
+/** A change of an order becomes events about the order and events about the stock. */
+function expand(saleId: string, change: Change): ExpandedEvent[] {
   switch (change.type) {
     case 'order.paid':
       return ofOrder(saleId, change, ['order.placed', 'inventory.reserved', 'order.paid']);
@@ -87,7 +87,7 @@ function ofOrder(
   { orderId, buyerId, quantity, traceparent }: OrderChange,
   types: EventType[],
   more = {},
-): Spelled[] {
+): ExpandedEvent[] {
   const data = { saleId, orderId, buyerId, quantity, ...more };
   return types.map((type) => ({ type, data, traceparent }));
 }

@@ -7,25 +7,25 @@ import { type Collections, driverOf } from '../store/collections.ts';
 import type { PositionRecord, RelayRecord, SubscriptionRecord } from '../store/event-collections.ts';
 import { eventsOf, readChanges } from './events.ts';
 
-/** In one publish; the events of one document of the log stay together, however many they are. */
+/** Events in one publish; the events of one log document are never split, even if they are more. */
 const maxEvents = 6_000;
 const documentsAtOnce = 200;
 const salesAtOnce = 1_000;
 
 export interface Relay {
   /**
-   * Publishes what the logs of these sales have after each subscription's position, in order, and moves the positions. A
-   * crash between the two publishes once more: subscribers tell repeats by the event's id. A subscription whose queue is
-   * full, or fails, stays where it is, and the others go on.
+   * Publishes the logs of these sales from each subscription's position on, in order, and advances the positions. A crash
+   * between the two publishes events again; subscribers detect duplicates by the event's id. A subscription whose queue is
+   * full or fails keeps its position, while the others advance.
    * @returns the sales whose logs may have more.
-   * @throws when MongoDB or the bus is away; the positions say where to go on.
+   * @throws when MongoDB or the bus is unavailable; the next call continues at the stored positions.
    */
   relay(saleIds: string[]): Promise<string[]>;
   /**
-   * Looks at the queues. What a lost one held is published again, and what an empty one held was handled.
-   * @returns sales with events for a subscription that was behind and whose queue has room again, at most 1,000.
+   * Inspects the queues: events of a lost queue are published again, and events of an empty queue count as handled.
+   * @returns sales with events for a lagging subscription whose queue has room again, at most 1,000.
    */
-  look(): Promise<string[]>;
+  inspectQueues(): Promise<string[]>;
 }
 
 interface Options {
@@ -33,20 +33,20 @@ interface Options {
   bus: EventBus;
   log: Log;
   /**
-   * Names the subscriptions that have nobody to tell just now. It is asked after the events were read, so whoever came
-   * before an event happened gets it.
+   * Names the subscriptions that need no events at present. It is called after the events were read, so that a recipient who
+   * was added before an event happened gets it.
    */
   listIdle?: () => Promise<string[]>;
 }
 
-/** One process at a time relays; another that still believes it is the one can only publish repeats. */
+/** Only the leader relays; a former leader that has not noticed its loss can only publish duplicates. */
 export function openRelay({ collections, bus, log, listIdle = async () => [] }: Options): Relay {
-  /** By subscription: of each sale the newest document that was published, and perhaps not handled. */
+  /** By subscription and sale: the newest document that was published and may be unhandled. */
   const unhandled = new Map<string, Map<string, number>>();
-  /** Subscriptions that may have a position behind the relay's. */
-  const behind = new Set<string>();
+  /** Subscriptions whose position may be behind the relay's. */
+  const lagging = new Set<string>();
 
-  /** Of each subscription, what it wants of these events goes into its queue. @returns those that did not get theirs. */
+  /** Publishes to each subscription the events it wants. @returns the subscriptions that did not get theirs. */
   async function publish(
     subscriptions: SubscriptionRecord[],
     wantedBy: (subscription: SubscriptionRecord) => BusEvent[],
@@ -59,31 +59,34 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
         const wanted = wantedBy(subscription);
         if (wanted.length === 0) return;
         try {
-          // What would be refused anyway need not travel there.
-          const mayBeFull = behind.has(subscription._id);
+          // Checked first, because sending events to a full queue would be in vain.
+          const mayBeFull = lagging.has(subscription._id);
           const hasRoom = !mayBeFull || (await bus.inspect(subscription._id)).hasRoom;
           if (hasRoom && (await publishTo(subscription, wanted))) published += 1;
           else stuck.add(subscription._id);
         } catch (error) {
           faults.push(error);
           stuck.add(subscription._id);
-          log.warn({ subscription: subscription._id, error: (error as Error).message }, 'publishing failed');
+          log.warn(
+            { subscription: subscription._id, error: (error as Error).message },
+            'publishing events failed, retrying',
+          );
         }
       }),
     );
-    // When all fail it is the bus, and whoever asked for this begins again after a while.
+    // When every publish failed, the bus is unavailable, and the caller retries later.
     if (faults.length > 0 && published === 0) throw faults[0];
     return stuck;
   }
 
-  /** @returns whether the queue has them, and MongoDB knows how many publishes it has had. */
+  /** @returns whether the queue has the events and its publish count is stored in MongoDB. */
   async function publishTo(
     { _id, publishes, losses }: SubscriptionRecord,
     wanted: BusEvent[],
   ): Promise<boolean> {
     const reply = await bus.publishTo(_id, wanted, publishes);
     if (typeof reply !== 'number') return false;
-    // Before the positions: they must never say of a queue more than it can be asked for.
+    // Stored before the positions, so that a lost queue is always noticed by its publish count.
     const { matchedCount } = await driverOf(collections.subscriptions).updateOne(
       { _id, losses },
       { $max: { publishes: reply } },
@@ -96,14 +99,14 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     unhandled.set(name, sales.set(saleId, seq));
   }
 
-  /** Takes subscriptions that are behind in these sales to where the relay is. */
+  /** Publishes to lagging subscriptions what they missed in these sales, up to the relay's position. */
   async function catchUp(saleIds: string[]): Promise<string[]> {
     const [subscriptions, records] = await Promise.all([listTargets(collections, bus), readRecords(saleIds)]);
     const unfinished: string[] = [];
     for (const { _id: name } of subscriptions) {
       const late = records.filter((record) => isBehind(record, name));
       if (late.length === 0) continue;
-      behind.add(name);
+      lagging.add(name);
       if ((await bus.inspect(name)).hasRoom) unfinished.push(...(await catchUpOne(name, late)));
     }
     return unfinished;
@@ -114,7 +117,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     let events: { saleId: string; event: BusEvent }[] = [];
     let reached = new Map<string, { from: number; to: number }>();
 
-    /** @returns whether it goes on. */
+    /** @returns whether the subscription can take more. */
     async function flush(): Promise<boolean> {
       if (reached.size === 0) return true;
       const [subscriptions, idle] = await Promise.all([listTargets(collections, bus), listIdle()]);
@@ -159,8 +162,8 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
       .toArray();
   }
 
-  /** Publishes what nobody has read so far, to all that are not behind. */
-  async function goOn(saleIds: string[]): Promise<string[]> {
+  /** Publishes log documents after the relay's position to all subscriptions that do not lag. */
+  async function publishNew(saleIds: string[]): Promise<string[]> {
     const records = new Map((await readRecords(saleIds)).map((record) => [record._id, record]));
     const unfinished: string[] = [];
     let events: { saleId: string; event: BusEvent }[] = [];
@@ -194,8 +197,8 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
         ),
       );
       await driverOf(collections.relays).bulkWrite(moves, { ordered: false });
-      for (const name of stuck) behind.add(name);
-      // Their positions are no longer what was read above.
+      for (const name of stuck) lagging.add(name);
+      // The positions that were read above are outdated now.
       for (const record of await readRecords([...reached.keys()])) records.set(record._id, record);
       events = [];
       reached = new Map();
@@ -218,9 +221,9 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     return unfinished;
   }
 
-  /** A queue that was lost: its subscription goes back to what it has surely handled. */
-  async function startOver({ _id: name, publishes, losses }: SubscriptionRecord): Promise<void> {
-    log.warn({ subscription: name }, 'a queue was lost; what was not handled is published again');
+  /** Resets the positions of a subscription whose queue was lost to the last document that it has certainly handled. */
+  async function rewind({ _id: name, publishes, losses }: SubscriptionRecord): Promise<void> {
+    log.warn({ subscription: name }, 'subscription queue lost, publishing its unhandled events again');
     const { seq, handled } = fieldsOf(name);
     const fromThere = { $min: [seq, handled] };
     await driverOf(collections.relays).updateMany({ [`positions.${name}`]: { $exists: true } }, [
@@ -229,7 +232,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
           [`positions.${name}`]: {
             seq: fromThere,
             handled: fromThere,
-            // The fewest that it can be: a document has an event at least.
+            // A lower bound, because each document has at least one event.
             waiting: { $subtract: ['$seq', fromThere] },
             losses: losses + 1,
           },
@@ -239,11 +242,11 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     await driverOf(collections.subscriptions).updateOne({ _id: name, losses }, { $inc: { losses: 1 } });
     await bus.restore(name, publishes);
     unhandled.delete(name);
-    behind.add(name);
+    lagging.add(name);
   }
 
-  /** What it was handed it has handled, since nothing waits any more. */
-  async function confirm({ _id: name, losses }: SubscriptionRecord): Promise<void> {
+  /** Marks everything published to a subscription as handled, because its queue is empty. */
+  async function markHandled({ _id: name, losses }: SubscriptionRecord): Promise<void> {
     const sales = unhandled.get(name) ?? new Map<string, number>();
     unhandled.set(name, new Map());
     if (sales.size === 0) return;
@@ -258,7 +261,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     );
   }
 
-  /** Whoever relayed before left it to be found out what was handled. */
+  /** Reads from the stored positions what may be unhandled, because a previous leader published it. */
   async function findUnhandled(name: string): Promise<Map<string, number>> {
     const { seq, handled } = fieldsOf(name);
     const found = await driverOf(collections.relays)
@@ -269,24 +272,24 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
 
   return {
     async relay(saleIds) {
-      const unfinished = [...(await catchUp(saleIds)), ...(await goOn(saleIds))];
+      const unfinished = [...(await catchUp(saleIds)), ...(await publishNew(saleIds))];
       return [...new Set(unfinished)];
     },
 
-    async look() {
+    async inspectQueues() {
       const due = new Set<string>();
       for (const subscription of await listTargets(collections, bus)) {
         const name = subscription._id;
         if (!unhandled.has(name)) {
           unhandled.set(name, await findUnhandled(name));
-          behind.add(name);
+          lagging.add(name);
         }
         const { publishes, isEmpty, hasRoom } = await bus.inspect(name);
-        if (publishes < subscription.publishes) await startOver(subscription);
-        else if (isEmpty) await confirm(subscription);
-        if (!hasRoom || !behind.has(name)) continue;
-        const sales = await findLate(collections, name);
-        if (sales.length === 0) behind.delete(name);
+        if (publishes < subscription.publishes) await rewind(subscription);
+        else if (isEmpty) await markHandled(subscription);
+        if (!hasRoom || !lagging.has(name)) continue;
+        const sales = await findLagging(collections, name);
+        if (sales.length === 0) lagging.delete(name);
         for (const saleId of sales) due.add(saleId);
       }
       return [...due];
@@ -300,7 +303,7 @@ function countBySale(events: { saleId: string }[]): Map<string, number> {
   return counts;
 }
 
-/** Only a record that says so: without a position of its own, a subscription is where the relay is. */
+/** A subscription without a position of its own is at the relay's position. */
 function isBehind(record: RelayRecord | undefined, name: string): boolean {
   const own = record?.positions?.[name];
   return own !== undefined && own.seq < (record?.seq ?? 0);
@@ -316,15 +319,15 @@ const fieldsOf = (name: string) => ({
 interface Move {
   name: string;
   losses: number;
-  /** Events of the span that it wants. */
+  /** Number of events in the span that match its types. */
   wanted: number;
-  /** Whether it did not get them. */
+  /** Whether they could not be published to it. */
   isStuck: boolean;
 }
 
 /**
- * Moves the relay's position in a sale, and those of its subscriptions. Never backwards: whoever lost the lease in the
- * middle of this may come too late. Nor does it touch a position that was set back after a loss it does not know of.
+ * The update that advances the relay's position in a sale and those of its subscriptions. It never moves one backwards,
+ * because a leader that lost its lease may write late, and it skips a position that was rewound after a newer loss.
  */
 function moveOf(saleId: string, { from, to }: { from: number; to: number }, moves: Move[]) {
   const set: Record<string, unknown> = { seq: { $max: ['$seq', to] } };
@@ -337,13 +340,13 @@ function moveOf(saleId: string, { from, to }: { from: number; to: number }, move
       ? {
           seq,
           handled,
-          // Who comes too late has counted what somebody else counted.
+          // A late writer must not count events that the new leader has counted already.
           waiting: { $add: [waiting, { $cond: [{ $lte: [{ $ifNull: ['$seq', 0] }, from] }, wanted, 0] }] },
           losses,
         }
       : {
           seq: { $max: [seq, to] },
-          // Where there was nothing to handle, all is handled that was before.
+          // When the span had no event for it and everything before is handled, the span is handled too.
           handled: wanted > 0 ? handled : { $cond: [{ $gte: [handled, seq] }, { $max: [seq, to] }, handled] },
           waiting: {
             $cond: [
@@ -360,7 +363,7 @@ function moveOf(saleId: string, { from, to }: { from: number; to: number }, move
   return { updateOne: { filter: { _id: saleId }, update: [{ $set: set }], upsert: true } };
 }
 
-/** Has a sale's log published again to these subscriptions, from behind a document on. @returns whether it ever was. */
+/** Rewinds these subscriptions to document `seq` of a sale, so that later ones are published again. @returns whether the sale was ever relayed. */
 export async function setBack(
   { relays }: Collections,
   saleId: string,
@@ -379,21 +382,21 @@ export async function setBack(
   return matchedCount > 0;
 }
 
-/** Sales in which a subscription is behind the relay, at most 1,000. */
-async function findLate({ relays }: Collections, name: string): Promise<string[]> {
-  const late = await driverOf(relays)
+/** Sales in which a subscription lags behind the relay, at most 1,000. */
+async function findLagging({ relays }: Collections, name: string): Promise<string[]> {
+  const found = await driverOf(relays)
     .find(
       { [`positions.${name}`]: { $exists: true }, $expr: { $lt: [fieldsOf(name).seq, '$seq'] } },
       { projection: { _id: 1 } },
     )
     .limit(salesAtOnce)
     .toArray();
-  return late.map(({ _id }) => _id);
+  return found.map(({ _id }) => _id);
 }
 
-/** Sales, of all or of those asked about, whose log goes on after their position: at most 1,000. */
-export async function findBehind({ sales, relays }: Collections, saleIds?: string[]): Promise<string[]> {
-  const behind = await driverOf(sales)
+/** Sales (all, or those given) with log documents after the relay's position, at most 1,000. */
+export async function findUnrelayed({ sales, relays }: Collections, saleIds?: string[]): Promise<string[]> {
+  const found = await driverOf(sales)
     .aggregate<{ _id: string }>([
       ...(saleIds ? [{ $match: { _id: { $in: saleIds } } }] : []),
       { $project: { eventSeq: 1 } },
@@ -403,26 +406,26 @@ export async function findBehind({ sales, relays }: Collections, saleIds?: strin
       { $project: { _id: 1 } },
     ])
     .toArray();
-  return behind.map(({ _id }) => _id);
+  return found.map(({ _id }) => _id);
 }
 
 /**
- * Calls `onNews` with the id of each sale whose log grew, until it is closed. A hint: the positions are the truth.
- * Resolves when it is watching.
- * @param onBroken is called when it hears nothing any more.
+ * Watches the log by a change stream and calls `onAppend` with the id of each sale whose log grew, until it is closed. It is
+ * only a hint; the positions are the truth. Resolves when the stream is open.
+ * @param onBroken is called when the stream fails.
  */
 export async function watchLog(
   { events }: Collections,
-  onNews: (saleId: string) => void,
+  onAppend: (saleId: string) => void,
   onBroken: (error: Error) => void,
 ): Promise<{ close: () => Promise<void> }> {
-  // Before that there is no stream to be had, only the promise of one.
+  // The native collection can open a change stream only once the connection exists.
   await events.db.asPromise();
   const stream = driverOf(events).watch<never, { documentKey: { _id: string } }>([
     { $match: { operationType: 'insert' } },
     { $project: { documentKey: 1 } },
   ]);
-  stream.on('change', ({ documentKey: { _id } }) => onNews(_id.slice(0, _id.lastIndexOf(':'))));
+  stream.on('change', ({ documentKey: { _id } }) => onAppend(_id.slice(0, _id.lastIndexOf(':'))));
   stream.on('error', onBroken);
   const close = () => stream.close();
   try {

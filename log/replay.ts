@@ -8,7 +8,7 @@ interface ReplayedOrder extends Pick<OrderChange, 'buyerId' | 'personId' | 'quan
   status: Order['status'];
 }
 
-/** What the log says of a sale and its orders. */
+/** The state of a sale and its orders, rebuilt from the log. */
 export interface ReplayedSale {
   saleId: string;
   /** Number of the last document read. */
@@ -20,8 +20,8 @@ export interface ReplayedSale {
 }
 
 /**
- * Plays the log from its beginning, sale by sale.
- * @param until leaves out what happened later.
+ * Replays the log from its beginning, sale by sale.
+ * @param until leaves out later documents.
  * @throws Error when a document is missing in a sale's history.
  */
 export async function* replay(
@@ -32,18 +32,18 @@ export async function* replay(
   const records = driverOf(events)
     .find(filter, session && { session })
     .sort({ _id: 1 });
-  let sale = untold('');
+  let sale = emptySale('');
   for await (const record of records) {
     if (sale.saleId !== record.saleId) {
       if (sale.seq > 0) yield sale;
-      sale = untold(record.saleId);
+      sale = emptySale(record.saleId);
     }
     apply(sale, record);
   }
   if (sale.seq > 0) yield sale;
 }
 
-const untold = (saleId: string): ReplayedSale => ({
+const emptySale = (saleId: string): ReplayedSale => ({
   saleId,
   seq: 0,
   stock: 0,
@@ -54,7 +54,9 @@ const untold = (saleId: string): ReplayedSale => ({
 
 function apply(sale: ReplayedSale, { seq, changes }: EventRecord): void {
   if (seq !== sale.seq + 1) {
-    throw new Error(`The log has no ${eventKey(sale.saleId, sale.seq + 1)}: the next one is number ${seq}`);
+    throw new Error(
+      `Document ${eventKey(sale.saleId, sale.seq + 1)} is missing in the log: the next is number ${seq}`,
+    );
   }
   sale.seq = seq;
   for (const change of changes) applyChange(sale, change);

@@ -3,9 +3,9 @@ import type { BusEvent } from '../messages/bus.ts';
 import { count, instant, type RejectionReason, rejectionReason, units } from '../sale/contract.ts';
 
 /**
- * What each type of event carries in its `data`, version 1: the schemas behind `dataschema`, and what a subscriber
- * checks before it believes an event. A field may be added to a version, never taken away or changed; that makes
- * version 2 beside it. `order.held` and `order.expired` wait for sales with a payment window: nothing emits them yet.
+ * Version 1 of the schema of each event type's `data`, published under `dataschema` and checked by subscribers. A field may
+ * be added to a version; removing or changing one needs a version 2 beside it. `order.held` and `order.expired` are
+ * reserved for sales with a payment window: nothing emits them yet.
  */
 const id = z.string().min(1);
 
@@ -69,16 +69,16 @@ export type Change =
   | (OrderChange & { type: 'order.paid' | 'order.cancelled' })
   | (OrderChange & { type: 'order.rejected'; reason: RejectionReason });
 
-/** An event's `data`, believed. @throws Error that names the field which is not what its schema says. */
+/** An event's validated `data`. @throws Error that names the first invalid field. */
 export function readData<Type extends EventType>(
   event: { type: string; data: unknown },
   type: Type,
 ): EventData<Type> {
-  if (!Object.hasOwn(eventSchemas, type)) throw new Error(`There are no events ${type}`);
+  if (!Object.hasOwn(eventSchemas, type)) throw new Error(`Unknown event type ${type}`);
   const parsed = eventSchemas[type].safeParse(event.data);
   if (parsed.success) return parsed.data as EventData<Type>;
   const [issue] = parsed.error.issues;
-  throw new Error(`Not the data of ${event.type}: ${issue?.path.join('.') || 'data'}: ${issue?.message}`);
+  throw new Error(`Invalid data of ${event.type}: ${issue?.path.join('.') || 'data'}: ${issue?.message}`);
 }
 
 /** JSON Schema 2020-12 of an event's `data`. */

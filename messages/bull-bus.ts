@@ -9,23 +9,23 @@ import { type DeadEvent, type EventBus, matcherOf } from './bus.ts';
 import type { DeliveryRules } from './delivery.ts';
 
 export interface BullBusOptions {
-  /** Whose commands fail while Redis is away. */
+  /** A connection whose commands fail while Redis is unavailable. */
   redis: Redis;
-  /** A new connection that waits for Redis as long as it takes. */
+  /** Opens a connection whose commands wait for Redis without a limit. */
   openPatientRedis: (options?: { enableReadyCheck: boolean }) => { redis: Redis; close: () => Promise<void> };
   log: Log;
   rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
-  /** A process that is silent for so long loses its subscriptions to another one. */
+  /** Lifetime of the lease that a process needs to consume a subscription. */
   leaseMs: number;
-  /** A publish that Redis has not acknowledged by then has failed. */
+  /** Time-out of a publish. */
   publishDeadlineMs: number;
-  /** A subscription's queue holds about so many jobs (200); what is published beyond that has to wait. */
+  /** Capacity of a subscription's queue in jobs (about 200); more events stay in the event log. */
   maxJobs?: number;
 }
 
-/** Types of each subscription, as JSON by its name, for workers of the version before this one and for publish(). */
+/** Types of each subscription, as JSON by its name, for workers of the previous version and for publish(). */
 const subscriptionsKey = 'events:subscriptions';
-/** How often something was put into each subscription's queue. It is lost together with the queues. */
+/** Number of publishes to each subscription's queue. It is lost together with the queues, which reveals the loss. */
 const publishesKey = 'events:publishes';
 
 /**
@@ -45,11 +45,11 @@ export function openBullBus(options: BullBusOptions): EventBus {
   const keepDeclared = async () => {
     for (const [name, types] of declared) await redis.hset(subscriptionsKey, name, JSON.stringify(types));
   };
-  // It could be another Redis than before, which knows none of them.
+  // Repeated on each connect, because Redis may have come back without its data.
   redis.on('ready', () => void keepDeclared().catch(() => {}));
 
   function openClient(): Redis {
-    // Bull refuses the check on a connection that blocks.
+    // Bull does not allow the ready check on a blocking connection.
     const client = options.openPatientRedis({ enableReadyCheck: false });
     clients.push(client);
     return client.redis;
@@ -66,12 +66,12 @@ export function openBullBus(options: BullBusOptions): EventBus {
   const inTime = <Value>(work: Promise<Value>) =>
     within(publishDeadlineMs, work, () => new Error(`Redis did not answer in ${publishDeadlineMs} ms`));
 
-  async function bury(name: string, letter: DeadEvent): Promise<void> {
-    // The same event again is the same job, and changes nothing.
+  async function storeDeadLetter(name: string, letter: DeadEvent): Promise<void> {
+    // The job id is derived from the event, so that storing an event twice changes nothing.
     await deadQueue(name).add(letter, { jobId: deadId(letter.event.id) });
     log.error(
       { subscription: name, event: letter.event.id, error: letter.error },
-      'an event is a dead letter',
+      'event moved to the dead letters',
     );
   }
 
@@ -119,7 +119,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
           redis.llen(deadQueue(name).toKey('wait')),
         ]),
       );
-      // A dead letter is lost with Redis as well, and is found again only if nothing behind it counts as handled.
+      // Dead letters count as unhandled, so that they are published again if Redis loses them.
       const isEmpty = waiting + active + dead === 0;
       return { publishes: Number(publishes ?? 0), isEmpty, hasRoom: waiting < maxJobs };
     },
@@ -132,15 +132,15 @@ export function openBullBus(options: BullBusOptions): EventBus {
       const { name } = subscription;
       await bus.declare([subscription]);
       const queue = liveQueue(name);
-      const taking: Task = (stopping) =>
+      const consuming: Task = (stopping) =>
         takeJobs(queue, subscription, {
           ...options.rules,
-          bury: (letter) => bury(name, letter),
+          storeDeadLetter: (letter) => storeDeadLetter(name, letter),
           stopping,
         });
       const election = openLeaderElection(
         { redis, name: `events-${name}`, ttlMs: options.leaseMs, log },
-        { taking },
+        { consuming },
       );
       elections.push(election);
       return election;
@@ -157,7 +157,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
     async republish(name, eventId) {
       const job = await findDead(name, eventId);
       if (!job) return false;
-      // What somebody asked for by hand goes in, however full the queue is.
+      // An operator's republish is added even if the queue is full.
       await addJobs(shared.redis, liveQueue(name), [job.data.event], {
         publishes: { key: publishesKey, name, atLeast: 0 },
         maxJobs: Number.MAX_SAFE_INTEGER,
@@ -181,12 +181,12 @@ export function openBullBus(options: BullBusOptions): EventBus {
 
     async close() {
       await Promise.all(elections.map((election) => election.close()));
-      // The queues themselves have nothing to close: no processor of Bull's runs on them.
+      // The queues need no close, because Bull runs no processor on them.
       for (const client of clients) await client.close();
     },
   };
   return bus;
 }
 
-/** Bull numbers nothing itself here, and takes no id that is a number or has a colon. */
+/** A job id for an event; Bull allows no id that is a number or contains a colon. */
 const deadId = (eventId: string) => `dead-${eventId.replaceAll(':', '.')}`;

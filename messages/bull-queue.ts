@@ -7,7 +7,7 @@ import { bullAddJob } from '../sale/queue/bull-add-job.ts';
 import type { BusEvent, Subscription } from './bus.ts';
 import { type DeliveryRules, deliver } from './delivery.ts';
 
-/** What a job in a subscription's queue carries, in the order published. */
+/** The data of a job in a subscription's queue; its events are in the order published. */
 export interface EventJob {
   events: BusEvent[];
 }
@@ -17,9 +17,9 @@ const maxEventsInJob = 1_000;
 
 export function openQueue(name: string, shared: Redis, openClient: () => Redis, log: Log): Bull.Queue {
   const queue = new Bull(name, {
-    // Only waiting for a job blocks a connection.
+    // Only the blocking client, which waits for jobs, needs a connection of its own.
     createClient: ((type: string) => (type === 'bclient' ? openClient() : shared)) as never,
-    // How long one waiting lasts (s), and with it a stop of an idle subscription.
+    // Seconds that one blocking wait lasts, and so the longest time that an idle subscription takes to stop.
     settings: { drainDelay: 1 } as Bull.AdvancedSettings,
   });
   queue.on('error', (error) => log.warn({ queue: name, error: error.message }, 'Bull'));
@@ -27,8 +27,8 @@ export function openQueue(name: string, shared: Redis, openClient: () => Redis, 
 }
 
 /**
- * Takes a subscription's jobs, one after the other. A job that is active already was somebody's who died, or stopped in
- * the middle: it comes first. A job that is not done with stays active, for whoever takes over.
+ * Handles a subscription's jobs, one after the other. A job that is active already was left by a process that died or was
+ * stopped, and comes first. An unfinished job stays active for the next process.
  */
 export async function takeJobs(
   queue: Bull.Queue<EventJob>,
@@ -46,7 +46,7 @@ export async function takeJobs(
   }
 }
 
-/** Ids of a subscription's jobs, those in hand first. */
+/** Ids of a subscription's jobs, the active ones first. */
 export async function idsOf(queue: Bull.Queue): Promise<string[]> {
   const lists = ['active', 'wait', 'paused'].map((state) => queue.client.lrange(queue.toKey(state), 0, -1));
   return (await Promise.all(lists)).flat();
@@ -55,7 +55,7 @@ export async function idsOf(queue: Bull.Queue): Promise<string[]> {
 export const countEvents = (jobIds: string[]) =>
   jobIds.reduce((sum, id) => sum + Number(id.slice(id.lastIndexOf('-') + 1)), 0);
 
-/** Bull's options of such a job, besides its id. */
+/** Bull's options of an event job, besides its id. */
 const jobOptions = { removeOnComplete: true, attempts: 1, delay: 0 };
 
 declare module 'ioredis' {
@@ -65,8 +65,8 @@ declare module 'ioredis' {
 }
 
 /**
- * Adds jobs for these events in one step, unless the queue is full or was lost.
- * @param publishes the hash that counts what is added by the queue's name, and how many there must have been.
+ * Adds jobs for these events in one atomic step, unless the queue is full or was lost.
+ * @param publishes the hash of publish counts by subscription, and the count that this queue must have reached.
  */
 export async function addJobs(
   redis: Redis,
@@ -77,7 +77,7 @@ export async function addJobs(
   redis.defineCommand('publishEvents', { numberOfKeys: 7, lua: publishLua });
   const keys = bullAddJob.keys.map((name) => queue.toKey(name));
   const jobs = chunksOf(events).flatMap((chunk) => {
-    // The count in the id tells how much waits without reading the jobs.
+    // The id contains the number of events, so that waiting events are counted without reading the jobs.
     const jobId = `${nanoid()}-${chunk.length}`;
     return [jobId, JSON.stringify({ events: chunk }), JSON.stringify({ ...jobOptions, jobId })];
   });

@@ -1,44 +1,43 @@
 /**
- * How events travel to whoever subscribed to them. An engine (bull-bus.ts, rabbit-bus.ts) keeps, for each
- * subscription, a durable queue of the events that it has not handled yet: what the subscription missed while it was
- * down waits there. Everything is delivered at least once, in the order published for each source, so a handler tells
- * repeats by the event's id.
+ * The publish/subscribe bus of events. An engine (bull-bus.ts, rabbit-bus.ts) keeps a durable queue of unhandled events for
+ * each subscription, also while the subscriber is down. Events are delivered at least once, in the order published for each
+ * source; a handler detects duplicates by the event's id.
  */
 export interface EventBus {
-  /** Whether the engine brings what is published once, to what `listDeclared` names, to the subscriptions' queues. */
+  /** Whether one publish to a target of `listDeclared` reaches the queues of all subscriptions (fan-out by the engine). */
   readonly fansOut: boolean;
-  /** Makes the queues of these subscriptions. What is published from then on waits for them. Safe to repeat. */
+  /** Creates the queues of these subscriptions; later events are kept there for them. Idempotent. */
   declare(subscriptions: Pick<Subscription, 'name' | 'types'>[]): Promise<void>;
-  /** The subscriptions that the engine itself knows: whoever declared one, in this version or another. */
+  /** The subscriptions that are declared in the engine, by this version or another. */
   listDeclared(): Promise<Pick<Subscription, 'name' | 'types'>[]>;
   /**
-   * Resolves when the engine has put every event where all its subscribers will find it, whatever dies afterwards.
-   * @throws when the engine is away or a subscription's queue is full; then some of the events may have been published,
-   *   and all may be published again.
+   * Resolves when every event is stored durably in the queues of all its subscribers.
+   * @throws when the engine is unavailable or a queue is full; then some of the events may have been published, and all may
+   *   be published again.
    */
   publish(events: BusEvent[]): Promise<void>;
   /**
    * Puts events into the queue of one subscription, all or none of them, whatever their types.
-   * @param publishes how many of these its queue has had so far, as far as the caller knows.
-   * @returns how many it has had now; `full` when it takes no more; `lost` when it has had fewer than the caller knows of:
-   *   its queue was emptied, nothing was added, and the missing events have to be published first.
-   * @throws when the engine is away; then they may have been published, and may be published again.
+   * @param publishes the number of publishes to this queue that the caller knows of.
+   * @returns the number of publishes now; `full` when the queue takes no more; `lost` when it has had fewer publishes than
+   *   the caller knows of: it lost its data, nothing was added, and the missing events have to be published first.
+   * @throws when the engine is unavailable; then the events may have been published, and may be published again.
    */
   publishTo(name: string, events: BusEvent[], publishes: number): Promise<number | 'full' | 'lost'>;
   inspect(name: string): Promise<QueueState>;
-  /** Lets a queue that was lost be used again, as one that has had so many publishes. */
+  /** Sets the publish count of a lost queue, so that it accepts events again. */
   restore(name: string, publishes: number): Promise<void>;
-  /** Starts to hand a subscription its events. The closer lets the batch in hand end, and leaves the rest in the queue. */
+  /** Starts to deliver a subscription's events. `close` waits for the current batch; the others stay in the queue. */
   subscribe(subscription: Subscription): Promise<{ close: () => Promise<void> }>;
-  /** Events that wait for a subscription, the ones in hand included. */
+  /** Number of events not yet handled by a subscription, including those being handled. */
   countWaiting(name: string): Promise<number>;
   /** Events that a subscription could not handle in 5 attempts, the oldest first, at most `limit` of `total`. */
   listDeadLetters(name: string, limit: number): Promise<{ total: number; letters: DeadEvent[] }>;
-  /** Puts a dead letter back into its subscription's queue. @returns whether there was such a letter. */
+  /** Puts a dead letter back into its subscription's queue. @returns whether it existed. */
   republish(name: string, eventId: string): Promise<boolean>;
-  /** @returns whether there was such a letter. */
+  /** Deletes a dead letter. @returns whether it existed. */
   discard(name: string, eventId: string): Promise<boolean>;
-  /** Takes a subscription's queue away, with all that waits in it and its dead letters. */
+  /** Deletes a subscription's queue with its events and dead letters. */
   remove(name: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -49,13 +48,13 @@ export interface BusEvent {
   /** The same at every delivery. */
   id: string;
   source: string;
-  /** Two words with a dot between them, like `order.paid`. */
+  /** Two words separated by a dot, like `order.paid`. */
   type: string;
   subject?: string;
   time: string;
   datacontenttype: 'application/json';
   dataschema?: string;
-  /** W3C trace context of the request that led to it. */
+  /** W3C trace context of the request that caused it. */
   traceparent?: string;
   data: unknown;
 }
@@ -63,35 +62,35 @@ export interface BusEvent {
 export interface Subscription {
   /** Names its queue: small letters, digits and hyphens. */
   name: string;
-  /** Types of events; `*` stands for any one word: `order.*`. */
+  /** Types of events; `*` matches any one word: `order.*`. */
   types: readonly string[];
-  /** Events handed over at once, at most. */
+  /** Maximum number of events in one call of `handle`. */
   maxBatch: number;
   /**
-   * Handles events in their order. When it throws, the batch is handed over again one by one, and the event that is
-   * the trouble up to 5 times, with growing waits; then that one is a dead letter and the others go on.
+   * Handles events in order. When it throws, the batch is delivered again one event at a time. An event that fails 5 times,
+   * with growing delays, becomes a dead letter, and the next event follows.
    */
   handle(events: BusEvent[]): Promise<void>;
 }
 
-/** How the queue of a subscription is. */
+/** The state of a subscription's queue. */
 interface QueueState {
-  /** What publishTo() said last, or fewer when the queue was lost. */
+  /** The last result of publishTo(), or less when the queue was lost. */
   publishes: number;
-  /** Nothing waits in it or is being handled, and it has no dead letters. */
+  /** Whether it has neither waiting nor active events, nor dead letters. */
   isEmpty: boolean;
   hasRoom: boolean;
 }
 
 export interface DeadEvent {
   event: BusEvent;
-  /** What the last attempt threw. */
+  /** The error of the last attempt. */
   error: string;
   /** ISO 8601. */
   failedAt: string;
 }
 
-/** Whether an event is of one of these types, in which `*` stands for any one word. */
+/** Returns a predicate for events of these types, in which `*` matches any one word. */
 export function matcherOf(types: readonly string[]): (event: Pick<BusEvent, 'type'>) => boolean {
   const source = types.map((type) => type.replaceAll('.', '\\.').replaceAll('*', '[^.]+'));
   const pattern = new RegExp(`^(?:${source.join('|')})$`);

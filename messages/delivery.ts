@@ -2,15 +2,15 @@ import { failpoint } from '../runtime/failpoints.ts';
 import { pause } from '../runtime/pause.ts';
 import type { BusEvent, DeadEvent, Subscription } from './bus.ts';
 
-/** What an engine adds to a subscription to have its events handled. */
+/** How an engine delivers a subscription's events. */
 export interface DeliveryRules {
-  /** Before the second attempt at an event, the third, …: there is one attempt more than there are waits, which is 5. */
+  /** Delays before the second and further attempts at an event; with four delays there are 5 attempts. */
   retryWaitsMs: readonly number[];
-  /** Whether a fault will pass by itself, like a MongoDB that is away. It is waited out and uses up no attempt. */
+  /** Whether a fault is transient, like an unavailable MongoDB: it is retried and does not count as an attempt. */
   isPassing: (error: unknown) => boolean;
-  /** Keeps an event that could not be handled; resolves when it is safe. It may get the same event again. */
-  bury: (letter: DeadEvent) => Promise<void>;
-  /** Ends the waiting, never a handler that runs. */
+  /** Stores a dead letter; resolves when it is durable. It may be called twice for one event. */
+  storeDeadLetter: (letter: DeadEvent) => Promise<void>;
+  /** Ends the delays between attempts; a running handler is not interrupted. */
   stopping: AbortSignal;
 }
 
@@ -18,10 +18,10 @@ const firstPassingWaitMs = 200;
 const lastPassingWaitMs = 5_000;
 
 /**
- * Hands events to a subscription in their order, whichever engine brought them: a batch at a time, after a fault one by
- * one, and an event that fails at every attempt goes to the dead letters. The events behind it wait meanwhile.
- * @returns how many of them, from the first on, are done with: fewer than there are only when `stopping` came between.
- * @throws what `bury` threw; then none of them counts as done.
+ * Delivers events to a subscription in order: in batches, one at a time after a fault, and an event that fails in every
+ * attempt becomes a dead letter. Later events wait meanwhile. It is the same for all engines.
+ * @returns the number of events, from the first on, that are handled or dead letters; fewer than all only when stopped.
+ * @throws the error of `storeDeadLetter`; then none of the events counts as done.
  */
 export async function deliver(
   subscription: Subscription,
@@ -40,9 +40,9 @@ export async function deliver(
 
 async function deliverBatch(subscription: Subscription, batch: BusEvent[], rules: DeliveryRules) {
   if (batch.length > 1) {
-    const ending = await attempt(subscription, batch, rules);
-    if (ending === 'handled') return batch.length;
-    if (ending === 'stopped') return 0;
+    const result = await attempt(subscription, batch, rules);
+    if (result === 'handled') return batch.length;
+    if (result === 'stopped') return 0;
   }
   for (const [index, event] of batch.entries()) {
     if (!(await deliverAlone(subscription, event, rules))) return index;
@@ -50,22 +50,22 @@ async function deliverBatch(subscription: Subscription, batch: BusEvent[], rules
   return batch.length;
 }
 
-/** @returns whether the event is done with: handled, or a dead letter. */
+/** @returns whether the event was handled or became a dead letter. */
 async function deliverAlone(subscription: Subscription, event: BusEvent, rules: DeliveryRules) {
   for (let tried = 0; ; tried++) {
-    const ending = await attempt(subscription, [event], rules);
-    if (ending === 'handled') return true;
-    if (ending === 'stopped') return false;
+    const result = await attempt(subscription, [event], rules);
+    if (result === 'handled') return true;
+    if (result === 'stopped') return false;
     const waitMs = rules.retryWaitsMs[tried];
     if (waitMs === undefined) {
-      await rules.bury({ event, error: ending.message, failedAt: new Date().toISOString() });
+      await rules.storeDeadLetter({ event, error: result.message, failedAt: new Date().toISOString() });
       return true;
     }
     await pause(waitMs, rules.stopping);
   }
 }
 
-/** One attempt, which lasts as long as the only fault is a passing one. @returns what was thrown, if it was. */
+/** One attempt, repeated while the fault is transient. @returns the error if it is not. */
 async function attempt(
   { handle }: Subscription,
   events: BusEvent[],

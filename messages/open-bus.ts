@@ -8,15 +8,19 @@ import { openRabbitBus } from './rabbit-bus.ts';
 
 /**
  * Opens the engine that EVENT_BUS names, with connections of its own.
- * @param isPassing whether what a subscriber threw will pass by itself: see delivery.ts.
+ * @param isPassing whether a subscriber's error is transient: see delivery.ts.
  */
 export function openBus(config: Config, log: Log, isPassing: (error: unknown) => boolean): EventBus {
   const rules = {
     retryWaitsMs: eventRetryWaitsMs(config),
     isPassing(error: unknown) {
       const passes = isPassing(error);
-      // A message could name a buyer's address.
-      if (passes) log.warn({ error: (error as { code?: string }).code }, 'a subscriber waits');
+      // Only the code is logged, because the error's message could contain a buyer's address.
+      if (passes)
+        log.warn(
+          { error: (error as { code?: string }).code },
+          'subscriber failed by a transient fault, retrying',
+        );
       return passes;
     },
   };

@@ -1,18 +1,18 @@
 --[[
-  Adds jobs of events to the queue of a subscription, all or none. Runs behind addBullJob(KEYS, ARGV), which is Bull's own
-  script. A queue that has had fewer publishes than it should was emptied, or is an older copy: then nothing may be added,
-  or its reader would get new events before those that are missing.
+  Adds jobs of events to the queue of a subscription, all or none. Bull's own script, as addBullJob(KEYS, ARGV), is put in
+  front of this one. A queue with fewer publishes than expected has lost data: then nothing is added, because its
+  subscriber would get new events before the missing ones.
 
   KEYS[1]    hash of the number of publishes by name of the subscription
-  KEYS[2..7] what addBullJob needs; KEYS[2] is the list of jobs that wait
+  KEYS[2..7] the keys that addBullJob needs; KEYS[2] is the list of waiting jobs
   ARGV[1]    name of the subscription
-  ARGV[2]    how many publishes it has had at least
+  ARGV[2]    the number of publishes that it must have had
   ARGV[3]    how many jobs may wait
   ARGV[4]    prefix of the queue's keys
   ARGV[5]    now (ms)
   ARGV[6..]  for each job: its id, its data as JSON, its options as JSON
 
-  Returns how many publishes it has had now | 'full' | 'lost'
+  Returns the number of publishes now | 'full' | 'lost'
 ]]
 local publishes = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)
 if publishes < tonumber(ARGV[2]) then return 'lost' end

@@ -2,7 +2,7 @@ import type { ConsumeMessage, GetMessage } from 'amqplib';
 import { groupCommit } from '../runtime/group-commit.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { openConsumer, type Verdict } from '../runtime/rabbit/consumer.ts';
-import { countMessages, walkDeadLetters } from '../runtime/rabbit/dead-letters.ts';
+import { countMessages, forEachDeadLetter } from '../runtime/rabbit/dead-letters.ts';
 import { deadLetterExchange, deadLettersOf } from '../runtime/rabbit/queues.ts';
 import type { Rabbit, RabbitMessage } from '../runtime/rabbit/rabbit.ts';
 import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
@@ -17,14 +17,14 @@ import {
 
 export interface RabbitBusOptions {
   topology?: Topology;
-  /** Events that a subscription holds at once. */
+  /** Maximum number of unacknowledged events of a subscription. */
   prefetch: number;
   rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
 }
 
 /**
- * The event bus on RabbitMQ: topic exchanges, the type of an event as its routing key, and a quorum queue for each
- * subscription. Beside them are queues for consumers outside, in rabbit-topology.ts.
+ * The event bus on RabbitMQ: topic exchanges with the event's type as the routing key, and a quorum queue for each
+ * subscription. rabbit-topology.ts also declares queues for external consumers.
  */
 export function openRabbitBus(
   rabbit: Rabbit,
@@ -34,7 +34,7 @@ export function openRabbitBus(
   const inHand = new Map<string, number>();
   const makeExchanges = rabbit.prepares((channel) => makeTopology(channel, topology));
 
-  function bury(name: string, { event, error, failedAt }: DeadEvent): Promise<void> {
+  function storeDeadLetter(name: string, { event, error, failedAt }: DeadEvent): Promise<void> {
     const letter = messageOf(event, deadLetterExchange, name);
     const headers = {
       ...letter.headers,
@@ -70,7 +70,7 @@ export function openRabbitBus(
       return publishes;
     },
 
-    // Its queues tell nobody how often they were published to.
+    // RabbitMQ does not count publishes; its queues are durable and never report a loss.
     inspect: async () => ({ publishes: Number.POSITIVE_INFINITY, isEmpty: true, hasRoom: true }),
     restore: async () => {},
 
@@ -80,10 +80,10 @@ export function openRabbitBus(
       const stopping = new AbortController();
       const rules = {
         ...ownRules,
-        bury: (letter: DeadEvent) => bury(name, letter),
+        storeDeadLetter: (letter: DeadEvent) => storeDeadLetter(name, letter),
         stopping: stopping.signal,
       };
-      // What arrives while a batch is handled is the next batch, and the order stays.
+      // Messages that arrive while a batch is handled form the next batch, in the same order.
       const batches = groupCommit({
         send: (messages: ConsumeMessage[]) => handleBatch(subscription, messages, rules),
         maxBatch: subscription.maxBatch,
@@ -102,7 +102,7 @@ export function openRabbitBus(
       };
     },
 
-    // Another process's events in hand cannot be asked for over AMQP; they are `prefetch` at most.
+    // AMQP does not report the unacknowledged events of another process; they are at most `prefetch`.
     async countWaiting(name) {
       if (name === exchangesName) return 0;
       await makeExchanges();
@@ -112,7 +112,7 @@ export function openRabbitBus(
     async listDeadLetters(name, limit) {
       await makeExchanges();
       const letters: DeadEvent[] = [];
-      const total = await walkDeadLetters(rabbit, deadLettersOf(name), (letter) => {
+      const total = await forEachDeadLetter(rabbit, deadLettersOf(name), (letter) => {
         letters.push(deadEventOf(letter));
         return 'keep';
       });
@@ -121,14 +121,14 @@ export function openRabbitBus(
     },
 
     async republish(name, eventId) {
-      return await takeLetter(rabbit, name, eventId, async (letter) => {
+      return await removeLetter(rabbit, name, eventId, async (letter) => {
         const { event } = deadEventOf(letter);
-        // Straight into its queue: the other subscribers have had it.
+        // Published directly to its queue, because the other subscribers have handled it.
         await rabbit.publish([{ ...messageOf(event, '', name), content: letter.content }]);
       });
     },
 
-    discard: (name, eventId) => takeLetter(rabbit, name, eventId, async () => {}),
+    discard: (name, eventId) => removeLetter(rabbit, name, eventId, async () => {}),
 
     async remove(name) {
       await rabbit.use(async (channel) => {
@@ -136,18 +136,18 @@ export function openRabbitBus(
       });
     },
 
-    // The connection belongs to whoever opened it.
+    // The caller who opened the connection closes it.
     close: async () => {},
   };
 }
 
-/** The relay publishes once, under this name, and RabbitMQ brings it to the queues. */
+/** The relay's only target with RabbitMQ: it publishes each event once, and the exchanges route it to the queues. */
 const exchangesName = 'exchanges';
 
-/** Headers travel in one frame, with little room. */
+/** All headers of a message have to fit into one AMQP frame. */
 const errorMaxCharacters = 2_000;
 
-/** @returns what becomes of each message. One that is no event is a dead letter at once: it will never be one. */
+/** @returns how each message is answered. A malformed message is dead-lettered at once. */
 async function handleBatch(
   subscription: Subscription,
   messages: ConsumeMessage[],
@@ -159,15 +159,15 @@ async function handleBatch(
   return read.map((event) => (event === null ? 'dead' : done.has(event) ? 'done' : 'again'));
 }
 
-/** @returns whether there was such a letter. Two of one event, as a crash can leave them, are taken together. */
-async function takeLetter(
+/** Removes a dead letter after `before` resolved, and any duplicate that a crash left. @returns whether it existed. */
+async function removeLetter(
   rabbit: Rabbit,
   name: string,
   eventId: string,
   before: (letter: GetMessage) => Promise<void>,
 ): Promise<boolean> {
   let found = false;
-  await walkDeadLetters(rabbit, deadLettersOf(name), async (letter) => {
+  await forEachDeadLetter(rabbit, deadLettersOf(name), async (letter) => {
     if (deadEventOf(letter).event.id !== eventId) return 'keep';
     if (!found) await before(letter);
     found = true;
@@ -189,7 +189,7 @@ function messageOf(event: BusEvent, exchange: string, routingKey: string): Rabbi
   };
 }
 
-/** @returns null when it is no event: anybody who may write to an exchange could have written it. */
+/** @returns null when the message is not an event; other publishers can send anything. */
 function readEvent({ content }: { content: Buffer }): BusEvent | null {
   try {
     const event = JSON.parse(content.toString());
@@ -204,19 +204,19 @@ interface Death {
   time: { value: number };
 }
 
-/** Buried by us it says why; what RabbitMQ itself gave up carries when, and by which rule. */
+/** Our own dead letters carry the error; those that RabbitMQ dead-lettered itself carry the reason and time. */
 function deadEventOf(letter: GetMessage): DeadEvent {
   const { headers = {}, messageId = '' } = letter.properties;
   const [death] = (headers['x-death'] ?? []) as Death[];
   const failedAt = new Date((death?.time.value ?? 0) * 1_000).toISOString();
   return {
-    event: readEvent(letter) ?? unreadable(letter, messageId, failedAt),
-    error: headers['x-error'] ?? `RabbitMQ gave it up: ${death?.reason ?? 'no reason given'}`,
+    event: readEvent(letter) ?? malformedEvent(letter, messageId, failedAt),
+    error: headers['x-error'] ?? `RabbitMQ dead-lettered it: ${death?.reason ?? 'no reason given'}`,
     failedAt: headers['x-failed-at'] ?? failedAt,
   };
 }
 
-function unreadable({ content, fields }: GetMessage, id: string, time: string): BusEvent {
+function malformedEvent({ content, fields }: GetMessage, id: string, time: string): BusEvent {
   return {
     specversion: '1.0',
     id,

@@ -8,14 +8,13 @@ import {
 } from '../runtime/rabbit/queues.ts';
 import type { Subscription } from './bus.ts';
 
-/** Which exchange an event goes through, and the queues that are there for everyone. */
+/** The exchanges of the bus, and the queues for external consumers. */
 export interface Topology {
-  /** The exchange for each first word of an event's type. */
+  /** The exchange by the first word of an event's type. */
   exchanges: Readonly<Record<string, string>>;
   /**
-   * Queues for consumers that are not ours, in whatever language, and what each gets. Nobody may be reading them: each
-   * keeps the newest `outsideMaxEvents` events, and what falls out goes to the dead letters of a queue that has some,
-   * which are bounded in the same way.
+   * Queues for external consumers, and the event types of each. A queue may have no reader, so it keeps only the newest
+   * `outsideMaxEvents` events; older ones are dropped, or moved to its equally bounded dead letters if it has them.
    */
   outside: Readonly<Record<string, { types: readonly string[]; deadLetters?: boolean }>>;
 }
@@ -30,9 +29,10 @@ export const shopTopology: Topology = {
 };
 
 const outsideMaxEvents = 100_000;
-/** A subscription of ours that is so far behind stops the publishing: what is not published waits in the event log. */
+/** A subscription with this many events stops publishing; the relay continues from the event log when there is room. */
 const subscriptionMaxEvents = 1_000_000;
-/** The exchanges, and the queues for consumers outside. */
+
+/** Declares the exchanges and the queues for external consumers. */
 export async function makeTopology(channel: Channel, { exchanges, outside }: Topology): Promise<void> {
   for (const exchange of [...Object.values(exchanges), deadLetterExchange]) {
     await channel.assertExchange(exchange, 'topic', { durable: true });
@@ -45,7 +45,7 @@ export async function makeTopology(channel: Channel, { exchanges, outside }: Top
   }
 }
 
-/** A queue of a subscription's own, and one for its dead letters. */
+/** Declares a subscription's queue, and one for its dead letters. */
 export async function makeSubscription(
   channel: Channel,
   { exchanges }: Topology,
@@ -55,7 +55,7 @@ export async function makeSubscription(
   await makeQuorumQueue(channel, name, {
     ...safeDeadLetteringOf(name),
     'x-max-length': subscriptionMaxEvents,
-    // Of several workers one gets the events, so that they keep their order; when it goes, another does.
+    // One worker at a time consumes, which keeps the events in order; when it stops, another takes over.
     'x-single-active-consumer': true,
   });
   await bind(channel, exchanges, name, types);
@@ -74,10 +74,10 @@ async function bind(
   }
 }
 
-/** @throws Error when no exchange is meant for it. */
+/** @throws Error when no exchange is configured for the type. */
 export function exchangeOf(exchanges: Topology['exchanges'], type: string): string {
   const firstWord = type.split('.')[0] ?? '';
   const exchange = Object.hasOwn(exchanges, firstWord) && exchanges[firstWord];
-  if (!exchange) throw new Error(`No exchange takes ${type}`);
+  if (!exchange) throw new Error(`No exchange is configured for events of type ${type}`);
   return exchange;
 }

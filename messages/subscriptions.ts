@@ -6,16 +6,16 @@ import type { EventBus, Subscription } from './bus.ts';
 
 type Declared = Pick<Subscription, 'name' | 'types'>;
 
-/** A position is kept under the name, so it must be usable as a key in MongoDB. */
+/** The name is a field name in the relay's positions, so it must be valid as one in MongoDB. */
 const namePattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
-/** Makes a subscription known for good: from now on no sale's log moves on without it. Safe to repeat. */
+/** Registers a subscription permanently: the relay publishes all later events to it. Idempotent. */
 export async function noteSubscription(
   { subscriptions }: Pick<Collections, 'subscriptions'>,
   { name, types }: Declared,
 ): Promise<void> {
   if (!namePattern.test(name)) {
-    throw new Error(`Not a subscription's name: expected small letters, digits and hyphens, got ${name}`);
+    throw new Error(`Invalid subscription name: expected lowercase letters, digits and hyphens, got ${name}`);
   }
   await driverOf(subscriptions).updateOne(
     { _id: name },
@@ -25,19 +25,19 @@ export async function noteSubscription(
 }
 
 /**
- * Whom the relay publishes to: every subscription that was ever noted, and those that only the engine knows, as it was
- * told by a process of the version before this one.
+ * The subscriptions that the relay publishes to: all registered ones, and those that only the engine knows, because a
+ * process of the previous version declared them.
  */
 export async function listTargets(collections: Collections, bus: EventBus): Promise<SubscriptionRecord[]> {
   const declared = await bus.listDeclared();
   const known = await listSubscriptions(collections);
   const knownTypes = new Map(known.map(({ _id, types }) => [_id, types.join()]));
-  // A name that nobody may have must not hold up the others.
-  const news = declared.filter(
+  // An invalid name is skipped, so that it does not stop the relay.
+  const unregistered = declared.filter(
     ({ name, types }) => namePattern.test(name) && knownTypes.get(name) !== types.join(),
   );
-  for (const subscription of news) await noteSubscription(collections, subscription);
-  const all = news.length > 0 ? await listSubscriptions(collections) : known;
+  for (const subscription of unregistered) await noteSubscription(collections, subscription);
+  const all = unregistered.length > 0 ? await listSubscriptions(collections) : known;
   return bus.fansOut ? all.filter(({ _id }) => declared.some(({ name }) => name === _id)) : all;
 }
 
@@ -46,19 +46,19 @@ export async function listSubscriptions({ subscriptions }: Collections): Promise
 }
 
 /**
- * Forgets a subscription that nobody runs any more, with all that waits for it and its dead letters.
- * @returns whether there was such a one.
+ * Deletes a subscription that is no longer used, with its queue and dead letters.
+ * @returns whether it existed.
  */
 export async function removeSubscription(
   collections: Collections,
   bus: EventBus,
   name: string,
 ): Promise<boolean> {
-  // The engine first: what it knows is noted again.
+  // The engine first, because a subscription that it still knows would be registered again.
   await bus.remove(name);
   const { deletedCount } = await driverOf(collections.subscriptions).deleteOne({ _id: name });
   if (deletedCount === 0) return false;
-  // Should it come back, it begins with what happens then.
+  // Without positions, a subscription that is registered again later starts with new events.
   await driverOf(collections.relays).updateMany({}, { $unset: { [`positions.${name}`]: '' } });
   return true;
 }
@@ -66,8 +66,8 @@ export async function removeSubscription(
 const patienceMs = 500;
 
 /**
- * Events that wait for each subscription: in its queue, and those that its queue had no room for. A document of the log
- * that the relay has not read yet counts as one. Left out are subscriptions whose engine does not say in time.
+ * The consumer lag of each subscription in events: those in its queue, and those not yet published to it. A log document that
+ * was not relayed yet counts as one event. Subscriptions whose queue does not answer in time are left out.
  */
 export async function countLag(collections: Collections, bus: EventBus): Promise<Record<string, number>> {
   const subscriptions = await listSubscriptions(collections);
@@ -99,7 +99,7 @@ async function countInLog({ relays }: Collections, names: string[]): Promise<Rec
 async function countUnread({ sales, relays }: Collections): Promise<number> {
   const sumOf = async (found: { toArray: () => Promise<{ sum: number }[]> }) =>
     (await found.toArray())[0]?.sum ?? 0;
-  // In this order what is written meanwhile counts as read, and not twice.
+  // Read before written, so that documents appended in between increase the lag instead of making it negative.
   const read = await sumOf(driverOf(relays).aggregate([{ $group: { _id: null, sum: { $sum: '$seq' } } }]));
   const written = await sumOf(
     driverOf(sales).aggregate([{ $group: { _id: null, sum: { $sum: '$eventSeq' } } }]),

@@ -4,28 +4,27 @@ import { Gauge, type Registry } from 'prom-client';
 import type { Log } from './observe/log.ts';
 
 /**
- * A clock of a database, which all processes share however far their own are apart: it is asked once a second, and
- * carried on by this process's monotonic clock in between and while the database is away. Until it was asked for the first
- * time it is this process's own.
+ * A database's clock, shared by all processes whose own clocks may differ. It is read once a second; in between, and while
+ * the database is unavailable, this process's monotonic clock continues it. Before the first read it is the local clock.
  */
 export interface SharedClock {
   now(): Date;
-  /** How far this process's own clock is ahead of it, in ms; null until it was asked. */
+  /** How far the local clock is ahead of the database's, in ms; null before the first read. */
   aheadMs(): number | null;
-  /** Asks once a second until it is closed. */
+  /** Reads the database's clock with `ask` once a second until it is closed. */
   follow(ask: () => Promise<number>, log: Log): { close: () => void };
 }
 
-/** One answer: what the clock said, against this process's monotonic clock, and how wrong that can be. */
+/** One reading: the database's time minus this process's monotonic clock, and the largest possible error. */
 interface Sample {
   offsetMs: number;
   uncertainMs: number;
 }
 
 const askEveryMs = 1_000;
-/** The most exact answer of so many counts: a busy process hears of others late. */
+/** The most precise of this many readings is used, because a busy process receives answers late. */
 const samplesKept = 10;
-/** Clocks drift by much less between two samples; what differs by more was set to another time. */
+/** Clocks drift much less than this between two readings; a larger difference means that a clock was set. */
 const driftMaxMs = 50;
 const skewLoggedMs = 1_000;
 
@@ -61,14 +60,15 @@ export function openSharedClock(name: string): SharedClock {
         const ahead = aheadMs() ?? 0;
         if (Math.abs(ahead) > skewLoggedMs === isSkewed) return;
         isSkewed = !isSkewed;
-        if (isSkewed) log.warn({ aheadMs: Math.round(ahead) }, `this machine's clock differs from ${name}'s`);
-        else log.info(`this machine's clock agrees with ${name}'s again`);
+        if (isSkewed)
+          log.warn({ aheadMs: Math.round(ahead) }, `clock skew: the local clock differs from ${name}'s`);
+        else log.info(`clock skew is over: the local clock agrees with ${name}'s again`);
       }
       let isAsking = false;
       async function tick(): Promise<void> {
         if (isAsking) return;
         isAsking = true;
-        // A database that is away says nothing about its clock.
+        // A failed read is ignored: the monotonic clock continues the last reading.
         await sample().catch(() => {});
         isAsking = false;
       }
@@ -79,12 +79,12 @@ export function openSharedClock(name: string): SharedClock {
   };
 }
 
-/** Decides when a sale opens and ends, for the gate and for every page. */
+/** The clock that decides when a sale opens and ends, for the gate and for every page. */
 export const redisClock = openSharedClock('Redis');
-/** Stamps what is written into MongoDB. */
+/** The clock for timestamps in MongoDB's documents. */
 export const mongoClock = openSharedClock('MongoDB');
 
-/** Follows both clocks, and shows how far this machine's own is from them. */
+/** Keeps both clocks synchronised, and exports the local clock's skew as a metric. */
 export function followClocks(
   { redis, mongo, registry }: { redis: Redis; mongo: Connection; registry: Registry },
   log: Log,
@@ -108,7 +108,7 @@ export function followClocks(
     }, log),
     mongoClock.follow(async () => {
       const { localTime } = (await mongo.db?.admin().command({ hello: 1 })) ?? {};
-      if (!(localTime instanceof Date)) throw new Error('MongoDB does not say what time it is');
+      if (!(localTime instanceof Date)) throw new Error("MongoDB's answer to hello has no localTime");
       return localTime.getTime();
     }, log),
   ];

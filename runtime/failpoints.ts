@@ -1,13 +1,14 @@
 /**
- * Moments at which a test makes this process die or hang, where a signal from outside could not hit the moment.
+ * Points in the code at which a test can kill or block this process, because a signal from outside cannot be timed so
+ * precisely.
  *
- *   flushing    a flush is about to be sent         settling   a transaction is about to begin
- *   flushed     Redis has it, nobody was answered   deciding   everything is written, nothing committed
- *                                                   committed  MongoDB has it, nobody was told
- *                                                   told       everyone was told, but Bull
- *   written     MongoDB has a cancellation or a change of a sale, and nobody was told
- *   relayed     the bus has events, and the log's position does not say so
- *   handled     a subscriber handled events, and has not acknowledged them
+ *   flushing    before a flush is sent              settling   before a transaction begins
+ *   flushed     after Redis answered a flush        deciding   before a transaction commits
+ *                                                   committed  after it committed
+ *                                                   told       after its result was announced, before the job completes
+ *   written     after a cancellation or a change of a sale committed, before it is announced
+ *   relayed     after events were published, before the relay's position is stored
+ *   handled     after a subscriber handled events, before they are acknowledged
  */
 export type Failpoint =
   | 'flushing'
@@ -21,9 +22,9 @@ export type Failpoint =
   | 'handled';
 
 interface Armed {
-  /** Which visit it is, from 1. */
+  /** How many more times the point has to be reached, this one included. */
   visit: number;
-  /** Null kills; a number blocks the event loop for so many ms. */
+  /** Null kills the process; a number blocks its event loop for so many ms. */
   blockMs: number | null;
 }
 
@@ -33,7 +34,7 @@ const pattern = /^([a-z]+)@(\d+)=(?:kill|block:(\d+))$/;
 
 /**
  * @param spec e.g. `committed@3=kill` or `settling@1=block:4000`, several of them separated by commas.
- * @throws Error when it cannot be read.
+ * @throws Error when the syntax is wrong.
  */
 export function armFailpoints(spec: string): void {
   for (const part of spec.split(',').filter(Boolean)) {
@@ -52,5 +53,5 @@ export function failpoint(name: Failpoint): void {
   armed.delete(name);
   if (point.blockMs === null) process.kill(process.pid, 'SIGKILL');
   const end = Date.now() + (point.blockMs ?? 60_000);
-  while (Date.now() < end); // A killed process does not go on until the signal is there.
+  while (Date.now() < end); // Also after the kill, so that no more code runs before the signal arrives.
 }

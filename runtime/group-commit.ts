@@ -1,16 +1,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * Natural group commit: while one batch is on its way, what arrives gathers, and leaves together when the batch is
- * back. A lone item leaves at once, and a crowd forms batches as large as the trip is long.
+ * Group commit: items that arrive while one batch is being sent are sent together in the next batch. A single item is sent
+ * at once, and under load the batches grow with the time that a send takes.
  */
 export interface GroupCommit<Item, Answer> {
   /**
-   * Resolves with this item's answer once its batch is back.
-   * @throws Overloaded when `maxWaiting` items wait already; otherwise whatever `send` threw.
+   * Resolves with this item's answer once its batch was sent.
+   * @throws Overloaded when `maxWaiting` items wait already; otherwise the error of `send`.
    */
   submit(item: Item): Promise<Answer>;
-  /** Resolves when nothing waits and nothing is on its way. */
+  /** Resolves when no item is waiting or being sent. */
   drained(): Promise<void>;
 }
 
@@ -22,7 +22,7 @@ interface Waiting<Item, Answer> {
   reject: (error: unknown) => void;
 }
 
-/** A batch that came back. */
+/** A batch whose `send` has ended. */
 export interface BatchTrip<Item> {
   items: readonly Item[];
   seconds: number;
@@ -31,11 +31,12 @@ export interface BatchTrip<Item> {
 
 /**
  * @param send takes a batch and returns one answer for each item, in order.
- * @param sizeOf how much of `maxBatch` an item takes up; an item larger than that travels alone.
- * @param minIntervalMs the least time between the starts of two batches, unless the second one is full. It costs a lone
- *   item nothing, and makes batches larger where a batch has a high price of its own.
- * @param gapMs the least time from the end of a batch to the start of the next, so that others get at what both write.
- * @param onBack is told of every batch; it must not throw.
+ * @param sizeOf the size of an item, in the unit of `maxBatch`; an item larger than that is a batch of its own.
+ * @param minIntervalMs the minimum time between the starts of two batches, unless the second one is full. A single item
+ *   after a quiet time is not delayed. It makes batches larger where each batch has a high fixed cost.
+ * @param gapMs the minimum time from the end of a batch to the start of the next, so that other writers of the same
+ *   documents get their turn.
+ * @param onBack is called after every batch; it must not throw.
  */
 export function groupCommit<Item, Answer>({
   send,
@@ -74,7 +75,8 @@ export function groupCommit<Item, Answer>({
     return batch;
   }
 
-  function rest(ms: number): Promise<void> {
+  /** Waits, but not longer than until the next batch is full. */
+  function waitUntilFull(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
       onFull = () => {
@@ -86,11 +88,11 @@ export function groupCommit<Item, Answer>({
 
   async function run(): Promise<void> {
     running = true;
-    // One turn of the event loop, so that what the same poll of the sockets brought leaves together.
+    // Waits one turn of the event loop, so that all requests read in the same poll share a batch.
     await new Promise(setImmediate);
     while (waiting.length > 0) {
-      const restMs = startedAt + minIntervalMs - performance.now();
-      if (restMs > 0 && waitingSize < maxBatch) await rest(restMs);
+      const waitMs = startedAt + minIntervalMs - performance.now();
+      if (waitMs > 0 && waitingSize < maxBatch) await waitUntilFull(waitMs);
       onFull = null;
       const gapLeftMs = endedAt + gapMs - performance.now();
       if (gapLeftMs > 0) await delay(gapLeftMs);
@@ -118,7 +120,8 @@ export function groupCommit<Item, Answer>({
 
   return {
     submit(item) {
-      if (waiting.length >= maxWaiting) return Promise.reject(new Overloaded(`${maxWaiting} already wait`));
+      if (waiting.length >= maxWaiting)
+        return Promise.reject(new Overloaded(`${maxWaiting} items are waiting already`));
       return new Promise((resolve, reject) => {
         waiting.push({ item, resolve, reject });
         waitingSize += sizeOf(item);

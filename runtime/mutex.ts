@@ -1,4 +1,4 @@
-/** Runs pieces of work one after the other, in the order in which they were asked for. */
+/** Runs work under the mutex: one call at a time, in the order of the calls. */
 export type Exclusive = <Value>(work: () => Promise<Value>) => Promise<Value>;
 
 export function openMutex(): Exclusive {

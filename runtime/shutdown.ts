@@ -1,31 +1,31 @@
 import type { Log } from './observe/log.ts';
 
 /**
- * Closes on the first SIGTERM or SIGINT and lets the process end by itself; cut short after `deadlineMs`.
- * A fault that nobody caught stops the process the same way, with exit code 1: its supervisor starts a clean one.
+ * Shuts down gracefully on the first SIGTERM or SIGINT; after `deadlineMs` the process exits regardless. An uncaught
+ * exception shuts the process down the same way with exit code 1, so that its supervisor starts a new one.
  */
 export function closeOnSignal(close: () => Promise<void>, log: Log, deadlineMs: number): void {
   let stopping = false;
   async function stop(why: string, exitCode: number): Promise<void> {
     if (stopping) return;
     stopping = true;
-    log.info({ why }, 'stopping');
+    log.info({ why }, 'shutting down');
     setTimeout(() => {
-      log.error(`not drained after ${deadlineMs} ms: stopped all the same`);
+      log.error(`shutdown not finished after ${deadlineMs} ms, exiting`);
       process.exit(1);
     }, deadlineMs).unref();
     try {
       await close();
       process.exitCode = exitCode;
     } catch (error) {
-      log.error(error, 'could not stop cleanly');
+      log.error(error, 'shutdown failed, exiting');
       process.exit(1);
     }
   }
   process.once('SIGTERM', () => void stop('SIGTERM', 0));
   process.once('SIGINT', () => void stop('SIGINT', 0));
   process.once('uncaughtException', (error) => {
-    log.fatal(error, 'uncaught');
-    void stop('a fault nobody caught', 1);
+    log.fatal(error, 'uncaught exception');
+    void stop('uncaught exception', 1);
   });
 }

@@ -1,6 +1,6 @@
-/** The secrets that sign tokens, as `JWT_SECRET` lists them: the first one signs, every one of them is believed. */
+/** One of the secrets in `JWT_SECRET`: the first signs new tokens, and tokens signed by any of them are valid. */
 export interface SigningKey {
-  /** What a token's header names its key by; empty for a secret without a name. */
+  /** The key id in a token's header; empty for a secret without a name. */
   kid: string;
   secret: string;
 }
@@ -11,7 +11,7 @@ const minVariety = 10;
 const examples =
   /change.?me|your[-_ ].*secret|secret[-_]?key|example|password|qwerty|0123456789|abcdefgh|insert/i;
 
-/** Reads `secret`, or `kid:secret,kid:secret`: to change keys, put the new one in front and drop the old one later. */
+/** Parses `secret` or `kid:secret,kid:secret`. To rotate keys, put the new one in front and remove the old one later. */
 export function readSigningKeys(text: string): SigningKey[] {
   return text.split(',').map((part) => {
     const named = /^([\w.-]{1,32}):(.*)$/s.exec(part);
@@ -20,8 +20,8 @@ export function readSigningKeys(text: string): SigningKey[] {
 }
 
 /**
- * @param isStrict also refuse what is long enough and could be guessed all the same.
- * @returns what is wrong with the list, without a word of it; null when nothing is.
+ * @param isStrict also rejects secrets that are long enough but guessable.
+ * @returns what is wrong with the list, without quoting any secret; null when it is valid.
  */
 export function faultOfKeys(text: string, { isStrict }: { isStrict: boolean }): string | null {
   const keys = readSigningKeys(text);

@@ -1,4 +1,4 @@
-/** Runs `load` once for everyone who asks for the same key while it is on its way. */
+/** Shares one call of `load` among concurrent callers with the same key. */
 export function singleFlight<Value>(load: (key: string) => Promise<Value>): (key: string) => Promise<Value> {
   const flights = new Map<string, Promise<Value>>();
   return (key) => {

@@ -1,13 +1,13 @@
 import type { StockMessage } from './contract.ts';
 
-/** Telling takes at most this share of a process's time, so that a crowd of tabs does not keep buyers waiting. */
-const mostTelling = 0.2;
-const longestRestMs = 1_000;
+/** Broadcasting takes at most this share of a process's time, so that thousands of open tabs do not delay buyers. */
+const maxBroadcastShare = 0.2;
+const maxIntervalMs = 1_000;
 
 /**
- * Sends the stock of each sale at most `perSecond` times a second: the first change at once, then only the newest of
- * those that came meanwhile. What is left out would have been overwritten before a person could read it. A message to
- * thousands of tabs takes a while to send, and is followed by a longer rest.
+ * Throttles the stock messages of each sale to `perSecond` a second: the first change is sent at once, then only the
+ * newest of those that arrived meanwhile, because a person could not read the others before they are replaced. The
+ * interval grows when a message takes long to send, as one to thousands of tabs does.
  */
 export function coalesceStock({
   perSecond,
@@ -15,36 +15,37 @@ export function coalesceStock({
 }: {
   perSecond: number;
   send: (message: StockMessage) => void;
-}): { tell: (message: StockMessage) => void; close: () => void } {
-  const intervalMs = 1_000 / perSecond;
-  /** By sale id, from a message until its rest passed without another one. */
-  const resting = new Map<
+}): { push: (message: StockMessage) => void; close: () => void } {
+  const minIntervalMs = 1_000 / perSecond;
+  /** By sale id: sales whose last message was sent less than one interval ago, and the message that is due next. */
+  const throttled = new Map<
     string,
     { timer: NodeJS.Timeout; sentVersion: number; next: StockMessage | null }
   >();
 
-  function sendAndRest(message: StockMessage): void {
+  function sendAndThrottle(message: StockMessage): void {
     const startedAt = performance.now();
     send(message);
     const tookMs = performance.now() - startedAt;
-    const restMs = Math.min(Math.max(intervalMs, tookMs / mostTelling), longestRestMs);
+    const intervalMs = Math.min(Math.max(minIntervalMs, tookMs / maxBroadcastShare), maxIntervalMs);
     const timer = setTimeout(() => {
-      const next = resting.get(message.saleId)?.next;
-      resting.delete(message.saleId);
-      if (next) sendAndRest(next);
-    }, restMs);
-    resting.set(message.saleId, { timer, sentVersion: message.stockVersion, next: null });
+      const next = throttled.get(message.saleId)?.next;
+      throttled.delete(message.saleId);
+      if (next) sendAndThrottle(next);
+    }, intervalMs);
+    throttled.set(message.saleId, { timer, sentVersion: message.stockVersion, next: null });
   }
 
   return {
-    tell(message) {
-      const rest = resting.get(message.saleId);
-      if (!rest) sendAndRest(message);
-      else if (message.stockVersion > (rest.next?.stockVersion ?? rest.sentVersion)) rest.next = message;
+    push(message) {
+      const pending = throttled.get(message.saleId);
+      if (!pending) sendAndThrottle(message);
+      else if (message.stockVersion > (pending.next?.stockVersion ?? pending.sentVersion))
+        pending.next = message;
     },
     close() {
-      for (const { timer } of resting.values()) clearTimeout(timer);
-      resting.clear();
+      for (const { timer } of throttled.values()) clearTimeout(timer);
+      throttled.clear();
     },
   };
 }

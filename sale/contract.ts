@@ -1,20 +1,19 @@
 /**
- * The glossary, and the shape of everything that crosses a process: HTTP bodies, the job in the queue, the
- * messages a settled batch sends, and the socket events. What the event log tells is in log/schemas.ts, what only
- * admins are told in insight/contract.ts.
+ * The glossary, and the schema of everything that crosses a process: HTTP bodies, the job in the queue, the messages of a
+ * settled batch, and the socket events. The events' schemas are in log/schemas.ts, those of the admin API in
+ * insight/contract.ts.
  *
- * Each shape is one zod schema. Its type, the answers in `/openapi.json`, the checks of what comes from outside and the
- * enums of MongoDB's schemas follow from it. An answer is not checked while it is sent: a test compares. The pages in
- * public/ use the types alone.
+ * Each shape is one zod schema, from which its type, `/openapi.json`, the validation of input and the enums of MongoDB's
+ * schemas are derived. Answers are not validated at run time; a test compares them. The pages in public/ use only the types.
  *
- *   purchase   what a buyer asks for: some units of one sale. It is *admitted* (202) or *refused* (409).
- *   gate       Redis' running count of the units a sale can still admit. A fast guess; never the truth.
- *   flush      purchases that arrived together, sent to Redis in one round trip.
- *   job        what one flush leaves in Bull: its admitted purchases.
+ *   purchase   a buyer's request for units of one sale. It is *admitted* (202) or *refused* (409).
+ *   gate       the count in Redis of the units a sale can still admit. It is fast and approximate; MongoDB is the truth.
+ *   flush      a batch of purchases that arrived together, sent to Redis in one round trip (group commit).
+ *   job        the admitted purchases of one flush, as one message in the queue.
  *   settle     turn a batch of admitted purchases into orders, in one MongoDB transaction.
  *   order      the final outcome of an admitted purchase, and the truth about it.
- *   person     who has an e-mail address. Accounts come and go, and a sale's limit is a person's: see person.ts.
- *   allowance  how many units of a sale one person already has.
+ *   person     the owner of an e-mail address, over all their accounts; a sale's limit counts for a person: see person.ts.
+ *   allowance  the number of units of a sale that one person has bought.
  *
  * Times are ISO 8601 strings in UTC; money is an integer count of the currency's minor unit.
  */
@@ -28,7 +27,7 @@ export const units = z.int().min(1);
 export const role = z.enum(['visitor', 'buyer', 'admin']);
 export type Role = z.infer<typeof role>;
 
-/** What somebody with an account can be. */
+/** The roles of an account. */
 export const accountRole = role.exclude(['visitor']);
 export type AccountRole = z.infer<typeof accountRole>;
 
@@ -70,7 +69,7 @@ export const saleSnapshot = z.object({
   id: z.string(),
   product,
   price: money,
-  /** Null when the shop does not say. */
+  /** Null when the shop gives none. */
   oldPrice: z.object({ amount: count, currency: z.string() }).nullable().describe('What it cost before'),
   status: saleStatus,
   opensAt: instant,
@@ -91,14 +90,14 @@ export const nextCursor = z
   .nullable()
   .describe('Pass as `cursor` to read on; null on the last page');
 
-/** Answer to `GET /api/sales`, those that end last first. */
+/** Answer to `GET /api/sales`, sorted by end time, the latest first. */
 export const salePage = z.object({ sales: z.array(saleSnapshot), nextCursor });
 export type SalePage = z.infer<typeof salePage>;
 
 const orderStatus = z.enum(['queued', 'held', 'paid', 'rejected', 'expired', 'cancelled']);
 export type OrderStatus = z.infer<typeof orderStatus>;
 
-/** What an order in MongoDB can be. */
+/** The statuses of an order in MongoDB. */
 export const settledStatus = orderStatus.exclude(['queued']);
 export type SettledStatus = z.infer<typeof settledStatus>;
 
@@ -111,7 +110,7 @@ export const order = z.object({
   saleId: z.string(),
   quantity: units,
   status: orderStatus,
-  /** Why it was rejected; null otherwise. `failed`: we could not settle it, and the shop knows. */
+  /** Why it was rejected; null otherwise. `failed`: it became a dead letter, which the shop sees. */
   reason: rejectionReason.nullable(),
   createdAt: instant,
   settledAt: instant.nullable(),
@@ -131,7 +130,7 @@ export const orderPage = z.object({
 });
 export type OrderPage = z.infer<typeof orderPage>;
 
-/** Everything the shop keeps about a person, except what the password's hash would give away; the newest orders first. */
+/** All data that the shop stores about a user, except the password's hash; the newest orders first. */
 export const accountExport = z.object({
   user: user.extend({ createdAt: instant }),
   personId: z.string().describe('Whose limits count; it stays, with a keyed hash of the address'),
@@ -162,23 +161,23 @@ export type Purchase = z.infer<typeof purchase>;
 /** The payload of one Bull job: the admitted purchases of one flush, in arrival order. */
 export const purchaseJob = z.strictObject({
   purchases: z.array(purchase).min(1),
-  /** Set by an operator who republishes dead letters: orders that were given up are decided again. */
+  /** Set when a dead letter is republished: its orders rejected as `failed` are decided again. */
   again: z.literal(true).exactOptional(),
 });
 export type PurchaseJob = z.infer<typeof purchaseJob>;
 
-/** The jobs that are in the queue. */
+/** Job counts by state. */
 export const jobCounts = z.object({ waiting: count, active: count, delayed: count, failed: count });
 export type JobCounts = z.infer<typeof jobCounts>;
 
-/** A job that failed as often as it is tried. */
+/** A job that failed in all of its attempts. */
 export const deadLetter = z.object({
   id: z.string(),
   reason: z.string(),
   attempts: count,
   failedAt: instant,
   data: z.unknown().describe('What the job carries'),
-  /** Of each attempt, the latest last. */
+  /** The stack trace of each attempt, the latest last. */
   stacks: z.array(z.string()),
 });
 export type DeadLetter = z.infer<typeof deadLetter>;

@@ -6,17 +6,16 @@ import { behind, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
 import type { Order, OrderPage, Purchase } from './contract.ts';
 
 /**
- * The id of the order that a purchase becomes. It is derived from the buyer, the sale and the Idempotency-Key, so the
- * same press of Buy has the same id on every instance, after every resend, and even after Redis lost everything: as the
- * order's `_id` in MongoDB it makes a second order impossible without a second unique index. The sale is part of it, so
- * that a key used again for another sale is another purchase, whatever is remembered of the first.
+ * The id of the order that a purchase becomes. It is a hash of the buyer, the sale and the Idempotency-Key, so a retried
+ * request gets the same id on every instance, even after Redis lost its data. As the order's `_id` in MongoDB it prevents
+ * a second order without another unique index. The sale is hashed too, so that the same key may be used for another sale.
  * @returns 22 characters of base64url: 132 bits of SHA-256.
  */
 export function orderIdOf(buyerId: string, saleId: string, idempotencyKey: string): string {
   return hash('sha256', `${buyerId}\n${saleId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
 }
 
-/** The id that the version before gave it. To be removed in the next one, when no Redis remembers such a purchase. */
+/** The id that the previous version gave a purchase. Remove it in the next version, when Redis holds none of these. */
 export function legacyOrderIdOf(buyerId: string, idempotencyKey: string): string {
   return hash('sha256', `${buyerId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
 }
@@ -34,12 +33,12 @@ export function orderOf(record: OrderRecord): Order {
   };
 }
 
-/** An order as its buyer is told of it. */
-export function newsOf(record: OrderRecord): { buyerId: string; order: Order } {
+/** The message that tells a buyer of an order. */
+export function orderMessageOf(record: OrderRecord): { buyerId: string; order: Order } {
   return { buyerId: record.buyerId, order: orderOf(record) };
 }
 
-/** What the event log says of an order that has come to this. */
+/** The event log's entry for an order in its current status. */
 export function changeOf(record: OrderRecord): Change {
   const { _id, buyerId, personId, quantity, status, reason, traceparent } = record;
   const order = {
@@ -53,7 +52,7 @@ export function changeOf(record: OrderRecord): Change {
   return { type: status === 'cancelled' ? 'order.cancelled' : 'order.paid', ...order };
 }
 
-/** The order that an admitted purchase is until it settles. */
+/** An admitted purchase, shown as an order with status `queued` until it is settled. */
 export function queuedOrderOf(purchase: Purchase): Order {
   return {
     id: purchase.orderId,
@@ -67,7 +66,7 @@ export function queuedOrderOf(purchase: Purchase): Order {
   };
 }
 
-/** The purchase that an order was, as far as the order tells. */
+/** Rebuilds the purchase from its order; the trace context is not restored. */
 export function purchaseOf({
   _id: orderId,
   saleId,
@@ -81,7 +80,7 @@ export function purchaseOf({
   return { orderId, saleId, ...whose, quantity, idempotencyKey, createdAt: createdAt.toISOString() };
 }
 
-/** A settled order of this buyer; null when there is none, or it is another buyer's. */
+/** A settled order of this buyer; null when it does not exist or belongs to another buyer. */
 export async function findOrder(
   { orders }: Collections,
   orderId: string,
@@ -91,7 +90,7 @@ export async function findOrder(
   return record && orderOf(record);
 }
 
-/** Purchases of a buyer that were queued a moment ago. */
+/** Purchases of one buyer that were queued when Redis was read. */
 export interface QueuedPurchases {
   purchases: Purchase[];
   /** False when more purchases are queued than were looked at. */
@@ -99,8 +98,8 @@ export interface QueuedPurchases {
 }
 
 /**
- * A buyer's orders, newest first. `cursor` is what the page before gave as `nextCursor`.
- * @param queued is read before MongoDB: what is settled meanwhile is found among the orders.
+ * A buyer's orders, newest first. `cursor` is the previous page's `nextCursor`.
+ * @param queued must be read before MongoDB, so that a purchase settled in between is found among the orders.
  */
 export async function listOrders(
   { orders }: Collections,
@@ -114,7 +113,7 @@ export async function listOrders(
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
     .lean<OrderRecord[]>();
-  // One that was settled between the two reads is among the records.
+  // A purchase that was settled between the two reads is in both lists.
   const settled = new Set(records.map(({ _id }) => _id));
   const ofPage = waiting.filter((order) => !settled.has(order.id) && (!place || isBehind(order, place)));
   const all = [...ofPage, ...records.map(orderOf)].sort(newestFirst);
@@ -127,7 +126,7 @@ export async function listOrders(
   };
 }
 
-/** The orders of queued purchases, without those that are settled by now, which have an order of their own. */
+/** The queued purchases as orders, without those that have been settled since. */
 async function findWaiting(orders: Collections['orders'], purchases: Purchase[]): Promise<Order[]> {
   if (purchases.length === 0) return [];
   const ids = purchases.map(({ orderId }) => orderId);
@@ -136,7 +135,7 @@ async function findWaiting(orders: Collections['orders'], purchases: Purchase[])
   return purchases.filter(({ orderId }) => !ordered.has(orderId)).map(queuedOrderOf);
 }
 
-/** As MongoDB sorts them: by time, then by id, byte by byte. */
+/** Sorts like the MongoDB query: by time, then by the bytes of the id. */
 function newestFirst(one: Order, other: Order): number {
   const byTime = Date.parse(other.createdAt) - Date.parse(one.createdAt);
   return byTime || (one.id < other.id ? 1 : -1);

@@ -12,26 +12,26 @@ export function phaseOf({ opensAt, closesAt }: Window, now: Date): SalePhase {
 }
 
 /**
- * What the log says when a sale goes from one phase to another. An ended sale that was moved opens once more; one that
- * was open and now lies ahead says nothing, since `sale.rescheduled` did.
+ * The log entries for a sale's change of phase. An ended sale that was rescheduled opens again; a sale that goes back to
+ * `scheduled` adds none, because `sale.rescheduled` is in the log already.
  */
 export function changesOfPhase(from: SalePhase, to: SalePhase, { opensAt, closesAt }: Window): Change[] {
   const opened: Change = { type: 'sale.opened', opensAt: opensAt.toISOString() };
   const ended: Change = { type: 'sale.ended', closesAt: closesAt.toISOString() };
   if (from === to || to === 'scheduled') return [];
   if (to === 'open') return [opened];
-  // Nobody looked while it was open.
+  // No pass ran while the sale was open, so both entries are missing.
   return from === 'scheduled' ? [opened, ended] : [ended];
 }
 
 const salesAtOnce = 100;
 
 /**
- * Writes `sale.opened` and `sale.ended` into the log of sales whose time has come, each once: the sale keeps the phase
- * that the log knows, and both change in one transaction.
- * @returns how many sales went on to another phase; when it is `salesAtOnce`, there may be more.
+ * Appends `sale.opened` and `sale.ended` to the log of each sale that has opened or ended. Each is written exactly once,
+ * because the sale stores its last logged phase and both change in one transaction.
+ * @returns the number of sales whose phase changed; when it equals `salesAtOnce`, there may be more.
  */
-export async function turnPhases(collections: Collections, now = redisClock.now()): Promise<number> {
+export async function logPhaseChanges(collections: Collections, now = redisClock.now()): Promise<number> {
   const due = await collections.sales
     .find({
       $or: [
@@ -43,26 +43,26 @@ export async function turnPhases(collections: Collections, now = redisClock.now(
     })
     .limit(salesAtOnce)
     .lean<SaleRecord[]>();
-  for (const sale of due) await turnPhase(collections, sale, now);
+  for (const sale of due) await logPhaseChange(collections, sale, now);
   return due.length;
 }
 
-async function turnPhase(collections: Collections, sale: SaleRecord, now: Date): Promise<void> {
+async function logPhaseChange(collections: Collections, sale: SaleRecord, now: Date): Promise<void> {
   const { _id, opensAt, closesAt, phase = null } = sale;
   const next = phaseOf(sale, now);
   const changes = changesOfPhase(phase ?? 'scheduled', next, sale);
   await collections.sales.db.withSession((session) =>
     session.withTransaction(async () => {
-      // Whoever moved its window meanwhile leaves it to the next pass.
-      const turned = await collections.sales
+      // The filter skips a sale that was rescheduled after the read; the next pass handles it.
+      const updated = await collections.sales
         .findOneAndUpdate(
           { _id, phase, opensAt, closesAt },
           { $set: { phase: next }, $inc: { eventSeq: changes.length > 0 ? 1 : 0 } },
           { session, returnDocument: 'after' },
         )
         .lean<SaleRecord>();
-      if (!turned || changes.length === 0) return;
-      await appendChanges(collections, [{ saleId: _id, seq: turned.eventSeq, changes }], now, session);
+      if (!updated || changes.length === 0) return;
+      await appendChanges(collections, [{ saleId: _id, seq: updated.eventSeq, changes }], now, session);
     }),
   );
 }

@@ -15,7 +15,7 @@ import {
   type SaleRecord,
 } from '../store/collections.ts';
 
-/** What an admin may change of a sale. Units can be added, never taken away: some could be sold by then. */
+/** The fields of a sale that an admin may change. Units can only be added, because existing ones may be sold meanwhile. */
 export interface SaleChange {
   paused?: boolean | undefined;
   addStock?: number | undefined;
@@ -26,31 +26,31 @@ export interface SaleChange {
 interface SaleChangeRequest {
   saleId: string;
   change: SaleChange;
-  /** The same key again is answered the same, and changes nothing. */
+  /** A repeated key returns the first answer and changes nothing. */
   idempotencyKey?: string | undefined;
 }
 
-/** A refusal is a value. `closes_first`: the window would end before it begins. */
+/** Why a change is refused. `closes_first`: the sale would close before it opens. */
 export type SaleChangeRefusal = 'unknown_sale' | 'closes_first' | 'key_reused';
 
-/** One transaction for all that arrive together: each alone, on one hot sale, they only run into each other. */
-const changedTogether = 500;
+/** Changes that arrive together share one transaction; separate ones would conflict on the same sale document. */
+const maxBatch = 500;
 const maxWaiting = 2_000;
-/** For so long a batch tries to get at its sales before it is refused. */
+/** How long a batch is retried after write conflicts before its requests fail. */
 const patienceMs = 5_000;
 
 export interface SaleChanges {
   /**
-   * @returns the sale after the change, and whether everybody heard of it.
-   * @throws Overloaded when too many wait; MongoDB's write conflict when other writers were quicker for too long.
+   * @returns the sale after the change, and whether the gates and pages were notified.
+   * @throws Overloaded when too many changes wait; MongoDB's write conflict when the retries ran out.
    */
   change(request: SaleChangeRequest): Promise<SaleChangeRefusal | { sale: SaleRecord; isTold: boolean }>;
   drained(): Promise<void>;
 }
 
 /**
- * @param tell is told of every sale that changed, and again when a change comes again: whoever made it could have died
- *   before it told anybody. @returns whether all heard of it; it must not throw.
+ * @param tell notifies the gates and pages of a changed sale. It also runs for a repeated request, because the server that
+ *   made the change may have died before notifying anyone. @returns whether it succeeded; it must not throw.
  */
 export function openSaleChanges(
   collections: Collections,
@@ -66,7 +66,7 @@ export function openSaleChanges(
         told: told.get((requests[n] as SaleChangeRequest).saleId),
       }));
     },
-    maxBatch: changedTogether,
+    maxBatch,
     maxWaiting,
     gapMs,
   });
@@ -92,8 +92,8 @@ export async function changeSale(
 }
 
 /**
- * Makes changes in the order in which they come, all in one transaction.
- * @returns one answer for each; and, as they are now, the sales of those that were not refused.
+ * Applies changes in the order of arrival, all in one transaction.
+ * @returns one answer for each request, and the current state of the sales whose change was not refused.
  */
 async function changeSales(
   collections: Collections,
@@ -109,13 +109,13 @@ async function changeSales(
   });
 }
 
-/** What is to become of a sale. */
+/** The pending update of one sale. */
 interface Edit {
   before: SaleRecord;
   paused: boolean;
   opensAt: Date;
   closesAt: Date;
-  /** One for each change. */
+  /** The log entries of each change. */
   changes: Change[][];
   units: number;
   /** How many of the changes add units. */
@@ -125,13 +125,13 @@ interface Edit {
 interface Plan {
   edits: Map<string, Edit>;
   /**
-   * One for each request: the sale that a repeated key was answered with, or why the request is refused, or null when it
-   * is carried out and answered with the changed sale.
+   * One for each request: the stored answer of a repeated key, the reason for a refusal, or null for a change that is
+   * written and answered with the changed sale.
    */
   outcomes: (SaleRecord | SaleChangeRefusal | null)[];
-  /** Keys that are used by this. */
+  /** Idempotency keys that this plan uses for the first time. */
   keys: Map<string, { saleId: string; bodyHash: string }>;
-  /** Sales of changes that came before, by id, as they are now. */
+  /** The current state of the sales of repeated requests, by id. */
   repeated: Map<string, SaleRecord>;
   requests: SaleChangeRequest[];
 }
@@ -143,7 +143,7 @@ async function planChanges(
   const used = await driverOf(saleChangeKeys)
     .find({ _id: { $in: requests.flatMap((request) => keyOf(request) ?? []) } })
     .toArray();
-  // After the keys: a sale that was read before could be older than what a key says of it.
+  // The sales are read after the keys, because a sale read first could be older than the answer stored with a key.
   const found = await driverOf(sales)
     .find({ _id: { $in: requests.map(({ saleId }) => saleId) } })
     .toArray();
@@ -202,8 +202,8 @@ const editOf = (before: SaleRecord): Edit => {
 };
 
 /**
- * The sales come first: if somebody else is writing one of them, nothing is lost yet but this one command.
- * @throws Stale when another change of one of them, or one with the same key, came before.
+ * Writes the sales first, so that a write conflict with another transaction costs only this one command.
+ * @throws Stale when another transaction changed one of the sales, or used one of the keys, since they were read.
  */
 async function write(
   collections: Collections,
@@ -249,7 +249,7 @@ async function write(
   return changed;
 }
 
-/** @throws Stale when another server used one of the keys after they were looked up. */
+/** @throws Stale when another server used one of the keys after they were read. */
 async function insertKeys(
   { saleChangeKeys }: Collections,
   records: SaleChangeKeyRecord[],
@@ -274,7 +274,7 @@ function answersOf({ outcomes, requests }: Plan, changed: SaleRecord[]): (SaleRe
 const keyOf = ({ saleId, idempotencyKey }: SaleChangeRequest) =>
   idempotencyKey === undefined ? null : `${saleId}:${idempotencyKey}`;
 
-/** The fields in one order, whatever order they came in. */
+/** The fields are hashed in a fixed order, so that the order in the request body does not matter. */
 function hashOf({ paused, addStock, opensAt, closesAt }: SaleChange): string {
   const body = JSON.stringify([paused, addStock, opensAt, closesAt]);
   return createHash('sha256').update(body).digest('base64url');

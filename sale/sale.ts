@@ -63,8 +63,8 @@ export async function createSale(
 }
 
 /**
- * Makes a sale whose id is derived from who makes it and the Idempotency-Key, so that the same key makes one sale.
- * @returns the sale as it is now; `key_reused` when the key made another one; null when there is no such product.
+ * Creates a sale whose id is derived from the admin and the Idempotency-Key, so that a retried request creates one sale.
+ * @returns the sale as it is now; `key_reused` when the key created a different sale; null when there is no such product.
  */
 export async function createSaleOnce(
   collections: Collections,
@@ -109,7 +109,7 @@ export async function snapshotOfRecord(
 
 const listedSales = 100;
 
-/** The sales of a product that are not over, at most 100. */
+/** The sales of a product that have not ended, at most 100. */
 export async function listSnapshotsOf(collections: Collections, product: Product): Promise<SaleSnapshot[]> {
   const found = await collections.sales
     .find({ productId: product.id, closesAt: trusted({ $gt: redisClock.now() }) })
@@ -119,7 +119,7 @@ export async function listSnapshotsOf(collections: Collections, product: Product
   return found.map((sale) => snapshotOf(sale, product));
 }
 
-/** A page of the sales, those that end last first. */
+/** One page of all sales, sorted by end time, the latest first. */
 export async function listSnapshots({ sales, products }: Collections, cursor?: string): Promise<SalePage> {
   const found = await sales
     .find(behind('closesAt', cursor))
@@ -165,7 +165,7 @@ function snapshotOf(sale: SaleRecord, product: Product): SaleSnapshot {
   };
 }
 
-/** By sale id, each in the order in which they come. */
+/** Groups items by sale id and keeps their order. */
 export function groupBySale<Item extends { saleId: string }>(items: Item[]): Map<string, Item[]> {
   const ofSales = new Map<string, Item[]>();
   for (const item of items) {

@@ -37,8 +37,8 @@ import { nameRequest } from './http/request-id.ts';
 import { openTokens } from './http/tokens.ts';
 import { listenOnUnixSocket } from './http/unix-socket.ts';
 import { openAnnouncements } from './live/announcements.ts';
-import { followExpulsions } from './live/expulsions.ts';
 import { openLive } from './live/live.ts';
+import { followRevocations } from './live/revocations.ts';
 import { openServerMetrics } from './metrics.ts';
 import { openAudits } from './routes/admin/audits.ts';
 import { peopleOf } from './routes/admin/control-room.ts';
@@ -109,7 +109,7 @@ const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: su
 const tell = openAnnouncements({ collections, gate, ...live }, log);
 const cancellations = openCancellations(collections, tell.cancelled);
 const saleChanges = openSaleChanges(collections, tell.changed);
-const expulsions = followExpulsions(collections, live, config, log);
+const revocations = followRevocations(collections, live, config, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.
 const bus = openBus(config, log, () => true);
@@ -169,7 +169,7 @@ closeOnSignal(
     await delay(config.DRAIN_NOTICE_MS);
     await Promise.all([unixSocket?.close(), live.close()]);
     await Promise.all([drained(), cancellations.drained(), saleChanges.drained()]);
-    await expulsions.close();
+    await revocations.close();
     await heartbeat.close();
     await tally.close();
     await bus.close();

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Expulsion } from '../accounts/session.ts';
+import type { Revocation } from '../accounts/session.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { Purchase, SaleSnapshot } from '../sale/contract.ts';
@@ -34,7 +34,7 @@ export interface Shop {
   /** Whose pages may use a session beside our own. */
   allowedOrigins: readonly string[];
   /** Refuses this user's access tokens from before then and cuts off their sockets, on every instance. */
-  expel: (who: Expulsion) => void;
+  revokeTokens: (who: Revocation) => void;
   /** An accepted purchase, for the log. */
   onAccepted: (purchase: Purchase, requestId: string) => void;
   /** A session's token came a second time: somebody had copied it. */

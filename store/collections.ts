@@ -13,8 +13,8 @@ import {
 import { openEventCollections } from './event-collections.ts';
 
 /**
- * What MongoDB holds, one interface and one schema for each collection, with the indexes that the queries need.
- * Every `_id` is a string that we make, so that ids look alike in URLs, jobs and documents.
+ * The documents in MongoDB: one interface and one schema for each collection, with its indexes. Every `_id` is a string of
+ * our own, so that ids are the same in URLs, jobs and documents.
  */
 export interface UserRecord {
   _id: string;
@@ -22,12 +22,12 @@ export interface UserRecord {
   name: string;
   passwordHash: string;
   role: AccountRole;
-  /** Whose limits count for it: see person.ts. Absent in records that a version before made. */
+  /** The person whose limits count: see person.ts. Absent in records of an earlier version. */
   personId?: string;
   createdAt: Date;
 }
 
-/** Who has an e-mail address; it stays when their account goes. */
+/** The owner of an e-mail address; the record outlives the account. */
 export interface PersonRecord {
   /** HMAC-SHA-256 of the address, in base64url. */
   _id: string;
@@ -35,9 +35,9 @@ export interface PersonRecord {
   personId: string;
 }
 
-/** A key that is made once at random. */
+/** A random key that is created once. */
 export interface SecretRecord {
-  /** What it is for. */
+  /** The key's purpose. */
   _id: string;
   /** 32 bytes in base64url. */
   key: string;
@@ -46,17 +46,17 @@ export interface SecretRecord {
 export interface SessionRecord {
   _id: string;
   userId: string;
-  /** Of the secret in the session's latest token. */
+  /** SHA-256 of the secret in the session's latest token. */
   secretHash: string;
   createdAt: Date;
   expiresAt: Date;
 }
 
-/** Somebody who was signed out everywhere, for as long as an access token could be good. */
-export interface ExpulsionRecord {
+/** A user who was signed out everywhere, kept as long as one of their access tokens could still be valid. */
+export interface RevocationRecord {
   /** The user's id. */
   _id: string;
-  /** Access tokens from before are refused. */
+  /** Access tokens issued before are refused. */
   at: Date;
 }
 
@@ -65,12 +65,12 @@ export interface ProductRecord {
   name: string;
   description: string;
   image: string;
-  /** Absent in records from before there were several. */
+  /** Absent in records of a version that had one picture only. */
   images?: string[];
   createdAt: Date;
 }
 
-/** A picture as it is served: resized, and named by the hash of what was uploaded. */
+/** A resized picture, named by the hash of its upload. */
 export interface PictureRecord {
   _id: string;
   bytes: Buffer;
@@ -83,12 +83,12 @@ export interface SaleRecord {
   _id: string;
   productId: string;
   price: Money;
-  /** The price before, in the same currency and minor units. Absent when the shop does not say. */
+  /** The earlier price, in the same currency and minor units. Absent when the shop gives none. */
   oldAmount?: number | null;
   opensAt: Date;
   closesAt: Date;
   paused: boolean;
-  /** Of its window, as the event log tells it. Absent in records from before it did. */
+  /** The last phase written to the event log. Absent in records of an earlier version. */
   phase?: SalePhase;
   limitPerBuyer: number;
   /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
@@ -97,11 +97,11 @@ export interface SaleRecord {
   stockVersion: number;
   /** Units ever put on sale. It never shrinks. */
   unitsOnSale: number;
-  /** Units ever put back on sale by cancellations. It never shrinks. Absent in records from before it was counted. */
+  /** Units ever put back on sale by cancellations. It never shrinks. Absent in records of an earlier version. */
   unitsReturned?: number;
   /** Number of the sale's newest document in the event log. */
   eventSeq: number;
-  /** Counts the changes an admin made; the gate takes over only a newer one. */
+  /** Counts the changes by admins; the gate takes over only a newer revision. */
   revision: number;
   createdAt: Date;
 }
@@ -128,7 +128,7 @@ export interface AllowanceRecord {
   units: number;
 }
 
-/** What the writers of a bounded collection write one after the other. */
+/** A document that all writers of a bounded collection update, so that their transactions run one after the other. */
 export interface GuardRecord {
   /** The collection's name. */
   _id: string;
@@ -145,13 +145,13 @@ export interface EventRecord {
   changes: Change[];
 }
 
-/** A change of a sale that came with an Idempotency-Key, for as long as the key is remembered. */
+/** The stored answer to a change of a sale with an Idempotency-Key. */
 export interface SaleChangeKeyRecord {
   /** `<saleId>:<key>` */
   _id: string;
-  /** Of what was to be changed. */
+  /** Hash of the requested change. */
   bodyHash: string;
-  /** As it was answered. */
+  /** The sale in the answer. */
   sale: SaleRecord;
   createdAt: Date;
 }
@@ -159,7 +159,7 @@ export interface SaleChangeKeyRecord {
 const id = { type: String, required: true } as const;
 const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
 
-/** What is only of use for a day is kept for two. */
+/** Lifetime of documents that are needed for at most one day. */
 const keptSeconds = 2 * 86_400;
 
 const user = new Schema<UserRecord>(
@@ -191,13 +191,13 @@ const session = new Schema<SessionRecord>(
     userId: { type: String, required: true, index: true },
     secretHash: { type: String, required: true },
     createdAt: { type: Date, required: true },
-    // MongoDB removes it within a minute of that.
+    // A TTL index: MongoDB deletes the session within a minute after this time.
     expiresAt: { type: Date, required: true, expires: 0 },
   },
   { ...options, collection: 'sessions' },
 );
 
-const expulsion = new Schema<ExpulsionRecord>(
+const revocation = new Schema<RevocationRecord>(
   { _id: id, at: { type: Date, required: true, expires: keptSeconds } },
   { ...options, collection: 'expulsions' },
 );
@@ -300,7 +300,7 @@ export function openCollections(mongo: Connection) {
     people: mongo.model<PersonRecord>('Person', person),
     secrets: mongo.model<SecretRecord>('Secret', secret),
     sessions: mongo.model<SessionRecord>('Session', session),
-    expulsions: mongo.model<ExpulsionRecord>('Expulsion', expulsion),
+    expulsions: mongo.model<RevocationRecord>('Revocation', revocation),
     products: mongo.model<ProductRecord>('Product', product),
     pictures: mongo.model<PictureRecord>('Picture', picture),
     sales: mongo.model<SaleRecord>('Sale', sale),
@@ -313,7 +313,7 @@ export function openCollections(mongo: Connection) {
   };
 }
 
-/** Makes the collections and their indexes. A transaction may not create a collection, so this comes first. */
+/** Creates the collections and their indexes beforehand, because a transaction should not create a collection. */
 export async function prepareCollections(collections: Collections): Promise<void> {
   for (const model of Object.values(collections)) {
     await model.createCollection();
@@ -322,16 +322,16 @@ export async function prepareCollections(collections: Collections): Promise<void
 }
 
 /**
- * The driver's own collection, for writes of a whole batch: mongoose would cast and validate each document again,
- * and these come from `decide()`, not from outside.
+ * The driver's collection, for batch writes: mongoose would cast and validate each document again, although these come
+ * from our own code.
  */
 export function driverOf<Record extends { _id: string }>(model: Model<Record>): mongo.Collection<Record> {
   return model.collection as unknown as mongo.Collection<Record>;
 }
 
 /**
- * Inserts all or nothing in one command. The driver's own `insertMany` serialises each document once more, to learn its
- * size: a sixth of a worker's time. A batch of ours is far below MongoDB's bounds.
+ * Inserts all documents in one command. The driver's `insertMany` serialises each document twice to learn its size, which
+ * took a sixth of a worker's CPU time; our batches are far below MongoDB's limits.
  * @throws MongoServerError of the first document that cannot be inserted.
  */
 export async function insertAll<Record extends { _id: string }>(
@@ -346,8 +346,8 @@ export async function insertAll<Record extends { _id: string }>(
 }
 
 /**
- * Inserts a document unless there are `max` in its collection. However many do so at once, no more get in: each of these
- * transactions writes the collection's one guard, so that they go one after the other.
+ * Inserts a document unless its collection has `max` already. Concurrent calls cannot exceed the limit, because each
+ * transaction updates the collection's guard document, so that they run one after the other.
  * @returns whether it was inserted.
  */
 export async function insertWithin<Record extends { _id: string }>(
@@ -370,7 +370,7 @@ export async function insertWithin<Record extends { _id: string }>(
 
 const duplicateKey = 11_000;
 
-/** Whether MongoDB refused a document because there is one with its key. */
+/** Whether the error is MongoDB's duplicate key error. */
 export function isDuplicateKey(error: unknown): boolean {
   return (error as { code?: unknown }).code === duplicateKey;
 }

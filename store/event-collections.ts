@@ -8,43 +8,43 @@ import {
 } from '../insight/contract.ts';
 import type { CloudEvent, EventType } from '../log/schemas.ts';
 
-/** What MongoDB holds for those who follow the event log: the relay and the subscribers. */
+/** The documents of the event log's relay and of the subscribers. */
 
-/** Who gets events. It is kept here and not only on the bus, whose loss must not make the relay publish to nobody. */
+/** A registered subscription. It is stored here too, so that the relay still knows it when the bus lost its data. */
 export interface SubscriptionRecord {
   /** Its name. */
   _id: string;
   types: string[];
-  /** How often something was put into its queue: a queue that knows of fewer has lost what waited in it. */
+  /** Number of publishes to its queue: a queue with a lower count has lost its events. */
   publishes: number;
   /** How often its queue was lost. */
   losses: number;
   createdAt: Date;
 }
 
-/** How far a subscription is with the log of a sale, by the numbers of the log's documents. */
+/** A subscription's position in a sale's log, as numbers of log documents. */
 export interface PositionRecord {
-  /** The newest one whose events are in its queue. */
+  /** The last document whose events were published to it. */
   seq: number;
-  /** The newest one whose events it has surely handled: from there on they are published again after a loss. */
+  /** The last document whose events it has certainly handled; after a loss of its queue, later ones are published again. */
   handled: number;
-  /** Events between `seq` and the newest document that the relay has read. */
+  /** Number of its events after `seq`, up to the relay's position. */
   waiting: number;
-  /** The subscription's losses when this was written. */
+  /** The subscription's `losses` when this was written. */
   losses: number;
 }
 
-/** How far the relay is with the log of a sale. */
+/** The relay's position in a sale's log. */
 export interface RelayRecord {
   /** The sale's id. */
   _id: string;
-  /** Number of the newest document that it has read; a subscription without a position of its own is there, too. */
+  /** Number of the last document that was relayed; also the position of subscriptions that have none of their own. */
   seq: number;
-  /** By name of the subscription. Absent in records from before each had its own. */
+  /** By subscription name. Absent in records of an earlier version. */
   positions?: Record<string, PositionRecord>;
 }
 
-/** What happened to a sale's orders within a minute. */
+/** Counts of a sale's order events in one minute. */
 export interface MinuteRecord extends Omit<SaleMinute, 'minute'> {
   /** `<saleId>:<ISO 8601 minute>` */
   _id: string;
@@ -52,50 +52,50 @@ export interface MinuteRecord extends Omit<SaleMinute, 'minute'> {
   minute: Date;
 }
 
-/** How far analytics is with a sale. */
+/** The position of the analytics subscriber in a sale's log. */
 export interface AnalyticsRecord {
   /** The sale's id. */
   _id: string;
-  /** Of the newest event that is counted: its document's number in the log, and its place in that. */
+  /** The newest counted event: its log document's number, and its index in that document. */
   seq: number;
   index: number;
-  /** Ids of events that could not be counted: they may come again. */
+  /** Ids of events whose counting failed, and that may be republished. */
   skipped?: string[];
 }
 
 /**
- * A mail to a buyer, so that an event becomes one mail. One that was sent keeps nothing but `sentAt`; so does a record from
- * before there were states, and without it such a record was in the hands of somebody who died.
+ * A mail to a buyer; the event's id as `_id` makes one mail of each event. A sent mail keeps only `sentAt`. A record with
+ * neither a state nor `sentAt` is from an earlier version whose process died while it sent the mail.
  */
 export interface MailRecord {
   /** The event's id. */
   _id: string;
-  /** `unsure`: transmitted twice, and the mail server never said whether it took it. `skipped`: nobody to send it to. */
+  /** `unsure`: transmitted twice without an answer of the mail server. `skipped`: the buyer has no account. */
   state?: UnsentState | 'skipped';
   event?: CloudEvent;
-  /** Attempts that the mail server refused or did not answer; that it was away does not count. */
+  /** Attempts that the mail server refused or did not answer; attempts while it was unavailable do not count. */
   attempts?: number;
   /** How often it was transmitted without an answer. */
   unanswered?: number;
-  /** When it is tried next; while it is being sent, when it is taken for abandoned. */
+  /** Time of the next attempt; while it is being sent, the time after which it counts as abandoned. */
   dueAt?: Date;
-  /** What the last attempt came to, without the address. */
+  /** The mail server's last answer, without the address. */
   answer?: string | null;
   sentAt?: Date;
   createdAt: Date;
 }
 
-/** A shop's address for events. */
+/** A shop's endpoint for events. */
 export interface WebhookRecord {
   _id: string;
   url: string;
   types: EventType[];
-  /** `whsec_` and the key in base64. It signs, so it cannot be kept as a hash. */
+  /** `whsec_` and the key in base64. It is needed for signing, so it cannot be stored as a hash. */
   secret: string;
   createdAt: Date;
 }
 
-/** An event on its way to a webhook. */
+/** The delivery of an event to a webhook. */
 export interface DeliveryRecord {
   /** `<webhookId>:<event id>` */
   _id: string;
@@ -103,7 +103,7 @@ export interface DeliveryRecord {
   event: CloudEvent;
   state: Delivery['state'];
   attempts: number;
-  /** When it is tried next; when it was, once it no longer waits. */
+  /** Time of the next attempt; of the last attempt once it is no longer `waiting`. */
   dueAt: Date;
   /** HTTP status of the last answer; null when there was none. */
   status: number | null;
@@ -165,7 +165,7 @@ const mail = new Schema<MailRecord>(
   },
   { ...options, collection: 'mails' },
 )
-  // What was sent has none of them, and is not in it.
+  // A sent mail has neither field, and so is not in this sparse index.
   .index({ state: 1, attempts: 1, dueAt: 1 }, { sparse: true });
 
 const webhook = new Schema<WebhookRecord>(

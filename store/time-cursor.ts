@@ -1,8 +1,8 @@
 import { trusted } from 'mongoose';
 
 /**
- * Pages of a list with the latest first and, of equal times, the greatest id first. Where a page ends is a time and an id
- * and not a number of entries, so that what is added meanwhile neither repeats an entry nor hides one.
+ * Keyset pagination of a list sorted by time and id, the latest first. The cursor is the last entry's time and id rather than
+ * an offset, so that entries added meanwhile neither repeat nor hide one.
  */
 export interface TimeCursor {
   atMs: number;
@@ -15,7 +15,7 @@ export function parseCursor(text: string): TimeCursor | null {
   return match ? { atMs: Number(match[1]), id: match[2] as string } : null;
 }
 
-/** What comes behind the cursor; everything without one. */
+/** A filter for the entries after the cursor; without one it matches everything. */
 export function behind(field: string, cursor: string | undefined): object {
   const place = cursor === undefined ? null : parseCursor(cursor);
   if (!place) return {};
@@ -23,7 +23,7 @@ export function behind(field: string, cursor: string | undefined): object {
   return { $or: [{ [field]: trusted({ $lt: at }) }, { [field]: at, _id: trusted({ $lt: place.id }) }] };
 }
 
-/** Cuts what was found to a page. @param found one entry more than a page has, if there are as many. */
+/** Cuts a result to one page. @param found up to `limit` + 1 entries; the extra one shows that there is a next page. */
 export function pageOf<Field extends string, Entry extends { _id: string } & Record<Field, Date>>(
   found: Entry[],
   field: Field,

@@ -6,13 +6,13 @@ import { type Collections, driverOf } from '../store/collections.ts';
 import type { AnalyticsRecord, MinuteRecord } from '../store/event-collections.ts';
 import { behind, pageOf } from '../store/time-cursor.ts';
 
-/** Every accepted purchase is paid or rejected in the transaction that places it, so nobody needs `order.placed`. */
+/** `order.placed` is not needed, because every placed order is paid or rejected in the same transaction. */
 const types = ['order.paid', 'order.rejected', 'order.cancelled'] as const;
 type Type = (typeof types)[number];
 
 type Counts = Omit<SaleMinute, 'minute'>;
 
-/** An event, with its place in the log of its sale. */
+/** An event with its position in its sale's log. */
 interface Placed {
   id: string;
   saleId: string;
@@ -24,8 +24,8 @@ interface Placed {
 }
 
 /**
- * Counts what happens to the orders of each sale, minute by minute. The counts and how far it is with each sale are
- * written in one transaction, so an event that comes again, or whose handler died in the middle, is counted once.
+ * Counts the order events of each sale by minute. The counts and the position in each sale's log are written in one
+ * transaction, so that a redelivered event is counted once.
  */
 export function analytics(collections: Collections): Subscription {
   return {
@@ -36,7 +36,7 @@ export function analytics(collections: Collections): Subscription {
       try {
         await count(collections, events.map(place));
       } catch (error) {
-        // Alone, it may become a dead letter and come again when the newest event is far ahead of it.
+        // It may become a dead letter and be republished after later events were counted, so it is noted as skipped.
         if (events[0] && events.length === 1) await noteSkipped(collections, events[0].id);
         throw error;
       }
@@ -46,15 +46,15 @@ export function analytics(collections: Collections): Subscription {
 
 function place(event: BusEvent): Placed {
   const type = types.find((one) => one === event.type);
-  if (!type) throw new Error(`Not a type that is counted: ${event.type}`);
+  if (!type) throw new Error(`Events of type ${event.type} are not counted`);
   const { saleId, seq, index } = placeOf(event.id);
   return { id: event.id, saleId, seq, index, type, data: readData(event, type), time: new Date(event.time) };
 }
 
-/** @throws Error when it is no id of an event: `<saleId>:<seq>:<index>`. */
+/** @throws Error when the id is not of the form `<saleId>:<seq>:<index>`. */
 function placeOf(eventId: string) {
   const [, saleId = '', seq, index] = /^([\w-]+):(\d+):(\d+)$/.exec(eventId) ?? [];
-  if (!saleId) throw new Error(`Not the id of an event: ${eventId}`);
+  if (!saleId) throw new Error(`Invalid event id: ${eventId}`);
   return { saleId, seq: Number(seq), index: Number(index) };
 }
 
@@ -62,7 +62,7 @@ async function count(collections: Collections, events: Placed[]): Promise<void> 
   await collections.analytics.db.withSession((session) =>
     session.withTransaction(async () => {
       const positions = await readPositions(collections, events, session);
-      const fresh = events.filter((event) => isNews(event, positions.get(event.saleId)));
+      const fresh = events.filter((event) => isUncounted(event, positions.get(event.saleId)));
       if (fresh.length === 0) return;
       await driverOf(collections.minutes).bulkWrite(minutesOf(fresh), { session, ordered: false });
       await driverOf(collections.analytics).bulkWrite(positionsOf(fresh, positions), { session });
@@ -78,7 +78,7 @@ async function readPositions({ analytics }: Collections, events: Placed[], sessi
   return new Map(found.map((position) => [position._id, position]));
 }
 
-function isNews(event: Placed, position: AnalyticsRecord | undefined): boolean {
+function isUncounted(event: Placed, position: AnalyticsRecord | undefined): boolean {
   return !position || isBehind(position, event) || (position.skipped?.includes(event.id) ?? false);
 }
 
@@ -169,7 +169,7 @@ async function noteSkipped({ analytics }: Collections, eventId: string): Promise
 
 const maxMinutes = 1_440;
 
-/** A sale's minutes in which something happened, the oldest first; a page is at most a day of the newest of them. */
+/** A sale's minutes that have events, the oldest first; a page has at most the newest 1,440 of them. */
 export async function readMinutes(
   { minutes }: Collections,
   saleId: string,
@@ -181,9 +181,9 @@ export async function readMinutes(
     .limit(maxMinutes + 1)
     .lean<MinuteRecord[]>();
   const { page, nextCursor } = pageOf(newest, 'minute', maxMinutes);
-  const told = page.reverse().map(({ _id, saleId: _, minute, ...counts }) => ({
+  const inOrder = page.reverse().map(({ _id, saleId: _, minute, ...counts }) => ({
     minute: minute.toISOString(),
     ...counts,
   }));
-  return { minutes: told, nextCursor };
+  return { minutes: inOrder, nextCursor };
 }

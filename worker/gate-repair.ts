@@ -17,24 +17,24 @@ interface GatesShop {
   gate: Gate;
   redis: Redis;
   queue: PurchaseQueue;
-  /** Has no settling transaction run meanwhile. */
+  /** Runs work while no settling transaction runs. */
   exclusive: Exclusive;
-  /** Shows a sale to everyone who watches it. */
+  /** Sends a sale to all pages that show it. */
   announceSale: (snapshot: SaleSnapshot) => void;
 }
 
-/** How many gates were put right, and how many purchases got a new job. */
+/** How many gates were repaired, and how many purchases got a new job. */
 export type GateRepairCounts = Partial<Record<'settings' | 'gates' | 'requeued', number>>;
 
 const compareEveryMs = 1_000;
 const compareSoonMs = 200;
-/** Looking through all that Redis remembers takes at most this share of the time. */
-const mostSearching = 0.2;
+/** The scan of all keys in Redis takes at most this share of the time. */
+const maxScanShare = 0.2;
 
 /**
- * Keeps gates as MongoDB has them, and looks once through everything that Redis remembers, again whenever Redis was away:
- * it may have come back with old data, or without the last of them.
- * @param onRepair is told what was put right.
+ * Keeps gates consistent with MongoDB. At the start and after each reconnect it also scans all of Redis' gates and purchases,
+ * because Redis may have come back with old data or without the last writes.
+ * @param onRepair is called with what was repaired.
  */
 export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCounts) => void): Task {
   const { redis } = shop;
@@ -99,7 +99,7 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
   };
 }
 
-/** Whoever could not tell the gate of a change, could not tell the tabs either. */
+/** Announces sales whose gate had missed a change, because the pages probably missed it too. */
 async function announce({ collections, announceSale }: GatesShop, saleIds: string[]): Promise<void> {
   for (const saleId of saleIds) {
     const snapshot = await readSaleSnapshot(collections, saleId);
@@ -120,7 +120,7 @@ async function searchOnce(
     const requeued = await requeueLost(shop, orderIds);
     report({ settings: told.length, requeued: requeued.length });
     const tookMs = performance.now() - startedAt;
-    await pause(tookMs / mostSearching - tookMs, stopping);
+    await pause(tookMs / maxScanShare - tookMs, stopping);
     if (stopping.aborted) return;
   }
 }

@@ -3,8 +3,8 @@ import { type PurchaseQueue, readJob } from '../sale/queue/queue.ts';
 import type { Settle } from '../sale/settlement/settlement.ts';
 
 /**
- * Settles one job. What cannot be settled does not hold up its neighbours: it gets a job of its own, which is tried
- * as often as any, and then is a dead letter.
+ * Settles one job. A purchase that cannot be settled gets a job of its own, which is retried and then becomes a dead letter,
+ * so that it does not block the others.
  */
 export async function settleJob(data: unknown, queue: PurchaseQueue, settle: Settle): Promise<void> {
   const { purchases, malformed, again } = readJob(data);

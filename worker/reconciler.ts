@@ -7,7 +7,7 @@ import { type Reconciled, reconcile } from '../sale/settlement/reconciliation.ts
 
 /**
  * Reconciles every `RECONCILE_INTERVAL_MS`.
- * @param onPass is told what each pass put right.
+ * @param onPass is called with the result of each pass.
  */
 export function reconciler(
   shop: DeadLetterShop,
@@ -19,8 +19,8 @@ export function reconciler(
     while (!stopping.aborted) {
       const done = await reconcile(shop, { staleAfterMs: RECONCILE_AFTER_MS });
       onPass(done);
-      if (done.forgotten.length > 0) log.error(done, 'purchases that nobody remembers');
-      else if (done.givenUp + done.ended + done.requeued > 0) log.warn(done, 'reconciled');
+      if (done.forgotten.length > 0) log.error(done, 'accepted purchases lost: no job and no data in Redis');
+      else if (done.givenUp + done.ended + done.requeued > 0) log.warn(done, 'reconciled purchases');
       await pause(RECONCILE_INTERVAL_MS, stopping);
     }
   };

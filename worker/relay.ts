@@ -1,4 +1,4 @@
-import { findBehind, openRelay, watchLog } from '../log/relay.ts';
+import { findUnrelayed, openRelay, watchLog } from '../log/relay.ts';
 import type { EventBus } from '../messages/bus.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Task } from '../runtime/leader/leader.ts';
@@ -6,23 +6,23 @@ import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../store/collections.ts';
 
-/** How often it looks for itself, should it have missed a hint. */
+/** How often all sales are scanned for unpublished events, in case the change stream missed one. */
 const scanIntervalMs = 30_000;
 
-/** How often it looks at the queues: whether one was lost, was emptied, or has room again. */
-const lookIntervalMs = 1_000;
+/** How often the subscriptions' queues are inspected: whether one was lost, was emptied, or has room again. */
+const inspectIntervalMs = 1_000;
 
-/** It can stop after as many. */
+/** Sales relayed between two checks of the stop signal. */
 const salesAtOnce = 200;
 
-/** Relaying takes at most this share of the time; what gathers meanwhile travels together. */
-const mostRelaying = 0.05;
+/** Relaying takes at most this share of the time; events that accumulate meanwhile are published together. */
+const maxRelayShare = 0.05;
 
 /**
- * Brings the event log to the bus. A fault of MongoDB, the bus or the change stream ends it; begun again, it looks at
- * every sale's position. Purchases do not notice.
- * @param after it begins when this has resolved.
- * @param listIdle the subscriptions that need not be told just now.
+ * Publishes the event log to the bus. A fault of MongoDB, the bus or the change stream ends the task; when it is started
+ * again, it begins with every sale's stored position. Purchases are not affected.
+ * @param after the relay starts when this has resolved.
+ * @param listIdle the subscriptions that need no events at present.
  */
 export function relay(
   {
@@ -41,15 +41,16 @@ export function relay(
 ): Task {
   return async (stopping) => {
     await after;
-    const { relay: relaySales, look } = openRelay({ collections, bus, log, listIdle });
-    const news = new Set<string>();
+    const { relay: relaySales, inspectQueues } = openRelay({ collections, bus, log, listIdle });
+    /** Sales with unpublished events. */
+    const pending = new Set<string>();
     let broken: Error | undefined;
     let waiting = new AbortController();
     const wake = () => waiting.abort();
     const stream = await watchLog(
       collections,
       (saleId) => {
-        news.add(saleId);
+        pending.add(saleId);
         wake();
       },
       (error) => {
@@ -58,29 +59,29 @@ export function relay(
       },
     );
     try {
-      for (let [scanAtMs, lookAtMs] = [0, 0]; !stopping.aborted; ) {
+      for (let [scanAtMs, inspectAtMs] = [0, 0]; !stopping.aborted; ) {
         if (broken) throw broken;
         if (performance.now() >= scanAtMs) {
-          for (const saleId of await findBehind(collections)) news.add(saleId);
+          for (const saleId of await findUnrelayed(collections)) pending.add(saleId);
           scanAtMs = performance.now() + scanIntervalMs;
         }
-        if (performance.now() >= lookAtMs) {
-          for (const saleId of await look()) news.add(saleId);
-          lookAtMs = performance.now() + lookIntervalMs;
+        if (performance.now() >= inspectAtMs) {
+          for (const saleId of await inspectQueues()) pending.add(saleId);
+          inspectAtMs = performance.now() + inspectIntervalMs;
         }
         waiting = new AbortController();
-        const due = [...news];
-        news.clear();
+        const due = [...pending];
+        pending.clear();
         const startedAt = performance.now();
         for (let first = 0; first < due.length; first += salesAtOnce) {
           if (stopping.aborted) return;
           const some = due.slice(first, first + salesAtOnce);
-          for (const saleId of await relaySales(some)) news.add(saleId);
+          for (const saleId of await relaySales(some)) pending.add(saleId);
         }
         const tookMs = performance.now() - startedAt;
-        await pause(Math.min(tookMs / mostRelaying, RELAY_INTERVAL_MS), stopping);
-        if (news.size === 0)
-          await pause(lookAtMs - performance.now(), AbortSignal.any([stopping, waiting.signal]));
+        await pause(Math.min(tookMs / maxRelayShare, RELAY_INTERVAL_MS), stopping);
+        if (pending.size === 0)
+          await pause(inspectAtMs - performance.now(), AbortSignal.any([stopping, waiting.signal]));
       }
     } finally {
       await stream.close();

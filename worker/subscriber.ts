@@ -13,8 +13,8 @@ import { openCollections, prepareCollections } from '../store/collections.ts';
 import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
 
 /**
- * Subscribers in a process of their own, away from the settling: `npm run subscriber -- analytics,webhooks`. The workers
- * are then started with SUBSCRIBERS naming the others, or none.
+ * Runs subscribers in a process of their own, so that they do not compete with settling:
+ * `npm run subscriber -- analytics,webhooks`. SUBSCRIBERS of the workers then names the remaining ones, or none.
  */
 const [names] = process.argv.slice(2);
 const config = readConfig({ ...process.env, ...(names && { SUBSCRIBERS: names }) });
@@ -23,7 +23,9 @@ const log = openLog(config, 'subscriber');
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
-mongo.on('connected', () => prepareCollections(collections).catch((error) => log.error(error, 'indexes')));
+mongo.on('connected', () =>
+  prepareCollections(collections).catch((error) => log.error(error, 'creating indexes failed')),
+);
 const { redis, close: closeRedis } = openRedis(config, log);
 const bus = openBus(config, log, isPassingFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
@@ -38,14 +40,14 @@ watchMongo(mongo, registry);
 watchRedis([redis], registry);
 const clocks = followClocks({ redis, mongo, registry }, log);
 let stopping = false;
-// What is of the whole cluster, servers and workers tell.
+// Servers and workers export the metrics of the whole cluster, so this process has nothing to refresh.
 const probes = [healthRoutes(dependencies, () => stopping), metricsRoute(registry, async () => {})];
 const http = express()
   .use(...probes)
   .listen(config.PORT, config.HOST);
 await once(http, 'listening');
 await subscribers.subscribed;
-log.info({ subscribers: subscribersOf(config) }, 'subscribed');
+log.info({ subscribers: subscribersOf(config) }, 'subscriber process started');
 
 closeOnSignal(
   async () => {

@@ -13,20 +13,20 @@ import { openMailTransport } from '../subscribers/mail/transport.ts';
 import { openWebhookSender } from '../subscribers/webhooks/sender.ts';
 import { webhooks } from '../subscribers/webhooks/webhooks.ts';
 
-interface Plumbing {
+interface Dependencies {
   collections: Collections;
   bus: EventBus;
-  /** Whose commands fail while Redis is away. */
+  /** A connection whose commands fail while Redis is unavailable. */
   redis: Redis;
 }
 
 type Name = NonNullable<Config['SUBSCRIBERS']>[number];
 type Opened = { subscription: Subscription; close: () => Promise<void> };
 
-/** Connecting, greeting, the commands of a mail, its transmission: a server can be late with each of them. */
-const mostTimeoutsOfAMail = 8;
+/** SMTP steps of one mail (connect, greeting, commands, transmission), each of which can take the whole time-out. */
+const maxTimeoutsPerMail = 8;
 
-const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Opened> = {
+const openers: Record<Name, (dependencies: Dependencies, config: Config, log: Log) => Opened> = {
   analytics: ({ collections }) => ({ subscription: analytics(collections), close: async () => {} }),
 
   notifications({ collections, redis }, config, log) {
@@ -39,7 +39,7 @@ const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Op
         from: config.MAIL_FROM,
         shopUrl: config.PUBLIC_URL.replace(/\/$/, ''),
         retryFirstMs: config.MAIL_RETRY_FIRST_MS,
-        abandonedMs: mostTimeoutsOfAMail * timeoutMs,
+        abandonedMs: maxTimeoutsPerMail * timeoutMs,
         leaseMs: config.JOB_LOCK_MS,
       },
       log,
@@ -65,39 +65,39 @@ const openers: Record<Name, (plumbing: Plumbing, config: Config, log: Log) => Op
   },
 };
 
-/** Faults of what handlers lean on, which pass by themselves: no event becomes a dead letter by them. */
+/** Transient faults of a handler's dependencies, which are retried without limit instead of making dead letters. */
 export const isPassingFault = (error: unknown) => isMongoAway(error);
 
-/** Without an endpoint, every event would travel to `webhooks` for nothing. */
+/** The subscription `webhooks` is idle while there is no endpoint, so that events are not published to it in vain. */
 export async function listIdle({ webhooks }: Collections): Promise<Name[]> {
   return (await webhooks.exists({})) ? [] : ['webhooks'];
 }
 
-/** Those that SUBSCRIBERS names, or all that can work. */
+/** The subscribers that SUBSCRIBERS names, or all that are configured. */
 export function subscribersOf({ SUBSCRIBERS, SMTP_URL }: Config): Name[] {
   return SUBSCRIBERS ?? ['analytics', 'webhooks', ...(SMTP_URL ? (['notifications'] as const) : [])];
 }
 
-/** At a start Redis is away for a moment. */
+/** The first retry is quick, because Redis is often unavailable for a moment at a start. */
 const [firstRetryMs, lastRetryMs] = [50, 2_000];
 
 /**
- * Subscribes, as soon as the bus is there: `subscribed` resolves when nothing that is published from then on is missed.
+ * Subscribes as soon as the bus is available. `subscribed` resolves when all queues exist, so that no later event is missed.
  */
 export function openSubscribers(
   names: Name[],
-  plumbing: Plumbing,
+  dependencies: Dependencies,
   config: Config,
   log: Log,
 ): { subscribed: Promise<void>; close: () => Promise<void> } {
   const closing = new AbortController();
 
   async function subscribe(name: Name): Promise<{ close: () => Promise<void> }> {
-    const { subscription, close } = openers[name](plumbing, config, log);
+    const { subscription, close } = openers[name](dependencies, config, log);
     for (let retryMs = firstRetryMs; !closing.signal.aborted; retryMs = Math.min(2 * retryMs, lastRetryMs)) {
       try {
-        await noteSubscription(plumbing.collections, subscription);
-        const subscribed = await plumbing.bus.subscribe(subscription);
+        await noteSubscription(dependencies.collections, subscription);
+        const subscribed = await dependencies.bus.subscribe(subscription);
         return {
           async close() {
             await subscribed.close();
@@ -105,7 +105,10 @@ export function openSubscribers(
           },
         };
       } catch (error) {
-        log.warn({ subscription: name, error: (error as Error).message }, 'subscribing waits');
+        log.warn(
+          { subscription: name, retryMs, error: (error as Error).message },
+          'subscribing failed, retrying',
+        );
         await pause(retryMs, closing.signal);
       }
     }

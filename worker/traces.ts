@@ -2,7 +2,7 @@ import type { EventBus } from '../messages/bus.ts';
 import type { Tracing } from '../runtime/observe/tracing.ts';
 import type { Batch } from '../sale/settlement/transaction.ts';
 
-/** The transaction, in the trace of each purchase that it settled. */
+/** Adds a span for the transaction to the trace of each purchase that it settled. */
 export function traceSettled(tracing: Tracing, { made, beganAt }: Pick<Batch, 'made' | 'beganAt'>): void {
   for (const { _id, status, traceparent } of made) {
     const attributes = {
@@ -14,7 +14,7 @@ export function traceSettled(tracing: Tracing, { made, beganAt }: Pick<Batch, 'm
   }
 }
 
-/** A bus whose publishing is in the trace of each purchase that led to the events. */
+/** Wraps a bus so that each publish adds a span to the traces of the purchases that caused the events. */
 export function traceEvents(tracing: Tracing, bus: EventBus): EventBus {
   return {
     ...bus,

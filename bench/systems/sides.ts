@@ -1,4 +1,4 @@
-import { findBehind } from '../../log/relay.ts';
+import { findUnrelayed } from '../../log/relay.ts';
 import { openBus } from '../../messages/open-bus.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { openLog } from '../../runtime/observe/log.ts';
@@ -73,7 +73,7 @@ export function stampedeOn(testbed: OwnTestbed): Side {
     countPending: gate.countQueued,
     // Events are relayed after a rush, and analytics is the slowest subscriber.
     isDone: async (saleIds) =>
-      (await findBehind(system.collections, saleIds)).length === 0 &&
+      (await findUnrelayed(system.collections, saleIds)).length === 0 &&
       (await bus.countWaiting('analytics')) === 0,
     queue: { enqueue, pause: () => bullOf(queue).pause(), resume: () => bullOf(queue).resume() },
     async close() {

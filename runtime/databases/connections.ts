@@ -6,17 +6,17 @@ import { type SentinelOptions, sentinelOptionsOf } from './urls.ts';
 
 const { MongoBulkWriteError, MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
 
-/** What the driver throws besides network and selection errors when there is no usable connection (any more). */
+/** Names of further driver errors which mean that there is no usable connection. */
 const withoutConnection =
   /^Mongo(NotConnected|TopologyClosed|ClientClosed|ServerClosed|PoolClosed|WaitQueueTimeout|ExpiredSession|OperationTimeout)Error$/;
-/** What a server answers that is stopping, or is no longer the primary. */
+/** Error codes of a server that is shutting down or is no longer the primary. */
 const changingPrimary =
   /^(NotWritablePrimary|NotPrimaryNoSecondaryOk|NotPrimaryOrSecondary|PrimarySteppedDown|ShutdownInProgress|Interrupted(AtShutdown|DueToReplStateChange))$/;
 
 /** Whether the fault is that MongoDB cannot be reached, does not answer in time, or is changing its primary. */
 export function isMongoAway(error: unknown): boolean {
   const { name = '', message = '', codeName = '' } = error as Error & { codeName?: string };
-  // The driver wraps the fault of a bulk write in an error of its own, without the labels.
+  // The driver wraps the cause of a failed bulk write in an error without its labels.
   if (error instanceof MongoBulkWriteError && error.errorResponse instanceof Error)
     return isMongoAway(error.errorResponse);
   return (
@@ -32,10 +32,10 @@ export function isMongoAway(error: unknown): boolean {
 
 const writeConflict = 112;
 
-/** Whether other writers of the same document were quicker until patience was over. */
+/** Whether the retries ran out because of other writers of the same document. */
 export const isWriteConflict = (error: unknown) => (error as { code?: unknown }).code === writeConflict;
 
-/** The same of Redis, which may also be full, or still reading its file. */
+/** Whether the fault is that Redis cannot be reached, does not answer in time, is out of memory, or is still loading. */
 export function isRedisAway(error: unknown): boolean {
   const { name = '', message = '' } = error as Error;
   return (
@@ -46,12 +46,12 @@ export function isRedisAway(error: unknown): boolean {
   );
 }
 
-/** How long to wait before the nth attempt at a lost connection: soon at first, never longer than 2 s. */
+/** Delay before the nth attempt to reconnect, at most 2 s. */
 const retryDelayMs = (attempt: number) => Math.min(attempt * 100, 2_000);
 
 /**
- * Opens a connection that looks for MongoDB until it is closed. While MongoDB is away an operation fails within
- * `MONGO_WAIT_MS` and never queues up in this process.
+ * Opens a connection that reconnects until it is closed. While MongoDB is unavailable, an operation fails within
+ * `MONGO_WAIT_MS` instead of queueing up in this process.
  */
 export function openMongo(
   config: Pick<Config, 'MONGO_URL' | 'MONGO_POOL_CONNECTIONS' | 'MONGO_WAIT_MS' | 'MONGO_SILENCE_MS'>,
@@ -70,9 +70,9 @@ export function openMongo(
         waitQueueTimeoutMS: config.MONGO_WAIT_MS,
         connectTimeoutMS: config.MONGO_WAIT_MS,
         socketTimeoutMS: config.MONGO_SILENCE_MS,
-        // Before the first connection a command fails at once; by itself mongoose would hold it back for 10 s.
+        // Before the first connection a command fails at once; mongoose would buffer it for 10 s by default.
         bufferCommands: false,
-        // Collections and their indexes are made by prepareCollections, and not by whatever only reads.
+        // Collections and indexes are created by prepareCollections only, so that a reading process creates none.
         autoCreate: false,
         autoIndex: false,
         // For watchMongo in metrics.ts.
@@ -80,11 +80,12 @@ export function openMongo(
       });
     } catch (error) {
       if (closed) return;
-      log.warn({ error: (error as Error).message }, 'MongoDB is away');
-      retry = setTimeout(() => void connect(attempt + 1), retryDelayMs(attempt));
+      const retryMs = retryDelayMs(attempt);
+      log.warn({ error: (error as Error).message, retryMs }, 'MongoDB unavailable, retrying');
+      retry = setTimeout(() => void connect(attempt + 1), retryMs);
     }
   }
-  mongo.on('error', (error) => log.warn({ error: error.message }, 'MongoDB connection'));
+  mongo.on('error', (error) => log.warn({ error: error.message }, 'MongoDB connection error'));
   void connect(1);
 
   return {
@@ -100,9 +101,9 @@ export function openMongo(
 type Options = Omit<RedisOptions, 'replyMapping'>;
 
 /**
- * A master that is frozen does not say itself that it is one no more: its Sentinels do. ioredis' own detector ends for good
- * a connection that is just being made.
- * @returns what ends the watching.
+ * Reconnects when the Sentinels announce a failover, because a frozen former master does not close its connections. ioredis'
+ * own failover detector is not used: it permanently closes a connection that is still being established.
+ * @returns a function that ends this.
  */
 function followFailovers(redis: Redis, { sentinels, ...options }: SentinelOptions): () => void {
   let last = '';
@@ -116,9 +117,9 @@ function followFailovers(redis: Redis, { sentinels, ...options }: SentinelOption
       retryStrategy: retryDelayMs,
       maxRetriesPerRequest: null,
     });
-    watcher.on('error', () => {}); // Whoever needs this Sentinel says so.
+    watcher.on('error', () => {}); // The Redis connection itself logs its errors.
     watcher.on('message', (_channel, message) => {
-      // Each of them announces the same.
+      // Every Sentinel announces the same failover.
       if (message === last || message.split(' ')[0] !== options.name) return;
       last = message;
       if (['connect', 'ready'].includes(redis.status)) redis.disconnect(true);
@@ -132,8 +133,8 @@ function followFailovers(redis: Redis, { sentinels, ...options }: SentinelOption
 }
 
 /**
- * A connection for commands somebody waits for: while Redis is away, or silent for `FLUSH_DEADLINE_MS`, they fail
- * and are not kept for later, since a purchase that was answered 503 must not be admitted afterwards.
+ * Opens a connection for commands that a request waits for: they fail while Redis is unavailable, or after
+ * `FLUSH_DEADLINE_MS`, and are not sent later, because a purchase that was answered 503 must not be admitted afterwards.
  */
 export function openRedis(config: Config, log: Log): { redis: Redis; close: () => Promise<void> } {
   return open(config, log, {
@@ -144,12 +145,12 @@ export function openRedis(config: Config, log: Log): { redis: Redis; close: () =
   });
 }
 
-/** Whether Redis takes writes: one that is full, or only a replica, still answers a PING. */
+/** Checks that Redis accepts writes; one that is out of memory or a replica would still answer a PING. */
 export const writesTo = (redis: Redis) => () => redis.set('ready', '1', 'EX', 60);
 
 /**
- * A connection that waits for Redis as long as it takes, as subscribers and Bull's own clients must.
- * @param options without the check for readiness, commands are sent to a Redis that still reads its file and refuses them.
+ * Opens a connection whose commands wait for Redis without a limit, as subscribers and Bull's clients need.
+ * @param options without `enableReadyCheck`, commands are sent to a Redis that is still loading and refuses them.
  */
 export function openPatientRedis(
   config: Config,
@@ -168,11 +169,11 @@ function open({ REDIS_URL: url, FLUSH_DEADLINE_MS: waitMs }: Config, log: Log, o
         ...sentinel,
         sentinelCommandTimeout: waitMs,
         sentinelRetryStrategy: retryDelayMs,
-        // A master that became a replica may keep its connections.
+        // A demoted master may keep its connections open, and answers writes with READONLY.
         reconnectOnError: ({ message }) => message.startsWith('READONLY'),
       })
     : new Redis(url, all);
-  redis.on('error', (error) => log.warn({ error: error.message }, 'Redis connection'));
+  redis.on('error', (error) => log.warn({ error: error.message }, 'Redis connection error'));
   const unfollow = sentinel ? followFailovers(redis, sentinel) : () => {};
   return {
     redis,

@@ -1,12 +1,12 @@
 import { type ClientSession, type Connection, mongo as driver } from 'mongoose';
 
-/** MongoDB's code for a snapshot whose documents it has overwritten by now. */
+/** MongoDB's error code SnapshotTooOld: the history window of the snapshot has passed. */
 const snapshotTooOld = 239;
 
 /**
- * Reads MongoDB in one snapshot, whatever is written meanwhile. MongoDB keeps a snapshot for
- * `minSnapshotHistoryWindowInSeconds`, which is 300 s unless it was told otherwise.
- * @throws Error that says what to do when reading took longer than that; otherwise whatever `read` threw.
+ * Runs all reads in one snapshot session, so that concurrent writes are not seen. MongoDB keeps a snapshot for
+ * `minSnapshotHistoryWindowInSeconds`, 300 s by default.
+ * @throws Error that names this parameter when reading took longer; otherwise the error of `read`.
  */
 export async function readInSnapshot<Value>(
   mongo: Connection,

@@ -4,18 +4,17 @@ import { Overloaded } from '../group-commit.ts';
 
 const { MongoError, MongoErrorLabel } = mongoose.mongo;
 
-/** What writers of a hot document leave between two transactions of theirs, so that others get at it. */
+/** Each writer of a hot document waits this long between two of its transactions, so that other writers get their turn. */
 export const gapMs = 15;
-/** Between two attempts: no gap is missed. */
+/** Delay between two attempts; shorter than the gap, so that an attempt falls into it. */
 const retryAfterMs = { min: 2, max: 10 };
 
 /**
- * Runs work in a transaction, and again when another writer of the same documents was quicker. The driver's own
- * `withTransaction` waits longer after each attempt, up to 500 ms, and so keeps missing the gaps between the worker's
- * transactions on a hot sale.
- * @param work is run once for each attempt; it must change nothing but what it writes in this session.
- * @param patienceMs after so long no further attempt is made.
- * @throws whatever `work` or MongoDB threw at last.
+ * Runs work in a transaction, and retries it after a write conflict. The driver's own `withTransaction` backs off up to
+ * 500 ms, and so keeps missing the gaps between the worker's transactions on a hot sale.
+ * @param work runs once for each attempt; it must have no effects outside this session.
+ * @param patienceMs no further attempt is made after this time.
+ * @throws the last error of `work` or MongoDB.
  */
 export async function transact<Value>(
   connection: Connection,
@@ -39,13 +38,13 @@ export async function transact<Value>(
   }
 }
 
-/** Thrown in a transaction when what it was planned on has changed since that was read. */
+/** Optimistic concurrency failure: the data that a transaction was planned on has changed since it was read. */
 export class Stale extends Error {}
 
 /**
- * Reads, plans and writes, and does all of it again when the plan was stale.
- * @param attempt is given how much of the patience is left.
- * @throws Overloaded when the plan was stale all that time.
+ * Repeats a read-plan-write attempt until its plan is not stale.
+ * @param attempt gets the remaining time in ms.
+ * @throws Overloaded when every plan was stale until the time ran out.
  */
 export async function untilFresh<Value>(
   patienceMs: number,
@@ -58,7 +57,7 @@ export async function untilFresh<Value>(
       return await attempt(Math.max(0, leftMs));
     } catch (error) {
       if (!(error instanceof Stale)) throw error;
-      if (leftMs < 0) throw new Overloaded('what was read had changed at each attempt');
+      if (leftMs < 0) throw new Overloaded('the data had changed before each attempt could write');
     }
   }
 }
@@ -81,7 +80,7 @@ async function attempt<Value>(
       await session.commitTransaction();
       return value;
     } catch (error) {
-      // Committing again is how to learn whether the commit came through.
+      // Repeating the commit is safe, and tells whether the first one succeeded.
       const isUnknown = isLabelled(error, MongoErrorLabel.UnknownTransactionCommitResult);
       if (!isUnknown || performance.now() > deadline) throw error;
       await delay(retryAfterMs.max);

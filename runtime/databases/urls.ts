@@ -1,7 +1,7 @@
 import type { RedisOptions } from 'ioredis';
 import mongoose from 'mongoose';
 
-/** What the settings take, as their error says it. */
+/** The URL formats of the settings, as quoted in the error for an invalid one. */
 export const expectedUrls = {
   mongo:
     'expected mongodb://host:27017,host:27017/database?replicaSet=name or mongodb+srv://host/database, as its driver takes it',
@@ -10,15 +10,15 @@ export const expectedUrls = {
 };
 
 /**
- * A URL with several hosts as one URL for each of them, with the same user, path and query.
- * @throws TypeError when one of them is none.
+ * Splits a URL with several hosts into one URL for each, with the same user, path and query.
+ * @throws TypeError when one of them is not a valid URL.
  */
 export function urlsOf(url: string): [URL, ...URL[]] {
   const [, start = '', hosts = '', end = ''] = /^([a-z+]+:\/\/(?:[^@/?#]*@)?)([^/?#]*)(.*)$/s.exec(url) ?? [];
   const [first = '', ...others] = hosts.split(',');
   const one = (host: string): URL => {
     const parsed = new URL(start + host + end);
-    if (!parsed.hostname) throw new TypeError('There is no host in it');
+    if (!parsed.hostname) throw new TypeError('The URL has no host');
     return parsed;
   };
   return [one(first), ...others.map(one)];
@@ -26,7 +26,7 @@ export function urlsOf(url: string): [URL, ...URL[]] {
 
 export function isMongoUrl(url: string): boolean {
   try {
-    // It does not connect: only its driver knows every form and option.
+    // The constructor only parses the URL; the driver alone knows every form and option.
     new mongoose.mongo.MongoClient(url);
     return true;
   } catch {
@@ -57,7 +57,7 @@ export type SentinelOptions = Omit<RedisOptions, 'replyMapping' | 'sentinels'> &
   sentinels: { host: string; port: number }[];
 };
 
-/** @returns null when the URL names no Sentinels: then ioredis takes it as it is. */
+/** @returns null when the URL names no Sentinels; ioredis then reads the URL itself. */
 export function sentinelOptionsOf(url: string): SentinelOptions | null {
   if (!/^rediss?\+sentinel:/.test(url)) return null;
   const urls = urlsOf(url);

@@ -4,40 +4,40 @@ import type { Redis } from 'ioredis';
 import { redisClock } from '../clock.ts';
 import { lagSampleMs } from '../observe/metrics.ts';
 
-/** What a process says of itself once a second. */
+/** The status that a process writes to Redis once a second. */
 export interface Beat {
-  /** Unlike any other process's, even where several go by one name. */
+  /** Unique for each process, even where several share one instance name. */
   id: string;
   role: 'server' | 'worker';
   instance: string;
   startedAt: string;
   memoryMb: number;
-  /** How late its event loop was at worst in the last second. */
+  /** The longest event loop delay in the last second. */
   lateMs: number;
-  /** How far its machine's clock is ahead of Redis'; absent until it asked. */
+  /** How far its machine's clock is ahead of Redis'; absent before the first read of that clock. */
   clockAheadMs?: number;
-  /** Jobs that a worker has in hand, and when (ms) the oldest of them came, where the queue cannot tell. */
+  /** Jobs that a worker is handling and the oldest one's timestamp (Unix ms); absent where the queue counts them itself. */
   heldJobs?: number;
   oldestJobMs?: number;
-  /** Sockets it holds; a worker holds none. */
+  /** Open sockets of a server; absent for a worker. */
   sockets?: number;
-  /** How many of them watch each sale. */
+  /** The number of sockets that watch each sale. */
   watching?: Record<string, number>;
 }
 
 const beatEveryMs = 1_000;
-/** A process that is silent for so long is not alive. Redis forgets its beat, so no clocks are compared. */
+/** A process without a heartbeat for this long counts as dead. Its key expires in Redis, so no clocks are compared. */
 const silentAfterMs = 4_000;
-/** For so long a silent process is still listed, so that its death is seen. */
+/** A dead process stays listed for this long, so that the control room shows it. */
 const listedMs = 60_000;
 
 const beatersKey = 'beaters';
 const beatKey = (id: string) => `beat:${id}`;
 
 /**
- * Beats once a second, and hears who else does.
- * @param about what this process has to add, at each beat.
- * @param onBeats is told what all the living say; of none when Redis does not answer.
+ * Writes a heartbeat once a second, and reads those of all processes.
+ * @param about adds this process's own fields to each heartbeat.
+ * @param onBeats is called with the heartbeats of all living processes; it is not called while Redis is unavailable.
  */
 export function openHeartbeat(
   redis: Redis,
@@ -72,7 +72,7 @@ export function openHeartbeat(
     async close() {
       clearInterval(timer);
       loop.disable();
-      // Whoever stops on purpose is not listed as silent.
+      // Removed on a normal shutdown, so that the process is not listed as silent.
       await redis
         .pipeline()
         .del(beatKey(id))
@@ -83,7 +83,7 @@ export function openHeartbeat(
   };
 }
 
-/** Who is alive, and the ids of those who fell silent within the last minute. */
+/** Heartbeats of living processes, and the ids of processes whose heartbeat stopped within the last minute. */
 export async function readBeats(redis: Redis): Promise<{ living: Beat[]; silent: string[] }> {
   await redis.zremrangebyscore(beatersKey, 0, redisClock.now().getTime() - listedMs);
   const ids = await redis.zrange(beatersKey, '0', '-1');

@@ -3,7 +3,7 @@ import type { Log } from '../observe/log.ts';
 import { pause } from '../pause.ts';
 import { openLease } from './lease.ts';
 
-/** A start often finds Redis unavailable for a moment, so the first retry is quick; the waits double up to the longest. */
+/** Exponential backoff; the first retry is quick, because Redis is often unavailable for a moment at a start. */
 const [firstRetryMs, longestRetryMs] = [100, 5_000];
 
 /** Runs until the signal aborts, and returns soon after. */
@@ -80,7 +80,7 @@ export function openLeaderElection(
         waitMs = Math.min(2 * waitMs, longestRetryMs);
         log.warn(
           { lease: name, retryMs: waitMs, error: (error as Error).message },
-          'the lease could not be asked for, retrying',
+          'acquiring the lease failed, retrying',
         );
       }
     }

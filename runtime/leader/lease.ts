@@ -1,17 +1,17 @@
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 
-/** KEYS[1] the lease; ARGV: who asks, for how long (ms). Returns 1 when the lease is theirs now. */
+/** KEYS[1] the lease; ARGV: owner, lifetime (ms). Returns 1 when the owner holds the lease now. */
 const takeOrRenew = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0`;
 
-/** KEYS[1] the lease; ARGV: who lets it go. */
-const letGo = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`;
+/** KEYS[1] the lease; ARGV: owner. Another owner's lease is left alone. */
+const releaseIfOwned = `if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end`;
 
-/** A task that one process at a time should do. When that process dies, another gets it after `ttlMs`. */
+/** A lease in Redis that one process at a time holds. When its holder dies, it expires after `ttlMs`. */
 export interface Lease {
-  /** Takes the lease or keeps it; false while another process has it. */
+  /** Acquires or renews the lease; false while another process holds it. */
   hold(): Promise<boolean>;
   release(): Promise<void>;
 }
@@ -22,7 +22,7 @@ export function openLease(redis: Redis, name: string, ttlMs: number): Lease {
   return {
     hold: async () => (await redis.eval(takeOrRenew, 1, key, owner, ttlMs)) === 1,
     release: async () => {
-      await redis.eval(letGo, 1, key, owner);
+      await redis.eval(releaseIfOwned, 1, key, owner);
     },
   };
 }

@@ -2,20 +2,20 @@ import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { Log } from '../observe/log.ts';
 import type { Rabbit } from './rabbit.ts';
 
-/** What becomes of a message: it is done with; it comes again, to whoever is next; it goes to the dead letters. */
+/** How a message is answered: acknowledged (`done`), requeued (`again`), or dead-lettered (`dead`). */
 export type Verdict = 'done' | 'again' | 'dead';
 
 export interface Consumer {
-  /** Lets what is in hand come to its end; the rest stays in the queue. */
+  /** Waits for the messages being handled; the others stay in the queue. */
   close(): Promise<void>;
 }
 
 /**
- * Consumes a queue that is there until it is closed, over all connections. A message is acknowledged after `handle` resolved; one
- * whose connection is lost meanwhile comes again.
- * @param prefetch how many messages are in hand at once, at most.
- * @param handle must not spin: `again` brings the message back at once.
- * @throws RabbitAway when it could not begin in time.
+ * Consumes an existing queue until it is closed, and starts again after each reconnect. A message is acknowledged after
+ * `handle` resolved, and redelivered when its connection is lost before that.
+ * @param prefetch the maximum number of unacknowledged messages.
+ * @param handle should wait before it returns `again`, because the message is redelivered at once.
+ * @throws RabbitAway when consuming could not start in time.
  */
 export async function openConsumer(
   rabbit: Rabbit,
@@ -31,34 +31,36 @@ export async function openConsumer(
   async function hand(channel: Channel, message: ConsumeMessage): Promise<void> {
     inHand += 1;
     const verdict = await handle(message).catch((error) => {
-      log.warn({ error: error.message, queue }, 'a message comes again');
+      log.warn({ error: error.message, queue }, 'handling a message failed, requeued it');
       return 'again' as const;
     });
     try {
       if (verdict === 'done') channel.ack(message);
-      // In a close all that is left goes back together with the channel, in its order.
+      // While closing, unacknowledged messages return when the channel closes, in their order.
       else if (verdict === 'dead' || !isClosing) channel.nack(message, false, verdict === 'again');
     } catch {
-      // The connection it came over is gone, and RabbitMQ hands it out again.
+      // The message's connection is lost, so RabbitMQ redelivers it.
     }
     inHand -= 1;
     if (inHand === 0) onEmpty();
   }
 
   async function consume(model: ChannelModel): Promise<void> {
-    const beginAnew = () => void model.close().catch(() => {});
+    const reconnect = () => void model.close().catch(() => {});
     const channel = await model.createChannel();
-    channel.on('error', (error) => log.warn({ error: error.message, queue }, 'a consumer lost its channel'));
+    channel.on('error', (error) =>
+      log.warn({ error: error.message, queue }, 'RabbitMQ closed the channel of a consumer'),
+    );
     channel.on('close', () => {
-      if (current === channel && !isClosing) beginAnew();
+      if (current === channel && !isClosing) reconnect();
     });
     await channel.prefetch(prefetch);
     current = channel;
     await channel.consume(queue, (message) => {
       if (isClosing) return;
       if (message) void hand(channel, message);
-      // The queue was taken away: with a new connection it is made again.
-      else beginAnew();
+      // Without a message: the queue was deleted. It is declared again after a reconnect.
+      else reconnect();
     });
   }
 

@@ -2,48 +2,49 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { GetMessage } from 'amqplib';
 import type { Rabbit } from './rabbit.ts';
 
-/** Looking holds up whoever looks next, so it is bounded. */
+/** Bounds one scan, because the next scan of the same queue has to wait for it. */
 const lettersAtOnce = 1_000;
 
 const lockEveryMs = 50;
 const lockTries = 100;
 const resourceLocked = 405;
 
-/** Who looks for a queue's letters in this process: one after the other. */
-const looking = new Map<string, Promise<unknown>>();
+/** The last scan of each queue in this process; the next one waits for it. */
+const scans = new Map<string, Promise<unknown>>();
 
 /**
- * Looks through a queue of dead letters, up to 1,000 of them, in no order: what is not taken goes back, and to the end.
- * RabbitMQ shows messages only to the one who holds them, and for everyone else they are not there meanwhile: so one
- * looks at a time, over all processes.
- * @param visit what it takes is gone for good, so whatever must be safe first is safe when it returns.
- * @returns how many letters there are.
+ * Visits the messages of a dead letter queue, up to 1,000 of them, in no particular order; those that are kept return to
+ * the queue's end. RabbitMQ hides unacknowledged messages from other consumers, so a lock lets one process scan at a time.
+ * @param visit returns `take` to delete the message for good; anything that has to be stored first must be by then.
+ * @returns the number of messages in the queue.
  * @throws RabbitAway
  */
-export async function walkDeadLetters(
+export async function forEachDeadLetter(
   rabbit: Rabbit,
   queue: string,
   visit: (letter: GetMessage) => 'keep' | 'take' | Promise<'keep' | 'take'>,
 ): Promise<number> {
-  const before = looking.get(queue) ?? Promise.resolve();
-  const walk = before.then(() => walkAlone(rabbit, queue, visit));
-  const ended = walk.catch(() => {});
-  looking.set(queue, ended);
+  const before = scans.get(queue) ?? Promise.resolve();
+  const scan = before.then(() => scanWithLock(rabbit, queue, visit));
+  const ended = scan.catch(() => {});
+  scans.set(queue, ended);
   try {
-    return await walk;
+    return await scan;
   } finally {
-    if (looking.get(queue) === ended) looking.delete(queue);
+    if (scans.get(queue) === ended) scans.delete(queue);
   }
 }
 
-async function walkAlone(...[rabbit, queue, visit]: Parameters<typeof walkDeadLetters>): Promise<number> {
-  // An exclusive queue is its connection's, and goes with it: a lock that a crash cannot leave behind.
+async function scanWithLock(
+  ...[rabbit, queue, visit]: Parameters<typeof forEachDeadLetter>
+): Promise<number> {
+  // An exclusive queue serves as the lock: RabbitMQ deletes it with its connection, so a crash cannot leave it behind.
   const lock = `${queue}.looking`;
   await takeLock(rabbit, lock);
   try {
     return await rabbit.use(async (channel) => {
       let total = 0;
-      // Not by the queue's own count, which lags behind what was just given back.
+      // The loop does not use the queue's own count, which lags behind messages that were just returned.
       for (let seen = 0; seen < lettersAtOnce; seen++) {
         const letter = await channel.get(queue);
         if (!letter) break;
@@ -51,7 +52,7 @@ async function walkAlone(...[rabbit, queue, visit]: Parameters<typeof walkDeadLe
         if ((await visit(letter)) === 'take') channel.ack(letter);
       }
       channel.nackAll(true);
-      // Answered after that: the next one who looks finds them there.
+      // This is answered after the nack, so the next scan finds the returned messages.
       await channel.checkQueue(queue);
       return total;
     });

@@ -1,29 +1,29 @@
 import type { Channel } from 'amqplib';
 
-/** Where a message goes that its queue gave up, under the name of that queue. */
+/** The exchange for dead-lettered messages; the routing key is the name of the queue they come from. */
 export const deadLetterExchange = 'dlx';
 export const deadLettersOf = (queue: string) => `${queue}-dlq`;
 
-/** A consumer that died so often with one message in hand has met a message that kills it. */
+/** A message that was redelivered this often is dead-lettered, because it may be the cause of its consumers' crashes. */
 const deliveryLimit = 5;
 
 /**
- * Replicated where there are several nodes, and on the disk before it is confirmed.
- * RabbitMQ 3.10 writes its register of such queues a second or two after it made one: killed before that, it has lost
- * the queue, and publishing to it is never confirmed until somebody deletes it.
+ * Declares a quorum queue: replicated where there are several nodes, and on disk before a message is confirmed.
+ * RabbitMQ 3.10 stores a new queue's metadata only after a second or two: if it is killed before that, the queue is lost,
+ * and publishing to it is not confirmed until an operator deletes the queue.
  */
 export async function makeQuorumQueue(channel: Channel, name: string, more: object): Promise<void> {
   await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum', ...more } });
 }
 
-/** Dead letters have no limit of deliveries: looking at them delivers them. */
+/** Declares a queue's dead letter queue. It has no delivery limit, because each listing of dead letters delivers them. */
 export async function makeDeadLetters(channel: Channel, queue: string, more: object = {}): Promise<void> {
   await channel.assertExchange(deadLetterExchange, 'topic', { durable: true });
   await makeQuorumQueue(channel, deadLettersOf(queue), more);
   await channel.bindQueue(deadLettersOf(queue), deadLetterExchange, queue);
 }
 
-/** Arguments of a queue whose messages are dead letters after too many deliveries, or when its consumer says so. */
+/** Arguments of a queue whose messages are dead-lettered after too many deliveries, or when its consumer rejects them. */
 export function deadLetteringOf(queue: string) {
   return {
     'x-dead-letter-exchange': deadLetterExchange,
@@ -32,7 +32,7 @@ export function deadLetteringOf(queue: string) {
   };
 }
 
-/** The same, and a message leaves its queue only once the dead letters have it. A full queue must refuse, for that. */
+/** The same with at-least-once dead-lettering, for which RabbitMQ requires that a full queue rejects new messages. */
 export function safeDeadLetteringOf(queue: string) {
   return {
     ...deadLetteringOf(queue),

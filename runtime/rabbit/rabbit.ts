@@ -3,12 +3,12 @@ import { urlsOf } from '../databases/urls.ts';
 import type { Log } from '../observe/log.ts';
 import { within } from '../within.ts';
 
-/** A message for RabbitMQ, which keeps it on the disk. */
+/** A persistent message for RabbitMQ. */
 export interface RabbitMessage {
-  /** Empty: straight into the queue that the routing key names. */
+  /** Empty for the default exchange, which routes to the queue that the routing key names. */
   exchange: string;
   routingKey: string;
-  /** Unlike any other message's. */
+  /** Unique among all messages. */
   id: string;
   content: Buffer;
   contentType: string;
@@ -17,33 +17,33 @@ export interface RabbitMessage {
   type?: string;
 }
 
-/** One connection to RabbitMQ, made again whenever it is lost, after at most 2 s. */
+/** One connection to RabbitMQ, which reconnects within 2 s whenever it is lost. */
 export interface Rabbit {
   /**
-   * How to make exchanges and queues; it must be safe to repeat, and is repeated at each new connection.
-   * @returns a function that resolves once they are there. It throws RabbitAway when that is not so in time, and Error
-   *   when RabbitMQ has something else of that name; call it again, then.
+   * Registers how to declare exchanges and queues; `make` must be idempotent and runs again after each reconnect.
+   * @returns a function that resolves once they are declared. It throws RabbitAway when that takes too long, and Error when
+   *   they exist with other arguments; it can be called again then.
    */
   prepares(make: (channel: Channel) => Promise<unknown>): () => Promise<void>;
   /**
-   * Runs now and at each new connection, e.g. to consume. Resolves, with what ends that, when it has run once.
-   * @throws RabbitAway when that is not so in time; then it does not run later either.
+   * Runs `run` now and after each reconnect, e.g. to consume. Resolves after the first run with a function that ends this.
+   * @throws RabbitAway when the first run takes too long; then it does not run later either.
    */
   onConnection(run: (model: ChannelModel) => Promise<void>): Promise<() => void>;
   /**
-   * Resolves when RabbitMQ has all these messages on its disk, each in at least one queue.
-   * @throws RabbitAway when that is not so in time. They may be there all the same, some or all of them.
+   * Resolves when RabbitMQ confirmed all these messages: each is on disk in at least one queue.
+   * @throws RabbitAway when they are not confirmed in time. Some or all of them may have been stored all the same.
    */
   publish(messages: RabbitMessage[]): Promise<void>;
-  /** Runs on a channel of its own. What is still unacknowledged in the end goes back to its queue. @throws RabbitAway */
+  /** Runs on a channel of its own. Messages left unacknowledged return to their queue. @throws RabbitAway */
   use<Result>(work: (channel: ConfirmChannel) => Promise<Result>): Promise<Result>;
-  /** @throws RabbitAway when it is known without asking that nothing can be published now. */
+  /** @throws RabbitAway when the connection is known to be lost or blocked. */
   requireReady(): void;
   ping(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** RabbitMQ cannot be reached, takes nothing, or does not answer in time. */
+/** RabbitMQ cannot be reached, blocks publishers, or does not answer in time. */
 class RabbitAway extends Error {
   override name = 'RabbitAway';
 }
@@ -55,7 +55,7 @@ interface Start {
   reject(error: unknown): void;
 }
 
-/** A message that fits no queue: RabbitMQ confirms such a message, and drops it, unless it must not be. */
+/** RabbitMQ confirms an unroutable message too, so it is published as `mandatory`, returned, and becomes this error. */
 class Unroutable extends RabbitAway {
   override name = 'Unroutable';
 }
@@ -64,40 +64,40 @@ export function isRabbitAway(error: unknown): boolean {
   return error instanceof RabbitAway;
 }
 
-/** A queue that does not answer, as one that is just electing its leader, must not hold up the others for ever. */
+/** Bounds each set-up step, because a queue that is electing its leader may not answer and would block the others. */
 const setUpMs = 10_000;
 
 /**
- * @param waitMs how long anything that somebody waits for may take: a publish, a question.
- * @param silenceMs a broker, a network or a consumer that is silent for so long is taken for lost.
+ * @param waitMs time-out of each operation.
+ * @param silenceMs after so long without a sign of life the connection counts as lost.
  */
 export function openRabbit(
   { url, waitMs, silenceMs = 30_000 }: { url: string; waitMs: number; silenceMs?: number },
   log: Log,
 ): Rabbit {
   let current: { model: ChannelModel; publisher: Publisher } | null = null;
-  /** Why the broker takes no messages though it is there: its disk or memory is full. */
+  /** Why RabbitMQ blocks publishers (its disk or memory is full); null when it does not. */
   let blocked: string | null = null;
   let isClosed = false;
   const starts: Start[] = [];
 
-  /** A lost channel is a lost connection: what was made on it is made again. */
-  function beginAnewWith(model: ChannelModel): void {
+  /** Closes the connection when one of its channels is lost, so that everything is set up again on a new one. */
+  function reconnect(model: ChannelModel): void {
     if (current?.model === model && !isClosed) model.close().catch(() => {});
   }
 
   async function setUp(model: ChannelModel): Promise<void> {
-    const publisher = openPublisher(await model.createConfirmChannel(), () => beginAnewWith(model));
-    // One that is added meanwhile is reached by this loop as well.
+    const publisher = openPublisher(await model.createConfirmChannel(), () => reconnect(model));
+    // The loop also reaches a start that is added while it runs.
     for (const start of starts) await answered(setUpMs, runStart(start, model));
     blocked = null;
     current = { model, publisher };
   }
 
   const hosts = urlsOf(url);
-  /** Counts the connections that were lost or not made: the next one goes to the next host. */
-  let turn = 0;
-  const host = () => hosts[turn % hosts.length] ?? hosts[0];
+  /** Counts failed and lost connections, so that each attempt goes to the next host. */
+  let failures = 0;
+  const host = () => hosts[failures % hosts.length] ?? hosts[0];
   const [{ protocol, username, password, pathname, searchParams }] = hosts;
   const address = {
     protocol: protocol.slice(0, -1),
@@ -113,7 +113,7 @@ export function openRabbit(
     }),
     vhost: pathname.slice(1),
     ...Object.fromEntries(searchParams),
-    // Silence is noticed after two to three heartbeats.
+    // amqplib detects a lost connection after two to three missed heartbeats.
     heartbeat: Math.max(1, Math.round(silenceMs / 3_000)),
   };
   const opening = connect(address, {
@@ -121,29 +121,29 @@ export function openRabbit(
     noDelay: true,
     recovery: { initialDelay: 100, maxDelay: 2_000, waitForConnect: false, setup: setUp },
   }).then((model) => {
-    model.on('error', (error) => log.warn({ error: error.message }, 'RabbitMQ connection'));
+    model.on('error', (error) => log.warn({ error: error.message }, 'RabbitMQ connection error'));
     model.on('connect-failed', (error) => {
-      turn += 1;
-      log.warn({ error: error.message }, 'RabbitMQ is away');
+      failures += 1;
+      log.warn({ error: error.message }, 'cannot connect to RabbitMQ, retrying');
     });
     model.on('blocked', (reason) => {
       blocked = reason;
-      log.warn({ reason }, 'RabbitMQ takes no messages');
+      log.warn({ reason }, 'RabbitMQ blocks publishers');
     });
     model.on('unblocked', () => {
       blocked = null;
     });
     model.on('disconnect', (error) => {
       current = null;
-      turn += 1;
-      if (!isClosed) log.warn({ error: error.message }, 'RabbitMQ is away');
+      failures += 1;
+      if (!isClosed) log.warn({ error: error.message }, 'RabbitMQ connection lost, reconnecting');
     });
     return model;
   });
 
   function requireCurrent() {
     if (!current) throw new RabbitAway('There is no connection to RabbitMQ');
-    if (blocked !== null) throw new RabbitAway(`RabbitMQ takes no messages: ${blocked}`);
+    if (blocked !== null) throw new RabbitAway(`RabbitMQ blocks publishers: ${blocked}`);
     return current;
   }
 
@@ -152,7 +152,7 @@ export function openRabbit(
     if (index !== -1) starts.splice(index, 1);
   }
 
-  /** What RabbitMQ refuses the first time is a mistake, and its caller's; what it took once, it will take again. */
+  /** An error at the first run is the caller's mistake and is thrown to them; later it is a passing fault and is retried. */
   async function runStart(start: Start, model: ChannelModel): Promise<void> {
     try {
       await start.run(model);
@@ -171,7 +171,7 @@ export function openRabbit(
       start.reject = reject;
     });
     starts.push(start);
-    // Lost in the middle of it: the next connection runs it.
+    // If the connection is lost meanwhile, the next one runs it.
     if (current) runStart(start, current.model).catch(() => {});
     try {
       await answered(waitMs, hasRun);
@@ -205,8 +205,8 @@ export function openRabbit(
       try {
         await answered(waitMs, Promise.all(messages.map((message) => publisher(message))));
       } catch (error) {
-        // Somebody took its queue away: it is made again.
-        if (error instanceof Unroutable) beginAnewWith(model);
+        // The queue was deleted; a reconnect declares it again.
+        if (error instanceof Unroutable) reconnect(model);
         throw awayOr(error);
       }
     },
@@ -235,10 +235,10 @@ export function openRabbit(
 type Publisher = (message: RabbitMessage) => Promise<void>;
 
 function openPublisher(channel: ConfirmChannel, onClose: () => void): Publisher {
-  /** What came back because no queue fits it. It comes back before it is confirmed. */
+  /** Ids of unroutable messages; RabbitMQ returns a message before it confirms it. */
   const returned = new Set<string>();
   channel.on('return', ({ properties }) => returned.add(properties.messageId));
-  channel.on('error', () => {}); // Its end is what counts.
+  channel.on('error', () => {}); // A close follows, which is handled.
   channel.on('close', onClose);
   return ({ exchange, routingKey, id, content, ...properties }) =>
     new Promise((resolve, reject) => {
@@ -255,7 +255,7 @@ async function useOnce<Result, Own extends Channel>(
   channel: Own,
   work: (channel: Own) => Promise<Result>,
 ): Promise<Result> {
-  channel.on('error', () => {}); // Told by the operation that caused it.
+  channel.on('error', () => {}); // The operation that caused it throws the same error.
   try {
     return await work(channel);
   } finally {
@@ -267,7 +267,7 @@ function answered<Result>(ms: number, work: Promise<Result>): Promise<Result> {
   return within(ms, work, () => new RabbitAway(`RabbitMQ did not answer in ${ms} ms`));
 }
 
-/** What amqplib throws when the connection goes, or is gone. What RabbitMQ refuses carries a code. */
+/** Turns amqplib's errors of a lost connection into RabbitAway. An operation that RabbitMQ refused keeps its error. */
 function awayOr(error: unknown): unknown {
   const { name, message } = error as Error;
   const isGone = /^(Channel|Connection) (clos|ended)|^channel closed|^Unexpected close|^Socket closed/i.test(

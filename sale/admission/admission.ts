@@ -11,31 +11,31 @@ import type { PurchaseQueue } from '../queue/queue.ts';
 import { personOf } from '../settlement/decide.ts';
 import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
 
-/** What became of a press of Buy. Refusals are values; only a fault throws. */
+/** The result of an admission. Refusals are values; only a fault throws. */
 export type Admission =
   | { outcome: 'admitted' }
-  /** The same buyer, sale and Idempotency-Key came before, with this purchase. */
+  /** This purchase was admitted before with the same buyer, sale and Idempotency-Key. */
   | { outcome: 'known'; purchase: Purchase }
   | { outcome: 'sold_out'; left: number }
   | { outcome: 'not_open'; opensAt: Date }
   | { outcome: 'over_limit' | 'paused' | 'ended' | 'unknown_sale' }
   /** Too many accepted purchases wait to be settled. */
   | { outcome: 'busy' }
-  /** Admitted, and its queue does not say that it has the job. The same purchase sent again is `known`. */
+  /** Admitted, but the queue did not confirm the job. A retry of the same purchase is `known`. */
   | { outcome: 'unconfirmed' };
 
 export interface AdmissionLimits {
   /** Purchases in one flush. */
   flushMaxPurchases: number;
-  /** Purchases that wait here for their flush. */
+  /** Purchases that may wait in this process for the next flush. */
   flushMaxWaiting: number;
   /** Purchases accepted and not yet settled, over all instances. */
   queueMaxPurchases: number;
-  /** Seconds for which a purchase is remembered. */
+  /** Seconds for which Redis stores a purchase. */
   memorySeconds: number;
 }
 
-/** The limits as they are set. */
+/** Reads the limits from the configuration. */
 export function admissionLimitsOf(
   config: Pick<
     Config,
@@ -59,11 +59,11 @@ declare module 'ioredis' {
 }
 
 /**
- * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and leave one job.
- * @throws RabbitAway when the queue is not in Redis, and is known to be away: then nothing is admitted.
- * @param findSale reads a sale whose gate is missing from MongoDB; null when there is no such sale.
- * @param requeueLost sees to it that a known purchase which is not queued has an order, or a job again.
- * @param onFlush is told of every flush, for metrics and traces.
+ * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and become one job.
+ * @throws RabbitAway when the queue is on RabbitMQ and that is known to be unavailable: then nothing is admitted.
+ * @param findSale reads from MongoDB a sale whose gate is missing; null when there is no such sale.
+ * @param requeueLost adds a new job for a known purchase that is neither queued nor settled.
+ * @param onFlush is called after every flush, for metrics and traces.
  */
 export function openAdmission({
   redis,
@@ -90,7 +90,7 @@ export function openAdmission({
     async send(purchases: Purchase[]) {
       const startedAtMs = redisClock.now().getTime();
       afterwards?.requireReady();
-      const crowd = purchases.flatMap((purchase) => [
+      const fields = purchases.flatMap((purchase) => [
         purchase.orderId,
         legacyOrderIdOf(purchase.buyerId, purchase.idempotencyKey),
         purchase.saleId,
@@ -99,7 +99,7 @@ export function openAdmission({
         JSON.stringify(purchase),
       ]);
       failpoint('flushing');
-      const replies = await redis.admit(queuedKey, ...keys, ...fixed, ...crowd);
+      const replies = await redis.admit(queuedKey, ...keys, ...fixed, ...fields);
       failpoint('flushed');
       const admitted = afterwards ? purchases.filter((_, n) => replies[n] === 'admitted') : [];
       if (admitted.length === 0 || (await afterwards?.publish({ purchases: admitted }, startedAtMs)))
@@ -112,8 +112,8 @@ export function openAdmission({
   });
 
   /**
-   * The first purchase of a sale, or the first after Redis lost its memory: MongoDB knows. Whoever else comes for the
-   * same gate meanwhile waits for the same answer. @returns whether there is such a sale.
+   * Builds a missing gate from MongoDB, for the first purchase of a sale or after Redis lost its data. Concurrent requests
+   * share one read. @returns whether the sale exists.
    */
   const makeGate = singleFlight(async (saleId) => {
     const sale = await findSale(saleId);

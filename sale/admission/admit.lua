@@ -1,22 +1,22 @@
 --[[
   Admits a flush of purchases, in order of arrival, in one round trip:
-  takes their units from the sale's gate, remembers each purchase, and leaves ONE job that carries the admitted.
-  Nothing is written for a refused purchase. Runs behind the queue's leaveJob(KEYS, job, now): Bull's adds the job here,
-  RabbitMQ's does nothing, because the server publishes the job afterwards.
+  takes their units from the sale's gate, stores each purchase, and adds ONE job with all admitted purchases.
+  Nothing is written for a refused purchase. The queue's function addJob(KEYS, job, now) is put in front of this script:
+  Bull's adds the job here, RabbitMQ's does nothing, because the server publishes the job afterwards.
 
   KEYS[1]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
-  KEYS[2..]  what leaveJob needs
+  KEYS[2..]  the keys that addJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, returned, revision, queued = purchases not yet settled,
              b:<personId> = units this person took, checked = how often it was corrected
-  ARGV[2]    prefix of remembered purchases: JSON by order id
-  ARGV[3]    seconds for which a purchase is remembered
+  ARGV[2]    prefix of stored purchases: JSON by order id
+  ARGV[3]    seconds for which a purchase is stored
   ARGV[4]    how many purchases may be queued
   ARGV[5..]  for each purchase: order id, its legacy id, sale id, person id, quantity, the purchase as JSON
 
   Returns for each purchase one of
-    admitted | known:<the remembered JSON> | busy | no_gate | paused | ended | over_limit
-    unqueued:<the remembered JSON>: known, and not among the queued: it is settled, or its job was lost
+    admitted | known:<the stored JSON> | busy | no_gate | paused | ended | over_limit
+    unqueued:<the stored JSON>: known but not queued, because it is settled or its job was lost
     not_open:<opensAt ms> | sold_out:<units left>
 ]]
 local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
@@ -47,10 +47,10 @@ local function refusalOf(gate, saleId, personId, quantity)
   if room < 1 then return 'busy' end
 end
 
--- Order ids that this flush admits: they are listed as queued at its end.
+-- Order ids that this flush admits; they are added to the queued set at the end of this script.
 local isAdmitted = {}
 
--- What is remembered of a purchase, as a reply.
+-- The reply for a purchase that is stored already.
 local function recall(orderId)
   local json = redis.call('GET', purchasePrefix .. orderId)
   if not json then return end
@@ -60,7 +60,7 @@ end
 
 local perPurchase = 6
 
--- To be removed in the next version: before this one a key had the same id in every sale. One call asks for all of them.
+-- To be removed in the next version: the previous one derived the id without the sale. One EXISTS checks the whole flush.
 local legacyKeys = {}
 for i = 5, #ARGV, perPurchase do legacyKeys[#legacyKeys + 1] = purchasePrefix .. ARGV[i + 1] end
 local isLegacyRemembered = redis.call('EXISTS', unpack(legacyKeys)) > 0
@@ -77,7 +77,7 @@ for i = 5, #ARGV, perPurchase do
   local refusal = refusalOf(gate, saleId, personId, quantity)
   local reply = isLegacyRemembered and recallLegacy(legacyId, saleId)
   if reply then
-    -- It was accepted before.
+    -- It was admitted before, under its legacy id.
   elseif not refusal and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
     redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, quantity)
     queued[#queued + 1] = now
@@ -95,8 +95,8 @@ for i = 5, #ARGV, perPurchase do
   replies[#replies + 1] = reply
 end
 
--- A purchase that was forgotten while it was queued has its units already: they are not taken twice.
-local function untakeQueuedBefore()
+-- A purchase whose stored JSON expired while it was queued has its units already, so they are not taken twice.
+local function undoQueuedBefore()
   for i = 5, #ARGV, perPurchase do
     local orderId, saleId, personId, quantity = ARGV[i], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
     local reply = replies[(i - 5) / perPurchase + 1]
@@ -109,13 +109,13 @@ local function untakeQueuedBefore()
 end
 
 if #admitted > 0 then
-  if redis.call('ZADD', KEYS[1], 'NX', unpack(queued)) < #admitted then untakeQueuedBefore() end
+  if redis.call('ZADD', KEYS[1], 'NX', unpack(queued)) < #admitted then undoQueuedBefore() end
   for saleId, gate in pairs(gates) do
     if gate and gate.admitted > 0 then
       redis.call('HINCRBY', gatePrefix .. saleId, 'left', -gate.taken)
       redis.call('HINCRBY', gatePrefix .. saleId, 'queued', gate.admitted)
     end
   end
-  leaveJob(KEYS, '{"purchases":[' .. table.concat(admitted, ',') .. ']}', now)
+  addJob(KEYS, '{"purchases":[' .. table.concat(admitted, ',') .. ']}', now)
 end
 return replies

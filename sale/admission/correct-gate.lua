@@ -1,6 +1,6 @@
 --[[
-  Corrects what a gate counts by the differences to what MongoDB says. Differences, because purchases are admitted
-  between the reading and this. Does nothing when somebody else corrected the gate meanwhile.
+  Adds to a gate's counts their differences from MongoDB. They are added rather than set, because purchases are admitted
+  between the comparison and this script. Does nothing when another process corrected the gate meanwhile.
 
   KEYS[1] the gate
   ARGV    how often it had been corrected when it was read (empty: never), units left, queued purchases,

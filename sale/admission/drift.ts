@@ -4,16 +4,17 @@ import { personOf } from '../settlement/decide.ts';
 import { endingOf } from '../settlement/transaction.ts';
 import { type GateDrift, type GateFields, givenBackOf } from './gate.ts';
 
-/** A queued purchase, and the order that exists under its id: it is settled, and not yet taken off the queue. */
+/** A queued purchase, and its order if it has been settled but not yet removed from the queued set. */
 export interface QueuedPurchase {
   purchase: Purchase;
   order: OrderRecord | null;
 }
 
 /**
- * What a gate would have to count more: MongoDB's stock and allowances, less what is still on its way. Pure.
- * @param queued those of the sale, as they were when the gate was read.
- * @param allowances of the gate's buyers, by buyer.
+ * The differences between a gate's counts and what they should be: MongoDB's stock and allowances, less the units of
+ * queued purchases. Pure.
+ * @param queued the sale's queued purchases when the gate was read.
+ * @param allowances units of the gate's buyers, by buyer.
  */
 export function driftOf(
   gate: GateFields,
@@ -21,9 +22,9 @@ export function driftOf(
   queued: readonly QueuedPurchase[],
   allowances: ReadonlyMap<string, number>,
 ): GateDrift {
-  // Units that were put on sale or back, and that the gate was not yet told of.
-  const untold = sale.unitsOnSale - gate.units + (sale.unitsReturned ?? 0) - gate.returned;
-  let left = sale.stock - untold;
+  // Units that were added or returned in MongoDB and are not in the gate yet; they reach it by gate.sync.
+  const notSynced = sale.unitsOnSale - gate.units + (sale.unitsReturned ?? 0) - gate.returned;
+  let left = sale.stock - notSynced;
   const ofBuyers = new Map([...gate.buyers.keys()].map((buyer) => [buyer, allowances.get(buyer) ?? 0]));
   for (const { purchase, order } of queued) {
     const { quantity } = purchase;
@@ -44,7 +45,7 @@ export function driftOf(
 
 export const isDrift = ({ left, queued, buyers }: GateDrift) => left !== 0 || queued !== 0 || buyers.size > 0;
 
-/** What two looks agree on: a difference that was only on its way is gone at the second. */
+/** The drift that two comparisons have in common: a difference caused by an update in flight is gone at the second. */
 export function agreedDrift(first: GateDrift, second: GateDrift): GateDrift {
   const isSame = first.left === second.left && first.queued === second.queued;
   return {

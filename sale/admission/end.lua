@@ -1,6 +1,6 @@
 --[[
-  Takes purchases that have their orders off the list of queued ones, and gives back what the gates had taken for those
-  that got no unit: once, however often this is told. Runs behind give-back.lua.
+  Removes settled purchases from the queued set, and gives the units of those that got none back to the gates. Idempotent,
+  because only a purchase that is still queued counts. give-back.lua is put in front of this script.
 
   KEYS[1] sorted set of queued purchases
   ARGV[1] prefix of gate keys

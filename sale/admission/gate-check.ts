@@ -10,48 +10,48 @@ import { allowanceKey } from '../settlement/decide.ts';
 import { agreedDrift, driftOf, isDrift, type QueuedPurchase } from './drift.ts';
 import { buyersAtOnce, type Gate, type GateDrift, type GateFields } from './gate.ts';
 
-/** What a pass put right. */
+/** What one pass repaired. */
 interface GateRepairs {
-  /** Sales whose gate had another window, limit, pause or revision than MongoDB. */
+  /** Sales whose gate had other times, limit, pause or revision than MongoDB. */
   told: string[];
-  /** Sales whose gate counted something else than MongoDB. */
+  /** Sales whose gate had other counts than MongoDB. */
   corrected: string[];
-  /** Whether there is more to look at soon. */
+  /** Whether the next pass should follow soon. */
   hasMore: boolean;
 }
 
 export interface GateCheck {
   pass(): Promise<GateRepairs>;
-  /** Compares the settings of these gates, whenever their sales end or ended. @returns the sales whose gate was told. */
+  /** Compares the settings of these gates, even of ended sales. @returns the sales whose gate was updated. */
   tellSettings(saleIds: string[]): Promise<string[]>;
-  /** Has every gate compared buyer by buyer again: Redis may have come back with other data. */
+  /** Has every gate compared buyer by buyer again, because Redis may have come back with older data. */
   suspectAll(): void;
 }
 
-/** Sales of one pass. */
+/** Sales compared in one pass. */
 const salesAtOnce = 1_000;
-/** A gate is kept for a day after its sale's end. */
+/** Sales are compared until their gates have expired, a day after the sale's end. */
 const lookedAtAfterEndMs = 25 * 3_600_000;
 /**
- * With more queued purchases than this, counts are compared later: a look would cost more than the settling. The second
- * figure holds when something is suspected, or when so many passes came to nothing.
+ * With more queued purchases than this, the comparison of counts is postponed, because it would cost more than settling.
+ * The second figure applies when a drift was seen, or after `blockedMax` postponed passes.
  */
 const [queuedUsually, queuedAtMost] = [1_000, 5_000];
 const blockedMax = 3;
-/** Looks that commits between their reads made worthless, before one without such commits. */
+/** Reads that concurrent commits may invalidate before one is made while settling waits. */
 const freeLooks = 2;
-/** Comparing the buyers of suspected gates takes at most so long in one pass. */
+/** Time that one pass may spend on comparing the buyers of suspected gates. */
 const suspectsMs = 100;
 
-/** A gate beside its sale. */
+/** A gate and its sale, read together. */
 interface Look {
   sale: SaleRecord;
   gate: GateFields;
-  /** Null when it cannot be told just now. */
+  /** Null when commits or a long queue made the comparison impossible. */
   drift: GateDrift | null;
 }
 
-/** How far the buyers of a gate are compared: first those that it has units of, then those that MongoDB has. */
+/** The progress of comparing a gate's buyers: first the buyers in the gate, then those with an allowance in MongoDB. */
 interface BuyersTour {
   saleId: string;
   part: 'gate' | 'allowances';
@@ -61,11 +61,11 @@ interface BuyersTour {
 const beginTour = (saleId: string): BuyersTour => ({ saleId, part: 'gate', cursor: '0' });
 
 /**
- * Compares gates with MongoDB and puts them right, also while purchases flow. Settings are taken over at once, counts
- * when two looks agree on the difference. Whose gate counted wrong, was made anew or may be of another Redis is compared
- * buyer by buyer soon; of the others, one page of buyers in each pass.
- * @param exclusive has no transaction of this process begin or commit meanwhile.
- * @param secondLookAfterMs at buyers whose units differ: a cancellation can be on its way to the gate.
+ * Compares gates with MongoDB and repairs them, also while purchases flow. Settings are corrected at once, counts when two
+ * comparisons agree on the difference. A gate that had wrong counts, was rebuilt or may come from an older Redis is compared
+ * buyer by buyer soon; of the other gates, one page of buyers is compared in each pass.
+ * @param exclusive runs work while no transaction of this process begins or commits.
+ * @param secondLookAfterMs delay before buyers whose units differ are compared again: a cancellation may be in flight.
  */
 export function openGateCheck({
   collections,
@@ -79,13 +79,13 @@ export function openGateCheck({
   secondLookAfterMs?: number;
 }): GateCheck {
   const { sales, orders, allowances } = collections;
-  /** The last sale of the page before. */
+  /** The last sale of the previous page. */
   let pageAfter = '';
-  /** Passes in a row that could not tell what some gate should count. */
+  /** Consecutive passes in which some gate's counts could not be compared. */
   let blocked = 0;
-  /** What the last look found of each sale whose gate counts wrong. */
+  /** The last drift seen, by sale. */
   const drifts = new Map<string, GateDrift>();
-  /** Of suspected gates. */
+  /** Buyer comparisons of suspected gates, by sale. */
   const tours = new Map<string, BuyersTour>();
   /** Sales whose gate was suspected at least once. */
   const met = new Set<string>();
@@ -104,7 +104,7 @@ export function openGateCheck({
     return { saleIds: page.map(({ _id }) => _id), hasMore };
   }
 
-  /** Looks at gates, and at these buyers of theirs. Sales without a gate are left out. */
+  /** Compares gates, and these buyers in them. Sales without a gate are left out. */
   async function look(saleIds: string[], queuedMax: number, buyers: string[] = []): Promise<Look[]> {
     const before = await sales
       .find({ _id: trusted({ $in: saleIds }) }, 'eventSeq')
@@ -116,7 +116,7 @@ export function openGateCheck({
     const counted = keys.length
       ? await allowances.find({ _id: trusted({ $in: keys }) }).lean<AllowanceRecord[]>()
       : [];
-    // Last: where the log did not grow since the first read, nothing was settled, cancelled or changed meanwhile.
+    // Read last: when a sale's eventSeq did not change since the first read, nothing was committed for it in between.
     const after = await sales.find({ _id: trusted({ $in: [...gates.keys()] }) }).lean<SaleRecord[]>();
 
     const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
@@ -125,7 +125,7 @@ export function openGateCheck({
       const fields = gates.get(sale._id);
       if (!fields) return [];
       const ofSale = waiting.bySale.get(sale._id) ?? [];
-      // A queued purchase that nobody remembers may be of this sale, when the gate counts more than are known.
+      // An expired purchase may belong to this sale if the gate counts more queued purchases than were found.
       const isKnown = queued !== null && (waiting.unknown === 0 || fields.queued <= ofSale.length);
       if (!isKnown || seqs.get(sale._id) !== sale.eventSeq) return [{ sale, gate: fields, drift: null }];
       const ofBuyers = new Map(buyers.map((buyer) => [buyer, units.get(allowanceKey(sale._id, buyer)) ?? 0]));
@@ -158,7 +158,7 @@ export function openGateCheck({
     return told;
   }
 
-  /** Corrects the counts that this look and the one before agree on. */
+  /** Corrects the counts whose drift is the same in this comparison and the previous one. */
   async function correctCounts({ sale, gate: fields, drift }: Look): Promise<boolean> {
     if (!drift) return false;
     const before = drifts.get(sale._id);
@@ -172,13 +172,13 @@ export function openGateCheck({
   }
 
   async function suspect(saleId: string): Promise<void> {
-    // A gate without the mark was made since.
+    // The mark is lost when the gate is rebuilt, so the next pass suspects it again.
     await gate.mark(saleId);
     met.add(saleId);
     tours.set(saleId, beginTour(saleId));
   }
 
-  /** Compares the next page of buyers; the same one again until nothing differs. */
+  /** Compares the next page of buyers, and repeats a page until it has no differences. */
   async function goOn(tour: BuyersTour): Promise<'over' | 'on' | 'corrected' | 'blocked'> {
     const { buyers, next } = await pageOfBuyers(tour);
     const first = await lookAtBuyers(tour.saleId, buyers);
@@ -236,7 +236,7 @@ export function openGateCheck({
         came = await goOn(tour);
         if (came === 'corrected') corrected.push(tour.saleId);
       }
-      // One that is not over goes behind the others.
+      // An unfinished comparison moves to the end, so that the others get their turn.
       tours.delete(tour.saleId);
       if (came !== 'over') tours.set(tour.saleId, tour);
     }
@@ -291,7 +291,7 @@ export function openGateCheck({
   };
 }
 
-/** Whether the gate says something else of the sale than MongoDB, and was not only told of a cancellation too late. */
+/** Whether the gate's settings differ from MongoDB's. Returned units that have not reached the gate yet do not count. */
 function isOther(gate: GateFields, sale: SaleRecord): boolean {
   return (
     gate.returned > (sale.unitsReturned ?? 0) ||

@@ -21,34 +21,34 @@ export interface Ending {
 }
 
 /**
- * What the gate has back of the units that it took for a purchase which ended so. When the stock was sold out, the gate
- * had counted too much.
+ * The units that the gate gives back for a settled purchase. When the stock was sold out, the gate's own count was too
+ * high, so the sale gets none back.
  */
 export function givenBackOf({ quantity, reason }: Pick<Ending, 'quantity' | 'reason'>) {
   if (reason === null) return { ofSale: 0, ofBuyer: 0 };
   return { ofSale: reason === 'sold_out' ? 0 : quantity, ofBuyer: quantity };
 }
 
-/** What a gate says. */
+/** A gate's fields in Redis. */
 export interface GateFields {
   left: number;
   /** Purchases not yet settled. */
   queued: number;
   units: number;
-  /** Units that cancellations put back, as far as it heard. */
+  /** Units returned by cancellations, as far as the gate was updated. */
   returned: number;
   limit: number;
   opensAtMs: number;
   closesAtMs: number;
   isPaused: boolean;
   revision: string;
-  /** How often it was corrected; empty when it was not yet looked through. */
+  /** How often it was corrected; empty when its buyers were not compared yet. */
   checked: string;
-  /** Units by buyer, of those that were asked for. */
+  /** Units by buyer, for the requested buyers. */
   buyers: Map<string, number>;
 }
 
-/** What a gate counts too little, or too much when it is negative. */
+/** By how much a gate's counts are too low; negative where they are too high. */
 export interface GateDrift {
   left: number;
   queued: number;
@@ -59,7 +59,7 @@ export interface GateDrift {
 /** Orders of a sale that were cancelled together. */
 export interface Returned {
   saleId: string;
-  /** The sale's count after that. */
+  /** The sale's total of returned units after these cancellations. */
   unitsReturned: number;
   orders: { personId: string; quantity: number }[];
 }
@@ -69,10 +69,10 @@ export const gatePrefix = 'gate:';
 export const purchasePrefix = 'purchase:';
 /** Sorted set of the purchases that are accepted and not yet settled: order id by time of arrival. */
 export const queuedKey = 'queued';
-/** After the end of the sale, so that who comes late is told so without a look into MongoDB. */
+/** A gate stays this long after the sale's end, so that late requests are refused without reading MongoDB. */
 const gateKeptMs = 24 * 3_600_000;
 
-/** How many purchases one script ends: it holds up everything else that Redis has to do. */
+/** Purchases per call of end.lua: a script blocks every other command of Redis. */
 const endedAtOnce = 1_000;
 
 const buyerPrefix = 'b:';
@@ -82,7 +82,7 @@ export const buyersAtOnce = 500;
 const markGate = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'checked', 0) end`;
 
-/** To find a buyer's queued purchases, so many of the newest are looked at, so many with one command. */
+/** A buyer's queued purchases are searched among this many of the newest, read in pages of the second size. */
 const lookedAtMax = 20_000;
 const lookedAtOnce = 1_000;
 
@@ -99,13 +99,13 @@ declare module 'ioredis' {
 
 export type Gate = ReturnType<typeof openGate>;
 
-/** What Redis knows of sales: what each can still admit, and which purchases wait to be settled. */
+/** Access to what Redis holds of sales: the gate of each, and the purchases that are not yet settled. */
 export function openGate(redis: Redis) {
   redis.defineCommand('syncGate', { numberOfKeys: 1, lua: takeReturned + readLua('sync-gate.lua') });
   redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
   redis.defineCommand('queueAgain', { numberOfKeys: 1, lua: readLua('queue-again.lua') });
 
-  /** The newest queued purchases as JSON. Looking is dear in a rush: whoever asks meanwhile gets the same answer. */
+  /** The newest queued purchases as JSON. The read is expensive in a rush, so concurrent callers share one. */
   const readQueued = singleFlight(async () => {
     const ids = await redis.zrange(queuedKey, 0, String(lookedAtMax), 'REV');
     const texts: string[] = [];
@@ -124,8 +124,9 @@ export function openGate(redis: Redis) {
   });
   return {
     /**
-     * Tells the gate what MongoDB says; makes it when there is none.
-     * @param overwrites the revision that the gate has and need not be older; only for whoever read it before the sale.
+     * Updates the gate from the sale in MongoDB, and creates it when it is missing.
+     * @param overwrites a revision of the gate that is replaced even if it is not older; only for a caller who read the gate
+     *   before the sale.
      */
     async sync(sale: SaleRecord, overwrites = ''): Promise<void> {
       await redis.syncGate(
@@ -137,7 +138,7 @@ export function openGate(redis: Redis) {
         sale.closesAt.getTime(),
         sale.paused ? 1 : 0,
         sale.revision,
-        // Of a sale that ended long ago too: a gate that is gone again at once could answer nobody.
+        // Also counted from now, because the gate of a sale that ended long ago would expire at once.
         Math.max(sale.closesAt.getTime(), redisClock.now().getTime()) + gateKeptMs,
         sale.unitsReturned ?? 0,
         overwrites,
@@ -145,7 +146,7 @@ export function openGate(redis: Redis) {
     },
 
     /**
-     * Reads gates and the queued purchases at one moment.
+     * Reads gates and the queued purchases in one atomic step.
      * @param buyers whose units are read from each gate.
      * @param queuedMax how many queued purchases are listed.
      * @returns gates by sale id, without sales that have none; `queued` is null when there are more than that.
@@ -165,12 +166,12 @@ export function openGate(redis: Redis) {
       return { gates, queued: queued.length > queuedMax ? null : queued };
     },
 
-    /** Marks a gate that is looked through; one that is made again has no mark. */
+    /** Marks a gate before its buyers are compared, so that a gate rebuilt later is recognised by its missing mark. */
     async mark(saleId: string): Promise<void> {
       await redis.markGate(gatePrefix + saleId);
     },
 
-    /** A page of the buyers that a gate has units of; `cursor` is '0' for the first page, and after the last. */
+    /** A page of the buyers in a gate; `cursor` is '0' for the first page, and is returned as '0' after the last. */
     async scanBuyers(saleId: string, cursor: string): Promise<{ buyers: string[]; cursor: string }> {
       const [next, fields] = await redis.hscan(gatePrefix + saleId, cursor, 'COUNT', buyersAtOnce);
       const names = fields.filter((_, n) => n % 2 === 0);
@@ -179,9 +180,9 @@ export function openGate(redis: Redis) {
     },
 
     /**
-     * Corrects what a gate counts, while purchases are admitted.
-     * @param checked what the gate said when it was read.
-     * @returns false when somebody else corrected it meanwhile, or it is gone.
+     * Corrects a gate's counts, safe while purchases are admitted.
+     * @param checked the gate's value when it was read.
+     * @returns false when another process corrected the gate meanwhile, or it no longer exists.
      */
     async correct(
       saleId: string,
@@ -194,8 +195,8 @@ export function openGate(redis: Redis) {
     },
 
     /**
-     * Takes purchases off the queued ones. One that got no unit gives back what the gate took for it: to its person's
-     * limit always; to the sale unless it found the stock sold out, since then the gate had counted too much.
+     * Removes settled purchases from the queued set. The units of a rejected purchase go back to its person's limit, and to
+     * the sale unless the stock was sold out, because then the gate's count was too high.
      */
     async end(endings: Ending[]): Promise<void> {
       for (let start = 0; start < endings.length; start += endedAtOnce) {
@@ -205,18 +206,18 @@ export function openGate(redis: Redis) {
     },
 
     /**
-     * Puts the units of cancelled orders back on sale. Each order has to be told once, since its person's limit gets the
-     * units back each time; the sale gets them once.
+     * Puts the units of cancelled orders back on sale. Call it once for each order: the sale's count is idempotent, but the
+     * person's limit gets the units back at each call.
      */
     async returnUnits(returned: Returned[]): Promise<void> {
-      const told = returned.flatMap(({ saleId, unitsReturned, orders }) => {
+      const fields = returned.flatMap(({ saleId, unitsReturned, orders }) => {
         const ofPeople = orders.flatMap(({ personId, quantity }) => [personId, quantity]);
         return [saleId, unitsReturned, orders.length, ...ofPeople];
       });
-      if (told.length > 0) await redis.returnUnits(gatePrefix, ...told);
+      if (fields.length > 0) await redis.returnUnits(gatePrefix, ...fields);
     },
 
-    /** An admitted purchase, while Redis remembers it, and whether it is still queued. */
+    /** An admitted purchase and whether it is still queued; null when it has expired in Redis. */
     async findPurchase(orderId: string): Promise<{ purchase: Purchase; isQueued: boolean } | null> {
       const reading = redis
         .pipeline()
@@ -226,7 +227,7 @@ export function openGate(redis: Redis) {
       return json === null ? null : { purchase: JSON.parse(json), isQueued: score !== null };
     },
 
-    /** The remembered ones among these purchases, by order id. */
+    /** The purchases among these that Redis holds, by order id. */
     async findPurchases(orderIds: string[]): Promise<Map<string, Purchase>> {
       if (orderIds.length === 0) return new Map();
       const found = await redis.mget(orderIds.map((orderId) => purchasePrefix + orderId));
@@ -242,7 +243,7 @@ export function openGate(redis: Redis) {
       return orderIds.filter((_, n) => scores[n] === null);
     },
 
-    /** Lists these as queued, and takes their units. @returns those that were not queued. */
+    /** Adds these to the queued set and takes their units. @returns the purchases that were not queued. */
     async queueAgain(purchases: Purchase[]): Promise<Purchase[]> {
       if (purchases.length === 0) return [];
       const all = purchases.flatMap((purchase) => {
@@ -255,11 +256,11 @@ export function openGate(redis: Redis) {
 
     /**
      * The queued purchases of a buyer, the newest first.
-     * @returns `isComplete` is false when more purchases are queued than were looked at.
+     * @returns `isComplete` is false when more purchases are queued than were searched.
      */
     async listQueuedOf(buyerId: string): Promise<{ purchases: Purchase[]; isComplete: boolean }> {
       const { texts, isComplete } = await readQueued('');
-      // Searching the text is much cheaper than reading every purchase.
+      // Searching the text is much cheaper than parsing every purchase.
       const named = `"buyerId":${JSON.stringify(buyerId)}`;
       const purchases = texts
         .filter((json) => json.includes(named))
@@ -267,7 +268,7 @@ export function openGate(redis: Redis) {
       return { purchases: purchases.filter((purchase) => purchase.buyerId === buyerId), isComplete };
     },
 
-    /** The remembered purchases among these; the others are forgotten, and no longer queued. */
+    /** The purchases among these that Redis holds; the others (`forgotten`) are removed from the queued set. */
     async recall(orderIds: string[]): Promise<{ purchases: Purchase[]; forgotten: string[] }> {
       const found = await this.findPurchases(orderIds);
       const forgotten = orderIds.filter((orderId) => !found.has(orderId));
@@ -275,14 +276,14 @@ export function openGate(redis: Redis) {
       return { purchases: [...found.values()], forgotten };
     },
 
-    /** The order ids of every purchase that is remembered. */
+    /** The order ids of every purchase that Redis holds. */
     async listRemembered(): Promise<string[]> {
       const ids = new Set<string>();
       for await (const { orderIds } of this.scan()) for (const orderId of orderIds) ids.add(orderId);
       return [...ids];
     },
 
-    /** Every sale that has a gate, and every purchase that is remembered, some at a time, and some more than once. */
+    /** Iterates over every sale that has a gate and every stored purchase, in pages; SCAN may return a key twice. */
     async *scan(): AsyncGenerator<{ saleIds: string[]; orderIds: string[] }> {
       for (let cursor = '0', first = true; first || cursor !== '0'; first = false) {
         const [next, keys] = await redis.scan(cursor, 'COUNT', 1_000);
@@ -291,7 +292,7 @@ export function openGate(redis: Redis) {
       }
     },
 
-    /** Up to `limit` purchases that were accepted before this time and are still queued, by time of arrival. */
+    /** Up to `limit` queued purchases that were accepted before this time, the oldest first. */
     async listQueuedBefore(
       timeMs: number,
       limit: number,
@@ -303,17 +304,17 @@ export function openGate(redis: Redis) {
       }));
     },
 
-    /** The order ids of every purchase that is accepted and not yet settled. */
+    /** The order ids of all queued purchases. */
     async listQueued(): Promise<Set<string>> {
       return new Set(await redis.zrange(queuedKey, '0', '-1'));
     },
 
-    /** Purchases that got a new job wait from now on. */
+    /** Sets the time of acceptance of purchases that got a new job to that job's timestamp. */
     async requeue(orderIds: string[], acceptedAtMs: number): Promise<void> {
       await redis.zadd(queuedKey, 'XX', ...orderIds.flatMap((orderId) => [acceptedAtMs, orderId]));
     },
 
-    /** How many accepted purchases wait to be settled. */
+    /** The number of accepted purchases that are not yet settled. */
     countQueued: () => redis.zcard(queuedKey),
   };
 }
@@ -360,7 +361,7 @@ function valuesOf(replies: [Error | null, unknown][] | null): unknown[] {
 const idsIn = (keys: string[], prefix: string) =>
   keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
 
-/** What end.lua is told of a sale's purchases. Nearly all of them got their units, which takes one word for each. */
+/** The arguments of end.lua for one sale. A purchase that got its units, as nearly all do, needs only its order id. */
 function argumentsOf([saleId, endings]: [string, Ending[]]): (string | number)[] {
   const sold = endings.filter(({ reason }) => reason === null);
   const others = endings.filter(({ reason }) => reason !== null);

@@ -1,4 +1,4 @@
--- Gives units back to a person's limit. A gate that was made again has not counted all that the person took.
+-- Gives units back to a person's limit. The count may be too low when the gate was rebuilt, so it stops at zero.
 local function giveBackToPerson(gate, personId, units)
   local has = tonumber(redis.call('HGET', gate, 'b:' .. personId) or 0) - units
   if has > 0 then
@@ -8,7 +8,7 @@ local function giveBackToPerson(gate, personId, units)
   end
 end
 
--- Gives units back to a gate, unless the gate is gone: then MongoDB will say what is left.
+-- Gives units back to a gate. A gate that does not exist will be rebuilt from MongoDB and needs nothing.
 local function giveBackUnits(gate, personId, personUnits, gateUnits)
   if redis.call('EXISTS', gate) == 0 then return end
   giveBackToPerson(gate, personId, personUnits)

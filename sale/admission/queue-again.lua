@@ -1,6 +1,6 @@
 --[[
-  Lists purchases as queued again that are not, and takes their units from their gates: a purchase has its units exactly
-  as long as it is queued.
+  Adds purchases to the queued set if they are missing, and takes their units from their gates, because a queued purchase
+  always holds its units.
 
   KEYS[1] sorted set of queued purchases
   ARGV[1] prefix of gate keys

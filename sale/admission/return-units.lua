@@ -1,6 +1,6 @@
 --[[
-  Tells gates of cancelled orders: what their sales have back, and each person's limit. A gate that is gone hears nothing:
-  it is made again from what MongoDB says then. Runs behind take-returned.lua and give-back.lua.
+  Returns the units of cancelled orders to the gates and to each person's limit. A gate that does not exist is skipped,
+  because it will be rebuilt from MongoDB. take-returned.lua and give-back.lua are put in front of this script.
 
   KEYS[1]    prefix of gate keys
   ARGV       for each sale: its id, the units ever put back on sale, how many orders were cancelled,

@@ -1,14 +1,14 @@
 --[[
-  Tells a sale's gate what MongoDB says of the sale: makes the gate when there is none, otherwise adds what was put back
-  on sale, and takes over an admin's change if it is newer than the last one. Safe to run twice and in any order.
-  A gate that came back with an old Redis can also know a revision that MongoDB does not have: whoever compared them
-  says which revision the gate had, and it is overwritten unless an admin changed it meanwhile.
-  Runs behind take-returned.lua.
+  Updates a sale's gate from the sale in MongoDB: creates a missing gate, otherwise adds returned units, and takes over an
+  admin's change if its revision is newer. Idempotent, and safe in any order.
+  After Redis lost recent writes, a gate can also have a revision that MongoDB does not have. The caller then passes the
+  gate's revision, and it is overwritten unless an admin changed it meanwhile.
+  take-returned.lua is put in front of this script.
 
   KEYS[1] the gate
   ARGV    stock, units on sale, limit per buyer, opensAt (ms), closesAt (ms), paused (0 or 1), revision,
-          when to forget the gate (ms), units ever put back on sale by cancellations,
-          the revision that is overwritten (empty: none)
+          when the gate expires (ms), units ever put back on sale by cancellations,
+          the revision to overwrite (empty: none)
 ]]
 local units, revision, returned = tonumber(ARGV[2]), tonumber(ARGV[7]), tonumber(ARGV[9])
 local known = redis.call('HMGET', KEYS[1], 'units', 'revision')
@@ -16,7 +16,7 @@ if known[1] then
   local isOverwritten = known[2] == ARGV[10]
   takeReturned(KEYS[1], returned, isOverwritten)
   if revision <= tonumber(known[2]) and not isOverwritten then return end
-  -- Units on sale only ever grow, so their difference is what was added since the gate last heard.
+  -- Units on sale only grow, so the difference was added since the gate's last update.
   redis.call('HINCRBY', KEYS[1], 'left', units - tonumber(known[1]))
 else
   redis.call('HSET', KEYS[1], 'left', ARGV[1], 'returned', returned)

@@ -10,7 +10,7 @@ import { attemptsMax, type FlushPart, firstRetryMs, type PurchaseQueue, purchase
 
 type Queue = Bull.Queue<PurchaseJob>;
 type Job = Bull.Job<PurchaseJob>;
-/** Bull moves what stalled by this method, which its types leave out. */
+/** Bull's method that moves stalled jobs back, which its types leave out. */
 type StalledQueue = Queue & { moveUnlockedJobsToWait(): Promise<void> };
 
 /** The handler's name for a job that was added without one, as Bull spells it. */
@@ -24,20 +24,20 @@ const jobOptions = {
   removeOnComplete: true,
 } as const satisfies Bull.JobOptions;
 
-/** A job whose worker fell silent more often is a dead letter: it may be what its workers die of. */
+/** A job that stalled more often becomes a dead letter, because it may be the cause of its workers' crashes. */
 const stalledMax = attemptsMax;
-/** How Bull then says so. */
+/** Bull's failure reason for such a job. */
 const stalledReason = 'job stalled more than allowable limit';
 
-/** After an error of Redis, before a job is asked for again. */
+/** Delay after a Redis error before the next job is fetched. */
 const fetchAgainMs = 500;
 
-/** More jobs than this in one state are looked at in part, or in parts. */
+/** Page size when jobs of one state are listed. */
 const jobsAtOnce = 1_000;
 
 /**
- * @param openClient a new connection that waits for Redis as long as it takes.
- * @param lockMs a worker that is silent for so long loses its job to another.
+ * @param openClient opens a connection that retries without a limit while Redis is away.
+ * @param lockMs the job lock's lifetime: a worker that does not renew it in time loses the job to another.
  */
 export function openBullQueue(
   openClient: (options: { enableReadyCheck: boolean }) => { redis: Redis; close: () => Promise<void> },
@@ -46,9 +46,9 @@ export function openBullQueue(
 ): PurchaseQueue {
   const clients: { close: () => Promise<void> }[] = [];
   const bull = new Bull<PurchaseJob>('purchases', {
-    // Bull's types know the ioredis it carries; it runs on a newer one as well.
+    // Bull's types expect its bundled ioredis 5; it also runs with version 6.
     createClient: ((type: string) => {
-      // Bull refuses the check on the connections that block or subscribe.
+      // Bull does not allow the ready check on its blocking and subscribing connections.
       const client = openClient({ enableReadyCheck: type === 'client' });
       if (type === 'client') loadBullScripts(client.redis, log);
       clients.push(client);
@@ -57,41 +57,41 @@ export function openBullQueue(
     settings: {
       lockDuration: lockMs,
       lockRenewTime: Math.round(lockMs / 3),
-      // A job that no worker holds, as when Redis died in the middle of handing it out, waits for two of these checks.
+      // A job without a lock is moved back after two of these checks, for example when Redis died while handing it out.
       stalledInterval: Math.round(lockMs / 6),
       maxStalledCount: stalledMax,
       retryProcessDelay: fetchAgainMs,
     },
   }) as StalledQueue;
-  bull.on('error', (error) => log.warn({ error: error.message }, 'Bull'));
+  bull.on('error', (error) => log.warn({ error: error.message }, 'Bull reported an error'));
   bull.on('failed', ({ id, attemptsMade }, error) =>
-    log.error({ job: id, attempt: attemptsMade, error: error.message }, 'a job failed'),
+    log.error({ job: id, attempt: attemptsMade, error: error.message }, 'purchase job failed'),
   );
-  /** Bull is told once what to process; then it only pauses. */
+  /** `bull.process` may be called once only; after that the queue is paused and resumed. */
   let isProcessing = false;
   let isPaused = false;
-  /** Ids of the jobs that `handle` has now. */
+  /** Ids of the jobs that this process is handling. */
   const inHand = new Set<string>();
 
-  // What this process has in hand is not stalled, even if it was too busy to renew its locks; and only the leader checks.
+  // Only the leader checks for stalled jobs, and jobs it is handling itself are excluded: it may be too busy to renew locks.
   const moveStalledJobs = bull.moveUnlockedJobsToWait;
   let isChecking = false;
   bull.moveUnlockedJobsToWait = async () => {
-    // While Redis is away one check waits for it, and not one more each time.
+    // One check at a time, so that checks do not pile up while Redis is away.
     if (isPaused || isChecking) return;
     isChecking = true;
     try {
       if (inHand.size > 0) await bull.client.srem(bull.toKey('stalled'), [...inHand]);
       await moveStalledJobs();
     } catch (error) {
-      log.warn({ error: (error as Error).message }, 'jobs that nobody holds were not looked for');
+      log.warn({ error: (error as Error).message }, 'check for stalled jobs failed');
     }
     isChecking = false;
   };
 
   /**
-   * Before this process asks for its first job, whatever is active without a lock was another's: it need not be seen twice.
-   * What still has its lock may be in good hands, and is left to the checks that follow.
+   * Moves the previous leader's active jobs back to the queue if their locks have expired. This needs one check instead of
+   * two, because this process has not taken a job yet. A job that is still locked is left to the regular checks.
    */
   async function takeOver(): Promise<void> {
     const active = await bull.client.lrange(bull.toKey('active'), 0, -1);
@@ -102,7 +102,7 @@ export function openBullQueue(
   }
 
   async function handleJob(job: Job, handle: (data: unknown) => Promise<void>): Promise<void> {
-    // Fetched for a worker that was frozen, and ended by another meanwhile: Bull made it anew, with nothing in it.
+    // This worker was frozen after it fetched the job and another worker completed it; Bull then returns an empty job.
     if (Number.isNaN(job.timestamp)) {
       await bull.client.del(bull.toKey(String(job.id)));
       job.moveToCompleted = async () => null;
@@ -171,7 +171,7 @@ export function openBullQueue(
 
     async removeDeadLetter(id) {
       const job = await findFailed(bull, id);
-      // Whoever takes it out of the failed jobs is the one who removes it.
+      // ZREM succeeds for one caller only, so concurrent requests remove the job once.
       if (!job || (await bull.client.zrem(bull.toKey('failed'), id)) === 0) return false;
       await job.remove();
       return true;
@@ -184,16 +184,16 @@ export function openBullQueue(
   };
 }
 
-/** Longer than a republishing takes; should its process die in the middle, it can be asked for again then. */
+/** Lifetime of a claim on a dead letter. If the claiming process dies, the letter can be republished after this. */
 const claimedMs = 60_000;
 
-/** For whoever looks at single jobs. @throws Error when the queue is another engine's. */
+/** Bull's own queue, for tools that inspect single jobs. @throws Error with another engine. */
 export function bullOf({ bull }: PurchaseQueue): Queue {
   if (!bull) throw new Error('Only with PURCHASE_QUEUE=bull');
   return bull;
 }
 
-/** A job added in the flush is exactly a job that Bull adds. */
+/** The flush runs Bull's own script, so its job is identical to one added by `bull.add`. */
 function flushPartOf(bull: Queue): FlushPart {
   return {
     keys: bullAddJob.keys.map((name) => bull.toKey(name)),
@@ -201,7 +201,7 @@ function flushPartOf(bull: Queue): FlushPart {
       local function addBullJob(KEYS, ARGV)
         ${bullAddJob.lua}
       end
-      local function leaveJob(KEYS, job, now)
+      local function addJob(KEYS, job, now)
         addBullJob({ unpack(KEYS, 2) }, {
           '${bull.toKey('')}', '', '${jobName}', job, cmsgpack.pack([[${JSON.stringify(jobOptions)}]]),
           string.format('%.0f', now), 0, 0, 0, 'LPUSH', '', '', '', '',
@@ -213,11 +213,11 @@ function flushPartOf(bull: Queue): FlushPart {
 
 async function orderIdsIn(bull: Queue): Promise<Set<string>> {
   const ids = new Set<string>();
-  // In the order in which jobs move on, and newest first: what moves meanwhile is seen twice and never missed.
+  // States are read in the order in which jobs pass through them, so a job that moves meanwhile is seen twice, not missed.
   for (const state of ['delayed', 'waiting', 'paused', 'active', 'delayed'] as const) {
     for (let start = 0; ; start += jobsAtOnce) {
       const jobs = await bull.getJobs([state], start, start + jobsAtOnce - 1);
-      // A job can end between the listing and the reading of it.
+      // A job that completed between listing and reading is null.
       for (const job of jobs) for (const { orderId } of purchasesIn(job?.data)) ids.add(orderId);
       if (jobs.length < jobsAtOnce) break;
     }
@@ -228,7 +228,8 @@ async function orderIdsIn(bull: Queue): Promise<Set<string>> {
 async function republish(bull: Queue, id: string): Promise<boolean> {
   const job = await findFailed(bull, id);
   if (!job) return false;
-  // A letter may be back a moment later, as the next one under its id: of several who ask for this one, one gets it.
+  // The claim lets one of several concurrent requests republish. It names `finishedOn`, because the job can fail again and
+  // become a new dead letter under the same id.
   const claim = `republished:${id}:${job.finishedOn ?? 0}`;
   if ((await bull.client.set(claim, '1', 'PX', claimedMs, 'NX')) !== 'OK') return false;
   try {
@@ -238,7 +239,7 @@ async function republish(bull: Queue, id: string): Promise<boolean> {
   } catch (error) {
     await bull.client.del(claim);
     if (await job.isFailed()) throw error;
-    return false; // Somebody discarded it.
+    return false; // The dead letter was discarded meanwhile.
   }
 }
 
@@ -247,29 +248,27 @@ async function findFailed(bull: Queue, id: string): Promise<Job | null> {
   return job && (await job.isFailed()) ? job : null;
 }
 
-/** A job that its workers died of has, besides the errors of its attempts, only Bull's count of those workers. */
+/** A job that kept stalling has no error of its own, so Bull's count of its stalls is reported. */
 async function deadLetterOf(bull: Queue, job: Job): Promise<DeadLetter> {
   const failures = Math.max(job.attemptsMade, job.stacktrace.length);
   const isStalled = job.failedReason === stalledReason;
-  const silences = isStalled
-    ? Number(await bull.client.hget(bull.toKey(String(job.id)), 'stalledCounter'))
-    : 0;
+  const stalls = isStalled ? Number(await bull.client.hget(bull.toKey(String(job.id)), 'stalledCounter')) : 0;
   const [lastError] = job.stacktrace.at(-1)?.split('\n') ?? [];
   return {
     id: String(job.id),
     reason: isStalled
-      ? `${silences} workers died or fell silent with it in hand${lastError ? `; another time: ${lastError}` : ''}`
+      ? `${stalls} workers died or lost their lock while handling it${lastError ? `; last error: ${lastError}` : ''}`
       : (job.failedReason ?? 'unknown'),
-    attempts: failures + silences,
+    attempts: failures + stalls,
     failedAt: new Date(job.finishedOn ?? job.timestamp).toISOString(),
     data: job.data,
     stacks: job.stacktrace.slice(-attemptsMax),
   };
 }
 
-/** A job that was handled has not failed, whatever keeps Bull from noting it: it stays active until it is taken over. */
+/** Keeps Bull from failing a job that was handled but not completed in Redis: it stays active until its lock expires. */
 function keepFromFailing(job: Job): void {
   job.moveToFailed = async ({ message }) => {
-    throw new Error(`Job ${job.id} was handled, and Bull could not note it: ${message}`);
+    throw new Error(`Job ${job.id} was handled, but Bull could not complete it: ${message}`);
   };
 }

@@ -6,17 +6,17 @@ import type { Log } from '../../runtime/observe/log.ts';
 const bullScript = (name: string): string =>
   createRequire(import.meta.url)(`bull/lib/scripts/${name}`).content;
 
-/** What Bull runs inside a MULTI. */
+/** The scripts that Bull runs inside a MULTI. */
 const inTransactions = ['addJob-6', 'saveStacktrace-1', 'moveToDelayed-4', 'retryJob-7', 'moveToFinished-9'];
 
 /**
- * Loads the scripts that Bull runs inside a MULTI, at each connection. ioredis takes a script for loaded once it has sent it.
- * When Redis refuses the MULTI that it came with, as one that is full does, each later MULTI on that connection fails by
- * NOSCRIPT, and Bull overlooks that: a job would never be retried, nor its error kept.
+ * Loads the scripts that Bull runs inside a MULTI on each connect. ioredis assumes a script is loaded once it has sent it. When
+ * Redis rejected that MULTI, for example because its memory is full, every later MULTI of the connection fails with
+ * NOSCRIPT. Bull ignores this error, so jobs would never be retried and their errors would be lost.
  */
 export function loadBullScripts(client: Redis, log: Log): void {
   client.on('ready', () => {
     const loads = inTransactions.map((name) => client.script('LOAD', bullScript(name)));
-    Promise.all(loads).catch((error) => log.warn({ error: error.message }, "Bull's scripts were not loaded"));
+    Promise.all(loads).catch((error) => log.warn({ error: error.message }, "loading Bull's scripts failed"));
   });
 }

@@ -9,8 +9,9 @@ import { openRabbitQueue } from './rabbit-queue.ts';
 
 /**
  * Opens the engine that PURCHASE_QUEUE names, with connections of its own.
- * @param redis where the workers' heartbeats are.
- * @param options.consumes whether this process takes jobs: then RabbitMQ hands them to another as soon as Bull does.
+ * @param redis holds the workers' heartbeats.
+ * @param options.consumes whether this process takes jobs: then RabbitMQ redelivers them after JOB_LOCK_MS of silence, like
+ *   Bull.
  */
 export function openPurchaseQueue(
   config: Config,

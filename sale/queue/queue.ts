@@ -10,86 +10,86 @@ import {
 } from '../contract.ts';
 
 /**
- * The queue of admitted purchases, whichever engine it is: bull-queue.ts or rabbit-queue.ts. A job is handed out at
- * least once. One that fails is tried 5 times, after 0.5, 1, 2 and 4 s, and then is a dead letter, which stays until
- * somebody decides about it; so is one that its workers died of 5 times.
+ * The queue of admitted purchases, implemented by bull-queue.ts and rabbit-queue.ts. Jobs are delivered at least once. A
+ * failed job is tried 5 times, with 0.5, 1, 2 and 4 s in between, and then becomes a dead letter, which stays until an
+ * admin republishes or discards it. A job whose workers died 5 times becomes a dead letter too.
  */
 export interface PurchaseQueue {
-  /** How a flush leaves its job. */
+  /** How a flush adds its job. */
   readonly flush: FlushPart;
   /**
    * Resolves when the engine has the jobs on its disk.
-   * @returns the time that they carry, in ms.
+   * @returns the jobs' timestamp, in Unix ms.
    */
   add(jobs: PurchaseJob[]): Promise<number>;
   /**
-   * Hands jobs to `handle`, up to `maxJobs` at once, until the signal aborts: what they carry, which anything could have
-   * written. Afterwards it can be called again, with the same ones.
+   * Passes the data of jobs to `handle`, up to `maxJobs` at once, until the signal aborts. The data is not validated. It
+   * can be called again afterwards, with the same arguments.
    */
   process(maxJobs: number, handle: (data: unknown) => Promise<void>, signal: AbortSignal): Promise<void>;
   countJobs(): Promise<JobCounts>;
   /**
-   * When the oldest job that is waited for came, in ms; infinite when there is none. The purchases of a job that the
-   * engine has lost are older than that.
+   * Timestamp of the oldest unfinished job, in Unix ms; Infinity when there is none. A queued purchase that is older
+   * has lost its job.
    */
   oldestJobMs(): Promise<number>;
-  /** The order ids of all jobs; null when the engine has no way to look into its queue. */
+  /** The order ids of all jobs; null when the engine cannot list its queue. */
   listOrderIds(): Promise<Set<string> | null>;
   /** Newest first. */
   listDeadLetters(range?: { start?: number; limit?: number }): Promise<DeadLetter[]>;
   findDeadLetter(id: string): Promise<DeadLetter | null>;
   /**
    * Puts a dead letter back into the queue, to be decided again.
-   * @returns false when there is no such dead letter (any more): republishing twice settles once.
+   * @returns false when it does not exist, or was republished already.
    */
   republish(id: string): Promise<boolean>;
-  /** Takes a dead letter away for good. @returns whether there was one. */
+  /** Deletes a dead letter for good. @returns whether it existed. */
   removeDeadLetter(id: string): Promise<boolean>;
-  /** What this process holds, for its heartbeat, where the engine itself keeps no account of it. */
+  /** The jobs that this process is handling, for its heartbeat; empty when the engine counts them itself. */
   held(): HeldJobs;
-  /** What it needs beside Redis, for `/readyz`. */
+  /** Checks of the servers it needs beside Redis, for `/readyz`. */
   readonly dependencies: Record<string, () => Promise<unknown>>;
   /** Bull's own queue, for its board; null with another engine. */
   readonly bull: Bull.Queue<PurchaseJob> | null;
-  /** Lets the jobs in hand end. */
+  /** Waits for the jobs being handled. */
   close(): Promise<void>;
 }
 
-/** The engine's part in a flush: a job in Redis is left by the flush itself, any other is published after it. */
+/** The engine's part in a flush: Bull's job is added by the flush's script, RabbitMQ's is published after it. */
 export interface FlushPart {
-  /** For the script: its KEYS from the second on. */
+  /** The script's KEYS from the second on. */
   keys: string[];
-  /** For the script: `leaveJob(KEYS, job, now)`, called with the job as JSON if anything was admitted. */
+  /** Lua that defines `addJob(KEYS, job, now)`, called with the job as JSON if any purchase was admitted. */
   lua: string;
-  /** Absent when the script leaves the job. */
+  /** Absent when the script adds the job. */
   afterwards?: {
-    /** Throws when it is known beforehand that the job could not be published: then nothing is admitted. */
+    /** @throws when the engine is known to be unavailable, so that nothing is admitted. */
     requireReady(): void;
-    /** @returns whether the engine says that it has the job. When it does not say so, it may have it all the same. */
+    /** @returns whether the engine confirmed the job. An unconfirmed job may have been stored all the same. */
     publish(job: PurchaseJob, atMs: number): Promise<boolean>;
   };
 }
 
 interface HeldJobs {
   heldJobs?: number;
-  /** When the oldest of them came. */
+  /** Timestamp of the oldest of them, in Unix ms. */
   oldestJobMs?: number;
 }
 
 export const attemptsMax = 5;
-/** Before the second attempt; it doubles for each further one. */
+/** Delay before the second attempt; it doubles for each further one. */
 export const firstRetryMs = 500;
 
-/** What a job carries, read with suspicion: what stands in the queue could have been written by anything. */
+/** A job's validated content. Anything that can write to the queue could have written it. */
 export interface JobContent {
   purchases: Purchase[];
-  /** What is not a purchase. A negative quantity that reached the guarded `$inc` would raise the stock. */
+  /** Entries that are not a valid purchase. A negative quantity, for example, would raise the stock. */
   malformed: Poison[];
-  /** Whether an operator asks for purchases that were given up to be settled after all. */
+  /** Set by an operator who republished a dead letter: its rejected purchases are decided again. */
   again: boolean;
 }
 
-/** Something in a job that cannot be settled, as it stood there, and why. */
+/** An entry of a job that cannot be settled, and why. */
 export interface Poison {
   raw: unknown;
   error: Error;
@@ -98,7 +98,7 @@ export interface Poison {
 /** A job with one purchase that cannot be settled still has others that can. */
 const envelope = purchaseJob.extend({ purchases: z.array(z.unknown()).min(1) });
 
-/** @throws Error when there is not even a list of purchases in it. */
+/** @throws Error when the data has no list of purchases. */
 export function readJob(data: unknown): JobContent {
   const job = envelope.safeParse(data);
   if (!job.success) throw malformedError(job.error);
@@ -111,7 +111,7 @@ export function readJob(data: unknown): JobContent {
   return content;
 }
 
-/** The purchases in it; none when it is not what a job must be: then nothing in it names a buyer. */
+/** The valid purchases in a job; none when the job is malformed. */
 export function purchasesIn(data: unknown): Purchase[] {
   try {
     return readJob(data).purchases;

@@ -7,7 +7,7 @@ import { readBeats } from '../../runtime/leader/heartbeat.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { aborted, pause } from '../../runtime/pause.ts';
 import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit/consumer.ts';
-import { countMessages, walkDeadLetters } from '../../runtime/rabbit/dead-letters.ts';
+import { countMessages, forEachDeadLetter } from '../../runtime/rabbit/dead-letters.ts';
 import {
   deadLetterExchange,
   deadLettersOf,
@@ -23,27 +23,27 @@ const queueName = 'purchases';
 const deadQueue = deadLettersOf(queueName);
 
 /**
- * The queue on RabbitMQ: a job is a message. A flush cannot take units in Redis and publish in one step, so between the
- * two anything may die. Three rules keep the invariants:
- * - While RabbitMQ is known to be away nothing is admitted: no unit is taken, nothing has to be undone.
- * - Once admitted, a purchase stays so, whatever becomes of its message. Its press is answered 503 unless RabbitMQ
- *   confirmed; the next press with the same key is `known`, and that is true: Redis has it among the queued, and the
- *   reconciler makes a message for what is queued and has none (I2). To give the units back instead would be wrong when
- *   RabbitMQ had the message after all, or when another press had been told `known` meanwhile.
- * - A second message for one purchase changes nothing: an order's id is its purchase's (I3), and so the stock (I1) and
- *   the buyer's allowance (I4) are touched once.
+ * The queue on RabbitMQ: each job is a message. Redis and RabbitMQ cannot be written in one atomic step, so a process may
+ * die between the two. Three rules keep the invariants:
+ * - Nothing is admitted while RabbitMQ is known to be unavailable, so there is nothing to undo.
+ * - An admitted purchase stays admitted, even if its message is lost. The request is answered 503 unless RabbitMQ confirmed
+ *   the message; a retry with the same key is answered `known`, and the reconciler publishes a new message for a queued
+ *   purchase that has none (I2). Giving the units back instead would be wrong when RabbitMQ had stored the message after
+ *   all, or when another request had been answered `known` meanwhile.
+ * - A second message for one purchase changes nothing: the order id is derived from the purchase (I3), so the stock (I1)
+ *   and the buyer's allowance (I4) change once.
  */
 export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): PurchaseQueue {
   const makeQueues = rabbit.prepares(async (channel) => {
     await makeDeadLetters(channel, queueName);
     await makeQuorumQueue(channel, queueName, safeDeadLetteringOf(queueName));
   });
-  // So that the queues are there before the first press; whoever needs them asks again.
-  makeQueues().catch((error) => log.warn({ error: error.message }, 'the queue of purchases waits'));
+  // Declared early so that the queues exist before the first purchase; each use declares them again if this fails.
+  makeQueues().catch((error) => log.warn({ error: error.message }, 'declaring the purchase queue failed'));
 
   const stopping = new AbortController();
   let processing = Promise.resolve();
-  /** When each job in hand came. */
+  /** Arrival time of each job being handled, in Unix ms. */
   const inHand = new Map<ConsumeMessage, number>();
 
   async function publish(jobs: PurchaseJob[], atMs: number): Promise<void> {
@@ -69,14 +69,17 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
         await makeQueues();
         return await openConsumer(rabbit, { queue: queueName, prefetch: maxJobs }, take, log);
       } catch (error) {
-        log.warn({ error: (error as Error).message }, 'consuming waits');
+        log.warn(
+          { error: (error as Error).message, retryMs: firstRetryMs },
+          'cannot consume purchases, retrying',
+        );
         await pause(firstRetryMs, signal);
       }
     }
     return null;
   }
 
-  /** The message stays in hand over all its attempts. A worker that dies meanwhile leaves it to another, from the first. */
+  /** The message stays unacknowledged during all attempts. If the worker dies, another starts with the first attempt. */
   async function attempt(
     message: ConsumeMessage,
     handle: (data: unknown) => Promise<void>,
@@ -89,7 +92,10 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
         return 'done';
       } catch (fault) {
         const error = fault as Error;
-        log.error({ job: idOf(message), attempt: stacks.length + 1, error: error.message }, 'a job failed');
+        log.error(
+          { job: idOf(message), attempt: stacks.length + 1, error: error.message },
+          'purchase job failed',
+        );
         stacks.push(String(error.stack).slice(0, stackMaxCharacters));
         if (stacks.length === attemptsMax) {
           await rabbit.publish([letterOf(message, error.message, stacks)]);
@@ -104,19 +110,20 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   async function listAllDeadLetters(): Promise<DeadLetter[]> {
     const letters: DeadLetter[] = [];
     await makeQueues();
-    await walkDeadLetters(rabbit, deadQueue, (letter) => {
+    await forEachDeadLetter(rabbit, deadQueue, (letter) => {
       letters.push(deadLetterOf(letter));
       return 'keep';
     });
     return letters.sort((one, other) => other.failedAt.localeCompare(one.failedAt));
   }
 
-  async function takeLetter(id: string, before: (letter: GetMessage) => Promise<void>): Promise<boolean> {
+  /** Removes a dead letter after `before` resolved. @returns whether it existed. */
+  async function removeLetter(id: string, before: (letter: GetMessage) => Promise<void>): Promise<boolean> {
     let found = false;
     await makeQueues();
-    await walkDeadLetters(rabbit, deadQueue, async (letter) => {
+    await forEachDeadLetter(rabbit, deadQueue, async (letter) => {
       if (idOf(letter) !== id) return 'keep';
-      // Two of one job, as a crash between publishing and acknowledging can leave them, are one letter.
+      // A crash between publishing and acknowledging can leave two copies of one dead letter; both are removed.
       if (!found) await before(letter);
       found = true;
       return 'take';
@@ -128,7 +135,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     bull: null,
     flush: {
       keys: [],
-      lua: 'local function leaveJob() end\n',
+      lua: 'local function addJob() end\n',
       afterwards: {
         requireReady: rabbit.requireReady,
         publish: (job, atMs) =>
@@ -138,7 +145,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
               if (!isRabbitAway(error)) throw error;
               log.warn(
                 { error: error.message, purchases: job.purchases.length },
-                'admitted, but not confirmed',
+                'purchases admitted, but RabbitMQ did not confirm the job',
               );
               return false;
             },
@@ -175,15 +182,16 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     },
 
     /**
-     * Messages cannot be asked for their time without taking them. They are handed out in order, though, and each worker
-     * says in its heartbeat when the oldest it holds came: what waits behind that is newer. It can err, by a second or by
-     * the difference of two machines' clocks; then a purchase gets a second message, once in RECONCILE_AFTER_MS.
+     * A message's age cannot be read without consuming it. But messages are delivered in order, and each worker's heartbeat
+     * carries the time of the oldest message it holds, so every waiting message is newer. The result can be wrong by a
+     * second or by the difference of two machines' clocks; then a purchase gets a second message, at most once per
+     * RECONCILE_AFTER_MS.
      */
     async oldestJobMs() {
       await makeQueues();
       const [waiting, { living }] = await Promise.all([countMessages(rabbit, queueName), readBeats(redis)]);
       const oldest = Math.min(...living.map(({ oldestJobMs }) => oldestJobMs ?? Number.POSITIVE_INFINITY));
-      // Something waits and nobody holds anything: it is just being handed out.
+      // Messages wait but no worker holds one, so the first is being delivered right now and its age is unknown.
       return waiting > 0 && oldest === Number.POSITIVE_INFINITY ? 0 : oldest;
     },
 
@@ -195,13 +203,13 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     findDeadLetter: async (id) => (await listAllDeadLetters()).find((letter) => letter.id === id) ?? null,
 
     republish: (id) =>
-      takeLetter(id, (letter) => {
+      removeLetter(id, (letter) => {
         const data = dataOf(letter);
         const job = typeof data === 'object' ? { ...data, again: true } : data;
         return rabbit.publish([{ ...messageOf(job as PurchaseJob, redisClock.now().getTime()), id }]);
       }),
 
-    removeDeadLetter: (id) => takeLetter(id, async () => {}),
+    removeDeadLetter: (id) => removeLetter(id, async () => {}),
 
     held() {
       const oldestJobMs = Math.min(...inHand.values());
@@ -216,7 +224,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
   };
 }
 
-/** Headers travel in one frame, with little room. */
+/** All headers of a message have to fit into one AMQP frame. */
 const stackMaxCharacters = 2_000;
 
 function messageOf(job: PurchaseJob, atMs: number): RabbitMessage {
@@ -248,7 +256,7 @@ function letterOf(message: ConsumeMessage, error: string, stacks: string[]): Rab
 const timeOf = ({ properties }: ConsumeMessage) =>
   Number(properties.headers?.['x-at-ms'] ?? redisClock.now().getTime());
 
-/** What somebody else wrote may have no id, or an odd one. */
+/** The message's id, or a hash of its content when another publisher sent it without a usable id. */
 function idOf({ properties, content }: Message): string {
   const { messageId } = properties;
   return /^[\w-]{21,64}$/.test(messageId ?? '')
@@ -264,14 +272,14 @@ function dataOf({ content }: Message): unknown {
   }
 }
 
-/** Buried by a worker it says why; what RabbitMQ itself gave up, its workers died of. */
+/** A worker's dead letter carries its error; RabbitMQ dead-letters a message itself when its workers kept dying. */
 function deadLetterOf(letter: GetMessage): DeadLetter {
   const headers = letter.properties.headers ?? {};
   const [death] = headers['x-death'] ?? [];
   const stacks: string[] = JSON.parse(headers['x-stacks'] ?? '[]');
   return {
     id: idOf(letter),
-    reason: headers['x-error'] ?? `RabbitMQ gave it up: ${death?.reason ?? 'no reason given'}`,
+    reason: headers['x-error'] ?? `RabbitMQ dead-lettered it: ${death?.reason ?? 'no reason given'}`,
     attempts: stacks.length || attemptsMax,
     failedAt: headers['x-failed-at'] ?? new Date((death?.time.value ?? 0) * 1_000).toISOString(),
     data: dataOf(letter),

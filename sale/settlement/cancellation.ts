@@ -7,12 +7,12 @@ import { groupCommit } from '../../runtime/group-commit.ts';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
 import type { Returned } from '../admission/gate.ts';
 import type { Order } from '../contract.ts';
-import { changeOf, newsOf, orderOf } from '../order.ts';
+import { changeOf, orderMessageOf, orderOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey, personOf } from './decide.ts';
 import type { Settled } from './transaction.ts';
 
-/** A buyer's wish to cancel an order. */
+/** A buyer's request to cancel an order. */
 export interface Cancellation {
   orderId: string;
   buyerId: string;
@@ -20,29 +20,29 @@ export interface Cancellation {
   traceparent?: string | undefined;
 }
 
-/** What a transaction of cancellations changed, for the gates and for those who watch. */
+/** What a transaction of cancellations changed, for the pages (`settled`) and the gates (`returned`). */
 export interface Cancelled {
   settled: Settled;
   returned: Returned[];
 }
 
-/** One transaction for all that arrive together: each alone, on one hot sale, they only run into each other. */
-const cancelledTogether = 1_000;
+/** Cancellations that arrive together share one transaction; separate ones would conflict on the same sale document. */
+const maxBatch = 1_000;
 const maxWaiting = 5_000;
-/** For so long a batch tries to get at its sales before its buyers are asked to come again. */
+/** How long a batch is retried after write conflicts before its buyers get 503. */
 const patienceMs = 5_000;
 
 export interface Cancellations {
   /**
-   * Cancels an order if it is a paid one of this buyer, and puts its units back on sale.
-   * @returns the order as it is then, and whether everybody heard of it; null when this buyer has no such settled order.
-   * @throws Overloaded when too many wait; MongoDB's write conflict when other writers were quicker for too long.
+   * Cancels a paid order of this buyer, and puts its units back on sale.
+   * @returns the order afterwards, and whether the gates were notified; null when this buyer has no such settled order.
+   * @throws Overloaded when too many cancellations wait; MongoDB's write conflict when the retries ran out.
    */
   cancel(cancellation: Cancellation): Promise<{ order: Order; isTold: boolean } | null>;
   drained(): Promise<void>;
 }
 
-/** @param tell is told of every commit. @returns whether all heard of it; it must not throw. */
+/** @param tell notifies pages and gates after each commit. @returns whether it succeeded; it must not throw. */
 export function openCancellations(
   collections: Collections,
   tell: (cancelled: Cancelled) => Promise<boolean>,
@@ -51,11 +51,11 @@ export function openCancellations(
     async send(cancellations: Cancellation[]) {
       const { orders, cancelled } = await cancelOrders(collections, cancellations);
       if (cancelled) failpoint('written');
-      // The next batch begins while this one is told.
+      // Not awaited here, so that the next batch begins meanwhile.
       const told = cancelled ? tell(cancelled) : Promise.resolve(true);
       return orders.map((order) => ({ order, told }));
     },
-    maxBatch: cancelledTogether,
+    maxBatch,
     maxWaiting,
     gapMs,
   });
@@ -70,8 +70,8 @@ export function openCancellations(
 }
 
 /**
- * Cancels those of the orders that are paid, all in one transaction, and puts their units back on sale.
- * @returns for each cancellation its buyer's order as it is then, or null; and what changed, or null.
+ * Cancels the paid ones of these orders in one transaction, and puts their units back on sale.
+ * @returns for each cancellation its buyer's order afterwards, or null; and what changed, or null.
  */
 export async function cancelOrders(
   collections: Collections,
@@ -107,10 +107,10 @@ async function findOwnOrders(
 }
 
 /**
- * The sales come first: if somebody else is writing one of them, nothing is lost yet but this one command. From then on
- * nobody else can cancel an order of theirs.
- * @param cancelled the orders as they become.
- * @throws Stale when one of them is not a paid one any more.
+ * Writes the sales first, so that a write conflict with another transaction costs only this one command, and so that no
+ * other transaction can cancel orders of these sales from then on.
+ * @param cancelled the orders in their new state.
+ * @throws Stale when one of them is no longer paid.
  */
 async function putBack(
   collections: Collections,
@@ -151,7 +151,7 @@ async function putBack(
   return {
     settled: {
       stocks: records.map((sale) => stockOf(sale, at)),
-      orders: cancelled.map(newsOf),
+      orders: cancelled.map(orderMessageOf),
     },
     returned: records.map(({ _id: saleId, unitsReturned = 0 }) => ({
       saleId,
@@ -173,7 +173,7 @@ const stockOf = ({ _id: saleId, stock, stockVersion }: SaleRecord, at: Date) => 
   at: at.toISOString(),
 });
 
-/** Allowance keys by how many units they get back: all that get as many are one statement. */
+/** Allowance keys by the number of units they get back, so that one statement updates all keys with the same number. */
 function allowancesOf(orders: OrderRecord[]): Map<number, string[]> {
   const unitsByKey = new Map<string, number>();
   for (const order of orders) {

@@ -3,16 +3,16 @@ import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
-import { changeOf, newsOf } from '../order.ts';
+import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
 import { endingOf, recordOf, type Settled } from './transaction.ts';
 
-/** Takes a dead letter away for good; its buyers' orders stay rejected. @returns false when there is none. */
+/** Deletes a dead letter for good; its buyers' orders stay rejected. @returns false when it does not exist. */
 export async function discard(shop: DeadLetterShop, id: string): Promise<boolean> {
   const letter = await shop.queue.findDeadLetter(id);
   if (!letter) return false;
   await giveUp(shop, letter.data);
-  // Of several who discard it at once, one does.
+  // When several requests discard it at once, only one gets true.
   return await shop.queue.removeDeadLetter(id);
 }
 
@@ -20,14 +20,14 @@ export interface DeadLetterShop {
   collections: Collections;
   gate: Gate;
   queue: PurchaseQueue;
-  /** Tells the buyers. */
+  /** Sends the orders to their buyers' pages. */
   announceSettled: (settled: Settled) => void;
 }
 
 /**
- * Gives each purchase of a dead letter an end that its buyer can see: an order, rejected because it failed. Its units
- * go back on sale. Safe to do twice.
- * @returns how many got their end by this.
+ * Creates a rejected order (reason `failed`) for each purchase of a dead letter, so that its buyer sees an outcome, and
+ * puts its units back on sale. Idempotent.
+ * @returns how many orders were created.
  */
 export async function giveUp(
   { collections, gate, announceSettled }: DeadLetterShop,
@@ -39,15 +39,15 @@ export async function giveUp(
     const isNew = await insertGivenUp(collections, givenUp);
     const record = isNew ? givenUp : await collections.orders.findById(givenUp._id).lean<OrderRecord>();
     if (!record) continue;
-    // Also of one that has its order already: whoever made it could have died before it told anybody.
+    // Also for an existing order, because the worker that created it may have died before announcing it.
     await gate.end([endingOf(purchase, record)]);
-    announceSettled({ stocks: [], orders: [newsOf(record)] });
+    announceSettled({ stocks: [], orders: [orderMessageOf(record)] });
     if (isNew) ended += 1;
   }
   return ended;
 }
 
-/** @returns false when the purchase has its order already. */
+/** @returns false when the purchase already has an order. */
 async function insertGivenUp(collections: Collections, record: OrderRecord): Promise<boolean> {
   const { orders, sales } = collections;
   return await orders.db.withSession((session) =>
@@ -65,9 +65,9 @@ async function insertGivenUp(collections: Collections, record: OrderRecord): Pro
 }
 
 /**
- * Sees to it that every purchase of the newest dead letters has an end. A job can also fail although it was settled,
- * when its worker was too busy to tell Bull: then it is no dead letter, and goes.
- * @returns how many purchases got their end by this.
+ * Rejects the unsettled purchases of the newest dead letters. A job can also fail although its purchases were settled,
+ * when its worker was too busy to complete it in Bull; such a dead letter is deleted.
+ * @returns how many orders were created.
  */
 export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promise<number> {
   const found = await shop.queue.listDeadLetters({ limit });

@@ -1,12 +1,12 @@
 import type { OrderStatus, Purchase, RejectionReason } from '../contract.ts';
 
-/** What a batch of purchases is decided against, as the settling transaction read it. */
+/** The state that a batch of purchases is decided against, as the settling transaction read it. */
 export interface SettlementSnapshot {
   /** By sale id. */
   sales: ReadonlyMap<string, { stock: number; limitPerBuyer: number }>;
-  /** Units that people have already, by `allowanceKey`. */
+  /** Units that each person has bought already, by `allowanceKey`. */
   allowances: ReadonlyMap<string, number>;
-  /** Ids of purchases that became orders before. */
+  /** Ids of purchases that already have an order. */
   settledOrderIds: ReadonlySet<string>;
 }
 
@@ -17,9 +17,9 @@ export interface Outcome {
 }
 
 export interface Decision {
-  /** One for each purchase that was not settled before, in the order of arrival. */
+  /** One for each purchase that has no order yet, in the order of arrival. */
   outcomes: Outcome[];
-  /** Units sold by this batch, by sale id. Only sales that sold something. */
+  /** Units sold by this batch, by sale id. A sale that sold none is left out. */
   sold: Map<string, number>;
   /** Units taken by this batch, by `allowanceKey`. */
   taken: Map<string, number>;
@@ -32,15 +32,15 @@ export const personOf = ({ buyerId, personId }: Pick<Purchase, 'buyerId' | 'pers
 export const allowanceKey = (saleId: string, personId: string) => `${saleId}:${personId}`;
 
 /**
- * Decides a batch: first come, first served; all of a purchase or nothing. Pure, so that every rule about who gets
- * a unit can be read and tested here, and a retried transaction simply decides again on what it reads then.
+ * Decides a batch, first come, first served; a purchase gets all of its units or none. The function is pure, so that the
+ * rules about who gets a unit can be tested here, and a retried transaction decides again on what it reads then.
  */
 export function decide(purchases: readonly Purchase[], snapshot: SettlementSnapshot): Decision {
   const decision: Decision = { outcomes: [], sold: new Map(), taken: new Map() };
   const seen = new Set<string>();
 
   for (const purchase of purchases) {
-    // The same purchase twice, from a resend or a job that was delivered again, has one outcome.
+    // A resend or a redelivered job can bring the same purchase twice; it has one outcome.
     if (snapshot.settledOrderIds.has(purchase.orderId) || seen.has(purchase.orderId)) continue;
     seen.add(purchase.orderId);
 

@@ -14,14 +14,15 @@ interface LostPurchaseShop {
 const addMs = 3_000;
 
 /**
- * Gives purchases a new job that are remembered, and neither queued nor orders, as Redis' torn file can leave them.
- * @returns the order ids that are lost no more.
+ * Adds a new job for purchases that Redis remembers but that are neither queued nor settled, which happens when Redis
+ * lost the end of its append-only file.
+ * @returns the order ids of the purchases that were queued again.
  */
 export async function requeueLost(
   { collections, gate, queue }: LostPurchaseShop,
   orderIds: string[],
 ): Promise<string[]> {
-  // The queue first: what is taken off it has its order already.
+  // The queue is read before MongoDB, because a purchase leaves the queue only after its order exists.
   const unqueued = await gate.findUnqueued(orderIds);
   if (unqueued.length === 0) return [];
   const settled = await collections.orders
@@ -29,10 +30,10 @@ export async function requeueLost(
     .lean<Pick<OrderRecord, '_id'>[]>();
   const ordered = new Set(settled.map(({ _id }) => _id));
   const lost = await gate.findPurchases(unqueued.filter((orderId) => !ordered.has(orderId)));
-  // Queued first: one whose job is not added, the reconciler finds there.
+  // Listed as queued before the job is added, so that the reconciler finds a purchase whose job was not added.
   const purchases: Purchase[] = await gate.queueAgain([...lost.values()]);
   if (purchases.length > 0) {
-    // The queue's own connection waits for Redis as long as it takes; whoever asks here does not.
+    // The queue's connection waits for Redis without a limit, but a buyer is waiting for this answer.
     await within(addMs, queue.add([{ purchases }]), () => new Error('Command timed out: adding a job'));
   }
   return purchases.map(({ orderId }) => orderId);

@@ -1,30 +1,31 @@
 import { trusted } from 'mongoose';
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import type { OrderRecord, SaleRecord } from '../../store/collections.ts';
-import { newsOf, purchaseOf } from '../order.ts';
+import { orderMessageOf, purchaseOf } from '../order.ts';
 import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
 import { endingsOf } from './transaction.ts';
 
-/** What a pass put right. */
+/** What one pass repaired. */
 export interface Reconciled {
-  /** Purchases of dead letters that got an end their buyers can see. */
+  /** Purchases of dead letters that got a rejected order. */
   givenUp: number;
-  /** Settled purchases whose worker died before it could say so. */
+  /** Settled purchases that were still listed as queued, because their worker died after its commit. */
   ended: number;
-  /** Accepted purchases whose job was gone, and that have a new one. */
+  /** Accepted purchases whose job was lost, and that got a new one. */
   requeued: number;
-  /** Accepted purchases whose job was gone, and that nobody remembers. */
+  /** Order ids of accepted purchases whose job was lost and whose content Redis no longer holds. */
   forgotten: string[];
 }
 
-/** What one pass looks at, at most; the next one goes on. */
+/** Bounds of one pass; the next pass handles the rest. */
 const deadLettersAtOnce = 200;
 const queuedAtOnce = 1_000;
 const salesAtOnce = 1_000;
 
 /**
- * Closes what a crash left open between MongoDB, the queue and Redis. MongoDB is right; everything here can be done twice.
- * @param staleAfterMs how long a purchase may be queued before anybody asks after its job.
+ * Repairs what a crash left inconsistent between MongoDB, the queue and Redis. MongoDB is the truth, and each step is
+ * idempotent.
+ * @param staleAfterMs how long a purchase may be queued before its job is looked for.
  */
 export async function reconcile(
   shop: DeadLetterShop,
@@ -44,14 +45,14 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 
   const ids = stale.map(({ orderId }) => orderId);
   const records = await collections.orders.find({ _id: trusted({ $in: ids }) }).lean<OrderRecord[]>();
-  // What its admission took; of a forgotten one, the order tells.
+  // Redis holds what the admission took; when it has expired there, the order tells the same.
   const queuedAs = await gate.findPurchases(ids);
   const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
   await gate.end(endingsOf(ended, records));
-  announceSettled({ stocks: [], orders: records.map(newsOf) });
+  announceSettled({ stocks: [], orders: records.map(orderMessageOf) });
   report.ended = records.length;
 
-  // A job carries the time at which its purchases were accepted, so the oldest job tells which have none.
+  // A job carries its purchases' time of acceptance, so a purchase older than the oldest job has no job.
   const settled = new Set(records.map(({ _id }) => _id));
   const oldestMs = await queue.oldestJobMs();
   const orphans = stale.filter(
@@ -69,7 +70,7 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
   return report;
 }
 
-/** The stock of sales that are on, told again to whoever missed it. */
+/** Announces the stock of open sales again, for pages that missed a message. */
 async function tellStockAgain({ collections, announceSettled }: DeadLetterShop): Promise<void> {
   const now = redisClock.now();
   const on = { opensAt: trusted({ $lte: now }), closesAt: trusted({ $gt: now }) };

@@ -14,7 +14,7 @@ import {
 } from '../../store/collections.ts';
 import type { Ending } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
-import { changeOf, newsOf } from '../order.ts';
+import { changeOf, orderMessageOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import {
   allowanceKey,
@@ -25,7 +25,7 @@ import {
   type SettlementSnapshot,
 } from './decide.ts';
 
-/** What a committed batch changed, for everyone who wants to know. */
+/** What a committed transaction changed, as it is announced to all servers. */
 export interface Settled {
   stocks: StockMessage[];
   orders: { buyerId: string; order: Order }[];
@@ -34,18 +34,18 @@ export interface Settled {
 /** A committed batch. */
 export interface Batch {
   settled: Settled;
-  /** How each of its purchases ended, now or at an earlier delivery. */
+  /** The outcome of each purchase, decided now or at an earlier delivery. */
   endings: Ending[];
-  /** The orders that it made, and when its transaction began. */
+  /** The orders that were inserted, and when the transaction began. */
   made: OrderRecord[];
   beganAt: Date;
 }
 
 /**
- * Settles purchases in one transaction: reads what is needed, decides, writes. A purchase that was settled before is
- * left as it is: there hardly ever is one, so orders are only looked for once MongoDB said that one of them exists.
- * @param again those of the purchases that are decided again if they were given up.
- * @throws what MongoDB threw; then nothing was written.
+ * Settles purchases in one transaction: reads what is needed, decides, writes. A purchase that was settled before keeps its
+ * order. That is so rare that existing orders are read only after MongoDB reported a duplicate key.
+ * @param again the purchases of republished dead letters: an order rejected as `failed` is deleted and decided again.
+ * @throws the error of MongoDB; then nothing was written.
  */
 export async function settleBatch(
   collections: Collections,
@@ -65,7 +65,7 @@ export async function settleBatch(
   }
 }
 
-/** For so long a transaction is tried against other writers of its sales; the settlement has more patience. */
+/** How long a transaction is retried after write conflicts; the settlement itself retries for longer. */
 const patienceMs = 5_000;
 
 async function settleInTransaction(
@@ -114,7 +114,7 @@ interface Snapshot extends SettlementSnapshot {
   sales: ReadonlyMap<string, Pick<SaleRecord, 'stock' | 'stockVersion' | 'limitPerBuyer' | 'eventSeq'>>;
 }
 
-/** One session is one conversation: its reads go one after the other. */
+/** The reads run one after the other, because a MongoDB session does not support parallel operations. */
 async function readSaleSnapshot(
   { sales, allowances }: Collections,
   purchases: Purchase[],
@@ -140,8 +140,8 @@ async function readSaleSnapshot(
 }
 
 /**
- * The guarded `$inc`, of all sales in one command. `decide` saw enough stock in this same transaction, so a guard that
- * does not match means that the code is wrong: better no order than a unit that does not exist.
+ * Decrements the stock of all sales in one command, guarded by `$gte`. `decide` saw enough stock in this same transaction,
+ * so a guard that does not match is a bug, and the transaction is aborted rather than oversell.
  */
 async function takeStock(
   { sales }: Collections,
@@ -163,11 +163,11 @@ async function takeStock(
   const { matchedCount } = await driverOf(sales).bulkWrite(takes, { session });
   if (matchedCount !== takes.length) {
     const which = others.length > 0 ? `${first}, or one of ${others.length} others` : first;
-    throw new Error(`The guard refused ${sold.get(first) ?? 0} units of sale ${which}`);
+    throw new Error(`The stock of sale ${which} is too low for the ${sold.get(first) ?? 0} units decided`);
   }
 }
 
-/** The log's next document for each sale. A purchase of an unknown sale belongs to no history. */
+/** The next document of each sale's log. A purchase of an unknown sale has no log to go to. */
 function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
   return [...groupBySale(records)].flatMap(([saleId, ofSale]) => {
     const sale = sales.get(saleId);
@@ -176,8 +176,9 @@ function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
 }
 
 /**
- * The same for what each person may still have: the first units make the record, further ones are added where the limit
- * lets them. All who take as many of the same limit are one statement: an upsert for each was half of a transaction.
+ * Adds the units to each person's allowance, guarded by the limit: inserts the allowance with a person's first units, and
+ * increments it otherwise. One statement covers everybody with the same units and limit, because an upsert for each person
+ * took half of the transaction's time.
  */
 async function takeAllowances(
   { allowances }: Collections,
@@ -186,7 +187,7 @@ async function takeAllowances(
   session: ClientSession,
 ): Promise<void> {
   for (const { units, limit, first, further } of takersOf(decision, snapshot)) {
-    if (units > limit) throw new Error(`The limit of ${limit} refused ${units} units`);
+    if (units > limit) throw new Error(`${units} units exceed the limit of ${limit} per person`);
     if (first.length > 0) {
       const records = first.map((key): AllowanceRecord => ({ _id: key, units }));
       await insertAll(allowances, records, session);
@@ -198,12 +199,12 @@ async function takeAllowances(
         { session },
       );
       if (matchedCount !== further.length)
-        throw new Error(`The limit of ${limit} refused ${units} more units`);
+        throw new Error(`${units} more units exceed the limit of ${limit} per person`);
     }
   }
 }
 
-/** Allowance keys by how many units they take, of which limit: those that have none yet, and the others. */
+/** Allowance keys grouped by units taken and limit; `first` are those without an allowance yet, `further` the others. */
 function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot) {
   const groups = new Map<string, { units: number; limit: number; first: string[]; further: string[] }>();
   const limits = new Map(
@@ -253,11 +254,11 @@ function settledOf(
         at: settledAt.toISOString(),
       };
     }),
-    orders: records.map(newsOf),
+    orders: records.map(orderMessageOf),
   };
 }
 
-/** How each purchase ended, by the order that exists under its id. */
+/** The outcome of each purchase that has an order. */
 export function endingsOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): Ending[] {
   const orderById = new Map(orders.map((order) => [order._id, order]));
   return [...purchases].flatMap((purchase) => {
@@ -267,8 +268,8 @@ export function endingsOf(purchases: Iterable<Purchase>, orders: OrderRecord[]):
 }
 
 /**
- * How a purchase ended. The units are what the purchase took, whatever the order says: when Redis had forgotten it, the
- * order can be of an earlier admission, and this one took its units for nothing.
+ * The outcome of a purchase. The units are the purchase's, not the order's: when Redis had lost the first admission, the
+ * order belongs to that one, and the units of this second admission have to be given back.
  */
 export function endingOf(purchase: Purchase, order: Pick<OrderRecord, 'createdAt' | 'reason'>): Ending {
   const { orderId, saleId, quantity, createdAt } = purchase;

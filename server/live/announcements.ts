@@ -4,40 +4,40 @@ import type { Cancelled } from '../../sale/settlement/cancellation.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import type { Shop } from '../shop.ts';
 
-type Told = Pick<Shop, 'collections' | 'gate' | 'announceSale' | 'announceSettled'>;
+type Targets = Pick<Shop, 'collections' | 'gate' | 'announceSale' | 'announceSettled'>;
 
 /**
- * What MongoDB has is so, whether or not Redis hears of it now: the reconciler tells the gates what they missed. So the
- * answer is a success either way, and says with a header when it takes effect a little later.
+ * The header of a change that is committed in MongoDB but did not reach Redis: the request succeeded, and the comparison of
+ * the gates applies the change within seconds.
  */
 export const takesEffectSoon = { 'Takes-Effect': 'within seconds' };
 
-/** Tells the gates and the pages what was written, and says whether the gates heard it. */
-export function openAnnouncements({ collections, gate, announceSale, announceSettled }: Told, log: Log) {
-  async function hear(what: Promise<unknown>, about: object): Promise<boolean> {
+/** Sends committed changes to the gates and pages, and returns whether the gates were updated. */
+export function openAnnouncements({ collections, gate, announceSale, announceSettled }: Targets, log: Log) {
+  async function succeeds(work: Promise<unknown>, about: object): Promise<boolean> {
     try {
-      await what;
+      await work;
       return true;
     } catch (error) {
-      log.warn({ error: (error as Error).message, ...about }, 'written to MongoDB, but not told');
+      log.warn({ error: (error as Error).message, ...about }, 'change committed, but announcing it failed');
       return false;
     }
   }
   return {
     cancelled({ settled, returned }: Cancelled): Promise<boolean> {
       announceSettled(settled);
-      return hear(gate.returnUnits(returned), { orders: settled.orders.length });
+      return succeeds(gate.returnUnits(returned), { orders: settled.orders.length });
     },
     async changed(sale: SaleRecord): Promise<boolean> {
       const about = { saleId: sale._id };
-      const isHeard = await hear(gate.sync(sale), about);
-      // Read again, since a page shows whatever it is told last.
+      const isSynced = await succeeds(gate.sync(sale), about);
+      // Read again, because a page shows the last snapshot it gets, and this one could be outdated.
       const announce = async () => {
         const snapshot = await readSaleSnapshot(collections, sale._id);
         if (snapshot) announceSale(snapshot);
       };
-      await hear(announce(), about);
-      return isHeard;
+      await succeeds(announce(), about);
+      return isSynced;
     },
   };
 }

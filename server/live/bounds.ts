@@ -8,21 +8,24 @@ import { refuseConnection } from '../http/connection-refusals.ts';
 import { limitOf } from '../http/limits.ts';
 import { isFromOwnPage } from '../http/origin.ts';
 
-/** The only address whose connections become websockets. */
+/** The only path at which connections are upgraded to websockets. */
 export const socketPath = '/socket.io/';
 
 /**
- * Who may open a socket: our own pages, and of one address not too many, and not too often. `cors` would not stop a
- * foreign page's websocket.
+ * Decides which websocket handshakes are allowed: those of our own origins, with limits on open sockets and new connections
+ * by network. The Origin is checked here, because CORS does not apply to websockets.
  */
-export function openDoor(http: HttpServer, config: Config): { isOpenTo(request: IncomingMessage): boolean } {
+export function openConnectionGuard(
+  http: HttpServer,
+  config: Config,
+): { allows(request: IncomingMessage): boolean } {
   const connects = limitHere(limitOf(config, 'connects', config.SOCKET_CONNECTS_PER_ADDRESS_PER_MINUTE));
   const maxSockets = limitOf(config, 'sockets', config.SOCKETS_PER_ADDRESS).quota;
-  /** Connections that became websockets and are open, by network. */
+  /** Number of open websockets, by network. */
   const open = new Map<string, number>();
 
   http.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
-    // Node leaves whoever asks for an Upgrade to us, and engine.io answers its own path alone.
+    // Node leaves upgrades to their listeners, and engine.io handles only its own path.
     if (!request.url?.startsWith(socketPath)) {
       refuseConnection(socket, 'invalid-input', `expected an Upgrade at ${socketPath} alone`);
       return;
@@ -37,17 +40,17 @@ export function openDoor(http: HttpServer, config: Config): { isOpenTo(request: 
   });
 
   return {
-    isOpenTo(request) {
+    allows(request) {
       if (!isFromOwnPage(request.headers, config.ALLOWED_ORIGINS)) return false;
       const network = networkOf(clientAddressOf(request, config.TRUST_PROXY_HOPS));
-      // Registered before socket.io's own listener, so this one is counted already.
+      // This connection is counted already, because the listener above runs before socket.io's.
       return (open.get(network) ?? 0) <= maxSockets && connects.take(network).isAllowed;
     },
   };
 }
 
-/** As much of a socket as this needs. */
-interface BoundedSocket {
+/** The part of a socket that limitSocket uses. */
+interface LimitedSocket {
   data: { expiresAtMs: number };
   conn: {
     on(event: 'packet', listener: () => void): unknown;
@@ -57,11 +60,11 @@ interface BoundedSocket {
 }
 
 const windowMs = 60_000;
-/** Longer than this a timer cannot wait; a token is not good for so long. */
+/** The longest delay of a timer; no token is valid for so long. */
 const maxTimerMs = 2 ** 31 - 1;
 
-/** Cuts a socket off when its token expires, and when it says more than a page has to say. */
-export function keepInBounds({ data, conn }: BoundedSocket, maxPerMinute: number): void {
+/** Closes a socket when its token expires or it exceeds the message rate limit. */
+export function limitSocket({ data, conn }: LimitedSocket, maxPerMinute: number): void {
   const expiry = setTimeout(
     () => conn.close(true),
     Math.min(data.expiresAtMs - redisClock.now().getTime(), maxTimerMs),

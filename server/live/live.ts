@@ -2,7 +2,7 @@ import type { Server as HttpServer } from 'node:http';
 import { createAdapter } from '@socket.io/redis-adapter';
 import type { Redis } from 'ioredis';
 import { Server, type Socket } from 'socket.io';
-import type { Expulsion } from '../../accounts/session.ts';
+import type { Revocation } from '../../accounts/session.ts';
 import type { Config } from '../../runtime/config.ts';
 import { coalesceStock } from '../../sale/broadcast.ts';
 import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../../sale/contract.ts';
@@ -11,19 +11,19 @@ import { limitOf } from '../http/limits.ts';
 import type { Identity, Tokens } from '../http/tokens.ts';
 import { byId } from '../routes/inputs.ts';
 import { type Audience, openAudience } from './audience.ts';
-import { keepInBounds, openDoor, socketPath } from './bounds.ts';
+import { limitSocket, openConnectionGuard, socketPath } from './bounds.ts';
 
-/** Between instances: the worker tells every server what a batch changed, and each server tells its own sockets. */
+/** Messages between processes: a worker sends each batch's changes to all servers, which send them to their own sockets. */
 interface InterServerEvents {
   changed: (snapshot: SaleSnapshot) => void;
   settled: (settled: Settled) => void;
-  /** Their access tokens from before then are not good any more. */
-  expelled: (who: Expulsion) => void;
+  /** A user's access tokens issued before a time are revoked. */
+  expelled: (who: Revocation) => void;
 }
 
 interface SocketData {
   identity: Identity;
-  /** When its token expires. */
+  /** Expiry of the socket's token, in Unix ms. */
   expiresAtMs: number;
 }
 
@@ -32,51 +32,51 @@ type LiveSocket = Socket<ClientToServerEvents, ServerToClientEvents, InterServer
 
 type EngineConnection = LiveSocket['conn'];
 
-/** The pages that list all sales. */
+/** The room of pages that list all sales. */
 const listRoom = 'sales';
-/** A list is for choosing: it need not follow each piece. */
+/** Stock messages per sale and second to pages that list all sales; they need not show every change. */
 const listStockPerSecond = 2;
-/** Sales whose watchers an instance counts, those with most of them: anybody may watch any made-up id. */
+/** Only the sales with the most sockets are counted, because clients may watch any number of made-up ids. */
 const countedSales = 500;
 
 const saleRoom = (saleId: string) => `sale:${saleId}`;
 const buyerRoom = (buyerId: string) => `buyer:${buyerId}`;
 
 export interface Live {
-  /** The sockets of this instance, and how many of them watch each sale. */
+  /** The number of this instance's sockets, and how many of them watch each sale. */
   count(): { sockets: number; watching: Record<string, number> };
-  /** Packets that this instance's sockets sent and were sent since it started. */
+  /** Packets received from and sent to this instance's sockets since it started. */
   traffic(): { received: number; sent: number };
-  /** Tells this instance's pages how many people are here, on all instances. */
+  /** Sends this instance's pages the audience count of all instances. */
   tellCrowd(people: Record<string, number>): void;
   announceSale(snapshot: SaleSnapshot): void;
   announceSettled(settled: Settled): void;
-  /** Refuses this user's tokens from before then and cuts off their sockets, on every instance. */
-  expel(who: Expulsion): void;
-  /** The same on this instance; who was expelled already is left alone. */
-  hearExpelled(who: Expulsion): void;
-  /** Says goodbye to every socket; each reconnects to another instance. */
+  /** Revokes this user's older access tokens and closes their sockets, on every instance. */
+  revokeTokens(who: Revocation): void;
+  /** The same on this instance only; a known revocation is ignored. */
+  applyRevocation(who: Revocation): void;
+  /** Closes every socket; each reconnects to another instance. */
   close(): Promise<void>;
 }
 
-/** @param publisher and `subscriber`: two connections of their own, as a subscriber can do nothing else. */
+/** @param publisher and `subscriber` are two dedicated connections, because a subscribing one takes no other commands. */
 export function openLive(
   http: HttpServer,
   tokens: Tokens,
   { publisher, subscriber }: { publisher: Redis; subscriber: Redis },
   config: Config,
 ): Live {
-  const door = openDoor(http, config);
+  const guard = openConnectionGuard(http, config);
   const messagesPerMinute = limitOf(config, 'messages', config.SOCKET_MESSAGES_PER_MINUTE).quota;
   const io: LiveServer = new Server(http, {
     path: socketPath,
-    // The door answers what goes elsewhere.
+    // The connection guard answers upgrades at other paths.
     destroyUpgrade: false,
     adapter: createAdapter(publisher, subscriber),
-    // One long connection needs no sticky sessions; a page that cannot have it polls the API.
+    // Websockets need no sticky sessions; a page that cannot open one polls the API.
     transports: ['websocket'],
-    allowRequest: (request, decide) => decide(null, door.isOpenTo(request)),
-    // What a page sends is a sale's id.
+    allowRequest: (request, decide) => decide(null, guard.allows(request)),
+    // A page sends nothing longer than a sale's id.
     maxHttpBufferSize: 1_024,
     connectTimeout: 10_000,
   });
@@ -100,12 +100,12 @@ export function openLive(
     perSecond: listStockPerSecond,
     send: (message) => io.local.to(listRoom).emit('stock', message),
   });
-  const crowd = openAudience((message) => io.local.to(saleRoom(message.saleId)).emit('crowd', message));
+  const audience = openAudience((message) => io.local.to(saleRoom(message.saleId)).emit('crowd', message));
 
-  function tellOwnSockets({ stocks, orders }: Settled): void {
+  function sendToOwnSockets({ stocks, orders }: Settled): void {
     for (const message of stocks) {
-      stock.tell(message);
-      listStock.tell(message);
+      stock.push(message);
+      listStock.push(message);
     }
     const { rooms } = io.of('/').adapter;
     for (const { buyerId, order } of orders) {
@@ -113,17 +113,17 @@ export function openLive(
       if (rooms.has(room)) io.local.to(room).emit('order', order);
     }
   }
-  io.on('settled', tellOwnSockets);
-  // A worker found that a change had not reached the gate, and so perhaps not the tabs.
+  io.on('settled', sendToOwnSockets);
+  // A worker found that a change had not reached the gate, so the pages may have missed it too.
   io.on('changed', (snapshot: SaleSnapshot) => {
     io.local.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
   });
 
-  function expelHere({ userId, atMs }: Expulsion): void {
+  function revokeHere({ userId, atMs }: Revocation): void {
     if (!tokens.revoke(userId, atMs)) return;
     io.local.in(buyerRoom(userId)).disconnectSockets(true);
   }
-  io.on('expelled', expelHere);
+  io.on('expelled', revokeHere);
 
   io.use((socket, next) => {
     const { token } = socket.handshake.auth;
@@ -134,8 +134,8 @@ export function openLive(
     next();
   });
   io.on('connection', (socket) => {
-    keepInBounds(socket, messagesPerMinute);
-    welcome(socket, crowd);
+    limitSocket(socket, messagesPerMinute);
+    handleSocket(socket, audience);
   });
 
   return {
@@ -148,17 +148,17 @@ export function openLive(
       return { sockets: io.of('/').sockets.size, watching };
     },
     traffic: () => traffic,
-    tellCrowd: crowd.hear,
+    tellCrowd: audience.update,
     announceSale(snapshot) {
       io.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
     },
     announceSettled(settled) {
-      tellOwnSockets(settled);
+      sendToOwnSockets(settled);
       io.serverSideEmit('settled', settled);
     },
-    hearExpelled: expelHere,
-    expel(who) {
-      expelHere(who);
+    applyRevocation: revokeHere,
+    revokeTokens(who) {
+      revokeHere(who);
       io.serverSideEmit('expelled', who);
     },
     async close() {
@@ -169,8 +169,8 @@ export function openLive(
   };
 }
 
-/** Rooms are by the server's say: the buyer's own, and one sale. */
-function welcome(socket: LiveSocket, crowd: Audience): void {
+/** Joins the buyer's own room, and the room of the sale that the page watches. */
+function handleSocket(socket: LiveSocket, audience: Audience): void {
   const { userId, role } = socket.data.identity;
   if (role !== 'visitor') void socket.join(buyerRoom(userId));
   let watched: string | null = null;
@@ -183,8 +183,8 @@ function welcome(socket: LiveSocket, crowd: Audience): void {
     watched = saleRoom(parsed.data.id);
     void socket.join(watched);
     reply({ ok: true });
-    const here = crowd.of(parsed.data.id);
-    if (here) socket.emit('crowd', here);
+    const count = audience.of(parsed.data.id);
+    if (count) socket.emit('crowd', count);
   });
   socket.on('browse', (acknowledge) => {
     void socket.join(listRoom);

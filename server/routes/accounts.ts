@@ -1,7 +1,7 @@
 import { nanoid } from 'nanoid';
 import type { z } from 'zod';
 import { type AccountReading, deleteAccount, exportAccount } from '../../accounts/account.ts';
-import { expelUser } from '../../accounts/session.ts';
+import { revokeTokensOf } from '../../accounts/session.ts';
 import { createUser } from '../../accounts/user.ts';
 import { requireAllowed } from '../http/limits.ts';
 import { HttpProblem } from '../http/problems.ts';
@@ -61,7 +61,7 @@ export async function forgetAccount(shop: Shop, call: Call): Promise<Answer> {
   const userId = call.identity?.userId ?? '';
   const isDeleted = await deleteAccount(shop.collections, userId);
   // Also when it was deleted before: whoever did so could have died before anybody heard of it.
-  shop.expel(await expelUser(shop.collections, userId));
+  shop.revokeTokens(await revokeTokensOf(shop.collections, userId));
   if (!isDeleted) throw noAccount();
   return { status: 204, headers: { 'Set-Cookie': noSessionCookie(call) } };
 }

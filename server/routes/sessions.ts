@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { beginSession, endSession, expelUser, renewSession } from '../../accounts/session.ts';
+import { beginSession, endSession, renewSession, revokeTokensOf } from '../../accounts/session.ts';
 import { type Account, findUserByPassword } from '../../accounts/user.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { accountKeyOf, requireAllowed } from '../http/limits.ts';
@@ -71,7 +71,7 @@ export async function signOut(shop: Shop, call: Call): Promise<Answer> {
 /** Ends every session of this account, and what was opened by them: access tokens and sockets. */
 export async function signOutEverywhere(shop: Shop, call: Call): Promise<Answer> {
   const userId = call.identity?.userId ?? '';
-  shop.expel(await expelUser(shop.collections, userId));
+  shop.revokeTokens(await revokeTokensOf(shop.collections, userId));
   return { status: 204, headers: { 'Set-Cookie': noSessionCookie(call) } };
 }
 

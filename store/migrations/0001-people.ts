@@ -7,12 +7,12 @@ import type { Migration } from './migrate.ts';
 const accountsAtOnce = 500;
 
 /**
- * Accounts from before there were people get their person, and their address the form in which addresses are compared.
+ * Adds a person to each account that has none, and normalises its address.
  *
- * An account's person has the account's own id, so allowances and gates keep their keys. Where two accounts have one
- * address in different spellings, both are one person from now on; the second one keeps its spelling, and is signed in
- * to by that. Beside it servers of the version before may run, which ignore the new field and collection: the accounts
- * that they make get their person when somebody signs in to them or deletes them.
+ * The person's id is the account's own, so that allowances and gates keep their keys. Two accounts with one address in
+ * different spellings become one person; the second keeps its spelling, with which its owner signs in. Servers of the
+ * previous version may run meanwhile and ignore the new field and collection: accounts created by them get their person
+ * at the next sign-in or at deletion.
  */
 export const people: Migration = {
   name: '0001-people',

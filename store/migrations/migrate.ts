@@ -7,10 +7,10 @@ import { type Collections, prepareCollections } from '../collections.ts';
 import { people } from './0001-people.ts';
 
 /**
- * Brings what MongoDB holds to the shape of this version. A migration is one file here, `NNNN-what.ts`, and an entry at
- * the end of `migrations`. It works in bounded batches, can be run again after it was cut short, and leaves what servers
- * of the version before can read and write, since those run beside it. Nobody waits for a migration, so the code reads
- * the shape before it as well.
+ * A migration brings the data in MongoDB to the shape of this version. Each is a file `NNNN-what.ts` here and an entry at the
+ * end of `migrations`. It works in bounded batches, can be interrupted and repeated, and keeps the data readable and
+ * writable for servers of the previous version, which run meanwhile. Servers do not wait for migrations, so the code has to
+ * read the old shape too.
  */
 export interface Migration {
   name: string;
@@ -19,13 +19,13 @@ export interface Migration {
 
 interface MigrationContext {
   collections: Collections;
-  /** To be called before each batch. @throws Error when this process is not the one to go on. */
+  /** Renews the lease; call it before each batch. @throws Error when another process has taken it. */
   keepLease(): Promise<void>;
 }
 
 const migrations: Migration[] = [people];
 
-/** A process that dies while it migrates is followed by another one after so long. */
+/** When a process dies while it migrates, another takes over after this time. */
 const leaseMs = 10_000;
 const [firstWaitMs, lastWaitMs] = [100, 5_000];
 
@@ -37,8 +37,8 @@ interface Stores {
 }
 
 /**
- * Makes collections and indexes, and runs each migration that has not been run yet, in one process at a time. Resolves
- * when all have been, here or elsewhere, or the signal aborts; a database that is away is waited for.
+ * Creates collections and indexes, and runs pending migrations, in one process at a time. Resolves when none is pending, or
+ * the signal aborts; it retries while a database is unavailable.
  */
 export async function prepareDatabase(
   { collections, redis, log }: Stores,
@@ -47,7 +47,7 @@ export async function prepareDatabase(
   const lease = openLease(redis, 'migrations', leaseMs);
   async function keepLease(): Promise<void> {
     signal.throwIfAborted();
-    if (!(await lease.hold())) throw new Error('another process has the lease now');
+    if (!(await lease.hold())) throw new Error('another process took the lease');
   }
   const umzug = new Umzug({
     migrations: migrations.map(({ name, up }) => ({ name, up: () => up({ collections, keepLease }) })),
@@ -69,7 +69,7 @@ export async function prepareDatabase(
     } catch (error) {
       if (signal.aborted) return;
       const { message } = error as Error;
-      log.warn({ error: message }, `the database is not prepared, retrying in ${waitMs} ms`);
+      log.warn({ error: message }, `preparing the database failed, retrying in ${waitMs} ms`);
       await lease.release().catch(() => {});
     }
     await pause(waitMs, signal);

@@ -14,16 +14,16 @@ import {
 import { mailTextOf } from './texts.ts';
 
 /**
- * How an order ended. `inventory.reserved` is not among them although a mail could say it: it is written in the same
- * transaction as `order.paid`, about the same units, and a buyer wants one mail about one thing.
+ * The events that become a mail. `inventory.reserved` is not among them, because it happens in the same transaction as
+ * `order.paid`, and a buyer should get one mail about an order.
  */
 const kinds = { 'order.paid': 'paid', 'order.rejected': 'rejected', 'order.cancelled': 'cancelled' } as const;
 type Type = keyof typeof kinds;
 
-/** Older news than that helps no one: not what a new installation finds in its log. */
+/** Older events send no mail, so that enabling mails on an existing log does not mail about old orders. */
 const maxAgeMs = 3 * 86_400_000;
 
-/** Writes down which event becomes a mail, and no more: mail-sender.ts sends each in its own time. */
+/** Stores each mail as a record to be sent by sender.ts, so that a slow mail server does not delay the bus. */
 export function notifications({ mails }: Collections): Subscription {
   return {
     name: 'notifications',
@@ -31,8 +31,8 @@ export function notifications({ mails }: Collections): Subscription {
     maxBatch: 1_000,
     async handle(events) {
       const now = mongoClock.now();
-      const writes = events.filter(isNews).flatMap((event) => {
-        // What could never become a mail is a dead letter.
+      const writes = events.filter(isRecent).flatMap((event) => {
+        // Throws for invalid data, which makes the event a dead letter.
         readData(event, event.type as Type);
         const due = {
           state: 'waiting' as const,
@@ -44,7 +44,7 @@ export function notifications({ mails }: Collections): Subscription {
         };
         const unsent = { _id: event.id, state: { $exists: false }, sentAt: { $exists: false } };
         return [
-          // One that is there already was written at an earlier handling.
+          // An existing record was stored when the event was delivered before, and is left alone.
           {
             updateOne: {
               filter: { _id: event.id },
@@ -52,7 +52,7 @@ export function notifications({ mails }: Collections): Subscription {
               upsert: true,
             },
           },
-          // Or by a version that sent it in the handler, and died in the middle of that.
+          // A record without a state was left by an old version that sent mails in the handler and died meanwhile.
           { updateOne: { filter: unsent, update: { $set: due } } },
         ];
       });
@@ -61,7 +61,7 @@ export function notifications({ mails }: Collections): Subscription {
   };
 }
 
-const isNews = ({ time }: BusEvent) => Date.parse(time) > mongoClock.now().getTime() - maxAgeMs;
+const isRecent = ({ time }: BusEvent) => Date.parse(time) > mongoClock.now().getTime() - maxAgeMs;
 
 interface Mail {
   event: CloudEvent;
@@ -69,7 +69,7 @@ interface Mail {
   data: EventData<Type>;
 }
 
-/** @returns by its event's id what is sent; a mail is missing whose buyer has no account any more, or never had one. */
+/** @returns the mails by event id; a buyer without an account gets none. */
 export async function writeMails(
   collections: Collections,
   events: CloudEvent[],

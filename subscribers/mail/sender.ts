@@ -12,34 +12,33 @@ import type { MailEnding, MailTransport } from './transport.ts';
 export interface MailSenderOptions {
   transport: MailTransport;
   from: string;
-  /** Where the shop is, without a slash at its end. */
+  /** The shop's URL without a trailing slash. */
   shopUrl: string;
-  /** Before the second attempt at a mail that was refused; it doubles up to 720 times as much. */
+  /** Delay before the second attempt at a refused mail; it doubles up to 720 times as much. */
   retryFirstMs: number;
-  /** A mail that is being sent for so long was abandoned by somebody who died. */
+  /** After this long, a mail that is being sent counts as abandoned by a process that died. */
   abandonedMs: number;
   leaseMs: number;
 }
 
-/** Mails on their way at a time. */
+/** Mails sent at the same time. */
 export const mailsAtOnce = 5;
-/** Of them at most so many that were refused before: a server that is slow to refuse must not hold up new mails. */
+/** The maximum of retries among them, so that a server that is slow to refuse does not delay new mails. */
 const retriesAtOnce = 2;
 const lookIntervalMs = 500;
 
-/** With 5 s before the second attempt: an hour at the longest, and a day in all. */
+/** The longest delay and the sum of all delays, in units of the first: with 5 s, one hour and one day. */
 const [longestWait, allWaits] = [720, 17_280];
-/** A mail that was transmitted without an answer may be in a mailbox already: a minute later it is sent once more. */
+/** A mail that was transmitted without an answer may have been delivered, so it is sent only once more, after a minute. */
 const unansweredWait = 12;
 const maxUnanswered = 2;
 
-/** While a mail server is away one mail asks for it, after these waits. */
+/** While the mail server is unavailable, one mail at a time is tried, with this exponential backoff. */
 const [shortestAwayMs, longestAwayMs] = [500, 30_000];
 
 /**
- * Sends the mails that notifications.ts wrote down, in one process at a time. Each has its own attempts, so that one that
- * is refused, or whose recipient's server is slow, holds up only itself. What was given up stays in the list until
- * somebody has it sent again.
+ * Sends the mails that notifications.ts stored, in one process at a time. Each mail has its own retries, so that a refused
+ * or slow one delays only itself. A failed mail stays in the list until an admin resends it.
  */
 export function openMailSender(
   collections: Collections,
@@ -57,7 +56,7 @@ export function openMailSender(
       const ending = await attempt(collections, mail, options);
       await writeEnding(collections, mail, ending, options, stopping);
       if (ending.kind === 'away' && !isAway)
-        log.warn({ answer: ending.answer }, 'the mail server is away; mails wait');
+        log.warn({ answer: ending.answer }, 'mail server unavailable, retrying');
       if (ending.kind !== 'skipped') isAway = ending.kind === 'away';
       if (ending.kind === 'rejected' || ending.kind === 'unanswered')
         log.warn({ event: mail._id, answer: ending.answer }, `a mail was ${ending.kind}`);
@@ -73,7 +72,7 @@ export function openMailSender(
         all: (isAway ? 1 : mailsAtOnce) - onTheirWay.size,
         retries: retriesAtOnce - retries,
       });
-      // Without a mail nobody asks for the server, and the next one need not wait.
+      // With no mail due, the server's state is unknown, so the next mail is tried at once.
       if (due.length === 0) isAway = false;
       let begun = 0;
       for (const mail of due) {
@@ -107,7 +106,7 @@ export function openMailSender(
 
 const isUnsent = { state: 'waiting', sentAt: { $exists: false } } as const;
 
-/** New mails first, as they came; then those that were refused before. */
+/** Mails that are due: new ones first, in the order of arrival, then retries. */
 async function findDue(
   { mails }: Collections,
   { all, retries }: { all: number; retries: number },
@@ -120,12 +119,12 @@ async function findDue(
       .limit(limit)
       .toArray();
   const again = retries > 0 ? await find({ $gt: 0 }, Math.min(all, retries)) : [];
-  // One that was refused gets its turn in between, or a crowd of new ones would never let it.
+  // Retries are found first and keep their places, because many new mails would otherwise starve them.
   const fresh = all > again.length ? await find(0, all - again.length) : [];
   return [...fresh, ...again];
 }
 
-/** Only one process has a mail in its hands, and not for ever. @returns whether it is this one. */
+/** Claims a mail for `abandonedMs`, so that only one process sends it. @returns whether this process got it. */
 async function claim({ mails }: Collections, mail: MailRecord, abandonedMs: number): Promise<boolean> {
   const { modifiedCount } = await driverOf(mails).updateOne(
     { ...isUnsent, _id: mail._id, ...(mail.dueAt && { dueAt: mail.dueAt }) },
@@ -146,7 +145,7 @@ async function attempt(
   return written ? await transport.send(written) : { kind: 'skipped' };
 }
 
-/** Waits for a MongoDB that is away: what was sent and is not written down would be sent again. */
+/** Stores a mail's result, and retries while MongoDB is unavailable, because an unrecorded mail would be sent twice. */
 async function writeEnding(
   { mails }: Collections,
   mail: MailRecord,
@@ -194,7 +193,7 @@ function updateOf({ attempts = 0, unanswered = 0 }: MailRecord, ending: Ending, 
   }
 }
 
-/** Before the attempt after so many; null when there was enough waiting. */
+/** Delay in ms before the next attempt; null when the delays have used up their sum. */
 export function waitAfter(attempts: number, firstMs: number): number | null {
   let sum = 0;
   let wait = 1;

@@ -1,16 +1,16 @@
 import { moneyIn } from '../../public/shared/money.js';
 import type { Money, OrderStatus, RejectionReason } from '../../sale/contract.ts';
 
-/** What a mail tells a buyer about one order. */
+/** The content of a mail about one order. */
 export interface OrderNews {
   kind: Extract<OrderStatus, 'paid' | 'rejected' | 'cancelled'>;
   productName: string;
   quantity: number;
   price: Money;
   orderId: string;
-  /** Of a rejected order. */
+  /** Set for a rejected order. */
   reason?: RejectionReason;
-  /** Where the shop is, without a slash at its end. */
+  /** The shop's URL without a trailing slash. */
   shopUrl: string;
 }
 
@@ -29,7 +29,7 @@ const whyRejected: Record<RejectionReason, string> = {
 
 export function mailTextOf(news: OrderNews): MailText {
   const { subject, lines } = contentOf(news);
-  // Not by name: nobody has shown that who typed the name and who reads this are the same person.
+  // The name is not used, because the address may be unverified and belong to another person.
   const paragraphs = ['Hello,', ...lines];
   const orders = `${news.shopUrl}/orders`;
   return {
@@ -80,7 +80,7 @@ const entities: Record<string, string> = {
   "'": '&#39;',
 };
 
-/** What shops wrote is text, whatever is in it. */
+/** Product names are plain text, so markup in them is escaped. */
 function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }

@@ -2,16 +2,16 @@ import type { Readable } from 'node:stream';
 import { createTransport, type SendMailOptions } from 'nodemailer';
 import type { Log } from '../../runtime/observe/log.ts';
 
-/** What an attempt to send a mail came to. */
+/** The result of an attempt to send a mail. */
 export type MailEnding =
   | { kind: 'sent' }
-  /** The mail server cannot be reached, or does not let us in: it says nothing about the mail. */
+  /** The mail server cannot be reached or refuses the login, which says nothing about the mail. */
   | { kind: 'away'; answer: string }
-  /** Not now. */
+  /** A temporary refusal: the mail is tried again. */
   | { kind: 'refused'; answer: string }
-  /** Never. */
+  /** A permanent refusal. */
   | { kind: 'rejected'; answer: string }
-  /** The whole of it was transmitted, and no answer came: it may have been delivered. */
+  /** The whole mail was transmitted without an answer, so it may have been delivered. */
   | { kind: 'unanswered'; answer: string };
 
 export interface MailTransport {
@@ -19,9 +19,7 @@ export interface MailTransport {
   close(): void;
 }
 
-/**
- * @param maxConnections as many mails are on their way at once.
- */
+/** @param maxConnections the number of mails that can be sent at the same time. */
 export function openMailTransport(
   { url, timeoutMs, maxConnections }: { url: string; timeoutMs: number; maxConnections: number },
   log: Log,
@@ -30,21 +28,23 @@ export function openMailTransport(
     url,
     pool: true,
     maxConnections,
-    // Whether a mail is sent once more is for us to decide.
+    // sender.ts decides about retries.
     maxRequeues: 0,
     connectionTimeout: timeoutMs,
     greetingTimeout: timeoutMs,
     socketTimeout: timeoutMs,
   });
-  // Of a connection between two mails; the next mail opens another.
-  transport.on('error', ({ code }: Error & { code?: string }) => log.warn({ error: code }, 'mail server'));
+  // An idle connection failed; the next mail opens a new one.
+  transport.on('error', ({ code }: Error & { code?: string }) =>
+    log.warn({ error: code }, 'mail server connection error'),
+  );
 
   transport.use('stream', (mail, done) => {
     const { progress } = mail.data as Watched;
     const { message } = mail;
     const createReadStream = message.createReadStream.bind(message);
     message.createReadStream = (...options: Parameters<typeof createReadStream>) => {
-      // The pool asks for the stream when a connection is there and logged in, and reads it once the server takes DATA.
+      // nodemailer creates the stream once it is connected and logged in, and reads it after the server accepted DATA.
       const stream: Readable = createReadStream(...options);
       progress.isConnected = true;
       stream.once('end', () => {
@@ -76,15 +76,15 @@ interface Progress {
   isTransmitted: boolean;
 }
 
-/** Nodemailer passes on what it does not know to its plugins. */
+/** Nodemailer passes unknown fields of a mail on to its plugins. */
 type Watched = SendMailOptions & { progress: Progress };
 
 type SmtpError = Error & { code?: string; responseCode?: number; response?: string; command?: string };
 
-/** What nodemailer says of a connection, and never of a mail. */
+/** nodemailer's error codes that concern the connection rather than the mail. */
 const ofConnection =
   /^(EAUTH|ENOAUTH|EOAUTH2|ECONNECTION|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ESOCKET|EDNS|ETLS|EPROTOCOL|EPROXY)$/;
-/** A bad sequence of commands is about the connection; another one may do. */
+/** SMTP 503, bad sequence of commands, concerns the connection, so the mail is tried again on another. */
 const badSequence = 503;
 
 function endingOf(error: SmtpError, { isConnected, isTransmitted }: Progress): MailEnding {
@@ -100,9 +100,9 @@ function endingOf(error: SmtpError, { isConnected, isTransmitted }: Progress): M
   return { kind: isTransmitted ? 'unanswered' : 'refused', answer };
 }
 
-/** Without the server's words: they name the address, which belongs neither into a log nor into a list. */
+/** The codes of an answer without its text, which may contain the address and must not reach logs or lists. */
 function answerOf({ code, responseCode, response = '', command }: SmtpError): string {
-  if (responseCode === undefined) return code ?? 'it could not be written';
+  if (responseCode === undefined) return code ?? 'the mail could not be composed';
   const enhanced = /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\b/.exec(response)?.[1];
   return [responseCode, enhanced, command && `at ${command}`].filter(Boolean).join(' ');
 }

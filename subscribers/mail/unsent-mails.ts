@@ -5,10 +5,10 @@ import type { MailRecord } from '../../store/event-collections.ts';
 
 const unsent = { sentAt: { $exists: false } };
 const givenUp: UnsentState[] = ['failed', 'unsure'];
-/** More than that nobody needs to know exactly, and counting has a price. */
+/** Counting stops here, because it is expensive and larger numbers need not be exact. */
 const countMax = 10_000;
 
-/** How many mails are in each state, up to 10,000. */
+/** The number of mails in each state, at most 10,000. */
 export async function countUnsentMails({ mails }: Collections): Promise<Record<UnsentState, number>> {
   const counts = await Promise.all(
     unsentState.options.map((state) => driverOf(mails).countDocuments({ state }, { limit: countMax })),
@@ -17,7 +17,7 @@ export async function countUnsentMails({ mails }: Collections): Promise<Record<U
   return { waiting, failed, unsure };
 }
 
-/** Mails of one state, or all that were given up; the next due first. */
+/** Mails in one state, or all that failed or are unsure; the next due first. */
 export async function listUnsentMails(
   { mails }: Collections,
   { state, limit }: { state?: UnsentState | undefined; limit: number },
@@ -30,25 +30,25 @@ export async function listUnsentMails(
   return { mails: found.slice(0, limit).map(unsentOf), more: found.length > limit };
 }
 
-/** Has a mail sent again that was given up, or may have been delivered. @returns whether there was such a one. */
+/** Schedules a failed or unsure mail to be sent again. @returns whether it existed. */
 export async function resendMail({ mails }: Collections, id: string): Promise<boolean> {
   const { modifiedCount } = await driverOf(mails).updateOne(
     { _id: id, state: { $in: givenUp }, ...unsent },
-    { $set: anew() },
+    { $set: freshState() },
   );
   return modifiedCount === 1;
 }
 
-/** Has all mails sent again that failed; not those that may have been delivered. @returns how many. */
+/** Schedules all failed mails to be sent again, but not the unsure ones. @returns how many. */
 export async function resendFailedMails({ mails }: Collections): Promise<number> {
   const { modifiedCount } = await driverOf(mails).updateMany(
     { state: 'failed', ...unsent },
-    { $set: anew() },
+    { $set: freshState() },
   );
   return modifiedCount;
 }
 
-const anew = () => ({ state: 'waiting' as const, attempts: 0, unanswered: 0, dueAt: mongoClock.now() });
+const freshState = () => ({ state: 'waiting' as const, attempts: 0, unanswered: 0, dueAt: mongoClock.now() });
 
 function unsentOf({
   _id,

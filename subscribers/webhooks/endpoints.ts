@@ -7,10 +7,10 @@ import { type Collections, insertWithin } from '../../store/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
 import { behind, pageOf } from '../../store/time-cursor.ts';
 
-/** Endpoints of a shop, at most. */
+/** Maximum number of a shop's endpoints. */
 const maxWebhooks = 50;
 
-/** @returns its secret as well, which is shown this once; `too_many` when there are 50. */
+/** @returns the webhook with its secret, which is never shown again; `too_many` when there are 50 already. */
 export async function addWebhook(
   { webhooks }: Collections,
   { url, types }: { url: string; types: EventType[] },
@@ -31,14 +31,14 @@ export async function listWebhooks({ webhooks }: Collections): Promise<Webhook[]
   return found.map(webhookOf);
 }
 
-/** Takes it away with its log; what is on its way is not sent any more. @returns whether there was such a one. */
+/** Deletes a webhook with its deliveries, also those not yet sent. @returns whether it existed. */
 export async function removeWebhook({ webhooks, deliveries }: Collections, id: string): Promise<boolean> {
   const { deletedCount } = await webhooks.deleteOne({ _id: id });
   await deliveries.deleteMany({ webhookId: id });
   return deletedCount === 1;
 }
 
-/** A page of them, newest first; null when there is no such webhook. */
+/** A page of a webhook's deliveries, newest first; null when there is no such webhook. */
 export async function listDeliveries(
   { webhooks, deliveries }: Collections,
   webhookId: string,
@@ -54,7 +54,7 @@ export async function listDeliveries(
   return { deliveries: page.map(deliveryOf), nextCursor };
 }
 
-/** Has everything sent again that was given up. @returns how many deliveries; null when there is no such webhook. */
+/** Schedules all failed deliveries to be sent again. @returns how many; null when there is no such webhook. */
 export async function resendFailed(
   { webhooks, deliveries }: Collections,
   webhookId: string,

@@ -9,22 +9,22 @@ import { type PostOptions, post } from './post.ts';
 import { signatureHeaders } from './signature.ts';
 
 export interface SenderOptions extends PostOptions {
-  /** Before the second attempt; each wait is three times the one before. */
+  /** Delay before the second attempt; each further delay is three times longer. */
   retryFirstMs: number;
   leaseMs: number;
 }
 
-/** With 5 s before the second one: over half an hour. */
+/** With a first delay of 5 s, the attempts take over half an hour. */
 const maxAttempts = 7;
 /** Requests to one endpoint at a time. */
 const atOnce = 5;
 const lookIntervalMs = 500;
-/** An endpoint that answered none of a batch is left alone a while: from one to sixty seconds. */
-const [shortestRestMs, longestRestMs] = [1_000, 60_000];
+/** Exponential backoff for an endpoint that accepted no delivery of a batch. */
+const [firstBackoffMs, maxBackoffMs] = [1_000, 60_000];
 
 /**
- * Sends what the subscriber webhooks.ts wrote down, in one process at a time. Each endpoint has a lane of its own, so
- * that one that hangs only holds up itself. What failed at every attempt stays in the log, until somebody has it sent again.
+ * Sends the deliveries that webhooks.ts stored, in one process at a time. Each endpoint has its own loop, so that one that
+ * hangs delays only itself. A delivery that failed in every attempt stays in the list until an admin resends it.
  */
 export function openWebhookSender(
   collections: Collections,
@@ -33,34 +33,34 @@ export function openWebhookSender(
   log: Log,
 ): { close: () => Promise<void> } {
   const sending: Task = async (stopping) => {
-    const lanes = new Map<string, Promise<void>>();
+    const loops = new Map<string, Promise<void>>();
     let fault: Error | undefined;
     while (!stopping.aborted && !fault) {
       const endpoints = await collections.webhooks.find().lean<WebhookRecord[]>();
-      for (const endpoint of endpoints.filter(({ _id }) => !lanes.has(_id))) {
-        const lane = runLane(collections, endpoint, options, stopping)
+      for (const endpoint of endpoints.filter(({ _id }) => !loops.has(_id))) {
+        const loop = sendDue(collections, endpoint, options, stopping)
           .catch((error) => {
             fault = error;
           })
-          .finally(() => lanes.delete(endpoint._id));
-        lanes.set(endpoint._id, lane);
+          .finally(() => loops.delete(endpoint._id));
+        loops.set(endpoint._id, loop);
       }
       await pause(lookIntervalMs, stopping);
     }
-    await Promise.all(lanes.values());
+    await Promise.all(loops.values());
     if (fault) throw fault;
   };
   return openLeaderElection({ redis, name: 'webhook-sender', ttlMs: options.leaseMs, log }, { sending });
 }
 
-/** Sends what is due for one endpoint until nothing is, resting while it does not answer. */
-async function runLane(
+/** Sends one endpoint's due deliveries until none is left, with backoff while the endpoint accepts none. */
+async function sendDue(
   collections: Collections,
   endpoint: WebhookRecord,
   options: SenderOptions,
   stopping: AbortSignal,
 ): Promise<void> {
-  for (let restMs = shortestRestMs; !stopping.aborted; ) {
+  for (let backoffMs = firstBackoffMs; !stopping.aborted; ) {
     const due = await driverOf(collections.deliveries)
       .find({ webhookId: endpoint._id, state: 'waiting', dueAt: { $lte: mongoClock.now() } })
       .sort({ dueAt: 1 })
@@ -71,15 +71,15 @@ async function runLane(
       due.map((delivery) => send(collections, endpoint, delivery, options)),
     );
     if (delivered.includes(true)) {
-      restMs = shortestRestMs;
+      backoffMs = firstBackoffMs;
     } else {
-      await pause(Math.min(restMs, 2 * options.retryFirstMs), stopping);
-      restMs = Math.min(2 * restMs, longestRestMs);
+      await pause(Math.min(backoffMs, 2 * options.retryFirstMs), stopping);
+      backoffMs = Math.min(2 * backoffMs, maxBackoffMs);
     }
   }
 }
 
-/** @returns whether the endpoint took it. */
+/** @returns whether the endpoint accepted the delivery (2xx). */
 async function send(
   { deliveries }: Collections,
   { url, secret }: WebhookRecord,
@@ -105,7 +105,7 @@ async function send(
   const isLast = tried >= maxAttempts;
   const state = error === null ? 'delivered' : isLast ? 'failed' : 'waiting';
   const waitMs = state === 'waiting' ? options.retryFirstMs * 3 ** attempts : 0;
-  // A delivery whose webhook was removed meanwhile is gone, and stays so.
+  // Not an upsert: a delivery whose webhook was deleted meanwhile stays deleted.
   await deliveries.updateOne(
     { _id },
     { state, attempts: tried, status, error, dueAt: new Date(at.getTime() + waitMs) },

@@ -5,8 +5,8 @@ import type { Collections } from '../../store/collections.ts';
 import type { WebhookRecord } from '../../store/event-collections.ts';
 
 /**
- * What a shop's endpoint can ask for. Left out are `order.placed` and `inventory.*`: each of them comes in one
- * transaction with an order's result, about the same units, and would triple what travels.
+ * The event types that an endpoint can subscribe to. `order.placed` and `inventory.*` are left out, because each happens
+ * in the same transaction as an order's result, and would triple the number of deliveries.
  */
 export const webhookTypes = [
   'order.held',
@@ -24,8 +24,8 @@ export const webhookTypes = [
 ] as const satisfies EventType[];
 
 /**
- * Writes down which event goes to which endpoint, and no more: an endpoint that hangs holds up neither the bus nor its
- * neighbours, since webhook-sender.ts tries each delivery in its own time.
+ * Stores each delivery as a record to be sent by sender.ts, so that an endpoint that hangs delays neither the bus nor
+ * other endpoints.
  */
 export function webhooks(collections: Collections): Subscription {
   return {
@@ -35,13 +35,13 @@ export function webhooks(collections: Collections): Subscription {
     async handle(events) {
       const endpoints = await collections.webhooks.find().lean<WebhookRecord[]>();
       const due = endpoints.flatMap((endpoint) => deliveriesTo(endpoint, events));
-      // One that is there already was written at an earlier handling.
+      // Upserts by event and endpoint: a redelivered event leaves the existing delivery alone.
       if (due.length > 0) await collections.deliveries.bulkWrite(due, { ordered: false });
     },
   };
 }
 
-/** A delivery is forgotten after 30 days: an event of before that could have been delivered already. */
+/** Deliveries expire after 30 days, so an older event may have been delivered already and is skipped. */
 const maxAgeMs = 29 * 86_400_000;
 
 function deliveriesTo({ _id: webhookId, types, createdAt }: WebhookRecord, events: BusEvent[]) {

@@ -37,7 +37,7 @@ async function handOver(
     {
       retryWaitsMs: [0, 0, 0, 0],
       isPassing: () => false,
-      bury: async (letter) => void dead.push(letter),
+      storeDeadLetter: async (letter) => void dead.push(letter),
       stopping: new AbortController().signal,
       ...changed,
     },
@@ -89,6 +89,6 @@ test('a stop ends the wait early and leaves unhandled events in the queue', asyn
 });
 
 test('an event that cannot be stored as a dead letter is not acknowledged', async () => {
-  const bury = () => Promise.reject(new Error('the engine is away'));
-  await expect(handOver(() => new Error('no'), { bury })).rejects.toThrow('the engine is away');
+  const storeDeadLetter = () => Promise.reject(new Error('the engine is away'));
+  await expect(handOver(() => new Error('no'), { storeDeadLetter })).rejects.toThrow('the engine is away');
 });

@@ -392,7 +392,7 @@ describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
       what: 'it is dead',
     });
     expect(letter).toMatchObject({
-      reason: '6 workers died or fell silent with it in hand; another time: Error: The guard refused it',
+      reason: '6 workers died or lost their lock while handling it; last error: Error: The guard refused it',
       attempts: 7,
     });
     expect(handed).toEqual([]);

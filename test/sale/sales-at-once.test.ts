@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readAuditLight } from '../../insight/audit-status.ts';
+import { readAuditStatus } from '../../insight/audit-status.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
@@ -57,7 +57,7 @@ test('there are at most 50 webhooks', async () => {
 test('only one audit runs at a time, and not again right after it', async () => {
   const start = (n: number) => system.api('POST', '/api/admin/audits', { ...asAdmin(), at: serverOf(n) });
   expect(await statusesOf(20, start)).toEqual({ 202: 1, 503: 19 });
-  await waitUntil(async () => (await readAuditLight(system.store.redis)).at !== null, {
+  await waitUntil(async () => (await readAuditStatus(system.store.redis)).at !== null, {
     deadlineMs: 20_000,
     what: 'it does not end',
   });

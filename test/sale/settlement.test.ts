@@ -181,7 +181,7 @@ test('a refused guard aborts the whole transaction without a broadcast', async (
   const purchase = press(saleId);
   const poison = await openSettle(told)([purchase]);
   expect(poison).toMatchObject([
-    { raw: purchase, error: { message: `The guard refused 1 units of sale ${saleId}` } },
+    { raw: purchase, error: { message: `The stock of sale ${saleId} is too low for the 1 units decided` } },
   ]);
   expect(await stateOf(saleId)).toMatchObject({ orders: [], allowances: [], sale: { stockVersion: 0 } });
   expect(told).toEqual([]);

@@ -219,10 +219,8 @@ describe('a name that is a key of every object', () => {
       ['__proto__', 1],
       ['toString', 3],
     ]);
-    expect(() => exchangeOf(shopTopology.exchanges, 'constructor.paid')).toThrow('No exchange takes');
-    expect(() => readData({ type: 'toString', data: {} }, 'toString' as never)).toThrow(
-      'There are no events',
-    );
+    expect(() => exchangeOf(shopTopology.exchanges, 'constructor.paid')).toThrow('No exchange is configured');
+    expect(() => readData({ type: 'toString', data: {} }, 'toString' as never)).toThrow('Unknown event type');
   });
 
   test('opens no view of the control room', async () => {

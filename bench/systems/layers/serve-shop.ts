@@ -48,7 +48,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     bcryptCost: config.BCRYPT_COST,
     sessionSeconds: config.SESSION_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,
-    expel() {},
+    revokeTokens() {},
     onAccepted() {},
     onSessionReused() {},
     announceSale() {},

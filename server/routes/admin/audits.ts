@@ -1,12 +1,12 @@
 import type { Redis } from 'ioredis';
 import { audit } from '../../../insight/audit.ts';
 import {
-  keepAuditLight,
-  lightOfFailure,
-  lightOfReport,
-  readAuditLight,
+  readAuditStatus,
+  saveAuditStatus,
+  statusOfFailure,
+  statusOfReport,
 } from '../../../insight/audit-status.ts';
-import type { AuditLight } from '../../../insight/contract.ts';
+import type { AuditStatus } from '../../../insight/contract.ts';
 import { redisClock } from '../../../runtime/clock.ts';
 import { openLease } from '../../../runtime/leader/lease.ts';
 import type { Log } from '../../../runtime/observe/log.ts';
@@ -16,7 +16,7 @@ import type { Collections } from '../../../store/collections.ts';
 
 /** The control room's audits: one at a time over all instances, not too often, and not of a shop too large for it. */
 export interface Audits {
-  light(): Promise<AuditLight>;
+  light(): Promise<AuditStatus>;
   /** @returns false while one runs, or when one began a moment ago. */
   start(): Promise<boolean>;
 }
@@ -37,23 +37,23 @@ export function openAudits(
   async function run(): Promise<void> {
     const light = await look().catch((error) => {
       log.error(error, 'the audit failed');
-      return lightOfFailure((error as Error).message);
+      return statusOfFailure((error as Error).message);
     });
-    await keepAuditLight(redis, light);
+    await saveAuditStatus(redis, light);
   }
 
-  async function look(): Promise<AuditLight> {
+  async function look(): Promise<AuditStatus> {
     const orders = await collections.orders.estimatedDocumentCount();
     if (orders > maxOrders) {
-      return lightOfFailure(`More than ${maxOrders} orders: run \`npm run audit\` beside the shop`, orders);
+      return statusOfFailure(`More than ${maxOrders} orders: run \`npm run audit\` beside the shop`, orders);
     }
-    return lightOfReport(await audit(collections, gate, queue));
+    return statusOfReport(await audit(collections, gate, queue));
   }
 
   /** Whether one may begin. What the one before found is noted before its lease ends, so it is read under the next. */
   async function begin(): Promise<boolean> {
     if (!(await lease.hold())) return false;
-    const { at } = await readAuditLight(redis);
+    const { at } = await readAuditStatus(redis);
     const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < restMs;
     if (isFresh) await lease.release();
     return !isFresh;
@@ -61,7 +61,7 @@ export function openAudits(
 
   return {
     async light() {
-      const [last, running] = await Promise.all([readAuditLight(redis), redis.exists('lease:audit')]);
+      const [last, running] = await Promise.all([readAuditStatus(redis), redis.exists('lease:audit')]);
       return running ? { ...last, state: 'running' } : last;
     },
     async start() {

@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../../../insight/contract.ts';
 import { type Counts, quantileMs, readSaleTally, readSeconds } from '../../../insight/counters.ts';
 import { completeAfterSeconds, readQueueFigures } from '../../../insight/figures.ts';
-import { openStories } from '../../../insight/report.ts';
+import { openSaleCurves } from '../../../insight/report.ts';
 import { redisClock } from '../../../runtime/clock.ts';
 import { readBeats } from '../../../runtime/leader/heartbeat.ts';
 import { singleFlight } from '../../../runtime/single-flight.ts';
@@ -22,7 +22,7 @@ const uncounted = new Set(['paid', 'rejected', 'failed', 'queued', 'oldestMs', '
 /** What the control room shows. However many look at it, the databases are asked once. */
 export function openControlRoom(shop: Shop) {
   const { collections, queue, redis } = shop;
-  const storyOf = openStories(collections);
+  const curveOf = openSaleCurves(collections);
   const readNow = singleFlight(async () => {
     const [beats, figures, jobs, audit, { sales, nextCursor: salesNextCursor }] = await Promise.all([
       readBeats(redis),
@@ -58,7 +58,7 @@ export function openControlRoom(shop: Shop) {
     async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
       const sale = await readSaleSnapshot(collections, params.id);
       if (!sale) throw noSale(params.id);
-      const [story, tally] = await Promise.all([storyOf(sale.id), readSaleTally(redis, sale.id)]);
+      const [story, tally] = await Promise.all([curveOf(sale.id), readSaleTally(redis, sale.id)]);
       const { admitted = 0 } = tally.counts;
       const body: SaleReport = {
         sale,

@@ -91,7 +91,10 @@ test('a purchase that fails after Redis was killed gets five attempts, and its d
     { deadlineMs: 10_000, what: 'the purchase is accepted' },
   );
   const letter = await deadLetterAbout(orderId);
-  expect(letter).toMatchObject({ attempts: 5, reason: `The guard refused 1 units of sale ${poisoned.id}` });
+  expect(letter).toMatchObject({
+    attempts: 5,
+    reason: `The stock of sale ${poisoned.id} is too low for the 1 units decided`,
+  });
   await setStock(poisoned.id, 5);
   expect((await act('DELETE', letter.id)).status).toBe(204);
   await expectNothingLost(system, sale, load);
@@ -103,7 +106,7 @@ test('the buyer of a dead letter sees it, and gets the unit once when it is repu
   await setStock(sale.id, '5');
   const { body } = await system.buy(sale.id, token);
   const letter = await deadLetterAbout(body.orderId);
-  expect(letter.reason).toBe(`The guard refused 1 units of sale ${sale.id}`);
+  expect(letter.reason).toBe(`The stock of sale ${sale.id} is too low for the 1 units decided`);
   expect(await system.settled(body.orderId, token)).toMatchObject({ status: 'rejected', reason: 'failed' });
 
   await setStock(sale.id, 5);

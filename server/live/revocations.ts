@@ -1,4 +1,4 @@
-import { listExpulsions } from '../../accounts/session.ts';
+import { listRevocations } from '../../accounts/session.ts';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import type { Log } from '../../runtime/observe/log.ts';
@@ -6,38 +6,41 @@ import { pause } from '../../runtime/pause.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { Live } from './live.ts';
 
-const lookEveryMs = 1_000;
-/** What was written a moment before may be seen only now. */
+const pollEveryMs = 1_000;
+/** Each read overlaps the previous one, because a record may become visible later than its time. */
 const overlapMs = 10_000;
 
 /**
- * Hears from MongoDB who was signed out everywhere: the message from server to server is gone when Redis is away, when
- * its sender dies, and for a server that starts later.
+ * Polls MongoDB for users who were signed out everywhere. The message between servers is not enough: it is lost while Redis
+ * is unavailable, when its sender dies, and for a server that starts later.
  */
-export function followExpulsions(
+export function followRevocations(
   collections: Collections,
-  { hearExpelled }: Pick<Live, 'hearExpelled'>,
+  { applyRevocation }: Pick<Live, 'applyRevocation'>,
   { TOKEN_SECONDS }: Pick<Config, 'TOKEN_SECONDS'>,
   log: Log,
 ): { close: () => Promise<void> } {
   const stopping = new AbortController();
-  // At first everybody whose tokens could still be good.
+  // The first read covers everybody whose tokens could still be valid.
   let after = new Date(redisClock.now().getTime() - TOKEN_SECONDS * 1_000 - overlapMs);
   let isFaulty = false;
 
   async function follow(): Promise<void> {
     while (!stopping.signal.aborted) {
       try {
-        const lookedAtMs = redisClock.now().getTime();
-        for (const who of await listExpulsions(collections, after)) hearExpelled(who);
-        after = new Date(lookedAtMs - overlapMs);
+        const polledAtMs = redisClock.now().getTime();
+        for (const who of await listRevocations(collections, after)) applyRevocation(who);
+        after = new Date(polledAtMs - overlapMs);
         isFaulty = false;
       } catch (error) {
         if (!isFaulty)
-          log.warn({ error: (error as Error).message }, 'cannot read who was signed out everywhere');
+          log.warn(
+            { error: (error as Error).message },
+            'reading token revocations failed, retrying every second',
+          );
         isFaulty = true;
       }
-      await pause(lookEveryMs, stopping.signal);
+      await pause(pollEveryMs, stopping.signal);
     }
   }
   const following = follow();
