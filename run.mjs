@@ -1,6 +1,6 @@
 /**
- * `node run.mjs FILE …`: what `npm run` starts. It checks this machine's Node and brings the dependencies as `npm start`
- * does, and then runs the TypeScript file with the arguments behind it.
+ * `node run.mjs FILE …`: the entry point of all `npm run` scripts. It checks the Node version, installs the dependencies as
+ * `npm start` does, and runs the TypeScript file with the remaining arguments.
  */
 import { loadOnNewNode } from './ops/local/node-version.mjs';
 

@@ -1,4 +1,4 @@
-/** `npm start`: see ops/local/start.mjs, which only a Node that is new enough can read. */
+/** `npm start`: checks the Node version before it loads ops/local/start.mjs, which an old Node cannot parse. */
 import { loadOnNewNode } from './ops/local/node-version.mjs';
 
 loadOnNewNode(() => import('./ops/local/start.mjs'));

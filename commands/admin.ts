@@ -6,7 +6,7 @@ import { openSystem, runCommand } from './system.ts';
 
 const usage = 'expected: npm run admin -- create EMAIL';
 
-/** `npm run admin -- create EMAIL`: an account for an admin. Its password is made up here and shown this one time. */
+/** `npm run admin -- create EMAIL`: creates an admin account with a random password, which is shown once. */
 await runCommand(async () => {
   const [action, given, ...rest] = process.argv.slice(2);
   const email = emailAddress.safeParse(given);
@@ -20,7 +20,7 @@ await runCommand(async () => {
       { email: email.data, password, name: 'Admin' },
       { bcryptCost: config.BCRYPT_COST, role: 'admin' },
     );
-    if (made === 'email_taken') throw new Error(`There is an account ${email.data} already`);
+    if (made === 'email_taken') throw new Error(`An account ${email.data} already exists`);
     console.log(JSON.stringify({ email: made.user.email, password }));
   } finally {
     await close();

@@ -11,9 +11,9 @@ import { describeFileFault } from '../ops/local/files/file-fault.mjs';
 const { EJSON } = mongoose.mongo.BSON;
 
 /**
- * A backup is one file: gzipped lines of extended JSON, which keep every BSON type. The first line is a header, then
- * there is a line for each document, and the last one says how many there were of each collection and what the lines
- * before it hash to. Version 1 had no hash.
+ * A backup is one gzipped file of lines of extended JSON, which keeps every BSON type. The first line is a header, then
+ * there is a line for each document, and the last line has the number of documents of each collection and a SHA-256 of the
+ * lines before it. Version 1 had no hash.
  */
 const version = 2;
 
@@ -23,14 +23,14 @@ export interface Entry {
 }
 export type Counts = Record<string, number>;
 
-/** What a file may cost its reader, whatever its compression promises. */
+/** Limits for reading a file, against decompression bombs. */
 const bytesMax = 256 * 1024 ** 3;
 const documentsMax = 50_000_000;
-/** A document of MongoDB's 16 MiB takes up to four times as many as extended JSON. */
+/** A document of 16 MiB, MongoDB's limit, takes up to four times as much as extended JSON. */
 const lineBytesMax = 64 * 1024 ** 2;
 
 /**
- * Writes a backup that has its name only when it is whole and on the disk.
+ * Writes a backup to a temporary file, and renames it when it is complete and on disk.
  * @throws Error of one line; then there is no new file.
  */
 export async function writeArchiveFile(
@@ -41,7 +41,7 @@ export async function writeArchiveFile(
   if ((await stat(file).catch(() => null))?.isDirectory()) {
     throw new Error(`${file} is a folder; expected the name of a file in it.`);
   }
-  // Its own for each process: two backups at once would write into each other.
+  // The name contains the pid, so that two backups at once do not write into the same file.
   const unfinished = `${file}.part-${process.pid}`;
   const counts: Counts = {};
   try {
@@ -74,7 +74,7 @@ async function* linesOf(entries: AsyncIterable<Entry>, counts: Counts): AsyncGen
   yield line({ counts, sha256: sha256.copy().digest('hex') });
 }
 
-/** Without it a power cut could take the new name back. */
+/** Syncs the folder, without which a power failure could undo the rename. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   await folder.sync().finally(() => folder.close());
@@ -83,8 +83,8 @@ async function syncFolder(path: string): Promise<void> {
 /**
  * Reads a backup to its end.
  * @param known the collections that it may have.
- * @returns what it holds; `checksum` is the same for the same content.
- * @throws Error of one line that says what is wrong with it. Entries before that place were taken.
+ * @returns its content; `checksum` is the same for the same content.
+ * @throws Error of one line that says what is wrong. Entries before that place have been passed on.
  */
 export async function readArchiveFile(
   file: string,
@@ -92,7 +92,7 @@ export async function readArchiveFile(
   take: (entry: Entry, bytes: number) => void | Promise<void>,
 ): Promise<{ counts: Counts; checksum: string }> {
   const lines = new ArchiveReader(known, take);
-  /** The pipeline itself may tell only that it was aborted. */
+  /** The first error, because the pipeline itself may report only that it was aborted. */
   let refusal: unknown;
   const readAll = (chunks: AsyncIterable<Buffer>) =>
     lines.readAll(chunks).catch((error) => {
@@ -110,9 +110,9 @@ export async function readArchiveFile(
   }
 }
 
-/** Checks the whole of a file, and that no document comes twice. Writes nothing. */
+/** Checks the whole file, and that no document occurs twice, without writing anything. */
 export async function checkArchiveFile(file: string, known: ReadonlySet<string>) {
-  // 8 bytes for each document: a Set would take fifty, and holds no more than 16 million.
+  // 8 bytes for each document; a Set would take fifty, and is limited to 16 million entries.
   let hashes = new BigUint64Array(1_024);
   let count = 0;
   const found = await readArchiveFile(file, known, (entry) => {
@@ -126,7 +126,7 @@ export async function checkArchiveFile(file: string, known: ReadonlySet<string>)
   });
   const sorted = hashes.subarray(0, count).sort();
   if (sorted.some((one, index) => index > 0 && one === sorted[index - 1])) {
-    throw new Error(`${file} cannot be restored: a document comes twice in it.`);
+    throw new Error(`${file} cannot be restored: it contains a document twice.`);
   }
   return found;
 }
@@ -181,7 +181,7 @@ class ArchiveReader {
   #readHeader(line: Record<string, unknown>): void {
     this.#version = Number(line.stampede);
     if (!Number.isInteger(this.#version) || this.#version < 1) {
-      throw new Error('it is no backup of Stampede: its first line is not the header');
+      throw new Error('it is not a backup of Stampede: its first line is not the header');
     }
     if (this.#version > version) {
       throw new Error(
@@ -206,7 +206,7 @@ class ArchiveReader {
   }
 
   result(): { counts: Counts; checksum: string } {
-    if (this.#line === 0) throw new Error('it holds nothing');
+    if (this.#line === 0) throw new Error('it has no lines');
     if (!this.#end) throw new Error('it was cut short: the line with the counts is missing');
     const checksum = this.#sha256.digest('hex');
     if (this.#version >= 2 && this.#end.sha256 !== checksum) {
@@ -214,7 +214,7 @@ class ArchiveReader {
     }
     const inOrder = (counts: object) => EJSON.stringify(Object.entries(counts).sort(), { relaxed: true });
     if (inOrder(Object(this.#end.counts)) !== inOrder(this.#counts)) {
-      throw new Error('it is not whole: it promises another number of documents than it has');
+      throw new Error('it is incomplete: its last line states another number of documents than it has');
     }
     if (this.#documents === 0) throw new Error('it is of an empty database');
     return { counts: this.#counts, checksum };
@@ -228,7 +228,7 @@ function parseLine(bytes: Buffer, line: number): Record<string, unknown> {
   try {
     value = EJSON.parse(utf8.decode(bytes), { relaxed: false });
   } catch {
-    // Told below: what the parser says would show a piece of somebody's data.
+    // The error below replaces the parser's message, which would quote personal data.
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;

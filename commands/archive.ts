@@ -21,11 +21,11 @@ const databaseOf = ({ collections }: Store) => {
   return db;
 };
 
-/** What a backup has: all collections of ours, and which migrations they have seen. */
+/** The content of a backup: all of Stampede's collections, and the list of applied migrations. */
 const namesOf = ({ collections }: Store): ReadonlySet<string> =>
   new Set([...Object.values(collections).map((model) => model.collection.collectionName), 'migrations']);
 
-/** Writes every collection as it was at one moment, while the shop sells. @returns how many documents of each. */
+/** Writes a snapshot of every collection, while the shop sells. @returns the number of documents of each. */
 export async function writeArchive(
   store: Store,
   file: string,
@@ -41,7 +41,7 @@ export async function writeArchive(
         writeArchiveFile(file, entriesOf(store, session), signal),
       );
     } catch (error) {
-      // A collection or an index was made a moment ago, and the snapshot is from before it.
+      // A collection or an index is newer than the snapshot, so the read is retried.
       if ((error as { code?: unknown }).code !== snapshotUnavailable || attempt === attemptsMax) throw error;
       await setTimeout(retryMs);
     }
@@ -64,7 +64,7 @@ async function* entriesOf(store: Store, session: ClientSession): AsyncGenerator<
 const insertedAtOnce = 1_000;
 const insertedBytesAtOnce = 16 * 1024 ** 2;
 
-/** The only document of a database in which a restore began and did not end. */
+/** The marker of a restore that has not finished. */
 const unfinishedRestores = 'unfinished_restores';
 interface UnfinishedRestore {
   _id: 'restore';
@@ -74,7 +74,7 @@ interface UnfinishedRestore {
   born: string | null;
 }
 
-/** @throws Error when a restore into this database was cut short: then it holds a part of a shop. */
+/** @throws Error when a restore into this database was interrupted, so that its data is incomplete. */
 export async function requireNoHalfRestore(store: Store): Promise<void> {
   const half = await databaseOf(store).collection<UnfinishedRestore>(unfinishedRestores).findOne();
   if (half) {
@@ -85,10 +85,10 @@ export async function requireNoHalfRestore(store: Store): Promise<void> {
 }
 
 /**
- * Restores a backup into a database that has no document, or has a part of one from a restore that was cut short. The
- * whole file is checked before anything is written.
- * @param beforeWriting runs when the file is known to be good.
- * @throws Error of one line; then the database is as empty as before, or the next restore begins anew.
+ * Restores a backup into an empty database, or into one that an interrupted restore left incomplete. The whole file is
+ * checked before anything is written.
+ * @param beforeWriting runs after the file was checked.
+ * @throws Error of one line; then the database is empty again, or the next restore clears it.
  */
 export async function readArchive(
   store: Store,
@@ -99,7 +99,7 @@ export async function readArchive(
   const marks = db.collection<UnfinishedRestore>(unfinishedRestores);
   const half = await marks.findOne();
   if (half?.host === hostname() && half.born !== null && bornAt(half.pid) === half.born) {
-    throw new Error(`A restore into this database runs already (pid ${half.pid}).`);
+    throw new Error(`A restore into this database is already running (pid ${half.pid}).`);
   }
   await requireEmpty(store, half !== null);
   const checked = await checkArchiveFile(file, namesOf(store));
@@ -142,7 +142,7 @@ async function requireEmpty(store: Store, isHalfRestored: boolean): Promise<void
   }
 }
 
-/** Takes back what a restore wrote. There was nothing else, or it would not have begun. */
+/** Deletes everything that a restore wrote. The database was empty before it. */
 async function empty(store: Store): Promise<void> {
   const db = databaseOf(store);
   const there = await db.listCollections({}, { nameOnly: true }).toArray();

@@ -3,8 +3,8 @@ import { saveAuditStatus, statusOfReport } from '../insight/audit-status.ts';
 import { openSystem, runCommand } from './system.ts';
 
 /**
- * `npm run audit`: prints one JSON line with what each invariant's check found; exit code 1 on any breach. The control
- * room and the alerts are told as well, so that a timer which runs this is all that watching the invariants takes.
+ * `npm run audit`: checks every invariant and prints one JSON line; exit code 1 on any breach. The result is also shown in
+ * the control room and exported as metrics, so that a timer that runs this is enough to monitor the invariants.
  */
 await runCommand(async () => {
   if (process.argv.length > 2) throw new Error('expected npm run audit, and nothing more');

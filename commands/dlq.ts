@@ -54,7 +54,7 @@ const eventActions: Record<string, (bus: EventBus, name: string, eventId: string
   },
 };
 
-/** @returns what to do with the system; null when it cannot be read. */
+/** @returns the action for these arguments; null when they are invalid. */
 function readCommand(words: string[]): ((system: System) => Promise<void>) | null {
   const [action = '', ...ids] = words;
   if (action === 'events') return readEventCommand(ids);
@@ -78,7 +78,7 @@ function readEventCommand([action = '', name, ...ids]: string[]) {
   };
 }
 
-/** `npm run dlq`: dead letters, the jobs and events that failed as often as they are tried. */
+/** `npm run dlq`: lists, republishes and discards dead letters: jobs and events that failed in all their attempts. */
 await runCommand(async () => {
   const run = readCommand(process.argv.slice(2));
   if (!run) throw new Error(usage);

@@ -36,19 +36,19 @@ const actions: Record<string, (system: System, argument?: string, from?: string)
   async 'for-order'({ collections }, orderId) {
     if (!orderId) throw new Error(usage);
     const order = await collections.orders.findById(orderId).lean<OrderRecord>();
-    if (!order) throw new Error(`There is no order ${orderId}`);
+    if (!order) throw new Error(`Order ${orderId} does not exist`);
     for await (const record of readChanges(collections, order.saleId)) {
       print(eventsOf(record).filter(({ subject }) => subject === orderId));
     }
   },
-  /** For a subscriber whose queue was lost, as when a Redis without a disk died. */
+  /** For a subscriber whose queue was lost with Redis. */
   async relay({ collections }, saleId, from = '1') {
     const seq = Number(from) - 1;
     if (!saleId || !Number.isInteger(seq) || seq < 0) throw new Error(usage);
     const names = (await listSubscriptions(collections)).map(({ _id }) => _id);
     if (!(await setBack(collections, saleId, names, seq)))
-      throw new Error(`Nothing of sale ${saleId} was published so far`);
-    console.log(`${saleId}: published again from ${from} on, within half a minute`);
+      throw new Error(`No event of sale ${saleId} has been published yet`);
+    console.log(`${saleId}: events from ${from} on will be published again within half a minute`);
   },
   async subscriptions({ config, collections }) {
     await withBus(config, async (bus) => {
@@ -61,8 +61,8 @@ const actions: Record<string, (system: System, argument?: string, from?: string)
   async unsubscribe({ config, collections }, name) {
     if (!name) throw new Error(usage);
     const isGone = await withBus(config, (bus) => removeSubscription(collections, bus, name));
-    if (!isGone) throw new Error(`There is no subscription ${name}`);
-    console.log(`${name}: forgotten. A process that still runs it makes it known again when it starts`);
+    if (!isGone) throw new Error(`Subscription ${name} does not exist`);
+    console.log(`${name}: removed. A process that still runs it creates it again when it starts`);
   },
 };
 
@@ -75,7 +75,7 @@ async function withBus<Result>(config: Config, work: (bus: EventBus) => Promise<
   }
 }
 
-/** `npm run events`: reads the event log, as CloudEvents. */
+/** `npm run events`: prints the event log as CloudEvents, republishes events, and manages subscriptions. */
 await runCommand(async () => {
   const [action = '', argument, from] = process.argv.slice(2);
   const act = Object.hasOwn(actions, action) && actions[action];

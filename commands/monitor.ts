@@ -10,13 +10,13 @@ import { runCommand } from './system.ts';
 const port = 9_090;
 const address = `127.0.0.1:${port}`;
 
-/** `npm run monitor`: Prometheus with the alerts, beside what `npm start` runs. It ends with Ctrl-C. */
+/** `npm run monitor`: runs Prometheus with the alerts for the system of `npm start`, until Ctrl-C. */
 await runCommand(async () => {
   const prometheus = findProgram('prometheus') ?? (await bring());
   const dataDir = dataFolder();
   const targets = join(dataDir, 'prometheus-targets.json');
   if (!existsSync(targets)) {
-    throw new Error('There is nothing to watch yet: start it with `npm start`.');
+    throw new Error('No system is running to monitor: start one with `npm start`.');
   }
   const tried = await tryPort(port);
   if (!tried.free)
@@ -35,7 +35,7 @@ await runCommand(async () => {
   if (code) throw new Error(`Prometheus ended with exit code ${code}; its last lines above say why.`);
 });
 
-/** ops/prometheus.yml, read from another folder. */
+/** Rewrites the relative paths of ops/prometheus.yml, because it is read from another folder. */
 function configFor(targets: string): string {
   const ops = join(ROOT, 'ops');
   return readFileSync(join(ops, 'prometheus.yml'), 'utf8')

@@ -24,7 +24,7 @@ const comparedFields = {
 };
 const batchSize = 1_000;
 
-/** How many sales and orders of one database are not the same in the other, looked at from either side. */
+/** Counts the sales and orders that differ between two databases. */
 async function countDifferences(real: Connection, rebuilt: Connection): Promise<number> {
   let count = 0;
   for (const [name, fields] of Object.entries(comparedFields)) {
@@ -56,7 +56,7 @@ async function countUnlike(
     batch = [];
   };
   for await (const document of from.collection(name).find()) {
-    // A purchase of a sale that never was belongs to no history.
+    // Purchases of an unknown sale are not in the log.
     if (document.reason === 'unknown_sale') continue;
     batch.push(document);
     if (batch.length === batchSize) await flush();
@@ -66,8 +66,8 @@ async function countUnlike(
 }
 
 /**
- * `npm run replay`: rebuilds stock and orders from the event log into a database beside the real one, and compares;
- * exit code 1 when they differ. `--until TIME` rebuilds an earlier state, and compares nothing.
+ * `npm run replay`: rebuilds stock and orders from the event log in a second database, and compares; exit code 1 when they
+ * differ. `--until TIME` rebuilds an earlier state without comparing.
  */
 await runCommand(async () => {
   const { values } = parseArgs({ options: { until: { type: 'string' } } });

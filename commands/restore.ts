@@ -10,8 +10,8 @@ const usage = `expected npm run restore -- FILE [--empty-redis]
   without them into those of \`npm start\` in this folder, or in STAMPEDE_DATA_DIR, while it does not run`;
 
 /**
- * `npm run restore -- FILE`: a backup into an empty database. What Redis knows is of another past: gates that counted
- * units which are on sale again, purchases whose orders are not there. So it has to be empty, or is emptied on request.
+ * `npm run restore -- FILE`: restores a backup into an empty database. Redis must be empty, or is emptied on request, because
+ * its gates and purchases belong to the state before the restore.
  */
 await runCommand(async () => {
   const { values, positionals } = parseArgs({
@@ -42,7 +42,8 @@ await runCommand(async () => {
 
 async function requireQuiet({ redis }: System, mayEmptyRedis: boolean): Promise<void> {
   const { living } = await readBeats(redis);
-  if (living.length > 0) throw new Error(`Stop them first: ${living.map(({ id }) => id).join(', ')}`);
+  if (living.length > 0)
+    throw new Error(`Stop these processes first: ${living.map(({ id }) => id).join(', ')}`);
   if (!mayEmptyRedis && (await redis.dbsize()) > 0)
     throw new Error('Redis is not empty; expected an empty one, or --empty-redis.');
 }

@@ -18,7 +18,7 @@ import { openSystem, runCommand } from './system.ts';
 
 interface Account {
   email: string;
-  /** Null when the account is there and the password that this folder knows, if any, is not its own. */
+  /** Null when the account exists with another password than the one stored in this folder. */
   password: string | null;
   role: UserRecord['role'];
 }
@@ -34,9 +34,9 @@ const demoProduct = {
 };
 
 /**
- * `npm run seed`: a demo product, an open sale, and the accounts admin@example.com and buyer@example.com. The last
- * line it prints is JSON: {saleId, accounts}. With `--if-empty` a shop that has a sale keeps just what it has: one that
- * was restored gets no demo admin.
+ * `npm run seed`: creates a demo product, an open sale, and the accounts admin@example.com and buyer@example.com. The last
+ * line it prints is JSON: {saleId, accounts}. With `--if-empty` it changes nothing in a shop that has a sale, so that a
+ * restored shop gets no demo admin.
  */
 await runCommand(async () => {
   const { values } = parseArgs({ options: { 'if-empty': { type: 'boolean', default: false } } });
@@ -66,14 +66,14 @@ async function seedSale(collections: Collections): Promise<string> {
     opensAt: new Date(),
     closesAt: new Date(Date.now() + 7 * dayMs),
   });
-  if (!sale) throw new Error('The demo product vanished while its sale was made.');
+  if (!sale) throw new Error('The demo product was deleted while its sale was created.');
   return sale.id;
 }
 
 /**
- * Passwords are made up once and kept in a file that only this user can read. It has them before the accounts are made: a
- * seed that is cut short between the two leaves no account whose password nobody knows.
- * @returns the accounts that there are; none is made unless `mayCreate`.
+ * Random passwords are stored in a file that only this user can read, before the accounts are created, so that an
+ * interrupted seed leaves no account with an unknown password.
+ * @returns the existing accounts; none is created unless `mayCreate`.
  */
 async function seedAccounts(
   collections: Collections,
@@ -114,7 +114,7 @@ async function seedAccounts(
   return accounts;
 }
 
-/** By e-mail address; what cannot be read is no password. */
+/** Passwords by e-mail address. */
 function knownPasswords(file: string): Map<string, string> {
   const content: unknown = readPrivately(file);
   const accounts: Partial<Account>[] = Array.isArray(content) ? content.filter((one) => one) : [];

@@ -14,10 +14,10 @@ import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { type Collections, openCollections } from '../store/collections.ts';
 import { requireNoHalfRestore } from './archive.ts';
 
-/** The system a command works on: the one the environment names, or the one running in this folder. */
+/** The system that a command works on: the one named by the environment, or the one running in this folder. */
 export interface System {
   config: Config;
-  /** Where its API is; null when only its databases are known. */
+  /** The URL of its API; null when only its databases are known. */
   baseUrl: string | null;
   collections: Collections;
   redis: Redis;
@@ -29,8 +29,8 @@ export interface System {
 type Environment = Record<string, string | undefined>;
 
 /**
- * @returns null when the environment names no system and none runs here.
- * @throws Error when it names half of one that is not the one running here: a command must not work on another.
+ * @returns null when the environment names no system and none is running here.
+ * @throws Error when the environment names only one of the databases, which could mix two systems.
  */
 export function findEnvironment(): Environment | null {
   const { MONGO_URL, REDIS_URL } = process.env;
@@ -48,14 +48,14 @@ export function findEnvironment(): Environment | null {
   return running && { ...process.env, ...running.env };
 }
 
-/** The processes of the system that runs in this folder. */
+/** The processes of the system that is running in this folder. */
 export function findProcesses(): { name: string; pid: number }[] {
   return readRunning()
     ? readState<{ processes: { name: string; pid: number }[] }>('processes.json').processes
     : [];
 }
 
-/** What `npm start` writes about itself while it runs. */
+/** The file that `npm start` writes while it is running. */
 function readRunning(): { pid: number; env: Environment } | null {
   try {
     const running = readState<{ pid: number; env: Environment }>('running.json');
@@ -73,7 +73,7 @@ function readState<State>(file: string): State {
 /** @throws Error, in one line, when there is no system or its MongoDB does not answer. */
 export async function openSystem(
   environment: Environment | null = findEnvironment(),
-  // What a command prints is its result; that a database is away, it says itself.
+  // The log is off, because a command's output is its result, and it reports an unavailable database itself.
   { logLevel = 'error', mayBeHalfRestored = false }: { logLevel?: string; mayBeHalfRestored?: boolean } = {},
 ): Promise<System> {
   if (!environment) {
@@ -81,7 +81,7 @@ export async function openSystem(
       'No system runs here. Start one with `npm start`, or name one with MONGO_URL and REDIS_URL.',
     );
   }
-  // A command that signs no token needs no secret.
+  // Commands that sign no token need no secret.
   const unused = randomBytes(32).toString('base64url');
   const config = readConfig({ JWT_SECRET: unused, LOG_LEVEL: logLevel, ...environment });
   const log = openLog(config, 'command');
@@ -116,7 +116,7 @@ export async function openSystem(
   };
 }
 
-/** @throws Error that names the database and where it was looked for, without the password. */
+/** @throws Error with the database and its hosts, without the password. */
 async function within(
   answer: Promise<unknown>,
   deadlineMs: number,
@@ -137,12 +137,14 @@ async function within(
   ]);
   clearTimeout(timer);
   if (fault)
-    throw new Error(`${database} at ${hostsOf(url)} does not answer ${fault}: start it, or mend ${setting}.`);
+    throw new Error(
+      `${database} at ${hostsOf(url)} does not answer ${fault}: start it, or correct ${setting}.`,
+    );
 }
 
-/** Runs a command's body; a fault is told on stderr without a stack, with exit code 1. */
+/** Runs a command's body. An error is printed on stderr without a stack, with exit code 1. */
 export async function runCommand(body: () => Promise<void>): Promise<void> {
-  // `npm run events … | head` has seen enough.
+  // A closed stdout, as with `npm run events … | head`, ends the command.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit();
     throw error;

@@ -2,7 +2,7 @@ import { dataFolder } from '../ops/local/folders.mjs';
 import { makeCertificate } from '../ops/local/nginx/tls.mjs';
 import { runCommand } from './system.ts';
 
-/** `npm run tls`: a self-signed certificate for this machine. From its next start on, nginx listens for TLS as well. */
+/** `npm run tls`: creates a self-signed certificate for this machine, which nginx uses from the next start on. */
 await runCommand(async () => {
   if (process.argv.length > 2) throw new Error('expected npm run tls, and nothing more');
   const { certificate } = await makeCertificate(dataFolder());

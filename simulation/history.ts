@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 
 /**
- * A history is what befalls a shop: a list of steps, drawn and shrunk by fast-check. Buyers, sales and orders are named
- * by small numbers, so that steps often meet.
+ * A history is a list of steps, purchases and faults, that fast-check generates and shrinks. Buyers, sales and orders are
+ * small numbers, so that steps often affect the same ones.
  */
 export type Step =
   /**
@@ -18,25 +18,25 @@ export type Step =
       again: number | null;
       unchanged: boolean;
     }
-  /** A worker takes some of the waiting jobs, and dies at a moment, or not. */
+  /** A worker takes some of the queued jobs, and may crash at one of the crash points. */
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
-  /** The gate is told of it, or Redis is away just then. */
+  /** The change reaches the gate, unless Redis is unavailable. */
   | { type: 'cancel'; order: number; told: boolean }
   | { type: 'add_stock'; sale: number; units: number; told: boolean }
   | { type: 'pause'; sale: number; paused: boolean; told: boolean }
-  /** Somebody gives a job up, as after five failed attempts; it may be republished afterwards. */
+  /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
   | { type: 'give_up'; republish: boolean }
-  /** Bull loses its jobs, Redis everything. */
+  /** Bull loses its jobs, or Redis loses everything. */
   | { type: 'lose_jobs' }
   | { type: 'lose_redis' }
-  /** Redis forgets one purchase; or has it, and lost its place in the queue. */
+  /** Redis loses one purchase, or only its entry in the queued set. */
   | { type: 'forget'; order: number }
   | { type: 'lose_place'; order: number }
-  /** A gate counts something else, for whatever reason. */
+  /** A gate's count is wrong. */
   | { type: 'drift'; sale: number; buyer: number; left: number; units: number }
   | { type: 'reconcile' };
 
-/** Before the transaction, in it, after its commit, after the gate was told and before Bull was. */
+/** Crash points: before, inside and after the transaction, and after the update of the gate but before Bull's. */
 export type WorkerDeath = 'before' | 'inside' | 'committed' | 'told';
 
 export const saleCount = 2;

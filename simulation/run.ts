@@ -5,9 +5,9 @@ import { history } from './history.ts';
 import { live } from './shop.ts';
 
 /**
- * Lives through `runs` histories.
- * @param path of one history within the seed's, as a failure prints it.
- * @throws Error with the shortest failing history that was found, and the command that plays it again.
+ * Runs `runs` histories.
+ * @param path fast-check's path to one history of the seed, as a failure prints it.
+ * @throws Error with the shortest failing history, and the command that reproduces it.
  */
 export async function simulate(
   system: System,
@@ -20,5 +20,5 @@ export async function simulate(
   const { counterexample, counterexamplePath, errorInstance } = result;
   const steps = (counterexample?.[0] ?? []).map((step) => `  ${JSON.stringify(step)}`);
   const again = `npm run simulate -- --seed ${seed} --path ${counterexamplePath}`;
-  throw new Error(`${(errorInstance as Error).message}\nafter\n${steps.join('\n')}\nPlay it again: ${again}`);
+  throw new Error(`${(errorInstance as Error).message}\nafter\n${steps.join('\n')}\nReproduce it: ${again}`);
 }

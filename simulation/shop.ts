@@ -26,7 +26,7 @@ import {
   type WorkerDeath,
 } from './history.ts';
 
-/** Buyers' pages: what each pressed, and what it was told was accepted. */
+/** The buyers' pages: their purchases, and the accepted order ids. */
 interface Pages {
   pressed: Purchase[];
   accepted: Map<string, Purchase>;
@@ -41,9 +41,9 @@ const limits = {
 };
 
 /**
- * Lives through a history with the real gate, queue, `decide()` and settling transaction on a real Redis and MongoDB;
- * only the moments at which things die are played. Then everything is repaired as it would be: pages send again what
- * the shop forgot, a worker empties the queue, the reconciler runs.
+ * Runs a history with the real gate, queue, `decide()` and settling transaction on a real Redis and MongoDB; only the
+ * crashes are simulated. Then everything is repaired as in production: pages send lost purchases again, a worker drains the
+ * queue, the reconciler runs.
  * @throws Error that says which invariant does not hold.
  */
 export async function live(system: System, steps: Step[]): Promise<void> {
@@ -142,7 +142,7 @@ function purchaseOf(step: Extract<Step, { type: 'press' }>, saleIds: string[], {
   return { orderId, saleId, ...whose, quantity: step.quantity, idempotencyKey, ...isNow };
 }
 
-/** Later than any before: two presses of one key are never in the same millisecond of a browser. */
+/** A time later than all before, because two purchases of one browser never share a millisecond. */
 function createdAt(): string {
   lastPressMs = Math.max(lastPressMs + 1, Date.now());
   return new Date(lastPressMs).toISOString();
@@ -173,7 +173,7 @@ async function work(
   for (const job of jobs) await job.remove();
 }
 
-/** Everything is written, and nothing committed. */
+/** Aborts the transaction after all its writes. */
 async function settleAndDie(collections: System['collections'], purchases: Purchase[]): Promise<void> {
   const session = await collections.sales.db.startSession();
   session.startTransaction();
@@ -238,7 +238,7 @@ async function reconcileNow(system: System): Promise<void> {
   for (let n = 0; n < passesMax && (await check.pass()).hasMore; n++);
 }
 
-/** What brings a shop back to rest after anything. */
+/** Repairs the shop until everything is settled. */
 async function repair(system: System, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
   for (const saleId of saleIds) await change(system, saleId, { paused: false }, false);
   for (const purchase of pages.accepted.values()) {
@@ -246,7 +246,7 @@ async function repair(system: System, saleIds: string[], admit: Admit, pages: Pa
       (await system.collections.orders.exists({ _id: purchase.orderId })) ||
       (await system.gate.findPurchase(purchase.orderId));
     if (known) continue;
-    // A page that is told 404 sends again; what is refused now, it shows as refused.
+    // A page that gets 404 sends the purchase again, and shows it as refused if it is refused now.
     const { outcome } = await admit({ ...purchase, createdAt: createdAt() });
     if (outcome !== 'admitted' && outcome !== 'known') pages.accepted.delete(purchase.orderId);
   }
@@ -259,12 +259,12 @@ async function repair(system: System, saleIds: string[], admit: Admit, pages: Pa
 
 async function check(system: System, saleIds: string[], { accepted }: Pages): Promise<void> {
   const report = await audit(system.collections, system.gate, system.queue);
-  if (!report.ok) throw new Error(`The audit: ${JSON.stringify(report)}`);
+  if (!report.ok) throw new Error(`The audit failed: ${JSON.stringify(report)}`);
   const ids = [...accepted.keys()];
   const final = await system.collections.orders.countDocuments({ _id: trusted({ $in: ids }) });
   if (final !== ids.length) throw new Error(`I2: ${ids.length} accepted, ${final} have an order`);
   const queued = await system.gate.countQueued();
-  if (queued !== 0) throw new Error(`${queued} purchases are queued for ever`);
+  if (queued !== 0) throw new Error(`${queued} purchases stay queued`);
   for (const saleId of saleIds) {
     const counted = await countsOf(system, saleId);
     if (counted && counted.gate !== counted.mongo)
@@ -272,7 +272,7 @@ async function check(system: System, saleIds: string[], { accepted }: Pages): Pr
   }
 }
 
-/** The counts of a sale in its gate and in MongoDB, to be compared; null when the sale has no gate. */
+/** The counts of a sale in its gate and in MongoDB; null when the sale has no gate. */
 async function countsOf({ gate, collections }: System, saleId: string) {
   const buyers = Array.from({ length: buyerCount }, (_, n) => `buyer-${n}`);
   const { gates } = await gate.read([saleId], { buyers, queuedMax: 1 });

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 
-/** Films a page while `act` runs, and writes it as an animated WebP. */
+/** Records a page while `act` runs, and writes it as an animated WebP. */
 export async function film(page: Page, file: string, act: () => Promise<void>): Promise<void> {
   const frames: Buffer[] = [];
   const at: number[] = [];
@@ -18,7 +18,7 @@ export async function film(page: Page, file: string, act: () => Promise<void>): 
   await act();
   isOver = true;
   await filming;
-  // Each frame stays for as long as it took until the next; the last one long enough to be read.
+  // Each frame lasts until the next one was taken; the last one stays long enough to be read.
   const delays = at.map((time, n) => (at[n + 1] ?? time + 2_500) - time);
   await sharp(frames, { join: { animated: true } })
     .webp({ quality: 60, effort: 4, loop: 0, delay: delays })

@@ -11,7 +11,7 @@ const radio = {
   image: '/images/demo-product.svg',
 };
 
-/** A shop of its own to take pictures of, with a buyer, an admin, and a startBuyers that presses Buy. */
+/** Starts a shop for the pictures, with a buyer, an admin, and `startBuyers`, which presses Buy. */
 export async function openDemoShop() {
   const system = await startScratchSystem({ env: { BCRYPT_COST: '4', LIMIT_FACTOR: '0' } });
   const tokens = openTokens(system.env.JWT_SECRET ?? '', 3_600);
@@ -55,7 +55,7 @@ export async function openDemoShop() {
     token: adminToken,
   };
 
-  /** Presses Buy about this often a second, until the returned function is called. */
+  /** Presses Buy about `perSecond` times a second until the returned function is called. */
   function startBuyers(saleId: string, perSecond: number): () => Promise<void> {
     const timer = setInterval(press, 100);
     let last: Promise<unknown> = Promise.resolve();

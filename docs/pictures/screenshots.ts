@@ -6,7 +6,7 @@ import { openBrowser } from '../../test/support/browser.ts';
 import { film } from './animation.ts';
 import { openDemoShop } from './demo-shop.ts';
 
-/** `npm run screenshots`: the README's pictures and its film, of a shop that is started for them. */
+/** `npm run screenshots`: takes the README's pictures and its animation in a shop that is started for them. */
 await runCommand(async () => {
   const shop = await openDemoShop();
   const browser = await openBrowser();
@@ -61,7 +61,7 @@ await runCommand(async () => {
       colorScheme: 'dark',
     });
     const wall = await open(`/ticker/${sale.id}`, null, { viewport: { width: 1_280, height: 720 } });
-    // Long enough for the charts to have a past.
+    // Long enough for the charts to have data.
     await delay(25_000);
     await keep(room, 'docs/pictures/control-room.png');
     await keep(oneSale, 'docs/pictures/control-room-sale.png');

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 
 /**
- * Luck that is the same at every delivery: a pure function of the seed and the event.
+ * A pseudorandom decision that is the same at every delivery: a pure function of the seed and the event.
  * @param chance from 0, never, to 1, always.
  */
 export function isLucky(chance: number, seed: string, eventId: string): boolean {

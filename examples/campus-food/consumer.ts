@@ -7,11 +7,11 @@ import type { Rabbit } from '../../runtime/rabbit/rabbit.ts';
 import { deadLetterExchange, deadLettersOf, type Event, type EventType, readEvent } from './contract.ts';
 import type { Settings } from './settings.ts';
 
-/** Has its effect once for each `event_id`, however often it is called with it. */
+/** An idempotent handler: it has one effect for each `event_id`, however often it is called. */
 export type EventHandler = (event: Event) => Promise<void>;
 
 const attemptsMax = 5;
-/** A message whose consumers died of it so often is a dead letter. */
+/** A message that crashed its consumers this often becomes a dead letter. */
 const redeliveriesMax = 5;
 const redeliveriesKeptSeconds = 86_400;
 const errorMaxCharacters = 1_000;
@@ -19,15 +19,15 @@ const errorMaxCharacters = 1_000;
 interface ConsumerOptions {
   mongo: Connection;
   settings: Settings;
-  /** Whether a fault will pass by itself: it is waited out and uses up no attempt. */
+  /** Whether an error is temporary, so that it is retried without using up an attempt. */
   isPassing: (error: unknown) => boolean;
   stopping: AbortSignal;
   log: Log;
 }
 
 /**
- * Consumes a queue with manual acknowledgement: a message is acknowledged after it was handled, or after its queue of
- * dead letters has it. A malformed one is a dead letter at once, one that fails is tried five times with growing waits.
+ * Consumes a queue with manual acknowledgement: a message is acknowledged after it was handled, or after it is in the
+ * dead-letter queue. A malformed message goes there at once, a failing one after five attempts with backoff.
  */
 export async function consumeEvents(
   rabbit: Rabbit,
@@ -43,13 +43,13 @@ export async function consumeEvents(
     try {
       event = readEvent(message.content, types);
     } catch (error) {
-      return await bury(message, error as Error);
+      return await deadLetter(message, error as Error);
     }
     if (message.fields.redelivered) {
       const seen = await untilDone(() => redeliveries.count(queue, event.event_id), options);
       if (seen === 'stopped') return 'again';
       if (seen > redeliveriesMax) {
-        return await bury(message, new Error(`Its consumers died of it ${redeliveriesMax} times`));
+        return await deadLetter(message, new Error(`It crashed its consumers ${redeliveriesMax} times`));
       }
     }
     for (let attempt = 1; ; attempt++) {
@@ -57,15 +57,15 @@ export async function consumeEvents(
         return (await untilDone(() => handle(event), options)) === 'stopped' ? 'again' : 'done';
       } catch (error) {
         log.warn({ queue, event_id: event.event_id, attempt, error: String(error) }, 'handling failed');
-        if (attempt === attemptsMax) return await bury(message, error as Error);
+        if (attempt === attemptsMax) return await deadLetter(message, error as Error);
         await pause(settings.EVENT_RETRY_FIRST_MS * 2 ** (attempt - 1), options.stopping);
         if (options.stopping.aborted) return 'again';
       }
     }
   }
 
-  /** The body as it came, with the reason in a header. Confirmed before the message is acknowledged. */
-  async function bury({ content, properties }: ConsumeMessage, error: Error): Promise<Verdict> {
+  /** Publishes the original body with the reason in a header, and waits for the confirm before the acknowledgement. */
+  async function deadLetter({ content, properties }: ConsumeMessage, error: Error): Promise<Verdict> {
     const reason = error.message.slice(0, errorMaxCharacters);
     log.error({ queue, message_id: properties.messageId, error: reason }, 'message sent to the dead letters');
     const letter = {
@@ -84,7 +84,7 @@ export async function consumeEvents(
 
 const [firstWaitMs, lastWaitMs] = [200, 5_000];
 
-/** Runs `work` again and again while its only fault is a passing one. */
+/** Retries `work` while it fails with temporary errors. */
 async function untilDone<Result>(
   work: () => Promise<Result>,
   { isPassing, stopping }: Pick<ConsumerOptions, 'isPassing' | 'stopping'>,
@@ -106,7 +106,7 @@ interface RedeliveryRecord {
   lastAt: Date;
 }
 
-/** How often each message came again, over all instances. */
+/** The number of redeliveries of each message, over all instances. */
 function openRedeliveries(mongo: Connection) {
   const redelivery = new Schema<RedeliveryRecord>(
     {

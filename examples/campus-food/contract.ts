@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Channel } from 'amqplib';
 import { z } from 'zod';
 
-/** What the three services and their clients know of each other: bodies, events, exchanges, queues and routing keys. */
+/** The contract of the three services and their clients: bodies, events, exchanges, queues and routing keys. */
 
 const text = (maxLength: number) => z.string().trim().min(1).max(maxLength);
 const quantityMax = 1_000_000;
@@ -15,10 +15,10 @@ export const newOrder = z.strictObject({
 });
 export type NewOrder = z.infer<typeof newOrder>;
 
-/** Where an order stands. `accepted`: inventory has not decided yet. */
+/** The status of an order. `accepted` means that inventory has not decided yet. */
 export type OrderStatus = 'accepted' | 'reserved' | 'failed';
 
-/** Every event is this JSON. What it has besides is left alone, so that a newer sender can add to it. */
+/** The JSON of every event. Unknown fields are kept, so that a newer sender can add some. */
 export const event = z.object({
   event_id: z.uuid(),
   event_type: z.enum(['OrderPlaced', 'InventoryReserved', 'InventoryFailed']),
@@ -31,7 +31,7 @@ export const event = z.object({
 export type Event = z.infer<typeof event>;
 export type EventType = Event['event_type'];
 
-/** Where an event of each type is published. */
+/** The exchange of each event type. */
 export const routes: Record<EventType, { exchange: string; routingKey: string }> = {
   OrderPlaced: { exchange: 'orders', routingKey: 'order.placed' },
   InventoryReserved: { exchange: 'inventory', routingKey: 'inventory.reserved' },
@@ -39,18 +39,18 @@ export const routes: Record<EventType, { exchange: string; routingKey: string }>
 };
 
 export const deadLetterExchange = 'dlx';
-/** The queue of a queue's dead letters, and their routing key. */
+/** The name of a queue's dead-letter queue, which is also its routing key. */
 export const deadLettersOf = (queue: string) => `${queue}-dlq`;
 
-/** The queues, and the types of event that each is for. */
+/** The queues, and the event types of each. */
 export const queues = {
   inventory: { queue: 'order-events', types: ['OrderPlaced'] },
   notifications: { queue: 'inventory-events', types: ['InventoryReserved'] },
-  /** For OrderService, which shows how an order stands. */
+  /** For OrderService, which shows the status of an order. */
   orders: { queue: 'order-status', types: ['InventoryReserved', 'InventoryFailed'] },
 } as const satisfies Record<string, { queue: string; types: readonly EventType[] }>;
 
-/** Makes all exchanges and queues. Each service does so, since any of them may be the first. Safe to repeat. */
+/** Declares all exchanges and queues. Each service does so, since any of them may start first; it is idempotent. */
 export async function makeTopology(channel: Channel): Promise<void> {
   for (const exchange of ['orders', 'inventory', deadLetterExchange])
     await channel.assertExchange(exchange, 'topic', { durable: true });
@@ -67,7 +67,7 @@ export async function makeTopology(channel: Channel): Promise<void> {
   }
 }
 
-/** @throws Error that says what is wrong with it, for the log and the dead letter. */
+/** @throws Error with the reason for the log and the dead letter. */
 export function readEvent(content: Buffer, types: readonly EventType[]): Event {
   let json: unknown;
   try {
@@ -82,7 +82,7 @@ export function readEvent(content: Buffer, types: readonly EventType[]): Event {
   return parsed.data;
 }
 
-/** A UUID that follows from these texts (RFC 9562, version 8), so that a repeated request makes the same one. */
+/** A UUID derived from these texts (RFC 9562, version 8), so that a repeated request gets the same one. */
 export function uuidOf(...texts: string[]): string {
   const bytes = createHash('sha256').update(JSON.stringify(texts)).digest().subarray(0, 16);
   bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);

@@ -7,26 +7,26 @@ import { type Event, queues } from './contract.ts';
 import { runService } from './service.ts';
 
 interface ReservationRecord {
-  /** The `event_id` of the OrderPlaced that was decided about: the effect and its marker are one document. */
+  /** The `event_id` of the OrderPlaced event, so that the decision is its own idempotency marker. */
   _id: string;
-  /** What is told of it. */
+  /** The resulting event. */
   result: Event;
   decidedAt: Date;
-  /** When RabbitMQ had the result; null until then. */
+  /** When RabbitMQ confirmed the result; null until then. */
   publishedAt: Date | null;
-  /** Until then one delivery of the event publishes the result, and another one waits for that. */
+  /** A lease: until then one delivery of the event publishes the result, and others wait. */
   claimedUntil: Date;
 }
 
 const shownReservations = 100;
-/** A delivery that has not published the result by then has died. */
+/** The lease's duration, after which the publishing delivery counts as crashed. */
 const claimMs = 10_000;
 const claimCheckMs = 200;
 
 await runService('inventory', 8_102, ({ settings, mongo, publish, log }) => {
   const reservations = openReservations(mongo);
 
-  /** Decides, keeps the decision, publishes it. Delivered again, it only does what a crash left undone. */
+  /** Decides, stores the decision and publishes it. A redelivery completes only missing steps. */
   async function handle(placed: Event): Promise<void> {
     const record = await decide(placed);
     if (!(await claim(record._id))) return;
@@ -36,7 +36,7 @@ await runService('inventory', 8_102, ({ settings, mongo, publish, log }) => {
     log.info({ order_id, item, quantity, event_type }, 'order decided');
   }
 
-  /** @returns whether the result is ours to publish; otherwise it has been published. */
+  /** @returns true when this delivery holds the lease and must publish; false when the result has been published. */
   async function claim(_id: string): Promise<boolean> {
     for (;;) {
       const now = new Date();
@@ -62,7 +62,7 @@ await runService('inventory', 8_102, ({ settings, mongo, publish, log }) => {
     const now = new Date();
     const about = { order_id, timestamp: now.toISOString(), user_id, item, quantity };
     const result: Event = { event_id: randomUUID(), event_type, ...about };
-    // Of two instances that decide about one event at once, the first one's decision counts.
+    // If two instances decide about one event at once, the first stored decision counts.
     const kept = await reservations
       .findOneAndUpdate(
         { _id: placed.event_id },
@@ -70,7 +70,7 @@ await runService('inventory', 8_102, ({ settings, mongo, publish, log }) => {
         { upsert: true, returnDocument: 'after' },
       )
       .lean<ReservationRecord>();
-    if (!kept) throw new Error(`The decision about ${placed.event_id} was not kept`);
+    if (!kept) throw new Error(`The decision about ${placed.event_id} was not stored`);
     return kept;
   }
 

@@ -4,7 +4,7 @@ import { type Event, queues } from './contract.ts';
 import { runService } from './service.ts';
 
 interface NotificationRecord {
-  /** The `event_id` that it tells of, so that there is one for each event. */
+  /** The `event_id`, so that there is one notification for each event. */
   _id: string;
   order_id: string;
   user_id: string;
@@ -19,7 +19,7 @@ const shownNotifications = 100;
 await runService('notification', 8_103, ({ mongo, log }) => {
   const notifications = openNotifications(mongo);
 
-  /** A crash between the log line and its mark writes that line once more, rather than never. */
+  /** At least once: a crash between the log line and its mark repeats the line. */
   async function handle({ event_id, order_id, user_id, item, quantity }: Event): Promise<void> {
     const text = `Reserved for you: ${quantity} × ${item}`;
     const kept = await notifications

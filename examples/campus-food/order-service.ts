@@ -17,15 +17,15 @@ export interface OrderRecord {
   status: OrderStatus;
   placedAt: Date;
   decidedAt: Date | null;
-  /** Of its OrderPlaced. */
+  /** The `event_id` of its OrderPlaced event. */
   event_id: string;
-  /** When RabbitMQ had its OrderPlaced; null until then: the order is in the outbox. */
+  /** When RabbitMQ confirmed its OrderPlaced event; null while the order is in the outbox. */
   publishedAt: Date | null;
-  /** Which instance publishes it, unless that one is gone. */
+  /** The instance that publishes it, unless that one has crashed. */
   publisher: string;
 }
 
-/** Printable ASCII, as RFC 9110 has it for a header. */
+/** Printable ASCII, which RFC 9110 allows in a header. */
 const idempotencyKey = z
   .string()
   .regex(/^[\x21-\x7e]{1,255}$/, 'expected 1 to 255 printable ASCII characters')
@@ -93,7 +93,7 @@ await runService('order', 8_101, ({ mongo, publish, log }) => {
     const kept = await orders
       .findOneAndUpdate({ _id }, { $setOnInsert: record }, { upsert: true, returnDocument: 'after' })
       .lean<OrderRecord>();
-    if (!kept) throw new Error(`Order ${_id} was not kept`);
+    if (!kept) throw new Error(`Order ${_id} was not stored`);
     if (kept.item !== wanted.item || kept.quantity !== wanted.quantity) {
       const before = `${kept.quantity} of ${kept.item}`;
       throw new HttpProblem('key-reused', `This key came with ${before}; expected the same, or a new key`);
@@ -101,7 +101,7 @@ await runService('order', 8_101, ({ mongo, publish, log }) => {
     return kept;
   }
 
-  /** A decided order stays as it is. One that this database does not know was placed by another sender. */
+  /** A decided order does not change. An unknown order was placed by another sender. */
   async function handle({ event_type, order_id, timestamp, user_id, item, quantity }: Event): Promise<void> {
     const at = new Date(timestamp);
     const unknown = { user_id, item, quantity, status: 'accepted' as const, placedAt: at, decidedAt: null };

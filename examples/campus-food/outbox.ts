@@ -7,14 +7,14 @@ import type { Event } from './contract.ts';
 import type { OrderRecord } from './order-service.ts';
 
 const ordersAtOnce = 100;
-/** How often it looks for orders that another instance left, and for its own after a fault. */
+/** How often it polls for orders that another instance left, or that failed. */
 const lookEveryMs = 1_000;
-/** An order that its own instance has not published for so long is published by any. */
+/** After this time any instance publishes an order that its own instance has not published. */
 const leftAfterMs = 5_000;
 
 /**
- * Publishes the OrderPlaced of every order that is kept, the oldest first, and marks it as published once RabbitMQ has
- * it. A crash between the two publishes it once more, under the same `event_id`.
+ * The outbox: publishes the OrderPlaced event of every stored order, oldest first, and marks it after RabbitMQ's confirm. A
+ * crash between the two repeats the event with the same `event_id`.
  */
 export function openOutbox(
   orders: Model<OrderRecord>,
@@ -26,7 +26,7 @@ export function openOutbox(
   let waiting = new AbortController();
 
   async function publishSome(): Promise<number> {
-    // Before the first connection mongoose would hold the query back for 10 s.
+    // Before the first connection mongoose would buffer the query for 10 s.
     if (orders.db.readyState !== STATES.connected) return 0;
     const left = new Date(Date.now() - leftAfterMs);
     const due = await orders
@@ -59,7 +59,7 @@ export function openOutbox(
   const running = run();
 
   return {
-    /** An order was kept. */
+    /** Called when an order was stored. */
     wake: () => waiting.abort(),
     async close() {
       closing.abort();

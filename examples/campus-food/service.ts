@@ -18,7 +18,7 @@ const retryMs = 500;
 export interface Plumbing {
   settings: Settings;
   mongo: Connection;
-  /** Resolves when RabbitMQ has these events on its disk. @throws RabbitAway when it does not say so in time. */
+  /** Resolves when RabbitMQ has confirmed these events. @throws RabbitAway when it does not in time. */
   publish: (events: Event[]) => Promise<void>;
   log: Log;
 }
@@ -31,8 +31,8 @@ interface Service {
 }
 
 /**
- * Runs one service until it is told to stop. It listens at once, and says on /health what it still waits for: neither
- * MongoDB nor RabbitMQ nor another service has to be there first.
+ * Runs one service until a signal stops it. It listens at once, and /health reports missing dependencies, so that MongoDB,
+ * RabbitMQ and the services can start in any order.
  */
 export async function runService(
   role: string,
@@ -80,7 +80,7 @@ export async function runService(
 
   closeOnSignal(
     async () => {
-      // Requests in progress still need the database.
+      // The database is closed last, because requests in progress need it.
       await new Promise((resolve) => http.close(resolve));
       stopping.abort();
       await Promise.all([consuming.then(() => consumer?.close()), close?.()]);
@@ -96,7 +96,7 @@ function messageOf(event: Event) {
   return { ...routeOf[event.event_type], id: event.event_id, content, contentType: 'application/json' };
 }
 
-/** @throws what RabbitMQ refuses: that is a mistake, and ends the process. */
+/** @throws errors of RabbitMQ, such as a conflicting declaration, which end the process. */
 async function untilThere(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
   while (!signal.aborted) {
     try {
@@ -121,7 +121,7 @@ function serve(routes: Router, health: Router, log: Log): express.Express {
   app.disable('etag');
   app.set('query parser', 'simple');
   app.use(express.json({ limit: '16kb' }));
-  // Healthy means able to work here.
+  // Healthy means that the service can process requests.
   app.get('/health', (request, _response, next) => {
     request.url = '/readyz';
     next();

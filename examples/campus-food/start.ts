@@ -1,10 +1,10 @@
 /**
- * `npm run campus-food`: the three services with a RabbitMQ and a MongoDB of their own, on the ports that they have under
- * docker compose where those are free, and on the next free ones where not.
+ * `npm run campus-food`: runs the three services with their own RabbitMQ and MongoDB, on the ports of docker compose if
+ * these are free, or else on the next free ones.
  *
- *   MONGO_URL, RABBITMQ_URL     servers of yours to use, MongoDB's with the database
+ *   MONGO_URL, RABBITMQ_URL     your own servers, MongoDB's with the database name
  *   RESERVE_CHANCE, SEED, …     every setting of settings.ts
- *   STAMPEDE_DATA_DIR           where everything is kept, in a folder `campus` (.data)
+ *   STAMPEDE_DATA_DIR           the folder of data and logs, which are in its subfolder `campus` (.data)
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ const [firstPort, rabbitPort, managementPort] = [8_101, 5_672, 15_672];
 const dataDir = join(dataFolder(), 'campus');
 const logsDir = join(dataDir, 'logs');
 
-/** In the order of their start; the stop goes the other way. */
+/** In the order of their start; they are stopped in reverse order. */
 const kept: Awaited<ReturnType<typeof keepRunning>>[] = [];
 let processList: Awaited<ReturnType<typeof claimFolder>> | null = null;
 let stopping = false;
@@ -56,7 +56,7 @@ async function startRabbit(): Promise<string> {
 async function start(): Promise<void> {
   await mkdir(logsDir, { recursive: true });
   processList = await claimFolder(dataDir, `http://127.0.0.1:${firstPort}`, report);
-  // Not before: what was left behind may have had the first ports.
+  // Ports are chosen after that, because processes left behind may have held the first ones.
   const ports = await freePortsFrom(firstPort, 3);
   processList.movedTo(`http://127.0.0.1:${ports[0]}`);
   onLaunch(processList.add);
@@ -88,7 +88,7 @@ Their logs are in ${logsDir}. Ctrl-C stops everything.`);
 }
 
 async function stop(exitCode: number): Promise<void> {
-  if (stopping) process.exit(1); // The second Ctrl-C: whatever still runs is killed with us.
+  if (stopping) process.exit(1); // At the second Ctrl-C everything that is still running is killed.
   console.log('Stopping …');
   stopping = true;
   for (const running of kept.reverse()) await running.close();

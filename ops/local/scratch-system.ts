@@ -13,41 +13,40 @@ import { freePort } from './processes/port.mjs';
 
 type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
 
-/** A whole Stampede of real processes on free ports, with a folder, a database and a Redis of its own. */
+/** A complete Stampede of real processes on free ports, with its own folder, database and Redis. */
 export interface ScratchSystem {
-  /** nginx, or the first server when there is none. */
+  /** The URL of nginx, or of the first server without nginx. */
   url: string;
-  /** What its processes were given, for starting more of them or a command. */
+  /** The environment of its processes, for starting more of them or a command. */
   env: Record<string, string>;
   servers: AppProcess[];
   workers: AppProcess[];
   redis(): Redis;
-  /** Its own MongoDB; null when it uses another's. */
+  /** Its own MongoDB; null when it uses a given one. */
   mongo(): Mongo | null;
-  /** Its own RabbitMQ; null when no engine needs one. */
+  /** Its own RabbitMQ; null when none is needed. */
   rabbit(): Rabbit | null;
-  /** Every process that runs now, by name. */
+  /** All running processes by name. */
   processes(): { name: string; pid: number }[];
   startServer(env?: Record<string, string>): Promise<AppProcess>;
   startWorker(env?: Record<string, string>): Promise<AppProcess>;
-  /** Stops a server or worker with SIGTERM and starts one like it, at the same address. */
+  /** Restarts a server or worker with SIGTERM, at the same address. */
   restart(part: AppProcess): Promise<void>;
-  /** Stops Redis and starts it again on the same data and port. */
+  /** Restarts Redis on the same data and port. */
   restartRedis(): Promise<void>;
-  /** The same of its own MongoDB. */
+  /** Restarts its own MongoDB on the same data and port. */
   restartMongo(): Promise<void>;
-  /** The same of its RabbitMQ. */
+  /** Restarts its RabbitMQ on the same data and port. */
   restartRabbit(): Promise<void>;
   close(): Promise<void>;
 }
 
 /**
- * @param mongoUrl a replica set to use, in a database of its own; absent, one is started.
- * @param entries the files that its servers and workers run.
- * @param clients how many nginx has to hold at once; absent, as many as with `npm start`.
- * @param plain without what `npm start` does for speed: all processes share the cores alike, and nginx reaches the
- *   servers by TCP only.
- * @param env where PURCHASE_QUEUE or EVENT_BUS is `rabbitmq` it gets a RabbitMQ of its own, too.
+ * @param mongoUrl a replica set, in which it uses its own database; by default one is started.
+ * @param entries the entry files of its servers and workers.
+ * @param clients concurrent clients for nginx; by default as many as with `npm start`.
+ * @param plain without the optimisations of `npm start`: nginx reaches the servers by TCP only.
+ * @param env with PURCHASE_QUEUE or EVENT_BUS `rabbitmq` it also starts a RabbitMQ.
  */
 export async function startScratchSystem({
   mongoUrl,
@@ -80,7 +79,7 @@ export async function startScratchSystem({
     REDIS_URL: plain ? redis.tcpUrl : redis.url,
     ...(rabbit && { RABBITMQ_URL: rabbit.url }),
     JWT_SECRET: nanoid(48),
-    // One machine plays a whole crowd.
+    // Rate limits are high, because one machine makes the whole load.
     LIMIT_FACTOR: '0',
     TRUST_PROXY_HOPS: withNginx ? '1' : '0',
     PROXY_ANSWERS_DIR: withNginx ? answersIn(join(dir, 'nginx')) : '',
@@ -90,7 +89,7 @@ export async function startScratchSystem({
   const servers: AppProcess[] = [];
   const workers: AppProcess[] = [];
   const lists = { server: servers, worker: workers };
-  /** How to start each of them again, at the same address. */
+  /** Functions that restart each process at the same address. */
   const restarts = new Map<AppProcess, () => Promise<AppProcess>>();
 
   const socketOf = (name: string) => (plain ? undefined : unixSocketIn(dir, name));
@@ -148,7 +147,7 @@ export async function startScratchSystem({
     async restart(part) {
       const startAgain = restarts.get(part);
       const list = [servers, workers].find((parts) => parts.includes(part));
-      if (!startAgain || !list) throw new Error(`${part.name} is not of this system`);
+      if (!startAgain || !list) throw new Error(`${part.name} does not belong to this system`);
       await part.close();
       const started = await startAgain();
       restarts.set(started, startAgain);
@@ -160,7 +159,7 @@ export async function startScratchSystem({
       redis = await openRedis({ dataDir: join(dir, 'redis'), port });
     },
     async restartMongo() {
-      if (!mongo) throw new Error('This system uses a MongoDB that is not its own');
+      if (!mongo) throw new Error('This system has no MongoDB of its own');
       const { port } = mongo;
       await mongo.close();
       mongo = await openMongo({ ...mongoOptions, port });

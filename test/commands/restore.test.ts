@@ -70,7 +70,7 @@ test('a backup taken under load restores to a shop that keeps every invariant an
   expect(counts.orders).toBeLessThan(await system.store.collections.orders.countDocuments());
 
   const running = await command('restore', [file], system.env);
-  expect(running.output).toMatch(/^Stop them first: .*server-1/);
+  expect(running.output).toMatch(/^Stop these processes first: .*server-1/);
   const restore = await command('restore', [file], restored);
   expect(restore.ok, restore.output).toBe(true);
   expect(resultOf(restore)).toEqual(counts);
@@ -198,7 +198,7 @@ test('a damaged or incomplete backup is refused before anything is written', asy
     [/line 2 is not extended JSON/, archiveOf([header, 'null', { counts: {} }])],
     [/line 2 is not a document/, archiveOf([header, { in: 'users', document: { email: 1 } }])],
     [/unknown collection "system.users"/, archiveOf([header, { in: 'system.users', document: { _id: 1 } }])],
-    [/comes twice/, archiveOf([header, user(1), user(1), { counts: { users: 2 } }])],
+    [/contains a document twice/, archiveOf([header, user(1), user(1), { counts: { users: 2 } }])],
     [/does not match its checksum/, archiveOf([...lines.map((l) => l.replace('A lamp', 'A lump'))])],
     // A kilobyte each, which unpacks to 65 MB: one line, and many.
     [/longer than 64 MiB/, archiveOf([header, 'x'.repeat(65 * 1024 ** 2)])],

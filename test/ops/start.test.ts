@@ -333,7 +333,7 @@ test.each<[string, string[]]>([
       MONGO_WAIT_MS: '300',
     };
     expect(await command(away)).toMatch(
-      /^(MongoDB|Redis) at 127\.0\.0\.1:1 does not answer .*: start it, or mend (MONGO|REDIS)_URL\.$/,
+      /^(MongoDB|Redis) at 127\.0\.0\.1:1 does not answer .*: start it, or correct (MONGO|REDIS)_URL\.$/,
     );
   },
 );

@@ -77,7 +77,7 @@ test('a local time is accepted if it exists exactly once', () => {
   expect(localText(Date.parse(instantOf('2026-07-01T00:00:30')))).toBe('2026-07-01T00:00:30');
   expect(() => instantOf('2026-03-29T02:30')).toThrow('did you mean 2026-03-29 03:30:00?');
   expect(() => instantOf('2026-10-25T02:30')).toThrow(
-    'comes twice in your time zone: at 2026-10-25T00:30:00.000Z and 2026-10-25T01:30:00.000Z',
+    'occurs twice in your time zone: at 2026-10-25T00:30:00.000Z and 2026-10-25T01:30:00.000Z',
   );
   expect(() => instantOf('2026-02-30T12:00')).toThrow('did you mean 2026-03-02 12:00:00?');
   for (const text of ['', '20266-01-01T00:00', '+020266-01-01T00:00', '0026-01-01T00:00', '2026-01-01']) {

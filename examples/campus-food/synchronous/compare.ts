@@ -1,6 +1,5 @@
 /**
- * How long an order waits for its answer with the broker and without, and what happens to
- * it while inventory stands still. Prints the table of the README:
+ * Compares the latency of orders with and without the broker, also while inventory is stopped. Prints the README's table:
  *
  *   node --import tsx examples/campus-food/synchronous/compare.ts
  */
@@ -14,7 +13,7 @@ import { openRabbit } from '../../../ops/local/databases/rabbit.mjs';
 import { freePort } from '../../../ops/local/processes/port.mjs';
 
 const [orders, ordersWhileStopped, connections] = [1_000, 100, 20];
-/** What the kitchen takes for a reservation, on either side. */
+/** The duration of a reservation, on either side. */
 const reserveMs = 50;
 
 /** An order service and its inventory. */

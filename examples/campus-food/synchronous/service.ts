@@ -1,9 +1,8 @@
 /**
- * The same shop without a broker, as small as it can be: the order service asks the inventory service by HTTP, and answers
- * when it has the answer.
+ * The same shop without a broker: the order service calls the inventory service by HTTP, and answers after its answer.
  *
- * This one program is either of them: what takes orders asks the one at INVENTORY_URL for reservations. Its other settings
- * are those of settings.ts.
+ * This program is both services: the one that takes orders calls the other at INVENTORY_URL. The other settings are those
+ * of settings.ts.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -29,7 +28,7 @@ app.post('/order', async (request, response) => {
     body: JSON.stringify(order.data),
     signal: AbortSignal.timeout(inventoryTimeoutMs),
   }).catch(() => null);
-  // Nobody keeps the order: who ordered has to try again.
+  // The order is not stored, so the client has to retry.
   if (!reservation?.ok) return void response.status(503).json({ error: 'Inventory does not answer' });
   const record = { order_id: randomUUID(), ...order.data, ...((await reservation.json()) as object) };
   await mongo.collection('synchronous_orders').insertOne({ ...record });

@@ -1,4 +1,4 @@
-"""What the three programs share: where the system is, and how a stranger talks to it.
+"""Shared by the three tests: the system's addresses, and helpers to call it from outside.
 
     CAMPUS_URL          OrderService (http://127.0.0.1:8101)
     RABBITMQ_URL        the broker (amqp://guest:guest@127.0.0.1:5672)
@@ -26,14 +26,14 @@ DEADLINE_SECONDS = float(os.environ.get("DEADLINE_SECONDS", "120"))
 
 
 def check(holds, what):
-    """Ends the program with 1 when something does not hold."""
+    """Exits with 1 when the condition is false."""
     print(f"{'ok    ' if holds else 'FAILED'}  {what}", flush=True)
     if not holds:
         sys.exit(1)
 
 
 def eventually(question, what):
-    """Asks until the answer is true, and returns it."""
+    """Calls the function until its result is truthy, and returns that."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while True:
         answer = question()
@@ -51,7 +51,7 @@ def place_order(user_id="s-1001", item="ramen", quantity=1):
 
 
 def order(order_id):
-    """The order as OrderService shows it; None when it does not know it."""
+    """The order as OrderService shows it; None when it is unknown."""
     answer = requests.get(f"{CAMPUS_URL}/orders/{order_id}", timeout=10)
     return answer.json() if answer.status_code == 200 else None
 

@@ -1,4 +1,4 @@
-"""A poison message reaches order-events-dlq with its body, the others go on, and once mended it is processed."""
+"""A poison message reaches order-events-dlq with its body, other messages are handled, and a corrected one is processed."""
 
 import json
 import uuid
@@ -17,7 +17,7 @@ campus.eventually(
 
 
 def take_letter():
-    """Takes our message out of the dead letters, and leaves the others."""
+    """Takes our message out of the dead-letter queue, and leaves the others."""
     with campus.channel() as own:
         for _ in range(own.queue_declare("order-events-dlq", passive=True).method.message_count):
             method, properties, body = own.basic_get("order-events-dlq")

@@ -1,4 +1,4 @@
-"""One OrderPlaced is delivered twice by a stranger: it is decided once, and told once."""
+"""An OrderPlaced event that is delivered twice is decided once, and published once."""
 
 import json
 

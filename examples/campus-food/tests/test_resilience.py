@@ -27,7 +27,7 @@ try:
     campus.check(len(set(ids)) == ORDERS, f"{ORDERS} orders were accepted while inventory was stopped")
     print(f"        the slowest answer took {slowest * 1000:.0f} ms")
     waiting = [order_id for order_id in ids if campus.order(order_id)["status"] == "accepted"]
-    # What a stopped instance had in hand already may be decided.
+    # Messages that the stopped instance had already received may be decided.
     campus.check(len(waiting) >= ORDERS - 1, f"{len(waiting)} of them wait for it")
 finally:
     campus.start_inventory()
