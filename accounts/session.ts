@@ -89,7 +89,7 @@ export async function revokeTokensOf(collections: Collections, userId: string): 
 
 const maxListed = 10_000;
 
-/** Those after this time, the newest 10,000 of them; a server looks so often that there are never as many. */
+/** Revocations after this time, at most the newest 10,000; servers poll often enough that there are never so many. */
 export async function listRevocations({ expulsions }: Collections, after: Date): Promise<Revocation[]> {
   const found = await expulsions
     .find({ at: trusted({ $gt: after }) })

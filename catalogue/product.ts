@@ -2,7 +2,7 @@ import { nanoid } from 'nanoid';
 import { mongoClock } from '../runtime/clock.ts';
 import type { Product } from '../sale/contract.ts';
 import type { Collections, ProductRecord } from '../store/collections.ts';
-import { behind, pageOf } from '../store/time-cursor.ts';
+import { afterCursor, pageOf } from '../store/time-cursor.ts';
 
 /** `image` and `images` may both be given; the first picture of both is the product's main picture. */
 export interface NewProduct {
@@ -56,7 +56,7 @@ export async function listProducts(
   cursor?: string,
 ): Promise<{ products: Product[]; nextCursor: string | null }> {
   const found = await products
-    .find(behind('createdAt', cursor))
+    .find(afterCursor('createdAt', cursor))
     .sort({ createdAt: -1, _id: -1 })
     .limit(listedProducts + 1)
     .lean<ProductRecord[]>();

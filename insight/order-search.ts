@@ -10,7 +10,7 @@ import {
   type OrderRecord,
   type UserRecord,
 } from '../store/collections.ts';
-import { behind, pageOf } from '../store/time-cursor.ts';
+import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { AdminOrder, AdminOrderPage } from './contract.ts';
 
 /**
@@ -59,7 +59,7 @@ async function findOrders(
         text.includes('@')
           ? { buyerId: trusted({ $in: buyers.map(({ _id }) => _id) }) }
           : { $or: [{ _id: text }, { buyerId: text }] },
-        behind('createdAt', cursor),
+        afterCursor('createdAt', cursor),
       ],
       ...(saleId && { saleId }),
       ...(status && { status }),

@@ -22,7 +22,7 @@ export function openQueue(name: string, shared: Redis, openClient: () => Redis, 
     // Seconds that one blocking wait lasts, and so the longest time that an idle subscription takes to stop.
     settings: { drainDelay: 1 } as Bull.AdvancedSettings,
   });
-  queue.on('error', (error) => log.warn({ queue: name, error: error.message }, 'Bull'));
+  queue.on('error', (error) => log.warn({ queue: name, error: error.message }, 'Bull reported an error'));
   return queue;
 }
 

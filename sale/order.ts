@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { trusted } from 'mongoose';
 import type { Change } from '../log/schemas.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
-import { behind, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
+import { afterCursor, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
 import type { Order, OrderPage, Purchase } from './contract.ts';
 
 /**
@@ -109,7 +109,7 @@ export async function listOrders(
   const place = cursor === undefined ? null : parseCursor(cursor);
   const waiting = await findWaiting(orders, queued.purchases);
   const records = await orders
-    .find({ buyerId, ...behind('createdAt', cursor) })
+    .find({ buyerId, ...afterCursor('createdAt', cursor) })
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
     .lean<OrderRecord[]>();

@@ -44,7 +44,7 @@ export interface SaleChanges {
    * @returns the sale after the change, and whether the gates and pages were notified.
    * @throws Overloaded when too many changes wait; MongoDB's write conflict when the retries ran out.
    */
-  change(request: SaleChangeRequest): Promise<SaleChangeRefusal | { sale: SaleRecord; isTold: boolean }>;
+  change(request: SaleChangeRequest): Promise<SaleChangeRefusal | { sale: SaleRecord; isAnnounced: boolean }>;
   drained(): Promise<void>;
 }
 
@@ -73,8 +73,8 @@ export function openSaleChanges(
   return {
     async change(request) {
       const { answer, told = Promise.resolve(true) } = await submit(request);
-      const isTold = await told;
-      return typeof answer === 'string' ? answer : { sale: answer, isTold };
+      const isAnnounced = await told;
+      return typeof answer === 'string' ? answer : { sale: answer, isAnnounced };
     },
     drained,
   };

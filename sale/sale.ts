@@ -13,7 +13,7 @@ import {
   type ProductRecord,
   type SaleRecord,
 } from '../store/collections.ts';
-import { behind, pageOf } from '../store/time-cursor.ts';
+import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { Money, Product, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
 
@@ -122,7 +122,7 @@ export async function listSnapshotsOf(collections: Collections, product: Product
 /** One page of all sales, sorted by end time, the latest first. */
 export async function listSnapshots({ sales, products }: Collections, cursor?: string): Promise<SalePage> {
   const found = await sales
-    .find(behind('closesAt', cursor))
+    .find(afterCursor('closesAt', cursor))
     .sort({ closesAt: -1, _id: -1 })
     .limit(listedSales + 1)
     .lean<SaleRecord[]>();

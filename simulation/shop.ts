@@ -12,7 +12,7 @@ import { readJob } from '../sale/queue/queue.ts';
 import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
 import { cancelOrders } from '../sale/settlement/cancellation.ts';
-import { discard, giveUp } from '../sale/settlement/dead-letters.ts';
+import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
 import { allowanceKey } from '../sale/settlement/decide.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
@@ -187,10 +187,10 @@ async function change(
   { collections, gate }: System,
   saleId: string,
   what: Parameters<typeof changeSale>[2],
-  isTold: boolean,
+  isAnnounced: boolean,
 ) {
   const sale = await changeSale(collections, saleId, what);
-  if (isTold && sale && sale !== 'closes_first') await gate.sync(sale);
+  if (isAnnounced && sale && sale !== 'closes_first') await gate.sync(sale);
 }
 
 const deadLetterShop = (system: System) => ({ ...system, announceSettled: () => {} });
@@ -201,7 +201,7 @@ async function giveUpOldest(system: System, thenRepublish: boolean): Promise<voi
   if (!job) return;
   await job.discard(); // No further attempts.
   await job.moveToFailed({ message: 'given up' });
-  await giveUp(deadLetterShop(system), job.data);
+  await rejectFailed(deadLetterShop(system), job.data);
   if (thenRepublish) await system.queue.republish(String(job.id));
   else await discard(deadLetterShop(system), String(job.id));
 }

@@ -16,7 +16,7 @@ export function parseCursor(text: string): TimeCursor | null {
 }
 
 /** A filter for the entries after the cursor; without one it matches everything. */
-export function behind(field: string, cursor: string | undefined): object {
+export function afterCursor(field: string, cursor: string | undefined): object {
   const place = cursor === undefined ? null : parseCursor(cursor);
   if (!place) return {};
   const at = new Date(place.atMs);

@@ -4,7 +4,7 @@ import { type EventData, readData } from '../log/schemas.ts';
 import type { BusEvent, Subscription } from '../messages/bus.ts';
 import { type Collections, driverOf } from '../store/collections.ts';
 import type { AnalyticsRecord, MinuteRecord } from '../store/event-collections.ts';
-import { behind, pageOf } from '../store/time-cursor.ts';
+import { afterCursor, pageOf } from '../store/time-cursor.ts';
 
 /** `order.placed` is not needed, because every placed order is paid or rejected in the same transaction. */
 const types = ['order.paid', 'order.rejected', 'order.cancelled'] as const;
@@ -176,7 +176,7 @@ export async function readMinutes(
   cursor?: string,
 ): Promise<{ minutes: SaleMinute[]; nextCursor: string | null }> {
   const newest = await minutes
-    .find({ saleId, ...behind('minute', cursor) })
+    .find({ saleId, ...afterCursor('minute', cursor) })
     .sort({ minute: -1, _id: -1 })
     .limit(maxMinutes + 1)
     .lean<MinuteRecord[]>();

@@ -49,7 +49,7 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
 
     function report(done: GateRepairCounts): void {
       onRepair(done);
-      if (Object.values(done).some((count) => count > 0)) log.warn(done, 'reconciled');
+      if (Object.values(done).some((count) => count > 0)) log.warn(done, 'repaired gates and lost purchases');
     }
 
     /** Repeats `work`; while MongoDB or Redis is away it says so once. */

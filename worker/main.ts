@@ -43,7 +43,7 @@ import { saleClock } from './sale-clock.ts';
 import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 import { traceEvents, traceSettled } from './traces.ts';
 
-/** A worker that leads and is silent for so long is followed by another. */
+/** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
 const leadMs = 3_000;
 
 const config = readConfig();
@@ -57,10 +57,10 @@ const { redis, close: closeRedis } = openRedis(config, log);
 const stopping = new AbortController();
 const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
 mongo.on('connected', () => void prepare('database'));
-// What follows a commit waits for Redis, rather than leave it to the reconciler.
+// Announcements after a commit wait for Redis, rather than leave them to the reconciler.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
-// Asked in between: without Redis it fails at once.
+// For the comparison of the gates, which fails at once while Redis is unavailable and is repeated later.
 const impatientGate = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
@@ -97,8 +97,11 @@ const settle = openSettlement({
       announceSettled(settled);
       await gate.end(endings);
     } catch (error) {
-      // The orders are in MongoDB, where every page finds them when it asks; the reconciler does the rest.
-      log.warn({ error: (error as Error).message, orders: endings.length }, 'settled, but not told');
+      // The orders are committed, so pages find them when they poll, and the reconciler repeats these two steps.
+      log.warn(
+        { error: (error as Error).message, orders: endings.length },
+        'orders settled, but announcing them failed',
+      );
     }
   },
 });
@@ -126,7 +129,7 @@ const lead = openLeaderElection(
       {
         collections,
         bus,
-        // What is relayed before they subscribed, they never hear of.
+        // The relay starts after that, because subscribers miss events that are published before they subscribed.
         after: subscribers.subscribed,
         listIdle: () => listIdle(collections),
       },
@@ -149,7 +152,7 @@ const http = express()
   .use(...probes)
   .listen(config.PORT, config.HOST);
 await once(http, 'listening');
-log.info({ address: http.address() }, 'working');
+log.info({ address: http.address() }, 'worker started');
 
 closeOnSignal(
   async () => {

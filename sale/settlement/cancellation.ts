@@ -38,7 +38,7 @@ export interface Cancellations {
    * @returns the order afterwards, and whether the gates were notified; null when this buyer has no such settled order.
    * @throws Overloaded when too many cancellations wait; MongoDB's write conflict when the retries ran out.
    */
-  cancel(cancellation: Cancellation): Promise<{ order: Order; isTold: boolean } | null>;
+  cancel(cancellation: Cancellation): Promise<{ order: Order; isAnnounced: boolean } | null>;
   drained(): Promise<void>;
 }
 
@@ -62,8 +62,8 @@ export function openCancellations(
   return {
     async cancel(cancellation) {
       const { order, told } = await submit(cancellation);
-      const isTold = await told;
-      return order && { order, isTold };
+      const isAnnounced = await told;
+      return order && { order, isAnnounced };
     },
     drained,
   };

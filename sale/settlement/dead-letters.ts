@@ -11,7 +11,7 @@ import { endingOf, recordOf, type Settled } from './transaction.ts';
 export async function discard(shop: DeadLetterShop, id: string): Promise<boolean> {
   const letter = await shop.queue.findDeadLetter(id);
   if (!letter) return false;
-  await giveUp(shop, letter.data);
+  await rejectFailed(shop, letter.data);
   // When several requests discard it at once, only one gets true.
   return await shop.queue.removeDeadLetter(id);
 }
@@ -29,14 +29,14 @@ export interface DeadLetterShop {
  * puts its units back on sale. Idempotent.
  * @returns how many orders were created.
  */
-export async function giveUp(
+export async function rejectFailed(
   { collections, gate, announceSettled }: DeadLetterShop,
   data: unknown,
 ): Promise<number> {
   let ended = 0;
   for (const purchase of purchasesIn(data)) {
     const givenUp = recordOf({ purchase, status: 'rejected', reason: 'failed' }, mongoClock.now());
-    const isNew = await insertGivenUp(collections, givenUp);
+    const isNew = await insertRejected(collections, givenUp);
     const record = isNew ? givenUp : await collections.orders.findById(givenUp._id).lean<OrderRecord>();
     if (!record) continue;
     // Also for an existing order, because the worker that created it may have died before announcing it.
@@ -48,7 +48,7 @@ export async function giveUp(
 }
 
 /** @returns false when the purchase already has an order. */
-async function insertGivenUp(collections: Collections, record: OrderRecord): Promise<boolean> {
+async function insertRejected(collections: Collections, record: OrderRecord): Promise<boolean> {
   const { orders, sales } = collections;
   return await orders.db.withSession((session) =>
     session.withTransaction(async () => {
@@ -87,7 +87,7 @@ export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promi
   for (const { id, data, ids } of letters) {
     const { purchases = [{}] } = (data ?? {}) as { purchases?: unknown[] };
     const isWhole = ids.length >= purchases.length;
-    if (!ids.every((orderId) => reasons.has(orderId))) ended += await giveUp(shop, data);
+    if (!ids.every((orderId) => reasons.has(orderId))) ended += await rejectFailed(shop, data);
     else if (isWhole && ids.every((orderId) => reasons.get(orderId) !== 'failed'))
       await shop.queue.removeDeadLetter(id);
   }

@@ -78,7 +78,7 @@ async function settleInTransaction(
     collections.sales.db,
     async (session) => {
       const beganAt = new Date();
-      if (again.length > 0) await forgetGivenUp(collections, again, session);
+      if (again.length > 0) await deleteFailedOrders(collections, again, session);
       const settledBefore = await findSettled(session);
       const snapshot = await readSaleSnapshot(collections, purchases, settledBefore, session);
       const decision = decide(purchases, snapshot);
@@ -100,7 +100,7 @@ async function settleInTransaction(
   );
 }
 
-async function forgetGivenUp(
+async function deleteFailedOrders(
   { orders }: Collections,
   purchases: Purchase[],
   session: ClientSession,

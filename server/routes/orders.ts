@@ -39,12 +39,15 @@ export async function cancel(shop: Shop, { params, identity, header }: Call<ById
   const buyerId = identity?.userId ?? '';
   const traceparent = traceparentOf(header('traceparent'));
   const found = await shop.cancel({ orderId: params.id, buyerId, traceparent });
-  const { order, isTold } = found ?? { order: await requireOrder(shop, params.id, buyerId), isTold: true };
+  const { order, isAnnounced } = found ?? {
+    order: await requireOrder(shop, params.id, buyerId),
+    isAnnounced: true,
+  };
   if (order.status === 'queued') throw notSettled();
   if (order.status !== 'cancelled') {
     throw new HttpProblem('not-cancellable', `expected a paid order, this one is ${order.status}`);
   }
-  return { status: 200, body: order, ...(!isTold && { headers: takesEffectSoon }) };
+  return { status: 200, body: order, ...(!isAnnounced && { headers: takesEffectSoon }) };
 }
 
 /** MongoDB has the settled orders; one that it does not know yet could be on its way there. */

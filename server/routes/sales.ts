@@ -95,7 +95,7 @@ export async function editSale(
   if (typeof changed === 'string') throw refusalOf(changed, params.id);
   const snapshot = await snapshotOfRecord(collections, changed.sale);
   if (!snapshot) throw noSale(params.id);
-  const headers = { ...(key && { 'Idempotency-Key': key }), ...(!changed.isTold && takesEffectSoon) };
+  const headers = { ...(key && { 'Idempotency-Key': key }), ...(!changed.isAnnounced && takesEffectSoon) };
   return { status: 200, body: snapshot, headers };
 }
 

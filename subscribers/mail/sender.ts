@@ -59,7 +59,12 @@ export function openMailSender(
         log.warn({ answer: ending.answer }, 'mail server unavailable, retrying');
       if (ending.kind !== 'skipped') isAway = ending.kind === 'away';
       if (ending.kind === 'rejected' || ending.kind === 'unanswered')
-        log.warn({ event: mail._id, answer: ending.answer }, `a mail was ${ending.kind}`);
+        log.warn(
+          { event: mail._id, answer: ending.answer },
+          ending.kind === 'rejected'
+            ? 'mail rejected by the mail server'
+            : 'mail transmitted, but not acknowledged',
+        );
     }
 
     while (!stopping.aborted && fault === undefined) {

@@ -5,7 +5,7 @@ import type { EventType } from '../../log/schemas.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { type Collections, insertWithin } from '../../store/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
-import { behind, pageOf } from '../../store/time-cursor.ts';
+import { afterCursor, pageOf } from '../../store/time-cursor.ts';
 
 /** Maximum number of a shop's endpoints. */
 const maxWebhooks = 50;
@@ -46,7 +46,7 @@ export async function listDeliveries(
 ): Promise<{ deliveries: Delivery[]; nextCursor: string | null } | null> {
   if (!(await webhooks.exists({ _id: webhookId }))) return null;
   const found = await deliveries
-    .find({ webhookId, ...behind('createdAt', cursor) })
+    .find({ webhookId, ...afterCursor('createdAt', cursor) })
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
     .lean<DeliveryRecord[]>();
