@@ -1,6 +1,7 @@
-import { BlockList } from 'node:net';
+import { isIP } from 'node:net';
 import { type RequestHandler, Router } from 'express';
 import type { Redis } from 'ioredis';
+import ipaddr from 'ipaddr.js';
 import type { Connection } from 'mongoose';
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 
@@ -33,17 +34,12 @@ export function metricsRoute(registry: Registry, refresh: () => Promise<void>): 
   return router;
 }
 
-/** Whoever comes from such an address is of this machine or of the network behind the front door. */
-const privateNetworks = new BlockList();
-privateNetworks.addSubnet('127.0.0.0', 8);
-privateNetworks.addSubnet('10.0.0.0', 8);
-privateNetworks.addSubnet('172.16.0.0', 12);
-privateNetworks.addSubnet('192.168.0.0', 16);
-privateNetworks.addAddress('::1', 'ipv6');
-privateNetworks.addSubnet('fc00::', 7, 'ipv6');
+/** Ranges of this machine and of the network behind the front door. */
+const privateRanges = new Set(['loopback', 'private', 'uniqueLocal']);
 
 export function isPrivateAddress(address: string): boolean {
-  return privateNetworks.check(address, address.includes(':') ? 'ipv6' : 'ipv4');
+  // ipaddr.js alone would also take a bare number for an address.
+  return isIP(address) !== 0 && privateRanges.has(ipaddr.process(address).range());
 }
 
 /** For everyone else there is no such page. Express' `ip` is the client's own, whichever proxy it came through. */

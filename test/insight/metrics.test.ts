@@ -137,6 +137,7 @@ test.each([
   ['8.8.8.8', false],
   ['2001:db8::1', false],
   ['fd00::1', true],
+  ['2130706433', false],
   ['', false],
 ])('the address %j is a private one: %j', (address, expected) => {
   expect(isPrivateAddress(address)).toBe(expected);
