@@ -1,60 +1,14 @@
-import { lookup as resolve } from 'node:dns';
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { BlockList, isIP, isIPv6, type LookupFunction } from 'node:net';
+import { isIPv6 } from 'node:net';
+import ipaddr from 'ipaddr.js';
+import { RequestFilteringHttpAgent, RequestFilteringHttpsAgent } from 'request-filtering-agent';
 
-/** Addresses that lead into a network of our own, or nowhere. */
-const [privateIPv4, privateIPv6] = [new BlockList(), new BlockList()];
-for (const [network, bits] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 3],
-] as const) {
-  privateIPv4.addSubnet(network, bits, 'ipv4');
-}
-// Also what carries an IPv4 address inside, and could so be any of the above.
-for (const [network, bits] of [
-  ['::', 96],
-  ['::ffff:0:0', 96],
-  ['64:ff9b::', 96],
-  ['64:ff9b:1::', 48],
-  ['2001::', 23],
-  ['2001:db8::', 32],
-  ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['fec0::', 10],
-  ['ff00::', 8],
-] as const) {
-  privateIPv6.addSubnet(network, bits, 'ipv6');
-}
+/** They look at the address that is connected to, after it was resolved: a name cannot change its mind meanwhile. */
+const publicOnly = { 'http:': new RequestFilteringHttpAgent(), 'https:': new RequestFilteringHttpsAgent() };
 
-export function isPrivate(address: string): boolean {
-  // One list for both would take every IPv4 address for its mapping into IPv6.
-  return isIPv6(address) ? privateIPv6.check(address, 'ipv6') : privateIPv4.check(address, 'ipv4');
-}
-
-/** Resolves a name to public addresses only. What is checked is what is connected to: nobody asks the name again. */
-const lookupPublic: LookupFunction = (hostname, options, callback) => {
-  resolve(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error) return callback(error, '');
-    const inside = addresses.find(({ address }) => isPrivate(address));
-    const [first] = addresses;
-    if (inside || !first) return callback(new Error(`${hostname} is a private address`), '');
-    if (options.all) callback(null, addresses);
-    else callback(null, first.address, first.family);
-  });
-};
+/** Deprecated addresses with an IPv4 address inside, which the agents take for public ones. */
+const ipv4Compatible = ipaddr.IPv6.parseCIDR('::/96');
 
 export interface PostOptions {
   timeoutMs: number;
@@ -73,28 +27,29 @@ export function post(
   { timeoutMs, privateAddresses }: PostOptions,
 ): Promise<number> {
   const isRefused = privateAddresses === 'refused';
+  const isSecure = url.protocol === 'https:';
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  // An address in the URL is not looked up.
-  if (isRefused && isIP(host) && isPrivate(host)) {
-    return Promise.reject(new Error(`${host} is a private address`));
+  const privateAddress = () => new Error(`${host} is a private address`);
+  if (isRefused && isIPv6(host) && ipaddr.IPv6.parse(host).match(ipv4Compatible)) {
+    return Promise.reject(privateAddress());
   }
   return new Promise((resolve, reject) => {
-    const send = url.protocol === 'https:' ? requestHttps : requestHttp;
+    const send = isSecure ? requestHttps : requestHttp;
     const request = send(url, {
       method: 'POST',
       headers: { ...headers, 'Content-Length': Buffer.byteLength(body) },
       signal: AbortSignal.timeout(timeoutMs),
-      agent: false,
-      ...(isRefused && { lookup: lookupPublic }),
+      agent: isRefused && publicOnly[isSecure ? 'https:' : 'http:'],
     });
     request.once('response', (response) => {
       resolve(response.statusCode ?? 0);
       response.on('error', () => {}).destroy();
     });
     // Not `once`: what goes wrong after the answer must find a listener too.
-    request.on('error', (error) =>
-      reject(error.name === 'AbortError' ? new Error(`no answer in ${timeoutMs} ms`) : error),
-    );
+    request.on('error', (error) => {
+      if (error.name === 'AbortError') reject(new Error(`no answer in ${timeoutMs} ms`));
+      else reject(error.message.includes('is not allowed') ? privateAddress() : error);
+    });
     request.end(body);
   });
 }

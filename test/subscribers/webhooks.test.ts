@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Delivery } from '../../insight/contract.ts';
 import type { CloudEvent } from '../../log/schemas.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { isPrivate, post } from '../../subscribers/webhooks/post.ts';
+import { post } from '../../subscribers/webhooks/post.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 interface Received {
@@ -199,16 +199,23 @@ describe('a refused request', () => {
     '64:ff9b::a00:1',
     'fd00::1',
     'fe80::1',
-  ])('the private address %s', (address) => {
-    expect(isPrivate(address)).toBe(true);
+    '::7f00:1',
+    '::ffff:0:a00:1',
+    '2002:a00:1::1',
+  ])('in production, a POST to the private address %s', async (address) => {
+    const url = new URL(address.includes(':') ? `http://[${address}]/` : `http://${address}/`);
+    const options = { timeoutMs: 10_000, privateAddresses: 'refused' } as const;
+    await expect(post(url, '{}', {}, options)).rejects.toThrow('is a private address');
+    url.protocol = 'https:';
+    await expect(post(url, '{}', {}, options)).rejects.toThrow('is a private address');
   });
 
-  test.each(['93.184.215.14', '172.32.0.1', '2606:2800:21f:cb07:6820:80da:af6b:8b2c'])(
-    'but not the public address %s',
-    (address) => {
-      expect(isPrivate(address)).toBe(false);
-    },
-  );
+  test.each(['172.32.0.1', '[2fff::1]'])('but not one to the public address %s', async (host) => {
+    const options = { timeoutMs: 1, privateAddresses: 'refused' } as const;
+    await expect(post(new URL(`http://${host}/`), '{}', {}, options)).rejects.toThrow(
+      /no answer in|ENETUNREACH|EHOSTUNREACH|EADDRNOTAVAIL/,
+    );
+  });
 
   test.each(['127.0.0.1', 'localhost', '[::1]', '0x7f.1', '2130706433'])(
     'in production, a POST to %s, which is our own network',
