@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { Delivery } from '../../insight/contract.ts';
 import type { CloudEvent } from '../../log/schemas.ts';
@@ -102,6 +103,8 @@ test('an endpoint receives the events it asked for, signed, and its secret is sh
   const key = Buffer.from(secret.slice('whsec_'.length), 'base64');
   const signed = createHmac('sha256', key).update(`${event.id}.${timestamp}.${body}`).digest('base64');
   expect(headers['webhook-signature']).toBe(`v1,${signed}`);
+  expect(new Webhook(secret).verify(body, headers as Record<string, string>)).toEqual(event);
+  expect(() => new Webhook(secret).verify(`${body} `, headers as Record<string, string>)).toThrow();
 
   const listed = await asAdmin('GET', '');
   expect(listed.body.webhooks).toMatchObject([{ id, url, types: ['order.paid', 'sale.created'] }]);
