@@ -1,19 +1,20 @@
+import { parseCookie, stringifySetCookie } from 'cookie';
+
 /**
  * The session's token lives in a cookie that no script can read and no other site's page can send. It goes to
  * /api/sessions only: everything else is opened by the access token, which no browser sends by itself.
  */
-const cookieName = 'stampede_session';
-const path = '/api/sessions';
+const name = 'stampede_session';
+const attributes = { path: '/api/sessions', httpOnly: true, sameSite: 'strict' } as const;
 
-export function sessionCookie(token: string, expiresAt: Date, { isSecure }: { isSecure: boolean }): string {
-  const parts = [`${cookieName}=${token}`, `Path=${path}`, `Expires=${expiresAt.toUTCString()}`];
-  return [...parts, 'HttpOnly', 'SameSite=Strict', ...(isSecure ? ['Secure'] : [])].join('; ');
+export function sessionCookie(value: string, expires: Date, { isSecure }: { isSecure: boolean }): string {
+  return stringifySetCookie({ ...attributes, name, value, expires, secure: isSecure });
 }
 
 export const noSessionCookie = (secure: { isSecure: boolean }) => sessionCookie('', new Date(0), secure);
 
 /** @returns the session's token in a Cookie header; null when there is none. */
 export function sessionTokenIn(header: string | undefined): string | null {
-  const match = /(?:^|;\s*)stampede_session=([\w.-]{1,128})(?:;|$)/.exec(header ?? '');
-  return match ? (match[1] as string) : null;
+  const token = parseCookie(header ?? '')[name];
+  return token !== undefined && /^[\w.-]{1,128}$/.test(token) ? token : null;
 }
