@@ -1,5 +1,6 @@
-import type { Attributes, Context } from '@opentelemetry/api';
+import { type Attributes, type Context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { Config } from '../config.ts';
+import { readTraceparent, writeTraceparent } from './trace-context.ts';
 
 /** Spans of what happens to a purchase, joined over processes by the traceparent that travels with it. */
 export interface Tracing {
@@ -20,7 +21,7 @@ const exportDeadlineMs = 5_000;
 
 /**
  * Sends spans as OTLP over HTTP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
- * @returns null when it is not: then not even the libraries are loaded.
+ * @returns null when it is not: then not even the SDK is loaded.
  */
 export async function openTracing(
   config: Pick<Config, 'INSTANCE' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'OTEL_TRACES_SAMPLER_ARG'>,
@@ -28,14 +29,11 @@ export async function openTracing(
 ): Promise<Tracing | null> {
   const endpoint = config.OTEL_EXPORTER_OTLP_ENDPOINT.replace(/\/$/, '');
   if (endpoint === '') return null;
-  const [{ ROOT_CONTEXT, trace }, sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all(
-    [
-      import('@opentelemetry/api'),
-      import('@opentelemetry/sdk-trace-node'),
-      import('@opentelemetry/exporter-trace-otlp-http'),
-      import('@opentelemetry/resources'),
-    ],
-  );
+  const [sdk, { OTLPTraceExporter }, { resourceFromAttributes }] = await Promise.all([
+    import('@opentelemetry/sdk-trace-node'),
+    import('@opentelemetry/exporter-trace-otlp-http'),
+    import('@opentelemetry/resources'),
+  ]);
   const exporter = new OTLPTraceExporter({ url: `${endpoint}/v1/traces`, timeoutMillis: exportDeadlineMs });
   // By the trace's id, so that every process decides alike and a trace is whole or not there.
   const share = new sdk.TraceIdRatioBasedSampler(config.OTEL_TRACES_SAMPLER_ARG);
@@ -50,19 +48,15 @@ export async function openTracing(
   const tracer = provider.getTracer('stampede');
 
   function contextOf(traceparent: string | undefined): Context | null {
-    const [, traceId = '', spanId = '', flags = ''] = pattern.exec(traceparent ?? '') ?? [];
-    if (!traceId) return null;
-    const traceFlags = Number.parseInt(flags, 16);
-    return trace.setSpanContext(ROOT_CONTEXT, { traceId, spanId, traceFlags, isRemote: true });
+    const parent = readTraceparent(traceparent);
+    return parent ? trace.setSpanContext(ROOT_CONTEXT, parent) : null;
   }
 
   return {
     begin(name, parent) {
       const span = tracer.startSpan(name, {}, contextOf(parent) ?? ROOT_CONTEXT);
-      const { traceId, spanId, traceFlags } = span.spanContext();
-      const flags = traceFlags.toString(16).padStart(2, '0');
       return {
-        traceparent: `00-${traceId}-${spanId}-${flags}`,
+        traceparent: writeTraceparent(span.spanContext()),
         end: (attributes) => span.setAttributes(attributes).end(),
       };
     },
@@ -73,5 +67,3 @@ export async function openTracing(
     close: () => provider.shutdown().catch(() => {}),
   };
 }
-
-const pattern = /^00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/;

@@ -7,6 +7,7 @@ import { HttpProblem } from '../../server/http/problems.ts';
 import { parse } from '../../server/http/route.ts';
 import { sessionTokenIn } from '../../server/http/session-cookie.ts';
 import { bearerOf, openTokens } from '../../server/http/tokens.ts';
+import { traceparentOf } from '../../server/http/trace-context.ts';
 import { idempotencyKey } from '../../server/routes/inputs.ts';
 import { apiRoutes } from '../../server/routes/routes.ts';
 import type { Shop } from '../../server/shop.ts';
@@ -156,6 +157,24 @@ test('a Cookie header is parsed into a session’s token or nothing', () => {
       if (found !== null) expect(found).toMatch(/^[\w.-]{1,128}$/);
       expect(sessionTokenIn(`a=1; stampede_session=${own}; b=2`)).toBe(own);
       expect(sessionTokenIn(`xstampede_session=${own}`)).toBeNull();
+    }),
+  );
+});
+
+test('a traceparent keeps its ids and the flags that are defined, or becomes a new one', () => {
+  const ids = fc.tuple(
+    fc.stringMatching(/^[0-9a-f]{31}[1-9a-f]$/),
+    fc.stringMatching(/^[0-9a-f]{15}[1-9a-f]$/),
+  );
+  const form = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-0[0-3]$/;
+  fc.assert(
+    fc.property(headerText, ids, fc.integer({ min: 0, max: 255 }), (text, [traceId, spanId], flags) => {
+      expect(traceparentOf(text)).toMatch(form);
+      const hex = flags.toString(16).padStart(2, '0');
+      const kept = `00-${traceId}-${spanId}-0${flags & 3}`;
+      expect(traceparentOf(`00-${traceId}-${spanId}-${hex}`)).toBe(kept);
+      expect(traceparentOf(`cc-${traceId}-${spanId}-${hex}-what-comes-later`)).toBe(kept);
+      expect(traceparentOf(`00-${traceId}-${spanId}-${hex}-more`)).not.toContain(traceId);
     }),
   );
 });
