@@ -8,7 +8,7 @@ import {
   limitHere,
   type SharedLimiter,
   type Taken,
-} from '../../runtime/rate-limit/rate-limit.ts';
+} from '../../runtime/rate-limit.ts';
 import { HttpProblem } from './problems.ts';
 
 const windowSeconds = 60;

@@ -2,7 +2,7 @@ import type { Server as HttpServer, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
-import { limitHere } from '../../runtime/rate-limit/rate-limit.ts';
+import { limitHere } from '../../runtime/rate-limit.ts';
 import { clientAddressOf, networkOf } from '../http/client-address.ts';
 import { refuseConnection } from '../http/connection-refusals.ts';
 import { limitOf } from '../http/limits.ts';

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
-import { within } from '../within.ts';
+import { RateLimiterRedis } from 'rate-limiter-flexible';
+import { within } from './within.ts';
 
 /** So much for each key in each window of time. */
 export interface Limit {
@@ -32,7 +32,8 @@ const maxKeys = 200_000;
 
 /**
  * Counts in this process. For what is frequent: at thousands a second a count in Redis, which writes each one to its
- * disk before it answers, would cost more than what it protects (see docs/decisions).
+ * disk before it answers, would cost more than what it protects (see docs/decisions). The limiter in memory of
+ * rate-limiter-flexible keeps any number of keys, each with a timer: 500,000 took 214 MB here.
  */
 export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void } {
   const windowMs = limit.windowSeconds * 1_000;
@@ -65,39 +66,34 @@ export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void
   };
 }
 
-declare module 'ioredis' {
-  interface RedisCommander {
-    countInWindow(key: string, windowMs: number): Promise<[count: number, leftMs: number]>;
-    giveBackInWindow(key: string): Promise<void>;
-  }
-}
-
-const lua = readFileSync(new URL('count-in-window.lua', import.meta.url), 'utf8');
-/** Only while the window lasts: DECR alone would make a counter that never expires. */
-const giveBackLua = "if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DECR', KEYS[1]) end";
+/** A limit is not worth waiting for. */
 const deadlineMs = 250;
 
 /** Counts in Redis, for all instances together; while Redis is away, each instance counts for itself. */
 export function limitEverywhere(redis: Redis, limit: Limit): SharedLimiter {
-  redis.defineCommand('countInWindow', { numberOfKeys: 1, lua });
-  redis.defineCommand('giveBackInWindow', { numberOfKeys: 1, lua: giveBackLua });
-  const windowMs = limit.windowSeconds * 1_000;
+  const { name, quota, windowSeconds } = limit;
+  const shared = new RateLimiterRedis({
+    storeClient: redis,
+    keyPrefix: `limit:${name}`,
+    points: Math.min(quota, Number.MAX_SAFE_INTEGER),
+    duration: windowSeconds,
+  });
   const here = limitHere(limit);
-  const nameOf = (key: string) => `limit:${limit.name}:${key}`;
   return {
     limit,
     async take(key) {
-      if (limit.quota === Infinity) return takenOf(limit, 0, windowMs);
+      if (quota === Infinity) return takenOf(limit, 0, windowSeconds * 1_000);
       try {
-        const [count, leftMs] = await soon(redis.countInWindow(nameOf(key), windowMs));
-        return takenOf(limit, count, leftMs);
+        // A penalty counts as `consume` does, and resolves also when the quota is used up.
+        const { consumedPoints, msBeforeNext } = await within(deadlineMs, shared.penalty(key));
+        return takenOf(limit, consumedPoints, msBeforeNext);
       } catch {
         return here.take(key);
       }
     },
     async giveBack(key) {
-      if (limit.quota === Infinity) return;
-      await soon(redis.giveBackInWindow(nameOf(key))).catch(() => here.giveBack(key));
+      if (quota === Infinity) return;
+      await within(deadlineMs, shared.reward(key)).catch(() => here.giveBack(key));
     },
   };
 }
@@ -109,6 +105,3 @@ function takenOf({ quota }: Limit, count: number, leftMs: number): Taken {
     resetSeconds: Math.max(Math.ceil(leftMs / 1_000), 1),
   };
 }
-
-/** A limit is not worth waiting for. */
-const soon = <Value>(work: Promise<Value>) => within(deadlineMs, work);
