@@ -1,8 +1,8 @@
 import { hostname } from 'node:os';
-import { setTimeout } from 'node:timers/promises';
 import type { ClientSession } from 'mongoose';
 import { bornAt } from '../ops/local/processes/process-list.mjs';
 import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
+import { retry } from '../runtime/retry.ts';
 import { prepareCollections } from '../store/collections.ts';
 import {
   type Counts,
@@ -35,17 +35,17 @@ export async function writeArchive(
   const foreign = found.map(({ name }) => name).filter((name) => !namesOf(store).has(name));
   const leftOut = foreign.filter((name) => !name.startsWith('system.'));
   if (leftOut.length > 0) onLeftOut?.(leftOut);
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await readInSnapshot(store.collections.sales.db, (session) =>
-        writeArchiveFile(file, entriesOf(store, session), signal),
-      );
-    } catch (error) {
-      // A collection or an index is newer than the snapshot, so the read is retried.
-      if ((error as { code?: unknown }).code !== snapshotUnavailable || attempt === attemptsMax) throw error;
-      await setTimeout(retryMs);
-    }
-  }
+  const read = () =>
+    readInSnapshot(store.collections.sales.db, (session) =>
+      writeArchiveFile(file, entriesOf(store, session), signal),
+    );
+  return await retry(read, {
+    firstMs: retryMs,
+    longestMs: retryMs,
+    maxAttempts: attemptsMax,
+    // A collection or an index is newer than the snapshot, so the read is retried.
+    shouldRetry: (error) => (error as { code?: unknown }).code === snapshotUnavailable,
+  });
 }
 
 const snapshotUnavailable = 246;

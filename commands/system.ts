@@ -8,6 +8,7 @@ import { dataFolder } from '../ops/local/folders.mjs';
 import { type Config, readConfig } from '../runtime/config.ts';
 import { openMongo, openPatientRedis } from '../runtime/databases/connections.ts';
 import { openLog } from '../runtime/observe/log.ts';
+import { withTimeout } from '../runtime/with-timeout.ts';
 import { type Gate, openGate } from '../sale/admission/gate.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
@@ -89,11 +90,12 @@ export async function openSystem(
   const { redis, close: closeRedis } = openPatientRedis(config, log);
   const collections = openCollections(mongo);
 
+  const deadlineMs = config.MONGO_WAIT_MS * 2;
   const closeDatabases = () => Promise.all([closeRedis(), closeMongo()]);
   try {
     await Promise.all([
-      within(mongo.asPromise(), config.MONGO_WAIT_MS * 2, 'MongoDB', 'MONGO_URL', config.MONGO_URL),
-      within(redis.ping(), config.MONGO_WAIT_MS * 2, 'Redis', 'REDIS_URL', config.REDIS_URL),
+      requireAnswer(mongo.asPromise(), deadlineMs, 'MongoDB', 'MONGO_URL', config.MONGO_URL),
+      requireAnswer(redis.ping(), deadlineMs, 'Redis', 'REDIS_URL', config.REDIS_URL),
     ]);
     if (!mayBeHalfRestored) await requireNoHalfRestore({ collections });
   } catch (error) {
@@ -117,29 +119,23 @@ export async function openSystem(
 }
 
 /** @throws Error with the database and its hosts, without the password. */
-async function within(
+async function requireAnswer(
   answer: Promise<unknown>,
   deadlineMs: number,
   database: string,
   setting: string,
   url: string,
 ): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<string>((resolve) => {
-    timer = setTimeout(resolve, deadlineMs, `within ${deadlineMs / 1_000} s`);
-  });
-  const fault = await Promise.race([
-    answer.then(
-      () => null,
-      (error: Error) => `(${error.message})`,
-    ),
-    late,
-  ]);
-  clearTimeout(timer);
-  if (fault)
+  const late = new Error(`within ${deadlineMs / 1_000} s`);
+  try {
+    await withTimeout(answer, deadlineMs, () => late);
+  } catch (error) {
+    const { message } = error as Error;
+    const fault = error === late ? message : `(${message})`;
     throw new Error(
       `${database} at ${hostsOf(url)} does not answer ${fault}: start it, or correct ${setting}.`,
     );
+  }
 }
 
 /** Runs a command's body. An error is printed on stderr without a stack, with exit code 1. */

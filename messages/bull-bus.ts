@@ -2,7 +2,7 @@ import type Bull from 'bull';
 import type { Redis } from 'ioredis';
 import { openLeaderElection, type Task } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
-import { within } from '../runtime/within.ts';
+import { withTimeout } from '../runtime/with-timeout.ts';
 import { loadBullScripts } from '../sale/queue/bull-scripts.ts';
 import { addJobs, countEvents, type EventJob, idsOf, openQueue, takeJobs } from './bull-queue.ts';
 import { type DeadEvent, type EventBus, matcherOf } from './bus.ts';
@@ -64,7 +64,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
   const deadQueue = (name: string) => queueOf<DeadEvent>(`events-${name}-dead`);
 
   const inTime = <Value>(work: Promise<Value>) =>
-    within(publishDeadlineMs, work, () => new Error(`Redis did not answer in ${publishDeadlineMs} ms`));
+    withTimeout(work, publishDeadlineMs, () => new Error(`Redis did not answer in ${publishDeadlineMs} ms`));
 
   async function storeDeadLetter(name: string, letter: DeadEvent): Promise<void> {
     // The job id is derived from the event, so that storing an event twice changes nothing.

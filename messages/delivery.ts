@@ -1,5 +1,6 @@
 import { failpoint } from '../runtime/failpoints.ts';
 import { pause } from '../runtime/pause.ts';
+import { retry } from '../runtime/retry.ts';
 import type { BusEvent, DeadEvent, Subscription } from './bus.ts';
 
 /** How an engine delivers a subscription's events. */
@@ -14,8 +15,7 @@ export interface DeliveryRules {
   stopping: AbortSignal;
 }
 
-const firstPassingWaitMs = 200;
-const lastPassingWaitMs = 5_000;
+const whilePassing = { firstMs: 200, longestMs: 5_000 };
 
 /**
  * Delivers events to a subscription in order: in batches, one at a time after a fault, and an event that fails in every
@@ -71,15 +71,18 @@ async function attempt(
   events: BusEvent[],
   { isPassing, stopping }: DeliveryRules,
 ): Promise<'handled' | 'stopped' | Error> {
-  for (let waitMs = firstPassingWaitMs; !stopping.aborted; waitMs = Math.min(2 * waitMs, lastPassingWaitMs)) {
-    try {
-      await handle(events);
-      failpoint('handled');
-      return 'handled';
-    } catch (error) {
-      if (!isPassing(error)) return error instanceof Error ? error : new Error(String(error));
-    }
-    await pause(waitMs, stopping);
+  if (stopping.aborted) return 'stopped';
+  try {
+    await retry(
+      async () => {
+        await handle(events);
+        failpoint('handled');
+      },
+      { ...whilePassing, signal: stopping, shouldRetry: isPassing },
+    );
+    return 'handled';
+  } catch (error) {
+    if (error === stopping.reason) return 'stopped';
+    return error instanceof Error ? error : new Error(String(error));
   }
-  return 'stopped';
 }

@@ -1,5 +1,5 @@
 import { mongoClock } from '../runtime/clock.ts';
-import { within } from '../runtime/within.ts';
+import { withTimeout } from '../runtime/with-timeout.ts';
 import { type Collections, driverOf } from '../store/collections.ts';
 import type { SubscriptionRecord } from '../store/event-collections.ts';
 import type { EventBus, Subscription } from './bus.ts';
@@ -81,7 +81,7 @@ export async function countLag(collections: Collections, bus: EventBus): Promise
   ]);
   const counts = await Promise.all(
     subscriptions.map(async ({ _id }) => {
-      const queued = await within(patienceMs, bus.countWaiting(_id)).catch(() => null);
+      const queued = await withTimeout(bus.countWaiting(_id), patienceMs).catch(() => null);
       return queued === null ? [] : [[_id, queued + (inLog[_id] ?? 0) + unread] as const];
     }),
   );

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
-import { within } from './within.ts';
+import { withTimeout } from './with-timeout.ts';
 
 /** So much for each key in each window of time. */
 export interface Limit {
@@ -85,7 +85,7 @@ export function limitEverywhere(redis: Redis, limit: Limit): SharedLimiter {
       if (quota === Infinity) return takenOf(limit, 0, windowSeconds * 1_000);
       try {
         // A penalty counts as `consume` does, and resolves also when the quota is used up.
-        const { consumedPoints, msBeforeNext } = await within(deadlineMs, shared.penalty(key));
+        const { consumedPoints, msBeforeNext } = await withTimeout(shared.penalty(key), deadlineMs);
         return takenOf(limit, consumedPoints, msBeforeNext);
       } catch {
         return here.take(key);
@@ -93,7 +93,7 @@ export function limitEverywhere(redis: Redis, limit: Limit): SharedLimiter {
     },
     async giveBack(key) {
       if (quota === Infinity) return;
-      await within(deadlineMs, shared.reward(key)).catch(() => here.giveBack(key));
+      await withTimeout(shared.reward(key), deadlineMs).catch(() => here.giveBack(key));
     },
   };
 }

@@ -3,7 +3,7 @@ import type { ClientSession } from 'mongoose';
 import { appendChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { mongoClock } from '../runtime/clock.ts';
-import { gapMs, Stale, transact, untilFresh } from '../runtime/databases/transact.ts';
+import { gapMs, Stale, untilFresh } from '../runtime/databases/transact.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
 import {
@@ -99,14 +99,17 @@ async function changeSales(
   collections: Collections,
   requests: SaleChangeRequest[],
 ): Promise<{ answers: (SaleRecord | SaleChangeRefusal)[]; current: SaleRecord[] }> {
-  return await untilFresh(patienceMs, async (leftMs) => {
-    const plan = await planChanges(collections, requests);
-    const { edits, repeated } = plan;
-    const work = (session: ClientSession) => write(collections, plan, session);
-    const changed = edits.size > 0 ? await transact(collections.sales.db, work, { patienceMs: leftMs }) : [];
-    const others = [...repeated.values()].filter(({ _id }) => !edits.has(_id));
-    return { answers: answersOf(plan, changed), current: [...changed, ...others] };
-  });
+  return await untilFresh(
+    collections.sales.db,
+    async (transact) => {
+      const plan = await planChanges(collections, requests);
+      const { edits, repeated } = plan;
+      const changed = edits.size > 0 ? await transact((session) => write(collections, plan, session)) : [];
+      const others = [...repeated.values()].filter(({ _id }) => !edits.has(_id));
+      return { answers: answersOf(plan, changed), current: [...changed, ...others] };
+    },
+    { patienceMs },
+  );
 }
 
 /** The pending update of one sale. */

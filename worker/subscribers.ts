@@ -4,7 +4,7 @@ import { noteSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
 import { isMongoAway } from '../runtime/databases/connections.ts';
 import type { Log } from '../runtime/observe/log.ts';
-import { pause } from '../runtime/pause.ts';
+import { retry } from '../runtime/retry.ts';
 import type { Collections } from '../store/collections.ts';
 import { analytics } from '../subscribers/analytics.ts';
 import { notifications } from '../subscribers/mail/notifications.ts';
@@ -79,7 +79,7 @@ export function subscribersOf({ SUBSCRIBERS, SMTP_URL }: Config): Name[] {
 }
 
 /** The first retry is quick, because Redis is often unavailable for a moment at a start. */
-const [firstRetryMs, lastRetryMs] = [50, 2_000];
+const backoff = { firstMs: 50, longestMs: 2_000 };
 
 /**
  * Subscribes as soon as the bus is available. `subscribed` resolves when all queues exist, so that no later event is missed.
@@ -94,25 +94,22 @@ export function openSubscribers(
 
   async function subscribe(name: Name): Promise<{ close: () => Promise<void> }> {
     const { subscription, close } = openers[name](dependencies, config, log);
-    for (let retryMs = firstRetryMs; !closing.signal.aborted; retryMs = Math.min(2 * retryMs, lastRetryMs)) {
-      try {
-        await noteSubscription(dependencies.collections, subscription);
-        const subscribed = await dependencies.bus.subscribe(subscription);
-        return {
-          async close() {
-            await subscribed.close();
-            await close();
-          },
-        };
-      } catch (error) {
-        log.warn(
-          { subscription: name, retryMs, error: (error as Error).message },
-          'subscribing failed, retrying',
-        );
-        await pause(retryMs, closing.signal);
-      }
-    }
-    return { close };
+    const attempt = async () => {
+      await noteSubscription(dependencies.collections, subscription);
+      return await dependencies.bus.subscribe(subscription);
+    };
+    const subscribed = await retry(attempt, {
+      ...backoff,
+      signal: closing.signal,
+      onFailure: ({ message }, retryMs) =>
+        log.warn({ subscription: name, retryMs, error: message }, 'subscribing failed, retrying'),
+    }).catch(() => null);
+    return {
+      async close() {
+        await subscribed?.close();
+        await close();
+      },
+    };
   }
 
   const opened = names.map(subscribe);

@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { within } from '../../runtime/within.ts';
+import { withTimeout } from '../../runtime/with-timeout.ts';
 
 /** A websocket client that watches a sale as a browser tab does, cheap enough for thousands in one process. */
 export interface SocketClient {
@@ -33,7 +33,7 @@ export async function openSocketClient(
     socket.on('close', () => reject(new Error('the socket was closed before the server acknowledged watch')));
     socket.on('error', reject);
   });
-  await within(deadlineMs, watching, () => new Error('the server did not acknowledge watch in time'));
+  await withTimeout(watching, deadlineMs, () => new Error('the server did not acknowledge watch in time'));
   return { close: () => socket.terminate() };
 }
 

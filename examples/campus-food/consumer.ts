@@ -1,9 +1,9 @@
 import type { ConsumeMessage } from 'amqplib';
 import { type Connection, Schema } from 'mongoose';
 import type { Log } from '../../runtime/observe/log.ts';
-import { pause } from '../../runtime/pause.ts';
 import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit/consumer.ts';
 import type { Rabbit } from '../../runtime/rabbit/rabbit.ts';
+import { retry } from '../../runtime/retry.ts';
 import { deadLetterExchange, deadLettersOf, type Event, type EventType, readEvent } from './contract.ts';
 import type { Settings } from './settings.ts';
 
@@ -35,10 +35,23 @@ export async function consumeEvents(
   handle: EventHandler,
   options: ConsumerOptions,
 ): Promise<Consumer> {
-  const { settings, log } = options;
+  const { settings, isPassing, stopping, log } = options;
   const redeliveries = openRedeliveries(options.mongo);
 
+  /** Retries `work` while it fails with temporary errors. */
+  const whenPossible = <Result>(work: () => Promise<Result>) =>
+    retry(work, { firstMs: 200, longestMs: 5_000, signal: stopping, shouldRetry: isPassing });
+
   async function hand(message: ConsumeMessage): Promise<Verdict> {
+    try {
+      return await handleOrDeadLetter(message);
+    } catch (error) {
+      if (error === stopping.reason) return 'again';
+      throw error;
+    }
+  }
+
+  async function handleOrDeadLetter(message: ConsumeMessage): Promise<Verdict> {
     let event: Event;
     try {
       event = readEvent(message.content, types);
@@ -46,21 +59,25 @@ export async function consumeEvents(
       return await deadLetter(message, error as Error);
     }
     if (message.fields.redelivered) {
-      const seen = await untilDone(() => redeliveries.count(queue, event.event_id), options);
-      if (seen === 'stopped') return 'again';
+      const seen = await whenPossible(() => redeliveries.count(queue, event.event_id));
       if (seen > redeliveriesMax) {
         return await deadLetter(message, new Error(`It crashed its consumers ${redeliveriesMax} times`));
       }
     }
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return (await untilDone(() => handle(event), options)) === 'stopped' ? 'again' : 'done';
-      } catch (error) {
-        log.warn({ queue, event_id: event.event_id, attempt, error: String(error) }, 'handling failed');
-        if (attempt === attemptsMax) return await deadLetter(message, error as Error);
-        await pause(settings.EVENT_RETRY_FIRST_MS * 2 ** (attempt - 1), options.stopping);
-        if (options.stopping.aborted) return 'again';
-      }
+    try {
+      await retry(() => whenPossible(() => handle(event)), {
+        firstMs: settings.EVENT_RETRY_FIRST_MS,
+        longestMs: Infinity,
+        maxAttempts: attemptsMax,
+        signal: stopping,
+        shouldRetry: (error) => error !== stopping.reason,
+        onFailure: ({ message: error }, retryMs) =>
+          log.warn({ queue, event_id: event.event_id, error, retryMs }, 'handling an event failed'),
+      });
+      return 'done';
+    } catch (error) {
+      if (error === stopping.reason) throw error;
+      return await deadLetter(message, error as Error);
     }
   }
 
@@ -76,28 +93,11 @@ export async function consumeEvents(
       contentType: properties.contentType ?? 'application/octet-stream',
       headers: { 'x-error': reason },
     };
-    return (await untilDone(() => rabbit.publish([letter]), options)) === 'stopped' ? 'again' : 'done';
+    await whenPossible(() => rabbit.publish([letter]));
+    return 'done';
   }
 
   return await openConsumer(rabbit, { queue, prefetch: settings.RABBITMQ_PREFETCH }, hand, log);
-}
-
-const [firstWaitMs, lastWaitMs] = [200, 5_000];
-
-/** Retries `work` while it fails with temporary errors. */
-async function untilDone<Result>(
-  work: () => Promise<Result>,
-  { isPassing, stopping }: Pick<ConsumerOptions, 'isPassing' | 'stopping'>,
-): Promise<Result | 'stopped'> {
-  for (let waitMs = firstWaitMs; !stopping.aborted; waitMs = Math.min(2 * waitMs, lastWaitMs)) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isPassing(error)) throw error;
-    }
-    await pause(waitMs, stopping);
-  }
-  return 'stopped';
 }
 
 interface RedeliveryRecord {

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 import express, { type Router } from 'express';
 import type { Connection } from 'mongoose';
 import { isMongoAway, openMongo } from '../../runtime/databases/connections.ts';
@@ -7,6 +6,7 @@ import { healthRoutes } from '../../runtime/observe/health.ts';
 import { type Log, openLog } from '../../runtime/observe/log.ts';
 import type { Consumer } from '../../runtime/rabbit/consumer.ts';
 import { isRabbitAway, openRabbit, type Rabbit } from '../../runtime/rabbit/rabbit.ts';
+import { retry } from '../../runtime/retry.ts';
 import { closeOnSignal } from '../../runtime/shutdown.ts';
 import { answerProblems, unknownRoute } from '../../server/http/problems.ts';
 import { consumeEvents, type EventHandler } from './consumer.ts';
@@ -98,14 +98,10 @@ function messageOf(event: Event) {
 
 /** @throws errors of RabbitMQ, such as a conflicting declaration, which end the process. */
 async function untilThere(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!isRabbitAway(error)) throw error;
-    }
-    await delay(retryMs, undefined, { signal }).catch(() => {});
-  }
+  const options = { firstMs: retryMs, longestMs: retryMs, signal, shouldRetry: isRabbitAway };
+  await retry(work, options).catch((error) => {
+    if (error !== signal.reason) throw error;
+  });
 }
 
 function healthOf(mongo: Connection, rabbit: Rabbit, isConsuming: () => boolean): Router {

@@ -1,13 +1,13 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import mongoose, { type ClientSession, type Connection } from 'mongoose';
 import { Overloaded } from '../group-commit.ts';
+import { retry } from '../retry.ts';
 
 const { MongoError, MongoErrorLabel } = mongoose.mongo;
 
 /** Each writer of a hot document waits this long between two of its transactions, so that other writers get their turn. */
 export const gapMs = 15;
-/** Delay between two attempts; shorter than the gap, so that an attempt falls into it. */
-const retryAfterMs = { min: 2, max: 10 };
+/** Backoff between two attempts; shorter than the gap, so that an attempt falls into it. */
+const betweenAttempts = { firstMs: 4, longestMs: 10 };
 
 /**
  * Runs work in a transaction, and retries it after a write conflict. The driver's own `withTransaction` backs off up to
@@ -24,15 +24,11 @@ export async function transact<Value>(
   const deadline = performance.now() + patienceMs;
   const session = await connection.startSession();
   try {
-    for (;;) {
-      try {
-        return await attempt(session, work, deadline);
-      } catch (error) {
-        const isTransient = isLabelled(error, MongoErrorLabel.TransientTransactionError);
-        if (!isTransient || performance.now() > deadline) throw error;
-      }
-      await delay(retryAfterMs.min + Math.random() * (retryAfterMs.max - retryAfterMs.min));
-    }
+    return await retry(() => attempt(session, work, deadline), {
+      ...betweenAttempts,
+      patienceMs,
+      shouldRetry: (error) => isLabelled(error, MongoErrorLabel.TransientTransactionError),
+    });
   } finally {
     await session.endSession();
   }
@@ -43,22 +39,29 @@ export class Stale extends Error {}
 
 /**
  * Repeats a read-plan-write attempt until its plan is not stale.
- * @param attempt gets the remaining time in ms.
+ * @param attempt gets a function that runs its writes in a transaction.
  * @throws Overloaded when every plan was stale until the time ran out.
  */
 export async function untilFresh<Value>(
-  patienceMs: number,
-  attempt: (patienceMs: number) => Promise<Value>,
+  connection: Connection,
+  attempt: (
+    write: <Written>(work: (session: ClientSession) => Promise<Written>) => Promise<Written>,
+  ) => Promise<Value>,
+  { patienceMs }: { patienceMs: number },
 ): Promise<Value> {
   const deadline = performance.now() + patienceMs;
-  for (;;) {
-    const leftMs = deadline - performance.now();
-    try {
-      return await attempt(Math.max(0, leftMs));
-    } catch (error) {
-      if (!(error instanceof Stale)) throw error;
-      if (leftMs < 0) throw new Overloaded('the data had changed before each attempt could write');
-    }
+  const leftMs = () => Math.max(0, deadline - performance.now());
+  try {
+    return await retry(() => attempt((work) => transact(connection, work, { patienceMs: leftMs() })), {
+      firstMs: 0,
+      longestMs: 0,
+      patienceMs,
+      shouldRetry: (error) => error instanceof Stale,
+    });
+  } catch (error) {
+    throw error instanceof Stale
+      ? new Overloaded('the data had changed before each attempt could write')
+      : error;
   }
 }
 
@@ -75,17 +78,14 @@ async function attempt<Value>(
     await session.abortTransaction().catch(() => {});
     throw error;
   }
-  for (;;) {
-    try {
-      await session.commitTransaction();
-      return value;
-    } catch (error) {
-      // Repeating the commit is safe, and tells whether the first one succeeded.
-      const isUnknown = isLabelled(error, MongoErrorLabel.UnknownTransactionCommitResult);
-      if (!isUnknown || performance.now() > deadline) throw error;
-      await delay(retryAfterMs.max);
-    }
-  }
+  // Repeating the commit is safe, and tells whether the first one succeeded.
+  await retry(() => session.commitTransaction(), {
+    firstMs: betweenAttempts.longestMs,
+    longestMs: betweenAttempts.longestMs,
+    patienceMs: deadline - performance.now(),
+    shouldRetry: (error) => isLabelled(error, MongoErrorLabel.UnknownTransactionCommitResult),
+  });
+  return value;
 }
 
 const isLabelled = (error: unknown, label: string) =>

@@ -1,10 +1,11 @@
 import type { Redis } from 'ioredis';
 import type { Log } from '../observe/log.ts';
 import { pause } from '../pause.ts';
+import { backoffMs } from '../retry.ts';
 import { openLease } from './lease.ts';
 
-/** Exponential backoff; the first retry is quick, because Redis is often unavailable for a moment at a start. */
-const [firstRetryMs, longestRetryMs] = [100, 5_000];
+/** The first retry is quick, because Redis is often unavailable for a moment at a start. */
+const backoff = { firstMs: 100, longestMs: 5_000 };
 
 /** Runs until the signal aborts, and returns soon after. */
 export type Task = (signal: AbortSignal) => Promise<void>;
@@ -56,33 +57,35 @@ export function openLeaderElection(
   }
 
   async function repeat(task: string, work: Task, signal: AbortSignal): Promise<void> {
-    for (let waitMs = firstRetryMs; !signal.aborted; waitMs = Math.min(2 * waitMs, longestRetryMs)) {
+    for (let failures = 1; !signal.aborted; failures++) {
       const begunAt = performance.now();
-      try {
-        await work(signal);
-      } catch (error) {
-        log.warn(
-          { lease: name, task, retryMs: waitMs, error: (error as Error).message },
-          'a leader task failed, retrying',
-        );
-      }
-      if (performance.now() > begunAt + longestRetryMs) waitMs = firstRetryMs;
-      await pause(waitMs, signal);
+      const fault = await work(signal).then(
+        () => null,
+        (error: Error) => error,
+      );
+      if (performance.now() > begunAt + backoff.longestMs) failures = 1;
+      const retryMs = backoffMs(backoff, failures);
+      const about = { lease: name, task, retryMs, error: fault?.message };
+      if (fault) log.warn(about, 'a leader task failed, retrying');
+      await pause(retryMs, signal);
     }
   }
 
   async function run(): Promise<void> {
-    for (let waitMs = firstRetryMs; !closing.signal.aborted; await pause(waitMs, closing.signal)) {
+    for (let failures = 0; !closing.signal.aborted; ) {
+      let waitMs = backoff.firstMs;
       try {
         if (isFit() && (await lease.hold())) await lead();
-        waitMs = isFit() ? askMs : firstRetryMs;
+        if (isFit()) waitMs = askMs;
+        failures = 0;
       } catch (error) {
-        waitMs = Math.min(2 * waitMs, longestRetryMs);
+        waitMs = backoffMs(backoff, ++failures);
         log.warn(
           { lease: name, retryMs: waitMs, error: (error as Error).message },
           'acquiring the lease failed, retrying',
         );
       }
+      await pause(waitMs, closing.signal);
     }
     await lease.release().catch(() => {});
   }

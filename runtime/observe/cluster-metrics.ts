@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
-import { within } from '../within.ts';
+import { withTimeout } from '../with-timeout.ts';
 
 /** What the databases say of the whole cluster, whichever process asks them. */
 export interface ClusterReading {
@@ -44,7 +44,7 @@ export function openClusterMetrics(
   const auditedAt = gauge('audited_timestamp_seconds', 'When the last audit ended');
 
   return async () => {
-    const reading = await within(patienceMs, read()).catch(() => null);
+    const reading = await withTimeout(read(), patienceMs).catch(() => null);
     for (const single of [depth, oldest, deadLetters, breaches, auditedAt]) single.remove();
     for (const several of [lag, stock, mails]) several.reset();
     up.set(reading ? 1 : 0);

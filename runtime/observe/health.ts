@@ -1,5 +1,5 @@
 import { Router } from 'express';
-import { within } from '../within.ts';
+import { withTimeout } from '../with-timeout.ts';
 
 export type Dependencies = Record<string, () => Promise<unknown>>;
 
@@ -44,7 +44,7 @@ export function healthRoutes(dependencies: Dependencies, isStopping = () => fals
 }
 
 async function stateOf(ask: () => Promise<unknown>): Promise<'up' | 'down'> {
-  return within(patienceMs, ask()).then(
+  return withTimeout(ask(), patienceMs).then(
     () => 'up',
     () => 'down',
   );

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { GetMessage } from 'amqplib';
+import { retry } from '../retry.ts';
 import type { Rabbit } from './rabbit.ts';
 
 /** Bounds one scan, because the next scan of the same queue has to wait for it. */
@@ -62,15 +62,12 @@ async function scanWithLock(
 }
 
 async function takeLock(rabbit: Rabbit, lock: string): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await rabbit.use((channel) => channel.assertQueue(lock, { exclusive: true, durable: false }));
-      return;
-    } catch (error) {
-      if ((error as { code?: number }).code !== resourceLocked || tries === lockTries) throw error;
-      await delay(lockEveryMs);
-    }
-  }
+  await retry(() => rabbit.use((channel) => channel.assertQueue(lock, { exclusive: true, durable: false })), {
+    firstMs: lockEveryMs,
+    longestMs: lockEveryMs,
+    maxAttempts: lockTries,
+    shouldRetry: (error) => (error as { code?: number }).code === resourceLocked,
+  });
 }
 
 /** How many messages wait in a queue. */

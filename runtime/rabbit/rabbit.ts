@@ -1,7 +1,7 @@
 import { type Channel, type ChannelModel, type ConfirmChannel, connect, type Options } from 'amqplib';
 import { urlsOf } from '../databases/urls.ts';
 import type { Log } from '../observe/log.ts';
-import { within } from '../within.ts';
+import { withTimeout } from '../with-timeout.ts';
 
 /** A persistent message for RabbitMQ. */
 export interface RabbitMessage {
@@ -264,7 +264,7 @@ async function useOnce<Result, Own extends Channel>(
 }
 
 function answered<Result>(ms: number, work: Promise<Result>): Promise<Result> {
-  return within(ms, work, () => new RabbitAway(`RabbitMQ did not answer in ${ms} ms`));
+  return withTimeout(work, ms, () => new RabbitAway(`RabbitMQ did not answer in ${ms} ms`));
 }
 
 /** Turns amqplib's errors of a lost connection into RabbitAway. An operation that RabbitMQ refused keeps its error. */

@@ -5,7 +5,7 @@ import { nanoid } from 'nanoid';
 import { redisClock } from '../../runtime/clock.ts';
 import { readBeats } from '../../runtime/leader/heartbeat.ts';
 import type { Log } from '../../runtime/observe/log.ts';
-import { aborted, pause } from '../../runtime/pause.ts';
+import { aborted } from '../../runtime/pause.ts';
 import { type Consumer, openConsumer, type Verdict } from '../../runtime/rabbit/consumer.ts';
 import { countMessages, forEachDeadLetter } from '../../runtime/rabbit/dead-letters.ts';
 import {
@@ -16,6 +16,7 @@ import {
   safeDeadLetteringOf,
 } from '../../runtime/rabbit/queues.ts';
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../../runtime/rabbit/rabbit.ts';
+import { retry } from '../../runtime/retry.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
 import { attemptsMax, firstRetryMs, type PurchaseQueue } from './queue.ts';
 
@@ -64,19 +65,17 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
         inHand.delete(message);
       }
     };
-    while (!signal.aborted) {
-      try {
-        await makeQueues();
-        return await openConsumer(rabbit, { queue: queueName, prefetch: maxJobs }, take, log);
-      } catch (error) {
-        log.warn(
-          { error: (error as Error).message, retryMs: firstRetryMs },
-          'cannot consume purchases, retrying',
-        );
-        await pause(firstRetryMs, signal);
-      }
-    }
-    return null;
+    const open = async () => {
+      await makeQueues();
+      return await openConsumer(rabbit, { queue: queueName, prefetch: maxJobs }, take, log);
+    };
+    return await retry(open, {
+      firstMs: firstRetryMs,
+      longestMs: firstRetryMs,
+      signal,
+      onFailure: ({ message }, retryMs) =>
+        log.warn({ error: message, retryMs }, 'cannot consume purchases, retrying'),
+    }).catch(() => null);
   }
 
   /** The message stays unacknowledged during all attempts. If the worker dies, another starts with the first attempt. */
@@ -86,25 +85,25 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     signal: AbortSignal,
   ): Promise<Verdict> {
     const stacks: string[] = [];
-    for (let retryMs = firstRetryMs; !signal.aborted; retryMs *= 2) {
-      try {
-        await handle(dataOf(message));
-        return 'done';
-      } catch (fault) {
-        const error = fault as Error;
-        log.error(
-          { job: idOf(message), attempt: stacks.length + 1, error: error.message },
-          'purchase job failed',
-        );
-        stacks.push(String(error.stack).slice(0, stackMaxCharacters));
-        if (stacks.length === attemptsMax) {
-          await rabbit.publish([letterOf(message, error.message, stacks)]);
-          return 'done';
-        }
-      }
-      await pause(retryMs, signal);
+    try {
+      await retry(() => handle(dataOf(message)), {
+        firstMs: firstRetryMs,
+        longestMs: Infinity,
+        maxAttempts: attemptsMax,
+        signal,
+        onFailure(error) {
+          stacks.push(String(error.stack).slice(0, stackMaxCharacters));
+          log.error(
+            { job: idOf(message), attempt: stacks.length, error: error.message },
+            'purchase job failed',
+          );
+        },
+      });
+    } catch (error) {
+      if (error === signal.reason) return 'again';
+      await rabbit.publish([letterOf(message, (error as Error).message, stacks)]);
     }
-    return 'again';
+    return 'done';
   }
 
   async function listAllDeadLetters(): Promise<DeadLetter[]> {

@@ -1,7 +1,7 @@
 import type { ClientSession } from 'mongoose';
 import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import { gapMs, Stale, transact, untilFresh } from '../../runtime/databases/transact.ts';
+import { gapMs, Stale, untilFresh } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
 import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
@@ -77,18 +77,21 @@ export async function cancelOrders(
   collections: Collections,
   cancellations: Cancellation[],
 ): Promise<{ orders: (Order | null)[]; cancelled: Cancelled | null }> {
-  return await untilFresh(patienceMs, async (leftMs) => {
-    const orders = await findOwnOrders(collections, cancellations);
-    const paid = new Map<string, OrderRecord>();
-    for (const [n, order] of orders.entries()) {
-      const { traceparent } = cancellations[n] as Cancellation;
-      if (order?.status === 'paid') paid.set(order._id, { ...order, status: 'cancelled', traceparent });
-    }
-    const work = (session: ClientSession) => putBack(collections, [...paid.values()], session);
-    const cancelled =
-      paid.size > 0 ? await transact(collections.orders.db, work, { patienceMs: leftMs }) : null;
-    return { orders: orders.map((order) => order && orderOf(paid.get(order._id) ?? order)), cancelled };
-  });
+  return await untilFresh(
+    collections.orders.db,
+    async (write) => {
+      const orders = await findOwnOrders(collections, cancellations);
+      const paid = new Map<string, OrderRecord>();
+      for (const [n, order] of orders.entries()) {
+        const { traceparent } = cancellations[n] as Cancellation;
+        if (order?.status === 'paid') paid.set(order._id, { ...order, status: 'cancelled', traceparent });
+      }
+      const cancelled =
+        paid.size > 0 ? await write((session) => putBack(collections, [...paid.values()], session)) : null;
+      return { orders: orders.map((order) => order && orderOf(paid.get(order._id) ?? order)), cancelled };
+    },
+    { patienceMs },
+  );
 }
 
 async function findOwnOrders(

@@ -1,5 +1,5 @@
 import { trusted } from 'mongoose';
-import { within } from '../../runtime/within.ts';
+import { withTimeout } from '../../runtime/with-timeout.ts';
 import type { Collections, OrderRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
 import type { Purchase } from '../contract.ts';
@@ -34,7 +34,7 @@ export async function requeueLost(
   const purchases: Purchase[] = await gate.queueAgain([...lost.values()]);
   if (purchases.length > 0) {
     // The queue's connection waits for Redis without a limit, but a buyer is waiting for this answer.
-    await within(addMs, queue.add([{ purchases }]), () => new Error('Command timed out: adding a job'));
+    await withTimeout(queue.add([{ purchases }]), addMs, () => new Error('Command timed out: adding a job'));
   }
   return purchases.map(({ orderId }) => orderId);
 }

@@ -1,8 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { gapMs } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
+import { retry } from '../../runtime/retry.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
 import type { Poison } from '../queue/queue.ts';
@@ -109,24 +109,23 @@ async function tell(batch: Batch, { afterCommit }: SettlementOptions): Promise<v
   failpoint('told');
 }
 
-const firstRetryMs = 100;
-const lastRetryMs = 2_000;
-
 /** Waits out a MongoDB that is away: its absence says nothing about the purchases. */
-async function settleWhenPossible(requests: SettleRequest[], options: SettlementOptions): Promise<Batch> {
-  const deadline = performance.now() + options.patienceMs;
-  for (let retryMs = firstRetryMs; ; retryMs = Math.min(retryMs * 2, lastRetryMs)) {
-    try {
+const settleWhenPossible = (requests: SettleRequest[], options: SettlementOptions): Promise<Batch> =>
+  retry(
+    async () => {
       failpoint('settling');
       const batch = await settleTogether(requests, options);
       failpoint('committed');
       return batch;
-    } catch (error) {
-      if (!options.isPassing(error) || performance.now() > deadline) throw error;
-      await delay(retryMs, undefined, { signal: options.stopping });
-    }
-  }
-}
+    },
+    {
+      firstMs: 100,
+      longestMs: 2_000,
+      patienceMs: options.patienceMs,
+      signal: options.stopping,
+      shouldRetry: options.isPassing,
+    },
+  );
 
 function settleTogether(
   requests: SettleRequest[],

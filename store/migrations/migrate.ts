@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { MongoDBStorage, Umzug } from 'umzug';
 import { openLease } from '../../runtime/leader/lease.ts';
 import type { Log } from '../../runtime/observe/log.ts';
-import { pause } from '../../runtime/pause.ts';
+import { retry } from '../../runtime/retry.ts';
 import { type Collections, prepareCollections } from '../collections.ts';
 import { people } from './0001-people.ts';
 
@@ -27,7 +27,7 @@ const migrations: Migration[] = [people];
 
 /** When a process dies while it migrates, another takes over after this time. */
 const leaseMs = 10_000;
-const [firstWaitMs, lastWaitMs] = [100, 5_000];
+const backoff = { firstMs: 100, longestMs: 5_000 };
 
 interface Stores {
   collections: Collections;
@@ -56,22 +56,23 @@ export async function prepareDatabase(
   });
 
   let prepared = false;
-  for (let waitMs = firstWaitMs; !signal.aborted; waitMs = Math.min(2 * waitMs, lastWaitMs)) {
+  const migrate = async () => {
+    if (!prepared) await prepareCollections(collections);
+    prepared = true;
+    if ((await umzug.pending()).length === 0) return;
+    await keepLease();
     try {
-      if (!prepared) await prepareCollections(collections);
-      prepared = true;
-      if ((await umzug.pending()).length === 0) return;
-      if (await lease.hold()) {
-        for (const { name } of await umzug.up()) log.info({ migration: name }, 'migrated the database');
-        await lease.release();
-        return;
-      }
-    } catch (error) {
-      if (signal.aborted) return;
-      const { message } = error as Error;
-      log.warn({ error: message }, `preparing the database failed, retrying in ${waitMs} ms`);
+      for (const { name } of await umzug.up()) log.info({ migration: name }, 'migrated the database');
+    } finally {
       await lease.release().catch(() => {});
     }
-    await pause(waitMs, signal);
-  }
+  };
+  await retry(migrate, {
+    ...backoff,
+    signal,
+    onFailure: ({ message }, retryMs) =>
+      log.warn({ error: message, retryMs }, 'preparing the database failed, retrying'),
+  }).catch((error) => {
+    if (!signal.aborted) throw error;
+  });
 }

@@ -4,6 +4,7 @@ import { isMongoAway } from '../../runtime/databases/connections.ts';
 import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
+import { retry } from '../../runtime/retry.ts';
 import { type Collections, driverOf } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 import { writeMails } from './notifications.ts';
@@ -159,15 +160,12 @@ async function writeEnding(
   stopping: AbortSignal,
 ): Promise<void> {
   const update = updateOf(mail, ending, retryFirstMs);
-  for (;;) {
-    try {
-      await driverOf(mails).updateOne({ _id: mail._id }, update);
-      return;
-    } catch (error) {
-      if (stopping.aborted || !isMongoAway(error)) throw error;
-    }
-    await pause(lookIntervalMs, stopping);
-  }
+  await retry(() => driverOf(mails).updateOne({ _id: mail._id }, update), {
+    firstMs: lookIntervalMs,
+    longestMs: lookIntervalMs,
+    signal: stopping,
+    shouldRetry: isMongoAway,
+  });
 }
 
 const ofUnsent = { event: '', attempts: '', unanswered: '', dueAt: '', answer: '' } as const;

@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * What work comes to, if it does so in time. The work itself goes on.
+ * What work comes to, if it does so in time. The work itself goes on. It is our own, since p-timeout asks for Node 22.
  * @throws what `late` makes when it takes longer than `ms`; otherwise whatever the work threw.
  */
-export async function within<Value>(
-  ms: number,
+export async function withTimeout<Value>(
   work: Promise<Value>,
+  ms: number,
   late: () => Error = () => new Error(`Not after ${ms} ms`),
 ): Promise<Value> {
   const inTime = new AbortController();
