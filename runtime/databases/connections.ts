@@ -2,6 +2,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import mongoose, { type Connection } from 'mongoose';
 import type { Config } from '../config.ts';
 import type { Log } from '../observe/log.ts';
+import { retry } from '../retry.ts';
 import { type SentinelOptions, sentinelOptionsOf } from './urls.ts';
 
 const { MongoBulkWriteError, MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
@@ -59,40 +60,36 @@ export function openMongo(
 ): { mongo: Connection; close: () => Promise<void> } {
   const mongo = mongoose.createConnection();
   mongo.set('sanitizeFilter', true);
-  let closed = false;
-  let retry: NodeJS.Timeout | undefined;
-
-  async function connect(attempt: number): Promise<void> {
-    try {
-      await mongo.openUri(config.MONGO_URL, {
-        maxPoolSize: config.MONGO_POOL_CONNECTIONS,
-        serverSelectionTimeoutMS: config.MONGO_WAIT_MS,
-        waitQueueTimeoutMS: config.MONGO_WAIT_MS,
-        connectTimeoutMS: config.MONGO_WAIT_MS,
-        socketTimeoutMS: config.MONGO_SILENCE_MS,
-        // Before the first connection a command fails at once; mongoose would buffer it for 10 s by default.
-        bufferCommands: false,
-        // Collections and indexes are created by prepareCollections only, so that a reading process creates none.
-        autoCreate: false,
-        autoIndex: false,
-        // For watchMongo in metrics.ts.
-        monitorCommands: true,
-      });
-    } catch (error) {
-      if (closed) return;
-      const retryMs = retryDelayMs(attempt);
-      log.warn({ error: (error as Error).message, retryMs }, 'MongoDB unavailable, retrying');
-      retry = setTimeout(() => void connect(attempt + 1), retryMs);
-    }
-  }
+  const closing = new AbortController();
+  const connect = () =>
+    mongo.openUri(config.MONGO_URL, {
+      maxPoolSize: config.MONGO_POOL_CONNECTIONS,
+      serverSelectionTimeoutMS: config.MONGO_WAIT_MS,
+      waitQueueTimeoutMS: config.MONGO_WAIT_MS,
+      connectTimeoutMS: config.MONGO_WAIT_MS,
+      socketTimeoutMS: config.MONGO_SILENCE_MS,
+      // Before the first connection a command fails at once; mongoose would buffer it for 10 s by default.
+      bufferCommands: false,
+      // Collections and indexes are created by prepareCollections only, so that a reading process creates none.
+      autoCreate: false,
+      autoIndex: false,
+      // For watchMongo in metrics.ts.
+      monitorCommands: true,
+    });
   mongo.on('error', (error) => log.warn({ error: error.message }, 'MongoDB connection error'));
-  void connect(1);
+  retry(connect, {
+    firstMs: 100,
+    longestMs: 2_000,
+    signal: closing.signal,
+    onFailure({ message }, retryMs) {
+      if (!closing.signal.aborted) log.warn({ error: message, retryMs }, 'MongoDB unavailable, retrying');
+    },
+  }).catch(() => {}); // It was closed while it waited.
 
   return {
     mongo,
     async close() {
-      closed = true;
-      clearTimeout(retry);
+      closing.abort();
       await mongo.close();
     },
   };

@@ -4,7 +4,7 @@ import { isMongoAway } from '../../runtime/databases/connections.ts';
 import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
-import { retry } from '../../runtime/retry.ts';
+import { backoffMs, retry } from '../../runtime/retry.ts';
 import { type Collections, driverOf } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 import { writeMails } from './notifications.ts';
@@ -35,7 +35,7 @@ const unansweredWait = 12;
 const maxUnanswered = 2;
 
 /** While the mail server is unavailable, one mail at a time is tried, with this exponential backoff. */
-const [shortestAwayMs, longestAwayMs] = [500, 30_000];
+const whileAway = { firstMs: 500, longestMs: 30_000 };
 
 /**
  * Sends the mails that notifications.ts stored, in one process at a time. Each mail has its own retries, so that a refused
@@ -50,7 +50,7 @@ export function openMailSender(
   const sending: Task = async (stopping) => {
     const onTheirWay = new Map<string, { isRetry: boolean; ended: Promise<void> }>();
     let isAway = false;
-    let awayMs = 0;
+    let failures = 0;
     let fault: unknown;
 
     async function run(mail: MailRecord): Promise<void> {
@@ -71,8 +71,8 @@ export function openMailSender(
     while (!stopping.aborted && fault === undefined) {
       // Several may have met its absence at once, which is one absence.
       if (isAway) await Promise.all([...onTheirWay.values()].map(({ ended }) => ended));
-      awayMs = isAway ? Math.min(Math.max(shortestAwayMs, 2 * awayMs), longestAwayMs) : 0;
-      if (isAway) await pause(awayMs, stopping);
+      failures = isAway ? failures + 1 : 0;
+      if (isAway) await pause(backoffMs(whileAway, failures), stopping);
       const retries = [...onTheirWay.values()].filter(({ isRetry }) => isRetry).length;
       const due = await findDue(collections, {
         all: (isAway ? 1 : mailsAtOnce) - onTheirWay.size,

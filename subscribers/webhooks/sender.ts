@@ -4,6 +4,7 @@ import { mongoClock } from '../../runtime/clock.ts';
 import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
+import { backoffMs } from '../../runtime/retry.ts';
 import { type Collections, driverOf } from '../../store/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
 import { type PostOptions, post } from './post.ts';
@@ -20,7 +21,7 @@ const maxAttempts = 7;
 const atOnce = 5;
 const lookIntervalMs = 500;
 /** Exponential backoff for an endpoint that accepted no delivery of a batch. */
-const [firstBackoffMs, maxBackoffMs] = [1_000, 60_000];
+const backoff = { firstMs: 1_000, longestMs: 60_000 };
 
 /**
  * Sends the deliveries that webhooks.ts stored, in one process at a time. Each endpoint has its own loop, so that one that
@@ -60,7 +61,7 @@ async function sendDue(
   options: SenderOptions,
   stopping: AbortSignal,
 ): Promise<void> {
-  for (let backoffMs = firstBackoffMs; !stopping.aborted; ) {
+  for (let failures = 0; !stopping.aborted; ) {
     const due = await driverOf(collections.deliveries)
       .find({ webhookId: endpoint._id, state: 'waiting', dueAt: { $lte: mongoClock.now() } })
       .sort({ dueAt: 1 })
@@ -70,12 +71,8 @@ async function sendDue(
     const delivered = await Promise.all(
       due.map((delivery) => send(collections, endpoint, delivery, options)),
     );
-    if (delivered.includes(true)) {
-      backoffMs = firstBackoffMs;
-    } else {
-      await pause(Math.min(backoffMs, 2 * options.retryFirstMs), stopping);
-      backoffMs = Math.min(2 * backoffMs, maxBackoffMs);
-    }
+    failures = delivered.includes(true) ? 0 : failures + 1;
+    if (failures > 0) await pause(Math.min(backoffMs(backoff, failures), 2 * options.retryFirstMs), stopping);
   }
 }
 
