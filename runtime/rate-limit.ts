@@ -66,7 +66,7 @@ export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void
   };
 }
 
-/** A limit is not worth waiting for. */
+/** After this time without an answer of Redis the request is counted in this process. */
 const deadlineMs = 250;
 
 /** Counts in Redis, for all instances together; while Redis is away, each instance counts for itself. */

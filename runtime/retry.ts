@@ -1,28 +1,28 @@
 import { pause } from './pause.ts';
 
-/** Waits double from the first to the longest. */
+/** Exponential backoff: each wait is twice the one before, up to the longest. */
 export interface Backoff {
   firstMs: number;
   longestMs: number;
 }
 
 export interface RetryOptions extends Backoff {
-  /** Ends the waiting: no further attempt begins. The first one always does, and what runs comes to its end. */
+  /** Ends the wait before the next attempt. The first attempt always runs, and a running one is not interrupted. */
   signal?: AbortSignal;
-  /** After so many the fault is thrown; otherwise there is no limit. */
+  /** The error of this attempt is thrown; by default there is no limit. */
   maxAttempts?: number;
-  /** An attempt that fails later than this was the last one. */
+  /** No further attempt is made after this time; by default there is no limit. */
   patienceMs?: number;
-  /** Otherwise every fault is retried. */
+  /** By default every error is retried. */
   shouldRetry?: (error: unknown) => boolean;
-  /** Is told of each failed attempt. @param retryMs null when it was the last one. */
+  /** Is called after each failed attempt. @param retryMs the wait before the next one; null after the last one. */
   onFailure?: (error: Error, retryMs: number | null) => void;
 }
 
 /**
- * Repeats work until it succeeds. It is our own, since p-retry gives up at every TypeError and asks for Node 22, and
+ * Repeats work until it succeeds. It is our own, because p-retry gives up at every TypeError and requires Node 22, and
  * cockatiel and exponential-backoff do not end a wait when a signal aborts.
- * @throws the fault that was not to be retried; the signal's reason when that ended the waiting.
+ * @throws the last error of `work`; the signal's reason when it aborted during a wait.
  */
 export async function retry<Value>(
   work: () => Promise<Value>,
@@ -44,8 +44,8 @@ export async function retry<Value>(
 }
 
 /**
- * How long to wait after so many failures in a row, with jitter: at least half of the full wait, so that whoever failed
- * together does not come back together.
+ * The wait in ms after so many consecutive failures. Jitter takes off up to half of it, so that processes that failed
+ * together do not retry together.
  */
 export function backoffMs({ firstMs, longestMs }: Backoff, failures: number): number {
   const fullMs = Math.min(firstMs * 2 ** Math.min(failures - 1, 30), longestMs);

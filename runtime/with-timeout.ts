@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /**
- * What work comes to, if it does so in time. The work itself goes on. It is our own, since p-timeout asks for Node 22.
+ * What work comes to, if it does so in time. The work itself goes on. It is our own, because p-timeout requires Node 22.
  * @throws what `late` makes when it takes longer than `ms`; otherwise whatever the work threw.
  */
 export async function withTimeout<Value>(

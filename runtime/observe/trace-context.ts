@@ -8,7 +8,7 @@ import {
 import { W3CTraceContextPropagator } from '@opentelemetry/core';
 
 const propagator = new W3CTraceContextPropagator();
-/** Sampled and random, which are all that W3C has defined. The propagator would write three digits for higher ones. */
+/** W3C defines `sampled` and `random` only. The propagator would write flags above 0x0f with three digits. */
 const definedFlags = 0b11;
 
 /** @returns the span that a W3C traceparent names; undefined when it cannot be read. */

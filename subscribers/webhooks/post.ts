@@ -4,10 +4,10 @@ import { isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { RequestFilteringHttpAgent, RequestFilteringHttpsAgent } from 'request-filtering-agent';
 
-/** They look at the address that is connected to, after it was resolved: a name cannot change its mind meanwhile. */
+/** SSRF protection: the agents check the address that a name was resolved to when they connect, also against DNS rebinding. */
 const publicOnly = { 'http:': new RequestFilteringHttpAgent(), 'https:': new RequestFilteringHttpsAgent() };
 
-/** Deprecated addresses with an IPv4 address inside, which the agents take for public ones. */
+/** Deprecated addresses that contain an IPv4 address; the agents take them for public ones. */
 const ipv4Compatible = ipaddr.IPv6.parseCIDR('::/96');
 
 export interface PostOptions {

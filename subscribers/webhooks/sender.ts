@@ -88,7 +88,7 @@ async function send(
   const headers = {
     'Content-Type': 'application/cloudevents+json',
     'User-Agent': 'Stampede',
-    // By the id whoever gets an event twice can tell.
+    // Receivers detect duplicates by this id.
     'webhook-id': event.id,
     'webhook-timestamp': String(Math.floor(at.getTime() / 1_000)),
     'webhook-signature': new Webhook(secret).sign(event.id, at, body),

@@ -31,14 +31,14 @@ describe('a retry', () => {
     ).toBe(3);
   });
 
-  test('throws the last fault after so many attempts, and tells of each', async () => {
+  test('throws the last error after maxAttempts, and reports each', async () => {
     const told: (number | null)[] = [];
     const onFailure = (_error: Error, retryMs: number | null) => told.push(retryMs);
     await expect(retry(failing(9), { ...quick, maxAttempts: 3, onFailure })).rejects.toThrow('not yet');
     expect(told).toEqual([expect.any(Number), expect.any(Number), null]);
   });
 
-  test('throws a fault that is not to be retried at once', async () => {
+  test('throws an error that must not be retried at once', async () => {
     const work = failing(9);
     await expect(retry(work, { ...quick, shouldRetry: () => false })).rejects.toThrow('not yet');
     await expect(work()).rejects.toThrow();
@@ -61,7 +61,7 @@ describe('a retry', () => {
   });
 });
 
-test('waits double up to the longest, each with up to half of it taken off', () => {
+test('backoff doubles up to the longest wait, with jitter of up to half', () => {
   for (const [failures, fullMs] of [
     [1, 100],
     [2, 200],
@@ -76,7 +76,7 @@ test('waits double up to the longest, each with up to half of it taken off', () 
   expect(backoffMs({ firstMs: 0, longestMs: 0 }, 4_000)).toBe(0);
 });
 
-test('what takes too long is over with the error of its caller; other work gives its value or fault', async () => {
+test('a time-out rejects with the caller’s error; other work keeps its value or error', async () => {
   const never = new Promise(() => {});
   await expect(withTimeout(never, 5)).rejects.toThrow('5 ms');
   await expect(withTimeout(never, 5, () => new Error('late'))).rejects.toThrow('late');

@@ -9,8 +9,8 @@ import { addJobs, openQueue } from '../../messages/bull-queue.ts';
 import { openRedis } from '../../ops/local/databases/redis.mjs';
 import { bullAddJob } from '../../sale/queue/bull-add-job.ts';
 
-test('the script of Bull that is a part of ours is still the one that ours were written for', () => {
-  // When it changed, compare its heading with what admission and publish.lua hand to it, and then write its new hash here.
+test('Bull’s addJob script is the version that our scripts call', () => {
+  // After a change, compare its heading with the arguments in bull-queue.ts and publish.lua before the new hash goes here.
   expect(createHash('sha256').update(bullAddJob.lua).digest('hex')).toBe(
     '677eede0be6586923bcb8ab9f019fbbca23aa4a9cfe4164951169e536f5cc51a',
   );
@@ -19,7 +19,7 @@ test('the script of Bull that is a part of ours is still the one that ours were 
   expect(keys).toEqual(bullAddJob.keys);
 });
 
-test('a job that it adds for us is the same as one that Bull adds', async () => {
+test('a job added by our script equals one that Bull adds', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'stampede-bull-'));
   const server = await openRedis({ dataDir: dir });
   const client = () => new Redis(server.url, { maxRetriesPerRequest: null, enableReadyCheck: false });
