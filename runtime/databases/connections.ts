@@ -58,7 +58,6 @@ export function openMongo(
   log: Log,
 ): { mongo: Connection; close: () => Promise<void> } {
   const mongo = mongoose.createConnection();
-  mongo.set('sanitizeFilter', true);
   let closed = false;
   let retry: NodeJS.Timeout | undefined;
 

@@ -4,7 +4,7 @@ import { isMongoAway } from '../../runtime/databases/connections.ts';
 import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
-import { type Collections, driverOf } from '../../store/collections.ts';
+import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 import { writeMails } from './notifications.ts';
 import type { MailEnding, MailTransport } from './transport.ts';
@@ -118,7 +118,7 @@ async function findDue(
 ): Promise<MailRecord[]> {
   if (all <= 0) return [];
   const find = (attempts: object | number, limit: number) =>
-    driverOf(mails)
+    mails
       .find({ ...isUnsent, attempts: attempts as number, dueAt: { $lte: mongoClock.now() } })
       .sort({ dueAt: 1 })
       .limit(limit)
@@ -131,7 +131,7 @@ async function findDue(
 
 /** Claims a mail for `abandonedMs`, so that only one process sends it. @returns whether this process got it. */
 async function claim({ mails }: Collections, mail: MailRecord, abandonedMs: number): Promise<boolean> {
-  const { modifiedCount } = await driverOf(mails).updateOne(
+  const { modifiedCount } = await mails.updateOne(
     { ...isUnsent, _id: mail._id, ...(mail.dueAt && { dueAt: mail.dueAt }) },
     { $set: { dueAt: new Date(mongoClock.now().getTime() + abandonedMs) } },
   );
@@ -161,7 +161,7 @@ async function writeEnding(
   const update = updateOf(mail, ending, retryFirstMs);
   for (;;) {
     try {
-      await driverOf(mails).updateOne({ _id: mail._id }, update);
+      await mails.updateOne({ _id: mail._id }, update);
       return;
     } catch (error) {
       if (stopping.aborted || !isMongoAway(error)) throw error;
