@@ -16,7 +16,6 @@ beforeAll(async () => {
   const url = new URL(inject('mongoUrl'));
   url.pathname = `/settlement-${nanoid(8)}`;
   mongo = mongoose.createConnection(url.href);
-  mongo.set('sanitizeFilter', true);
   collections = openCollections(mongo);
   await mongo.asPromise();
   await prepareCollections(collections);
