@@ -1,6 +1,6 @@
 import type { AccountExport, Order, OrderPage } from '../sale/contract.ts';
 import { listOrders, type QueuedPurchases } from '../sale/order.ts';
-import type { Collections, SessionRecord, UserRecord } from '../store/collections.ts';
+import type { Collections } from '../store/collections.ts';
 import { findOrAddPerson } from './person.ts';
 import { endSessionsOf } from './session.ts';
 import { userOf } from './user.ts';
@@ -19,7 +19,7 @@ export async function exportAccount(
   userId: string,
   queued: QueuedPurchases,
 ): Promise<AccountReading | null> {
-  const record = await collections.users.findById(userId).lean<UserRecord>();
+  const record = await collections.users.findOne({ _id: userId });
   return (
     record && {
       user: { ...userOf(record), createdAt: record.createdAt.toISOString() },
@@ -31,7 +31,7 @@ export async function exportAccount(
 }
 
 async function* readSessions({ sessions }: Collections, userId: string) {
-  for await (const { createdAt, expiresAt } of sessions.find({ userId }).lean<SessionRecord[]>().cursor()) {
+  for await (const { createdAt, expiresAt } of sessions.find({ userId })) {
     yield { createdAt: createdAt.toISOString(), expiresAt: expiresAt.toISOString() };
   }
 }
@@ -55,7 +55,7 @@ async function* readOrders(
  * hash of the address stays with it, so that a new account with the same address has no second limit.
  */
 export async function deleteAccount(collections: Collections, userId: string): Promise<boolean> {
-  const record = await collections.users.findById(userId).lean<UserRecord>();
+  const record = await collections.users.findOne({ _id: userId });
   if (!record) return false;
   // The account of an earlier version may have no person yet, and it can be added only while the address is known.
   await findOrAddPerson(collections, { email: record.email, accountId: record.personId ?? userId });

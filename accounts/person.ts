@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import type { Collections, PersonRecord, SecretRecord } from '../store/collections.ts';
+import { type Collections, findOrInsert, type SecretRecord } from '../store/collections.ts';
 import { normaliseEmail } from './email-address.ts';
 
 /**
@@ -11,7 +11,7 @@ const secretId = 'person';
 
 /** The key is stored in MongoDB rather than the environment, so that a restored backup contains it. */
 async function readKey({ secrets }: Collections): Promise<Buffer> {
-  const known = await secrets.findById(secretId).lean<SecretRecord>();
+  const known = await secrets.findOne({ _id: secretId });
   const secret = known ?? (await makeKey(secrets));
   return Buffer.from(secret.key, 'base64url');
 }
@@ -19,10 +19,7 @@ async function readKey({ secrets }: Collections): Promise<Buffer> {
 /** Creates the key; when several processes do so at once, the upsert gives all of them the same one. */
 async function makeKey(secrets: Collections['secrets']): Promise<SecretRecord> {
   const key = randomBytes(32).toString('base64url');
-  return await secrets
-    .findOneAndUpdate({ _id: secretId }, { $setOnInsert: { key } }, { upsert: true, returnDocument: 'after' })
-    .lean<SecretRecord>()
-    .orFail();
+  return await findOrInsert(secrets, { _id: secretId, key });
 }
 
 /** @returns a function that derives the id in `people` from an address. */
@@ -37,13 +34,6 @@ export async function findOrAddPerson(
   { email, accountId }: { email: string; accountId: string },
 ): Promise<string> {
   const keyOf = await openPersonKeys(collections);
-  const person = await collections.people
-    .findOneAndUpdate(
-      { _id: keyOf(email) },
-      { $setOnInsert: { personId: accountId } },
-      { upsert: true, returnDocument: 'after' },
-    )
-    .lean<PersonRecord>()
-    .orFail();
+  const person = await findOrInsert(collections.people, { _id: keyOf(email), personId: accountId });
   return person.personId;
 }

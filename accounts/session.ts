@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { trusted } from 'mongoose';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
-import type { Collections, RevocationRecord, SessionRecord, UserRecord } from '../store/collections.ts';
+import type { Collections } from '../store/collections.ts';
 import { type Account, accountOf } from './user.ts';
 
 /**
@@ -20,7 +19,7 @@ export async function beginSession(
   const id = randomBytes(16).toString('base64url');
   const secret = newSecret();
   const now = mongoClock.now().getTime();
-  await sessions.create({
+  await sessions.insertOne({
     _id: id,
     userId,
     secretHash: hashOf(secret),
@@ -42,21 +41,19 @@ export async function renewSession(collections: Collections, token: string): Pro
   const [, id, secret] = tokenFormat.exec(token) ?? [];
   if (!id || !secret) return { outcome: 'unknown' };
   const next = newSecret();
-  const renewed = await sessions
-    .findOneAndUpdate(
-      { _id: id, secretHash: hashOf(secret), expiresAt: trusted({ $gt: mongoClock.now() }) },
-      { $set: { secretHash: hashOf(next) } },
-      { returnDocument: 'after' },
-    )
-    .lean<SessionRecord>();
+  const renewed = await sessions.findOneAndUpdate(
+    { _id: id, secretHash: hashOf(secret), expiresAt: { $gt: mongoClock.now() } },
+    { $set: { secretHash: hashOf(next) } },
+    { returnDocument: 'after' },
+  );
   if (!renewed) {
     // A session's id is only known from one of its tokens, so this is an old token of the session.
-    const ended = await sessions.findOneAndDelete({ _id: id }).lean<SessionRecord>();
+    const ended = await sessions.findOneAndDelete({ _id: id });
     return ended && ended.expiresAt > mongoClock.now()
       ? { outcome: 'reused', userId: ended.userId }
       : { outcome: 'unknown' };
   }
-  const record = await users.findById(renewed.userId).lean<UserRecord>();
+  const record = await users.findOne({ _id: renewed.userId });
   if (!record) return { outcome: 'unknown' };
   return {
     outcome: 'renewed',
@@ -92,10 +89,10 @@ const maxListed = 10_000;
 /** Revocations after this time, at most the newest 10,000; servers poll often enough that there are never so many. */
 export async function listRevocations({ expulsions }: Collections, after: Date): Promise<Revocation[]> {
   const found = await expulsions
-    .find({ at: trusted({ $gt: after }) })
+    .find({ at: { $gt: after } })
     .sort({ at: -1 })
     .limit(maxListed)
-    .lean<RevocationRecord[]>();
+    .toArray();
   return found.map(({ _id: userId, at }) => ({ userId, atMs: at.getTime() }));
 }
 

@@ -1,5 +1,4 @@
 import bcrypt from 'bcrypt';
-import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { mongoClock } from '../runtime/clock.ts';
 import type { User } from '../sale/contract.ts';
@@ -35,7 +34,7 @@ export async function createUser(
     createdAt: mongoClock.now(),
   };
   try {
-    await collections.users.create(record);
+    await collections.users.insertOne(record);
   } catch (error) {
     if (isDuplicateKey(error)) return 'email_taken';
     throw error;
@@ -55,9 +54,7 @@ export async function findUserByPassword(
   const dummyHash = dummyHashes.get(bcryptCost) ?? bcrypt.hash(nanoid(), bcryptCost);
   dummyHashes.set(bcryptCost, dummyHash);
   // There can be two, because old accounts with unnormalised addresses may share one address in two spellings.
-  const records = await collections.users
-    .find({ email: trusted({ $in: storedFormsOf(email) }) })
-    .lean<UserRecord[]>();
+  const records = await collections.users.find({ email: { $in: storedFormsOf(email) } }).toArray();
   const matching: UserRecord[] = [];
   for (const record of records)
     if (await bcrypt.compare(password, record.passwordHash)) matching.push(record);
@@ -75,7 +72,7 @@ export async function accountOf(collections: Collections, record: UserRecord): P
   const user = userOf(record);
   if (record.personId) return { user, personId: record.personId };
   const personId = await findOrAddPerson(collections, { email: record.email, accountId: record._id });
-  await collections.users.updateOne({ _id: record._id }, { personId });
+  await collections.users.updateOne({ _id: record._id }, { $set: { personId } });
   return { user, personId };
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Picture } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
-import { type Collections, driverOf, type PictureRecord } from '../store/collections.ts';
+import type { Collections, PictureRecord } from '../store/collections.ts';
 
 /** Widths in pixels, for a product's page and for a card in a list. */
 export const pictureWidths = [1_200, 480] as const;
@@ -30,13 +30,13 @@ export async function keepPicture({ pictures }: Collections, upload: Buffer): Pr
       .catch(() => null);
     if (!bytes) return null;
     const record: PictureRecord = { _id: `${name}-${width}.webp`, bytes, createdAt: mongoClock.now() };
-    await driverOf(pictures).updateOne({ _id: record._id }, { $setOnInsert: record }, { upsert: true });
+    await pictures.updateOne({ _id: record._id }, { $setOnInsert: record }, { upsert: true });
   }
   return { path: `/pictures/${name}-${pictureWidths[0]}.webp` };
 }
 
 export async function readPicture({ pictures }: Collections, name: string): Promise<Buffer | null> {
-  const found = await driverOf(pictures).findOne({ _id: name }, { promoteBuffers: true });
+  const found = await pictures.findOne({ _id: name }, { promoteBuffers: true });
   return found && Buffer.from(found.bytes);
 }
 

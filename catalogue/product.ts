@@ -29,7 +29,7 @@ export async function createProduct({ products }: Collections, product: NewProdu
     ...picturesOf(product),
     createdAt: mongoClock.now(),
   };
-  await products.create(record);
+  await products.insertOne(record);
   return productOf(record);
 }
 
@@ -42,9 +42,7 @@ export async function changeProduct(
   const given = Object.entries(change).filter(([, value]) => value !== undefined);
   const pictures = image === undefined && images === undefined ? {} : picturesOf({ image, images });
   const $set = { ...Object.fromEntries(given), ...pictures };
-  const record = await products
-    .findByIdAndUpdate(productId, { $set }, { returnDocument: 'after' })
-    .lean<ProductRecord>();
+  const record = await products.findOneAndUpdate({ _id: productId }, { $set }, { returnDocument: 'after' });
   return record && productOf(record);
 }
 
@@ -59,7 +57,7 @@ export async function listProducts(
     .find(afterCursor('createdAt', cursor))
     .sort({ createdAt: -1, _id: -1 })
     .limit(listedProducts + 1)
-    .lean<ProductRecord[]>();
+    .toArray();
   const { page, nextCursor } = pageOf(found, 'createdAt', listedProducts);
   return { products: page.map(productOf), nextCursor };
 }

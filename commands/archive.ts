@@ -3,7 +3,7 @@ import type { ClientSession } from 'mongoose';
 import { bornAt } from '../ops/local/processes/process-list.mjs';
 import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
 import { retry } from '../runtime/retry.ts';
-import { prepareCollections } from '../store/collections.ts';
+import { collectionNames, prepareCollections } from '../store/collections.ts';
 import {
   type Counts,
   checkArchiveFile,
@@ -16,14 +16,14 @@ import type { System } from './system.ts';
 type Store = Pick<System, 'collections'>;
 
 const databaseOf = ({ collections }: Store) => {
-  const { db } = collections.sales.db;
+  const { db } = collections.connection;
   if (!db) throw new Error('MongoDB does not answer.');
   return db;
 };
 
 /** The content of a backup: all of Stampede's collections, and the list of applied migrations. */
 const namesOf = ({ collections }: Store): ReadonlySet<string> =>
-  new Set([...Object.values(collections).map((model) => model.collection.collectionName), 'migrations']);
+  new Set([...collectionNames(collections), 'migrations']);
 
 /** Writes a snapshot of every collection, while the shop sells. @returns the number of documents of each. */
 export async function writeArchive(
@@ -36,7 +36,7 @@ export async function writeArchive(
   const leftOut = foreign.filter((name) => !name.startsWith('system.'));
   if (leftOut.length > 0) onLeftOut?.(leftOut);
   const read = () =>
-    readInSnapshot(store.collections.sales.db, (session) =>
+    readInSnapshot(store.collections.connection, (session) =>
       writeArchiveFile(file, entriesOf(store, session), signal),
     );
   return await retry(read, {

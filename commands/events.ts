@@ -6,7 +6,6 @@ import { openBus } from '../messages/open-bus.ts';
 import { countLag, listSubscriptions, removeSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
 import { openLog } from '../runtime/observe/log.ts';
-import { driverOf, type OrderRecord } from '../store/collections.ts';
 import { openSystem, runCommand, type System } from './system.ts';
 
 const usage = `expected one of
@@ -26,7 +25,7 @@ const actions: Record<string, (system: System, argument?: string, from?: string)
     const limit = Number(count);
     if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) throw new Error(usage);
     // Each document has at least one event.
-    const newest = await driverOf(collections.events).find().sort({ at: -1 }).limit(limit).toArray();
+    const newest = await collections.events.find().sort({ at: -1 }).limit(limit).toArray();
     print(newest.reverse().flatMap(eventsOf).slice(-limit));
   },
   async show({ collections }, saleId) {
@@ -35,7 +34,7 @@ const actions: Record<string, (system: System, argument?: string, from?: string)
   },
   async 'for-order'({ collections }, orderId) {
     if (!orderId) throw new Error(usage);
-    const order = await collections.orders.findById(orderId).lean<OrderRecord>();
+    const order = await collections.orders.findOne({ _id: orderId });
     if (!order) throw new Error(`Order ${orderId} does not exist`);
     for await (const record of readChanges(collections, order.saleId)) {
       print(eventsOf(record).filter(({ subject }) => subject === orderId));

@@ -76,7 +76,7 @@ await runCommand(async () => {
   const until = read.data;
   const { collections, close } = await openSystem();
   try {
-    const real = collections.sales.db;
+    const real = collections.connection;
     const rebuilt = real.useDb(`${real.name}-replay`);
     const counts = await rebuild(collections, rebuilt, until);
     const differences = until ? null : await countDifferences(real, rebuilt);

@@ -2,18 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { trusted } from 'mongoose';
 import { createUser, findUserByPassword } from '../accounts/user.ts';
 import { createProduct } from '../catalogue/product.ts';
 import { readPrivately, readText, writePrivately } from '../ops/local/files/private-file.mjs';
 import { dataFolder } from '../ops/local/folders.mjs';
 import { createSale } from '../sale/sale.ts';
-import {
-  type Collections,
-  prepareCollections,
-  type SaleRecord,
-  type UserRecord,
-} from '../store/collections.ts';
+import { type Collections, prepareCollections, type UserRecord } from '../store/collections.ts';
 import { openSystem, runCommand } from './system.ts';
 
 interface Account {
@@ -52,7 +46,7 @@ await runCommand(async () => {
 });
 
 async function newestSaleId({ sales }: Collections): Promise<string | null> {
-  const sale = await sales.findOne().sort({ closesAt: -1 }).lean<SaleRecord>();
+  const sale = await sales.findOne({}, { sort: { closesAt: -1 } });
   return sale?._id ?? null;
 }
 
@@ -83,8 +77,8 @@ async function seedAccounts(
   mkdirSync(dataFolder(), { recursive: true });
   const file = join(dataFolder(), 'accounts.json');
   const known = knownPasswords(file);
-  const email = trusted({ $in: demoRoles.map(emailOf) });
-  const present = await collections.users.find({ email }).lean<UserRecord[]>();
+  const email = { $in: demoRoles.map(emailOf) };
+  const present = await collections.users.find({ email }).toArray();
   const there = new Set(present.map((user) => user.email));
   const missing = demoRoles.filter((role) => mayCreate && !there.has(emailOf(role)));
   for (const role of missing) {

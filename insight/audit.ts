@@ -1,12 +1,12 @@
 import type { ClientSession } from 'mongoose';
-import { mongo, trusted } from 'mongoose';
+import { mongo } from 'mongoose';
 import { replay } from '../log/replay.ts';
 import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import { legacyOrderIdOf, orderIdOf } from '../sale/order.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { allowanceKey, personOf } from '../sale/settlement/decide.ts';
-import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
+import type { Collections, SaleRecord } from '../store/collections.ts';
 
 /** The result of checking one invariant. `examples` describes the first few breaches. */
 interface Finding {
@@ -38,8 +38,8 @@ export async function audit(
   const accepted = await gate.listRemembered();
   // RabbitMQ cannot list its jobs; there, a purchase that Redis lists as queued counts, as the reconciler adds a lost job again.
   const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
-  return await readInSnapshot(collections.orders.db, async (session) => {
-    const sales = await collections.sales.find({}, null, { session }).lean<SaleRecord[]>();
+  return await readInSnapshot(collections.connection, async (session) => {
+    const sales = await collections.sales.find({}, { session }).toArray();
     const { orders, I1, I3, I4, statuses } = await auditOrders(collections, sales, session);
     const I5 = await auditLog(collections, sales, statuses, session);
     const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
@@ -73,9 +73,8 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
   const known = new Set(sales.map(({ _id }) => _id));
   let orders = 0;
 
-  for await (const order of collections.orders.find({}, null, { session }).lean<OrderRecord[]>().cursor()) {
+  for await (const record of collections.orders.find({}, { session })) {
     orders += 1;
-    const record = order as unknown as OrderRecord;
     const { _id, saleId, buyerId, idempotencyKey, quantity, status } = record;
     I3.check(
       _id === orderIdOf(buyerId, saleId, idempotencyKey) || _id === legacyOrderIdOf(buyerId, idempotencyKey),
@@ -103,8 +102,7 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
     const limit = limits.get(key.split(':')[0] ?? '') ?? 0;
     I4.check(units <= limit, () => `${key} has ${units} units, the limit is ${limit}`);
   }
-  for await (const found of collections.allowances.find({}, null, { session }).lean().cursor()) {
-    const { _id, units } = found as unknown as AllowanceRecord;
+  for await (const { _id, units } of collections.allowances.find({}, { session })) {
     const ordered = taken.get(_id) ?? 0;
     taken.delete(_id);
     I4.check(units === ordered, () => `${_id}: allowance ${units}, orders ${ordered}`);
@@ -156,7 +154,7 @@ async function auditAccepted({ orders }: Collections, accepted: string[], inQueu
   let queued = 0;
   for (let start = 0; start < accepted.length; start += batchSize) {
     const ids = accepted.slice(start, start + batchSize);
-    const found = await orders.find({ _id: trusted({ $in: ids }) }, '_id').lean<Pick<OrderRecord, '_id'>[]>();
+    const found = await orders.find({ _id: { $in: ids } }, { projection: { _id: 1 } }).toArray();
     const settled = new Set(found.map(({ _id }) => _id));
     for (const id of ids) {
       if (!settled.has(id) && inQueue.has(id)) queued += 1;

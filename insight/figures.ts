@@ -1,9 +1,8 @@
 import type { Redis } from 'ioredis';
-import { trusted } from 'mongoose';
 import { redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
-import type { Collections, SaleRecord } from '../store/collections.ts';
+import type { Collections } from '../store/collections.ts';
 import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
 import { readAuditStatus } from './audit-status.ts';
 import type { QueueFigures } from './contract.ts';
@@ -90,11 +89,11 @@ export async function readCluster(shop: FiguresShop) {
 /** The stock of the open sales that opened last. */
 async function readOpenStocks({ sales }: Collections): Promise<{ saleId: string; stock: number }[]> {
   const now = redisClock.now();
-  const on = { opensAt: trusted({ $lte: now }), closesAt: trusted({ $gt: now }) };
+  const on = { opensAt: { $lte: now }, closesAt: { $gt: now } };
   const found = await sales
-    .find(on, 'stock')
+    .find(on, { projection: { stock: 1 } })
     .sort({ opensAt: -1 })
     .limit(shownSales)
-    .lean<Pick<SaleRecord, '_id' | 'stock'>[]>();
+    .toArray();
   return found.map(({ _id: saleId, stock }) => ({ saleId, stock }));
 }

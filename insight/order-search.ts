@@ -1,15 +1,8 @@
-import { trusted } from 'mongoose';
 import { storedFormsOf } from '../accounts/email-address.ts';
 import { eventKey } from '../log/events.ts';
 import type { SettledStatus } from '../sale/contract.ts';
 import { orderOf } from '../sale/order.ts';
-import {
-  type Collections,
-  driverOf,
-  type EventRecord,
-  type OrderRecord,
-  type UserRecord,
-} from '../store/collections.ts';
+import type { Collections, EventRecord, OrderRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { AdminOrder, AdminOrderPage } from './contract.ts';
 
@@ -49,15 +42,13 @@ async function findOrders(
 ): Promise<AdminOrderPage> {
   const { users, orders } = collections;
   const buyers = text.includes('@')
-    ? await users
-        .find({ email: trusted({ $in: storedFormsOf(text) }) }, '_id')
-        .lean<Pick<UserRecord, '_id'>[]>()
+    ? await users.find({ email: { $in: storedFormsOf(text) } }, { projection: { _id: 1 } }).toArray()
     : [];
   const found = await orders
     .find({
       $and: [
         text.includes('@')
-          ? { buyerId: trusted({ $in: buyers.map(({ _id }) => _id) }) }
+          ? { buyerId: { $in: buyers.map(({ _id }) => _id) } }
           : { $or: [{ _id: text }, { buyerId: text }] },
         afterCursor('createdAt', cursor),
       ],
@@ -66,7 +57,7 @@ async function findOrders(
     })
     .sort({ createdAt: -1, _id: -1 })
     .limit(foundOfBuyer + 1)
-    .lean<OrderRecord[]>();
+    .toArray();
   const { page, nextCursor } = pageOf(found, 'createdAt', foundOfBuyer);
   return { orders: await withBuyers(collections, page), nextCursor };
 }
@@ -77,7 +68,7 @@ async function pageOfLog(
   { cursor, status }: Pick<OrderSearch, 'cursor' | 'status'>,
 ): Promise<{ ids: string[]; nextCursor: number | null }> {
   const before = /^\d+$/.test(cursor ?? '') ? eventKey(saleId, Number(cursor)) : `${saleId}:~`;
-  const documents = driverOf(events)
+  const documents = events
     .find({ _id: { $gt: `${saleId}:`, $lt: before } })
     .sort({ _id: -1 })
     .limit(pageDocuments);
@@ -105,7 +96,7 @@ function orderIdsOf({ changes }: EventRecord, status: OrderSearch['status']): st
  */
 export async function* everyOrder(collections: Collections, saleId: string): AsyncGenerator<AdminOrder[]> {
   for (let after = `${saleId}:`, isMore = true; isMore; ) {
-    const documents = await driverOf(collections.events)
+    const documents = await collections.events
       .find({ _id: { $gt: after, $lt: `${saleId}:~` } })
       .sort({ _id: 1 })
       .limit(exportedDocuments)
@@ -153,7 +144,7 @@ function isFinal({ status, settledAt }: AdminOrder, { at, isFailed }: SettledEnt
 }
 
 async function loadOrders(collections: Collections, ids: string[]): Promise<AdminOrder[]> {
-  const records = await collections.orders.find({ _id: trusted({ $in: ids }) }).lean<OrderRecord[]>();
+  const records = await collections.orders.find({ _id: { $in: ids } }).toArray();
   const byId = new Map(records.map((record) => [record._id, record]));
   const inOrder = ids.flatMap((id) => byId.get(id) ?? []);
   return await withBuyers(collections, inOrder);
@@ -161,9 +152,7 @@ async function loadOrders(collections: Collections, ids: string[]): Promise<Admi
 
 async function withBuyers({ users }: Collections, records: OrderRecord[]): Promise<AdminOrder[]> {
   const ids = [...new Set(records.map(({ buyerId }) => buyerId))];
-  const found = await users
-    .find({ _id: trusted({ $in: ids }) }, 'email name')
-    .lean<Pick<UserRecord, '_id' | 'email' | 'name'>[]>();
+  const found = await users.find({ _id: { $in: ids } }, { projection: { email: 1, name: 1 } }).toArray();
   const byId = new Map(found.map((user) => [user._id, user]));
   return records.map((record) => ({
     ...orderOf(record),

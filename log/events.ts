@@ -1,5 +1,5 @@
 import type { ClientSession } from 'mongoose';
-import { type Collections, driverOf, type EventRecord, insertAll } from '../store/collections.ts';
+import { type Collections, type EventRecord, insertAll } from '../store/collections.ts';
 import type { Change, CloudEvent, EventData, EventType, OrderChange } from './schemas.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { Change, CloudEvent, EventData, EventType, OrderChange } from './sc
  * `eventsOf` expands them to CloudEvents.
  */
 export async function appendChanges(
-  { events }: Collections,
+  collections: Collections,
   entries: { saleId: string; seq: number; changes: Change[] }[],
   at: Date,
   session: ClientSession,
@@ -16,7 +16,7 @@ export async function appendChanges(
   const records = entries.map(
     (entry): EventRecord => ({ _id: eventKey(entry.saleId, entry.seq), ...entry, at }),
   );
-  if (records.length > 0) await insertAll(events, records, session);
+  if (records.length > 0) await insertAll(collections, collections.events, records, session);
 }
 
 const seqDigits = 10;
@@ -28,7 +28,7 @@ export function eventKey(saleId: string, seq: number): string {
 
 /** A sale's documents after number `after`, in order; `limit` 0 means all of them. */
 export function readChanges({ events }: Collections, saleId: string, { after = 0, limit = 0 } = {}) {
-  return driverOf(events)
+  return events
     .find({ _id: { $gt: eventKey(saleId, after), $lt: `${saleId}:~` } })
     .sort({ _id: 1 })
     .limit(limit);

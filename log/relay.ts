@@ -3,7 +3,7 @@ import { type BusEvent, type EventBus, matcherOf } from '../messages/bus.ts';
 import { listTargets } from '../messages/subscriptions.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import type { Log } from '../runtime/observe/log.ts';
-import { type Collections, driverOf } from '../store/collections.ts';
+import type { Collections } from '../store/collections.ts';
 import type { PositionRecord, RelayRecord, SubscriptionRecord } from '../store/event-collections.ts';
 import { eventsOf, readChanges } from './events.ts';
 
@@ -87,7 +87,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     const reply = await bus.publishTo(_id, wanted, publishes);
     if (typeof reply !== 'number') return false;
     // Stored before the positions, so that a lost queue is always noticed by its publish count.
-    const { matchedCount } = await driverOf(collections.subscriptions).updateOne(
+    const { matchedCount } = await collections.subscriptions.updateOne(
       { _id, losses },
       { $max: { publishes: reply } },
     );
@@ -133,7 +133,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
         if (count > 0) noteUnhandled(name, saleId, span.to);
         return moveOf(saleId, span, [{ name, losses: subscription.losses, wanted: count, isStuck: false }]);
       });
-      await driverOf(collections.relays).bulkWrite(moves, { ordered: false });
+      await collections.relays.bulkWrite(moves, { ordered: false });
       events = [];
       reached = new Map();
       return true;
@@ -157,9 +157,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
   }
 
   async function readRecords(saleIds: string[]): Promise<RelayRecord[]> {
-    return await driverOf(collections.relays)
-      .find({ _id: { $in: saleIds } })
-      .toArray();
+    return await collections.relays.find({ _id: { $in: saleIds } }).toArray();
   }
 
   /** Publishes log documents after the relay's position to all subscriptions that do not lag. */
@@ -196,7 +194,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
           }),
         ),
       );
-      await driverOf(collections.relays).bulkWrite(moves, { ordered: false });
+      await collections.relays.bulkWrite(moves, { ordered: false });
       for (const name of stuck) lagging.add(name);
       // The positions that were read above are outdated now.
       for (const record of await readRecords([...reached.keys()])) records.set(record._id, record);
@@ -226,7 +224,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     log.warn({ subscription: name }, 'subscription queue lost, publishing its unhandled events again');
     const { seq, handled } = fieldsOf(name);
     const fromThere = { $min: [seq, handled] };
-    await driverOf(collections.relays).updateMany({ [`positions.${name}`]: { $exists: true } }, [
+    await collections.relays.updateMany({ [`positions.${name}`]: { $exists: true } }, [
       {
         $set: {
           [`positions.${name}`]: {
@@ -239,7 +237,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
         },
       },
     ]);
-    await driverOf(collections.subscriptions).updateOne({ _id: name, losses }, { $inc: { losses: 1 } });
+    await collections.subscriptions.updateOne({ _id: name, losses }, { $inc: { losses: 1 } });
     await bus.restore(name, publishes);
     unhandled.delete(name);
     lagging.add(name);
@@ -250,7 +248,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     const sales = unhandled.get(name) ?? new Map<string, number>();
     unhandled.set(name, new Map());
     if (sales.size === 0) return;
-    await driverOf(collections.relays).bulkWrite(
+    await collections.relays.bulkWrite(
       [...sales].map(([_id, seq]) => ({
         updateOne: {
           filter: { _id, [`positions.${name}.losses`]: losses },
@@ -264,7 +262,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
   /** Reads from the stored positions what may be unhandled, because a previous leader published it. */
   async function findUnhandled(name: string): Promise<Map<string, number>> {
     const { seq, handled } = fieldsOf(name);
-    const found = await driverOf(collections.relays)
+    const found = await collections.relays
       .find({ [`positions.${name}`]: { $exists: true }, $expr: { $lt: [handled, seq] } })
       .toArray();
     return new Map(found.map(({ _id, positions }) => [_id, positions?.[name]?.seq ?? 0]));
@@ -378,13 +376,13 @@ export async function setBack(
     const before = `$positions.${name}`;
     set[`positions.${name}`] = { $cond: [isThere, { $mergeObjects: [before, position] }, '$$REMOVE'] };
   }
-  const { matchedCount } = await driverOf(relays).updateOne({ _id: saleId }, [{ $set: set }]);
+  const { matchedCount } = await relays.updateOne({ _id: saleId }, [{ $set: set }]);
   return matchedCount > 0;
 }
 
 /** Sales in which a subscription lags behind the relay, at most 1,000. */
 async function findLagging({ relays }: Collections, name: string): Promise<string[]> {
-  const found = await driverOf(relays)
+  const found = await relays
     .find(
       { [`positions.${name}`]: { $exists: true }, $expr: { $lt: [fieldsOf(name).seq, '$seq'] } },
       { projection: { _id: 1 } },
@@ -396,11 +394,11 @@ async function findLagging({ relays }: Collections, name: string): Promise<strin
 
 /** Sales (all, or those given) with log documents after the relay's position, at most 1,000. */
 export async function findUnrelayed({ sales, relays }: Collections, saleIds?: string[]): Promise<string[]> {
-  const found = await driverOf(sales)
+  const found = await sales
     .aggregate<{ _id: string }>([
       ...(saleIds ? [{ $match: { _id: { $in: saleIds } } }] : []),
       { $project: { eventSeq: 1 } },
-      { $lookup: { from: relays.collection.name, localField: '_id', foreignField: '_id', as: 'relay' } },
+      { $lookup: { from: relays.collectionName, localField: '_id', foreignField: '_id', as: 'relay' } },
       { $match: { $expr: { $gt: ['$eventSeq', { $ifNull: [{ $first: '$relay.seq' }, 0] }] } } },
       { $limit: salesAtOnce },
       { $project: { _id: 1 } },
@@ -415,13 +413,13 @@ export async function findUnrelayed({ sales, relays }: Collections, saleIds?: st
  * @param onBroken is called when the stream fails.
  */
 export async function watchLog(
-  { events }: Collections,
+  { connection, events }: Collections,
   onAppend: (saleId: string) => void,
   onBroken: (error: Error) => void,
 ): Promise<{ close: () => Promise<void> }> {
   // The native collection can open a change stream only once the connection exists.
-  await events.db.asPromise();
-  const stream = driverOf(events).watch<never, { documentKey: { _id: string } }>([
+  await connection.asPromise();
+  const stream = events.watch<never, { documentKey: { _id: string } }>([
     { $match: { operationType: 'insert' } },
     { $project: { documentKey: 1 } },
   ]);

@@ -1,6 +1,6 @@
 import type { ClientSession } from 'mongoose';
 import type { Order } from '../sale/contract.ts';
-import { type Collections, driverOf, type EventRecord } from '../store/collections.ts';
+import type { Collections, EventRecord } from '../store/collections.ts';
 import { eventKey } from './events.ts';
 import type { Change, OrderChange } from './schemas.ts';
 
@@ -29,9 +29,7 @@ export async function* replay(
   { until, session }: { until?: Date | undefined; session?: ClientSession | undefined } = {},
 ): AsyncGenerator<ReplayedSale> {
   const filter = until ? { at: { $lte: until } } : {};
-  const records = driverOf(events)
-    .find(filter, session && { session })
-    .sort({ _id: 1 });
+  const records = events.find(filter, session && { session }).sort({ _id: 1 });
   let sale = emptySale('');
   for await (const record of records) {
     if (sale.saleId !== record.saleId) {

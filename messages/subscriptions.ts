@@ -1,6 +1,6 @@
 import { mongoClock } from '../runtime/clock.ts';
 import { withTimeout } from '../runtime/with-timeout.ts';
-import { type Collections, driverOf } from '../store/collections.ts';
+import type { Collections } from '../store/collections.ts';
 import type { SubscriptionRecord } from '../store/event-collections.ts';
 import type { EventBus, Subscription } from './bus.ts';
 
@@ -17,7 +17,7 @@ export async function noteSubscription(
   if (!namePattern.test(name)) {
     throw new Error(`Invalid subscription name: expected lowercase letters, digits and hyphens, got ${name}`);
   }
-  await driverOf(subscriptions).updateOne(
+  await subscriptions.updateOne(
     { _id: name },
     { $set: { types: [...types] }, $setOnInsert: { publishes: 0, losses: 0, createdAt: mongoClock.now() } },
     { upsert: true },
@@ -42,7 +42,7 @@ export async function listTargets(collections: Collections, bus: EventBus): Prom
 }
 
 export async function listSubscriptions({ subscriptions }: Collections): Promise<SubscriptionRecord[]> {
-  return await driverOf(subscriptions).find().sort({ _id: 1 }).toArray();
+  return await subscriptions.find().sort({ _id: 1 }).toArray();
 }
 
 /**
@@ -56,10 +56,10 @@ export async function removeSubscription(
 ): Promise<boolean> {
   // The engine first, because a subscription that it still knows would be registered again.
   await bus.remove(name);
-  const { deletedCount } = await driverOf(collections.subscriptions).deleteOne({ _id: name });
+  const { deletedCount } = await collections.subscriptions.deleteOne({ _id: name });
   if (deletedCount === 0) return false;
   // Without positions, a subscription that is registered again later starts with new events.
-  await driverOf(collections.relays).updateMany({}, { $unset: { [`positions.${name}`]: '' } });
+  await collections.relays.updateMany({}, { $unset: { [`positions.${name}`]: '' } });
   return true;
 }
 
@@ -90,7 +90,7 @@ export async function countLag(collections: Collections, bus: EventBus): Promise
 
 async function countInLog({ relays }: Collections, names: string[]): Promise<Record<string, number>> {
   const sums = names.map((name) => [name, { $sum: `$positions.${name}.waiting` }]);
-  const [counts] = await driverOf(relays)
+  const [counts] = await relays
     .aggregate<Record<string, number>>([{ $group: { _id: null, ...Object.fromEntries(sums) } }])
     .toArray();
   return counts ?? {};
@@ -100,9 +100,7 @@ async function countUnread({ sales, relays }: Collections): Promise<number> {
   const sumOf = async (found: { toArray: () => Promise<{ sum: number }[]> }) =>
     (await found.toArray())[0]?.sum ?? 0;
   // Read before written, so that documents appended in between increase the lag instead of making it negative.
-  const read = await sumOf(driverOf(relays).aggregate([{ $group: { _id: null, sum: { $sum: '$seq' } } }]));
-  const written = await sumOf(
-    driverOf(sales).aggregate([{ $group: { _id: null, sum: { $sum: '$eventSeq' } } }]),
-  );
+  const read = await sumOf(relays.aggregate([{ $group: { _id: null, sum: { $sum: '$seq' } } }]));
+  const written = await sumOf(sales.aggregate([{ $group: { _id: null, sum: { $sum: '$eventSeq' } } }]));
   return Math.max(0, written - read);
 }

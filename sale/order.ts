@@ -1,5 +1,4 @@
 import { hash } from 'node:crypto';
-import { trusted } from 'mongoose';
 import type { Change } from '../log/schemas.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import { afterCursor, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
@@ -86,7 +85,7 @@ export async function findOrder(
   orderId: string,
   buyerId: string,
 ): Promise<Order | null> {
-  const record = await orders.findOne({ _id: orderId, buyerId }).lean<OrderRecord>();
+  const record = await orders.findOne({ _id: orderId, buyerId });
   return record && orderOf(record);
 }
 
@@ -112,7 +111,7 @@ export async function listOrders(
     .find({ buyerId, ...afterCursor('createdAt', cursor) })
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
-    .lean<OrderRecord[]>();
+    .toArray();
   // A purchase that was settled between the two reads is in both lists.
   const settled = new Set(records.map(({ _id }) => _id));
   const ofPage = waiting.filter((order) => !settled.has(order.id) && (!place || isBehind(order, place)));
@@ -130,7 +129,7 @@ export async function listOrders(
 async function findWaiting(orders: Collections['orders'], purchases: Purchase[]): Promise<Order[]> {
   if (purchases.length === 0) return [];
   const ids = purchases.map(({ orderId }) => orderId);
-  const settled = await orders.find({ _id: trusted({ $in: ids }) }, '_id').lean<Pick<OrderRecord, '_id'>[]>();
+  const settled = await orders.find({ _id: { $in: ids } }, { projection: { _id: 1 } }).toArray();
   const ordered = new Set(settled.map(({ _id }) => _id));
   return purchases.filter(({ orderId }) => !ordered.has(orderId)).map(queuedOrderOf);
 }

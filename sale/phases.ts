@@ -1,4 +1,3 @@
-import { trusted } from 'mongoose';
 import { appendChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { redisClock } from '../runtime/clock.ts';
@@ -35,14 +34,14 @@ export async function logPhaseChanges(collections: Collections, now = redisClock
   const due = await collections.sales
     .find({
       $or: [
-        { phase: trusted({ $in: ['scheduled', null] }), opensAt: trusted({ $lte: now }) },
-        { phase: 'open', closesAt: trusted({ $lte: now }) },
-        { phase: 'open', opensAt: trusted({ $gt: now }) },
-        { phase: 'ended', closesAt: trusted({ $gt: now }) },
+        { phase: { $in: ['scheduled', null] }, opensAt: { $lte: now } },
+        { phase: 'open', closesAt: { $lte: now } },
+        { phase: 'open', opensAt: { $gt: now } },
+        { phase: 'ended', closesAt: { $gt: now } },
       ],
     })
     .limit(salesAtOnce)
-    .lean<SaleRecord[]>();
+    .toArray();
   for (const sale of due) await logPhaseChange(collections, sale, now);
   return due.length;
 }
@@ -51,16 +50,14 @@ async function logPhaseChange(collections: Collections, sale: SaleRecord, now: D
   const { _id, opensAt, closesAt, phase = null } = sale;
   const next = phaseOf(sale, now);
   const changes = changesOfPhase(phase ?? 'scheduled', next, sale);
-  await collections.sales.db.withSession((session) =>
+  await collections.connection.withSession((session) =>
     session.withTransaction(async () => {
       // The filter skips a sale that was rescheduled after the read; the next pass handles it.
-      const updated = await collections.sales
-        .findOneAndUpdate(
-          { _id, phase, opensAt, closesAt },
-          { $set: { phase: next }, $inc: { eventSeq: changes.length > 0 ? 1 : 0 } },
-          { session, returnDocument: 'after' },
-        )
-        .lean<SaleRecord>();
+      const updated = await collections.sales.findOneAndUpdate(
+        { _id, phase, opensAt, closesAt },
+        { $set: { phase: next }, $inc: { eventSeq: changes.length > 0 ? 1 : 0 } },
+        { session, returnDocument: 'after' },
+      );
       if (!updated || changes.length === 0) return;
       await appendChanges(collections, [{ saleId: _id, seq: updated.eventSeq, changes }], now, session);
     }),

@@ -8,7 +8,6 @@ import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
 import {
   type Collections,
-  driverOf,
   insertAll,
   isDuplicateKey,
   type SaleChangeKeyRecord,
@@ -100,7 +99,7 @@ async function changeSales(
   requests: SaleChangeRequest[],
 ): Promise<{ answers: (SaleRecord | SaleChangeRefusal)[]; current: SaleRecord[] }> {
   return await untilFresh(
-    collections.sales.db,
+    collections.connection,
     async (transact) => {
       const plan = await planChanges(collections, requests);
       const { edits, repeated } = plan;
@@ -143,13 +142,11 @@ async function planChanges(
   { sales, saleChangeKeys }: Collections,
   requests: SaleChangeRequest[],
 ): Promise<Plan> {
-  const used = await driverOf(saleChangeKeys)
+  const used = await saleChangeKeys
     .find({ _id: { $in: requests.flatMap((request) => keyOf(request) ?? []) } })
     .toArray();
   // The sales are read after the keys, because a sale read first could be older than the answer stored with a key.
-  const found = await driverOf(sales)
-    .find({ _id: { $in: requests.map(({ saleId }) => saleId) } })
-    .toArray();
+  const found = await sales.find({ _id: { $in: requests.map(({ saleId }) => saleId) } }).toArray();
   const usedById = new Map(used.map((record) => [record._id, record]));
   const saleById = new Map(found.map((sale) => [sale._id, sale]));
   const plan: Plan = { edits: new Map(), outcomes: [], keys: new Map(), repeated: new Map(), requests };
@@ -231,12 +228,10 @@ async function write(
       },
     }),
   );
-  const { matchedCount } = await driverOf(sales).bulkWrite(updates, { session });
+  const { matchedCount } = await sales.bulkWrite(updates, { session });
   if (matchedCount !== updates.length) throw new Stale();
 
-  const changed = await driverOf(sales)
-    .find({ _id: { $in: [...edits.keys()] } }, { session })
-    .toArray();
+  const changed = await sales.find({ _id: { $in: [...edits.keys()] } }, { session }).toArray();
   const now = mongoClock.now();
   const entries = changed.map(({ _id: saleId, eventSeq: seq }) => ({
     saleId,
@@ -254,12 +249,12 @@ async function write(
 
 /** @throws Stale when another server used one of the keys after they were read. */
 async function insertKeys(
-  { saleChangeKeys }: Collections,
+  collections: Collections,
   records: SaleChangeKeyRecord[],
   session: ClientSession,
 ): Promise<void> {
   try {
-    await insertAll(saleChangeKeys, records, session);
+    await insertAll(collections, collections.saleChangeKeys, records, session);
   } catch (error) {
     if (isDuplicateKey(error)) throw new Stale();
     throw error;

@@ -1,18 +1,11 @@
 import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { productOf } from '../catalogue/product.ts';
 import { appendChanges, readChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
-import {
-  type Collections,
-  driverOf,
-  isDuplicateKey,
-  type ProductRecord,
-  type SaleRecord,
-} from '../store/collections.ts';
+import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { Money, Product, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
@@ -34,7 +27,7 @@ export async function createSale(
   sale: NewSale,
   id: string = nanoid(),
 ): Promise<SaleSnapshot | null> {
-  const product = await collections.products.findById(sale.productId).lean<ProductRecord>();
+  const product = await collections.products.findOne({ _id: sale.productId });
   if (!product) return null;
   const createdAt = mongoClock.now();
   const phase = phaseOf(sale, redisClock.now());
@@ -52,9 +45,9 @@ export async function createSale(
     createdAt,
   };
   const changes = [creationOf(sale), ...changesOfPhase('scheduled', phase, record)];
-  await collections.sales.db.withSession((session) =>
+  await collections.connection.withSession((session) =>
     session.withTransaction(async () => {
-      await driverOf(collections.sales).insertOne(record, { session });
+      await collections.sales.insertOne(record, { session });
       const entry = { saleId: record._id, seq: 1, changes };
       await appendChanges(collections, [entry], record.createdAt, session);
     }),
@@ -88,7 +81,7 @@ function creationOf({ productId, price, stock, limitPerBuyer, opensAt, closesAt 
 }
 
 export async function findSale({ sales }: Collections, saleId: string): Promise<SaleRecord | null> {
-  return await sales.findById(saleId).lean<SaleRecord>();
+  return await sales.findOne({ _id: saleId });
 }
 
 export async function readSaleSnapshot(
@@ -103,7 +96,7 @@ export async function snapshotOfRecord(
   { products }: Collections,
   sale: SaleRecord,
 ): Promise<SaleSnapshot | null> {
-  const product = await products.findById(sale.productId).lean<ProductRecord>();
+  const product = await products.findOne({ _id: sale.productId });
   return product && snapshotOf(sale, productOf(product));
 }
 
@@ -112,10 +105,10 @@ const listedSales = 100;
 /** The sales of a product that have not ended, at most 100. */
 export async function listSnapshotsOf(collections: Collections, product: Product): Promise<SaleSnapshot[]> {
   const found = await collections.sales
-    .find({ productId: product.id, closesAt: trusted({ $gt: redisClock.now() }) })
+    .find({ productId: product.id, closesAt: { $gt: redisClock.now() } })
     .sort({ closesAt: -1 })
     .limit(listedSales)
-    .lean<SaleRecord[]>();
+    .toArray();
   return found.map((sale) => snapshotOf(sale, product));
 }
 
@@ -125,10 +118,10 @@ export async function listSnapshots({ sales, products }: Collections, cursor?: s
     .find(afterCursor('closesAt', cursor))
     .sort({ closesAt: -1, _id: -1 })
     .limit(listedSales + 1)
-    .lean<SaleRecord[]>();
+    .toArray();
   const { page, nextCursor } = pageOf(found, 'closesAt', listedSales);
   const ids = [...new Set(page.map(({ productId }) => productId))];
-  const named = await products.find({ _id: trusted({ $in: ids }) }).lean<ProductRecord[]>();
+  const named = await products.find({ _id: { $in: ids } }).toArray();
   const productById = new Map(named.map((product) => [product._id, product]));
   const snapshots = page.flatMap((sale) => {
     const product = productById.get(sale.productId);

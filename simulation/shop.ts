@@ -1,4 +1,3 @@
-import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import type { System } from '../commands/system.ts';
 import { audit } from '../insight/audit.ts';
@@ -72,7 +71,13 @@ async function empty({ collections, redis }: System): Promise<void> {
 
 async function putOnSale({ collections }: System): Promise<string> {
   const productId = nanoid();
-  await collections.products.create({ _id: productId, name: 'A lamp', createdAt: new Date() });
+  await collections.products.insertOne({
+    _id: productId,
+    name: 'A lamp',
+    description: '',
+    image: '',
+    createdAt: new Date(),
+  });
   const sale = await createSale(collections, {
     productId,
     price: { amount: 100, currency: 'EUR' },
@@ -175,7 +180,7 @@ async function work(
 
 /** Aborts the transaction after all its writes. */
 async function settleAndDie(collections: System['collections'], purchases: Purchase[]): Promise<void> {
-  const session = await collections.sales.db.startSession();
+  const session = await collections.connection.startSession();
   session.startTransaction();
   const [first] = purchases;
   await collections.sales.updateOne({ _id: first?.saleId ?? '' }, { $inc: { stock: -1 } }, { session });
@@ -243,7 +248,7 @@ async function repair(system: System, saleIds: string[], admit: Admit, pages: Pa
   for (const saleId of saleIds) await change(system, saleId, { paused: false }, false);
   for (const purchase of pages.accepted.values()) {
     const known =
-      (await system.collections.orders.exists({ _id: purchase.orderId })) ||
+      (await system.collections.orders.findOne({ _id: purchase.orderId })) ||
       (await system.gate.findPurchase(purchase.orderId));
     if (known) continue;
     // A page that gets 404 sends the purchase again, and shows it as refused if it is refused now.
@@ -261,7 +266,7 @@ async function check(system: System, saleIds: string[], { accepted }: Pages): Pr
   const report = await audit(system.collections, system.gate, system.queue);
   if (!report.ok) throw new Error(`The audit failed: ${JSON.stringify(report)}`);
   const ids = [...accepted.keys()];
-  const final = await system.collections.orders.countDocuments({ _id: trusted({ $in: ids }) });
+  const final = await system.collections.orders.countDocuments({ _id: { $in: ids } });
   if (final !== ids.length) throw new Error(`I2: ${ids.length} accepted, ${final} have an order`);
   const queued = await system.gate.countQueued();
   if (queued !== 0) throw new Error(`${queued} purchases stay queued`);
@@ -277,12 +282,12 @@ async function countsOf({ gate, collections }: System, saleId: string) {
   const buyers = Array.from({ length: buyerCount }, (_, n) => `buyer-${n}`);
   const { gates } = await gate.read([saleId], { buyers, queuedMax: 1 });
   const fields = gates.get(saleId);
-  const sale = await collections.sales.findById(saleId).lean();
+  const sale = await collections.sales.findOne({ _id: saleId });
   if (!fields || !sale) return null;
   const units = await Promise.all(
     buyers.map(
       async (buyer) =>
-        (await collections.allowances.findById(allowanceKey(saleId, buyer)).lean())?.units ?? 0,
+        (await collections.allowances.findOne({ _id: allowanceKey(saleId, buyer) }))?.units ?? 0,
     ),
   );
   const text = (...counts: unknown[]) => JSON.stringify(counts);

@@ -1,4 +1,4 @@
-import { type ClientSession, type Connection, type Model, mongo, Schema } from 'mongoose';
+import { type ClientSession, type Connection, mongo, Schema } from 'mongoose';
 import type { Change } from '../log/schemas.ts';
 import {
   type AccountRole,
@@ -89,7 +89,7 @@ export interface SaleRecord {
   closesAt: Date;
   paused: boolean;
   /** The last phase written to the event log. Absent in records of an earlier version. */
-  phase?: SalePhase;
+  phase?: SalePhase | null;
   limitPerBuyer: number;
   /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
   stock: number;
@@ -155,6 +155,20 @@ export interface SaleChangeKeyRecord {
   sale: SaleRecord;
   createdAt: Date;
 }
+
+/** The driver's own, without what mongoose's handle of a collection, which stands for it, does not have. */
+export type Collection<Record extends { _id: string }> = Omit<
+  mongo.Collection<Record>,
+  | 'db'
+  | 'dbName'
+  | 'namespace'
+  | 'readConcern'
+  | 'readPreference'
+  | 'writeConcern'
+  | 'bsonOptions'
+  | 'hint'
+  | 'timeoutMS'
+>;
 
 const id = { type: String, required: true } as const;
 const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
@@ -294,53 +308,66 @@ const guard = new Schema<GuardRecord>(
 
 export type Collections = ReturnType<typeof openCollections>;
 
-export function openCollections(mongo: Connection) {
+/**
+ * The collections, as MongoDB's driver has them: everything is read and written through these. mongoose knows their
+ * schemas, makes their indexes and keeps the connection, which is here for sessions and transactions.
+ */
+export function openCollections(connection: Connection) {
+  const open = collectionOpener(connection);
   return {
-    users: mongo.model<UserRecord>('User', user),
-    people: mongo.model<PersonRecord>('Person', person),
-    secrets: mongo.model<SecretRecord>('Secret', secret),
-    sessions: mongo.model<SessionRecord>('Session', session),
-    expulsions: mongo.model<RevocationRecord>('Revocation', revocation),
-    products: mongo.model<ProductRecord>('Product', product),
-    pictures: mongo.model<PictureRecord>('Picture', picture),
-    sales: mongo.model<SaleRecord>('Sale', sale),
-    orders: mongo.model<OrderRecord>('Order', order),
-    allowances: mongo.model<AllowanceRecord>('Allowance', allowance),
-    events: mongo.model<EventRecord>('Event', event),
-    saleChangeKeys: mongo.model<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
-    guards: mongo.model<GuardRecord>('Guard', guard),
-    ...openEventCollections(mongo),
+    connection,
+    users: open<UserRecord>('User', user),
+    people: open<PersonRecord>('Person', person),
+    secrets: open<SecretRecord>('Secret', secret),
+    sessions: open<SessionRecord>('Session', session),
+    expulsions: open<RevocationRecord>('Revocation', revocation),
+    products: open<ProductRecord>('Product', product),
+    pictures: open<PictureRecord>('Picture', picture),
+    sales: open<SaleRecord>('Sale', sale),
+    orders: open<OrderRecord>('Order', order),
+    allowances: open<AllowanceRecord>('Allowance', allowance),
+    events: open<EventRecord>('Event', event),
+    saleChangeKeys: open<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
+    guards: open<GuardRecord>('Guard', guard),
+    ...openEventCollections(open),
   };
 }
 
+export type OpenCollection = ReturnType<typeof collectionOpener>;
+
+/** Gives out mongoose's handle of a collection, because unlike the driver's it exists before the first connection. */
+function collectionOpener(connection: Connection) {
+  return <Record extends { _id: string }>(name: string, schema: Schema<Record>) =>
+    connection.model<Record>(name, schema).collection as unknown as Collection<Record>;
+}
+
+/** The names of all collections in MongoDB. */
+export function collectionNames({ connection }: Collections): string[] {
+  return Object.values(connection.models).map((model) => model.collection.collectionName);
+}
+
 /** Creates the collections and their indexes beforehand, because a transaction should not create a collection. */
-export async function prepareCollections(collections: Collections): Promise<void> {
-  for (const model of Object.values(collections)) {
+export async function prepareCollections({ connection }: Collections): Promise<void> {
+  for (const model of Object.values(connection.models)) {
     await model.createCollection();
     await model.createIndexes();
   }
 }
 
 /**
- * The driver's collection, for batch writes: mongoose would cast and validate each document again, although these come
- * from our own code.
- */
-export function driverOf<Record extends { _id: string }>(model: Model<Record>): mongo.Collection<Record> {
-  return model.collection as unknown as mongo.Collection<Record>;
-}
-
-/**
  * Inserts all documents in one command. The driver's `insertMany` serialises each document twice to learn its size, which
  * took a sixth of a worker's CPU time; our batches are far below MongoDB's limits.
+ * @param session of the transaction.
  * @throws MongoServerError of the first document that cannot be inserted.
  */
 export async function insertAll<Record extends { _id: string }>(
-  model: Model<Record>,
+  { connection }: Pick<Collections, 'connection'>,
+  collection: Collection<Record>,
   records: Record[],
   session: ClientSession,
 ): Promise<void> {
-  const insert = { insert: model.collection.collectionName, documents: records };
-  const { writeErrors } = await model.db.getClient().db(model.db.name).command(insert, { session });
+  const insert = { insert: collection.collectionName, documents: records };
+  const { writeErrors } = await connection.getClient().db(connection.name).command(insert, { session });
   const [error] = writeErrors ?? [];
   if (error) throw new mongo.MongoServerError(error);
 }
@@ -351,21 +378,37 @@ export async function insertAll<Record extends { _id: string }>(
  * @returns whether it was inserted.
  */
 export async function insertWithin<Record extends { _id: string }>(
-  model: Model<Record>,
+  { connection, guards }: Collections,
+  collection: Collection<Record>,
   record: Record,
   max: number,
 ): Promise<boolean> {
-  const guards = model.db.model<GuardRecord>('Guard');
-  const guard = { _id: model.collection.collectionName };
+  const guard = { _id: collection.collectionName };
   await guards.updateOne(guard, { $setOnInsert: { writes: 0 } }, { upsert: true });
-  return await model.db.withSession((session) =>
+  return await connection.withSession((session) =>
     session.withTransaction(async () => {
       await guards.updateOne(guard, { $inc: { writes: 1 } }, { session });
-      if ((await model.countDocuments({}, { session })) >= max) return false;
-      await insertAll(model, [record], session);
+      if ((await collection.countDocuments({}, { session })) >= max) return false;
+      await insertAll({ connection }, collection, [record], session);
       return true;
     }),
   );
+}
+
+/**
+ * Inserts a document unless there is one with its `_id`; of several processes that do so at once, one inserts.
+ * @returns the document that is there now.
+ */
+export async function findOrInsert<Record extends { _id: string }>(
+  collection: Collection<Record>,
+  { _id, ...rest }: Record,
+): Promise<Record> {
+  const filter = { _id } as mongo.Filter<Record>;
+  const update = { $setOnInsert: rest } as unknown as mongo.UpdateFilter<Record>;
+  return (await collection.findOneAndUpdate(filter, update, {
+    upsert: true,
+    returnDocument: 'after',
+  })) as Record;
 }
 
 const duplicateKey = 11_000;

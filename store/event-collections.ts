@@ -1,4 +1,4 @@
-import { type Connection, Schema } from 'mongoose';
+import { Schema } from 'mongoose';
 import {
   type Delivery,
   deliveryState,
@@ -7,6 +7,7 @@ import {
   unsentState,
 } from '../insight/contract.ts';
 import type { CloudEvent, EventType } from '../log/schemas.ts';
+import type { OpenCollection } from './collections.ts';
 
 /** The documents of the event log's relay and of the subscribers. */
 
@@ -190,14 +191,14 @@ const delivery = new Schema<DeliveryRecord>(
   .index({ webhookId: 1, state: 1, dueAt: 1 })
   .index({ webhookId: 1, createdAt: -1, _id: -1 });
 
-export function openEventCollections(mongo: Connection) {
+export function openEventCollections(open: OpenCollection) {
   return {
-    subscriptions: mongo.model<SubscriptionRecord>('Subscription', subscription),
-    relays: mongo.model<RelayRecord>('Relay', relay),
-    minutes: mongo.model<MinuteRecord>('Minute', minute),
-    analytics: mongo.model<AnalyticsRecord>('Analytics', analytics),
-    mails: mongo.model<MailRecord>('Mail', mail),
-    webhooks: mongo.model<WebhookRecord>('Webhook', webhook),
-    deliveries: mongo.model<DeliveryRecord>('Delivery', delivery),
+    subscriptions: open<SubscriptionRecord>('Subscription', subscription),
+    relays: open<RelayRecord>('Relay', relay),
+    minutes: open<MinuteRecord>('Minute', minute),
+    analytics: open<AnalyticsRecord>('Analytics', analytics),
+    mails: open<MailRecord>('Mail', mail),
+    webhooks: open<WebhookRecord>('Webhook', webhook),
+    deliveries: open<DeliveryRecord>('Delivery', delivery),
   };
 }

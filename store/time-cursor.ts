@@ -1,5 +1,3 @@
-import { trusted } from 'mongoose';
-
 /**
  * Keyset pagination of a list sorted by time and id, the latest first. The cursor is the last entry's time and id rather than
  * an offset, so that entries added meanwhile neither repeat nor hide one.
@@ -20,7 +18,7 @@ export function afterCursor(field: string, cursor: string | undefined): object {
   const place = cursor === undefined ? null : parseCursor(cursor);
   if (!place) return {};
   const at = new Date(place.atMs);
-  return { $or: [{ [field]: trusted({ $lt: at }) }, { [field]: at, _id: trusted({ $lt: place.id }) }] };
+  return { $or: [{ [field]: { $lt: at } }, { [field]: at, _id: { $lt: place.id } }] };
 }
 
 /** Cuts a result to one page. @param found up to `limit` + 1 entries; the extra one shows that there is a next page. */

@@ -2,8 +2,8 @@ import type { ClientSession } from 'mongoose';
 import type { SaleMinute } from '../insight/contract.ts';
 import { type EventData, readData } from '../log/schemas.ts';
 import type { BusEvent, Subscription } from '../messages/bus.ts';
-import { type Collections, driverOf } from '../store/collections.ts';
-import type { AnalyticsRecord, MinuteRecord } from '../store/event-collections.ts';
+import type { Collections } from '../store/collections.ts';
+import type { AnalyticsRecord } from '../store/event-collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 
 /** `order.placed` is not needed, because every placed order is paid or rejected in the same transaction. */
@@ -59,22 +59,20 @@ function placeOf(eventId: string) {
 }
 
 async function count(collections: Collections, events: Placed[]): Promise<void> {
-  await collections.analytics.db.withSession((session) =>
+  await collections.connection.withSession((session) =>
     session.withTransaction(async () => {
       const positions = await readPositions(collections, events, session);
       const fresh = events.filter((event) => isUncounted(event, positions.get(event.saleId)));
       if (fresh.length === 0) return;
-      await driverOf(collections.minutes).bulkWrite(minutesOf(fresh), { session, ordered: false });
-      await driverOf(collections.analytics).bulkWrite(positionsOf(fresh, positions), { session });
+      await collections.minutes.bulkWrite(minutesOf(fresh), { session, ordered: false });
+      await collections.analytics.bulkWrite(positionsOf(fresh, positions), { session });
     }),
   );
 }
 
 async function readPositions({ analytics }: Collections, events: Placed[], session: ClientSession) {
   const saleIds = [...new Set(events.map(({ saleId }) => saleId))];
-  const found = await driverOf(analytics)
-    .find({ _id: { $in: saleIds } }, { session })
-    .toArray();
+  const found = await analytics.find({ _id: { $in: saleIds } }, { session }).toArray();
   return new Map(found.map((position) => [position._id, position]));
 }
 
@@ -152,7 +150,7 @@ const maxSkipped = 1_000;
 
 async function noteSkipped({ analytics }: Collections, eventId: string): Promise<void> {
   const saleId = eventId.slice(0, eventId.indexOf(':'));
-  await driverOf(analytics).bulkWrite([
+  await analytics.bulkWrite([
     { updateOne: { filter: { _id: saleId }, update: { $pull: { skipped: eventId } } } },
     {
       updateOne: {
@@ -179,7 +177,7 @@ export async function readMinutes(
     .find({ saleId, ...afterCursor('minute', cursor) })
     .sort({ minute: -1, _id: -1 })
     .limit(maxMinutes + 1)
-    .lean<MinuteRecord[]>();
+    .toArray();
   const { page, nextCursor } = pageOf(newest, 'minute', maxMinutes);
   const inOrder = page.reverse().map(({ _id, saleId: _, minute, ...counts }) => ({
     minute: minute.toISOString(),

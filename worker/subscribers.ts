@@ -70,7 +70,7 @@ export const isPassingFault = (error: unknown) => isMongoAway(error);
 
 /** The subscription `webhooks` is idle while there is no endpoint, so that events are not published to it in vain. */
 export async function listIdle({ webhooks }: Collections): Promise<Name[]> {
-  return (await webhooks.exists({})) ? [] : ['webhooks'];
+  return (await webhooks.findOne()) ? [] : ['webhooks'];
 }
 
 /** The subscribers that SUBSCRIBERS names, or all that are configured. */

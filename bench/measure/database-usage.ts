@@ -30,7 +30,7 @@ export async function countDatabaseTraffic(system: System): Promise<() => Promis
 async function readTraffic({ collections, redis }: System): Promise<Traffic> {
   const info = await redis.info('stats');
   const stat = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1]);
-  const { network } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
+  const { network } = (await collections.connection.db?.command({ serverStatus: 1 })) ?? {};
   return {
     redisCommands: stat('total_commands_processed'),
     redisBytes: stat('total_net_input_bytes') + stat('total_net_output_bytes'),
@@ -56,7 +56,7 @@ export async function countDatabaseWork(
 }
 
 async function readWork({ collections, redis, queue }: System) {
-  const { opcounters } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
+  const { opcounters } = (await collections.connection.db?.command({ serverStatus: 1 })) ?? {};
   const kinds = ['query', 'getmore', 'insert', 'update', 'delete'];
   // Bull numbers its jobs consecutively.
   const jobs = Number((await redis.get(bullOf(queue).toKey('id'))) ?? 0);
@@ -82,7 +82,7 @@ export function watchDatabaseLatency(system: System) {
 
 async function readLatencies({ collections, redis }: System) {
   const stats = /^cmdstat_evalsha:calls=(\d+),usec=(\d+)/m.exec(await redis.info('commandstats'));
-  const { opLatencies } = (await collections.sales.db.db?.command({ serverStatus: 1 })) ?? {};
+  const { opLatencies } = (await collections.connection.db?.command({ serverStatus: 1 })) ?? {};
   const { ops, latency } = opLatencies.transactions;
   return {
     scripts: { count: Number(stats?.[1] ?? 0), micros: Number(stats?.[2] ?? 0) },

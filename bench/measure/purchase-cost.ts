@@ -1,7 +1,7 @@
 import type { System } from '../../commands/system.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { findSale } from '../../sale/sale.ts';
-import { driverOf, type OrderRecord } from '../../store/collections.ts';
+import type { OrderRecord } from '../../store/collections.ts';
 import { openPurchaseClients, pressBuy } from '../load/closed-loop.ts';
 import { pressAtRate } from '../load/open-loop.ts';
 import { percentile, sum } from '../report/statistics.ts';
@@ -94,13 +94,13 @@ export async function insertPastOrders({ system }: OwnTestbed, count: number): P
       const ids = { _id: orderIdOf(buyerId, saleId, idempotencyKey), saleId, buyerId, idempotencyKey };
       return { ...ids, quantity: 1, status: 'cancelled', reason: null, createdAt: at, settledAt: at };
     });
-    await driverOf(orders).insertMany(some, { ordered: false });
+    await orders.insertMany(some, { ordered: false });
   }
 }
 
 /** Deletes all orders, which keeps the reference shop small. */
 export async function deleteOrders({ system }: OwnTestbed): Promise<void> {
-  await driverOf(system.collections.orders).deleteMany({});
+  await system.collections.orders.deleteMany({});
 }
 
 const coldUnits = 100_000;

@@ -38,7 +38,7 @@ export async function crosscheck({ rounds, ...load }: CrosscheckOptions): Promis
         const saleId = await openBenchSale(system, { name: 'Bench: crosscheck', ...limits });
         const turn = await press({ url, tokens, saleId, ...load, deadlineSeconds: 120 });
         await waitUntilSettled(system, 120);
-        const left = (await system.collections.sales.findById(saleId).lean())?.stock;
+        const left = (await system.collections.sales.findOne({ _id: saleId }))?.stock;
         await endBenchSale(system, saleId);
         if (left !== 0) throw new Error(`${name} left ${left} of ${load.presses} units unsold`);
         if (n >= 0) seen[name]?.push(turn);

@@ -1,4 +1,3 @@
-import { trusted } from 'mongoose';
 import { createProduct } from '../../catalogue/product.ts';
 import { findEnvironment, findProcesses, openSystem, type System } from '../../commands/system.ts';
 import { audit } from '../../insight/audit.ts';
@@ -6,7 +5,6 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
 import { createSale } from '../../sale/sale.ts';
 import { changeSale } from '../../sale/sale-change.ts';
-import type { OrderRecord } from '../../store/collections.ts';
 
 /** The running system that a bench measures. */
 export interface Testbed {
@@ -120,8 +118,8 @@ export async function findSettledOrders(
   for (let start = 0; start < orderIds.length; start += 5_000) {
     const ids = orderIds.slice(start, start + 5_000);
     const found = await collections.orders
-      .find({ _id: trusted({ $in: ids }) }, 'status createdAt settledAt')
-      .lean<Pick<OrderRecord, '_id' | 'status' | 'createdAt' | 'settledAt'>[]>();
+      .find({ _id: { $in: ids } }, { projection: { status: 1, createdAt: 1, settledAt: 1 } })
+      .toArray();
     for (const { status, createdAt, settledAt } of found) {
       report.settledMs.push(settledAt.getTime() - createdAt.getTime());
       report.byStatus[status] = (report.byStatus[status] ?? 0) + 1;

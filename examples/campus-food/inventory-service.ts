@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'express';
-import { type Connection, Schema, trusted } from 'mongoose';
+import { type Connection, Schema } from 'mongoose';
 import { isLucky } from './chance.ts';
 import { type Event, queues } from './contract.ts';
 import { runService } from './service.ts';
@@ -42,11 +42,11 @@ await runService('inventory', 8_102, ({ settings, mongo, publish, log }) => {
       const now = new Date();
       const claimedUntil = new Date(now.getTime() + claimMs);
       const mine = await reservations.updateOne(
-        { _id, publishedAt: null, claimedUntil: trusted({ $lt: now }) },
+        { _id, publishedAt: null, claimedUntil: { $lt: now } },
         { claimedUntil },
       );
       if (mine.modifiedCount === 1) return true;
-      if (await reservations.exists({ _id, publishedAt: trusted({ $ne: null }) })) return false;
+      if (await reservations.exists({ _id, publishedAt: { $ne: null } })) return false;
       await delay(claimCheckMs);
     }
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
-import { type Connection, type QueryFilter, Schema, trusted } from 'mongoose';
+import { type Connection, type QueryFilter, Schema } from 'mongoose';
 import { z } from 'zod';
 import { HttpProblem } from '../../server/http/problems.ts';
 import { parse } from '../../server/http/route.ts';
@@ -131,7 +131,7 @@ function olderThan(text: string | undefined): QueryFilter<OrderRecord> {
   const { placedAtMs, id } = cursor.exec(text ?? '')?.groups ?? {};
   if (placedAtMs === undefined || id === undefined) return {};
   const placedAt = new Date(Number(placedAtMs));
-  return { $or: [{ placedAt: trusted({ $lt: placedAt }) }, { placedAt, _id: trusted({ $lt: id }) }] };
+  return { $or: [{ placedAt: { $lt: placedAt } }, { placedAt, _id: { $lt: id } }] };
 }
 
 function openOrders(mongo: Connection) {

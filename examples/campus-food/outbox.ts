@@ -1,4 +1,4 @@
-import { type Model, STATES, trusted } from 'mongoose';
+import { type Model, STATES } from 'mongoose';
 import { isMongoAway } from '../../runtime/databases/connections.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
@@ -30,14 +30,14 @@ export function openOutbox(
     if (orders.db.readyState !== STATES.connected) return 0;
     const left = new Date(Date.now() - leftAfterMs);
     const due = await orders
-      .find({ publishedAt: null, $or: [{ publisher }, { placedAt: trusted({ $lt: left }) }] })
+      .find({ publishedAt: null, $or: [{ publisher }, { placedAt: { $lt: left } }] })
       .sort({ placedAt: 1 })
       .limit(ordersAtOnce)
       .lean<OrderRecord[]>();
     if (due.length === 0) return 0;
     await publish(due.map(placedOf));
     const ids = due.map(({ _id }) => _id);
-    await orders.updateMany({ _id: trusted({ $in: ids }) }, { publishedAt: new Date() });
+    await orders.updateMany({ _id: { $in: ids } }, { publishedAt: new Date() });
     return due.length;
   }
 

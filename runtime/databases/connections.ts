@@ -59,7 +59,6 @@ export function openMongo(
   log: Log,
 ): { mongo: Connection; close: () => Promise<void> } {
   const mongo = mongoose.createConnection();
-  mongo.set('sanitizeFilter', true);
   const closing = new AbortController();
   const connect = () =>
     mongo.openUri(config.MONGO_URL, {

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { trusted } from 'mongoose';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
-import type { AllowanceRecord, Collections, OrderRecord, SaleRecord } from '../../store/collections.ts';
+import type { Collections, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
 import { purchaseOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
@@ -95,10 +94,10 @@ export function openGateCheck({
   async function nextPage(): Promise<{ saleIds: string[]; hasMore: boolean }> {
     const endsAfter = new Date(redisClock.now().getTime() - lookedAtAfterEndMs);
     const page = await sales
-      .find({ closesAt: trusted({ $gt: endsAfter }), _id: trusted({ $gt: pageAfter }) }, '_id')
+      .find({ closesAt: { $gt: endsAfter }, _id: { $gt: pageAfter } }, { projection: { _id: 1 } })
       .sort({ _id: 1 })
       .limit(salesAtOnce)
-      .lean<Pick<SaleRecord, '_id'>[]>();
+      .toArray();
     const hasMore = page.length === salesAtOnce;
     pageAfter = hasMore ? (page.at(-1)?._id ?? '') : '';
     return { saleIds: page.map(({ _id }) => _id), hasMore };
@@ -106,18 +105,14 @@ export function openGateCheck({
 
   /** Compares gates, and these buyers in them. Sales without a gate are left out. */
   async function look(saleIds: string[], queuedMax: number, buyers: string[] = []): Promise<Look[]> {
-    const before = await sales
-      .find({ _id: trusted({ $in: saleIds }) }, 'eventSeq')
-      .lean<Pick<SaleRecord, '_id' | 'eventSeq'>[]>();
+    const before = await sales.find({ _id: { $in: saleIds } }, { projection: { eventSeq: 1 } }).toArray();
     const { gates, queued } = await gate.read(saleIds, { buyers, queuedMax });
     if (gates.size === 0) return [];
     const waiting = await readQueued(queued ?? []);
     const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
-    const counted = keys.length
-      ? await allowances.find({ _id: trusted({ $in: keys }) }).lean<AllowanceRecord[]>()
-      : [];
+    const counted = keys.length ? await allowances.find({ _id: { $in: keys } }).toArray() : [];
     // Read last: when a sale's eventSeq did not change since the first read, nothing was committed for it in between.
-    const after = await sales.find({ _id: trusted({ $in: [...gates.keys()] }) }).lean<SaleRecord[]>();
+    const after = await sales.find({ _id: { $in: [...gates.keys()] } }).toArray();
 
     const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
     const units = new Map(counted.map((allowance) => [allowance._id, allowance.units]));
@@ -136,7 +131,7 @@ export function openGateCheck({
   async function readQueued(orderIds: string[]) {
     if (orderIds.length === 0) return { bySale: new Map<string, QueuedPurchase[]>(), unknown: 0 };
     const purchases = await gate.findPurchases(orderIds);
-    const settled = await orders.find({ _id: trusted({ $in: orderIds }) }).lean<OrderRecord[]>();
+    const settled = await orders.find({ _id: { $in: orderIds } }).toArray();
     const orderById = new Map(settled.map((order) => [order._id, order]));
     const known = orderIds.flatMap((orderId) => {
       const order = orderById.get(orderId) ?? null;
@@ -217,10 +212,10 @@ export function openGateCheck({
     }
     const prefix = allowanceKey(saleId, '');
     const page = await allowances
-      .find({ _id: trusted({ $gt: prefix + cursor, $lt: `${prefix}\u{10ffff}` }) }, '_id')
+      .find({ _id: { $gt: prefix + cursor, $lt: `${prefix}\u{10ffff}` } }, { projection: { _id: 1 } })
       .sort({ _id: 1 })
       .limit(buyersAtOnce)
-      .lean<Pick<AllowanceRecord, '_id'>[]>();
+      .toArray();
     const buyers = page.map(({ _id }) => _id.slice(prefix.length));
     const next = { part, cursor: buyers.at(-1) ?? '' };
     return { buyers, next: buyers.length < buyersAtOnce ? null : next };

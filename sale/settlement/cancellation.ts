@@ -4,7 +4,7 @@ import { mongoClock } from '../../runtime/clock.ts';
 import { gapMs, Stale, untilFresh } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
-import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
+import type { Collections, OrderRecord, SaleRecord } from '../../store/collections.ts';
 import type { Returned } from '../admission/gate.ts';
 import type { Order } from '../contract.ts';
 import { changeOf, orderMessageOf, orderOf } from '../order.ts';
@@ -78,7 +78,7 @@ export async function cancelOrders(
   cancellations: Cancellation[],
 ): Promise<{ orders: (Order | null)[]; cancelled: Cancelled | null }> {
   return await untilFresh(
-    collections.orders.db,
+    collections.connection,
     async (write) => {
       const orders = await findOwnOrders(collections, cancellations);
       const paid = new Map<string, OrderRecord>();
@@ -99,9 +99,7 @@ async function findOwnOrders(
   cancellations: Cancellation[],
 ): Promise<(OrderRecord | null)[]> {
   const ids = [...new Set(cancellations.map(({ orderId }) => orderId))];
-  const found = await driverOf(orders)
-    .find({ _id: { $in: ids } })
-    .toArray();
+  const found = await orders.find({ _id: { $in: ids } }).toArray();
   const orderById = new Map(found.map((order) => [order._id, order]));
   return cancellations.map(({ orderId, buyerId }) => {
     const order = orderById.get(orderId);
@@ -128,9 +126,9 @@ async function putBack(
     const $inc = { stock: units, unitsReturned: units, stockVersion: 1, eventSeq: 1 };
     return { updateOne: { filter: { _id }, update: { $inc } } };
   });
-  await driverOf(sales).bulkWrite(puts, { session });
+  await sales.bulkWrite(puts, { session });
 
-  const { modifiedCount } = await driverOf(orders).updateMany(
+  const { modifiedCount } = await orders.updateMany(
     { _id: { $in: cancelled.map(({ _id }) => _id) }, status: 'paid' },
     { $set: { status: 'cancelled' } },
     { session },
@@ -139,11 +137,9 @@ async function putBack(
 
   for (const [units, keys] of allowancesOf(cancelled)) {
     const filter = { _id: { $in: keys }, units: { $gte: units } };
-    await driverOf(allowances).updateMany(filter, { $inc: { units: -units } }, { session });
+    await allowances.updateMany(filter, { $inc: { units: -units } }, { session });
   }
-  const records = await driverOf(sales)
-    .find({ _id: { $in: saleIds } }, { session })
-    .toArray();
+  const records = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
   const at = mongoClock.now();
   const entries = records.map(({ _id: saleId, eventSeq: seq }) => ({
     saleId,

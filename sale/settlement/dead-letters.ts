@@ -1,7 +1,6 @@
-import { trusted } from 'mongoose';
 import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import { type Collections, driverOf, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
+import type { Collections, OrderRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
@@ -37,7 +36,7 @@ export async function rejectFailed(
   for (const purchase of purchasesIn(data)) {
     const givenUp = recordOf({ purchase, status: 'rejected', reason: 'failed' }, mongoClock.now());
     const isNew = await insertRejected(collections, givenUp);
-    const record = isNew ? givenUp : await collections.orders.findById(givenUp._id).lean<OrderRecord>();
+    const record = isNew ? givenUp : await collections.orders.findOne({ _id: givenUp._id });
     if (!record) continue;
     // Also for an existing order, because the worker that created it may have died before announcing it.
     await gate.end([endingOf(purchase, record)]);
@@ -49,14 +48,16 @@ export async function rejectFailed(
 
 /** @returns false when the purchase already has an order. */
 async function insertRejected(collections: Collections, record: OrderRecord): Promise<boolean> {
-  const { orders, sales } = collections;
-  return await orders.db.withSession((session) =>
+  const { connection, orders, sales } = collections;
+  return await connection.withSession((session) =>
     session.withTransaction(async () => {
-      if (await orders.exists({ _id: record._id }).session(session)) return false;
-      await driverOf(orders).insertOne(record, { session });
-      const sale = await sales
-        .findByIdAndUpdate(record.saleId, { $inc: { eventSeq: 1 } }, { session, returnDocument: 'after' })
-        .lean<SaleRecord>();
+      if (await orders.findOne({ _id: record._id }, { session })) return false;
+      await orders.insertOne(record, { session });
+      const sale = await sales.findOneAndUpdate(
+        { _id: record.saleId },
+        { $inc: { eventSeq: 1 } },
+        { session, returnDocument: 'after' },
+      );
       const entry = { saleId: record.saleId, seq: sale?.eventSeq ?? 0, changes: [changeOf(record)] };
       if (sale) await appendChanges(collections, [entry], record.settledAt, session);
       return true;
@@ -79,8 +80,8 @@ export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promi
   }));
   const all = letters.flatMap(({ ids }) => ids);
   const records = await shop.collections.orders
-    .find({ _id: trusted({ $in: all }) }, 'reason')
-    .lean<Pick<OrderRecord, '_id' | 'reason'>[]>();
+    .find({ _id: { $in: all } }, { projection: { reason: 1 } })
+    .toArray();
   const reasons = new Map(records.map(({ _id, reason }) => [_id, reason]));
 
   let ended = 0;

@@ -1,6 +1,5 @@
-import { trusted } from 'mongoose';
 import { withTimeout } from '../../runtime/with-timeout.ts';
-import type { Collections, OrderRecord } from '../../store/collections.ts';
+import type { Collections } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
 import type { Purchase } from '../contract.ts';
 import type { PurchaseQueue } from '../queue/queue.ts';
@@ -26,8 +25,8 @@ export async function requeueLost(
   const unqueued = await gate.findUnqueued(orderIds);
   if (unqueued.length === 0) return [];
   const settled = await collections.orders
-    .find({ _id: trusted({ $in: unqueued }) }, '_id')
-    .lean<Pick<OrderRecord, '_id'>[]>();
+    .find({ _id: { $in: unqueued } }, { projection: { _id: 1 } })
+    .toArray();
   const ordered = new Set(settled.map(({ _id }) => _id));
   const lost = await gate.findPurchases(unqueued.filter((orderId) => !ordered.has(orderId)));
   // Listed as queued before the job is added, so that the reconciler finds a purchase whose job was not added.

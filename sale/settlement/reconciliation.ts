@@ -1,6 +1,4 @@
-import { trusted } from 'mongoose';
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
-import type { OrderRecord, SaleRecord } from '../../store/collections.ts';
 import { orderMessageOf, purchaseOf } from '../order.ts';
 import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
 import { endingsOf } from './transaction.ts';
@@ -44,7 +42,7 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
   if (stale.length === 0) return report;
 
   const ids = stale.map(({ orderId }) => orderId);
-  const records = await collections.orders.find({ _id: trusted({ $in: ids }) }).lean<OrderRecord[]>();
+  const records = await collections.orders.find({ _id: { $in: ids } }).toArray();
   // Redis holds what the admission took; when it has expired there, the order tells the same.
   const queuedAs = await gate.findPurchases(ids);
   const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
@@ -73,11 +71,11 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 /** Announces the stock of open sales again, for pages that missed a message. */
 async function tellStockAgain({ collections, announceSettled }: DeadLetterShop): Promise<void> {
   const now = redisClock.now();
-  const on = { opensAt: trusted({ $lte: now }), closesAt: trusted({ $gt: now }) };
+  const on = { opensAt: { $lte: now }, closesAt: { $gt: now } };
   const open = await collections.sales
-    .find(on, 'stock stockVersion')
+    .find(on, { projection: { stock: 1, stockVersion: 1 } })
     .limit(salesAtOnce)
-    .lean<Pick<SaleRecord, '_id' | 'stock' | 'stockVersion'>[]>();
+    .toArray();
   const at = mongoClock.now().toISOString();
   const stocks = open.map(({ _id: saleId, stock, stockVersion }) => ({ saleId, stock, stockVersion, at }));
   announceSettled({ stocks, orders: [] });

@@ -6,7 +6,6 @@ import { failpoint } from '../../runtime/failpoints.ts';
 import {
   type AllowanceRecord,
   type Collections,
-  driverOf,
   insertAll,
   isDuplicateKey,
   type OrderRecord,
@@ -58,9 +57,7 @@ export async function settleBatch(
     if (!isDuplicateKey(error)) throw error;
     const ids = purchases.map(({ orderId }) => orderId);
     return await settleInTransaction(collections, purchases, again, (session) =>
-      driverOf(collections.orders)
-        .find({ _id: { $in: ids } }, { session })
-        .toArray(),
+      collections.orders.find({ _id: { $in: ids } }, { session }).toArray(),
     );
   }
 }
@@ -75,7 +72,7 @@ async function settleInTransaction(
   findSettled: (session: ClientSession) => Promise<OrderRecord[]>,
 ): Promise<Batch> {
   return await transact(
-    collections.sales.db,
+    collections.connection,
     async (session) => {
       const beganAt = new Date();
       if (again.length > 0) await deleteFailedOrders(collections, again, session);
@@ -86,7 +83,7 @@ async function settleInTransaction(
       const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
       await takeStock(collections, decision, snapshot, session);
       await takeAllowances(collections, decision, snapshot, session);
-      if (records.length > 0) await insertAll(collections.orders, records, session);
+      if (records.length > 0) await insertAll(collections, collections.orders, records, session);
       await appendChanges(collections, entriesOf(records, snapshot), settledAt, session);
       failpoint('deciding');
       return {
@@ -106,7 +103,7 @@ async function deleteFailedOrders(
   session: ClientSession,
 ): Promise<void> {
   const ids = purchases.map(({ orderId }) => orderId);
-  await driverOf(orders).deleteMany({ _id: { $in: ids }, status: 'rejected', reason: 'failed' }, { session });
+  await orders.deleteMany({ _id: { $in: ids }, status: 'rejected', reason: 'failed' }, { session });
 }
 
 interface Snapshot extends SettlementSnapshot {
@@ -124,12 +121,8 @@ async function readSaleSnapshot(
   const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
   const keys = [...new Set(purchases.map((purchase) => allowanceKey(purchase.saleId, personOf(purchase))))];
 
-  const foundSales = await driverOf(sales)
-    .find({ _id: { $in: saleIds } }, { session })
-    .toArray();
-  const foundAllowances = await driverOf(allowances)
-    .find({ _id: { $in: keys } }, { session })
-    .toArray();
+  const foundSales = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
+  const foundAllowances = await allowances.find({ _id: { $in: keys } }, { session }).toArray();
 
   return {
     sales: new Map(foundSales.map((sale) => [sale._id, sale])),
@@ -160,7 +153,7 @@ async function takeStock(
     const update = { $inc: { stock: -units, stockVersion: units > 0 ? 1 : 0, eventSeq: 1 } };
     return { updateOne: { filter, update } };
   });
-  const { matchedCount } = await driverOf(sales).bulkWrite(takes, { session });
+  const { matchedCount } = await sales.bulkWrite(takes, { session });
   if (matchedCount !== takes.length) {
     const which = others.length > 0 ? `${first}, or one of ${others.length} others` : first;
     throw new Error(`The stock of sale ${which} is too low for the ${sold.get(first) ?? 0} units decided`);
@@ -181,7 +174,7 @@ function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
  * took half of the transaction's time.
  */
 async function takeAllowances(
-  { allowances }: Collections,
+  collections: Collections,
   decision: Decision,
   snapshot: Snapshot,
   session: ClientSession,
@@ -190,10 +183,10 @@ async function takeAllowances(
     if (units > limit) throw new Error(`${units} units exceed the limit of ${limit} per person`);
     if (first.length > 0) {
       const records = first.map((key): AllowanceRecord => ({ _id: key, units }));
-      await insertAll(allowances, records, session);
+      await insertAll(collections, collections.allowances, records, session);
     }
     if (further.length > 0) {
-      const { matchedCount } = await driverOf(allowances).updateMany(
+      const { matchedCount } = await collections.allowances.updateMany(
         { _id: { $in: further }, units: { $lte: limit - units } },
         { $inc: { units } },
         { session },

@@ -1,7 +1,6 @@
-import { type AnyBulkWriteOperation, trusted } from 'mongoose';
 import { normaliseEmail } from '../../accounts/email-address.ts';
 import { openPersonKeys } from '../../accounts/person.ts';
-import { isDuplicateKey, type PersonRecord, type UserRecord } from '../collections.ts';
+import { isDuplicateKey, type UserRecord } from '../collections.ts';
 import type { Migration } from './migrate.ts';
 
 const accountsAtOnce = 500;
@@ -21,10 +20,10 @@ export const people: Migration = {
     for (let after = ''; ; ) {
       await keepLease();
       const accounts = await collections.users
-        .find({ _id: trusted({ $gt: after }), personId: trusted({ $exists: false }) }, 'email')
+        .find({ _id: { $gt: after }, personId: { $exists: false } }, { projection: { email: 1 } })
         .sort({ _id: 1 })
         .limit(accountsAtOnce)
-        .lean<Pick<UserRecord, '_id' | 'email'>[]>();
+        .toArray();
       const last = accounts.at(-1);
       if (!last) return;
       await addPeople(accounts);
@@ -43,11 +42,11 @@ export const people: Migration = {
         })),
       );
       const found = await collections.people
-        .find({ _id: trusted({ $in: accounts.map(({ email }) => keyOf(email)) }) })
-        .lean<PersonRecord[]>();
+        .find({ _id: { $in: accounts.map(({ email }) => keyOf(email)) } })
+        .toArray();
       const personIdOf = new Map(found.map(({ _id, personId }) => [_id, personId]));
       await collections.users.bulkWrite(
-        accounts.map(({ _id, email }): AnyBulkWriteOperation<UserRecord> => {
+        accounts.map(({ _id, email }) => {
           const personId = personIdOf.get(keyOf(email)) ?? _id;
           return { updateOne: { filter: { _id }, update: { $set: { personId } } } };
         }),
@@ -58,7 +57,7 @@ export const people: Migration = {
       const normal = normaliseEmail(email);
       if (normal === email) return;
       try {
-        await collections.users.updateOne({ _id, email }, { email: normal });
+        await collections.users.updateOne({ _id, email }, { $set: { email: normal } });
       } catch (error) {
         if (!isDuplicateKey(error)) throw error;
       }

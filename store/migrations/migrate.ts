@@ -51,7 +51,7 @@ export async function prepareDatabase(
   }
   const umzug = new Umzug({
     migrations: migrations.map(({ name, up }) => ({ name, up: () => up({ collections, keepLease }) })),
-    storage: new MongoDBStorage({ connection: collections.users.db, collectionName: 'migrations' }),
+    storage: new MongoDBStorage({ connection: collections.connection, collectionName: 'migrations' }),
     logger: undefined,
   });
 

@@ -1,16 +1,9 @@
 import { createHash } from 'node:crypto';
-import { trusted } from 'mongoose';
 import type { SendMailOptions } from 'nodemailer';
 import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import {
-  type Collections,
-  driverOf,
-  type ProductRecord,
-  type SaleRecord,
-  type UserRecord,
-} from '../../store/collections.ts';
+import type { Collections, SaleRecord, UserRecord } from '../../store/collections.ts';
 import { mailTextOf } from './texts.ts';
 
 /**
@@ -56,7 +49,7 @@ export function notifications({ mails }: Collections): Subscription {
           { updateOne: { filter: unsent, update: { $set: due } } },
         ];
       });
-      if (writes.length > 0) await driverOf(mails).bulkWrite(writes, { ordered: false });
+      if (writes.length > 0) await mails.bulkWrite(writes, { ordered: false });
     },
   };
 }
@@ -91,7 +84,7 @@ export async function writeMails(
 
 async function findBuyers({ users }: Collections, mails: Mail[]) {
   const ids = [...new Set(mails.map(({ data }) => data.buyerId))];
-  const found = await users.find({ _id: trusted({ $in: ids }) }, 'email').lean<UserRecord[]>();
+  const found = await users.find({ _id: { $in: ids } }, { projection: { email: 1 } }).toArray();
   return new Map(found.map((user) => [user._id, user]));
 }
 
@@ -99,11 +92,9 @@ type NamedSale = Pick<SaleRecord, '_id' | 'price'> & { productName: string };
 
 async function findSales({ sales, products }: Collections, mails: Mail[]): Promise<Map<string, NamedSale>> {
   const ids = [...new Set(mails.map(({ data }) => data.saleId))];
-  const found = await sales.find({ _id: trusted({ $in: ids }) }, 'price productId').lean<SaleRecord[]>();
+  const found = await sales.find({ _id: { $in: ids } }, { projection: { price: 1, productId: 1 } }).toArray();
   const productIds = found.map(({ productId }) => productId);
-  const named = await products
-    .find({ _id: trusted({ $in: productIds }) }, 'name')
-    .lean<Pick<ProductRecord, '_id' | 'name'>[]>();
+  const named = await products.find({ _id: { $in: productIds } }, { projection: { name: 1 } }).toArray();
   const names = new Map(named.map(({ _id, name }) => [_id, name]));
   return new Map(found.map((sale) => [sale._id, { ...sale, productName: names.get(sale.productId) ?? '' }]));
 }

@@ -5,7 +5,7 @@ import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import { backoffMs, retry } from '../../runtime/retry.ts';
-import { type Collections, driverOf } from '../../store/collections.ts';
+import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 import { writeMails } from './notifications.ts';
 import type { MailEnding, MailTransport } from './transport.ts';
@@ -119,7 +119,7 @@ async function findDue(
 ): Promise<MailRecord[]> {
   if (all <= 0) return [];
   const find = (attempts: object | number, limit: number) =>
-    driverOf(mails)
+    mails
       .find({ ...isUnsent, attempts: attempts as number, dueAt: { $lte: mongoClock.now() } })
       .sort({ dueAt: 1 })
       .limit(limit)
@@ -132,7 +132,7 @@ async function findDue(
 
 /** Claims a mail for `abandonedMs`, so that only one process sends it. @returns whether this process got it. */
 async function claim({ mails }: Collections, mail: MailRecord, abandonedMs: number): Promise<boolean> {
-  const { modifiedCount } = await driverOf(mails).updateOne(
+  const { modifiedCount } = await mails.updateOne(
     { ...isUnsent, _id: mail._id, ...(mail.dueAt && { dueAt: mail.dueAt }) },
     { $set: { dueAt: new Date(mongoClock.now().getTime() + abandonedMs) } },
   );
@@ -160,7 +160,7 @@ async function writeEnding(
   stopping: AbortSignal,
 ): Promise<void> {
   const update = updateOf(mail, ending, retryFirstMs);
-  await retry(() => driverOf(mails).updateOne({ _id: mail._id }, update), {
+  await retry(() => mails.updateOne({ _id: mail._id }, update), {
     firstMs: lookIntervalMs,
     longestMs: lookIntervalMs,
     signal: stopping,

@@ -1,6 +1,6 @@
 import { type UnsentMail, type UnsentState, unsentState } from '../../insight/contract.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import { type Collections, driverOf } from '../../store/collections.ts';
+import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 
 const unsent = { sentAt: { $exists: false } };
@@ -11,7 +11,7 @@ const countMax = 10_000;
 /** The number of mails in each state, at most 10,000. */
 export async function countUnsentMails({ mails }: Collections): Promise<Record<UnsentState, number>> {
   const counts = await Promise.all(
-    unsentState.options.map((state) => driverOf(mails).countDocuments({ state }, { limit: countMax })),
+    unsentState.options.map((state) => mails.countDocuments({ state }, { limit: countMax })),
   );
   const [waiting = 0, failed = 0, unsure = 0] = counts;
   return { waiting, failed, unsure };
@@ -22,7 +22,7 @@ export async function listUnsentMails(
   { mails }: Collections,
   { state, limit }: { state?: UnsentState | undefined; limit: number },
 ): Promise<{ mails: UnsentMail[]; more: boolean }> {
-  const found = await driverOf(mails)
+  const found = await mails
     .find({ state: { $in: state ? [state] : givenUp }, ...unsent })
     .sort({ dueAt: 1, _id: 1 })
     .limit(limit + 1)
@@ -32,7 +32,7 @@ export async function listUnsentMails(
 
 /** Schedules a failed or unsure mail to be sent again. @returns whether it existed. */
 export async function resendMail({ mails }: Collections, id: string): Promise<boolean> {
-  const { modifiedCount } = await driverOf(mails).updateOne(
+  const { modifiedCount } = await mails.updateOne(
     { _id: id, state: { $in: givenUp }, ...unsent },
     { $set: freshState() },
   );
@@ -41,10 +41,7 @@ export async function resendMail({ mails }: Collections, id: string): Promise<bo
 
 /** Schedules all failed mails to be sent again, but not the unsure ones. @returns how many. */
 export async function resendFailedMails({ mails }: Collections): Promise<number> {
-  const { modifiedCount } = await driverOf(mails).updateMany(
-    { state: 'failed', ...unsent },
-    { $set: freshState() },
-  );
+  const { modifiedCount } = await mails.updateMany({ state: 'failed', ...unsent }, { $set: freshState() });
   return modifiedCount;
 }
 

@@ -12,7 +12,7 @@ const maxWebhooks = 50;
 
 /** @returns the webhook with its secret, which is never shown again; `too_many` when there are 50 already. */
 export async function addWebhook(
-  { webhooks }: Collections,
+  collections: Collections,
   { url, types }: { url: string; types: EventType[] },
 ): Promise<(Webhook & { secret: string }) | 'too_many'> {
   const record: WebhookRecord = {
@@ -22,12 +22,12 @@ export async function addWebhook(
     secret: `whsec_${randomBytes(32).toString('base64')}`,
     createdAt: mongoClock.now(),
   };
-  const isAdded = await insertWithin(webhooks, record, maxWebhooks);
+  const isAdded = await insertWithin(collections, collections.webhooks, record, maxWebhooks);
   return isAdded ? { ...webhookOf(record), secret: record.secret } : 'too_many';
 }
 
 export async function listWebhooks({ webhooks }: Collections): Promise<Webhook[]> {
-  const found = await webhooks.find().sort({ createdAt: 1 }).lean<WebhookRecord[]>();
+  const found = await webhooks.find().sort({ createdAt: 1 }).toArray();
   return found.map(webhookOf);
 }
 
@@ -44,12 +44,12 @@ export async function listDeliveries(
   webhookId: string,
   { cursor, limit }: { cursor?: string | undefined; limit: number },
 ): Promise<{ deliveries: Delivery[]; nextCursor: string | null } | null> {
-  if (!(await webhooks.exists({ _id: webhookId }))) return null;
+  if (!(await webhooks.findOne({ _id: webhookId }))) return null;
   const found = await deliveries
     .find({ webhookId, ...afterCursor('createdAt', cursor) })
     .sort({ createdAt: -1, _id: -1 })
     .limit(limit + 1)
-    .lean<DeliveryRecord[]>();
+    .toArray();
   const { page, nextCursor } = pageOf(found, 'createdAt', limit);
   return { deliveries: page.map(deliveryOf), nextCursor };
 }
@@ -59,10 +59,10 @@ export async function resendFailed(
   { webhooks, deliveries }: Collections,
   webhookId: string,
 ): Promise<number | null> {
-  if (!(await webhooks.exists({ _id: webhookId }))) return null;
+  if (!(await webhooks.findOne({ _id: webhookId }))) return null;
   const { modifiedCount } = await deliveries.updateMany(
     { webhookId, state: 'failed' },
-    { state: 'waiting', attempts: 0, dueAt: mongoClock.now() },
+    { $set: { state: 'waiting', attempts: 0, dueAt: mongoClock.now() } },
   );
   return modifiedCount;
 }

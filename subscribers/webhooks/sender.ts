@@ -5,7 +5,7 @@ import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import { backoffMs } from '../../runtime/retry.ts';
-import { type Collections, driverOf } from '../../store/collections.ts';
+import type { Collections } from '../../store/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
 import { type PostOptions, post } from './post.ts';
 
@@ -37,7 +37,7 @@ export function openWebhookSender(
     const loops = new Map<string, Promise<void>>();
     let fault: Error | undefined;
     while (!stopping.aborted && !fault) {
-      const endpoints = await collections.webhooks.find().lean<WebhookRecord[]>();
+      const endpoints = await collections.webhooks.find().toArray();
       for (const endpoint of endpoints.filter(({ _id }) => !loops.has(_id))) {
         const loop = sendDue(collections, endpoint, options, stopping)
           .catch((error) => {
@@ -62,7 +62,7 @@ async function sendDue(
   stopping: AbortSignal,
 ): Promise<void> {
   for (let failures = 0; !stopping.aborted; ) {
-    const due = await driverOf(collections.deliveries)
+    const due = await collections.deliveries
       .find({ webhookId: endpoint._id, state: 'waiting', dueAt: { $lte: mongoClock.now() } })
       .sort({ dueAt: 1 })
       .limit(atOnce)
@@ -108,7 +108,7 @@ async function send(
   // Not an upsert: a delivery whose webhook was deleted meanwhile stays deleted.
   await deliveries.updateOne(
     { _id },
-    { state, attempts: tried, status, error, dueAt: new Date(at.getTime() + waitMs) },
+    { $set: { state, attempts: tried, status, error, dueAt: new Date(at.getTime() + waitMs) } },
   );
   return error === null;
 }

@@ -33,7 +33,7 @@ export function webhooks(collections: Collections): Subscription {
     types: webhookTypes,
     maxBatch: 1_000,
     async handle(events) {
-      const endpoints = await collections.webhooks.find().lean<WebhookRecord[]>();
+      const endpoints = await collections.webhooks.find().toArray();
       const due = endpoints.flatMap((endpoint) => deliveriesTo(endpoint, events));
       // Upserts by event and endpoint: a redelivered event leaves the existing delivery alone.
       if (due.length > 0) await collections.deliveries.bulkWrite(due, { ordered: false });

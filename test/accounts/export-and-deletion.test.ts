@@ -52,7 +52,7 @@ test('deleting an account frees its address and revokes its tokens; its orders s
   expect((await system.api('POST', '/api/sessions', { body: credentials })).status).toBe(401);
 
   const { orders, users, sessions } = system.store.collections;
-  expect(await orders.findById(body.orderId).lean()).toMatchObject({ buyerId: user.id, status: 'paid' });
+  expect(await orders.findOne({ _id: body.orderId })).toMatchObject({ buyerId: user.id, status: 'paid' });
   expect(await users.countDocuments({ email })).toBe(0);
   expect(await sessions.countDocuments({ userId: user.id })).toBe(0);
   expect((await system.audit()).ok).toBe(true);

@@ -6,6 +6,7 @@ import { gatePrefix } from '../../sale/admission/gate.ts';
 import type { Order, Purchase, Session } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { allowanceKey } from '../../sale/settlement/decide.ts';
+import { collectionNames } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -40,7 +41,7 @@ async function buyAndSettle(saleId: string, { token }: Session, quantity = 1): P
 
 const unitsOf = async (saleId: string, personId: string) => {
   const key = allowanceKey(saleId, personId);
-  return (await system.store.collections.allowances.findById(key).lean())?.units;
+  return (await system.store.collections.allowances.findOne({ _id: key }))?.units;
 };
 
 test('a person who deletes an account and signs up again keeps the used part of the limit, however the address is written', async () => {
@@ -105,7 +106,7 @@ test('the transaction keeps the limit when purchases of both accounts are queued
   await system.store.queue.add(purchases.map((purchase) => ({ purchases: [purchase] })));
   const orders = await waitUntil(
     async () => {
-      const found = await system.store.collections.orders.find({ saleId: sale.id }).lean();
+      const found = await system.store.collections.orders.find({ saleId: sale.id }).toArray();
       return found.length === purchases.length ? found : null;
     },
     { deadlineMs: 20_000, what: 'the purchases are not settled' },
@@ -129,7 +130,7 @@ test('purchases that were queued when the account was deleted count for the pers
   expect((await system.buy(sale.id, second.token)).status).toBe(409);
   process.kill(worker.pid, 'SIGCONT');
   await system.quiet();
-  const order = await system.store.collections.orders.findById(queued.body.orderId).lean();
+  const order = await system.store.collections.orders.findOne({ _id: queued.body.orderId });
   expect(order).toMatchObject({ buyerId: first.user.id, status: 'paid' });
   expect(await unitsOf(sale.id, first.user.id)).toBe(2);
   expect(await system.audit()).toMatchObject({ ok: true });
@@ -168,7 +169,7 @@ test('one of many parallel sign-ups with one address in many spellings gets the 
   );
   expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(20).fill(409)]);
   const winner = answers.find(({ status }) => status === 201)?.body.user;
-  expect(await users.find({ email: `${name}@xn--bcher-kva.example` }).lean()).toMatchObject([
+  expect(await users.find({ email: `${name}@xn--bcher-kva.example` }).toArray()).toMatchObject([
     { _id: winner?.id, personId: winner?.id },
   ]);
   expect(await people.countDocuments()).toBe(before + 1);
@@ -180,8 +181,9 @@ test('nothing that is kept of a deleted account contains its address', async () 
   const email = `${nanoid().toLowerCase()}@example.com`;
   const { token } = await signUp(email);
   expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);
-  for (const model of Object.values(system.store.collections)) {
-    const documents = await (model as typeof system.store.collections.people).find().lean();
+  const { connection } = system.store.collections;
+  for (const name of collectionNames(system.store.collections)) {
+    const documents = await connection.collection(name).find().toArray();
     expect(JSON.stringify(documents)).not.toContain(email);
   }
 });

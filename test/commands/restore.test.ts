@@ -5,7 +5,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
-import mongoose, { trusted } from 'mongoose';
+import mongoose from 'mongoose';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
 import { writeArchive } from '../../commands/archive.ts';
 import { checkArchiveFile } from '../../commands/archive-file.ts';
@@ -14,6 +14,7 @@ import { openRedis, type Redis } from '../../ops/local/databases/redis.mjs';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
+import { collectionNames } from '../../store/collections.ts';
 import { startBuyers, waitForAccepted } from '../faults/support/buyers.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -132,7 +133,7 @@ test('a backup is one snapshot, however much is written while it is taken', asyn
   let isReading = true;
   const later = new Date(1);
   const overwriting = (async () => {
-    while (isReading) await pictures.updateMany({ _id: trusted({ $in: ids }) }, { createdAt: later });
+    while (isReading) await pictures.updateMany({ _id: { $in: ids } }, { $set: { createdAt: later } });
   })();
   const file = join(dir, 'large.gz');
   const counts = await writeArchive(system.store, file).finally(() => {
@@ -140,7 +141,7 @@ test('a backup is one snapshot, however much is written while it is taken', asyn
   });
   await overwriting;
   expect(counts.pictures).toBeGreaterThanOrEqual(ids.length);
-  await pictures.deleteMany({ _id: trusted({ $in: ids }) });
+  await pictures.deleteMany({ _id: { $in: ids } });
 });
 
 /** Opens another database of the same MongoDB. @returns also the environment for commands on it. */
@@ -180,8 +181,7 @@ test('a damaged or incomplete backup is refused before anything is written', asy
   const lines = gunzipSync(bytes).toString().trim().split('\n');
   const flipped = Buffer.from(bytes);
   flipped.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ 1, bytes.length >> 1);
-  const models = Object.values(system.store.collections);
-  const known = new Set([...models.map((model) => model.collection.collectionName), 'migrations']);
+  const known = new Set([...collectionNames(system.store.collections), 'migrations']);
   const bad: [RegExp, Buffer | string][] = [
     [/cut short/, bytes.subarray(0, 500)],
     // The damaged data can still be unpacked, but is not a document or has another checksum.
@@ -281,7 +281,7 @@ test('a backup that is killed, stopped or empty leaves no file of its name', asy
     child.kill(signal);
     expect((await ended)[0]).not.toBe(0);
   }
-  await pictures.deleteMany({ _id: trusted({ $in: ids }) });
+  await pictures.deleteMany({ _id: { $in: ids } });
   // SIGKILL leaves the incomplete file under its temporary name.
   expect(await readdir(folder)).toEqual([expect.stringMatching(/^SIGKILL\.gz\.part-\d+$/)]);
 

@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { AuditReport } from '../../insight/audit.ts';
+import type { Change } from '../../log/schemas.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { run } from '../../ops/local/processes/process.mjs';
 import type { Order } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { allowanceKey } from '../../sale/settlement/decide.ts';
+import type { EventRecord, OrderRecord } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -122,14 +124,14 @@ test('a malformed job does not stop the audit', async () => {
 
 test('I5: an event log with a gap or with another result is a breach', async () => {
   const { events } = system.store.collections;
-  const [creation] = await events.find({ saleId: sale.id }).sort({ _id: 1 }).lean();
-  await events.deleteOne({ _id: creation?._id ?? '' });
+  const creation = (await events.findOne({ saleId: sale.id }, { sort: { _id: 1 } })) as EventRecord;
+  await events.deleteOne({ _id: creation._id });
   expect((await system.audit()).I5).toMatchObject({
     breaches: 3,
     examples: expect.arrayContaining([expect.stringContaining('is missing in the log')]),
   });
 
-  const changes = [{ ...creation?.changes[0], stock: 11 }];
+  const changes = [{ ...creation.changes[0], stock: 11 } as Change];
   await events.insertMany([{ ...creation, changes }]);
   const report = await system.audit();
   expect(report).toMatchObject({ ok: false, I1: { breaches: 0 }, I5: { breaches: 1 } });
@@ -138,7 +140,11 @@ test('I5: an event log with a gap or with another result is a breach', async () 
 
 test('I3: a second order for one Idempotency-Key is a breach', async () => {
   const { orders, sales, allowances } = system.store.collections;
-  const doubled = { ...(await orders.findById(order.id).lean()), _id: nanoid(22), quantity: 1 };
+  const doubled = {
+    ...((await orders.findOne({ _id: order.id })) as OrderRecord),
+    _id: nanoid(22),
+    quantity: 1,
+  };
   await orders.insertMany([doubled]);
   await sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
   await allowances.updateOne({ _id: allowanceKey(sale.id, buyerId) }, { $inc: { units: 1 } });
@@ -148,7 +154,7 @@ test('I3: a second order for one Idempotency-Key is a breach', async () => {
 test('I4: a buyer over the limit is a breach', async () => {
   const { orders, sales, allowances } = system.store.collections;
   const more = {
-    ...(await orders.findById(order.id).lean()),
+    ...((await orders.findOne({ _id: order.id })) as OrderRecord),
     idempotencyKey: 'more',
     _id: orderIdOf(buyerId, sale.id, 'more'),
   };

@@ -3,7 +3,7 @@ import { eventKey, readChanges } from '../../log/events.ts';
 import type { Change } from '../../log/schemas.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { csvLines } from '../../server/routes/admin/csv.ts';
-import { driverOf, type EventRecord } from '../../store/collections.ts';
+import type { EventRecord } from '../../store/collections.ts';
 import { openBrowser } from '../support/browser.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -29,10 +29,10 @@ const orderId = (saleId: string, n: number) => `order-${saleId}-${n}`;
 
 /** Writes `documents` times a thousand settled orders. MongoDB generates them, which is quicker. */
 async function writeOrders(saleId: string, buyerId: string, documents: number): Promise<void> {
-  const { orders, events } = system.store.collections;
+  const { connection, orders, events } = system.store.collections;
   const at = new Date('2026-11-27T18:00:00Z');
   const order = { saleId, buyerId, quantity: 1, status: 'paid', reason: null, createdAt: at, settledAt: at };
-  await orders.db.db
+  await connection.db
     ?.aggregate([
       { $documents: [{ n: { $range: [0, documents * perDocument] } }] },
       { $unwind: '$n' },
@@ -43,7 +43,7 @@ async function writeOrders(saleId: string, buyerId: string, documents: number): 
           ...Object.fromEntries(Object.entries(order).map(([name, $literal]) => [name, { $literal }])),
         },
       },
-      { $merge: { into: orders.collection.collectionName, whenMatched: 'fail' } },
+      { $merge: { into: orders.collectionName, whenMatched: 'fail' } },
     ])
     .toArray();
   for (let n = 0; n < documents; n++) {
@@ -51,7 +51,7 @@ async function writeOrders(saleId: string, buyerId: string, documents: number): 
       return { type: 'order.paid', orderId: orderId(saleId, n * perDocument + of), buyerId, quantity: 1 };
     });
     const event: EventRecord = { _id: eventKey(saleId, n + 2), saleId, seq: n + 2, at, changes };
-    await driverOf(events).insertOne(event);
+    await events.insertOne(event);
   }
 }
 
@@ -71,12 +71,12 @@ async function readAll<Entry>(path: string, field: string, token = system.adminT
 
 /** The open cursors in this shop's database, without the worker's change streams. */
 async function listCursors(): Promise<string[]> {
-  const { db } = system.store.collections.sales;
-  const admin = db.getClient().db('admin');
+  const { connection } = system.store.collections;
+  const admin = connection.getClient().db('admin');
   const operations = await admin.aggregate([{ $currentOp: { idleCursors: true, allUsers: true } }]).toArray();
   return operations.flatMap(({ ns = '', cursor }) => {
     const opened = JSON.stringify(cursor?.originatingCommand ?? null);
-    const isOurs = String(ns).startsWith(`${db.name}.`) && opened !== 'null';
+    const isOurs = String(ns).startsWith(`${connection.name}.`) && opened !== 'null';
     return isOurs && !opened.includes('$changeStream') ? [opened] : [];
   });
 }
@@ -140,7 +140,7 @@ describe('the orders of a sale as CSV', () => {
         reason: 'failed',
       };
       const { events } = system.store.collections;
-      await driverOf(events).insertOne({
+      await events.insertOne({
         ...{ _id: eventKey(sale.id, 99), saleId: sale.id, seq: 99 },
         ...{ at: new Date(), changes: [given] },
       });
@@ -190,14 +190,14 @@ describe('a list', () => {
       await system.createSale(),
       await system.createSale({ name: 'The last of all' }),
     ];
-    const sale = await driverOf(sales).findOne({ _id: of });
-    const product = await driverOf(products).findOne({ _id: sale?.productId ?? '' });
+    const sale = await sales.findOne({ _id: of });
+    const product = await products.findOne({ _id: sale?.productId ?? '' });
     if (!sale || !product) throw new Error('the sale and the product do not exist');
     const copies = Array.from({ length: more }, (_, n) => n);
-    await driverOf(products).insertMany(copies.map((n) => ({ ...product, _id: `product-${n}-of-many` })));
+    await products.insertMany(copies.map((n) => ({ ...product, _id: `product-${n}-of-many` })));
     // Created at the same time, so that only their ids differ.
-    await driverOf(sales).insertMany(copies.map((n) => ({ ...sale, _id: `sale-number-${n}-of-many` })));
-    await sales.updateOne({ _id: last.id }, { opensAt: new Date(0), closesAt: new Date(hourMs) });
+    await sales.insertMany(copies.map((n) => ({ ...sale, _id: `sale-number-${n}-of-many` })));
+    await sales.updateOne({ _id: last.id }, { $set: { opensAt: new Date(0), closesAt: new Date(hourMs) } });
 
     const ids = (await readAll<{ id: string }>('/api/sales', 'sales')).map(({ id }) => id);
     expect(ids).toHaveLength(await sales.countDocuments());
@@ -235,7 +235,7 @@ describe('a list', () => {
     expect(new Set(body.orders.map(({ id }: { id: string }) => id)).size).toBe(11_000);
 
     const kept = Array.from({ length: 121 }, (_, n) => orderId(saleId, n));
-    await driverOf(system.store.collections.orders).deleteMany({ saleId, _id: { $nin: kept } });
+    await system.store.collections.orders.deleteMany({ saleId, _id: { $nin: kept } });
     const found = await readAll<{ id: string }>(`/api/admin/orders?q=${user.id}`, 'orders');
     expect(new Set(found.map(({ id }) => id)).size).toBe(121);
 
@@ -244,7 +244,7 @@ describe('a list', () => {
       const seq = n + 100;
       return { _id: eventKey(saleId, seq), saleId, seq, at: new Date(), changes: [{ type: 'sale.paused' }] };
     });
-    await driverOf(events).insertMany(empty);
+    await events.insertMany(empty);
     expect(await readChanges(system.store.collections, saleId).toArray()).toHaveLength(1_200 + 12);
   });
 
@@ -257,7 +257,7 @@ describe('a list', () => {
     const { deliveries, minutes } = system.store.collections;
     const now = new Date();
     const sent = { state: 'delivered' as const, attempts: 1, status: 204, error: null };
-    await driverOf(deliveries).insertMany(
+    await deliveries.insertMany(
       Array.from({ length: more }, (_, n) => ({
         ...{
           _id: `${webhook.id}:${saleId}:1:${n}`,
@@ -274,7 +274,7 @@ describe('a list', () => {
     expect(new Set(read.map(({ eventId }) => eventId)).size).toBe(more);
 
     const none = { accepted: 0, paid: 0, rejected: 0, cancelled: 0, units: 0, cancelledUnits: 0 };
-    await driverOf(minutes).insertMany(
+    await minutes.insertMany(
       Array.from({ length: 1_500 }, (_, n) => ({
         ...{ _id: `${saleId}:${n}`, saleId, minute: new Date(n * 60_000), ...none },
       })),

@@ -37,7 +37,7 @@ async function press(presses: number): Promise<void> {
   await Promise.all(Array.from({ length: 20 }, (_, first) => buyer(first)));
 }
 
-const settledOrders = () => system.store.collections.orders.find({ saleId: sale.id }).lean<OrderRecord[]>();
+const settledOrders = () => system.store.collections.orders.find({ saleId: sale.id }).toArray();
 
 /** The start of a span of the figures, which leave out the last two, incomplete seconds. */
 const spanStart = (seconds: number) => new Date((Math.floor(Date.now() / 1_000) - 1 - seconds) * 1_000);
@@ -146,7 +146,7 @@ test('a purchase that cannot be settled adds a dead letter and lowers the succes
   const failing = await system.createSale({ stock: 10 });
   const { sales, orders } = system.store.collections;
   const setStock = (stock: unknown) =>
-    sales.db.collection('sales').updateOne({ _id: failing.id as never }, { $set: { stock } });
+    sales.updateOne({ _id: failing.id }, { $set: { stock: stock as number } });
   expect(await figures()).toMatchObject({ deadLetters: 0, deadLetterGrowth: 0, successRate: 1 });
   // The gate is created while the stock is still valid.
   expect((await system.buy(failing.id, system.buyerToken())).status).toBe(202);
@@ -160,9 +160,7 @@ test('a purchase that cannot be settled adds a dead letter and lowers the succes
     async () => {
       const { deadLetters, deadLetterGrowth, successRate } = await figures();
       const { failed } = await system.store.queue.countJobs();
-      const ended = (await orders.find().lean<OrderRecord[]>()).filter(
-        ({ settledAt }) => settledAt >= spanStart(60),
-      );
+      const ended = (await orders.find().toArray()).filter(({ settledAt }) => settledAt >= spanStart(60));
       const settled = ended.filter(({ reason }) => reason !== 'failed');
       const areLetters = failed === 1 && deadLetters === failed && deadLetterGrowth === failed;
       return (

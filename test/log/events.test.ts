@@ -88,8 +88,8 @@ test('replaying the log rebuilds the current stock and orders', async () => {
   const { ok, lines } = await command('commands/replay.ts');
   expect(lines).toMatchObject([{ differences: 0 }]);
   expect(ok).toBe(true);
-  const { db } = system.store.collections.sales;
-  const rebuilt = db.useDb(`${db.name}-replay`);
+  const { connection } = system.store.collections;
+  const rebuilt = connection.useDb(`${connection.name}-replay`);
   expect(await rebuilt.collection('sales').findOne({ _id: sale.id as never })).toMatchObject({
     stock: 3,
     unitsOnSale: 5,
@@ -102,8 +102,8 @@ test('replaying until a time rebuilds the shop of that time', async () => {
   const { sale, soldOutAt } = await history();
   const { lines } = await command('commands/replay.ts', '--until', soldOutAt.toISOString());
   expect(lines).toMatchObject([{ differences: null }]);
-  const { db } = system.store.collections.sales;
-  const rebuilt = db.useDb(`${db.name}-replay`);
+  const { connection } = system.store.collections;
+  const rebuilt = connection.useDb(`${connection.name}-replay`);
   expect(await rebuilt.collection('sales').findOne({ _id: sale.id as never })).toMatchObject({
     stock: 0,
     unitsOnSale: 2,
@@ -119,8 +119,8 @@ test('a replay with a different result exits with 1', async () => {
   expect(ok).toBe(false);
   expect(lines).toMatchObject([{ differences: 2 }]);
   await system.store.collections.sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
-  const { db } = system.store.collections.sales;
-  await db.useDb(`${db.name}-replay`).dropDatabase();
+  const { connection } = system.store.collections;
+  await connection.useDb(`${connection.name}-replay`).dropDatabase();
 });
 
 test.each([

@@ -123,7 +123,7 @@ test('an ambiguous price is refused in the form, with both readings', async () =
   await save.click();
   await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
   const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
-  expect((await sales.findById(saleId))?.price).toMatchObject({ amount: 150_000, currency: 'EUR' });
+  expect((await sales.findOne({ _id: saleId }))?.price).toMatchObject({ amount: 150_000, currency: 'EUR' });
 
   await page.getByTestId('add-units').fill('1,500');
   await page.getByTestId('add-stock').click();

@@ -16,7 +16,6 @@ beforeAll(async () => {
   const url = new URL(inject('mongoUrl'));
   url.pathname = `/settlement-${nanoid(8)}`;
   mongo = mongoose.createConnection(url.href);
-  mongo.set('sanitizeFilter', true);
   collections = openCollections(mongo);
   await mongo.asPromise();
   await prepareCollections(collections);
@@ -29,7 +28,7 @@ afterAll(async () => {
 async function putOnSale({ stock = 10, limitPerBuyer = 1 } = {}): Promise<string> {
   const _id = nanoid();
   const window = { opensAt: new Date(0), closesAt: new Date('2100-01-01') };
-  await collections.sales.create({
+  await collections.sales.insertOne({
     _id,
     productId: 'a-product',
     price: { amount: 100, currency: 'EUR' },
@@ -37,6 +36,10 @@ async function putOnSale({ stock = 10, limitPerBuyer = 1 } = {}): Promise<string
     limitPerBuyer,
     stock,
     unitsOnSale: stock,
+    paused: false,
+    stockVersion: 0,
+    eventSeq: 0,
+    revision: 0,
     createdAt: new Date(),
   });
   return _id;
@@ -66,9 +69,9 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
 
 /** All documents of a sale that a settlement may change. */
 async function stateOf(saleId: string) {
-  const sale = await collections.sales.findById(saleId).lean();
-  const orders = await collections.orders.find({ saleId }).sort({ _id: 1 }).lean();
-  const allowances = (await collections.allowances.find().sort({ _id: 1 }).lean()).filter(({ _id }) =>
+  const sale = await collections.sales.findOne({ _id: saleId });
+  const orders = await collections.orders.find({ saleId }).sort({ _id: 1 }).toArray();
+  const allowances = (await collections.allowances.find().sort({ _id: 1 }).toArray()).filter(({ _id }) =>
     _id.startsWith(`${saleId}:`),
   );
   const paid = orders
@@ -203,7 +206,7 @@ test('a failed order is decided again only when its dead letter is republished',
   const purchase = press(saleId);
   const { orderId, createdAt, ...rest } = purchase;
   const givenUp = { _id: orderId, ...rest, status: 'rejected', reason: 'failed' } as const;
-  await collections.orders.create({ ...givenUp, createdAt: new Date(createdAt), settledAt: new Date() });
+  await collections.orders.insertOne({ ...givenUp, createdAt: new Date(createdAt), settledAt: new Date() });
 
   await openSettle()([purchase]);
   expect((await stateOf(saleId)).orders).toMatchObject([{ status: 'rejected', reason: 'failed' }]);
@@ -219,7 +222,7 @@ test('a failed order is decided again only when its dead letter is republished',
 test('a purchase of an unknown sale is rejected', async () => {
   const purchase = press(nanoid());
   await openSettle()([purchase]);
-  expect(await collections.orders.findById(purchase.orderId).lean()).toMatchObject({
+  expect(await collections.orders.findOne({ _id: purchase.orderId })).toMatchObject({
     status: 'rejected',
     reason: 'unknown_sale',
   });

@@ -31,7 +31,7 @@ test.each(backlogs.filter(([engine]) => engine === 'bull' || pathOf('RabbitMQ'))
       console.log(`${engine}, ${workers} workers: ${backlog} drained at ${Math.round(perSecond)}/s`);
       const { collections, gate, queue } = side.testbed.system;
       expect(await audit(collections, gate, queue)).toMatchObject({ ok: true, orders: backlog, queued: 0 });
-      await collections.sales.db.dropDatabase();
+      await collections.connection.dropDatabase();
     } finally {
       await side.close();
     }

@@ -104,7 +104,7 @@ test('a picture’s path stays on this site', async () => {
   // Stored before paths were checked.
   const sale = await system.createSale();
   const old = { image: '//evil.example/x.png', images: ['//evil.example/x.png', '/images/lamp.svg'] };
-  await system.store.collections.products.updateOne({ _id: sale.product.id }, old);
+  await system.store.collections.products.updateOne({ _id: sale.product.id }, { $set: old });
   const { body } = await system.api('GET', `/api/sales/${sale.id}`);
   expect(body.product).toMatchObject({ image: '/images/lamp.svg', images: ['/images/lamp.svg'] });
 });

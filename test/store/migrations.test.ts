@@ -3,7 +3,7 @@ import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Session } from '../../sale/contract.ts';
-import { driverOf, type UserRecord } from '../../store/collections.ts';
+import type { UserRecord } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -23,13 +23,13 @@ async function insertOldAccounts(emails: string[]): Promise<UserRecord[]> {
     return { _id: nanoid(), email, name: 'Old', passwordHash, role: 'buyer', createdAt: new Date() };
   });
   const { users, people, secrets } = system.store.collections;
-  await driverOf(users).insertMany(accounts);
+  await users.insertMany(accounts);
   await migrations().deleteMany({});
   await Promise.all([people.deleteMany(), secrets.deleteMany()]);
   return accounts;
 }
 
-const migrations = () => system.store.collections.users.db.collection('migrations');
+const migrations = () => system.store.collections.connection.collection('migrations');
 const signIn = (email: string, what = password) =>
   system.api<Session>('POST', '/api/sessions', { body: { email, password: what } });
 const signUp = (email: string) =>
@@ -64,9 +64,7 @@ test('accounts of the previous version get a person once, whose limit survives t
   });
   const { users, people } = system.store.collections;
   expect(await migrations().find().toArray()).toMatchObject([{ migrationName: '0001-people' }]);
-  const now = await driverOf(users)
-    .find({ _id: { $in: accounts.map(({ _id }) => _id) } })
-    .toArray();
+  const now = await users.find({ _id: { $in: accounts.map(({ _id }) => _id) } }).toArray();
   expect(now).toHaveLength(accounts.length - 1);
   const foreign = now.filter(({ _id, personId }) => personId !== _id);
   expect(foreign).toHaveLength(1);
@@ -96,9 +94,9 @@ test('an account created later by a server of the previous version gets its pers
   const email = `late-${nanoid().toLowerCase()}@example.com`;
   const { users, people } = system.store.collections;
   const record = { _id: nanoid(), email, name: 'Late', role: 'buyer' as const, createdAt: new Date() };
-  await driverOf(users).insertOne({ ...record, passwordHash: await bcrypt.hash(password, 4) });
+  await users.insertOne({ ...record, passwordHash: await bcrypt.hash(password, 4) });
   const before = await people.countDocuments();
   expect((await signIn(email)).status).toBe(201);
   expect(await people.countDocuments()).toBe(before + 1);
-  expect(await users.findById(record._id).lean()).toMatchObject({ personId: record._id });
+  expect(await users.findOne({ _id: record._id })).toMatchObject({ personId: record._id });
 });

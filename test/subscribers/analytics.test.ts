@@ -153,16 +153,16 @@ test('npm run events republishes events without changing a count', async () => {
   const sale = await history();
   await counts(sale.id, counted);
   const { collections } = system.store;
-  const { eventSeq } = (await collections.sales.findById(sale.id).lean()) ?? {};
+  const { eventSeq } = (await collections.sales.findOne({ _id: sale.id })) ?? {};
   const relay = ['--import', 'tsx', 'commands/events.ts', 'relay', sale.id];
   expect(
     await run(process.execPath, relay, { env: { ...process.env, ...system.env }, deadlineMs: 60_000 }),
   ).toMatchObject({ ok: true });
-  expect(await collections.relays.findById(sale.id).lean()).toMatchObject({ seq: 0 });
+  expect(await collections.relays.findOne({ _id: sale.id })).toMatchObject({ seq: 0 });
   // A change of the sale triggers the relay.
   await system.changeSale(sale.id, { addStock: 1 });
   await waitUntil(
-    async () => (await collections.relays.findById(sale.id).lean())?.seq === (eventSeq ?? 0) + 1,
+    async () => (await collections.relays.findOne({ _id: sale.id }))?.seq === (eventSeq ?? 0) + 1,
     {
       deadlineMs: 20_000,
       what: 'it is published again',
@@ -184,7 +184,7 @@ test('a subscriber can run in a separate process', async () => {
   });
   const sale = await alone.createSale();
   await alone.buy(sale.id, alone.buyerToken());
-  await waitUntil(() => alone.store.collections.minutes.exists({ saleId: sale.id, paid: 1 }), {
+  await waitUntil(() => alone.store.collections.minutes.findOne({ saleId: sale.id, paid: 1 }), {
     deadlineMs: 20_000,
     what: 'it counts the order',
   });

@@ -1,6 +1,5 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import PostalMime, { type Email } from 'postal-mime';
 import { SMTPServer } from 'smtp-server';
@@ -166,12 +165,12 @@ test('mails wait for an unavailable mail server, and none is lost', async () => 
   await buy(sale.id, token);
   const { mails } = system.store.collections;
   const waits = {
-    _id: trusted({ $regex: `^${sale.id}` }),
+    _id: { $regex: `^${sale.id}` },
     state: 'waiting' as const,
     answer: 'ESOCKET',
     attempts: 0,
   };
-  await waitUntil(() => mails.exists(waits), { deadlineMs: 20_000, what: 'it tries to send one' });
+  await waitUntil(() => mails.findOne(waits), { deadlineMs: 20_000, what: 'it tries to send one' });
   await openMailServer();
   await mailTo(email, 'Yours');
   expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);

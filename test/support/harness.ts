@@ -164,7 +164,7 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
     audit: () => audit(store.collections, store.gate, store.queue),
 
     async close() {
-      await store.collections.users.db.dropDatabase();
+      await store.collections.connection.dropDatabase();
       await store.close();
       await scratch.close();
     },

@@ -1,4 +1,3 @@
-import { trusted } from 'mongoose';
 import type { Purchase } from '../../../sale/contract.ts';
 import {
   type Collections,
@@ -27,14 +26,14 @@ export async function buyOne(
   if (sale.stock < quantity) return 'sold_out';
   if (!(await takeAllowance(collections, sale, purchase))) return 'over_limit';
 
-  const guard = { _id: saleId, stock: trusted({ $gte: quantity }) };
+  const guard = { _id: saleId, stock: { $gte: quantity } };
   const { matchedCount } = await sales.updateOne(guard, { $inc: { stock: -quantity, stockVersion: 1 } });
   if (matchedCount === 0) {
     await giveBackAllowance(collections, purchase);
     return 'sold_out';
   }
   try {
-    await orders.create(recordOf(purchase));
+    await orders.insertOne(recordOf(purchase));
     return 'paid';
   } catch (error) {
     await giveBackAllowance(collections, purchase);
@@ -58,7 +57,7 @@ async function takeAllowance(
   purchase: Purchase,
 ): Promise<boolean> {
   const { quantity } = purchase;
-  const filter = { _id: allowanceOf(purchase), units: trusted({ $lte: limitPerBuyer - quantity }) };
+  const filter = { _id: allowanceOf(purchase), units: { $lte: limitPerBuyer - quantity } };
   try {
     await allowances.updateOne(filter, { $inc: { units: quantity } }, { upsert: true });
     return true;

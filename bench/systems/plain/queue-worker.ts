@@ -1,7 +1,6 @@
 import express from 'express';
 import { healthRoutes } from '../../../runtime/observe/health.ts';
 import { findSale } from '../../../sale/sale.ts';
-import type { ProductRecord } from '../../../store/collections.ts';
 import { buyOne } from './buying.ts';
 import { runPlainProcess } from './process.ts';
 import { openPlainQueue } from './queue.ts';
@@ -11,7 +10,7 @@ await runPlainProcess('queue-worker', async ({ config, collections, dependencies
   const queue = openPlainQueue(config.REDIS_URL);
   void queue.process(config.SETTLE_MAX_JOBS, async ({ data: purchase }) => {
     const sale = await findSale(collections, purchase.saleId);
-    const product = sale && (await collections.products.findById(sale.productId).lean<ProductRecord>());
+    const product = sale && (await collections.products.findOne({ _id: sale.productId }));
     if (!sale || !product) throw new Error(`Sale ${purchase.saleId} or its product does not exist`);
     const bought = await buyOne(collections, sale, purchase);
     return { bought, product: product.name };

@@ -64,7 +64,7 @@ async function expectAllSettled(accepted: { orderId: string; token: string }[]):
   await system.quiet();
   expect(accepted.length).toBeGreaterThan(0);
   const ids = accepted.map(({ orderId }) => orderId);
-  const orders = await system.store.collections.orders.find().lean();
+  const orders = await system.store.collections.orders.find().toArray();
   const paid = new Set(orders.filter(({ status }) => status === 'paid').map(({ _id }) => _id));
   expect(ids.filter((id) => !paid.has(id))).toEqual([]);
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });

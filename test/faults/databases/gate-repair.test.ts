@@ -28,9 +28,9 @@ afterAll(() => system.close());
 /** The counts of a sale and of each of its buyers, in its gate and in MongoDB. */
 async function countsOf(saleId: string) {
   const { collections, gate, redis } = system.store;
-  const sale = await collections.sales.findById(saleId).lean();
+  const sale = await collections.sales.findOne({ _id: saleId });
   const fields = await redis.hgetall(`gate:${saleId}`);
-  const allowances = await collections.allowances.find().lean();
+  const allowances = await collections.allowances.find().toArray();
   const prefix = allowanceKey(saleId, '');
   const inMongo = allowances.filter(({ _id, units }) => _id.startsWith(prefix) && units > 0);
   const inGate = Object.entries(fields).filter(([name, units]) => name.startsWith('b:') && units !== '0');
@@ -276,7 +276,7 @@ describe('a purchase that Redis remembers but whose job is lost', () => {
     return { token, key, orderId: body.orderId };
   }
   const settles = (orderId: string) =>
-    waitUntil(async () => system.store.collections.orders.exists({ _id: orderId, status: 'paid' }), {
+    waitUntil(async () => system.store.collections.orders.findOne({ _id: orderId, status: 'paid' }), {
       ...soon,
       what: 'it is settled',
     });

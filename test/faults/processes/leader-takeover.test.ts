@@ -1,4 +1,3 @@
-import { trusted } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
@@ -66,7 +65,7 @@ function openPress(sale: SaleRecord): (times: number) => Promise<string[]> {
 }
 
 const ordersOf = (orderIds: string[]) =>
-  system.store.collections.orders.find({ _id: trusted({ $in: orderIds }) }).lean();
+  system.store.collections.orders.find({ _id: { $in: orderIds } }).toArray();
 
 test.each(['bull', 'rabbitmq'])(
   'purchases in progress on %s are settled in time when the leader is frozen and the next one killed',
@@ -79,7 +78,7 @@ test.each(['bull', 'rabbitmq'])(
       env: { ...env, PURCHASE_QUEUE: engine },
     });
     const { id } = await system.createSale({ stock: 100_000 });
-    const press = openPress((await system.store.collections.sales.findById(id).lean()) as SaleRecord);
+    const press = openPress((await system.store.collections.sales.findOne({ _id: id })) as SaleRecord);
     const accepted: string[] = [];
 
     for (const signal of ['SIGSTOP', 'SIGKILL'] as const) {

@@ -38,7 +38,7 @@ const act = (method: string, id: string, action = '') =>
 
 /** Sets an invalid stock that passes the check but not the guarded update, so that no purchase of the sale can be settled. */
 const setStock = (saleId: string, stock: unknown) =>
-  system.store.collections.sales.db
+  system.store.collections.connection
     .collection('sales')
     .updateOne({ _id: saleId as never }, { $set: { stock } });
 
@@ -64,7 +64,7 @@ test('malformed jobs become dead letters after five attempts, while other jobs a
   expect((await deadLetterAbout('nonsense')).reason).toMatch(/^Not a purchase: /);
 
   // The other purchase of the same job was settled, and the shop goes on selling.
-  expect(await system.store.collections.orders.findById(good.orderId).lean()).toMatchObject({
+  expect(await system.store.collections.orders.findOne({ _id: good.orderId })).toMatchObject({
     status: 'paid',
   });
   await waitForAccepted(load, 100);

@@ -152,7 +152,7 @@ test('the forget command removes an abandoned subscription and its queued events
   expect((await command('unsubscribe', 'sleeper')).ok).toBe(false);
   await buy(sale, 1);
   await waitUntil(
-    async () => (await collections.relays.findById(sale.id).lean())?.positions?.sleeper === undefined,
+    async () => (await collections.relays.findOne({ _id: sale.id }))?.positions?.sleeper === undefined,
     {
       ...soon,
       what: 'its positions are gone',

@@ -129,12 +129,12 @@ export async function expectNothingLost(
   await load.stop();
   await system.quiet();
   expect(load.accepted.length).toBeGreaterThan(0);
-  const orders = await system.store.collections.orders.find({ saleId: sale.id }).lean();
+  const orders = await system.store.collections.orders.find({ saleId: sale.id }).toArray();
   const final = new Set(orders.map(({ _id }) => _id));
   expect(load.accepted.filter(({ orderId }) => !final.has(orderId))).toEqual([]);
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 
-  const { stock } = (await system.store.collections.sales.findById(sale.id).lean()) ?? {};
+  const { stock } = (await system.store.collections.sales.findOne({ _id: sale.id })) ?? {};
   for (const { url, ended } of system.servers) {
     if ((await Promise.race([ended, 'it runs'])) !== 'it runs') continue;
     const { body } = await system.api('GET', `/api/sales/${sale.id}`, { at: url });

@@ -8,34 +8,38 @@ import type { TestSystem } from '../../support/harness.ts';
 export async function expectCountedOnce(system: TestSystem, saleId: string): Promise<void> {
   const { orders, minutes } = system.store.collections;
   const made = async () => {
-    const [sum] = await orders.aggregate([
-      { $match: { saleId } },
-      {
-        $group: {
-          _id: null,
-          accepted: { $sum: 1 },
-          paid: { $sum: { $cond: [{ $eq: ['$status', 'paid'] }, 1, 0] } },
-          units: { $sum: { $cond: [{ $eq: ['$status', 'paid'] }, '$quantity', 0] } },
+    const [sum] = await orders
+      .aggregate([
+        { $match: { saleId } },
+        {
+          $group: {
+            _id: null,
+            accepted: { $sum: 1 },
+            paid: { $sum: { $cond: [{ $eq: ['$status', 'paid'] }, 1, 0] } },
+            units: { $sum: { $cond: [{ $eq: ['$status', 'paid'] }, '$quantity', 0] } },
+          },
         },
-      },
-    ]);
+      ])
+      .toArray();
     return sum;
   };
   const counted = async () => {
-    const [sum] = await minutes.aggregate([
-      { $match: { saleId } },
-      {
-        $group: {
-          _id: null,
-          accepted: { $sum: '$accepted' },
-          paid: { $sum: '$paid' },
-          units: { $sum: '$units' },
+    const [sum] = await minutes
+      .aggregate([
+        { $match: { saleId } },
+        {
+          $group: {
+            _id: null,
+            accepted: { $sum: '$accepted' },
+            paid: { $sum: '$paid' },
+            units: { $sum: '$units' },
+          },
         },
-      },
-    ]);
+      ])
+      .toArray();
     return sum;
   };
-  const { accepted } = await made();
+  const { accepted } = (await made()) ?? {};
   await waitUntil(async () => ((await counted())?.accepted ?? 0) >= accepted, {
     deadlineMs: 30_000,
     what: `analytics counts ${accepted} accepted purchases`,

@@ -1,0 +1,51 @@
+import { nanoid } from 'nanoid';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { eventsOf, readChanges } from '../../log/events.ts';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { notifications } from '../../subscribers/mail/notifications.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, nginx: false });
+});
+afterAll(() => system.close());
+
+/** The driver does not check what it writes, so this compares it with the schemas. */
+test('every document that the shop writes is as the schema of its collection says', async () => {
+  const { collections } = system.store;
+  const { connection } = collections;
+  const asAdmin = { token: system.adminToken };
+  const webhook = { url: 'https://shop.example/hook', types: ['order.paid'] };
+  await system.api('POST', '/api/admin/webhooks', { ...asAdmin, body: webhook });
+  const { token } = await system.signUp();
+  const sale = await system.createSale({ stock: 5, limitPerBuyer: 3 });
+  const headers = { 'Idempotency-Key': nanoid() };
+  await system.api('PATCH', `/api/sales/${sale.id}`, { ...asAdmin, headers, body: { addStock: 1 } });
+  for (const quantity of [2, 1]) {
+    const { body } = await system.buy(sale.id, token, { quantity });
+    await system.settled(body.orderId, token);
+    if (quantity === 1) await system.api('DELETE', `/api/orders/${body.orderId}`, { token });
+  }
+  const log = await readChanges(collections, sale.id).toArray();
+  const settled = log.flatMap(eventsOf).filter(({ type }) => type === 'order.paid');
+  await notifications(collections).handle(settled);
+  await system.api('DELETE', '/api/sessions', { token });
+  await system.signUp();
+  await waitUntil(
+    async () => (await collections.minutes.findOne()) && (await collections.deliveries.findOne()),
+    { deadlineMs: 20_000, what: 'analytics and webhooks are told' },
+  );
+
+  const written = new Set<string>();
+  for (const model of Object.values(connection.models)) {
+    for (const document of await model.collection.find({}).toArray()) {
+      // A field that the schema does not have throws here.
+      await new model(document).validate();
+      written.add(model.modelName);
+    }
+  }
+  // Nobody uploads a picture here.
+  const expected = Object.keys(connection.models).filter((name) => name !== 'Picture');
+  expect([...written].sort()).toEqual(expected.sort());
+});
