@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { trusted } from 'mongoose';
 import type { Change } from '../log/schemas.ts';
-import type { Collections, OrderRecord } from '../store/collections.ts';
+import { type Collections, driverOf, type OrderRecord } from '../store/collections.ts';
 import { afterCursor, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
 import type { Order, OrderPage, Purchase } from './contract.ts';
 
@@ -86,7 +86,7 @@ export async function findOrder(
   orderId: string,
   buyerId: string,
 ): Promise<Order | null> {
-  const record = await orders.findOne({ _id: orderId, buyerId }).lean<OrderRecord>();
+  const record = await driverOf(orders).findOne({ _id: orderId, buyerId });
   return record && orderOf(record);
 }
 

@@ -40,6 +40,7 @@ import { listenOnUnixSocket } from './http/unix-socket.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
 import { followRevocations } from './live/revocations.ts';
+import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerMetrics } from './metrics.ts';
 import { openAudits } from './routes/admin/audits.ts';
 import { peopleOf } from './routes/admin/control-room.ts';
@@ -106,7 +107,14 @@ const http = createServer(bounds, (request, response) => {
 });
 http.setTimeout(30_000);
 refuseNonRequests(http);
-const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
+const settledOrders = openSettledOrders({ gate, stopping: stopping.signal, ...config });
+const live = openLive(
+  http,
+  tokens,
+  { publisher: publisher.redis, subscriber: subscriber.redis },
+  config,
+  settledOrders.noteSettled,
+);
 const tell = openAnnouncements({ collections, gate, ...live }, log);
 const otherWriters = openOtherWriters(redis);
 const cancellations = openCancellations(collections, tell.cancelled, otherWriters);
@@ -132,8 +140,12 @@ const shop = {
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
-  onAccepted: ({ orderId, saleId, buyerId, quantity, traceparent }: Purchase, requestId: string) =>
-    logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent }),
+  settledOrders,
+  onAccepted(purchase: Purchase, requestId: string) {
+    settledOrders.noteQueued(purchase);
+    const { orderId, saleId, buyerId, quantity, traceparent } = purchase;
+    logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent });
+  },
   onSessionReused: (userId: string) => log.warn({ userId }, 'a session ended: its token came twice'),
   ...live,
 };
