@@ -2,25 +2,25 @@ import type { Redis } from 'ioredis';
 import { gapMs } from '../../runtime/databases/transact.ts';
 
 const key = 'sale-writers';
-/** As long as a writer tries. */
+/** As long as a writer retries. */
 const announcedMs = 5_000;
 
 /**
- * Who writes sales beside the settlement (cancellations, changes of a sale) says so, because on a hot sale they get at
- * its document only between two settling transactions. While nobody does, settling leaves no gap for them.
+ * Cancellations and changes of a sale can write a hot sale only between two settling transactions. They announce
+ * themselves in Redis, and only then does settling leave a gap between its transactions.
  */
 export function openOtherWriters(redis: Redis) {
   let areThere = false;
   return {
-    /** Asks for gaps. Without them a writer still gets its turn, only later: so this need not succeed. */
+    /** Asks for gaps. It may fail: without gaps a writer still gets its turn, only later. */
     announce(): void {
       redis.set(key, '1', 'PX', announcedMs).catch(() => {});
     },
-    /** Learns whether somebody writes now. */
-    async look(): Promise<void> {
+    /** Reads whether another process writes sales now. */
+    async refresh(): Promise<void> {
       areThere = await redis.exists(key).then(Boolean, () => true);
     },
-    /** What to leave between two transactions, as of the last look. */
+    /** The gap between two transactions, as of the last `refresh`. */
     gapMs: () => (areThere ? gapMs : 0),
   };
 }

@@ -37,7 +37,7 @@ export interface SettlementOptions {
   /** Runs each transaction, so that others can have a moment without one. */
   exclusive: Exclusive;
   /** Who also writes sales, and needs a gap between two transactions. */
-  otherWriters: Pick<OtherWriters, 'look' | 'gapMs'>;
+  otherWriters: Pick<OtherWriters, 'refresh' | 'gapMs'>;
   /** Told of every commit. What it does is a courtesy: nothing depends on it, so it must not throw. */
   afterCommit: (batch: Batch) => Promise<void>;
 }
@@ -57,7 +57,7 @@ export function openSettlement(options: SettlementOptions): Settle {
   const { maxPurchases, minIntervalMs, otherWriters } = options;
   const commit = groupCommit<SettleRequest, Done>({
     send(requests) {
-      void otherWriters.look();
+      void otherWriters.refresh();
       return settleOrSplit(requests, options);
     },
     sizeOf: ({ purchases }) => purchases.length,

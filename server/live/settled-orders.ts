@@ -6,60 +6,60 @@ import type { Order, Purchase } from '../../sale/contract.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
 import type { Call } from '../http/route.ts';
 
-/** What came of a request that waited. */
+/** The result of a request that waited. */
 interface Held {
-  /** Null when there is none to be seen yet. */
+  /** Null while the order is not settled. */
   order: Order | null;
   headers: { 'Preference-Applied': string; Connection?: 'close' };
 }
 
 interface Waiting {
-  /** When the request came, by `performance.now()`: what was settled since then is told at once. */
-  cameMs: number;
-  /** Looks for the order in MongoDB, should the message that it is settled have been lost. */
-  look: () => Promise<Order | null>;
+  /** When the request came, by `performance.now()`: an order that was settled since then is answered at once. */
+  receivedAtMs: number;
+  /** Finds the order in MongoDB, because the message that it is settled can be lost. */
+  find: () => Promise<Order | null>;
   /** Whether it may have been settled before the request came. */
-  looksFirst?: boolean;
+  mayBeSettled?: boolean;
 }
 
 export interface SettledOrders {
   /** Notes a purchase that this server accepted, or that MongoDB has no order of yet. */
   noteQueued(purchase: Purchase): void;
-  /** Notes orders that are settled, and lets go of the requests that wait for them. */
+  /** Notes settled orders, and answers the requests that wait for them. */
   noteSettled(orders: Settled['orders']): void;
   /**
-   * A purchase that was queued within the last second, without asking MongoDB; null when it is settled or has to be
-   * looked for there. Its buyer is for the caller to compare.
+   * Finds a purchase that was queued within the last second, without MongoDB. The caller checks whose it is.
+   * @returns null when it is settled, or only MongoDB can say.
    */
   findQueued(orderId: string): Promise<Purchase | null>;
   /**
-   * Holds the answer of a request that prefers to wait (RFC 7240) until its order is settled, its time is over, its
-   * client is gone or this server stops.
+   * Waits for an order, if the request prefers that (RFC 7240), until it is settled, the time is over, the client has
+   * disconnected or this server stops.
    * @returns null when the request is to be answered without waiting.
-   * @throws what `look` throws.
+   * @throws what `find` throws.
    */
   hold(orderId: string, call: Pick<Call, 'header' | 'onClosed'>, waiting: Waiting): Promise<Held | null>;
 }
 
-/** The longest wait, which is less than a proxy's patience. */
+/** Less than the read time-out of nginx. */
 const waitMaxSeconds = 10;
-/** Of ANSWER_DEADLINE_MS, for the answer itself. */
+/** The part of ANSWER_DEADLINE_MS that is left for the answer itself. */
 const answerMs = 1_000;
 /** Requests that wait at once in one server; each holds a connection. */
 const waitingMax = 5_000;
-/** Orders of each kind that are remembered: several seconds of a rush. */
+/** Entries of each cache: several seconds of a rush. */
 const rememberedMax = 20_000;
-/** A purchase that was seen queued is taken for queued for so long: the message that it is settled may be lost. */
-const believedMs = 1_000;
-/** A purchase that is queued for longer is looked for in MongoDB: Redis may not have been told that it is settled. */
-const redisBelievedMs = 5_000;
-/** Redis answers within so long, or MongoDB is asked. */
+/** How long a purchase counts as queued after it was seen queued: the message that it is settled can be lost. */
+const trustedMs = 1_000;
+/** Older purchases are read from MongoDB, because Redis may have missed that they are settled. */
+const redisTrustedMs = 5_000;
+/** When Redis takes longer, MongoDB is asked. */
 const redisPatienceMs = 250;
 
 /**
- * What a server knows of recent orders without asking MongoDB, because workers tell every server what they settled, and
- * the requests that wait for such news.
- * @param stopping lets go of all who wait.
+ * Caches recent orders, since workers tell every server what they settled, and holds the requests that wait for one.
+ * @param stopping answers all waiting requests.
+ * @param max waiting requests.
  */
 export function openSettledOrders({
   gate,
@@ -78,10 +78,10 @@ export function openSettledOrders({
   let waitingCount = 0;
 
   stopping.addEventListener('abort', () => {
-    for (const orderId of waiting.keys()) letGo(orderId, null);
+    for (const orderId of waiting.keys()) release(orderId, null);
   });
 
-  function letGo(orderId: string, order: Order | null): void {
+  function release(orderId: string, order: Order | null): void {
     for (const answer of waiting.get(orderId) ?? []) answer(order);
   }
 
@@ -106,7 +106,7 @@ export function openSettledOrders({
   return {
     noteQueued(purchase) {
       const { orderId } = purchase;
-      // The worker can be quicker than the answer to the flush.
+      // The message of the worker can overtake the reply to the flush.
       if (!settled.has(orderId)) remember(queued, orderId, { purchase, seenMs: performance.now() });
     },
 
@@ -115,14 +115,14 @@ export function openSettledOrders({
       for (const { order } of orders) {
         queued.delete(order.id);
         remember(settled, order.id, { order, heardMs });
-        letGo(order.id, order);
+        release(order.id, order);
       }
     },
 
     async findQueued(orderId) {
       if (settled.has(orderId)) return null;
       const known = queued.get(orderId);
-      if (known && performance.now() - known.seenMs < believedMs) return known.purchase;
+      if (known && performance.now() - known.seenMs < trustedMs) return known.purchase;
       if (known && isOld(known.purchase)) return null;
       const found = await within(redisPatienceMs, gate.findPurchase(orderId)).catch(() => null);
       if (!found?.isQueued || settled.has(orderId)) return null;
@@ -131,28 +131,28 @@ export function openSettledOrders({
       return found.purchase;
     },
 
-    async hold(orderId, { header, onClosed }, { cameMs, look, looksFirst = false }) {
+    async hold(orderId, { header, onClosed }, { receivedAtMs, find, mayBeSettled = false }) {
       const seconds = Math.min(preferredWaitOf(header('prefer')), longestSeconds);
       if (seconds < 1) return null;
       const headers = { 'Preference-Applied': `wait=${seconds}` };
-      const seen = looksFirst ? await look() : null;
+      const seen = mayBeSettled ? await find() : null;
       if (seen) return { order: seen, headers };
       const heard = settled.get(orderId);
-      if (heard && heard.heardMs >= cameMs) return { order: heard.order, headers };
+      if (heard && heard.heardMs >= receivedAtMs) return { order: heard.order, headers };
       if (stopping.aborted || waitingCount >= max) return null;
       const order = await wait(orderId, seconds, onClosed);
       if (order === 'gone') return { order: null, headers };
-      // A stopping server waits for its connections to end.
+      // Keep-alive would hold up a server that stops.
       const closing = stopping.aborted ? { Connection: 'close' as const } : {};
-      return { order: order ?? (await look()), headers: { ...headers, ...closing } };
+      return { order: order ?? (await find()), headers: { ...headers, ...closing } };
     },
   };
 }
 
 const isOld = ({ createdAt }: Purchase) =>
-  mongoClock.now().getTime() - Date.parse(createdAt) > redisBelievedMs;
+  mongoClock.now().getTime() - Date.parse(createdAt) > redisTrustedMs;
 
-/** Forgets the oldest when there are too many. */
+/** Adds to a cache, and evicts the oldest entry when it is full. */
 function remember<Value>(map: Map<string, Value>, id: string, value: Value): void {
   map.delete(id);
   map.set(id, value);

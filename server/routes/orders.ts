@@ -14,13 +14,13 @@ type ById = z.infer<typeof byId>;
 export async function showOrder(shop: Shop, call: Call<ById>): Promise<Answer> {
   const { params, identity } = call;
   const buyerId = identity?.userId ?? '';
-  const cameMs = performance.now();
+  const receivedAtMs = performance.now();
   const purchase = await shop.settledOrders.findQueued(params.id);
   const isQueuedOwn = purchase?.buyerId === buyerId;
   const order = isQueuedOwn ? queuedOrderOf(purchase) : await requireOrder(shop, params.id, buyerId);
   if (order.status !== 'queued') return { status: 200, body: order };
-  const look = () => requireOrder(shop, params.id, buyerId);
-  const held = await shop.settledOrders.hold(params.id, call, { cameMs, look });
+  const find = () => requireOrder(shop, params.id, buyerId);
+  const held = await shop.settledOrders.hold(params.id, call, { receivedAtMs, find });
   return { status: 200, body: held?.order ?? order, ...(held && { headers: held.headers }) };
 }
 

@@ -15,7 +15,7 @@ export async function buy(
   call: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
 ): Promise<Answer> {
   const { params, body, identity, header } = call;
-  const cameMs = performance.now();
+  const receivedAtMs = performance.now();
   const { userId: buyerId = '', personId = buyerId } = identity ?? {};
   const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
   await challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'), key);
@@ -37,10 +37,10 @@ export async function buy(
 
   const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
   const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': key };
-  // What is accepted is never answered with a fault.
-  const look = () => findOrder(collections, orderId, buyerId).catch(() => null);
-  const looksFirst = admission.outcome === 'known';
-  const held = await settledOrders.hold(orderId, call, { cameMs, look, looksFirst });
+  // An accepted purchase is never answered with an error, not even without MongoDB.
+  const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
+  const mayBeSettled = admission.outcome === 'known';
+  const held = await settledOrders.hold(orderId, call, { receivedAtMs, find, mayBeSettled });
   if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
   const receipt: PurchaseReceipt = { orderId, status: 'queued' };
   return { status: 202, body: receipt, headers: { ...headers, 'Retry-After': '1', ...held?.headers } };

@@ -65,7 +65,7 @@ test('settling leaves a gap between two transactions only while somebody else wr
   const sale = await system.createSale({ stock: 2 });
   const seenByWorker = openOtherWriters(system.store.redis);
   const gapMs = async () => {
-    await seenByWorker.look();
+    await seenByWorker.refresh();
     return seenByWorker.gapMs();
   };
   expect(await gapMs()).toBe(0);

@@ -57,7 +57,7 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
     isPassing: () => false,
     stopping: new AbortController().signal,
     exclusive: openMutex(),
-    otherWriters: { look: async () => {}, gapMs: () => 0 },
+    otherWriters: { refresh: async () => {}, gapMs: () => 0 },
     async afterCommit(batch) {
       told.push(batch);
     },

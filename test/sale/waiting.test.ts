@@ -231,8 +231,8 @@ describe('who waits in a server', () => {
           leave = listener;
         },
       };
-      const look = async () => null;
-      const held = opened.hold(orderId, call, { cameMs: performance.now(), look });
+      const find = async () => null;
+      const held = opened.hold(orderId, call, { receivedAtMs: performance.now(), find });
       return { held, leave: () => leave() };
     };
     return { ...opened, hold, stop: () => stopping.abort() };
