@@ -16,6 +16,7 @@ import { ladder } from './scenarios/ladder.ts';
 import { refusals } from './scenarios/refusals.ts';
 import { rush } from './scenarios/rush.ts';
 import { soak, sustained } from './scenarios/sustained.ts';
+import { whole } from './scenarios/whole.ts';
 import { workers } from './scenarios/workers.ts';
 
 /** A scenario: its options with their defaults, and the function that runs it. */
@@ -46,6 +47,7 @@ const scenarios: Record<string, Scenario> = {
     (numbers, { profile = false }) => ladder({ ...numbers, profile }),
   ),
   rush: scenario({ seconds: 30, buyers: 5_000, connections: 200 }, rush),
+  whole: scenario({ rounds: 3, seconds: 5, buyers: 5_000 }, whole),
   refusals: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, refusals),
   backlog: scenario({ rounds: 3, backlog: 50_000, buyers: 5_000 }, backlog),
   workers: scenario({ backlog: 50_000, buyers: 5_000 }, (numbers, { engine = 'bull' }) =>

@@ -34,7 +34,7 @@ export interface BatchTrip<Item> {
  * @param sizeOf the size of an item, in the unit of `maxBatch`; an item larger than that is a batch of its own.
  * @param minIntervalMs the minimum time between the starts of two batches, unless the second one is full. A single item
  *   after a quiet time is not delayed. It makes batches larger where each batch has a high fixed cost.
- * @param gapMs the minimum time from the end of a batch to the start of the next, so that other writers of the same
+ * @param gapMs returns the minimum time from the end of a batch to the start of the next, so that other writers of the same
  *   documents get their turn.
  * @param onBack is called after every batch; it must not throw.
  */
@@ -44,7 +44,7 @@ export function groupCommit<Item, Answer>({
   maxBatch,
   maxWaiting,
   minIntervalMs = 0,
-  gapMs = 0,
+  gapMs = () => 0,
   onBack = () => {},
 }: {
   send: (items: Item[]) => Promise<Answer[]>;
@@ -52,7 +52,7 @@ export function groupCommit<Item, Answer>({
   maxBatch: number;
   maxWaiting: number;
   minIntervalMs?: number;
-  gapMs?: number;
+  gapMs?: () => number;
   onBack?: (trip: BatchTrip<Item>) => void;
 }): GroupCommit<Item, Answer> {
   let waiting: Waiting<Item, Answer>[] = [];
@@ -94,7 +94,7 @@ export function groupCommit<Item, Answer>({
       const waitMs = startedAt + minIntervalMs - performance.now();
       if (waitMs > 0 && waitingSize < maxBatch) await waitUntilFull(waitMs);
       onFull = null;
-      const gapLeftMs = endedAt + gapMs - performance.now();
+      const gapLeftMs = endedAt + gapMs() - performance.now();
       if (gapLeftMs > 0) await delay(gapLeftMs);
       startedAt = performance.now();
       const batch = nextBatch();

@@ -13,6 +13,7 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
+import type { OtherWriters } from './settlement/other-writers.ts';
 
 /** The fields of a sale that an admin may change. Units can only be added, because existing ones may be sold meanwhile. */
 export interface SaleChange {
@@ -54,9 +55,11 @@ export interface SaleChanges {
 export function openSaleChanges(
   collections: Collections,
   tell: (sale: SaleRecord) => Promise<boolean>,
+  otherWriters: Pick<OtherWriters, 'announce'>,
 ): SaleChanges {
   const { submit, drained } = groupCommit({
     async send(requests: SaleChangeRequest[]) {
+      otherWriters.announce();
       const { answers, current } = await changeSales(collections, requests);
       if (current.length > 0) failpoint('written');
       const told = new Map(current.map((sale) => [sale._id, tell(sale)]));
@@ -67,7 +70,7 @@ export function openSaleChanges(
     },
     maxBatch,
     maxWaiting,
-    gapMs,
+    gapMs: () => gapMs,
   });
   return {
     async change(request) {

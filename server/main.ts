@@ -26,6 +26,7 @@ import { findSale } from '../sale/sale.ts';
 import { openSaleChanges } from '../sale/sale-change.ts';
 import { openCancellations } from '../sale/settlement/cancellation.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
+import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { createApp } from './app.ts';
@@ -39,6 +40,7 @@ import { listenOnUnixSocket } from './http/unix-socket.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
 import { followRevocations } from './live/revocations.ts';
+import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerMetrics } from './metrics.ts';
 import { openAudits } from './routes/admin/audits.ts';
 import { peopleOf } from './routes/admin/control-room.ts';
@@ -105,10 +107,18 @@ const http = createServer(bounds, (request, response) => {
 });
 http.setTimeout(30_000);
 refuseNonRequests(http);
-const live = openLive(http, tokens, { publisher: publisher.redis, subscriber: subscriber.redis }, config);
+const settledOrders = openSettledOrders({ gate, stopping: stopping.signal, ...config });
+const live = openLive(
+  http,
+  tokens,
+  { publisher: publisher.redis, subscriber: subscriber.redis },
+  config,
+  settledOrders.noteSettled,
+);
 const tell = openAnnouncements({ collections, gate, ...live }, log);
-const cancellations = openCancellations(collections, tell.cancelled);
-const saleChanges = openSaleChanges(collections, tell.changed);
+const otherWriters = openOtherWriters(redis);
+const cancellations = openCancellations(collections, tell.cancelled, otherWriters);
+const saleChanges = openSaleChanges(collections, tell.changed, otherWriters);
 const revocations = followRevocations(collections, live, config, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.
@@ -130,8 +140,12 @@ const shop = {
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
-  onAccepted: ({ orderId, saleId, buyerId, quantity, traceparent }: Purchase, requestId: string) =>
-    logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent }),
+  settledOrders,
+  onAccepted(purchase: Purchase, requestId: string) {
+    settledOrders.noteQueued(purchase);
+    const { orderId, saleId, buyerId, quantity, traceparent } = purchase;
+    logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent });
+  },
   onSessionReused: (userId: string) => log.warn({ userId }, 'a session ended: its token came twice'),
   ...live,
 };

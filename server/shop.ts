@@ -11,6 +11,7 @@ import type { Collections } from '../store/collections.ts';
 import type { AccountLimits } from './http/limits.ts';
 import type { Challenges } from './http/proof-of-work.ts';
 import type { Tokens } from './http/tokens.ts';
+import type { SettledOrders } from './live/settled-orders.ts';
 import type { Audits } from './routes/admin/audits.ts';
 
 /** Everything a handler may need, opened by main.ts. */
@@ -35,7 +36,9 @@ export interface Shop {
   allowedOrigins: readonly string[];
   /** Refuses this user's access tokens from before then and cuts off their sockets, on every instance. */
   revokeTokens: (who: Revocation) => void;
-  /** An accepted purchase, for the log. */
+  /** Recent orders that are known without MongoDB, and the requests that wait for them. */
+  settledOrders: SettledOrders;
+  /** An accepted purchase, for the log and for `settledOrders`. */
   onAccepted: (purchase: Purchase, requestId: string) => void;
   /** A session's token came a second time: somebody had copied it. */
   onSessionReused: (userId: string) => void;

@@ -240,7 +240,8 @@ async function reconcileNow(system: System): Promise<void> {
   await reconcile(deadLetterShop(system), { staleAfterMs: -1_000 });
   for await (const { orderIds } of system.gate.scan()) await requeueLost(system, orderIds);
   const check = openGateCheck({ ...system, exclusive: openMutex(), secondLookAfterMs: 0 });
-  for (let n = 0; n < passesMax && (await check.pass()).hasMore; n++);
+  for (let n = 0; n < passesMax && (await check.compareSettings()).hasMore; n++);
+  for (let n = 0; n < passesMax && (await check.compareCounts()).hasMore; n++);
 }
 
 /** Repairs the shop until everything is settled. */

@@ -28,6 +28,8 @@ export type GateRepairCounts = Partial<Record<'settings' | 'gates' | 'requeued',
 
 const compareEveryMs = 1_000;
 const compareSoonMs = 200;
+/** Comparing counts takes at most this share of the time, but is never postponed for longer than this. */
+const [maxCompareShare, maxPauseMs] = [0.1, 3_000];
 /** The scan of all keys in Redis takes at most this share of the time. */
 const maxScanShare = 0.2;
 
@@ -69,11 +71,20 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
       }
     }
 
-    async function compare(): Promise<number> {
-      const { told, corrected, hasMore } = await check.pass();
+    async function compareSettings(): Promise<number> {
+      const { told, hasMore } = await check.compareSettings();
       await announce(shop, told);
-      report({ settings: told.length, gates: corrected.length });
+      report({ settings: told.length });
       return hasMore ? compareSoonMs : compareEveryMs;
+    }
+
+    async function compareCounts(): Promise<number> {
+      const startedAt = performance.now();
+      const { corrected, hasMore } = await check.compareCounts();
+      report({ gates: corrected.length });
+      const tookMs = performance.now() - startedAt;
+      const restMs = Math.min(tookMs / maxCompareShare - tookMs, maxPauseMs);
+      return Math.max(restMs, hasMore ? compareSoonMs : compareEveryMs);
     }
 
     async function search(): Promise<number> {
@@ -90,7 +101,8 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
 
     try {
       await Promise.all([
-        repeat('comparing the gates', compare),
+        repeat('comparing the settings of gates', compareSettings),
+        repeat('comparing the counts of gates', compareCounts),
         repeat('searching for lost purchases', search),
       ]);
     } finally {

@@ -30,6 +30,7 @@ import { singleFlight } from '../runtime/single-flight.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
+import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openSettlement } from '../sale/settlement/settlement.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
 import { type OrderRecord, openCollections } from '../store/collections.ts';
@@ -88,6 +89,7 @@ const settle = openSettlement({
   isPassing: isMongoAway,
   stopping: stopping.signal,
   exclusive,
+  otherWriters: openOtherWriters(redis),
   async afterCommit({ settled, endings, made, beganAt }) {
     tally.settled(made);
     metrics.noteSettled(made);

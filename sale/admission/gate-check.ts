@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { ClientSession } from 'mongoose';
 import { redisClock } from '../../runtime/clock.ts';
+import { readInSnapshot } from '../../runtime/databases/snapshot-read.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
@@ -9,18 +11,14 @@ import { allowanceKey } from '../settlement/decide.ts';
 import { agreedDrift, driftOf, isDrift, type QueuedPurchase } from './drift.ts';
 import { buyersAtOnce, type Gate, type GateDrift, type GateFields } from './gate.ts';
 
-/** What one pass repaired. */
-interface GateRepairs {
-  /** Sales whose gate had other times, limit, pause or revision than MongoDB. */
-  told: string[];
-  /** Sales whose gate had other counts than MongoDB. */
-  corrected: string[];
-  /** Whether the next pass should follow soon. */
-  hasMore: boolean;
-}
-
 export interface GateCheck {
-  pass(): Promise<GateRepairs>;
+  /**
+   * Corrects the settings of the gates of the next page of sales.
+   * @returns the sales whose gate had other times, limit, pause or revision than MongoDB.
+   */
+  compareSettings(): Promise<{ told: string[]; hasMore: boolean }>;
+  /** Compares the counts of the next page of sales. @returns the sales whose gate had other counts than MongoDB. */
+  compareCounts(): Promise<{ corrected: string[]; hasMore: boolean }>;
   /** Compares the settings of these gates, even of ended sales. @returns the sales whose gate was updated. */
   tellSettings(saleIds: string[]): Promise<string[]>;
   /** Has every gate compared buyer by buyer again, because Redis may have come back with older data. */
@@ -31,12 +29,8 @@ export interface GateCheck {
 const salesAtOnce = 1_000;
 /** Sales are compared until their gates have expired, a day after the sale's end. */
 const lookedAtAfterEndMs = 25 * 3_600_000;
-/**
- * With more queued purchases than this, the comparison of counts is postponed, because it would cost more than settling.
- * The second figure applies when a drift was seen, or after `blockedMax` postponed passes.
- */
-const [queuedUsually, queuedAtMost] = [1_000, 5_000];
-const blockedMax = 3;
+/** With more queued purchases than this, the comparison of counts is postponed: it would cost more than settling. */
+const queuedAtMost = 5_000;
 /** Reads that concurrent commits may invalidate before one is made while settling waits. */
 const freeLooks = 2;
 /** Time that one pass may spend on comparing the buyers of suspected gates. */
@@ -61,8 +55,9 @@ const beginTour = (saleId: string): BuyersTour => ({ saleId, part: 'gate', curso
 
 /**
  * Compares gates with MongoDB and repairs them, also while purchases flow. Settings are corrected at once, counts when two
- * comparisons agree on the difference. A gate that had wrong counts, was rebuilt or may come from an older Redis is compared
- * buyer by buyer soon; of the other gates, one page of buyers is compared in each pass.
+ * comparisons agree on the difference. A comparison is valid if nothing was committed between its first read of MongoDB,
+ * the read of Redis and its snapshot of MongoDB, which takes a few milliseconds. A gate that had wrong counts, was rebuilt
+ * or may come from an older Redis is compared buyer by buyer soon; of the other gates, one page of buyers in each pass.
  * @param exclusive runs work while no transaction of this process begins or commits.
  * @param secondLookAfterMs delay before buyers whose units differ are compared again: a cancellation may be in flight.
  */
@@ -77,11 +72,9 @@ export function openGateCheck({
   exclusive: Exclusive;
   secondLookAfterMs?: number;
 }): GateCheck {
-  const { sales, orders, allowances } = collections;
-  /** The last sale of the previous page. */
-  let pageAfter = '';
-  /** Consecutive passes in which some gate's counts could not be compared. */
-  let blocked = 0;
+  const { sales, orders, allowances, connection } = collections;
+  const settingsPages = openPages(sales);
+  const countsPages = openPages(sales);
   /** The last drift seen, by sale. */
   const drifts = new Map<string, GateDrift>();
   /** Buyer comparisons of suspected gates, by sale. */
@@ -91,47 +84,58 @@ export function openGateCheck({
   let routine: BuyersTour | null = null;
   let routineAfter = '';
 
-  async function nextPage(): Promise<{ saleIds: string[]; hasMore: boolean }> {
-    const endsAfter = new Date(redisClock.now().getTime() - lookedAtAfterEndMs);
-    const page = await sales
-      .find({ closesAt: { $gt: endsAfter }, _id: { $gt: pageAfter } }, { projection: { _id: 1 } })
-      .sort({ _id: 1 })
-      .limit(salesAtOnce)
-      .toArray();
-    const hasMore = page.length === salesAtOnce;
-    pageAfter = hasMore ? (page.at(-1)?._id ?? '') : '';
-    return { saleIds: page.map(({ _id }) => _id), hasMore };
-  }
-
-  /** Compares gates, and these buyers in them. Sales without a gate are left out. */
-  async function look(saleIds: string[], queuedMax: number, buyers: string[] = []): Promise<Look[]> {
-    const before = await sales.find({ _id: { $in: saleIds } }, { projection: { eventSeq: 1 } }).toArray();
-    const { gates, queued } = await gate.read(saleIds, { buyers, queuedMax });
-    if (gates.size === 0) return [];
-    const waiting = await readQueued(queued ?? []);
-    const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
-    const counted = keys.length ? await allowances.find({ _id: { $in: keys } }).toArray() : [];
-    // Read last: when a sale's eventSeq did not change since the first read, nothing was committed for it in between.
-    const after = await sales.find({ _id: { $in: [...gates.keys()] } }).toArray();
-
-    const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
-    const units = new Map(counted.map((allowance) => [allowance._id, allowance.units]));
-    return after.flatMap((sale): Look[] => {
-      const fields = gates.get(sale._id);
-      if (!fields) return [];
-      const ofSale = waiting.bySale.get(sale._id) ?? [];
-      // An expired purchase may belong to this sale if the gate counts more queued purchases than were found.
-      const isKnown = queued !== null && (waiting.unknown === 0 || fields.queued <= ofSale.length);
-      if (!isKnown || seqs.get(sale._id) !== sale.eventSeq) return [{ sale, gate: fields, drift: null }];
-      const ofBuyers = new Map(buyers.map((buyer) => [buyer, units.get(allowanceKey(sale._id, buyer)) ?? 0]));
-      return [{ sale, gate: fields, drift: driftOf(fields, sale, ofSale, ofBuyers) }];
+  /**
+   * Compares gates, and these buyers in them. Sales without a gate are left out.
+   * @param exclusively runs the reads between which nothing may be committed; the others use the same snapshot.
+   */
+  function look(saleIds: string[], buyers: string[] = [], exclusively: Exclusive = (reads) => reads()) {
+    return readInSnapshot(connection, async (session): Promise<Look[]> => {
+      const { before, gates, queued, after } = await exclusively(async () => {
+        const before = await sales.find({ _id: { $in: saleIds } }, { projection: { eventSeq: 1 } }).toArray();
+        const { gates, queued } = await gate.read(saleIds, { buyers, queuedMax: queuedAtMost });
+        // The snapshot is taken here: when a sale's eventSeq did not change since the first read, nothing was committed
+        // for it in between.
+        const after = await sales.find({ _id: { $in: [...gates.keys()] } }, { session }).toArray();
+        return { before, gates, queued, after };
+      });
+      const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
+      const isStill = (sale: SaleRecord) => seqs.get(sale._id) === sale.eventSeq;
+      const isTelling = queued !== null && after.some(isStill);
+      const waiting = await readQueued(isTelling ? queued : [], session);
+      const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
+      const counted =
+        isTelling && keys.length > 0
+          ? await allowances.find({ _id: { $in: keys } }, { session }).toArray()
+          : [];
+      const units = new Map(counted.map((allowance) => [allowance._id, allowance.units]));
+      return after.flatMap((sale): Look[] => {
+        const fields = gates.get(sale._id);
+        if (!fields) return [];
+        const ofSale = waiting.bySale.get(sale._id) ?? [];
+        // An expired purchase may belong to this sale if the gate counts more queued purchases than were found.
+        const isKnown = queued !== null && (waiting.unknown === 0 || fields.queued <= ofSale.length);
+        if (!isKnown || !isStill(sale)) return [{ sale, gate: fields, drift: null }];
+        const ofBuyers = new Map(
+          buyers.map((buyer) => [buyer, units.get(allowanceKey(sale._id, buyer)) ?? 0]),
+        );
+        return [{ sale, gate: fields, drift: driftOf(fields, sale, ofSale, ofBuyers) }];
+      });
     });
   }
 
-  async function readQueued(orderIds: string[]) {
+  /** Repeats comparisons that commits invalidated, at last while this process commits nothing. */
+  async function lookRepeatedly(saleIds: string[], buyers: string[] = []): Promise<Look[]> {
+    for (let n = 0; n < freeLooks; n++) {
+      const looks = await look(saleIds, buyers);
+      if (looks.every(({ drift }) => drift)) return looks;
+    }
+    return await look(saleIds, buyers, exclusive);
+  }
+
+  async function readQueued(orderIds: string[], session: ClientSession) {
     if (orderIds.length === 0) return { bySale: new Map<string, QueuedPurchase[]>(), unknown: 0 };
     const purchases = await gate.findPurchases(orderIds);
-    const settled = await orders.find({ _id: { $in: orderIds } }).toArray();
+    const settled = await orders.find({ _id: { $in: orderIds } }, { session }).toArray();
     const orderById = new Map(settled.map((order) => [order._id, order]));
     const known = orderIds.flatMap((orderId) => {
       const order = orderById.get(orderId) ?? null;
@@ -141,9 +145,12 @@ export function openGateCheck({
     return { bySale: groupBySale(known), unknown: orderIds.length - known.length };
   }
 
-  async function takeOverSettings(looks: Look[]): Promise<string[]> {
+  async function takeOverSettings(saleIds: string[]): Promise<string[]> {
     const told: string[] = [];
-    for (const { sale, gate: fields } of looks) {
+    const { gates } = await gate.read(saleIds, { queuedMax: 0 });
+    const records = await sales.find({ _id: { $in: [...gates.keys()] } }).toArray();
+    for (const sale of records) {
+      const fields = gates.get(sale._id) as GateFields;
       if (isOther(fields, sale)) {
         const isNewer = sale.revision > Number(fields.revision);
         await gate.sync(sale, isNewer ? '' : fields.revision);
@@ -194,13 +201,9 @@ export function openGateCheck({
   }
 
   async function lookAtBuyers(saleId: string, buyers: string[]) {
-    const lookAgain = () => look([saleId], queuedAtMost, buyers);
-    for (let n = 0; n <= freeLooks; n++) {
-      const [seen] = n < freeLooks ? await lookAgain() : await exclusive(lookAgain);
-      if (!seen) return 'gone';
-      if (seen.drift) return { gate: seen.gate, drift: seen.drift };
-    }
-    return 'blocked';
+    const [seen] = await lookRepeatedly([saleId], buyers);
+    if (!seen) return 'gone';
+    return seen.drift ? { gate: seen.gate, drift: seen.drift } : 'blocked';
   }
 
   async function pageOfBuyers({ saleId, part, cursor }: BuyersTour) {
@@ -246,16 +249,15 @@ export function openGateCheck({
   }
 
   return {
-    async pass() {
-      const { saleIds, hasMore } = await nextPage();
-      if (saleIds.length === 0) return { told: [], corrected: [], hasMore };
-      const isLate = drifts.size > 0 || blocked >= blockedMax;
-      const lookNow = () => look(saleIds, isLate ? queuedAtMost : queuedUsually);
-      let looks = await lookNow();
-      const isBlocked = () => looks.some(({ drift }) => drift === null);
-      if (isLate && isBlocked()) looks = await exclusive(lookNow);
-      blocked = isBlocked() && !isLate ? blocked + 1 : 0;
-      const told = await takeOverSettings(looks);
+    async compareSettings() {
+      const { saleIds, hasMore } = await settingsPages.next();
+      return { told: await takeOverSettings(saleIds), hasMore };
+    },
+
+    async compareCounts() {
+      const { saleIds, hasMore } = await countsPages.next();
+      if (saleIds.length === 0) return { corrected: [], hasMore };
+      const looks = await lookRepeatedly(saleIds);
       const corrected: string[] = [];
       const seen = new Map(looks.map((one) => [one.sale._id, one]));
       for (const saleId of saleIds) if (!seen.has(saleId)) drifts.delete(saleId);
@@ -269,19 +271,40 @@ export function openGateCheck({
         await suspect(one.sale._id);
       }
       corrected.push(...(await compareBuyers(sellable)));
-      return { told, corrected, hasMore: hasMore || drifts.size > 0 || tours.size > 0 };
+      return { corrected, hasMore: hasMore || drifts.size > 0 || tours.size > 0 };
     },
 
-    async tellSettings(saleIds) {
-      return saleIds.length === 0 ? [] : await takeOverSettings(await look(saleIds, 0));
-    },
+    tellSettings: takeOverSettings,
 
     suspectAll() {
-      pageAfter = '';
+      settingsPages.restart();
+      countsPages.restart();
       drifts.clear();
       tours.clear();
       met.clear();
       routine = null;
+    },
+  };
+}
+
+/** Pages through the sales whose gates have not expired, over and over. */
+function openPages(sales: Collections['sales']) {
+  /** The last sale of the previous page. */
+  let after = '';
+  return {
+    async next(): Promise<{ saleIds: string[]; hasMore: boolean }> {
+      const endsAfter = new Date(redisClock.now().getTime() - lookedAtAfterEndMs);
+      const page = await sales
+        .find({ closesAt: { $gt: endsAfter }, _id: { $gt: after } }, { projection: { _id: 1 } })
+        .sort({ _id: 1 })
+        .limit(salesAtOnce)
+        .toArray();
+      const hasMore = page.length === salesAtOnce;
+      after = hasMore ? (page.at(-1)?._id ?? '') : '';
+      return { saleIds: page.map(({ _id }) => _id), hasMore };
+    },
+    restart() {
+      after = '';
     },
   };
 }

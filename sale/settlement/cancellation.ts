@@ -10,6 +10,7 @@ import type { Order } from '../contract.ts';
 import { changeOf, orderMessageOf, orderOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey, personOf } from './decide.ts';
+import type { OtherWriters } from './other-writers.ts';
 import type { Settled } from './transaction.ts';
 
 /** A buyer's request to cancel an order. */
@@ -46,9 +47,11 @@ export interface Cancellations {
 export function openCancellations(
   collections: Collections,
   tell: (cancelled: Cancelled) => Promise<boolean>,
+  otherWriters: Pick<OtherWriters, 'announce'>,
 ): Cancellations {
   const { submit, drained } = groupCommit({
     async send(cancellations: Cancellation[]) {
+      otherWriters.announce();
       const { orders, cancelled } = await cancelOrders(collections, cancellations);
       if (cancelled) failpoint('written');
       // Not awaited here, so that the next batch begins meanwhile.
@@ -57,7 +60,7 @@ export function openCancellations(
     },
     maxBatch,
     maxWaiting,
-    gapMs,
+    gapMs: () => gapMs,
   });
   return {
     async cancel(cancellation) {

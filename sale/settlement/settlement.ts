@@ -1,4 +1,3 @@
-import { gapMs } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
@@ -6,6 +5,7 @@ import { retry } from '../../runtime/retry.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
 import type { Poison } from '../queue/queue.ts';
+import type { OtherWriters } from './other-writers.ts';
 import { type Batch, settleBatch } from './transaction.ts';
 
 /** Purchases to settle together. */
@@ -36,6 +36,8 @@ export interface SettlementOptions {
   stopping: AbortSignal;
   /** Runs each transaction, so that others can have a moment without one. */
   exclusive: Exclusive;
+  /** Who also writes sales, and needs a gap between two transactions. */
+  otherWriters: Pick<OtherWriters, 'refresh' | 'gapMs'>;
   /** Told of every commit. What it does is a courtesy: nothing depends on it, so it must not throw. */
   afterCommit: (batch: Batch) => Promise<void>;
 }
@@ -52,14 +54,17 @@ interface Done {
  * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
  */
 export function openSettlement(options: SettlementOptions): Settle {
-  const { maxPurchases, minIntervalMs } = options;
+  const { maxPurchases, minIntervalMs, otherWriters } = options;
   const commit = groupCommit<SettleRequest, Done>({
-    send: (requests) => settleOrSplit(requests, options),
+    send(requests) {
+      void otherWriters.refresh();
+      return settleOrSplit(requests, options);
+    },
     sizeOf: ({ purchases }) => purchases.length,
     maxBatch: maxPurchases,
     maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
     minIntervalMs,
-    gapMs,
+    gapMs: otherWriters.gapMs,
   });
   return async (request) => {
     const { poison, told } = await commit.submit(request);

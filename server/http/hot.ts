@@ -42,7 +42,12 @@ export function openHotPath(
   // As a list of names and values in turns: an object Node copies and looks through first.
   const fixed = Object.entries(headers).flat();
 
-  async function handle({ entry, access }: Hot, id: string, request: IncomingMessage): Promise<Answer> {
+  async function handle(
+    { entry, access }: Hot,
+    id: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<Answer> {
     const identity = identify(access, tokens, request.headers.authorization);
     const limiter = limits[entry.limit ?? 'requestsOfAccount'];
     const limitHeaders = requireAllowed(limiter, limiter.take(identity.personId));
@@ -56,13 +61,14 @@ export function openHotPath(
       network: '',
       isSecure: false,
       header: headerOf(request),
+      onClosed: (listener) => response.once('close', listener),
     });
     return { ...answer, headers: { ...limitHeaders, ...ofAnswers, ...answer.headers } };
   }
 
   async function serve(one: Hot, id: string, request: IncomingMessage, response: ServerResponse) {
     try {
-      send(await handle(one, id, request), request, response);
+      send(await handle(one, id, request, response), request, response);
     } catch (error) {
       // Whoever went away in the middle of the request needs no answer.
       if (request.destroyed && !request.complete) return;

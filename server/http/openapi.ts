@@ -41,6 +41,14 @@ const proofOfWork = {
   schema: { type: 'string' },
 };
 
+const prefer = {
+  name: 'Prefer',
+  in: 'header',
+  description:
+    '`wait=N` (RFC 7240) holds the answer until the order is settled, for N seconds and at most 10. The answer says so with Preference-Applied; without it nothing waited, as when too many wait already.',
+  schema: { type: 'string', examples: ['wait=10'] },
+};
+
 const healthPaths = {
   '/healthz': { get: { summary: 'This process runs', responses: { 200: { description: 'It does' } } } },
   '/readyz': {
@@ -63,6 +71,7 @@ function describe(route: Route): Json {
       ? [{ name: 'Idempotency-Key', in: 'header', schema: schemaOf(idempotencyKey, 'input') }]
       : []),
     ...(operation.takesProofOfWork ? [proofOfWork] : []),
+    ...(operation.afterWaiting ? [prefer] : []),
   ];
   return {
     operationId: nameOf(route).replace(/\W+/g, '_').toLowerCase(),
@@ -72,16 +81,30 @@ function describe(route: Route): Json {
     ...(parameters.length > 0 && { parameters }),
     ...requestBodyOf(route, operation),
     responses: {
-      [status]: {
-        description: operation.summary,
-        ...(operation.headers && { headers: headersOf(operation.headers) }),
-        ...(body && {
-          content: { [operation.media ?? 'application/json']: { schema: schemaOf(body, 'output') } },
-        }),
-      },
+      ...(operation.afterWaiting && {
+        200: responseOf('With `Prefer: wait`: settled in time', operation.afterWaiting, [
+          'Location',
+          'Idempotency-Key',
+          'Preference-Applied',
+        ]),
+      }),
+      [status]: responseOf(operation.summary, body, operation.headers, operation.media),
       ...(operation.headers?.includes('ETag') && { 304: { description: 'Not changed' } }),
       ...responsesOf(problems),
     },
+  };
+}
+
+function responseOf(
+  description: string,
+  body: z.ZodType | null,
+  headers: Operation['headers'],
+  media = 'application/json',
+): Json {
+  return {
+    description,
+    ...(headers && { headers: headersOf(headers) }),
+    ...(body && { content: { [media]: { schema: schemaOf(body, 'output') } } }),
   };
 }
 

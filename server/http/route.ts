@@ -19,6 +19,8 @@ export interface Call<Params = unknown, Query = unknown, Body = unknown> {
   /** Whether it came over TLS. */
   isSecure: boolean;
   header(name: string): string | undefined;
+  /** Calls back when the answer was sent, or its client is gone. */
+  onClosed(listener: () => void): void;
 }
 
 export interface Answer {
@@ -141,6 +143,7 @@ async function answer(entry: Route, request: Request, response: Response): Promi
     network: networkOf(request.ip ?? ''),
     isSecure: request.secure,
     header: (name) => request.get(name),
+    onClosed: (listener) => response.once('close', listener),
   });
   response.status(status).set({ 'Cache-Control': 'no-store', ...headers });
   if (text) await pipeline(Readable.from(text), response);

@@ -59,12 +59,16 @@ export interface Live {
   close(): Promise<void>;
 }
 
-/** @param publisher and `subscriber` are two dedicated connections, because a subscribing one takes no other commands. */
+/**
+ * @param publisher and `subscriber` are two dedicated connections, because a subscribing one takes no other commands.
+ * @param noteSettled is called with every order that is settled, on whichever instance.
+ */
 export function openLive(
   http: HttpServer,
   tokens: Tokens,
   { publisher, subscriber }: { publisher: Redis; subscriber: Redis },
   config: Config,
+  noteSettled: (orders: Settled['orders']) => void,
 ): Live {
   const guard = openConnectionGuard(http, config);
   const messagesPerMinute = limitOf(config, 'messages', config.SOCKET_MESSAGES_PER_MINUTE).quota;
@@ -103,6 +107,7 @@ export function openLive(
   const audience = openAudience((message) => io.local.to(saleRoom(message.saleId)).emit('crowd', message));
 
   function sendToOwnSockets({ stocks, orders }: Settled): void {
+    noteSettled(orders);
     for (const message of stocks) {
       stock.push(message);
       listStock.push(message);

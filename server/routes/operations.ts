@@ -15,6 +15,8 @@ export interface Operation {
   /** The media type of an answer that is not JSON. */
   media?: string;
   takesIdempotencyKey?: true;
+  /** `Prefer: wait` holds the answer until its order is settled; then it is 200 with this. */
+  afterWaiting?: z.ZodType;
   /** While challenges are turned on. */
   takesProofOfWork?: true;
   /** Asks for the cookie that a sign-in sets. */
@@ -27,6 +29,7 @@ export const headers = {
   'Retry-After': 'Seconds after which to ask again',
   ETag: 'Send it as If-None-Match: what has not changed is answered 304',
   'Idempotency-Key': 'The key of this purchase; made up when the request had none',
+  'Preference-Applied': 'For how many seconds the answer was held at most',
   'Set-Cookie': 'The session: HttpOnly, SameSite=Strict, sent to /api/sessions only',
 } as const;
 
@@ -109,9 +112,15 @@ export const operations: Record<string, Operation> = {
     takesProofOfWork: true,
     headers: ['Location', 'Retry-After', 'Idempotency-Key'],
     takesIdempotencyKey: true,
+    afterWaiting: shapes.order,
   },
   'GET /api/orders': { summary: 'My orders, newest first', answer: [200, shapes.orderPage] },
-  'GET /api/orders/:id': { summary: 'My order', answer: [200, shapes.order], problems: ['not-found'] },
+  'GET /api/orders/:id': {
+    summary: 'My order',
+    answer: [200, shapes.order],
+    problems: ['not-found'],
+    afterWaiting: shapes.order,
+  },
   'POST /api/orders/:id/payment': {
     summary: 'Pay a held order',
     answer: [200, shapes.order],

@@ -11,8 +11,17 @@ import type { byId, orderList } from './inputs.ts';
 
 type ById = z.infer<typeof byId>;
 
-export async function showOrder(shop: Shop, { params, identity }: Call<ById>): Promise<Answer> {
-  return { status: 200, body: await requireOrder(shop, params.id, identity?.userId ?? '') };
+export async function showOrder(shop: Shop, call: Call<ById>): Promise<Answer> {
+  const { params, identity } = call;
+  const buyerId = identity?.userId ?? '';
+  const receivedAtMs = performance.now();
+  const purchase = await shop.settledOrders.findQueued(params.id);
+  const isQueuedOwn = purchase?.buyerId === buyerId;
+  const order = isQueuedOwn ? queuedOrderOf(purchase) : await requireOrder(shop, params.id, buyerId);
+  if (order.status !== 'queued') return { status: 200, body: order };
+  const find = () => requireOrder(shop, params.id, buyerId);
+  const held = await shop.settledOrders.hold(params.id, call, { receivedAtMs, find });
+  return { status: 200, body: held?.order ?? order, ...(held && { headers: held.headers }) };
 }
 
 export async function showOrders(
@@ -56,8 +65,10 @@ async function requireOrder(shop: Shop, orderId: string, buyerId: string): Promi
   if (settled) return settled;
   const found = await shop.gate.findPurchase(orderId);
   if (found?.purchase.buyerId === buyerId) {
-    if (found.isQueued || (await requeueLost(shop, [orderId])).length > 0)
+    if (found.isQueued || (await requeueLost(shop, [orderId])).length > 0) {
+      shop.settledOrders.noteQueued(found.purchase);
       return queuedOrderOf(found.purchase);
+    }
     // It was settled between the two reads.
     return (await findOrder(shop.collections, orderId, buyerId)) ?? queuedOrderOf(found.purchase);
   }

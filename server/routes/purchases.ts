@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Admission } from '../../sale/admission/admission.ts';
 import type { Purchase, PurchaseReceipt } from '../../sale/contract.ts';
-import { orderIdOf } from '../../sale/order.ts';
+import { findOrder, orderIdOf } from '../../sale/order.ts';
 import { HttpProblem } from '../http/problems.ts';
 import { type Answer, type Call, parse } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
@@ -11,9 +11,11 @@ import type { Shop } from '../shop.ts';
 import { type byId, idempotencyKey, type purchaseRequest } from './inputs.ts';
 
 export async function buy(
-  { admit, challenges, onAccepted }: Shop,
-  { params, body, identity, header }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
+  { admit, challenges, onAccepted, settledOrders, collections }: Shop,
+  call: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
 ): Promise<Answer> {
+  const { params, body, identity, header } = call;
+  const receivedAtMs = performance.now();
   const { userId: buyerId = '', personId = buyerId } = identity ?? {};
   const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
   await challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'), key);
@@ -34,12 +36,14 @@ export async function buy(
   if (admission.outcome === 'admitted') onAccepted(purchase, header('x-request-id') ?? '');
 
   const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
+  const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': key };
+  // An accepted purchase is never answered with an error, not even without MongoDB.
+  const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
+  const mayBeSettled = admission.outcome === 'known';
+  const held = await settledOrders.hold(orderId, call, { receivedAtMs, find, mayBeSettled });
+  if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
   const receipt: PurchaseReceipt = { orderId, status: 'queued' };
-  return {
-    status: 202,
-    body: receipt,
-    headers: { Location: `/api/orders/${orderId}`, 'Retry-After': '1', 'Idempotency-Key': key },
-  };
+  return { status: 202, body: receipt, headers: { ...headers, 'Retry-After': '1', ...held?.headers } };
 }
 
 function requireSameQuantity(asked: Purchase, known: Purchase): void {

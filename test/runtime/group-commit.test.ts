@@ -60,7 +60,7 @@ test('batches keep a minimum gap, which a single item does not wait for', async 
     trips.push({ left, back: performance.now() });
     return items;
   };
-  const { submit } = groupCommit({ send, maxBatch: 1, maxWaiting: 100, gapMs: 30 });
+  const { submit } = groupCommit({ send, maxBatch: 1, maxWaiting: 100, gapMs: () => 30 });
   const began = performance.now();
   await Promise.all([1, 2, 3].map(submit));
   const [first, second, third] = trips;

@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, Purchase, SaleSnapshot } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
+import { openOtherWriters } from '../../sale/settlement/other-writers.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { startBuyers } from '../faults/support/buyers.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
@@ -59,6 +60,22 @@ async function expectGateRight(sale: SaleSnapshot): Promise<void> {
     what: 'the gate has what MongoDB has',
   });
 }
+
+test('settling leaves a gap between two transactions only while somebody else writes sales', async () => {
+  const sale = await system.createSale({ stock: 2 });
+  const seenByWorker = openOtherWriters(system.store.redis);
+  const gapMs = async () => {
+    await seenByWorker.refresh();
+    return seenByWorker.gapMs();
+  };
+  expect(await gapMs()).toBe(0);
+  const [paid] = await makePaid(sale, 1);
+  if (paid) await cancel(paid);
+  expect(await gapMs()).toBeGreaterThan(0);
+  await waitUntil(async () => (await gapMs()) === 0, { deadlineMs: 15_000, what: 'the gap is over' });
+  await change(sale.id, { addStock: 1 });
+  expect(await gapMs()).toBeGreaterThan(0);
+});
 
 test('1,000 cancellations and 100 changes at once under load give no 5xx, and return each unit once', async () => {
   const sale = await system.createSale({ stock: 20_000, limitPerBuyer: 1_000 });

@@ -60,6 +60,7 @@ function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean
     isPassing: () => false,
     stopping: new AbortController().signal,
     exclusive: openMutex(),
+    otherWriters: { refresh: async () => {}, gapMs: () => 0 },
     async afterCommit(batch) {
       told.push(batch);
     },

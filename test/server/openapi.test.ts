@@ -72,6 +72,10 @@ test('answers match the document', async () => {
     await follow('POST', `/api/sales/${id}/purchases`, purchases, { ...asBuyer, ...json({ quantity }) });
   }
   await follow('POST', `/api/sales/${sale.id}/purchases`, purchases, json({ quantity: 1 }));
+  const waiting = await system.createSale();
+  const headers = { Prefer: 'wait=10' };
+  const waited = { token: system.buyerToken(), headers, ...json({ quantity: 1 }) };
+  await follow('POST', `/api/sales/${waiting.id}/purchases`, purchases, waited);
   await system.quiet();
   await follow('GET', '/api/orders', '/api/orders', asBuyer);
   const [order] = (await system.api('GET', '/api/orders', asBuyer)).body.orders;

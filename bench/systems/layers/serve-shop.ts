@@ -11,6 +11,7 @@ import { createApp } from '../../../server/app.ts';
 import { openAccountLimits } from '../../../server/http/limits.ts';
 import { openChallenges } from '../../../server/http/proof-of-work.ts';
 import { openTokens } from '../../../server/http/tokens.ts';
+import { openSettledOrders } from '../../../server/live/settled-orders.ts';
 import { openAudits } from '../../../server/routes/admin/audits.ts';
 import type { Shop } from '../../../server/shop.ts';
 import { type Collections, openCollections } from '../../../store/collections.ts';
@@ -48,6 +49,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     bcryptCost: config.BCRYPT_COST,
     sessionSeconds: config.SESSION_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,
+    settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),
     revokeTokens() {},
     onAccepted() {},
     onSessionReused() {},
