@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../runtime/config.ts';
 import { picturesPath } from '../routes/pictures.ts';
 import { hangUp } from './connection-refusals.ts';
-import { HttpProblem, problemType } from './problems.ts';
+import { problemType, refuse } from './problems.ts';
 import { requestIdHeader, requestIdOf } from './request-id.ts';
 
 /**
@@ -21,8 +21,8 @@ export function answerInTime(request: IncomingMessage, response: ServerResponse,
       return;
     }
     const { problem, headers } = complete
-      ? new HttpProblem('unavailable', `No answer after ${ms} ms. Try again.`)
-      : new HttpProblem('request-timeout', `expected the whole body within ${ms} ms`);
+      ? refuse('unavailable', `No answer after ${ms} ms. Try again.`)
+      : refuse('request-timeout', `expected the whole body within ${ms} ms`);
     if (!complete) response.once('finish', () => hangUp(request.socket));
     const all = { ...headers, 'Content-Type': problemType, [requestIdHeader]: requestIdOf(request) };
     response.writeHead(problem.status, all).end(JSON.stringify(problem));

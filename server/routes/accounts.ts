@@ -3,8 +3,8 @@ import type { z } from 'zod';
 import { type AccountReading, deleteAccount, exportAccount } from '../../accounts/account.ts';
 import { revokeTokensOf } from '../../accounts/session.ts';
 import { createUser } from '../../accounts/user.ts';
-import { requireAllowed } from '../http/limits.ts';
-import { HttpProblem } from '../http/problems.ts';
+import { allow } from '../http/limits.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import type { Answer, Call } from '../http/route.ts';
 import { noSessionCookie } from '../http/session-cookie.ts';
 import type { Shop } from '../shop.ts';
@@ -13,14 +13,16 @@ import { welcome } from './sessions.ts';
 
 export async function signUp(
   shop: Shop,
-  call: Call<unknown, unknown, z.infer<typeof newUser>>,
-): Promise<Answer> {
-  const { collections, limits, bcryptCost } = shop;
-  requireAllowed(limits.signUps, await limits.signUps.take(call.network));
-  await shop.challenges.requireWork(call.body.email, call.header('proof-of-work'), nanoid());
-  const account = await createUser(collections, call.body, { bcryptCost });
-  if (account === 'email_taken') throw new HttpProblem('email-taken', 'Sign in instead');
-  return await welcome(shop, call, account);
+  { body, request }: Call<unknown, unknown, z.infer<typeof newUser>, null>,
+): Promise<Answer | Refusal> {
+  const { collections, limits, challenges, bcryptCost } = shop;
+  const allowed = allow(limits.signUps, await limits.signUps.take(request.network));
+  if (isRefusal(allowed)) return allowed;
+  const unpaid = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
+  if (unpaid) return unpaid;
+  const account = await createUser(collections, body, { bcryptCost });
+  if (account === 'email_taken') return refuse('email-taken', 'Sign in instead');
+  return await welcome(shop, request, account);
 }
 
 /** A guest's token, with which a page may watch. */
@@ -28,10 +30,12 @@ export function enterAsVisitor({ tokens }: Shop): Answer {
   return { status: 201, body: { token: tokens.issueVisitor() } };
 }
 
-export async function giveExport({ collections, gate }: Shop, { identity }: Call): Promise<Answer> {
-  const userId = identity?.userId ?? '';
+export async function giveExport(
+  { collections, gate }: Shop,
+  { identity: { userId } }: Call,
+): Promise<Answer | Refusal> {
   const account = await exportAccount(collections, userId, await gate.listQueuedOf(userId));
-  if (!account) throw noAccount();
+  if (!account) return noAccount();
   return {
     status: 200,
     text: jsonOf(account),
@@ -57,15 +61,17 @@ async function* jsonOf({ sessions, orders, ...account }: AccountReading): AsyncG
   yield '}';
 }
 
-export async function forgetAccount(shop: Shop, call: Call): Promise<Answer> {
-  const userId = call.identity?.userId ?? '';
+export async function forgetAccount(
+  shop: Shop,
+  { identity: { userId }, request }: Call,
+): Promise<Answer | Refusal> {
   const isDeleted = await deleteAccount(shop.collections, userId);
   // Also when it was deleted before: whoever did so could have died before anybody heard of it.
   shop.revokeTokens(await revokeTokensOf(shop.collections, userId));
-  if (!isDeleted) throw noAccount();
-  return { status: 204, headers: { 'Set-Cookie': noSessionCookie(call) } };
+  if (!isDeleted) return noAccount();
+  return { status: 204, headers: { 'Set-Cookie': noSessionCookie(request) } };
 }
 
-function noAccount(): HttpProblem {
-  return new HttpProblem('not-found', 'There is no such account');
+function noAccount(): Refusal {
+  return refuse('not-found', 'There is no such account');
 }

@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import { keepPicture, pictureWidths, readPicture } from '../../catalogue/picture.ts';
 import type { Collections } from '../../store/collections.ts';
-import { HttpProblem } from '../http/problems.ts';
+import { type Refusal, refuse } from '../http/problems.ts';
 import type { Answer, Call } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 
@@ -12,10 +12,10 @@ export const pictureMaxBytes = 8 * 1_024 * 1_024;
 export async function addPicture(
   { collections }: Shop,
   { body }: Call<unknown, unknown, Buffer>,
-): Promise<Answer> {
+): Promise<Answer | Refusal> {
   const picture = await keepPicture(collections, body);
   if (!picture) {
-    throw new HttpProblem('invalid-input', 'expected a JPEG, PNG, WebP or AVIF that can be read', {
+    return refuse('invalid-input', 'expected a JPEG, PNG, WebP or AVIF that can be read', {
       errors: [{ field: 'body', message: 'expected a JPEG, PNG, WebP or AVIF that can be read' }],
     });
   }

@@ -4,19 +4,23 @@ import { mongoClock } from '../../runtime/clock.ts';
 import type { Admission } from '../../sale/admission/admission.ts';
 import type { Purchase, PurchaseReceipt } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import { HttpProblem } from '../http/problems.ts';
-import { type Answer, type Call, parse } from '../http/route.ts';
+import { parse } from '../http/pipeline.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
+import type { Answer, Call } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
 import type { Shop } from '../shop.ts';
 import { type byId, idempotencyKey, type purchaseRequest } from './inputs.ts';
 
 export async function buy(
   { admit, challenges, onAccepted }: Shop,
-  { params, body, identity, header }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
-): Promise<Answer> {
-  const { userId: buyerId = '', personId = buyerId } = identity ?? {};
-  const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
-  await challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'), key);
+  { params, body, identity, request }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
+): Promise<Answer | Refusal> {
+  const { userId: buyerId, personId } = identity;
+  const key = parse(idempotencyKey, request.header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
+  if (isRefusal(key)) return key;
+  const subject = `${buyerId}:${params.id}`;
+  const unpaid = await challenges.requireWork(subject, request.header('proof-of-work'), key);
+  if (unpaid) return unpaid;
   const purchase: Purchase = {
     orderId: orderIdOf(buyerId, params.id, key),
     saleId: params.id,
@@ -25,13 +29,14 @@ export async function buy(
     quantity: body.quantity,
     idempotencyKey: key,
     createdAt: mongoClock.now().toISOString(),
-    traceparent: traceparentOf(header('traceparent')),
+    traceparent: traceparentOf(request.header('traceparent')),
   };
   const admission = await admit(purchase);
-  if (admission.outcome === 'known') requireSameQuantity(purchase, admission.purchase);
-  else if (admission.outcome !== 'admitted') throw refusal(admission, purchase);
-
-  if (admission.outcome === 'admitted') onAccepted(purchase, header('x-request-id') ?? '');
+  if (admission.outcome === 'known') {
+    if (admission.purchase.quantity !== purchase.quantity) return keyReused(purchase, admission.purchase);
+  } else if (admission.outcome === 'admitted') {
+    onAccepted(purchase, request.header('x-request-id') ?? '');
+  } else return refusal(admission, purchase);
 
   const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
   const receipt: PurchaseReceipt = { orderId, status: 'queued' };
@@ -42,9 +47,8 @@ export async function buy(
   };
 }
 
-function requireSameQuantity(asked: Purchase, known: Purchase): void {
-  if (asked.quantity === known.quantity) return;
-  throw new HttpProblem(
+function keyReused(asked: Purchase, known: Purchase): Refusal {
+  return refuse(
     'key-reused',
     `This key came with quantity ${known.quantity} before, now with ${asked.quantity}; expected the same, or a new key`,
   );
@@ -53,30 +57,27 @@ function requireSameQuantity(asked: Purchase, known: Purchase): void {
 function refusal(
   admission: Exclude<Admission, { outcome: 'admitted' | 'known' }>,
   { saleId, quantity }: Purchase,
-): HttpProblem {
+): Refusal {
   switch (admission.outcome) {
     case 'sold_out':
-      return new HttpProblem('sold-out', `${quantity} asked for, ${admission.left} left`, {
+      return refuse('sold-out', `${quantity} asked for, ${admission.left} left`, {
         left: admission.left,
       });
     case 'not_open': {
       const opensAt = admission.opensAt.toISOString();
-      return new HttpProblem('not-open', `It opens at ${opensAt}`, { opensAt });
+      return refuse('not-open', `It opens at ${opensAt}`, { opensAt });
     }
     case 'paused':
-      return new HttpProblem('paused', 'It goes on when the shop resumes it');
+      return refuse('paused', 'It goes on when the shop resumes it');
     case 'ended':
-      return new HttpProblem('ended', 'Nothing can be bought any more');
+      return refuse('ended', 'Nothing can be bought any more');
     case 'over_limit':
-      return new HttpProblem('over-limit', `${quantity} more would be over what one buyer may have`);
+      return refuse('over-limit', `${quantity} more would be over what one buyer may have`);
     case 'unknown_sale':
-      return new HttpProblem('not-found', `There is no sale ${saleId}`);
+      return refuse('not-found', `There is no sale ${saleId}`);
     case 'unconfirmed':
-      return new HttpProblem(
-        'unavailable',
-        'It is not sure that it was accepted. Try again with the same key.',
-      );
+      return refuse('unavailable', 'It is not sure that it was accepted. Try again with the same key.');
     case 'busy':
-      return new HttpProblem('busy', 'Too many purchases wait to be settled. Try again with the same key.');
+      return refuse('busy', 'Too many purchases wait to be settled. Try again with the same key.');
   }
 }

@@ -12,8 +12,9 @@ import {
   snapshotOfRecord,
 } from '../../sale/sale.ts';
 import type { SaleChangeRefusal } from '../../sale/sale-change.ts';
-import { HttpProblem } from '../http/problems.ts';
-import { type Answer, type Call, parse } from '../http/route.ts';
+import { type HttpRequest, parse } from '../http/pipeline.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
+import type { Answer, Call } from '../http/route.ts';
 import { takesEffectSoon } from '../live/announcements.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
@@ -34,13 +35,13 @@ export function salesReader({ collections }: Shop) {
   const read = singleFlight((saleId) => readSaleSnapshot(collections, saleId));
   const readPage = singleFlight((cursor) => listSnapshots(collections, cursor || undefined));
   return {
-    async list({ query }: Call<unknown, z.infer<typeof pageAfter>>): Promise<Answer> {
+    async list({ query }: Call<unknown, z.infer<typeof pageAfter>, unknown, null>): Promise<Answer> {
       const page = await readPage(query.cursor ?? '');
       return { status: 200, body: page, headers: validator(page.sales, page.nextCursor) };
     },
-    async one({ params }: Call<ById>): Promise<Answer> {
+    async one({ params }: Call<ById, unknown, unknown, null>): Promise<Answer | Refusal> {
       const snapshot = await read(params.id);
-      if (!snapshot) throw noSale(params.id);
+      if (!snapshot) return noSale(params.id);
       return { status: 200, body: snapshot, headers: { ...validator([snapshot]), ...openToAnySite } };
     },
   };
@@ -57,9 +58,9 @@ export async function addProduct(
 export async function editProduct(
   { collections, announceSale }: Shop,
   { params, body }: Call<ById, unknown, z.infer<typeof productChange>>,
-): Promise<Answer> {
+): Promise<Answer | Refusal> {
   const product = await changeProduct(collections, params.id, body);
-  if (!product) throw new HttpProblem('not-found', `There is no product ${params.id}`);
+  if (!product) return refuse('not-found', `There is no product ${params.id}`);
   for (const snapshot of await listSnapshotsOf(collections, product)) announceSale(snapshot);
   return { status: 200, body: product };
 }
@@ -73,14 +74,15 @@ export async function showProducts(
 
 export async function addSale(
   { collections, announceSale }: Shop,
-  { body, identity, header }: Call<unknown, unknown, z.infer<typeof newSale>>,
-): Promise<Answer> {
-  const key = keyIn(header);
+  { body, identity, request }: Call<unknown, unknown, z.infer<typeof newSale>>,
+): Promise<Answer | Refusal> {
+  const key = keyIn(request);
+  if (isRefusal(key)) return key;
   const snapshot = key
-    ? await createSaleOnce(collections, body, { adminId: identity?.userId ?? '', idempotencyKey: key })
+    ? await createSaleOnce(collections, body, { adminId: identity.userId, idempotencyKey: key })
     : await createSale(collections, body);
-  if (snapshot === 'key_reused') throw keyReused('This key made another sale before');
-  if (!snapshot) throw new HttpProblem('not-found', `There is no product ${body.productId}`);
+  if (snapshot === 'key_reused') return keyReused('This key made another sale before');
+  if (!snapshot) return refuse('not-found', `There is no product ${body.productId}`);
   announceSale(snapshot);
   return { status: 201, body: snapshot, headers: { Location: `/api/sales/${snapshot.id}` } };
 }
@@ -88,23 +90,24 @@ export async function addSale(
 /** With an Idempotency-Key the same change may come again: it is made once, and answered the same. */
 export async function editSale(
   { collections, changeSale }: Shop,
-  { params, body, header }: Call<ById, unknown, z.infer<typeof saleChange>>,
-): Promise<Answer> {
-  const key = keyIn(header);
+  { params, body, request }: Call<ById, unknown, z.infer<typeof saleChange>>,
+): Promise<Answer | Refusal> {
+  const key = keyIn(request);
+  if (isRefusal(key)) return key;
   const changed = await changeSale({ saleId: params.id, change: body, idempotencyKey: key });
-  if (typeof changed === 'string') throw refusalOf(changed, params.id);
+  if (typeof changed === 'string') return refusalOf(changed, params.id);
   const snapshot = await snapshotOfRecord(collections, changed.sale);
-  if (!snapshot) throw noSale(params.id);
+  if (!snapshot) return noSale(params.id);
   const headers = { ...(key && { 'Idempotency-Key': key }), ...(!changed.isAnnounced && takesEffectSoon) };
   return { status: 200, body: snapshot, headers };
 }
 
-function refusalOf(refusal: SaleChangeRefusal, saleId: string): HttpProblem {
+function refusalOf(refusal: SaleChangeRefusal, saleId: string): Refusal {
   switch (refusal) {
     case 'unknown_sale':
       return noSale(saleId);
     case 'closes_first':
-      return new HttpProblem('invalid-input', 'closesAt: expected a time after opensAt', {
+      return refuse('invalid-input', 'closesAt: expected a time after opensAt', {
         errors: [{ field: 'closesAt', message: 'expected a time after opensAt' }],
       });
     case 'key_reused':
@@ -112,15 +115,15 @@ function refusalOf(refusal: SaleChangeRefusal, saleId: string): HttpProblem {
   }
 }
 
-const keyIn = (header: Call['header']) =>
-  parse(idempotencyKey.optional(), header('idempotency-key'), 'Idempotency-Key');
+const keyIn = (request: HttpRequest) =>
+  parse(idempotencyKey.optional(), request.header('idempotency-key'), 'Idempotency-Key');
 
-function keyReused(what: string): HttpProblem {
-  return new HttpProblem('key-reused', `${what}; expected the same again, or a new key`);
+function keyReused(what: string): Refusal {
+  return refuse('key-reused', `${what}; expected the same again, or a new key`);
 }
 
-export function noSale(saleId: string): HttpProblem {
-  return new HttpProblem('not-found', `There is no sale ${saleId}`);
+export function noSale(saleId: string): Refusal {
+  return refuse('not-found', `There is no sale ${saleId}`);
 }
 
 /** The ETag leaves out the server's clock, which never stands still. */

@@ -9,7 +9,7 @@ import { singleFlight } from '../../../runtime/single-flight.ts';
 import type { SaleSnapshot } from '../../../sale/contract.ts';
 import { findSale, listSnapshots, readSaleSnapshot } from '../../../sale/sale.ts';
 import { readMinutes } from '../../../subscribers/analytics.ts';
-import { HttpProblem } from '../../http/problems.ts';
+import { type Refusal, refuse } from '../../http/problems.ts';
 import type { Answer, Call } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import type { byId, liveSince, pageAfter } from '../inputs.ts';
@@ -55,9 +55,9 @@ export function openControlRoom(shop: Shop) {
       return { status: 200, body };
     },
 
-    async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
+    async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer | Refusal> {
       const sale = await readSaleSnapshot(collections, params.id);
-      if (!sale) throw noSale(params.id);
+      if (!sale) return noSale(params.id);
       const [story, tally] = await Promise.all([curveOf(sale.id), readSaleTally(redis, sale.id)]);
       const { admitted = 0 } = tally.counts;
       const body: SaleReport = {
@@ -74,15 +74,18 @@ export function openControlRoom(shop: Shop) {
       return { status: 200, body };
     },
 
-    async minutes({ params, query }: Call<z.infer<typeof byId>, z.infer<typeof pageAfter>>): Promise<Answer> {
+    async minutes({
+      params,
+      query,
+    }: Call<z.infer<typeof byId>, z.infer<typeof pageAfter>>): Promise<Answer | Refusal> {
       const sale = await findSale(collections, params.id);
-      if (!sale) throw noSale(params.id);
+      if (!sale) return noSale(params.id);
       return { status: 200, body: await readMinutes(collections, params.id, query.cursor) };
     },
 
-    async startAudit(): Promise<Answer> {
+    async startAudit(): Promise<Answer | Refusal> {
       if (await shop.audits.start()) return { status: 202, body: { state: 'running' } };
-      throw new HttpProblem('busy', 'An audit runs, or has run within the last seconds');
+      return refuse('busy', 'An audit runs, or has run within the last seconds');
     },
   };
 }

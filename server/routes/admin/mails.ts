@@ -5,7 +5,7 @@ import {
   resendFailedMails,
   resendMail,
 } from '../../../subscribers/mail/unsent-mails.ts';
-import { HttpProblem } from '../../http/problems.ts';
+import { type Refusal, refuse } from '../../http/problems.ts';
 import type { Answer, Call } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import type { byEventId, unsentMailList } from '../inputs.ts';
@@ -24,9 +24,9 @@ export async function showUnsentMails(
 export async function resendOneMail(
   { collections }: Shop,
   { params }: Call<z.infer<typeof byEventId>>,
-): Promise<Answer> {
+): Promise<Answer | Refusal> {
   if (!(await resendMail(collections, params.id)))
-    throw new HttpProblem('not-found', `No mail about ${params.id} failed or may have been delivered`);
+    return refuse('not-found', `No mail about ${params.id} failed or may have been delivered`);
   return { status: 202, body: { resent: 1 } };
 }
 

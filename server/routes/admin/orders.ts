@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import { everyOrder, searchOrders } from '../../../insight/order-search.ts';
 import { decimalOf } from '../../../public/shared/money.js';
 import { readSaleSnapshot } from '../../../sale/sale.ts';
+import type { Refusal } from '../../http/problems.ts';
 import type { Answer, Call } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import type { byId, orderSearch } from '../inputs.ts';
@@ -37,9 +38,9 @@ const times = ['created at', 'settled at'];
 export async function exportOrders(
   { collections }: Shop,
   { params }: Call<z.infer<typeof byId>>,
-): Promise<Answer> {
+): Promise<Answer | Refusal> {
   const sale = await readSaleSnapshot(collections, params.id);
-  if (!sale) throw noSale(params.id);
+  if (!sale) return noSale(params.id);
   const { price } = sale;
   const nothing = decimalOf({ ...price, amount: 0 });
 

@@ -5,7 +5,7 @@ import { type RequestHandler, Router } from 'express';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
-import { HttpProblem } from '../../http/problems.ts';
+import { type Refusal, refuse } from '../../http/problems.ts';
 import type { Answer } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
@@ -23,8 +23,8 @@ const ticketKey = (ticket: string) => `board:ticket:${ticket}`;
 const visitKey = (visit: string) => `board:visit:${visit}`;
 const secretPattern = /^[\w-]{32}$/;
 
-export async function grantVisit({ queue, redis }: Shop): Promise<Answer> {
-  if (!queue.bull) throw new HttpProblem('not-found', 'RabbitMQ has a board of its own');
+export async function grantVisit({ queue, redis }: Shop): Promise<Answer | Refusal> {
+  if (!queue.bull) return refuse('not-found', 'RabbitMQ has a board of its own');
   const ticket = nanoid(32);
   await redis.set(ticketKey(ticket), '1', 'EX', ticketSeconds);
   return { status: 201, body: { path: `${boardPath}/?ticket=${ticket}` } };

@@ -6,7 +6,7 @@ import {
   removeWebhook,
   resendFailed,
 } from '../../../subscribers/webhooks/endpoints.ts';
-import { HttpProblem } from '../../http/problems.ts';
+import { type Refusal, refuse } from '../../http/problems.ts';
 import type { Answer, Call } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import type { byId, newestList, newWebhook } from '../inputs.ts';
@@ -21,32 +21,38 @@ export async function showWebhooks({ collections }: Shop): Promise<Answer> {
 export async function createWebhook(
   { collections }: Shop,
   { body }: Call<unknown, unknown, z.infer<typeof newWebhook>>,
-): Promise<Answer> {
+): Promise<Answer | Refusal> {
   const webhook = await addWebhook(collections, body);
-  if (webhook === 'too_many') throw new HttpProblem('too-many-webhooks', 'Delete one before you add another');
+  if (webhook === 'too_many') return refuse('too-many-webhooks', 'Delete one before you add another');
   return { status: 201, body: webhook };
 }
 
-export async function deleteWebhook({ collections }: Shop, { params }: Call<ById>): Promise<Answer> {
-  if (!(await removeWebhook(collections, params.id))) throw noWebhook(params.id);
+export async function deleteWebhook(
+  { collections }: Shop,
+  { params }: Call<ById>,
+): Promise<Answer | Refusal> {
+  if (!(await removeWebhook(collections, params.id))) return noWebhook(params.id);
   return { status: 204 };
 }
 
 export async function showDeliveries(
   { collections }: Shop,
   { params, query }: Call<ById, z.infer<typeof newestList>>,
-): Promise<Answer> {
+): Promise<Answer | Refusal> {
   const page = await listDeliveries(collections, params.id, query);
-  if (!page) throw noWebhook(params.id);
+  if (!page) return noWebhook(params.id);
   return { status: 200, body: page };
 }
 
-export async function resendDeliveries({ collections }: Shop, { params }: Call<ById>): Promise<Answer> {
+export async function resendDeliveries(
+  { collections }: Shop,
+  { params }: Call<ById>,
+): Promise<Answer | Refusal> {
   const resent = await resendFailed(collections, params.id);
-  if (resent === null) throw noWebhook(params.id);
+  if (resent === null) return noWebhook(params.id);
   return { status: 202, body: { resent } };
 }
 
-function noWebhook(id: string): HttpProblem {
-  return new HttpProblem('not-found', `There is no webhook ${id}`);
+function noWebhook(id: string): Refusal {
+  return refuse('not-found', `There is no webhook ${id}`);
 }
