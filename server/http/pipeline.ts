@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Log } from '../../runtime/observe/log.ts';
+import { idempotencyKey } from './inputs.ts';
 import { allow, type RequestLimits } from './limits.ts';
 import { isRefusal, problemType, type Refusal, refusalOf, refuse, reportRefusal } from './problems.ts';
 import type { Access, Answer, Call, Route } from './route.ts';
@@ -86,6 +87,8 @@ function countRequest(
   return allow(limiter, limiter.take(identity?.personId ?? request.network));
 }
 
+const optionalKey = idempotencyKey.optional();
+
 function readCall(
   route: Route,
   request: HttpRequest,
@@ -98,7 +101,10 @@ function readCall(
   if (isRefusal(query)) return query;
   const body = route.fileMaxBytes ? sent : parse(route.body, sent, 'body');
   if (isRefusal(body)) return body;
-  return { params, query, body, identity, request };
+  const keySchema = route.takesIdempotencyKey ? optionalKey : undefined;
+  const key = parse(keySchema, request.header('idempotency-key'), 'Idempotency-Key');
+  if (isRefusal(key)) return key;
+  return { params, query, body, identity, idempotencyKey: key, request };
 }
 
 const ofAnswers = { 'Cache-Control': 'no-store' };

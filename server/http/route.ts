@@ -1,23 +1,21 @@
 import type { z } from 'zod';
+import type { AnswerHeader } from './openapi.ts';
 import type { HttpRequest } from './pipeline.ts';
-import type { Refusal } from './problems.ts';
+import type { ProblemName, Refusal } from './problems.ts';
 import type { Identity } from './tokens.ts';
 
 /** `buyer` lets in whoever has an account; `admin` only admins. */
 export type Access = 'anyone' | 'buyer' | 'admin';
 
 /** What a handler is given: input that was checked against the route's schemas, and who asks. */
-export interface Call<
-  Params = unknown,
-  Query = unknown,
-  Body = unknown,
-  Who extends Identity | null = Identity,
-> {
+export interface Call<Params, Query, Body, Who extends Identity | null> {
   params: Params;
   query: Query;
   body: Body;
   /** Null on a route for anyone. */
   identity: Who;
+  /** What was sent to a route with `takesIdempotencyKey`. */
+  idempotencyKey: string | undefined;
   request: HttpRequest;
 }
 
@@ -29,40 +27,45 @@ export interface Answer {
   headers?: Record<string, string>;
 }
 
-type Handler<AnyCall> = (call: AnyCall) => Promise<Answer | Refusal> | Answer | Refusal;
-
-export interface Route {
+/** An endpoint: who may call it, what it takes, what `/openapi.json` says of it, and the function that answers. */
+interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity | null> {
   method: 'get' | 'post' | 'patch' | 'delete';
   path: string;
-  access: Access;
-  params: z.ZodType | undefined;
-  query: z.ZodType | undefined;
-  body: z.ZodType | undefined;
+  access: To;
+  summary: string;
+
+  params?: z.ZodType<Params>;
+  query?: z.ZodType<Query>;
+  body?: z.ZodType<Body>;
   /** Instead of JSON: the bytes of a file, at most so many. The handler looks at what they are. */
-  fileMaxBytes?: number | undefined;
+  fileMaxBytes?: number;
+  takesIdempotencyKey?: true;
+  /** While challenges are turned on. */
+  takesProofOfWork?: true;
+  /** Asks for the cookie that a sign-in sets. */
+  takesSessionCookie?: true;
+
+  /** The status of success, and what is in its body; null when there is none. */
+  answer: readonly [number, z.ZodType | null];
+  /** Headers that the answer always carries. */
+  headers?: readonly AnswerHeader[];
+  /** The media type of an answer that is not JSON. */
+  media?: string;
+  /** Refusals of its own. Those of its access and input follow from them. */
+  problems?: readonly ProblemName[];
+
   /** A limit of its own, by account, instead of the one of all requests. */
-  limit?: 'purchases' | undefined;
+  limit?: 'purchases';
   /** A crowd of buyers uses it: see hot.ts. */
-  hot?: boolean | undefined;
-  handle: Handler<Call<unknown, unknown, unknown, Identity | null>>;
+  hot?: true;
+  handle(call: Call<Params, Query, Body, Who>): Promise<Answer | Refusal> | Answer | Refusal;
 }
 
-/** Writes a route so that its handler's types follow from its schemas. */
+export type Route = Endpoint<unknown, unknown, unknown, Access, Identity | null>;
+
+/** Writes a route so that its handler's types follow from its schemas and its access. */
 export function route<Params, Query, Body, To extends Access>(
-  method: Route['method'],
-  path: string,
-  access: To,
-  handle: Handler<Call<Params, Query, Body, To extends 'anyone' ? null : Identity>>,
-  input: {
-    params?: z.ZodType<Params>;
-    query?: z.ZodType<Query>;
-    body?: z.ZodType<Body>;
-    fileMaxBytes?: number;
-    limit?: Route['limit'];
-    hot?: boolean;
-  } = {},
+  endpoint: Endpoint<Params, Query, Body, To, To extends 'anyone' ? null : Identity>,
 ): Route {
-  const { params, query, body, fileMaxBytes, limit, hot } = input;
-  const answered = { params, query, body, fileMaxBytes, limit, hot, handle: handle as Route['handle'] };
-  return { method, path, access, ...answered };
+  return endpoint as unknown as Route;
 }

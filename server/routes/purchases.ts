@@ -1,50 +1,81 @@
 import { nanoid } from 'nanoid';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Admission } from '../../sale/admission/admission.ts';
-import type { Purchase, PurchaseReceipt } from '../../sale/contract.ts';
+import { type Purchase, type PurchaseReceipt, purchaseReceipt } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import { parse } from '../http/pipeline.ts';
-import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
-import type { Answer, Call } from '../http/route.ts';
+import { byId, units } from '../http/inputs.ts';
+import { type Refusal, refuse } from '../http/problems.ts';
+import { type Route, route } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
 import type { Shop } from '../shop.ts';
-import { type byId, idempotencyKey, type purchaseRequest } from './inputs.ts';
+import { noSale } from './sales.ts';
 
-export async function buy(
-  { admit, challenges, onAccepted }: Shop,
-  { params, body, identity, request }: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
-): Promise<Answer | Refusal> {
-  const { userId: buyerId, personId } = identity;
-  const key = parse(idempotencyKey, request.header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
-  if (isRefusal(key)) return key;
-  const subject = `${buyerId}:${params.id}`;
-  const unpaid = await challenges.requireWork(subject, request.header('proof-of-work'), key);
-  if (unpaid) return unpaid;
-  const purchase: Purchase = {
-    orderId: orderIdOf(buyerId, params.id, key),
-    saleId: params.id,
-    buyerId,
-    ...(personId !== buyerId && { personId }),
-    quantity: body.quantity,
-    idempotencyKey: key,
-    createdAt: mongoClock.now().toISOString(),
-    traceparent: traceparentOf(request.header('traceparent')),
-  };
-  const admission = await admit(purchase);
-  if (admission.outcome === 'known') {
-    if (admission.purchase.quantity !== purchase.quantity) return keyReused(purchase, admission.purchase);
-  } else if (admission.outcome === 'admitted') {
-    onAccepted(purchase, request.header('x-request-id') ?? '');
-  } else return refusal(admission, purchase);
+export const purchaseRequest = z.strictObject({ quantity: units });
 
-  const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
-  const receipt: PurchaseReceipt = { orderId, status: 'queued' };
-  return {
-    status: 202,
-    body: receipt,
-    headers: { Location: `/api/orders/${orderId}`, 'Retry-After': '1', 'Idempotency-Key': key },
-  };
+export function purchaseRoutes({ admit, challenges, onAccepted }: Shop): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/api/sales/:id/purchases',
+      access: 'buyer',
+      summary: 'Buy',
+      params: byId,
+      body: purchaseRequest,
+      takesIdempotencyKey: true,
+      takesProofOfWork: true,
+      answer: [202, purchaseReceipt],
+      headers: ['Location', 'Retry-After', 'Idempotency-Key'],
+      problems: [
+        'not-found',
+        'sold-out',
+        'not-open',
+        'paused',
+        'ended',
+        'over-limit',
+        'key-reused',
+        'busy',
+        'work-required',
+      ],
+      limit: 'purchases',
+      hot: true,
+      async handle({ params, body, identity, idempotencyKey = nanoid(), request }) {
+        const { userId: buyerId, personId } = identity;
+        const subject = `${buyerId}:${params.id}`;
+        const unpaid = await challenges.requireWork(subject, request.header('proof-of-work'), idempotencyKey);
+        if (unpaid) return unpaid;
+        const purchase: Purchase = {
+          orderId: orderIdOf(buyerId, params.id, idempotencyKey),
+          saleId: params.id,
+          buyerId,
+          ...(personId !== buyerId && { personId }),
+          quantity: body.quantity,
+          idempotencyKey,
+          createdAt: mongoClock.now().toISOString(),
+          traceparent: traceparentOf(request.header('traceparent')),
+        };
+        const admission = await admit(purchase);
+        if (admission.outcome === 'known') {
+          if (admission.purchase.quantity !== purchase.quantity)
+            return keyReused(purchase, admission.purchase);
+        } else if (admission.outcome === 'admitted') {
+          onAccepted(purchase, request.header('x-request-id') ?? '');
+        } else return refusal(admission, purchase);
+
+        const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
+        const receipt: PurchaseReceipt = { orderId, status: 'queued' };
+        return {
+          status: 202,
+          body: receipt,
+          headers: {
+            Location: `/api/orders/${orderId}`,
+            'Retry-After': '1',
+            'Idempotency-Key': idempotencyKey,
+          },
+        };
+      },
+    }),
+  ];
 }
 
 function keyReused(asked: Purchase, known: Purchase): Refusal {
@@ -60,9 +91,7 @@ function refusal(
 ): Refusal {
   switch (admission.outcome) {
     case 'sold_out':
-      return refuse('sold-out', `${quantity} asked for, ${admission.left} left`, {
-        left: admission.left,
-      });
+      return refuse('sold-out', `${quantity} asked for, ${admission.left} left`, { left: admission.left });
     case 'not_open': {
       const opensAt = admission.opensAt.toISOString();
       return refuse('not-open', `It opens at ${opensAt}`, { opensAt });
@@ -74,7 +103,7 @@ function refusal(
     case 'over_limit':
       return refuse('over-limit', `${quantity} more would be over what one buyer may have`);
     case 'unknown_sale':
-      return refuse('not-found', `There is no sale ${saleId}`);
+      return noSale(saleId);
     case 'unconfirmed':
       return refuse('unavailable', 'It is not sure that it was accepted. Try again with the same key.');
     case 'busy':
