@@ -11,7 +11,7 @@ export function serveRoutes(routes: Route[], respond: Respond, bounds: RequestBo
   const router = Router();
   async function serve(route: Route, request: Request, response: Response): Promise<void> {
     const { status, body, text, headers } = await respond(route, new NodeRequest(request, request, bounds));
-    // See deadline.ts.
+    // Answered already, when the deadline was over: see connections/deadline.ts.
     if (response.headersSent) return;
     response.status(status).set(headers);
     if (text) await pipeline(Readable.from(text), response);

@@ -30,7 +30,7 @@ export function openHotPath(
   async function serve(route: Route, id: string, request: IncomingMessage, response: ServerResponse) {
     const input = { params: { id }, query: noQuery };
     const { status, body, headers } = await respond(route, new NodeRequest(request, input, bounds));
-    // See deadline.ts.
+    // Answered already, when the deadline was over: see connections/deadline.ts.
     if (response.headersSent) return;
     const json = JSON.stringify(body);
     const list = [...first, requestIdHeader, requestIdOf(request)];

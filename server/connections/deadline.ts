@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../runtime/config.ts';
+import { problemType, refuse } from '../http/problems.ts';
+import { requestIdHeader, requestIdOf } from '../http/request-id.ts';
 import { picturesPath } from '../routes/pictures.ts';
-import { hangUp } from './connection-refusals.ts';
-import { problemType, refuse } from './problems.ts';
-import { requestIdHeader, requestIdOf } from './request-id.ts';
+import { hangUp } from './refusals.ts';
 
 /**
  * Sees to it that every request is answered in time: 408 when its body has not come by then, however busily it trickles, and

@@ -1,7 +1,7 @@
 import { type Server as HttpServer, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ProblemName, problemType, refuse } from './problems.ts';
+import { type ProblemName, problemType, refuse } from '../http/problems.ts';
 
 /** Answers on a connection for which Node makes no response, and ends it. */
 export function refuseConnection(socket: Duplex, name: ProblemName, detail: string): void {
