@@ -34,7 +34,7 @@ export const emailAddress = z
   .transform(normaliseEmail)
   .pipe(z.email({ pattern, error: 'expected an address like ann@example.com' }).max(254));
 
-/** Every form in which this or an earlier version may have stored what was typed. */
+/** All forms in which this or an earlier version may have stored an address that was typed like this. */
 export function storedFormsOf(typed: string): string[] {
   return [...new Set([normaliseEmail(typed), typed.toLowerCase(), typed])];
 }

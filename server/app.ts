@@ -16,7 +16,7 @@ import { pictureRoutes } from './routes/pictures.ts';
 import { apiRoutes } from './routes/routes.ts';
 import type { Shop } from './shop.ts';
 
-/** What is said of a document means nothing on JSON, which `nosniff` keeps from becoming one. A crowd reads only these. */
+/** What is said of a document means nothing on JSON, which `nosniff` keeps from becoming one. */
 const onApi = { 'Cross-Origin-Resource-Policy': 'same-origin', 'X-Content-Type-Options': 'nosniff' };
 
 /** The pages load nothing but their own files, and speak to nobody but this site. */

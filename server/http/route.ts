@@ -56,7 +56,7 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
 
   /** A limit of its own, by account, instead of the one of all requests. */
   limit?: 'purchases';
-  /** A crowd of buyers uses it: see hot.ts. */
+  /** Served without Express, because it is one of the busiest: see hot.ts. */
   hot?: true;
   handle(call: Call<Params, Query, Body, Who>): Promise<Answer | Refusal> | Answer | Refusal;
 }

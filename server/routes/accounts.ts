@@ -11,7 +11,7 @@ import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
 import { noSessionCookie } from '../http/session-cookie.ts';
 import type { Shop } from '../shop.ts';
-import { welcome } from './sessions.ts';
+import { answerWithSession } from './sessions.ts';
 
 const password = z
   .string()
@@ -35,11 +35,11 @@ export function accountRoutes(shop: Shop): Route[] {
       async handle({ body, request }) {
         const allowed = allow(limits.signUps, await limits.signUps.take(request.network));
         if (isRefusal(allowed)) return allowed;
-        const unpaid = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
-        if (unpaid) return unpaid;
+        const challenge = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
+        if (challenge) return challenge;
         const account = await createUser(collections, body, { bcryptCost });
         if (account === 'email_taken') return refuse('email-taken', 'Sign in instead');
-        return await welcome(shop, request, account);
+        return await answerWithSession(shop, request, account);
       },
     }),
     route({

@@ -42,8 +42,12 @@ export function purchaseRoutes({ admit, challenges, onAccepted }: Shop): Route[]
       async handle({ params, body, identity, idempotencyKey = nanoid(), request }) {
         const { userId: buyerId, personId } = identity;
         const subject = `${buyerId}:${params.id}`;
-        const unpaid = await challenges.requireWork(subject, request.header('proof-of-work'), idempotencyKey);
-        if (unpaid) return unpaid;
+        const challenge = await challenges.requireWork(
+          subject,
+          request.header('proof-of-work'),
+          idempotencyKey,
+        );
+        if (challenge) return challenge;
         const purchase: Purchase = {
           orderId: orderIdOf(buyerId, params.id, idempotencyKey),
           saleId: params.id,

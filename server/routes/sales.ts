@@ -9,7 +9,7 @@ import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 
 export function saleRoutes({ collections }: Shop): Route[] {
-  // A crowd that reloads at once costs MongoDB one read, not one each.
+  // Reloads at the same time share one read of MongoDB.
   const read = singleFlight((saleId) => readSaleSnapshot(collections, saleId));
   const readPage = singleFlight((cursor) => listSnapshots(collections, cursor || undefined));
   return [

@@ -34,7 +34,7 @@ export function sessionRoutes(shop: Shop): Route[] {
         if (!account)
           return refuse('unauthorized', 'The e-mail address or the password is wrong', {}, headers);
         await limits.signInFailures.giveBack(address);
-        return await welcome(shop, request, account);
+        return await answerWithSession(shop, request, account);
       },
     }),
     route({
@@ -98,7 +98,7 @@ export function sessionRoutes(shop: Shop): Route[] {
 }
 
 /** The answer to who signed up or in: a token for now, and a cookie with which to renew it. */
-export async function welcome(
+export async function answerWithSession(
   { collections, tokens, sessionSeconds }: Shop,
   request: Pick<HttpRequest, 'isSecure'>,
   { user, personId }: Account,
