@@ -1,4 +1,5 @@
 import { domainToASCII } from 'node:url';
+import { z } from 'zod';
 
 /** Characters allowed in a domain, in any script. `domainToASCII` would drop, decode or cut off at others. */
 const domainCharacters = /^[\p{L}\p{M}\p{N}._\-\u3002\uff0e\uff61]+$/u;
@@ -16,6 +17,22 @@ export function normaliseEmail(text: string): string {
   // domainToASCII returns an empty string for a domain that IDNA forbids; it is then kept as it is.
   return `${written.slice(0, at + 1)}${domainToASCII(domain) || domain}`;
 }
+
+/** Stricter than the library's: RFC 5321 also bounds the parts of an address, and no host's name ends with a hyphen. */
+const pattern =
+  /^(?=[^@]{1,64}@)[A-Za-z0-9_'+-]+(?:\.[A-Za-z0-9_'+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,63}|[Xx][Nn]--[A-Za-z0-9-]{0,58}[A-Za-z0-9])$/;
+
+/** Read into its normal form, so a domain may come in any script: what is in front of the @ is ASCII. */
+export const emailAddress = z
+  .string()
+  .max(254)
+  .meta({
+    format: 'email',
+    pattern: pattern.source,
+    description: 'The domain may also be written in Unicode; addresses that are the same after IDNA are one',
+  })
+  .transform(normaliseEmail)
+  .pipe(z.email({ pattern, error: 'expected an address like ann@example.com' }).max(254));
 
 /** All forms in which this or an earlier version may have stored an address that was typed like this. */
 export function storedFormsOf(typed: string): string[] {

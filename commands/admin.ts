@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { emailAddress } from '../accounts/email-address.ts';
 import { createUser } from '../accounts/user.ts';
-import { emailAddress } from '../server/routes/inputs.ts';
 import { prepareCollections } from '../store/collections.ts';
 import { openSystem, runCommand } from './system.ts';
 

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { Connection } from 'mongoose';
 import { replay } from '../log/replay.ts';
-import { instant } from '../server/routes/inputs.ts';
+import { instant } from '../server/http/inputs.ts';
 import type { Collections } from '../store/collections.ts';
 import { openSystem, runCommand } from './system.ts';
 

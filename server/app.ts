@@ -1,13 +1,14 @@
-import type { RequestListener, ServerResponse } from 'node:http';
+import type { RequestListener } from 'node:http';
 import express, { type Router } from 'express';
-import helmet, { type HelmetOptions } from 'helmet';
+import helmet from 'helmet';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/observe/log.ts';
+import { serveRoutes } from './http/express.ts';
 import { openHotPath } from './http/hot.ts';
 import { openRequestLimits } from './http/limits.ts';
-import { answerProblems, onlyGet, unknownRoute } from './http/problems.ts';
+import { openPipeline } from './http/pipeline.ts';
+import { allowOnly, answerProblems, unknownRoute } from './http/problems.ts';
 import { requestIdHeader, requestIdOf } from './http/request-id.ts';
-import { serveRoutes } from './http/route.ts';
 import { docsRoutes } from './pages/docs.ts';
 import { pageRoutes } from './pages/pages.ts';
 import { boardRoutes } from './routes/admin/queue-board.ts';
@@ -15,20 +16,11 @@ import { pictureRoutes } from './routes/pictures.ts';
 import { apiRoutes } from './routes/routes.ts';
 import type { Shop } from './shop.ts';
 
-/** The headers that go with no answer. */
-const onNothing = {
-  // For browsers of long ago, which cannot show these pages: four headers less on every answer.
-  xDnsPrefetchControl: false,
-  xDownloadOptions: false,
-  xPermittedCrossDomainPolicies: false,
-  xXssProtection: false,
-  // The proxy in front knows whether there is TLS.
-  strictTransportSecurity: false,
-};
+/** What is said of a document means nothing on JSON, which `nosniff` keeps from becoming one. */
+const onApi = { 'Cross-Origin-Resource-Policy': 'same-origin', 'X-Content-Type-Options': 'nosniff' };
 
 /** The pages load nothing but their own files, and speak to nobody but this site. */
-const onPages = headersOf({
-  ...onNothing,
+const onPages = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
     directives: {
@@ -40,31 +32,14 @@ const onPages = headersOf({
       frameAncestors: ["'none'"],
     },
   },
+  // For browsers of long ago, which cannot show these pages: four headers less on every answer.
+  xDnsPrefetchControl: false,
+  xDownloadOptions: false,
+  xPermittedCrossDomainPolicies: false,
+  xXssProtection: false,
+  // The proxy in front knows whether there is TLS.
+  strictTransportSecurity: false,
 });
-
-/** What is said of a document means nothing on JSON, which `nosniff` keeps from becoming one. A crowd reads only these. */
-const onApi = headersOf({
-  ...onNothing,
-  contentSecurityPolicy: false,
-  crossOriginOpenerPolicy: false,
-  originAgentCluster: false,
-  referrerPolicy: false,
-  xFrameOptions: false,
-});
-
-/** They are the same for every answer, so helmet is asked once. */
-function headersOf(options: HelmetOptions): Record<string, string> {
-  const headers: Record<string, string> = {};
-  const response = {
-    setHeader: (name: string, value: string) => {
-      headers[name] = value;
-    },
-    removeHeader() {},
-  };
-  const secure = helmet(options);
-  secure({} as Parameters<typeof secure>[0], response as unknown as ServerResponse, () => {});
-  return headers;
-}
 
 /** @param probes what orchestrators and Prometheus ask for. */
 export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
@@ -77,14 +52,16 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
   app.set('query parser', 'simple');
 
   app.use((request, response, next) => {
-    const secure = request.path.startsWith('/api/') ? onApi : onPages;
-    response.set({ ...secure, ...instance, [requestIdHeader]: requestIdOf(request) });
+    response.set({ ...instance, [requestIdHeader]: requestIdOf(request) });
+    if (!request.path.startsWith('/api/')) return onPages(request, response, next);
+    response.set(onApi);
     next();
   });
   const routes = apiRoutes(shop);
-  const bounds = { bodyMaxBytes: config.BODY_MAX_BYTES, limits: openRequestLimits(config) };
-  const answersHot = openHotPath(routes, shop.tokens, { ...bounds, headers: { ...onApi, ...instance }, log });
-  app.use(serveRoutes(routes, shop.tokens, bounds));
+  const respond = openPipeline(shop.tokens, openRequestLimits(config), log);
+  const bounds = { bodyMaxBytes: config.BODY_MAX_BYTES, trustedHops: config.TRUST_PROXY_HOPS };
+  const answersHot = openHotPath(routes, respond, bounds, { ...onApi, ...instance });
+  app.use(serveRoutes(routes, respond, bounds));
   app.use(docsRoutes(routes));
   app.use(...probes);
 
@@ -92,7 +69,7 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
   app.use(boardRoutes(shop.queue, shop.redis));
   app.use(pageRoutes());
 
-  app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], onlyGet);
+  app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], allowOnly(['GET']));
   app.use(unknownRoute);
   app.use(answerProblems(log));
   return (request, response) => {

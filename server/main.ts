@@ -30,13 +30,13 @@ import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { createApp } from './app.ts';
-import { refuseNonRequests } from './http/connection-refusals.ts';
-import { answerInTime } from './http/deadline.ts';
+import { answerInTime } from './connections/deadline.ts';
+import { refuseNonRequests } from './connections/refusals.ts';
+import { listenOnUnixSocket } from './connections/unix-socket.ts';
 import { openAccountLimits } from './http/limits.ts';
 import { openChallenges } from './http/proof-of-work.ts';
 import { nameRequest } from './http/request-id.ts';
 import { openTokens } from './http/tokens.ts';
-import { listenOnUnixSocket } from './http/unix-socket.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
 import { followRevocations } from './live/revocations.ts';
@@ -89,7 +89,7 @@ const bounds = {
   // More than nginx lets in, with what it adds.
   maxHeaderSize: 32_768,
   headersTimeout: 10_000,
-  // Above every deadline of an answer: see deadline.ts.
+  // Above every deadline of an answer: see connections/deadline.ts.
   requestTimeout: Math.max(config.ANSWER_DEADLINE_MS, config.UPLOAD_DEADLINE_MS, 10_000) + 2_000,
   connectionsCheckingInterval: 1_000,
   // Longer than nginx keeps one: see nginx.conf.

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
 import { type Connection, type QueryFilter, Schema } from 'mongoose';
 import { z } from 'zod';
-import { HttpProblem } from '../../server/http/problems.ts';
-import { parse } from '../../server/http/route.ts';
+import { parse } from '../../server/http/pipeline.ts';
+import { isRefusal, type Refusal, refuse, sendRefusal } from '../../server/http/problems.ts';
 import { type Event, type NewOrder, newOrder, type OrderStatus, queues, uuidOf } from './contract.ts';
 import { openOutbox } from './outbox.ts';
 import { runService } from './service.ts';
@@ -44,8 +44,11 @@ await runService('order', 8_101, ({ mongo, publish, log }) => {
 
   routes.post('/order', async (request: Request, response: Response) => {
     const wanted = parse(newOrder, request.body, 'body');
+    if (isRefusal(wanted)) return sendRefusal(response, wanted);
     const key = parse(idempotencyKey, request.get('idempotency-key'), 'Idempotency-Key');
+    if (isRefusal(key)) return sendRefusal(response, key);
     const order = await keep(wanted, key);
+    if (isRefusal(order)) return sendRefusal(response, order);
     outbox.wake();
     response.status(202).location(`/orders/${order._id}`).json({
       order_id: order._id,
@@ -56,7 +59,9 @@ await runService('order', 8_101, ({ mongo, publish, log }) => {
   });
 
   routes.get('/orders', async (request, response) => {
-    const { limit, cursor } = parse(page, request.query, 'query');
+    const query = parse(page, request.query, 'query');
+    if (isRefusal(query)) return sendRefusal(response, query);
+    const { limit, cursor } = query;
     const found = await orders
       .find(olderThan(cursor))
       .sort({ placedAt: -1, _id: -1 })
@@ -71,7 +76,7 @@ await runService('order', 8_101, ({ mongo, publish, log }) => {
   routes.get('/orders/:id', async (request, response) => {
     const id = String(request.params.id);
     const order = await orders.findById(id).lean<OrderRecord>();
-    if (!order) throw new HttpProblem('not-found', `There is no order ${id}`);
+    if (!order) return sendRefusal(response, refuse('not-found', `There is no order ${id}`));
     response.json(orderOf(order));
   });
 
@@ -79,7 +84,7 @@ await runService('order', 8_101, ({ mongo, publish, log }) => {
    * Keeps an order, and in the same document that its event is to be published. The same user's same Idempotency-Key is
    * the same order.
    */
-  async function keep(wanted: NewOrder, key: string | undefined): Promise<OrderRecord> {
+  async function keep(wanted: NewOrder, key: string | undefined): Promise<OrderRecord | Refusal> {
     const _id = key === undefined ? randomUUID() : uuidOf(wanted.user_id, key);
     const record = {
       ...wanted,
@@ -96,7 +101,7 @@ await runService('order', 8_101, ({ mongo, publish, log }) => {
     if (!kept) throw new Error(`Order ${_id} was not stored`);
     if (kept.item !== wanted.item || kept.quantity !== wanted.quantity) {
       const before = `${kept.quantity} of ${kept.item}`;
-      throw new HttpProblem('key-reused', `This key came with ${before}; expected the same, or a new key`);
+      return refuse('key-reused', `This key came with ${before}; expected the same, or a new key`);
     }
     return kept;
   }

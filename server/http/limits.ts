@@ -9,7 +9,7 @@ import {
   type SharedLimiter,
   type Taken,
 } from '../../runtime/rate-limit.ts';
-import { HttpProblem } from './problems.ts';
+import { type Refusal, refuse } from './problems.ts';
 
 const windowSeconds = 60;
 
@@ -50,16 +50,12 @@ export function openAccountLimits(redis: Redis, config: Config): AccountLimits {
 export const accountKeyOf = (email: string) =>
   createHash('sha256').update(normaliseEmail(email)).digest('base64url').slice(0, 22);
 
-/** @throws HttpProblem 429 when it was not allowed. @returns the standard headers, for the answer. */
-export function requireAllowed({ limit }: Pick<Limiter, 'limit'>, taken: Taken): Record<string, string> {
+/** @returns the standard headers, for the answer; a refusal with 429 when it was not allowed. */
+export function allow({ limit }: Pick<Limiter, 'limit'>, taken: Taken): Record<string, string> | Refusal {
   const headers = rateLimitHeaders(limit, taken);
   if (taken.isAllowed) return headers;
-  throw new HttpProblem(
-    'too-many-requests',
-    `At most ${limit.quota} ${limit.name} in ${limit.windowSeconds} seconds`,
-    {},
-    { ...headers, 'Retry-After': String(taken.resetSeconds) },
-  );
+  const detail = `At most ${limit.quota} ${limit.name} in ${limit.windowSeconds} seconds`;
+  return refuse('too-many-requests', detail, {}, { ...headers, 'Retry-After': String(taken.resetSeconds) });
 }
 
 /** draft-ietf-httpapi-ratelimit-headers-08. */

@@ -1,13 +1,24 @@
 import { z } from 'zod';
 import { problem as problemSchema } from '../../sale/contract.ts';
-import { idempotencyKey } from '../routes/inputs.ts';
-import { headers as headerTexts, type Operation, operations } from '../routes/operations.ts';
+import { idempotencyKey } from './inputs.ts';
 import { type ProblemName, problemTitles } from './problems.ts';
 import type { Route } from './route.ts';
 
 type Json = Record<string, unknown>;
 
-/** The OpenAPI 3.1 document of a table of routes: inputs from the schemas that check them, the rest from operations.ts. */
+/** Every header that an answer may carry, described once. */
+const headerTexts = {
+  Location: 'Where to read what was made',
+  'Retry-After': 'Seconds after which to ask again',
+  ETag: 'Send it as If-None-Match: what has not changed is answered 304',
+  'Idempotency-Key': 'The key of this purchase; made up when the request had none',
+  'Preference-Applied': 'For how many seconds the answer was held at most',
+  'Set-Cookie': 'The session: HttpOnly, SameSite=Strict, sent to /api/sessions only',
+} as const;
+
+export type AnswerHeader = keyof typeof headerTexts;
+
+/** The OpenAPI 3.1 document of a table of routes. */
 export function openApiOf(routes: Route[], version: string): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
@@ -60,36 +71,35 @@ const healthPaths = {
 };
 
 function describe(route: Route): Json {
-  const operation = operations[nameOf(route)];
-  if (!operation) return { summary: nameOf(route), responses: { default: { description: 'Not described' } } };
-  const [status, body] = operation.answer;
-  const problems = [...problemsOf(route), ...(operation.problems ?? [])];
+  const { summary, answer, headers, media = 'application/json' } = route;
+  const [status, body] = answer;
+  const problems = [...problemsOf(route), ...(route.problems ?? [])];
   const parameters = [
     ...parametersOf(route.params, 'path'),
     ...parametersOf(route.query, 'query'),
-    ...(operation.takesIdempotencyKey
+    ...(route.takesIdempotencyKey
       ? [{ name: 'Idempotency-Key', in: 'header', schema: schemaOf(idempotencyKey, 'input') }]
       : []),
-    ...(operation.takesProofOfWork ? [proofOfWork] : []),
-    ...(operation.afterWaiting ? [prefer] : []),
+    ...(route.takesProofOfWork ? [proofOfWork] : []),
+    ...(route.afterWaiting ? [prefer] : []),
   ];
   return {
-    operationId: nameOf(route).replace(/\W+/g, '_').toLowerCase(),
-    summary: operation.summary,
+    operationId: `${route.method} ${route.path}`.replace(/\W+/g, '_').toLowerCase(),
+    summary,
     tags: [tagOf(route)],
-    ...securityOf(route, operation),
+    ...securityOf(route),
     ...(parameters.length > 0 && { parameters }),
-    ...requestBodyOf(route, operation),
+    ...requestBodyOf(route),
     responses: {
-      ...(operation.afterWaiting && {
-        200: responseOf('With `Prefer: wait`: settled in time', operation.afterWaiting, [
+      ...(route.afterWaiting && {
+        200: responseOf('With `Prefer: wait`: settled in time', route.afterWaiting, [
           'Location',
           'Idempotency-Key',
           'Preference-Applied',
         ]),
       }),
-      [status]: responseOf(operation.summary, body, operation.headers, operation.media),
-      ...(operation.headers?.includes('ETag') && { 304: { description: 'Not changed' } }),
+      [status]: responseOf(summary, body, headers, media),
+      ...(headers?.includes('ETag') && { 304: { description: 'Not changed' } }),
       ...responsesOf(problems),
     },
   };
@@ -98,7 +108,7 @@ function describe(route: Route): Json {
 function responseOf(
   description: string,
   body: z.ZodType | null,
-  headers: Operation['headers'],
+  headers: Route['headers'],
   media = 'application/json',
 ): Json {
   return {
@@ -108,17 +118,16 @@ function responseOf(
   };
 }
 
-const nameOf = ({ method, path }: Route) => `${method.toUpperCase()} ${path}`;
 const tagOf = ({ path }: Route) => path.split('/')[path.startsWith('/api/') ? 2 : 1] ?? 'api';
 
-function securityOf({ access }: Route, { takesSessionCookie }: Operation): Json {
+function securityOf({ access, takesSessionCookie }: Route): Json {
   if (takesSessionCookie) return { security: [{ session: [] }] };
   return access === 'anyone' ? {} : { security: [{ bearer: [] }] };
 }
 
-function requestBodyOf({ method, body, fileMaxBytes }: Route, { takesSessionCookie }: Operation): Json {
+function requestBodyOf({ method, body, fileMaxBytes, takesSessionCookie }: Route): Json {
   if (fileMaxBytes) return { requestBody: { required: true, content: { 'image/*': {} } } };
-  // See sessions.ts.
+  // See routes/sessions.ts.
   const isEmptyJson = takesSessionCookie && method === 'post';
   if (!body && !isEmptyJson) return {};
   const schema = body ? schemaOf(body, 'input') : { type: 'object' };
@@ -154,7 +163,7 @@ function responsesOf(names: ProblemName[]): Json {
   );
 }
 
-function headersOf(names: readonly (keyof typeof headerTexts)[]): Json {
+function headersOf(names: readonly AnswerHeader[]): Json {
   return Object.fromEntries(
     names.map((name) => [name, { description: headerTexts[name], schema: { type: 'string' } }]),
   );

@@ -1,11 +1,9 @@
-import type { IncomingMessage } from 'node:http';
-import type { ErrorRequestHandler, RequestHandler } from 'express';
+import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { isMongoAway, isRedisAway, isWriteConflict } from '../../runtime/databases/connections.ts';
 import { Overloaded } from '../../runtime/group-commit.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { isRabbitAway } from '../../runtime/rabbit/rabbit.ts';
 import type { Problem } from '../../sale/contract.ts';
-import { requestIdOf } from './request-id.ts';
 
 export const problemTitles = {
   'invalid-input': [400, 'The request is not as expected'],
@@ -39,27 +37,32 @@ export const problemTitles = {
 
 export type ProblemName = keyof typeof problemTitles;
 
-/** Thrown by a handler to answer with RFC 9457 problem details. */
-export class HttpProblem extends Error {
+const refusal = Symbol('refusal');
+
+/**
+ * An answer that says no, as RFC 9457 problem details. It is returned and not thrown: in a sell-out most answers are
+ * refusals, and the stack trace of an exception was a twentieth of their cost.
+ */
+export interface Refusal {
+  /** No input that was read from JSON can have it. */
+  readonly [refusal]: true;
   readonly problem: Problem;
   readonly headers: Record<string, string>;
-
-  constructor(
-    name: ProblemName,
-    detail: string,
-    more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'challenge' | 'difficultyBits'> = {},
-    headers: Record<string, string> = {},
-  ) {
-    // A refusal is an answer, and where it was thrown nobody asks: a stack was a twentieth of a refused press.
-    const { stackTraceLimit } = Error;
-    Error.stackTraceLimit = 0;
-    super(detail);
-    Error.stackTraceLimit = stackTraceLimit;
-    const [status, title] = problemTitles[name];
-    this.problem = { type: `/problems/${name}`, title, status, detail, ...more };
-    this.headers = { ...alwaysWith(status), ...headers };
-  }
 }
+
+export function refuse(
+  name: ProblemName,
+  detail: string,
+  more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'challenge' | 'difficultyBits'> = {},
+  headers: Record<string, string> = {},
+): Refusal {
+  const [status, title] = problemTitles[name];
+  const problem = { type: `/problems/${name}`, title, status, detail, ...more };
+  return { [refusal]: true, problem, headers: { ...alwaysWith(status), ...headers } };
+}
+
+export const isRefusal = (value: unknown): value is Refusal =>
+  typeof value === 'object' && value !== null && refusal in value;
 
 /** What HTTP wants beside a status. */
 function alwaysWith(status: number): Record<string, string> {
@@ -67,15 +70,23 @@ function alwaysWith(status: number): Record<string, string> {
   return status === 503 ? { 'Retry-After': '1' } : {};
 }
 
-export const unknownRoute: RequestHandler = ({ method, path }) => {
-  throw new HttpProblem('not-found', `There is no ${method} ${path}`);
-};
+export const problemType = 'application/problem+json; charset=utf-8';
 
-export const onlyGet: RequestHandler = ({ method }) => {
-  throw new HttpProblem('method-not-allowed', `expected GET, got ${method}`, {}, { Allow: 'GET' });
-};
+export function sendRefusal(response: Response, { problem, headers }: Refusal): void {
+  response.status(problem.status).set(headers).type(problemType).send(JSON.stringify(problem));
+}
 
-/** The last stop of every request to Express that threw. */
+export const unknownRoute: RequestHandler = ({ method, path }, response) =>
+  sendRefusal(response, refuse('not-found', `There is no ${method} ${path}`));
+
+export const allowOnly =
+  (methods: string[]): RequestHandler =>
+  ({ method }, response) => {
+    const detail = `expected ${methods.join(' or ')}, got ${method}`;
+    sendRefusal(response, refuse('method-not-allowed', detail, {}, { Allow: methods.join(', ') }));
+  };
+
+/** The last stop of every request to Express whose handling threw. */
 export function answerProblems(log: Log): ErrorRequestHandler {
   return (error, request, response, next) => {
     if (response.headersSent) {
@@ -83,47 +94,55 @@ export function answerProblems(log: Log): ErrorRequestHandler {
       if (!response.writableEnded) next(error);
       return;
     }
-    const { problem, headers } = reportProblem(error, request, log);
-    response.status(problem.status).set(headers).type(problemType).send(JSON.stringify(problem));
+    sendRefusal(response, reportRefusal(refusalOf(error), request, log, error));
   };
 }
 
-export const problemType = 'application/problem+json; charset=utf-8';
+interface Reported {
+  method: string;
+  url: string;
+  header(name: string): string | undefined;
+}
 
-/** What is answered to a request whose handling threw; what is our own fault goes to the log. */
-export function reportProblem(error: unknown, request: IncomingMessage, log: Log): HttpProblem {
-  const problem = problemOf(error);
-  const { status } = problem.problem;
-  if (status < 500) return problem;
+/**
+ * Logs a refusal that is our own fault.
+ * @param error what was thrown, if anything was.
+ * @returns the refusal as this client is to get it.
+ */
+export function reportRefusal(made: Refusal, request: Reported, log: Log, error?: unknown): Refusal {
+  const { problem } = made;
+  if (problem.status < 500) return made;
+  const where = {
+    method: request.method,
+    path: request.url.split('?')[0],
+    requestId: request.header('x-request-id'),
+  };
+  if (problem.status === 500) log.error({ err: error, ...where }, 'a request failed');
+  else log.warn({ error: (error as Error | undefined)?.message ?? problem.detail, ...where }, 'answered 503');
   // nginx tries another instance after a 503, but not when all are busy: see /purchases in nginx.conf.
-  if (problem.problem.type === '/problems/busy' && request.headers['x-busy-status'] === '529')
-    problem.problem.status = 529;
-  const { method, url } = request;
-  const where = { method, path: url?.split('?')[0], requestId: requestIdOf(request) };
-  if (status === 500) log.error({ err: error, ...where }, 'a request failed');
-  else log.warn({ error: (error as Error).message, ...where }, 'answered 503');
-  return problem;
+  const isFinal = problem.type === '/problems/busy' && request.header('x-busy-status') === '529';
+  return isFinal ? { ...made, problem: { ...problem, status: 529 } } : made;
 }
 
-function problemOf(error: unknown): HttpProblem {
-  if (error instanceof HttpProblem) return error;
+/** The refusal that an exception stands for. */
+export function refusalOf(error: unknown): Refusal {
   if (error instanceof Overloaded)
-    return new HttpProblem('busy', 'Too many requests of this kind wait here. Try again.');
+    return refuse('busy', 'Too many requests of this kind wait here. Try again.');
   if (isWriteConflict(error))
-    return new HttpProblem('busy', 'Others write the same all the time. Nothing was changed. Try again.');
+    return refuse('busy', 'Others write the same all the time. Nothing was changed. Try again.');
   if (isMongoAway(error) || isRedisAway(error) || isRabbitAway(error))
-    return new HttpProblem('unavailable', 'A part of the shop is away. Try again.');
+    return refuse('unavailable', 'A part of the shop is away. Try again.');
+  // What Express, its body parser and its files refuse.
   const { type = '', status = 500 } = error as { type?: string; status?: number };
-  if (type === 'entity.too.large') {
-    return new HttpProblem('body-too-large', 'The body has more bytes than are accepted');
-  }
-  if (type === 'entity.parse.failed') return new HttpProblem('invalid-input', 'The body is not valid JSON');
-  if (type === 'charset.unsupported' || type === 'encoding.unsupported') {
-    return new HttpProblem('unsupported-media-type', (error as Error).message);
-  }
-  if (status === 412)
-    return new HttpProblem('precondition-failed', 'If-Match or If-Unmodified-Since does not hold');
-  if (status === 416) return new HttpProblem('no-such-range', 'The Range is not within the file');
-  if (status >= 400 && status < 500) return new HttpProblem('invalid-input', (error as Error).message);
-  return new HttpProblem('internal-error', 'It is in our log');
+  if (type === 'entity.too.large')
+    return refuse('body-too-large', 'The body has more bytes than are accepted');
+  if (type === 'entity.parse.failed') return invalidJson();
+  if (type === 'charset.unsupported' || type === 'encoding.unsupported')
+    return refuse('unsupported-media-type', (error as Error).message);
+  if (status === 412) return refuse('precondition-failed', 'If-Match or If-Unmodified-Since does not hold');
+  if (status === 416) return refuse('no-such-range', 'The Range is not within the file');
+  if (status >= 400 && status < 500) return refuse('invalid-input', (error as Error).message);
+  return refuse('internal-error', 'It is in our log');
 }
+
+export const invalidJson = () => refuse('invalid-input', 'The body is not valid JSON');

@@ -2,7 +2,7 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
 import { readSigningKeys } from '../../runtime/signing-keys.ts';
-import { HttpProblem } from './problems.ts';
+import { type Refusal, refuse } from './problems.ts';
 
 /**
  * Work that a request has to be worth, so that a thousand accounts cost a thousand times as much as one. Off unless
@@ -15,9 +15,9 @@ import { HttpProblem } from './problems.ts';
 export interface Challenges {
   /**
    * @param paidFor what the answer pays for: the same once more needs no second answer.
-   * @throws HttpProblem 428 with a challenge, unless `answer` is one to a challenge for this subject and is not spent.
+   * @returns a refusal with 428 and a challenge; null when `answer` is one to a challenge for this subject, and not spent.
    */
-  requireWork(subject: string, answer: string | undefined, paidFor: string): Promise<void>;
+  requireWork(subject: string, answer: string | undefined, paidFor: string): Promise<Refusal | null>;
 }
 
 const validMs = 120_000;
@@ -49,13 +49,13 @@ export function openChallenges(redis: Redis, secrets: string, difficultyBits: nu
 
   return {
     async requireWork(subject, answer, paidFor) {
-      if (difficultyBits === 0) return;
-      if (answer !== undefined && isAnswer(subject, answer) && (await spend(answer, paidFor))) return;
+      if (difficultyBits === 0) return null;
+      if (answer !== undefined && isAnswer(subject, answer) && (await spend(answer, paidFor))) return null;
       const text = `${(redisClock.now().getTime() + validMs).toString(36)}-${randomBytes(12).toString('base64url')}`;
       const challenge = `${text}-${signatureOf(text, subject)}`;
       const detail =
         'expected `Proof-Of-Work: <challenge>.<nonce>` whose SHA-256 begins with that many zero bits';
-      throw new HttpProblem('work-required', detail, { challenge, difficultyBits });
+      return refuse('work-required', detail, { challenge, difficultyBits });
     },
   };
 }

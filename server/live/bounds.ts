@@ -3,8 +3,8 @@ import type { Duplex } from 'node:stream';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import { limitHere } from '../../runtime/rate-limit.ts';
+import { refuseConnection } from '../connections/refusals.ts';
 import { clientAddressOf, networkOf } from '../http/client-address.ts';
-import { refuseConnection } from '../http/connection-refusals.ts';
 import { limitOf } from '../http/limits.ts';
 import { isFromOwnPage } from '../http/origin.ts';
 

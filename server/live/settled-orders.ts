@@ -4,7 +4,7 @@ import { withTimeout } from '../../runtime/with-timeout.ts';
 import type { Gate } from '../../sale/admission/gate.ts';
 import type { Order, Purchase } from '../../sale/contract.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
-import type { Call } from '../http/route.ts';
+import type { HttpRequest } from '../http/pipeline.ts';
 
 /** The result of a request that waited. */
 interface Held {
@@ -38,7 +38,11 @@ export interface SettledOrders {
    * @returns null when the request is to be answered without waiting.
    * @throws what `find` throws.
    */
-  hold(orderId: string, call: Pick<Call, 'header' | 'onClosed'>, waiting: Waiting): Promise<Held | null>;
+  hold(
+    orderId: string,
+    request: Pick<HttpRequest, 'header' | 'onClosed'>,
+    waiting: Waiting,
+  ): Promise<Held | null>;
 }
 
 /** Less than the read time-out of nginx. */
@@ -85,7 +89,11 @@ export function openSettledOrders({
     for (const answer of waiting.get(orderId) ?? []) answer(order);
   }
 
-  function wait(orderId: string, seconds: number, onGone: Call['onClosed']): Promise<Order | 'gone' | null> {
+  function wait(
+    orderId: string,
+    seconds: number,
+    request: Pick<HttpRequest, 'onClosed'>,
+  ): Promise<Order | 'gone' | null> {
     return new Promise((resolve) => {
       const answers = waiting.get(orderId) ?? new Set();
       waiting.set(orderId, answers);
@@ -99,7 +107,7 @@ export function openSettledOrders({
       };
       const timer = setTimeout(answer, seconds * 1_000, null);
       answers.add(answer);
-      onGone(() => answer('gone'));
+      request.onClosed(() => answer('gone'));
     });
   }
 
@@ -131,8 +139,8 @@ export function openSettledOrders({
       return found.purchase;
     },
 
-    async hold(orderId, { header, onClosed }, { receivedAtMs, find, mayBeSettled = false }) {
-      const seconds = Math.min(preferredWaitOf(header('prefer')), longestSeconds);
+    async hold(orderId, request, { receivedAtMs, find, mayBeSettled = false }) {
+      const seconds = Math.min(preferredWaitOf(request.header('prefer')), longestSeconds);
       if (seconds < 1) return null;
       const headers = { 'Preference-Applied': `wait=${seconds}` };
       const seen = mayBeSettled ? await find() : null;
@@ -140,7 +148,7 @@ export function openSettledOrders({
       const heard = settled.get(orderId);
       if (heard && heard.heardMs >= receivedAtMs) return { order: heard.order, headers };
       if (stopping.aborted || waitingCount >= max) return null;
-      const order = await wait(orderId, seconds, onClosed);
+      const order = await wait(orderId, seconds, request);
       if (order === 'gone') return { order: null, headers };
       // Keep-alive would hold up a server that stops.
       const closing = stopping.aborted ? { Connection: 'close' as const } : {};

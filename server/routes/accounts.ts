@@ -1,45 +1,93 @@
 import { nanoid } from 'nanoid';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type AccountReading, deleteAccount, exportAccount } from '../../accounts/account.ts';
+import { emailAddress } from '../../accounts/email-address.ts';
 import { revokeTokensOf } from '../../accounts/session.ts';
 import { createUser } from '../../accounts/user.ts';
-import { requireAllowed } from '../http/limits.ts';
-import { HttpProblem } from '../http/problems.ts';
-import type { Answer, Call } from '../http/route.ts';
+import * as shapes from '../../sale/contract.ts';
+import { name } from '../http/inputs.ts';
+import { allow } from '../http/limits.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
+import { type Route, route } from '../http/route.ts';
 import { noSessionCookie } from '../http/session-cookie.ts';
 import type { Shop } from '../shop.ts';
-import type { newUser } from './inputs.ts';
-import { welcome } from './sessions.ts';
+import { answerWithSession } from './sessions.ts';
 
-export async function signUp(
-  shop: Shop,
-  call: Call<unknown, unknown, z.infer<typeof newUser>>,
-): Promise<Answer> {
-  const { collections, limits, bcryptCost } = shop;
-  requireAllowed(limits.signUps, await limits.signUps.take(call.network));
-  await shop.challenges.requireWork(call.body.email, call.header('proof-of-work'), nanoid());
-  const account = await createUser(collections, call.body, { bcryptCost });
-  if (account === 'email_taken') throw new HttpProblem('email-taken', 'Sign in instead');
-  return await welcome(shop, call, account);
-}
+const password = z
+  .string()
+  .min(8, 'expected at least 8 characters')
+  .refine((text) => Buffer.byteLength(text) <= 72, 'expected at most 72 bytes')
+  .meta({ maxLength: 72, description: '8 characters to 72 bytes of UTF-8' });
 
-/** A guest's token, with which a page may watch. */
-export function enterAsVisitor({ tokens }: Shop): Answer {
-  return { status: 201, body: { token: tokens.issueVisitor() } };
-}
-
-export async function giveExport({ collections, gate }: Shop, { identity }: Call): Promise<Answer> {
-  const userId = identity?.userId ?? '';
-  const account = await exportAccount(collections, userId, await gate.listQueuedOf(userId));
-  if (!account) throw noAccount();
-  return {
-    status: 200,
-    text: jsonOf(account),
-    headers: {
-      'Content-Type': 'application/json; charset=utf-8',
-      'Content-Disposition': 'attachment; filename="stampede-account.json"',
-    },
-  };
+export function accountRoutes(shop: Shop): Route[] {
+  const { collections, gate, limits, challenges, tokens, bcryptCost } = shop;
+  return [
+    route({
+      method: 'post',
+      path: '/api/users',
+      access: 'anyone',
+      summary: 'Sign up',
+      body: z.strictObject({ email: emailAddress, password, name: name(100) }),
+      takesProofOfWork: true,
+      answer: [201, shapes.session],
+      headers: ['Set-Cookie'],
+      problems: ['email-taken', 'work-required'],
+      async handle({ body, request }) {
+        const allowed = allow(limits.signUps, await limits.signUps.take(request.network));
+        if (isRefusal(allowed)) return allowed;
+        const challenge = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
+        if (challenge) return challenge;
+        const account = await createUser(collections, body, { bcryptCost });
+        if (account === 'email_taken') return refuse('email-taken', 'Sign in instead');
+        return await answerWithSession(shop, request, account);
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/account/export',
+      access: 'buyer',
+      summary: 'Everything the shop keeps about me',
+      answer: [200, shapes.accountExport],
+      problems: ['not-found'],
+      async handle({ identity: { userId } }) {
+        const account = await exportAccount(collections, userId, await gate.listQueuedOf(userId));
+        if (!account) return noAccount();
+        return {
+          status: 200,
+          text: jsonOf(account),
+          headers: {
+            'Content-Type': 'application/json; charset=utf-8',
+            'Content-Disposition': 'attachment; filename="stampede-account.json"',
+          },
+        };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/api/account',
+      access: 'buyer',
+      summary:
+        'Delete my account: the orders stay without a name, and a keyed hash of the address keeps the limits',
+      answer: [204, null],
+      headers: ['Set-Cookie'],
+      problems: ['not-found'],
+      async handle({ identity: { userId }, request }) {
+        const isDeleted = await deleteAccount(collections, userId);
+        // Also when it was deleted before: whoever did so could have died before anybody heard of it.
+        shop.revokeTokens(await revokeTokensOf(collections, userId));
+        if (!isDeleted) return noAccount();
+        return { status: 204, headers: { 'Set-Cookie': noSessionCookie(request) } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/visitors',
+      access: 'anyone',
+      summary: 'A token for watching without an account',
+      answer: [201, shapes.visitor],
+      handle: () => ({ status: 201, body: { token: tokens.issueVisitor() } }),
+    }),
+  ];
 }
 
 /** An account with all its orders may be long, so it is written while it is read. */
@@ -57,15 +105,6 @@ async function* jsonOf({ sessions, orders, ...account }: AccountReading): AsyncG
   yield '}';
 }
 
-export async function forgetAccount(shop: Shop, call: Call): Promise<Answer> {
-  const userId = call.identity?.userId ?? '';
-  const isDeleted = await deleteAccount(shop.collections, userId);
-  // Also when it was deleted before: whoever did so could have died before anybody heard of it.
-  shop.revokeTokens(await revokeTokensOf(shop.collections, userId));
-  if (!isDeleted) throw noAccount();
-  return { status: 204, headers: { 'Set-Cookie': noSessionCookie(call) } };
-}
-
-function noAccount(): HttpProblem {
-  return new HttpProblem('not-found', 'There is no such account');
+function noAccount(): Refusal {
+  return refuse('not-found', 'There is no such account');
 }

@@ -1,66 +1,102 @@
-import type { z } from 'zod';
-import type { Order } from '../../sale/contract.ts';
+import { z } from 'zod';
+import * as shapes from '../../sale/contract.ts';
 import { findOrder, listOrders, queuedOrderOf } from '../../sale/order.ts';
 import { requeueLost } from '../../sale/settlement/lost-purchases.ts';
-import { HttpProblem } from '../http/problems.ts';
-import type { Answer, Call } from '../http/route.ts';
+import { byId, cursorLike, pageSize } from '../http/inputs.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
+import { type Route, route } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
 import { takesEffectSoon } from '../live/announcements.ts';
 import type { Shop } from '../shop.ts';
-import type { byId, orderList } from './inputs.ts';
 
-type ById = z.infer<typeof byId>;
-
-export async function showOrder(shop: Shop, call: Call<ById>): Promise<Answer> {
-  const { params, identity } = call;
-  const buyerId = identity?.userId ?? '';
-  const receivedAtMs = performance.now();
-  const purchase = await shop.settledOrders.findQueued(params.id);
-  const isQueuedOwn = purchase?.buyerId === buyerId;
-  const order = isQueuedOwn ? queuedOrderOf(purchase) : await requireOrder(shop, params.id, buyerId);
-  if (order.status !== 'queued') return { status: 200, body: order };
-  const find = () => requireOrder(shop, params.id, buyerId);
-  const held = await shop.settledOrders.hold(params.id, call, { receivedAtMs, find });
-  return { status: 200, body: held?.order ?? order, ...(held && { headers: held.headers }) };
-}
-
-export async function showOrders(
-  { collections, gate }: Shop,
-  { query, identity }: Call<unknown, z.infer<typeof orderList>>,
-): Promise<Answer> {
-  const buyerId = identity?.userId ?? '';
-  // The queue first: what is taken off it meanwhile is found among the orders.
-  const queued = await gate.listQueuedOf(buyerId);
-  const page = await listOrders(collections, { buyerId, ...query }, queued);
-  return { status: 200, body: page };
-}
-
-/** A sale without a payment window settles straight to `paid`: paying again changes nothing. */
-export async function payOrder(shop: Shop, { params, identity }: Call<ById>): Promise<Answer> {
-  const order = await requireOrder(shop, params.id, identity?.userId ?? '');
-  if (order.status === 'paid') return { status: 200, body: order };
-  if (order.status === 'queued') throw notSettled();
-  throw new HttpProblem('not-payable', `expected a held or paid order, this one is ${order.status}`);
-}
-
-/** Returns the units to the sale. Cancelling twice is the same as once. */
-export async function cancel(shop: Shop, { params, identity, header }: Call<ById>): Promise<Answer> {
-  const buyerId = identity?.userId ?? '';
-  const traceparent = traceparentOf(header('traceparent'));
-  const found = await shop.cancel({ orderId: params.id, buyerId, traceparent });
-  const { order, isAnnounced } = found ?? {
-    order: await requireOrder(shop, params.id, buyerId),
-    isAnnounced: true,
-  };
-  if (order.status === 'queued') throw notSettled();
-  if (order.status !== 'cancelled') {
-    throw new HttpProblem('not-cancellable', `expected a paid order, this one is ${order.status}`);
-  }
-  return { status: 200, body: order, ...(!isAnnounced && { headers: takesEffectSoon }) };
+export function orderRoutes(shop: Shop): Route[] {
+  const { collections, gate } = shop;
+  return [
+    route({
+      method: 'get',
+      path: '/api/orders',
+      access: 'buyer',
+      summary: 'My orders, newest first',
+      query: z.strictObject({ cursor: cursorLike(/^[0-9]{13}\.[A-Za-z0-9_-]{22}$/), limit: pageSize }),
+      answer: [200, shapes.orderPage],
+      async handle({ query, identity: { userId: buyerId } }) {
+        // The queue first: what is taken off it meanwhile is found among the orders.
+        const queued = await gate.listQueuedOf(buyerId);
+        return { status: 200, body: await listOrders(collections, { buyerId, ...query }, queued) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/orders/:id',
+      access: 'buyer',
+      summary: 'My order',
+      params: byId,
+      answer: [200, shapes.order],
+      problems: ['not-found'],
+      afterWaiting: shapes.order,
+      hot: true,
+      async handle({ params, identity: { userId: buyerId }, request }) {
+        const receivedAtMs = performance.now();
+        const purchase = await shop.settledOrders.findQueued(params.id);
+        const isQueuedOwn = purchase?.buyerId === buyerId;
+        const order = isQueuedOwn ? queuedOrderOf(purchase) : await findOwnOrder(shop, params.id, buyerId);
+        if (isRefusal(order)) return order;
+        if (order.status !== 'queued') return { status: 200, body: order };
+        const find = async () => {
+          const found = await findOwnOrder(shop, params.id, buyerId);
+          return isRefusal(found) ? null : found;
+        };
+        const held = await shop.settledOrders.hold(params.id, request, { receivedAtMs, find });
+        return { status: 200, body: held?.order ?? order, ...(held && { headers: held.headers }) };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/orders/:id/payment',
+      access: 'buyer',
+      summary: 'Pay a held order',
+      params: byId,
+      answer: [200, shapes.order],
+      problems: ['not-found', 'not-settled', 'not-payable'],
+      /** A sale without a payment window settles straight to `paid`: paying again changes nothing. */
+      async handle({ params, identity }) {
+        const order = await findOwnOrder(shop, params.id, identity.userId);
+        if (isRefusal(order)) return order;
+        if (order.status === 'paid') return { status: 200, body: order };
+        if (order.status === 'queued') return notSettled();
+        return refuse('not-payable', `expected a held or paid order, this one is ${order.status}`);
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/api/orders/:id',
+      access: 'buyer',
+      summary: 'Cancel an order, which returns its units',
+      params: byId,
+      answer: [200, shapes.order],
+      problems: ['not-found', 'not-settled', 'not-cancellable', 'busy'],
+      hot: true,
+      /** Cancelling twice is the same as once. */
+      async handle({ params, identity: { userId: buyerId }, request }) {
+        const traceparent = traceparentOf(request.header('traceparent'));
+        const found = await shop.cancel({ orderId: params.id, buyerId, traceparent });
+        const order = found ? found.order : await findOwnOrder(shop, params.id, buyerId);
+        if (isRefusal(order)) return order;
+        if (order.status === 'queued') return notSettled();
+        if (order.status !== 'cancelled')
+          return refuse('not-cancellable', `expected a paid order, this one is ${order.status}`);
+        return {
+          status: 200,
+          body: order,
+          ...(found?.isAnnounced === false && { headers: takesEffectSoon }),
+        };
+      },
+    }),
+  ];
 }
 
 /** MongoDB has the settled orders; one that it does not know yet could be on its way there. */
-async function requireOrder(shop: Shop, orderId: string, buyerId: string): Promise<Order> {
+async function findOwnOrder(shop: Shop, orderId: string, buyerId: string): Promise<shapes.Order | Refusal> {
   const settled = await findOrder(shop.collections, orderId, buyerId);
   if (settled) return settled;
   const found = await shop.gate.findPurchase(orderId);
@@ -72,9 +108,9 @@ async function requireOrder(shop: Shop, orderId: string, buyerId: string): Promi
     // It was settled between the two reads.
     return (await findOrder(shop.collections, orderId, buyerId)) ?? queuedOrderOf(found.purchase);
   }
-  throw new HttpProblem('not-found', `You have no order ${orderId}`);
+  return refuse('not-found', `You have no order ${orderId}`);
 }
 
-function notSettled(): HttpProblem {
-  return new HttpProblem('not-settled', 'Try again in a moment', {}, { 'Retry-After': '1' });
+function notSettled(): Refusal {
+  return refuse('not-settled', 'Try again in a moment', {}, { 'Retry-After': '1' });
 }

@@ -1,26 +1,34 @@
 import { Router } from 'express';
 import { keepPicture, pictureWidths, readPicture } from '../../catalogue/picture.ts';
+import { picture } from '../../insight/contract.ts';
 import type { Collections } from '../../store/collections.ts';
-import { HttpProblem } from '../http/problems.ts';
-import type { Answer, Call } from '../http/route.ts';
+import { refuse } from '../http/problems.ts';
+import { type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 
 export const picturesPath = '/api/admin/pictures';
-/** As nginx has it: see nginx/nginx.conf. */
-export const pictureMaxBytes = 8 * 1_024 * 1_024;
 
-export async function addPicture(
-  { collections }: Shop,
-  { body }: Call<unknown, unknown, Buffer>,
-): Promise<Answer> {
-  const picture = await keepPicture(collections, body);
-  if (!picture) {
-    throw new HttpProblem('invalid-input', 'expected a JPEG, PNG, WebP or AVIF that can be read', {
-      errors: [{ field: 'body', message: 'expected a JPEG, PNG, WebP or AVIF that can be read' }],
-    });
-  }
-  return { status: 201, body: picture, headers: { Location: picture.path } };
-}
+export const pictureUploadRoutes = ({ collections }: Shop): Route[] => [
+  route({
+    method: 'post',
+    path: picturesPath,
+    access: 'admin',
+    summary: 'Put up a picture: JPEG, PNG, WebP or AVIF',
+    // As nginx has it: see nginx/nginx.conf.
+    fileMaxBytes: 8 * 1_024 * 1_024,
+    answer: [201, picture],
+    headers: ['Location'],
+    problems: ['invalid-input', 'body-too-large', 'unsupported-media-type'],
+    async handle({ body }) {
+      const kept = await keepPicture(collections, body as Buffer);
+      if (!kept) {
+        const message = 'expected a JPEG, PNG, WebP or AVIF that can be read';
+        return refuse('invalid-input', message, { errors: [{ field: 'body', message }] });
+      }
+      return { status: 201, body: kept, headers: { Location: kept.path } };
+    },
+  }),
+];
 
 const namePattern = new RegExp(`^[\\w-]{22}-(${pictureWidths.join('|')})\\.webp$`);
 

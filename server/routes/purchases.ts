@@ -1,54 +1,93 @@
 import { nanoid } from 'nanoid';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Admission } from '../../sale/admission/admission.ts';
-import type { Purchase, PurchaseReceipt } from '../../sale/contract.ts';
+import { order, type Purchase, type PurchaseReceipt, purchaseReceipt } from '../../sale/contract.ts';
 import { findOrder, orderIdOf } from '../../sale/order.ts';
-import { HttpProblem } from '../http/problems.ts';
-import { type Answer, type Call, parse } from '../http/route.ts';
+import { byId, units } from '../http/inputs.ts';
+import { type Refusal, refuse } from '../http/problems.ts';
+import { type Route, route } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
 import type { Shop } from '../shop.ts';
-import { type byId, idempotencyKey, type purchaseRequest } from './inputs.ts';
+import { noSale } from './sales.ts';
 
-export async function buy(
-  { admit, challenges, onAccepted, settledOrders, collections }: Shop,
-  call: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
-): Promise<Answer> {
-  const { params, body, identity, header } = call;
-  const receivedAtMs = performance.now();
-  const { userId: buyerId = '', personId = buyerId } = identity ?? {};
-  const key = parse(idempotencyKey, header('idempotency-key') ?? nanoid(), 'Idempotency-Key');
-  await challenges.requireWork(`${buyerId}:${params.id}`, header('proof-of-work'), key);
-  const purchase: Purchase = {
-    orderId: orderIdOf(buyerId, params.id, key),
-    saleId: params.id,
-    buyerId,
-    ...(personId !== buyerId && { personId }),
-    quantity: body.quantity,
-    idempotencyKey: key,
-    createdAt: mongoClock.now().toISOString(),
-    traceparent: traceparentOf(header('traceparent')),
-  };
-  const admission = await admit(purchase);
-  if (admission.outcome === 'known') requireSameQuantity(purchase, admission.purchase);
-  else if (admission.outcome !== 'admitted') throw refusal(admission, purchase);
+export const purchaseRequest = z.strictObject({ quantity: units });
 
-  if (admission.outcome === 'admitted') onAccepted(purchase, header('x-request-id') ?? '');
+export function purchaseRoutes({ admit, challenges, onAccepted, settledOrders, collections }: Shop): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/api/sales/:id/purchases',
+      access: 'buyer',
+      summary: 'Buy',
+      params: byId,
+      body: purchaseRequest,
+      takesIdempotencyKey: true,
+      takesProofOfWork: true,
+      answer: [202, purchaseReceipt],
+      headers: ['Location', 'Retry-After', 'Idempotency-Key'],
+      afterWaiting: order,
+      problems: [
+        'not-found',
+        'sold-out',
+        'not-open',
+        'paused',
+        'ended',
+        'over-limit',
+        'key-reused',
+        'busy',
+        'work-required',
+      ],
+      limit: 'purchases',
+      hot: true,
+      async handle({ params, body, identity, idempotencyKey = nanoid(), request }) {
+        const receivedAtMs = performance.now();
+        const { userId: buyerId, personId } = identity;
+        const subject = `${buyerId}:${params.id}`;
+        const challenge = await challenges.requireWork(
+          subject,
+          request.header('proof-of-work'),
+          idempotencyKey,
+        );
+        if (challenge) return challenge;
+        const purchase: Purchase = {
+          orderId: orderIdOf(buyerId, params.id, idempotencyKey),
+          saleId: params.id,
+          buyerId,
+          ...(personId !== buyerId && { personId }),
+          quantity: body.quantity,
+          idempotencyKey,
+          createdAt: mongoClock.now().toISOString(),
+          traceparent: traceparentOf(request.header('traceparent')),
+        };
+        const admission = await admit(purchase);
+        if (admission.outcome === 'known') {
+          if (admission.purchase.quantity !== purchase.quantity)
+            return keyReused(purchase, admission.purchase);
+        } else if (admission.outcome === 'admitted') {
+          onAccepted(purchase, request.header('x-request-id') ?? '');
+        } else return refusal(admission, purchase);
 
-  const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
-  const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': key };
-  // An accepted purchase is never answered with an error, not even without MongoDB.
-  const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
-  const mayBeSettled = admission.outcome === 'known';
-  const held = await settledOrders.hold(orderId, call, { receivedAtMs, find, mayBeSettled });
-  if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
-  const receipt: PurchaseReceipt = { orderId, status: 'queued' };
-  return { status: 202, body: receipt, headers: { ...headers, 'Retry-After': '1', ...held?.headers } };
+        const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
+        const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': idempotencyKey };
+        // An accepted purchase is never answered with an error, not even without MongoDB.
+        const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
+        const mayBeSettled = admission.outcome === 'known';
+        const held = await settledOrders.hold(orderId, request, { receivedAtMs, find, mayBeSettled });
+        if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
+        const receipt: PurchaseReceipt = { orderId, status: 'queued' };
+        return {
+          status: 202,
+          body: receipt,
+          headers: { ...headers, 'Retry-After': '1', ...held?.headers },
+        };
+      },
+    }),
+  ];
 }
 
-function requireSameQuantity(asked: Purchase, known: Purchase): void {
-  if (asked.quantity === known.quantity) return;
-  throw new HttpProblem(
+function keyReused(asked: Purchase, known: Purchase): Refusal {
+  return refuse(
     'key-reused',
     `This key came with quantity ${known.quantity} before, now with ${asked.quantity}; expected the same, or a new key`,
   );
@@ -57,30 +96,25 @@ function requireSameQuantity(asked: Purchase, known: Purchase): void {
 function refusal(
   admission: Exclude<Admission, { outcome: 'admitted' | 'known' }>,
   { saleId, quantity }: Purchase,
-): HttpProblem {
+): Refusal {
   switch (admission.outcome) {
     case 'sold_out':
-      return new HttpProblem('sold-out', `${quantity} asked for, ${admission.left} left`, {
-        left: admission.left,
-      });
+      return refuse('sold-out', `${quantity} asked for, ${admission.left} left`, { left: admission.left });
     case 'not_open': {
       const opensAt = admission.opensAt.toISOString();
-      return new HttpProblem('not-open', `It opens at ${opensAt}`, { opensAt });
+      return refuse('not-open', `It opens at ${opensAt}`, { opensAt });
     }
     case 'paused':
-      return new HttpProblem('paused', 'It goes on when the shop resumes it');
+      return refuse('paused', 'It goes on when the shop resumes it');
     case 'ended':
-      return new HttpProblem('ended', 'Nothing can be bought any more');
+      return refuse('ended', 'Nothing can be bought any more');
     case 'over_limit':
-      return new HttpProblem('over-limit', `${quantity} more would be over what one buyer may have`);
+      return refuse('over-limit', `${quantity} more would be over what one buyer may have`);
     case 'unknown_sale':
-      return new HttpProblem('not-found', `There is no sale ${saleId}`);
+      return noSale(saleId);
     case 'unconfirmed':
-      return new HttpProblem(
-        'unavailable',
-        'It is not sure that it was accepted. Try again with the same key.',
-      );
+      return refuse('unavailable', 'It is not sure that it was accepted. Try again with the same key.');
     case 'busy':
-      return new HttpProblem('busy', 'Too many purchases wait to be settled. Try again with the same key.');
+      return refuse('busy', 'Too many purchases wait to be settled. Try again with the same key.');
   }
 }

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { normaliseEmail } from '../../accounts/email-address.ts';
-import { emailAddress } from '../../server/routes/inputs.ts';
+import { emailAddress, normaliseEmail } from '../../accounts/email-address.ts';
 
 test.each([
   ['Ann@Example.COM', 'ann@example.com'],

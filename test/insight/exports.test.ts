@@ -220,7 +220,7 @@ describe('a list', () => {
     const session = JSON.stringify(JSON.stringify({ user, token: system.adminToken }));
     await admin.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
     await admin.goto(`${system.url}/admin#sales`);
-    await admin.getByText('These are the 100 that end last.').waitFor();
+    await admin.getByText('These are the 100 sales that end last.').waitFor();
     await admin.getByRole('button', { name: 'Show older sales' }).click();
     await admin.getByTestId('sales').getByRole('link', { name: 'The last of all' }).waitFor();
     await browser.close();

@@ -1,7 +1,7 @@
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { operations } from '../../server/routes/operations.ts';
+import type { Route } from '../../server/http/route.ts';
 import { apiRoutes } from '../../server/routes/routes.ts';
 import type { Shop } from '../../server/shop.ts';
 import { openBrowser } from '../support/browser.ts';
@@ -26,13 +26,18 @@ beforeAll(async () => {
 afterAll(() => system.close());
 
 const routes = apiRoutes({} as Shop);
-const nameOf = ({ method, path }: { method: string; path: string }) => `${method.toUpperCase()} ${path}`;
+const pathOf = ({ path }: { path: string }) => path.replace(/:(\w+)/g, '{$1}');
+const nameOf = (route: Route) => `${route.method.toUpperCase()} ${pathOf(route)}`;
 
 test('the document contains exactly the routes', () => {
-  expect(Object.keys(operations).sort()).toEqual(routes.map(nameOf).sort());
-  for (const { method, path } of routes) {
-    const described = document.paths[path.replace(/:(\w+)/g, '{$1}')]?.[method];
-    expect(described, nameOf({ method, path })).toMatchObject({ operationId: expect.any(String) });
+  const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
+    Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  const probes = ['GET /healthz', 'GET /readyz'];
+  expect(documented.sort()).toEqual([...routes.map(nameOf), ...probes].sort());
+  for (const route of routes) {
+    const described = document.paths[pathOf(route)]?.[route.method];
+    expect(described, nameOf(route)).toMatchObject({ operationId: expect.any(String) });
   }
 });
 

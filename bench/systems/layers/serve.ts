@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { readConfig } from '../../../runtime/config.ts';
-import { listenOnUnixSocket } from '../../../server/http/unix-socket.ts';
+import { listenOnUnixSocket } from '../../../server/connections/unix-socket.ts';
 
 /** Runs one layer of the ladder as a server process. */
 export async function serve(listener: RequestListener): Promise<void> {

@@ -4,8 +4,9 @@ import { nanoid } from 'nanoid';
 import { type Dependencies, healthRoutes } from '../../../runtime/observe/health.ts';
 import type { Purchase } from '../../../sale/contract.ts';
 import { orderIdOf } from '../../../sale/order.ts';
+import { byId, idempotencyKey } from '../../../server/http/inputs.ts';
 import { bearerOf, openTokens } from '../../../server/http/tokens.ts';
-import { byId, idempotencyKey, purchaseRequest } from '../../../server/routes/inputs.ts';
+import { purchaseRequest } from '../../../server/routes/purchases.ts';
 
 /** Resolves with the refusal that is answered as 409, or with null when the purchase is accepted. */
 export type Buy = (purchase: Purchase) => Promise<string | null>;

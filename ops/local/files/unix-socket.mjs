@@ -1,4 +1,4 @@
-/** Paths of Unix sockets, by which nginx reaches the servers (server/http/unix-socket.ts) and the servers reach Redis. */
+/** Paths of Unix sockets, by which nginx reaches the servers (server/connections/unix-socket.ts) and the servers reach Redis. */
 import { join } from 'node:path';
 
 /** The longest path that every system can bind, and that UNIX_SOCKET in runtime/config.ts accepts. */

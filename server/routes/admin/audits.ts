@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import { audit } from '../../../insight/audit.ts';
 import {
   readAuditStatus,
@@ -13,6 +14,9 @@ import type { Log } from '../../../runtime/observe/log.ts';
 import type { Gate } from '../../../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
 import type { Collections } from '../../../store/collections.ts';
+import { refuse } from '../../http/problems.ts';
+import { type Route, route } from '../../http/route.ts';
+import type { Shop } from '../../shop.ts';
 
 /** The control room's audits: one at a time over all instances, not too often, and not of a shop too large for it. */
 export interface Audits {
@@ -88,3 +92,18 @@ export function openAudits(
     },
   };
 }
+
+export const auditRoutes = ({ audits }: Shop): Route[] => [
+  route({
+    method: 'post',
+    path: '/api/admin/audits',
+    access: 'admin',
+    summary: 'Begin an audit',
+    answer: [202, z.object({ state: z.literal('running') })],
+    problems: ['busy'],
+    async handle() {
+      if (await audits.start()) return { status: 202, body: { state: 'running' } };
+      return refuse('busy', 'An audit runs, or has run within the last seconds');
+    },
+  }),
+];

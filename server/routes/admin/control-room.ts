@@ -1,26 +1,36 @@
-import type { z } from 'zod';
-import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../../../insight/contract.ts';
+import { z } from 'zod';
+import {
+  type LiveFigures,
+  liveFigures,
+  type SaleCurve,
+  type SaleReport,
+  type SecondFigures,
+  saleMinute,
+  saleReport,
+} from '../../../insight/contract.ts';
 import { type Counts, quantileMs, readSaleTally, readSeconds } from '../../../insight/counters.ts';
 import { completeAfterSeconds, readQueueFigures } from '../../../insight/figures.ts';
 import { openSaleCurves } from '../../../insight/report.ts';
 import { redisClock } from '../../../runtime/clock.ts';
 import { readBeats } from '../../../runtime/leader/heartbeat.ts';
 import { singleFlight } from '../../../runtime/single-flight.ts';
-import type { SaleSnapshot } from '../../../sale/contract.ts';
+import { nextCursor, type SaleSnapshot } from '../../../sale/contract.ts';
 import { findSale, listSnapshots, readSaleSnapshot } from '../../../sale/sale.ts';
 import { readMinutes } from '../../../subscribers/analytics.ts';
-import { HttpProblem } from '../../http/problems.ts';
-import type { Answer, Call } from '../../http/route.ts';
+import { byId, pageAfter, wholeFromText } from '../../http/inputs.ts';
+import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
-import type { byId, liveSince, pageAfter } from '../inputs.ts';
 import { noSale } from '../sales.ts';
 
 const shownSeconds = 300;
 
 const uncounted = new Set(['paid', 'rejected', 'failed', 'queued', 'oldestMs', 'deadLetters']);
 
+/** Unix time in seconds: the newest second that the page has. */
+const liveSince = z.strictObject({ since: wholeFromText(0, 10_000_000_000).optional() });
+
 /** What the control room shows. However many look at it, the databases are asked once. */
-export function openControlRoom(shop: Shop) {
+export function controlRoomRoutes(shop: Shop): Route[] {
   const { collections, queue, redis } = shop;
   const curveOf = openSaleCurves(collections);
   const readNow = singleFlight(async () => {
@@ -45,46 +55,67 @@ export function openControlRoom(shop: Shop) {
     };
   });
 
-  return {
-    async live({ query }: Call<unknown, z.infer<typeof liveSince>>): Promise<Answer> {
-      const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
-      const from = Math.max((query.since ?? 0) + 1, to - shownSeconds + 1);
-      const [now, counts] = await Promise.all([readNow(''), from > to ? [] : readSeconds(redis, from, to)]);
-      const seconds = counts.map((count, n) => figuresOf(from + n, count));
-      const body: LiveFigures = { serverTime: redisClock.now().toISOString(), seconds, ...now };
-      return { status: 200, body };
-    },
-
-    async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
-      const sale = await readSaleSnapshot(collections, params.id);
-      if (!sale) throw noSale(params.id);
-      const [story, tally] = await Promise.all([curveOf(sale.id), readSaleTally(redis, sale.id)]);
-      const { admitted = 0 } = tally.counts;
-      const body: SaleReport = {
-        sale,
-        ...story,
-        admitted,
-        refused: refusedOf(tally.counts),
-        soldOutAfterMs: story.soldOutAt ? Date.parse(story.soldOutAt) - begunAtMs(sale, story) : null,
-        p50Ms: quantileMs(tally.counts, 0.5),
-        p99Ms: quantileMs(tally.counts, 0.99),
-        fastestMs: tally.fastestMs,
-        slowestMs: tally.slowestMs,
-      };
-      return { status: 200, body };
-    },
-
-    async minutes({ params, query }: Call<z.infer<typeof byId>, z.infer<typeof pageAfter>>): Promise<Answer> {
-      const sale = await findSale(collections, params.id);
-      if (!sale) throw noSale(params.id);
-      return { status: 200, body: await readMinutes(collections, params.id, query.cursor) };
-    },
-
-    async startAudit(): Promise<Answer> {
-      if (await shop.audits.start()) return { status: 202, body: { state: 'running' } };
-      throw new HttpProblem('busy', 'An audit runs, or has run within the last seconds');
-    },
-  };
+  return [
+    route({
+      method: 'get',
+      path: '/api/admin/live',
+      access: 'admin',
+      summary: 'The charts and lamps of the control room',
+      query: liveSince,
+      // Only the control room's page reads what else is in these.
+      answer: [200, liveFigures.pick({ serverTime: true, sales: true, salesNextCursor: true }).loose()],
+      async handle({ query }) {
+        const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
+        const from = Math.max((query.since ?? 0) + 1, to - shownSeconds + 1);
+        const [now, counts] = await Promise.all([readNow(''), from > to ? [] : readSeconds(redis, from, to)]);
+        const seconds = counts.map((count, n) => figuresOf(from + n, count));
+        const body: LiveFigures = { serverTime: redisClock.now().toISOString(), seconds, ...now };
+        return { status: 200, body };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/admin/sales/:id/report',
+      access: 'admin',
+      summary: 'The story of a sale',
+      params: byId,
+      answer: [200, saleReport.pick({ sale: true }).loose()],
+      problems: ['not-found'],
+      async handle({ params }) {
+        const sale = await readSaleSnapshot(collections, params.id);
+        if (!sale) return noSale(params.id);
+        const [story, tally] = await Promise.all([curveOf(sale.id), readSaleTally(redis, sale.id)]);
+        const { admitted = 0 } = tally.counts;
+        const body: SaleReport = {
+          sale,
+          ...story,
+          admitted,
+          refused: refusedOf(tally.counts),
+          soldOutAfterMs: story.soldOutAt ? Date.parse(story.soldOutAt) - begunAtMs(sale, story) : null,
+          p50Ms: quantileMs(tally.counts, 0.5),
+          p99Ms: quantileMs(tally.counts, 0.99),
+          fastestMs: tally.fastestMs,
+          slowestMs: tally.slowestMs,
+        };
+        return { status: 200, body };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/admin/sales/:id/minutes',
+      access: 'admin',
+      summary: 'What happened to its orders, minute by minute: pages of 1,440, the newest page first',
+      params: byId,
+      query: pageAfter,
+      answer: [200, z.object({ minutes: z.array(saleMinute), nextCursor })],
+      problems: ['not-found'],
+      async handle({ params, query }) {
+        const sale = await findSale(collections, params.id);
+        if (!sale) return noSale(params.id);
+        return { status: 200, body: await readMinutes(collections, params.id, query.cursor) };
+      },
+    }),
+  ];
 }
 
 /** The opening, or the making of a sale that was made open. */

@@ -1,43 +1,82 @@
-import type { z } from 'zod';
+import { z } from 'zod';
+import { count, deadLetter } from '../../../sale/contract.ts';
 import { discard } from '../../../sale/settlement/dead-letters.ts';
-import { HttpProblem } from '../../http/problems.ts';
-import type { Answer, Call } from '../../http/route.ts';
+import { pageSize, wholeFromText } from '../../http/inputs.ts';
+import { type Refusal, refuse } from '../../http/problems.ts';
+import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
-import type { byJobId, deadLetterList } from '../inputs.ts';
 
-type ByJobId = z.infer<typeof byJobId>;
+/** Bull numbers its jobs; a message of RabbitMQ has a longer id. */
+const byJobId = z.strictObject({
+  id: z.string().regex(/^(\d{1,15}|[\w-]{21,64})$/, "expected a dead letter's id"),
+});
 
-export async function showDeadLetters(
-  { queue }: Shop,
-  { query }: Call<unknown, z.infer<typeof deadLetterList>>,
-): Promise<Answer> {
-  const [deadLetters, { failed: total }] = await Promise.all([
-    queue.listDeadLetters(query),
-    queue.countJobs(),
-  ]);
-  const next = query.start + query.limit;
-  return { status: 200, body: { deadLetters, total, nextStart: next < total ? next : null } };
+export function deadLetterRoutes(shop: Shop): Route[] {
+  const { queue } = shop;
+  return [
+    route({
+      method: 'get',
+      path: '/api/admin/dead-letters',
+      access: 'admin',
+      summary: 'Jobs that could not be settled',
+      query: z.strictObject({ start: wholeFromText(0, 1_000_000).default(0), limit: pageSize }),
+      answer: [
+        200,
+        z.object({
+          deadLetters: z.array(deadLetter),
+          total: count,
+          nextStart: count.nullable().describe('Pass as `start` to read on; null on the last page'),
+        }),
+      ],
+      async handle({ query }) {
+        const [deadLetters, { failed: total }] = await Promise.all([
+          queue.listDeadLetters(query),
+          queue.countJobs(),
+        ]);
+        const next = query.start + query.limit;
+        return { status: 200, body: { deadLetters, total, nextStart: next < total ? next : null } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/admin/dead-letters/:id',
+      access: 'admin',
+      summary: 'One of them',
+      params: byJobId,
+      answer: [200, deadLetter],
+      problems: ['not-found'],
+      async handle({ params }) {
+        const found = await queue.findDeadLetter(params.id);
+        return found ? { status: 200, body: found } : noDeadLetter(params.id);
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/admin/dead-letters/:id/republish',
+      access: 'admin',
+      summary: 'Have it settled again',
+      params: byJobId,
+      answer: [202, z.object({ id: z.string(), status: z.literal('republished') })],
+      problems: ['not-found'],
+      async handle({ params }) {
+        if (!(await queue.republish(params.id))) return noDeadLetter(params.id);
+        return { status: 202, body: { id: params.id, status: 'republished' } };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/api/admin/dead-letters/:id',
+      access: 'admin',
+      summary: 'Put it away for good',
+      params: byJobId,
+      answer: [204, null],
+      problems: ['not-found'],
+      handle: async ({ params }) =>
+        (await discard(shop, params.id)) ? { status: 204 } : noDeadLetter(params.id),
+    }),
+  ];
 }
 
-export async function showDeadLetter({ queue }: Shop, { params }: Call<ByJobId>): Promise<Answer> {
-  const letter = await queue.findDeadLetter(params.id);
-  if (!letter) throw noDeadLetter(params.id);
-  return { status: 200, body: letter };
-}
-
-export async function republishDeadLetter({ queue }: Shop, { params }: Call<ByJobId>): Promise<Answer> {
-  if (!(await queue.republish(params.id))) throw noDeadLetter(params.id);
-  return { status: 202, body: { id: params.id, status: 'republished' } };
-}
-
-export async function discardDeadLetter(shop: Shop, { params }: Call<ByJobId>): Promise<Answer> {
-  if (!(await discard(shop, params.id))) throw noDeadLetter(params.id);
-  return { status: 204 };
-}
-
-function noDeadLetter(id: string): HttpProblem {
-  return new HttpProblem(
-    'not-found',
-    `There is no dead letter ${id}: it may be republished or discarded already`,
-  );
+function noDeadLetter(id: string): Refusal {
+  return refuse('not-found', `There is no dead letter ${id}: it may be republished or discarded already`);
 }

@@ -1,35 +1,64 @@
-import type { z } from 'zod';
+import { z } from 'zod';
+import { unsentMail, unsentState } from '../../../insight/contract.ts';
+import { count } from '../../../sale/contract.ts';
 import {
   countUnsentMails,
   listUnsentMails,
   resendFailedMails,
   resendMail,
 } from '../../../subscribers/mail/unsent-mails.ts';
-import { HttpProblem } from '../../http/problems.ts';
-import type { Answer, Call } from '../../http/route.ts';
+import { pageSize } from '../../http/inputs.ts';
+import { refuse } from '../../http/problems.ts';
+import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
-import type { byEventId, unsentMailList } from '../inputs.ts';
 
-export async function showUnsentMails(
-  { collections }: Shop,
-  { query }: Call<unknown, z.infer<typeof unsentMailList>>,
-): Promise<Answer> {
-  const [counts, list] = await Promise.all([
-    countUnsentMails(collections),
-    listUnsentMails(collections, query),
-  ]);
-  return { status: 200, body: { counts, ...list } };
-}
+const resent = z.object({ resent: count });
 
-export async function resendOneMail(
-  { collections }: Shop,
-  { params }: Call<z.infer<typeof byEventId>>,
-): Promise<Answer> {
-  if (!(await resendMail(collections, params.id)))
-    throw new HttpProblem('not-found', `No mail about ${params.id} failed or may have been delivered`);
-  return { status: 202, body: { resent: 1 } };
-}
-
-export async function resendMails({ collections }: Shop): Promise<Answer> {
-  return { status: 202, body: { resent: await resendFailedMails(collections) } };
-}
+export const mailRoutes = ({ collections }: Shop): Route[] => [
+  route({
+    method: 'get',
+    path: '/api/admin/mails',
+    access: 'admin',
+    summary:
+      'Mails that failed or may have been delivered, or those of one state; `more` says that there are others',
+    query: z.strictObject({ limit: pageSize, state: unsentState.optional() }),
+    answer: [
+      200,
+      z.object({
+        counts: z.object({ waiting: count, failed: count, unsure: count }).describe('Up to 10,000 of each'),
+        mails: z.array(unsentMail),
+        more: z.boolean(),
+      }),
+    ],
+    async handle({ query }) {
+      const [counts, list] = await Promise.all([
+        countUnsentMails(collections),
+        listUnsentMails(collections, query),
+      ]);
+      return { status: 200, body: { counts, ...list } };
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/api/admin/mails/resend',
+    access: 'admin',
+    summary: 'Send again what failed; not what may have been delivered',
+    answer: [202, resent],
+    handle: async () => ({ status: 202, body: { resent: await resendFailedMails(collections) } }),
+  }),
+  route({
+    method: 'post',
+    path: '/api/admin/mails/:id/resend',
+    access: 'admin',
+    summary: 'Send one again that failed or may have been delivered',
+    params: z.strictObject({
+      id: z.string().regex(/^[\w-]{1,64}:\d{1,15}:\d{1,9}$/, "expected an event's id"),
+    }),
+    answer: [202, resent],
+    problems: ['not-found'],
+    async handle({ params: { id } }) {
+      if (await resendMail(collections, id)) return { status: 202, body: { resent: 1 } };
+      return refuse('not-found', `No mail about ${id} failed or may have been delivered`);
+    },
+  }),
+];

@@ -1,20 +1,59 @@
-import type { z } from 'zod';
+import { z } from 'zod';
+import { adminOrder, adminOrderPage } from '../../../insight/contract.ts';
 import { everyOrder, searchOrders } from '../../../insight/order-search.ts';
 import { decimalOf } from '../../../public/shared/money.js';
+import { type SaleSnapshot, settledStatus } from '../../../sale/contract.ts';
 import { readSaleSnapshot } from '../../../sale/sale.ts';
-import type { Answer, Call } from '../../http/route.ts';
+import type { Collections } from '../../../store/collections.ts';
+import { byId, cursorLike, id } from '../../http/inputs.ts';
+import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
-import type { byId, orderSearch } from '../inputs.ts';
 import { noSale } from '../sales.ts';
 import { byteOrderMark, csvLines } from './csv.ts';
 
-export async function findOrders(
-  { collections }: Shop,
-  { query }: Call<unknown, z.infer<typeof orderSearch>>,
-): Promise<Answer> {
-  const { q: text, saleId, status, cursor } = query;
-  return { status: 200, body: await searchOrders(collections, { text, saleId, status, cursor }) };
-}
+const orderSearch = z.strictObject({
+  q: z.string().trim().max(254).default(''),
+  saleId: id.optional(),
+  status: settledStatus.extract(['paid', 'rejected', 'cancelled']).optional(),
+  /** Of a sale's orders it is a number of the event log, of a buyer's orders a time and an id. */
+  cursor: cursorLike(/^(\d{1,10}|\d{13}\.[\w-]{1,64})$/),
+});
+
+/** Only the control room's page reads what else is in it. */
+const foundOrders = adminOrderPage.extend({ orders: z.array(adminOrder.pick({ id: true }).loose()) }).loose();
+
+export const orderAdminRoutes = ({ collections }: Shop): Route[] => [
+  route({
+    method: 'get',
+    path: '/api/admin/orders',
+    access: 'admin',
+    summary: 'Find orders by id, buyer or e-mail address',
+    query: orderSearch,
+    answer: [200, foundOrders],
+    async handle({ query: { q: text, saleId, status, cursor } }) {
+      return { status: 200, body: await searchOrders(collections, { text, saleId, status, cursor }) };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/admin/sales/:id/orders.csv',
+    access: 'admin',
+    summary: 'Every order of a sale, in the order in which they were settled',
+    params: byId,
+    answer: [200, z.string()],
+    media: 'text/csv',
+    problems: ['not-found'],
+    async handle({ params: { id } }) {
+      const sale = await readSaleSnapshot(collections, id);
+      if (!sale) return noSale(id);
+      const headers = {
+        'Content-Type': 'text/csv; charset=utf-8',
+        'Content-Disposition': `attachment; filename="orders-${id}.csv"`,
+      };
+      return { status: 200, text: csvOfOrders(collections, sale), headers };
+    },
+  }),
+];
 
 const columns = [
   'order',
@@ -31,33 +70,22 @@ const columns = [
 const times = ['created at', 'settled at'];
 
 /**
- * All orders of a sale as CSV, sent while they are read and as fast as they are taken. An amount is a decimal of its
- * currency, a time is ISO 8601 in UTC.
+ * All orders of a sale as CSV, read as fast as they are taken. An amount is a decimal of its currency, a time is
+ * ISO 8601 in UTC.
  */
-export async function exportOrders(
-  { collections }: Shop,
-  { params }: Call<z.infer<typeof byId>>,
-): Promise<Answer> {
-  const sale = await readSaleSnapshot(collections, params.id);
-  if (!sale) throw noSale(params.id);
-  const { price } = sale;
+async function* csvOfOrders(
+  collections: Collections,
+  { id: ofSale, price }: SaleSnapshot,
+): AsyncGenerator<string> {
   const nothing = decimalOf({ ...price, amount: 0 });
-
-  async function* lines(): AsyncGenerator<string> {
-    yield byteOrderMark + csvLines([[...columns, ...times]]);
-    for await (const orders of everyOrder(collections, params.id)) {
-      const rows = orders.map((order) => {
-        const { id, saleId, status, reason, quantity, buyerId, email, name, createdAt, settledAt } = order;
-        const paid = status === 'paid' ? decimalOf(price, quantity) : nothing;
-        const what = [id, saleId, status, reason ?? '', quantity, paid, price.currency];
-        return [...what, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? ''];
-      });
-      yield csvLines(rows);
-    }
+  yield byteOrderMark + csvLines([[...columns, ...times]]);
+  for await (const orders of everyOrder(collections, ofSale)) {
+    const rows = orders.map((order) => {
+      const { id, saleId, status, reason, quantity, buyerId, email, name, createdAt, settledAt } = order;
+      const paid = status === 'paid' ? decimalOf(price, quantity) : nothing;
+      const what = [id, saleId, status, reason ?? '', quantity, paid, price.currency];
+      return [...what, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? ''];
+    });
+    yield csvLines(rows);
   }
-  const headers = {
-    'Content-Type': 'text/csv; charset=utf-8',
-    'Content-Disposition': `attachment; filename="orders-${params.id}.csv"`,
-  };
-  return { status: 200, text: lines(), headers };
 }

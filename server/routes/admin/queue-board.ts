@@ -4,9 +4,10 @@ import { ExpressAdapter } from '@bull-board/express';
 import { type RequestHandler, Router } from 'express';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
+import { z } from 'zod';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
-import { HttpProblem } from '../../http/problems.ts';
-import type { Answer } from '../../http/route.ts';
+import { refuse } from '../../http/problems.ts';
+import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
 /**
@@ -23,12 +24,21 @@ const ticketKey = (ticket: string) => `board:ticket:${ticket}`;
 const visitKey = (visit: string) => `board:visit:${visit}`;
 const secretPattern = /^[\w-]{32}$/;
 
-export async function grantVisit({ queue, redis }: Shop): Promise<Answer> {
-  if (!queue.bull) throw new HttpProblem('not-found', 'RabbitMQ has a board of its own');
-  const ticket = nanoid(32);
-  await redis.set(ticketKey(ticket), '1', 'EX', ticketSeconds);
-  return { status: 201, body: { path: `${boardPath}/?ticket=${ticket}` } };
-}
+export const queueVisitRoutes = ({ queue, redis }: Shop): Route[] => [
+  route({
+    method: 'post',
+    path: '/api/admin/queue-visits',
+    access: 'admin',
+    summary: 'A ticket for one visit to the board of the queue',
+    answer: [201, z.object({ path: z.string() })],
+    async handle() {
+      if (!queue.bull) return refuse('not-found', 'RabbitMQ has a board of its own');
+      const ticket = nanoid(32);
+      await redis.set(ticketKey(ticket), '1', 'EX', ticketSeconds);
+      return { status: 201, body: { path: `${boardPath}/?ticket=${ticket}` } };
+    },
+  }),
+];
 
 export function boardRoutes({ bull }: PurchaseQueue, redis: Redis): Router {
   if (!bull) return Router();

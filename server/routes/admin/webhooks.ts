@@ -1,4 +1,6 @@
-import type { z } from 'zod';
+import { z } from 'zod';
+import * as shapes from '../../../insight/contract.ts';
+import { count, nextCursor } from '../../../sale/contract.ts';
 import {
   addWebhook,
   listDeliveries,
@@ -6,47 +8,90 @@ import {
   removeWebhook,
   resendFailed,
 } from '../../../subscribers/webhooks/endpoints.ts';
-import { HttpProblem } from '../../http/problems.ts';
-import type { Answer, Call } from '../../http/route.ts';
+import { webhookTypes } from '../../../subscribers/webhooks/webhooks.ts';
+import { byId, newestList } from '../../http/inputs.ts';
+import { type Refusal, refuse } from '../../http/problems.ts';
+import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
-import type { byId, newestList, newWebhook } from '../inputs.ts';
 
-type ById = z.infer<typeof byId>;
+/** Where events go: http or https, and nothing in it that belongs into a header. */
+const newWebhook = z.strictObject({
+  // The check of a URL drops blanks and line breaks within it, as `new URL` does: they are looked for before.
+  url: z
+    .string()
+    .max(2_000)
+    .regex(/^[\x21-\x7e]+$/, 'expected printable ASCII: a host in Punycode, other characters percent-encoded')
+    .meta({ format: 'uri' })
+    .pipe(z.url({ protocol: /^https?$/ }))
+    .refine((text) => !URL.canParse(text) || !(new URL(text).username || new URL(text).password), {
+      error: 'expected no user and password in it',
+    }),
+  types: z.array(z.enum(webhookTypes)).min(1).max(webhookTypes.length),
+});
 
-export async function showWebhooks({ collections }: Shop): Promise<Answer> {
-  return { status: 200, body: { webhooks: await listWebhooks(collections) } };
-}
+export const webhookRoutes = ({ collections }: Shop): Route[] => [
+  route({
+    method: 'get',
+    path: '/api/admin/webhooks',
+    access: 'admin',
+    summary: 'Where events are sent',
+    answer: [200, z.object({ webhooks: z.array(shapes.webhook) })],
+    handle: async () => ({ status: 200, body: { webhooks: await listWebhooks(collections) } }),
+  }),
+  route({
+    method: 'post',
+    path: '/api/admin/webhooks',
+    access: 'admin',
+    summary: 'Have events sent to a URL, signed; the secret is shown this once',
+    body: newWebhook,
+    answer: [201, shapes.webhook.extend({ secret: z.string() })],
+    problems: ['too-many-webhooks'],
+    async handle({ body }) {
+      const webhook = await addWebhook(collections, body);
+      if (webhook === 'too_many') return refuse('too-many-webhooks', 'Delete one before you add another');
+      return { status: 201, body: webhook };
+    },
+  }),
+  route({
+    method: 'delete',
+    path: '/api/admin/webhooks/:id',
+    access: 'admin',
+    summary: 'Send nothing there any more',
+    params: byId,
+    answer: [204, null],
+    problems: ['not-found'],
+    handle: async ({ params }) =>
+      (await removeWebhook(collections, params.id)) ? { status: 204 } : noWebhook(params.id),
+  }),
+  route({
+    method: 'get',
+    path: '/api/admin/webhooks/:id/deliveries',
+    access: 'admin',
+    summary: 'What was sent there within 30 days, and what became of it',
+    params: byId,
+    query: newestList,
+    answer: [200, z.object({ deliveries: z.array(shapes.delivery), nextCursor })],
+    problems: ['not-found'],
+    async handle({ params, query }) {
+      const page = await listDeliveries(collections, params.id, query);
+      return page ? { status: 200, body: page } : noWebhook(params.id);
+    },
+  }),
+  route({
+    method: 'post',
+    path: '/api/admin/webhooks/:id/resend',
+    access: 'admin',
+    summary: 'Send again what failed at every attempt',
+    params: byId,
+    answer: [202, z.object({ resent: count })],
+    problems: ['not-found'],
+    async handle({ params }) {
+      const resent = await resendFailed(collections, params.id);
+      return resent === null ? noWebhook(params.id) : { status: 202, body: { resent } };
+    },
+  }),
+];
 
-/** Shows the secret, which signs what is sent there, this once. */
-export async function createWebhook(
-  { collections }: Shop,
-  { body }: Call<unknown, unknown, z.infer<typeof newWebhook>>,
-): Promise<Answer> {
-  const webhook = await addWebhook(collections, body);
-  if (webhook === 'too_many') throw new HttpProblem('too-many-webhooks', 'Delete one before you add another');
-  return { status: 201, body: webhook };
-}
-
-export async function deleteWebhook({ collections }: Shop, { params }: Call<ById>): Promise<Answer> {
-  if (!(await removeWebhook(collections, params.id))) throw noWebhook(params.id);
-  return { status: 204 };
-}
-
-export async function showDeliveries(
-  { collections }: Shop,
-  { params, query }: Call<ById, z.infer<typeof newestList>>,
-): Promise<Answer> {
-  const page = await listDeliveries(collections, params.id, query);
-  if (!page) throw noWebhook(params.id);
-  return { status: 200, body: page };
-}
-
-export async function resendDeliveries({ collections }: Shop, { params }: Call<ById>): Promise<Answer> {
-  const resent = await resendFailed(collections, params.id);
-  if (resent === null) throw noWebhook(params.id);
-  return { status: 202, body: { resent } };
-}
-
-function noWebhook(id: string): HttpProblem {
-  return new HttpProblem('not-found', `There is no webhook ${id}`);
+function noWebhook(id: string): Refusal {
+  return refuse('not-found', `There is no webhook ${id}`);
 }

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Config } from '../../runtime/config.ts';
+import { problemType, refuse } from '../http/problems.ts';
+import { requestIdHeader, requestIdOf } from '../http/request-id.ts';
 import { picturesPath } from '../routes/pictures.ts';
-import { hangUp } from './connection-refusals.ts';
-import { HttpProblem, problemType } from './problems.ts';
-import { requestIdHeader, requestIdOf } from './request-id.ts';
+import { hangUp } from './refusals.ts';
 
 /**
  * Sees to it that every request is answered in time: 408 when its body has not come by then, however busily it trickles, and
@@ -21,8 +21,8 @@ export function answerInTime(request: IncomingMessage, response: ServerResponse,
       return;
     }
     const { problem, headers } = complete
-      ? new HttpProblem('unavailable', `No answer after ${ms} ms. Try again.`)
-      : new HttpProblem('request-timeout', `expected the whole body within ${ms} ms`);
+      ? refuse('unavailable', `No answer after ${ms} ms. Try again.`)
+      : refuse('request-timeout', `expected the whole body within ${ms} ms`);
     if (!complete) response.once('finish', () => hangUp(request.socket));
     const all = { ...headers, 'Content-Type': problemType, [requestIdHeader]: requestIdOf(request) };
     response.writeHead(problem.status, all).end(JSON.stringify(problem));

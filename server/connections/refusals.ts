@@ -1,11 +1,11 @@
 import { type Server as HttpServer, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { HttpProblem, type ProblemName, problemType } from './problems.ts';
+import { type ProblemName, problemType, refuse } from '../http/problems.ts';
 
 /** Answers on a connection for which Node makes no response, and ends it. */
 export function refuseConnection(socket: Duplex, name: ProblemName, detail: string): void {
-  const { problem, headers } = new HttpProblem(name, detail);
+  const { problem, headers } = refuse(name, detail);
   const body = JSON.stringify(problem);
   const all = {
     ...headers,

@@ -1,0 +1,126 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import express from 'express';
+import { clientAddressOf, networkOf } from './client-address.ts';
+import type { HttpRequest } from './pipeline.ts';
+import { invalidJson, type Refusal, refuse } from './problems.ts';
+import type { Route } from './route.ts';
+
+export interface RequestBounds {
+  /** Proxies in front whose headers are believed. */
+  trustedHops: number;
+  /** Of a JSON body. */
+  bodyMaxBytes: number;
+}
+
+/** What the pipeline reads of a request: from Node's own message, so that it is the same with and without Express. */
+export class NodeRequest implements HttpRequest {
+  readonly params: unknown;
+  readonly query: unknown;
+  readonly #message: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #bounds: RequestBounds;
+
+  constructor(
+    message: IncomingMessage,
+    response: ServerResponse,
+    input: { params: unknown; query: unknown },
+    bounds: RequestBounds,
+  ) {
+    this.params = input.params;
+    this.query = input.query;
+    this.#message = message;
+    this.#response = response;
+    this.#bounds = bounds;
+  }
+
+  get method(): string {
+    return this.#message.method ?? '';
+  }
+  get url(): string {
+    return this.#message.url ?? '';
+  }
+  get network(): string {
+    return networkOf(clientAddressOf(this.#message, this.#bounds.trustedHops));
+  }
+  get isSecure(): boolean {
+    const protocol = this.header('x-forwarded-proto') ?? '';
+    return this.#bounds.trustedHops > 0 && protocol.split(',')[0]?.trim() === 'https';
+  }
+
+  header(name: string): string | undefined {
+    return this.#message.headers[name] as string | undefined;
+  }
+
+  onClosed(listener: () => void): void {
+    this.#response.once('close', listener);
+  }
+
+  readBody({ fileMaxBytes }: Pick<Route, 'fileMaxBytes'>): Promise<unknown> {
+    return fileMaxBytes
+      ? readFile(this.#message, fileMaxBytes)
+      : readJson(this.#message, this.#bounds.bodyMaxBytes);
+  }
+}
+
+async function readJson(message: IncomingMessage, maxBytes: number): Promise<unknown> {
+  if (isPlainJson(message, maxBytes)) return readPlainJson(message);
+  // Not strict: a text or a number is for the schema to refuse, like everything else.
+  const body = await readWith(
+    express.json({ limit: maxBytes, type: 'application/json', strict: false }),
+    message,
+  );
+  return body === undefined ? noJson(message) : body;
+}
+
+async function readFile(message: IncomingMessage, maxBytes: number): Promise<Buffer | Refusal> {
+  const body = await readWith(express.raw({ limit: maxBytes, type: 'image/*' }), message);
+  if (Buffer.isBuffer(body)) return body;
+  const got = message.headers['content-type']?.slice(0, 100) ?? 'none';
+  return refuse('unsupported-media-type', `expected the bytes of an image/*, got ${got}`);
+}
+
+type BodyParser = ReturnType<typeof express.json>;
+
+/** @throws what refusalOf knows. @returns undefined when there is no body, or not of the parser's type. */
+function readWith(parser: BodyParser, message: IncomingMessage & { body?: unknown }): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    parser(message, {} as ServerResponse, (error) => (error ? reject(error) : resolve(message.body)));
+  });
+}
+
+/** Nearly every client sends this, and it can be read without the body parser: see hot.ts for what that costs. */
+function isPlainJson({ headers }: IncomingMessage, maxBytes: number): boolean {
+  const bytes = Number(headers['content-length'] ?? 0);
+  return (
+    /^application\/json(?:; ?charset=utf-8)?$/i.test(headers['content-type'] ?? '') &&
+    headers['content-encoding'] === undefined &&
+    bytes > 0 &&
+    bytes <= maxBytes
+  );
+}
+
+const utf8 = new TextDecoder();
+
+function readPlainJson(message: IncomingMessage): Promise<unknown> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    message.on('data', (chunk) => chunks.push(chunk));
+    message.on('end', () => resolve(parseJson(utf8.decode(Buffer.concat(chunks)))));
+    // Nobody is there any more to read it.
+    message.on('error', () => resolve(refuse('invalid-input', 'The request broke off')));
+  });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return invalidJson();
+  }
+}
+
+function noJson({ headers }: IncomingMessage): Refusal {
+  const type = headers['content-type'];
+  if (type) return refuse('unsupported-media-type', `expected application/json, got ${type.slice(0, 100)}`);
+  return refuse('invalid-input', 'expected a JSON body with `Content-Type: application/json`, got none');
+}

@@ -1,0 +1,144 @@
+import type { z } from 'zod';
+import type { Log } from '../../runtime/observe/log.ts';
+import { idempotencyKey } from './inputs.ts';
+import { allow, type RequestLimits } from './limits.ts';
+import { isRefusal, problemType, type Refusal, refusalOf, refuse, reportRefusal } from './problems.ts';
+import type { Access, Answer, Call, Route } from './route.ts';
+import { bearerOf, type Identity, type Tokens } from './tokens.ts';
+
+/** A request, whichever server it came through. */
+export interface HttpRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly params: unknown;
+  readonly query: unknown;
+  /** The client's address, or the network that it has to itself. */
+  readonly network: string;
+  /** Whether it came over TLS. */
+  readonly isSecure: boolean;
+  header(name: string): string | undefined;
+  /** Calls back when the answer was sent, or its client is gone. */
+  onClosed(listener: () => void): void;
+  /** @returns the value that the JSON stands for, or the bytes of the file, or why there is none. */
+  readBody(route: Pick<Route, 'fileMaxBytes'>): Promise<unknown>;
+}
+
+/** An answer or a refusal as it is to be sent, with all its headers but those that every answer has. */
+interface Reply extends Answer {
+  headers: Record<string, string>;
+}
+
+/** Answers one request to a route. It does not reject. */
+export type Respond = (route: Route, request: HttpRequest) => Promise<Reply>;
+
+/** The one way of every request to the API: identify, limit, parse, handle, answer or refuse. */
+export function openPipeline(tokens: Tokens, limits: RequestLimits, log: Log): Respond {
+  async function outcomeOf(route: Route, request: HttpRequest, identity: Identity | null) {
+    const body = route.body || route.fileMaxBytes ? await request.readBody(route) : undefined;
+    if (isRefusal(body)) return body;
+    const call = readCall(route, request, identity, body);
+    return isRefusal(call) ? call : await route.handle(call);
+  }
+
+  return async (route, request) => {
+    let limitHeaders = none;
+    try {
+      // Who asks comes first: a stranger learns nothing about what the input should have been.
+      const identity = identify(route.access, tokens, request.header('authorization'));
+      if (isRefusal(identity)) return replyOf(identity, none);
+      const allowed = countRequest(route, limits, identity, request);
+      if (isRefusal(allowed)) return replyOf(allowed, none);
+      limitHeaders = allowed;
+      const outcome = await outcomeOf(route, request, identity);
+      return replyOf(isRefusal(outcome) ? reportRefusal(outcome, request, log) : outcome, limitHeaders);
+    } catch (error) {
+      return replyOf(reportRefusal(refusalOf(error), request, log, error), limitHeaders);
+    }
+  };
+}
+
+const none: Record<string, string> = {};
+
+/** @returns null on a route for anyone, a refusal with 401 or 403. */
+function identify(
+  access: Access,
+  tokens: Tokens,
+  authorization: string | undefined,
+): Identity | null | Refusal {
+  if (access === 'anyone') return null;
+  const token = bearerOf(authorization);
+  const identity = token && tokens.verify(token);
+  if (!identity || identity.role === 'visitor') {
+    const detail = token
+      ? 'the token is not valid, or has expired'
+      : 'expected `Authorization: Bearer <token>`';
+    return refuse('unauthorized', detail);
+  }
+  if (access === 'admin' && identity.role !== 'admin') return refuse('forbidden', 'This is for admins');
+  return identity;
+}
+
+/** By the account's person where there is one, so that an office behind one address is not one buyer. */
+function countRequest(
+  { limit }: Route,
+  limits: RequestLimits,
+  identity: Identity | null,
+  request: HttpRequest,
+): Record<string, string> | Refusal {
+  const limiter = identity ? limits[limit ?? 'requestsOfAccount'] : limits.requestsOfAddress;
+  return allow(limiter, limiter.take(identity?.personId ?? request.network));
+}
+
+const optionalKey = idempotencyKey.optional();
+
+function readCall(
+  route: Route,
+  request: HttpRequest,
+  identity: Identity | null,
+  sent: unknown,
+): Call<unknown, unknown, unknown, Identity | null> | Refusal {
+  const params = parse(route.params, request.params, 'path');
+  if (isRefusal(params)) return params;
+  const query = parse(route.query, request.query, 'query');
+  if (isRefusal(query)) return query;
+  const body = route.fileMaxBytes ? sent : parse(route.body, sent, 'body');
+  if (isRefusal(body)) return body;
+  const keySchema = route.takesIdempotencyKey ? optionalKey : undefined;
+  const key = parse(keySchema, request.header('idempotency-key'), 'Idempotency-Key');
+  if (isRefusal(key)) return key;
+  return { params, query, body, identity, idempotencyKey: key, request };
+}
+
+const ofAnswers = { 'Cache-Control': 'no-store' };
+const ofJson = { ...ofAnswers, 'Content-Type': 'application/json; charset=utf-8' };
+const ofProblems = { 'Content-Type': problemType };
+
+function replyOf(outcome: Answer | Refusal, limitHeaders: Record<string, string>): Reply {
+  if (isRefusal(outcome)) {
+    const { problem, headers } = outcome;
+    return { status: problem.status, body: problem, headers: { ...limitHeaders, ...headers, ...ofProblems } };
+  }
+  const { body, headers } = outcome;
+  const usual = body === undefined ? ofAnswers : ofJson;
+  return { ...outcome, headers: { ...limitHeaders, ...usual, ...headers } };
+}
+
+/** @returns what the schema makes of it, or a refusal with 400 that names each field that is wrong. */
+export function parse<Value>(
+  schema: z.ZodType<Value> | undefined,
+  value: unknown,
+  where: string,
+): Value | Refusal {
+  if (!schema) return undefined as Value;
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.flatMap((issue) => {
+    const fields = issue.code === 'unrecognized_keys' ? issue.keys : [undefined];
+    return fields.map((field) => ({
+      field: [...issue.path, ...(field === undefined ? [] : [field])].join('.') || where,
+      message: field === undefined ? issue.message : 'not expected here',
+    }));
+  });
+  const summary = errors.map(({ field, message }) => `${field}: ${message}`).join('; ');
+  return refuse('invalid-input', summary, { errors });
+}

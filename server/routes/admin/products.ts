@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { changeProduct, createProduct, isOwnPath, listProducts } from '../../../catalogue/product.ts';
+import { nextCursor, product } from '../../../sale/contract.ts';
+import { listSnapshotsOf } from '../../../sale/sale.ts';
+import { byId, name, pageAfter, prose } from '../../http/inputs.ts';
+import { refuse } from '../../http/problems.ts';
+import { type Route, route } from '../../http/route.ts';
+import type { Shop } from '../../shop.ts';
+
+const picturePath = z
+  .string()
+  .max(500)
+  .refine((path) => path === '' || isOwnPath(path), 'expected a path on this site, e.g. /images/lamp.svg')
+  .meta({ pattern: '^((/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+|)$' });
+const pictures = z.array(picturePath).max(8);
+
+const newProduct = z.strictObject({
+  name: name(200),
+  description: prose(5_000).default(''),
+  image: picturePath.default(''),
+  images: pictures.default([]),
+});
+
+const productChange = z
+  .strictObject({
+    name: name(200).optional(),
+    description: prose(5_000).optional(),
+    image: picturePath.optional(),
+    images: pictures.optional(),
+  })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), {
+    error: 'expected at least one of name, description, image, images',
+  });
+
+export const productRoutes = ({ collections, announceSale }: Shop): Route[] => [
+  route({
+    method: 'post',
+    path: '/api/products',
+    access: 'admin',
+    summary: 'Make a product',
+    body: newProduct,
+    answer: [201, product],
+    handle: async ({ body }) => ({ status: 201, body: await createProduct(collections, body) }),
+  }),
+  route({
+    method: 'patch',
+    path: '/api/products/:id',
+    access: 'admin',
+    summary: 'Change a product',
+    params: byId,
+    body: productChange,
+    answer: [200, product],
+    problems: ['not-found'],
+    async handle({ params, body }) {
+      const changed = await changeProduct(collections, params.id, body);
+      if (!changed) return noProduct(params.id);
+      // Pages show the product with its sales, so they are told of these.
+      for (const snapshot of await listSnapshotsOf(collections, changed)) announceSale(snapshot);
+      return { status: 200, body: changed };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/api/admin/products',
+    access: 'admin',
+    summary: 'The products, newest first, page by page',
+    query: pageAfter,
+    answer: [200, z.object({ products: z.array(product), nextCursor })],
+    handle: async ({ query }) => ({ status: 200, body: await listProducts(collections, query.cursor) }),
+  }),
+];
+
+export const noProduct = (id: string) => refuse('not-found', `There is no product ${id}`);
