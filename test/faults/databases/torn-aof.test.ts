@@ -97,7 +97,7 @@ test("docker compose's Redis truncates a torn AOF, and refuses one that is damag
   writeFileSync(join(dir, 'docker-entrypoint.sh'), '#!/bin/sh\nexec "$@"\n');
   await chmod(join(dir, 'docker-entrypoint.sh'), 0o755);
   const here = (word: string) =>
-    word.replace('/opt/', `${ROOT}ops/`).replace('/data', dir).replaceAll('$$', '$');
+    word.replace('/opt/', `${ROOT}ops/redis/`).replace('/data', dir).replaceAll('$$', '$');
   const [program = '', ...args] = [...entrypoint, ...command].map(here);
   const options = [...args, '--port', String(port), '--dir', dir];
   const env = { ...process.env, PATH: `${dir}${delimiter}${process.env.PATH}` };
