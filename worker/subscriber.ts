@@ -7,7 +7,7 @@ import { openMongo, openRedis, writesTo } from '../runtime/databases/connections
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
-import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/observe/metrics.ts';
+import { metricsRoute, openMetrics } from '../runtime/observe/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../store/collections.ts';
 import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
@@ -35,9 +35,7 @@ const dependencies = {
   redis: writesTo(redis),
   subscriptions: () => subscribers.subscribed,
 };
-const registry = openMetrics();
-watchMongo(mongo, registry);
-watchRedis([redis], registry);
+const registry = openMetrics({ mongo, redis: [redis] });
 const clocks = followClocks({ redis, mongo, registry }, log);
 let stopping = false;
 // Servers and workers export the metrics of the whole cluster, so this process has nothing to refresh.

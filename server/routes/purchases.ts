@@ -11,7 +11,7 @@ import type { Shop } from '../shop.ts';
 import { type byId, idempotencyKey, type purchaseRequest } from './inputs.ts';
 
 export async function buy(
-  { admit, challenges, onAccepted, settledOrders, collections }: Shop,
+  { admit, challenges, settledOrders, collections }: Shop,
   call: Call<z.infer<typeof byId>, unknown, z.infer<typeof purchaseRequest>>,
 ): Promise<Answer> {
   const { params, body, identity, header } = call;
@@ -29,11 +29,10 @@ export async function buy(
     createdAt: mongoClock.now().toISOString(),
     traceparent: traceparentOf(header('traceparent')),
   };
-  const admission = await admit(purchase);
+  const admission = await admit(purchase, header('x-request-id'));
   if (admission.outcome === 'known') requireSameQuantity(purchase, admission.purchase);
-  else if (admission.outcome !== 'admitted') throw refusal(admission, purchase);
-
-  if (admission.outcome === 'admitted') onAccepted(purchase, header('x-request-id') ?? '');
+  else if (admission.outcome === 'admitted') settledOrders.noteQueued(purchase);
+  else throw refusal(admission, purchase);
 
   const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
   const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': key };

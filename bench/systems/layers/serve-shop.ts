@@ -51,7 +51,6 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     allowedOrigins: config.ALLOWED_ORIGINS,
     settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),
     revokeTokens() {},
-    onAccepted() {},
     onSessionReused() {},
     announceSale() {},
     announceSettled() {},

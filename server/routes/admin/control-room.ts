@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import type { LiveFigures, SaleCurve, SaleReport, SecondFigures } from '../../../insight/contract.ts';
-import { type Counts, quantileMs, readSaleTally, readSeconds } from '../../../insight/counters.ts';
+import { type Counts, quantileMs, readSaleCounts, readSeconds } from '../../../insight/counters.ts';
 import { completeAfterSeconds, readQueueFigures } from '../../../insight/figures.ts';
 import { openSaleCurves } from '../../../insight/report.ts';
 import { redisClock } from '../../../runtime/clock.ts';
@@ -58,18 +58,18 @@ export function openControlRoom(shop: Shop) {
     async report({ params }: Call<z.infer<typeof byId>>): Promise<Answer> {
       const sale = await readSaleSnapshot(collections, params.id);
       if (!sale) throw noSale(params.id);
-      const [story, tally] = await Promise.all([curveOf(sale.id), readSaleTally(redis, sale.id)]);
-      const { admitted = 0 } = tally.counts;
+      const [story, counted] = await Promise.all([curveOf(sale.id), readSaleCounts(redis, sale.id)]);
+      const { admitted = 0 } = counted.counts;
       const body: SaleReport = {
         sale,
         ...story,
         admitted,
-        refused: refusedOf(tally.counts),
+        refused: refusedOf(counted.counts),
         soldOutAfterMs: story.soldOutAt ? Date.parse(story.soldOutAt) - begunAtMs(sale, story) : null,
-        p50Ms: quantileMs(tally.counts, 0.5),
-        p99Ms: quantileMs(tally.counts, 0.99),
-        fastestMs: tally.fastestMs,
-        slowestMs: tally.slowestMs,
+        p50Ms: quantileMs(counted.counts, 0.5),
+        p99Ms: quantileMs(counted.counts, 0.99),
+        fastestMs: counted.fastestMs,
+        slowestMs: counted.slowestMs,
       };
       return { status: 200, body };
     },
