@@ -66,6 +66,9 @@ function headersOf(options: HelmetOptions): Record<string, string> {
   return headers;
 }
 
+/** A picture may have more. */
+const bodyMaxBytes = 16_384;
+
 /** @param probes what orchestrators and Prometheus ask for. */
 export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
   const instance = { 'X-Instance': config.INSTANCE };
@@ -82,7 +85,7 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
     next();
   });
   const routes = apiRoutes(shop);
-  const bounds = { bodyMaxBytes: config.BODY_MAX_BYTES, limits: openRequestLimits(config) };
+  const bounds = { bodyMaxBytes, limits: openRequestLimits(config) };
   const answersHot = openHotPath(routes, shop.tokens, { ...bounds, headers: { ...onApi, ...instance }, log });
   app.use(serveRoutes(routes, shop.tokens, bounds));
   app.use(docsRoutes(routes));

@@ -6,7 +6,7 @@ import { readBacklog, readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks } from '../runtime/clock.ts';
-import { readConfig } from '../runtime/config.ts';
+import { readConfig, warningsAbout } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
@@ -28,7 +28,7 @@ import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { createApp } from './app.ts';
 import { refuseNonRequests } from './http/connection-refusals.ts';
-import { answerInTime } from './http/deadline.ts';
+import { answerInTime, uploadDeadlineMs } from './http/deadline.ts';
 import { openAccountLimits } from './http/limits.ts';
 import { openChallenges } from './http/proof-of-work.ts';
 import { nameRequest } from './http/request-id.ts';
@@ -45,6 +45,7 @@ import { peopleOf } from './routes/admin/control-room.ts';
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'server');
+for (const warning of warningsAbout(process.env)) log.warn(warning);
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
@@ -72,13 +73,13 @@ const { admit, drained } = openAdmission({
   observer,
 });
 
-const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS);
+const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
 const bounds = {
   // More than nginx lets in, with what it adds.
   maxHeaderSize: 32_768,
   headersTimeout: 10_000,
   // Above every deadline of an answer: see deadline.ts.
-  requestTimeout: Math.max(config.ANSWER_DEADLINE_MS, config.UPLOAD_DEADLINE_MS, 10_000) + 2_000,
+  requestTimeout: Math.max(config.ANSWER_DEADLINE_MS, uploadDeadlineMs, 10_000) + 2_000,
   connectionsCheckingInterval: 1_000,
   // Longer than nginx keeps one: see nginx.conf.
   keepAliveTimeout: 65_000,

@@ -6,7 +6,7 @@ import { readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks } from '../runtime/clock.ts';
-import { readConfig } from '../runtime/config.ts';
+import { readConfig, warningsAbout } from '../runtime/config.ts';
 import {
   isMongoAway,
   openMongo,
@@ -28,7 +28,7 @@ import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
-import { openSettlement } from '../sale/settlement/settlement.ts';
+import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlement.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
@@ -43,9 +43,13 @@ import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subs
 /** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
 const leadMs = 3_000;
 
+/** How long accepted purchases wait here for a MongoDB that is away, before the attempt counts as failed. */
+const settlePatienceMs = 600_000;
+
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'worker');
+for (const warning of warningsAbout(process.env)) log.warn(warning);
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
@@ -75,9 +79,9 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 const exclusive = openMutex();
 const settle = openSettlement({
   collections,
-  maxPurchases: config.SETTLE_MAX_PURCHASES,
+  maxPurchases: settleMaxPurchases,
   minIntervalMs: config.SETTLE_INTERVAL_MS,
-  patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
+  patienceMs: settlePatienceMs,
   isPassing: isMongoAway,
   stopping: stopping.signal,
   exclusive,

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import express from 'express';
 import { openBus } from '../messages/open-bus.ts';
 import { followClocks } from '../runtime/clock.ts';
-import { readConfig } from '../runtime/config.ts';
+import { readConfig, warningsAbout } from '../runtime/config.ts';
 import { openMongo, openRedis, writesTo } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
@@ -20,6 +20,7 @@ const [names] = process.argv.slice(2);
 const config = readConfig({ ...process.env, ...(names && { SUBSCRIBERS: names }) });
 armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'subscriber');
+for (const warning of warningsAbout(process.env)) log.warn(warning);
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);

@@ -27,7 +27,7 @@ export type Admission =
 export interface AdmissionLimits {
   /** Purchases in one flush. */
   flushMaxPurchases: number;
-  /** Purchases that may wait in this process for the next flush. */
+  /** Purchases that may wait in this process for the next flush; one more is answered 503. */
   flushMaxWaiting: number;
   /** Purchases accepted and not yet settled, over all instances. */
   queueMaxPurchases: number;
@@ -35,16 +35,13 @@ export interface AdmissionLimits {
   memorySeconds: number;
 }
 
-/** Reads the limits from the configuration. */
+/** The limits of a server. */
 export function admissionLimitsOf(
-  config: Pick<
-    Config,
-    'FLUSH_MAX_PURCHASES' | 'FLUSH_MAX_WAITING' | 'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS'
-  >,
+  config: Pick<Config, 'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS'>,
 ): AdmissionLimits {
   return {
-    flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
-    flushMaxWaiting: config.FLUSH_MAX_WAITING,
+    flushMaxPurchases: 500,
+    flushMaxWaiting: 20_000,
     queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
     memorySeconds: config.PURCHASE_MEMORY_SECONDS,
   };

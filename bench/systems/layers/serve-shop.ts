@@ -43,7 +43,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     redis,
     countLag: async () => ({}),
     audits: openAudits({ collections, gate, queue, redis }, log),
-    tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS),
+    tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS),
     limits: openAccountLimits(redis, config),
     challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
     bcryptCost: config.BCRYPT_COST,
