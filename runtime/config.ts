@@ -41,7 +41,7 @@ const settings = z
 
     /**
      * Signs the tokens: a secret of at least 32 characters, or a list `kid:secret,kid:secret` of which the first signs
-     * and all are believed. To change it: put the new one in front, and drop the old one TOKEN_SECONDS later.
+     * and all are believed. To change it: put the new one in front, and drop the old one when its tokens have expired.
      */
     JWT_SECRET: z.string(),
     /** How long an access token is good for; a page renews it silently with its session. */
@@ -242,8 +242,14 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   const options = (environment.TEST_OPTIONS ?? '').split(',').filter(Boolean);
   const adapted = constants.safeParse(Object.fromEntries(options.map((option) => option.split('='))));
   if (parsed.success && adapted.success) return Object.freeze({ ...adapted.data, ...parsed.data });
-  const issues = [parsed, adapted].flatMap(({ error }) => error?.issues ?? []);
-  const wrong = issues.map(({ path, message }) => `${path.join('.') || 'TEST_OPTIONS'}: ${message}`);
+  const issues = [
+    ...(parsed.error?.issues ?? []),
+    ...(adapted.error?.issues ?? []).map(({ path, message }) => ({
+      path: ['TEST_OPTIONS', ...path],
+      message,
+    })),
+  ];
+  const wrong = issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
   // One line: whoever starts this process shows its last error line.
   throw new Error(`The configuration is not usable: ${wrong.join('; ')}`);
 }
