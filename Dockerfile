@@ -9,6 +9,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 
 COPY tsconfig.json run.mjs ./
+COPY ops/node.sh ./ops/
 COPY ops/local ./ops/local
 COPY runtime ./runtime
 COPY store ./store
@@ -31,5 +32,4 @@ ENV HOST=0.0.0.0 PORT=8080 STAMPEDE_DATA_DIR=/data
 EXPOSE 8080
 
 # Not through npm: it would stand between Docker's SIGTERM and the process that has to drain.
-# The flags are those of ops/local/app-process.mjs.
-CMD ["node", "--max-semi-space-size=128", "--no-flush-bytecode", "--no-memory-reducer", "--initial-old-space-size=256", "--import", "tsx", "server/main.ts"]
+CMD ["sh", "ops/node.sh", "--import", "tsx", "server/main.ts"]

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { redisClock } from '../runtime/clock.ts';
-import type { Admission, Admit } from '../sale/admission/admission.ts';
+import type { AdmissionResult } from '../sale/admission/admission.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import type { Backlog } from './figures.ts';
 
@@ -23,17 +23,38 @@ const msOfStep = (step: number) => Math.round(1.1 ** step);
 
 export type Counts = Record<string, number>;
 
-export interface Tally {
-  /** An answer to a press of Buy. */
-  answered(saleId: string, outcome: Admission['outcome']): void;
-  /** The orders that a batch made. */
+/** Every outcome of a press of Buy; failed: Redis or MongoDB could not say. */
+const noAdmissions = {
+  admitted: 0,
+  known: 0,
+  sold_out: 0,
+  not_open: 0,
+  over_limit: 0,
+  paused: 0,
+  ended: 0,
+  unknown_sale: 0,
+  busy: 0,
+  unconfirmed: 0,
+  failed: 0,
+} satisfies Record<AdmissionResult, number>;
+
+export interface Counters {
+  /** What this process counted since it started. Its Prometheus metrics read it, so that there is one count. */
+  totals: {
+    admissions: Readonly<Record<AdmissionResult, number>>;
+    orders: Readonly<Record<'paid' | 'rejected' | 'failed', number>>;
+  };
+  /** A press of Buy was answered, or could not be. */
+  admission(saleId: string, result: AdmissionResult): void;
+  /** A batch made these orders. */
   settled(made: OrderRecord[]): void;
-  /** Purchases that ended because they could not be settled. */
+  /** So many purchases ended because they could not be settled. */
   gaveUp(purchases: number): void;
   close(): Promise<void>;
 }
 
-export function openTally(redis: Redis): Tally {
+export function openCounters(redis: Redis): Counters {
+  const totals = { admissions: { ...noAdmissions }, orders: { paid: 0, rejected: 0, failed: 0 } };
   let counts = new Map<string, Map<string, number>>();
   let edges = new Map<string, { fastest: number; slowest: number }>();
 
@@ -72,18 +93,22 @@ export function openTally(redis: Redis): Tally {
   const timer = setInterval(() => void flush(), flushEveryMs);
 
   return {
-    answered(saleId, outcome) {
-      // Anybody can make up the id of a sale.
-      if (outcome !== 'unknown_sale') count(saleId, outcome);
+    totals,
+    admission(saleId, result) {
+      totals.admissions[result] += 1;
+      // Anybody can make up the id of a sale, and `failed` is a second's count of purchases that were given up.
+      if (result !== 'unknown_sale' && result !== 'failed') count(saleId, result);
     },
     settled(made) {
       for (const { saleId, status, createdAt, settledAt } of made) {
+        totals.orders[status === 'paid' ? 'paid' : 'rejected'] += 1;
         count(saleId, status);
         const ms = settledAt.getTime() - createdAt.getTime();
         if (ms >= 0) countTime(saleId, ms);
       }
     },
     gaveUp(purchases) {
+      totals.orders.failed += purchases;
       if (purchases > 0) add(secondKey(Math.floor(redisClock.now().getTime() / 1_000)), 'failed', purchases);
     },
     async close() {
@@ -102,7 +127,7 @@ export async function readSeconds(redis: Redis, from: number, to: number, step =
 }
 
 /** What was counted of one sale from its beginning, and its fastest and slowest settling (ms). */
-export async function readSaleTally(
+export async function readSaleCounts(
   redis: Redis,
   saleId: string,
 ): Promise<{ counts: Counts; fastestMs: number | null; slowestMs: number | null }> {
@@ -112,15 +137,6 @@ export async function readSaleTally(
   ]);
   const [fastestMs, slowestMs] = edges.map((ms) => (ms === null ? null : Number(ms)));
   return { counts: numbersOf(fields), fastestMs: fastestMs ?? null, slowestMs: slowestMs ?? null };
-}
-
-/** Counts every answer that `admit` gives. */
-export function countAnswers(admit: Admit, tally: Tally): Admit {
-  return async (purchase) => {
-    const admission = await admit(purchase);
-    tally.answered(purchase.saleId, admission.outcome);
-    return admission;
-  };
 }
 
 /** Notes the queue's state in this second. Every instance does; they note the same. */

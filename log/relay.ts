@@ -37,10 +37,18 @@ interface Options {
    * was added before an event happened gets it.
    */
   listIdle?: () => Promise<string[]>;
+  /** Hears which events a subscription was sent, and when that began. */
+  published?: (subscription: string, events: BusEvent[], startedAtMs: number) => void;
 }
 
 /** Only the leader relays; a former leader that has not noticed its loss can only publish duplicates. */
-export function openRelay({ collections, bus, log, listIdle = async () => [] }: Options): Relay {
+export function openRelay({
+  collections,
+  bus,
+  log,
+  listIdle = async () => [],
+  published = () => {},
+}: Options): Relay {
   /** By subscription and sale: the newest document that was published and may be unhandled. */
   const unhandled = new Map<string, Map<string, number>>();
   /** Subscriptions whose position may be behind the relay's. */
@@ -53,7 +61,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
   ): Promise<Set<string>> {
     const stuck = new Set<string>();
     const faults: unknown[] = [];
-    let published = 0;
+    let succeeded = 0;
     await Promise.all(
       subscriptions.map(async (subscription) => {
         const wanted = wantedBy(subscription);
@@ -62,7 +70,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
           // Checked first, because sending events to a full queue would be in vain.
           const mayBeFull = lagging.has(subscription._id);
           const hasRoom = !mayBeFull || (await bus.inspect(subscription._id)).hasRoom;
-          if (hasRoom && (await publishTo(subscription, wanted))) published += 1;
+          if (hasRoom && (await publishTo(subscription, wanted))) succeeded += 1;
           else stuck.add(subscription._id);
         } catch (error) {
           faults.push(error);
@@ -75,7 +83,7 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
       }),
     );
     // When every publish failed, the bus is unavailable, and the caller retries later.
-    if (faults.length > 0 && published === 0) throw faults[0];
+    if (faults.length > 0 && succeeded === 0) throw faults[0];
     return stuck;
   }
 
@@ -84,7 +92,9 @@ export function openRelay({ collections, bus, log, listIdle = async () => [] }: 
     { _id, publishes, losses }: SubscriptionRecord,
     wanted: BusEvent[],
   ): Promise<boolean> {
+    const startedAtMs = Date.now();
     const reply = await bus.publishTo(_id, wanted, publishes);
+    published(_id, wanted, startedAtMs);
     if (typeof reply !== 'number') return false;
     // Stored before the positions, so that a lost queue is always noticed by its publish count.
     const { matchedCount } = await collections.subscriptions.updateOne(

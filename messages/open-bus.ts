@@ -6,6 +6,9 @@ import { openBullBus } from './bull-bus.ts';
 import type { EventBus } from './bus.ts';
 import { openRabbitBus } from './rabbit-bus.ts';
 
+/** Events that a subscription holds at once, with RabbitMQ. */
+const prefetch = 10;
+
 /**
  * Opens the engine that EVENT_BUS names, with connections of its own.
  * @param isPassing whether a subscriber's error is transient: see delivery.ts.
@@ -27,7 +30,7 @@ export function openBus(config: Config, log: Log, isPassing: (error: unknown) =>
   switch (config.EVENT_BUS) {
     case 'rabbitmq': {
       const rabbit = openRabbit({ url: config.RABBITMQ_URL ?? '', waitMs: config.FLUSH_DEADLINE_MS }, log);
-      const bus = openRabbitBus(rabbit, { prefetch: config.RABBITMQ_PREFETCH, rules }, log);
+      const bus = openRabbitBus(rabbit, { prefetch, rules }, log);
       return {
         ...bus,
         async close() {

@@ -41,6 +41,9 @@ const onPages = helmet({
   strictTransportSecurity: false,
 });
 
+/** A picture may have more. */
+const bodyMaxBytes = 16_384;
+
 /** @param probes what orchestrators and Prometheus ask for. */
 export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
   const instance = { 'X-Instance': config.INSTANCE };
@@ -59,7 +62,7 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
   });
   const routes = apiRoutes(shop);
   const respond = openPipeline(shop.tokens, openRequestLimits(config), log);
-  const bounds = { bodyMaxBytes: config.BODY_MAX_BYTES, trustedHops: config.TRUST_PROXY_HOPS };
+  const bounds = { bodyMaxBytes, trustedHops: config.TRUST_PROXY_HOPS };
   const answersHot = openHotPath(routes, respond, bounds, { ...onApi, ...instance });
   app.use(serveRoutes(routes, respond, bounds));
   app.use(docsRoutes(routes));

@@ -1,26 +1,23 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { countAnswers, noteBacklog, openTally } from '../insight/counters.ts';
+import { noteBacklog } from '../insight/counters.ts';
 import { readBacklog, readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks } from '../runtime/clock.ts';
-import { readConfig } from '../runtime/config.ts';
+import { readConfig, warningsAbout } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
-import { openLog, openSampledLog } from '../runtime/observe/log.ts';
-import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/observe/metrics.ts';
-import { countProxyAnswers } from '../runtime/observe/proxy-answers.ts';
-import { openTracing } from '../runtime/observe/tracing.ts';
+import { openLog } from '../runtime/observe/log.ts';
+import { metricsRoute } from '../runtime/observe/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
-import type { Purchase } from '../sale/contract.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
 import { openSaleChanges } from '../sale/sale-change.ts';
@@ -30,7 +27,7 @@ import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { createApp } from './app.ts';
-import { answerInTime } from './connections/deadline.ts';
+import { answerInTime, uploadDeadlineMs } from './connections/deadline.ts';
 import { refuseNonRequests } from './connections/refusals.ts';
 import { listenOnUnixSocket } from './connections/unix-socket.ts';
 import { openAccountLimits } from './http/limits.ts';
@@ -41,14 +38,14 @@ import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
 import { followRevocations } from './live/revocations.ts';
 import { openSettledOrders } from './live/settled-orders.ts';
-import { openServerMetrics } from './metrics.ts';
+import { openServerObserver } from './observer.ts';
 import { openAudits } from './routes/admin/audits.ts';
 import { peopleOf } from './routes/admin/control-room.ts';
-import { traceFlush, traceRequest } from './traces.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'server');
+for (const warning of warningsAbout(process.env)) log.warn(warning);
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
@@ -61,12 +58,8 @@ const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
 const queue = openPurchaseQueue(config, redis, log);
 
-const tracing = await openTracing(config, 'server');
-const registry = openMetrics();
-const metrics = openServerMetrics(registry);
-watchMongo(mongo, registry);
-countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
-watchRedis([redis], registry);
+const observer = await openServerObserver({ config, log, mongo, redis });
+const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
 const gate = openGate(redis);
@@ -77,20 +70,16 @@ const { admit, drained } = openAdmission({
   findSale: (saleId) => findSale(collections, saleId),
   requeueLost: ({ orderId }) => requeueLost({ collections, gate, queue }, [orderId]),
   limits: admissionLimitsOf(config),
-  onFlush(flush) {
-    metrics.noteFlush(flush);
-    if (tracing) traceFlush(tracing, flush);
-  },
+  observer,
 });
 
-const tally = openTally(redis);
-const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, config.VISITOR_TOKEN_SECONDS);
+const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
 const bounds = {
   // More than nginx lets in, with what it adds.
   maxHeaderSize: 32_768,
   headersTimeout: 10_000,
   // Above every deadline of an answer: see connections/deadline.ts.
-  requestTimeout: Math.max(config.ANSWER_DEADLINE_MS, config.UPLOAD_DEADLINE_MS, 10_000) + 2_000,
+  requestTimeout: Math.max(config.ANSWER_DEADLINE_MS, uploadDeadlineMs, 10_000) + 2_000,
   connectionsCheckingInterval: 1_000,
   // Longer than nginx keeps one: see nginx.conf.
   keepAliveTimeout: 65_000,
@@ -101,8 +90,7 @@ const http = createServer(bounds, (request, response) => {
   if (stopping.signal.aborted) response.setHeader('Connection', 'close');
   nameRequest(request);
   answerInTime(request, response, config);
-  metrics.watchRequest(request, response);
-  if (tracing) traceRequest(tracing, request, response);
+  observer.request(request, response);
   app(request, response);
 });
 http.setTimeout(30_000);
@@ -123,10 +111,9 @@ const revocations = followRevocations(collections, live, config, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.
 const bus = openBus(config, log, () => true);
-const logAccepted = openSampledLog(log, 'accepted', config.LOG_PURCHASES_PER_SECOND);
 const shop = {
   collections,
-  admit: metrics.countAdmissions(countAnswers(admit, tally)),
+  admit,
   cancel: cancellations.cancel,
   changeSale: saleChanges.change,
   gate,
@@ -141,11 +128,6 @@ const shop = {
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
   settledOrders,
-  onAccepted(purchase: Purchase, requestId: string) {
-    settledOrders.noteQueued(purchase);
-    const { orderId, saleId, buyerId, quantity, traceparent } = purchase;
-    logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent });
-  },
   onSessionReused: (userId: string) => log.warn({ userId }, 'a session ended: its token came twice'),
   ...live,
 };
@@ -163,7 +145,7 @@ const dependencies = {
   redis: writesTo(redis),
   ...queue.dependencies,
 };
-metrics.watchSockets(live);
+observer.watchSockets(live);
 const probes = [
   healthRoutes(dependencies, () => stopping.signal.aborted),
   metricsRoute(
@@ -185,9 +167,8 @@ closeOnSignal(
     await Promise.all([drained(), cancellations.drained(), saleChanges.drained()]);
     await revocations.close();
     await heartbeat.close();
-    await tally.close();
     await bus.close();
-    await tracing?.close();
+    await observer.close();
     clocks.close();
     await queue.close();
     await Promise.all([closeRedis(), publisher.close(), subscriber.close(), closeMongo()]);

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { Revocation } from '../accounts/session.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
-import type { Purchase, SaleSnapshot } from '../sale/contract.ts';
+import type { SaleSnapshot } from '../sale/contract.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Cancellations } from '../sale/settlement/cancellation.ts';
@@ -38,8 +38,6 @@ export interface Shop {
   revokeTokens: (who: Revocation) => void;
   /** Recent orders that are known without MongoDB, and the requests that wait for them. */
   settledOrders: SettledOrders;
-  /** An accepted purchase, for the log and for `settledOrders`. */
-  onAccepted: (purchase: Purchase, requestId: string) => void;
   /** A session's token came a second time: somebody had copied it. */
   onSessionReused: (userId: string) => void;
   /** Sends an admin's change to everyone who watches the sale, on every instance. */

@@ -24,7 +24,7 @@ interface GatesShop {
 }
 
 /** How many gates were repaired, and how many purchases got a new job. */
-export type GateRepairCounts = Partial<Record<'settings' | 'gates' | 'requeued', number>>;
+type GateRepairCounts = Partial<Record<'settings' | 'gates' | 'requeued', number>>;
 
 const compareEveryMs = 1_000;
 const compareSoonMs = 200;
@@ -36,9 +36,9 @@ const maxScanShare = 0.2;
 /**
  * Keeps gates consistent with MongoDB. At the start and after each reconnect it also scans all of Redis' gates and purchases,
  * because Redis may have come back with old data or without the last writes.
- * @param onRepair is called with what was repaired.
+ * @param repaired is called with what was repaired.
  */
-export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCounts) => void): Task {
+export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCounts) => void): Task {
   const { redis } = shop;
   return async (stopping) => {
     const check = openGateCheck(shop);
@@ -48,11 +48,6 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
       isSearchDue = true;
     };
     redis.on('ready', onBack);
-
-    function report(done: GateRepairCounts): void {
-      onRepair(done);
-      if (Object.values(done).some((count) => count > 0)) log.warn(done, 'repaired gates and lost purchases');
-    }
 
     /** Repeats `work`; while MongoDB or Redis is away it says so once. */
     async function repeat(what: string, work: () => Promise<number>): Promise<void> {
@@ -74,14 +69,14 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
     async function compareSettings(): Promise<number> {
       const { told, hasMore } = await check.compareSettings();
       await announce(shop, told);
-      report({ settings: told.length });
+      repaired({ settings: told.length });
       return hasMore ? compareSoonMs : compareEveryMs;
     }
 
     async function compareCounts(): Promise<number> {
       const startedAt = performance.now();
       const { corrected, hasMore } = await check.compareCounts();
-      report({ gates: corrected.length });
+      repaired({ gates: corrected.length });
       const tookMs = performance.now() - startedAt;
       const restMs = Math.min(tookMs / maxCompareShare - tookMs, maxPauseMs);
       return Math.max(restMs, hasMore ? compareSoonMs : compareEveryMs);
@@ -91,7 +86,7 @@ export function gates(shop: GatesShop, log: Log, onRepair: (done: GateRepairCoun
       if (!isSearchDue) return compareEveryMs;
       isSearchDue = false;
       try {
-        await searchOnce(shop, check, stopping, report);
+        await searchOnce(shop, check, stopping, repaired);
       } catch (error) {
         isSearchDue = true;
         throw error;
@@ -123,14 +118,14 @@ async function searchOnce(
   shop: GatesShop,
   check: GateCheck,
   stopping: AbortSignal,
-  report: (done: GateRepairCounts) => void,
+  repaired: (done: GateRepairCounts) => void,
 ): Promise<void> {
   for await (const { saleIds, orderIds } of shop.gate.scan()) {
     const startedAt = performance.now();
     const told = await check.tellSettings(saleIds);
     await announce(shop, told);
     const requeued = await requeueLost(shop, orderIds);
-    report({ settings: told.length, requeued: requeued.length });
+    repaired({ settings: told.length, requeued: requeued.length });
     const tookMs = performance.now() - startedAt;
     await pause(tookMs / maxScanShare - tookMs, stopping);
     if (stopping.aborted) return;

@@ -2,12 +2,11 @@ import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
 import { STATES } from 'mongoose';
-import { openTally } from '../insight/counters.ts';
 import { readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks } from '../runtime/clock.ts';
-import { readConfig } from '../runtime/config.ts';
+import { readConfig, warningsAbout } from '../runtime/config.ts';
 import {
   isMongoAway,
   openMongo,
@@ -21,35 +20,36 @@ import { openLeaderElection } from '../runtime/leader/leader.ts';
 import { openMutex } from '../runtime/mutex.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
-import { openLog, openSampledLog } from '../runtime/observe/log.ts';
-import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/observe/metrics.ts';
-import { countProxyAnswers } from '../runtime/observe/proxy-answers.ts';
-import { openTracing } from '../runtime/observe/tracing.ts';
+import { openLog } from '../runtime/observe/log.ts';
+import { metricsRoute } from '../runtime/observe/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
-import { openSettlement } from '../sale/settlement/settlement.ts';
+import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlement.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
-import { type OrderRecord, openCollections } from '../store/collections.ts';
+import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { gates } from './gate-repair.ts';
 import { settleJob } from './job.ts';
-import { openWorkerMetrics } from './metrics.ts';
+import { openWorkerObserver } from './observer.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
 import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
-import { traceEvents, traceSettled } from './traces.ts';
 
 /** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
 const leadMs = 3_000;
 
+/** How long accepted purchases wait here for a MongoDB that is away, before the attempt counts as failed. */
+const settlePatienceMs = 600_000;
+
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'worker');
+for (const warning of warningsAbout(process.env)) log.warn(warning);
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
@@ -67,34 +67,28 @@ const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
-const tracing = await openTracing(config, 'worker');
-const registry = openMetrics();
-const metrics = openWorkerMetrics(registry, () => lead.isLeader());
-watchMongo(mongo, registry);
-countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
-watchRedis([redis, patient.redis], registry);
+const observer = await openWorkerObserver({ config, log, mongo, redis: [redis, patient.redis] }, () =>
+  lead.isLeader(),
+);
+const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
-const tally = openTally(redis);
-const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 const queue = openPurchaseQueue(config, redis, log, { consumes: true });
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
 const exclusive = openMutex();
 const settle = openSettlement({
   collections,
-  maxPurchases: config.SETTLE_MAX_PURCHASES,
+  maxPurchases: settleMaxPurchases,
   minIntervalMs: config.SETTLE_INTERVAL_MS,
-  patienceMs: config.SETTLE_PATIENCE_SECONDS * 1_000,
+  patienceMs: settlePatienceMs,
   isPassing: isMongoAway,
   stopping: stopping.signal,
   exclusive,
   otherWriters: openOtherWriters(redis),
-  async afterCommit({ settled, endings, made, beganAt }) {
-    tally.settled(made);
-    metrics.noteSettled(made);
-    for (const record of made) logSettled(lineOf(record));
-    if (tracing) traceSettled(tracing, { made, beganAt });
+  async afterCommit(batch) {
+    const { settled, endings } = batch;
+    observer.settled(batch);
     try {
       announceSettled(settled);
       await gate.end(endings);
@@ -108,8 +102,7 @@ const settle = openSettlement({
   },
 });
 
-const ownBus = openBus(config, log, isPassingFault);
-const bus = tracing ? traceEvents(tracing, ownBus) : ownBus;
+const bus = openBus(config, log, isPassingFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
 const lead = openLeaderElection(
@@ -117,14 +110,11 @@ const lead = openLeaderElection(
   {
     settling: (signal) =>
       queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle), signal),
-    reconciler: reconciler({ collections, gate, queue, announceSettled }, config, log, (done) => {
-      tally.gaveUp(done.givenUp);
-      metrics.noteRepairs(done);
-    }),
+    reconciler: reconciler({ collections, gate, queue, announceSettled }, config, observer.repaired),
     gates: gates(
       { collections, gate: impatientGate, redis, queue, exclusive, announceSale },
       log,
-      metrics.noteGateRepairs,
+      observer.repaired,
     ),
     'sale-clock': saleClock(collections, config),
     relay: relay(
@@ -134,6 +124,7 @@ const lead = openLeaderElection(
         // The relay starts after that, because subscribers miss events that are published before they subscribed.
         after: subscribers.subscribed,
         listIdle: () => listIdle(collections),
+        published: observer.published,
       },
       config,
       log,
@@ -162,27 +153,12 @@ closeOnSignal(
     await Promise.all([lead.close(), subscribers.close()]);
     await queue.close();
     await bus.close();
-    await tracing?.close();
     clocks.close();
     await heartbeat.close();
-    await tally.close();
+    await observer.close();
     http.close();
     await Promise.all([closeRedis(), patient.close(), closeMongo()]);
   },
   log,
   config.STOP_DEADLINE_MS,
 );
-
-function lineOf({
-  _id: orderId,
-  saleId,
-  buyerId,
-  status,
-  reason,
-  createdAt,
-  settledAt,
-  traceparent,
-}: OrderRecord) {
-  const ms = settledAt.getTime() - createdAt.getTime();
-  return { orderId, saleId, buyerId, status, ...(reason && { reason }), ms, traceparent };
-}

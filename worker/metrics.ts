@@ -1,14 +1,18 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
-import type { Reconciled } from '../sale/settlement/reconciliation.ts';
+import type { Counters } from '../insight/counters.ts';
+import { countedElsewhere, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { OrderRecord } from '../store/collections.ts';
-import type { GateRepairCounts } from './gate-repair.ts';
+import type { Repairs } from './observer.ts';
 
 /**
  * What a worker counts of its own.
  * @param leads whether it is the one that leads.
  */
-export function openWorkerMetrics(registry: Registry, leads: () => boolean) {
+export function openWorkerMetrics(
+  registry: Registry,
+  { totals }: Pick<Counters, 'totals'>,
+  leads: () => boolean,
+) {
   const registers = [registry];
   new Gauge({
     name: 'stampede_leads',
@@ -18,13 +22,15 @@ export function openWorkerMetrics(registry: Registry, leads: () => boolean) {
       this.set(leads() ? 1 : 0);
     },
   });
-  const orders = new Counter({
-    name: 'stampede_orders_total',
-    help: 'Accepted purchases by how they ended; failed: given up after every attempt',
-    labelNames: ['status'],
-    registers,
-  });
-  for (const status of ['paid', 'rejected', 'failed']) orders.inc({ status }, 0);
+  countedElsewhere(
+    registry,
+    {
+      name: 'stampede_orders_total',
+      help: 'Accepted purchases by how they ended; failed: given up after every attempt',
+      label: 'status',
+    },
+    () => totals.orders,
+  );
   const settleSeconds = new Histogram({
     name: 'stampede_settle_seconds',
     help: 'From accepted to committed',
@@ -46,24 +52,15 @@ export function openWorkerMetrics(registry: Registry, leads: () => boolean) {
   for (const what of ['ended', 'requeued', 'forgotten', 'gates', 'settings']) repairs.inc({ what }, 0);
 
   return {
-    noteSettled(made: OrderRecord[]): void {
+    settled(made: OrderRecord[]): void {
       batchSize.observe(made.length);
-      const paid = made.filter(({ status }) => status === 'paid').length;
-      orders.inc({ status: 'paid' }, paid);
-      orders.inc({ status: 'rejected' }, made.length - paid);
       for (const { createdAt, settledAt } of made) {
         settleSeconds.observe((settledAt.getTime() - createdAt.getTime()) / 1_000);
       }
     },
 
-    noteRepairs({ givenUp, ended, requeued, forgotten }: Reconciled): void {
-      orders.inc({ status: 'failed' }, givenUp);
-      repairs.inc({ what: 'ended' }, ended);
-      repairs.inc({ what: 'requeued' }, requeued);
-      repairs.inc({ what: 'forgotten' }, forgotten.length);
-    },
-
-    noteGateRepairs(done: GateRepairCounts): void {
+    repaired({ ended = 0, requeued = 0, forgotten = [], gates = 0, settings = 0 }: Repairs): void {
+      const done = { ended, requeued, forgotten: forgotten.length, gates, settings };
       for (const [what, count] of Object.entries(done)) repairs.inc({ what }, count);
     },
   };

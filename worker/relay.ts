@@ -1,5 +1,5 @@
 import { findUnrelayed, openRelay, watchLog } from '../log/relay.ts';
-import type { EventBus } from '../messages/bus.ts';
+import type { BusEvent, EventBus } from '../messages/bus.ts';
 import type { Config } from '../runtime/config.ts';
 import type { Task } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
@@ -23,6 +23,7 @@ const maxRelayShare = 0.05;
  * again, it begins with every sale's stored position. Purchases are not affected.
  * @param after the relay starts when this has resolved.
  * @param listIdle the subscriptions that need no events at present.
+ * @param published is called with the events that a subscription was sent.
  */
 export function relay(
   {
@@ -30,18 +31,20 @@ export function relay(
     bus,
     after,
     listIdle,
+    published,
   }: {
     collections: Collections;
     bus: EventBus;
     after: Promise<void>;
     listIdle: () => Promise<string[]>;
+    published: (subscription: string, events: BusEvent[], startedAtMs: number) => void;
   },
   { RELAY_INTERVAL_MS }: Pick<Config, 'RELAY_INTERVAL_MS'>,
   log: Log,
 ): Task {
   return async (stopping) => {
     await after;
-    const { relay: relaySales, inspectQueues } = openRelay({ collections, bus, log, listIdle });
+    const { relay: relaySales, inspectQueues } = openRelay({ collections, bus, log, listIdle, published });
     /** Sales with unpublished events. */
     const pending = new Set<string>();
     let broken: Error | undefined;

@@ -2,12 +2,12 @@ import { once } from 'node:events';
 import express from 'express';
 import { openBus } from '../messages/open-bus.ts';
 import { followClocks } from '../runtime/clock.ts';
-import { readConfig } from '../runtime/config.ts';
+import { readConfig, warningsAbout } from '../runtime/config.ts';
 import { openMongo, openRedis, writesTo } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
-import { metricsRoute, openMetrics, watchMongo, watchRedis } from '../runtime/observe/metrics.ts';
+import { metricsRoute, openMetrics } from '../runtime/observe/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../store/collections.ts';
 import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
@@ -20,6 +20,7 @@ const [names] = process.argv.slice(2);
 const config = readConfig({ ...process.env, ...(names && { SUBSCRIBERS: names }) });
 armFailpoints(config.FAILPOINTS);
 const log = openLog(config, 'subscriber');
+for (const warning of warningsAbout(process.env)) log.warn(warning);
 
 const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
@@ -35,9 +36,7 @@ const dependencies = {
   redis: writesTo(redis),
   subscriptions: () => subscribers.subscribed,
 };
-const registry = openMetrics();
-watchMongo(mongo, registry);
-watchRedis([redis], registry);
+const registry = openMetrics({ mongo, redis: [redis] });
 const clocks = followClocks({ redis, mongo, registry }, log);
 let stopping = false;
 // Servers and workers export the metrics of the whole cluster, so this process has nothing to refresh.

@@ -61,7 +61,8 @@ export function stampedeOn(testbed: OwnTestbed): Side {
   });
   async function enqueue(purchases: Purchase[]): Promise<void> {
     for (let start = 0; start < purchases.length; start += flushSize) {
-      const answers = await Promise.all(purchases.slice(start, start + flushSize).map(admit));
+      const flush = purchases.slice(start, start + flushSize);
+      const answers = await Promise.all(flush.map((purchase) => admit(purchase)));
       const refused = answers.find(({ outcome }) => outcome !== 'admitted');
       if (refused) throw new Error(`A purchase of the backlog was refused: ${refused.outcome}`);
     }

@@ -11,19 +11,6 @@ const COMMAND_DEADLINE_MS = 120_000;
 /** tsx runs the TypeScript sources without a build. @type {string[]} */
 const TYPESCRIPT = ['--import', 'tsx'];
 /**
- * A young generation of this size in MB: with V8's default of 16 garbage collection took a seventh of a server's time, and
- * with 64 a sixth while 10,000 requests were pending, because their objects are copied each time. Bytecode and memory are
- * kept while idle: without that an idle shop accepted a third less in its first seconds. A full collection comes at 256 MB,
- * of which about 50 are in use, and not in each rush.
- */
-const FOR_A_RUSH = [
-  '--max-semi-space-size=128',
-  '--no-flush-bytecode',
-  '--no-memory-reducer',
-  '--initial-old-space-size=256',
-];
-
-/**
  * @param {object} options
  * @param {string} options.name e.g. `server-1`, which is also its INSTANCE.
  * @param {string} options.entry e.g. `server/main.ts`
@@ -34,11 +21,12 @@ const FOR_A_RUSH = [
  */
 export async function openAppProcess({ name, entry, port, env, logsDir, socket }) {
   const url = `http://127.0.0.1:${port}`;
-  const launched = await launch(name, process.execPath, [...FOR_A_RUSH, ...TYPESCRIPT, entry], {
+  const launched = await launch(name, 'sh', [join(ROOT, 'ops/node.sh'), ...TYPESCRIPT, entry], {
     cwd: ROOT,
     env: {
       ...process.env,
       ...env,
+      NODE: process.execPath,
       ...(socket && { UNIX_SOCKET: socket }),
       HOST: '127.0.0.1',
       PORT: String(port),

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
+import { testOptionNames } from '../../runtime/config.ts';
 import { openAppProcess } from './app-process.mjs';
 import { withDatabase } from './databases/database-url.mjs';
 import { type Mongo, openMongo } from './databases/mongo.mjs';
@@ -41,12 +42,23 @@ export interface ScratchSystem {
   close(): Promise<void>;
 }
 
+/** An environment whose test options are where config.ts reads them, behind those that are there already. */
+function withTestOptions(env: Record<string, string>): Record<string, string> {
+  const isOption = ([name]: [string, string]) => testOptionNames.includes(name);
+  const options = Object.entries(env).filter(isOption);
+  const others = Object.fromEntries(Object.entries(env).filter((entry) => !isOption(entry)));
+  if (options.length === 0) return others;
+  const given = [others.TEST_OPTIONS, ...options.map((option) => option.join('='))].filter(Boolean);
+  return { ...others, TEST_OPTIONS: given.join(',') };
+}
+
 /**
  * @param mongoUrl a replica set, in which it uses its own database; by default one is started.
  * @param entries the entry files of its servers and workers.
  * @param clients concurrent clients for nginx; by default as many as with `npm start`.
  * @param plain without the optimisations of `npm start`: nginx reaches the servers by TCP only.
- * @param env with PURCHASE_QUEUE or EVENT_BUS `rabbitmq` it also starts a RabbitMQ.
+ * @param env settings, and constants that config.ts lets a test change; with PURCHASE_QUEUE or EVENT_BUS `rabbitmq` it also
+ *   starts a RabbitMQ.
  */
 export async function startScratchSystem({
   mongoUrl,
@@ -74,7 +86,7 @@ export async function startScratchSystem({
   let redis = await openRedis({ dataDir: join(dir, 'redis') });
   const needsRabbit = [extraEnv.PURCHASE_QUEUE, extraEnv.EVENT_BUS].includes('rabbitmq');
   let rabbit = needsRabbit ? await openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null;
-  const env = {
+  const env = withTestOptions({
     MONGO_URL: withDatabase(mongoUrl ?? mongo?.url ?? '', `scratch-${nanoid(8)}`),
     REDIS_URL: plain ? redis.tcpUrl : redis.url,
     ...(rabbit && { RABBITMQ_URL: rabbit.url }),
@@ -84,7 +96,7 @@ export async function startScratchSystem({
     TRUST_PROXY_HOPS: withNginx ? '1' : '0',
     PROXY_ANSWERS_DIR: withNginx ? answersIn(join(dir, 'nginx')) : '',
     ...extraEnv,
-  };
+  });
 
   const servers: AppProcess[] = [];
   const workers: AppProcess[] = [];
@@ -100,7 +112,7 @@ export async function startScratchSystem({
       name,
       entry: entries[kind],
       port: await freePort(),
-      env: { ...env, ...more },
+      env: withTestOptions({ ...env, ...more }),
       logsDir,
       socket: kind === 'server' ? socketOf(name) : undefined,
     };

@@ -16,11 +16,35 @@ export const sizeBuckets = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_
  */
 export const lagSampleMs = 50;
 
-/** The figures of this process, with its event loop, CPU and memory. Prometheus adds up those of all processes. */
-export function openMetrics(): Registry {
+/**
+ * The figures of this process: its event loop, CPU and memory, and the commands on these connections. Prometheus adds up
+ * those of all processes.
+ */
+export function openMetrics({ mongo, redis }: { mongo: Connection; redis: Redis[] }): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: lagSampleMs });
+  watchMongo(mongo, registry);
+  watchRedis(redis, registry);
   return registry;
+}
+
+/** A counter whose values are counted elsewhere: `read` gives them whenever Prometheus asks. */
+export function countedElsewhere<Label extends string>(
+  registry: Registry,
+  { name, help, label }: { name: string; help: string; label: Label },
+  read: () => Readonly<Record<string, number>>,
+): void {
+  new Counter({
+    name,
+    help,
+    labelNames: [label],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [value, count] of Object.entries(read()))
+        this.inc({ [label]: value } as Record<Label, string>, count);
+    },
+  });
 }
 
 /** @param refresh brings what is read from elsewhere up to date; bounded, and it never throws. */
@@ -48,7 +72,7 @@ const onlyPrivate: RequestHandler = ({ ip = '' }, _response, next) => {
 };
 
 /** Times MongoDB's commands, and counts how transactions end: an aborted one is tried again, or split. */
-export function watchMongo(mongo: Connection, registry: Registry): void {
+function watchMongo(mongo: Connection, registry: Registry): void {
   const seconds = new Histogram({
     name: 'stampede_mongodb_command_seconds',
     help: 'Time that MongoDB took for a command, by its name',
@@ -87,7 +111,7 @@ const transactionEnds: Record<string, string> = {
 };
 
 /** Times the commands of these connections, from when they are asked for until their answer is here. */
-export function watchRedis(connections: Redis[], registry: Registry): void {
+function watchRedis(connections: Redis[], registry: Registry): void {
   const seconds = new Histogram({
     name: 'stampede_redis_command_seconds',
     help: 'Time until the answer of Redis to a command, by its name',

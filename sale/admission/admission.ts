@@ -27,7 +27,7 @@ export type Admission =
 export interface AdmissionLimits {
   /** Purchases in one flush. */
   flushMaxPurchases: number;
-  /** Purchases that may wait in this process for the next flush. */
+  /** Purchases that may wait in this process for the next flush; one more is answered 503. */
   flushMaxWaiting: number;
   /** Purchases accepted and not yet settled, over all instances. */
   queueMaxPurchases: number;
@@ -35,22 +35,29 @@ export interface AdmissionLimits {
   memorySeconds: number;
 }
 
-/** Reads the limits from the configuration. */
+/** The limits of a server. */
 export function admissionLimitsOf(
-  config: Pick<
-    Config,
-    'FLUSH_MAX_PURCHASES' | 'FLUSH_MAX_WAITING' | 'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS'
-  >,
+  config: Pick<Config, 'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS'>,
 ): AdmissionLimits {
   return {
-    flushMaxPurchases: config.FLUSH_MAX_PURCHASES,
-    flushMaxWaiting: config.FLUSH_MAX_WAITING,
+    flushMaxPurchases: 500,
+    flushMaxWaiting: 20_000,
     queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
     memorySeconds: config.PURCHASE_MEMORY_SECONDS,
   };
 }
 
-export type Admit = (purchase: Purchase) => Promise<Admission>;
+/** What a press of Buy comes to; failed: Redis or MongoDB could not say. */
+export type AdmissionResult = Admission['outcome'] | 'failed';
+
+/** @param requestId names the request in the log. */
+export type Admit = (purchase: Purchase, requestId?: string) => Promise<Admission>;
+
+/** Hears what admission does, for metrics, counters, log and traces. It must not throw. */
+export interface AdmissionObserver {
+  flush(flush: BatchTrip<Purchase>): void;
+  admission(purchase: Purchase, result: AdmissionResult, requestId: string): void;
+}
 
 declare module 'ioredis' {
   interface RedisCommander {
@@ -63,7 +70,6 @@ declare module 'ioredis' {
  * @throws RabbitAway when the queue is on RabbitMQ and that is known to be unavailable: then nothing is admitted.
  * @param findSale reads from MongoDB a sale whose gate is missing; null when there is no such sale.
  * @param requeueLost adds a new job for a known purchase that is neither queued nor settled.
- * @param onFlush is called after every flush, for metrics and traces.
  */
 export function openAdmission({
   redis,
@@ -72,7 +78,7 @@ export function openAdmission({
   findSale,
   requeueLost,
   limits,
-  onFlush,
+  observer,
 }: {
   redis: Redis;
   gate: Gate;
@@ -80,7 +86,7 @@ export function openAdmission({
   findSale: (saleId: string) => Promise<SaleRecord | null>;
   requeueLost: (purchase: Purchase) => Promise<unknown>;
   limits: AdmissionLimits;
-  onFlush?: (flush: BatchTrip<Purchase>) => void;
+  observer?: AdmissionObserver;
 }): { admit: Admit; drained: () => Promise<void> } {
   const { keys, lua, afterwards } = queue.flush;
   redis.defineCommand('admit', { numberOfKeys: 1 + keys.length, lua: lua + readLua('admit.lua') });
@@ -108,7 +114,7 @@ export function openAdmission({
     },
     maxBatch: limits.flushMaxPurchases,
     maxWaiting: limits.flushMaxWaiting,
-    ...(onFlush && { onBack: onFlush }),
+    ...(observer && { onBack: observer.flush }),
   });
 
   /**
@@ -121,19 +127,30 @@ export function openAdmission({
     return sale !== null;
   });
 
+  async function askGate(purchase: Purchase): Promise<Admission> {
+    let reply = await flush.submit(purchase);
+    if (reply === 'no_gate') {
+      if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
+      reply = await flush.submit(purchase);
+    }
+    if (reply.startsWith(unqueued)) {
+      const known: Purchase = JSON.parse(reply.slice(unqueued.length));
+      await requeueLost(known);
+      return { outcome: 'known', purchase: known };
+    }
+    return admissionOf(reply);
+  }
+
   return {
-    async admit(purchase) {
-      let reply = await flush.submit(purchase);
-      if (reply === 'no_gate') {
-        if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
-        reply = await flush.submit(purchase);
+    async admit(purchase, requestId = '') {
+      let result: AdmissionResult = 'failed';
+      try {
+        const admission = await askGate(purchase);
+        result = admission.outcome;
+        return admission;
+      } finally {
+        observer?.admission(purchase, result, requestId);
       }
-      if (reply.startsWith(unqueued)) {
-        const known: Purchase = JSON.parse(reply.slice(unqueued.length));
-        await requeueLost(known);
-        return { outcome: 'known', purchase: known };
-      }
-      return admissionOf(reply);
     },
     drained: flush.drained,
   };

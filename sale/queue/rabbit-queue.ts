@@ -183,8 +183,8 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): Purchas
     /**
      * A message's age cannot be read without consuming it. But messages are delivered in order, and each worker's heartbeat
      * carries the time of the oldest message it holds, so every waiting message is newer. The result can be wrong by a
-     * second or by the difference of two machines' clocks; then a purchase gets a second message, at most once per
-     * RECONCILE_AFTER_MS.
+     * second or by the difference of two machines' clocks; then a purchase gets a second message, at most once in
+     * 30 s.
      */
     async oldestJobMs() {
       await makeQueues();

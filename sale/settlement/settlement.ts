@@ -22,6 +22,9 @@ interface SettleRequest {
  */
 export type Settle = (request: SettleRequest) => Promise<Poison[]>;
 
+/** Purchases that a worker settles in one transaction. */
+export const settleMaxPurchases = 2_000;
+
 export interface SettlementOptions {
   collections: Collections;
   /** In one transaction. */

@@ -5,6 +5,9 @@ import { requestIdHeader, requestIdOf } from '../http/request-id.ts';
 import { picturesPath } from '../routes/pictures.ts';
 import { hangUp } from './refusals.ts';
 
+/** For the sending of a picture, which may have 8 MB. */
+export const uploadDeadlineMs = 60_000;
+
 /**
  * Sees to it that every request is answered in time: 408 when its body has not come by then, however busily it trickles, and
  * 503 when the answer has not. A proxy that waits for longer takes the server for dead, and then everybody's requests
@@ -12,7 +15,7 @@ import { hangUp } from './refusals.ts';
  */
 export function answerInTime(request: IncomingMessage, response: ServerResponse, config: Config): void {
   const isUpload = request.url === picturesPath;
-  const ms = isUpload ? config.UPLOAD_DEADLINE_MS : config.ANSWER_DEADLINE_MS;
+  const ms = isUpload ? uploadDeadlineMs : config.ANSWER_DEADLINE_MS;
   const late = setTimeout(() => {
     const { complete } = request;
     if (response.headersSent) {

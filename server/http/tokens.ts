@@ -37,15 +37,13 @@ const issuer = 'stampede';
 const audience = 'stampede';
 const algorithm = 'HS256';
 
+/** A visitor's token opens nothing but the watching. */
+const visitorTokenSeconds = 12 * 3_600;
 /** Tokens that a server remembers to be good; the oldest is forgotten for the next one. */
 const rememberedTokens = 20_000;
 
 /** @param secrets as in `JWT_SECRET`: the first one signs, each of them is believed. */
-export function openTokens(
-  secrets: string,
-  tokenSeconds: number,
-  visitorTokenSeconds: number = tokenSeconds,
-): Tokens {
+export function openTokens(secrets: string, tokenSeconds: number): Tokens {
   const keyring = openKeyring(secrets);
   /** By user, in seconds. Bounded: an entry is of no use when the tokens it refuses have expired. */
   const revokedAt = new Map<string, number>();

@@ -34,6 +34,8 @@ type EngineConnection = LiveSocket['conn'];
 
 /** The room of pages that list all sales. */
 const listRoom = 'sales';
+/** Stock messages per sale and second to pages that show that sale. */
+const stockMessagesPerSecond = 20;
 /** Stock messages per sale and second to pages that list all sales; they need not show every change. */
 const listStockPerSecond = 2;
 /** Only the sales with the most sockets are counted, because clients may watch any number of made-up ids. */
@@ -96,7 +98,7 @@ export function openLive(
   });
 
   const stock = coalesceStock({
-    perSecond: config.STOCK_MESSAGES_PER_SECOND,
+    perSecond: stockMessagesPerSecond,
     send: (message) => io.local.to(saleRoom(message.saleId)).emit('stock', message),
   });
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,9 +74,44 @@ function hashOf(root: string): string {
 /** What a page loads of ours; `/socket.io/`, `/docs/`, `/vendor/` and `/embed.js` have names of their own. */
 const ownFile = /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|embed\.js)([\w/-]+\.(?:js|css|svg))"/g;
 
+/** What takes the place of `<!-- shared head -->` in a page. */
+const sharedHead = [
+  '<meta charset="utf-8">',
+  '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">',
+  '<meta name="color-scheme" content="light dark">',
+  '<link rel="icon" href="/favicon.svg" type="image/svg+xml">',
+  '<link rel="stylesheet" href="/style/theme.css">',
+];
+
+/** A page with its head filled in: behind its styles it names every module, so that none waits for the one that imports it. */
+function fillHead(html: string): string {
+  const scripts = [...html.matchAll(/<script type="module" src="([^"]+)"/g)].map(([, src = '']) => src);
+  const preloads = [...new Set(scripts.flatMap((script) => [...importsOf(script)]))];
+  const lines = preloads.map((module) => `<link rel="modulepreload" href="${module}">\n    `);
+  return html
+    .replace('<!-- shared head -->', sharedHead.join('\n    '))
+    .replace('<script type="module"', (script) => lines.join('') + script);
+}
+
+/** @returns the addresses of all modules that this one imports, and that those do. */
+function importsOf(script: string, found = new Set<string>()): Set<string> {
+  const file = join(folder, script);
+  // What a package brings imports nothing more.
+  if (!existsSync(file)) return found;
+  for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(importStatement)) {
+    const { pathname } = new URL(name, `http://page${script}`);
+    if (found.has(pathname)) continue;
+    found.add(pathname);
+    importsOf(pathname, found);
+  }
+  return found;
+}
+
+const importStatement = /^import\s+(?:[\w{}*,\s]+\sfrom\s+)?'([^']+)'/gm;
+
 function page(file: string, hash: string): RequestHandler {
-  const html = readFileSync(join(folder, file), 'utf8').replace(ownFile, `$1="/assets/${hash}/$2"`);
-  const etag = `"${hash}-${file}"`;
+  const html = fillHead(readFileSync(join(folder, file), 'utf8')).replace(ownFile, `$1="/assets/${hash}/$2"`);
+  const etag = `"${createHash('sha256').update(html).digest('base64url').slice(0, 16)}"`;
   return (_request, response) => {
     response.set({ 'Cache-Control': 'no-cache', ETag: etag }).type('html').send(html);
   };

@@ -13,7 +13,7 @@ import { noSale } from './sales.ts';
 
 export const purchaseRequest = z.strictObject({ quantity: units });
 
-export function purchaseRoutes({ admit, challenges, onAccepted, settledOrders, collections }: Shop): Route[] {
+export function purchaseRoutes({ admit, challenges, settledOrders, collections }: Shop): Route[] {
   return [
     route({
       method: 'post',
@@ -60,12 +60,12 @@ export function purchaseRoutes({ admit, challenges, onAccepted, settledOrders, c
           createdAt: mongoClock.now().toISOString(),
           traceparent: traceparentOf(request.header('traceparent')),
         };
-        const admission = await admit(purchase);
+        const admission = await admit(purchase, request.header('x-request-id'));
         if (admission.outcome === 'known') {
           if (admission.purchase.quantity !== purchase.quantity)
             return keyReused(purchase, admission.purchase);
         } else if (admission.outcome === 'admitted') {
-          onAccepted(purchase, request.header('x-request-id') ?? '');
+          settledOrders.noteQueued(purchase);
         } else return refusal(admission, purchase);
 
         const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;

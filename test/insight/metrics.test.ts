@@ -1,5 +1,6 @@
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readSaleCounts } from '../../insight/counters.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { isPrivateAddress } from '../../runtime/observe/metrics.ts';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
@@ -49,6 +50,14 @@ test('each purchase is counted once by its outcome, however it was answered', as
   );
   expect(await sumOf('stampede_settle_seconds_count')).toBe(
     await system.store.collections.orders.countDocuments(),
+  );
+  // The control room reads the same count, which reaches Redis within a second.
+  await waitUntil(
+    async () => {
+      const { counts } = await readSaleCounts(system.store.redis, sale.id);
+      return counts.admitted === 6 && counts.sold_out === 5 && counts.paid === 6;
+    },
+    { deadlineMs: 5_000, what: 'the control room counts otherwise' },
   );
   expect(await sumOf('stampede_flush_purchases_sum')).toBeGreaterThanOrEqual(11);
   expect(await sumOf('stampede_leads')).toBe(1);

@@ -65,8 +65,8 @@ test.each(['', '{"jwtSecret', 'null', '[]', '{"jwtSecret":7}', '{"jwtSecret":"sh
 
 test.each([
   [
-    'Error: The configuration is not usable: PORT: too small; BODY_MAX_BYTES: no number\n    at readConfig (…)\n\nNode.js v20',
-    /PORT: too small; BODY_MAX_BYTES: no number$/,
+    'Error: The configuration is not usable: PORT: too small; FLUSH_DEADLINE_MS: no number\n    at readConfig (…)\n\nNode.js v20',
+    /PORT: too small; FLUSH_DEADLINE_MS: no number$/,
   ],
   [
     [

@@ -167,6 +167,13 @@ describe('the image', () => {
     expect(JSON.parse(command)).toEqual(services.server?.command);
   });
 
+  test.each(['server', 'worker'])('gives the %s the flags that `npm start` does', (name) => {
+    expect(services[name]?.command?.slice(0, 2)).toEqual(['sh', 'ops/node.sh']);
+    expect(read('ops/local/app-process.mjs')).toContain('ops/node.sh');
+    for (const file of ['docker-compose.yml', 'Dockerfile', 'ops/local/app-process.mjs'])
+      expect(read(file)).not.toMatch(/--(max-semi|initial-old|no-memory|no-flush)/);
+  });
+
   test.each(['server', 'worker'])('runs the %s, which becomes ready', async (name) => {
     const [program = '', ...args] = services[name]?.command ?? [];
     const port = await freePort();

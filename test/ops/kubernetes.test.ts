@@ -3,13 +3,14 @@ import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
+import { Registry } from 'prom-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import type { Counters } from '../../insight/counters.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { run } from '../../ops/local/processes/process.mjs';
 import { readConfig } from '../../runtime/config.ts';
 import { openClusterMetrics } from '../../runtime/observe/cluster-metrics.ts';
-import { openMetrics } from '../../runtime/observe/metrics.ts';
 import { openServerMetrics } from '../../server/metrics.ts';
 import { openWorkerMetrics } from '../../worker/metrics.ts';
 import { needs, pathOf } from '../support/needs.ts';
@@ -197,9 +198,10 @@ describe('what the manifests name is in the code', () => {
   });
 
   test('autoscaling asks for metrics that there are', () => {
-    const registry = openMetrics();
-    openServerMetrics(registry);
-    openWorkerMetrics(registry, () => false);
+    const registry = new Registry();
+    const totals = { admissions: {}, orders: {} } as Counters['totals'];
+    openServerMetrics(registry, { totals });
+    openWorkerMetrics(registry, { totals }, () => false);
     openClusterMetrics(registry, () => Promise.reject());
     const queries = sources
       .filter(({ kind }) => kind === 'ScaledObject')

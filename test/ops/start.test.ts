@@ -289,13 +289,13 @@ test.each<[string, Record<string, string>, RegExp]>([
 
 test('an invalid setting of the servers is reported with the expected value', async () => {
   const dataDir = join(dir, 'wrong');
-  const env = { MONGO_URL: inject('mongoUrl'), SETTLE_MAX_JOBS: 'many', BODY_MAX_BYTES: '3' };
+  const env = { MONGO_URL: inject('mongoUrl'), SETTLE_INTERVAL_MS: 'many', MONGO_WAIT_MS: '3' };
   const start = new Start(dataDir, await freePort(), env);
   await start.says(/Starting/);
   const pids = pidsOf(dataDir);
   expect(await start.exited).toBe(1);
   expect(start.output).toMatch(
-    /The configuration is not usable: .*BODY_MAX_BYTES: .*1024.*SETTLE_MAX_JOBS: .*number/,
+    /The configuration is not usable: .*MONGO_WAIT_MS: .*100.*SETTLE_INTERVAL_MS: .*number/,
   );
   expect(allGone(pids)()).toBe(true);
 });

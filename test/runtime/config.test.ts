@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { withDatabase } from '../../ops/local/databases/database-url.mjs';
-import { readConfig } from '../../runtime/config.ts';
+import { readConfig, warningsAbout } from '../../runtime/config.ts';
 import { sentinelOptionsOf } from '../../runtime/databases/urls.ts';
 import { subscribersOf } from '../../worker/subscribers.ts';
 
@@ -26,6 +26,22 @@ test('numbers and lists are parsed', () => {
     PORT: 0,
     ALLOWED_ORIGINS: ['https://a.example', 'https://b.example'],
   });
+});
+
+test('a test may change constants, and production has none of it', () => {
+  const TEST_OPTIONS = 'JOB_LOCK_MS=5000,RECONCILE_AFTER_MS=1,JOB_LOCK_MS=1500';
+  expect(readConfig(good)).toMatchObject({ JOB_LOCK_MS: 3_000, RECONCILE_AFTER_MS: 30_000 });
+  expect(readConfig({ ...good, TEST_OPTIONS })).toMatchObject({ JOB_LOCK_MS: 1_500, RECONCILE_AFTER_MS: 1 });
+  expect(() => readConfig({ ...good, NODE_ENV: 'production', TEST_OPTIONS })).toThrow('TEST_OPTIONS');
+});
+
+test('what is not a setting any more is named, and changes nothing', () => {
+  const former = { JOB_LOCK_MS: '9000', SETTLE_RUSH_INTERVAL_MS: '1', SETTLE_MAX_PURCHASES: '' };
+  expect(readConfig({ ...good, ...former })).toEqual(readConfig(good));
+  expect(warningsAbout({ ...good, ...former })).toEqual([
+    'JOB_LOCK_MS is not a setting any more',
+    'SETTLE_RUSH_INTERVAL_MS is not a setting any more',
+  ]);
 });
 
 test('all missing settings are reported together', () => {
@@ -54,7 +70,8 @@ test.each([
   ['TRUST_PROXY_HOPS', '-1'],
   ['BCRYPT_COST', '31'],
   ['FLUSH_DEADLINE_MS', '2s'],
-  ['SETTLE_MAX_PURCHASES', '0'],
+  ['TEST_OPTIONS', 'JOB_LOCK_MS=sesame'],
+  ['TEST_OPTIONS', 'SESAME=1'],
   ['EVENT_BUS', 'sesame'],
   ['SUBSCRIBERS', 'analytics,sesame'],
   ['SMTP_URL', 'https://sesame'],

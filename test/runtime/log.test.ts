@@ -11,7 +11,9 @@ let system: TestSystem;
 let dir: string;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'stampede-log-'));
-  system = await startSystem({ env: { LOG_LEVEL: 'info', LOG_PURCHASES_PER_SECOND: '5' } });
+  system = await startSystem({
+    env: { LOG_LEVEL: 'info', LOG_PURCHASES_PER_SECOND: '5', SETTLE_RUSH_INTERVAL_MS: '1000' },
+  });
 });
 afterAll(async () => {
   await system.close();
@@ -33,6 +35,11 @@ const linesOf = (parts: { logFile: string }[], msg: string): Line[] =>
     .split('\n')
     .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Line] : []))
     .filter((line) => line.msg.startsWith(msg));
+
+test('a setting that is none any more is told when a process starts', () => {
+  const warning = 'SETTLE_RUSH_INTERVAL_MS is not a setting any more';
+  for (const part of [...system.servers, ...system.workers]) expect(linesOf([part], warning)).toHaveLength(1);
+});
 
 test('a purchase has one log line of the server and one of the worker, with the request id of its answer', async () => {
   const sale = await system.createSale();

@@ -5,7 +5,7 @@ import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
 beforeAll(async () => {
-  system = await startSystem({ workers: 0 });
+  system = await startSystem();
 });
 afterAll(() => system.close());
 
@@ -26,6 +26,7 @@ async function expectSound(): Promise<void> {
 }
 
 test('an accepted purchase is queued on every instance until a worker settles it', async () => {
+  await system.workers[0]?.close();
   const sale = await system.createSale({ stock: 3 });
   const [token, stranger] = [system.buyerToken(), system.buyerToken()];
   const bought = await system.buy(sale.id, token, { at: at(0) });

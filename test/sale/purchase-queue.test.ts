@@ -206,7 +206,9 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     const first = purchaseOf(sale._id);
     expect(await admit(first)).toEqual({ outcome: 'admitted' });
     const crowd = Array.from({ length: 5 }, () => purchaseOf(sale._id));
-    const outcomes = (await Promise.all(crowd.map(admit))).map(({ outcome }) => outcome);
+    const outcomes = (await Promise.all(crowd.map((purchase) => admit(purchase)))).map(
+      ({ outcome }) => outcome,
+    );
     expect(outcomes).toEqual(['admitted', 'admitted', 'sold_out', 'sold_out', 'sold_out']);
     expect((await admit(purchaseOf(sale._id))).outcome).toBe('sold_out');
     expect(await admit(first)).toEqual({ outcome: 'known', purchase: first });

@@ -8,7 +8,7 @@ import {
   saleMinute,
   saleReport,
 } from '../../../insight/contract.ts';
-import { type Counts, quantileMs, readSaleTally, readSeconds } from '../../../insight/counters.ts';
+import { type Counts, quantileMs, readSaleCounts, readSeconds } from '../../../insight/counters.ts';
 import { completeAfterSeconds, readQueueFigures } from '../../../insight/figures.ts';
 import { openSaleCurves } from '../../../insight/report.ts';
 import { redisClock } from '../../../runtime/clock.ts';
@@ -84,18 +84,18 @@ export function controlRoomRoutes(shop: Shop): Route[] {
       async handle({ params }) {
         const sale = await readSaleSnapshot(collections, params.id);
         if (!sale) return noSale(params.id);
-        const [story, tally] = await Promise.all([curveOf(sale.id), readSaleTally(redis, sale.id)]);
-        const { admitted = 0 } = tally.counts;
+        const [story, counted] = await Promise.all([curveOf(sale.id), readSaleCounts(redis, sale.id)]);
+        const { admitted = 0 } = counted.counts;
         const body: SaleReport = {
           sale,
           ...story,
           admitted,
-          refused: refusedOf(tally.counts),
+          refused: refusedOf(counted.counts),
           soldOutAfterMs: story.soldOutAt ? Date.parse(story.soldOutAt) - begunAtMs(sale, story) : null,
-          p50Ms: quantileMs(tally.counts, 0.5),
-          p99Ms: quantileMs(tally.counts, 0.99),
-          fastestMs: tally.fastestMs,
-          slowestMs: tally.slowestMs,
+          p50Ms: quantileMs(counted.counts, 0.5),
+          p99Ms: quantileMs(counted.counts, 0.99),
+          fastestMs: counted.fastestMs,
+          slowestMs: counted.slowestMs,
         };
         return { status: 200, body };
       },

@@ -1,0 +1,86 @@
+import type { Redis } from 'ioredis';
+import type { Connection } from 'mongoose';
+import type { Registry } from 'prom-client';
+import { openCounters } from '../insight/counters.ts';
+import type { BusEvent } from '../messages/bus.ts';
+import type { Config } from '../runtime/config.ts';
+import { type Log, openSampledLog } from '../runtime/observe/log.ts';
+import { openMetrics } from '../runtime/observe/metrics.ts';
+import { countProxyAnswers } from '../runtime/observe/proxy-answers.ts';
+import { openTracing } from '../runtime/observe/tracing.ts';
+import type { Reconciled } from '../sale/settlement/reconciliation.ts';
+import type { Batch } from '../sale/settlement/transaction.ts';
+import type { OrderRecord } from '../store/collections.ts';
+import { openWorkerMetrics } from './metrics.ts';
+
+/** What was put right: by the reconciler, or in the gates (`settings` and `gates` count sales). */
+export type Repairs = Partial<Reconciled & { settings: number; gates: number }>;
+
+/** Hears what happens in a worker, once each; metrics, the control room's counters, log and traces follow from that. */
+export interface WorkerObserver {
+  registry: Registry;
+  /** A transaction settled purchases. */
+  settled(batch: Pick<Batch, 'made' | 'beganAt'>): void;
+  repaired(done: Repairs): void;
+  /** A subscription was sent these events. */
+  published(subscription: string, events: BusEvent[], startedAtMs: number): void;
+  /** Sends what was not sent yet. */
+  close(): Promise<void>;
+}
+
+/** @param leads whether this worker is the one that leads. */
+export async function openWorkerObserver(
+  { config, log, mongo, redis }: { config: Config; log: Log; mongo: Connection; redis: [Redis, ...Redis[]] },
+  leads: () => boolean,
+): Promise<WorkerObserver> {
+  const registry = openMetrics({ mongo, redis });
+  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
+  const counters = openCounters(redis[0]);
+  const metrics = openWorkerMetrics(registry, counters, leads);
+  const tracing = await openTracing(config, 'worker');
+  const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
+
+  return {
+    registry,
+
+    settled({ made, beganAt }) {
+      counters.settled(made);
+      metrics.settled(made);
+      for (const record of made) {
+        logSettled(lineOf(record));
+        tracing?.note('settle', record.traceparent, beganAt.getTime(), {
+          'stampede.order': record._id,
+          'stampede.status': record.status,
+          'stampede.purchases': made.length,
+        });
+      }
+    },
+
+    repaired(done) {
+      const { givenUp = 0, forgotten = [], ...others } = done;
+      counters.gaveUp(givenUp);
+      metrics.repaired(done);
+      if (forgotten.length > 0) log.error(done, 'accepted purchases lost: no job and no data in Redis');
+      else if ([givenUp, ...Object.values(others)].some((count) => count > 0))
+        log.warn(done, 'reconciled purchases or gates');
+    },
+
+    published(subscription, events, startedAtMs) {
+      if (!tracing) return;
+      const attributes = { 'stampede.events': events.length, 'stampede.subscription': subscription };
+      for (const traceparent of new Set(events.map((event) => event.traceparent)))
+        tracing.note('publish', traceparent, startedAtMs, attributes);
+    },
+
+    async close() {
+      await counters.close();
+      await tracing?.close();
+    },
+  };
+}
+
+function lineOf(record: OrderRecord) {
+  const { _id: orderId, saleId, buyerId, status, reason, createdAt, settledAt, traceparent } = record;
+  const ms = settledAt.getTime() - createdAt.getTime();
+  return { orderId, saleId, buyerId, status, ...(reason && { reason }), ms, traceparent };
+}
