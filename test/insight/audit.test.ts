@@ -135,7 +135,7 @@ test('I5: an event log with a gap or with another result is a breach', async () 
   await events.insertMany([{ ...creation, changes }]);
   const report = await system.audit();
   expect(report).toMatchObject({ ok: false, I1: { breaches: 0 }, I5: { breaches: 1 } });
-  expect(report.I5.examples[0]).toBe(`sale ${sale.id}: the log comes to 8 of 11, it has 7`);
+  expect(report.I5.examples[0]).toBe(`sale ${sale.id}: the log gives 8 of 11 units left, the sale has 7`);
 });
 
 test('I3: a second order for one Idempotency-Key is a breach', async () => {
@@ -148,7 +148,7 @@ test('I3: a second order for one Idempotency-Key is a breach', async () => {
   await orders.insertMany([doubled]);
   await sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
   await allowances.updateOne({ _id: allowanceKey(sale.id, buyerId) }, { $inc: { units: 1 } });
-  await expectBreach(['I3'], `order ${doubled._id} is not the one of its buyer, sale and key`);
+  await expectBreach(['I3'], `order ${doubled._id} does not have the id derived from its buyer, sale and key`);
 });
 
 test('I4: a buyer over the limit is a breach', async () => {
@@ -192,6 +192,6 @@ test.each([
   expect([ok, stdout]).toEqual([false, '']);
   const which = name === 'MONGO_URL' ? 'MongoDB' : 'Redis';
   expect(output.trim()).toMatch(
-    new RegExp(`^${which} at 127.0.0.1:1 does not answer .*: start it, or mend ${name}\\.$`),
+    new RegExp(`^${which} at 127.0.0.1:1 does not answer .*: start it, or correct ${name}\\.$`),
   );
 });
