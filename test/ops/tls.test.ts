@@ -61,7 +61,7 @@ test('over TLS the session’s cookie is Secure, and HSTS is sent', async () => 
   const { status, headers } = await signUp('https');
   expect(status).toBe(201);
   expect(headers['strict-transport-security']).toBe('max-age=31536000');
-  expect(headers['set-cookie']?.[0]).toMatch(/; HttpOnly; SameSite=Strict; Secure$/);
+  expect(headers['set-cookie']?.[0]).toMatch(/; HttpOnly; Secure; SameSite=Strict$/);
 });
 
 test('without TLS the cookie is not Secure, and HSTS is not sent', async () => {
