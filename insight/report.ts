@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { readChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
@@ -16,10 +17,9 @@ const maxPoints = 600;
 
 /** @returns a function that computes a sale's curve from its log, cached and continued with the new documents. */
 export function openSaleCurves(collections: Collections): (saleId: string) => Promise<SaleCurve> {
-  const cache = new Map<string, CachedCurve>();
+  const cache = new LRUCache<string, CachedCurve>({ max: maxCached });
   return singleFlight(async (saleId) => {
     const cached = cache.get(saleId) ?? emptyCurve();
-    cache.delete(saleId);
     for (let isMore = true; isMore; ) {
       const documents = await readChanges(collections, saleId, {
         after: cached.seq,
@@ -32,10 +32,7 @@ export function openSaleCurves(collections: Collections): (saleId: string) => Pr
       }
       isMore = documents.length === documentsAtOnce;
     }
-    // Inserted again at the end, so that the least recently used entry is evicted.
     cache.set(saleId, cached);
-    const oldest = cache.keys().next().value;
-    if (cache.size > maxCached && oldest !== undefined) cache.delete(oldest);
     const { seq: _, ...curve } = cached;
     return { ...curve, points: [...curve.points] };
   });

@@ -4,13 +4,14 @@ import type { Counters } from '../insight/counters.ts';
 import type { BatchTrip } from '../runtime/group-commit.ts';
 import { countedElsewhere, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { Live } from './live/live.ts';
+import { preferredWaitOf } from './live/settled-orders.ts';
 
 /** What a server counts of its own. Labels are few: a series for each is kept in every instance. */
 export function openServerMetrics(registry: Registry, { totals }: Pick<Counters, 'totals'>) {
   const registers = [registry];
   const requests = new Histogram({
     name: 'stampede_http_request_seconds',
-    help: 'From a request to the end of its answer; the route is buy, order or other',
+    help: 'From a request to the end of its answer; the route is buy, order, buy_waiting, order_waiting (with Prefer: wait) or other',
     labelNames: ['route', 'status'],
     buckets: secondsBuckets,
     registers,
@@ -40,10 +41,16 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
   });
 
   return {
-    request({ method = '', url = '' }: IncomingMessage, response: ServerResponse): void {
+    request({ method = '', url = '', headers }: IncomingMessage, response: ServerResponse): void {
       const startedAt = performance.now();
+      const route = routeOf(method, url);
+      // An answer that was held for a client that prefers to wait is not late.
+      const isHeld = route !== 'other' && preferredWaitOf(headers.prefer as string | undefined) > 0;
       response.on('finish', () => {
-        const labels = { route: routeOf(method, url), status: `${Math.floor(response.statusCode / 100)}xx` };
+        const labels = {
+          route: isHeld ? `${route}_waiting` : route,
+          status: `${Math.floor(response.statusCode / 100)}xx`,
+        };
         requests.observe(labels, (performance.now() - startedAt) / 1_000);
       });
     },

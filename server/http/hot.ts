@@ -45,7 +45,7 @@ export function openHotPath(
       if (request.method !== method) continue;
       const id = pattern.exec(request.url ?? '')?.[1];
       if (id === undefined) continue;
-      void serve(route, id, request, response);
+      serve(route, id, request, response).catch(() => response.destroy());
       return true;
     }
     return false;

@@ -14,6 +14,7 @@ export interface RequestBounds {
 
 /** What the pipeline reads of a request: from Node's own message, so that it is the same with and without Express. */
 export class NodeRequest implements HttpRequest {
+  readonly receivedAtMs = performance.now();
   readonly params: unknown;
   readonly query: unknown;
   readonly #message: IncomingMessage;
@@ -52,7 +53,9 @@ export class NodeRequest implements HttpRequest {
   }
 
   onClosed(listener: () => void): void {
-    this.#response.once('close', listener);
+    // The client may have disconnected while the handler awaited something.
+    if (this.#response.destroyed) listener();
+    else this.#response.once('close', listener);
   }
 
   readBody({ fileMaxBytes }: Pick<Route, 'fileMaxBytes'>): Promise<unknown> {

@@ -10,6 +10,8 @@ import { bearerOf, type Identity, type Tokens } from './tokens.ts';
 export interface HttpRequest {
   readonly method: string;
   readonly url: string;
+  /** When its headers came, by `performance.now()`. */
+  readonly receivedAtMs: number;
   readonly params: unknown;
   readonly query: unknown;
   /** The client's address, or the network that it has to itself. */

@@ -1,5 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import jwt from 'jsonwebtoken';
+import { LRUCache } from 'lru-cache';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { redisClock } from '../../runtime/clock.ts';
@@ -48,7 +49,7 @@ export function openTokens(secrets: string, tokenSeconds: number): Tokens {
   /** By user, in seconds. Bounded: an entry is of no use when the tokens it refuses have expired. */
   const revokedAt = new Map<string, number>();
   /** A buyer sends the same token with each request, and verifying it was an eighth of a server's work for a purchase. */
-  const verified = new Map<string, z.infer<typeof claims>>();
+  const verified = new LRUCache<string, z.infer<typeof claims>>({ max: rememberedTokens });
 
   /** @throws when the token is forged, expired or not one of ours. */
   function claimsOf(token: string): z.infer<typeof claims> {
@@ -61,7 +62,6 @@ export function openTokens(secrets: string, tokenSeconds: number): Tokens {
     const found = claims.parse(
       jwt.verify(token, key, { algorithms: [algorithm], issuer, audience, clockTimestamp }),
     );
-    if (verified.size >= rememberedTokens) verified.delete(verified.keys().next().value as string);
     verified.set(token, found);
     return found;
   }

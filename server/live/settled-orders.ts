@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import { withTimeout } from '../../runtime/with-timeout.ts';
@@ -14,8 +15,6 @@ interface Held {
 }
 
 interface Waiting {
-  /** When the request came, by `performance.now()`: an order that was settled since then is answered at once. */
-  receivedAtMs: number;
   /** Finds the order in MongoDB, because the message that it is settled can be lost. */
   find: () => Promise<Order | null>;
   /** Whether it may have been settled before the request came. */
@@ -36,11 +35,10 @@ export interface SettledOrders {
    * Waits for an order, if the request prefers that (RFC 7240), until it is settled, the time is over, the client has
    * disconnected or this server stops.
    * @returns null when the request is to be answered without waiting.
-   * @throws what `find` throws.
    */
   hold(
     orderId: string,
-    request: Pick<HttpRequest, 'header' | 'onClosed'>,
+    request: Pick<HttpRequest, 'header' | 'onClosed' | 'receivedAtMs'>,
     waiting: Waiting,
   ): Promise<Held | null>;
 }
@@ -76,8 +74,8 @@ export function openSettledOrders({
   max?: number;
 } & Pick<Config, 'ANSWER_DEADLINE_MS'>): SettledOrders {
   const longestSeconds = Math.min(waitMaxSeconds, Math.floor((ANSWER_DEADLINE_MS - answerMs) / 1_000));
-  const queued = new Map<string, { purchase: Purchase; seenMs: number }>();
-  const settled = new Map<string, { order: Order; heardMs: number }>();
+  const queued = new LRUCache<string, { purchase: Purchase; seenMs: number }>({ max: rememberedMax });
+  const settled = new LRUCache<string, { order: Order; heardMs: number }>({ max: rememberedMax });
   const waiting = new Map<string, Set<(order: Order | null) => void>>();
   let waitingCount = 0;
 
@@ -91,7 +89,7 @@ export function openSettledOrders({
 
   function wait(
     orderId: string,
-    seconds: number,
+    ms: number,
     request: Pick<HttpRequest, 'onClosed'>,
   ): Promise<Order | 'gone' | null> {
     return new Promise((resolve) => {
@@ -105,7 +103,7 @@ export function openSettledOrders({
         clearTimeout(timer);
         resolve(order);
       };
-      const timer = setTimeout(answer, seconds * 1_000, null);
+      const timer = setTimeout(answer, ms, null);
       answers.add(answer);
       request.onClosed(() => answer('gone'));
     });
@@ -115,14 +113,14 @@ export function openSettledOrders({
     noteQueued(purchase) {
       const { orderId } = purchase;
       // The message of the worker can overtake the reply to the flush.
-      if (!settled.has(orderId)) remember(queued, orderId, { purchase, seenMs: performance.now() });
+      if (!settled.has(orderId)) queued.set(orderId, { purchase, seenMs: performance.now() });
     },
 
     noteSettled(orders) {
       const heardMs = performance.now();
       for (const { order } of orders) {
         queued.delete(order.id);
-        remember(settled, order.id, { order, heardMs });
+        settled.set(order.id, { order, heardMs });
         release(order.id, order);
       }
     },
@@ -135,41 +133,33 @@ export function openSettledOrders({
       const found = await withTimeout(gate.findPurchase(orderId), redisPatienceMs).catch(() => null);
       if (!found?.isQueued || settled.has(orderId)) return null;
       if (isOld(found.purchase)) return null;
-      remember(queued, orderId, { purchase: found.purchase, seenMs: performance.now() });
+      queued.set(orderId, { purchase: found.purchase, seenMs: performance.now() });
       return found.purchase;
     },
 
-    async hold(orderId, request, { receivedAtMs, find, mayBeSettled = false }) {
+    async hold(orderId, request, { find, mayBeSettled = false }) {
       const seconds = Math.min(preferredWaitOf(request.header('prefer')), longestSeconds);
       if (seconds < 1) return null;
       const headers = { 'Preference-Applied': `wait=${seconds}` };
-      const seen = mayBeSettled ? await find() : null;
+      // Whatever MongoDB does, the request is answered before its deadline.
+      const findWithin = (ms: number) => withTimeout(find(), ms).catch(() => null);
+      const seen = mayBeSettled ? await findWithin(answerMs) : null;
       if (seen) return { order: seen, headers };
       const heard = settled.get(orderId);
-      if (heard && heard.heardMs >= receivedAtMs) return { order: heard.order, headers };
+      if (heard && heard.heardMs >= request.receivedAtMs) return { order: heard.order, headers };
       if (stopping.aborted || waitingCount >= max) return null;
-      const order = await wait(orderId, seconds, request);
+      const leftMs = request.receivedAtMs + ANSWER_DEADLINE_MS - answerMs - performance.now();
+      const order = await wait(orderId, Math.max(0, Math.min(seconds * 1_000, leftMs)), request);
       if (order === 'gone') return { order: null, headers };
       // Keep-alive would hold up a server that stops.
       const closing = stopping.aborted ? { Connection: 'close' as const } : {};
-      return { order: order ?? (await find()), headers: { ...headers, ...closing } };
+      return { order: order ?? (await findWithin(answerMs / 2)), headers: { ...headers, ...closing } };
     },
   };
 }
 
 const isOld = ({ createdAt }: Purchase) =>
   mongoClock.now().getTime() - Date.parse(createdAt) > redisTrustedMs;
-
-/** Adds to a cache, and evicts the oldest entry when it is full. */
-function remember<Value>(map: Map<string, Value>, id: string, value: Value): void {
-  map.delete(id);
-  map.set(id, value);
-  if (map.size <= rememberedMax) return;
-  for (const oldest of map.keys()) {
-    map.delete(oldest);
-    return;
-  }
-}
 
 /** @returns the seconds of the first `wait` in a Prefer header; 0 when there is none, or it is not a number. */
 export function preferredWaitOf(header: string | undefined): number {

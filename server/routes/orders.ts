@@ -36,7 +36,6 @@ export function orderRoutes(shop: Shop): Route[] {
       afterWaiting: shapes.order,
       hot: true,
       async handle({ params, identity: { userId: buyerId }, request }) {
-        const receivedAtMs = performance.now();
         const purchase = await shop.settledOrders.findQueued(params.id);
         const isQueuedOwn = purchase?.buyerId === buyerId;
         const order = isQueuedOwn ? queuedOrderOf(purchase) : await findOwnOrder(shop, params.id, buyerId);
@@ -46,7 +45,7 @@ export function orderRoutes(shop: Shop): Route[] {
           const found = await findOwnOrder(shop, params.id, buyerId);
           return isRefusal(found) ? null : found;
         };
-        const held = await shop.settledOrders.hold(params.id, request, { receivedAtMs, find });
+        const held = await shop.settledOrders.hold(params.id, request, { find });
         return { status: 200, body: held?.order ?? order, ...(held && { headers: held.headers }) };
       },
     }),

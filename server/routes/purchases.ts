@@ -41,7 +41,6 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
       limit: 'purchases',
       hot: true,
       async handle({ params, body, identity, idempotencyKey = nanoid(), request }) {
-        const receivedAtMs = performance.now();
         const { userId: buyerId, personId } = identity;
         const subject = `${buyerId}:${params.id}`;
         const challenge = await challenges.requireWork(
@@ -73,7 +72,7 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
         // An accepted purchase is never answered with an error, not even without MongoDB.
         const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
         const mayBeSettled = admission.outcome === 'known';
-        const held = await settledOrders.hold(orderId, request, { receivedAtMs, find, mayBeSettled });
+        const held = await settledOrders.hold(orderId, request, { find, mayBeSettled });
         if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
         const receipt: PurchaseReceipt = { orderId, status: 'queued' };
         return {

@@ -217,7 +217,7 @@ test('npm start without nginx serves the first server directly', async () => {
   const port = await freePort();
   const start = new Start(dataDir, port, { STAMPEDE_WITHOUT_NGINX: '1' });
   await start.says(screenEnd);
-  expect(start.output).toMatch(/^nginx: +left out/m);
+  expect(start.output).toMatch(/^nginx: +disabled by STAMPEDE_WITHOUT_NGINX/m);
   const { servers } = runningIn(dataDir);
   expect(servers.map(({ name, url }) => [name, url])).toEqual([['server-1', `http://127.0.0.1:${port}`]]);
   expect((await fetch(`http://127.0.0.1:${port}/api/sales`)).headers.get('X-Instance')).toBe('server-1');

@@ -225,14 +225,15 @@ describe('who waits in a server', () => {
     });
     const hold = (orderId: string, wait = 'wait=10') => {
       let leave = () => {};
-      const call = {
+      const request = {
+        receivedAtMs: performance.now(),
         header: () => wait,
         onClosed: (listener: () => void) => {
           leave = listener;
         },
       };
       const find = async () => null;
-      const held = opened.hold(orderId, call, { receivedAtMs: performance.now(), find });
+      const held = opened.hold(orderId, request, { find });
       return { held, leave: () => leave() };
     };
     return { ...opened, hold, stop: () => stopping.abort() };
