@@ -47,9 +47,9 @@ export interface Counters {
   /** A press of Buy was answered, or could not be. */
   admission(saleId: string, result: AdmissionResult): void;
   /** A batch made these orders. */
-  settled(made: OrderRecord[]): void;
+  settled(createdOrders: OrderRecord[]): void;
   /** So many purchases ended because they could not be settled. */
-  gaveUp(purchases: number): void;
+  failed(purchases: number): void;
   close(): Promise<void>;
 }
 
@@ -99,15 +99,15 @@ export function openCounters(redis: Redis): Counters {
       // Anybody can make up the id of a sale, and `failed` is a second's count of purchases that were given up.
       if (result !== 'unknown_sale' && result !== 'failed') count(saleId, result);
     },
-    settled(made) {
-      for (const { saleId, status, createdAt, settledAt } of made) {
+    settled(createdOrders) {
+      for (const { saleId, status, createdAt, settledAt } of createdOrders) {
         totals.orders[status === 'paid' ? 'paid' : 'rejected'] += 1;
         count(saleId, status);
         const ms = settledAt.getTime() - createdAt.getTime();
         if (ms >= 0) countTime(saleId, ms);
       }
     },
-    gaveUp(purchases) {
+    failed(purchases) {
       totals.orders.failed += purchases;
       if (purchases > 0) add(secondKey(Math.floor(redisClock.now().getTime() / 1_000)), 'failed', purchases);
     },

@@ -1,6 +1,6 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
-import { openLeaderElection, type Task } from '../runtime/leader/leader.ts';
+import { type LeaderTask, openLeaderElection } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { withTimeout } from '../runtime/with-timeout.ts';
 import { loadBullScripts } from '../sale/queue/bull-scripts.ts';
@@ -14,7 +14,7 @@ export interface BullBusOptions {
   /** Opens a connection whose commands wait for Redis without a limit. */
   openPatientRedis: (options?: { enableReadyCheck: boolean }) => { redis: Redis; close: () => Promise<void> };
   log: Log;
-  rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
+  rules: Pick<DeliveryRules, 'isTransient' | 'retryWaitsMs'>;
   /** Lifetime of the lease that a process needs to consume a subscription. */
   leaseMs: number;
   /** Time-out of a publish. */
@@ -132,7 +132,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
       const { name } = subscription;
       await bus.declare([subscription]);
       const queue = liveQueue(name);
-      const consuming: Task = (stopping) =>
+      const consuming: LeaderTask = (stopping) =>
         takeJobs(queue, subscription, {
           ...options.rules,
           storeDeadLetter: (letter) => storeDeadLetter(name, letter),

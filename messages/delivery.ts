@@ -8,14 +8,14 @@ export interface DeliveryRules {
   /** Delays before the second and further attempts at an event; with four delays there are 5 attempts. */
   retryWaitsMs: readonly number[];
   /** Whether a fault is transient, like an unavailable MongoDB: it is retried and does not count as an attempt. */
-  isPassing: (error: unknown) => boolean;
+  isTransient: (error: unknown) => boolean;
   /** Stores a dead letter; resolves when it is durable. It may be called twice for one event. */
   storeDeadLetter: (letter: DeadEvent) => Promise<void>;
   /** Ends the delays between attempts; a running handler is not interrupted. */
   stopping: AbortSignal;
 }
 
-const whilePassing = { firstMs: 200, longestMs: 5_000 };
+const transientBackoff = { firstMs: 200, longestMs: 5_000 };
 
 /**
  * Delivers events to a subscription in order: in batches, one at a time after a fault, and an event that fails in every
@@ -69,7 +69,7 @@ async function deliverAlone(subscription: Subscription, event: BusEvent, rules: 
 async function attempt(
   { handle }: Subscription,
   events: BusEvent[],
-  { isPassing, stopping }: DeliveryRules,
+  { isTransient, stopping }: DeliveryRules,
 ): Promise<'handled' | 'stopped' | Error> {
   if (stopping.aborted) return 'stopped';
   try {
@@ -78,7 +78,7 @@ async function attempt(
         await handle(events);
         failpoint('handled');
       },
-      { ...whilePassing, signal: stopping, shouldRetry: isPassing },
+      { ...transientBackoff, signal: stopping, shouldRetry: isTransient },
     );
     return 'handled';
   } catch (error) {

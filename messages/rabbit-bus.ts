@@ -19,7 +19,7 @@ export interface RabbitBusOptions {
   topology?: Topology;
   /** Maximum number of unacknowledged events of a subscription. */
   prefetch: number;
-  rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
+  rules: Pick<DeliveryRules, 'isTransient' | 'retryWaitsMs'>;
 }
 
 /**

@@ -40,7 +40,7 @@ import { followRevocations } from './live/revocations.ts';
 import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerObserver } from './observer.ts';
 import { openAudits } from './routes/admin/audits.ts';
-import { peopleOf } from './routes/admin/control-room.ts';
+import { audienceOf } from './routes/admin/control-room.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -103,10 +103,10 @@ const live = openLive(
   config,
   settledOrders.noteSettled,
 );
-const tell = openAnnouncements({ collections, gate, ...live }, log);
+const announcements = openAnnouncements({ collections, gate, ...live }, log);
 const otherWriters = openOtherWriters(redis);
-const cancellations = openCancellations(collections, tell.cancelled, otherWriters);
-const saleChanges = openSaleChanges(collections, tell.changed, otherWriters);
+const cancellations = openCancellations(collections, announcements.cancelled, otherWriters);
+const saleChanges = openSaleChanges(collections, announcements.changed, otherWriters);
 const revocations = followRevocations(collections, live, config, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // To see what waits for the subscribers; the workers are the ones that publish and subscribe.
@@ -136,7 +136,7 @@ const heartbeat = openHeartbeat(
   { role: 'server', instance: config.INSTANCE },
   live.count,
   async (beats) => {
-    live.tellCrowd(peopleOf(beats));
+    live.updateAudience(audienceOf(beats));
     await noteBacklog(redis, await readBacklog(shop));
   },
 );

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import type { Counters } from '../insight/counters.ts';
 import type { BatchTrip } from '../runtime/group-commit.ts';
-import { countedElsewhere, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import { exposeCounts, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { Live } from './live/live.ts';
 
 /** What a server counts of its own. Labels are few: a series for each is kept in every instance. */
@@ -17,7 +17,7 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
   });
   // From 0, so that the first fault is a rise.
   for (const status of ['2xx', '4xx', '5xx']) requests.zero({ route: 'buy', status });
-  countedElsewhere(
+  exposeCounts(
     registry,
     {
       name: 'stampede_admissions_total',
@@ -62,7 +62,7 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
           this.set(live.count().sockets);
         },
       });
-      countedElsewhere(
+      exposeCounts(
         registry,
         {
           name: 'stampede_socket_packets_total',
@@ -79,10 +79,10 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
 }
 
 const buying = /^\/api\/sales\/[^/]+\/purchases$/;
-const asking = /^\/api\/orders\/[^/?]+$/;
+const readingOrder = /^\/api\/orders\/[^/?]+$/;
 
 /** The two that a crowd uses, and all the others together. */
 export function routeOf(method: string, url: string): 'buy' | 'order' | 'other' {
   if (method === 'POST' && buying.test(url)) return 'buy';
-  return method === 'GET' && asking.test(url) ? 'order' : 'other';
+  return method === 'GET' && readingOrder.test(url) ? 'order' : 'other';
 }

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Task } from '../runtime/leader/leader.ts';
+import type { LeaderTask } from '../runtime/leader/leader.ts';
 import type { Exclusive } from '../runtime/mutex.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
@@ -11,7 +11,7 @@ import { readSaleSnapshot } from '../sale/sale.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import type { Collections } from '../store/collections.ts';
 
-interface GatesShop {
+interface GateRepairDependencies {
   collections: Collections;
   /** On a connection whose commands fail while Redis is away. */
   gate: Gate;
@@ -38,10 +38,14 @@ const maxScanShare = 0.2;
  * because Redis may have come back with old data or without the last writes.
  * @param repaired is called with what was repaired.
  */
-export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCounts) => void): Task {
-  const { redis } = shop;
+export function repairGates(
+  dependencies: GateRepairDependencies,
+  log: Log,
+  repaired: (done: GateRepairCounts) => void,
+): LeaderTask {
+  const { redis } = dependencies;
   return async (stopping) => {
-    const check = openGateCheck(shop);
+    const check = openGateCheck(dependencies);
     let isSearchDue = true;
     const onBack = () => {
       check.suspectAll();
@@ -67,9 +71,9 @@ export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCoun
     }
 
     async function compareSettings(): Promise<number> {
-      const { told, hasMore } = await check.compareSettings();
-      await announce(shop, told);
-      repaired({ settings: told.length });
+      const { updated, hasMore } = await check.compareSettings();
+      await announce(dependencies, updated);
+      repaired({ settings: updated.length });
       return hasMore ? compareSoonMs : compareEveryMs;
     }
 
@@ -86,7 +90,7 @@ export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCoun
       if (!isSearchDue) return compareEveryMs;
       isSearchDue = false;
       try {
-        await searchOnce(shop, check, stopping, repaired);
+        await searchOnce(dependencies, check, stopping, repaired);
       } catch (error) {
         isSearchDue = true;
         throw error;
@@ -107,7 +111,10 @@ export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCoun
 }
 
 /** Announces sales whose gate had missed a change, because the pages probably missed it too. */
-async function announce({ collections, announceSale }: GatesShop, saleIds: string[]): Promise<void> {
+async function announce(
+  { collections, announceSale }: GateRepairDependencies,
+  saleIds: string[],
+): Promise<void> {
   for (const saleId of saleIds) {
     const snapshot = await readSaleSnapshot(collections, saleId);
     if (snapshot) announceSale(snapshot);
@@ -115,17 +122,17 @@ async function announce({ collections, announceSale }: GatesShop, saleIds: strin
 }
 
 async function searchOnce(
-  shop: GatesShop,
+  dependencies: GateRepairDependencies,
   check: GateCheck,
   stopping: AbortSignal,
   repaired: (done: GateRepairCounts) => void,
 ): Promise<void> {
-  for await (const { saleIds, orderIds } of shop.gate.scan()) {
+  for await (const { saleIds, orderIds } of dependencies.gate.scan()) {
     const startedAt = performance.now();
-    const told = await check.tellSettings(saleIds);
-    await announce(shop, told);
-    const requeued = await requeueLost(shop, orderIds);
-    repaired({ settings: told.length, requeued: requeued.length });
+    const updated = await check.updateSettings(saleIds);
+    await announce(dependencies, updated);
+    const requeued = await requeueLost(dependencies, orderIds);
+    repaired({ settings: updated.length, requeued: requeued.length });
     const tookMs = performance.now() - startedAt;
     await pause(tookMs / maxScanShare - tookMs, stopping);
     if (stopping.aborted) return;

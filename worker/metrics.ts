@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Counters } from '../insight/counters.ts';
-import { countedElsewhere, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import { exposeCounts, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import type { Repairs } from './observer.ts';
 
@@ -22,7 +22,7 @@ export function openWorkerMetrics(
       this.set(leads() ? 1 : 0);
     },
   });
-  countedElsewhere(
+  exposeCounts(
     registry,
     {
       name: 'stampede_orders_total',
@@ -52,9 +52,9 @@ export function openWorkerMetrics(
   for (const what of ['ended', 'requeued', 'forgotten', 'gates', 'settings']) repairs.inc({ what }, 0);
 
   return {
-    settled(made: OrderRecord[]): void {
-      batchSize.observe(made.length);
-      for (const { createdAt, settledAt } of made) {
+    settled(createdOrders: OrderRecord[]): void {
+      batchSize.observe(createdOrders.length);
+      for (const { createdAt, settledAt } of createdOrders) {
         settleSeconds.observe((settledAt.getTime() - createdAt.getTime()) / 1_000);
       }
     },

@@ -20,7 +20,7 @@ export type Repairs = Partial<Reconciled & { settings: number; gates: number }>;
 export interface WorkerObserver {
   registry: Registry;
   /** A transaction settled purchases. */
-  settled(batch: Pick<Batch, 'made' | 'beganAt'>): void;
+  settled(batch: Pick<Batch, 'createdOrders' | 'beganAt'>): void;
   repaired(done: Repairs): void;
   /** A subscription was sent these events. */
   published(subscription: string, events: BusEvent[], startedAtMs: number): void;
@@ -43,25 +43,25 @@ export async function openWorkerObserver(
   return {
     registry,
 
-    settled({ made, beganAt }) {
-      counters.settled(made);
-      metrics.settled(made);
-      for (const record of made) {
+    settled({ createdOrders, beganAt }) {
+      counters.settled(createdOrders);
+      metrics.settled(createdOrders);
+      for (const record of createdOrders) {
         logSettled(lineOf(record));
         tracing?.note('settle', record.traceparent, beganAt.getTime(), {
           'stampede.order': record._id,
           'stampede.status': record.status,
-          'stampede.purchases': made.length,
+          'stampede.purchases': createdOrders.length,
         });
       }
     },
 
     repaired(done) {
-      const { givenUp = 0, forgotten = [], ...others } = done;
-      counters.gaveUp(givenUp);
+      const { failed = 0, forgotten = [], ...others } = done;
+      counters.failed(failed);
       metrics.repaired(done);
       if (forgotten.length > 0) log.error(done, 'accepted purchases lost: no job and no data in Redis');
-      else if ([givenUp, ...Object.values(others)].some((count) => count > 0))
+      else if ([failed, ...Object.values(others)].some((count) => count > 0))
         log.warn(done, 'reconciled purchases or gates');
     },
 

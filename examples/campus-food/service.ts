@@ -58,13 +58,13 @@ export async function runService(
 
   let consumer: Consumer | null = null;
   const stopping = new AbortController();
-  const isPassing = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
+  const isTransient = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
   const consuming = untilThere(stopping.signal, async () => {
     await requireTopology();
     consumer = await consumeEvents(rabbit, queue, handle, {
       mongo,
       settings,
-      isPassing,
+      isTransient,
       stopping: stopping.signal,
       log,
     });

@@ -29,7 +29,7 @@ export function openMetrics({ mongo, redis }: { mongo: Connection; redis: Redis[
 }
 
 /** A counter whose values are counted elsewhere: `read` gives them whenever Prometheus asks. */
-export function countedElsewhere<Label extends string>(
+export function exposeCounts<Label extends string>(
   registry: Registry,
   { name, help, label }: { name: string; help: string; label: Label },
   read: () => Readonly<Record<string, number>>,

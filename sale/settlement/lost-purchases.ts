@@ -4,7 +4,7 @@ import type { Gate } from '../admission/gate.ts';
 import type { Purchase } from '../contract.ts';
 import type { PurchaseQueue } from '../queue/queue.ts';
 
-interface LostPurchaseShop {
+interface RequeueDependencies {
   collections: Collections;
   gate: Gate;
   queue: PurchaseQueue;
@@ -18,7 +18,7 @@ const addMs = 3_000;
  * @returns the order ids of the purchases that were queued again.
  */
 export async function requeueLost(
-  { collections, gate, queue }: LostPurchaseShop,
+  { collections, gate, queue }: RequeueDependencies,
   orderIds: string[],
 ): Promise<string[]> {
   // The queue is read before MongoDB, because a purchase leaves the queue only after its order exists.

@@ -1,12 +1,12 @@
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { orderMessageOf, purchaseOf } from '../order.ts';
-import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
-import { endingsOf } from './transaction.ts';
+import { rejectDeadLetters, type SettlementDependencies } from './dead-letters.ts';
+import { settledPurchasesOf } from './transaction.ts';
 
 /** What one pass repaired. */
 export interface Reconciled {
   /** Purchases of dead letters that got a rejected order. */
-  givenUp: number;
+  failed: number;
   /** Settled purchases that were still listed as queued, because their worker died after its commit. */
   ended: number;
   /** Accepted purchases whose job was lost, and that got a new one. */
@@ -26,17 +26,17 @@ const salesAtOnce = 1_000;
  * @param staleAfterMs how long a purchase may be queued before its job is looked for.
  */
 export async function reconcile(
-  shop: DeadLetterShop,
+  dependencies: SettlementDependencies,
   { staleAfterMs }: { staleAfterMs: number },
 ): Promise<Reconciled> {
-  const givenUp = await endDeadLetters(shop, deadLettersAtOnce);
-  const stale = await endStalePurchases(shop, redisClock.now().getTime() - staleAfterMs);
-  await tellStockAgain(shop);
-  return { givenUp, ...stale };
+  const failed = await rejectDeadLetters(dependencies, deadLettersAtOnce);
+  const stale = await repairStalePurchases(dependencies, redisClock.now().getTime() - staleAfterMs);
+  await announceStockAgain(dependencies);
+  return { failed, ...stale };
 }
 
-async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
-  const { collections, gate, queue, announceSettled } = shop;
+async function repairStalePurchases(dependencies: SettlementDependencies, beforeMs: number) {
+  const { collections, gate, queue, announceSettled } = dependencies;
   const stale = await gate.listQueuedBefore(beforeMs, queuedAtOnce);
   const report = { ended: 0, requeued: 0, forgotten: [] as string[] };
   if (stale.length === 0) return report;
@@ -46,7 +46,7 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
   // Redis holds what the admission took; when it has expired there, the order tells the same.
   const queuedAs = await gate.findPurchases(ids);
   const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
-  await gate.end(endingsOf(ended, records));
+  await gate.removeSettled(settledPurchasesOf(ended, records));
   announceSettled({ stocks: [], orders: records.map(orderMessageOf) });
   report.ended = records.length;
 
@@ -69,7 +69,7 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 }
 
 /** Announces the stock of open sales again, for pages that missed a message. */
-async function tellStockAgain({ collections, announceSettled }: DeadLetterShop): Promise<void> {
+async function announceStockAgain({ collections, announceSettled }: SettlementDependencies): Promise<void> {
   const now = redisClock.now();
   const on = { opensAt: { $lte: now }, closesAt: { $gt: now } };
   const open = await collections.sales

@@ -34,7 +34,7 @@ export interface SettlementOptions {
   /** How long purchases wait here for a MongoDB that is away. */
   patienceMs: number;
   /** Whether a fault will pass by itself. */
-  isPassing: (error: unknown) => boolean;
+  isTransient: (error: unknown) => boolean;
   /** Gives up waiting: this process stops. */
   stopping: AbortSignal;
   /** Runs each transaction, so that others can have a moment without one. */
@@ -46,19 +46,19 @@ export interface SettlementOptions {
 }
 
 /** A request whose transactions are over. */
-interface Done {
+interface SettledRequest {
   poison: Poison[];
   /** Resolves when `afterCommit` is through with what was settled. */
-  told: Promise<unknown>;
+  announced: Promise<unknown>;
 }
 
 /**
  * Settles purchases, one transaction at a time: two at once would only run into each other's writes of the same
- * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
+ * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is announced.
  */
 export function openSettlement(options: SettlementOptions): Settle {
   const { maxPurchases, minIntervalMs, otherWriters } = options;
-  const commit = groupCommit<SettleRequest, Done>({
+  const commit = groupCommit<SettleRequest, SettledRequest>({
     send(requests) {
       void otherWriters.refresh();
       return settleOrSplit(requests, options);
@@ -70,8 +70,8 @@ export function openSettlement(options: SettlementOptions): Settle {
     gapMs: otherWriters.gapMs,
   });
   return async (request) => {
-    const { poison, told } = await commit.submit(request);
-    await told;
+    const { poison, announced } = await commit.submit(request);
+    await announced;
     return poison;
   };
 }
@@ -80,15 +80,18 @@ export function openSettlement(options: SettlementOptions): Settle {
  * One transaction for all; when that cannot be, one for each request, and then for each half of one, down to the
  * purchase that is the trouble.
  */
-async function settleOrSplit(requests: SettleRequest[], options: SettlementOptions): Promise<Done[]> {
+async function settleOrSplit(
+  requests: SettleRequest[],
+  options: SettlementOptions,
+): Promise<SettledRequest[]> {
   try {
-    const told = tell(await settleWhenPossible(requests, options), options);
-    return requests.map(() => ({ poison: [], told }));
+    const announced = announce(await settleWhenPossible(requests, options), options);
+    return requests.map(() => ({ poison: [], announced }));
   } catch (error) {
-    if (options.stopping.aborted || options.isPassing(error)) throw error;
+    if (options.stopping.aborted || options.isTransient(error)) throw error;
     const [only, ...others] = requests;
     if (only && others.length === 0) return [await splitRequest(only, error as Error, options)];
-    const done: Done[] = [];
+    const done: SettledRequest[] = [];
     for (const request of requests) done.push(...(await settleOrSplit([request], options)));
     return done;
   }
@@ -98,8 +101,8 @@ async function splitRequest(
   { purchases, again }: SettleRequest,
   error: Error,
   options: SettlementOptions,
-): Promise<Done> {
-  if (purchases.length === 1) return { poison: [{ raw: purchases[0], error }], told: Promise.resolve() };
+): Promise<SettledRequest> {
+  if (purchases.length === 1) return { poison: [{ raw: purchases[0], error }], announced: Promise.resolve() };
   const middle = Math.ceil(purchases.length / 2);
   const halves = [purchases.slice(0, middle), purchases.slice(middle)];
   const done = await settleOrSplit(
@@ -108,13 +111,13 @@ async function splitRequest(
   );
   return {
     poison: done.flatMap(({ poison }) => poison),
-    told: Promise.all(done.map(({ told }) => told)),
+    announced: Promise.all(done.map(({ announced }) => announced)),
   };
 }
 
-async function tell(batch: Batch, { afterCommit }: SettlementOptions): Promise<void> {
+async function announce(batch: Batch, { afterCommit }: SettlementOptions): Promise<void> {
   await afterCommit(batch);
-  failpoint('told');
+  failpoint('announced');
 }
 
 /** Waits out a MongoDB that is away: its absence says nothing about the purchases. */
@@ -131,7 +134,7 @@ const settleWhenPossible = (requests: SettleRequest[], options: SettlementOption
       longestMs: 2_000,
       patienceMs: options.patienceMs,
       signal: options.stopping,
-      shouldRetry: options.isPassing,
+      shouldRetry: options.isTransient,
     },
   );
 

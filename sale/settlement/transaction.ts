@@ -11,7 +11,7 @@ import {
   type OrderRecord,
   type SaleRecord,
 } from '../../store/collections.ts';
-import type { Ending } from '../admission/gate.ts';
+import type { SettledPurchase } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
@@ -34,9 +34,9 @@ export interface Settled {
 export interface Batch {
   settled: Settled;
   /** The outcome of each purchase, decided now or at an earlier delivery. */
-  endings: Ending[];
+  settledPurchases: SettledPurchase[];
   /** The orders that were inserted, and when the transaction began. */
-  made: OrderRecord[];
+  createdOrders: OrderRecord[];
   beganAt: Date;
 }
 
@@ -88,8 +88,8 @@ async function settleInTransaction(
       failpoint('deciding');
       return {
         settled: settledOf(decision, snapshot, records, settledAt),
-        endings: endingsOf(purchases, [...snapshot.settledBefore, ...records]),
-        made: records,
+        settledPurchases: settledPurchasesOf(purchases, [...snapshot.settledBefore, ...records]),
+        createdOrders: records,
         beganAt,
       };
     },
@@ -252,11 +252,11 @@ function settledOf(
 }
 
 /** The outcome of each purchase that has an order. */
-export function endingsOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): Ending[] {
+export function settledPurchasesOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): SettledPurchase[] {
   const orderById = new Map(orders.map((order) => [order._id, order]));
   return [...purchases].flatMap((purchase) => {
     const order = orderById.get(purchase.orderId);
-    return order ? [endingOf(purchase, order)] : [];
+    return order ? [settledPurchaseOf(purchase, order)] : [];
   });
 }
 
@@ -264,7 +264,10 @@ export function endingsOf(purchases: Iterable<Purchase>, orders: OrderRecord[]):
  * The outcome of a purchase. The units are the purchase's, not the order's: when Redis had lost the first admission, the
  * order belongs to that one, and the units of this second admission have to be given back.
  */
-export function endingOf(purchase: Purchase, order: Pick<OrderRecord, 'createdAt' | 'reason'>): Ending {
+export function settledPurchaseOf(
+  purchase: Purchase,
+  order: Pick<OrderRecord, 'createdAt' | 'reason'>,
+): SettledPurchase {
   const { orderId, saleId, quantity, createdAt } = purchase;
   const isOfThis = order.createdAt.getTime() === Date.parse(createdAt);
   return {

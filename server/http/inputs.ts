@@ -54,15 +54,15 @@ export const idempotencyKey = z
  * Shows nothing by itself: blanks, marks that combine, controls, characters of no meaning or of none yet, and what fonts
  * leave blank (the filler of Hangul is ignorable, the empty pattern of Braille and the null notehead are not).
  */
-const unseen = /[\s\p{M}\p{C}\p{Default_Ignorable_Code_Point}\u2800\u{1d159}]/gu;
+const invisible = /[\s\p{M}\p{C}\p{Default_Ignorable_Code_Point}\u2800\u{1d159}]/gu;
 
 /** Breaks a line, controls a terminal, is half a character, or turns the direction of the text around it. */
 const misleading = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202a-\u202e\u2066-\u2069]/u;
 /** The same for a text of several lines. */
 const misleadingInLines = /(?![\t\n\r])[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/u;
 
-const isSeen = (text: string) => text.replace(unseen, '') !== '';
-const seen = { error: 'expected something that can be seen, got only characters that show nothing' };
+const isVisible = (text: string) => text.replace(invisible, '') !== '';
+const visible = { error: 'expected something that can be seen, got only characters that show nothing' };
 
 function refusing(characters: RegExp, expected: string) {
   return {
@@ -81,7 +81,7 @@ export const name = (maxLength: number) =>
     .trim()
     .min(1)
     .max(maxLength)
-    .refine(isSeen, seen)
+    .refine(isVisible, visible)
     .refine(
       (text) => !misleading.test(text),
       refusing(
@@ -96,7 +96,7 @@ export const prose = (maxLength: number) =>
   z
     .string()
     .max(maxLength)
-    .refine((text) => text === '' || isSeen(text), seen)
+    .refine((text) => text === '' || isVisible(text), visible)
     .refine(
       (text) => !misleadingInLines.test(text),
       refusing(

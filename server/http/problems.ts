@@ -109,9 +109,9 @@ interface Reported {
  * @param error what was thrown, if anything was.
  * @returns the refusal as this client is to get it.
  */
-export function reportRefusal(made: Refusal, request: Reported, log: Log, error?: unknown): Refusal {
-  const { problem } = made;
-  if (problem.status < 500) return made;
+export function reportRefusal(refused: Refusal, request: Reported, log: Log, error?: unknown): Refusal {
+  const { problem } = refused;
+  if (problem.status < 500) return refused;
   const where = {
     method: request.method,
     path: request.url.split('?')[0],
@@ -121,7 +121,7 @@ export function reportRefusal(made: Refusal, request: Reported, log: Log, error?
   else log.warn({ error: (error as Error | undefined)?.message ?? problem.detail, ...where }, 'answered 503');
   // nginx tries another instance after a 503, but not when all are busy: see /purchases in nginx.conf.
   const isFinal = problem.type === '/problems/busy' && request.header('x-busy-status') === '529';
-  return isFinal ? { ...made, problem: { ...problem, status: 529 } } : made;
+  return isFinal ? { ...refused, problem: { ...problem, status: 529 } } : refused;
 }
 
 /** The refusal that an exception stands for. */

@@ -50,7 +50,7 @@ export interface Live {
   /** Packets received from and sent to this instance's sockets since it started. */
   traffic(): { received: number; sent: number };
   /** Sends this instance's pages the audience count of all instances. */
-  tellCrowd(people: Record<string, number>): void;
+  updateAudience(people: Record<string, number>): void;
   announceSale(snapshot: SaleSnapshot): void;
   announceSettled(settled: Settled): void;
   /** Revokes this user's older access tokens and closes their sockets, on every instance. */
@@ -155,7 +155,7 @@ export function openLive(
       return { sockets: io.of('/').sockets.size, watching };
     },
     traffic: () => traffic,
-    tellCrowd: audience.update,
+    updateAudience: audience.update,
     announceSale(snapshot) {
       io.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
     },

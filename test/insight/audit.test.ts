@@ -148,7 +148,10 @@ test('I3: a second order for one Idempotency-Key is a breach', async () => {
   await orders.insertMany([doubled]);
   await sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
   await allowances.updateOne({ _id: allowanceKey(sale.id, buyerId) }, { $inc: { units: 1 } });
-  await expectBreach(['I3'], `order ${doubled._id} does not have the id derived from its buyer, sale and key`);
+  await expectBreach(
+    ['I3'],
+    `order ${doubled._id} does not have the id derived from its buyer, sale and key`,
+  );
 });
 
 test('I4: a buyer over the limit is a breach', async () => {

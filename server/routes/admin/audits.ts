@@ -20,13 +20,13 @@ import type { Shop } from '../../shop.ts';
 
 /** The control room's audits: one at a time over all instances, not too often, and not of a shop too large for it. */
 export interface Audits {
-  light(): Promise<AuditStatus>;
+  status(): Promise<AuditStatus>;
   /** @returns false while one runs, or when one began a moment ago. */
   start(): Promise<boolean>;
 }
 
 const leaseMs = 120_000;
-const restMs = 5_000;
+const minIntervalMs = 5_000;
 /** An audit reads every order: above this it is for `npm run audit`, which takes nobody's server. */
 const maxOrders = 300_000;
 
@@ -39,14 +39,14 @@ export function openAudits(
   let isRunning = false;
 
   async function run(): Promise<void> {
-    const light = await look().catch((error) => {
+    const status = await runAudit().catch((error) => {
       log.error(error, 'the audit failed');
       return statusOfFailure((error as Error).message);
     });
-    await saveAuditStatus(redis, light);
+    await saveAuditStatus(redis, status);
   }
 
-  async function look(): Promise<AuditStatus> {
+  async function runAudit(): Promise<AuditStatus> {
     const orders = await collections.orders.estimatedDocumentCount();
     if (orders > maxOrders) {
       return statusOfFailure(`More than ${maxOrders} orders: run \`npm run audit\` beside the shop`, orders);
@@ -58,13 +58,13 @@ export function openAudits(
   async function begin(): Promise<boolean> {
     if (!(await lease.hold())) return false;
     const { at } = await readAuditStatus(redis);
-    const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < restMs;
+    const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < minIntervalMs;
     if (isFresh) await lease.release();
     return !isFresh;
   }
 
   return {
-    async light() {
+    async status() {
       const [last, running] = await Promise.all([readAuditStatus(redis), redis.exists('lease:audit')]);
       return running ? { ...last, state: 'running' } : last;
     },

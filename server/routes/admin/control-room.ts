@@ -38,11 +38,11 @@ export function controlRoomRoutes(shop: Shop): Route[] {
       readBeats(redis),
       readQueueFigures(shop),
       queue.countJobs(),
-      shop.audits.light(),
+      shop.audits.status(),
       listSnapshots(collections),
     ]);
     const living = beats.living.map(({ watching: _, ...beat }) => beat);
-    const people = peopleOf(beats.living);
+    const people = audienceOf(beats.living);
     return {
       living,
       silent: beats.silent,
@@ -124,7 +124,7 @@ function begunAtMs({ opensAt }: SaleSnapshot, { points: [made] }: SaleCurve): nu
 }
 
 /** Sockets that watch each sale, over all instances. */
-export function peopleOf(beats: { watching?: Record<string, number> }[]): Record<string, number> {
+export function audienceOf(beats: { watching?: Record<string, number> }[]): Record<string, number> {
   // Anybody may watch a sale called `constructor`: in an object its count would begin with a function.
   const people = new Map<string, number>();
   for (const { watching = {} } of beats) {
