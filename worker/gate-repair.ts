@@ -13,7 +13,7 @@ import type { Collections } from '../store/collections.ts';
 
 interface GateRepairDependencies {
   collections: Collections;
-  /** On a connection whose commands fail while Redis is away. */
+  /** On a connection whose commands fail while Redis is unavailable. */
   gate: Gate;
   redis: Redis;
   queue: PurchaseQueue;
@@ -36,7 +36,7 @@ const maxScanShare = 0.2;
 /**
  * Keeps gates consistent with MongoDB. At the start and after each reconnect it also scans all of Redis' gates and purchases,
  * because Redis may have come back with old data or without the last writes.
- * @param repaired is called with what was repaired.
+ * @param repaired is called with the number of repairs.
  */
 export function repairGates(
   dependencies: GateRepairDependencies,
@@ -46,14 +46,14 @@ export function repairGates(
   const { redis } = dependencies;
   return async (stopping) => {
     const check = openGateCheck(dependencies);
-    let isSearchDue = true;
-    const onBack = () => {
+    let isScanDue = true;
+    const onReconnect = () => {
       check.suspectAll();
-      isSearchDue = true;
+      isScanDue = true;
     };
-    redis.on('ready', onBack);
+    redis.on('ready', onReconnect);
 
-    /** Repeats `work`; while MongoDB or Redis is away it says so once. */
+    /** Repeats `work`; the first failure of a row is logged, the others are not. */
     async function repeat(what: string, work: () => Promise<number>): Promise<void> {
       let isFailing = false;
       while (!stopping.aborted) {
@@ -86,13 +86,13 @@ export function repairGates(
       return Math.max(restMs, hasMore ? compareSoonMs : compareEveryMs);
     }
 
-    async function search(): Promise<number> {
-      if (!isSearchDue) return compareEveryMs;
-      isSearchDue = false;
+    async function scan(): Promise<number> {
+      if (!isScanDue) return compareEveryMs;
+      isScanDue = false;
       try {
-        await searchOnce(dependencies, check, stopping, repaired);
+        await scanOnce(dependencies, check, stopping, repaired);
       } catch (error) {
-        isSearchDue = true;
+        isScanDue = true;
         throw error;
       }
       return compareEveryMs;
@@ -102,10 +102,10 @@ export function repairGates(
       await Promise.all([
         repeat('comparing the settings of gates', compareSettings),
         repeat('comparing the counts of gates', compareCounts),
-        repeat('searching for lost purchases', search),
+        repeat('searching for lost purchases', scan),
       ]);
     } finally {
-      redis.off('ready', onBack);
+      redis.off('ready', onReconnect);
     }
   };
 }
@@ -121,7 +121,7 @@ async function announce(
   }
 }
 
-async function searchOnce(
+async function scanOnce(
   dependencies: GateRepairDependencies,
   check: GateCheck,
   stopping: AbortSignal,

@@ -43,7 +43,7 @@ import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './su
 /** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
 const leaseMs = 3_000;
 
-/** How long accepted purchases wait here for a MongoDB that is away, before the attempt counts as failed. */
+/** How long accepted purchases wait for an unavailable MongoDB before the attempt counts as failed. */
 const settlePatienceMs = 600_000;
 
 const config = readConfig();
@@ -58,7 +58,7 @@ const { redis, close: closeRedis } = openRedis(config, log);
 const stopping = new AbortController();
 const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
 mongo.on('connected', () => void prepare('database'));
-// Announcements after a commit wait for Redis, rather than leave them to the reconciler.
+// Announcements after a commit wait for Redis, because the reconciler would repeat them only after its interval.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
 // For the comparison of the gates, which fails at once while Redis is unavailable and is repeated later.
@@ -121,7 +121,7 @@ const election = openLeaderElection(
       {
         collections,
         bus,
-        // The relay starts after that, because subscribers miss events that are published before they subscribed.
+        // The relay starts after the subscriptions, because subscribers miss events that are published before.
         after: subscribers.subscribed,
         listIdle: () => listIdle(collections),
         published: observer.published,

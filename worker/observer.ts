@@ -13,30 +13,30 @@ import type { Batch } from '../sale/settlement/transaction.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import { openWorkerMetrics } from './metrics.ts';
 
-/** What was put right: by the reconciler, or in the gates (`settings` and `gates` count sales). */
+/** Numbers of repairs by the reconciler, and by the comparison of gates (`settings` and `gates` count sales). */
 export type Repairs = Partial<Reconciled & { settings: number; gates: number }>;
 
-/** Hears what happens in a worker, once each; metrics, the control room's counters, log and traces follow from that. */
+/** Receives each event of a worker once, and passes it on to metrics, the control room's counters, log and traces. */
 export interface WorkerObserver {
   registry: Registry;
-  /** A transaction settled purchases. */
+  /** Called when a transaction has settled purchases. */
   settled(batch: Pick<Batch, 'createdOrders' | 'beganAt'>): void;
   repaired(done: Repairs): void;
-  /** A subscription was sent these events. */
+  /** Called when events were published to a subscription. */
   published(subscription: string, events: BusEvent[], startedAtMs: number): void;
-  /** Sends what was not sent yet. */
+  /** Sends the remaining counts and spans. */
   close(): Promise<void>;
 }
 
-/** @param leads whether this worker is the one that leads. */
+/** @param isLeader whether this worker is the leader. */
 export async function openWorkerObserver(
   { config, log, mongo, redis }: { config: Config; log: Log; mongo: Connection; redis: [Redis, ...Redis[]] },
-  leads: () => boolean,
+  isLeader: () => boolean,
 ): Promise<WorkerObserver> {
   const registry = openMetrics({ mongo, redis });
   countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
   const counters = openCounters(redis[0]);
-  const metrics = openWorkerMetrics(registry, counters, leads);
+  const metrics = openWorkerMetrics(registry, counters, isLeader);
   const tracing = await openTracing(config, 'worker');
   const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 

@@ -7,11 +7,11 @@ import { openLease } from './lease.ts';
 /** The first retry is quick, because Redis is often unavailable for a moment at a start. */
 const backoff = { firstMs: 100, longestMs: 5_000 };
 
-/** Runs until the signal aborts, and returns soon after. */
+/** Work of the leader: it runs until the signal aborts, and returns soon after. */
 export type LeaderTask = (signal: AbortSignal) => Promise<void>;
 
 export interface LeaderElectionOptions {
-  /** A connection whose commands fail while Redis is away. */
+  /** A connection whose commands fail while Redis is unavailable. */
   redis: Redis;
   name: string;
   /** A leader that does not renew its lease for this long is replaced. */

@@ -27,16 +27,16 @@ export interface GateCheck {
 
 /** Sales compared in one pass. */
 const salesAtOnce = 1_000;
-/** Sales are compared until their gates have expired, a day after the sale's end. */
+/** Sales are compared until their gates have expired, which is a day after the sale's end. */
 const comparedAfterEndMs = 25 * 3_600_000;
 /** With more queued purchases than this, the comparison of counts is postponed: it would cost more than settling. */
 const queuedMaxCompared = 5_000;
-/** Reads that concurrent commits may invalidate before one is made while settling waits. */
+/** Comparisons that concurrent commits may invalidate before one runs while settling waits. */
 const concurrentAttempts = 2;
-/** Time that one pass may spend on comparing the buyers of suspected gates. */
+/** Maximum time of one pass for comparing the buyers of suspected gates. */
 const suspectedMs = 100;
 
-/** A gate and its sale, read together. */
+/** A gate and its sale, read at the same state, and their difference. */
 interface Comparison {
   sale: SaleRecord;
   gate: GateFields;
@@ -77,10 +77,11 @@ export function openGateCheck({
   const countsPages = openPages(sales);
   /** The last drift seen, by sale. */
   const drifts = new Map<string, GateDrift>();
-  /** Buyer comparisons of suspected gates, by sale. */
+  /** Unfinished buyer comparisons of suspected gates, by sale. */
   const buyerComparisons = new Map<string, BuyerComparison>();
-  /** Sales whose gate was suspected at least once. */
+  /** Sales whose gate was suspected at least once since the start or the last `suspectAll`. */
   const suspectedBefore = new Set<string>();
+  /** The buyer comparison of a gate that is not suspected. */
   let routine: BuyerComparison | null = null;
   let lastRoutineSale = '';
 
@@ -123,7 +124,7 @@ export function openGateCheck({
     });
   }
 
-  /** Repeats comparisons that commits invalidated, at last while this process commits nothing. */
+  /** Repeats comparisons that commits invalidated; the last attempt runs while this process commits nothing. */
   async function compareUntilValid(saleIds: string[], buyers: string[] = []): Promise<Comparison[]> {
     for (let n = 0; n < concurrentAttempts; n++) {
       const comparisons = await compare(saleIds, buyers);

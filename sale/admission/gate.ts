@@ -7,15 +7,15 @@ import type { Purchase, RejectionReason } from '../contract.ts';
 import { groupBySale } from '../sale.ts';
 import { personOf } from '../settlement/decide.ts';
 
-/** How a queued purchase ended. */
+/** A queued purchase that has its order now, and the order's outcome. */
 export interface SettledPurchase {
   orderId: string;
   saleId: string;
   personId: string;
   quantity: number;
   /**
-   * Null when the buyer got the units; `admitted_again` when the order that exists is of an earlier admission of this
-   * purchase, which Redis had forgotten.
+   * Null when the buyer got the units; `admitted_again` when the existing order belongs to an earlier admission of this
+   * purchase, which Redis had lost.
    */
   reason: RejectionReason | 'admitted_again' | null;
 }
@@ -42,7 +42,7 @@ export interface GateFields {
   closesAtMs: number;
   isPaused: boolean;
   revision: string;
-  /** How often it was corrected; empty when its buyers were not compared yet. */
+  /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
   /** Units by buyer, for the requested buyers. */
   buyers: Map<string, number>;
@@ -76,13 +76,13 @@ const gateKeptMs = 24 * 3_600_000;
 const removedAtOnce = 1_000;
 
 const buyerPrefix = 'b:';
-/** A page of a gate's buyers. */
+/** Number of buyers in one page of a gate. */
 export const buyersAtOnce = 500;
 
-const markGate = `
+const markGateLua = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'checked', 0) end`;
 
-/** A buyer's queued purchases are searched among this many of the newest, read in pages of the second size. */
+/** A buyer's queued purchases are searched among this many of the newest ones, which are read in pages. */
 const searchedMax = 20_000;
 const searchedAtOnce = 1_000;
 
@@ -116,7 +116,7 @@ export function openGate(redis: Redis) {
     return { texts, isComplete: ids.length <= searchedMax };
   });
 
-  redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGate });
+  redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGateLua });
   redis.defineCommand('removeSettled', {
     numberOfKeys: 1,
     lua: giveBackUnits + readLua('remove-settled.lua'),
@@ -264,9 +264,9 @@ export function openGate(redis: Redis) {
     async listQueuedOf(buyerId: string): Promise<{ purchases: Purchase[]; isComplete: boolean }> {
       const { texts, isComplete } = await readQueued('');
       // Searching the text is much cheaper than parsing every purchase.
-      const named = `"buyerId":${JSON.stringify(buyerId)}`;
+      const fragment = `"buyerId":${JSON.stringify(buyerId)}`;
       const purchases = texts
-        .filter((json) => json.includes(named))
+        .filter((json) => json.includes(fragment))
         .map((json): Purchase => JSON.parse(json));
       return { purchases: purchases.filter((purchase) => purchase.buyerId === buyerId), isComplete };
     },

@@ -6,7 +6,7 @@ import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
 import { recordOf, type Settled, settledPurchaseOf } from './transaction.ts';
 
-/** Deletes a dead letter for good; its buyers' orders stay rejected. @returns false when it does not exist. */
+/** Deletes a dead letter permanently; its buyers' orders stay rejected. @returns false when it does not exist. */
 export async function discard(dependencies: SettlementDependencies, id: string): Promise<boolean> {
   const letter = await dependencies.queue.findDeadLetter(id);
   if (!letter) return false;
@@ -32,7 +32,7 @@ export async function rejectFailed(
   { collections, gate, announceSettled }: SettlementDependencies,
   data: unknown,
 ): Promise<number> {
-  let ended = 0;
+  let created = 0;
   for (const purchase of purchasesIn(data)) {
     const rejected = recordOf({ purchase, status: 'rejected', reason: 'failed' }, mongoClock.now());
     const isNew = await insertRejected(collections, rejected);
@@ -41,9 +41,9 @@ export async function rejectFailed(
     // Also for an existing order, because the worker that created it may have died before announcing it.
     await gate.removeSettled([settledPurchaseOf(purchase, record)]);
     announceSettled({ stocks: [], orders: [orderMessageOf(record)] });
-    if (isNew) ended += 1;
+    if (isNew) created += 1;
   }
-  return ended;
+  return created;
 }
 
 /** @returns false when the purchase already has an order. */
@@ -87,13 +87,13 @@ export async function rejectDeadLetters(
     .toArray();
   const reasons = new Map(records.map(({ _id, reason }) => [_id, reason]));
 
-  let ended = 0;
+  let created = 0;
   for (const { id, data, ids } of letters) {
     const { purchases = [{}] } = (data ?? {}) as { purchases?: unknown[] };
     const isWhole = ids.length >= purchases.length;
-    if (!ids.every((orderId) => reasons.has(orderId))) ended += await rejectFailed(dependencies, data);
+    if (!ids.every((orderId) => reasons.has(orderId))) created += await rejectFailed(dependencies, data);
     else if (isWhole && ids.every((orderId) => reasons.get(orderId) !== 'failed'))
       await dependencies.queue.removeDeadLetter(id);
   }
-  return ended;
+  return created;
 }

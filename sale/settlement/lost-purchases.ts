@@ -10,10 +10,10 @@ interface RequeueDependencies {
   queue: PurchaseQueue;
 }
 
-const addMs = 3_000;
+const addDeadlineMs = 3_000;
 
 /**
- * Adds a new job for purchases that Redis remembers but that are neither queued nor settled, which happens when Redis
+ * Adds a new job for purchases that Redis stores but that are neither queued nor settled, which happens when Redis
  * lost the end of its append-only file.
  * @returns the order ids of the purchases that were queued again.
  */
@@ -33,7 +33,11 @@ export async function requeueLost(
   const purchases: Purchase[] = await gate.queueAgain([...lost.values()]);
   if (purchases.length > 0) {
     // The queue's connection waits for Redis without a limit, but a buyer is waiting for this answer.
-    await withTimeout(queue.add([{ purchases }]), addMs, () => new Error('Command timed out: adding a job'));
+    await withTimeout(
+      queue.add([{ purchases }]),
+      addDeadlineMs,
+      () => new Error('Command timed out: adding a job'),
+    );
   }
   return purchases.map(({ orderId }) => orderId);
 }

@@ -15,7 +15,7 @@ export interface Reconciled {
   forgotten: string[];
 }
 
-/** Bounds of one pass; the next pass handles the rest. */
+/** Limits of one pass; the next pass handles the rest. */
 const deadLettersAtOnce = 200;
 const queuedAtOnce = 1_000;
 const salesAtOnce = 1_000;
@@ -23,7 +23,7 @@ const salesAtOnce = 1_000;
 /**
  * Repairs what a crash left inconsistent between MongoDB, the queue and Redis. MongoDB is the truth, and each step is
  * idempotent.
- * @param staleAfterMs how long a purchase may be queued before its job is looked for.
+ * @param staleAfterMs how long a purchase may be queued before the reconciler checks for its order and its job.
  */
 export async function reconcile(
   dependencies: SettlementDependencies,
@@ -43,7 +43,7 @@ async function repairStalePurchases(dependencies: SettlementDependencies, before
 
   const ids = stale.map(({ orderId }) => orderId);
   const records = await collections.orders.find({ _id: { $in: ids } }).toArray();
-  // Redis holds what the admission took; when it has expired there, the order tells the same.
+  // Redis holds the units that the admission took; when that has expired, the order has the same values.
   const queuedAs = await gate.findPurchases(ids);
   const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
   await gate.removeSettled(settledPurchasesOf(ended, records));
@@ -71,9 +71,9 @@ async function repairStalePurchases(dependencies: SettlementDependencies, before
 /** Announces the stock of open sales again, for pages that missed a message. */
 async function announceStockAgain({ collections, announceSettled }: SettlementDependencies): Promise<void> {
   const now = redisClock.now();
-  const on = { opensAt: { $lte: now }, closesAt: { $gt: now } };
+  const isOpen = { opensAt: { $lte: now }, closesAt: { $gt: now } };
   const open = await collections.sales
-    .find(on, { projection: { stock: 1, stockVersion: 1 } })
+    .find(isOpen, { projection: { stock: 1, stockVersion: 1 } })
     .limit(salesAtOnce)
     .toArray();
   const at = mongoClock.now().toISOString();

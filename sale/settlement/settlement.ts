@@ -11,50 +11,50 @@ import { type Batch, settleBatch } from './transaction.ts';
 /** Purchases to settle together. */
 interface SettleRequest {
   purchases: Purchase[];
-  /** Decide again on those of them that were given up. */
+  /** Whether those whose order was rejected as `failed` are decided again. */
   again: boolean;
 }
 
 /**
- * Resolves when every one of these purchases has its order in MongoDB, but for those that it returns: MongoDB is there
- * and cannot settle them.
- * @throws when MongoDB stays away for longer than the settlement's patience. Settling again is always safe.
+ * Resolves when every purchase has its order in MongoDB. Settling again is always safe.
+ * @returns the purchases that cannot be settled although MongoDB is available.
+ * @throws when MongoDB is unavailable for longer than the settlement's `patienceMs`.
  */
 export type Settle = (request: SettleRequest) => Promise<Poison[]>;
 
-/** Purchases that a worker settles in one transaction. */
+/** Maximum number of purchases that a worker settles in one transaction. */
 export const settleMaxPurchases = 2_000;
 
 export interface SettlementOptions {
   collections: Collections;
-  /** In one transaction. */
+  /** Maximum number of purchases in one transaction. */
   maxPurchases: number;
-  /** From the start of one transaction to the start of the next, unless that is full. */
+  /** Minimum time from the start of one transaction to the start of the next; a full transaction starts sooner. */
   minIntervalMs: number;
-  /** How long purchases wait here for a MongoDB that is away. */
+  /** How long a settlement is retried while MongoDB is unavailable. */
   patienceMs: number;
-  /** Whether a fault will pass by itself. */
+  /** Whether a fault is transient, so that the transaction is retried. */
   isTransient: (error: unknown) => boolean;
-  /** Gives up waiting: this process stops. */
+  /** Aborts the retries when this process stops. */
   stopping: AbortSignal;
-  /** Runs each transaction, so that others can have a moment without one. */
+  /** Runs each transaction, so that the comparison of gates can exclude transactions for a moment. */
   exclusive: Exclusive;
-  /** Who also writes sales, and needs a gap between two transactions. */
+  /** Other processes that write sales, for which a gap is left between two transactions. */
   otherWriters: Pick<OtherWriters, 'refresh' | 'gapMs'>;
-  /** Told of every commit. What it does is a courtesy: nothing depends on it, so it must not throw. */
+  /** Called after every commit to announce it. Nothing depends on its success, so it must not throw. */
   afterCommit: (batch: Batch) => Promise<void>;
 }
 
-/** A request whose transactions are over. */
+/** A request whose transactions have ended. */
 interface SettledRequest {
   poison: Poison[];
-  /** Resolves when `afterCommit` is through with what was settled. */
+  /** Resolves when `afterCommit` has finished for all of the request's transactions. */
   announced: Promise<unknown>;
 }
 
 /**
- * Settles purchases, one transaction at a time: two at once would only run into each other's writes of the same
- * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is announced.
+ * Settles purchases, one transaction at a time, because concurrent transactions would only conflict on the stock of the
+ * same sale. Requests that arrive meanwhile share the next transaction, which begins while the last one is announced.
  */
 export function openSettlement(options: SettlementOptions): Settle {
   const { maxPurchases, minIntervalMs, otherWriters } = options;
@@ -65,7 +65,7 @@ export function openSettlement(options: SettlementOptions): Settle {
     },
     sizeOf: ({ purchases }) => purchases.length,
     maxBatch: maxPurchases,
-    maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
+    maxWaiting: Number.POSITIVE_INFINITY, // The number of jobs that the queue delivers at once bounds it.
     minIntervalMs,
     gapMs: otherWriters.gapMs,
   });
@@ -77,8 +77,8 @@ export function openSettlement(options: SettlementOptions): Settle {
 }
 
 /**
- * One transaction for all; when that cannot be, one for each request, and then for each half of one, down to the
- * purchase that is the trouble.
+ * Settles all requests in one transaction. When that fails, it settles each request alone, and then each half of a
+ * request, until the purchase that cannot be settled is isolated.
  */
 async function settleOrSplit(
   requests: SettleRequest[],
@@ -120,7 +120,7 @@ async function announce(batch: Batch, { afterCommit }: SettlementOptions): Promi
   failpoint('announced');
 }
 
-/** Waits out a MongoDB that is away: its absence says nothing about the purchases. */
+/** Retries while MongoDB is unavailable, because that is no fault of the purchases. */
 const settleWhenPossible = (requests: SettleRequest[], options: SettlementOptions): Promise<Batch> =>
   retry(
     async () => {

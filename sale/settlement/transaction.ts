@@ -24,7 +24,7 @@ import {
   type SettlementSnapshot,
 } from './decide.ts';
 
-/** What a committed transaction changed, as it is announced to all servers. */
+/** The changes of a committed transaction, in the form in which they are announced to all servers. */
 export interface Settled {
   stocks: StockMessage[];
   orders: { buyerId: string; order: Order }[];
@@ -33,10 +33,10 @@ export interface Settled {
 /** A committed batch. */
 export interface Batch {
   settled: Settled;
-  /** The outcome of each purchase, decided now or at an earlier delivery. */
+  /** Each purchase with its outcome, decided now or at an earlier delivery. */
   settledPurchases: SettledPurchase[];
-  /** The orders that were inserted, and when the transaction began. */
   createdOrders: OrderRecord[];
+  /** When the transaction began. */
   beganAt: Date;
 }
 
@@ -160,7 +160,7 @@ async function takeStock(
   }
 }
 
-/** The next document of each sale's log. A purchase of an unknown sale has no log to go to. */
+/** The next document of each sale's log. A purchase of an unknown sale is in no log. */
 function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
   return [...groupBySale(records)].flatMap(([saleId, ofSale]) => {
     const sale = sales.get(saleId);
@@ -170,7 +170,7 @@ function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
 
 /**
  * Adds the units to each person's allowance, guarded by the limit: inserts the allowance with a person's first units, and
- * increments it otherwise. One statement covers everybody with the same units and limit, because an upsert for each person
+ * increments it otherwise. One statement covers all people with the same units and limit, because an upsert for each person
  * took half of the transaction's time.
  */
 async function takeAllowances(
@@ -251,7 +251,7 @@ function settledOf(
   };
 }
 
-/** The outcome of each purchase that has an order. */
+/** The purchases that have an order, each with its outcome. */
 export function settledPurchasesOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): SettledPurchase[] {
   const orderById = new Map(orders.map((order) => [order._id, order]));
   return [...purchases].flatMap((purchase) => {
@@ -261,7 +261,7 @@ export function settledPurchasesOf(purchases: Iterable<Purchase>, orders: OrderR
 }
 
 /**
- * The outcome of a purchase. The units are the purchase's, not the order's: when Redis had lost the first admission, the
+ * A purchase with its outcome. The units are the purchase's, not the order's: when Redis had lost the first admission, the
  * order belongs to that one, and the units of this second admission have to be given back.
  */
 export function settledPurchaseOf(
@@ -269,12 +269,12 @@ export function settledPurchaseOf(
   order: Pick<OrderRecord, 'createdAt' | 'reason'>,
 ): SettledPurchase {
   const { orderId, saleId, quantity, createdAt } = purchase;
-  const isOfThis = order.createdAt.getTime() === Date.parse(createdAt);
+  const isOfThisAdmission = order.createdAt.getTime() === Date.parse(createdAt);
   return {
     orderId,
     saleId,
     personId: personOf(purchase),
     quantity,
-    reason: isOfThis ? order.reason : 'admitted_again',
+    reason: isOfThisAdmission ? order.reason : 'admitted_again',
   };
 }
