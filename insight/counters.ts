@@ -140,7 +140,7 @@ export async function readSaleCounts(
 }
 
 /** Stores the queue's state for this second. Every instance stores it, because all read the same state. */
-export async function noteBacklog(redis: Redis, { depth, oldestMs, deadLetters }: Backlog): Promise<void> {
+export async function storeBacklog(redis: Redis, { depth, oldestMs, deadLetters }: Backlog): Promise<void> {
   const key = secondKey(Math.floor(redisClock.now().getTime() / 1_000));
   await redis
     .pipeline()

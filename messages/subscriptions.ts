@@ -10,7 +10,7 @@ type Declared = Pick<Subscription, 'name' | 'types'>;
 const namePattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
 /** Registers a subscription permanently: the relay publishes all later events to it. Idempotent. */
-export async function noteSubscription(
+export async function registerSubscription(
   { subscriptions }: Pick<Collections, 'subscriptions'>,
   { name, types }: Declared,
 ): Promise<void> {
@@ -36,7 +36,7 @@ export async function listTargets(collections: Collections, bus: EventBus): Prom
   const unregistered = declared.filter(
     ({ name, types }) => namePattern.test(name) && knownTypes.get(name) !== types.join(),
   );
-  for (const subscription of unregistered) await noteSubscription(collections, subscription);
+  for (const subscription of unregistered) await registerSubscription(collections, subscription);
   const all = unregistered.length > 0 ? await listSubscriptions(collections) : known;
   return bus.fansOut ? all.filter(({ _id }) => declared.some(({ name }) => name === _id)) : all;
 }

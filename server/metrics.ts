@@ -5,23 +5,23 @@ import type { BatchTrip } from '../runtime/group-commit.ts';
 import { exposeCounts, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { Live } from './live/live.ts';
 
-/** What a server counts of its own. Labels are few: a series for each is kept in every instance. */
+/** The metrics of one server. Labels have few values, because every instance keeps a series for each value. */
 export function openServerMetrics(registry: Registry, { totals }: Pick<Counters, 'totals'>) {
   const registers = [registry];
   const requests = new Histogram({
     name: 'stampede_http_request_seconds',
-    help: 'From a request to the end of its answer; the route is buy, order or other',
+    help: 'Time from a request to the end of its answer; the route is buy, order or other',
     labelNames: ['route', 'status'],
     buckets: secondsBuckets,
     registers,
   });
-  // From 0, so that the first fault is a rise.
+  // The series start at 0, so that Prometheus sees the first fault as an increase.
   for (const status of ['2xx', '4xx', '5xx']) requests.zero({ route: 'buy', status });
   exposeCounts(
     registry,
     {
       name: 'stampede_admissions_total',
-      help: 'Presses of Buy by what became of them; failed: Redis or MongoDB could not say',
+      help: 'Presses of Buy by outcome; failed: Redis or MongoDB was unavailable',
       label: 'outcome',
     },
     () => totals.admissions,
@@ -34,7 +34,7 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
   });
   const flushSeconds = new Histogram({
     name: 'stampede_flush_seconds',
-    help: 'Round trip of a flush, until Redis has it on its disk',
+    help: 'Round trip of a flush, until Redis has written it to its disk',
     buckets: secondsBuckets,
     registers,
   });
@@ -81,7 +81,7 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
 const buying = /^\/api\/sales\/[^/]+\/purchases$/;
 const readingOrder = /^\/api\/orders\/[^/?]+$/;
 
-/** The two that a crowd uses, and all the others together. */
+/** The two routes that most requests of a rush use, and `other` for all the rest. */
 export function routeOf(method: string, url: string): 'buy' | 'order' | 'other' {
   if (method === 'POST' && buying.test(url)) return 'buy';
   return method === 'GET' && readingOrder.test(url) ? 'order' : 'other';

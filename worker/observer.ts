@@ -48,7 +48,7 @@ export async function openWorkerObserver(
       metrics.settled(createdOrders);
       for (const record of createdOrders) {
         logSettled(lineOf(record));
-        tracing?.note('settle', record.traceparent, beganAt.getTime(), {
+        tracing?.record('settle', record.traceparent, beganAt.getTime(), {
           'stampede.order': record._id,
           'stampede.status': record.status,
           'stampede.purchases': createdOrders.length,
@@ -69,7 +69,7 @@ export async function openWorkerObserver(
       if (!tracing) return;
       const attributes = { 'stampede.events': events.length, 'stampede.subscription': subscription };
       for (const traceparent of new Set(events.map((event) => event.traceparent)))
-        tracing.note('publish', traceparent, startedAtMs, attributes);
+        tracing.record('publish', traceparent, startedAtMs, attributes);
     },
 
     async close() {

@@ -46,7 +46,7 @@ export function orderRoutes(shop: Shop): Route[] {
           const found = await findOwnOrder(shop, params.id, buyerId);
           return isRefusal(found) ? null : found;
         };
-        const held = await shop.settledOrders.hold(params.id, request, { receivedAtMs, find });
+        const held = await shop.settledOrders.waitFor(params.id, request, { receivedAtMs, find });
         return { status: 200, body: held?.order ?? order, ...(held && { headers: held.headers }) };
       },
     }),
@@ -102,7 +102,7 @@ async function findOwnOrder(shop: Shop, orderId: string, buyerId: string): Promi
   const found = await shop.gate.findPurchase(orderId);
   if (found?.purchase.buyerId === buyerId) {
     if (found.isQueued || (await requeueLost(shop, [orderId])).length > 0) {
-      shop.settledOrders.noteQueued(found.purchase);
+      shop.settledOrders.addQueued(found.purchase);
       return queuedOrderOf(found.purchase);
     }
     // It was settled between the two reads.

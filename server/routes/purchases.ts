@@ -65,7 +65,7 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
           if (admission.purchase.quantity !== purchase.quantity)
             return keyReused(purchase, admission.purchase);
         } else if (admission.outcome === 'admitted') {
-          settledOrders.noteQueued(purchase);
+          settledOrders.addQueued(purchase);
         } else return refusal(admission, purchase);
 
         const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
@@ -73,7 +73,7 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
         // An accepted purchase is never answered with an error, not even without MongoDB.
         const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
         const mayBeSettled = admission.outcome === 'known';
-        const held = await settledOrders.hold(orderId, request, { receivedAtMs, find, mayBeSettled });
+        const held = await settledOrders.waitFor(orderId, request, { receivedAtMs, find, mayBeSettled });
         if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
         const receipt: PurchaseReceipt = { orderId, status: 'queued' };
         return {
