@@ -32,7 +32,7 @@ import { refuseNonRequests } from './connections/refusals.ts';
 import { listenOnUnixSocket } from './connections/unix-socket.ts';
 import { openAccountLimits } from './http/limits.ts';
 import { openChallenges } from './http/proof-of-work.ts';
-import { nameRequest } from './http/request-id.ts';
+import { ensureRequestId } from './http/request-id.ts';
 import { openTokens } from './http/tokens.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
@@ -88,7 +88,7 @@ const bounds = {
 const http = createServer(bounds, (request, response) => {
   // nginx reuses its connections without end, so a stopping server closes each one with its next answer.
   if (stopping.signal.aborted) response.setHeader('Connection', 'close');
-  nameRequest(request);
+  ensureRequestId(request);
   answerInTime(request, response, config);
   observer.request(request, response);
   app(request, response);

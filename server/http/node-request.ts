@@ -6,13 +6,13 @@ import { invalidJson, type Refusal, refuse } from './problems.ts';
 import type { Route } from './route.ts';
 
 export interface RequestBounds {
-  /** Proxies in front whose headers are believed. */
+  /** Number of proxies in front whose headers are trusted. */
   trustedHops: number;
-  /** Of a JSON body. */
+  /** Maximum size of a JSON body. */
   bodyMaxBytes: number;
 }
 
-/** What the pipeline reads of a request: from Node's own message, so that it is the same with and without Express. */
+/** The request that the pipeline reads. It uses Node's own message, so that it is the same with and without Express. */
 export class NodeRequest implements HttpRequest {
   readonly params: unknown;
   readonly query: unknown;
@@ -64,7 +64,7 @@ export class NodeRequest implements HttpRequest {
 
 async function readJson(message: IncomingMessage, maxBytes: number): Promise<unknown> {
   if (isPlainJson(message, maxBytes)) return readPlainJson(message);
-  // Not strict: a text or a number is for the schema to refuse, like everything else.
+  // The parser is not strict, so that the schema refuses a text or a number like every other wrong input.
   const body = await readWith(
     express.json({ limit: maxBytes, type: 'application/json', strict: false }),
     message,
@@ -88,7 +88,7 @@ function readWith(parser: BodyParser, message: IncomingMessage & { body?: unknow
   });
 }
 
-/** Nearly every client sends this, and it can be read without the body parser: see hot.ts for what that costs. */
+/** Nearly all clients send plain JSON, which is read without the costly body parser: see hot.ts. */
 function isPlainJson({ headers }: IncomingMessage, maxBytes: number): boolean {
   const bytes = Number(headers['content-length'] ?? 0);
   return (
@@ -106,7 +106,7 @@ function readPlainJson(message: IncomingMessage): Promise<unknown> {
     const chunks: Buffer[] = [];
     message.on('data', (chunk) => chunks.push(chunk));
     message.on('end', () => resolve(parseJson(utf8.decode(Buffer.concat(chunks)))));
-    // Nobody is there any more to read it.
+    // The client has disconnected, so this refusal only ends the handling.
     message.on('error', () => resolve(refuse('invalid-input', 'The request broke off')));
   });
 }
