@@ -1,7 +1,7 @@
 import { failpoint } from '../runtime/failpoints.ts';
 import { pause } from '../runtime/pause.ts';
 import { retry } from '../runtime/retry.ts';
-import type { BusEvent, DeadEvent, Subscription } from './bus.ts';
+import type { BusEvent, DeadLetterEvent, Subscription } from './bus.ts';
 
 /** How an engine delivers a subscription's events. */
 export interface DeliveryRules {
@@ -10,11 +10,12 @@ export interface DeliveryRules {
   /** Whether a fault is transient, like an unavailable MongoDB: it is retried and does not count as an attempt. */
   isTransient: (error: unknown) => boolean;
   /** Stores a dead letter; resolves when it is durable. It may be called twice for one event. */
-  storeDeadLetter: (letter: DeadEvent) => Promise<void>;
+  storeDeadLetter: (letter: DeadLetterEvent) => Promise<void>;
   /** Ends the delays between attempts; a running handler is not interrupted. */
   stopping: AbortSignal;
 }
 
+/** Delays between retries while a fault is transient. */
 const transientBackoff = { firstMs: 200, longestMs: 5_000 };
 
 /**
@@ -31,9 +32,9 @@ export async function deliver(
   let done = 0;
   while (done < events.length) {
     const batch = events.slice(done, done + subscription.maxBatch);
-    const doneOfBatch = await deliverBatch(subscription, batch, rules);
-    done += doneOfBatch;
-    if (doneOfBatch < batch.length) break;
+    const doneInBatch = await deliverBatch(subscription, batch, rules);
+    done += doneInBatch;
+    if (doneInBatch < batch.length) break;
   }
   return done;
 }

@@ -6,7 +6,7 @@ import { openBullBus } from './bull-bus.ts';
 import type { EventBus } from './bus.ts';
 import { openRabbitBus } from './rabbit-bus.ts';
 
-/** Events that a subscription holds at once, with RabbitMQ. */
+/** Maximum number of unacknowledged events of a subscription, with RabbitMQ. */
 const prefetch = 10;
 
 /**

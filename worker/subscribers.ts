@@ -68,7 +68,7 @@ const openers: Record<Name, (dependencies: Dependencies, config: Config, log: Lo
 /** Transient faults of a handler's dependencies, which are retried without limit instead of making dead letters. */
 export const isTransientFault = (error: unknown) => isMongoAway(error);
 
-/** The subscription `webhooks` is idle while there is no endpoint, so that events are not published to it in vain. */
+/** The subscription `webhooks` is idle while there is no endpoint, so that no events are published to it. */
 export async function listIdle({ webhooks }: Collections): Promise<Name[]> {
   return (await webhooks.findOne()) ? [] : ['webhooks'];
 }

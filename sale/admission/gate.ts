@@ -366,13 +366,13 @@ const idsIn = (keys: string[], prefix: string) =>
 
 /** The arguments of remove-settled.lua for one sale. A purchase that got its units, as nearly all do, needs only its order id. */
 function argumentsOf([saleId, settledPurchases]: [string, SettledPurchase[]]): (string | number)[] {
-  const sold = settledPurchases.filter(({ reason }) => reason === null);
-  const others = settledPurchases.filter(({ reason }) => reason !== null);
-  const givenBack = others.flatMap(({ orderId, personId, quantity, reason }) => {
+  const paid = settledPurchases.filter(({ reason }) => reason === null);
+  const rejected = settledPurchases.filter(({ reason }) => reason !== null);
+  const givenBack = rejected.flatMap(({ orderId, personId, quantity, reason }) => {
     const { ofSale, ofBuyer } = unitsGivenBack({ quantity, reason });
     return [orderId, personId, ofBuyer, ofSale];
   });
-  return [saleId, sold.length, others.length, ...sold.map(({ orderId }) => orderId), ...givenBack];
+  return [saleId, paid.length, rejected.length, ...paid.map(({ orderId }) => orderId), ...givenBack];
 }
 
 const giveBackUnits = readLua('give-back.lua');

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { BusEvent, DeadEvent } from '../../messages/bus.ts';
+import type { BusEvent, DeadLetterEvent } from '../../messages/bus.ts';
 import { type DeliveryRules, deliver } from '../../messages/delivery.ts';
 
 const events = ['1', '2', '3', '4', '5'].map(
@@ -20,7 +20,7 @@ async function handOver(
   { maxBatch = 3, ...changed }: Partial<DeliveryRules> & { maxBatch?: number } = {},
 ) {
   const calls: string[] = [];
-  const dead: DeadEvent[] = [];
+  const dead: DeadLetterEvent[] = [];
   const done = await deliver(
     {
       name: 'test',
