@@ -18,9 +18,9 @@ export interface EventBus {
   publish(events: BusEvent[]): Promise<void>;
   /**
    * Puts events into the queue of one subscription, all or none of them, whatever their types.
-   * @param publishes the number of publishes to this queue that the caller knows of.
+   * @param publishes the number of publishes to this queue that the caller has recorded.
    * @returns the number of publishes now; `full` when the queue takes no more; `lost` when it has had fewer publishes than
-   *   the caller knows of: it lost its data, nothing was added, and the missing events have to be published first.
+   *   the caller recorded: it lost its data, nothing was added, and the missing events have to be published first.
    * @throws when the engine is unavailable; then the events may have been published, and may be published again.
    */
   publishTo(name: string, events: BusEvent[], publishes: number): Promise<number | 'full' | 'lost'>;

@@ -116,7 +116,7 @@ export function openRabbitBus(
       await declareExchanges();
       const letters: DeadLetterEvent[] = [];
       const total = await forEachDeadLetter(rabbit, deadLettersOf(name), (letter) => {
-        letters.push(deadEventOf(letter));
+        letters.push(deadLetterEventOf(letter));
         return 'keep';
       });
       letters.sort((one, other) => one.failedAt.localeCompare(other.failedAt));
@@ -125,7 +125,7 @@ export function openRabbitBus(
 
     async republish(name, eventId) {
       return await removeDeadLetter(rabbit, name, eventId, async (letter) => {
-        const { event } = deadEventOf(letter);
+        const { event } = deadLetterEventOf(letter);
         // Published directly to its queue, because the other subscribers have handled it.
         await rabbit.publish([{ ...messageOf(event, '', name), content: letter.content }]);
       });
@@ -171,7 +171,7 @@ async function removeDeadLetter(
 ): Promise<boolean> {
   let found = false;
   await forEachDeadLetter(rabbit, deadLettersOf(name), async (letter) => {
-    if (deadEventOf(letter).event.id !== eventId) return 'keep';
+    if (deadLetterEventOf(letter).event.id !== eventId) return 'keep';
     if (!found) await before(letter);
     found = true;
     return 'take';
@@ -208,7 +208,7 @@ interface Death {
 }
 
 /** Our own dead letters carry the error; those that RabbitMQ dead-lettered itself carry the reason and time. */
-function deadEventOf(letter: GetMessage): DeadLetterEvent {
+function deadLetterEventOf(letter: GetMessage): DeadLetterEvent {
   const { headers = {}, messageId = '' } = letter.properties;
   const [death] = (headers['x-death'] ?? []) as Death[];
   const failedAt = new Date((death?.time.value ?? 0) * 1_000).toISOString();

@@ -25,7 +25,7 @@ export async function registerSubscription(
 }
 
 /**
- * The subscriptions that the relay publishes to: all registered ones, and those that only the engine knows, because a
+ * The subscriptions that the relay publishes to: all registered ones, and those that only the engine lists, because a
  * process of the previous version declared them.
  */
 export async function listTargets(collections: Collections, bus: EventBus): Promise<SubscriptionRecord[]> {
@@ -54,7 +54,7 @@ export async function removeSubscription(
   bus: EventBus,
   name: string,
 ): Promise<boolean> {
-  // The engine first, because a subscription that it still knows would be registered again.
+  // Removed from the engine first, because a subscription that is still declared there would be registered again.
   await bus.remove(name);
   const { deletedCount } = await collections.subscriptions.deleteOne({ _id: name });
   if (deletedCount === 0) return false;

@@ -101,20 +101,21 @@ export function openGateCheck({
       });
       const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
       const isUnchanged = (sale: SaleRecord) => seqs.get(sale._id) === sale.eventSeq;
-      const isValid = queued !== null && after.some(isUnchanged);
-      const waiting = await readQueued(isValid ? queued : [], session);
+      const canCompare = queued !== null && after.some(isUnchanged);
+      const queuedPurchases = await readQueued(canCompare ? queued : [], session);
       const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
       const counted =
-        isValid && keys.length > 0
+        canCompare && keys.length > 0
           ? await allowances.find({ _id: { $in: keys } }, { session }).toArray()
           : [];
       const units = new Map(counted.map((allowance) => [allowance._id, allowance.units]));
       return after.flatMap((sale): Comparison[] => {
         const fields = gates.get(sale._id);
         if (!fields) return [];
-        const ofSale = waiting.bySale.get(sale._id) ?? [];
+        const ofSale = queuedPurchases.bySale.get(sale._id) ?? [];
         // An expired purchase may belong to this sale if the gate counts more queued purchases than were found.
-        const isQueueKnown = queued !== null && (waiting.unknown === 0 || fields.queued <= ofSale.length);
+        const isQueueKnown =
+          queued !== null && (queuedPurchases.unknown === 0 || fields.queued <= ofSale.length);
         if (!isQueueKnown || !isUnchanged(sale)) return [{ sale, gate: fields, drift: null }];
         const ofBuyers = new Map(
           buyers.map((buyer) => [buyer, units.get(allowanceKey(sale._id, buyer)) ?? 0]),

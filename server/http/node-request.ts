@@ -81,7 +81,7 @@ async function readFile(message: IncomingMessage, maxBytes: number): Promise<Buf
 
 type BodyParser = ReturnType<typeof express.json>;
 
-/** @throws what refusalOf knows. @returns undefined when there is no body, or not of the parser's type. */
+/** @returns undefined when there is no body of the parser's type. @throws an error that `refusalOf` turns into a refusal. */
 function readWith(parser: BodyParser, message: IncomingMessage & { body?: unknown }): Promise<unknown> {
   return new Promise((resolve, reject) => {
     parser(message, {} as ServerResponse, (error) => (error ? reject(error) : resolve(message.body)));

@@ -63,7 +63,7 @@ export interface Live {
 
 /**
  * @param publisher and `subscriber` are two dedicated connections, because a subscribing one takes no other commands.
- * @param addSettled is called with every order that is settled, on whichever instance.
+ * @param addSettled is called with every order that any instance settled.
  */
 export function openLive(
   http: HttpServer,
