@@ -5,25 +5,25 @@ import type { OrderRecord } from '../store/collections.ts';
 import type { Backlog } from './figures.ts';
 
 /**
- * What happened in each second, counted over all instances, for the people who watch the shop. Every process counts in
- * its own memory and adds to Redis once a second, so that a purchase costs nothing here; a process that is killed takes
- * the counts of its last second with it. Figures for the eye: the truth is MongoDB.
+ * Counts of the events of each second over all instances, for the control room. Every process counts in its own memory
+ * and adds its counts to Redis once a second, so that a purchase costs no round trip; a killed process loses the counts
+ * of its last second. The exact figures are in MongoDB.
  */
 const secondKey = (second: number) => `tally:${second}`;
 const saleKey = (saleId: string) => `tally:sale:${saleId}`;
-const edgeKey = (saleId: string) => `tally:edge:${saleId}`;
+const extremesKey = (saleId: string) => `tally:edge:${saleId}`;
 
 const secondKeptSeconds = 900;
 const saleKeptSeconds = 90 * 86_400;
 const flushEveryMs = 1_000;
 
-/** Times are counted in steps of a tenth: `ms:<step>` holds those up to 1.1 ** step milliseconds. */
+/** Times are counted in buckets that grow by a tenth: `ms:<step>` counts times up to 1.1 ** step milliseconds. */
 const stepOf = (ms: number) => Math.ceil(Math.log(Math.max(1, ms)) / Math.log(1.1));
 const msOfStep = (step: number) => Math.round(1.1 ** step);
 
 export type Counts = Record<string, number>;
 
-/** Every outcome of a press of Buy; failed: Redis or MongoDB could not say. */
+/** A count for each outcome of a press of Buy; `failed` counts those that Redis or MongoDB could not decide. */
 const noAdmissions = {
   admitted: 0,
   known: 0,
@@ -39,24 +39,24 @@ const noAdmissions = {
 } satisfies Record<AdmissionResult, number>;
 
 export interface Counters {
-  /** What this process counted since it started. Its Prometheus metrics read it, so that there is one count. */
+  /** The counts of this process since its start. Its Prometheus metrics read them, so that nothing is counted twice. */
   totals: {
     admissions: Readonly<Record<AdmissionResult, number>>;
     orders: Readonly<Record<'paid' | 'rejected' | 'failed', number>>;
   };
-  /** A press of Buy was answered, or could not be. */
+  /** Counts the outcome of a press of Buy. */
   admission(saleId: string, result: AdmissionResult): void;
-  /** A batch made these orders. */
-  settled(made: OrderRecord[]): void;
-  /** So many purchases ended because they could not be settled. */
-  gaveUp(purchases: number): void;
+  /** Counts the orders that a batch created. */
+  settled(createdOrders: OrderRecord[]): void;
+  /** Counts purchases that were rejected because they could not be settled. */
+  failed(purchases: number): void;
   close(): Promise<void>;
 }
 
 export function openCounters(redis: Redis): Counters {
   const totals = { admissions: { ...noAdmissions }, orders: { paid: 0, rejected: 0, failed: 0 } };
   let counts = new Map<string, Map<string, number>>();
-  let edges = new Map<string, { fastest: number; slowest: number }>();
+  let extremes = new Map<string, { fastest: number; slowest: number }>();
 
   function add(key: string, field: string, by = 1): void {
     const fields = counts.get(key) ?? new Map<string, number>();
@@ -69,8 +69,8 @@ export function openCounters(redis: Redis): Counters {
   }
   function countTime(saleId: string, ms: number): void {
     count(saleId, `ms:${stepOf(ms)}`);
-    const { fastest, slowest } = edges.get(saleId) ?? { fastest: ms, slowest: ms };
-    edges.set(saleId, { fastest: Math.min(fastest, ms), slowest: Math.max(slowest, ms) });
+    const { fastest, slowest } = extremes.get(saleId) ?? { fastest: ms, slowest: ms };
+    extremes.set(saleId, { fastest: Math.min(fastest, ms), slowest: Math.max(slowest, ms) });
   }
 
   async function flush(): Promise<void> {
@@ -80,14 +80,14 @@ export function openCounters(redis: Redis): Counters {
       for (const [field, by] of fields) pipeline.hincrby(key, field, by);
       pipeline.expire(key, key.startsWith(saleKey('')) ? saleKeptSeconds : secondKeptSeconds);
     }
-    for (const [saleId, { fastest, slowest }] of edges) {
-      pipeline.zadd(edgeKey(saleId), 'LT', fastest, 'fastest');
-      pipeline.zadd(edgeKey(saleId), 'GT', slowest, 'slowest');
-      pipeline.expire(edgeKey(saleId), saleKeptSeconds);
+    for (const [saleId, { fastest, slowest }] of extremes) {
+      pipeline.zadd(extremesKey(saleId), 'LT', fastest, 'fastest');
+      pipeline.zadd(extremesKey(saleId), 'GT', slowest, 'slowest');
+      pipeline.expire(extremesKey(saleId), saleKeptSeconds);
     }
     counts = new Map();
-    edges = new Map();
-    // Without Redis a second is missing in a chart.
+    extremes = new Map();
+    // When Redis is unavailable, the chart lacks this second, which is accepted.
     await pipeline.exec().catch(() => {});
   }
   const timer = setInterval(() => void flush(), flushEveryMs);
@@ -96,18 +96,18 @@ export function openCounters(redis: Redis): Counters {
     totals,
     admission(saleId, result) {
       totals.admissions[result] += 1;
-      // Anybody can make up the id of a sale, and `failed` is a second's count of purchases that were given up.
+      // A client can invent ids of sales, and the field `failed` of a second counts purchases that could not be settled.
       if (result !== 'unknown_sale' && result !== 'failed') count(saleId, result);
     },
-    settled(made) {
-      for (const { saleId, status, createdAt, settledAt } of made) {
+    settled(createdOrders) {
+      for (const { saleId, status, createdAt, settledAt } of createdOrders) {
         totals.orders[status === 'paid' ? 'paid' : 'rejected'] += 1;
         count(saleId, status);
         const ms = settledAt.getTime() - createdAt.getTime();
         if (ms >= 0) countTime(saleId, ms);
       }
     },
-    gaveUp(purchases) {
+    failed(purchases) {
       totals.orders.failed += purchases;
       if (purchases > 0) add(secondKey(Math.floor(redisClock.now().getTime() / 1_000)), 'failed', purchases);
     },
@@ -118,7 +118,7 @@ export function openCounters(redis: Redis): Counters {
   };
 }
 
-/** The counts of each second of a span, or of every nth, in order. */
+/** The counts of each second from `from` to `to` (Unix time in seconds), or of every `step`th one, in order. */
 export async function readSeconds(redis: Redis, from: number, to: number, step = 1): Promise<Counts[]> {
   const pipeline = redis.pipeline();
   for (let second = from; second <= to; second += step) pipeline.hgetall(secondKey(second));
@@ -126,21 +126,21 @@ export async function readSeconds(redis: Redis, from: number, to: number, step =
   return replies.map(([, fields]) => numbersOf(fields as Record<string, string> | null));
 }
 
-/** What was counted of one sale from its beginning, and its fastest and slowest settling (ms). */
+/** The counts of one sale since its beginning, and the shortest and longest time from acceptance to settlement. */
 export async function readSaleCounts(
   redis: Redis,
   saleId: string,
 ): Promise<{ counts: Counts; fastestMs: number | null; slowestMs: number | null }> {
-  const [fields, edges] = await Promise.all([
+  const [fields, extremes] = await Promise.all([
     redis.hgetall(saleKey(saleId)),
-    redis.zmscore(edgeKey(saleId), 'fastest', 'slowest'),
+    redis.zmscore(extremesKey(saleId), 'fastest', 'slowest'),
   ]);
-  const [fastestMs, slowestMs] = edges.map((ms) => (ms === null ? null : Number(ms)));
+  const [fastestMs, slowestMs] = extremes.map((ms) => (ms === null ? null : Number(ms)));
   return { counts: numbersOf(fields), fastestMs: fastestMs ?? null, slowestMs: slowestMs ?? null };
 }
 
-/** Notes the queue's state in this second. Every instance does; they note the same. */
-export async function noteBacklog(redis: Redis, { depth, oldestMs, deadLetters }: Backlog): Promise<void> {
+/** Stores the queue's state for this second. Every instance stores it, because all read the same state. */
+export async function storeBacklog(redis: Redis, { depth, oldestMs, deadLetters }: Backlog): Promise<void> {
   const key = secondKey(Math.floor(redisClock.now().getTime() / 1_000));
   await redis
     .pipeline()
@@ -149,7 +149,7 @@ export async function noteBacklog(redis: Redis, { depth, oldestMs, deadLetters }
     .exec();
 }
 
-/** The counts of several seconds together; what was noted rather than counted means nothing in it. */
+/** The sum of the counts of several seconds. The sum of the queue's states, which are no counts, has no meaning. */
 export function sumOf(seconds: Counts[]): Counts {
   const sum = new Map<string, number>();
   for (const counts of seconds) {
@@ -158,16 +158,16 @@ export function sumOf(seconds: Counts[]): Counts {
   return Object.fromEntries(sum);
 }
 
-/** The time within which this share of the counted orders was settled; null when none was. */
+/** The time in ms within which this share of the counted orders was settled; null when none was counted. */
 export function quantileMs(counts: Counts, share: number): number | null {
   const steps = Object.entries(counts)
     .filter(([field]) => field.startsWith('ms:'))
     .map(([field, orders]) => ({ step: Number(field.slice(3)), orders }))
     .sort((one, other) => one.step - other.step);
-  let wanted = steps.reduce((sum, { orders }) => sum + orders, 0) * share;
+  let remaining = steps.reduce((sum, { orders }) => sum + orders, 0) * share;
   for (const { step, orders } of steps) {
-    wanted -= orders;
-    if (wanted <= 0) return msOfStep(step);
+    remaining -= orders;
+    if (remaining <= 0) return msOfStep(step);
   }
   return null;
 }

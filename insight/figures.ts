@@ -15,7 +15,7 @@ export interface Backlog {
   deadLetters: number;
 }
 
-export interface FiguresShop {
+export interface FigureSources {
   collections: Collections;
   redis: Redis;
   gate: Gate;
@@ -24,7 +24,7 @@ export interface FiguresShop {
   countLag: () => Promise<Record<string, number>>;
 }
 
-export async function readBacklog({ gate, queue }: Pick<FiguresShop, 'gate' | 'queue'>): Promise<Backlog> {
+export async function readBacklog({ gate, queue }: Pick<FigureSources, 'gate' | 'queue'>): Promise<Backlog> {
   const [depth, [oldest], { failed }] = await Promise.all([
     gate.countQueued(),
     gate.listQueuedBefore(redisClock.now().getTime(), 1),
@@ -41,13 +41,13 @@ const spanSeconds = 60;
 const growthSeconds = 300;
 const growthStepSeconds = 10;
 
-export async function readQueueFigures(shop: FiguresShop): Promise<QueueFigures> {
+export async function readQueueFigures(sources: FigureSources): Promise<QueueFigures> {
   const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
   const [backlog, lag, seconds, before] = await Promise.all([
-    readBacklog(shop),
-    shop.countLag(),
-    readSeconds(shop.redis, to - spanSeconds + 1, to),
-    readSeconds(shop.redis, to - growthSeconds, to, growthStepSeconds),
+    readBacklog(sources),
+    sources.countLag(),
+    readSeconds(sources.redis, to - spanSeconds + 1, to),
+    readSeconds(sources.redis, to - growthSeconds, to, growthStepSeconds),
   ]);
   const recent = sumOf(seconds.slice(-rateSeconds));
   const span = sumOf(seconds);
@@ -73,13 +73,13 @@ const firstNoted = (seconds: Counts[]) =>
 const shownSales = 20;
 
 /** Reads the figures of the whole cluster for the metrics: see runtime/observe/cluster-metrics.ts. */
-export async function readCluster(shop: FiguresShop) {
+export async function readCluster(sources: FigureSources) {
   const [backlog, lag, stocks, light, mails] = await Promise.all([
-    readBacklog(shop),
-    shop.countLag(),
-    readOpenStocks(shop.collections),
-    readAuditStatus(shop.redis),
-    countUnsentMails(shop.collections),
+    readBacklog(sources),
+    sources.countLag(),
+    readOpenStocks(sources.collections),
+    readAuditStatus(sources.redis),
+    countUnsentMails(sources.collections),
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
   const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;

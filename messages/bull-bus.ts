@@ -1,11 +1,11 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
-import { openLeaderElection, type Task } from '../runtime/leader/leader.ts';
+import { type LeaderTask, openLeaderElection } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { withTimeout } from '../runtime/with-timeout.ts';
 import { loadBullScripts } from '../sale/queue/bull-scripts.ts';
-import { addJobs, countEvents, type EventJob, idsOf, openQueue, takeJobs } from './bull-queue.ts';
-import { type DeadEvent, type EventBus, matcherOf } from './bus.ts';
+import { addJobs, consumeJobs, countEvents, type EventJob, idsOf, openQueue } from './bull-queue.ts';
+import { type DeadLetterEvent, type EventBus, matcherOf } from './bus.ts';
 import type { DeliveryRules } from './delivery.ts';
 
 export interface BullBusOptions {
@@ -14,7 +14,7 @@ export interface BullBusOptions {
   /** Opens a connection whose commands wait for Redis without a limit. */
   openPatientRedis: (options?: { enableReadyCheck: boolean }) => { redis: Redis; close: () => Promise<void> };
   log: Log;
-  rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
+  rules: Pick<DeliveryRules, 'isTransient' | 'retryWaitsMs'>;
   /** Lifetime of the lease that a process needs to consume a subscription. */
   leaseMs: number;
   /** Time-out of a publish. */
@@ -42,11 +42,11 @@ export function openBullBus(options: BullBusOptions): EventBus {
   const elections: { close: () => Promise<void> }[] = [];
   const declared = new Map<string, readonly string[]>();
 
-  const keepDeclared = async () => {
+  const storeDeclared = async () => {
     for (const [name, types] of declared) await redis.hset(subscriptionsKey, name, JSON.stringify(types));
   };
   // Repeated on each connect, because Redis may have come back without its data.
-  redis.on('ready', () => void keepDeclared().catch(() => {}));
+  redis.on('ready', () => void storeDeclared().catch(() => {}));
 
   function openClient(): Redis {
     // Bull does not allow the ready check on a blocking connection.
@@ -60,15 +60,15 @@ export function openBullBus(options: BullBusOptions): EventBus {
     queues.set(queueName, opened);
     return opened;
   }
-  const liveQueue = (name: string) => queueOf<EventJob>(`events-${name}`);
-  const deadQueue = (name: string) => queueOf<DeadEvent>(`events-${name}-dead`);
+  const eventQueue = (name: string) => queueOf<EventJob>(`events-${name}`);
+  const deadLetterQueue = (name: string) => queueOf<DeadLetterEvent>(`events-${name}-dead`);
 
-  const inTime = <Value>(work: Promise<Value>) =>
+  const withDeadline = <Value>(work: Promise<Value>) =>
     withTimeout(work, publishDeadlineMs, () => new Error(`Redis did not answer in ${publishDeadlineMs} ms`));
 
-  async function storeDeadLetter(name: string, letter: DeadEvent): Promise<void> {
+  async function storeDeadLetter(name: string, letter: DeadLetterEvent): Promise<void> {
     // The job id is derived from the event, so that storing an event twice changes nothing.
-    await deadQueue(name).add(letter, { jobId: deadId(letter.event.id) });
+    await deadLetterQueue(name).add(letter, { jobId: deadId(letter.event.id) });
     log.error(
       { subscription: name, event: letter.event.id, error: letter.error },
       'event moved to the dead letters',
@@ -76,8 +76,8 @@ export function openBullBus(options: BullBusOptions): EventBus {
   }
 
   /** @returns null when there is none. */
-  async function findDead(name: string, eventId: string): Promise<Bull.Job<DeadEvent> | null> {
-    return await deadQueue(name).getJob(deadId(eventId));
+  async function findDeadLetterJob(name: string, eventId: string): Promise<Bull.Job<DeadLetterEvent> | null> {
+    return await deadLetterQueue(name).getJob(deadId(eventId));
   }
 
   const bus: EventBus = {
@@ -85,7 +85,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
 
     async declare(subscriptions) {
       for (const { name, types } of subscriptions) declared.set(name, types);
-      await keepDeclared();
+      await storeDeclared();
     },
 
     async listDeclared() {
@@ -102,21 +102,21 @@ export function openBullBus(options: BullBusOptions): EventBus {
     },
 
     publishTo: (name, events, publishes) =>
-      inTime(
-        addJobs(redis, liveQueue(name), events, {
+      withDeadline(
+        addJobs(redis, eventQueue(name), events, {
           publishes: { key: publishesKey, name, atLeast: publishes },
           maxJobs,
         }),
       ),
 
     async inspect(name) {
-      const queue = liveQueue(name);
-      const [publishes, waiting, active, dead] = await inTime(
+      const queue = eventQueue(name);
+      const [publishes, waiting, active, dead] = await withDeadline(
         Promise.all([
           redis.hget(publishesKey, name),
           redis.llen(queue.toKey('wait')),
           redis.llen(queue.toKey('active')),
-          redis.llen(deadQueue(name).toKey('wait')),
+          redis.llen(deadLetterQueue(name).toKey('wait')),
         ]),
       );
       // Dead letters count as unhandled, so that they are published again if Redis loses them.
@@ -131,9 +131,9 @@ export function openBullBus(options: BullBusOptions): EventBus {
     async subscribe(subscription) {
       const { name } = subscription;
       await bus.declare([subscription]);
-      const queue = liveQueue(name);
-      const consuming: Task = (stopping) =>
-        takeJobs(queue, subscription, {
+      const queue = eventQueue(name);
+      const consuming: LeaderTask = (stopping) =>
+        consumeJobs(queue, subscription, {
           ...options.rules,
           storeDeadLetter: (letter) => storeDeadLetter(name, letter),
           stopping,
@@ -146,19 +146,19 @@ export function openBullBus(options: BullBusOptions): EventBus {
       return election;
     },
 
-    countWaiting: async (name) => countEvents(await idsOf(liveQueue(name))),
+    countWaiting: async (name) => countEvents(await idsOf(eventQueue(name))),
 
     async listDeadLetters(name, limit) {
-      const queue = deadQueue(name);
+      const queue = deadLetterQueue(name);
       const [total, jobs] = await Promise.all([queue.count(), queue.getWaiting(0, limit - 1)]);
       return { total, letters: jobs.filter(Boolean).map(({ data }) => data) };
     },
 
     async republish(name, eventId) {
-      const job = await findDead(name, eventId);
+      const job = await findDeadLetterJob(name, eventId);
       if (!job) return false;
       // An operator's republish is added even if the queue is full.
-      await addJobs(shared.redis, liveQueue(name), [job.data.event], {
+      await addJobs(shared.redis, eventQueue(name), [job.data.event], {
         publishes: { key: publishesKey, name, atLeast: 0 },
         maxJobs: Number.MAX_SAFE_INTEGER,
       });
@@ -167,7 +167,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
     },
 
     async discard(name, eventId) {
-      const job = await findDead(name, eventId);
+      const job = await findDeadLetterJob(name, eventId);
       await job?.remove();
       return job !== null;
     },
@@ -175,7 +175,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
     async remove(name) {
       declared.delete(name);
       await shared.redis.hdel(subscriptionsKey, name);
-      for (const queue of [liveQueue(name), deadQueue(name)]) await queue.obliterate({ force: true });
+      for (const queue of [eventQueue(name), deadLetterQueue(name)]) await queue.obliterate({ force: true });
       await shared.redis.hdel(publishesKey, name);
     },
 

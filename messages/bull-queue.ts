@@ -12,14 +12,14 @@ export interface EventJob {
   events: BusEvent[];
 }
 
-/** A job of 1,000 events is about 450 kB. */
+/** Maximum number of events in one job, which is then about 450 kB. */
 const maxEventsInJob = 1_000;
 
 export function openQueue(name: string, shared: Redis, openClient: () => Redis, log: Log): Bull.Queue {
   const queue = new Bull(name, {
     // Only the blocking client, which waits for jobs, needs a connection of its own.
     createClient: ((type: string) => (type === 'bclient' ? openClient() : shared)) as never,
-    // Seconds that one blocking wait lasts, and so the longest time that an idle subscription takes to stop.
+    // Duration of one blocking wait in seconds, which bounds the time that an idle subscription takes to stop.
     settings: { drainDelay: 1 } as Bull.AdvancedSettings,
   });
   queue.on('error', (error) => log.warn({ queue: name, error: error.message }, 'Bull reported an error'));
@@ -30,7 +30,7 @@ export function openQueue(name: string, shared: Redis, openClient: () => Redis, 
  * Handles a subscription's jobs, one after the other. A job that is active already was left by a process that died or was
  * stopped, and comes first. An unfinished job stays active for the next process.
  */
-export async function takeJobs(
+export async function consumeJobs(
   queue: Bull.Queue<EventJob>,
   subscription: Subscription,
   rules: DeliveryRules,
@@ -46,12 +46,13 @@ export async function takeJobs(
   }
 }
 
-/** Ids of a subscription's jobs, the active ones first. */
+/** The ids of a subscription's jobs, the active ones first. */
 export async function idsOf(queue: Bull.Queue): Promise<string[]> {
   const lists = ['active', 'wait', 'paused'].map((state) => queue.client.lrange(queue.toKey(state), 0, -1));
   return (await Promise.all(lists)).flat();
 }
 
+/** The number of events in these jobs, which is the last part of each id. */
 export const countEvents = (jobIds: string[]) =>
   jobIds.reduce((sum, id) => sum + Number(id.slice(id.lastIndexOf('-') + 1)), 0);
 

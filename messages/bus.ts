@@ -18,12 +18,13 @@ export interface EventBus {
   publish(events: BusEvent[]): Promise<void>;
   /**
    * Puts events into the queue of one subscription, all or none of them, whatever their types.
-   * @param publishes the number of publishes to this queue that the caller knows of.
+   * @param publishes the number of publishes to this queue that the caller has recorded.
    * @returns the number of publishes now; `full` when the queue takes no more; `lost` when it has had fewer publishes than
-   *   the caller knows of: it lost its data, nothing was added, and the missing events have to be published first.
+   *   the caller recorded: it lost its data, nothing was added, and the missing events have to be published first.
    * @throws when the engine is unavailable; then the events may have been published, and may be published again.
    */
   publishTo(name: string, events: BusEvent[], publishes: number): Promise<number | 'full' | 'lost'>;
+  /** Reads the state of a subscription's queue. */
   inspect(name: string): Promise<QueueState>;
   /** Sets the publish count of a lost queue, so that it accepts events again. */
   restore(name: string, publishes: number): Promise<void>;
@@ -32,7 +33,7 @@ export interface EventBus {
   /** Number of events not yet handled by a subscription, including those being handled. */
   countWaiting(name: string): Promise<number>;
   /** Events that a subscription could not handle in 5 attempts, the oldest first, at most `limit` of `total`. */
-  listDeadLetters(name: string, limit: number): Promise<{ total: number; letters: DeadEvent[] }>;
+  listDeadLetters(name: string, limit: number): Promise<{ total: number; letters: DeadLetterEvent[] }>;
   /** Puts a dead letter back into its subscription's queue. @returns whether it existed. */
   republish(name: string, eventId: string): Promise<boolean>;
   /** Deletes a dead letter. @returns whether it existed. */
@@ -54,15 +55,15 @@ export interface BusEvent {
   time: string;
   datacontenttype: 'application/json';
   dataschema?: string;
-  /** W3C trace context of the request that caused it. */
+  /** W3C trace context of the request that caused the event. */
   traceparent?: string;
   data: unknown;
 }
 
 export interface Subscription {
-  /** Names its queue: small letters, digits and hyphens. */
+  /** Name of the subscription and its queue: lowercase letters, digits and hyphens. */
   name: string;
-  /** Types of events; `*` matches any one word: `order.*`. */
+  /** Types of events, in which `*` matches any one word: `order.*`. */
   types: readonly string[];
   /** Maximum number of events in one call of `handle`. */
   maxBatch: number;
@@ -82,7 +83,7 @@ interface QueueState {
   hasRoom: boolean;
 }
 
-export interface DeadEvent {
+export interface DeadLetterEvent {
   event: BusEvent;
   /** The error of the last attempt. */
   error: string;

@@ -1,21 +1,22 @@
 import { failpoint } from '../runtime/failpoints.ts';
 import { pause } from '../runtime/pause.ts';
 import { retry } from '../runtime/retry.ts';
-import type { BusEvent, DeadEvent, Subscription } from './bus.ts';
+import type { BusEvent, DeadLetterEvent, Subscription } from './bus.ts';
 
 /** How an engine delivers a subscription's events. */
 export interface DeliveryRules {
   /** Delays before the second and further attempts at an event; with four delays there are 5 attempts. */
   retryWaitsMs: readonly number[];
   /** Whether a fault is transient, like an unavailable MongoDB: it is retried and does not count as an attempt. */
-  isPassing: (error: unknown) => boolean;
+  isTransient: (error: unknown) => boolean;
   /** Stores a dead letter; resolves when it is durable. It may be called twice for one event. */
-  storeDeadLetter: (letter: DeadEvent) => Promise<void>;
+  storeDeadLetter: (letter: DeadLetterEvent) => Promise<void>;
   /** Ends the delays between attempts; a running handler is not interrupted. */
   stopping: AbortSignal;
 }
 
-const whilePassing = { firstMs: 200, longestMs: 5_000 };
+/** Delays between retries while a fault is transient. */
+const transientBackoff = { firstMs: 200, longestMs: 5_000 };
 
 /**
  * Delivers events to a subscription in order: in batches, one at a time after a fault, and an event that fails in every
@@ -31,9 +32,9 @@ export async function deliver(
   let done = 0;
   while (done < events.length) {
     const batch = events.slice(done, done + subscription.maxBatch);
-    const doneOfBatch = await deliverBatch(subscription, batch, rules);
-    done += doneOfBatch;
-    if (doneOfBatch < batch.length) break;
+    const doneInBatch = await deliverBatch(subscription, batch, rules);
+    done += doneInBatch;
+    if (doneInBatch < batch.length) break;
   }
   return done;
 }
@@ -69,7 +70,7 @@ async function deliverAlone(subscription: Subscription, event: BusEvent, rules: 
 async function attempt(
   { handle }: Subscription,
   events: BusEvent[],
-  { isPassing, stopping }: DeliveryRules,
+  { isTransient, stopping }: DeliveryRules,
 ): Promise<'handled' | 'stopped' | Error> {
   if (stopping.aborted) return 'stopped';
   try {
@@ -78,7 +79,7 @@ async function attempt(
         await handle(events);
         failpoint('handled');
       },
-      { ...whilePassing, signal: stopping, shouldRetry: isPassing },
+      { ...transientBackoff, signal: stopping, shouldRetry: isTransient },
     );
     return 'handled';
   } catch (error) {

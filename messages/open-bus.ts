@@ -6,25 +6,25 @@ import { openBullBus } from './bull-bus.ts';
 import type { EventBus } from './bus.ts';
 import { openRabbitBus } from './rabbit-bus.ts';
 
-/** Events that a subscription holds at once, with RabbitMQ. */
+/** Maximum number of unacknowledged events of a subscription, with RabbitMQ. */
 const prefetch = 10;
 
 /**
  * Opens the engine that EVENT_BUS names, with connections of its own.
- * @param isPassing whether a subscriber's error is transient: see delivery.ts.
+ * @param isTransient whether a subscriber's error is transient: see delivery.ts.
  */
-export function openBus(config: Config, log: Log, isPassing: (error: unknown) => boolean): EventBus {
+export function openBus(config: Config, log: Log, isTransient: (error: unknown) => boolean): EventBus {
   const rules = {
     retryWaitsMs: eventRetryWaitsMs(config),
-    isPassing(error: unknown) {
-      const passes = isPassing(error);
+    isTransient(error: unknown) {
+      const transient = isTransient(error);
       // Only the code is logged, because the error's message could contain a buyer's address.
-      if (passes)
+      if (transient)
         log.warn(
           { error: (error as { code?: string }).code },
           'subscriber failed by a transient fault, retrying',
         );
-      return passes;
+      return transient;
     },
   };
   switch (config.EVENT_BUS) {

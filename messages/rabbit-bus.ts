@@ -5,12 +5,12 @@ import { openConsumer, type Verdict } from '../runtime/rabbit/consumer.ts';
 import { countMessages, forEachDeadLetter } from '../runtime/rabbit/dead-letters.ts';
 import { deadLetterExchange, deadLettersOf } from '../runtime/rabbit/queues.ts';
 import type { Rabbit, RabbitMessage } from '../runtime/rabbit/rabbit.ts';
-import type { BusEvent, DeadEvent, EventBus, Subscription } from './bus.ts';
+import type { BusEvent, DeadLetterEvent, EventBus, Subscription } from './bus.ts';
 import { type DeliveryRules, deliver } from './delivery.ts';
 import {
+  declareSubscription,
+  declareTopology,
   exchangeOf,
-  makeSubscription,
-  makeTopology,
   shopTopology,
   type Topology,
 } from './rabbit-topology.ts';
@@ -19,7 +19,7 @@ export interface RabbitBusOptions {
   topology?: Topology;
   /** Maximum number of unacknowledged events of a subscription. */
   prefetch: number;
-  rules: Pick<DeliveryRules, 'isPassing' | 'retryWaitsMs'>;
+  rules: Pick<DeliveryRules, 'isTransient' | 'retryWaitsMs'>;
 }
 
 /**
@@ -31,10 +31,11 @@ export function openRabbitBus(
   { topology = shopTopology, prefetch, rules: ownRules }: RabbitBusOptions,
   log: Log,
 ): EventBus {
-  const inHand = new Map<string, number>();
-  const makeExchanges = rabbit.prepares((channel) => makeTopology(channel, topology));
+  /** Number of events that this process is handling, by subscription. */
+  const unacknowledged = new Map<string, number>();
+  const declareExchanges = rabbit.prepares((channel) => declareTopology(channel, topology));
 
-  function storeDeadLetter(name: string, { event, error, failedAt }: DeadEvent): Promise<void> {
+  function storeDeadLetter(name: string, { event, error, failedAt }: DeadLetterEvent): Promise<void> {
     const letter = messageOf(event, deadLetterExchange, name);
     const headers = {
       ...letter.headers,
@@ -45,15 +46,15 @@ export function openRabbitBus(
   }
 
   async function declare(subscriptions: Pick<Subscription, 'name' | 'types'>[]): Promise<void> {
-    await makeExchanges();
-    const makeAll = rabbit.prepares(async (channel) => {
-      for (const subscription of subscriptions) await makeSubscription(channel, topology, subscription);
+    await declareExchanges();
+    const declareAll = rabbit.prepares(async (channel) => {
+      for (const subscription of subscriptions) await declareSubscription(channel, topology, subscription);
     });
-    await makeAll();
+    await declareAll();
   }
 
   async function publish(events: BusEvent[]): Promise<void> {
-    await makeExchanges();
+    await declareExchanges();
     await rabbit.publish(
       events.map((event) => messageOf(event, exchangeOf(topology.exchanges, event.type), event.type)),
     );
@@ -80,7 +81,7 @@ export function openRabbitBus(
       const stopping = new AbortController();
       const rules = {
         ...ownRules,
-        storeDeadLetter: (letter: DeadEvent) => storeDeadLetter(name, letter),
+        storeDeadLetter: (letter: DeadLetterEvent) => storeDeadLetter(name, letter),
         stopping: stopping.signal,
       };
       // Messages that arrive while a batch is handled form the next batch, in the same order.
@@ -90,8 +91,10 @@ export function openRabbitBus(
         maxWaiting: prefetch,
       });
       const handle = async (message: ConsumeMessage) => {
-        inHand.set(name, (inHand.get(name) ?? 0) + 1);
-        return await batches.submit(message).finally(() => inHand.set(name, (inHand.get(name) ?? 0) - 1));
+        unacknowledged.set(name, (unacknowledged.get(name) ?? 0) + 1);
+        return await batches
+          .submit(message)
+          .finally(() => unacknowledged.set(name, (unacknowledged.get(name) ?? 0) - 1));
       };
       const consumer = await openConsumer(rabbit, { queue: name, prefetch }, handle, log);
       return {
@@ -105,15 +108,15 @@ export function openRabbitBus(
     // AMQP does not report the unacknowledged events of another process; they are at most `prefetch`.
     async countWaiting(name) {
       if (name === exchangesName) return 0;
-      await makeExchanges();
-      return (await countMessages(rabbit, name)) + (inHand.get(name) ?? 0);
+      await declareExchanges();
+      return (await countMessages(rabbit, name)) + (unacknowledged.get(name) ?? 0);
     },
 
     async listDeadLetters(name, limit) {
-      await makeExchanges();
-      const letters: DeadEvent[] = [];
+      await declareExchanges();
+      const letters: DeadLetterEvent[] = [];
       const total = await forEachDeadLetter(rabbit, deadLettersOf(name), (letter) => {
-        letters.push(deadEventOf(letter));
+        letters.push(deadLetterEventOf(letter));
         return 'keep';
       });
       letters.sort((one, other) => one.failedAt.localeCompare(other.failedAt));
@@ -121,14 +124,14 @@ export function openRabbitBus(
     },
 
     async republish(name, eventId) {
-      return await removeLetter(rabbit, name, eventId, async (letter) => {
-        const { event } = deadEventOf(letter);
+      return await removeDeadLetter(rabbit, name, eventId, async (letter) => {
+        const { event } = deadLetterEventOf(letter);
         // Published directly to its queue, because the other subscribers have handled it.
         await rabbit.publish([{ ...messageOf(event, '', name), content: letter.content }]);
       });
     },
 
-    discard: (name, eventId) => removeLetter(rabbit, name, eventId, async () => {}),
+    discard: (name, eventId) => removeDeadLetter(rabbit, name, eventId, async () => {}),
 
     async remove(name) {
       await rabbit.use(async (channel) => {
@@ -160,7 +163,7 @@ async function handleBatch(
 }
 
 /** Removes a dead letter after `before` resolved, and any duplicate that a crash left. @returns whether it existed. */
-async function removeLetter(
+async function removeDeadLetter(
   rabbit: Rabbit,
   name: string,
   eventId: string,
@@ -168,7 +171,7 @@ async function removeLetter(
 ): Promise<boolean> {
   let found = false;
   await forEachDeadLetter(rabbit, deadLettersOf(name), async (letter) => {
-    if (deadEventOf(letter).event.id !== eventId) return 'keep';
+    if (deadLetterEventOf(letter).event.id !== eventId) return 'keep';
     if (!found) await before(letter);
     found = true;
     return 'take';
@@ -205,7 +208,7 @@ interface Death {
 }
 
 /** Our own dead letters carry the error; those that RabbitMQ dead-lettered itself carry the reason and time. */
-function deadEventOf(letter: GetMessage): DeadEvent {
+function deadLetterEventOf(letter: GetMessage): DeadLetterEvent {
   const { headers = {}, messageId = '' } = letter.properties;
   const [death] = (headers['x-death'] ?? []) as Death[];
   const failedAt = new Date((death?.time.value ?? 0) * 1_000).toISOString();

@@ -2,8 +2,8 @@ import type { Channel } from 'amqplib';
 import {
   deadLetterExchange,
   deadLetteringOf,
-  makeDeadLetters,
-  makeQuorumQueue,
+  declareDeadLetters,
+  declareQuorumQueue,
   safeDeadLetteringOf,
 } from '../runtime/rabbit/queues.ts';
 import type { Subscription } from './bus.ts';
@@ -33,26 +33,26 @@ const outsideMaxEvents = 100_000;
 const subscriptionMaxEvents = 1_000_000;
 
 /** Declares the exchanges and the queues for external consumers. */
-export async function makeTopology(channel: Channel, { exchanges, outside }: Topology): Promise<void> {
+export async function declareTopology(channel: Channel, { exchanges, outside }: Topology): Promise<void> {
   for (const exchange of [...Object.values(exchanges), deadLetterExchange]) {
     await channel.assertExchange(exchange, 'topic', { durable: true });
   }
   for (const [queue, { types, deadLetters = false }] of Object.entries(outside)) {
     const bounded = { 'x-max-length': outsideMaxEvents, 'x-overflow': 'drop-head' };
-    if (deadLetters) await makeDeadLetters(channel, queue, bounded);
-    await makeQuorumQueue(channel, queue, { ...bounded, ...(deadLetters && deadLetteringOf(queue)) });
+    if (deadLetters) await declareDeadLetters(channel, queue, bounded);
+    await declareQuorumQueue(channel, queue, { ...bounded, ...(deadLetters && deadLetteringOf(queue)) });
     await bind(channel, exchanges, queue, types);
   }
 }
 
 /** Declares a subscription's queue, and one for its dead letters. */
-export async function makeSubscription(
+export async function declareSubscription(
   channel: Channel,
   { exchanges }: Topology,
   { name, types }: Pick<Subscription, 'name' | 'types'>,
 ): Promise<void> {
-  await makeDeadLetters(channel, name);
-  await makeQuorumQueue(channel, name, {
+  await declareDeadLetters(channel, name);
+  await declareQuorumQueue(channel, name, {
     ...safeDeadLetteringOf(name),
     'x-max-length': subscriptionMaxEvents,
     // One worker at a time consumes, which keeps the events in order; when it stops, another takes over.

@@ -10,7 +10,7 @@ type Declared = Pick<Subscription, 'name' | 'types'>;
 const namePattern = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
 /** Registers a subscription permanently: the relay publishes all later events to it. Idempotent. */
-export async function noteSubscription(
+export async function registerSubscription(
   { subscriptions }: Pick<Collections, 'subscriptions'>,
   { name, types }: Declared,
 ): Promise<void> {
@@ -25,7 +25,7 @@ export async function noteSubscription(
 }
 
 /**
- * The subscriptions that the relay publishes to: all registered ones, and those that only the engine knows, because a
+ * The subscriptions that the relay publishes to: all registered ones, and those that only the engine lists, because a
  * process of the previous version declared them.
  */
 export async function listTargets(collections: Collections, bus: EventBus): Promise<SubscriptionRecord[]> {
@@ -36,7 +36,7 @@ export async function listTargets(collections: Collections, bus: EventBus): Prom
   const unregistered = declared.filter(
     ({ name, types }) => namePattern.test(name) && knownTypes.get(name) !== types.join(),
   );
-  for (const subscription of unregistered) await noteSubscription(collections, subscription);
+  for (const subscription of unregistered) await registerSubscription(collections, subscription);
   const all = unregistered.length > 0 ? await listSubscriptions(collections) : known;
   return bus.fansOut ? all.filter(({ _id }) => declared.some(({ name }) => name === _id)) : all;
 }
@@ -54,7 +54,7 @@ export async function removeSubscription(
   bus: EventBus,
   name: string,
 ): Promise<boolean> {
-  // The engine first, because a subscription that it still knows would be registered again.
+  // Removed from the engine first, because a subscription that is still declared there would be registered again.
   await bus.remove(name);
   const { deletedCount } = await collections.subscriptions.deleteOne({ _id: name });
   if (deletedCount === 0) return false;

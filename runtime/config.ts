@@ -3,54 +3,54 @@ import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './databases/u
 import { faultOfKeys } from './signing-keys.ts';
 
 /**
- * Every setting, with its unit in its name. Servers, workers and commands know the environment from here alone: the rest
- * of the code is handed a frozen `Config`. What `npm start` reads is in ops/local/start.mjs.
+ * Every setting, with its unit in its name. Servers, workers and commands read the environment only here; the rest of the
+ * code receives a frozen `Config`. The settings of `npm start` are in ops/local/start.mjs.
  */
 const settings = z
   .object({
     NODE_ENV: z.string().default('development'),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
-    /** Lines about single purchases that a process writes in a second; those left out are counted. */
+    /** Maximum number of log lines about single purchases per process and second; lines left out are counted. */
     LOG_PURCHASES_PER_SECOND: z.coerce.number().int().min(0).max(10_000).default(20),
 
     HOST: z.string().default('127.0.0.1'),
     PORT: z.coerce.number().int().min(0).max(65_535).default(8080),
-    /** Where a proxy on this machine finds it as well; empty for nowhere. */
+    /** Path of a Unix socket for a proxy on this machine; empty for none. */
     UNIX_SOCKET: z.string().max(100).default(''),
-    /** How many proxies in front may be believed about the client's address. */
+    /** Number of proxies in front whose X-Forwarded-For is trusted. */
     TRUST_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(0),
-    /** Origins besides the page's own whose sockets are welcome, separated by commas. */
+    /** Other origins whose pages may use sockets and sessions, separated by commas. */
     ALLOWED_ORIGINS: z
       .string()
       .default('')
       .transform((list) => list.split(',').filter(Boolean)),
-    /** The name an instance gives itself in the `X-Instance` header and in its log. */
+    /** Name of the instance in the `X-Instance` header and in the log. */
     INSTANCE: z.string().max(64).default('1'),
 
     /** One host or several, or `mongodb+srv://`. */
     MONGO_URL: z.string().refine(isMongoUrl, expectedUrls.mongo),
-    /** One host, or the Sentinels and the name of what they watch: `redis+sentinel://host:26379,host:26379/name`. */
+    /** One host, or Sentinels with the name of their master: `redis+sentinel://host:26379,host:26379/name`. */
     REDIS_URL: z.string().refine(isRedisUrl, expectedUrls.redis),
-    /** Of one member of a cluster or of several. Needed when PURCHASE_QUEUE or EVENT_BUS is `rabbitmq`. */
+    /** One or several members of a cluster. Required when PURCHASE_QUEUE or EVENT_BUS is `rabbitmq`. */
     RABBITMQ_URL: z.string().refine(isRabbitUrl, expectedUrls.rabbit).optional(),
-    /** Where admitted purchases wait. `bull`: in Redis, put there by the flush; `rabbitmq`: published after the flush. */
+    /** Queue of admitted purchases. `bull`: in Redis, written by the flush; `rabbitmq`: published after the flush. */
     PURCHASE_QUEUE: z.enum(['bull', 'rabbitmq']).default('bull'),
     MONGO_POOL_CONNECTIONS: z.coerce.number().int().min(1).max(500).default(20),
-    /** How long to look for a MongoDB that is away before the answer is 503. */
+    /** How long an operation waits for an unavailable MongoDB before the answer is 503. */
     MONGO_WAIT_MS: z.coerce.number().int().min(100).default(2_000),
 
     /**
-     * Signs the tokens: a secret of at least 32 characters, or a list `kid:secret,kid:secret` of which the first signs
-     * and all are believed. To change it: put the new one in front, and drop the old one when its tokens have expired.
+     * Secret of the tokens, of at least 32 characters, or a list `kid:secret,kid:secret` of which the first one signs and all
+     * verify. To rotate it, put the new secret in front, and remove the old one when its tokens have expired.
      */
     JWT_SECRET: z.string(),
-    /** How long an access token is good for; a page renews it silently with its session. */
+    /** Lifetime of an access token; a page renews it with its session. */
     TOKEN_SECONDS: z.coerce
       .number()
       .int()
       .min(1)
       .default(15 * 60),
-    /** From a sign-in until the password is asked for again. */
+    /** Time from a sign-in until the password is required again. */
     SESSION_SECONDS: z.coerce
       .number()
       .int()
@@ -58,41 +58,41 @@ const settings = z
       .default(30 * 86_400),
     BCRYPT_COST: z.coerce.number().int().min(4).max(15).default(10),
 
-    /** Multiplies every limit below, for a load test from one address; 0 turns them all off. */
+    /** Factor of every rate limit, for a load test from one address; 0 turns all of them off. */
     LIMIT_FACTOR: z.coerce.number().min(0).default(1),
-    /** An address may be a whole office behind one router: what is by address is generous. */
+    /** Limits by address are generous, because an address may be a whole office behind one router. */
     SIGN_INS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(300),
     SIGN_UPS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(600),
-    /** From here on each instance counts for itself. */
+    /** This limit and the following ones are counted by each instance separately. */
     PURCHASES_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(300),
     REQUESTS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(60_000),
     SOCKETS_PER_ADDRESS: z.coerce.number().int().min(1).default(20_000),
 
-    /** Work that a sign-up and a purchase have to be worth; each bit doubles it. 0 asks for none, 16 is a second of a page. */
+    /** Proof of work for a sign-up and a purchase; each bit doubles the work. 0 requires none, 16 takes a page a second. */
     CHALLENGE_DIFFICULTY_BITS: z.coerce.number().int().min(0).max(24).default(0),
 
-    /** A request that is not answered by then is answered 408 or 503. Less than the proxy waits: 15 s in nginx.conf. */
+    /** Deadline after which a request is answered 408 or 503. It is below the proxy's time-out of 15 s in nginx.conf. */
     ANSWER_DEADLINE_MS: z.coerce.number().int().min(100).max(14_000).default(12_000),
 
-    /** A flush that Redis has not acknowledged by then is answered 503. */
+    /** Deadline for Redis to acknowledge a flush, after which its purchases are answered 503. */
     FLUSH_DEADLINE_MS: z.coerce.number().int().min(50).default(2_000),
-    /** How long Redis remembers a purchase, for its Idempotency-Key and while it is queued. */
+    /** How long Redis stores a purchase, for its Idempotency-Key and while it is queued. */
     PURCHASE_MEMORY_SECONDS: z.coerce.number().int().min(60).default(86_400),
 
-    /** Purchases accepted and not yet settled, over all instances; the next one is answered 503. */
+    /** Maximum number of unsettled purchases over all instances; further ones are answered 503. */
     QUEUE_MAX_PURCHASES: z.coerce.number().int().min(1).default(250_000),
 
     /**
-     * From the start of one settling transaction to the start of the next, unless that is full: a transaction costs
-     * about 5 ms of CPU, however little it settles.
+     * Minimum time between the starts of two settling transactions, unless the next one is full, because every transaction
+     * costs about 5 ms of CPU.
      */
     SETTLE_INTERVAL_MS: z.coerce.number().int().min(0).max(1_000).default(50),
 
-    /** What carries the events of the log to their subscribers: see docs/MESSAGING.md. */
+    /** Engine that delivers the events of the log to their subscribers: see docs/MESSAGING.md. */
     EVENT_BUS: z.enum(['bull', 'rabbitmq']).default('bull'),
     /**
-     * Subscribers that the worker runs, separated by commas; `none` for none. `auto` (null here) is analytics, webhooks,
-     * and notifications when there is an SMTP_URL.
+     * Subscribers that the worker runs, separated by commas; `none` for none. `auto` (null here) runs analytics, webhooks, and
+     * notifications if SMTP_URL is set.
      */
     SUBSCRIBERS: z
       .string()
@@ -100,40 +100,40 @@ const settings = z
       .transform((list) => (list === 'auto' ? null : list.split(',').filter((name) => name !== 'none')))
       .pipe(z.array(z.enum(['analytics', 'notifications', 'webhooks'])).nullable()),
 
-    /** Where mail to buyers goes, e.g. `smtps://user:password@mail.example.com`. Without it there is none. */
+    /** Mail server for mail to buyers, e.g. `smtps://user:password@mail.example.com`; without it no mail is sent. */
     SMTP_URL: z
       .url({ protocol: /^smtps?$/ })
       .or(z.literal(''))
       .default(''),
     MAIL_FROM: z.string().max(320).default('Stampede <orders@localhost>'),
-    /** Where a mail says that the shop is. */
+    /** Address of the shop in mails. */
     PUBLIC_URL: z.url({ protocol: /^https?$/ }).default('http://localhost:8080'),
 
-    /** Whether webhooks may go to private addresses, which are our own network; `auto` allows it but in production. */
+    /** Whether webhooks may be sent to private addresses (SSRF); `auto` allows it except in production. */
     WEBHOOK_PRIVATE_ADDRESSES: z.enum(['auto', 'allowed', 'refused']).default('auto'),
 
-    /** Where spans of purchases go as OTLP over HTTP, e.g. `http://collector:4318`. Without it there are none. */
+    /** Collector that receives spans of purchases as OTLP over HTTP, e.g. `http://collector:4318`; without it none are sent. */
     OTEL_EXPORTER_OTLP_ENDPOINT: z
       .url({ protocol: /^https?$/ })
       .or(z.literal(''))
       .default(''),
-    /** The share of traces that is sent, from 0 to 1. */
+    /** Share of traces that is sent, from 0 to 1. */
     OTEL_TRACES_SAMPLER_ARG: z.coerce.number().min(0).max(1).default(1),
 
-    /** A stop that has not drained by then is cut short. */
+    /** Deadline of a graceful stop, after which the process exits at once. */
     STOP_DEADLINE_MS: z.coerce.number().int().min(100).default(10_000),
     /**
-     * From the signal to stop, for how long a server goes on listening while `/readyz` says 503: for a load balancer
-     * that asks there before it sends anything. nginx needs none, it tries another instance.
+     * How long a stopping server keeps listening while `/readyz` is 503, for load balancers that check it. nginx needs no
+     * notice, because it tries another instance.
      */
     DRAIN_NOTICE_MS: z.coerce.number().int().min(0).default(0),
 
-    /** Where nginx leaves word of what it answered itself; empty for nowhere. See runtime/observe/proxy-answers.ts. */
+    /** Folder in which nginx counts the answers it made itself; empty for none. See runtime/observe/proxy-answers.ts. */
     PROXY_ANSWERS_DIR: z.string().default(''),
 
-    /** For tests of faults: see runtime/failpoints.ts. */
+    /** Faults that tests inject: see runtime/failpoints.ts. */
     FAILPOINTS: z.string().default(''),
-    /** Other values for the constants below: `NAME=value,NAME=value`. */
+    /** Values that tests give the constants below: `NAME=value,NAME=value`. */
     TEST_OPTIONS: z.string().default(''),
   })
   .refine(({ NODE_ENV, FAILPOINTS }) => NODE_ENV !== 'production' || FAILPOINTS === '', {
@@ -162,48 +162,48 @@ const settings = z
     if (fault) context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: fault });
   });
 
-/** Constants that nobody has to turn. Only tests and benches give them other values, in TEST_OPTIONS, to see more in less time. */
+/** Constants that need no tuning. Only tests and benches change them, in TEST_OPTIONS, to take less time. */
 const constants = z.strictObject({
-  /** A MongoDB that is silent for so long in the middle of an operation is taken for lost. */
+  /** Time without an answer of MongoDB after which its connection counts as lost. */
   MONGO_SILENCE_MS: z.coerce.number().int().min(100).default(10_000),
   REQUESTS_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(3_000),
-  /** Wrong passwords, over all instances. */
+  /** Limit of wrong passwords over all instances. */
   SIGN_IN_FAILURES_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(10),
   SOCKET_CONNECTS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(30_000),
-  /** A socket that says more is cut off; a page says one thing when it connects. */
+  /** Limit above which a socket is closed; a page sends one message when it connects. */
   SOCKET_MESSAGES_PER_MINUTE: z.coerce.number().int().min(1).default(120),
-  /** Jobs a worker holds at once; what they carry is settled together. */
+  /** Maximum number of jobs that a worker processes at once; their purchases are settled together. */
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
-  /** How often one worker looks for what crashes left open. */
+  /** How often the leader reconciles what crashes left inconsistent. */
   RECONCILE_INTERVAL_MS: z.coerce.number().int().min(100).default(5_000),
-  /** How long a purchase may be queued before it is asked after. */
+  /** How long a purchase may be queued before the reconciler checks it. */
   RECONCILE_AFTER_MS: z.coerce.number().int().min(0).default(30_000),
-  /** A worker that is silent for so long loses its jobs to another. */
+  /** Time without a renewal after which a worker loses its jobs to another one. */
   JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(3_000),
-  /** The longest from one look at the event log to the next; what gathers meanwhile travels together. */
+  /** Maximum pause between two reads of the event log; events that accumulate meanwhile are published together. */
   RELAY_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(5_000),
-  /** Jobs of up to 1,000 events that a subscription's queue in Redis holds; the event log keeps the rest. */
+  /** Capacity of a subscription's queue in Redis, in jobs of up to 1,000 events; the event log keeps the rest. */
   EVENT_QUEUE_MAX_JOBS: z.coerce.number().int().min(1).max(10_000).default(200),
-  /** Before the second attempt of a subscriber at an event; it doubles up to the fifth. */
+  /** Delay before a subscriber's second attempt at an event; it doubles until the fifth attempt. */
   EVENT_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(500),
-  /** How late the log may say that a sale has opened or ended. */
+  /** How late the event log may record that a sale has opened or ended. */
   SALE_CLOCK_INTERVAL_MS: z.coerce.number().int().min(10).max(60_000).default(1_000),
-  /** A mail server that is silent for so long is taken for away. */
+  /** Time without an answer after which a mail server counts as unavailable. */
   SMTP_TIMEOUT_MS: z.coerce.number().int().min(100).max(120_000).default(10_000),
   /**
-   * Before the second attempt at a mail that the mail server refused for now; it doubles up to an hour, for a day in all
-   * (720 and 17,280 times this).
+   * Delay before the second attempt at a mail that the mail server refused temporarily. It doubles up to an hour, for a day in
+   * total (720 and 17,280 times this value).
    */
   MAIL_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(5_000),
-  /** A webhook's endpoint that has not answered by then has failed. */
+  /** Time-out of an attempt to deliver a webhook. */
   WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(50).max(60_000).default(5_000),
-  /** Before the second attempt at a webhook's delivery; it triples up to the seventh, half an hour in all. */
+  /** Delay before the second attempt to deliver a webhook; it triples until the seventh attempt, half an hour in total. */
   WEBHOOK_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(600_000).default(5_000),
 });
 
 export const testOptionNames = Object.keys(constants.shape);
 
-/** What was a setting once, and is a constant beside its use or gone. */
+/** Names of former settings, which are constants now or were removed. */
 const formerSettings = [
   ...testOptionNames,
   'BODY_MAX_BYTES',
@@ -218,7 +218,7 @@ const formerSettings = [
   'VISITOR_TOKEN_SECONDS',
 ];
 
-/** A line for each setting that somebody still gives and that has no effect any more. */
+/** @returns a line for each former setting in the environment, because it has no effect any more. */
 export function warningsAbout(environment: Record<string, string | undefined>): string[] {
   return formerSettings
     .filter((name) => environment[name])
@@ -227,16 +227,16 @@ export function warningsAbout(environment: Record<string, string | undefined>): 
 
 export type Config = Readonly<z.infer<typeof settings> & z.infer<typeof constants>>;
 
-/** The waits between a subscriber's five attempts at an event. */
+/** The delays between a subscriber's five attempts at an event. */
 export const eventRetryWaitsMs = ({ EVENT_RETRY_FIRST_MS: first }: Pick<Config, 'EVENT_RETRY_FIRST_MS'>) =>
   [1, 2, 4, 8].map((factor) => factor * first);
 
 /**
  * Parses the environment once.
- * @throws Error that names every setting that is wrong, what was expected of it, and never its value.
+ * @throws Error with the name of every invalid setting and what was expected, but without its value, which may be secret.
  */
 export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
-  // `PORT=` is how compose files and shells leave a setting out; as a number it would read as 0.
+  // An empty setting counts as unset, as compose files and shells write it; `PORT=` would otherwise be read as 0.
   const given = Object.entries(environment).filter(([, value]) => value !== '');
   const parsed = settings.safeParse(Object.fromEntries(given));
   const options = (environment.TEST_OPTIONS ?? '').split(',').filter(Boolean);
@@ -250,6 +250,6 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     })),
   ];
   const wrong = issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-  // One line: whoever starts this process shows its last error line.
+  // The message is one line, because the starter of this process shows the last line of its errors.
   throw new Error(`The configuration is not usable: ${wrong.join('; ')}`);
 }

@@ -5,7 +5,7 @@
  *   flushing    before a flush is sent              settling   before a transaction begins
  *   flushed     after Redis answered a flush        deciding   before a transaction commits
  *                                                   committed  after it committed
- *                                                   told       after its result was announced, before the job completes
+ *                                                   announced  after its result was announced, before the job completes
  *   written     after a cancellation or a change of a sale committed, before it is announced
  *   relayed     after events were published, before the relay's position is stored
  *   handled     after a subscriber handled events, before they are acknowledged
@@ -16,7 +16,7 @@ export type Failpoint =
   | 'settling'
   | 'deciding'
   | 'committed'
-  | 'told'
+  | 'announced'
   | 'written'
   | 'relayed'
   | 'handled';

@@ -49,12 +49,12 @@ export interface SaleChanges {
 }
 
 /**
- * @param tell notifies the gates and pages of a changed sale. It also runs for a repeated request, because the server that
+ * @param announce notifies the gates and pages of a changed sale. It also runs for a repeated request, because the server that
  *   made the change may have died before notifying anyone. @returns whether it succeeded; it must not throw.
  */
 export function openSaleChanges(
   collections: Collections,
-  tell: (sale: SaleRecord) => Promise<boolean>,
+  announce: (sale: SaleRecord) => Promise<boolean>,
   otherWriters: Pick<OtherWriters, 'announce'>,
 ): SaleChanges {
   const { submit, drained } = groupCommit({
@@ -62,10 +62,10 @@ export function openSaleChanges(
       otherWriters.announce();
       const { answers, current } = await changeSales(collections, requests);
       if (current.length > 0) failpoint('written');
-      const told = new Map(current.map((sale) => [sale._id, tell(sale)]));
+      const announced = new Map(current.map((sale) => [sale._id, announce(sale)]));
       return answers.map((answer, n) => ({
         answer,
-        told: told.get((requests[n] as SaleChangeRequest).saleId),
+        announced: announced.get((requests[n] as SaleChangeRequest).saleId),
       }));
     },
     maxBatch,
@@ -74,8 +74,8 @@ export function openSaleChanges(
   });
   return {
     async change(request) {
-      const { answer, told = Promise.resolve(true) } = await submit(request);
-      const isAnnounced = await told;
+      const { answer, announced = Promise.resolve(true) } = await submit(request);
+      const isAnnounced = await announced;
       return typeof answer === 'string' ? answer : { sale: answer, isAnnounced };
     },
     drained,

@@ -16,10 +16,10 @@ import { pictureRoutes } from './routes/pictures.ts';
 import { apiRoutes } from './routes/routes.ts';
 import type { Shop } from './shop.ts';
 
-/** What is said of a document means nothing on JSON, which `nosniff` keeps from becoming one. */
+/** Answers of the API need no document policies, because `nosniff` keeps browsers from reading JSON as a document. */
 const onApi = { 'Cross-Origin-Resource-Policy': 'same-origin', 'X-Content-Type-Options': 'nosniff' };
 
-/** The pages load nothing but their own files, and speak to nobody but this site. */
+/** The pages load only their own files, and connect only to this site. */
 const onPages = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
@@ -32,26 +32,26 @@ const onPages = helmet({
       frameAncestors: ["'none'"],
     },
   },
-  // For browsers of long ago, which cannot show these pages: four headers less on every answer.
+  // These four headers matter only to old browsers, which cannot show these pages anyway.
   xDnsPrefetchControl: false,
   xDownloadOptions: false,
   xPermittedCrossDomainPolicies: false,
   xXssProtection: false,
-  // The proxy in front knows whether there is TLS.
+  // The proxy in front sets it, because only the proxy knows whether there is TLS.
   strictTransportSecurity: false,
 });
 
-/** A picture may have more. */
+/** Maximum size of a JSON body; a route for pictures has a limit of its own. */
 const bodyMaxBytes = 16_384;
 
-/** @param probes what orchestrators and Prometheus ask for. */
+/** @param probes the routes for orchestrators and Prometheus. */
 export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
   const instance = { 'X-Instance': config.INSTANCE };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', config.TRUST_PROXY_HOPS);
-  // Query strings are flat texts: `?a[$ne]=1` is a field called `a[$ne]`.
+  // Query strings are not parsed into objects: `?a[$ne]=1` is a field called `a[$ne]`.
   app.set('query parser', 'simple');
 
   app.use((request, response, next) => {

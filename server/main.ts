@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { noteBacklog } from '../insight/counters.ts';
+import { storeBacklog } from '../insight/counters.ts';
 import { readBacklog, readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
@@ -32,7 +32,7 @@ import { refuseNonRequests } from './connections/refusals.ts';
 import { listenOnUnixSocket } from './connections/unix-socket.ts';
 import { openAccountLimits } from './http/limits.ts';
 import { openChallenges } from './http/proof-of-work.ts';
-import { nameRequest } from './http/request-id.ts';
+import { ensureRequestId } from './http/request-id.ts';
 import { openTokens } from './http/tokens.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
@@ -40,7 +40,7 @@ import { followRevocations } from './live/revocations.ts';
 import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerObserver } from './observer.ts';
 import { openAudits } from './routes/admin/audits.ts';
-import { peopleOf } from './routes/admin/control-room.ts';
+import { audienceOf } from './routes/admin/control-room.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -75,20 +75,20 @@ const { admit, drained } = openAdmission({
 
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
 const bounds = {
-  // More than nginx lets in, with what it adds.
+  // More than nginx accepts, because nginx adds headers.
   maxHeaderSize: 32_768,
   headersTimeout: 10_000,
-  // Above every deadline of an answer: see connections/deadline.ts.
+  // Longer than every deadline for an answer, so that connections/deadline.ts answers first.
   requestTimeout: Math.max(config.ANSWER_DEADLINE_MS, uploadDeadlineMs, 10_000) + 2_000,
   connectionsCheckingInterval: 1_000,
-  // Longer than nginx keeps one: see nginx.conf.
+  // Longer than nginx keeps an idle connection, so that nginx never uses one that is being closed.
   keepAliveTimeout: 65_000,
 };
-// Before the sockets, which keep their own path to themselves and pass on the rest.
+// Created before the sockets, because socket.io takes over its own path and passes on all other requests.
 const http = createServer(bounds, (request, response) => {
-  // nginx keeps its connections busy for ever: a stopping server lets go of each with its next answer.
+  // nginx reuses its connections without end, so a stopping server closes each one with its next answer.
   if (stopping.signal.aborted) response.setHeader('Connection', 'close');
-  nameRequest(request);
+  ensureRequestId(request);
   answerInTime(request, response, config);
   observer.request(request, response);
   app(request, response);
@@ -101,15 +101,15 @@ const live = openLive(
   tokens,
   { publisher: publisher.redis, subscriber: subscriber.redis },
   config,
-  settledOrders.noteSettled,
+  settledOrders.addSettled,
 );
-const tell = openAnnouncements({ collections, gate, ...live }, log);
+const announcements = openAnnouncements({ collections, gate, ...live }, log);
 const otherWriters = openOtherWriters(redis);
-const cancellations = openCancellations(collections, tell.cancelled, otherWriters);
-const saleChanges = openSaleChanges(collections, tell.changed, otherWriters);
+const cancellations = openCancellations(collections, announcements.cancelled, otherWriters);
+const saleChanges = openSaleChanges(collections, announcements.changed, otherWriters);
 const revocations = followRevocations(collections, live, config, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
-// To see what waits for the subscribers; the workers are the ones that publish and subscribe.
+// Only for reading the consumer lag, because the workers publish and subscribe.
 const bus = openBus(config, log, () => true);
 const shop = {
   collections,
@@ -136,8 +136,8 @@ const heartbeat = openHeartbeat(
   { role: 'server', instance: config.INSTANCE },
   live.count,
   async (beats) => {
-    live.tellCrowd(peopleOf(beats));
-    await noteBacklog(redis, await readBacklog(shop));
+    live.updateAudience(audienceOf(beats));
+    await storeBacklog(redis, await readBacklog(shop));
   },
 );
 const dependencies = {

@@ -2,27 +2,27 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Gauge, Histogram, type Registry } from 'prom-client';
 import type { Counters } from '../insight/counters.ts';
 import type { BatchTrip } from '../runtime/group-commit.ts';
-import { countedElsewhere, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import { exposeCounts, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { Live } from './live/live.ts';
 import { preferredWaitOf } from './live/settled-orders.ts';
 
-/** What a server counts of its own. Labels are few: a series for each is kept in every instance. */
+/** The metrics of one server. Labels have few values, because every instance keeps a series for each value. */
 export function openServerMetrics(registry: Registry, { totals }: Pick<Counters, 'totals'>) {
   const registers = [registry];
   const requests = new Histogram({
     name: 'stampede_http_request_seconds',
-    help: 'From a request to the end of its answer; the route is buy, order, buy_waiting, order_waiting (with Prefer: wait) or other',
+    help: 'Time from a request to the end of its answer; the route is buy, order, buy_waiting, order_waiting (with Prefer: wait) or other',
     labelNames: ['route', 'status'],
     buckets: secondsBuckets,
     registers,
   });
-  // From 0, so that the first fault is a rise.
+  // The series start at 0, so that Prometheus sees the first fault as an increase.
   for (const status of ['2xx', '4xx', '5xx']) requests.zero({ route: 'buy', status });
-  countedElsewhere(
+  exposeCounts(
     registry,
     {
       name: 'stampede_admissions_total',
-      help: 'Presses of Buy by what became of them; failed: Redis or MongoDB could not say',
+      help: 'Presses of Buy by outcome; failed: Redis or MongoDB was unavailable',
       label: 'outcome',
     },
     () => totals.admissions,
@@ -35,7 +35,7 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
   });
   const flushSeconds = new Histogram({
     name: 'stampede_flush_seconds',
-    help: 'Round trip of a flush, until Redis has it on its disk',
+    help: 'Round trip of a flush, until Redis has written it to its disk',
     buckets: secondsBuckets,
     registers,
   });
@@ -44,11 +44,11 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
     request({ method = '', url = '', headers }: IncomingMessage, response: ServerResponse): void {
       const startedAt = performance.now();
       const route = routeOf(method, url);
-      // An answer that was held for a client that prefers to wait is not late.
-      const isHeld = route !== 'other' && preferredWaitOf(headers.prefer as string | undefined) > 0;
+      // An answer that a client prefers to wait for is not late.
+      const isWaiting = route !== 'other' && preferredWaitOf(headers.prefer as string | undefined) > 0;
       response.on('finish', () => {
         const labels = {
-          route: isHeld ? `${route}_waiting` : route,
+          route: isWaiting ? `${route}_waiting` : route,
           status: `${Math.floor(response.statusCode / 100)}xx`,
         };
         requests.observe(labels, (performance.now() - startedAt) / 1_000);
@@ -69,7 +69,7 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
           this.set(live.count().sockets);
         },
       });
-      countedElsewhere(
+      exposeCounts(
         registry,
         {
           name: 'stampede_socket_packets_total',
@@ -86,10 +86,10 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
 }
 
 const buying = /^\/api\/sales\/[^/]+\/purchases$/;
-const asking = /^\/api\/orders\/[^/?]+$/;
+const readingOrder = /^\/api\/orders\/[^/?]+$/;
 
-/** The two that a crowd uses, and all the others together. */
+/** The two routes that most requests of a rush use, and `other` for all the rest. */
 export function routeOf(method: string, url: string): 'buy' | 'order' | 'other' {
   if (method === 'POST' && buying.test(url)) return 'buy';
-  return method === 'GET' && asking.test(url) ? 'order' : 'other';
+  return method === 'GET' && readingOrder.test(url) ? 'order' : 'other';
 }

@@ -14,14 +14,14 @@ import type { Purchase } from '../sale/contract.ts';
 import type { Live } from './live/live.ts';
 import { openServerMetrics, routeOf } from './metrics.ts';
 
-/** Hears what happens in a server, once each; metrics, the control room's counters, log and traces follow from that. */
+/** Receives each event of a server once, and passes it on to metrics, the control room's counters, log and traces. */
 export interface ServerObserver extends AdmissionObserver {
   registry: Registry;
-  /** A request came; its answer is awaited. */
+  /** Called when a request arrives, before it is answered. */
   request(request: IncomingMessage, response: ServerResponse): void;
-  /** The sockets, whose number and packets are read when somebody asks. */
+  /** Exports the number of sockets and packets, which are read when Prometheus asks for the metrics. */
   watchSockets(live: Pick<Live, 'count' | 'traffic'>): void;
-  /** Sends what was not sent yet. */
+  /** Sends the remaining counts and spans. */
   close(): Promise<void>;
 }
 
@@ -71,8 +71,8 @@ export async function openServerObserver({
 }
 
 /**
- * The span of a press of Buy. Its handler finds it in the header, in the place of the one that came with the request, and
- * the purchase carries it on.
+ * Begins the span of a press of Buy. Its traceparent replaces the request's own in the header, so that the handler stores it
+ * in the purchase.
  */
 function traceRequest(
   tracing: Tracing,
@@ -90,9 +90,9 @@ function traceRequest(
   );
 }
 
-/** Each purchase has the flush in its own trace: that is where somebody looks for it. */
+/** Records the flush in the trace of each of its purchases, so that every trace is complete. */
 function traceFlush(tracing: Tracing, { items, seconds, isFailed }: BatchTrip<Purchase>): void {
   const startedAtMs = Date.now() - seconds * 1_000;
   const attributes = { 'stampede.purchases': items.length, 'stampede.failed': isFailed };
-  for (const { traceparent } of items) tracing.note('flush', traceparent, startedAtMs, attributes);
+  for (const { traceparent } of items) tracing.record('flush', traceparent, startedAtMs, attributes);
 }

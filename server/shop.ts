@@ -14,7 +14,7 @@ import type { Tokens } from './http/tokens.ts';
 import type { SettledOrders } from './live/settled-orders.ts';
 import type { Audits } from './routes/admin/audits.ts';
 
-/** Everything a handler may need, opened by main.ts. */
+/** The dependencies of the handlers, opened by main.ts. */
 export interface Shop {
   collections: Collections;
   admit: Admit;
@@ -23,25 +23,25 @@ export interface Shop {
   gate: Gate;
   queue: PurchaseQueue;
   redis: Redis;
-  /** Events that wait for each subscriber. */
+  /** The consumer lag in events, by subscription. */
   countLag: () => Promise<Record<string, number>>;
   audits: Audits;
   tokens: Tokens;
   limits: AccountLimits;
   challenges: Challenges;
   bcryptCost: number;
-  /** How long a session can be renewed. */
+  /** How long a session can be renewed after a sign-in. */
   sessionSeconds: number;
-  /** Whose pages may use a session beside our own. */
+  /** Origins besides our own whose pages may use a session. */
   allowedOrigins: readonly string[];
-  /** Refuses this user's access tokens from before then and cuts off their sockets, on every instance. */
+  /** Revokes this user's older access tokens and closes their sockets, on every instance. */
   revokeTokens: (who: Revocation) => void;
-  /** Recent orders that are known without MongoDB, and the requests that wait for them. */
+  /** The cache of recent orders, and the requests that wait for one. */
   settledOrders: SettledOrders;
-  /** A session's token came a second time: somebody had copied it. */
+  /** Called when a session's token is used a second time, which means that it was copied. */
   onSessionReused: (userId: string) => void;
-  /** Sends an admin's change to everyone who watches the sale, on every instance. */
+  /** Sends an admin's change to all pages that show the sale, on every instance. */
   announceSale: (snapshot: SaleSnapshot) => void;
-  /** Sends what a transaction changed to everyone it concerns, on every instance. */
+  /** Sends a transaction's changes to the pages of the sales and buyers concerned, on every instance. */
   announceSettled: (settled: Settled) => void;
 }

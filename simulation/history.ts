@@ -21,9 +21,9 @@ export type Step =
   /** A worker takes some of the queued jobs, and may crash at one of the crash points. */
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
   /** The change reaches the gate, unless Redis is unavailable. */
-  | { type: 'cancel'; order: number; told: boolean }
-  | { type: 'add_stock'; sale: number; units: number; told: boolean }
-  | { type: 'pause'; sale: number; paused: boolean; told: boolean }
+  | { type: 'cancel'; order: number; announced: boolean }
+  | { type: 'add_stock'; sale: number; units: number; announced: boolean }
+  | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
   /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
   | { type: 'give_up'; republish: boolean }
   /** Bull loses its jobs, or Redis loses everything. */
@@ -37,14 +37,14 @@ export type Step =
   | { type: 'reconcile' };
 
 /** Crash points: before, inside and after the transaction, and after the update of the gate but before Bull's. */
-export type WorkerDeath = 'before' | 'inside' | 'committed' | 'told';
+export type WorkerDeath = 'before' | 'inside' | 'committed' | 'announced';
 
 export const saleCount = 2;
 export const buyerCount = 4;
 export const initialStock = 5;
 export const limitPerBuyer = 3;
 
-const told = fc.boolean();
+const announced = fc.boolean();
 const sale = fc.nat({ max: saleCount - 1 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -64,12 +64,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('work' as const),
       jobs: fc.integer({ min: 1, max: 4 }),
-      dies: fc.option(fc.constantFrom<WorkerDeath>('before', 'inside', 'committed', 'told'), { freq: 2 }),
+      dies: fc.option(fc.constantFrom<WorkerDeath>('before', 'inside', 'committed', 'announced'), {
+        freq: 2,
+      }),
     }),
   },
   {
     weight: 2,
-    arbitrary: fc.record({ type: fc.constant('cancel' as const), order: fc.nat({ max: 9 }), told }),
+    arbitrary: fc.record({ type: fc.constant('cancel' as const), order: fc.nat({ max: 9 }), announced }),
   },
   {
     weight: 1,
@@ -77,12 +79,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       type: fc.constant('add_stock' as const),
       sale,
       units: fc.integer({ min: 1, max: 4 }),
-      told,
+      announced,
     }),
   },
   {
     weight: 2,
-    arbitrary: fc.record({ type: fc.constant('pause' as const), sale, paused: fc.boolean(), told }),
+    arbitrary: fc.record({ type: fc.constant('pause' as const), sale, paused: fc.boolean(), announced }),
   },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('give_up' as const), republish: fc.boolean() }) },
   { weight: 1, arbitrary: fc.constant<Step>({ type: 'lose_jobs' }) },

@@ -105,13 +105,13 @@ async function take(
     case 'cancel': {
       const purchase = pages.pressed[step.order];
       const { cancelled } = await cancelOrders(collections, purchase ? [purchase] : []);
-      if (cancelled && step.told) await gate.returnUnits(cancelled.returned);
+      if (cancelled && step.announced) await gate.returnUnits(cancelled.returned);
       return;
     }
     case 'add_stock':
-      return await change(system, saleIds[step.sale] ?? '', { addStock: step.units }, step.told);
+      return await change(system, saleIds[step.sale] ?? '', { addStock: step.units }, step.announced);
     case 'pause':
-      return await change(system, saleIds[step.sale] ?? '', { paused: step.paused }, step.told);
+      return await change(system, saleIds[step.sale] ?? '', { paused: step.paused }, step.announced);
     case 'give_up':
       return await giveUpOldest(system, step.republish);
     case 'lose_jobs':
@@ -171,10 +171,10 @@ async function work(
   const purchases = contents.flatMap((content) => content.purchases);
   const again = contents.flatMap((content) => (content.again ? content.purchases : []));
   if (dies === 'inside') return await settleAndDie(collections, purchases);
-  const { endings } = await settleBatch(collections, purchases, again);
+  const { settledPurchases } = await settleBatch(collections, purchases, again);
   if (dies === 'committed') return;
-  await gate.end(endings);
-  if (dies === 'told') return;
+  await gate.removeSettled(settledPurchases);
+  if (dies === 'announced') return;
   for (const job of jobs) await job.remove();
 }
 
@@ -239,7 +239,7 @@ const passesMax = 20;
 async function reconcileNow(system: System): Promise<void> {
   await reconcile(deadLetterShop(system), { staleAfterMs: -1_000 });
   for await (const { orderIds } of system.gate.scan()) await requeueLost(system, orderIds);
-  const check = openGateCheck({ ...system, exclusive: openMutex(), secondLookAfterMs: 0 });
+  const check = openGateCheck({ ...system, exclusive: openMutex(), recompareAfterMs: 0 });
   for (let n = 0; n < passesMax && (await check.compareSettings()).hasMore; n++);
   for (let n = 0; n < passesMax && (await check.compareCounts()).hasMore; n++);
 }

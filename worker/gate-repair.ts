@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import type { Task } from '../runtime/leader/leader.ts';
+import type { LeaderTask } from '../runtime/leader/leader.ts';
 import type { Exclusive } from '../runtime/mutex.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
@@ -11,9 +11,9 @@ import { readSaleSnapshot } from '../sale/sale.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import type { Collections } from '../store/collections.ts';
 
-interface GatesShop {
+interface GateRepairDependencies {
   collections: Collections;
-  /** On a connection whose commands fail while Redis is away. */
+  /** On a connection whose commands fail while Redis is unavailable. */
   gate: Gate;
   redis: Redis;
   queue: PurchaseQueue;
@@ -36,20 +36,24 @@ const maxScanShare = 0.2;
 /**
  * Keeps gates consistent with MongoDB. At the start and after each reconnect it also scans all of Redis' gates and purchases,
  * because Redis may have come back with old data or without the last writes.
- * @param repaired is called with what was repaired.
+ * @param repaired is called with the number of repairs.
  */
-export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCounts) => void): Task {
-  const { redis } = shop;
+export function repairGates(
+  dependencies: GateRepairDependencies,
+  log: Log,
+  repaired: (done: GateRepairCounts) => void,
+): LeaderTask {
+  const { redis } = dependencies;
   return async (stopping) => {
-    const check = openGateCheck(shop);
-    let isSearchDue = true;
-    const onBack = () => {
+    const check = openGateCheck(dependencies);
+    let isScanDue = true;
+    const onReconnect = () => {
       check.suspectAll();
-      isSearchDue = true;
+      isScanDue = true;
     };
-    redis.on('ready', onBack);
+    redis.on('ready', onReconnect);
 
-    /** Repeats `work`; while MongoDB or Redis is away it says so once. */
+    /** Repeats `work`; the first failure of a row is logged, the others are not. */
     async function repeat(what: string, work: () => Promise<number>): Promise<void> {
       let isFailing = false;
       while (!stopping.aborted) {
@@ -67,9 +71,9 @@ export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCoun
     }
 
     async function compareSettings(): Promise<number> {
-      const { told, hasMore } = await check.compareSettings();
-      await announce(shop, told);
-      repaired({ settings: told.length });
+      const { updated, hasMore } = await check.compareSettings();
+      await announce(dependencies, updated);
+      repaired({ settings: updated.length });
       return hasMore ? compareSoonMs : compareEveryMs;
     }
 
@@ -82,13 +86,13 @@ export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCoun
       return Math.max(restMs, hasMore ? compareSoonMs : compareEveryMs);
     }
 
-    async function search(): Promise<number> {
-      if (!isSearchDue) return compareEveryMs;
-      isSearchDue = false;
+    async function scan(): Promise<number> {
+      if (!isScanDue) return compareEveryMs;
+      isScanDue = false;
       try {
-        await searchOnce(shop, check, stopping, repaired);
+        await scanOnce(dependencies, check, stopping, repaired);
       } catch (error) {
-        isSearchDue = true;
+        isScanDue = true;
         throw error;
       }
       return compareEveryMs;
@@ -98,34 +102,37 @@ export function gates(shop: GatesShop, log: Log, repaired: (done: GateRepairCoun
       await Promise.all([
         repeat('comparing the settings of gates', compareSettings),
         repeat('comparing the counts of gates', compareCounts),
-        repeat('searching for lost purchases', search),
+        repeat('searching for lost purchases', scan),
       ]);
     } finally {
-      redis.off('ready', onBack);
+      redis.off('ready', onReconnect);
     }
   };
 }
 
 /** Announces sales whose gate had missed a change, because the pages probably missed it too. */
-async function announce({ collections, announceSale }: GatesShop, saleIds: string[]): Promise<void> {
+async function announce(
+  { collections, announceSale }: GateRepairDependencies,
+  saleIds: string[],
+): Promise<void> {
   for (const saleId of saleIds) {
     const snapshot = await readSaleSnapshot(collections, saleId);
     if (snapshot) announceSale(snapshot);
   }
 }
 
-async function searchOnce(
-  shop: GatesShop,
+async function scanOnce(
+  dependencies: GateRepairDependencies,
   check: GateCheck,
   stopping: AbortSignal,
   repaired: (done: GateRepairCounts) => void,
 ): Promise<void> {
-  for await (const { saleIds, orderIds } of shop.gate.scan()) {
+  for await (const { saleIds, orderIds } of dependencies.gate.scan()) {
     const startedAt = performance.now();
-    const told = await check.tellSettings(saleIds);
-    await announce(shop, told);
-    const requeued = await requeueLost(shop, orderIds);
-    repaired({ settings: told.length, requeued: requeued.length });
+    const updated = await check.updateSettings(saleIds);
+    await announce(dependencies, updated);
+    const requeued = await requeueLost(dependencies, orderIds);
+    repaired({ settings: updated.length, requeued: requeued.length });
     const tookMs = performance.now() - startedAt;
     await pause(tookMs / maxScanShare - tookMs, stopping);
     if (stopping.aborted) return;

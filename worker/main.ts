@@ -32,18 +32,18 @@ import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlemen
 import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
-import { gates } from './gate-repair.ts';
+import { repairGates } from './gate-repair.ts';
 import { settleJob } from './job.ts';
 import { openWorkerObserver } from './observer.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
-import { isPassingFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
+import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 
 /** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
-const leadMs = 3_000;
+const leaseMs = 3_000;
 
-/** How long accepted purchases wait here for a MongoDB that is away, before the attempt counts as failed. */
+/** How long accepted purchases wait for an unavailable MongoDB before the attempt counts as failed. */
 const settlePatienceMs = 600_000;
 
 const config = readConfig();
@@ -58,7 +58,7 @@ const { redis, close: closeRedis } = openRedis(config, log);
 const stopping = new AbortController();
 const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
 mongo.on('connected', () => void prepare('database'));
-// Announcements after a commit wait for Redis, rather than leave them to the reconciler.
+// Announcements after a commit wait for Redis, because the reconciler would repeat them only after its interval.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis);
 // For the comparison of the gates, which fails at once while Redis is unavailable and is repeated later.
@@ -68,7 +68,7 @@ const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', 
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
 const observer = await openWorkerObserver({ config, log, mongo, redis: [redis, patient.redis] }, () =>
-  lead.isLeader(),
+  election.isLeader(),
 );
 const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
@@ -82,36 +82,36 @@ const settle = openSettlement({
   maxPurchases: settleMaxPurchases,
   minIntervalMs: config.SETTLE_INTERVAL_MS,
   patienceMs: settlePatienceMs,
-  isPassing: isMongoAway,
+  isTransient: isMongoAway,
   stopping: stopping.signal,
   exclusive,
   otherWriters: openOtherWriters(redis),
   async afterCommit(batch) {
-    const { settled, endings } = batch;
+    const { settled, settledPurchases } = batch;
     observer.settled(batch);
     try {
       announceSettled(settled);
-      await gate.end(endings);
+      await gate.removeSettled(settledPurchases);
     } catch (error) {
       // The orders are committed, so pages find them when they poll, and the reconciler repeats these two steps.
       log.warn(
-        { error: (error as Error).message, orders: endings.length },
+        { error: (error as Error).message, orders: settledPurchases.length },
         'orders settled, but announcing them failed',
       );
     }
   },
 });
 
-const bus = openBus(config, log, isPassingFault);
+const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
-const lead = openLeaderElection(
-  { redis, name: 'lead', ttlMs: leadMs, log, isFit: () => mongo.readyState === STATES.connected },
+const election = openLeaderElection(
+  { redis, name: 'lead', ttlMs: leaseMs, log, isFit: () => mongo.readyState === STATES.connected },
   {
     settling: (signal) =>
       queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle), signal),
     reconciler: reconciler({ collections, gate, queue, announceSettled }, config, observer.repaired),
-    gates: gates(
+    gates: repairGates(
       { collections, gate: impatientGate, redis, queue, exclusive, announceSale },
       log,
       observer.repaired,
@@ -121,7 +121,7 @@ const lead = openLeaderElection(
       {
         collections,
         bus,
-        // The relay starts after that, because subscribers miss events that are published before they subscribed.
+        // The relay starts after the subscriptions, because subscribers miss events that are published before.
         after: subscribers.subscribed,
         listIdle: () => listIdle(collections),
         published: observer.published,
@@ -150,7 +150,7 @@ log.info({ address: http.address() }, 'worker started');
 closeOnSignal(
   async () => {
     stopping.abort();
-    await Promise.all([lead.close(), subscribers.close()]);
+    await Promise.all([election.close(), subscribers.close()]);
     await queue.close();
     await bus.close();
     clocks.close();

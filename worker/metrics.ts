@@ -1,60 +1,60 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Counters } from '../insight/counters.ts';
-import { countedElsewhere, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import { exposeCounts, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import type { Repairs } from './observer.ts';
 
 /**
- * What a worker counts of its own.
- * @param leads whether it is the one that leads.
+ * The metrics of one worker.
+ * @param isLeader whether this worker is the leader.
  */
 export function openWorkerMetrics(
   registry: Registry,
   { totals }: Pick<Counters, 'totals'>,
-  leads: () => boolean,
+  isLeader: () => boolean,
 ) {
   const registers = [registry];
   new Gauge({
     name: 'stampede_leads',
-    help: '1 in the worker that leads: it settles, reconciles and relays events; 0 in those that stand by',
+    help: '1 in the leader, the worker that settles, reconciles and relays events; 0 in a standby',
     registers,
     collect() {
-      this.set(leads() ? 1 : 0);
+      this.set(isLeader() ? 1 : 0);
     },
   });
-  countedElsewhere(
+  exposeCounts(
     registry,
     {
       name: 'stampede_orders_total',
-      help: 'Accepted purchases by how they ended; failed: given up after every attempt',
+      help: 'Accepted purchases by outcome; failed: not settled in any attempt',
       label: 'status',
     },
     () => totals.orders,
   );
   const settleSeconds = new Histogram({
     name: 'stampede_settle_seconds',
-    help: 'From accepted to committed',
+    help: 'Time from the acceptance of a purchase to the commit of its order',
     buckets: secondsBuckets,
     registers,
   });
   const batchSize = new Histogram({
     name: 'stampede_settle_batch_purchases',
-    help: 'Orders that one transaction made',
+    help: 'Orders that one transaction created',
     buckets: sizeBuckets,
     registers,
   });
   const repairs = new Counter({
     name: 'stampede_repairs_total',
-    help: 'What the reconciler put right; forgotten: accepted purchases that nobody remembers',
+    help: 'Repairs of the reconciler; forgotten: accepted purchases that neither Redis nor MongoDB holds',
     labelNames: ['what'],
     registers,
   });
   for (const what of ['ended', 'requeued', 'forgotten', 'gates', 'settings']) repairs.inc({ what }, 0);
 
   return {
-    settled(made: OrderRecord[]): void {
-      batchSize.observe(made.length);
-      for (const { createdAt, settledAt } of made) {
+    settled(createdOrders: OrderRecord[]): void {
+      batchSize.observe(createdOrders.length);
+      for (const { createdAt, settledAt } of createdOrders) {
         settleSeconds.observe((settledAt.getTime() - createdAt.getTime()) / 1_000);
       }
     },

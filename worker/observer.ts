@@ -13,55 +13,55 @@ import type { Batch } from '../sale/settlement/transaction.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import { openWorkerMetrics } from './metrics.ts';
 
-/** What was put right: by the reconciler, or in the gates (`settings` and `gates` count sales). */
+/** Numbers of repairs by the reconciler, and by the comparison of gates (`settings` and `gates` count sales). */
 export type Repairs = Partial<Reconciled & { settings: number; gates: number }>;
 
-/** Hears what happens in a worker, once each; metrics, the control room's counters, log and traces follow from that. */
+/** Receives each event of a worker once, and passes it on to metrics, the control room's counters, log and traces. */
 export interface WorkerObserver {
   registry: Registry;
-  /** A transaction settled purchases. */
-  settled(batch: Pick<Batch, 'made' | 'beganAt'>): void;
+  /** Called when a transaction has settled purchases. */
+  settled(batch: Pick<Batch, 'createdOrders' | 'beganAt'>): void;
   repaired(done: Repairs): void;
-  /** A subscription was sent these events. */
+  /** Called when events were published to a subscription. */
   published(subscription: string, events: BusEvent[], startedAtMs: number): void;
-  /** Sends what was not sent yet. */
+  /** Sends the remaining counts and spans. */
   close(): Promise<void>;
 }
 
-/** @param leads whether this worker is the one that leads. */
+/** @param isLeader whether this worker is the leader. */
 export async function openWorkerObserver(
   { config, log, mongo, redis }: { config: Config; log: Log; mongo: Connection; redis: [Redis, ...Redis[]] },
-  leads: () => boolean,
+  isLeader: () => boolean,
 ): Promise<WorkerObserver> {
   const registry = openMetrics({ mongo, redis });
   countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
   const counters = openCounters(redis[0]);
-  const metrics = openWorkerMetrics(registry, counters, leads);
+  const metrics = openWorkerMetrics(registry, counters, isLeader);
   const tracing = await openTracing(config, 'worker');
   const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 
   return {
     registry,
 
-    settled({ made, beganAt }) {
-      counters.settled(made);
-      metrics.settled(made);
-      for (const record of made) {
+    settled({ createdOrders, beganAt }) {
+      counters.settled(createdOrders);
+      metrics.settled(createdOrders);
+      for (const record of createdOrders) {
         logSettled(lineOf(record));
-        tracing?.note('settle', record.traceparent, beganAt.getTime(), {
+        tracing?.record('settle', record.traceparent, beganAt.getTime(), {
           'stampede.order': record._id,
           'stampede.status': record.status,
-          'stampede.purchases': made.length,
+          'stampede.purchases': createdOrders.length,
         });
       }
     },
 
     repaired(done) {
-      const { givenUp = 0, forgotten = [], ...others } = done;
-      counters.gaveUp(givenUp);
+      const { failed = 0, forgotten = [], ...others } = done;
+      counters.failed(failed);
       metrics.repaired(done);
       if (forgotten.length > 0) log.error(done, 'accepted purchases lost: no job and no data in Redis');
-      else if ([givenUp, ...Object.values(others)].some((count) => count > 0))
+      else if ([failed, ...Object.values(others)].some((count) => count > 0))
         log.warn(done, 'reconciled purchases or gates');
     },
 
@@ -69,7 +69,7 @@ export async function openWorkerObserver(
       if (!tracing) return;
       const attributes = { 'stampede.events': events.length, 'stampede.subscription': subscription };
       for (const traceparent of new Set(events.map((event) => event.traceparent)))
-        tracing.note('publish', traceparent, startedAtMs, attributes);
+        tracing.record('publish', traceparent, startedAtMs, attributes);
     },
 
     async close() {

@@ -1,7 +1,7 @@
 import type { Config } from '../runtime/config.ts';
-import type { Task } from '../runtime/leader/leader.ts';
+import type { LeaderTask } from '../runtime/leader/leader.ts';
 import { pause } from '../runtime/pause.ts';
-import type { DeadLetterShop } from '../sale/settlement/dead-letters.ts';
+import type { SettlementDependencies } from '../sale/settlement/dead-letters.ts';
 import { type Reconciled, reconcile } from '../sale/settlement/reconciliation.ts';
 
 /**
@@ -9,13 +9,13 @@ import { type Reconciled, reconcile } from '../sale/settlement/reconciliation.ts
  * @param repaired is called with the result of each pass.
  */
 export function reconciler(
-  shop: DeadLetterShop,
+  dependencies: SettlementDependencies,
   { RECONCILE_INTERVAL_MS, RECONCILE_AFTER_MS }: Pick<Config, 'RECONCILE_INTERVAL_MS' | 'RECONCILE_AFTER_MS'>,
   repaired: (done: Reconciled) => void,
-): Task {
+): LeaderTask {
   return async (stopping) => {
     while (!stopping.aborted) {
-      repaired(await reconcile(shop, { staleAfterMs: RECONCILE_AFTER_MS }));
+      repaired(await reconcile(dependencies, { staleAfterMs: RECONCILE_AFTER_MS }));
       await pause(RECONCILE_INTERVAL_MS, stopping);
     }
   };

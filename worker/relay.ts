@@ -1,7 +1,7 @@
 import { findUnrelayed, openRelay, watchLog } from '../log/relay.ts';
 import type { BusEvent, EventBus } from '../messages/bus.ts';
 import type { Config } from '../runtime/config.ts';
-import type { Task } from '../runtime/leader/leader.ts';
+import type { LeaderTask } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Collections } from '../store/collections.ts';
@@ -41,7 +41,7 @@ export function relay(
   },
   { RELAY_INTERVAL_MS }: Pick<Config, 'RELAY_INTERVAL_MS'>,
   log: Log,
-): Task {
+): LeaderTask {
   return async (stopping) => {
     await after;
     const { relay: relaySales, inspectQueues } = openRelay({ collections, bus, log, listIdle, published });

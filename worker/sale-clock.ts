@@ -1,5 +1,5 @@
 import type { Config } from '../runtime/config.ts';
-import type { Task } from '../runtime/leader/leader.ts';
+import type { LeaderTask } from '../runtime/leader/leader.ts';
 import { pause } from '../runtime/pause.ts';
 import { logPhaseChanges } from '../sale/phases.ts';
 import type { Collections } from '../store/collections.ts';
@@ -8,7 +8,7 @@ import type { Collections } from '../store/collections.ts';
 export function saleClock(
   collections: Collections,
   { SALE_CLOCK_INTERVAL_MS }: Pick<Config, 'SALE_CLOCK_INTERVAL_MS'>,
-): Task {
+): LeaderTask {
   return async (stopping) => {
     while (!stopping.aborted) {
       await logPhaseChanges(collections);

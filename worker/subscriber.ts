@@ -10,7 +10,7 @@ import { openLog } from '../runtime/observe/log.ts';
 import { metricsRoute, openMetrics } from '../runtime/observe/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { openCollections, prepareCollections } from '../store/collections.ts';
-import { isPassingFault, openSubscribers, subscribersOf } from './subscribers.ts';
+import { isTransientFault, openSubscribers, subscribersOf } from './subscribers.ts';
 
 /**
  * Runs subscribers in a process of their own, so that they do not compete with settling:
@@ -28,7 +28,7 @@ mongo.on('connected', () =>
   prepareCollections(collections).catch((error) => log.error(error, 'creating indexes failed')),
 );
 const { redis, close: closeRedis } = openRedis(config, log);
-const bus = openBus(config, log, isPassingFault);
+const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
 const dependencies = {

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { EventBus, Subscription } from '../messages/bus.ts';
-import { noteSubscription } from '../messages/subscriptions.ts';
+import { registerSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
 import { isMongoAway } from '../runtime/databases/connections.ts';
 import type { Log } from '../runtime/observe/log.ts';
@@ -66,9 +66,9 @@ const openers: Record<Name, (dependencies: Dependencies, config: Config, log: Lo
 };
 
 /** Transient faults of a handler's dependencies, which are retried without limit instead of making dead letters. */
-export const isPassingFault = (error: unknown) => isMongoAway(error);
+export const isTransientFault = (error: unknown) => isMongoAway(error);
 
-/** The subscription `webhooks` is idle while there is no endpoint, so that events are not published to it in vain. */
+/** The subscription `webhooks` is idle while there is no endpoint, so that no events are published to it. */
 export async function listIdle({ webhooks }: Collections): Promise<Name[]> {
   return (await webhooks.findOne()) ? [] : ['webhooks'];
 }
@@ -95,7 +95,7 @@ export function openSubscribers(
   async function subscribe(name: Name): Promise<{ close: () => Promise<void> }> {
     const { subscription, close } = openers[name](dependencies, config, log);
     const attempt = async () => {
-      await noteSubscription(dependencies.collections, subscription);
+      await registerSubscription(dependencies.collections, subscription);
       return await dependencies.bus.subscribe(subscription);
     };
     const subscribed = await retry(attempt, {

@@ -20,7 +20,7 @@ interface ConsumerOptions {
   mongo: Connection;
   settings: Settings;
   /** Whether an error is temporary, so that it is retried without using up an attempt. */
-  isPassing: (error: unknown) => boolean;
+  isTransient: (error: unknown) => boolean;
   stopping: AbortSignal;
   log: Log;
 }
@@ -35,12 +35,12 @@ export async function consumeEvents(
   handle: EventHandler,
   options: ConsumerOptions,
 ): Promise<Consumer> {
-  const { settings, isPassing, stopping, log } = options;
+  const { settings, isTransient, stopping, log } = options;
   const redeliveries = openRedeliveries(options.mongo);
 
   /** Retries `work` while it fails with temporary errors. */
   const whenPossible = <Result>(work: () => Promise<Result>) =>
-    retry(work, { firstMs: 200, longestMs: 5_000, signal: stopping, shouldRetry: isPassing });
+    retry(work, { firstMs: 200, longestMs: 5_000, signal: stopping, shouldRetry: isTransient });
 
   async function hand(message: ConsumeMessage): Promise<Verdict> {
     try {

@@ -51,7 +51,7 @@ export const queues = {
 } as const satisfies Record<string, { queue: string; types: readonly EventType[] }>;
 
 /** Declares all exchanges and queues. Each service does so, since any of them may start first; it is idempotent. */
-export async function makeTopology(channel: Channel): Promise<void> {
+export async function declareTopology(channel: Channel): Promise<void> {
   for (const exchange of ['orders', 'inventory', deadLetterExchange])
     await channel.assertExchange(exchange, 'topic', { durable: true });
   for (const { queue, types } of Object.values(queues)) {

@@ -10,7 +10,7 @@ import { retry } from '../../runtime/retry.ts';
 import { closeOnSignal } from '../../runtime/shutdown.ts';
 import { answerProblems, unknownRoute } from '../../server/http/problems.ts';
 import { consumeEvents, type EventHandler } from './consumer.ts';
-import { type Event, makeTopology, type queues, routes as routeOf } from './contract.ts';
+import { declareTopology, type Event, type queues, routes as routeOf } from './contract.ts';
 import { readSettings, type Settings } from './settings.ts';
 
 const retryMs = 500;
@@ -43,7 +43,7 @@ export async function runService(
   const log = openLog(settings, role);
   const { mongo, close: closeMongo } = openMongo(settings, log);
   const rabbit = openRabbit({ url: settings.RABBITMQ_URL, waitMs: settings.RABBITMQ_WAIT_MS }, log);
-  const requireTopology = rabbit.prepares(makeTopology);
+  const requireTopology = rabbit.prepares(declareTopology);
 
   const { routes, queue, handle, close } = open({
     settings,
@@ -58,13 +58,13 @@ export async function runService(
 
   let consumer: Consumer | null = null;
   const stopping = new AbortController();
-  const isPassing = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
+  const isTransient = (error: unknown) => isMongoAway(error) || isRabbitAway(error);
   const consuming = untilThere(stopping.signal, async () => {
     await requireTopology();
     consumer = await consumeEvents(rabbit, queue, handle, {
       mongo,
       settings,
-      isPassing,
+      isTransient,
       stopping: stopping.signal,
       log,
     });

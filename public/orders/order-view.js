@@ -37,7 +37,7 @@ export function cardOfOrder(order, sentAt) {
 function noteOf(order, took) {
   if (order.reason) return texts.rejection[order.reason];
   if (order.status === 'paid') return texts.settledIn(duration(took));
-  return order.status === 'queued' ? texts.noteQueued : '';
+  return order.status === 'queued' ? texts.addQueued : '';
 }
 
 /** @param {PendingPurchase} purchase @returns {OrderCard} */
@@ -49,7 +49,7 @@ export function cardOfPending({ orderId, quantity, sentAt, acceptedAt }) {
     sentAt,
     acceptedAt: orderId ? acceptedAt : undefined,
     settledAt: undefined,
-    note: orderId ? texts.noteQueued : '',
+    note: orderId ? texts.addQueued : '',
   };
 }
 

@@ -79,7 +79,7 @@ export const german = {
   noteBusy: 'Lass die Seite offen. Wie oft wir auch fragen, du kaufst nur einmal.',
   noteStalled: 'Der Shop war nicht zu erreichen. Ein neuer Versuch ist sicher: Du kaufst nur einmal.',
   noteOffline: 'Mit der Verbindung kommt auch der Knopf zurück.',
-  noteQueued: 'Dein Platz ist sicher. Das Ergebnis erscheint hier.',
+  addQueued: 'Dein Platz ist sicher. Das Ergebnis erscheint hier.',
   noteEnded: 'Danke für deinen Besuch.',
   refusalLeft: (left) => `Es waren weniger da, als du wolltest: ${number(left)}. Du zahlst nichts.`,
   noteLeft: (left) => `Es sind nur noch ${left} da. Nimm weniger.`,

@@ -88,7 +88,7 @@ export const english = {
   noteBusy: 'Keep this page open. However often we ask, you buy only once.',
   noteStalled: 'We could not reach the shop. Trying again is safe: you buy only once.',
   noteOffline: 'Buy comes back with your connection.',
-  noteQueued: 'Your place is taken. The result appears here.',
+  addQueued: 'Your place is taken. The result appears here.',
   noteEnded: 'Thank you for coming.',
   /** @param {number} left */
   refusalLeft: (left) => `Fewer were left than you asked for: ${number(left)}. You pay nothing.`,

@@ -79,7 +79,7 @@ export const french = {
   noteBusy: 'Gardez cette page ouverte. Même si nous insistons, vous n’achetez qu’une fois.',
   noteStalled: 'La boutique n’a pas répondu. Réessayer est sans risque : vous n’achetez qu’une fois.',
   noteOffline: 'L’achat revient avec votre connexion.',
-  noteQueued: 'Votre place est prise. Le résultat apparaît ici.',
+  addQueued: 'Votre place est prise. Le résultat apparaît ici.',
   noteEnded: 'Merci de votre visite.',
   refusalLeft: (left) => `Il en restait moins que demandé : ${number(left)}. Vous ne payez rien.`,
   noteLeft: (left) => `Il n’en reste que ${left}. Choisissez-en moins.`,

@@ -7,11 +7,11 @@ import { openLease } from './lease.ts';
 /** The first retry is quick, because Redis is often unavailable for a moment at a start. */
 const backoff = { firstMs: 100, longestMs: 5_000 };
 
-/** Runs until the signal aborts, and returns soon after. */
-export type Task = (signal: AbortSignal) => Promise<void>;
+/** Work of the leader: it runs until the signal aborts, and returns soon after. */
+export type LeaderTask = (signal: AbortSignal) => Promise<void>;
 
 export interface LeaderElectionOptions {
-  /** A connection whose commands fail while Redis is away. */
+  /** A connection whose commands fail while Redis is unavailable. */
   redis: Redis;
   name: string;
   /** A leader that does not renew its lease for this long is replaced. */
@@ -28,7 +28,7 @@ export interface LeaderElectionOptions {
  */
 export function openLeaderElection(
   { redis, name, ttlMs, log, isFit = () => true }: LeaderElectionOptions,
-  tasks: Record<string, Task>,
+  tasks: Record<string, LeaderTask>,
 ): { isLeader: () => boolean; close: () => Promise<void> } {
   const lease = openLease(redis, name, ttlMs);
   const closing = new AbortController();
@@ -56,7 +56,7 @@ export function openLeaderElection(
     log.info({ lease: name }, 'this process is not the leader any more');
   }
 
-  async function repeat(task: string, work: Task, signal: AbortSignal): Promise<void> {
+  async function repeat(task: string, work: LeaderTask, signal: AbortSignal): Promise<void> {
     for (let failures = 1; !signal.aborted; failures++) {
       const begunAt = performance.now();
       const fault = await work(signal).then(

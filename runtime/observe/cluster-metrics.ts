@@ -1,29 +1,29 @@
 import { Gauge, type Registry } from 'prom-client';
 import { withTimeout } from '../with-timeout.ts';
 
-/** What the databases say of the whole cluster, whichever process asks them. */
+/** Figures of the whole cluster from Redis and MongoDB, which are the same in every process. */
 export interface ClusterReading {
   /** Purchases accepted and not yet settled. */
   depth: number;
-  /** How long the oldest of them has been waiting. */
+  /** Age of the oldest unsettled purchase. */
   oldestMs: number;
   deadLetters: number;
-  /** Events that wait for each subscriber. */
+  /** The consumer lag in events, by subscription. */
   lag: Record<string, number>;
-  /** Of the newest sales that are open. */
+  /** The stock of the newest open sales. */
   stocks: { saleId: string; stock: number }[];
-  /** What the last audit found, and when (Unix ms); null when there was none. */
+  /** The breaches that the last audit found, and its time (Unix ms); null when there was no audit. */
   audit: { breaches: number; atMs: number } | null;
-  /** Mails that were not sent so far, by state. */
+  /** The number of unsent mails, by state. */
   mails: Record<string, number>;
 }
 
 const patienceMs = 1_000;
 
 /**
- * Gauges of the whole cluster: each process tells the same truth, so that it is there as long as one of them lives.
- * A figure that cannot be read is left out, and `stampede_figures_up` says so: an old one would pass for the truth.
- * @returns reads them anew, in bounded time.
+ * Gauges of the whole cluster. Every process exports the same values, so that they are available as long as one process
+ * runs. When the values cannot be read, they are removed and `stampede_figures_up` is 0, because old values would mislead.
+ * @returns a function that reads the values again, in bounded time.
  */
 export function openClusterMetrics(
   registry: Registry,
@@ -31,11 +31,11 @@ export function openClusterMetrics(
 ): () => Promise<void> {
   const gauge = <Label extends string = never>(name: string, help: string, labelNames: Label[] = []) =>
     new Gauge({ name: `stampede_${name}`, help, labelNames, registers: [registry] });
-  const up = gauge('figures_up', 'Whether Redis and MongoDB could be asked for the figures of the cluster');
+  const up = gauge('figures_up', '1 when the figures of the cluster could be read from Redis and MongoDB');
   const depth = gauge('queue_purchases', 'Purchases accepted and not yet settled');
-  const oldest = gauge('oldest_unsettled_seconds', 'How long the oldest unsettled purchase has been waiting');
-  const deadLetters = gauge('dead_letters', 'Jobs that failed as often as they are tried');
-  const lag = gauge('consumer_lag_events', 'Events that wait for a subscriber', ['subscriber']);
+  const oldest = gauge('oldest_unsettled_seconds', 'Age of the oldest unsettled purchase');
+  const deadLetters = gauge('dead_letters', 'Jobs that failed in every attempt');
+  const lag = gauge('consumer_lag_events', 'Events that a subscriber has not handled yet', ['subscriber']);
   const stock = gauge('sale_stock_units', 'Units left, of at most 20 open sales', ['sale']);
   const mails = gauge('unsent_mails', 'Mails that wait, failed, or may have been delivered (unsure)', [
     'state',

@@ -4,12 +4,13 @@ import { withTimeout } from '../with-timeout.ts';
 export type Dependencies = Record<string, () => Promise<unknown>>;
 
 const patienceMs = 1_000;
-/** Anybody may ask: however often they do, what it depends on is asked four times a second. */
+/** Dependencies are checked at most four times a second, because anyone can request the probes as often as they like. */
 const freshMs = 250;
 
 /**
- * `/healthz`: this process runs, whatever it depends on: restarting it would bring no database back. `/readyz`: 200 when
- * it can do its work; 503 that names what is away, and 503 once it stops, so that nobody sends it anything new.
+ * `/healthz` says only that this process runs, because a restart would not make a database available. `/readyz` is 200 when
+ * all dependencies are available, 503 with the state of each when one is not, and 503 while the process stops, so that load
+ * balancers send it no new requests.
  */
 export function healthRoutes(dependencies: Dependencies, isStopping = () => false): Router {
   const router = Router();
@@ -20,12 +21,12 @@ export function healthRoutes(dependencies: Dependencies, isStopping = () => fals
     if (now - checkedAt < freshMs) return states;
     checkedAt = now;
     states = Promise.all(
-      Object.entries(dependencies).map(async ([name, ask]) => [name, await stateOf(ask)] as const),
+      Object.entries(dependencies).map(async ([name, check]) => [name, await stateOf(check)] as const),
     );
     return states;
   }
 
-  // The second is what load balancers ask by themselves.
+  // Some load balancers request `/health` by default.
   router.get(['/healthz', '/health'], (_request, response) => {
     response.json({ status: 'ok' });
   });
@@ -43,8 +44,8 @@ export function healthRoutes(dependencies: Dependencies, isStopping = () => fals
   return router;
 }
 
-async function stateOf(ask: () => Promise<unknown>): Promise<'up' | 'down'> {
-  return withTimeout(ask(), patienceMs).then(
+async function stateOf(check: () => Promise<unknown>): Promise<'up' | 'down'> {
+  return withTimeout(check(), patienceMs).then(
     () => 'up',
     () => 'down',
   );

@@ -3,12 +3,12 @@ import type { Config } from '../config.ts';
 
 export type Log = Logger;
 
-/** JSON lines on stdout; every line names the process that wrote it. */
+/** Opens a log of JSON lines on stdout, each with the role and instance of the process. */
 export function openLog(config: Pick<Config, 'LOG_LEVEL' | 'INSTANCE'>, role: string): Log {
   return pino({
     level: config.LOG_LEVEL,
     base: { role, instance: config.INSTANCE },
-    // Only these: an error of Redis or MongoDB also carries the command, and with it a buyer's data.
+    // Other fields are left out, because an error of Redis or MongoDB contains the command and so a buyer's data.
     serializers: { err: ({ name, message, stack }: Error) => ({ name, message, stack }) },
   });
 }
@@ -16,8 +16,8 @@ export function openLog(config: Pick<Config, 'LOG_LEVEL' | 'INSTANCE'>, role: st
 const windowMs = 1_000;
 
 /**
- * Lines about single purchases: at most so many a second, and then one with the count of those left out. A crowd's lines
- * would cost more than its purchases, and nobody could read them.
+ * Opens a log for single purchases with at most `perSecond` lines a second, followed by one line with the number of lines
+ * left out. In a rush, a line for every purchase would cost more than the purchases, and could not be read.
  */
 export function openSampledLog(log: Log, message: string, perSecond: number): (fields: object) => void {
   let lines = 0;

@@ -5,20 +5,20 @@ import ipaddr from 'ipaddr.js';
 import type { Connection } from 'mongoose';
 import { Counter, collectDefaultMetrics, Histogram, Registry } from 'prom-client';
 
-/** From a millisecond to where every deadline has passed, in seconds. */
+/** Buckets in seconds, from a millisecond to more than most deadlines. */
 export const secondsBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-/** For how many travel together. */
+/** Buckets for the sizes of batches. */
 export const sizeBuckets = [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000];
 
 /**
- * How often the event loop is asked for its lag; the figures contain it, and the chart in ops/grafana takes it off. Every
- * 10 ms, as is usual, was a third of what a process did at rest.
+ * Interval at which the lag of the event loop is measured. The measured values contain it, and the chart in ops/grafana
+ * subtracts it. The usual 10 ms took a third of an idle process' CPU.
  */
 export const lagSampleMs = 50;
 
 /**
- * The figures of this process: its event loop, CPU and memory, and the commands on these connections. Prometheus adds up
- * those of all processes.
+ * The metrics of this process: its event loop, CPU and memory, and the commands on these connections. Prometheus sums them
+ * over all processes.
  */
 export function openMetrics({ mongo, redis }: { mongo: Connection; redis: Redis[] }): Registry {
   const registry = new Registry();
@@ -28,8 +28,8 @@ export function openMetrics({ mongo, redis }: { mongo: Connection; redis: Redis[
   return registry;
 }
 
-/** A counter whose values are counted elsewhere: `read` gives them whenever Prometheus asks. */
-export function countedElsewhere<Label extends string>(
+/** Exports counts that are kept outside prom-client; `read` returns them whenever Prometheus asks. */
+export function exposeCounts<Label extends string>(
   registry: Registry,
   { name, help, label }: { name: string; help: string; label: Label },
   read: () => Readonly<Record<string, number>>,
@@ -47,7 +47,7 @@ export function countedElsewhere<Label extends string>(
   });
 }
 
-/** @param refresh brings what is read from elsewhere up to date; bounded, and it never throws. */
+/** @param refresh updates the metrics that are read from the databases, in bounded time; it must not throw. */
 export function metricsRoute(registry: Registry, refresh: () => Promise<void>): Router {
   const router = Router();
   router.get('/metrics', onlyPrivate, async (_request, response) => {
@@ -58,20 +58,20 @@ export function metricsRoute(registry: Registry, refresh: () => Promise<void>): 
   return router;
 }
 
-/** Ranges of this machine and of the network behind the front door. */
+/** Address ranges of this machine and of the private network. */
 const privateRanges = new Set(['loopback', 'private', 'uniqueLocal']);
 
 export function isPrivateAddress(address: string): boolean {
-  // ipaddr.js alone would also take a bare number for an address.
+  // `isIP` is checked first, because ipaddr.js accepts a bare number as an address.
   return isIP(address) !== 0 && privateRanges.has(ipaddr.process(address).range());
 }
 
-/** For everyone else there is no such page. Express' `ip` is the client's own, whichever proxy it came through. */
+/** Requests from public addresses get 404. Express' `ip` is the address of the client, not of a proxy. */
 const onlyPrivate: RequestHandler = ({ ip = '' }, _response, next) => {
   next(isPrivateAddress(ip) ? undefined : 'router');
 };
 
-/** Times MongoDB's commands, and counts how transactions end: an aborted one is tried again, or split. */
+/** Measures the time of MongoDB's commands, and counts committed and aborted transactions. */
 function watchMongo(mongo: Connection, registry: Registry): void {
   const seconds = new Histogram({
     name: 'stampede_mongodb_command_seconds',
@@ -82,7 +82,7 @@ function watchMongo(mongo: Connection, registry: Registry): void {
   });
   const transactions = new Counter({
     name: 'stampede_mongodb_transactions_total',
-    help: 'Transactions by their end; what is aborted is tried again',
+    help: 'Transactions by result; aborted transactions are retried',
     labelNames: ['end'],
     registers: [registry],
   });
@@ -99,7 +99,7 @@ function watchMongo(mongo: Connection, registry: Registry): void {
     });
     client.on('commandFailed', ({ commandName, duration }) => {
       seconds.observe({ command: commandName, result: 'failed' }, duration / 1_000);
-      // MongoDB has aborted it already, and refuses to do so again.
+      // The command fails when MongoDB has already aborted the transaction itself.
       if (commandName === 'abortTransaction') transactions.inc({ end: 'aborted' });
     });
   });
@@ -110,7 +110,7 @@ const transactionEnds: Record<string, string> = {
   abortTransaction: 'aborted',
 };
 
-/** Times the commands of these connections, from when they are asked for until their answer is here. */
+/** Measures the time of the commands on these connections, from the call to the answer. */
 function watchRedis(connections: Redis[], registry: Registry): void {
   const seconds = new Histogram({
     name: 'stampede_redis_command_seconds',

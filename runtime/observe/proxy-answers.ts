@@ -7,10 +7,10 @@ import { singleFlight } from '../single-flight.ts';
 const takeEveryMs = 5_000;
 
 /**
- * Counts what nginx answered itself, where no server could: nobody else sees those. nginx appends a byte for each to a
- * file named after the status. Whichever process renames the file first counts it, so their sum is right; one that dies
- * in between loses what it took.
- * @param folder where nginx leaves the files; empty for nowhere.
+ * Counts the answers that nginx made itself, because no server sees them. nginx appends a byte for each to a file named after
+ * the status. The first process that renames the file counts it, so that the sum over all processes is right; a process that
+ * dies in between loses the answers it took.
+ * @param folder where nginx writes the files; empty when it writes none.
  */
 export function countProxyAnswers(registry: Registry, folder: string): void {
   const answers = new Counter({
@@ -20,7 +20,7 @@ export function countProxyAnswers(registry: Registry, folder: string): void {
     registers: [registry],
     collect: () => (folder ? take('') : undefined),
   });
-  // From 0, so that the first is a rise.
+  // The series start at 0, so that Prometheus sees the first answer as an increase.
   for (const status of ['429', '500', '503']) answers.inc({ status }, 0);
   const taken = join(folder, `taken-${hostname()}-${process.pid}`);
 
@@ -32,10 +32,10 @@ export function countProxyAnswers(registry: Registry, folder: string): void {
         answers.inc({ status }, (await stat(taken)).size);
         await unlink(taken);
       } catch {
-        // Another process was quicker.
+        // Another process has renamed the file first.
       }
     }
   });
-  // Also when nobody asks for the figures, so that the files stay small.
+  // The files are also taken when Prometheus is not running, so that they stay small.
   if (folder) setInterval(() => void take(''), takeEveryMs).unref();
 }

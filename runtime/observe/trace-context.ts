@@ -11,7 +11,7 @@ const propagator = new W3CTraceContextPropagator();
 /** W3C defines `sampled` and `random` only. The propagator would write flags above 0x0f with three digits. */
 const definedFlags = 0b11;
 
-/** @returns the span that a W3C traceparent names; undefined when it cannot be read. */
+/** @returns the span context of a W3C traceparent; undefined when it cannot be read. */
 export function readTraceparent(traceparent: string | undefined): SpanContext | undefined {
   return trace.getSpanContext(propagator.extract(ROOT_CONTEXT, { traceparent }, defaultTextMapGetter));
 }

@@ -2,26 +2,26 @@ import { type Attributes, type Context, ROOT_CONTEXT, trace } from '@opentelemet
 import type { Config } from '../config.ts';
 import { readTraceparent, writeTraceparent } from './trace-context.ts';
 
-/** Spans of what happens to a purchase, joined over processes by the traceparent that travels with it. */
+/** Spans of a purchase, which the traceparent in the purchase joins over processes. */
 export interface Tracing {
-  /** Begins a span below `parent`, or a new trace. @returns its own traceparent, for what it leads to, and its end. */
+  /** Begins a span below `parent`, or a new trace. @returns the span's traceparent, for its child spans, and its end. */
   begin(
     name: string,
     parent: string | undefined,
   ): { traceparent: string; end: (attributes: Attributes) => void };
-  /** Notes a span that ends now. Without a parent that can be read there is nothing to join, and no span. */
-  note(name: string, parent: string | undefined, startedAtMs: number, attributes?: Attributes): void;
-  /** Sends what has not been sent. */
+  /** Records a span that ends now; without a readable parent it records nothing. */
+  record(name: string, parent: string | undefined, startedAtMs: number, attributes?: Attributes): void;
+  /** Sends the remaining spans. */
   close(): Promise<void>;
 }
 
-/** Spans that wait to be sent; when a collector is slower than that, the newest are left out. */
+/** Maximum number of unsent spans; when the collector is too slow, the newest spans are dropped. */
 const maxWaitingSpans = 4_096;
 const exportDeadlineMs = 5_000;
 
 /**
  * Sends spans as OTLP over HTTP when OTEL_EXPORTER_OTLP_ENDPOINT is set.
- * @returns null when it is not: then not even the SDK is loaded.
+ * @returns null when it is not set; then the SDK is not loaded.
  */
 export async function openTracing(
   config: Pick<Config, 'INSTANCE' | 'OTEL_EXPORTER_OTLP_ENDPOINT' | 'OTEL_TRACES_SAMPLER_ARG'>,
@@ -35,7 +35,7 @@ export async function openTracing(
     import('@opentelemetry/resources'),
   ]);
   const exporter = new OTLPTraceExporter({ url: `${endpoint}/v1/traces`, timeoutMillis: exportDeadlineMs });
-  // By the trace's id, so that every process decides alike and a trace is whole or not there.
+  // The sampler decides by the trace's id, so that every process decides the same and a trace is complete or absent.
   const share = new sdk.TraceIdRatioBasedSampler(config.OTEL_TRACES_SAMPLER_ARG);
   const provider = new sdk.NodeTracerProvider({
     resource: resourceFromAttributes({
@@ -60,7 +60,7 @@ export async function openTracing(
         end: (attributes) => span.setAttributes(attributes).end(),
       };
     },
-    note(name, parent, startedAtMs, attributes = {}) {
+    record(name, parent, startedAtMs, attributes = {}) {
       const context = contextOf(parent);
       if (context) tracer.startSpan(name, { startTime: startedAtMs, attributes }, context).end();
     },

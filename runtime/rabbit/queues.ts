@@ -12,14 +12,14 @@ const deliveryLimit = 5;
  * RabbitMQ 3.10 stores a new queue's metadata only after a second or two: if it is killed before that, the queue is lost,
  * and publishing to it is not confirmed until an operator deletes the queue.
  */
-export async function makeQuorumQueue(channel: Channel, name: string, more: object): Promise<void> {
+export async function declareQuorumQueue(channel: Channel, name: string, more: object): Promise<void> {
   await channel.assertQueue(name, { durable: true, arguments: { 'x-queue-type': 'quorum', ...more } });
 }
 
 /** Declares a queue's dead letter queue. It has no delivery limit, because each listing of dead letters delivers them. */
-export async function makeDeadLetters(channel: Channel, queue: string, more: object = {}): Promise<void> {
+export async function declareDeadLetters(channel: Channel, queue: string, more: object = {}): Promise<void> {
   await channel.assertExchange(deadLetterExchange, 'topic', { durable: true });
-  await makeQuorumQueue(channel, deadLettersOf(queue), more);
+  await declareQuorumQueue(channel, deadLettersOf(queue), more);
   await channel.bindQueue(deadLettersOf(queue), deadLetterExchange, queue);
 }
 

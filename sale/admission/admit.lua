@@ -8,7 +8,7 @@
   KEYS[2..]  the keys that addJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, returned, revision, queued = purchases not yet settled,
-             b:<personId> = units this person took, checked = how often it was corrected
+             b:<personId> = units this person took, checked = how often the gate was corrected
   ARGV[2]    prefix of stored purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is stored
   ARGV[4]    how many purchases may be queued

@@ -3,7 +3,7 @@
   between the comparison and this script. Does nothing when another process corrected the gate meanwhile.
 
   KEYS[1] the gate
-  ARGV    how often it had been corrected when it was read (empty: never), units left, queued purchases,
+  ARGV    how often the gate had been corrected when it was read (empty: never), units left, queued purchases,
           and for each buyer: buyer id, units
   Returns 1 when the gate was corrected
 ]]

@@ -1,8 +1,8 @@
 import type { OrderRecord, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
 import { personOf } from '../settlement/decide.ts';
-import { endingOf } from '../settlement/transaction.ts';
-import { type GateDrift, type GateFields, givenBackOf } from './gate.ts';
+import { settledPurchaseOf } from '../settlement/transaction.ts';
+import { type GateDrift, type GateFields, unitsGivenBack } from './gate.ts';
 
 /** A queued purchase, and its order if it has been settled but not yet removed from the queued set. */
 export interface QueuedPurchase {
@@ -30,7 +30,7 @@ export function driftOf(
     const { quantity } = purchase;
     const personId = personOf(purchase);
     const { ofSale, ofBuyer } = order
-      ? givenBackOf(endingOf(purchase, order))
+      ? unitsGivenBack(settledPurchaseOf(purchase, order))
       : { ofSale: quantity, ofBuyer: quantity };
     left -= ofSale;
     const units = ofBuyers.get(personId);

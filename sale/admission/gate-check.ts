@@ -16,28 +16,28 @@ export interface GateCheck {
    * Corrects the settings of the gates of the next page of sales.
    * @returns the sales whose gate had other times, limit, pause or revision than MongoDB.
    */
-  compareSettings(): Promise<{ told: string[]; hasMore: boolean }>;
+  compareSettings(): Promise<{ updated: string[]; hasMore: boolean }>;
   /** Compares the counts of the next page of sales. @returns the sales whose gate had other counts than MongoDB. */
   compareCounts(): Promise<{ corrected: string[]; hasMore: boolean }>;
   /** Compares the settings of these gates, even of ended sales. @returns the sales whose gate was updated. */
-  tellSettings(saleIds: string[]): Promise<string[]>;
+  updateSettings(saleIds: string[]): Promise<string[]>;
   /** Has every gate compared buyer by buyer again, because Redis may have come back with older data. */
   suspectAll(): void;
 }
 
 /** Sales compared in one pass. */
 const salesAtOnce = 1_000;
-/** Sales are compared until their gates have expired, a day after the sale's end. */
-const lookedAtAfterEndMs = 25 * 3_600_000;
+/** Sales are compared until their gates have expired, which is a day after the sale's end. */
+const comparedAfterEndMs = 25 * 3_600_000;
 /** With more queued purchases than this, the comparison of counts is postponed: it would cost more than settling. */
-const queuedAtMost = 5_000;
-/** Reads that concurrent commits may invalidate before one is made while settling waits. */
-const freeLooks = 2;
-/** Time that one pass may spend on comparing the buyers of suspected gates. */
-const suspectsMs = 100;
+const queuedMaxCompared = 5_000;
+/** Comparisons that concurrent commits may invalidate before one runs while settling waits. */
+const concurrentAttempts = 2;
+/** Maximum time of one pass for comparing the buyers of suspected gates. */
+const suspectedMs = 100;
 
-/** A gate and its sale, read together. */
-interface Look {
+/** A gate and its sale, read at the same state, and their difference. */
+interface Comparison {
   sale: SaleRecord;
   gate: GateFields;
   /** Null when commits or a long queue made the comparison impossible. */
@@ -45,13 +45,13 @@ interface Look {
 }
 
 /** The progress of comparing a gate's buyers: first the buyers in the gate, then those with an allowance in MongoDB. */
-interface BuyersTour {
+interface BuyerComparison {
   saleId: string;
   part: 'gate' | 'allowances';
   cursor: string;
 }
 
-const beginTour = (saleId: string): BuyersTour => ({ saleId, part: 'gate', cursor: '0' });
+const startBuyerComparison = (saleId: string): BuyerComparison => ({ saleId, part: 'gate', cursor: '0' });
 
 /**
  * Compares gates with MongoDB and repairs them, also while purchases flow. Settings are corrected at once, counts when two
@@ -59,62 +59,64 @@ const beginTour = (saleId: string): BuyersTour => ({ saleId, part: 'gate', curso
  * the read of Redis and its snapshot of MongoDB, which takes a few milliseconds. A gate that had wrong counts, was rebuilt
  * or may come from an older Redis is compared buyer by buyer soon; of the other gates, one page of buyers in each pass.
  * @param exclusive runs work while no transaction of this process begins or commits.
- * @param secondLookAfterMs delay before buyers whose units differ are compared again: a cancellation may be in flight.
+ * @param recompareAfterMs delay before buyers whose units differ are compared again: a cancellation may be in flight.
  */
 export function openGateCheck({
   collections,
   gate,
   exclusive,
-  secondLookAfterMs = 100,
+  recompareAfterMs = 100,
 }: {
   collections: Collections;
   gate: Gate;
   exclusive: Exclusive;
-  secondLookAfterMs?: number;
+  recompareAfterMs?: number;
 }): GateCheck {
   const { sales, orders, allowances, connection } = collections;
   const settingsPages = openPages(sales);
   const countsPages = openPages(sales);
   /** The last drift seen, by sale. */
   const drifts = new Map<string, GateDrift>();
-  /** Buyer comparisons of suspected gates, by sale. */
-  const tours = new Map<string, BuyersTour>();
-  /** Sales whose gate was suspected at least once. */
-  const met = new Set<string>();
-  let routine: BuyersTour | null = null;
-  let routineAfter = '';
+  /** Unfinished buyer comparisons of suspected gates, by sale. */
+  const buyerComparisons = new Map<string, BuyerComparison>();
+  /** Sales whose gate was suspected at least once since the start or the last `suspectAll`. */
+  const suspectedBefore = new Set<string>();
+  /** The buyer comparison of a gate that is not suspected. */
+  let routine: BuyerComparison | null = null;
+  let lastRoutineSale = '';
 
   /**
    * Compares gates, and these buyers in them. Sales without a gate are left out.
    * @param exclusively runs the reads between which nothing may be committed; the others use the same snapshot.
    */
-  function look(saleIds: string[], buyers: string[] = [], exclusively: Exclusive = (reads) => reads()) {
-    return readInSnapshot(connection, async (session): Promise<Look[]> => {
+  function compare(saleIds: string[], buyers: string[] = [], exclusively: Exclusive = (reads) => reads()) {
+    return readInSnapshot(connection, async (session): Promise<Comparison[]> => {
       const { before, gates, queued, after } = await exclusively(async () => {
         const before = await sales.find({ _id: { $in: saleIds } }, { projection: { eventSeq: 1 } }).toArray();
-        const { gates, queued } = await gate.read(saleIds, { buyers, queuedMax: queuedAtMost });
+        const { gates, queued } = await gate.read(saleIds, { buyers, queuedMax: queuedMaxCompared });
         // The snapshot is taken here: when a sale's eventSeq did not change since the first read, nothing was committed
         // for it in between.
         const after = await sales.find({ _id: { $in: [...gates.keys()] } }, { session }).toArray();
         return { before, gates, queued, after };
       });
       const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
-      const isStill = (sale: SaleRecord) => seqs.get(sale._id) === sale.eventSeq;
-      const isTelling = queued !== null && after.some(isStill);
-      const waiting = await readQueued(isTelling ? queued : [], session);
+      const isUnchanged = (sale: SaleRecord) => seqs.get(sale._id) === sale.eventSeq;
+      const canCompare = queued !== null && after.some(isUnchanged);
+      const queuedPurchases = await readQueued(canCompare ? queued : [], session);
       const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
       const counted =
-        isTelling && keys.length > 0
+        canCompare && keys.length > 0
           ? await allowances.find({ _id: { $in: keys } }, { session }).toArray()
           : [];
       const units = new Map(counted.map((allowance) => [allowance._id, allowance.units]));
-      return after.flatMap((sale): Look[] => {
+      return after.flatMap((sale): Comparison[] => {
         const fields = gates.get(sale._id);
         if (!fields) return [];
-        const ofSale = waiting.bySale.get(sale._id) ?? [];
+        const ofSale = queuedPurchases.bySale.get(sale._id) ?? [];
         // An expired purchase may belong to this sale if the gate counts more queued purchases than were found.
-        const isKnown = queued !== null && (waiting.unknown === 0 || fields.queued <= ofSale.length);
-        if (!isKnown || !isStill(sale)) return [{ sale, gate: fields, drift: null }];
+        const isQueueKnown =
+          queued !== null && (queuedPurchases.unknown === 0 || fields.queued <= ofSale.length);
+        if (!isQueueKnown || !isUnchanged(sale)) return [{ sale, gate: fields, drift: null }];
         const ofBuyers = new Map(
           buyers.map((buyer) => [buyer, units.get(allowanceKey(sale._id, buyer)) ?? 0]),
         );
@@ -123,13 +125,13 @@ export function openGateCheck({
     });
   }
 
-  /** Repeats comparisons that commits invalidated, at last while this process commits nothing. */
-  async function lookRepeatedly(saleIds: string[], buyers: string[] = []): Promise<Look[]> {
-    for (let n = 0; n < freeLooks; n++) {
-      const looks = await look(saleIds, buyers);
-      if (looks.every(({ drift }) => drift)) return looks;
+  /** Repeats comparisons that commits invalidated; the last attempt runs while this process commits nothing. */
+  async function compareUntilValid(saleIds: string[], buyers: string[] = []): Promise<Comparison[]> {
+    for (let n = 0; n < concurrentAttempts; n++) {
+      const comparisons = await compare(saleIds, buyers);
+      if (comparisons.every(({ drift }) => drift)) return comparisons;
     }
-    return await look(saleIds, buyers, exclusive);
+    return await compare(saleIds, buyers, exclusive);
   }
 
   async function readQueued(orderIds: string[], session: ClientSession) {
@@ -145,23 +147,23 @@ export function openGateCheck({
     return { bySale: groupBySale(known), unknown: orderIds.length - known.length };
   }
 
-  async function takeOverSettings(saleIds: string[]): Promise<string[]> {
-    const told: string[] = [];
+  async function updateSettings(saleIds: string[]): Promise<string[]> {
+    const updated: string[] = [];
     const { gates } = await gate.read(saleIds, { queuedMax: 0 });
     const records = await sales.find({ _id: { $in: [...gates.keys()] } }).toArray();
     for (const sale of records) {
       const fields = gates.get(sale._id) as GateFields;
-      if (isOther(fields, sale)) {
+      if (hasOtherSettings(fields, sale)) {
         const isNewer = sale.revision > Number(fields.revision);
         await gate.sync(sale, isNewer ? '' : fields.revision);
-        told.push(sale._id);
+        updated.push(sale._id);
       } else if (fields.returned < (sale.unitsReturned ?? 0)) await gate.sync(sale);
     }
-    return told;
+    return updated;
   }
 
   /** Corrects the counts whose drift is the same in this comparison and the previous one. */
-  async function correctCounts({ sale, gate: fields, drift }: Look): Promise<boolean> {
+  async function correctCounts({ sale, gate: fields, drift }: Comparison): Promise<boolean> {
     if (!drift) return false;
     const before = drifts.get(sale._id);
     drifts.delete(sale._id);
@@ -176,37 +178,39 @@ export function openGateCheck({
   async function suspect(saleId: string): Promise<void> {
     // The mark is lost when the gate is rebuilt, so the next pass suspects it again.
     await gate.mark(saleId);
-    met.add(saleId);
-    tours.set(saleId, beginTour(saleId));
+    suspectedBefore.add(saleId);
+    buyerComparisons.set(saleId, startBuyerComparison(saleId));
   }
 
   /** Compares the next page of buyers, and repeats a page until it has no differences. */
-  async function goOn(tour: BuyersTour): Promise<'over' | 'on' | 'corrected' | 'blocked'> {
-    const { buyers, next } = await pageOfBuyers(tour);
-    const first = await lookAtBuyers(tour.saleId, buyers);
-    if (first === 'gone') return 'over';
+  async function compareNextPage(
+    progress: BuyerComparison,
+  ): Promise<'done' | 'more' | 'corrected' | 'blocked'> {
+    const { buyers, next } = await pageOfBuyers(progress);
+    const first = await compareBuyersOf(progress.saleId, buyers);
+    if (first === 'gone') return 'done';
     if (first === 'blocked') return first;
     if (first.drift.buyers.size > 0) {
-      await delay(secondLookAfterMs);
-      const second = await lookAtBuyers(tour.saleId, [...first.drift.buyers.keys()]);
-      if (second === 'gone') return 'over';
+      await delay(recompareAfterMs);
+      const second = await compareBuyersOf(progress.saleId, [...first.drift.buyers.keys()]);
+      if (second === 'gone') return 'done';
       if (second === 'blocked') return second;
       const agreed = { ...agreedDrift(first.drift, second.drift), left: 0, queued: 0 };
-      const isCorrected = isDrift(agreed) && (await gate.correct(tour.saleId, second.gate, agreed));
+      const isCorrected = isDrift(agreed) && (await gate.correct(progress.saleId, second.gate, agreed));
       return isCorrected ? 'corrected' : 'blocked';
     }
-    if (!next) return 'over';
-    Object.assign(tour, next);
-    return 'on';
+    if (!next) return 'done';
+    Object.assign(progress, next);
+    return 'more';
   }
 
-  async function lookAtBuyers(saleId: string, buyers: string[]) {
-    const [seen] = await lookRepeatedly([saleId], buyers);
+  async function compareBuyersOf(saleId: string, buyers: string[]) {
+    const [seen] = await compareUntilValid([saleId], buyers);
     if (!seen) return 'gone';
     return seen.drift ? { gate: seen.gate, drift: seen.drift } : 'blocked';
   }
 
-  async function pageOfBuyers({ saleId, part, cursor }: BuyersTour) {
+  async function pageOfBuyers({ saleId, part, cursor }: BuyerComparison) {
     if (part === 'gate') {
       const page = await gate.scanBuyers(saleId, cursor);
       const isLast = page.cursor === '0';
@@ -225,63 +229,63 @@ export function openGateCheck({
   }
 
   /** @returns the sales of which a buyer's count was corrected. */
-  async function compareBuyers(saleIds: string[]): Promise<string[]> {
+  async function continueBuyerComparisons(saleIds: string[]): Promise<string[]> {
     const corrected: string[] = [];
-    const endsAt = performance.now() + suspectsMs;
-    for (const tour of [...tours.values()]) {
-      let came: Awaited<ReturnType<typeof goOn>> = 'on';
-      while (came !== 'over' && came !== 'blocked' && performance.now() < endsAt) {
-        came = await goOn(tour);
-        if (came === 'corrected') corrected.push(tour.saleId);
+    const endsAt = performance.now() + suspectedMs;
+    for (const progress of [...buyerComparisons.values()]) {
+      let result: Awaited<ReturnType<typeof compareNextPage>> = 'more';
+      while (result !== 'done' && result !== 'blocked' && performance.now() < endsAt) {
+        result = await compareNextPage(progress);
+        if (result === 'corrected') corrected.push(progress.saleId);
       }
       // An unfinished comparison moves to the end, so that the others get their turn.
-      tours.delete(tour.saleId);
-      if (came !== 'over') tours.set(tour.saleId, tour);
+      buyerComparisons.delete(progress.saleId);
+      if (result !== 'done') buyerComparisons.set(progress.saleId, progress);
     }
-    const nextId = saleIds.find((saleId) => saleId > routineAfter) ?? saleIds[0];
-    routine ??= nextId ? beginTour(nextId) : null;
+    const nextId = saleIds.find((saleId) => saleId > lastRoutineSale) ?? saleIds[0];
+    routine ??= nextId ? startBuyerComparison(nextId) : null;
     if (!routine) return corrected;
-    const came = await goOn(routine);
-    if (came === 'corrected') corrected.push(routine.saleId);
-    routineAfter = routine.saleId;
-    if (came === 'over') routine = null;
+    const result = await compareNextPage(routine);
+    if (result === 'corrected') corrected.push(routine.saleId);
+    lastRoutineSale = routine.saleId;
+    if (result === 'done') routine = null;
     return corrected;
   }
 
   return {
     async compareSettings() {
       const { saleIds, hasMore } = await settingsPages.next();
-      return { told: await takeOverSettings(saleIds), hasMore };
+      return { updated: await updateSettings(saleIds), hasMore };
     },
 
     async compareCounts() {
       const { saleIds, hasMore } = await countsPages.next();
       if (saleIds.length === 0) return { corrected: [], hasMore };
-      const looks = await lookRepeatedly(saleIds);
+      const comparisons = await compareUntilValid(saleIds);
       const corrected: string[] = [];
-      const seen = new Map(looks.map((one) => [one.sale._id, one]));
+      const seen = new Map(comparisons.map((one) => [one.sale._id, one]));
       for (const saleId of saleIds) if (!seen.has(saleId)) drifts.delete(saleId);
       const now = redisClock.now();
-      const sellable = looks.filter(({ sale }) => sale.closesAt > now).map(({ sale }) => sale._id);
+      const sellable = comparisons.filter(({ sale }) => sale.closesAt > now).map(({ sale }) => sale._id);
       for (const saleId of sellable)
-        if (seen.get(saleId)?.gate.checked === '' || !met.has(saleId)) await suspect(saleId);
-      for (const one of looks) {
+        if (seen.get(saleId)?.gate.checked === '' || !suspectedBefore.has(saleId)) await suspect(saleId);
+      for (const one of comparisons) {
         if (!(await correctCounts(one))) continue;
         corrected.push(one.sale._id);
         await suspect(one.sale._id);
       }
-      corrected.push(...(await compareBuyers(sellable)));
-      return { corrected, hasMore: hasMore || drifts.size > 0 || tours.size > 0 };
+      corrected.push(...(await continueBuyerComparisons(sellable)));
+      return { corrected, hasMore: hasMore || drifts.size > 0 || buyerComparisons.size > 0 };
     },
 
-    tellSettings: takeOverSettings,
+    updateSettings,
 
     suspectAll() {
       settingsPages.restart();
       countsPages.restart();
       drifts.clear();
-      tours.clear();
-      met.clear();
+      buyerComparisons.clear();
+      suspectedBefore.clear();
       routine = null;
     },
   };
@@ -293,7 +297,7 @@ function openPages(sales: Collections['sales']) {
   let after = '';
   return {
     async next(): Promise<{ saleIds: string[]; hasMore: boolean }> {
-      const endsAfter = new Date(redisClock.now().getTime() - lookedAtAfterEndMs);
+      const endsAfter = new Date(redisClock.now().getTime() - comparedAfterEndMs);
       const page = await sales
         .find({ closesAt: { $gt: endsAfter }, _id: { $gt: after } }, { projection: { _id: 1 } })
         .sort({ _id: 1 })
@@ -310,7 +314,7 @@ function openPages(sales: Collections['sales']) {
 }
 
 /** Whether the gate's settings differ from MongoDB's. Returned units that have not reached the gate yet do not count. */
-function isOther(gate: GateFields, sale: SaleRecord): boolean {
+function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
   return (
     gate.returned > (sale.unitsReturned ?? 0) ||
     gate.revision !== String(sale.revision) ||

@@ -7,15 +7,15 @@ import type { Purchase, RejectionReason } from '../contract.ts';
 import { groupBySale } from '../sale.ts';
 import { personOf } from '../settlement/decide.ts';
 
-/** How a queued purchase ended. */
-export interface Ending {
+/** A queued purchase that has its order now, and the order's outcome. */
+export interface SettledPurchase {
   orderId: string;
   saleId: string;
   personId: string;
   quantity: number;
   /**
-   * Null when the buyer got the units; `admitted_again` when the order that exists is of an earlier admission of this
-   * purchase, which Redis had forgotten.
+   * Null when the buyer got the units; `admitted_again` when the existing order belongs to an earlier admission of this
+   * purchase, which Redis had lost.
    */
   reason: RejectionReason | 'admitted_again' | null;
 }
@@ -24,7 +24,7 @@ export interface Ending {
  * The units that the gate gives back for a settled purchase. When the stock was sold out, the gate's own count was too
  * high, so the sale gets none back.
  */
-export function givenBackOf({ quantity, reason }: Pick<Ending, 'quantity' | 'reason'>) {
+export function unitsGivenBack({ quantity, reason }: Pick<SettledPurchase, 'quantity' | 'reason'>) {
   if (reason === null) return { ofSale: 0, ofBuyer: 0 };
   return { ofSale: reason === 'sold_out' ? 0 : quantity, ofBuyer: quantity };
 }
@@ -42,7 +42,7 @@ export interface GateFields {
   closesAtMs: number;
   isPaused: boolean;
   revision: string;
-  /** How often it was corrected; empty when its buyers were not compared yet. */
+  /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
   /** Units by buyer, for the requested buyers. */
   buyers: Map<string, number>;
@@ -72,19 +72,19 @@ export const queuedKey = 'queued';
 /** A gate stays this long after the sale's end, so that late requests are refused without reading MongoDB. */
 const gateKeptMs = 24 * 3_600_000;
 
-/** Purchases per call of end.lua: a script blocks every other command of Redis. */
-const endedAtOnce = 1_000;
+/** Purchases per call of remove-settled.lua: a script blocks every other command of Redis. */
+const removedAtOnce = 1_000;
 
 const buyerPrefix = 'b:';
-/** A page of a gate's buyers. */
+/** Number of buyers in one page of a gate. */
 export const buyersAtOnce = 500;
 
-const markGate = `
+const markGateLua = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'checked', 0) end`;
 
-/** A buyer's queued purchases are searched among this many of the newest, read in pages of the second size. */
-const lookedAtMax = 20_000;
-const lookedAtOnce = 1_000;
+/** A buyer's queued purchases are searched among this many of the newest ones, which are read in pages. */
+const searchedMax = 20_000;
+const searchedAtOnce = 1_000;
 
 declare module 'ioredis' {
   interface RedisCommander {
@@ -92,7 +92,7 @@ declare module 'ioredis' {
     correctGate(...keysAndArguments: (string | number)[]): Promise<number>;
     markGate(key: string): Promise<null>;
     queueAgain(...keysAndArguments: (string | number)[]): Promise<number[]>;
-    endPurchases(...keysAndArguments: (string | number)[]): Promise<null>;
+    removeSettled(...keysAndArguments: (string | number)[]): Promise<null>;
     returnUnits(...keysAndArguments: (string | number)[]): Promise<null>;
   }
 }
@@ -107,17 +107,20 @@ export function openGate(redis: Redis) {
 
   /** The newest queued purchases as JSON. The read is expensive in a rush, so concurrent callers share one. */
   const readQueued = singleFlight(async () => {
-    const ids = await redis.zrange(queuedKey, 0, String(lookedAtMax), 'REV');
+    const ids = await redis.zrange(queuedKey, 0, String(searchedMax), 'REV');
     const texts: string[] = [];
-    for (let start = 0; start < Math.min(ids.length, lookedAtMax); start += lookedAtOnce) {
-      const keys = ids.slice(start, start + lookedAtOnce).map((orderId) => purchasePrefix + orderId);
+    for (let start = 0; start < Math.min(ids.length, searchedMax); start += searchedAtOnce) {
+      const keys = ids.slice(start, start + searchedAtOnce).map((orderId) => purchasePrefix + orderId);
       for (const json of await redis.mget(keys)) if (json) texts.push(json);
     }
-    return { texts, isComplete: ids.length <= lookedAtMax };
+    return { texts, isComplete: ids.length <= searchedMax };
   });
 
-  redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGate });
-  redis.defineCommand('endPurchases', { numberOfKeys: 1, lua: giveBackUnits + readLua('end.lua') });
+  redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGateLua });
+  redis.defineCommand('removeSettled', {
+    numberOfKeys: 1,
+    lua: giveBackUnits + readLua('remove-settled.lua'),
+  });
   redis.defineCommand('returnUnits', {
     numberOfKeys: 1,
     lua: takeReturned + giveBackUnits + readLua('return-units.lua'),
@@ -198,10 +201,10 @@ export function openGate(redis: Redis) {
      * Removes settled purchases from the queued set. The units of a rejected purchase go back to its person's limit, and to
      * the sale unless the stock was sold out, because then the gate's count was too high.
      */
-    async end(endings: Ending[]): Promise<void> {
-      for (let start = 0; start < endings.length; start += endedAtOnce) {
-        const ofSales = groupBySale(endings.slice(start, start + endedAtOnce));
-        await redis.endPurchases(queuedKey, gatePrefix, ...[...ofSales].flatMap(argumentsOf));
+    async removeSettled(settledPurchases: SettledPurchase[]): Promise<void> {
+      for (let start = 0; start < settledPurchases.length; start += removedAtOnce) {
+        const ofSales = groupBySale(settledPurchases.slice(start, start + removedAtOnce));
+        await redis.removeSettled(queuedKey, gatePrefix, ...[...ofSales].flatMap(argumentsOf));
       }
     },
 
@@ -261,9 +264,9 @@ export function openGate(redis: Redis) {
     async listQueuedOf(buyerId: string): Promise<{ purchases: Purchase[]; isComplete: boolean }> {
       const { texts, isComplete } = await readQueued('');
       // Searching the text is much cheaper than parsing every purchase.
-      const named = `"buyerId":${JSON.stringify(buyerId)}`;
+      const fragment = `"buyerId":${JSON.stringify(buyerId)}`;
       const purchases = texts
-        .filter((json) => json.includes(named))
+        .filter((json) => json.includes(fragment))
         .map((json): Purchase => JSON.parse(json));
       return { purchases: purchases.filter((purchase) => purchase.buyerId === buyerId), isComplete };
     },
@@ -361,15 +364,15 @@ function valuesOf(replies: [Error | null, unknown][] | null): unknown[] {
 const idsIn = (keys: string[], prefix: string) =>
   keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
 
-/** The arguments of end.lua for one sale. A purchase that got its units, as nearly all do, needs only its order id. */
-function argumentsOf([saleId, endings]: [string, Ending[]]): (string | number)[] {
-  const sold = endings.filter(({ reason }) => reason === null);
-  const others = endings.filter(({ reason }) => reason !== null);
-  const givenBack = others.flatMap(({ orderId, personId, quantity, reason }) => {
-    const { ofSale, ofBuyer } = givenBackOf({ quantity, reason });
+/** The arguments of remove-settled.lua for one sale. A purchase that got its units, as nearly all do, needs only its order id. */
+function argumentsOf([saleId, settledPurchases]: [string, SettledPurchase[]]): (string | number)[] {
+  const paid = settledPurchases.filter(({ reason }) => reason === null);
+  const rejected = settledPurchases.filter(({ reason }) => reason !== null);
+  const givenBack = rejected.flatMap(({ orderId, personId, quantity, reason }) => {
+    const { ofSale, ofBuyer } = unitsGivenBack({ quantity, reason });
     return [orderId, personId, ofBuyer, ofSale];
   });
-  return [saleId, sold.length, others.length, ...sold.map(({ orderId }) => orderId), ...givenBack];
+  return [saleId, paid.length, rejected.length, ...paid.map(({ orderId }) => orderId), ...givenBack];
 }
 
 const giveBackUnits = readLua('give-back.lua');

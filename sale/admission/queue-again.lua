@@ -5,7 +5,7 @@
   KEYS[1] sorted set of queued purchases
   ARGV[1] prefix of gate keys
   ARGV    for each purchase: order id, sale id, person id, quantity
-  Returns for each 1 when it was not queued
+  Returns for each purchase 1 when it was not queued, otherwise 0
 ]]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)

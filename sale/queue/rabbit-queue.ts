@@ -11,8 +11,8 @@ import { countMessages, forEachDeadLetter } from '../../runtime/rabbit/dead-lett
 import {
   deadLetterExchange,
   deadLettersOf,
-  makeDeadLetters,
-  makeQuorumQueue,
+  declareDeadLetters,
+  declareQuorumQueue,
   safeDeadLetteringOf,
 } from '../../runtime/rabbit/queues.ts';
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../../runtime/rabbit/rabbit.ts';
@@ -36,8 +36,8 @@ const deadQueue = deadLettersOf(queueName);
  */
 export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): PurchaseQueue {
   const makeQueues = rabbit.prepares(async (channel) => {
-    await makeDeadLetters(channel, queueName);
-    await makeQuorumQueue(channel, queueName, safeDeadLetteringOf(queueName));
+    await declareDeadLetters(channel, queueName);
+    await declareQuorumQueue(channel, queueName, safeDeadLetteringOf(queueName));
   });
   // Declared early so that the queues exist before the first purchase; each use declares them again if this fails.
   makeQueues().catch((error) => log.warn({ error: error.message }, 'declaring the purchase queue failed'));

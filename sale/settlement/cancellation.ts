@@ -43,10 +43,10 @@ export interface Cancellations {
   drained(): Promise<void>;
 }
 
-/** @param tell notifies pages and gates after each commit. @returns whether it succeeded; it must not throw. */
+/** @param announce notifies pages and gates after each commit. @returns whether it succeeded; it must not throw. */
 export function openCancellations(
   collections: Collections,
-  tell: (cancelled: Cancelled) => Promise<boolean>,
+  announce: (cancelled: Cancelled) => Promise<boolean>,
   otherWriters: Pick<OtherWriters, 'announce'>,
 ): Cancellations {
   const { submit, drained } = groupCommit({
@@ -55,8 +55,8 @@ export function openCancellations(
       const { orders, cancelled } = await cancelOrders(collections, cancellations);
       if (cancelled) failpoint('written');
       // Not awaited here, so that the next batch begins meanwhile.
-      const told = cancelled ? tell(cancelled) : Promise.resolve(true);
-      return orders.map((order) => ({ order, told }));
+      const announced = cancelled ? announce(cancelled) : Promise.resolve(true);
+      return orders.map((order) => ({ order, announced }));
     },
     maxBatch,
     maxWaiting,
@@ -64,8 +64,8 @@ export function openCancellations(
   });
   return {
     async cancel(cancellation) {
-      const { order, told } = await submit(cancellation);
-      const isAnnounced = await told;
+      const { order, announced } = await submit(cancellation);
+      const isAnnounced = await announced;
       return order && { order, isAnnounced };
     },
     drained,

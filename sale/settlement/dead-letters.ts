@@ -4,18 +4,18 @@ import type { Collections, OrderRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
-import { endingOf, recordOf, type Settled } from './transaction.ts';
+import { recordOf, type Settled, settledPurchaseOf } from './transaction.ts';
 
-/** Deletes a dead letter for good; its buyers' orders stay rejected. @returns false when it does not exist. */
-export async function discard(shop: DeadLetterShop, id: string): Promise<boolean> {
-  const letter = await shop.queue.findDeadLetter(id);
+/** Deletes a dead letter permanently; its buyers' orders stay rejected. @returns false when it does not exist. */
+export async function discard(dependencies: SettlementDependencies, id: string): Promise<boolean> {
+  const letter = await dependencies.queue.findDeadLetter(id);
   if (!letter) return false;
-  await rejectFailed(shop, letter.data);
+  await rejectFailed(dependencies, letter.data);
   // When several requests discard it at once, only one gets true.
-  return await shop.queue.removeDeadLetter(id);
+  return await dependencies.queue.removeDeadLetter(id);
 }
 
-export interface DeadLetterShop {
+export interface SettlementDependencies {
   collections: Collections;
   gate: Gate;
   queue: PurchaseQueue;
@@ -29,21 +29,21 @@ export interface DeadLetterShop {
  * @returns how many orders were created.
  */
 export async function rejectFailed(
-  { collections, gate, announceSettled }: DeadLetterShop,
+  { collections, gate, announceSettled }: SettlementDependencies,
   data: unknown,
 ): Promise<number> {
-  let ended = 0;
+  let created = 0;
   for (const purchase of purchasesIn(data)) {
-    const givenUp = recordOf({ purchase, status: 'rejected', reason: 'failed' }, mongoClock.now());
-    const isNew = await insertRejected(collections, givenUp);
-    const record = isNew ? givenUp : await collections.orders.findOne({ _id: givenUp._id });
+    const rejected = recordOf({ purchase, status: 'rejected', reason: 'failed' }, mongoClock.now());
+    const isNew = await insertRejected(collections, rejected);
+    const record = isNew ? rejected : await collections.orders.findOne({ _id: rejected._id });
     if (!record) continue;
     // Also for an existing order, because the worker that created it may have died before announcing it.
-    await gate.end([endingOf(purchase, record)]);
+    await gate.removeSettled([settledPurchaseOf(purchase, record)]);
     announceSettled({ stocks: [], orders: [orderMessageOf(record)] });
-    if (isNew) ended += 1;
+    if (isNew) created += 1;
   }
-  return ended;
+  return created;
 }
 
 /** @returns false when the purchase already has an order. */
@@ -70,8 +70,11 @@ async function insertRejected(collections: Collections, record: OrderRecord): Pr
  * when its worker was too busy to complete it in Bull; such a dead letter is deleted.
  * @returns how many orders were created.
  */
-export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promise<number> {
-  const found = await shop.queue.listDeadLetters({ limit });
+export async function rejectDeadLetters(
+  dependencies: SettlementDependencies,
+  limit: number,
+): Promise<number> {
+  const found = await dependencies.queue.listDeadLetters({ limit });
   if (found.length === 0) return 0;
   const letters = found.map(({ id, data }) => ({
     id,
@@ -79,18 +82,18 @@ export async function endDeadLetters(shop: DeadLetterShop, limit: number): Promi
     ids: purchasesIn(data).map(({ orderId }) => orderId),
   }));
   const all = letters.flatMap(({ ids }) => ids);
-  const records = await shop.collections.orders
+  const records = await dependencies.collections.orders
     .find({ _id: { $in: all } }, { projection: { reason: 1 } })
     .toArray();
   const reasons = new Map(records.map(({ _id, reason }) => [_id, reason]));
 
-  let ended = 0;
+  let created = 0;
   for (const { id, data, ids } of letters) {
     const { purchases = [{}] } = (data ?? {}) as { purchases?: unknown[] };
     const isWhole = ids.length >= purchases.length;
-    if (!ids.every((orderId) => reasons.has(orderId))) ended += await rejectFailed(shop, data);
+    if (!ids.every((orderId) => reasons.has(orderId))) created += await rejectFailed(dependencies, data);
     else if (isWhole && ids.every((orderId) => reasons.get(orderId) !== 'failed'))
-      await shop.queue.removeDeadLetter(id);
+      await dependencies.queue.removeDeadLetter(id);
   }
-  return ended;
+  return created;
 }

@@ -33,7 +33,7 @@ export const allowanceKey = (saleId: string, personId: string) => `${saleId}:${p
 
 /**
  * Decides a batch, first come, first served; a purchase gets all of its units or none. The function is pure, so that the
- * rules about who gets a unit can be tested here, and a retried transaction decides again on what it reads then.
+ * rules can be tested without a database, and a retried transaction decides again on its new reads.
  */
 export function decide(purchases: readonly Purchase[], snapshot: SettlementSnapshot): Decision {
   const decision: Decision = { outcomes: [], sold: new Map(), taken: new Map() };

@@ -4,21 +4,21 @@ import type { Gate } from '../admission/gate.ts';
 import type { Purchase } from '../contract.ts';
 import type { PurchaseQueue } from '../queue/queue.ts';
 
-interface LostPurchaseShop {
+interface RequeueDependencies {
   collections: Collections;
   gate: Gate;
   queue: PurchaseQueue;
 }
 
-const addMs = 3_000;
+const addDeadlineMs = 3_000;
 
 /**
- * Adds a new job for purchases that Redis remembers but that are neither queued nor settled, which happens when Redis
+ * Adds a new job for purchases that Redis stores but that are neither queued nor settled, which happens when Redis
  * lost the end of its append-only file.
  * @returns the order ids of the purchases that were queued again.
  */
 export async function requeueLost(
-  { collections, gate, queue }: LostPurchaseShop,
+  { collections, gate, queue }: RequeueDependencies,
   orderIds: string[],
 ): Promise<string[]> {
   // The queue is read before MongoDB, because a purchase leaves the queue only after its order exists.
@@ -33,7 +33,11 @@ export async function requeueLost(
   const purchases: Purchase[] = await gate.queueAgain([...lost.values()]);
   if (purchases.length > 0) {
     // The queue's connection waits for Redis without a limit, but a buyer is waiting for this answer.
-    await withTimeout(queue.add([{ purchases }]), addMs, () => new Error('Command timed out: adding a job'));
+    await withTimeout(
+      queue.add([{ purchases }]),
+      addDeadlineMs,
+      () => new Error('Command timed out: adding a job'),
+    );
   }
   return purchases.map(({ orderId }) => orderId);
 }

@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { gapMs } from '../../runtime/databases/transact.ts';
 
 const key = 'sale-writers';
-/** As long as a writer retries. */
+/** An announcement expires after the time for which a writer retries. */
 const announcedMs = 5_000;
 
 /**

@@ -1,12 +1,12 @@
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { orderMessageOf, purchaseOf } from '../order.ts';
-import { type DeadLetterShop, endDeadLetters } from './dead-letters.ts';
-import { endingsOf } from './transaction.ts';
+import { rejectDeadLetters, type SettlementDependencies } from './dead-letters.ts';
+import { settledPurchasesOf } from './transaction.ts';
 
 /** What one pass repaired. */
 export interface Reconciled {
   /** Purchases of dead letters that got a rejected order. */
-  givenUp: number;
+  failed: number;
   /** Settled purchases that were still listed as queued, because their worker died after its commit. */
   ended: number;
   /** Accepted purchases whose job was lost, and that got a new one. */
@@ -15,7 +15,7 @@ export interface Reconciled {
   forgotten: string[];
 }
 
-/** Bounds of one pass; the next pass handles the rest. */
+/** Limits of one pass; the next pass handles the rest. */
 const deadLettersAtOnce = 200;
 const queuedAtOnce = 1_000;
 const salesAtOnce = 1_000;
@@ -23,30 +23,30 @@ const salesAtOnce = 1_000;
 /**
  * Repairs what a crash left inconsistent between MongoDB, the queue and Redis. MongoDB is the truth, and each step is
  * idempotent.
- * @param staleAfterMs how long a purchase may be queued before its job is looked for.
+ * @param staleAfterMs how long a purchase may be queued before the reconciler checks for its order and its job.
  */
 export async function reconcile(
-  shop: DeadLetterShop,
+  dependencies: SettlementDependencies,
   { staleAfterMs }: { staleAfterMs: number },
 ): Promise<Reconciled> {
-  const givenUp = await endDeadLetters(shop, deadLettersAtOnce);
-  const stale = await endStalePurchases(shop, redisClock.now().getTime() - staleAfterMs);
-  await tellStockAgain(shop);
-  return { givenUp, ...stale };
+  const failed = await rejectDeadLetters(dependencies, deadLettersAtOnce);
+  const stale = await repairStalePurchases(dependencies, redisClock.now().getTime() - staleAfterMs);
+  await announceStockAgain(dependencies);
+  return { failed, ...stale };
 }
 
-async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
-  const { collections, gate, queue, announceSettled } = shop;
+async function repairStalePurchases(dependencies: SettlementDependencies, beforeMs: number) {
+  const { collections, gate, queue, announceSettled } = dependencies;
   const stale = await gate.listQueuedBefore(beforeMs, queuedAtOnce);
   const report = { ended: 0, requeued: 0, forgotten: [] as string[] };
   if (stale.length === 0) return report;
 
   const ids = stale.map(({ orderId }) => orderId);
   const records = await collections.orders.find({ _id: { $in: ids } }).toArray();
-  // Redis holds what the admission took; when it has expired there, the order tells the same.
+  // Redis holds the units that the admission took; when that has expired, the order has the same values.
   const queuedAs = await gate.findPurchases(ids);
   const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
-  await gate.end(endingsOf(ended, records));
+  await gate.removeSettled(settledPurchasesOf(ended, records));
   announceSettled({ stocks: [], orders: records.map(orderMessageOf) });
   report.ended = records.length;
 
@@ -69,11 +69,11 @@ async function endStalePurchases(shop: DeadLetterShop, beforeMs: number) {
 }
 
 /** Announces the stock of open sales again, for pages that missed a message. */
-async function tellStockAgain({ collections, announceSettled }: DeadLetterShop): Promise<void> {
+async function announceStockAgain({ collections, announceSettled }: SettlementDependencies): Promise<void> {
   const now = redisClock.now();
-  const on = { opensAt: { $lte: now }, closesAt: { $gt: now } };
+  const isOpen = { opensAt: { $lte: now }, closesAt: { $gt: now } };
   const open = await collections.sales
-    .find(on, { projection: { stock: 1, stockVersion: 1 } })
+    .find(isOpen, { projection: { stock: 1, stockVersion: 1 } })
     .limit(salesAtOnce)
     .toArray();
   const at = mongoClock.now().toISOString();

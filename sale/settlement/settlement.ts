@@ -11,84 +11,87 @@ import { type Batch, settleBatch } from './transaction.ts';
 /** Purchases to settle together. */
 interface SettleRequest {
   purchases: Purchase[];
-  /** Decide again on those of them that were given up. */
+  /** Whether those whose order was rejected as `failed` are decided again. */
   again: boolean;
 }
 
 /**
- * Resolves when every one of these purchases has its order in MongoDB, but for those that it returns: MongoDB is there
- * and cannot settle them.
- * @throws when MongoDB stays away for longer than the settlement's patience. Settling again is always safe.
+ * Resolves when every purchase has its order in MongoDB. Settling again is always safe.
+ * @returns the purchases that cannot be settled although MongoDB is available.
+ * @throws when MongoDB is unavailable for longer than the settlement's `patienceMs`.
  */
 export type Settle = (request: SettleRequest) => Promise<Poison[]>;
 
-/** Purchases that a worker settles in one transaction. */
+/** Maximum number of purchases that a worker settles in one transaction. */
 export const settleMaxPurchases = 2_000;
 
 export interface SettlementOptions {
   collections: Collections;
-  /** In one transaction. */
+  /** Maximum number of purchases in one transaction. */
   maxPurchases: number;
-  /** From the start of one transaction to the start of the next, unless that is full. */
+  /** Minimum time from the start of one transaction to the start of the next; a full transaction starts sooner. */
   minIntervalMs: number;
-  /** How long purchases wait here for a MongoDB that is away. */
+  /** How long a settlement is retried while MongoDB is unavailable. */
   patienceMs: number;
-  /** Whether a fault will pass by itself. */
-  isPassing: (error: unknown) => boolean;
-  /** Gives up waiting: this process stops. */
+  /** Whether a fault is transient, so that the transaction is retried. */
+  isTransient: (error: unknown) => boolean;
+  /** Aborts the retries when this process stops. */
   stopping: AbortSignal;
-  /** Runs each transaction, so that others can have a moment without one. */
+  /** Runs each transaction, so that the comparison of gates can exclude transactions for a moment. */
   exclusive: Exclusive;
-  /** Who also writes sales, and needs a gap between two transactions. */
+  /** Other processes that write sales, for which a gap is left between two transactions. */
   otherWriters: Pick<OtherWriters, 'refresh' | 'gapMs'>;
-  /** Told of every commit. What it does is a courtesy: nothing depends on it, so it must not throw. */
+  /** Called after every commit to announce it. Nothing depends on its success, so it must not throw. */
   afterCommit: (batch: Batch) => Promise<void>;
 }
 
-/** A request whose transactions are over. */
-interface Done {
+/** A request whose transactions have ended. */
+interface SettledRequest {
   poison: Poison[];
-  /** Resolves when `afterCommit` is through with what was settled. */
-  told: Promise<unknown>;
+  /** Resolves when `afterCommit` has finished for all of the request's transactions. */
+  announced: Promise<unknown>;
 }
 
 /**
- * Settles purchases, one transaction at a time: two at once would only run into each other's writes of the same
- * hot product. What arrives meanwhile is settled together in the next one, which begins while the last one is told.
+ * Settles purchases, one transaction at a time, because concurrent transactions would only conflict on the stock of the
+ * same sale. Requests that arrive meanwhile share the next transaction, which begins while the last one is announced.
  */
 export function openSettlement(options: SettlementOptions): Settle {
   const { maxPurchases, minIntervalMs, otherWriters } = options;
-  const commit = groupCommit<SettleRequest, Done>({
+  const commit = groupCommit<SettleRequest, SettledRequest>({
     send(requests) {
       void otherWriters.refresh();
       return settleOrSplit(requests, options);
     },
     sizeOf: ({ purchases }) => purchases.length,
     maxBatch: maxPurchases,
-    maxWaiting: Number.POSITIVE_INFINITY, // Bounded by the jobs that the queue hands out at once.
+    maxWaiting: Number.POSITIVE_INFINITY, // The number of jobs that the queue delivers at once bounds it.
     minIntervalMs,
     gapMs: otherWriters.gapMs,
   });
   return async (request) => {
-    const { poison, told } = await commit.submit(request);
-    await told;
+    const { poison, announced } = await commit.submit(request);
+    await announced;
     return poison;
   };
 }
 
 /**
- * One transaction for all; when that cannot be, one for each request, and then for each half of one, down to the
- * purchase that is the trouble.
+ * Settles all requests in one transaction. When that fails, it settles each request alone, and then each half of a
+ * request, until the purchase that cannot be settled is isolated.
  */
-async function settleOrSplit(requests: SettleRequest[], options: SettlementOptions): Promise<Done[]> {
+async function settleOrSplit(
+  requests: SettleRequest[],
+  options: SettlementOptions,
+): Promise<SettledRequest[]> {
   try {
-    const told = tell(await settleWhenPossible(requests, options), options);
-    return requests.map(() => ({ poison: [], told }));
+    const announced = announce(await settleWhenPossible(requests, options), options);
+    return requests.map(() => ({ poison: [], announced }));
   } catch (error) {
-    if (options.stopping.aborted || options.isPassing(error)) throw error;
+    if (options.stopping.aborted || options.isTransient(error)) throw error;
     const [only, ...others] = requests;
     if (only && others.length === 0) return [await splitRequest(only, error as Error, options)];
-    const done: Done[] = [];
+    const done: SettledRequest[] = [];
     for (const request of requests) done.push(...(await settleOrSplit([request], options)));
     return done;
   }
@@ -98,8 +101,8 @@ async function splitRequest(
   { purchases, again }: SettleRequest,
   error: Error,
   options: SettlementOptions,
-): Promise<Done> {
-  if (purchases.length === 1) return { poison: [{ raw: purchases[0], error }], told: Promise.resolve() };
+): Promise<SettledRequest> {
+  if (purchases.length === 1) return { poison: [{ raw: purchases[0], error }], announced: Promise.resolve() };
   const middle = Math.ceil(purchases.length / 2);
   const halves = [purchases.slice(0, middle), purchases.slice(middle)];
   const done = await settleOrSplit(
@@ -108,16 +111,16 @@ async function splitRequest(
   );
   return {
     poison: done.flatMap(({ poison }) => poison),
-    told: Promise.all(done.map(({ told }) => told)),
+    announced: Promise.all(done.map(({ announced }) => announced)),
   };
 }
 
-async function tell(batch: Batch, { afterCommit }: SettlementOptions): Promise<void> {
+async function announce(batch: Batch, { afterCommit }: SettlementOptions): Promise<void> {
   await afterCommit(batch);
-  failpoint('told');
+  failpoint('announced');
 }
 
-/** Waits out a MongoDB that is away: its absence says nothing about the purchases. */
+/** Retries while MongoDB is unavailable, because that is no fault of the purchases. */
 const settleWhenPossible = (requests: SettleRequest[], options: SettlementOptions): Promise<Batch> =>
   retry(
     async () => {
@@ -131,7 +134,7 @@ const settleWhenPossible = (requests: SettleRequest[], options: SettlementOption
       longestMs: 2_000,
       patienceMs: options.patienceMs,
       signal: options.stopping,
-      shouldRetry: options.isPassing,
+      shouldRetry: options.isTransient,
     },
   );
 

@@ -11,7 +11,7 @@ import {
   type OrderRecord,
   type SaleRecord,
 } from '../../store/collections.ts';
-import type { Ending } from '../admission/gate.ts';
+import type { SettledPurchase } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
@@ -24,7 +24,7 @@ import {
   type SettlementSnapshot,
 } from './decide.ts';
 
-/** What a committed transaction changed, as it is announced to all servers. */
+/** The changes of a committed transaction, in the form in which they are announced to all servers. */
 export interface Settled {
   stocks: StockMessage[];
   orders: { buyerId: string; order: Order }[];
@@ -33,10 +33,10 @@ export interface Settled {
 /** A committed batch. */
 export interface Batch {
   settled: Settled;
-  /** The outcome of each purchase, decided now or at an earlier delivery. */
-  endings: Ending[];
-  /** The orders that were inserted, and when the transaction began. */
-  made: OrderRecord[];
+  /** Each purchase with its outcome, decided now or at an earlier delivery. */
+  settledPurchases: SettledPurchase[];
+  createdOrders: OrderRecord[];
+  /** When the transaction began. */
   beganAt: Date;
 }
 
@@ -88,8 +88,8 @@ async function settleInTransaction(
       failpoint('deciding');
       return {
         settled: settledOf(decision, snapshot, records, settledAt),
-        endings: endingsOf(purchases, [...snapshot.settledBefore, ...records]),
-        made: records,
+        settledPurchases: settledPurchasesOf(purchases, [...snapshot.settledBefore, ...records]),
+        createdOrders: records,
         beganAt,
       };
     },
@@ -160,7 +160,7 @@ async function takeStock(
   }
 }
 
-/** The next document of each sale's log. A purchase of an unknown sale has no log to go to. */
+/** The next document of each sale's log. A purchase of an unknown sale is in no log. */
 function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
   return [...groupBySale(records)].flatMap(([saleId, ofSale]) => {
     const sale = sales.get(saleId);
@@ -170,7 +170,7 @@ function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
 
 /**
  * Adds the units to each person's allowance, guarded by the limit: inserts the allowance with a person's first units, and
- * increments it otherwise. One statement covers everybody with the same units and limit, because an upsert for each person
+ * increments it otherwise. One statement covers all people with the same units and limit, because an upsert for each person
  * took half of the transaction's time.
  */
 async function takeAllowances(
@@ -251,27 +251,30 @@ function settledOf(
   };
 }
 
-/** The outcome of each purchase that has an order. */
-export function endingsOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): Ending[] {
+/** The purchases that have an order, each with its outcome. */
+export function settledPurchasesOf(purchases: Iterable<Purchase>, orders: OrderRecord[]): SettledPurchase[] {
   const orderById = new Map(orders.map((order) => [order._id, order]));
   return [...purchases].flatMap((purchase) => {
     const order = orderById.get(purchase.orderId);
-    return order ? [endingOf(purchase, order)] : [];
+    return order ? [settledPurchaseOf(purchase, order)] : [];
   });
 }
 
 /**
- * The outcome of a purchase. The units are the purchase's, not the order's: when Redis had lost the first admission, the
+ * A purchase with its outcome. The units are the purchase's, not the order's: when Redis had lost the first admission, the
  * order belongs to that one, and the units of this second admission have to be given back.
  */
-export function endingOf(purchase: Purchase, order: Pick<OrderRecord, 'createdAt' | 'reason'>): Ending {
+export function settledPurchaseOf(
+  purchase: Purchase,
+  order: Pick<OrderRecord, 'createdAt' | 'reason'>,
+): SettledPurchase {
   const { orderId, saleId, quantity, createdAt } = purchase;
-  const isOfThis = order.createdAt.getTime() === Date.parse(createdAt);
+  const isOfThisAdmission = order.createdAt.getTime() === Date.parse(createdAt);
   return {
     orderId,
     saleId,
     personId: personOf(purchase),
     quantity,
-    reason: isOfThis ? order.reason : 'admitted_again',
+    reason: isOfThisAdmission ? order.reason : 'admitted_again',
   };
 }

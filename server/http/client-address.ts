@@ -4,17 +4,18 @@ import ipaddr from 'ipaddr.js';
 import proxyAddr from 'proxy-addr';
 
 /**
- * The client's address, believing as many proxies as stand in front: each adds the address it saw at the end of
- * X-Forwarded-For, and what stands before those was written by the client. Express' `trust proxy` does the same for
- * requests; sockets do not come through Express.
+ * The client's address. Each trusted proxy appends the address it saw to X-Forwarded-For; earlier entries are ignored,
+ * because the client may have written them. Express' `trust proxy` does the same for requests, but sockets do not pass
+ * through Express.
  */
 export function clientAddressOf(request: IncomingMessage, trustedHops: number): string {
   return proxyAddr(request, (_address, hop) => hop < trustedHops) ?? '';
 }
 
 /**
- * What counts as one client: an IPv4 address, or the /64 network of IPv6 that one customer has to himself.
- * @returns what is not an address as it is.
+ * The key by which limits count a client: an IPv4 address, or the /64 network of an IPv6 address, because providers assign a
+ * whole /64 network to one customer.
+ * @returns the input when it is not an address.
  */
 export function networkOf(address: string): string {
   if (!isIP(address)) return address;

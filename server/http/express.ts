@@ -14,7 +14,7 @@ export function serveRoutes(routes: Route[], respond: Respond, bounds: RequestBo
       route,
       new NodeRequest(request, response, request, bounds),
     );
-    // Answered already, when the deadline was over: see connections/deadline.ts.
+    // The request was answered at its deadline: see connections/deadline.ts.
     if (response.headersSent) return;
     response.status(status).set(headers);
     if (text) await pipeline(Readable.from(text), response);

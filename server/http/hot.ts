@@ -4,15 +4,15 @@ import type { Respond } from './pipeline.ts';
 import { requestIdHeader, requestIdOf } from './request-id.ts';
 import type { Route } from './route.ts';
 
-/** Answers the request if it is one of a hot route. @returns whether it does. */
+/** Answers the request if it belongs to a hot route. @returns whether it does. */
 type HotPath = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 const noQuery = {};
 
 /**
  * Serves the busiest routes on Node's own HTTP server: Express' router, body parser and response took
- * 176 of a server's 299 µs of CPU for a purchase. Another method, a query or what is no id is left to Express, which
- * serves these routes as well.
+ * 176 of a server's 299 µs of CPU for a purchase. A request with another method, a query or an invalid id is left to Express,
+ * which serves these routes as well.
  * @param fixed headers of every answer.
  */
 export function openHotPath(
@@ -24,13 +24,13 @@ export function openHotPath(
   const hot = routes
     .filter((route) => route.hot)
     .map((route) => ({ route, method: route.method.toUpperCase(), pattern: patternOf(route.path) }));
-  // As a list of names and values in turns: an object Node copies and looks through first.
+  // A flat list of names and values is used, because Node copies and iterates over an object first.
   const first = Object.entries(fixed).flat();
 
   async function serve(route: Route, id: string, request: IncomingMessage, response: ServerResponse) {
     const input = { params: { id }, query: noQuery };
     const { status, body, headers } = await respond(route, new NodeRequest(request, response, input, bounds));
-    // Answered already, when the deadline was over: see connections/deadline.ts.
+    // The request was answered at its deadline: see connections/deadline.ts.
     if (response.headersSent) return;
     const json = JSON.stringify(body);
     const list = [...first, requestIdHeader, requestIdOf(request)];
@@ -52,7 +52,7 @@ export function openHotPath(
   };
 }
 
-/** An id has no other characters than these. */
+/** Matches a route's path; `[\w-]` are the only characters of an id. */
 function patternOf(path: string): RegExp {
   return new RegExp(`^${path.replace(':id', '([\\w-]+)')}$`);
 }

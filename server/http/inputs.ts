@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** What several routes take. Strict: a field that is not here is an error. */
+/** Input schemas that several routes share. Objects are strict, so that an unknown field is an error. */
 
 export const id = z
   .string()
@@ -9,7 +9,7 @@ export const byId = z.strictObject({ id });
 
 export const units = z.int().min(1).max(1_000_000);
 
-/** Dates of computers begin in 1970; past the year 9999 ISO 8601 and most who read it part ways. */
+/** Unix time begins in 1970, and many parsers do not read a year after 9999. */
 const [earliestMs, latestMs] = [0, Date.UTC(9999, 11, 31, 23, 59, 59, 999)];
 
 export const instant = z.iso
@@ -23,46 +23,46 @@ export const instant = z.iso
     error: 'expected a year from 1970 to 9999, counted in UTC',
   });
 
-/** A number in a query: digits only. JavaScript reads `?since=` as 0 as well, and `1e1` and `0xa` as 10. */
+/** A number in a query, of digits only, because JavaScript would also read an empty text as 0, and `1e1` and `0xa` as 10. */
 export const wholeFromText = (min: number, max: number) =>
   z.preprocess(
     (text) => (typeof text === 'string' && !/^\d{1,15}$/.test(text) ? Number.NaN : text),
     z.coerce.number().int().min(min).max(max),
   );
 
-/** Entries on a page of a list. */
+/** Number of entries on a page of a list. */
 export const pageSize = wholeFromText(1, 100).default(20);
 
-/** A place in a list, as its `nextCursor` says it. */
+/** A position in a list, in the form of its `nextCursor`. */
 export const cursorLike = (pattern: RegExp) =>
   z.string().regex(pattern, 'expected the nextCursor of the page before').optional();
 
-/** A place in a list that is sorted by time: Unix time in ms, and an id. */
+/** A position in a list that is sorted by time: Unix time in ms, and an id. */
 const timeCursor = cursorLike(/^\d{1,15}\.[\w:.-]{1,200}$/);
 
 export const newestList = z.strictObject({ cursor: timeCursor, limit: pageSize });
 
-/** A page of a list whose pages have one size. */
+/** The query of a list whose page size is fixed. */
 export const pageAfter = z.strictObject({ cursor: timeCursor });
 
-/** Printable ASCII, as RFC 9110 has it for a header, and short enough to be kept for a day. */
+/** Printable ASCII, as RFC 9110 requires it in a header, and short because Redis stores each key for a day. */
 export const idempotencyKey = z
   .string()
   .regex(/^[\x21-\x7e]{1,255}$/, 'expected 1 to 255 printable ASCII characters');
 
 /**
- * Shows nothing by itself: blanks, marks that combine, controls, characters of no meaning or of none yet, and what fonts
- * leave blank (the filler of Hangul is ignorable, the empty pattern of Braille and the null notehead are not).
+ * Characters that show nothing alone: whitespace, combining marks, control characters, unassigned and ignorable characters,
+ * and two symbols that fonts leave blank although Unicode does not call them ignorable (U+2800 and U+1D159).
  */
-const unseen = /[\s\p{M}\p{C}\p{Default_Ignorable_Code_Point}\u2800\u{1d159}]/gu;
+const invisible = /[\s\p{M}\p{C}\p{Default_Ignorable_Code_Point}\u2800\u{1d159}]/gu;
 
-/** Breaks a line, controls a terminal, is half a character, or turns the direction of the text around it. */
+/** Characters that break a line, control a terminal, are half a surrogate pair, or change the writing direction. */
 const misleading = /[\p{Cc}\p{Zl}\p{Zp}\p{Cs}\u202a-\u202e\u2066-\u2069]/u;
-/** The same for a text of several lines. */
+/** The same characters for a text of several lines, in which tabs and line breaks are allowed. */
 const misleadingInLines = /(?![\t\n\r])[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]/u;
 
-const isSeen = (text: string) => text.replace(unseen, '') !== '';
-const seen = { error: 'expected something that can be seen, got only characters that show nothing' };
+const isVisible = (text: string) => text.replace(invisible, '') !== '';
+const visible = { error: 'expected something that can be seen, got only characters that show nothing' };
 
 function refusing(characters: RegExp, expected: string) {
   return {
@@ -74,14 +74,14 @@ function refusing(characters: RegExp, expected: string) {
   };
 }
 
-/** What somebody or something is called: one line in which something can be seen, without blanks around it. */
+/** The name of a person or product: one line with a visible character, without whitespace around it. */
 export const name = (maxLength: number) =>
   z
     .string()
     .trim()
     .min(1)
     .max(maxLength)
-    .refine(isSeen, seen)
+    .refine(isVisible, visible)
     .refine(
       (text) => !misleading.test(text),
       refusing(
@@ -91,12 +91,12 @@ export const name = (maxLength: number) =>
     )
     .meta({ pattern: '\\S' });
 
-/** A text of several lines, or none. */
+/** A text of several lines, which may be empty. */
 export const prose = (maxLength: number) =>
   z
     .string()
     .max(maxLength)
-    .refine((text) => text === '' || isSeen(text), seen)
+    .refine((text) => text === '' || isVisible(text), visible)
     .refine(
       (text) => !misleadingInLines.test(text),
       refusing(

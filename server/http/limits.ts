@@ -13,7 +13,7 @@ import { type Refusal, refuse } from './problems.ts';
 
 const windowSeconds = 60;
 
-/** What every request counts against, and a purchase as well against its own. */
+/** The rate limits of requests: each request counts against one of them, and purchases have a limit of their own. */
 export interface RequestLimits {
   purchases: Limiter;
   requestsOfAccount: Limiter;
@@ -29,9 +29,12 @@ export function openRequestLimits(config: Config): RequestLimits {
   };
 }
 
-/** What guesses passwords and makes accounts. Rare and worth a round trip to Redis: it counts over all instances. */
+/**
+ * The rate limits of sign-ins and sign-ups. They count over all instances, because these requests guess passwords and create
+ * accounts, and are rare enough for a round trip to Redis.
+ */
 export interface AccountLimits {
-  /** By account, and only wrong passwords. */
+  /** Counts wrong passwords by account. */
   signInFailures: SharedLimiter;
   signIns: SharedLimiter;
   signUps: SharedLimiter;
@@ -46,11 +49,11 @@ export function openAccountLimits(redis: Redis, config: Config): AccountLimits {
   };
 }
 
-/** The e-mail address as a key: Redis need not know it. */
+/** The hashed e-mail address as a key, so that Redis does not store the address. */
 export const accountKeyOf = (email: string) =>
   createHash('sha256').update(normaliseEmail(email)).digest('base64url').slice(0, 22);
 
-/** @returns the standard headers, for the answer; a refusal with 429 when it was not allowed. */
+/** @returns the rate limit headers of the answer, or a refusal with 429 when the request exceeds the limit. */
 export function allow({ limit }: Pick<Limiter, 'limit'>, taken: Taken): Record<string, string> | Refusal {
   const headers = rateLimitHeaders(limit, taken);
   if (taken.isAllowed) return headers;
@@ -58,7 +61,7 @@ export function allow({ limit }: Pick<Limiter, 'limit'>, taken: Taken): Record<s
   return refuse('too-many-requests', detail, {}, { ...headers, 'Retry-After': String(taken.resetSeconds) });
 }
 
-/** draft-ietf-httpapi-ratelimit-headers-08. */
+/** The headers of draft-ietf-httpapi-ratelimit-headers-08. */
 function rateLimitHeaders(
   { name, quota, windowSeconds }: Limiter['limit'],
   taken: Taken,

@@ -6,13 +6,13 @@ import { invalidJson, type Refusal, refuse } from './problems.ts';
 import type { Route } from './route.ts';
 
 export interface RequestBounds {
-  /** Proxies in front whose headers are believed. */
+  /** Number of proxies in front whose headers are trusted. */
   trustedHops: number;
-  /** Of a JSON body. */
+  /** Maximum size of a JSON body. */
   bodyMaxBytes: number;
 }
 
-/** What the pipeline reads of a request: from Node's own message, so that it is the same with and without Express. */
+/** The request that the pipeline reads. It uses Node's own message, so that it is the same with and without Express. */
 export class NodeRequest implements HttpRequest {
   readonly receivedAtMs = performance.now();
   readonly params: unknown;
@@ -67,7 +67,7 @@ export class NodeRequest implements HttpRequest {
 
 async function readJson(message: IncomingMessage, maxBytes: number): Promise<unknown> {
   if (isPlainJson(message, maxBytes)) return readPlainJson(message);
-  // Not strict: a text or a number is for the schema to refuse, like everything else.
+  // The parser is not strict, so that the schema refuses a text or a number like every other wrong input.
   const body = await readWith(
     express.json({ limit: maxBytes, type: 'application/json', strict: false }),
     message,
@@ -84,14 +84,14 @@ async function readFile(message: IncomingMessage, maxBytes: number): Promise<Buf
 
 type BodyParser = ReturnType<typeof express.json>;
 
-/** @throws what refusalOf knows. @returns undefined when there is no body, or not of the parser's type. */
+/** @returns undefined when there is no body of the parser's type. @throws an error that `refusalOf` turns into a refusal. */
 function readWith(parser: BodyParser, message: IncomingMessage & { body?: unknown }): Promise<unknown> {
   return new Promise((resolve, reject) => {
     parser(message, {} as ServerResponse, (error) => (error ? reject(error) : resolve(message.body)));
   });
 }
 
-/** Nearly every client sends this, and it can be read without the body parser: see hot.ts for what that costs. */
+/** Nearly all clients send plain JSON, which is read without the costly body parser: see hot.ts. */
 function isPlainJson({ headers }: IncomingMessage, maxBytes: number): boolean {
   const bytes = Number(headers['content-length'] ?? 0);
   return (
@@ -109,7 +109,7 @@ function readPlainJson(message: IncomingMessage): Promise<unknown> {
     const chunks: Buffer[] = [];
     message.on('data', (chunk) => chunks.push(chunk));
     message.on('end', () => resolve(parseJson(utf8.decode(Buffer.concat(chunks)))));
-    // Nobody is there any more to read it.
+    // The client has disconnected, so this refusal only ends the handling.
     message.on('error', () => resolve(refuse('invalid-input', 'The request broke off')));
   });
 }

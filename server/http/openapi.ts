@@ -6,7 +6,7 @@ import type { Route } from './route.ts';
 
 type Json = Record<string, unknown>;
 
-/** Every header that an answer may carry, described once. */
+/** The descriptions of all headers that an answer may have. */
 const headerTexts = {
   Location: 'Where to read what was made',
   'Retry-After': 'Seconds after which to ask again',
@@ -18,7 +18,7 @@ const headerTexts = {
 
 export type AnswerHeader = keyof typeof headerTexts;
 
-/** The OpenAPI 3.1 document of a table of routes. */
+/** Creates the OpenAPI 3.1 document of these routes. */
 export function openApiOf(routes: Route[], version: string): Json {
   const paths: Record<string, Json> = {};
   for (const route of routes) {
@@ -127,7 +127,7 @@ function securityOf({ access, takesSessionCookie }: Route): Json {
 
 function requestBodyOf({ method, body, fileMaxBytes, takesSessionCookie }: Route): Json {
   if (fileMaxBytes) return { requestBody: { required: true, content: { 'image/*': {} } } };
-  // See routes/sessions.ts.
+  // The renewal of a session requires an empty JSON object: see routes/sessions.ts.
   const isEmptyJson = takesSessionCookie && method === 'post';
   if (!body && !isEmptyJson) return {};
   const schema = body ? schemaOf(body, 'input') : { type: 'object' };
@@ -135,7 +135,7 @@ function requestBodyOf({ method, body, fileMaxBytes, takesSessionCookie }: Route
   return { requestBody: { required: true, content } };
 }
 
-/** The refusals that every route with such an access and input has. */
+/** The refusals that follow from a route's access and input. */
 function problemsOf({ access, params, query, body }: Route): ProblemName[] {
   const problems: ProblemName[] = ['too-many-requests', 'unavailable'];
   if (access !== 'anyone') problems.push('unauthorized');

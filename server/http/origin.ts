@@ -4,8 +4,8 @@ interface Headers {
 }
 
 /**
- * Whether a request is not from another site's page. A browser always says where its page comes from when it
- * connects a socket or sends anything but a GET; who says nothing is no browser.
+ * Whether a request comes from a page of this site or of an allowed origin. A request without an Origin header is accepted,
+ * because browsers always send the header when a page connects a socket or sends anything but a GET.
  */
 export function isFromOwnPage({ origin, host }: Headers, allowed: readonly string[]): boolean {
   if (!origin) return true;

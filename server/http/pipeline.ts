@@ -6,7 +6,7 @@ import { isRefusal, problemType, type Refusal, refusalOf, refuse, reportRefusal 
 import type { Access, Answer, Call, Route } from './route.ts';
 import { bearerOf, type Identity, type Tokens } from './tokens.ts';
 
-/** A request, whichever server it came through. */
+/** A request, independent of Express. */
 export interface HttpRequest {
   readonly method: string;
   readonly url: string;
@@ -19,21 +19,21 @@ export interface HttpRequest {
   /** Whether it came over TLS. */
   readonly isSecure: boolean;
   header(name: string): string | undefined;
-  /** Calls back when the answer was sent, or its client is gone. */
+  /** Calls the listener when the answer was sent or the client has disconnected. */
   onClosed(listener: () => void): void;
-  /** @returns the value that the JSON stands for, or the bytes of the file, or why there is none. */
+  /** @returns the parsed JSON, the bytes of the file, or a refusal. */
   readBody(route: Pick<Route, 'fileMaxBytes'>): Promise<unknown>;
 }
 
-/** An answer or a refusal as it is to be sent, with all its headers but those that every answer has. */
+/** An answer or a refusal in the form in which it is sent, without the headers that every answer has. */
 interface Reply extends Answer {
   headers: Record<string, string>;
 }
 
-/** Answers one request to a route. It does not reject. */
+/** Answers one request to a route. The promise never rejects. */
 export type Respond = (route: Route, request: HttpRequest) => Promise<Reply>;
 
-/** The one way of every request to the API: identify, limit, parse, handle, answer or refuse. */
+/** Handles every request to the API in the same steps: identify, limit, parse, handle, answer or refuse. */
 export function openPipeline(tokens: Tokens, limits: RequestLimits, log: Log): Respond {
   async function outcomeOf(route: Route, request: HttpRequest, identity: Identity | null) {
     const body = route.body || route.fileMaxBytes ? await request.readBody(route) : undefined;
@@ -45,7 +45,7 @@ export function openPipeline(tokens: Tokens, limits: RequestLimits, log: Log): R
   return async (route, request) => {
     let limitHeaders = none;
     try {
-      // Who asks comes first: a stranger learns nothing about what the input should have been.
+      // Identification comes first, so that a stranger learns nothing about the expected input.
       const identity = identify(route.access, tokens, request.header('authorization'));
       if (isRefusal(identity)) return replyOf(identity, none);
       const allowed = countRequest(route, limits, identity, request);
@@ -80,7 +80,7 @@ function identify(
   return identity;
 }
 
-/** By the account's person where there is one, so that an office behind one address is not one buyer. */
+/** Counts by the account's person when there is one, so that an office behind one address does not share one limit. */
 function countRequest(
   { limit }: Route,
   limits: RequestLimits,
@@ -125,7 +125,7 @@ function replyOf(outcome: Answer | Refusal, limitHeaders: Record<string, string>
   return { ...outcome, headers: { ...limitHeaders, ...usual, ...headers } };
 }
 
-/** @returns what the schema makes of it, or a refusal with 400 that names each field that is wrong. */
+/** @returns the parsed value, or a refusal with 400 that names each invalid field. */
 export function parse<Value>(
   schema: z.ZodType<Value> | undefined,
   value: unknown,

@@ -40,11 +40,11 @@ export type ProblemName = keyof typeof problemTitles;
 const refusal = Symbol('refusal');
 
 /**
- * An answer that says no, as RFC 9457 problem details. It is returned and not thrown: in a sell-out most answers are
+ * An error answer with RFC 9457 problem details. It is returned instead of thrown, because most answers of a sold-out sale are
  * refusals, and the stack trace of an exception was a twentieth of their cost.
  */
 export interface Refusal {
-  /** No input that was read from JSON can have it. */
+  /** A symbol, so that no parsed JSON can be mistaken for a refusal. */
   readonly [refusal]: true;
   readonly problem: Problem;
   readonly headers: Record<string, string>;
@@ -64,7 +64,7 @@ export function refuse(
 export const isRefusal = (value: unknown): value is Refusal =>
   typeof value === 'object' && value !== null && refusal in value;
 
-/** What HTTP wants beside a status. */
+/** Headers that HTTP expects with a status. */
 function alwaysWith(status: number): Record<string, string> {
   if (status === 401) return { 'WWW-Authenticate': 'Bearer' };
   return status === 503 ? { 'Retry-After': '1' } : {};
@@ -86,11 +86,11 @@ export const allowOnly =
     sendRefusal(response, refuse('method-not-allowed', detail, {}, { Allow: methods.join(', ') }));
   };
 
-/** The last stop of every request to Express whose handling threw. */
+/** Answers every request to Express whose handling threw. */
 export function answerProblems(log: Log): ErrorRequestHandler {
   return (error, request, response, next) => {
     if (response.headersSent) {
-      // Answered already, in time: its connection may carry somebody else's request by now.
+      // The request was answered at its deadline, and the connection may already carry another request.
       if (!response.writableEnded) next(error);
       return;
     }
@@ -105,13 +105,13 @@ interface Reported {
 }
 
 /**
- * Logs a refusal that is our own fault.
- * @param error what was thrown, if anything was.
- * @returns the refusal as this client is to get it.
+ * Logs a refusal with a status of 500 or more.
+ * @param error the exception that caused it, if there was one.
+ * @returns the refusal to send, whose status depends on the proxy in front.
  */
-export function reportRefusal(made: Refusal, request: Reported, log: Log, error?: unknown): Refusal {
-  const { problem } = made;
-  if (problem.status < 500) return made;
+export function reportRefusal(refused: Refusal, request: Reported, log: Log, error?: unknown): Refusal {
+  const { problem } = refused;
+  if (problem.status < 500) return refused;
   const where = {
     method: request.method,
     path: request.url.split('?')[0],
@@ -119,12 +119,12 @@ export function reportRefusal(made: Refusal, request: Reported, log: Log, error?
   };
   if (problem.status === 500) log.error({ err: error, ...where }, 'a request failed');
   else log.warn({ error: (error as Error | undefined)?.message ?? problem.detail, ...where }, 'answered 503');
-  // nginx tries another instance after a 503, but not when all are busy: see /purchases in nginx.conf.
+  // nginx tries another instance after a 503, but a busy queue is busy for all: see /purchases in nginx.conf.
   const isFinal = problem.type === '/problems/busy' && request.header('x-busy-status') === '529';
-  return isFinal ? { ...made, problem: { ...problem, status: 529 } } : made;
+  return isFinal ? { ...refused, problem: { ...problem, status: 529 } } : refused;
 }
 
-/** The refusal that an exception stands for. */
+/** The refusal that answers an exception. */
 export function refusalOf(error: unknown): Refusal {
   if (error instanceof Overloaded)
     return refuse('busy', 'Too many requests of this kind wait here. Try again.');
@@ -132,7 +132,7 @@ export function refusalOf(error: unknown): Refusal {
     return refuse('busy', 'Others write the same all the time. Nothing was changed. Try again.');
   if (isMongoAway(error) || isRedisAway(error) || isRabbitAway(error))
     return refuse('unavailable', 'A part of the shop is away. Try again.');
-  // What Express, its body parser and its files refuse.
+  // Errors of Express, its body parser and its static files.
   const { type = '', status = 500 } = error as { type?: string; status?: number };
   if (type === 'entity.too.large')
     return refuse('body-too-large', 'The body has more bytes than are accepted');

@@ -5,17 +5,17 @@ import { readSigningKeys } from '../../runtime/signing-keys.ts';
 import { type Refusal, refuse } from './problems.ts';
 
 /**
- * Work that a request has to be worth, so that a thousand accounts cost a thousand times as much as one. Off unless
- * CHALLENGE_DIFFICULTY_BITS says otherwise. A challenge is not stored: it carries its expiry and our signature, and is
- * for one subject (an e-mail address, or a buyer in a sale), so an answer is of no use to anybody else. An answer pays for
- * one thing: until it expires, Redis knows for which.
+ * Proof of work, so that a thousand accounts cost a thousand times as much as one. It is off unless
+ * CHALLENGE_DIFFICULTY_BITS is set. A challenge is not stored: it carries its expiry and our signature, and is valid for one
+ * subject (an e-mail address, or a buyer in a sale), so that an answer cannot be passed on. An answer pays for one request;
+ * Redis stores which one until the answer expires.
  *
  *   answer   `<challenge>.<nonce>` whose SHA-256 begins with so many zero bits, in the header Proof-Of-Work
  */
 export interface Challenges {
   /**
-   * @param paidFor what the answer pays for: the same once more needs no second answer.
-   * @returns a refusal with 428 and a challenge; null when `answer` is one to a challenge for this subject, and not spent.
+   * @param paidFor identifies the request that the answer pays for; its repetition needs no second answer.
+   * @returns null when `answer` is valid for this subject and unspent, otherwise a refusal with 428 and a challenge.
    */
   requireWork(subject: string, answer: string | undefined, paidFor: string): Promise<Refusal | null>;
 }
@@ -40,7 +40,7 @@ export function openChallenges(redis: Redis, secrets: string, difficultyBits: nu
       zeroBitsOf(createHash('sha256').update(answer).digest()) >= difficultyBits
     );
   }
-  /** One step, so that of many who bring the same answer at once one spends it. */
+  /** Spends an answer in one atomic step, so that only one of several concurrent requests can use it. */
   async function spend(answer: string, paidFor: string): Promise<boolean> {
     const key = `proof:${createHash('sha256').update(answer).digest('base64url')}`;
     if ((await redis.set(key, paidFor, 'PX', validMs, 'NX')) === 'OK') return true;

@@ -1,20 +1,20 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 
-/** Of an answer. */
+/** Header of every answer. */
 export const requestIdHeader = 'X-Request-Id';
 
-/** What may go into a log and back into a header. nginx's own are 32 hexadecimal digits. */
+/** Ids that are safe in a log and a header; nginx creates ids of 32 hexadecimal digits. */
 const valid = /^[\w-]{8,64}$/;
 
 /**
- * Gives a request the id that its lines in the log carry: the one that came with it, or a new one. It stands in the
- * request's headers from then on, and goes with the answer, for whoever reports a trouble.
+ * Gives a request its id: the valid one it came with, or a new one. The id is kept in the request's headers, and is written to
+ * the log and the answer, so that a reported problem can be found in the log.
  */
-export function nameRequest({ headers }: IncomingMessage): void {
+export function ensureRequestId({ headers }: IncomingMessage): void {
   const given = headers['x-request-id'];
   if (typeof given !== 'string' || !valid.test(given)) headers['x-request-id'] = randomUUID();
 }
 
-/** @returns the id that `nameRequest` gave it. */
+/** @returns the id that `ensureRequestId` set. */
 export const requestIdOf = ({ headers }: IncomingMessage) => headers['x-request-id'] as string;

@@ -4,17 +4,17 @@ import type { HttpRequest } from './pipeline.ts';
 import type { ProblemName, Refusal } from './problems.ts';
 import type { Identity } from './tokens.ts';
 
-/** `buyer` lets in whoever has an account; `admin` only admins. */
+/** `buyer` allows every account; `admin` allows only admins. */
 export type Access = 'anyone' | 'buyer' | 'admin';
 
-/** What a handler is given: input that was checked against the route's schemas, and who asks. */
+/** The input of a handler, which the route's schemas have validated, and the caller's identity. */
 export interface Call<Params, Query, Body, Who extends Identity | null> {
   params: Params;
   query: Query;
   body: Body;
-  /** Null on a route for anyone. */
+  /** Null on a route that anyone may call. */
   identity: Who;
-  /** What was sent to a route with `takesIdempotencyKey`. */
+  /** The key that was sent to a route with `takesIdempotencyKey`. */
   idempotencyKey: string | undefined;
   request: HttpRequest;
 }
@@ -22,12 +22,12 @@ export interface Call<Params, Query, Body, Who extends Identity | null> {
 export interface Answer {
   status: number;
   body?: unknown;
-  /** Instead of a body: sent while it is made. */
+  /** A text that replaces the body, and is sent while it is generated. */
   text?: AsyncIterable<string>;
   headers?: Record<string, string>;
 }
 
-/** An endpoint: who may call it, what it takes, what `/openapi.json` says of it, and the function that answers. */
+/** An endpoint: its access, its input, its description in `/openapi.json`, and its handler. */
 interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity | null> {
   method: 'get' | 'post' | 'patch' | 'delete';
   path: string;
@@ -37,35 +37,35 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   params?: z.ZodType<Params>;
   query?: z.ZodType<Query>;
   body?: z.ZodType<Body>;
-  /** Instead of JSON: the bytes of a file, at most so many. The handler looks at what they are. */
+  /** Maximum size of a file that replaces a JSON body; the handler checks its content. */
   fileMaxBytes?: number;
   takesIdempotencyKey?: true;
-  /** `Prefer: wait` holds the answer until its order is settled; then it is 200 with this. */
+  /** Body of the 200 that answers `Prefer: wait` when the order is settled in time. */
   afterWaiting?: z.ZodType;
-  /** While challenges are turned on. */
+  /** Requires a proof of work while challenges are turned on. */
   takesProofOfWork?: true;
-  /** Asks for the cookie that a sign-in sets. */
+  /** Requires the cookie that a sign-in sets. */
   takesSessionCookie?: true;
 
-  /** The status of success, and what is in its body; null when there is none. */
+  /** The status of success and the schema of its body, which is null when there is no body. */
   answer: readonly [number, z.ZodType | null];
   /** Headers that the answer always carries. */
   headers?: readonly AnswerHeader[];
   /** The media type of an answer that is not JSON. */
   media?: string;
-  /** Refusals of its own. Those of its access and input follow from them. */
+  /** Refusals of this endpoint, besides those that follow from its access and input. */
   problems?: readonly ProblemName[];
 
-  /** A limit of its own, by account, instead of the one of all requests. */
+  /** A rate limit by account that replaces the limit of all requests. */
   limit?: 'purchases';
-  /** Served without Express, because it is one of the busiest: see hot.ts. */
+  /** Whether the endpoint is served without Express, because it is one of the busiest: see hot.ts. */
   hot?: true;
   handle(call: Call<Params, Query, Body, Who>): Promise<Answer | Refusal> | Answer | Refusal;
 }
 
 export type Route = Endpoint<unknown, unknown, unknown, Access, Identity | null>;
 
-/** Writes a route so that its handler's types follow from its schemas and its access. */
+/** Defines a route, so that its handler's types are inferred from its schemas and its access. */
 export function route<Params, Query, Body, To extends Access>(
   endpoint: Endpoint<Params, Query, Body, To, To extends 'anyone' ? null : Identity>,
 ): Route {

@@ -1,8 +1,8 @@
 import { parseCookie, stringifySetCookie } from 'cookie';
 
 /**
- * The session's token lives in a cookie that no script can read and no other site's page can send. It goes to
- * /api/sessions only: everything else is opened by the access token, which no browser sends by itself.
+ * The session's token is kept in a cookie that scripts cannot read and pages of other sites cannot send. Browsers send it to
+ * /api/sessions only; all other requests need the access token, which browsers do not send by themselves.
  */
 const name = 'stampede_session';
 const attributes = { path: '/api/sessions', httpOnly: true, sameSite: 'strict' } as const;

@@ -7,10 +7,10 @@ import { redisClock } from '../../runtime/clock.ts';
 import { readSigningKeys } from '../../runtime/signing-keys.ts';
 import { type Role, role, type User } from '../../sale/contract.ts';
 
-/** Who a token speaks for. */
+/** The user whom a token identifies. */
 export interface Identity {
   userId: string;
-  /** Whose limits count for this user. */
+  /** The person by whom this user's limits are counted. */
   personId: string;
   role: Role;
 }
@@ -18,11 +18,11 @@ export interface Identity {
 export interface Tokens {
   /** A token for the API and the socket of this user. */
   issue(user: Pick<User, 'id' | 'role'>, personId?: string): string;
-  /** A token with which a guest may watch; it opens nothing else. */
+  /** A token for the socket of a guest; it gives no other access. */
   issueVisitor(): string;
-  /** @returns null for a token that is forged, expired, revoked, or not one of ours. */
+  /** @returns null when the token is forged, expired, revoked, or of another issuer. */
   verify(token: string): (Identity & { expiresAtMs: number }) | null;
-  /** From now on refuses the tokens that this user was issued before `atMs`. @returns false when it did already. */
+  /** Revokes the tokens that were issued to this user before `atMs`. @returns false when they were already revoked. */
   revoke(userId: string, atMs: number): boolean;
 }
 
@@ -38,26 +38,26 @@ const issuer = 'stampede';
 const audience = 'stampede';
 const algorithm = 'HS256';
 
-/** A visitor's token opens nothing but the watching. */
+/** Lifetime of a guest's token, which is long because it only gives access to public messages. */
 const visitorTokenSeconds = 12 * 3_600;
-/** Tokens that a server remembers to be good; the oldest is forgotten for the next one. */
+/** Maximum number of verified tokens that a server caches; the oldest one is evicted. */
 const rememberedTokens = 20_000;
 
-/** @param secrets as in `JWT_SECRET`: the first one signs, each of them is believed. */
+/** @param secrets as in `JWT_SECRET`: the first one signs, and all of them verify. */
 export function openTokens(secrets: string, tokenSeconds: number): Tokens {
   const keyring = openKeyring(secrets);
-  /** By user, in seconds. Bounded: an entry is of no use when the tokens it refuses have expired. */
+  /** Time of revocation by user, in seconds. It stays small, because an entry is removed when all older tokens have expired. */
   const revokedAt = new Map<string, number>();
-  /** A buyer sends the same token with each request, and verifying it was an eighth of a server's work for a purchase. */
+  /** Cache of verified tokens, because verifying one at each request was an eighth of a server's work for a purchase. */
   const verified = new LRUCache<string, z.infer<typeof claims>>({ max: rememberedTokens });
 
-  /** @throws when the token is forged, expired or not one of ours. */
+  /** @throws when the token is forged, expired or of another issuer. */
   function claimsOf(token: string): z.infer<typeof claims> {
     const known = verified.get(token);
     if (known) return known;
     const key = keyring.keyOf(token);
     if (!key) throw new Error('signed with an unknown key');
-    // Without these demands the library also takes HS512 and tokens that never expire.
+    // Without these options and the schema, the library also accepts HS512 and tokens that never expire.
     const clockTimestamp = Math.floor(redisClock.now().getTime() / 1_000);
     const found = claims.parse(
       jwt.verify(token, key, { algorithms: [algorithm], issuer, audience, clockTimestamp }),
@@ -70,7 +70,7 @@ export function openTokens(secrets: string, tokenSeconds: number): Tokens {
     { id, role }: { id: string; role: Role },
     { personId = id, seconds = tokenSeconds }: { personId?: string | undefined; seconds?: number } = {},
   ): string {
-    // With its fraction: a token issued right after a revocation is told from one issued right before it.
+    // The fraction is kept, so that a token issued right after a revocation differs from one issued right before it.
     const iat = redisClock.now().getTime() / 1_000;
     const { kid, key } = keyring.signing;
     const person = personId === id ? {} : { person: personId };
@@ -103,7 +103,7 @@ export function openTokens(secrets: string, tokenSeconds: number): Tokens {
   };
 }
 
-/** Keys as KeyObjects: with a string each verification would cost 50 times more. */
+/** Creates KeyObjects, because each verification with a string costs 50 times more. */
 function openKeyring(secrets: string): {
   signing: { kid: string; key: KeyObject };
   keyOf(token: string): KeyObject | undefined;
@@ -117,7 +117,7 @@ function openKeyring(secrets: string): {
   return {
     signing,
     keyOf(token) {
-      // With one key there is nothing to look up: a token of another key fails by its signature.
+      // With a single key no lookup is needed, because the signature of another key fails.
       if (keys.length === 1) return signing.key;
       const { kid = '' } = JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString());
       return keyById.get(kid);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { TraceFlags } from '@opentelemetry/api';
 import { readTraceparent, writeTraceparent } from '../../runtime/observe/trace-context.ts';
 
-/** The W3C trace context that a request came with; a new one when it has none, or one that cannot be read. */
+/** The W3C trace context of a request; a new one when the request has none, or an invalid one. */
 export function traceparentOf(header: string | undefined): string {
   return writeTraceparent(readTraceparent(header) ?? newSpan());
 }

@@ -50,7 +50,7 @@ export interface Live {
   /** Packets received from and sent to this instance's sockets since it started. */
   traffic(): { received: number; sent: number };
   /** Sends this instance's pages the audience count of all instances. */
-  tellCrowd(people: Record<string, number>): void;
+  updateAudience(people: Record<string, number>): void;
   announceSale(snapshot: SaleSnapshot): void;
   announceSettled(settled: Settled): void;
   /** Revokes this user's older access tokens and closes their sockets, on every instance. */
@@ -63,14 +63,14 @@ export interface Live {
 
 /**
  * @param publisher and `subscriber` are two dedicated connections, because a subscribing one takes no other commands.
- * @param noteSettled is called with every order that is settled, on whichever instance.
+ * @param addSettled is called with every order that any instance settled.
  */
 export function openLive(
   http: HttpServer,
   tokens: Tokens,
   { publisher, subscriber }: { publisher: Redis; subscriber: Redis },
   config: Config,
-  noteSettled: (orders: Settled['orders']) => void,
+  addSettled: (orders: Settled['orders']) => void,
 ): Live {
   const guard = openConnectionGuard(http, config);
   const messagesPerMinute = limitOf(config, 'messages', config.SOCKET_MESSAGES_PER_MINUTE).quota;
@@ -109,7 +109,7 @@ export function openLive(
   const audience = openAudience((message) => io.local.to(saleRoom(message.saleId)).emit('crowd', message));
 
   function sendToOwnSockets({ stocks, orders }: Settled): void {
-    noteSettled(orders);
+    addSettled(orders);
     for (const message of stocks) {
       stock.push(message);
       listStock.push(message);
@@ -155,7 +155,7 @@ export function openLive(
       return { sockets: io.of('/').sockets.size, watching };
     },
     traffic: () => traffic,
-    tellCrowd: audience.update,
+    updateAudience: audience.update,
     announceSale(snapshot) {
       io.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
     },

@@ -21,7 +21,7 @@ export function followRevocations(
   log: Log,
 ): { close: () => Promise<void> } {
   const stopping = new AbortController();
-  // The first read covers everybody whose tokens could still be valid.
+  // The first read covers all revocations of tokens that have not expired yet.
   let after = new Date(redisClock.now().getTime() - TOKEN_SECONDS * 1_000 - overlapMs);
   let isFaulty = false;
 

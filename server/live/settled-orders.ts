@@ -8,60 +8,60 @@ import type { Settled } from '../../sale/settlement/transaction.ts';
 import type { HttpRequest } from '../http/pipeline.ts';
 
 /** The result of a request that waited. */
-interface Held {
+interface WaitResult {
   /** Null while the order is not settled. */
   order: Order | null;
   headers: { 'Preference-Applied': string; Connection?: 'close' };
 }
 
-interface Waiting {
+interface WaitOptions {
   /** Finds the order in MongoDB, because the message that it is settled can be lost. */
   find: () => Promise<Order | null>;
-  /** Whether it may have been settled before the request came. */
+  /** Whether the order may have been settled before the request arrived. */
   mayBeSettled?: boolean;
 }
 
 export interface SettledOrders {
-  /** Notes a purchase that this server accepted, or that MongoDB has no order of yet. */
-  noteQueued(purchase: Purchase): void;
-  /** Notes settled orders, and answers the requests that wait for them. */
-  noteSettled(orders: Settled['orders']): void;
+  /** Caches a purchase that this server accepted, or that has no order in MongoDB yet. */
+  addQueued(purchase: Purchase): void;
+  /** Caches settled orders, and answers the requests that wait for them. */
+  addSettled(orders: Settled['orders']): void;
   /**
-   * Finds a purchase that was queued within the last second, without MongoDB. The caller checks whose it is.
-   * @returns null when it is settled, or only MongoDB can say.
+   * Finds a purchase that was queued within the last second, without MongoDB. The caller checks that it is the buyer's own.
+   * @returns null when it is settled, or when only MongoDB knows whether it is.
    */
   findQueued(orderId: string): Promise<Purchase | null>;
   /**
-   * Waits for an order, if the request prefers that (RFC 7240), until it is settled, the time is over, the client has
+   * Waits for an order, if the request has `Prefer: wait` (RFC 7240), until it is settled, the time is over, the client has
    * disconnected or this server stops.
    * @returns null when the request is to be answered without waiting.
    */
-  hold(
+  waitFor(
     orderId: string,
     request: Pick<HttpRequest, 'header' | 'onClosed' | 'receivedAtMs'>,
-    waiting: Waiting,
-  ): Promise<Held | null>;
+    options: WaitOptions,
+  ): Promise<WaitResult | null>;
 }
 
-/** Less than the read time-out of nginx. */
+/** The longest wait of a request, which is less than the read time-out of nginx. */
 const waitMaxSeconds = 10;
-/** The part of ANSWER_DEADLINE_MS that is left for the answer itself. */
+/** The part of ANSWER_DEADLINE_MS that is reserved for the answer itself. */
 const answerMs = 1_000;
-/** Requests that wait at once in one server; each holds a connection. */
+/** Maximum number of waiting requests in one server, because each holds a connection. */
 const waitingMax = 5_000;
-/** Entries of each cache: several seconds of a rush. */
+/** Maximum number of entries in each cache, enough for several seconds of a rush. */
 const rememberedMax = 20_000;
-/** How long a purchase counts as queued after it was seen queued: the message that it is settled can be lost. */
+/** How long a purchase counts as queued after it was read as queued, because the message that it is settled can be lost. */
 const trustedMs = 1_000;
-/** Older purchases are read from MongoDB, because Redis may have missed that they are settled. */
+/** Purchases older than this are read from MongoDB, because Redis may have missed that they are settled. */
 const redisTrustedMs = 5_000;
-/** When Redis takes longer, MongoDB is asked. */
+/** When Redis takes longer than this, the order is read from MongoDB. */
 const redisPatienceMs = 250;
 
 /**
- * Caches recent orders, since workers tell every server what they settled, and holds the requests that wait for one.
+ * Caches recent orders, because workers announce every settled order to all servers, and holds the requests that wait for one.
  * @param stopping answers all waiting requests.
- * @param max waiting requests.
+ * @param max maximum number of waiting requests.
  */
 export function openSettledOrders({
   gate,
@@ -74,8 +74,8 @@ export function openSettledOrders({
   max?: number;
 } & Pick<Config, 'ANSWER_DEADLINE_MS'>): SettledOrders {
   const longestSeconds = Math.min(waitMaxSeconds, Math.floor((ANSWER_DEADLINE_MS - answerMs) / 1_000));
-  const queued = new LRUCache<string, { purchase: Purchase; seenMs: number }>({ max: rememberedMax });
-  const settled = new LRUCache<string, { order: Order; heardMs: number }>({ max: rememberedMax });
+  const queued = new LRUCache<string, { purchase: Purchase; readMs: number }>({ max: rememberedMax });
+  const settled = new LRUCache<string, { order: Order; receivedMs: number }>({ max: rememberedMax });
   const waiting = new Map<string, Set<(order: Order | null) => void>>();
   let waitingCount = 0;
 
@@ -110,17 +110,17 @@ export function openSettledOrders({
   }
 
   return {
-    noteQueued(purchase) {
+    addQueued(purchase) {
       const { orderId } = purchase;
       // The message of the worker can overtake the reply to the flush.
-      if (!settled.has(orderId)) queued.set(orderId, { purchase, seenMs: performance.now() });
+      if (!settled.has(orderId)) queued.set(orderId, { purchase, readMs: performance.now() });
     },
 
-    noteSettled(orders) {
-      const heardMs = performance.now();
+    addSettled(orders) {
+      const receivedMs = performance.now();
       for (const { order } of orders) {
         queued.delete(order.id);
-        settled.set(order.id, { order, heardMs });
+        settled.set(order.id, { order, receivedMs });
         release(order.id, order);
       }
     },
@@ -128,30 +128,30 @@ export function openSettledOrders({
     async findQueued(orderId) {
       if (settled.has(orderId)) return null;
       const known = queued.get(orderId);
-      if (known && performance.now() - known.seenMs < trustedMs) return known.purchase;
+      if (known && performance.now() - known.readMs < trustedMs) return known.purchase;
       if (known && isOld(known.purchase)) return null;
       const found = await withTimeout(gate.findPurchase(orderId), redisPatienceMs).catch(() => null);
       if (!found?.isQueued || settled.has(orderId)) return null;
       if (isOld(found.purchase)) return null;
-      queued.set(orderId, { purchase: found.purchase, seenMs: performance.now() });
+      queued.set(orderId, { purchase: found.purchase, readMs: performance.now() });
       return found.purchase;
     },
 
-    async hold(orderId, request, { find, mayBeSettled = false }) {
+    async waitFor(orderId, request, { find, mayBeSettled = false }) {
       const seconds = Math.min(preferredWaitOf(request.header('prefer')), longestSeconds);
       if (seconds < 1) return null;
       const headers = { 'Preference-Applied': `wait=${seconds}` };
-      // Whatever MongoDB does, the request is answered before its deadline.
+      // MongoDB gets a bounded time, so that the request is answered before its deadline.
       const findWithin = (ms: number) => withTimeout(find(), ms).catch(() => null);
-      const seen = mayBeSettled ? await findWithin(answerMs) : null;
-      if (seen) return { order: seen, headers };
-      const heard = settled.get(orderId);
-      if (heard && heard.heardMs >= request.receivedAtMs) return { order: heard.order, headers };
+      const found = mayBeSettled ? await findWithin(answerMs) : null;
+      if (found) return { order: found, headers };
+      const cached = settled.get(orderId);
+      if (cached && cached.receivedMs >= request.receivedAtMs) return { order: cached.order, headers };
       if (stopping.aborted || waitingCount >= max) return null;
       const leftMs = request.receivedAtMs + ANSWER_DEADLINE_MS - answerMs - performance.now();
       const order = await wait(orderId, Math.max(0, Math.min(seconds * 1_000, leftMs)), request);
       if (order === 'gone') return { order: null, headers };
-      // Keep-alive would hold up a server that stops.
+      // A connection that is kept alive would delay the stop of this server.
       const closing = stopping.aborted ? { Connection: 'close' as const } : {};
       return { order: order ?? (await findWithin(answerMs / 2)), headers: { ...headers, ...closing } };
     },

@@ -7,7 +7,7 @@ import type { Route } from '../http/route.ts';
 
 const swagger = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist'));
 
-/** `/openapi.json`, and what its page, `/docs`, loads: Swagger UI, which is served from here and not from a CDN. */
+/** Serves `/openapi.json`, and the files of Swagger UI for its page `/docs`, so that no CDN is needed. */
 export function docsRoutes(routes: Route[]): Router {
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
   const document = JSON.stringify(openApiOf(routes, version));
@@ -15,7 +15,7 @@ export function docsRoutes(routes: Route[]): Router {
   router.get('/openapi.json', (_request, response) => {
     response.type('json').set('Cache-Control', 'no-cache').send(document);
   });
-  // By name: the package also holds source maps and a page of its own.
+  // Files are listed by name, because the package also contains source maps and a page of its own.
   for (const file of ['swagger-ui.css', 'swagger-ui-bundle.js']) {
     router.get(`/docs/${file}`, (_request, response) => response.sendFile(file, { root: swagger }));
   }

@@ -8,7 +8,7 @@ import express, { type RequestHandler, Router } from 'express';
 const folder = fileURLToPath(new URL('../../public/', import.meta.url));
 const charts = dirname(createRequire(import.meta.url).resolve('uplot'));
 
-/** Addresses that stand for a page; every other file is at its own name. */
+/** Paths of the pages; every other file is served at its own name. */
 const addresses = {
   '/': 'index.html',
   '/sales/:id': 'sale.html',
@@ -19,9 +19,9 @@ const addresses = {
 } as const;
 
 /**
- * The pages and their files, as they are. A page names its scripts and styles below `/assets/<hash>/`, the hash of all
- * of them, so that a browser keeps them for ever and yet has new ones at once. Modules import each other by relative
- * names, which stay below the same hash. Files are read once, at the start.
+ * Serves the pages and their files. A page refers to its scripts and styles below `/assets/<hash>/`, the hash of all of them,
+ * so that a browser caches them without end and still loads new ones at once. Modules import each other by relative paths,
+ * which stay below the same hash. Files are read once, at the start.
  */
 export function pageRoutes(): Router {
   const hash = hashOf(folder);
@@ -31,7 +31,7 @@ export function pageRoutes(): Router {
     router.get(`/${file}`, page(file, hash));
   }
   router.use(`/assets/${hash}`, filesOfPages({ immutable: true, maxAge: '365d' }));
-  // In a rolling upgrade a page of one instance may ask another: better this version's file for once than none.
+  // During a rolling upgrade a page of one version may load a file from an instance of another, which serves its own version.
   router.use('/assets/:otherHash', filesOfPages());
 
   router.get('/embed.js', (_request, response) => {
@@ -47,8 +47,8 @@ export function pageRoutes(): Router {
 }
 
 /**
- * What pages load. The folder also holds what only the compiler reads. No redirect to a folder's `/`: it would carry the
- * query along, and headers that are too large for a proxy make it take the server for broken.
+ * Serves the files that pages load, because the folder also has files for the compiler. There is no redirect to a folder's `/`,
+ * because it would repeat the query in a header, and a proxy takes a server with too large headers for broken.
  */
 function filesOfPages(options: { immutable?: boolean; maxAge?: string } = {}): RequestHandler {
   const serve = express.static(folder, { index: false, redirect: false, ...options });
@@ -56,7 +56,7 @@ function filesOfPages(options: { immutable?: boolean; maxAge?: string } = {}): R
     /\.(js|css|svg)$/.test(request.path) ? serve(request, response, next) : next();
 }
 
-/** For what other sites may load: the embedded element, and the snapshot that it reads. There is no secret in either. */
+/** Headers of the embedded element and the snapshot that it reads, which other sites may load because both are public. */
 export const openToAnySite = {
   'Access-Control-Allow-Origin': '*',
   'Cross-Origin-Resource-Policy': 'cross-origin',
@@ -71,10 +71,10 @@ function hashOf(root: string): string {
   return hash.digest('base64url').slice(0, 16);
 }
 
-/** What a page loads of ours; `/socket.io/`, `/docs/`, `/vendor/` and `/embed.js` have names of their own. */
+/** Matches the paths of a page's own files; `/socket.io/`, `/docs/`, `/vendor/` and `/embed.js` are not below the hash. */
 const ownFile = /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|embed\.js)([\w/-]+\.(?:js|css|svg))"/g;
 
-/** What takes the place of `<!-- shared head -->` in a page. */
+/** Replaces `<!-- shared head -->` in a page. */
 const sharedHead = [
   '<meta charset="utf-8">',
   '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">',
@@ -83,7 +83,7 @@ const sharedHead = [
   '<link rel="stylesheet" href="/style/theme.css">',
 ];
 
-/** A page with its head filled in: behind its styles it names every module, so that none waits for the one that imports it. */
+/** Fills in a page's head, with a preload of every module after the styles, so that no module waits for its importer. */
 function fillHead(html: string): string {
   const scripts = [...html.matchAll(/<script type="module" src="([^"]+)"/g)].map(([, src = '']) => src);
   const preloads = [...new Set(scripts.flatMap((script) => [...importsOf(script)]))];
@@ -93,10 +93,10 @@ function fillHead(html: string): string {
     .replace('<script type="module"', (script) => lines.join('') + script);
 }
 
-/** @returns the addresses of all modules that this one imports, and that those do. */
+/** @returns the paths of all modules that this one imports, directly or indirectly. */
 function importsOf(script: string, found = new Set<string>()): Set<string> {
   const file = join(folder, script);
-  // What a package brings imports nothing more.
+  // Modules of packages import no further modules.
   if (!existsSync(file)) return found;
   for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(importStatement)) {
     const { pathname } = new URL(name, `http://page${script}`);

@@ -73,7 +73,7 @@ export function accountRoutes(shop: Shop): Route[] {
       problems: ['not-found'],
       async handle({ identity: { userId }, request }) {
         const isDeleted = await deleteAccount(collections, userId);
-        // Also when it was deleted before: whoever did so could have died before anybody heard of it.
+        // Revoked even if the account was deleted before, because that server may have died before it revoked the tokens.
         shop.revokeTokens(await revokeTokensOf(collections, userId));
         if (!isDeleted) return noAccount();
         return { status: 204, headers: { 'Set-Cookie': noSessionCookie(request) } };
@@ -90,7 +90,7 @@ export function accountRoutes(shop: Shop): Route[] {
   ];
 }
 
-/** An account with all its orders may be long, so it is written while it is read. */
+/** Streams the account as JSON, because all its orders may be too long for memory. */
 async function* jsonOf({ sessions, orders, ...account }: AccountReading): AsyncGenerator<string> {
   yield JSON.stringify(account).slice(0, -1);
   for (const [name, list] of [['sessions', sessions] as const, ['orders', orders] as const]) {

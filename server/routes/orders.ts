@@ -20,7 +20,7 @@ export function orderRoutes(shop: Shop): Route[] {
       query: z.strictObject({ cursor: cursorLike(/^[0-9]{13}\.[A-Za-z0-9_-]{22}$/), limit: pageSize }),
       answer: [200, shapes.orderPage],
       async handle({ query, identity: { userId: buyerId } }) {
-        // The queue first: what is taken off it meanwhile is found among the orders.
+        // The queue is read first, so that a purchase that is settled meanwhile is found among the orders.
         const queued = await gate.listQueuedOf(buyerId);
         return { status: 200, body: await listOrders(collections, { buyerId, ...query }, queued) };
       },
@@ -45,7 +45,7 @@ export function orderRoutes(shop: Shop): Route[] {
           const found = await findOwnOrder(shop, params.id, buyerId);
           return isRefusal(found) ? null : found;
         };
-        const held = await shop.settledOrders.hold(params.id, request, { find });
+        const held = await shop.settledOrders.waitFor(params.id, request, { find });
         return { status: 200, body: held?.order ?? order, ...(held && { headers: held.headers }) };
       },
     }),
@@ -57,7 +57,7 @@ export function orderRoutes(shop: Shop): Route[] {
       params: byId,
       answer: [200, shapes.order],
       problems: ['not-found', 'not-settled', 'not-payable'],
-      /** A sale without a payment window settles straight to `paid`: paying again changes nothing. */
+      /** A sale without a payment window settles directly to `paid`, so paying again changes nothing. */
       async handle({ params, identity }) {
         const order = await findOwnOrder(shop, params.id, identity.userId);
         if (isRefusal(order)) return order;
@@ -94,14 +94,14 @@ export function orderRoutes(shop: Shop): Route[] {
   ];
 }
 
-/** MongoDB has the settled orders; one that it does not know yet could be on its way there. */
+/** Finds a settled order in MongoDB, or a purchase that is still queued in Redis. A lost purchase is queued again. */
 async function findOwnOrder(shop: Shop, orderId: string, buyerId: string): Promise<shapes.Order | Refusal> {
   const settled = await findOrder(shop.collections, orderId, buyerId);
   if (settled) return settled;
   const found = await shop.gate.findPurchase(orderId);
   if (found?.purchase.buyerId === buyerId) {
     if (found.isQueued || (await requeueLost(shop, [orderId])).length > 0) {
-      shop.settledOrders.noteQueued(found.purchase);
+      shop.settledOrders.addQueued(found.purchase);
       return queuedOrderOf(found.purchase);
     }
     // It was settled between the two reads.

@@ -14,7 +14,7 @@ export const pictureUploadRoutes = ({ collections }: Shop): Route[] => [
     path: picturesPath,
     access: 'admin',
     summary: 'Put up a picture: JPEG, PNG, WebP or AVIF',
-    // As nginx has it: see nginx/nginx.conf.
+    // The same limit as in nginx/nginx.conf.
     fileMaxBytes: 8 * 1_024 * 1_024,
     answer: [201, picture],
     headers: ['Location'],
@@ -32,7 +32,7 @@ export const pictureUploadRoutes = ({ collections }: Shop): Route[] => [
 
 const namePattern = new RegExp(`^[\\w-]{22}-(${pictureWidths.join('|')})\\.webp$`);
 
-/** `/pictures/:name`. A path never shows another picture, so browsers may keep it for ever. */
+/** Serves `/pictures/:name`. Browsers may cache it without end, because a path always has the same picture. */
 export function pictureRoutes(collections: Collections): Router {
   return Router().get('/pictures/:name', async (request, response, next) => {
     const { name } = request.params;

@@ -64,15 +64,15 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
           if (admission.purchase.quantity !== purchase.quantity)
             return keyReused(purchase, admission.purchase);
         } else if (admission.outcome === 'admitted') {
-          settledOrders.noteQueued(purchase);
+          settledOrders.addQueued(purchase);
         } else return refusal(admission, purchase);
 
         const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
         const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': idempotencyKey };
-        // An accepted purchase is never answered with an error, not even without MongoDB.
+        // An accepted purchase is never answered with an error, even if MongoDB is unavailable.
         const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
         const mayBeSettled = admission.outcome === 'known';
-        const held = await settledOrders.hold(orderId, request, { find, mayBeSettled });
+        const held = await settledOrders.waitFor(orderId, request, { find, mayBeSettled });
         if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
         const receipt: PurchaseReceipt = { orderId, status: 'queued' };
         return {

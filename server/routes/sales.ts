@@ -9,7 +9,7 @@ import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 
 export function saleRoutes({ collections }: Shop): Route[] {
-  // Reloads at the same time share one read of MongoDB.
+  // Concurrent requests share one read of MongoDB.
   const read = singleFlight((saleId) => readSaleSnapshot(collections, saleId));
   const readPage = singleFlight((cursor) => listSnapshots(collections, cursor || undefined));
   return [
@@ -48,7 +48,7 @@ export function noSale(saleId: string): Refusal {
   return refuse('not-found', `There is no sale ${saleId}`);
 }
 
-/** The ETag leaves out the server's clock, which never stands still. */
+/** The ETag leaves out the server's time, which differs in every answer. */
 function validator(snapshots: SaleSnapshot[], nextCursor: string | null = null): Record<string, string> {
   const timeless = snapshots.map(({ serverTime, ...rest }) => rest);
   const hash = createHash('sha1')

@@ -27,7 +27,7 @@ export function sessionRoutes(shop: Shop): Route[] {
         const address = accountKeyOf(body.email);
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
         if (isRefusal(allowed)) return allowed;
-        // Counted before the password is looked at, so that guesses at the same time count as well.
+        // Counted before the password is checked, so that concurrent guesses count as well.
         const headers = allow(limits.signInFailures, await limits.signInFailures.take(address));
         if (isRefusal(headers)) return headers;
         const account = await findUserByPassword(collections, body, { bcryptCost });
@@ -59,7 +59,7 @@ export function sessionRoutes(shop: Shop): Route[] {
       headers: ['Set-Cookie'],
       problems: ['unauthorized', 'forbidden', 'unsupported-media-type'],
       async handle({ request }) {
-        // The one POST of these: a form of another site could send it, and cannot say that it is JSON.
+        // A form of another site could send this POST with the cookie, but not with this content type.
         if (!/^application\/json\b/i.test(request.header('content-type') ?? ''))
           return refuse('unsupported-media-type', 'expected `Content-Type: application/json`');
         const token = tokenInCookie(shop, request);
@@ -97,7 +97,7 @@ export function sessionRoutes(shop: Shop): Route[] {
   ];
 }
 
-/** The answer to who signed up or in: a token for now, and a cookie with which to renew it. */
+/** The answer to a sign-up or sign-in: an access token, and a cookie with the session that renews it. */
 export async function answerWithSession(
   { collections, tokens, sessionSeconds }: Shop,
   request: Pick<HttpRequest, 'isSecure'>,
@@ -112,7 +112,7 @@ export async function answerWithSession(
   };
 }
 
-/** The cookie comes by itself, so whoever sends it has to be this site's own page. */
+/** Requires a page of this site, because browsers also send the cookie with requests of other pages. */
 function tokenInCookie({ allowedOrigins }: Shop, request: HttpRequest): string | Refusal {
   const from = { origin: request.header('origin'), host: request.header('host') };
   if (!isFromOwnPage(from, allowedOrigins)) return refuse('forbidden', 'This is for pages of this site');

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { mongoClock } from '../../runtime/clock.ts';
 import { isMongoAway } from '../../runtime/databases/connections.ts';
-import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
+import { type LeaderTask, openLeaderElection } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import { backoffMs, retry } from '../../runtime/retry.ts';
@@ -47,7 +47,7 @@ export function openMailSender(
   options: MailSenderOptions,
   log: Log,
 ): { close: () => Promise<void> } {
-  const sending: Task = async (stopping) => {
+  const sending: LeaderTask = async (stopping) => {
     const onTheirWay = new Map<string, { isRetry: boolean; ended: Promise<void> }>();
     let isAway = false;
     let failures = 0;

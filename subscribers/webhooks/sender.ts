@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { Webhook } from 'standardwebhooks';
 import { mongoClock } from '../../runtime/clock.ts';
-import { openLeaderElection, type Task } from '../../runtime/leader/leader.ts';
+import { type LeaderTask, openLeaderElection } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import { backoffMs } from '../../runtime/retry.ts';
@@ -33,7 +33,7 @@ export function openWebhookSender(
   options: SenderOptions,
   log: Log,
 ): { close: () => Promise<void> } {
-  const sending: Task = async (stopping) => {
+  const sending: LeaderTask = async (stopping) => {
     const loops = new Map<string, Promise<void>>();
     let fault: Error | undefined;
     while (!stopping.aborted && !fault) {

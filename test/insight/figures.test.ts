@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { QueueFigures } from '../../insight/contract.ts';
 import type { BusEvent } from '../../messages/bus.ts';
 import { openBus } from '../../messages/open-bus.ts';
-import { noteSubscription } from '../../messages/subscriptions.ts';
+import { registerSubscription } from '../../messages/subscriptions.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { openLog } from '../../runtime/observe/log.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
@@ -110,7 +110,7 @@ test('consumer lag counts the events queued for a stopped subscriber, until it h
   const bus = openBus(system.store.config, openLog(system.store.config, 'test'), () => false);
   const subscription = { name: 'sleeper', types: ['test.*'] };
   await waitUntil(() => bus.declare([subscription]).then(() => true), { deadlineMs: 5_000, what: 'no bus' });
-  await noteSubscription(system.store.collections, subscription);
+  await registerSubscription(system.store.collections, subscription);
   const events = Array.from(
     { length: 7 },
     (_, n): BusEvent => ({

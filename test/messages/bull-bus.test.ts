@@ -28,7 +28,7 @@ async function openTestbed(): Promise<BusTestbed> {
         redis: connection.redis,
         openPatientRedis: (options) => openPatientRedis(config, log, options),
         log,
-        rules: { isPassing: (error) => (error as Error).message === 'away', retryWaitsMs },
+        rules: { isTransient: (error) => (error as Error).message === 'away', retryWaitsMs },
         leaseMs: 1_500,
         publishDeadlineMs: 2_000,
       });

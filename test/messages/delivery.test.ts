@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { BusEvent, DeadEvent } from '../../messages/bus.ts';
+import type { BusEvent, DeadLetterEvent } from '../../messages/bus.ts';
 import { type DeliveryRules, deliver } from '../../messages/delivery.ts';
 
 const events = ['1', '2', '3', '4', '5'].map(
@@ -20,7 +20,7 @@ async function handOver(
   { maxBatch = 3, ...changed }: Partial<DeliveryRules> & { maxBatch?: number } = {},
 ) {
   const calls: string[] = [];
-  const dead: DeadEvent[] = [];
+  const dead: DeadLetterEvent[] = [];
   const done = await deliver(
     {
       name: 'test',
@@ -36,7 +36,7 @@ async function handOver(
     events,
     {
       retryWaitsMs: [0, 0, 0, 0],
-      isPassing: () => false,
+      isTransient: () => false,
       storeDeadLetter: async (letter) => void dead.push(letter),
       stopping: new AbortController().signal,
       ...changed,
@@ -68,7 +68,7 @@ test('an error that disappears at a retry leaves no dead letter, and keeps the o
 
 test('a temporary error is retried with the whole batch, and uses up no attempt', async () => {
   const { calls, dead } = await handOver((_ids, call) => (call === 1 ? new Error('away') : undefined), {
-    isPassing: (error) => (error as Error).message === 'away',
+    isTransient: (error) => (error as Error).message === 'away',
     retryWaitsMs: [],
   });
   expect(calls).toEqual(['1,2,3', '1,2,3', '4,5']);

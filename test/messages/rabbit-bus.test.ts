@@ -18,8 +18,8 @@ async function openTestbed(): Promise<BusTestbed> {
   return {
     async openBus({ retryWaitsMs }) {
       const rabbit = openRabbit({ url: broker.url, waitMs: 5_000 }, log);
-      const isPassing = (error: unknown) => (error as Error).message === 'away';
-      const bus = openRabbitBus(rabbit, { prefetch: 10, rules: { isPassing, retryWaitsMs } }, log);
+      const isTransient = (error: unknown) => (error as Error).message === 'away';
+      const bus = openRabbitBus(rabbit, { prefetch: 10, rules: { isTransient, retryWaitsMs } }, log);
       return {
         ...bus,
         declare(subscriptions) {

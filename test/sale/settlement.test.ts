@@ -50,19 +50,19 @@ function press(saleId: string, { buyerId = nanoid(), quantity = 1, key = nanoid(
   return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
 }
 
-/** Settles as a worker does. @param told receives every committed batch. */
-function openSettle(told: Batch[] = []): (purchases: Purchase[], again?: boolean) => Promise<Poison[]> {
+/** Settles as a worker does. @param committed receives every committed batch. */
+function openSettle(committed: Batch[] = []): (purchases: Purchase[], again?: boolean) => Promise<Poison[]> {
   const settle = openSettlement({
     collections,
     maxPurchases: 1_000,
     minIntervalMs: 0,
     patienceMs: 0,
-    isPassing: () => false,
+    isTransient: () => false,
     stopping: new AbortController().signal,
     exclusive: openMutex(),
     otherWriters: { refresh: async () => {}, gapMs: () => 0 },
     async afterCommit(batch) {
-      told.push(batch);
+      committed.push(batch);
     },
   });
   return (purchases, again = false) => settle({ purchases, again });
@@ -89,8 +89,8 @@ test('a batch creates orders and allowances, takes stock, and is broadcast', asy
     press(saleId, { buyerId: 'bob', quantity: 2 }),
     press(saleId, { buyerId: 'cy', quantity: 1 }),
   ];
-  const told: Batch[] = [];
-  await openSettle(told)(crowd);
+  const committed: Batch[] = [];
+  await openSettle(committed)(crowd);
 
   const { sale, orders, allowances } = await stateOf(saleId);
   expect(sale).toMatchObject({ stock: 0, stockVersion: 1, unitsOnSale: 3 });
@@ -105,15 +105,15 @@ test('a batch creates orders and allowances, takes stock, and is broadcast', asy
     { _id: allowanceKey(saleId, 'ann'), units: 2 },
     { _id: allowanceKey(saleId, 'cy'), units: 1 },
   ]);
-  expect(told).toHaveLength(1);
-  expect(told[0]?.settled.stocks).toMatchObject([{ saleId, stock: 0, stockVersion: 1 }]);
-  expect(told[0]?.settled.orders.map(({ buyerId, order }) => [buyerId, order.status])).toEqual([
+  expect(committed).toHaveLength(1);
+  expect(committed[0]?.settled.stocks).toMatchObject([{ saleId, stock: 0, stockVersion: 1 }]);
+  expect(committed[0]?.settled.orders.map(({ buyerId, order }) => [buyerId, order.status])).toEqual([
     ['ann', 'paid'],
     ['ann', 'rejected'],
     ['bob', 'rejected'],
     ['cy', 'paid'],
   ]);
-  expect(told[0]?.endings).toEqual(
+  expect(committed[0]?.settledPurchases).toEqual(
     [null, 'over_limit', 'sold_out', null].map((reason, n) => {
       const { orderId, buyerId, quantity } = crowd[n] as Purchase;
       return { orderId, saleId, personId: buyerId, quantity, reason };
@@ -128,22 +128,22 @@ test('settling the same purchases again changes nothing and reports them as done
   const before = await stateOf(saleId);
   expect(before.paid).toBe(5);
 
-  const told: Batch[] = [];
-  await openSettle(told)([...crowd, ...crowd]);
+  const committed: Batch[] = [];
+  await openSettle(committed)([...crowd, ...crowd]);
   expect(await stateOf(saleId)).toEqual(before);
-  expect(told[0]?.settled).toEqual({ stocks: [], orders: [] });
-  expect(new Set(told[0]?.endings.map(({ orderId }) => orderId))).toEqual(
+  expect(committed[0]?.settled).toEqual({ stocks: [], orders: [] });
+  expect(new Set(committed[0]?.settledPurchases.map(({ orderId }) => orderId))).toEqual(
     new Set(crowd.map(({ orderId }) => orderId)),
   );
 });
 
 test('jobs that arrive during a settlement share the next transaction', async () => {
   const saleId = await putOnSale({ stock: 100 });
-  const told: Batch[] = [];
-  const settle = openSettle(told);
+  const committed: Batch[] = [];
+  const settle = openSettle(committed);
   await Promise.all(Array.from({ length: 20 }, () => settle([press(saleId)])));
   expect((await stateOf(saleId)).paid).toBe(20);
-  expect(told.length).toBeLessThan(20);
+  expect(committed.length).toBeLessThan(20);
 });
 
 test('two concurrent settlements of the same purchases sell no unit twice', async () => {
@@ -181,14 +181,14 @@ const spoil = (saleId: string) =>
 test('a refused guard aborts the whole transaction without a broadcast', async () => {
   const saleId = await putOnSale();
   await spoil(saleId);
-  const told: Batch[] = [];
+  const committed: Batch[] = [];
   const purchase = press(saleId);
-  const poison = await openSettle(told)([purchase]);
+  const poison = await openSettle(committed)([purchase]);
   expect(poison).toMatchObject([
     { raw: purchase, error: { message: `The stock of sale ${saleId} is too low for the 1 units decided` } },
   ]);
   expect(await stateOf(saleId)).toMatchObject({ orders: [], allowances: [], sale: { stockVersion: 0 } });
-  expect(told).toEqual([]);
+  expect(committed).toEqual([]);
 });
 
 test('a purchase that cannot be settled does not block others, in its job or in other jobs', async () => {

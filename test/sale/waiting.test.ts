@@ -233,33 +233,33 @@ describe('who waits in a server', () => {
         },
       };
       const find = async () => null;
-      const held = opened.hold(orderId, request, { find });
+      const held = opened.waitFor(orderId, request, { find });
       return { held, leave: () => leave() };
     };
     return { ...opened, hold, stop: () => stopping.abort() };
   }
 
   test('is one of a bounded number, and leaves its place when its client is gone', async () => {
-    const { hold, noteSettled } = open({ max: 1 });
+    const { hold, addSettled } = open({ max: 1 });
     const first = hold('one');
     expect(await hold('one').held).toBeNull();
     first.leave();
     expect(await first.held).toMatchObject({ order: null });
     const second = hold('two');
-    noteSettled([{ buyerId: 'ann', order: order('two') }]);
+    addSettled([{ buyerId: 'ann', order: order('two') }]);
     expect(await second.held).toEqual({ order: order('two'), headers: { 'Preference-Applied': 'wait=10' } });
     expect(await open({ ANSWER_DEADLINE_MS: 1_500 }).hold('one').held).toBeNull();
   });
 
   test('is let go when the server stops, and is told nothing old', async () => {
-    const { hold, noteSettled, noteQueued, findQueued, stop } = open({ ANSWER_DEADLINE_MS: 4_000 });
+    const { hold, addSettled, addQueued, findQueued, stop } = open({ ANSWER_DEADLINE_MS: 4_000 });
     const createdAt = new Date().toISOString();
-    noteQueued({ ...purchase, orderId: 'one', createdAt });
+    addQueued({ ...purchase, orderId: 'one', createdAt });
     expect(await findQueued('one')).toMatchObject({ orderId: 'one' });
     const held = hold('one');
-    noteSettled([{ buyerId: 'ann', order: order('two') }]);
+    addSettled([{ buyerId: 'ann', order: order('two') }]);
     // The message overtook the answer of the flush.
-    noteQueued({ ...purchase, orderId: 'two', createdAt });
+    addQueued({ ...purchase, orderId: 'two', createdAt });
     expect(await findQueued('two')).toBeNull();
     expect(await open().hold('two', 'respond-async').held).toBeNull();
     stop();

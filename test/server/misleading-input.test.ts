@@ -5,7 +5,7 @@ import { readData } from '../../log/schemas.ts';
 import { exchangeOf, shopTopology } from '../../messages/rabbit-topology.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { CrowdMessage, Problem } from '../../sale/contract.ts';
-import { peopleOf } from '../../server/routes/admin/control-room.ts';
+import { audienceOf } from '../../server/routes/admin/control-room.ts';
 import { openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -210,7 +210,7 @@ describe('a name that is a key of every object', () => {
 
   test('is counted and looked up as any other', () => {
     const beats = [1, 2].map(() => ({ watching: JSON.parse('{"__proto__": 1, "constructor": 2}') }));
-    expect(Object.entries(peopleOf(beats))).toEqual([
+    expect(Object.entries(audienceOf(beats))).toEqual([
       ['__proto__', 2],
       ['constructor', 4],
     ]);

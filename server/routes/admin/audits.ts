@@ -18,16 +18,17 @@ import { refuse } from '../../http/problems.ts';
 import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
-/** The control room's audits: one at a time over all instances, not too often, and not of a shop too large for it. */
+/** The control room's audits: one at a time over all instances, with a minimum interval and a maximum number of orders. */
 export interface Audits {
-  light(): Promise<AuditStatus>;
-  /** @returns false while one runs, or when one began a moment ago. */
+  /** The result of the last audit, or that one is running. */
+  status(): Promise<AuditStatus>;
+  /** @returns false while an audit is running, or when one has just run. */
   start(): Promise<boolean>;
 }
 
 const leaseMs = 120_000;
-const restMs = 5_000;
-/** An audit reads every order: above this it is for `npm run audit`, which takes nobody's server. */
+const minIntervalMs = 5_000;
+/** With more orders than this, only `npm run audit` audits them, because reading every order would slow the server down. */
 const maxOrders = 300_000;
 
 export function openAudits(
@@ -39,14 +40,14 @@ export function openAudits(
   let isRunning = false;
 
   async function run(): Promise<void> {
-    const light = await look().catch((error) => {
+    const status = await runAudit().catch((error) => {
       log.error(error, 'the audit failed');
       return statusOfFailure((error as Error).message);
     });
-    await saveAuditStatus(redis, light);
+    await saveAuditStatus(redis, status);
   }
 
-  async function look(): Promise<AuditStatus> {
+  async function runAudit(): Promise<AuditStatus> {
     const orders = await collections.orders.estimatedDocumentCount();
     if (orders > maxOrders) {
       return statusOfFailure(`More than ${maxOrders} orders: run \`npm run audit\` beside the shop`, orders);
@@ -54,22 +55,22 @@ export function openAudits(
     return statusOfReport(await audit(collections, gate, queue));
   }
 
-  /** Whether one may begin. What the one before found is noted before its lease ends, so it is read under the next. */
+  /** Takes the lease if an audit may begin. An audit stores its result before it releases the lease, so it is read here. */
   async function begin(): Promise<boolean> {
     if (!(await lease.hold())) return false;
     const { at } = await readAuditStatus(redis);
-    const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < restMs;
+    const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < minIntervalMs;
     if (isFresh) await lease.release();
     return !isFresh;
   }
 
   return {
-    async light() {
+    async status() {
       const [last, running] = await Promise.all([readAuditStatus(redis), redis.exists('lease:audit')]);
       return running ? { ...last, state: 'running' } : last;
     },
     async start() {
-      // Said before the first wait: the lease tells processes apart, not two requests to this one.
+      // Set before the first await, because the lease excludes other processes, but not a second request to this one.
       if (isRunning) return false;
       isRunning = true;
       const isBegun = await begin().catch((error) => {

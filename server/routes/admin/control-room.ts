@@ -24,12 +24,12 @@ import { noSale } from '../sales.ts';
 
 const shownSeconds = 300;
 
-const uncounted = new Set(['paid', 'rejected', 'failed', 'queued', 'oldestMs', 'deadLetters']);
+const notAnswers = new Set(['paid', 'rejected', 'failed', 'queued', 'oldestMs', 'deadLetters']);
 
-/** Unix time in seconds: the newest second that the page has. */
+/** `since` is the newest second that the page has, in Unix time. */
 const liveSince = z.strictObject({ since: wholeFromText(0, 10_000_000_000).optional() });
 
-/** What the control room shows. However many look at it, the databases are asked once. */
+/** The routes of the control room. Concurrent requests share one read of the databases. */
 export function controlRoomRoutes(shop: Shop): Route[] {
   const { collections, queue, redis } = shop;
   const curveOf = openSaleCurves(collections);
@@ -38,11 +38,11 @@ export function controlRoomRoutes(shop: Shop): Route[] {
       readBeats(redis),
       readQueueFigures(shop),
       queue.countJobs(),
-      shop.audits.light(),
+      shop.audits.status(),
       listSnapshots(collections),
     ]);
     const living = beats.living.map(({ watching: _, ...beat }) => beat);
-    const people = peopleOf(beats.living);
+    const people = audienceOf(beats.living);
     return {
       living,
       silent: beats.silent,
@@ -62,7 +62,7 @@ export function controlRoomRoutes(shop: Shop): Route[] {
       access: 'admin',
       summary: 'The charts and lamps of the control room',
       query: liveSince,
-      // Only the control room's page reads what else is in these.
+      // The other fields are not documented, because only the control room's page reads them.
       answer: [200, liveFigures.pick({ serverTime: true, sales: true, salesNextCursor: true }).loose()],
       async handle({ query }) {
         const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
@@ -118,14 +118,14 @@ export function controlRoomRoutes(shop: Shop): Route[] {
   ];
 }
 
-/** The opening, or the making of a sale that was made open. */
-function begunAtMs({ opensAt }: SaleSnapshot, { points: [made] }: SaleCurve): number {
-  return Math.max(Date.parse(opensAt), made?.[0] ?? 0);
+/** When a sale began: at its opening, or at its creation if it was created open. */
+function begunAtMs({ opensAt }: SaleSnapshot, { points: [created] }: SaleCurve): number {
+  return Math.max(Date.parse(opensAt), created?.[0] ?? 0);
 }
 
-/** Sockets that watch each sale, over all instances. */
-export function peopleOf(beats: { watching?: Record<string, number> }[]): Record<string, number> {
-  // Anybody may watch a sale called `constructor`: in an object its count would begin with a function.
+/** The number of sockets that watch each sale, over all instances. */
+export function audienceOf(beats: { watching?: Record<string, number> }[]): Record<string, number> {
+  // A Map is used, because a client may watch a sale called `constructor`, which every object has.
   const people = new Map<string, number>();
   for (const { watching = {} } of beats) {
     for (const [saleId, sockets] of Object.entries(watching)) {
@@ -150,7 +150,7 @@ function figuresOf(second: number, counts: Counts): SecondFigures {
 
 function answersOf(counts: Counts): Counts {
   const answers = Object.entries(counts).filter(
-    ([field]) => !uncounted.has(field) && !field.startsWith('ms:'),
+    ([field]) => !notAnswers.has(field) && !field.startsWith('ms:'),
   );
   return Object.fromEntries(answers);
 }

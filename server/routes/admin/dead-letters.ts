@@ -6,7 +6,7 @@ import { type Refusal, refuse } from '../../http/problems.ts';
 import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
-/** Bull numbers its jobs; a message of RabbitMQ has a longer id. */
+/** The id of a job in Bull is a number; the id of a message in RabbitMQ is longer. */
 const byJobId = z.strictObject({
   id: z.string().regex(/^(\d{1,15}|[\w-]{21,64})$/, "expected a dead letter's id"),
 });

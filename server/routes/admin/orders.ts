@@ -15,11 +15,11 @@ const orderSearch = z.strictObject({
   q: z.string().trim().max(254).default(''),
   saleId: id.optional(),
   status: settledStatus.extract(['paid', 'rejected', 'cancelled']).optional(),
-  /** Of a sale's orders it is a number of the event log, of a buyer's orders a time and an id. */
+  /** A sequence number of the event log for a sale's orders; a time and an id for a buyer's orders. */
   cursor: cursorLike(/^(\d{1,10}|\d{13}\.[\w-]{1,64})$/),
 });
 
-/** Only the control room's page reads what else is in it. */
+/** The other fields are not documented, because only the control room's page reads them. */
 const foundOrders = adminOrderPage.extend({ orders: z.array(adminOrder.pick({ id: true }).loose()) }).loose();
 
 export const orderAdminRoutes = ({ collections }: Shop): Route[] => [
@@ -70,8 +70,8 @@ const columns = [
 const times = ['created at', 'settled at'];
 
 /**
- * All orders of a sale as CSV, read as fast as they are taken. An amount is a decimal of its currency, a time is
- * ISO 8601 in UTC.
+ * Streams all orders of a sale as CSV, as fast as the client reads. Amounts are decimals in the sale's currency, times are ISO
+ * 8601 in UTC.
  */
 async function* csvOfOrders(
   collections: Collections,

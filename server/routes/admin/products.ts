@@ -54,7 +54,7 @@ export const productRoutes = ({ collections, announceSale }: Shop): Route[] => [
     async handle({ params, body }) {
       const changed = await changeProduct(collections, params.id, body);
       if (!changed) return noProduct(params.id);
-      // Pages show the product with its sales, so they are told of these.
+      // Pages show the product as a part of its sales, so the sales are announced.
       for (const snapshot of await listSnapshotsOf(collections, changed)) announceSale(snapshot);
       return { status: 200, body: changed };
     },

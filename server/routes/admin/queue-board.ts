@@ -11,9 +11,9 @@ import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
 /**
- * Bull's own board, for looking only: what is done to a dead letter must go through sale/settlement/dead-letters.ts, which gives
- * its buyers their answer. A page cannot carry the admin's token, so an admin is given a ticket for one visit; it
- * becomes a cookie that goes nowhere but here.
+ * Bull's own board, read-only, because a dead letter may only be changed by sale/settlement/dead-letters.ts, which rejects its
+ * orders. A page load cannot carry the admin's token, so an admin gets a ticket for one visit, which becomes a cookie for the
+ * board's path.
  */
 const boardPath = '/admin/queues';
 const cookieName = 'stampede_board';
@@ -45,7 +45,7 @@ export function boardRoutes({ bull }: PurchaseQueue, redis: Redis): Router {
   const adapter = new ExpressAdapter();
   adapter.setBasePath(boardPath);
   createBullBoard({
-    // Its types know the Bull that it was made with.
+    // The cast is needed, because the adapter's types are those of another version of Bull.
     queues: [new BullAdapter(bull as never, { readOnlyMode: true, allowRetries: false })],
     serverAdapter: adapter,
     options: { uiConfig: { boardTitle: 'Stampede', hideRedisDetails: true } },
@@ -64,20 +64,20 @@ function admitVisitor(redis: Redis): RequestHandler {
         ...{ httpOnly: true, sameSite: 'strict', secure: request.secure },
         ...{ path: boardPath, maxAge },
       });
-      // Gone from the address bar and from the history.
+      // The redirect removes the ticket from the address bar and the browser's history.
       return response.redirect(303, `${boardPath}/`);
     }
     const visit = new RegExp(`(?:^|; )${cookieName}=([\\w-]{32})(?:;|$)`).exec(
       request.get('cookie') ?? '',
     )?.[1];
     if (visit && (await redis.exists(visitKey(visit))) === 1) return next();
-    // Its way in is the control room, which knows who is an admin.
+    // A visit begins in the control room, which knows whether the user is an admin.
     if (request.accepts('html')) return response.redirect(303, '/admin#queues');
     response.status(401).end();
   };
 }
 
-/** The board's page styles itself inline. Scripts still come from here alone. */
+/** Allows inline styles, which the board's page uses; scripts are still allowed from this site only. */
 const relaxPolicy: RequestHandler = (_request, response, next) => {
   response.set(
     'Content-Security-Policy',

@@ -21,7 +21,7 @@ const newSale = z
         .refine(isCurrency, 'expected the ISO 4217 code of a currency, e.g. EUR')
         .meta({ pattern: '^[A-Z]{3}$' }),
     }),
-    /** What it cost before, in minor units of the same currency. */
+    /** The former price, in minor units of the same currency. */
     oldAmount: z.int().min(1).max(1_000_000_000_000).optional(),
     stock: z.int().min(0).max(1_000_000_000),
     limitPerBuyer: units.default(1),
@@ -75,7 +75,7 @@ export const saleAdminRoutes = ({ collections, announceSale, changeSale }: Shop)
     takesIdempotencyKey: true,
     answer: [200, saleSnapshot],
     problems: ['not-found', 'key-reused', 'busy'],
-    /** With an Idempotency-Key the same change may come again: it is made once, and answered the same. */
+    /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
     async handle({ params, body, idempotencyKey: key }) {
       const changed = await changeSale({ saleId: params.id, change: body, idempotencyKey: key });
       if (typeof changed === 'string') return refusalOfChange(changed, params.id);

@@ -14,9 +14,9 @@ import { type Refusal, refuse } from '../../http/problems.ts';
 import { type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
-/** Where events go: http or https, and nothing in it that belongs into a header. */
+/** The endpoint of a webhook: an http or https URL without credentials. */
 const newWebhook = z.strictObject({
-  // The check of a URL drops blanks and line breaks within it, as `new URL` does: they are looked for before.
+  // Whitespace is refused first, because `z.url` drops it from a URL, as `new URL` does.
   url: z
     .string()
     .max(2_000)

@@ -35,7 +35,7 @@ describe('a server dies', () => {
 });
 
 describe('a worker dies', () => {
-  test.each<Failpoint>(['settling', 'deciding', 'committed', 'told'])(
+  test.each<Failpoint>(['settling', 'deciding', 'committed', 'announced'])(
     'at "%s": another settles what it left, once',
     async (point) => {
       system = await startSystem({ servers: 1, workers: 0, nginx: false, env });

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest';
 import { eventsOf, readChanges } from '../../../log/events.ts';
 import type { BusEvent } from '../../../messages/bus.ts';
 import { openBus } from '../../../messages/open-bus.ts';
-import { countLag, noteSubscription } from '../../../messages/subscriptions.ts';
+import { countLag, registerSubscription } from '../../../messages/subscriptions.ts';
 import { run, waitUntil } from '../../../ops/local/processes/process.mjs';
 import { openLog } from '../../../runtime/observe/log.ts';
 import type { SaleSnapshot } from '../../../sale/contract.ts';
@@ -49,7 +49,7 @@ const lagOf = (bus: Awaited<ReturnType<typeof openTestBus>>, name: string, count
 test('no event is skipped when Redis is emptied twice while events wait for a stopped subscriber', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'none' } });
   const { collections, redis } = system.store;
-  await noteSubscription(collections, analytics(collections));
+  await registerSubscription(collections, analytics(collections));
   const bus = await openTestBus();
   const sale = await system.createSale(bigSale);
   for (const round of [1, 2]) {
@@ -88,7 +88,7 @@ test('a subscription without a process fills its queue without blocking others, 
   });
   const { collections, redis } = system.store;
   const sleeper = { name: 'sleeper', types: ['order.*'] };
-  await noteSubscription(collections, sleeper);
+  await registerSubscription(collections, sleeper);
   const bus = await openTestBus();
   const sale = await system.createSale(bigSale);
   await buy(sale, 12);
@@ -115,7 +115,7 @@ test('an event that was a dead letter before Redis was emptied is a dead letter 
     env: { ...env, SUBSCRIBERS: 'none', EVENT_RETRY_FIRST_MS: '10' },
   });
   const strict = { name: 'strict', types: ['order.*'] };
-  await noteSubscription(system.store.collections, strict);
+  await registerSubscription(system.store.collections, strict);
   const bus = await openTestBus();
   const refuse = async ([event]: BusEvent[]) => {
     if (event?.type === 'order.paid') throw new Error('no');
@@ -136,7 +136,7 @@ test('an event that was a dead letter before Redis was emptied is a dead letter 
 test('the forget command removes an abandoned subscription and its queued events', async () => {
   system = await startSystem({ servers: 1, nginx: false, env: { ...env, SUBSCRIBERS: 'none' } });
   const { collections, redis } = system.store;
-  await noteSubscription(collections, { name: 'sleeper', types: ['order.*'] });
+  await registerSubscription(collections, { name: 'sleeper', types: ['order.*'] });
   const bus = await openTestBus();
   const sale = await system.createSale(bigSale);
   await buy(sale, 2);
