@@ -69,6 +69,9 @@ export function limitHere(limit: Limit): Limiter & { giveBack(key: string): void
 /** After this time without an answer of Redis the request is counted in this process. */
 const deadlineMs = 250;
 
+/** The library's own `reward` would begin a new window at -1 when the counted one is over. */
+const giveBackIfCounted = `if redis.call('EXISTS', KEYS[1]) == 1 then return redis.call('DECR', KEYS[1]) end`;
+
 /** Counts in Redis, for all instances together; while Redis is away, each instance counts for itself. */
 export function limitEverywhere(redis: Redis, limit: Limit): SharedLimiter {
   const { name, quota, windowSeconds } = limit;
@@ -93,7 +96,8 @@ export function limitEverywhere(redis: Redis, limit: Limit): SharedLimiter {
     },
     async giveBack(key) {
       if (quota === Infinity) return;
-      await withTimeout(shared.reward(key), deadlineMs).catch(() => here.giveBack(key));
+      const given = redis.eval(giveBackIfCounted, 1, `limit:${name}:${key}`);
+      await withTimeout(given, deadlineMs).catch(() => here.giveBack(key));
     },
   };
 }

@@ -1,6 +1,8 @@
 import { appendChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { redisClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
+import type { Exclusive } from '../runtime/mutex.ts';
 import type { Collections, SalePhase, SaleRecord } from '../store/collections.ts';
 
 type Window = Pick<SaleRecord, 'opensAt' | 'closesAt'>;
@@ -24,13 +26,20 @@ export function changesOfPhase(from: SalePhase, to: SalePhase, { opensAt, closes
 }
 
 const salesAtOnce = 100;
+/** How long one sale is retried against other writers; the next pass tries again. */
+const patienceMs = 5_000;
 
 /**
  * Appends `sale.opened` and `sale.ended` to the log of each sale that has opened or ended. Each is written exactly once,
  * because the sale stores its last logged phase and both change in one transaction.
+ * @param exclusive keeps this process from settling meanwhile, because a sale that opens is the one that it settles.
  * @returns the number of sales whose phase changed; when it equals `salesAtOnce`, there may be more.
  */
-export async function logPhaseChanges(collections: Collections, now = redisClock.now()): Promise<number> {
+export async function logPhaseChanges(
+  collections: Collections,
+  exclusive: Exclusive,
+  now = redisClock.now(),
+): Promise<number> {
   const due = await collections.sales
     .find({
       $or: [
@@ -42,7 +51,7 @@ export async function logPhaseChanges(collections: Collections, now = redisClock
     })
     .limit(salesAtOnce)
     .toArray();
-  for (const sale of due) await logPhaseChange(collections, sale, now);
+  for (const sale of due) await exclusive(() => logPhaseChange(collections, sale, now));
   return due.length;
 }
 
@@ -50,8 +59,9 @@ async function logPhaseChange(collections: Collections, sale: SaleRecord, now: D
   const { _id, opensAt, closesAt, phase = null } = sale;
   const next = phaseOf(sale, now);
   const changes = changesOfPhase(phase ?? 'scheduled', next, sale);
-  await collections.connection.withSession((session) =>
-    session.withTransaction(async () => {
+  await transact(
+    collections.connection,
+    async (session) => {
       // The filter skips a sale that was rescheduled after the read; the next pass handles it.
       const updated = await collections.sales.findOneAndUpdate(
         { _id, phase, opensAt, closesAt },
@@ -60,6 +70,7 @@ async function logPhaseChange(collections: Collections, sale: SaleRecord, now: D
       );
       if (!updated || changes.length === 0) return;
       await appendChanges(collections, [{ saleId: _id, seq: updated.eventSeq, changes }], now, session);
-    }),
+    },
+    { patienceMs },
   );
 }

@@ -116,7 +116,7 @@ const election = openLeaderElection(
       log,
       observer.repaired,
     ),
-    'sale-clock': saleClock(collections, config),
+    'sale-clock': saleClock(collections, exclusive, config),
     relay: relay(
       {
         collections,

@@ -59,10 +59,12 @@ export function openLeaderElection(
   async function repeat(task: string, work: LeaderTask, signal: AbortSignal): Promise<void> {
     for (let failures = 1; !signal.aborted; failures++) {
       const begunAt = performance.now();
-      const fault = await work(signal).then(
-        () => null,
-        (error: Error) => error,
-      );
+      const fault = await Promise.resolve(signal)
+        .then(work)
+        .then(
+          () => null,
+          (error: Error) => error,
+        );
       if (performance.now() > begunAt + backoff.longestMs) failures = 1;
       const retryMs = backoffMs(backoff, failures);
       const about = { lease: name, task, retryMs, error: fault?.message };

@@ -5,7 +5,7 @@ import type { Rabbit } from './rabbit.ts';
 /** Bounds one scan, because the next scan of the same queue has to wait for it. */
 const lettersAtOnce = 1_000;
 
-const lockEveryMs = 50;
+const lockEveryMs = 75;
 const lockTries = 100;
 const resourceLocked = 405;
 

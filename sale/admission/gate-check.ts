@@ -245,10 +245,12 @@ export function openGateCheck({
     const nextId = saleIds.find((saleId) => saleId > lastRoutineSale) ?? saleIds[0];
     routine ??= nextId ? startBuyerComparison(nextId) : null;
     if (!routine) return corrected;
-    const result = await compareNextPage(routine);
-    if (result === 'corrected') corrected.push(routine.saleId);
-    lastRoutineSale = routine.saleId;
-    if (result === 'done') routine = null;
+    // suspectAll can replace it during the comparison.
+    const current = routine;
+    const result = await compareNextPage(current);
+    if (result === 'corrected') corrected.push(current.saleId);
+    lastRoutineSale = current.saleId;
+    if (result === 'done' && routine === current) routine = null;
     return corrected;
   }
 

@@ -1,5 +1,6 @@
 import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
 import type { Collections, OrderRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
@@ -46,11 +47,15 @@ export async function rejectFailed(
   return created;
 }
 
+/** How long an order is retried against other writers of its sale. */
+const patienceMs = 5_000;
+
 /** @returns false when the purchase already has an order. */
 async function insertRejected(collections: Collections, record: OrderRecord): Promise<boolean> {
   const { connection, orders, sales } = collections;
-  return await connection.withSession((session) =>
-    session.withTransaction(async () => {
+  return await transact(
+    connection,
+    async (session) => {
       if (await orders.findOne({ _id: record._id }, { session })) return false;
       await orders.insertOne(record, { session });
       const sale = await sales.findOneAndUpdate(
@@ -61,7 +66,8 @@ async function insertRejected(collections: Collections, record: OrderRecord): Pr
       const entry = { saleId: record.saleId, seq: sale?.eventSeq ?? 0, changes: [changeOf(record)] };
       if (sale) await appendChanges(collections, [entry], record.settledAt, session);
       return true;
-    }),
+    },
+    { patienceMs },
   );
 }
 

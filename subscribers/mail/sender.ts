@@ -160,12 +160,15 @@ async function writeEnding(
   stopping: AbortSignal,
 ): Promise<void> {
   const update = updateOf(mail, ending, retryFirstMs);
-  await retry(() => mails.updateOne({ _id: mail._id }, update), {
-    firstMs: lookIntervalMs,
-    longestMs: lookIntervalMs,
-    signal: stopping,
-    shouldRetry: isMongoAway,
-  });
+  const store = () => mails.updateOne({ _id: mail._id }, update);
+  const waits = { firstMs: lookIntervalMs, longestMs: lookIntervalMs };
+  try {
+    await retry(store, { ...waits, signal: stopping, shouldRetry: isMongoAway });
+  } catch (error) {
+    if (error !== stopping.reason) throw error;
+    // A last attempt at a stop, because a mail whose result is not stored is sent again.
+    await store();
+  }
 }
 
 const ofUnsent = { event: '', attempts: '', unanswered: '', dueAt: '', answer: '' } as const;
