@@ -6,11 +6,11 @@ import { audit } from '../../insight/audit.ts';
 import { pathOf } from '../support/needs.ts';
 
 const backlogs: ['bull' | 'rabbitmq', number, number][] = [
-  ['bull', 1, 50_000],
-  ['bull', 2, 50_000],
-  ['bull', 4, 50_000],
-  ['rabbitmq', 1, 5_000],
-  ['rabbitmq', 4, 5_000],
+  ['bull', 1, 20_000],
+  ['bull', 2, 20_000],
+  ['bull', 4, 20_000],
+  ['rabbitmq', 1, 2_000],
+  ['rabbitmq', 4, 2_000],
 ];
 
 test.each(backlogs.filter(([engine]) => engine === 'bull' || pathOf('RabbitMQ')))(
