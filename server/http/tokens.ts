@@ -40,7 +40,7 @@ const algorithm = 'HS256';
 
 /** Lifetime of a guest's token, which is long because it only gives access to public messages. */
 const visitorTokenSeconds = 12 * 3_600;
-/** Maximum number of verified tokens that a server caches; the oldest one is evicted. */
+/** Maximum number of verified tokens that a server caches; the least recently used one is evicted. */
 const rememberedTokens = 20_000;
 
 /** @param secrets as in `JWT_SECRET`: the first one signs, and all of them verify. */

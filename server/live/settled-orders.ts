@@ -141,7 +141,7 @@ export function openSettledOrders({
       const seconds = Math.min(preferredWaitOf(request.header('prefer')), longestSeconds);
       if (seconds < 1) return null;
       const headers = { 'Preference-Applied': `wait=${seconds}` };
-      // MongoDB gets a bounded time, so that the request is answered before its deadline.
+      // An accepted purchase must not be answered with an error, so faults and delays of MongoDB count as not found.
       const findWithin = (ms: number) => withTimeout(find(), ms).catch(() => null);
       const found = mayBeSettled ? await findWithin(answerMs) : null;
       if (found) return { order: found, headers };

@@ -69,8 +69,7 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
 
         const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
         const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': idempotencyKey };
-        // An accepted purchase is never answered with an error, even if MongoDB is unavailable.
-        const find = () => findOrder(collections, orderId, buyerId).catch(() => null);
+        const find = () => findOrder(collections, orderId, buyerId);
         const mayBeSettled = admission.outcome === 'known';
         const held = await settledOrders.waitFor(orderId, request, { find, mayBeSettled });
         if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };

@@ -11,7 +11,7 @@ import { openRedis } from './redis.mjs';
  * @param {string} dataDir
  * @param {(line: string) => void} report
  * @returns {Promise<{ env: { MONGO_URL: string, REDIS_URL: string }, close: () => Promise<void> }>}
- * @throws Error of one line when Stampede is running on this data.
+ * @throws Error, whose message is one line, when another Stampede already runs on this data folder.
  */
 export async function openOwnDatabases(dataDir, report) {
   mkdirSync(dataDir, { recursive: true });

@@ -43,7 +43,7 @@ export const runningFileIn = (dataDir) => join(dataDir, 'running.json');
  * @param {string} url the system's URL; empty for a restore.
  * @param {(line: string) => void} report
  * @returns the list of its processes
- * @throws Error of one line when Stampede is running on this data.
+ * @throws Error, whose message is one line, when another Stampede already runs on this data folder.
  */
 export async function claimFolder(dataDir, url, report) {
   /** @type {Claim} */

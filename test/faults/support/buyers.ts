@@ -118,8 +118,8 @@ export async function waitForAccepted(load: BuyerLoad, more: number): Promise<vo
 }
 
 /**
- * The end of every fault test. Stops the buyers and waits until the queue is empty. Then each accepted purchase has one
- * final order, every invariant holds, and all servers show MongoDB's stock.
+ * Ends a fault test: stops the buyers, waits until the queue is empty, and checks that each accepted purchase has one final
+ * order, that every invariant holds, and that all servers show MongoDB's stock.
  */
 export async function expectNothingLost(
   system: TestSystem,
