@@ -53,14 +53,13 @@ async function newestSaleId({ sales }: Collections): Promise<string | null> {
 async function seedSale(collections: Collections): Promise<string> {
   const product = await createProduct(collections, demoProduct);
   const sale = await createSale(collections, {
-    productId: product.id,
-    price: { amount: 14_900, currency: 'EUR' },
-    stock: 500,
+    items: [{ productId: product.id, amount: 14_900, stock: 500 }],
+    currency: 'EUR',
     limitPerBuyer: 2,
     opensAt: new Date(),
     closesAt: new Date(Date.now() + 7 * dayMs),
   });
-  if (!sale) throw new Error('The demo product was deleted while its sale was created.');
+  if ('noProduct' in sale) throw new Error('The demo product was deleted while its sale was created.');
   return sale.id;
 }
 

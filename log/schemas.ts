@@ -12,6 +12,14 @@ const id = z.string().min(1);
 const sale = z.object({ saleId: id });
 const order = sale.extend({ orderId: id, buyerId: id, quantity: units });
 const refused = order.extend({ reason: rejectionReason });
+const createdItem = z.object({
+  itemId: id,
+  productId: id,
+  label: z.string(),
+  amount: count.describe("The price, in minor units of the sale's currency"),
+  stock: count,
+  limitPerBuyer: units.nullable(),
+});
 const window = { opensAt: instant, closesAt: instant };
 
 export const eventSchemas = {
@@ -29,6 +37,7 @@ export const eventSchemas = {
     price: z.object({ amount: count, currency: z.string().length(3) }),
     stock: count,
     limitPerBuyer: units,
+    items: z.array(createdItem).exactOptional().describe('Absent in events of an earlier version'),
     ...window,
   }),
   'sale.opened': sale.extend({ opensAt: instant }),

@@ -6,7 +6,10 @@
  * Each shape is one zod schema, from which its type, `/openapi.json`, the validation of input and the enums of MongoDB's
  * schemas are derived. Answers are not validated at run time; a test compares them. The pages in public/ use only the types.
  *
- *   purchase   a buyer's request for units of one sale. It is *admitted* (202) or *refused* (409).
+ *   item       what a sale offers: a product, perhaps in one of several sizes, with its price and stock. A sale has 1 to 50.
+ *   purchase   a buyer's request for units of one sale, of one or more of its items: all of them or none. It is *admitted*
+ *              (202) or *refused* (409).
+ *   line       the units of one item in a purchase or an order.
  *   gate       the count in Redis of the units a sale can still admit. It is fast and approximate; MongoDB is the truth.
  *   flush      a batch of purchases that arrived together, sent to Redis in one round trip (group commit).
  *   job        the admitted purchases of one flush, as one message in the queue.
@@ -64,17 +67,41 @@ export type Product = z.infer<typeof product>;
 const saleStatus = z.enum(['scheduled', 'open', 'paused', 'sold_out', 'ended']);
 export type SaleStatus = z.infer<typeof saleStatus>;
 
-/** Answer to `GET /api/sales/:id`, and what the socket event `sale` carries. */
+/** The former price; null when the shop gives none. */
+const oldPrice = money.nullable().describe('What it cost before');
+const unitsLeft = count.describe('Units not yet sold, as settled');
+
+const saleItem = z.object({
+  id: z.string().describe('Within the sale: 1, 2, …'),
+  product: product.pick({ id: true, name: true, image: true }),
+  label: z.string().describe('What tells it from the other items, such as a size; may be empty'),
+  price: money,
+  oldPrice,
+  stock: unitsLeft,
+  /** Every unit of it ever put on sale: sold + left. */
+  unitsOnSale: count,
+  /** Null when only the sale's own limit counts. */
+  limitPerBuyer: units.nullable(),
+});
+export type SaleItem = z.infer<typeof saleItem>;
+
+/** The largest number of items in a sale, and so of lines in a purchase. */
+export const maxItems = 50;
+
+/**
+ * Answer to `GET /api/sales/:id`, and what the socket event `sale` carries. Product and prices are those of the first item;
+ * stock, units on sale and the limit are those of all items together.
+ */
 export const saleSnapshot = z.object({
   id: z.string(),
   product,
   price: money,
-  /** Null when the shop gives none. */
-  oldPrice: z.object({ amount: count, currency: z.string() }).nullable().describe('What it cost before'),
+  oldPrice,
+  items: z.array(saleItem).describe('1 to 50'),
   status: saleStatus,
   opensAt: instant,
   closesAt: instant,
-  stock: count.describe('Units not yet sold, as settled'),
+  stock: unitsLeft,
   /** A page drops a message whose version is lower than the one it shows. */
   stockVersion: count.describe('Grows with every change of the stock'),
   /** Every unit ever put on sale: sold + left. */
@@ -101,14 +128,28 @@ export type OrderStatus = z.infer<typeof orderStatus>;
 export const settledStatus = orderStatus.exclude(['queued']);
 export type SettledStatus = z.infer<typeof settledStatus>;
 
-export const rejectionReason = z.enum(['sold_out', 'over_limit', 'unknown_sale', 'failed']);
+export const rejectionReason = z.enum(['sold_out', 'over_limit', 'unknown_sale', 'unknown_item', 'failed']);
 export type RejectionReason = z.infer<typeof rejectionReason>;
+
+/** An order knows its money once it is settled. */
+const orderAmount = count.nullable().describe('In minor units; null while queued');
+
+const orderLine = z.object({
+  itemId: z.string(),
+  label: z.string().nullable().describe("The item's; null while queued"),
+  quantity: units,
+  amount: orderAmount,
+});
+export type OrderLine = z.infer<typeof orderLine>;
 
 /** Answer to `GET /api/orders/:id`, and what the socket event `order` carries. */
 export const order = z.object({
   id: z.string(),
   saleId: z.string(),
-  quantity: units,
+  quantity: units.describe('Units of all lines'),
+  lines: z.array(orderLine),
+  amount: orderAmount,
+  currency: z.string().nullable().describe('ISO 4217; null while queued'),
   status: orderStatus,
   /** Why it was rejected; null otherwise. `failed`: it became a dead letter, which the shop sees. */
   reason: rejectionReason.nullable(),
@@ -143,20 +184,37 @@ export type AccountExport = z.infer<typeof accountExport>;
 export const purchaseReceipt = z.object({ orderId: z.string(), status: z.literal(orderStatus.enum.queued) });
 export type PurchaseReceipt = z.infer<typeof purchaseReceipt>;
 
+/** The units of one item that a buyer asks for. */
+const purchaseLine = z.strictObject({ itemId: z.string().min(1).max(10), quantity: units });
+export type PurchaseLine = z.infer<typeof purchaseLine>;
+
 /** An admitted purchase as it travels in the job. `orderId` is derived from (buyerId, saleId, idempotencyKey). */
-export const purchase = z.strictObject({
-  orderId: z.string().length(22),
-  saleId: z.string().min(1),
-  buyerId: z.string().min(1),
-  /** Whose limit counts, when that is not the buyer's own id. */
-  personId: z.string().min(1).exactOptional(),
-  quantity: units,
-  idempotencyKey: z.string().min(1),
-  createdAt: instant,
-  /** W3C trace context of the request. */
-  traceparent: z.string().max(55).exactOptional(),
-});
+export const purchase = z
+  .strictObject({
+    orderId: z.string().length(22),
+    saleId: z.string().min(1),
+    buyerId: z.string().min(1),
+    /** Whose limit counts, when that is not the buyer's own id. */
+    personId: z.string().min(1).exactOptional(),
+    /** Units of all lines. */
+    quantity: units,
+    /** Only for a sale with several items: a worker of the version before refuses a purchase with lines. */
+    lines: z.array(purchaseLine).min(1).max(maxItems).exactOptional(),
+    idempotencyKey: z.string().min(1),
+    createdAt: instant,
+    /** W3C trace context of the request. */
+    traceparent: z.string().max(55).exactOptional(),
+  })
+  .refine(({ quantity, lines }) => !lines || (unitsIn(lines) === quantity && namesEachItemOnce(lines)), {
+    path: ['lines'],
+    error: 'expected each item once, and as many units as quantity',
+  });
 export type Purchase = z.infer<typeof purchase>;
+
+const unitsIn = (lines: { quantity: number }[]) => lines.reduce((sum, { quantity }) => sum + quantity, 0);
+
+const namesEachItemOnce = (lines: { itemId: string }[]) =>
+  new Set(lines.map(({ itemId }) => itemId)).size === lines.length;
 
 /** The payload of one Bull job: the admitted purchases of one flush, in arrival order. */
 export const purchaseJob = z.strictObject({
@@ -205,6 +263,8 @@ const stockMessage = z.object({
   saleId: z.string(),
   stock: count,
   stockVersion: count,
+  /** Of every item; absent for a sale with one item, whose stock is the sale's. */
+  items: z.array(saleItem.pick({ id: true, stock: true })).exactOptional(),
   /** When it was committed. */
   at: instant,
 });

@@ -2,7 +2,8 @@ import { hash } from 'node:crypto';
 import type { Change } from '../log/schemas.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import { afterCursor, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
-import type { Order, OrderPage, Purchase } from './contract.ts';
+import type { Order, OrderLine, OrderPage, Purchase } from './contract.ts';
+import { firstItemId } from './items.ts';
 
 /**
  * The id of the order that a purchase becomes. It is a hash of the buyer, the sale and the Idempotency-Key, so a retried
@@ -24,12 +25,24 @@ export function orderOf(record: OrderRecord): Order {
     id: record._id,
     saleId: record.saleId,
     quantity: record.quantity,
+    lines: linesOfOrder(record),
+    amount: record.amount ?? null,
+    currency: record.currency ?? null,
     status: record.status,
     reason: record.reason,
     createdAt: record.createdAt.toISOString(),
     settledAt: record.settledAt.toISOString(),
     holdExpiresAt: null,
   };
+}
+
+/** An order of an earlier version knows neither its lines nor its money until it is migrated. */
+function linesOfOrder({
+  lines,
+  quantity,
+  amount,
+}: Pick<OrderRecord, 'lines' | 'quantity' | 'amount'>): OrderLine[] {
+  return lines ?? [{ itemId: firstItemId, label: '', quantity, amount: amount ?? null }];
 }
 
 /** The message that tells a buyer of an order. */
@@ -57,6 +70,11 @@ export function queuedOrderOf(purchase: Purchase): Order {
     id: purchase.orderId,
     saleId: purchase.saleId,
     quantity: purchase.quantity,
+    lines: (purchase.lines ?? [{ itemId: firstItemId, quantity: purchase.quantity }]).map((line) => {
+      return { ...line, label: null, amount: null };
+    }),
+    amount: null,
+    currency: null,
     status: 'queued',
     reason: null,
     createdAt: purchase.createdAt,

@@ -7,44 +7,47 @@ import type { Change } from '../log/schemas.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
-import type { Money, Product, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
+import type { Product, SaleItem, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
+import { itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
 
 export interface NewSale {
-  productId: string;
-  price: Money;
-  /** The price before, in minor units of the same currency. */
-  oldAmount?: number | undefined;
-  stock: number;
+  /** 1 to 50. */
+  items: NewItem[];
+  /** Of all prices, as ISO 4217 has it. */
+  currency: string;
+  /** Units of all items together. */
   limitPerBuyer: number;
   opensAt: Date;
   closesAt: Date;
 }
 
-/** @returns null when there is no such product. */
+/** @returns the id of the product that does not exist when there is one. */
 export async function createSale(
   collections: Collections,
   sale: NewSale,
   id: string = nanoid(),
-): Promise<SaleSnapshot | null> {
-  const product = await collections.products.findOne({ _id: sale.productId });
-  if (!product) return null;
+): Promise<SaleSnapshot | { noProduct: string }> {
+  const products = await findProducts(collections, sale.items);
+  const unknown = sale.items.find(({ productId }) => !products.has(productId));
+  if (unknown) return { noProduct: unknown.productId };
+  const { items, currency, limitPerBuyer, opensAt, closesAt } = sale;
   const createdAt = mongoClock.now();
   const phase = phaseOf(sale, redisClock.now());
   const record: SaleRecord = {
     _id: id,
-    ...sale,
+    ...recordOfItems(items, currency),
+    limitPerBuyer,
+    opensAt,
+    closesAt,
     phase,
-    oldAmount: sale.oldAmount ?? null,
     paused: false,
     stockVersion: 0,
-    unitsOnSale: sale.stock,
-    unitsReturned: 0,
     eventSeq: 1,
     revision: 0,
     createdAt,
   };
-  const changes = [creationOf(sale), ...changesOfPhase('scheduled', phase, record)];
+  const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
   await collections.connection.withSession((session) =>
     session.withTransaction(async () => {
       await collections.sales.insertOne(record, { session });
@@ -52,18 +55,27 @@ export async function createSale(
       await appendChanges(collections, [entry], record.createdAt, session);
     }),
   );
-  return snapshotOf(record, productOf(product));
+  return snapshotOf(record, products) as SaleSnapshot;
+}
+
+async function findProducts(
+  { products }: Pick<Collections, 'products'>,
+  items: { productId: string }[],
+): Promise<Map<string, Product>> {
+  const ids = [...new Set(items.map(({ productId }) => productId))];
+  const found = await products.find({ _id: { $in: ids } }).toArray();
+  return new Map(found.map((product) => [product._id, productOf(product)]));
 }
 
 /**
  * Creates a sale whose id is derived from the admin and the Idempotency-Key, so that a retried request creates one sale.
- * @returns the sale as it is now; `key_reused` when the key created a different sale; null when there is no such product.
+ * @returns the sale as it is now; `key_reused` when the key created a different sale; the id of a product that does not exist.
  */
 export async function createSaleOnce(
   collections: Collections,
   sale: NewSale,
   { adminId, idempotencyKey }: { adminId: string; idempotencyKey: string },
-): Promise<SaleSnapshot | 'key_reused' | null> {
+): Promise<SaleSnapshot | 'key_reused' | { noProduct: string }> {
   const id = hash('sha256', `sale\n${adminId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
   try {
     return await createSale(collections, sale, id);
@@ -71,13 +83,38 @@ export async function createSaleOnce(
     if (!isDuplicateKey(error)) throw error;
   }
   const [made] = await readChanges(collections, id, { limit: 1 }).toArray();
-  const isSame = isDeepStrictEqual(made?.changes[0], creationOf(sale));
-  return isSame ? await readSaleSnapshot(collections, id) : 'key_reused';
+  const asked = creationOf({ ...sale, ...recordOfItems(sale.items, sale.currency) });
+  const isSame = isDeepStrictEqual(made?.changes[0], asked);
+  return (isSame && (await readSaleSnapshot(collections, id))) || 'key_reused';
 }
 
-function creationOf({ productId, price, stock, limitPerBuyer, opensAt, closesAt }: NewSale): Change {
-  const window = { opensAt: opensAt.toISOString(), closesAt: closesAt.toISOString() };
-  return { type: 'sale.created', productId, price, stock, limitPerBuyer, ...window };
+/** The log's entry for a new sale. It names the items only where they say more than the sale does. */
+function creationOf(
+  sale: Pick<SaleRecord, 'productId' | 'price' | 'stock' | 'limitPerBuyer' | 'opensAt' | 'closesAt'> &
+    Parameters<typeof itemsOf>[0],
+): Change {
+  const { productId, price, stock, limitPerBuyer } = sale;
+  const items = itemsOf(sale).map(({ id: itemId, ...item }) => ({
+    itemId,
+    productId: item.productId,
+    label: item.label,
+    amount: item.amount,
+    stock: item.stock,
+    limitPerBuyer: item.limitPerBuyer,
+  }));
+  const isPlain = items.every(
+    (item) => items.length === 1 && item.label === '' && item.limitPerBuyer === null,
+  );
+  return {
+    type: 'sale.created',
+    productId,
+    price,
+    stock,
+    limitPerBuyer,
+    ...(!isPlain && { items }),
+    opensAt: sale.opensAt.toISOString(),
+    closesAt: sale.closesAt.toISOString(),
+  };
 }
 
 export async function findSale({ sales }: Collections, saleId: string): Promise<SaleRecord | null> {
@@ -93,41 +130,41 @@ export async function readSaleSnapshot(
 }
 
 export async function snapshotOfRecord(
-  { products }: Collections,
+  collections: Collections,
   sale: SaleRecord,
 ): Promise<SaleSnapshot | null> {
-  const product = await products.findOne({ _id: sale.productId });
-  return product && snapshotOf(sale, productOf(product));
+  return snapshotOf(sale, await findProducts(collections, itemRecordsOf(sale)));
 }
 
 const listedSales = 100;
 
-/** The sales of a product that have not ended, at most 100. */
-export async function listSnapshotsOf(collections: Collections, product: Product): Promise<SaleSnapshot[]> {
+/** The sales with this product that have not ended, at most 100. */
+export async function listSnapshotsOf(
+  collections: Collections,
+  { id: productId }: Product,
+): Promise<SaleSnapshot[]> {
   const found = await collections.sales
-    .find({ productId: product.id, closesAt: { $gt: redisClock.now() } })
+    .find({ $or: [{ productId }, { 'items.productId': productId }], closesAt: { $gt: redisClock.now() } })
     .sort({ closesAt: -1 })
     .limit(listedSales)
     .toArray();
-  return found.map((sale) => snapshotOf(sale, product));
+  return await snapshotsOf(collections, found);
 }
 
 /** One page of all sales, sorted by end time, the latest first. */
-export async function listSnapshots({ sales, products }: Collections, cursor?: string): Promise<SalePage> {
-  const found = await sales
+export async function listSnapshots(collections: Collections, cursor?: string): Promise<SalePage> {
+  const found = await collections.sales
     .find(afterCursor('closesAt', cursor))
     .sort({ closesAt: -1, _id: -1 })
     .limit(listedSales + 1)
     .toArray();
   const { page, nextCursor } = pageOf(found, 'closesAt', listedSales);
-  const ids = [...new Set(page.map(({ productId }) => productId))];
-  const named = await products.find({ _id: { $in: ids } }).toArray();
-  const productById = new Map(named.map((product) => [product._id, product]));
-  const snapshots = page.flatMap((sale) => {
-    const product = productById.get(sale.productId);
-    return product ? [snapshotOf(sale, productOf(product))] : [];
-  });
-  return { sales: snapshots, nextCursor };
+  return { sales: await snapshotsOf(collections, page), nextCursor };
+}
+
+async function snapshotsOf(collections: Collections, sales: SaleRecord[]): Promise<SaleSnapshot[]> {
+  const products = await findProducts(collections, sales.flatMap(itemRecordsOf));
+  return sales.flatMap((sale) => snapshotOf(sale, products) ?? []);
 }
 
 function statusOf(
@@ -140,13 +177,36 @@ function statusOf(
   return stock === 0 ? 'sold_out' : 'open';
 }
 
-function snapshotOf(sale: SaleRecord, product: Product): SaleSnapshot {
+/** @returns null when one of its products does not exist. */
+function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): SaleSnapshot | null {
   const now = redisClock.now();
+  const { currency } = sale.price;
+  const moneyOf = (amount: number) => ({ amount, currency });
+  const items = itemsOf(sale).flatMap((item): SaleItem[] => {
+    const product = products.get(item.productId);
+    if (!product) return [];
+    return [
+      {
+        id: item.id,
+        product: { id: product.id, name: product.name, image: product.image },
+        label: item.label,
+        price: moneyOf(item.amount),
+        oldPrice: item.oldAmount ? moneyOf(item.oldAmount) : null,
+        stock: item.stock,
+        unitsOnSale: item.unitsOnSale,
+        limitPerBuyer: item.limitPerBuyer,
+      },
+    ];
+  });
+  const [first] = items;
+  const product = products.get(sale.productId);
+  if (!first || !product || items.length < itemRecordsOf(sale).length) return null;
   return {
     id: sale._id,
     product,
-    price: { amount: sale.price.amount, currency: sale.price.currency },
-    oldPrice: sale.oldAmount ? { amount: sale.oldAmount, currency: sale.price.currency } : null,
+    price: first.price,
+    oldPrice: first.oldPrice,
+    items,
     status: statusOf(sale, now),
     opensAt: sale.opensAt.toISOString(),
     closesAt: sale.closesAt.toISOString(),

@@ -79,14 +79,14 @@ async function putOnSale({ collections }: System): Promise<string> {
     createdAt: new Date(),
   });
   const sale = await createSale(collections, {
-    productId,
-    price: { amount: 100, currency: 'EUR' },
-    stock: initialStock,
+    items: [{ productId, amount: 100, stock: initialStock }],
+    currency: 'EUR',
     limitPerBuyer,
     opensAt: new Date(Date.now() - hourMs),
     closesAt: new Date(Date.now() + hourMs),
   });
-  return sale?.id ?? '';
+  if ('noProduct' in sale) throw new Error('The product was deleted while its sale was created.');
+  return sale.id;
 }
 
 async function take(

@@ -79,11 +79,37 @@ export interface PictureRecord {
 
 export type SalePhase = Extract<SaleStatus, 'scheduled' | 'open' | 'ended'>;
 
+/** What a sale offers, without its counts. */
+export interface ItemRecord {
+  /** '1', '2', … in the order of the sale's items. */
+  id: string;
+  productId: string;
+  /** What tells it from the sale's other items, such as a size; may be empty. */
+  label: string;
+  /** The price, and the earlier price or null, in minor units of the sale's currency. */
+  amount: number;
+  oldAmount: number | null;
+  /** Null when only the sale's own limit counts. */
+  limitPerBuyer: number | null;
+}
+
+/** Each means for one item what the sale's field of that name means for all of them. */
+export interface ItemCounts {
+  stock: number;
+  unitsOnSale: number;
+  unitsReturned: number;
+}
+
+/** Read its items through sale/items.ts, which also reads records of an earlier version. */
 export interface SaleRecord {
   _id: string;
+  /** At most 50. Absent in records of a version in which a sale had no items: its one item is in the fields below. */
+  items?: ItemRecord[];
+  /** By item id; only of a sale with several items, because the counts of a single one are the sale's own. */
+  itemCounts?: Record<string, ItemCounts>;
+  /** Product, price and earlier price of the first item. */
   productId: string;
   price: Money;
-  /** The earlier price, in the same currency and minor units. Absent when the shop gives none. */
   oldAmount?: number | null;
   opensAt: Date;
   closesAt: Date;
@@ -106,13 +132,29 @@ export interface SaleRecord {
   createdAt: Date;
 }
 
+/** The units of one item in an order. */
+interface OrderLineRecord {
+  itemId: string;
+  label: string;
+  quantity: number;
+  /** The price of all its units, in minor units. */
+  amount: number;
+}
+
 export interface OrderRecord {
   _id: string;
   saleId: string;
   buyerId: string;
   /** Absent when it is the buyer's own id. */
   personId?: string;
+  /** Units of all lines. */
   quantity: number;
+  /** Absent when it has one line, of item 1, which has no label. */
+  lines?: OrderLineRecord[];
+  /** The price of all lines, in minor units. Absent in orders of an earlier version, and of an unknown sale. */
+  amount?: number;
+  /** ISO 4217. Absent where `amount` is. */
+  currency?: string;
   idempotencyKey: string;
   status: SettledStatus;
   reason: RejectionReason | null;
@@ -122,8 +164,9 @@ export interface OrderRecord {
   traceparent?: string | undefined;
 }
 
+/** The units that a person has of a sale or, where an item has a limit of its own, of that item. */
 export interface AllowanceRecord {
-  /** `<saleId>:<personId>` */
+  /** `<saleId>:<personId>` or `<saleId>:<personId>:<itemId>` */
   _id: string;
   units: number;
 }
@@ -239,6 +282,8 @@ const sale = new Schema<SaleRecord>(
     productId: { type: String, required: true },
     price: { amount: { type: Number, required: true }, currency: { type: String, required: true } },
     oldAmount: { type: Number, default: null },
+    items: { type: Schema.Types.Mixed } as never,
+    itemCounts: { type: Schema.Types.Mixed } as never,
     opensAt: { type: Date, required: true },
     closesAt: { type: Date, required: true },
     paused: { type: Boolean, default: false },
@@ -256,6 +301,7 @@ const sale = new Schema<SaleRecord>(
 )
   .index({ closesAt: -1, _id: -1 })
   .index({ productId: 1, closesAt: -1 })
+  .index({ 'items.productId': 1, closesAt: -1 })
   .index({ phase: 1, opensAt: 1 });
 
 const order = new Schema<OrderRecord>(
@@ -265,6 +311,9 @@ const order = new Schema<OrderRecord>(
     buyerId: { type: String, required: true },
     personId: { type: String },
     quantity: { type: Number, required: true, min: 1 },
+    lines: { type: Schema.Types.Mixed } as never,
+    amount: { type: Number },
+    currency: { type: String },
     idempotencyKey: { type: String, required: true },
     status: { type: String, required: true, enum: settledStatus.options },
     reason: { type: String, default: null, enum: [...rejectionReason.options, null] },

@@ -103,6 +103,9 @@ function batchOf(orders: number, stockVersion: number): Settled {
   const order = {
     saleId: 'the-sale-that-is-on',
     quantity: 1,
+    lines: [{ itemId: '1', label: '', quantity: 1, amount: 100 }],
+    amount: 100,
+    currency: 'EUR',
     status: 'paid' as const,
     reason: null,
     createdAt: at,

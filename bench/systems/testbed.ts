@@ -67,14 +67,13 @@ export async function openBenchSale(
 ): Promise<string> {
   const product = await createProduct(collections, { name, description: 'A load test', image: '' });
   const sale = await createSale(collections, {
-    productId: product.id,
-    price: { amount: 100, currency: 'EUR' },
-    stock,
+    items: [{ productId: product.id, amount: 100, stock }],
+    currency: 'EUR',
     limitPerBuyer,
     opensAt: new Date(),
     closesAt: new Date(Date.now() + hourMs),
   });
-  if (!sale) throw new Error('The product was deleted while its sale was created.');
+  if ('noProduct' in sale) throw new Error('The product was deleted while its sale was created.');
   return sale.id;
 }
 

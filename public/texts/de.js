@@ -108,6 +108,7 @@ export const german = {
     sold_out: 'Als du an der Reihe warst, waren weniger da, als du wolltest. Du zahlst nichts.',
     over_limit: 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
     unknown_sale: 'Dieses Angebot gibt es nicht mehr. Du zahlst nichts.',
+    unknown_item: 'Dieses Angebot enthält nicht, was du wolltest. Du zahlst nichts.',
     failed: 'Bei uns ist etwas kaputtgegangen. Du zahlst nichts; bitte versuche es noch einmal.',
   },
   refusal: {

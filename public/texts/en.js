@@ -125,6 +125,7 @@ export const english = {
     sold_out: 'When your turn came, fewer units were left than you asked for. You pay nothing.',
     over_limit: 'That would be more than one buyer may have. You pay nothing.',
     unknown_sale: 'This sale is gone. You pay nothing.',
+    unknown_item: 'This sale does not have what you asked for. You pay nothing.',
     failed: 'Something broke on our side. You pay nothing; please try again.',
   },
   /** By the name of the problem. For any other the page shows the server's `detail`. @type {Record<string, string>} */

@@ -108,6 +108,7 @@ export const french = {
     sold_out: 'À votre tour, il restait moins de pièces que demandé. Vous ne payez rien.',
     over_limit: 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
     unknown_sale: 'Cette vente n’existe plus. Vous ne payez rien.',
+    unknown_item: 'Cette vente ne propose pas ce que vous avez demandé. Vous ne payez rien.',
     failed: 'Une erreur de notre côté. Vous ne payez rien ; merci de réessayer.',
   },
   refusal: {

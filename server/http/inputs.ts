@@ -74,22 +74,23 @@ function refusing(characters: RegExp, expected: string) {
   };
 }
 
-/** The name of a person or product: one line with a visible character, without whitespace around it. */
-export const name = (maxLength: number) =>
+/** One line without whitespace around it, which may be empty; otherwise it has a visible character. */
+export const line = (maxLength: number) =>
   z
     .string()
     .trim()
-    .min(1)
     .max(maxLength)
-    .refine(isVisible, visible)
+    .refine((text) => text === '' || isVisible(text), visible)
     .refine(
       (text) => !misleading.test(text),
       refusing(
         misleading,
         'one line without control characters and without changes of the writing direction',
       ),
-    )
-    .meta({ pattern: '\\S' });
+    );
+
+/** The name of a person or product. */
+export const name = (maxLength: number) => line(maxLength).min(1).meta({ pattern: '\\S' });
 
 /** A text of several lines, which may be empty. */
 export const prose = (maxLength: number) =>

@@ -24,6 +24,7 @@ const whyRejected: Record<RejectionReason, string> = {
   sold_out: 'Others were quicker: fewer units were left than you asked for when your turn came.',
   over_limit: 'It would have been more than one buyer may have of this sale.',
   unknown_sale: 'This sale does not exist any more.',
+  unknown_item: 'This sale does not have what you asked for.',
   failed: 'Something went wrong on our side, and we know about it.',
 };
 

@@ -71,7 +71,7 @@ async function giveBackAllowance({ allowances }: Collections, purchase: Purchase
   await allowances.updateOne({ _id: allowanceOf(purchase) }, { $inc: { units: -purchase.quantity } });
 }
 
-function recordOf({ orderId, createdAt, ...purchase }: Purchase): OrderRecord {
+function recordOf({ orderId, createdAt, lines: _, ...purchase }: Purchase): OrderRecord {
   return {
     _id: orderId,
     ...purchase,

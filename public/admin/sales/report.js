@@ -10,6 +10,7 @@ const rejections = {
   sold_out: 'sold out',
   over_limit: 'over the limit',
   unknown_sale: 'unknown sale',
+  unknown_item: 'unknown item',
   failed: 'failed on our side',
 };
 const refusals = { not_open: 'not open yet', paused: 'paused', ended: 'ended', busy: 'too busy' };

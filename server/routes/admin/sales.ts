@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../public/shared/money.js';
-import { saleSnapshot } from '../../../sale/contract.ts';
-import { createSale, createSaleOnce, snapshotOfRecord } from '../../../sale/sale.ts';
+import { maxItems, saleSnapshot } from '../../../sale/contract.ts';
+import { createSale, createSaleOnce, type NewSale, snapshotOfRecord } from '../../../sale/sale.ts';
 import type { SaleChangeRefusal } from '../../../sale/sale-change.ts';
-import { byId, id, instant, units } from '../../http/inputs.ts';
+import { byId, id, instant, line, units } from '../../http/inputs.ts';
 import { type Refusal, refuse } from '../../http/problems.ts';
 import { type Route, route } from '../../http/route.ts';
 import { takesEffectSoon } from '../../live/announcements.ts';
@@ -11,27 +11,75 @@ import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
 import { noProduct } from './products.ts';
 
+const amount = z.int().min(0).max(1_000_000_000_000);
+const price = z.strictObject({
+  amount,
+  currency: z
+    .string()
+    .refine(isCurrency, 'expected the ISO 4217 code of a currency, e.g. EUR')
+    .meta({ pattern: '^[A-Z]{3}$' }),
+});
+/** The former price, in minor units of the same currency. */
+const oldAmount = amount.min(1).optional();
+const stock = z.int().min(0).max(1_000_000_000);
+
+const newItem = z.strictObject({
+  productId: id,
+  /** May be empty; then the product alone says what the item is. */
+  label: line(40).default(''),
+  price,
+  oldAmount,
+  stock,
+  limitPerBuyer: units.nullable().default(null),
+});
+
+/** A sale with one item may have the item's fields in the sale itself. */
 const newSale = z
   .strictObject({
-    productId: id,
-    price: z.strictObject({
-      amount: z.int().min(0).max(1_000_000_000_000),
-      currency: z
-        .string()
-        .refine(isCurrency, 'expected the ISO 4217 code of a currency, e.g. EUR')
-        .meta({ pattern: '^[A-Z]{3}$' }),
-    }),
-    /** The former price, in minor units of the same currency. */
-    oldAmount: z.int().min(1).max(1_000_000_000_000).optional(),
-    stock: z.int().min(0).max(1_000_000_000),
+    productId: id.optional(),
+    price: price.optional(),
+    oldAmount,
+    stock: stock.optional(),
+    items: z.array(newItem).min(1).max(maxItems).optional(),
     limitPerBuyer: units.default(1),
     opensAt: instant,
     closesAt: instant,
   })
-  .refine((sale) => sale.opensAt < sale.closesAt, {
-    path: ['closesAt'],
-    error: 'expected a time after opensAt',
+  .check(({ value: sale, issues }) => {
+    const refuse = (path: (string | number)[], message: string) =>
+      issues.push({ code: 'custom', input: sale, path, message });
+    const { price, items = [], limitPerBuyer } = sale;
+    if (sale.opensAt >= sale.closesAt) refuse(['closesAt'], 'expected a time after opensAt');
+    for (const field of ['productId', 'price', 'stock'] as const) {
+      const isGiven = sale[field] !== undefined;
+      if (sale.items && isGiven) refuse([field], 'expected it in the items, not beside them');
+      if (!sale.items && !isGiven) refuse([field], 'expected it, or items');
+    }
+    if (sale.items && sale.oldAmount !== undefined)
+      refuse(['oldAmount'], 'expected it in the items, not beside them');
+    const names = new Map<string, number>();
+    for (const [n, item] of items.entries()) {
+      if (item.price.currency !== items[0]?.price.currency)
+        refuse(['items', n, 'price', 'currency'], 'expected one currency for all items');
+      const name = JSON.stringify([item.productId, item.label]);
+      const same = names.get(name);
+      if (same !== undefined) refuse(['items', n, 'label'], `expected another than that of item ${same + 1}`);
+      names.set(name, n);
+    }
+    const dearest = Math.max(price?.amount ?? 0, ...items.map((item) => item.price.amount));
+    if (dearest * limitPerBuyer > Number.MAX_SAFE_INTEGER)
+      refuse(['limitPerBuyer'], 'expected a limit at which an order costs less than 2^53 minor units');
   });
+
+function newSaleOf({ items, productId, price, oldAmount, stock, ...sale }: z.infer<typeof newSale>): NewSale {
+  const all =
+    items ?? (productId && price && stock !== undefined ? [{ productId, price, oldAmount, stock }] : []);
+  return {
+    ...sale,
+    items: all.map(({ price: { amount }, oldAmount = null, ...item }) => ({ ...item, amount, oldAmount })),
+    currency: all[0]?.price.currency ?? '',
+  };
+}
 
 const saleChange = z
   .strictObject({
@@ -49,18 +97,19 @@ export const saleAdminRoutes = ({ collections, announceSale, changeSale }: Shop)
     method: 'post',
     path: '/api/sales',
     access: 'admin',
-    summary: 'Put a product on sale',
+    summary: 'Put items on sale: products, or sizes of one',
     body: newSale,
     takesIdempotencyKey: true,
     answer: [201, saleSnapshot],
     headers: ['Location'],
     problems: ['not-found', 'key-reused'],
     async handle({ body, identity, idempotencyKey }) {
+      const sale = newSaleOf(body);
       const snapshot = idempotencyKey
-        ? await createSaleOnce(collections, body, { adminId: identity.userId, idempotencyKey })
-        : await createSale(collections, body);
+        ? await createSaleOnce(collections, sale, { adminId: identity.userId, idempotencyKey })
+        : await createSale(collections, sale);
       if (snapshot === 'key_reused') return keyReused('This key made another sale before');
-      if (!snapshot) return noProduct(body.productId);
+      if ('noProduct' in snapshot) return noProduct(snapshot.noProduct);
       announceSale(snapshot);
       return { status: 201, body: snapshot, headers: { Location: `/api/sales/${snapshot.id}` } };
     },
