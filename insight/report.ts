@@ -71,8 +71,12 @@ function apply(curve: SaleCurve, change: Change, at: Date): void {
       if (curve.stock === 0) curve.soldOutAt = at.toISOString();
       break;
     case 'order.cancelled':
-      curve.stock += change.quantity;
       curve.cancelledUnits += change.quantity;
+      if (change.keptBack) {
+        curve.units -= change.quantity;
+        break;
+      }
+      curve.stock += change.quantity;
       curve.soldOutAt = null;
       break;
     case 'order.rejected':

@@ -73,8 +73,16 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
         ...ofOrder(saleId, change, ['order.placed']),
         ...ofOrder(saleId, change, ['inventory.failed', 'order.rejected'], { reason: change.reason }),
       ];
-    case 'order.cancelled':
-      return ofOrder(saleId, change, ['order.cancelled', 'inventory.released']);
+    case 'order.cancelled': {
+      const { cancelledBy, cancelReason, keptBack } = change;
+      const why = {
+        ...(cancelledBy && { cancelledBy }),
+        ...(cancelReason && { cancelReason }),
+        ...(keptBack && { keptBack }),
+      };
+      const released: EventType[] = keptBack ? [] : ['inventory.released'];
+      return [...ofOrder(saleId, change, ['order.cancelled'], why), ...ofOrder(saleId, change, released)];
+    }
     default: {
       const { type, ...rest } = change;
       return [{ type, data: { saleId, ...rest } }];

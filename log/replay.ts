@@ -83,7 +83,8 @@ function applyChange(sale: ReplayedSale, change: Change): void {
       keep(sale, change, 'paid');
       return;
     case 'order.cancelled':
-      sale.stock += change.quantity;
+      if (change.keptBack) sale.unitsOnSale -= change.quantity;
+      else sale.stock += change.quantity;
       keep(sale, change, 'cancelled');
       return;
     case 'order.rejected':

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BusEvent } from '../messages/bus.ts';
-import { count, instant, type RejectionReason, rejectionReason, units } from '../sale/contract.ts';
+import { canceller, count, instant, type RejectionReason, rejectionReason, units } from '../sale/contract.ts';
 
 /**
  * Version 1 of the schema of each event type's `data`, published under `dataschema` and checked by subscribers. A field may
@@ -20,6 +20,12 @@ const createdItem = z.object({
   stock: count,
   limitPerBuyer: units.nullable(),
 });
+/** Who cancelled an order and why, where it is known. */
+const cancellation = {
+  cancelledBy: canceller.exactOptional(),
+  cancelReason: z.string().exactOptional(),
+  keptBack: z.literal(true).exactOptional().describe('Its units did not go back on sale'),
+};
 const window = { opensAt: instant, closesAt: instant };
 
 export const eventSchemas = {
@@ -27,7 +33,7 @@ export const eventSchemas = {
   'order.held': order.extend({ holdExpiresAt: instant }),
   'order.paid': order,
   'order.rejected': refused,
-  'order.cancelled': order,
+  'order.cancelled': order.extend(cancellation),
   'order.expired': order,
   'inventory.reserved': order,
   'inventory.released': order,
@@ -38,6 +44,7 @@ export const eventSchemas = {
     stock: count,
     limitPerBuyer: units,
     items: z.array(createdItem).exactOptional().describe('Absent in events of an earlier version'),
+    cancelWindowSeconds: count.nullable().exactOptional(),
     ...window,
   }),
   'sale.opened': sale.extend({ opensAt: instant }),
@@ -75,7 +82,11 @@ export interface OrderChange extends Omit<EventData<'order.paid'>, 'saleId'> {
 /** One thing that happened to a sale, as the event log keeps it: events.ts spells it out. */
 export type Change =
   | { [Type in OfSale]: { type: Type } & Omit<EventData<Type>, 'saleId'> }[OfSale]
-  | (OrderChange & { type: 'order.paid' | 'order.cancelled' })
+  | (OrderChange & { type: 'order.paid' })
+  | (OrderChange & { type: 'order.cancelled' } & Pick<
+        EventData<'order.cancelled'>,
+        keyof typeof cancellation
+      >)
   | (OrderChange & { type: 'order.rejected'; reason: RejectionReason });
 
 /** An event's validated `data`. @throws Error that names the first invalid field. */

@@ -107,6 +107,9 @@ export const saleSnapshot = z.object({
   /** Every unit ever put on sale: sold + left. */
   unitsOnSale: count,
   limitPerBuyer: units,
+  cancellableUntil: instant
+    .nullable()
+    .describe('A buyer can cancel an order before this time; null when only the shop can'),
   /** The clock that a page's countdown follows. */
   serverTime: instant,
 });
@@ -130,6 +133,10 @@ export type SettledStatus = z.infer<typeof settledStatus>;
 
 export const rejectionReason = z.enum(['sold_out', 'over_limit', 'unknown_sale', 'unknown_item', 'failed']);
 export type RejectionReason = z.infer<typeof rejectionReason>;
+
+/** Who cancelled an order. */
+export const canceller = z.enum(['buyer', 'staff']);
+export type Canceller = z.infer<typeof canceller>;
 
 /** An order knows its money once it is settled. */
 const orderAmount = count.nullable().describe('In minor units; null while queued');
@@ -157,6 +164,12 @@ export const order = z.object({
   settledAt: instant.nullable(),
   /** Reserved for sales with a payment window; null without one. */
   holdExpiresAt: instant.nullable(),
+  cancelledBy: canceller.exactOptional().describe('Only of a cancelled order, as the next two'),
+  cancelledAt: instant.exactOptional(),
+  cancelReason: z
+    .string()
+    .exactOptional()
+    .describe('What the shop says about it; `called_off`: all of the sale'),
 });
 export type Order = z.infer<typeof order>;
 

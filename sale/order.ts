@@ -33,6 +33,9 @@ export function orderOf(record: OrderRecord): Order {
     createdAt: record.createdAt.toISOString(),
     settledAt: record.settledAt.toISOString(),
     holdExpiresAt: null,
+    ...(record.cancelledBy && { cancelledBy: record.cancelledBy }),
+    ...(record.cancelledAt && { cancelledAt: record.cancelledAt.toISOString() }),
+    ...(record.cancelReason && { cancelReason: record.cancelReason }),
   };
 }
 
@@ -61,7 +64,15 @@ export function changeOf(record: OrderRecord): Change {
     ...(traceparent && { traceparent }),
   };
   if (status === 'rejected') return { type: 'order.rejected', ...order, reason: reason ?? 'failed' };
-  return { type: status === 'cancelled' ? 'order.cancelled' : 'order.paid', ...order };
+  if (status !== 'cancelled') return { type: 'order.paid', ...order };
+  const { cancelledBy, cancelReason, keptBack } = record;
+  return {
+    type: 'order.cancelled',
+    ...order,
+    ...(cancelledBy && { cancelledBy }),
+    ...(cancelReason && { cancelReason }),
+    ...(keptBack && { keptBack }),
+  };
 }
 
 /** An admitted purchase, shown as an order with status `queued` until it is settled. */

@@ -21,6 +21,8 @@ export interface SaleChange {
   addStock?: number | undefined;
   opensAt?: Date | undefined;
   closesAt?: Date | undefined;
+  /** For how long after the sale's end a buyer may cancel an order; null: not at all. */
+  cancelWindowSeconds?: number | null | undefined;
 }
 
 interface SaleChangeRequest {
@@ -120,6 +122,8 @@ interface Edit {
   paused: boolean;
   opensAt: Date;
   closesAt: Date;
+  /** Absent when it stays. */
+  cancelWindowSeconds?: number | null;
   /** The log entries of each change. */
   changes: Change[][];
   units: number;
@@ -175,7 +179,7 @@ async function planChanges(
 function planChange(
   { edits }: Plan,
   sale: SaleRecord | undefined,
-  { paused, addStock = 0, opensAt, closesAt }: SaleChange,
+  { paused, addStock = 0, opensAt, closesAt, cancelWindowSeconds }: SaleChange,
 ): SaleChangeRefusal | null {
   if (!sale) return 'unknown_sale';
   const edit = edits.get(sale._id) ?? editOf(sale);
@@ -191,6 +195,7 @@ function planChange(
   edits.set(sale._id, {
     ...edit,
     ...window,
+    ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     paused: paused ?? edit.paused,
     changes: [...edit.changes, changes],
     units: edit.units + addStock,
@@ -215,11 +220,16 @@ async function write(
 ): Promise<SaleRecord[]> {
   const { sales } = collections;
   const updates = [...edits].map(
-    ([_id, { before, paused, opensAt, closesAt, changes, units, additions }]) => ({
+    ([_id, { before, paused, opensAt, closesAt, cancelWindowSeconds, changes, units, additions }]) => ({
       updateOne: {
         filter: { _id, revision: before.revision },
         update: {
-          $set: { paused, opensAt, closesAt },
+          $set: {
+            paused,
+            opensAt,
+            closesAt,
+            ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
+          },
           $inc: {
             stock: units,
             unitsOnSale: units,
@@ -276,7 +286,9 @@ const keyOf = ({ saleId, idempotencyKey }: SaleChangeRequest) =>
   idempotencyKey === undefined ? null : `${saleId}:${idempotencyKey}`;
 
 /** The fields are hashed in a fixed order, so that the order in the request body does not matter. */
-function hashOf({ paused, addStock, opensAt, closesAt }: SaleChange): string {
-  const body = JSON.stringify([paused, addStock, opensAt, closesAt]);
+function hashOf({ paused, addStock, opensAt, closesAt, cancelWindowSeconds }: SaleChange): string {
+  // Left out where it is absent, so that the hash of such a change is the same as in the version before.
+  const cancelling = cancelWindowSeconds === undefined ? [] : [cancelWindowSeconds];
+  const body = JSON.stringify([paused, addStock, opensAt, closesAt, ...cancelling]);
   return createHash('sha256').update(body).digest('base64url');
 }

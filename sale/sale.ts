@@ -18,9 +18,26 @@ export interface NewSale {
   currency: string;
   /** Units of all items together. */
   limitPerBuyer: number;
+  /** For how long after the sale's end a buyer may cancel an order; null: not at all. */
+  cancelWindowSeconds?: number | null | undefined;
   opensAt: Date;
   closesAt: Date;
 }
+
+/** A buyer may cancel an order for an hour after the sale's end, unless the shop says otherwise. */
+const usualCancelWindowSeconds = 3_600;
+
+/** The time from which on a buyer cannot cancel an order of this sale; null when buyers never can. */
+export function cancellableUntil({
+  closesAt,
+  cancelWindowSeconds = usualCancelWindowSeconds,
+}: Pick<SaleRecord, 'closesAt' | 'cancelWindowSeconds'>): Date | null {
+  if (cancelWindowSeconds === null) return null;
+  return new Date(Math.min(closesAt.getTime() + cancelWindowSeconds * 1_000, latestMs));
+}
+
+/** The last time that ISO 8601 writes with a year of four digits. */
+const latestMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 /** @returns the id of the product that does not exist when there is one. */
 export async function createSale(
@@ -31,7 +48,7 @@ export async function createSale(
   const products = await findProducts(collections, sale.items);
   const unknown = sale.items.find(({ productId }) => !products.has(productId));
   if (unknown) return { noProduct: unknown.productId };
-  const { items, currency, limitPerBuyer, opensAt, closesAt } = sale;
+  const { items, currency, limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
   const createdAt = mongoClock.now();
   const phase = phaseOf(sale, redisClock.now());
   const record: SaleRecord = {
@@ -40,6 +57,7 @@ export async function createSale(
     limitPerBuyer,
     opensAt,
     closesAt,
+    ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     phase,
     paused: false,
     stockVersion: 0,
@@ -91,9 +109,10 @@ export async function createSaleOnce(
 /** The log's entry for a new sale. It names the items only where they say more than the sale does. */
 function creationOf(
   sale: Pick<SaleRecord, 'productId' | 'price' | 'stock' | 'limitPerBuyer' | 'opensAt' | 'closesAt'> &
+    Pick<NewSale, 'cancelWindowSeconds'> &
     Parameters<typeof itemsOf>[0],
 ): Change {
-  const { productId, price, stock, limitPerBuyer } = sale;
+  const { productId, price, stock, limitPerBuyer, cancelWindowSeconds } = sale;
   const items = itemsOf(sale).map(({ id: itemId, ...item }) => ({
     itemId,
     productId: item.productId,
@@ -112,6 +131,7 @@ function creationOf(
     stock,
     limitPerBuyer,
     ...(!isPlain && { items }),
+    ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     opensAt: sale.opensAt.toISOString(),
     closesAt: sale.closesAt.toISOString(),
   };
@@ -214,6 +234,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     stockVersion: sale.stockVersion,
     unitsOnSale: sale.unitsOnSale,
     limitPerBuyer: sale.limitPerBuyer,
+    cancellableUntil: cancellableUntil(sale)?.toISOString() ?? null,
     serverTime: now.toISOString(),
   };
 }

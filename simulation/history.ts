@@ -20,8 +20,8 @@ export type Step =
     }
   /** A worker takes some of the queued jobs, and may crash at one of the crash points. */
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
-  /** The change reaches the gate, unless Redis is unavailable. */
-  | { type: 'cancel'; order: number; announced: boolean }
+  /** The change reaches the gate, unless Redis is unavailable. The units go back on sale, or are kept back. */
+  | { type: 'cancel'; order: number; restock: boolean; announced: boolean }
   | { type: 'add_stock'; sale: number; units: number; announced: boolean }
   | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
   /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
@@ -71,7 +71,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 2,
-    arbitrary: fc.record({ type: fc.constant('cancel' as const), order: fc.nat({ max: 9 }), announced }),
+    arbitrary: fc.record({
+      type: fc.constant('cancel' as const),
+      order: fc.nat({ max: 9 }),
+      restock: fc.boolean(),
+      announced,
+    }),
   },
   {
     weight: 1,

@@ -3,6 +3,7 @@ import type { System } from '../commands/system.ts';
 import { audit } from '../insight/audit.ts';
 import { openMutex } from '../runtime/mutex.ts';
 import { type Admit, openAdmission } from '../sale/admission/admission.ts';
+import { unitsEverOnSale } from '../sale/admission/gate.ts';
 import { openGateCheck } from '../sale/admission/gate-check.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { orderIdOf } from '../sale/order.ts';
@@ -104,7 +105,11 @@ async function take(
       return await work(system, step.jobs, step.dies);
     case 'cancel': {
       const purchase = pages.pressed[step.order];
-      const { cancelled } = await cancelOrders(collections, purchase ? [purchase] : []);
+      if (!purchase) return;
+      const { orderId } = purchase;
+      const { restock } = step;
+      const request = { orderId, by: 'staff' as const, reason: 'simulated', restock };
+      const { cancelled } = await cancelOrders(collections, [request]);
       if (cancelled && step.announced) await gate.returnUnits(cancelled.returned);
       return;
     }
@@ -301,6 +306,6 @@ async function countsOf({ gate, collections }: System, saleId: string) {
       fields.units,
       ...fields.buyers.values(),
     ),
-    mongo: text(sale.stock, 0, sale.paused, String(sale.revision), sale.unitsOnSale, ...units),
+    mongo: text(sale.stock, 0, sale.paused, String(sale.revision), unitsEverOnSale(sale), ...units),
   };
 }

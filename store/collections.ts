@@ -3,6 +3,8 @@ import type { Change } from '../log/schemas.ts';
 import {
   type AccountRole,
   accountRole,
+  type Canceller,
+  canceller,
   type Money,
   type RejectionReason,
   rejectionReason,
@@ -121,10 +123,17 @@ export interface SaleRecord {
   stock: number;
   /** Counts the changes of `stock`. */
   stockVersion: number;
-  /** Units ever put on sale. It never shrinks. */
+  /** Units put on sale: sold and left. It shrinks by the units of cancelled orders that are kept back. */
   unitsOnSale: number;
+  /** Units of cancelled orders that were kept back. It never shrinks. Absent in records of an earlier version. */
+  unitsKept?: number;
   /** Units ever put back on sale by cancellations. It never shrinks. Absent in records of an earlier version. */
   unitsReturned?: number;
+  /**
+   * For how long after the sale's end a buyer may cancel an order; null when only the shop may. Absent in records of an
+   * earlier version, which stands for an hour.
+   */
+  cancelWindowSeconds?: number | null;
   /** Number of the sale's newest document in the event log. */
   eventSeq: number;
   /** Counts the changes by admins; the gate takes over only a newer revision. */
@@ -160,6 +169,13 @@ export interface OrderRecord {
   reason: RejectionReason | null;
   createdAt: Date;
   settledAt: Date;
+  /** Only of a cancelled order, as the next three; absent when an earlier version cancelled it. */
+  cancelledBy?: Canceller;
+  cancelledAt?: Date;
+  /** What the shop tells the buyer about it. */
+  cancelReason?: string;
+  /** Set when its units did not go back on sale. */
+  keptBack?: true;
   /** W3C trace context of the purchase's request. */
   traceparent?: string | undefined;
 }
@@ -292,7 +308,9 @@ const sale = new Schema<SaleRecord>(
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },
     unitsOnSale: { type: Number, required: true, min: 0 },
+    unitsKept: { type: Number, default: 0 },
     unitsReturned: { type: Number, default: 0 },
+    cancelWindowSeconds: { type: Number },
     eventSeq: { type: Number, default: 0 },
     revision: { type: Number, default: 0 },
     createdAt: { type: Date, required: true },
@@ -319,6 +337,10 @@ const order = new Schema<OrderRecord>(
     reason: { type: String, default: null, enum: [...rejectionReason.options, null] },
     createdAt: { type: Date, required: true },
     settledAt: { type: Date, required: true },
+    cancelledBy: { type: String, enum: canceller.options },
+    cancelledAt: { type: Date },
+    cancelReason: { type: String },
+    keptBack: { type: Boolean },
     traceparent: { type: String },
   },
   { ...options, collection: 'orders' },

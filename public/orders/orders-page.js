@@ -5,12 +5,17 @@
 import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, NotSignedIn, onSessionChange } from '../account/session.js';
 import { fetchOrders, fetchSale, fetchSales } from '../shared/api.js';
+import { serverNow } from '../shared/clock.js';
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime, money, smallPicture } from '../shared/format.js';
 import { openLive } from '../shared/live.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
+import { cancellableUntilMs, cancellingOf } from './cancelling.js';
 import { mergeOrders } from './merge-orders.js';
+
+/** The longest delay that a browser's timer takes. */
+const LONGEST_TIMER_MS = 2 ** 31 - 2;
 
 /** @type {Map<string, SaleSnapshot>} */
 const sales = new Map();
@@ -19,14 +24,29 @@ let orders = [];
 /** @type {string | null} */
 let cursor = null;
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let redrawing;
+
 function draw() {
   byId('orders').replaceChildren(...orders.map(line));
+  clearTimeout(redrawing);
+  const untils = orders.flatMap(({ saleId }) => cancellableUntilMs(sales.get(saleId)) ?? []);
+  const inMs = Math.min(...untils.map((until) => until - serverNow()).filter((ms) => ms > 0));
+  if (inMs < LONGEST_TIMER_MS) redrawing = setTimeout(draw, inMs + 1);
   show(byId('more'), cursor !== null);
   show(byId('sign-in'), currentSession() === null);
 }
 
 /** @param {Order} order */
-function line({ saleId, quantity, status, reason, createdAt }) {
+function replaceOrder(order) {
+  orders = mergeOrders(orders, [order]);
+  show(byId('empty'), false);
+  draw();
+}
+
+/** @param {Order} order */
+function line(order) {
+  const { saleId, quantity, status, reason, createdAt } = order;
   const sale = sales.get(saleId);
   const name = sale?.product.name ?? texts.unknownSale;
   const picture = sale?.product.image
@@ -48,6 +68,7 @@ function line({ saleId, quantity, status, reason, createdAt }) {
       element('a', { href: `/sales/${encodeURIComponent(saleId)}` }, name),
       element('p', { class: 'muted' }, `${texts.pieces(quantity)} · ${dateTime(createdAt)}`),
       element('p', { class: 'muted' }, reason ? texts.rejection[reason] : ''),
+      ...cancellingOf(order, sale, replaceOrder),
     ),
     element(
       'div',
@@ -114,9 +135,5 @@ openLive({
     refresh();
   },
   onDown: () => showConnectionLost(true),
-  onOrder(order) {
-    orders = mergeOrders(orders, [order]);
-    show(byId('empty'), false);
-    draw();
-  },
+  onOrder: replaceOrder,
 });

@@ -125,6 +125,10 @@ export const fetchOrders = async (token, cursor) =>
     })
   ).body;
 
+/** @param {string} token @param {string} id @returns {Promise<Order>} */
+export const cancelOrder = async (token, id) =>
+  (await call('DELETE', `/orders/${encodeURIComponent(id)}`, { token })).body;
+
 /** @param {{ email: string, password: string, name: string }} account @returns {Promise<Session>} */
 export const createAccount = async (account) => (await call('POST', '/users', { body: account })).body;
 

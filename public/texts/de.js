@@ -119,6 +119,15 @@ export const german = {
     'over-limit': 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
   },
   myOrders: 'Alle meine Bestellungen',
+  cancelOrder: 'Bestellung stornieren',
+  cancelUntil: (time) => `Du kannst bis ${time} stornieren. `,
+  cancelOver: 'Hier lässt sie sich nicht mehr stornieren. Frage den Shop.',
+  cancelConfirm: (name) =>
+    `Deine Bestellung von ${name} stornieren? Deine Stücke gehen zurück in den Verkauf, und andere können schneller sein.`,
+  cancelDone: 'Deine Bestellung ist storniert.',
+  cancelledByBuyer: 'Von dir storniert.',
+  cancelledByShop: (reason) => (reason ? `Vom Shop storniert: ${reason}` : 'Vom Shop storniert.'),
+  calledOff: 'Der Shop hat diesen Verkauf abgesagt.',
 
   ordersTitle: 'Meine Bestellungen',
   ordersEmpty: 'Noch nichts hier.',

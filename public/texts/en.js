@@ -137,6 +137,18 @@ export const english = {
     'over-limit': 'That would be more than one buyer may have. You pay nothing.',
   },
   myOrders: 'All my orders',
+  cancelOrder: 'Cancel order',
+  /** @param {string} time */
+  cancelUntil: (time) => `You can cancel until ${time}. `,
+  cancelOver: 'It can no longer be cancelled here. Ask the shop.',
+  /** @param {string} name */
+  cancelConfirm: (name) =>
+    `Cancel your order of ${name}? Your pieces go back on sale, and others may be faster than you.`,
+  cancelDone: 'Your order is cancelled.',
+  cancelledByBuyer: 'You cancelled it.',
+  /** @param {string} reason */
+  cancelledByShop: (reason) => (reason ? `Cancelled by the shop: ${reason}` : 'Cancelled by the shop.'),
+  calledOff: 'The shop called this sale off.',
 
   ordersTitle: 'My orders',
   ordersEmpty: 'Nothing here yet.',

@@ -119,6 +119,15 @@ export const french = {
     'over-limit': 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
   },
   myOrders: 'Toutes mes commandes',
+  cancelOrder: 'Annuler la commande',
+  cancelUntil: (time) => `Vous pouvez annuler jusqu’au ${time}. `,
+  cancelOver: 'Elle ne peut plus être annulée ici. Adressez-vous à la boutique.',
+  cancelConfirm: (name) =>
+    `Annuler votre commande de ${name} ? Vos pièces repartent en vente, et d’autres peuvent être plus rapides.`,
+  cancelDone: 'Votre commande est annulée.',
+  cancelledByBuyer: 'Annulée par vous.',
+  cancelledByShop: (reason) => (reason ? `Annulée par la boutique : ${reason}` : 'Annulée par la boutique.'),
+  calledOff: 'La boutique a annulé cette vente.',
 
   ordersTitle: 'Mes commandes',
   ordersEmpty: 'Rien pour l’instant.',

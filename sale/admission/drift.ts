@@ -2,7 +2,7 @@ import type { OrderRecord, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
 import { personOf } from '../settlement/decide.ts';
 import { settledPurchaseOf } from '../settlement/transaction.ts';
-import { type GateDrift, type GateFields, unitsGivenBack } from './gate.ts';
+import { type GateDrift, type GateFields, unitsEverOnSale, unitsGivenBack } from './gate.ts';
 
 /** A queued purchase, and its order if it has been settled but not yet removed from the queued set. */
 export interface QueuedPurchase {
@@ -18,12 +18,12 @@ export interface QueuedPurchase {
  */
 export function driftOf(
   gate: GateFields,
-  sale: Pick<SaleRecord, 'stock' | 'unitsOnSale' | 'unitsReturned'>,
+  sale: Pick<SaleRecord, 'stock' | 'unitsOnSale' | 'unitsKept' | 'unitsReturned'>,
   queued: readonly QueuedPurchase[],
   allowances: ReadonlyMap<string, number>,
 ): GateDrift {
   // Units that were added or returned in MongoDB and are not in the gate yet; they reach it by gate.sync.
-  const notSynced = sale.unitsOnSale - gate.units + (sale.unitsReturned ?? 0) - gate.returned;
+  const notSynced = unitsEverOnSale(sale) - gate.units + (sale.unitsReturned ?? 0) - gate.returned;
   let left = sale.stock - notSynced;
   const ofBuyers = new Map([...gate.buyers.keys()].map((buyer) => [buyer, allowances.get(buyer) ?? 0]));
   for (const { purchase, order } of queued) {

@@ -9,7 +9,7 @@ import { purchaseOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey } from '../settlement/decide.ts';
 import { agreedDrift, driftOf, isDrift, type QueuedPurchase } from './drift.ts';
-import { buyersAtOnce, type Gate, type GateDrift, type GateFields } from './gate.ts';
+import { buyersAtOnce, type Gate, type GateDrift, type GateFields, unitsEverOnSale } from './gate.ts';
 
 export interface GateCheck {
   /**
@@ -320,7 +320,7 @@ function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
   return (
     gate.returned > (sale.unitsReturned ?? 0) ||
     gate.revision !== String(sale.revision) ||
-    gate.units !== sale.unitsOnSale ||
+    gate.units !== unitsEverOnSale(sale) ||
     gate.limit !== sale.limitPerBuyer ||
     gate.opensAtMs !== sale.opensAt.getTime() ||
     gate.closesAtMs !== sale.closesAt.getTime() ||

@@ -34,6 +34,7 @@ export interface GateFields {
   left: number;
   /** Purchases not yet settled. */
   queued: number;
+  /** Units ever put on sale: those kept back stay in it, because they were taken from `left` when they were sold. */
   units: number;
   /** Units returned by cancellations, as far as the gate was updated. */
   returned: number;
@@ -55,6 +56,12 @@ export interface GateDrift {
   /** Units by buyer; only of buyers whose units differ. */
   buyers: Map<string, number>;
 }
+
+/** What the gate's `units` should be. */
+export const unitsEverOnSale = ({
+  unitsOnSale,
+  unitsKept = 0,
+}: Pick<SaleRecord, 'unitsOnSale' | 'unitsKept'>) => unitsOnSale + unitsKept;
 
 /** Orders of a sale that were cancelled together. */
 export interface Returned {
@@ -135,7 +142,7 @@ export function openGate(redis: Redis) {
       await redis.syncGate(
         gatePrefix + sale._id,
         sale.stock,
-        sale.unitsOnSale,
+        unitsEverOnSale(sale),
         sale.limitPerBuyer,
         sale.opensAt.getTime(),
         sale.closesAt.getTime(),

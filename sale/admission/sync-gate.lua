@@ -6,7 +6,7 @@
   take-returned.lua is put in front of this script.
 
   KEYS[1] the gate
-  ARGV    stock, units on sale, limit per buyer, opensAt (ms), closesAt (ms), paused (0 or 1), revision,
+  ARGV    stock, units ever put on sale, limit per buyer, opensAt (ms), closesAt (ms), paused (0 or 1), revision,
           when the gate expires (ms), units ever put back on sale by cancellations,
           the revision to overwrite (empty: none)
 ]]
@@ -16,7 +16,7 @@ if known[1] then
   local isOverwritten = known[2] == ARGV[10]
   takeReturned(KEYS[1], returned, isOverwritten)
   if revision <= tonumber(known[2]) and not isOverwritten then return end
-  -- Units on sale only grow, so the difference was added since the gate's last update.
+  -- Units that are kept back stay in the count, so the difference was added since the gate's last update.
   redis.call('HINCRBY', KEYS[1], 'left', units - tonumber(known[1]))
 else
   redis.call('HSET', KEYS[1], 'left', ARGV[1], 'returned', returned)

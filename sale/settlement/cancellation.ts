@@ -1,6 +1,6 @@
 import type { ClientSession } from 'mongoose';
 import { appendChanges } from '../../log/events.ts';
-import { mongoClock } from '../../runtime/clock.ts';
+import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { gapMs, Stale, untilFresh } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
@@ -8,39 +8,62 @@ import type { Collections, OrderRecord, SaleRecord } from '../../store/collectio
 import type { Returned } from '../admission/gate.ts';
 import type { Order } from '../contract.ts';
 import { changeOf, orderMessageOf, orderOf } from '../order.ts';
-import { groupBySale } from '../sale.ts';
+import { cancellableUntil, groupBySale } from '../sale.ts';
 import { allowanceKey, personOf } from './decide.ts';
 import type { OtherWriters } from './other-writers.ts';
 import type { Settled } from './transaction.ts';
 
-/** A buyer's request to cancel an order. */
-export interface Cancellation {
+/** A request to cancel an order, by its buyer or by the shop's staff. */
+export type Cancellation = {
   orderId: string;
-  buyerId: string;
   /** W3C trace context of the request. */
   traceparent?: string | undefined;
+} & (
+  | { by: 'buyer'; buyerId: string }
+  /** Without `restock` the units leave the sale instead of going back on sale. */
+  | { by: 'staff'; reason: string; restock: boolean }
+);
+
+/** The order afterwards; `too_late` when its buyer could cancel it only before; null when there is no such settled order. */
+export type CancellationAnswer = Order | TooLate | null;
+
+interface TooLate {
+  outcome: 'too_late';
+  /** Until when the buyer could cancel it; null when only the shop can. */
+  until: Date | null;
 }
 
-/** What a transaction of cancellations changed, for the pages (`settled`) and the gates (`returned`). */
+export const isTooLate = (answer: CancellationAnswer): answer is TooLate =>
+  answer !== null && 'outcome' in answer;
+
+/** What a transaction of cancellations changed, for the pages (`settled`, `shrunk`) and the gates (`returned`). */
 export interface Cancelled {
   settled: Settled;
   returned: Returned[];
+  /** Ids of the sales that lost units, because these were kept back. */
+  shrunk: string[];
 }
 
 /** Cancellations that arrive together share one transaction; separate ones would conflict on the same sale document. */
 const maxBatch = 1_000;
 const maxWaiting = 5_000;
-/** How long a batch is retried after write conflicts before its buyers get 503. */
+/** How long a batch is retried after write conflicts before its requests get 503. */
 const patienceMs = 5_000;
 
 export interface Cancellations {
   /**
-   * Cancels a paid order of this buyer, and puts its units back on sale.
-   * @returns the order afterwards, and whether the gates were notified; null when this buyer has no such settled order.
+   * Cancels a paid order. An order that is cancelled already stays as it is.
+   * @returns the answer, and whether the gates were notified.
    * @throws Overloaded when too many cancellations wait; MongoDB's write conflict when the retries ran out.
    */
-  cancel(cancellation: Cancellation): Promise<{ order: Order; isAnnounced: boolean } | null>;
+  cancel(cancellation: Cancellation): Promise<{ answer: CancellationAnswer; isAnnounced: boolean }>;
   drained(): Promise<void>;
+}
+
+/** A cancellation, and when it was asked for: a buyer who was in time stays in time while the batch waits. */
+interface Asked {
+  cancellation: Cancellation;
+  at: Date;
 }
 
 /** @param announce notifies pages and gates after each commit. @returns whether it succeeded; it must not throw. */
@@ -50,13 +73,13 @@ export function openCancellations(
   otherWriters: Pick<OtherWriters, 'announce'>,
 ): Cancellations {
   const { submit, drained } = groupCommit({
-    async send(cancellations: Cancellation[]) {
+    async send(asked: Asked[]) {
       otherWriters.announce();
-      const { orders, cancelled } = await cancelOrders(collections, cancellations);
+      const { answers, cancelled } = await cancelAsked(collections, asked);
       if (cancelled) failpoint('written');
       // Not awaited here, so that the next batch begins meanwhile.
       const announced = cancelled ? announce(cancelled) : Promise.resolve(true);
-      return orders.map((order) => ({ order, announced }));
+      return answers.map((answer) => ({ answer, announced }));
     },
     maxBatch,
     maxWaiting,
@@ -64,59 +87,106 @@ export function openCancellations(
   });
   return {
     async cancel(cancellation) {
-      const { order, announced } = await submit(cancellation);
-      const isAnnounced = await announced;
-      return order && { order, isAnnounced };
+      const { answer, announced } = await submit({ cancellation, at: redisClock.now() });
+      return { answer, isAnnounced: await announced };
     },
     drained,
   };
 }
 
 /**
- * Cancels the paid ones of these orders in one transaction, and puts their units back on sale.
- * @returns for each cancellation its buyer's order afterwards, or null; and what changed, or null.
+ * Cancels the paid ones of these orders in one transaction. Their units go back on sale, or leave the sale. At most 1,000.
+ * @returns an answer for each cancellation, and what changed; null when nothing did.
  */
-export async function cancelOrders(
+export function cancelOrders(
   collections: Collections,
   cancellations: Cancellation[],
-): Promise<{ orders: (Order | null)[]; cancelled: Cancelled | null }> {
+): Promise<{ answers: CancellationAnswer[]; cancelled: Cancelled | null }> {
+  const at = redisClock.now();
+  return cancelAsked(
+    collections,
+    cancellations.map((cancellation) => ({ cancellation, at })),
+  );
+}
+
+async function cancelAsked(
+  collections: Collections,
+  asked: Asked[],
+): Promise<{ answers: CancellationAnswer[]; cancelled: Cancelled | null }> {
   return await untilFresh(
     collections.connection,
     async (write) => {
-      const orders = await findOwnOrders(collections, cancellations);
-      const paid = new Map<string, OrderRecord>();
-      for (const [n, order] of orders.entries()) {
-        const { traceparent } = cancellations[n] as Cancellation;
-        if (order?.status === 'paid') paid.set(order._id, { ...order, status: 'cancelled', traceparent });
-      }
+      const orders = await findOrders(collections, asked);
+      const untils = await findUntils(collections, orders);
+      const cancelledAt = mongoClock.now();
+      const changed = new Map<string, OrderRecord>();
+      const answers = orders.map((order, n): TooLate | string | null => {
+        const { cancellation, at } = asked[n] as Asked;
+        if (!order) return null;
+        // The first of several cancellations of one order decides how it is cancelled.
+        if (order.status !== 'paid' || changed.has(order._id)) return order._id;
+        const until = untils.get(order.saleId) ?? null;
+        if (cancellation.by === 'buyer' && !isInTime(until, at)) return { outcome: 'too_late', until };
+        changed.set(order._id, cancelledBy(order, cancellation, cancelledAt));
+        return order._id;
+      });
       const cancelled =
-        paid.size > 0 ? await write((session) => putBack(collections, [...paid.values()], session)) : null;
-      return { orders: orders.map((order) => order && orderOf(paid.get(order._id) ?? order)), cancelled };
+        changed.size > 0
+          ? await write((session) => writeCancelled(collections, [...changed.values()], session))
+          : null;
+      return {
+        answers: answers.map((answer, n) =>
+          typeof answer === 'string' ? orderOf(changed.get(answer) ?? (orders[n] as OrderRecord)) : answer,
+        ),
+        cancelled,
+      };
     },
     { patienceMs },
   );
 }
 
-async function findOwnOrders(
-  { orders }: Collections,
-  cancellations: Cancellation[],
-): Promise<(OrderRecord | null)[]> {
-  const ids = [...new Set(cancellations.map(({ orderId }) => orderId))];
+/** Whether a buyer may still cancel at a time by Redis' clock, which also decides when a sale opens and ends. */
+export const isInTime = (until: Date | null, at: Date): boolean => until !== null && at < until;
+
+function cancelledBy(order: OrderRecord, cancellation: Cancellation, cancelledAt: Date): OrderRecord {
+  const { by, traceparent } = cancellation;
+  const ended = { ...order, status: 'cancelled' as const, cancelledBy: by, cancelledAt, traceparent };
+  if (cancellation.by === 'buyer') return ended;
+  const { reason: cancelReason, restock } = cancellation;
+  return { ...ended, cancelReason, ...(!restock && { keptBack: true as const }) };
+}
+
+/** The orders by cancellation; null where there is none, or where it is another buyer's. */
+async function findOrders({ orders }: Collections, asked: Asked[]): Promise<(OrderRecord | null)[]> {
+  const ids = [...new Set(asked.map(({ cancellation }) => cancellation.orderId))];
   const found = await orders.find({ _id: { $in: ids } }).toArray();
   const orderById = new Map(found.map((order) => [order._id, order]));
-  return cancellations.map(({ orderId, buyerId }) => {
-    const order = orderById.get(orderId);
-    return order?.buyerId === buyerId ? order : null;
+  return asked.map(({ cancellation }) => {
+    const order = orderById.get(cancellation.orderId);
+    const isTheirs = cancellation.by === 'staff' || order?.buyerId === cancellation.buyerId;
+    return order && isTheirs ? order : null;
   });
 }
 
+/** Until when buyers may cancel, by sale. */
+async function findUntils(
+  { sales }: Collections,
+  orders: (OrderRecord | null)[],
+): Promise<Map<string, Date | null>> {
+  const ids = [...new Set(orders.flatMap((order) => (order?.status === 'paid' ? [order.saleId] : [])))];
+  if (ids.length === 0) return new Map();
+  const projection = { closesAt: 1, cancelWindowSeconds: 1 };
+  const found = await sales.find({ _id: { $in: ids } }, { projection }).toArray();
+  return new Map(found.map((sale) => [sale._id, cancellableUntil(sale)]));
+}
+
 /**
- * Writes the sales first, so that a write conflict with another transaction costs only this one command, and so that no
- * other transaction can cancel orders of these sales from then on.
+ * Writes cancelled orders and what follows from them. The sales are written first, so that a write conflict with another
+ * transaction costs only this one command, and so that no other transaction can cancel orders of these sales from then on.
  * @param cancelled the orders in their new state.
  * @throws Stale when one of them is no longer paid.
  */
-async function putBack(
+async function writeCancelled(
   collections: Collections,
   cancelled: OrderRecord[],
   session: ClientSession,
@@ -125,18 +195,24 @@ async function putBack(
   const ofSales = groupBySale(cancelled);
   const saleIds = [...ofSales.keys()];
   const puts = [...ofSales].map(([_id, ofSale]) => {
-    const units = unitsOf(ofSale);
-    const $inc = { stock: units, unitsReturned: units, stockVersion: 1, eventSeq: 1 };
+    const back = unitsOf(ofSale.filter(({ keptBack }) => !keptBack));
+    const kept = unitsOf(ofSale) - back;
+    const ofKept = kept > 0 ? { unitsOnSale: -kept, unitsKept: kept } : {};
+    const $inc = { stock: back, unitsReturned: back, ...ofKept, stockVersion: 1, eventSeq: 1 };
     return { updateOne: { filter: { _id }, update: { $inc } } };
   });
   await sales.bulkWrite(puts, { session });
 
-  const { modifiedCount } = await orders.updateMany(
-    { _id: { $in: cancelled.map(({ _id }) => _id) }, status: 'paid' },
-    { $set: { status: 'cancelled' } },
-    { session },
-  );
-  if (modifiedCount !== cancelled.length) throw new Stale();
+  for (const alike of groupByCancellation(cancelled)) {
+    const { status, cancelledBy, cancelledAt, cancelReason, keptBack } = alike[0] as OrderRecord;
+    const why = { ...(cancelReason && { cancelReason }), ...(keptBack && { keptBack }) };
+    const { modifiedCount } = await orders.updateMany(
+      { _id: { $in: alike.map(({ _id }) => _id) }, status: 'paid' },
+      { $set: { status, cancelledBy, cancelledAt, ...why } as Partial<OrderRecord> },
+      { session },
+    );
+    if (modifiedCount !== alike.length) throw new Stale();
+  }
 
   for (const [units, keys] of allowancesOf(cancelled)) {
     const filter = { _id: { $in: keys }, units: { $gte: units } };
@@ -163,7 +239,20 @@ async function putBack(
         quantity: order.quantity,
       })),
     })),
+    shrunk: saleIds.filter((saleId) => ofSales.get(saleId)?.some(({ keptBack }) => keptBack)),
   };
+}
+
+/** One statement updates all orders that are cancelled by the same people for the same reason. */
+function groupByCancellation(orders: OrderRecord[]): OrderRecord[][] {
+  const groups = new Map<string, OrderRecord[]>();
+  for (const order of orders) {
+    const key = JSON.stringify([order.cancelledBy, order.cancelReason, order.keptBack]);
+    const group = groups.get(key);
+    if (group) group.push(order);
+    else groups.set(key, [order]);
+  }
+  return [...groups.values()];
 }
 
 const unitsOf = (orders: OrderRecord[]) => orders.reduce((units, { quantity }) => units + quantity, 0);

@@ -23,20 +23,22 @@ export function openAnnouncements({ collections, gate, announceSale, announceSet
       return false;
     }
   }
+  /** The sale is read again, because a page shows the last snapshot it gets, and an older one could be outdated. */
+  async function announce(saleId: string): Promise<void> {
+    const snapshot = await readSaleSnapshot(collections, saleId);
+    if (snapshot) announceSale(snapshot);
+  }
   return {
-    cancelled({ settled, returned }: Cancelled): Promise<boolean> {
+    async cancelled({ settled, returned, shrunk }: Cancelled): Promise<boolean> {
       announceSettled(settled);
-      return succeeds(gate.returnUnits(returned), { orders: settled.orders.length });
+      const isReturned = await succeeds(gate.returnUnits(returned), { orders: settled.orders.length });
+      for (const saleId of shrunk) await succeeds(announce(saleId), { saleId });
+      return isReturned;
     },
     async changed(sale: SaleRecord): Promise<boolean> {
       const about = { saleId: sale._id };
       const isSynced = await succeeds(gate.sync(sale), about);
-      // Read again, because a page shows the last snapshot it gets, and this one could be outdated.
-      const announce = async () => {
-        const snapshot = await readSaleSnapshot(collections, sale._id);
-        if (snapshot) announceSale(snapshot);
-      };
-      await succeeds(announce(), about);
+      await succeeds(announce(sale._id), about);
       return isSynced;
     },
   };

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import * as shapes from '../../sale/contract.ts';
 import { findOrder, listOrders, queuedOrderOf } from '../../sale/order.ts';
+import { isTooLate } from '../../sale/settlement/cancellation.ts';
 import { requeueLost } from '../../sale/settlement/lost-purchases.ts';
 import { byId, cursorLike, pageSize } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
@@ -70,7 +71,7 @@ export function orderRoutes(shop: Shop): Route[] {
       method: 'delete',
       path: '/api/orders/:id',
       access: 'buyer',
-      summary: 'Cancel an order, which returns its units',
+      summary: 'Cancel an order, which returns its units; until the sale’s `cancellableUntil`',
       params: byId,
       answer: [200, shapes.order],
       problems: ['not-found', 'not-settled', 'not-cancellable', 'busy'],
@@ -78,8 +79,14 @@ export function orderRoutes(shop: Shop): Route[] {
       /** Cancelling twice is the same as once. */
       async handle({ params, identity: { userId: buyerId }, request }) {
         const traceparent = traceparentOf(request.header('traceparent'));
-        const found = await shop.cancel({ orderId: params.id, buyerId, traceparent });
-        const order = found ? found.order : await findOwnOrder(shop, params.id, buyerId);
+        const { answer, isAnnounced } = await shop.cancel({
+          orderId: params.id,
+          by: 'buyer',
+          buyerId,
+          traceparent,
+        });
+        if (isTooLate(answer)) return refuse('not-cancellable', tooLateText(answer.until));
+        const order = answer ?? (await findOwnOrder(shop, params.id, buyerId));
         if (isRefusal(order)) return order;
         if (order.status === 'queued') return notSettled();
         if (order.status !== 'cancelled')
@@ -87,7 +94,7 @@ export function orderRoutes(shop: Shop): Route[] {
         return {
           status: 200,
           body: order,
-          ...(found?.isAnnounced === false && { headers: takesEffectSoon }),
+          ...(!isAnnounced && { headers: takesEffectSoon }),
         };
       },
     }),
@@ -109,6 +116,11 @@ async function findOwnOrder(shop: Shop, orderId: string, buyerId: string): Promi
   }
   return refuse('not-found', `You have no order ${orderId}`);
 }
+
+const tooLateText = (until: Date | null) =>
+  until
+    ? `Its buyer could cancel it until ${until.toISOString()}; ask the shop`
+    : 'Only the shop cancels orders of this sale; ask there';
 
 function notSettled(): Refusal {
   return refuse('not-settled', 'Try again in a moment', {}, { 'Retry-After': '1' });

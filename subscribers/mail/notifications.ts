@@ -112,6 +112,7 @@ function write(
     price: sale.price,
     orderId: data.orderId,
     ...('reason' in data && { reason: data.reason }),
+    ...('cancelReason' in data && { cancelReason: data.cancelReason }),
     shopUrl,
   });
   return {

@@ -10,6 +10,8 @@ export interface OrderNews {
   orderId: string;
   /** Set for a rejected order. */
   reason?: RejectionReason;
+  /** Set for an order that the shop cancelled. */
+  cancelReason?: string;
   /** The shop's URL without a trailing slash. */
   shopUrl: string;
 }
@@ -47,7 +49,7 @@ export function mailTextOf(news: OrderNews): MailText {
   };
 }
 
-function contentOf({ kind, productName, quantity, price, reason }: OrderNews) {
+function contentOf({ kind, productName, quantity, price, reason, cancelReason }: OrderNews) {
   const units = `${quantity} × ${productName}`;
   const total = moneyIn('en', price, quantity);
   switch (kind) {
@@ -68,10 +70,14 @@ function contentOf({ kind, productName, quantity, price, reason }: OrderNews) {
           price.amount === 0
             ? `Your order of ${units} is cancelled.`
             : `Your order of ${units} is cancelled, and ${total} goes back to you.`,
+          ...(cancelReason === undefined ? [] : [whyCancelled(cancelReason)]),
         ],
       };
   }
 }
+
+const whyCancelled = (reason: string) =>
+  reason === 'called_off' ? 'The shop called this sale off.' : `The shop cancelled it: ${reason}`;
 
 const entities: Record<string, string> = {
   '&': '&amp;',

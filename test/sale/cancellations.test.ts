@@ -3,6 +3,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, Purchase, SaleSnapshot } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
+import { cancellableUntil } from '../../sale/sale.ts';
+import { cancelOrders, isInTime } from '../../sale/settlement/cancellation.ts';
 import { openOtherWriters } from '../../sale/settlement/other-writers.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { startBuyers } from '../faults/support/buyers.ts';
@@ -136,6 +138,93 @@ test('the gate gets the units once when a server is killed between the commit an
   expect((await cancel(first)).status).toBe(200);
   expect(await leftIn(sale)).toBe('9');
 });
+
+test('a buyer may cancel until an hour after the end, or as the sale says', () => {
+  const closesAt = new Date('2026-11-27T18:00:00Z');
+  const isInTimeAt = (cancelWindowSeconds: number | null | undefined, time: string) =>
+    isInTime(
+      cancellableUntil({ closesAt, ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }) }),
+      new Date(`2026-11-27T${time}Z`),
+    );
+  expect(isInTimeAt(undefined, '17:00:00')).toBe(true);
+  expect(isInTimeAt(undefined, '18:59:59.999')).toBe(true);
+  expect(isInTimeAt(undefined, '19:00:00.000')).toBe(false);
+  expect(isInTimeAt(undefined, '19:00:00.001')).toBe(false);
+  expect(isInTimeAt(0, '17:59:59.999')).toBe(true);
+  expect(isInTimeAt(0, '18:00:00.000')).toBe(false);
+  expect(isInTimeAt(null, '17:00:00')).toBe(false);
+  // The answer is a time that ISO 8601 can write.
+  const last = cancellableUntil({ closesAt: new Date('9999-12-31T23:30:00Z') });
+  expect(last?.toISOString()).toBe('9999-12-31T23:59:59.999Z');
+});
+
+test('a buyer who is too late is refused, sees until when it was possible, and keeps the order', async () => {
+  const sale = await system.createSale({ stock: 10 });
+  expect(Date.parse(sale.cancellableUntil ?? '')).toBe(Date.parse(sale.closesAt) + 3_600_000);
+  const [first, second] = (await makePaid(sale, 2)) as [Paid, Paid];
+  const nowMs = Date.now();
+  const opensAt = new Date(nowMs - 7_200_000);
+  const endedSince = (ms: number) => ({ opensAt, closesAt: new Date(nowMs - ms) });
+  await change(sale.id, endedSince(3_500_000));
+  expect(await cancel(first)).toMatchObject({ status: 200, body: { cancelledBy: 'buyer' } });
+
+  const { body: ended } = await change(sale.id, endedSince(3_600_000));
+  const late = await cancel(second);
+  expect(late).toMatchObject({ status: 409, body: { type: '/problems/not-cancellable' } });
+  expect(JSON.stringify(late.body)).toContain(ended.cancellableUntil);
+  // A repeated request for what is cancelled already still gets the order.
+  expect(await cancel(first)).toMatchObject({ status: 200, body: { status: 'cancelled' } });
+
+  const never = await change(sale.id, { cancelWindowSeconds: null, closesAt: new Date(nowMs + 60_000) });
+  expect(never.body.cancellableUntil).toBeNull();
+  expect((await cancel(second)).status).toBe(409);
+  await change(sale.id, { cancelWindowSeconds: 0 });
+  expect((await cancel(second)).status).toBe(200);
+  for (const cancelWindowSeconds of [-1, 1.5, '60', 1e12])
+    expect((await change(sale.id, { cancelWindowSeconds } as object)).status).toBe(400);
+  expect(await recordOf(sale)).toMatchObject({ stock: 10, unitsReturned: 2 });
+});
+
+test('staff cancel at any time; units that are kept back leave the sale, once, and the log says so', async () => {
+  const sale = await system.createSale({ stock: 10, limitPerBuyer: 3 });
+  const token = system.buyerToken('who-comes-back');
+  for (let n = 0; n < 3; n++) await system.settled((await system.buy(sale.id, token)).body.orderId, token);
+  const paid = await makePaid(sale, 4);
+  const [kept, back, ofBuyer, left] = paid as [Paid, Paid, Paid, Paid];
+  await change(sale.id, { cancelWindowSeconds: null });
+  const { collections, gate } = system.store;
+  const byStaff = ({ orderId }: { orderId: string }, restock: boolean) => {
+    return { orderId, by: 'staff' as const, reason: 'damaged in the warehouse', restock };
+  };
+  const { body: mine } = await system.api('GET', '/api/orders', { token });
+  const ofOneBuyer = mine.orders.map(({ id }: Order) => byStaff({ orderId: id }, false));
+  const all = [byStaff(kept, false), byStaff(kept, true), byStaff(back, true), ...ofOneBuyer];
+  const unknown = byStaff({ orderId: nanoid() }, true);
+  const { answers, cancelled } = await cancelOrders(collections, [...all, unknown]);
+  expect(answers.map((answer) => (answer as Order | null)?.status)).toEqual([
+    ...all.map(() => 'cancelled'),
+    undefined,
+  ]);
+  expect(answers[0]).toMatchObject({ cancelledBy: 'staff', cancelReason: 'damaged in the warehouse' });
+  await gate.returnUnits(cancelled?.returned ?? []);
+  expect(await cancelOrders(collections, all)).toMatchObject({ cancelled: null });
+
+  // 7 of 10 were sold: 4 of these are kept back, and 1 is on sale again.
+  expect(await recordOf(sale)).toMatchObject({ stock: 4, unitsOnSale: 6, unitsKept: 4, unitsReturned: 1 });
+  await expectGateRight(sale);
+  expect(await leftIn(sale)).toBe('4');
+  // Neither the gate's units nor its revision are off, so a change afterwards adds exactly what it says.
+  await change(sale.id, { addStock: 1, cancelWindowSeconds: 60 });
+  await expectGateRight(sale);
+  expect(await leftIn(sale)).toBe('5');
+  // The buyer's limit is free again.
+  expect((await system.buy(sale.id, token, { quantity: 3 })).status).toBe(202);
+  await system.quiet();
+  expect((await cancel(ofBuyer)).status).toBe(200);
+  expect((await cancel(left)).status).toBe(200);
+  const report = await system.audit();
+  expect(report).toMatchObject({ ok: true });
+}, 30_000);
 
 test('a change whose server was killed after the commit is made once, and its retry gets the same answer', async () => {
   const sale = await system.createSale({ stock: 1 });

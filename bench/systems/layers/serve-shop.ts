@@ -36,7 +36,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const shop: Shop = {
     collections,
     admit: admission({ config, redis, collections, gate, queue }),
-    cancel: async () => null,
+    cancel: async () => ({ answer: null, isAnnounced: true }),
     changeSale: async () => 'unknown_sale',
     gate,
     queue,

@@ -11,6 +11,16 @@ import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
 import { noProduct } from './products.ts';
 
+const cancelWindow = z
+  .int()
+  .min(0)
+  .max(366 * 86_400)
+  .nullable()
+  .optional()
+  .describe(
+    'For how long after the end a buyer may cancel an order, an hour by default; null: only the shop may',
+  );
+
 const amount = z.int().min(0).max(1_000_000_000_000);
 const price = z.strictObject({
   amount,
@@ -42,6 +52,7 @@ const newSale = z
     stock: stock.optional(),
     items: z.array(newItem).min(1).max(maxItems).optional(),
     limitPerBuyer: units.default(1),
+    cancelWindowSeconds: cancelWindow,
     opensAt: instant,
     closesAt: instant,
   })
@@ -85,11 +96,12 @@ const saleChange = z
   .strictObject({
     paused: z.boolean().optional(),
     addStock: units.optional(),
+    cancelWindowSeconds: cancelWindow,
     opensAt: instant.optional(),
     closesAt: instant.optional(),
   })
   .refine((change) => Object.values(change).some((value) => value !== undefined), {
-    error: 'expected at least one of paused, addStock, opensAt, closesAt',
+    error: 'expected at least one of paused, addStock, opensAt, closesAt, cancelWindowSeconds',
   });
 
 export const saleAdminRoutes = ({ collections, announceSale, changeSale }: Shop): Route[] => [
@@ -118,7 +130,7 @@ export const saleAdminRoutes = ({ collections, announceSale, changeSale }: Shop)
     method: 'patch',
     path: '/api/sales/:id',
     access: 'admin',
-    summary: 'Pause or resume a sale, add stock, move its window',
+    summary: 'Pause or resume a sale, add stock, move its window, set until when buyers may cancel',
     params: byId,
     body: saleChange,
     takesIdempotencyKey: true,
