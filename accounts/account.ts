@@ -22,7 +22,11 @@ export async function exportAccount(
   const record = await collections.users.findOne({ _id: userId });
   return (
     record && {
-      user: { ...userOf(record), createdAt: record.createdAt.toISOString() },
+      user: {
+        ...userOf(record),
+        createdAt: record.createdAt.toISOString(),
+        emailVerifiedAt: record.emailVerifiedAt?.toISOString() ?? null,
+      },
       personId: record.personId ?? record._id,
       sessions: readSessions(collections, userId),
       orders: readOrders(collections, userId, queued),
@@ -31,8 +35,8 @@ export async function exportAccount(
 }
 
 async function* readSessions({ sessions }: Collections, userId: string) {
-  for await (const { createdAt, expiresAt } of sessions.find({ userId })) {
-    yield { createdAt: createdAt.toISOString(), expiresAt: expiresAt.toISOString() };
+  for await (const { createdAt, expiresAt, userAgent = '' } of sessions.find({ userId })) {
+    yield { createdAt: createdAt.toISOString(), expiresAt: expiresAt.toISOString(), userAgent };
   }
 }
 
@@ -61,5 +65,6 @@ export async function deleteAccount(collections: Collections, userId: string): P
   await findOrAddPerson(collections, { email: record.email, accountId: record.personId ?? userId });
   const { deletedCount } = await collections.users.deleteOne({ _id: userId });
   await endSessionsOf(collections, userId);
+  await collections.oneTimeTokens.deleteMany({ subject: userId });
   return deletedCount === 1;
 }

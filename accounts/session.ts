@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
+import type { ClientSession } from 'mongoose';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
-import type { Collections } from '../store/collections.ts';
+import { transact } from '../runtime/databases/transact.ts';
+import type { Collections, SessionRecord } from '../store/collections.ts';
 import { type Account, accountOf } from './user.ts';
 
 /**
@@ -10,27 +12,29 @@ import { type Account, accountOf } from './user.ts';
  */
 const tokenFormat = /^([\w-]{22})\.([\w-]{43})$/;
 
-/** @returns the session's first token. */
+/** @returns the session's first token, and its id. */
 export async function beginSession(
   { sessions }: Collections,
   userId: string,
-  { seconds }: { seconds: number },
-): Promise<string> {
+  { seconds, userAgent }: { seconds: number; userAgent?: string | undefined },
+): Promise<{ id: string; token: string; expiresAt: Date }> {
   const id = randomBytes(16).toString('base64url');
   const secret = newSecret();
   const now = mongoClock.now().getTime();
+  const expiresAt = new Date(now + seconds * 1_000);
   await sessions.insertOne({
     _id: id,
     userId,
     secretHash: hashOf(secret),
+    ...(userAgent && { userAgent: userAgent.slice(0, 300) }),
     createdAt: new Date(now),
-    expiresAt: new Date(now + seconds * 1_000),
+    expiresAt,
   });
-  return `${id}.${secret}`;
+  return { id, token: `${id}.${secret}`, expiresAt };
 }
 
 export type Renewal =
-  | { outcome: 'renewed'; account: Account; token: string; expiresAt: Date }
+  | { outcome: 'renewed'; account: Account; id: string; token: string; expiresAt: Date }
   /** The token had been used before, so the session was ended. */
   | { outcome: 'reused'; userId: string }
   | { outcome: 'unknown' };
@@ -43,7 +47,7 @@ export async function renewSession(collections: Collections, token: string): Pro
   const next = newSecret();
   const renewed = await sessions.findOneAndUpdate(
     { _id: id, secretHash: hashOf(secret), expiresAt: { $gt: mongoClock.now() } },
-    { $set: { secretHash: hashOf(next) } },
+    { $set: { secretHash: hashOf(next), renewedAt: mongoClock.now() } },
     { returnDocument: 'after' },
   );
   if (!renewed) {
@@ -58,6 +62,7 @@ export async function renewSession(collections: Collections, token: string): Pro
   return {
     outcome: 'renewed',
     account: await accountOf(collections, record),
+    id,
     token: `${id}.${next}`,
     expiresAt: renewed.expiresAt,
   };
@@ -69,19 +74,73 @@ export async function endSession({ sessions }: Collections, token: string): Prom
   if (id && secret) await sessions.deleteOne({ _id: id });
 }
 
-/** Who is refused the access tokens that were issued before a time. */
+const listedSessions = 100;
+
+/** The newest sessions of a user that have not expired, at most 100; `more` says whether there are others. */
+export async function listSessions(
+  { sessions }: Collections,
+  userId: string,
+): Promise<{ sessions: SessionRecord[]; more: boolean }> {
+  const found = await sessions
+    .find({ userId, expiresAt: { $gt: mongoClock.now() } })
+    .sort({ createdAt: -1 })
+    .limit(listedSessions + 1)
+    .toArray();
+  return { sessions: found.slice(0, listedSessions), more: found.length > listedSessions };
+}
+
+/** Access tokens that were issued before a time, and are refused. */
 export interface Revocation {
+  /** Whose they are: a user's id, or a session's. */
   userId: string;
   atMs: number;
 }
 
+interface Within {
+  /** Of the transaction. */
+  session?: ClientSession;
+  /** A session that goes on. */
+  except?: string | undefined;
+}
+
 /** Ends every session of this user, and stores for all servers that their access tokens are revoked. */
-export async function revokeTokensOf(collections: Collections, userId: string): Promise<Revocation> {
+export async function revokeTokensOf(
+  collections: Collections,
+  userId: string,
+  { session, except }: Within = {},
+): Promise<Revocation> {
+  const revocation = await revoke(collections, userId, session);
+  const others = except === undefined ? {} : { _id: { $ne: except } };
+  await collections.sessions.deleteMany({ userId, ...others }, { ...(session && { session }) });
+  return revocation;
+}
+
+/** Ends one of this user's sessions, and its access tokens. @returns null when there is no such session. */
+export async function revokeSession(
+  collections: Collections,
+  userId: string,
+  sessionId: string,
+): Promise<Revocation | null> {
+  const { connection, sessions } = collections;
+  return await transact(
+    connection,
+    async (session) => {
+      const { deletedCount } = await sessions.deleteOne({ _id: sessionId, userId }, { session });
+      return deletedCount === 0 ? null : await revoke(collections, sessionId, session);
+    },
+    { patienceMs: 2_000 },
+  );
+}
+
+async function revoke(
+  { expulsions }: Collections,
+  id: string,
+  session: ClientSession | undefined,
+): Promise<Revocation> {
   // Redis' clock, because tokens are issued by it.
   const at = redisClock.now();
-  await collections.expulsions.updateOne({ _id: userId }, { $max: { at } }, { upsert: true });
-  await endSessionsOf(collections, userId);
-  return { userId, atMs: at.getTime() };
+  await expulsions.updateOne({ _id: id }, { $max: { at } }, { upsert: true, ...(session && { session }) });
+  return { userId: id, atMs: at.getTime() };
 }
 
 const maxListed = 10_000;

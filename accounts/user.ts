@@ -1,7 +1,9 @@
 import bcrypt from 'bcrypt';
+import type { ClientSession } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { mongoClock } from '../runtime/clock.ts';
-import type { User } from '../sale/contract.ts';
+import { transact } from '../runtime/databases/transact.ts';
+import type { Language, User } from '../sale/contract.ts';
 import { type Collections, isDuplicateKey, type UserRecord } from '../store/collections.ts';
 import { normaliseEmail, storedFormsOf } from './email-address.ts';
 import { findOrAddPerson } from './person.ts';
@@ -11,6 +13,7 @@ export interface NewUser {
   /** 8 characters to 72 bytes; bcrypt would ignore the rest of a longer one. */
   password: string;
   name: string;
+  language?: Language | undefined;
 }
 
 /** A user, and the person whose limits count for them. */
@@ -19,11 +22,25 @@ export interface Account {
   personId: string;
 }
 
-/** @returns `email_taken` when there is an account with this e-mail address. */
+/** How long a transaction on an account is retried after write conflicts. */
+export const patienceMs = 2_000;
+
+/**
+ * @param alongside writes more in the same transaction.
+ * @returns `email_taken` when there is an account with this e-mail address.
+ */
 export async function createUser(
   collections: Collections,
-  { email, password, name }: NewUser,
-  { bcryptCost, role = 'buyer' }: { bcryptCost: number; role?: UserRecord['role'] },
+  { email, password, name, language }: NewUser,
+  {
+    bcryptCost,
+    role = 'buyer',
+    alongside,
+  }: {
+    bcryptCost: number;
+    role?: UserRecord['role'];
+    alongside?: ((userId: string, session: ClientSession) => Promise<void>) | null;
+  },
 ): Promise<Account | 'email_taken'> {
   const record: UserRecord = {
     _id: nanoid(),
@@ -31,10 +48,18 @@ export async function createUser(
     name,
     passwordHash: await bcrypt.hash(password, bcryptCost),
     role,
+    ...(language && { language }),
     createdAt: mongoClock.now(),
   };
   try {
-    await collections.users.insertOne(record);
+    await transact(
+      collections.connection,
+      async (session) => {
+        await collections.users.insertOne(record, { session });
+        await alongside?.(record._id, session);
+      },
+      { patienceMs },
+    );
   } catch (error) {
     if (isDuplicateKey(error)) return 'email_taken';
     throw error;
@@ -76,6 +101,12 @@ export async function accountOf(collections: Collections, record: UserRecord): P
   return { user, personId };
 }
 
-export function userOf({ _id, email, name, role }: UserRecord): User {
-  return { id: _id, email, name, role };
+export function userOf({ _id, email, name, role, language, emailVerifiedAt }: UserRecord): User {
+  const emailVerified = Boolean(emailVerifiedAt);
+  return { id: _id, email, name, role, emailVerified, ...(language && { language }) };
+}
+
+/** The account to which mail about this address belongs. */
+export async function findUserByEmail({ users }: Collections, email: string): Promise<UserRecord | null> {
+  return await users.findOne({ email: { $in: storedFormsOf(email) } }, { sort: { _id: 1 } });
 }

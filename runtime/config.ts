@@ -100,12 +100,17 @@ const settings = z
       .transform((list) => (list === 'auto' ? null : list.split(',').filter((name) => name !== 'none')))
       .pipe(z.array(z.enum(['analytics', 'notifications', 'webhooks'])).nullable()),
 
-    /** Mail server for mail to buyers, e.g. `smtps://user:password@mail.example.com`; without it no mail is sent. */
+    /**
+     * Mail server, e.g. `smtps://user:password@mail.example.com`, for servers and workers; without it no mail is sent, and
+     * nobody can verify an address or replace a forgotten password.
+     */
     SMTP_URL: z
       .url({ protocol: /^smtps?$/ })
       .or(z.literal(''))
       .default(''),
     MAIL_FROM: z.string().max(320).default('Stampede <orders@localhost>'),
+    /** Name of the shop in mails. */
+    SHOP_NAME: z.string().min(1).max(100).default('Stampede'),
     /** Address of the shop in mails. */
     PUBLIC_URL: z.url({ protocol: /^https?$/ }).default('http://localhost:8080'),
 

@@ -34,7 +34,20 @@ export type Role = z.infer<typeof role>;
 export const accountRole = role.exclude(['visitor']);
 export type AccountRole = z.infer<typeof accountRole>;
 
-const user = z.object({ id: z.string(), email: z.string(), name: z.string(), role });
+/** The languages of the pages and the mails. */
+export const language = z.enum(['en', 'de', 'fr']);
+export type Language = z.infer<typeof language>;
+
+const user = z.object({
+  id: z.string(),
+  email: z.string(),
+  name: z.string(),
+  role,
+  language: language
+    .exactOptional()
+    .describe('Of the mails to this account; a sale’s or English when absent'),
+  emailVerified: z.boolean().exactOptional().describe('Whether the owner of the address has confirmed it'),
+});
 export type User = z.infer<typeof user>;
 
 /** Answer to `POST /api/users` and `POST /api/sessions`. */
@@ -186,12 +199,36 @@ export type OrderPage = z.infer<typeof orderPage>;
 
 /** All data that the shop stores about a user, except the password's hash; the newest orders first. */
 export const accountExport = z.object({
-  user: user.extend({ createdAt: instant }),
+  user: user.extend({ createdAt: instant, emailVerifiedAt: instant.nullable() }),
   personId: z.string().describe('Whose limits count; it stays, with a keyed hash of the address'),
-  sessions: z.array(z.object({ createdAt: instant, expiresAt: instant })),
+  sessions: z.array(
+    z.object({
+      createdAt: instant,
+      expiresAt: instant,
+      userAgent: z
+        .string()
+        .describe('What the browser called itself at the sign-in; empty when it said nothing'),
+    }),
+  ),
   orders: z.array(order),
 });
 export type AccountExport = z.infer<typeof accountExport>;
+
+/** Answer to `GET /api/account/sessions`: where an account is signed in, the newest first. */
+export const sessionList = z.object({
+  sessions: z.array(
+    z.object({
+      id: z.string(),
+      userAgent: z.string(),
+      createdAt: instant,
+      renewedAt: instant.nullable().describe('When it last got an access token, after the first'),
+      expiresAt: instant,
+      isCurrent: z.boolean().describe('Whether the access token of this request is of this session'),
+    }),
+  ),
+  more: z.boolean().describe('There are older ones'),
+});
+export type SessionList = z.infer<typeof sessionList>;
 
 /** Answer 202 to `POST /api/sales/:id/purchases`. */
 export const purchaseReceipt = z.object({ orderId: z.string(), status: z.literal(orderStatus.enum.queued) });

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import { openAccountMails } from '../accounts/account-mail.ts';
+import { openTokenSecrets } from '../accounts/one-time-token.ts';
 import { storeBacklog } from '../insight/counters.ts';
 import { readBacklog, readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
@@ -124,6 +126,7 @@ const shop = {
   tokens,
   limits: openAccountLimits(redis, config),
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+  mails: config.SMTP_URL ? openAccountMails(collections, openTokenSecrets(config.JWT_SECRET)) : null,
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { AccountMails } from '../accounts/account-mail.ts';
 import type { Revocation } from '../accounts/session.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
@@ -29,6 +30,8 @@ export interface Shop {
   tokens: Tokens;
   limits: AccountLimits;
   challenges: Challenges;
+  /** Null when this shop sends no mail. */
+  mails: AccountMails | null;
   bcryptCost: number;
   /** How long a session can be renewed after a sign-in. */
   sessionSeconds: number;

@@ -5,6 +5,8 @@ import {
   accountRole,
   type Canceller,
   canceller,
+  type Language,
+  language,
   type Money,
   type RejectionReason,
   rejectionReason,
@@ -26,6 +28,10 @@ export interface UserRecord {
   role: AccountRole;
   /** The person whose limits count: see person.ts. Absent in records of an earlier version. */
   personId?: string;
+  /** Of the mails to this account. Absent when the account was created without a page, or by an earlier version. */
+  language?: Language;
+  /** When the owner of the address confirmed it. Absent until then. */
+  emailVerifiedAt?: Date | null;
   createdAt: Date;
 }
 
@@ -45,18 +51,37 @@ export interface SecretRecord {
   key: string;
 }
 
-export interface SessionRecord {
+/** A token that is mailed as a link, and can be redeemed once: see accounts/one-time-token.ts. */
+export interface OneTimeTokenRecord {
   _id: string;
-  userId: string;
-  /** SHA-256 of the secret in the session's latest token. */
+  purpose: TokenPurpose;
+  /** Whom it is for, e.g. the user's id. */
+  subject: string;
+  /** SHA-256 of the secret in the link. */
   secretHash: string;
   createdAt: Date;
   expiresAt: Date;
 }
 
-/** A user who was signed out everywhere, kept as long as one of their access tokens could still be valid. */
+const tokenPurpose = ['verify-email', 'reset-password'] as const;
+export type TokenPurpose = (typeof tokenPurpose)[number];
+
+export interface SessionRecord {
+  _id: string;
+  userId: string;
+  /** SHA-256 of the secret in the session's latest token. */
+  secretHash: string;
+  /** The browser's description of itself at the sign-in. Absent when it gave none, or an earlier version began it. */
+  userAgent?: string;
+  createdAt: Date;
+  /** When its token was last renewed. Absent until then. */
+  renewedAt?: Date;
+  expiresAt: Date;
+}
+
+/** A user who was signed out everywhere, or an ended session, kept while one of its access tokens could still be valid. */
 export interface RevocationRecord {
-  /** The user's id. */
+  /** The user's id, or the session's. */
   _id: string;
   /** Access tokens issued before are refused. */
   at: Date;
@@ -243,6 +268,8 @@ const user = new Schema<UserRecord>(
     passwordHash: { type: String, required: true },
     role: { type: String, required: true, enum: accountRole.options },
     personId: { type: String },
+    language: { type: String, enum: language.options },
+    emailVerifiedAt: { type: Date },
     createdAt: { type: Date, required: true },
   },
   { ...options, collection: 'users' },
@@ -258,12 +285,26 @@ const secret = new Schema<SecretRecord>(
   { ...options, collection: 'secrets' },
 );
 
+const oneTimeToken = new Schema<OneTimeTokenRecord>(
+  {
+    _id: id,
+    purpose: { type: String, required: true, enum: tokenPurpose },
+    subject: { type: String, required: true },
+    secretHash: { type: String, required: true },
+    createdAt: { type: Date, required: true },
+    expiresAt: { type: Date, required: true, expires: 0 },
+  },
+  { ...options, collection: 'one_time_tokens' },
+).index({ subject: 1, purpose: 1 });
+
 const session = new Schema<SessionRecord>(
   {
     _id: id,
     userId: { type: String, required: true, index: true },
     secretHash: { type: String, required: true },
+    userAgent: { type: String },
     createdAt: { type: Date, required: true },
+    renewedAt: { type: Date },
     // A TTL index: MongoDB deletes the session within a minute after this time.
     expiresAt: { type: Date, required: true, expires: 0 },
   },
@@ -390,6 +431,7 @@ export function openCollections(connection: Connection) {
     users: open<UserRecord>('User', user),
     people: open<PersonRecord>('Person', person),
     secrets: open<SecretRecord>('Secret', secret),
+    oneTimeTokens: open<OneTimeTokenRecord>('OneTimeToken', oneTimeToken),
     sessions: open<SessionRecord>('Session', session),
     expulsions: open<RevocationRecord>('Revocation', revocation),
     products: open<ProductRecord>('Product', product),

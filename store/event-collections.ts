@@ -7,7 +7,8 @@ import {
   unsentState,
 } from '../insight/contract.ts';
 import type { CloudEvent, EventType } from '../log/schemas.ts';
-import type { OpenCollection } from './collections.ts';
+import type { Language } from '../sale/contract.ts';
+import type { OpenCollection, TokenPurpose } from './collections.ts';
 
 /** The documents of the event log's relay and of the subscribers. */
 
@@ -64,16 +65,28 @@ export interface AnalyticsRecord {
   skipped?: string[];
 }
 
+/** What a mail about an account says, and to whom. */
+export interface AccountMail {
+  kind: TokenPurpose | 'password-changed';
+  /** The account's address and language are looked up when the mail is sent. */
+  to: { userId: string } | { address: string; language?: Language };
+  /** Of the link in it. The mail is not sent when the token is redeemed or expired. */
+  tokenId?: string;
+}
+
 /**
- * A mail to a buyer; the event's id as `_id` makes one mail of each event. A sent mail keeps only `sentAt`. A record with
- * neither a state nor `sentAt` is from an earlier version whose process died while it sent the mail.
+ * A mail to a buyer; the event's id as `_id` makes one mail of each event, and a mail about an account has an id of its own.
+ * A sent mail keeps only `sentAt`. A record with neither a state nor `sentAt` is from an earlier version whose process died
+ * while it sent the mail.
  */
 export interface MailRecord {
-  /** The event's id. */
+  /** The event's id, or a random one. */
   _id: string;
   /** `unsure`: transmitted twice without an answer of the mail server. `skipped`: the buyer has no account. */
   state?: UnsentState | 'skipped';
   event?: CloudEvent;
+  /** Set instead of `event` for a mail about an account. */
+  account?: AccountMail;
   /** Attempts that the mail server refused or did not answer; attempts while it was unavailable do not count. */
   attempts?: number;
   /** How often it was transmitted without an answer. */
@@ -157,6 +170,7 @@ const mail = new Schema<MailRecord>(
     _id: id,
     state: { type: String, enum: [...unsentState.options, 'skipped'] },
     event: { type: Schema.Types.Mixed } as never,
+    account: { type: Schema.Types.Mixed } as never,
     attempts: { type: Number },
     unanswered: { type: Number },
     dueAt: { type: Date },

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { openTokenSecrets } from '../accounts/one-time-token.ts';
 import type { EventBus, Subscription } from '../messages/bus.ts';
 import { registerSubscription } from '../messages/subscriptions.ts';
 import type { Config } from '../runtime/config.ts';
@@ -36,8 +37,12 @@ const openers: Record<Name, (dependencies: Dependencies, config: Config, log: Lo
       redis,
       {
         transport: openMailTransport({ url, timeoutMs, maxConnections: mailsAtOnce }, log),
-        from: config.MAIL_FROM,
-        shopUrl: config.PUBLIC_URL.replace(/\/$/, ''),
+        shop: {
+          name: config.SHOP_NAME,
+          from: config.MAIL_FROM,
+          url: config.PUBLIC_URL.replace(/\/$/, ''),
+        },
+        secretsOf: openTokenSecrets(config.JWT_SECRET),
         retryFirstMs: config.MAIL_RETRY_FIRST_MS,
         abandonedMs: maxTimeoutsPerMail * timeoutMs,
         leaseMs: config.JOB_LOCK_MS,

@@ -70,6 +70,8 @@ export class System {
       REDIS_URL: redisUrl,
       BASE_URL: this.url,
       JWT_SECRET: jwtSecret,
+      // Mails link to where the shop runs, unless it is reached at another address.
+      PUBLIC_URL: process.env.PUBLIC_URL || this.url,
       ...engines,
     };
 

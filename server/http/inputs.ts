@@ -7,6 +7,21 @@ export const id = z
   .regex(/^[A-Za-z0-9_-]{8,64}$/, 'expected an id: 8 to 64 letters, digits, _ or -');
 export const byId = z.strictObject({ id });
 
+export const password = z
+  .string()
+  .min(8, 'expected at least 8 characters')
+  .refine((text) => Buffer.byteLength(text) <= 72, 'expected at most 72 bytes')
+  .meta({ maxLength: 72, description: '8 characters to 72 bytes of UTF-8' });
+
+/** An address or a password to compare with what is stored, which an earlier version may have accepted in any form. */
+export const typedEmail = z.string().max(254);
+export const typedPassword = z.string().max(1_000);
+
+/** The token in a link that came by mail. */
+export const linkToken = z
+  .string()
+  .regex(/^[\w-]{22}\.[\w-]{43}$/, 'expected the part of the link behind `=`');
+
 export const units = z.int().min(1).max(1_000_000);
 
 /** Unix time begins in 1970, and many parsers do not read a year after 9999. */

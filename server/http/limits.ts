@@ -12,6 +12,7 @@ import {
 import { type Refusal, refuse } from './problems.ts';
 
 const windowSeconds = 60;
+const accountMailsPerHour = 5;
 
 /** The rate limits of requests: each request counts against one of them, and purchases have a limit of their own. */
 export interface RequestLimits {
@@ -38,6 +39,8 @@ export interface AccountLimits {
   signInFailures: SharedLimiter;
   signIns: SharedLimiter;
   signUps: SharedLimiter;
+  /** Counts mails that strangers can cause, by address. */
+  accountMails: SharedLimiter;
 }
 
 export function openAccountLimits(redis: Redis, config: Config): AccountLimits {
@@ -46,6 +49,10 @@ export function openAccountLimits(redis: Redis, config: Config): AccountLimits {
     signInFailures: open('sign-in-failures', config.SIGN_IN_FAILURES_PER_ACCOUNT_PER_MINUTE),
     signIns: open('sign-ins', config.SIGN_INS_PER_ADDRESS_PER_MINUTE),
     signUps: open('sign-ups', config.SIGN_UPS_PER_ADDRESS_PER_MINUTE),
+    accountMails: limitEverywhere(redis, {
+      ...limitOf(config, 'mails', accountMailsPerHour),
+      windowSeconds: 3_600,
+    }),
   };
 }
 

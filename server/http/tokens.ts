@@ -13,17 +13,21 @@ export interface Identity {
   /** The person by whom this user's limits are counted. */
   personId: string;
   role: Role;
+  /** Whether the owner of the address had confirmed it when the token was issued. */
+  emailVerified: boolean;
+  /** The session for which the token was issued. Unknown in a token of an earlier version. */
+  sessionId: string | undefined;
 }
 
 export interface Tokens {
   /** A token for the API and the socket of this user. */
-  issue(user: Pick<User, 'id' | 'role'>, personId?: string): string;
+  issue(user: Pick<User, 'id' | 'role' | 'emailVerified'>, personId?: string, sessionId?: string): string;
   /** A token for the socket of a guest; it gives no other access. */
   issueVisitor(): string;
   /** @returns null when the token is forged, expired, revoked, or of another issuer. */
   verify(token: string): (Identity & { expiresAtMs: number }) | null;
-  /** Revokes the tokens that were issued to this user before `atMs`. @returns false when they were already revoked. */
-  revoke(userId: string, atMs: number): boolean;
+  /** Revokes the tokens that were issued to this user or session before `atMs`. @returns false when they were already revoked. */
+  revoke(id: string, atMs: number): boolean;
 }
 
 const claims = z.object({
@@ -31,6 +35,9 @@ const claims = z.object({
   role,
   /** Absent when it is the subject's own id. */
   person: z.string().min(1).optional(),
+  /** Absent when the address is not verified. */
+  email_verified: z.literal(true).optional(),
+  sid: z.string().min(1).optional(),
   iat: z.number(),
   exp: z.number(),
 });
@@ -46,7 +53,7 @@ const rememberedTokens = 20_000;
 /** @param secrets as in `JWT_SECRET`: the first one signs, and all of them verify. */
 export function openTokens(secrets: string, tokenSeconds: number): Tokens {
   const keyring = openKeyring(secrets);
-  /** Time of revocation by user, in seconds. It stays small, because an entry is removed when all older tokens have expired. */
+  /** Time of revocation by user and by session, in seconds. It stays small, because an entry is removed when all older tokens have expired. */
   const revokedAt = new Map<string, number>();
   /** Cache of verified tokens, because verifying one at each request was an eighth of a server's work for a purchase. */
   const verified = new LRUCache<string, z.infer<typeof claims>>({ max: rememberedTokens });
@@ -67,37 +74,58 @@ export function openTokens(secrets: string, tokenSeconds: number): Tokens {
   }
 
   function issue(
-    { id, role }: { id: string; role: Role },
-    { personId = id, seconds = tokenSeconds }: { personId?: string | undefined; seconds?: number } = {},
+    { id, role, emailVerified }: Pick<User, 'id' | 'role' | 'emailVerified'>,
+    {
+      personId = id,
+      sessionId,
+      seconds = tokenSeconds,
+    }: { personId?: string | undefined; sessionId?: string | undefined; seconds?: number } = {},
   ): string {
     // The fraction is kept, so that a token issued right after a revocation differs from one issued right before it.
     const iat = redisClock.now().getTime() / 1_000;
     const { kid, key } = keyring.signing;
-    const person = personId === id ? {} : { person: personId };
-    return jwt.sign({ role, ...person, iat, exp: Math.floor(iat) + seconds }, key, {
+    const optional = {
+      ...(personId !== id && { person: personId }),
+      ...(emailVerified && { email_verified: true }),
+      ...(sessionId && { sid: sessionId }),
+    };
+    return jwt.sign({ role, ...optional, iat, exp: Math.floor(iat) + seconds }, key, {
       ...(kid && { keyid: kid }),
       ...{ algorithm, issuer, audience, subject: id },
     });
   }
   return {
-    issue: (user, personId) => issue(user, { personId }),
+    issue: (user, personId, sessionId) => issue(user, { personId, sessionId }),
     issueVisitor: () =>
       issue({ id: `visitor-${nanoid()}`, role: 'visitor' }, { seconds: visitorTokenSeconds }),
     verify(token) {
       try {
-        const { sub, role, person = sub, iat, exp } = claimsOf(token);
+        const {
+          sub,
+          role,
+          person = sub,
+          email_verified: emailVerified = false,
+          sid,
+          iat,
+          exp,
+        } = claimsOf(token);
         const expiresAtMs = exp * 1_000;
-        const isOver = expiresAtMs <= redisClock.now().getTime() || iat < (revokedAt.get(sub) ?? 0);
-        return isOver ? null : { userId: sub, personId: person, role, expiresAtMs };
+        const isOver =
+          expiresAtMs <= redisClock.now().getTime() ||
+          iat < (revokedAt.get(sub) ?? 0) ||
+          (sid !== undefined && iat < (revokedAt.get(sid) ?? 0));
+        return isOver
+          ? null
+          : { userId: sub, personId: person, role, emailVerified, sessionId: sid, expiresAtMs };
       } catch {
         return null;
       }
     },
-    revoke(userId, atMs) {
+    revoke(id, atMs) {
       const oldest = redisClock.now().getTime() / 1_000 - tokenSeconds;
-      for (const [id, at] of revokedAt) if (at < oldest) revokedAt.delete(id);
-      if (atMs / 1_000 <= (revokedAt.get(userId) ?? oldest)) return false;
-      revokedAt.set(userId, atMs / 1_000);
+      for (const [one, at] of revokedAt) if (at < oldest) revokedAt.delete(one);
+      if (atMs / 1_000 <= (revokedAt.get(id) ?? oldest)) return false;
+      revokedAt.set(id, atMs / 1_000);
       return true;
     },
   };

@@ -176,10 +176,12 @@ export function openLive(
   };
 }
 
-/** Joins the buyer's own room, and the room of the sale that the page watches. */
+/** Joins the rooms of the buyer and of their session, and the room of the sale that the page watches. */
 function handleSocket(socket: LiveSocket, audience: Audience): void {
-  const { userId, role } = socket.data.identity;
+  const { userId, sessionId, role } = socket.data.identity;
   if (role !== 'visitor') void socket.join(buyerRoom(userId));
+  // A revocation names a user or a session.
+  if (sessionId) void socket.join(buyerRoom(sessionId));
   let watched: string | null = null;
 
   socket.on('watch', (request, acknowledge) => {

@@ -5,7 +5,7 @@ import { emailAddress } from '../../accounts/email-address.ts';
 import { revokeTokensOf } from '../../accounts/session.ts';
 import { createUser } from '../../accounts/user.ts';
 import * as shapes from '../../sale/contract.ts';
-import { name } from '../http/inputs.ts';
+import { name, password } from '../http/inputs.ts';
 import { allow } from '../http/limits.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
@@ -13,21 +13,20 @@ import { noSessionCookie } from '../http/session-cookie.ts';
 import type { Shop } from '../shop.ts';
 import { answerWithSession } from './sessions.ts';
 
-const password = z
-  .string()
-  .min(8, 'expected at least 8 characters')
-  .refine((text) => Buffer.byteLength(text) <= 72, 'expected at most 72 bytes')
-  .meta({ maxLength: 72, description: '8 characters to 72 bytes of UTF-8' });
-
 export function accountRoutes(shop: Shop): Route[] {
-  const { collections, gate, limits, challenges, tokens, bcryptCost } = shop;
+  const { collections, gate, limits, challenges, tokens, mails, bcryptCost } = shop;
   return [
     route({
       method: 'post',
       path: '/api/users',
       access: 'anyone',
       summary: 'Sign up',
-      body: z.strictObject({ email: emailAddress, password, name: name(100) }),
+      body: z.strictObject({
+        email: emailAddress,
+        password,
+        name: name(100),
+        language: shapes.language.optional(),
+      }),
       takesProofOfWork: true,
       answer: [201, shapes.session],
       headers: ['Set-Cookie'],
@@ -37,7 +36,10 @@ export function accountRoutes(shop: Shop): Route[] {
         if (isRefusal(allowed)) return allowed;
         const challenge = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
         if (challenge) return challenge;
-        const account = await createUser(collections, body, { bcryptCost });
+        const account = await createUser(collections, body, {
+          bcryptCost,
+          alongside: mails && ((userId, session) => mails.sendLink('verify-email', userId, session)),
+        });
         if (account === 'email_taken') return refuse('email-taken', 'Sign in instead');
         return await answerWithSession(shop, request, account);
       },

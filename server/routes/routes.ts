@@ -11,8 +11,10 @@ import { productRoutes } from './admin/products.ts';
 import { queueVisitRoutes } from './admin/queue-board.ts';
 import { saleAdminRoutes } from './admin/sales.ts';
 import { webhookRoutes } from './admin/webhooks.ts';
+import { emailVerificationRoutes } from './email-verification.ts';
 import { eventSchemaRoutes } from './event-schemas.ts';
 import { orderRoutes } from './orders.ts';
+import { passwordRoutes } from './passwords.ts';
 import { pictureUploadRoutes } from './pictures.ts';
 import { purchaseRoutes } from './purchases.ts';
 import { saleRoutes } from './sales.ts';
@@ -22,6 +24,8 @@ import { sessionRoutes } from './sessions.ts';
 const features: ((shop: Shop) => Route[])[] = [
   accountRoutes,
   sessionRoutes,
+  passwordRoutes,
+  emailVerificationRoutes,
   saleRoutes,
   purchaseRoutes,
   orderRoutes,

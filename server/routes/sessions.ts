@@ -1,8 +1,15 @@
 import { z } from 'zod';
-import { beginSession, endSession, renewSession, revokeTokensOf } from '../../accounts/session.ts';
+import {
+  beginSession,
+  endSession,
+  listSessions,
+  renewSession,
+  revokeSession,
+  revokeTokensOf,
+} from '../../accounts/session.ts';
 import { type Account, findUserByPassword } from '../../accounts/user.ts';
-import { mongoClock } from '../../runtime/clock.ts';
 import * as shapes from '../../sale/contract.ts';
+import { byId, typedEmail, typedPassword } from '../http/inputs.ts';
 import { accountKeyOf, allow } from '../http/limits.ts';
 import { isFromOwnPage } from '../http/origin.ts';
 import type { HttpRequest } from '../http/pipeline.ts';
@@ -19,7 +26,7 @@ export function sessionRoutes(shop: Shop): Route[] {
       path: '/api/sessions',
       access: 'anyone',
       summary: 'Sign in',
-      body: z.strictObject({ email: z.string().max(254), password: z.string().max(1_000) }),
+      body: z.strictObject({ email: typedEmail, password: typedPassword }),
       answer: [201, shapes.session],
       headers: ['Set-Cookie'],
       problems: ['unauthorized'],
@@ -35,6 +42,25 @@ export function sessionRoutes(shop: Shop): Route[] {
           return refuse('unauthorized', 'The e-mail address or the password is wrong', {}, headers);
         await limits.signInFailures.giveBack(address);
         return await answerWithSession(shop, request, account);
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/account/sessions',
+      access: 'buyer',
+      summary: 'Where I am signed in, the newest sign-in first',
+      answer: [200, shapes.sessionList],
+      async handle({ identity }) {
+        const { sessions, more } = await listSessions(collections, identity.userId);
+        const listed = sessions.map(({ _id, userAgent = '', createdAt, renewedAt, expiresAt }) => ({
+          id: _id,
+          userAgent,
+          createdAt: createdAt.toISOString(),
+          renewedAt: renewedAt?.toISOString() ?? null,
+          expiresAt: expiresAt.toISOString(),
+          isCurrent: _id === identity.sessionId,
+        }));
+        return { status: 200, body: { sessions: listed, more } };
       },
     }),
     route({
@@ -73,7 +99,7 @@ export function sessionRoutes(shop: Shop): Route[] {
         const { user, personId } = renewal.account;
         return {
           status: 200,
-          body: { user, token: tokens.issue(user, personId) },
+          body: { user, token: tokens.issue(user, personId, renewal.id) },
           headers: { 'Set-Cookie': sessionCookie(renewal.token, renewal.expiresAt, request) },
         };
       },
@@ -94,21 +120,36 @@ export function sessionRoutes(shop: Shop): Route[] {
         return { status: 204, headers: { 'Set-Cookie': noSessionCookie(request) } };
       },
     }),
+    route({
+      method: 'delete',
+      path: '/api/account/sessions/:id',
+      access: 'buyer',
+      summary: 'Sign out somewhere: ends one of my sessions, with its access tokens and sockets',
+      params: byId,
+      answer: [204, null],
+      problems: ['not-found'],
+      async handle({ params, identity }) {
+        const revocation = await revokeSession(collections, identity.userId, params.id);
+        if (!revocation) return refuse('not-found', 'You have no such session');
+        shop.revokeTokens(revocation);
+        return { status: 204 };
+      },
+    }),
   ];
 }
 
 /** The answer to a sign-up or sign-in: an access token, and a cookie with the session that renews it. */
 export async function answerWithSession(
-  { collections, tokens, sessionSeconds }: Shop,
-  request: Pick<HttpRequest, 'isSecure'>,
+  { collections, tokens, sessionSeconds: seconds }: Shop,
+  request: Pick<HttpRequest, 'isSecure' | 'header'>,
   { user, personId }: Account,
 ): Promise<Answer> {
-  const cookie = await beginSession(collections, user.id, { seconds: sessionSeconds });
-  const expiresAt = new Date(mongoClock.now().getTime() + sessionSeconds * 1_000);
+  const userAgent = request.header('user-agent');
+  const { id, token, expiresAt } = await beginSession(collections, user.id, { seconds, userAgent });
   return {
     status: 201,
-    body: { user, token: tokens.issue(user, personId) },
-    headers: { 'Set-Cookie': sessionCookie(cookie, expiresAt, request) },
+    body: { user, token: tokens.issue(user, personId, id) },
+    headers: { 'Set-Cookie': sessionCookie(token, expiresAt, request) },
   };
 }
 

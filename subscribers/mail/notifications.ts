@@ -1,10 +1,12 @@
-import { createHash } from 'node:crypto';
 import type { SendMailOptions } from 'nodemailer';
 import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
+import { moneyIn } from '../../public/shared/money.js';
 import { mongoClock } from '../../runtime/clock.ts';
+import type { Money, RejectionReason } from '../../sale/contract.ts';
 import type { Collections, SaleRecord, UserRecord } from '../../store/collections.ts';
-import { mailTextOf } from './texts.ts';
+import { layOut, type Shop, textsIn } from './layout.ts';
+import type { MailTexts } from './texts/en.ts';
 
 /**
  * The events that become a mail. `inventory.reserved` is not among them, because it happens in the same transaction as
@@ -63,10 +65,10 @@ interface Mail {
 }
 
 /** @returns the mails by event id; a buyer without an account gets none. */
-export async function writeMails(
+export async function writeOrderMails(
   collections: Collections,
   events: CloudEvent[],
-  { from, shopUrl }: { from: string; shopUrl: string },
+  shop: Shop,
 ): Promise<Map<string, SendMailOptions>> {
   const mails = events.map((event): Mail => {
     const type = event.type as Type;
@@ -77,14 +79,17 @@ export async function writeMails(
     mails.flatMap((mail) => {
       const user = users.get(mail.data.buyerId);
       const sale = sales.get(mail.data.saleId);
-      return user && sale ? [[mail.event.id, write(mail, user, sale, { from, shopUrl })] as const] : [];
+      return user && sale ? [[mail.event.id, write(mail, user, sale, shop)] as const] : [];
     }),
   );
 }
 
+type Recipient = Pick<UserRecord, 'email' | 'language'>;
+
 async function findBuyers({ users }: Collections, mails: Mail[]) {
   const ids = [...new Set(mails.map(({ data }) => data.buyerId))];
-  const found = await users.find({ _id: { $in: ids } }, { projection: { email: 1 } }).toArray();
+  const projection = { email: 1, language: 1 };
+  const found = await users.find({ _id: { $in: ids } }, { projection }).toArray();
   return new Map(found.map((user) => [user._id, user]));
 }
 
@@ -101,30 +106,69 @@ async function findSales({ sales, products }: Collections, mails: Mail[]): Promi
 
 function write(
   { event, type, data }: Mail,
-  user: Pick<UserRecord, 'email'>,
+  { email: to, language }: Recipient,
   sale: NamedSale,
-  { from, shopUrl }: { from: string; shopUrl: string },
+  shop: Shop,
 ): SendMailOptions {
-  const text = mailTextOf({
+  const texts = textsIn(language);
+  const { quantity, orderId } = data;
+  const { productName, price } = sale;
+  const news = {
     kind: kinds[type],
-    productName: sale.productName,
-    quantity: data.quantity,
-    price: sale.price,
-    orderId: data.orderId,
+    quantity,
+    productName,
+    price,
     ...('reason' in data && { reason: data.reason }),
     ...('cancelReason' in data && { cancelReason: data.cancelReason }),
-    shopUrl,
-  });
-  return {
-    from,
-    to: user.email,
-    ...text,
-    messageId: messageIdOf(event.id, from),
-    headers: { 'Auto-Submitted': 'auto-generated' },
   };
+  const link = { url: `${shop.url}/orders`, label: texts.yourOrders };
+  const notes = [texts.orderNumber(shortNumberOf(orderId))];
+  return layOut(event.id, { to, ...orderMailOf(news, texts), link, notes }, texts, shop);
 }
 
-function messageIdOf(eventId: string, from: string): string {
-  const host = /@([\w.-]+)/.exec(from)?.[1] ?? 'localhost';
-  return `<${createHash('sha256').update(eventId).digest('hex').slice(0, 32)}@${host}>`;
+/** What has happened to an order. */
+interface OrderNews {
+  kind: (typeof kinds)[Type];
+  quantity: number;
+  productName: string;
+  price: Money;
+  /** Of a rejected order. */
+  reason?: RejectionReason;
+  /** Of an order that the shop cancelled. */
+  cancelReason?: string;
 }
+
+export function orderMailOf(
+  { kind, quantity, productName, price, reason = 'failed', cancelReason }: OrderNews,
+  texts: MailTexts,
+): { subject: string; paragraphs: string[] } {
+  const what = `${quantity} × ${productName}`;
+  const total = price.amount === 0 ? null : moneyIn(texts.language, price, quantity);
+  switch (kind) {
+    case 'paid': {
+      const { subject, text, textFor } = texts.paid;
+      return { subject: subject(what), paragraphs: [total === null ? text(what) : textFor(what, total)] };
+    }
+    case 'rejected': {
+      const { subject, text, why, notCharged } = texts.rejected;
+      return {
+        subject: subject(productName),
+        paragraphs: [text(what), `${why(reason, quantity, null)} ${notCharged}`],
+      };
+    }
+    case 'cancelled': {
+      const { subject, refund } = texts.cancelled;
+      const why = whyCancelled(what, cancelReason, texts);
+      return { subject: subject(what), paragraphs: [...why, ...(total === null ? [] : [refund(total)])] };
+    }
+  }
+}
+
+function whyCancelled(what: string, reason: string | undefined, { cancelled }: MailTexts): string[] {
+  if (reason === undefined) return [cancelled.byBuyer(what)];
+  if (reason === 'called_off') return [cancelled.calledOff(what)];
+  return [cancelled.byStaff(what), cancelled.reason(reason)];
+}
+
+/** The number that the pages show. */
+const shortNumberOf = (orderId: string) => orderId.slice(-8);

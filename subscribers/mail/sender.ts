@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { TokenSecrets } from '../../accounts/one-time-token.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { isMongoAway } from '../../runtime/databases/connections.ts';
 import { type LeaderTask, openLeaderElection } from '../../runtime/leader/leader.ts';
@@ -7,14 +8,16 @@ import { pause } from '../../runtime/pause.ts';
 import { backoffMs, retry } from '../../runtime/retry.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
-import { writeMails } from './notifications.ts';
+import { writeAccountMail } from './account-mails.ts';
+import type { Shop } from './layout.ts';
+import { writeOrderMails } from './notifications.ts';
 import type { MailEnding, MailTransport } from './transport.ts';
 
 export interface MailSenderOptions {
   transport: MailTransport;
-  from: string;
-  /** The shop's URL without a trailing slash. */
-  shopUrl: string;
+  shop: Shop;
+  /** Derives the secrets of the links in mails about accounts. */
+  secretsOf: TokenSecrets;
   /** Delay before the second attempt at a refused mail; it doubles up to 720 times as much. */
   retryFirstMs: number;
   /** After this long, a mail that is being sent counts as abandoned by a process that died. */
@@ -38,7 +41,7 @@ const maxUnanswered = 2;
 const whileAway = { firstMs: 500, longestMs: 30_000 };
 
 /**
- * Sends the mails that notifications.ts stored, in one process at a time. Each mail has its own retries, so that a refused
+ * Sends the mails that notifications.ts and accounts/account-mail.ts stored, in one process at a time. Each mail has its own retries, so that a refused
  * or slow one delays only itself. A failed mail stays in the list until an admin resends it.
  */
 export function openMailSender(
@@ -61,7 +64,7 @@ export function openMailSender(
       if (ending.kind !== 'skipped') isAway = ending.kind === 'away';
       if (ending.kind === 'rejected' || ending.kind === 'unanswered')
         log.warn(
-          { event: mail._id, answer: ending.answer },
+          { mail: mail._id, answer: ending.answer },
           ending.kind === 'rejected'
             ? 'mail rejected by the mail server'
             : 'mail transmitted, but not acknowledged',
@@ -143,11 +146,12 @@ type Ending = MailEnding | { kind: 'skipped' };
 
 async function attempt(
   collections: Collections,
-  { _id, event }: MailRecord,
-  { transport, from, shopUrl }: MailSenderOptions,
+  { _id, event, account }: MailRecord,
+  { transport, shop, secretsOf }: MailSenderOptions,
 ): Promise<Ending> {
-  if (!event) return { kind: 'skipped' };
-  const written = (await writeMails(collections, [event], { from, shopUrl })).get(_id);
+  const written = account
+    ? await writeAccountMail(collections, _id, account, secretsOf, shop)
+    : event && (await writeOrderMails(collections, [event], shop)).get(_id);
   return written ? await transport.send(written) : { kind: 'skipped' };
 }
 
@@ -171,7 +175,7 @@ async function writeEnding(
   }
 }
 
-const ofUnsent = { event: '', attempts: '', unanswered: '', dueAt: '', answer: '' } as const;
+const ofUnsent = { event: '', account: '', attempts: '', unanswered: '', dueAt: '', answer: '' } as const;
 
 function updateOf({ attempts = 0, unanswered = 0 }: MailRecord, ending: Ending, retryFirstMs: number) {
   const again = (waitMs: number) =>

@@ -51,6 +51,7 @@ function unsentOf({
   _id,
   state,
   event,
+  account,
   attempts = 0,
   dueAt,
   answer = null,
@@ -58,7 +59,7 @@ function unsentOf({
 }: MailRecord): UnsentMail {
   return {
     eventId: _id,
-    type: event?.type ?? '',
+    type: event?.type ?? account?.kind ?? '',
     orderId: event?.subject ?? '',
     state: state as UnsentState,
     attempts,

@@ -20,7 +20,13 @@ describe('signing up and in', () => {
     const { status, body } = await post('/api/users', account);
     expect(status).toBe(201);
     expect(body).toEqual({
-      user: { id: expect.any(String), email: account.email.toLowerCase(), name: 'Ann', role: 'buyer' },
+      user: {
+        id: expect.any(String),
+        email: account.email.toLowerCase(),
+        name: 'Ann',
+        role: 'buyer',
+        emailVerified: false,
+      },
       token: expect.any(String),
     });
     expect((await ordersWith(body.token)).status).toBe(200);

@@ -1,64 +1,28 @@
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import { nanoid } from 'nanoid';
-import PostalMime, { type Email } from 'postal-mime';
-import { SMTPServer } from 'smtp-server';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventsOf, readChanges } from '../../log/events.ts';
 import type { EventBus } from '../../messages/bus.ts';
 import { openBus } from '../../messages/open-bus.ts';
-import { freePort } from '../../ops/local/processes/port.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { openLog } from '../../runtime/observe/log.ts';
 import type { Session } from '../../sale/contract.ts';
-import { mailTextOf } from '../../subscribers/mail/texts.ts';
+import { textsIn } from '../../subscribers/mail/layout.ts';
+import { orderMailOf } from '../../subscribers/mail/notifications.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
+import { type MailCatcher, openMailCatcher } from '../support/mail-catcher.ts';
 
-interface Post {
-  to: string;
-  mail: Email;
-}
-
-const posts: Post[] = [];
-let port: number;
-let server: SMTPServer;
+let mailbox: MailCatcher;
 let system: TestSystem;
 /** The bus as another process opens it. */
 let bus: EventBus;
 
-async function openMailServer(): Promise<void> {
-  server = new SMTPServer({
-    // Closes idle keep-alive connections, for which a closing server would wait.
-    closeTimeout: 100,
-    authOptional: true,
-    disabledCommands: ['STARTTLS'],
-    async onData(stream, session, done) {
-      const chunks: Buffer[] = [];
-      for await (const chunk of stream) chunks.push(chunk);
-      const mail = await PostalMime.parse(Buffer.concat(chunks));
-      const [to] = session.envelope.rcptTo;
-      // A recipient without a mailbox.
-      if (mail.subject?.includes('unwanted'))
-        return done(Object.assign(new Error('no'), { responseCode: 550 }));
-      posts.push({ to: to?.address ?? '', mail });
-      done();
-    },
-  });
-  server.on('error', () => {});
-  server.listen(port, '127.0.0.1');
-  await once(server.server, 'listening');
-  expect((server.server.address() as AddressInfo).port).toBe(port);
-}
-const closeMailServer = () => new Promise<void>((resolve) => void server.close(resolve));
-
 beforeAll(async () => {
-  port = await freePort();
-  await openMailServer();
+  mailbox = await openMailCatcher();
   system = await startSystem({
     servers: 1,
     nginx: false,
     env: {
-      SMTP_URL: `smtp://127.0.0.1:${port}`,
+      SMTP_URL: mailbox.url,
       MAIL_FROM: 'The shop <shop@example.com>',
       PUBLIC_URL: 'https://shop.example.com/',
       EVENT_RETRY_FIRST_MS: '10',
@@ -69,7 +33,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await bus.close();
   await system.close();
-  await closeMailServer();
+  await mailbox.close();
 });
 
 async function buy(saleId: string, token: string): Promise<string> {
@@ -78,11 +42,7 @@ async function buy(saleId: string, token: string): Promise<string> {
   return body.orderId;
 }
 
-const mailTo = (email: string, subject: string) =>
-  waitUntil(() => posts.find((post) => post.to === email && post.mail.subject?.startsWith(subject))?.mail, {
-    deadlineMs: 30_000,
-    what: `a mail "${subject}" to ${email}`,
-  });
+const mailTo = (email: string, subject: string) => mailbox.mailTo(email, subject);
 
 test('a buyer gets a mail with the outcome of an order as text and HTML, with any product name escaped', async () => {
   const { token, email } = await system.signUp();
@@ -95,7 +55,7 @@ test('a buyer gets a mail with the outcome of an order as text and HTML, with an
     from: { name: 'The shop', address: 'shop@example.com' },
   });
   expect(paid.text).toContain(`You got it: 1 × ${name}, for €49.00.`);
-  expect(paid.text).toContain(`Order ${orderId}`);
+  expect(paid.text).toContain(`Order no. ${orderId.slice(-8)}`);
   expect(paid.html).toContain('1 × &lt;img src=x&gt; &amp; &quot;Söhne&quot;');
   expect(paid.html).not.toContain('<img');
   expect(paid.html).toContain('href="https://shop.example.com/orders"');
@@ -137,12 +97,15 @@ test('redelivered events send one mail, under one id', async () => {
   await waitUntil(() => bus.publish(again).then(() => true), { deadlineMs: 5_000, what: 'it publishes' });
   await system.api('DELETE', `/api/orders/${orderId}`, { token });
   await mailTo(email, 'Cancelled');
-  expect(posts.filter(({ to }) => to === email)).toHaveLength(2);
+  const isAboutOrder = ({ to, mail }: (typeof mailbox.posts)[number]) =>
+    to === email && !mail.subject?.startsWith('Confirm your address');
+  expect(mailbox.posts.filter(isAboutOrder)).toHaveLength(2);
 
   // As after a crash between sending the mail and marking it as sent.
   await system.store.collections.mails.updateMany({}, { $unset: { sentAt: 1 } });
   await bus.publish(again);
-  const mailsToBuyer = () => posts.filter(({ to, mail }) => to === email && mail.subject === first.subject);
+  const mailsToBuyer = () =>
+    mailbox.posts.filter(({ to, mail }) => to === email && mail.subject === first.subject);
   await waitUntil(() => mailsToBuyer().length === 2, { deadlineMs: 20_000, what: 'the mail is sent again' });
   expect(new Set(mailsToBuyer().map(({ mail }) => mail.messageId)).size).toBe(1);
 });
@@ -155,11 +118,11 @@ test('a deleted account gets no mail', async () => {
   await buy(sale.id, system.buyerToken(gone.user.id));
   await buy(sale.id, stays.token);
   await mailTo(stays.email, 'Yours');
-  expect(posts.some(({ to }) => to === gone.email)).toBe(false);
+  expect(mailbox.posts.some(({ to }) => to === gone.email)).toBe(false);
 });
 
 test('mails wait for an unavailable mail server, and none is lost', async () => {
-  await closeMailServer();
+  await mailbox.close();
   const { token, email } = await system.signUp();
   const sale = await system.createSale({ stock: 2 });
   await buy(sale.id, token);
@@ -171,7 +134,7 @@ test('mails wait for an unavailable mail server, and none is lost', async () => 
     attempts: 0,
   };
   await waitUntil(() => mails.findOne(waits), { deadlineMs: 20_000, what: 'it tries to send one' });
-  await openMailServer();
+  await mailbox.open();
   await mailTo(email, 'Yours');
   expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
 });
@@ -198,16 +161,14 @@ test('a permanently refused mail is kept with the server’s answer, and the nex
   expect((await bus.listDeadLetters('notifications', 10)).total).toBe(0);
 });
 
-test('an amount is formatted by its currency', () => {
-  const price = (amount: number, currency: string) =>
-    mailTextOf({
-      kind: 'paid',
-      productName: 'A lamp',
-      quantity: 2,
-      price: { amount, currency },
-      orderId: 'an-order',
-      shopUrl: 'https://shop.example.com',
-    }).text;
-  expect(price(4_900, 'EUR')).toContain('for €98.00.');
-  expect(price(4_900, 'JPY')).toContain('for ¥9,800.');
+test('an amount is formatted by its currency and the language', () => {
+  const text = (amount: number, currency: string, language: 'en' | 'de' = 'en') =>
+    orderMailOf(
+      { kind: 'paid', productName: 'A lamp', quantity: 2, price: { amount, currency } },
+      textsIn(language),
+    ).paragraphs.join('\n');
+  expect(text(4_900, 'EUR')).toContain('for €98.00.');
+  expect(text(4_900, 'JPY')).toContain('for ¥9,800.');
+  expect(text(4_900, 'EUR', 'de')).toContain('für 98,00\u00a0€.');
+  expect(text(0, 'EUR')).toBe('You got it: 2 × A lamp.');
 });

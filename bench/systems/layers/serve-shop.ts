@@ -50,6 +50,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     sessionSeconds: config.SESSION_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,
     settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),
+    mails: null,
     revokeTokens() {},
     onSessionReused() {},
     announceSale() {},

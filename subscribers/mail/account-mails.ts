@@ -1,0 +1,38 @@
+import type { SendMailOptions } from 'nodemailer';
+import { type TokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
+import type { Language } from '../../sale/contract.ts';
+import type { Collections } from '../../store/collections.ts';
+import type { AccountMail } from '../../store/event-collections.ts';
+import { layOut, type Shop, textsIn } from './layout.ts';
+
+/** The fragment of /account that a mail links to. A fragment is in no log and no Referer header. */
+const fragments: Record<AccountMail['kind'], string> = {
+  'verify-email': '#verify=',
+  'reset-password': '#reset=',
+  'password-changed': '',
+};
+
+/** @returns null when nobody should get it: the account is deleted, or its link would not work any more. */
+export async function writeAccountMail(
+  collections: Collections,
+  id: string,
+  { kind, to, tokenId }: AccountMail,
+  secretsOf: TokenSecrets,
+  shop: Shop,
+): Promise<SendMailOptions | null> {
+  const recipient = 'address' in to ? to : await findRecipient(collections, to.userId);
+  const token = tokenId === undefined ? '' : await textOfToken(collections, tokenId, secretsOf);
+  if (!recipient || token === null) return null;
+  const texts = textsIn(recipient.language);
+  const { subject, paragraphs, action } = texts.account(shop.name)[kind];
+  const link = { url: `${shop.url}/account${fragments[kind]}${token}`, label: action };
+  return layOut(id, { to: recipient.address, subject, paragraphs, link, notes: [] }, texts, shop);
+}
+
+async function findRecipient(
+  { users }: Collections,
+  userId: string,
+): Promise<{ address: string; language?: Language } | null> {
+  const user = await users.findOne({ _id: userId }, { projection: { email: 1, language: 1 } });
+  return user && { address: user.email, ...(user.language && { language: user.language }) };
+}

@@ -1,0 +1,84 @@
+import type { RejectionReason } from '../../../sale/contract.ts';
+import type { AccountMail } from '../../../store/event-collections.ts';
+
+/** A mail's words. `action` labels the link. */
+interface AccountWords {
+  subject: string;
+  paragraphs: string[];
+  action: string;
+}
+
+/** All texts of the mails. The other languages are objects of this type. `what` is a list like `2 × A lamp`. */
+export const english = {
+  language: 'en',
+  hello: 'Hello,',
+  yourOrders: 'Your orders',
+  orderNumber: (number: string) => `Order no. ${number}`,
+
+  paid: {
+    subject: (what: string) => `Yours: ${what}`,
+    text: (what: string) => `You got it: ${what}.`,
+    textFor: (what: string, total: string) => `You got it: ${what}, for ${total}.`,
+  },
+  rejected: {
+    subject: (names: string) => `Not this time: ${names}`,
+    text: (what: string) => `We could not give you ${what}.`,
+    notCharged: 'You have not been charged.',
+    /** @param left units left when it was decided; null when that is not known. */
+    why: (reason: RejectionReason, asked: number, left: number | null): string => {
+      switch (reason) {
+        case 'sold_out':
+          if (left === null || left >= asked)
+            return 'Others were quicker: fewer units were left than you asked for when your turn came.';
+          return left === 0
+            ? 'Others were quicker: none was left when your turn came.'
+            : `You asked for ${asked}, and when your turn came only ${left} ${left === 1 ? 'was' : 'were'} left. An order is filled as a whole or not at all.`;
+        case 'over_limit':
+          return 'It would have been more than one buyer may have of this sale.';
+        case 'unknown_sale':
+          return 'This sale does not exist any more.';
+        case 'unknown_item':
+          return 'This sale does not have what you asked for.';
+        default:
+          return 'Something went wrong on our side, and we know about it.';
+      }
+    },
+  },
+  cancelled: {
+    subject: (what: string) => `Cancelled: ${what}`,
+    byBuyer: (what: string) => `Your order of ${what} is cancelled.`,
+    byStaff: (what: string) => `The shop has cancelled your order of ${what}.`,
+    calledOff: (what: string) => `The sale was called off, and so your order of ${what} is cancelled.`,
+    reason: (reason: string) => `The reason: ${reason}`,
+    refund: (total: string) => `${total} goes back to you.`,
+  },
+
+  account: (shop: string): Record<AccountMail['kind'], AccountWords> => ({
+    'verify-email': {
+      subject: `Confirm your address for ${shop}`,
+      paragraphs: [
+        `This address was given for an account at ${shop}. If that was you, confirm it with this link, which works once and for a day.`,
+        'If it was not you, do nothing: without your confirmation nothing follows.',
+      ],
+      action: 'Confirm this address',
+    },
+    'reset-password': {
+      subject: `A new password for ${shop}`,
+      paragraphs: [
+        `Somebody asked for a new password for your account at ${shop}. If that was you, choose it with this link, which works once and for 30 minutes. You are then signed out everywhere else.`,
+        'If it was not you, do nothing: your password stays as it is.',
+      ],
+      action: 'Choose a new password',
+    },
+    'password-changed': {
+      subject: `Your password for ${shop} was changed`,
+      paragraphs: [
+        `The password of your account at ${shop} was changed, and every other device was signed out.`,
+        'If it was not you, ask for a new password at once: choose “Forgot your password?” where you sign in.',
+      ],
+      action: 'Your account',
+    },
+  }),
+};
+
+export type MailTexts = typeof english;

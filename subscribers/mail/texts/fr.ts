@@ -1,0 +1,72 @@
+import type { MailTexts } from './en.ts';
+
+export const french: MailTexts = {
+  language: 'fr',
+  hello: 'Bonjour,',
+  yourOrders: 'Vos commandes',
+  orderNumber: (number) => `Commande n° ${number}`,
+
+  paid: {
+    subject: (what) => `C’est à vous : ${what}`,
+    text: (what) => `C’est réussi : ${what}.`,
+    textFor: (what, total) => `C’est réussi : ${what}, pour ${total}.`,
+  },
+  rejected: {
+    subject: (names) => `Pas cette fois : ${names}`,
+    text: (what) => `Nous n’avons pas pu vous donner ${what}.`,
+    notCharged: 'Rien ne vous a été débité.',
+    why(reason, asked, left) {
+      switch (reason) {
+        case 'sold_out':
+          if (left === null || left >= asked)
+            return 'D’autres ont été plus rapides : à votre tour, il en restait moins que vous n’en vouliez.';
+          return left === 0
+            ? 'D’autres ont été plus rapides : à votre tour, il ne restait plus rien.'
+            : `Vous en vouliez ${asked}, et à votre tour il n’en restait que ${left}. Une commande est honorée en entier ou pas du tout.`;
+        case 'over_limit':
+          return 'C’était plus que ce qu’une personne peut avoir dans cette vente.';
+        case 'unknown_sale':
+          return 'Cette vente n’existe plus.';
+        case 'unknown_item':
+          return 'Cette vente ne propose pas ce que vous vouliez.';
+        default:
+          return 'Quelque chose n’a pas marché chez nous, et nous le savons.';
+      }
+    },
+  },
+  cancelled: {
+    subject: (what) => `Annulée : ${what}`,
+    byBuyer: (what) => `Votre commande (${what}) est annulée.`,
+    byStaff: (what) => `La boutique a annulé votre commande (${what}).`,
+    calledOff: (what) => `La vente a été annulée, et donc votre commande (${what}) aussi.`,
+    reason: (reason) => `La raison : ${reason}`,
+    refund: (total) => `Vous serez remboursé de ${total}.`,
+  },
+
+  account: (shop) => ({
+    'verify-email': {
+      subject: `Confirmez votre adresse pour ${shop}`,
+      paragraphs: [
+        `Cette adresse a été donnée pour un compte chez ${shop}. Si c’était vous, confirmez-la avec ce lien, qui sert une fois et pendant un jour.`,
+        'Si ce n’était pas vous, ne faites rien : sans votre confirmation, rien ne s’ensuit.',
+      ],
+      action: 'Confirmer cette adresse',
+    },
+    'reset-password': {
+      subject: `Un nouveau mot de passe pour ${shop}`,
+      paragraphs: [
+        `Quelqu’un a demandé un nouveau mot de passe pour votre compte chez ${shop}. Si c’était vous, choisissez-le avec ce lien, qui sert une fois et pendant 30 minutes. Vous serez ensuite déconnecté partout ailleurs.`,
+        'Si ce n’était pas vous, ne faites rien : votre mot de passe reste le même.',
+      ],
+      action: 'Choisir un nouveau mot de passe',
+    },
+    'password-changed': {
+      subject: `Votre mot de passe pour ${shop} a changé`,
+      paragraphs: [
+        `Le mot de passe de votre compte chez ${shop} a été changé, et tous les autres appareils ont été déconnectés.`,
+        'Si ce n’était pas vous, demandez tout de suite un nouveau mot de passe : « Mot de passe oublié ? » se trouve à la connexion.',
+      ],
+      action: 'Votre compte',
+    },
+  }),
+};
