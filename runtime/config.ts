@@ -185,6 +185,8 @@ const constants = z.strictObject({
   RECONCILE_AFTER_MS: z.coerce.number().int().min(0).default(30_000),
   /** Time without a renewal after which a worker loses its jobs to another one. */
   JOB_LOCK_MS: z.coerce.number().int().min(1_000).default(3_000),
+  /** Delay before the second attempt at a purchase that could not be settled; it doubles until the fifth attempt. */
+  PURCHASE_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(500),
   /** Maximum pause between two reads of the event log; events that accumulate meanwhile are published together. */
   RELAY_INTERVAL_MS: z.coerce.number().int().min(0).max(60_000).default(5_000),
   /** Capacity of a subscription's queue in Redis, in jobs of up to 1,000 events; the event log keeps the rest. */

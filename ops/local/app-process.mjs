@@ -1,5 +1,6 @@
 /** Starts a server or a worker, and waits until its `/readyz` answers 200. */
 import { join } from 'node:path';
+import { bundleOf } from './bundle.mjs';
 import { ROOT } from './folders.mjs';
 import { launch, run, stop, waitUntil } from './processes/process.mjs';
 
@@ -8,8 +9,12 @@ const READY_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 12_000;
 const COMMAND_DEADLINE_MS = 120_000;
 
-/** tsx runs the TypeScript sources without a build. @type {string[]} */
-const TYPESCRIPT = ['--import', 'tsx'];
+/** Node's arguments that run a TypeScript file. @param {string} entry @returns {Promise<string[]>} */
+async function running(entry) {
+  const bundle = await bundleOf(entry);
+  return bundle ? ['--enable-source-maps', bundle] : ['--import', 'tsx', entry];
+}
+
 /**
  * @param {object} options
  * @param {string} options.name e.g. `server-1`, which is also its INSTANCE.
@@ -21,7 +26,7 @@ const TYPESCRIPT = ['--import', 'tsx'];
  */
 export async function openAppProcess({ name, entry, port, env, logsDir, socket }) {
   const url = `http://127.0.0.1:${port}`;
-  const launched = await launch(name, 'sh', [join(ROOT, 'ops/node.sh'), ...TYPESCRIPT, entry], {
+  const launched = await launch(name, 'sh', [join(ROOT, 'ops/node.sh'), ...(await running(entry))], {
     cwd: ROOT,
     env: {
       ...process.env,
@@ -65,7 +70,7 @@ async function isReady(url) {
  * @returns {Promise<unknown>}
  */
 export async function askCommand(entry, args, env, report) {
-  const { ok, stdout, output, stderr } = await run(process.execPath, [...TYPESCRIPT, entry, ...args], {
+  const { ok, stdout, output, stderr } = await run(process.execPath, [...(await running(entry)), ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     deadlineMs: COMMAND_DEADLINE_MS,

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { bundleOf } from './bundle.mjs';
 import { installDependencies } from './checks.mjs';
 import { ROOT } from './folders.mjs';
 
@@ -15,6 +16,8 @@ export async function runFile(file, args) {
   await installDependencies((line) => console.error(line), { development: !IN_PRODUCTION.test(file) });
   const path = resolve(ROOT, file);
   process.argv = [process.argv[0] ?? 'node', path, ...args];
-  await import('tsx');
-  await import(pathToFileURL(path).href);
+  const bundle = await bundleOf(file);
+  if (bundle) process.setSourceMapsEnabled(true);
+  else await import('tsx');
+  await import(pathToFileURL(bundle ?? path).href);
 }

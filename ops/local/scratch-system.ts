@@ -13,6 +13,7 @@ import { answersIn, openNginx } from './nginx/nginx.mjs';
 import { freePort } from './processes/port.mjs';
 
 type AppProcess = Awaited<ReturnType<typeof openAppProcess>>;
+type Kind = 'server' | 'worker';
 
 /** A complete Stampede of real processes on free ports, with its own folder, database and Redis. */
 export interface ScratchSystem {
@@ -82,10 +83,12 @@ export async function startScratchSystem({
   const dir = await mkdtemp(join(tmpdir(), 'stampede-'));
   const logsDir = join(dir, 'logs');
   const mongoOptions = { dataDir: join(dir, 'mongo') };
-  let mongo = mongoUrl ? null : await openMongo(mongoOptions);
-  let redis = await openRedis({ dataDir: join(dir, 'redis') });
   const needsRabbit = [extraEnv.PURCHASE_QUEUE, extraEnv.EVENT_BUS].includes('rabbitmq');
-  let rabbit = needsRabbit ? await openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null;
+  let [mongo, redis, rabbit] = await Promise.all([
+    mongoUrl ? null : openMongo(mongoOptions),
+    openRedis({ dataDir: join(dir, 'redis') }),
+    needsRabbit ? openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null,
+  ]);
   const env = withTestOptions({
     MONGO_URL: withDatabase(mongoUrl ?? mongo?.url ?? '', `scratch-${nanoid(8)}`),
     REDIS_URL: plain ? redis.tcpUrl : redis.url,
@@ -98,17 +101,17 @@ export async function startScratchSystem({
     ...extraEnv,
   });
 
-  const servers: AppProcess[] = [];
-  const workers: AppProcess[] = [];
-  const lists = { server: servers, worker: workers };
   /** Functions that restart each process at the same address. */
   const restarts = new Map<AppProcess, () => Promise<AppProcess>>();
 
   const socketOf = (name: string) => (plain ? undefined : unixSocketIn(dir, name));
+  const counts = { server: 0, worker: 0 };
 
-  async function start(kind: 'server' | 'worker', more: Record<string, string> = {}): Promise<AppProcess> {
-    const name = `${kind}-${lists[kind].length + 1}`;
-    const options = {
+  /** Chooses the name and the address of a process, which nginx has to know before the process listens. */
+  async function plan(kind: Kind, more: Record<string, string> = {}) {
+    counts[kind] += 1;
+    const name = `${kind}-${counts[kind]}`;
+    return {
       name,
       entry: entries[kind],
       port: await freePort(),
@@ -116,26 +119,34 @@ export async function startScratchSystem({
       logsDir,
       socket: kind === 'server' ? socketOf(name) : undefined,
     };
-    const started = await openAppProcess(options);
-    lists[kind].push(started);
-    restarts.set(started, () => openAppProcess(options));
+  }
+  async function open(planned: Awaited<ReturnType<typeof plan>>): Promise<AppProcess> {
+    const started = await openAppProcess(planned);
+    restarts.set(started, () => openAppProcess(planned));
     return started;
   }
-  for (let n = 0; n < serverCount; n++) await start('server');
-  for (let n = 0; n < workerCount; n++) await start('worker');
+  const planAll = (kind: Kind, count: number) => Promise.all(Array.from({ length: count }, () => plan(kind)));
+  const plannedServers = await planAll('server', serverCount);
+  const plannedWorkers = await planAll('worker', workerCount);
+  const [servers, workers, nginx] = await Promise.all([
+    Promise.all(plannedServers.map(open)),
+    Promise.all(plannedWorkers.map(open)),
+    withNginx
+      ? openNginx({
+          dataDir: join(dir, 'nginx'),
+          port: await freePort(),
+          clients,
+          servers: plannedServers.map(({ port, socket }) => ({ host: '127.0.0.1', port, socket })),
+        })
+      : null,
+  ]);
+  const lists = { server: servers, worker: workers };
 
-  const nginx = withNginx
-    ? await openNginx({
-        dataDir: join(dir, 'nginx'),
-        port: await freePort(),
-        clients,
-        servers: servers.map(({ name, url }) => ({
-          host: '127.0.0.1',
-          port: Number(new URL(url).port),
-          socket: socketOf(name),
-        })),
-      })
-    : null;
+  async function start(kind: Kind, more?: Record<string, string>): Promise<AppProcess> {
+    const started = await open(await plan(kind, more));
+    lists[kind].push(started);
+    return started;
+  }
 
   return {
     get url() {
@@ -185,9 +196,7 @@ export async function startScratchSystem({
     async close() {
       await nginx?.close();
       await Promise.all([...servers, ...workers].map((part) => part.close()));
-      await rabbit?.close();
-      await redis.close();
-      await mongo?.close();
+      await Promise.all([rabbit?.close(), redis.close(), mongo?.close()]);
       await rm(dir, { recursive: true });
     },
   };

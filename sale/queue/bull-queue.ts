@@ -6,7 +6,7 @@ import { aborted } from '../../runtime/pause.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
 import { bullAddJob } from './bull-add-job.ts';
 import { loadBullScripts } from './bull-scripts.ts';
-import { attemptsMax, type FlushPart, firstRetryMs, type PurchaseQueue, purchasesIn } from './queue.ts';
+import { attemptsMax, type FlushPart, type PurchaseQueue, purchasesIn } from './queue.ts';
 
 type Queue = Bull.Queue<PurchaseJob>;
 type Job = Bull.Job<PurchaseJob>;
@@ -17,12 +17,13 @@ type StalledQueue = Queue & { moveUnlockedJobsToWait(): Promise<void> };
 const jobName = '__default__';
 
 /** A job that failed as often as it is tried stays in Bull's failed set. */
-const jobOptions = {
-  attempts: attemptsMax,
-  backoff: { type: 'exponential', delay: firstRetryMs },
-  delay: 0,
-  removeOnComplete: true,
-} as const satisfies Bull.JobOptions;
+const jobOptionsOf = (firstRetryMs: number) =>
+  ({
+    attempts: attemptsMax,
+    backoff: { type: 'exponential', delay: firstRetryMs },
+    delay: 0,
+    removeOnComplete: true,
+  }) as const satisfies Bull.JobOptions;
 
 /** A job that stalled more often becomes a dead letter, because it may be the cause of its workers' crashes. */
 const stalledMax = attemptsMax;
@@ -38,12 +39,14 @@ const jobsAtOnce = 1_000;
 /**
  * @param openClient opens a connection that retries without a limit while Redis is away.
  * @param lockMs the job lock's lifetime: a worker that does not renew it in time loses the job to another.
+ * @param firstRetryMs the delay before the second attempt at a job; it doubles for each further one.
  */
 export function openBullQueue(
   openClient: (options: { enableReadyCheck: boolean }) => { redis: Redis; close: () => Promise<void> },
-  { lockMs }: { lockMs: number },
+  { lockMs, firstRetryMs }: { lockMs: number; firstRetryMs: number },
   log: Log,
 ): PurchaseQueue {
+  const jobOptions = jobOptionsOf(firstRetryMs);
   const clients: { close: () => Promise<void> }[] = [];
   const bull = new Bull<PurchaseJob>('purchases', {
     // Bull's types expect its bundled ioredis 5; it also runs with version 6.
@@ -119,7 +122,7 @@ export function openBullQueue(
 
   return {
     bull,
-    flush: flushPartOf(bull),
+    flush: flushPartOf(bull, jobOptions),
     dependencies: {},
     held: () => ({}),
 
@@ -194,7 +197,7 @@ export function bullOf({ bull }: PurchaseQueue): Queue {
 }
 
 /** The flush runs Bull's own script, so its job is identical to one added by `bull.add`. */
-function flushPartOf(bull: Queue): FlushPart {
+function flushPartOf(bull: Queue, jobOptions: Bull.JobOptions): FlushPart {
   return {
     keys: bullAddJob.keys.map((name) => bull.toKey(name)),
     lua: `

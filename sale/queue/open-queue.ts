@@ -19,17 +19,18 @@ export function openPurchaseQueue(
   log: Log,
   { consumes = false }: { consumes?: boolean } = {},
 ): PurchaseQueue {
+  const { JOB_LOCK_MS: lockMs, PURCHASE_RETRY_FIRST_MS: firstRetryMs } = config;
   switch (config.PURCHASE_QUEUE) {
     case 'bull':
       return openBullQueue(
         (options) => openPatientRedis(config, log, options),
-        { lockMs: config.JOB_LOCK_MS },
+        { lockMs, firstRetryMs },
         log,
       );
     case 'rabbitmq': {
-      const { RABBITMQ_URL: url = '', FLUSH_DEADLINE_MS: waitMs, JOB_LOCK_MS: lockMs } = config;
+      const { RABBITMQ_URL: url = '', FLUSH_DEADLINE_MS: waitMs } = config;
       const rabbit = openRabbit({ url, waitMs, ...(consumes && { silenceMs: lockMs }) }, log);
-      return openRabbitQueue(rabbit, redis, log);
+      return openRabbitQueue(rabbit, redis, firstRetryMs, log);
     }
   }
 }

@@ -77,8 +77,6 @@ interface HeldJobs {
 }
 
 export const attemptsMax = 5;
-/** Delay before the second attempt; it doubles for each further one. */
-export const firstRetryMs = 500;
 
 /** A job's validated content. Anything that can write to the queue could have written it. */
 export interface JobContent {

@@ -18,7 +18,7 @@ import {
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../../runtime/rabbit/rabbit.ts';
 import { retry } from '../../runtime/retry.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
-import { attemptsMax, firstRetryMs, type PurchaseQueue } from './queue.ts';
+import { attemptsMax, type PurchaseQueue } from './queue.ts';
 
 const queueName = 'purchases';
 const deadQueue = deadLettersOf(queueName);
@@ -33,8 +33,10 @@ const deadQueue = deadLettersOf(queueName);
  *   all, or when another request had been answered `known` meanwhile.
  * - A second message for one purchase changes nothing: the order id is derived from the purchase (I3), so the stock (I1)
  *   and the buyer's allowance (I4) change once.
+ *
+ * @param firstRetryMs the delay before the second attempt at a job; it doubles for each further one.
  */
-export function openRabbitQueue(rabbit: Rabbit, redis: Redis, log: Log): PurchaseQueue {
+export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: number, log: Log): PurchaseQueue {
   const makeQueues = rabbit.prepares(async (channel) => {
     await declareDeadLetters(channel, queueName);
     await declareQuorumQueue(channel, queueName, safeDeadLetteringOf(queueName));

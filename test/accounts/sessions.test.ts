@@ -169,7 +169,7 @@ test('tokens signed with a listed key are accepted, those of a removed key are n
 test('the admin command creates the first admin and shows the password once', async () => {
   const email = 'first.admin@example.com';
   const ask = (...args: string[]) =>
-    run(process.execPath, ['--import', 'tsx', 'commands/admin.ts', ...args], {
+    run(process.execPath, ['run.mjs', 'commands/admin.ts', ...args], {
       cwd: ROOT,
       env: { ...process.env, ...system.env },
       deadlineMs: 30_000,

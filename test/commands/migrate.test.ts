@@ -28,7 +28,7 @@ afterAll(async () => {
 });
 
 const migrate = () =>
-  run(process.execPath, ['--import', 'tsx', 'commands/migrate.ts'], {
+  run(process.execPath, ['run.mjs', 'commands/migrate.ts'], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     deadlineMs: 60_000,

@@ -41,7 +41,7 @@ afterAll(async () => {
 });
 
 const command = (name: string, args: string[], env: Record<string, string>) =>
-  run(process.execPath, ['--import', 'tsx', `commands/${name}.ts`, ...args], {
+  run(process.execPath, ['run.mjs', `commands/${name}.ts`, ...args], {
     cwd: ROOT,
     env: { ...process.env, ...env },
     deadlineMs: 60_000,
@@ -231,14 +231,10 @@ test('after a failed restore a good file can be restored; the previous format ca
 
     const many = Array.from({ length: 60_000 }, (_, n) => user(n));
     await writeFile(file, archiveOf([header, ...many, { counts: { users: many.length } }]));
-    const killed = spawn(
-      process.execPath,
-      ['--import', 'tsx', 'commands/restore.ts', file, '--empty-redis'],
-      {
-        cwd: ROOT,
-        env: { ...process.env, ...database.env },
-      },
-    );
+    const killed = spawn(process.execPath, ['run.mjs', 'commands/restore.ts', file, '--empty-redis'], {
+      cwd: ROOT,
+      env: { ...process.env, ...database.env },
+    });
     const ended = once(killed, 'close');
     await waitUntil(async () => (await database.mongo.collection('users').countDocuments()) > 0, {
       deadlineMs: 60_000,
@@ -271,7 +267,7 @@ test('a backup that is killed, stopped or empty leaves no file of its name', asy
   const folder = await mkdtemp(join(dir, 'backups-'));
   for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
     const file = join(folder, `${signal}.gz`);
-    const child = spawn(process.execPath, ['--import', 'tsx', 'commands/backup.ts', file], {
+    const child = spawn(process.execPath, ['run.mjs', 'commands/backup.ts', file], {
       cwd: ROOT,
       env: { ...process.env, ...system.env },
     });

@@ -40,7 +40,7 @@ beforeEach(async () => {
 
 const node = (args: string[], env: Record<string, string>) =>
   run(process.execPath, args, { cwd: ROOT, env: { ...process.env, ...env }, deadlineMs: 60_000 });
-const command = (env: Record<string, string>) => node(['--import', 'tsx', 'commands/audit.ts'], env);
+const command = (env: Record<string, string>) => node(['run.mjs', 'commands/audit.ts'], env);
 const { MONGO_URL: _mongo, REDIS_URL: _redis, ...bare } = process.env as Record<string, string>;
 
 type Invariant = 'I1' | 'I2' | 'I3' | 'I4';

@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => system.close());
 
 async function command(...args: string[]) {
-  const { ok, stdout, output } = await run(process.execPath, ['--import', 'tsx', ...args], {
+  const { ok, stdout, output } = await run(process.execPath, ['run.mjs', ...args], {
     env: { ...process.env, ...system.env },
     deadlineMs: 60_000,
   });

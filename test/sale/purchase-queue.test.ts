@@ -62,6 +62,7 @@ async function openTestbed(engine: Config['PURCHASE_QUEUE']) {
     LOG_LEVEL: 'silent',
     PURCHASE_QUEUE: engine,
     FLUSH_DEADLINE_MS: '3000',
+    TEST_OPTIONS: 'PURCHASE_RETRY_FIRST_MS=50',
     ...(broker && { RABBITMQ_URL: broker.url }),
   });
   const log = openLog(config, 'test');

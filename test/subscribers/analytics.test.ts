@@ -113,7 +113,7 @@ test('an event that could not be counted is counted once when redelivered', asyn
 });
 
 async function dlq(...words: string[]): Promise<string[]> {
-  const { stdout } = await run(process.execPath, ['--import', 'tsx', 'commands/dlq.ts', 'events', ...words], {
+  const { stdout } = await run(process.execPath, ['run.mjs', 'commands/dlq.ts', 'events', ...words], {
     env: { ...process.env, ...system.env },
     deadlineMs: 60_000,
   });
@@ -154,7 +154,7 @@ test('npm run events republishes events without changing a count', async () => {
   await counts(sale.id, counted);
   const { collections } = system.store;
   const { eventSeq } = (await collections.sales.findOne({ _id: sale.id })) ?? {};
-  const relay = ['--import', 'tsx', 'commands/events.ts', 'relay', sale.id];
+  const relay = ['run.mjs', 'commands/events.ts', 'relay', sale.id];
   expect(
     await run(process.execPath, relay, { env: { ...process.env, ...system.env }, deadlineMs: 60_000 }),
   ).toMatchObject({ ok: true });

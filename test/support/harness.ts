@@ -67,8 +67,13 @@ type Options = NonNullable<Parameters<typeof startScratchSystem>[0]> & {
 
 /** Starts a system on the MongoDB that all test files share. `BCRYPT_COST` is low, because tests sign up often. */
 export async function startSystem({ ownMongo = false, ...options }: Options = {}): Promise<TestSystem> {
-  // A short interval also under load, so that tests do not wait 5 s for events.
-  const env = { BCRYPT_COST: '4', RELAY_INTERVAL_MS: '500', ...options.env };
+  // Short waits, so that tests do not wait 5 s for events and 7.5 s for a dead letter.
+  const env = {
+    BCRYPT_COST: '4',
+    RELAY_INTERVAL_MS: '500',
+    PURCHASE_RETRY_FIRST_MS: '50',
+    ...options.env,
+  };
   const shared = ownMongo ? {} : { mongoUrl: inject('mongoUrl') };
   const scratch = await startScratchSystem({ ...shared, ...options, env });
   const store = await openSystem({ ...scratch.env, BASE_URL: scratch.url }, { logLevel: 'silent' });

@@ -40,6 +40,16 @@ async function openSentinel(dir: string, n: number, masterPort: number): Promise
   return port;
 }
 
+/** Waits until the master has its replica: a Sentinel that finds none at its start asks again only after 10 s. */
+async function isOnline(masterPort: number): Promise<void> {
+  const client = new Client(masterPort);
+  await waitUntil(async () => (await client.info('replication')).includes('state=online'), {
+    deadlineMs: 30_000,
+    what: 'the replica follows its master',
+  });
+  client.disconnect();
+}
+
 /** Waits until every Sentinel knows the others and the replica. */
 async function areReady(ports: number[]): Promise<void> {
   for (const port of ports) {
@@ -62,7 +72,11 @@ test.skipIf(!findProgram('redis-server')).each(['SIGKILL', 'SIGSTOP'])(
   async (signal) => {
     const dir = await mkdtemp(join(tmpdir(), 'stampede-sentinel-'));
     closers.push(() => rm(dir, { recursive: true }));
-    const master = await openRedis({ dataDir: join(dir, 'master') });
+    // Without a delay for further replicas.
+    const master = await openRedis({
+      dataDir: join(dir, 'master'),
+      args: ['--repl-diskless-sync-delay', '0'],
+    });
     closers.push(async () => {
       if (signal === 'SIGSTOP') process.kill(master.pid, 'SIGCONT');
       await master.close();
@@ -70,6 +84,7 @@ test.skipIf(!findProgram('redis-server')).each(['SIGKILL', 'SIGSTOP'])(
     const args = ['--replicaof', '127.0.0.1', String(master.port)];
     const replica = await openRedis({ dataDir: join(dir, 'replica'), args });
     closers.push(replica.close);
+    await isOnline(master.port);
     const sentinels = await Promise.all([0, 1, 2].map((n) => openSentinel(dir, n, master.port)));
     await areReady(sentinels);
     const hosts = sentinels.map((port) => `127.0.0.1:${port}`).join(',');

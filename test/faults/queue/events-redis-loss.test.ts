@@ -142,7 +142,7 @@ test('the forget command removes an abandoned subscription and its queued events
   await buy(sale, 2);
   await lagOf(bus, 'sleeper', 4);
   const command = async (...words: string[]) =>
-    await run(process.execPath, ['--import', 'tsx', 'commands/events.ts', ...words], {
+    await run(process.execPath, ['run.mjs', 'commands/events.ts', ...words], {
       env: { ...process.env, ...system.env },
       deadlineMs: 60_000,
     });
