@@ -58,7 +58,7 @@ const staffEntry = new Schema<StaffEntryRecord>(
   .index({ 'actor.name': 1, _id: -1 })
   .index({ action: 1, _id: -1 })
   .index({ 'subject.id': 1, _id: -1 })
-  .index({ at: -1 });
+  .index({ at: -1, _id: -1 });
 
 export function openStaffCollections(open: OpenCollection) {
   return {
