@@ -214,7 +214,7 @@ export const adminOrderPage = z.object({
 export type AdminOrderPage = z.infer<typeof adminOrderPage>;
 
 /** An entry of the staff log. */
-export const staffEntry = z.object({
+const staffEntry = z.object({
   number: count.describe('From 1 without gaps'),
   at: instant,
   actor: z.object({
