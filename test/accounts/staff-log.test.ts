@@ -33,7 +33,7 @@ test('the log says who changed what, from where, before and after', async () => 
     action: 'sale.created',
     subject: { kind: 'sale', id: sale.id },
     before: null,
-    after: { stock: 5, price: { amount: 4_900, currency: 'EUR' } },
+    after: { items: [{ stock: 5, amount: 4_900 }], currency: 'EUR' },
   });
   expect(paused).toMatchObject({
     actor: { kind: 'account', id: user.id, name: email, role: 'admin' },
