@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import type { Picture } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, PictureRecord } from '../store/collections.ts';
 
 /** Widths in pixels, for a product's page and for a card in a list. */
@@ -15,11 +17,12 @@ const maxSeconds = 10;
  * same upload is stored once, and a path's content never changes.
  * @returns null when the upload is not a valid JPEG, PNG, WebP or AVIF.
  */
-export async function keepPicture({ pictures }: Collections, upload: Buffer): Promise<Picture | null> {
+export async function keepPicture(collections: Collections, upload: Buffer, by: By): Promise<Picture | null> {
   if (!isPicture(upload)) return null;
   // Loaded lazily, because sharp is large and most instances never get an upload.
   const { default: sharp } = await import('sharp');
   const name = createHash('sha256').update(upload).digest('base64url').slice(0, 22);
+  const records: PictureRecord[] = [];
   for (const width of pictureWidths) {
     const bytes = await sharp(upload, { limitInputPixels: maxPixels, failOn: 'error' })
       .timeout({ seconds: maxSeconds })
@@ -29,9 +32,17 @@ export async function keepPicture({ pictures }: Collections, upload: Buffer): Pr
       .toBuffer()
       .catch(() => null);
     if (!bytes) return null;
-    const record: PictureRecord = { _id: `${name}-${width}.webp`, bytes, createdAt: mongoClock.now() };
-    await pictures.updateOne({ _id: record._id }, { $setOnInsert: record }, { upsert: true });
+    records.push({ _id: `${name}-${width}.webp`, bytes, createdAt: mongoClock.now() });
   }
+  await transact(collections.connection, async (session) => {
+    const { pictures } = collections;
+    const found = await pictures.countDocuments({ _id: { $in: records.map(({ _id }) => _id) } }, { session });
+    if (found === records.length) return;
+    for (const record of records)
+      await pictures.updateOne({ _id: record._id }, { $setOnInsert: record }, { upsert: true, session });
+    const subject = { kind: 'picture', id: name };
+    await appendStaffEntry(collections, session, { ...by, action: 'picture.added', subject });
+  });
   return { path: `/pictures/${name}-${pictureWidths[0]}.webp` };
 }
 

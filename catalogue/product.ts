@@ -1,5 +1,7 @@
 import { nanoid } from 'nanoid';
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import type { Product } from '../sale/contract.ts';
 import type { Collections, ProductRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
@@ -20,7 +22,7 @@ export type ProductChange = { [Field in keyof NewProduct]?: NewProduct[Field] | 
  */
 export const isOwnPath = (path: string) => /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/.test(path);
 
-export async function createProduct({ products }: Collections, product: NewProduct): Promise<Product> {
+export async function createProduct(collections: Collections, product: NewProduct, by: By): Promise<Product> {
   const { name, description } = product;
   const record: ProductRecord = {
     _id: nanoid(),
@@ -29,21 +31,34 @@ export async function createProduct({ products }: Collections, product: NewProdu
     ...picturesOf(product),
     createdAt: mongoClock.now(),
   };
-  await products.insertOne(record);
-  return productOf(record);
+  const after = productOf(record);
+  await transact(collections.connection, async (session) => {
+    await collections.products.insertOne(record, { session });
+    const subject = { kind: 'product', id: record._id };
+    await appendStaffEntry(collections, session, { ...by, action: 'product.created', subject, after });
+  });
+  return after;
 }
 
 /** @returns the changed product; null when it does not exist. */
 export async function changeProduct(
-  { products }: Collections,
+  collections: Collections,
   productId: string,
   { image, images, ...change }: ProductChange,
+  by: By,
 ): Promise<Product | null> {
   const given = Object.entries(change).filter(([, value]) => value !== undefined);
   const pictures = image === undefined && images === undefined ? {} : picturesOf({ image, images });
   const $set = { ...Object.fromEntries(given), ...pictures };
-  const record = await products.findOneAndUpdate({ _id: productId }, { $set }, { returnDocument: 'after' });
-  return record && productOf(record);
+  return await transact(collections.connection, async (session) => {
+    const record = await collections.products.findOneAndUpdate({ _id: productId }, { $set }, { session });
+    if (!record) return null;
+    const [before, after] = [productOf(record), productOf({ ...record, ...$set })];
+    const subject = { kind: 'product', id: productId };
+    const entry = { ...by, action: 'product.changed', subject, before, after };
+    await appendStaffEntry(collections, session, entry);
+    return after;
+  });
 }
 
 const listedProducts = 100;

@@ -1,9 +1,10 @@
 import { Emitter } from '@socket.io/redis-emitter';
+import { logStaffAction } from '../accounts/staff-log.ts';
 import type { EventBus } from '../messages/bus.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { openLog } from '../runtime/observe/log.ts';
 import { discard } from '../sale/settlement/dead-letters.ts';
-import { openSystem, runCommand, type System } from './system.ts';
+import { byCommand, openSystem, runCommand, type System } from './system.ts';
 
 const usage = `expected one of
   npm run dlq -- list            the newest 20, one JSON line each, and how many more there are
@@ -14,6 +15,8 @@ and of the events that a subscription (analytics, notifications, webhooks) could
   npm run dlq -- events list SUBSCRIPTION              the oldest 20, one JSON line each
   npm run dlq -- events republish SUBSCRIPTION EVENT…  back into its queue
   npm run dlq -- events discard SUBSCRIPTION EVENT…    away for good`;
+
+const by = byCommand('npm run dlq');
 
 const actions: Record<string, (system: System, id: string) => Promise<void>> = {
   async list({ queue }) {
@@ -27,18 +30,24 @@ const actions: Record<string, (system: System, id: string) => Promise<void>> = {
   async show({ queue }, id) {
     console.log(JSON.stringify(await queue.findDeadLetter(id), null, 2));
   },
-  async republish({ queue }, id) {
-    console.log(`${id}: ${(await queue.republish(id)) ? 'republished' : 'there is no such dead letter'}`);
+  async republish({ queue, collections }, id) {
+    const isThere = (await queue.findDeadLetter(id)) !== null;
+    const entry = { ...by, action: 'dead_letter.republished', subject: { kind: 'dead_letter', id } };
+    if (isThere) await logStaffAction(collections, entry);
+    const isBack = isThere && (await queue.republish(id));
+    console.log(`${id}: ${isBack ? 'republished' : 'there is no such dead letter'}`);
   },
   async discard({ queue, collections, gate, redis }, id) {
     const emitter = new Emitter(redis);
     const announceSettled = (settled: object) => emitter.serverSideEmit('settled', settled);
-    const gone = await discard({ queue, collections, gate, announceSettled }, id);
+    const gone = await discard({ queue, collections, gate, announceSettled }, id, by);
     console.log(`${id}: ${gone ? 'discarded' : 'there is no such dead letter'}`);
   },
 };
 
-const eventActions: Record<string, (bus: EventBus, name: string, eventId: string) => Promise<void>> = {
+type EventAction = (bus: EventBus, name: string, eventId: string) => Promise<void>;
+
+const eventActions: Record<string, EventAction> = {
   async list(bus, name) {
     const { total, letters } = await bus.listDeadLetters(name, 20);
     for (const letter of letters) console.log(JSON.stringify(letter));
@@ -68,10 +77,15 @@ function readCommand(words: string[]): ((system: System) => Promise<void>) | nul
 function readEventCommand([action = '', name, ...ids]: string[]) {
   const act = Object.hasOwn(eventActions, action) && eventActions[action];
   if (!act || !name || (action === 'list') !== (ids.length === 0)) return null;
-  return async ({ config }: System) => {
+  return async ({ config, collections }: System) => {
     const bus = openBus(config, openLog(config, 'command'), () => false);
     try {
-      for (const id of action === 'list' ? [''] : ids) await act(bus, name, id);
+      for (const id of action === 'list' ? [''] : ids) {
+        const subject = { kind: 'event', id: `${name}/${id}` };
+        if (action !== 'list')
+          await logStaffAction(collections, { ...by, action: `event.${action}ed`, subject });
+        await act(bus, name, id);
+      }
     } finally {
       await bus.close();
     }

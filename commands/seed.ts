@@ -8,7 +8,7 @@ import { readPrivately, readText, writePrivately } from '../ops/local/files/priv
 import { dataFolder } from '../ops/local/folders.mjs';
 import { createSale } from '../sale/sale.ts';
 import { type Collections, prepareCollections, type UserRecord } from '../store/collections.ts';
-import { openSystem, runCommand } from './system.ts';
+import { byCommand, openSystem, runCommand } from './system.ts';
 
 interface Account {
   email: string;
@@ -19,6 +19,7 @@ interface Account {
 
 const demoRoles = ['admin', 'buyer'] as const;
 const emailOf = (role: string) => `${role}@example.com`;
+const by = byCommand('npm run seed');
 const dayMs = 24 * 3_600_000;
 const demoProduct = {
   name: 'Aurora One',
@@ -51,14 +52,15 @@ async function newestSaleId({ sales }: Collections): Promise<string | null> {
 }
 
 async function seedSale(collections: Collections): Promise<string> {
-  const product = await createProduct(collections, demoProduct);
-  const sale = await createSale(collections, {
+  const product = await createProduct(collections, demoProduct, by);
+  const demoSale = {
     items: [{ productId: product.id, amount: 14_900, stock: 500 }],
     currency: 'EUR',
     limitPerBuyer: 2,
     opensAt: new Date(),
     closesAt: new Date(Date.now() + 7 * dayMs),
-  });
+  };
+  const sale = await createSale(collections, demoSale, by);
   if ('noProduct' in sale) throw new Error('The demo product was deleted while its sale was created.');
   return sale.id;
 }

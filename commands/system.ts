@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
+import type { By } from '../accounts/staff-log.ts';
 import { hostsOf, withDatabase } from '../ops/local/databases/database-url.mjs';
 import { describeFileFault } from '../ops/local/files/file-fault.mjs';
 import { dataFolder } from '../ops/local/folders.mjs';
@@ -25,6 +27,21 @@ export interface System {
   gate: Gate;
   queue: PurchaseQueue;
   close(): Promise<void>;
+}
+
+/** Who runs a command, for the staff log. @param command as it was typed, e.g. `npm run dlq`. */
+export function byCommand(command: string): By {
+  const actor = { kind: 'command', id: operatingUser(), name: command, role: null } as const;
+  return { actor, from: hostname(), requestId: null };
+}
+
+/** A container may run under a number that has no name. */
+function operatingUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? '');
+  }
 }
 
 type Environment = Record<string, string | undefined>;

@@ -26,6 +26,7 @@ export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditSta
     I3: report.I3,
     I4: report.I4,
     I5: report.I5,
+    'staff log': findingOf(report.staffLog),
   });
   const breaches = findings.reduce((sum, [, finding]) => sum + finding.breaches, 0);
   const examples = findings.flatMap(([name, finding]) =>
@@ -33,6 +34,11 @@ export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditSta
   );
   const at = redisClock.now().toISOString();
   return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: examples.slice(0, examplesKept) };
+}
+
+function findingOf({ broken }: AuditReport['staffLog']) {
+  if (broken === null) return { breaches: 0, examples: [] };
+  return { breaches: 1, examples: [`entry ${broken} does not follow from the one before it`] };
 }
 
 /** The status of an audit that failed to run; it makes no statement about the invariants. */

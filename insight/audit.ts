@@ -1,5 +1,6 @@
 import type { ClientSession } from 'mongoose';
 import { mongo } from 'mongoose';
+import { checkStaffLog, type StaffLogCheck } from '../accounts/staff-log.ts';
 import { replay } from '../log/replay.ts';
 import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
 import type { Gate } from '../sale/admission/gate.ts';
@@ -26,9 +27,11 @@ export interface AuditReport {
   I3: Finding;
   I4: Finding;
   I5: Finding;
+  /** Whether the staff log's hash chain is whole. */
+  staffLog: StaffLogCheck;
 }
 
-/** Checks the invariants I1 to I5 of ARCHITECTURE.md against MongoDB and Redis. It is safe during a sale. */
+/** Checks the invariants I1 to I5 of ARCHITECTURE.md against MongoDB and Redis, and the staff log. It is safe during a sale. */
 export async function audit(
   collections: Collections,
   gate: Gate,
@@ -43,8 +46,9 @@ export async function audit(
     const { orders, I1, I3, I4, statuses } = await auditOrders(collections, sales, session);
     const I5 = await auditLog(collections, sales, statuses, session);
     const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
-    const ok = [I1, I2, I3, I4, I5].every(({ breaches }) => breaches === 0);
-    return { ok, sales: sales.length, orders, queued, I1, I2, I3, I4, I5 };
+    const staffLog = await checkStaffLog(collections, session);
+    const ok = [I1, I2, I3, I4, I5].every(({ breaches }) => breaches === 0) && staffLog.broken === null;
+    return { ok, sales: sales.length, orders, queued, I1, I2, I3, I4, I5, staffLog };
   });
 }
 

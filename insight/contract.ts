@@ -212,3 +212,30 @@ export const adminOrderPage = z.object({
     .describe('Pass as `cursor` to read on; null on the last page'),
 });
 export type AdminOrderPage = z.infer<typeof adminOrderPage>;
+
+/** An entry of the staff log. */
+const staffEntry = z.object({
+  number: count.describe('From 1 without gaps'),
+  at: instant,
+  actor: z.object({
+    kind: z.enum(['account', 'api_key', 'command']),
+    id: z.string(),
+    name: z.string().nullable().describe('E-mail address, name of the key, or the command'),
+    role: z.string().nullable(),
+  }),
+  from: z.string().nullable().describe("The client's address, or the host of a command"),
+  requestId: z.string().nullable(),
+  action: z.string().describe('What was done, e.g. `sale.paused`'),
+  subject: z.object({ kind: z.string(), id: z.string() }),
+  before: z
+    .record(z.string(), z.unknown())
+    .nullable()
+    .describe('The changed fields, cut off where they are long'),
+  after: z.record(z.string(), z.unknown()).nullable(),
+  hash: z.string().describe('Of the entry before and this one'),
+});
+export type StaffEntry = z.infer<typeof staffEntry>;
+
+/** Answer to `GET /api/admin/staff-log`, newest first. */
+export const staffEntryPage = z.object({ entries: z.array(staffEntry), nextCursor });
+export type StaffEntryPage = z.infer<typeof staffEntryPage>;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
+import { appendStaffEntry, type By, type StaffEntry } from '../accounts/staff-log.ts';
 import { appendChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { mongoClock } from '../runtime/clock.ts';
@@ -28,6 +29,7 @@ export interface SaleChange {
 interface SaleChangeRequest {
   saleId: string;
   change: SaleChange;
+  by: By;
   /** A repeated key returns the first answer and changes nothing. */
   idempotencyKey?: string | undefined;
 }
@@ -89,8 +91,9 @@ export async function changeSale(
   collections: Collections,
   saleId: string,
   change: SaleChange,
+  by: By,
 ): Promise<SaleRecord | 'closes_first' | null> {
-  const { answers } = await changeSales(collections, [{ saleId, change }]);
+  const { answers } = await changeSales(collections, [{ saleId, change, by }]);
   const [answer] = answers;
   return typeof answer === 'object' || answer === 'closes_first' ? answer : null;
 }
@@ -129,6 +132,7 @@ interface Edit {
   units: number;
   /** How many of the changes add units. */
   additions: number;
+  staffEntries: StaffEntry[];
 }
 
 interface Plan {
@@ -158,7 +162,7 @@ async function planChanges(
   const saleById = new Map(found.map((sale) => [sale._id, sale]));
   const plan: Plan = { edits: new Map(), outcomes: [], keys: new Map(), repeated: new Map(), requests };
   for (const request of requests) {
-    const { saleId, change } = request;
+    const { saleId, change, by } = request;
     const key = keyOf(request);
     const bodyHash = hashOf(change);
     const sale = saleById.get(saleId);
@@ -168,7 +172,7 @@ async function planChanges(
       plan.outcomes.push('sale' in before ? before.sale : null);
       if (sale) plan.repeated.set(saleId, sale);
     } else {
-      const refusal = planChange(plan, sale, change);
+      const refusal = planChange(plan, sale, change, by);
       plan.outcomes.push(refusal);
       if (key !== null && !refusal) plan.keys.set(key, { saleId, bodyHash });
     }
@@ -180,6 +184,7 @@ function planChange(
   { edits }: Plan,
   sale: SaleRecord | undefined,
   { paused, addStock = 0, opensAt, closesAt, cancelWindowSeconds }: SaleChange,
+  by: By,
 ): SaleChangeRefusal | null {
   if (!sale) return 'unknown_sale';
   const edit = edits.get(sale._id) ?? editOf(sale);
@@ -192,7 +197,7 @@ function planChange(
     const times = { opensAt: window.opensAt.toISOString(), closesAt: window.closesAt.toISOString() };
     changes.push({ type: 'sale.rescheduled', ...times });
   }
-  edits.set(sale._id, {
+  const changed = {
     ...edit,
     ...window,
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
@@ -200,13 +205,24 @@ function planChange(
     changes: [...edit.changes, changes],
     units: edit.units + addStock,
     additions: edit.additions + (addStock > 0 ? 1 : 0),
-  });
+  };
+  const [{ type: action } = { type: 'sale.changed' }] = changes.length === 1 ? changes : [];
+  const states = { before: stateOf(edit), after: stateOf(changed) };
+  const entry = { ...by, action, subject: { kind: 'sale', id: sale._id }, ...states };
+  edits.set(sale._id, { ...changed, staffEntries: [...edit.staffEntries, entry] });
   return null;
+}
+
+/** The fields that an admin may change, for the staff log. */
+function stateOf({ before, paused, opensAt, closesAt, cancelWindowSeconds, units }: Edit) {
+  const cancelling = cancelWindowSeconds === undefined ? before.cancelWindowSeconds : cancelWindowSeconds;
+  const unitsOnSale = before.unitsOnSale + units;
+  return { paused, opensAt, closesAt, cancelWindowSeconds: cancelling, unitsOnSale };
 }
 
 const editOf = (before: SaleRecord): Edit => {
   const { paused, opensAt, closesAt } = before;
-  return { before, paused, opensAt, closesAt, changes: [], units: 0, additions: 0 };
+  return { before, paused, opensAt, closesAt, changes: [], units: 0, additions: 0, staffEntries: [] };
 };
 
 /**
@@ -252,6 +268,8 @@ async function write(
     changes: edits.get(saleId)?.changes.flat() ?? [],
   }));
   await appendChanges(collections, entries, now, session);
+  const staffEntries = [...edits.values()].flatMap((edit) => edit.staffEntries);
+  await appendStaffEntry(collections, session, ...staffEntries);
   const saleById = new Map(changed.map((sale) => [sale._id, sale]));
   const records = [...keys].map(([_id, { saleId, bodyHash }]) => {
     return { _id, bodyHash, sale: saleById.get(saleId) as SaleRecord, createdAt: now };

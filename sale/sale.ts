@@ -1,10 +1,12 @@
 import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { nanoid } from 'nanoid';
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { productOf } from '../catalogue/product.ts';
 import { appendChanges, readChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { Product, SaleItem, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
@@ -43,6 +45,7 @@ const latestMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 export async function createSale(
   collections: Collections,
   sale: NewSale,
+  by: By,
   id: string = nanoid(),
 ): Promise<SaleSnapshot | { noProduct: string }> {
   const products = await findProducts(collections, sale.items);
@@ -66,13 +69,13 @@ export async function createSale(
     createdAt,
   };
   const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
-  await collections.connection.withSession((session) =>
-    session.withTransaction(async () => {
-      await collections.sales.insertOne(record, { session });
-      const entry = { saleId: record._id, seq: 1, changes };
-      await appendChanges(collections, [entry], record.createdAt, session);
-    }),
-  );
+  await transact(collections.connection, async (session) => {
+    await collections.sales.insertOne(record, { session });
+    const entry = { saleId: record._id, seq: 1, changes };
+    await appendChanges(collections, [entry], record.createdAt, session);
+    const subject = { kind: 'sale', id };
+    await appendStaffEntry(collections, session, { ...by, action: 'sale.created', subject, after: sale });
+  });
   return snapshotOf(record, products) as SaleSnapshot;
 }
 
@@ -92,11 +95,11 @@ async function findProducts(
 export async function createSaleOnce(
   collections: Collections,
   sale: NewSale,
-  { adminId, idempotencyKey }: { adminId: string; idempotencyKey: string },
+  { by, idempotencyKey }: { by: By; idempotencyKey: string },
 ): Promise<SaleSnapshot | 'key_reused' | { noProduct: string }> {
-  const id = hash('sha256', `sale\n${adminId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
+  const id = hash('sha256', `sale\n${by.actor.id}\n${idempotencyKey}`, 'base64url').slice(0, 22);
   try {
-    return await createSale(collections, sale, id);
+    return await createSale(collections, sale, by, id);
   } catch (error) {
     if (!isDuplicateKey(error)) throw error;
   }

@@ -1,5 +1,5 @@
 import { nanoid } from 'nanoid';
-import type { System } from '../commands/system.ts';
+import { byCommand, type System } from '../commands/system.ts';
 import { audit } from '../insight/audit.ts';
 import { openMutex } from '../runtime/mutex.ts';
 import { type Admit, openAdmission } from '../sale/admission/admission.ts';
@@ -33,6 +33,7 @@ interface Pages {
 }
 
 const hourMs = 3_600_000;
+const by = byCommand('npm run simulate');
 const limits = {
   flushMaxPurchases: 100,
   flushMaxWaiting: 1_000,
@@ -79,13 +80,14 @@ async function putOnSale({ collections }: System): Promise<string> {
     image: '',
     createdAt: new Date(),
   });
-  const sale = await createSale(collections, {
+  const newSale = {
     items: [{ productId, amount: 100, stock: initialStock }],
     currency: 'EUR',
     limitPerBuyer,
     opensAt: new Date(Date.now() - hourMs),
     closesAt: new Date(Date.now() + hourMs),
-  });
+  };
+  const sale = await createSale(collections, newSale, by);
   if ('noProduct' in sale) throw new Error('The product was deleted while its sale was created.');
   return sale.id;
 }
@@ -199,7 +201,7 @@ async function change(
   what: Parameters<typeof changeSale>[2],
   isAnnounced: boolean,
 ) {
-  const sale = await changeSale(collections, saleId, what);
+  const sale = await changeSale(collections, saleId, what, by);
   if (isAnnounced && sale && sale !== 'closes_first') await gate.sync(sale);
 }
 
@@ -213,7 +215,7 @@ async function giveUpOldest(system: System, thenRepublish: boolean): Promise<voi
   await job.moveToFailed({ message: 'given up' });
   await rejectFailed(deadLetterShop(system), job.data);
   if (thenRepublish) await system.queue.republish(String(job.id));
-  else await discard(deadLetterShop(system), String(job.id));
+  else await discard(deadLetterShop(system), String(job.id), by);
 }
 
 async function loseJobs({ queue }: System): Promise<void> {

@@ -15,6 +15,7 @@ import {
   settledStatus,
 } from '../sale/contract.ts';
 import { openEventCollections } from './event-collections.ts';
+import { openStaffCollections } from './staff-collections.ts';
 
 /**
  * The documents in MongoDB: one interface and one schema for each collection, with its indexes. Every `_id` is a string of
@@ -443,6 +444,7 @@ export function openCollections(connection: Connection) {
     saleChangeKeys: open<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
     guards: open<GuardRecord>('Guard', guard),
     ...openEventCollections(open),
+    ...openStaffCollections(open),
   };
 }
 
@@ -488,6 +490,7 @@ export async function insertAll<Record extends { _id: string }>(
 /**
  * Inserts a document unless its collection has `max` already. Concurrent calls cannot exceed the limit, because each
  * transaction updates the collection's guard document, so that they run one after the other.
+ * @param also writes more in the same transaction.
  * @returns whether it was inserted.
  */
 export async function insertWithin<Record extends { _id: string }>(
@@ -495,6 +498,7 @@ export async function insertWithin<Record extends { _id: string }>(
   collection: Collection<Record>,
   record: Record,
   max: number,
+  also: (session: ClientSession) => Promise<void>,
 ): Promise<boolean> {
   const guard = { _id: collection.collectionName };
   await guards.updateOne(guard, { $setOnInsert: { writes: 0 } }, { upsert: true });
@@ -503,6 +507,7 @@ export async function insertWithin<Record extends { _id: string }>(
       await guards.updateOne(guard, { $inc: { writes: 1 } }, { session });
       if ((await collection.countDocuments({}, { session })) >= max) return false;
       await insertAll({ connection }, collection, [record], session);
+      await also(session);
       return true;
     }),
   );

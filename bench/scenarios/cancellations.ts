@@ -2,7 +2,6 @@ import { nanoid } from 'nanoid';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Purchase } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import { changeSale } from '../../sale/sale-change.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { openTokens } from '../../server/http/tokens.ts';
 import { mintTokens, pressBuy, requireLoopback } from '../load/closed-loop.ts';
@@ -13,6 +12,7 @@ import { printTable, spread } from '../report/table.ts';
 import { judge, printVerdicts } from '../report/targets.ts';
 import {
   auditTestbed,
+  endBenchSale,
   type OwnTestbed,
   openBenchSale,
   openOwnTestbed,
@@ -138,7 +138,7 @@ async function measureUnderLoad(testbed: OwnTestbed, atOnce: number, connections
   await waitUntilSettled(testbed.system, deadlineSeconds);
   const bought = await testbed.system.collections.orders.countDocuments({ saleId, status: 'paid' });
   await requireReturned(testbed, saleId, atOnce, stock + additions - bought);
-  await changeSale(testbed.system.collections, saleId, { closesAt: new Date() });
+  await endBenchSale(testbed.system, saleId);
   return { cancelled, changed };
 }
 

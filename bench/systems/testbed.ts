@@ -1,5 +1,5 @@
 import { createProduct } from '../../catalogue/product.ts';
-import { findEnvironment, findProcesses, openSystem, type System } from '../../commands/system.ts';
+import { byCommand, findEnvironment, findProcesses, openSystem, type System } from '../../commands/system.ts';
 import { audit } from '../../insight/audit.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
@@ -60,26 +60,28 @@ export async function openOwnTestbed(
 }
 
 const hourMs = 3_600_000;
+const by = byCommand('npm run bench');
 
 export async function openBenchSale(
   { collections }: System,
   { name, stock, limitPerBuyer }: { name: string; stock: number; limitPerBuyer: number },
 ): Promise<string> {
-  const product = await createProduct(collections, { name, description: 'A load test', image: '' });
-  const sale = await createSale(collections, {
+  const product = await createProduct(collections, { name, description: 'A load test', image: '' }, by);
+  const newSale = {
     items: [{ productId: product.id, amount: 100, stock }],
     currency: 'EUR',
     limitPerBuyer,
     opensAt: new Date(),
     closesAt: new Date(Date.now() + hourMs),
-  });
+  };
+  const sale = await createSale(collections, newSale, by);
   if ('noProduct' in sale) throw new Error('The product was deleted while its sale was created.');
   return sale.id;
 }
 
 /** Ends the sale, so that it does not stay open in a shop that goes on running. */
 export async function endBenchSale({ collections, gate }: System, saleId: string): Promise<void> {
-  const ended = await changeSale(collections, saleId, { closesAt: new Date() });
+  const ended = await changeSale(collections, saleId, { closesAt: new Date() }, by);
   if (ended && ended !== 'closes_first') await gate.sync(ended);
 }
 

@@ -19,7 +19,7 @@ const betweenAttempts = { firstMs: 4, longestMs: 10 };
 export async function transact<Value>(
   connection: Connection,
   work: (session: ClientSession) => Promise<Value>,
-  { patienceMs }: { patienceMs: number },
+  { patienceMs = 5_000 }: { patienceMs?: number } = {},
 ): Promise<Value> {
   const deadline = performance.now() + patienceMs;
   const session = await connection.startSession();

@@ -1,3 +1,4 @@
+import { type By, logStaffAction } from '../../accounts/staff-log.ts';
 import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
@@ -8,9 +9,11 @@ import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
 import { recordOf, type Settled, settledPurchaseOf } from './transaction.ts';
 
 /** Deletes a dead letter permanently; its buyers' orders stay rejected. @returns false when it does not exist. */
-export async function discard(dependencies: SettlementDependencies, id: string): Promise<boolean> {
+export async function discard(dependencies: SettlementDependencies, id: string, by: By): Promise<boolean> {
   const letter = await dependencies.queue.findDeadLetter(id);
   if (!letter) return false;
+  const entry = { ...by, action: 'dead_letter.discarded', subject: { kind: 'dead_letter', id } };
+  await logStaffAction(dependencies.collections, { ...entry, before: { reason: letter.reason } });
   await rejectFailed(dependencies, letter.data);
   // When several requests discard it at once, only one gets true.
   return await dependencies.queue.removeDeadLetter(id);

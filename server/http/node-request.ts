@@ -40,8 +40,11 @@ export class NodeRequest implements HttpRequest {
   get url(): string {
     return this.#message.url ?? '';
   }
+  get address(): string {
+    return clientAddressOf(this.#message, this.#bounds.trustedHops);
+  }
   get network(): string {
-    return networkOf(clientAddressOf(this.#message, this.#bounds.trustedHops));
+    return networkOf(this.address);
   }
   get isSecure(): boolean {
     const protocol = this.header('x-forwarded-proto') ?? '';

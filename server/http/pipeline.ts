@@ -14,6 +14,8 @@ export interface HttpRequest {
   readonly receivedAtMs: number;
   readonly params: unknown;
   readonly query: unknown;
+  /** The client's address. */
+  readonly address: string;
   /** The client's address, or the network that it has to itself. */
   readonly network: string;
   /** Whether it came over TLS. */

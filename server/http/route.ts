@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { By } from '../../accounts/staff-log.ts';
 import type { AnswerHeader } from './openapi.ts';
 import type { HttpRequest } from './pipeline.ts';
 import type { ProblemName, Refusal } from './problems.ts';
@@ -17,6 +18,15 @@ export interface Call<Params, Query, Body, Who extends Identity | null> {
   /** The key that was sent to a route with `takesIdempotencyKey`. */
   idempotencyKey: string | undefined;
   request: HttpRequest;
+}
+
+/** Who makes this call, for the staff log. */
+export function byOf({ identity, request }: { identity: Identity; request: HttpRequest }): By {
+  return {
+    actor: { kind: 'account', id: identity.userId, role: identity.role },
+    from: request.address,
+    requestId: request.header('x-request-id') ?? null,
+  };
 }
 
 export interface Answer {

@@ -3,7 +3,7 @@ import { keepPicture, pictureWidths, readPicture } from '../../catalogue/picture
 import { picture } from '../../insight/contract.ts';
 import type { Collections } from '../../store/collections.ts';
 import { refuse } from '../http/problems.ts';
-import { type Route, route } from '../http/route.ts';
+import { byOf, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 
 export const picturesPath = '/api/admin/pictures';
@@ -19,8 +19,8 @@ export const pictureUploadRoutes = ({ collections }: Shop): Route[] => [
     answer: [201, picture],
     headers: ['Location'],
     problems: ['invalid-input', 'body-too-large', 'unsupported-media-type'],
-    async handle({ body }) {
-      const kept = await keepPicture(collections, body as Buffer);
+    async handle({ body, ...call }) {
+      const kept = await keepPicture(collections, body as Buffer, byOf(call));
       if (!kept) {
         const message = 'expected a JPEG, PNG, WebP or AVIF that can be read';
         return refuse('invalid-input', message, { errors: [{ field: 'body', message }] });

@@ -10,6 +10,7 @@ import { overviewRoutes } from './admin/overview.ts';
 import { productRoutes } from './admin/products.ts';
 import { queueVisitRoutes } from './admin/queue-board.ts';
 import { saleAdminRoutes } from './admin/sales.ts';
+import { staffLogRoutes } from './admin/staff-log.ts';
 import { webhookRoutes } from './admin/webhooks.ts';
 import { emailVerificationRoutes } from './email-verification.ts';
 import { eventSchemaRoutes } from './event-schemas.ts';
@@ -41,6 +42,7 @@ const features: ((shop: Shop) => Route[])[] = [
   webhookRoutes,
   queueVisitRoutes,
   deadLetterRoutes,
+  staffLogRoutes,
 ];
 
 export const apiRoutes = (shop: Shop): Route[] => features.flatMap((routesOf) => routesOf(shop));

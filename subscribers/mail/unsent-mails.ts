@@ -1,5 +1,7 @@
+import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
 import { type UnsentMail, type UnsentState, unsentState } from '../../insight/contract.ts';
 import { mongoClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 
@@ -31,18 +33,41 @@ export async function listUnsentMails(
 }
 
 /** Schedules a failed or unsure mail to be sent again. @returns whether it existed. */
-export async function resendMail({ mails }: Collections, id: string): Promise<boolean> {
-  const { modifiedCount } = await mails.updateOne(
-    { _id: id, state: { $in: givenUp }, ...unsent },
-    { $set: freshState() },
-  );
-  return modifiedCount === 1;
+export async function resendMail(collections: Collections, id: string, by: By): Promise<boolean> {
+  return await transact(collections.connection, async (session) => {
+    const filter = { _id: id, state: { $in: givenUp }, ...unsent };
+    const before = await collections.mails.findOneAndUpdate(filter, { $set: freshState() }, { session });
+    if (!before) return false;
+    const { state, attempts } = before;
+    const entry = { ...by, action: 'mail.resent', subject: { kind: 'mail', id } };
+    await appendStaffEntry(collections, session, { ...entry, before: { state, attempts } });
+    return true;
+  });
 }
 
+/** Mails that one transaction schedules again, so that it stays short. */
+const resentAtOnce = 1_000;
+
 /** Schedules all failed mails to be sent again, but not the unsure ones. @returns how many. */
-export async function resendFailedMails({ mails }: Collections): Promise<number> {
-  const { modifiedCount } = await mails.updateMany({ state: 'failed', ...unsent }, { $set: freshState() });
-  return modifiedCount;
+export async function resendFailedMails(collections: Collections, by: By): Promise<number> {
+  for (let resent = 0; ; ) {
+    const count = await resendSomeFailed(collections, by);
+    resent += count;
+    if (count < resentAtOnce) return resent;
+  }
+}
+
+async function resendSomeFailed(collections: Collections, by: By): Promise<number> {
+  const { connection, mails } = collections;
+  return await transact(connection, async (session) => {
+    const failed = mails.find({ state: 'failed', ...unsent }, { projection: { _id: 1 }, session });
+    const ids = (await failed.limit(resentAtOnce).toArray()).map(({ _id }) => _id);
+    if (ids.length === 0) return 0;
+    await mails.updateMany({ _id: { $in: ids } }, { $set: freshState() }, { session });
+    const entry = { ...by, action: 'mail.all_resent', subject: { kind: 'mail', id: 'failed' } };
+    await appendStaffEntry(collections, session, { ...entry, after: { mails: ids.length } });
+    return ids.length;
+  });
 }
 
 const freshState = () => ({ state: 'waiting' as const, attempts: 0, unanswered: 0, dueAt: mongoClock.now() });

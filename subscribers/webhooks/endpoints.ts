@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
+import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
 import type { Delivery, Webhook } from '../../insight/contract.ts';
 import type { EventType } from '../../log/schemas.ts';
 import { mongoClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
 import { type Collections, insertWithin } from '../../store/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
 import { afterCursor, pageOf } from '../../store/time-cursor.ts';
@@ -10,10 +12,13 @@ import { afterCursor, pageOf } from '../../store/time-cursor.ts';
 /** Maximum number of a shop's endpoints. */
 const maxWebhooks = 50;
 
+const subjectOf = (id: string) => ({ kind: 'webhook', id });
+
 /** @returns the webhook with its secret, which is never shown again; `too_many` when there are 50 already. */
 export async function addWebhook(
   collections: Collections,
   { url, types }: { url: string; types: EventType[] },
+  by: By,
 ): Promise<(Webhook & { secret: string }) | 'too_many'> {
   const record: WebhookRecord = {
     _id: nanoid(),
@@ -22,7 +27,10 @@ export async function addWebhook(
     secret: `whsec_${randomBytes(32).toString('base64')}`,
     createdAt: mongoClock.now(),
   };
-  const isAdded = await insertWithin(collections, collections.webhooks, record, maxWebhooks);
+  const entry = { ...by, action: 'webhook.added', subject: subjectOf(record._id), after: { url, types } };
+  const isAdded = await insertWithin(collections, collections.webhooks, record, maxWebhooks, (session) =>
+    appendStaffEntry(collections, session, entry),
+  );
   return isAdded ? { ...webhookOf(record), secret: record.secret } : 'too_many';
 }
 
@@ -32,10 +40,19 @@ export async function listWebhooks({ webhooks }: Collections): Promise<Webhook[]
 }
 
 /** Deletes a webhook with its deliveries, also those not yet sent. @returns whether it existed. */
-export async function removeWebhook({ webhooks, deliveries }: Collections, id: string): Promise<boolean> {
-  const { deletedCount } = await webhooks.deleteOne({ _id: id });
+export async function removeWebhook(collections: Collections, id: string, by: By): Promise<boolean> {
+  const { connection, webhooks, deliveries } = collections;
+  const removed = await transact(connection, async (session) => {
+    const record = await webhooks.findOneAndDelete({ _id: id }, { session });
+    if (!record) return false;
+    const before = { url: record.url, types: record.types };
+    const entry = { ...by, action: 'webhook.removed', subject: subjectOf(id), before };
+    await appendStaffEntry(collections, session, entry);
+    return true;
+  });
+  // Also when it was removed before, because that process may have died in between.
   await deliveries.deleteMany({ webhookId: id });
-  return deletedCount === 1;
+  return removed;
 }
 
 /** A page of a webhook's deliveries, newest first; null when there is no such webhook. */
@@ -56,15 +73,33 @@ export async function listDeliveries(
 
 /** Schedules all failed deliveries to be sent again. @returns how many; null when there is no such webhook. */
 export async function resendFailed(
-  { webhooks, deliveries }: Collections,
+  collections: Collections,
   webhookId: string,
+  by: By,
 ): Promise<number | null> {
-  if (!(await webhooks.findOne({ _id: webhookId }))) return null;
-  const { modifiedCount } = await deliveries.updateMany(
-    { webhookId, state: 'failed' },
-    { $set: { state: 'waiting', attempts: 0, dueAt: mongoClock.now() } },
-  );
-  return modifiedCount;
+  if (!(await collections.webhooks.findOne({ _id: webhookId }))) return null;
+  for (let resent = 0; ; ) {
+    const count = await resendSomeFailed(collections, webhookId, by);
+    resent += count;
+    if (count < resentAtOnce) return resent;
+  }
+}
+
+/** Deliveries that one transaction schedules again, so that it stays short. */
+const resentAtOnce = 1_000;
+
+async function resendSomeFailed(collections: Collections, webhookId: string, by: By): Promise<number> {
+  const { connection, deliveries } = collections;
+  return await transact(connection, async (session) => {
+    const failed = deliveries.find({ webhookId, state: 'failed' }, { projection: { _id: 1 }, session });
+    const ids = (await failed.limit(resentAtOnce).toArray()).map(({ _id }) => _id);
+    if (ids.length === 0) return 0;
+    const fresh = { state: 'waiting' as const, attempts: 0, dueAt: mongoClock.now() };
+    await deliveries.updateMany({ _id: { $in: ids } }, { $set: fresh }, { session });
+    const entry = { ...by, action: 'webhook.deliveries_resent', subject: subjectOf(webhookId) };
+    await appendStaffEntry(collections, session, { ...entry, after: { deliveries: ids.length } });
+    return ids.length;
+  });
 }
 
 function webhookOf({ _id, url, types, createdAt }: WebhookRecord): Webhook {

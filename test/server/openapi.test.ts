@@ -108,6 +108,8 @@ test('answers match the document', async () => {
   await follow('GET', `${webhooks}/${id}/deliveries`, `${webhooks}/{id}/deliveries`, asAdmin);
   await follow('POST', `${webhooks}/${id}/resend`, `${webhooks}/{id}/resend`, asAdmin);
   await follow('DELETE', `${webhooks}/${id}`, `${webhooks}/{id}`, asAdmin);
+  await follow('GET', '/api/admin/staff-log', '/api/admin/staff-log', asAdmin);
+  await follow('GET', '/api/admin/staff-log.csv', '/api/admin/staff-log.csv', asAdmin);
   await follow('DELETE', '/api/account', '/api/account', asBuyer);
 });
 

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { logStaffAction } from '../../../accounts/staff-log.ts';
 import { count, deadLetter } from '../../../sale/contract.ts';
 import { discard } from '../../../sale/settlement/dead-letters.ts';
 import { pageSize, wholeFromText } from '../../http/inputs.ts';
 import { type Refusal, refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
 /** The id of a job in Bull is a number; the id of a message in RabbitMQ is longer. */
@@ -12,7 +13,7 @@ const byJobId = z.strictObject({
 });
 
 export function deadLetterRoutes(shop: Shop): Route[] {
-  const { queue } = shop;
+  const { queue, collections } = shop;
   return [
     route({
       method: 'get',
@@ -58,7 +59,10 @@ export function deadLetterRoutes(shop: Shop): Route[] {
       params: byJobId,
       answer: [202, z.object({ id: z.string(), status: z.literal('republished') })],
       problems: ['not-found'],
-      async handle({ params }) {
+      async handle({ params, ...call }) {
+        if (!(await queue.findDeadLetter(params.id))) return noDeadLetter(params.id);
+        const subject = { kind: 'dead_letter', id: params.id };
+        await logStaffAction(collections, { ...byOf(call), action: 'dead_letter.republished', subject });
         if (!(await queue.republish(params.id))) return noDeadLetter(params.id);
         return { status: 202, body: { id: params.id, status: 'republished' } };
       },
@@ -71,8 +75,10 @@ export function deadLetterRoutes(shop: Shop): Route[] {
       params: byJobId,
       answer: [204, null],
       problems: ['not-found'],
-      handle: async ({ params }) =>
-        (await discard(shop, params.id)) ? { status: 204 } : noDeadLetter(params.id),
+      async handle({ params, ...call }) {
+        const isDiscarded = await discard(shop, params.id, byOf(call));
+        return isDiscarded ? { status: 204 } : noDeadLetter(params.id);
+      },
     }),
   ];
 }

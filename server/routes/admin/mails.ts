@@ -9,7 +9,7 @@ import {
 } from '../../../subscribers/mail/unsent-mails.ts';
 import { pageSize } from '../../http/inputs.ts';
 import { refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
 const resent = z.object({ resent: count });
@@ -44,7 +44,9 @@ export const mailRoutes = ({ collections }: Shop): Route[] => [
     access: 'admin',
     summary: 'Send again what failed; not what may have been delivered',
     answer: [202, resent],
-    handle: async () => ({ status: 202, body: { resent: await resendFailedMails(collections) } }),
+    async handle(call) {
+      return { status: 202, body: { resent: await resendFailedMails(collections, byOf(call)) } };
+    },
   }),
   route({
     method: 'post',
@@ -56,8 +58,8 @@ export const mailRoutes = ({ collections }: Shop): Route[] => [
     }),
     answer: [202, resent],
     problems: ['not-found'],
-    async handle({ params: { id } }) {
-      if (await resendMail(collections, id)) return { status: 202, body: { resent: 1 } };
+    async handle({ params: { id }, ...call }) {
+      if (await resendMail(collections, id, byOf(call))) return { status: 202, body: { resent: 1 } };
       return refuse('not-found', `No mail about ${id} failed or may have been delivered`);
     },
   }),

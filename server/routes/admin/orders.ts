@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { logStaffAction } from '../../../accounts/staff-log.ts';
 import { adminOrder, adminOrderPage } from '../../../insight/contract.ts';
 import { everyOrder, searchOrders } from '../../../insight/order-search.ts';
 import { decimalOf } from '../../../public/shared/money.js';
@@ -6,7 +7,7 @@ import { type SaleSnapshot, settledStatus } from '../../../sale/contract.ts';
 import { readSaleSnapshot } from '../../../sale/sale.ts';
 import type { Collections } from '../../../store/collections.ts';
 import { byId, cursorLike, id } from '../../http/inputs.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
 import { byteOrderMark, csvLines } from './csv.ts';
@@ -43,9 +44,12 @@ export const orderAdminRoutes = ({ collections }: Shop): Route[] => [
     answer: [200, z.string()],
     media: 'text/csv',
     problems: ['not-found'],
-    async handle({ params: { id } }) {
+    async handle({ params: { id }, ...call }) {
       const sale = await readSaleSnapshot(collections, id);
       if (!sale) return noSale(id);
+      // It has names and e-mail addresses.
+      const entry = { ...byOf(call), action: 'orders.exported', subject: { kind: 'sale', id } };
+      await logStaffAction(collections, entry);
       const headers = {
         'Content-Type': 'text/csv; charset=utf-8',
         'Content-Disposition': `attachment; filename="orders-${id}.csv"`,

@@ -4,7 +4,7 @@ import { nextCursor, product } from '../../../sale/contract.ts';
 import { listSnapshotsOf } from '../../../sale/sale.ts';
 import { byId, name, pageAfter, prose } from '../../http/inputs.ts';
 import { refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
 const picturePath = z
@@ -40,7 +40,9 @@ export const productRoutes = ({ collections, announceSale }: Shop): Route[] => [
     summary: 'Make a product',
     body: newProduct,
     answer: [201, product],
-    handle: async ({ body }) => ({ status: 201, body: await createProduct(collections, body) }),
+    async handle({ body, ...call }) {
+      return { status: 201, body: await createProduct(collections, body, byOf(call)) };
+    },
   }),
   route({
     method: 'patch',
@@ -51,8 +53,8 @@ export const productRoutes = ({ collections, announceSale }: Shop): Route[] => [
     body: productChange,
     answer: [200, product],
     problems: ['not-found'],
-    async handle({ params, body }) {
-      const changed = await changeProduct(collections, params.id, body);
+    async handle({ params, body, ...call }) {
+      const changed = await changeProduct(collections, params.id, body, byOf(call));
       if (!changed) return noProduct(params.id);
       // Pages show the product as a part of its sales, so the sales are announced.
       for (const snapshot of await listSnapshotsOf(collections, changed)) announceSale(snapshot);

@@ -5,9 +5,10 @@ import { type RequestHandler, Router } from 'express';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
+import { logStaffAction } from '../../../accounts/staff-log.ts';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
 import { refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
 /**
@@ -24,15 +25,17 @@ const ticketKey = (ticket: string) => `board:ticket:${ticket}`;
 const visitKey = (visit: string) => `board:visit:${visit}`;
 const secretPattern = /^[\w-]{32}$/;
 
-export const queueVisitRoutes = ({ queue, redis }: Shop): Route[] => [
+export const queueVisitRoutes = ({ queue, redis, collections }: Shop): Route[] => [
   route({
     method: 'post',
     path: '/api/admin/queue-visits',
     access: 'admin',
     summary: 'A ticket for one visit to the board of the queue',
     answer: [201, z.object({ path: z.string() })],
-    async handle() {
+    async handle(call) {
       if (!queue.bull) return refuse('not-found', 'RabbitMQ has a board of its own');
+      const subject = { kind: 'queue_board', id: queue.bull.name };
+      await logStaffAction(collections, { ...byOf(call), action: 'queue_board.visited', subject });
       const ticket = nanoid(32);
       await redis.set(ticketKey(ticket), '1', 'EX', ticketSeconds);
       return { status: 201, body: { path: `${boardPath}/?ticket=${ticket}` } };

@@ -5,7 +5,7 @@ import { createSale, createSaleOnce, type NewSale, snapshotOfRecord } from '../.
 import type { SaleChangeRefusal } from '../../../sale/sale-change.ts';
 import { byId, id, instant, line, units } from '../../http/inputs.ts';
 import { type Refusal, refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import { takesEffectSoon } from '../../live/announcements.ts';
 import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
@@ -115,11 +115,11 @@ export const saleAdminRoutes = ({ collections, announceSale, changeSale }: Shop)
     answer: [201, saleSnapshot],
     headers: ['Location'],
     problems: ['not-found', 'key-reused'],
-    async handle({ body, identity, idempotencyKey }) {
-      const sale = newSaleOf(body);
+    async handle({ body, idempotencyKey, ...call }) {
+      const [sale, by] = [newSaleOf(body), byOf(call)];
       const snapshot = idempotencyKey
-        ? await createSaleOnce(collections, sale, { adminId: identity.userId, idempotencyKey })
-        : await createSale(collections, sale);
+        ? await createSaleOnce(collections, sale, { by, idempotencyKey })
+        : await createSale(collections, sale, by);
       if (snapshot === 'key_reused') return keyReused('This key made another sale before');
       if ('noProduct' in snapshot) return noProduct(snapshot.noProduct);
       announceSale(snapshot);
@@ -137,8 +137,9 @@ export const saleAdminRoutes = ({ collections, announceSale, changeSale }: Shop)
     answer: [200, saleSnapshot],
     problems: ['not-found', 'key-reused', 'busy'],
     /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
-    async handle({ params, body, idempotencyKey: key }) {
-      const changed = await changeSale({ saleId: params.id, change: body, idempotencyKey: key });
+    async handle({ params, body, idempotencyKey: key, ...call }) {
+      const request = { saleId: params.id, change: body, idempotencyKey: key, by: byOf(call) };
+      const changed = await changeSale(request);
       if (typeof changed === 'string') return refusalOfChange(changed, params.id);
       const snapshot = await snapshotOfRecord(collections, changed.sale);
       if (!snapshot) return noSale(params.id);

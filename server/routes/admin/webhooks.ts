@@ -11,7 +11,7 @@ import {
 import { webhookTypes } from '../../../subscribers/webhooks/webhooks.ts';
 import { byId, newestList } from '../../http/inputs.ts';
 import { type Refusal, refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
 /** The endpoint of a webhook: an http or https URL without credentials. */
@@ -46,8 +46,8 @@ export const webhookRoutes = ({ collections }: Shop): Route[] => [
     body: newWebhook,
     answer: [201, shapes.webhook.extend({ secret: z.string() })],
     problems: ['too-many-webhooks'],
-    async handle({ body }) {
-      const webhook = await addWebhook(collections, body);
+    async handle({ body, ...call }) {
+      const webhook = await addWebhook(collections, body, byOf(call));
       if (webhook === 'too_many') return refuse('too-many-webhooks', 'Delete one before you add another');
       return { status: 201, body: webhook };
     },
@@ -60,8 +60,10 @@ export const webhookRoutes = ({ collections }: Shop): Route[] => [
     params: byId,
     answer: [204, null],
     problems: ['not-found'],
-    handle: async ({ params }) =>
-      (await removeWebhook(collections, params.id)) ? { status: 204 } : noWebhook(params.id),
+    async handle({ params, ...call }) {
+      const isRemoved = await removeWebhook(collections, params.id, byOf(call));
+      return isRemoved ? { status: 204 } : noWebhook(params.id);
+    },
   }),
   route({
     method: 'get',
@@ -85,8 +87,8 @@ export const webhookRoutes = ({ collections }: Shop): Route[] => [
     params: byId,
     answer: [202, z.object({ resent: count })],
     problems: ['not-found'],
-    async handle({ params }) {
-      const resent = await resendFailed(collections, params.id);
+    async handle({ params, ...call }) {
+      const resent = await resendFailed(collections, params.id, byOf(call));
       return resent === null ? noWebhook(params.id) : { status: 202, body: { resent } };
     },
   }),
