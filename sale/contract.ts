@@ -235,7 +235,7 @@ export const purchaseReceipt = z.object({ orderId: z.string(), status: z.literal
 export type PurchaseReceipt = z.infer<typeof purchaseReceipt>;
 
 /** The units of one item that a buyer asks for. */
-export const purchaseLine = z.strictObject({ itemId: z.string().min(1).max(10), quantity: units });
+const purchaseLine = z.strictObject({ itemId: z.string().min(1).max(10), quantity: units });
 export type PurchaseLine = z.infer<typeof purchaseLine>;
 
 /** An admitted purchase as it travels in the job. `orderId` is derived from (buyerId, saleId, idempotencyKey). */
