@@ -1,15 +1,19 @@
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import type { Connection } from 'mongoose';
 import { replay } from '../log/replay.ts';
+import { linesOf } from '../sale/items.ts';
 import { instant } from '../server/http/inputs.ts';
-import type { Collections } from '../store/collections.ts';
+import type { Collections, ItemCounts, OrderRecord } from '../store/collections.ts';
 import { openSystem, runCommand } from './system.ts';
 
 async function rebuild(collections: Collections, into: Connection, until: Date | undefined) {
   const counts = { sales: 0, orders: 0 };
   await into.dropDatabase();
-  for await (const { orders, saleId, ...sale } of replay(collections, { until })) {
-    await into.collection('sales').insertOne({ _id: saleId as never, ...sale });
+  for await (const { orders, saleId, items, ...sale } of replay(collections, { until })) {
+    const itemCounts = items.size > 1 ? Object.fromEntries(items) : undefined;
+    await into
+      .collection('sales')
+      .insertOne({ _id: saleId as never, ...sale, ...(itemCounts && { itemCounts }) });
     const documents = [...orders].map(([_id, order]) => ({ _id: _id as never, saleId, ...order }));
     if (documents.length > 0) await into.collection('orders').insertMany(documents);
     counts.sales += 1;
@@ -18,25 +22,32 @@ async function rebuild(collections: Collections, into: Connection, until: Date |
   return counts;
 }
 
-const comparedFields = {
-  sales: ['stock', 'unitsOnSale', 'paused'],
-  orders: ['saleId', 'buyerId', 'personId', 'quantity', 'status'],
+/** What has to be the same in both databases. Orders and logs of an earlier version lack the money. */
+const compared: Record<string, (document: Record<string, unknown>) => unknown[]> = {
+  sales({ stock, unitsOnSale, paused, itemCounts }) {
+    const counts = Object.entries((itemCounts ?? {}) as Record<string, ItemCounts>);
+    return [stock, unitsOnSale, paused, counts.map(([id, item]) => [id, item.stock, item.unitsOnSale])];
+  },
+  orders({ saleId, buyerId, personId, status, ...order }) {
+    const lines = linesOf(order as unknown as OrderRecord).map(({ itemId, quantity }) => [itemId, quantity]);
+    return [saleId, buyerId, personId, status, order.quantity, lines];
+  },
 };
 const batchSize = 1_000;
 
 /** Counts the sales and orders that differ between two databases. */
 async function countDifferences(real: Connection, rebuilt: Connection): Promise<number> {
   let count = 0;
-  for (const [name, fields] of Object.entries(comparedFields)) {
-    count += await countUnlike(name, fields, real, rebuilt);
-    count += await countUnlike(name, fields, rebuilt, real);
+  for (const [name, contentOf] of Object.entries(compared)) {
+    count += await countUnlike(name, contentOf, real, rebuilt);
+    count += await countUnlike(name, contentOf, rebuilt, real);
   }
   return count;
 }
 
 async function countUnlike(
   name: string,
-  fields: string[],
+  contentOf: (document: Record<string, unknown>) => unknown[],
   from: Connection,
   to: Connection,
 ): Promise<number> {
@@ -51,7 +62,7 @@ async function countUnlike(
     const otherById = new Map(others.map((other) => [String(other._id), other as Record<string, unknown>]));
     for (const document of batch) {
       const other = otherById.get(String(document._id));
-      if (!fields.every((field) => other && other[field] === document[field])) count += 1;
+      if (!other || !isDeepStrictEqual(contentOf(other), contentOf(document))) count += 1;
     }
     batch = [];
   };

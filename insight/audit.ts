@@ -4,10 +4,12 @@ import { checkStaffLog, type StaffLogCheck } from '../accounts/staff-log.ts';
 import { replay } from '../log/replay.ts';
 import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
 import type { Gate } from '../sale/admission/gate.ts';
+import type { PurchaseLine } from '../sale/contract.ts';
+import { hasSeveralItems, itemsOf, linesOf } from '../sale/items.ts';
 import { legacyOrderIdOf, orderIdOf } from '../sale/order.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
-import { allowanceKey, personOf } from '../sale/settlement/decide.ts';
-import type { Collections, SaleRecord } from '../store/collections.ts';
+import { allowanceKey, claimsOf, limitsOf, personOf, sumOf } from '../sale/settlement/decide.ts';
+import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
 
 /** The result of checking one invariant. `examples` describes the first few breaches. */
 interface Finding {
@@ -70,49 +72,76 @@ function openFinding() {
 /** Checks I1, I3 and I4 in one pass over the orders, in the same snapshot as the sales and allowances. */
 async function auditOrders(collections: Collections, sales: SaleRecord[], session: ClientSession) {
   const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
-  const sold = new Map<string, number>();
-  const taken = new Map<string, number>();
-  /** Status, quantity and owner of every order of a known sale, by order id. */
+  /** By sale id and item id. */
+  const sold = new Map<string, Map<string, number>>();
+  const taken = new Map<string, { units: number; limit: number }>();
+  /** What the log should say of every order of a known sale, by order id. */
   const statuses = new Map<string, string>();
-  const known = new Set(sales.map(({ _id }) => _id));
+  const limits = new Map(sales.map((sale) => [sale._id, limitsOf(sale)]));
   let orders = 0;
 
   for await (const record of collections.orders.find({}, { session })) {
     orders += 1;
-    const { _id, saleId, buyerId, idempotencyKey, quantity, status } = record;
+    const { _id, saleId, buyerId, idempotencyKey, status } = record;
     I3.check(
       _id === orderIdOf(buyerId, saleId, idempotencyKey) || _id === legacyOrderIdOf(buyerId, idempotencyKey),
       () => `order ${_id} does not have the id derived from its buyer, sale and key`,
     );
-    if (known.has(saleId)) statuses.set(_id, `${status} ${quantity} ${buyerId} of ${personOf(record)}`);
+    const limit = limits.get(saleId);
+    if (limit) statuses.set(_id, accountOf(status, record));
     if (status !== 'paid' && status !== 'held') continue;
-    sold.set(saleId, (sold.get(saleId) ?? 0) + quantity);
-    const key = allowanceKey(saleId, personOf(record));
-    taken.set(key, (taken.get(key) ?? 0) + quantity);
+    const ofSale = sold.get(saleId) ?? new Map<string, number>();
+    sold.set(saleId, ofSale);
+    for (const { itemId, quantity } of linesOf(record))
+      ofSale.set(itemId, (ofSale.get(itemId) ?? 0) + quantity);
+    for (const claim of claimsOf(record, limit ?? noLimits)) {
+      const key = allowanceKey(saleId, claim.holder);
+      taken.set(key, { units: (taken.get(key)?.units ?? 0) + claim.units, limit: claim.limit });
+    }
   }
 
-  for (const { _id, stock, unitsOnSale } of sales) {
-    const units = sold.get(_id) ?? 0;
-    sold.delete(_id);
-    I1.check(stock >= 0 && units + stock === unitsOnSale, () => {
-      return `sale ${_id}: ${units} sold + ${stock} left, ${unitsOnSale} were put on sale`;
-    });
+  for (const sale of sales) {
+    const ofSale = sold.get(sale._id) ?? new Map<string, number>();
+    sold.delete(sale._id);
+    const items = itemsOf(sale);
+    for (const { id, stock, unitsOnSale } of items) {
+      const units = ofSale.get(id) ?? 0;
+      ofSale.delete(id);
+      I1.check(stock >= 0 && units + stock === unitsOnSale, () => {
+        const what = items.length === 1 ? `sale ${sale._id}` : `item ${id} of sale ${sale._id}`;
+        return `${what}: ${units} sold + ${stock} left, ${unitsOnSale} were put on sale`;
+      });
+    }
+    for (const [itemId, units] of ofSale)
+      I1.check(false, () => `${units} units sold of an unknown item ${itemId} of sale ${sale._id}`);
+    for (const count of hasSeveralItems(sale) ? (['stock', 'unitsOnSale'] as const) : []) {
+      const sum = items.reduce((units, item) => units + item[count], 0);
+      I1.check(sum === sale[count], () => `sale ${sale._id}: ${count} ${sale[count]}, of all items ${sum}`);
+    }
   }
   for (const [saleId, units] of sold)
-    I1.check(false, () => `${units} units sold of an unknown sale ${saleId}`);
+    I1.check(false, () => `${sumOf(units)} units sold of an unknown sale ${saleId}`);
 
-  const limits = new Map(sales.map(({ _id, limitPerBuyer }) => [_id, limitPerBuyer]));
-  for (const [key, units] of taken) {
-    const limit = limits.get(key.split(':')[0] ?? '') ?? 0;
+  for (const [key, { units, limit }] of taken)
     I4.check(units <= limit, () => `${key} has ${units} units, the limit is ${limit}`);
-  }
   for await (const { _id, units } of collections.allowances.find({}, { session })) {
-    const ordered = taken.get(_id) ?? 0;
+    const ordered = taken.get(_id)?.units ?? 0;
     taken.delete(_id);
     I4.check(units === ordered, () => `${_id}: allowance ${units}, orders ${ordered}`);
   }
-  for (const [key, units] of taken) I4.check(false, () => `${key}: allowance 0, orders ${units}`);
+  for (const [key, { units }] of taken) I4.check(false, () => `${key}: allowance 0, orders ${units}`);
   return { orders, statuses, I1: I1.finding, I3: I3.finding, I4: I4.finding };
+}
+
+const noLimits = { limitPerBuyer: 0, items: new Map() };
+
+/** What an order and its entries in the log have to agree on. The log of an earlier version does not have the money. */
+function accountOf(
+  status: string,
+  order: Pick<OrderRecord, 'buyerId' | 'personId' | 'quantity'> & { lines?: PurchaseLine[] | undefined },
+): string {
+  const lines = linesOf(order).map(({ itemId, quantity }) => `${quantity} of item ${itemId}`);
+  return `${status} ${order.quantity} (${lines.join(', ')}) ${order.buyerId} of ${personOf(order)}`;
 }
 
 /** Checks I5: replaying the log from its beginning gives the stored stock and orders. */
@@ -125,17 +154,24 @@ async function auditLog(
   const I5 = openFinding();
   const saleById = new Map(sales.map((sale) => [sale._id, sale]));
   try {
-    for await (const { saleId, stock, unitsOnSale, seq, orders } of replay(collections, { session })) {
+    for await (const { saleId, stock, unitsOnSale, items, seq, orders } of replay(collections, { session })) {
       const sale = saleById.get(saleId);
       saleById.delete(saleId);
-      const agrees = sale?.stock === stock && sale.unitsOnSale === unitsOnSale && sale.eventSeq === seq;
+      const agrees =
+        sale?.stock === stock &&
+        sale.unitsOnSale === unitsOnSale &&
+        sale.eventSeq === seq &&
+        itemsOf(sale).every(({ id, stock, unitsOnSale }) => {
+          const logged = items.get(id);
+          return logged?.stock === stock && logged.unitsOnSale === unitsOnSale;
+        });
       I5.check(
         agrees,
         () =>
           `sale ${saleId}: the log gives ${stock} of ${unitsOnSale} units left, the sale has ${sale?.stock}`,
       );
       for (const [orderId, order] of orders) {
-        const logged = `${order.status} ${order.quantity} ${order.buyerId} of ${personOf(order)}`;
+        const logged = accountOf(order.status, order);
         I5.check(statuses.get(orderId) === logged, () => `order ${orderId}: the log says ${logged}`);
         statuses.delete(orderId);
       }

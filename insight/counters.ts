@@ -33,6 +33,7 @@ const noAdmissions = {
   paused: 0,
   ended: 0,
   unknown_sale: 0,
+  unknown_item: 0,
   busy: 0,
   unconfirmed: 0,
   failed: 0,

@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongoose';
+import { firstItemId } from '../sale/items.ts';
 import { type Collections, type EventRecord, insertAll } from '../store/collections.ts';
-import type { Change, CloudEvent, EventData, EventType, OrderChange } from './schemas.ts';
+import type { Change, CloudEvent, CreatedItem, EventData, EventType, OrderChange } from './schemas.ts';
 
 /**
  * Appends to the event log. Each transaction writes its changes as one document for each sale, numbered without gaps by the
@@ -83,6 +84,15 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
       const released: EventType[] = keptBack ? [] : ['inventory.released'];
       return [...ofOrder(saleId, change, ['order.cancelled'], why), ...ofOrder(saleId, change, released)];
     }
+    case 'sale.created': {
+      const { type, ...rest } = change;
+      const { currency } = change.price;
+      return [{ type, data: { saleId, ...rest, currency, items: itemsOf(change) } }];
+    }
+    case 'sale.stock_added': {
+      const { type, itemId = firstItemId, ...rest } = change;
+      return [{ type, data: { saleId, itemId, ...rest } }];
+    }
     default: {
       const { type, ...rest } = change;
       return [{ type, data: { saleId, ...rest } }];
@@ -92,10 +102,25 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
 
 function ofOrder(
   saleId: string,
-  { orderId, buyerId, quantity, traceparent }: OrderChange,
+  { orderId, buyerId, quantity, traceparent, ...change }: OrderChange,
   types: EventType[],
   more = {},
 ): ExpandedEvent[] {
-  const data = { saleId, orderId, buyerId, quantity, ...more };
+  const { amount, currency, lines } = change;
+  const money = amount !== undefined &&
+    currency !== undefined && {
+      lines: lines ?? [{ itemId: firstItemId, label: '', quantity, amount }],
+      amount,
+      currency,
+    };
+  const data = { saleId, orderId, buyerId, quantity, ...money, ...more };
   return types.map((type) => ({ type, data, traceparent }));
+}
+
+/** The items of a new sale. The log names them only where they say more than the sale does. */
+export function itemsOf(created: Extract<Change, { type: 'sale.created' }>): CreatedItem[] {
+  const { items, productId, price, stock } = created;
+  return (
+    items ?? [{ itemId: firstItemId, productId, label: '', amount: price.amount, stock, limitPerBuyer: null }]
+  );
 }

@@ -1,20 +1,28 @@
 import type { ClientSession } from 'mongoose';
 import type { Order } from '../sale/contract.ts';
+import { firstItemId, linesOf } from '../sale/items.ts';
 import type { Collections, EventRecord } from '../store/collections.ts';
-import { eventKey } from './events.ts';
+import { eventKey, itemsOf } from './events.ts';
 import type { Change, OrderChange } from './schemas.ts';
 
-interface ReplayedOrder extends Pick<OrderChange, 'buyerId' | 'personId' | 'quantity'> {
+interface ReplayedOrder
+  extends Pick<OrderChange, 'buyerId' | 'personId' | 'quantity' | 'lines' | 'amount' | 'currency'> {
   status: Order['status'];
 }
 
+/** The counts of an item, or of the sale. */
+interface ReplayedCounts {
+  stock: number;
+  unitsOnSale: number;
+}
+
 /** The state of a sale and its orders, rebuilt from the log. */
-export interface ReplayedSale {
+export interface ReplayedSale extends ReplayedCounts {
   saleId: string;
   /** Number of the last document read. */
   seq: number;
-  stock: number;
-  unitsOnSale: number;
+  /** By item id. */
+  items: Map<string, ReplayedCounts>;
   paused: boolean;
   orders: Map<string, ReplayedOrder>;
 }
@@ -46,6 +54,7 @@ const emptySale = (saleId: string): ReplayedSale => ({
   seq: 0,
   stock: 0,
   unitsOnSale: 0,
+  items: new Map(),
   paused: false,
   orders: new Map(),
 });
@@ -63,12 +72,13 @@ function apply(sale: ReplayedSale, { seq, changes }: EventRecord): void {
 function applyChange(sale: ReplayedSale, change: Change): void {
   switch (change.type) {
     case 'sale.created':
-      sale.stock = change.stock;
-      sale.unitsOnSale = change.stock;
+      for (const { itemId, stock } of itemsOf(change)) {
+        sale.items.set(itemId, { stock: 0, unitsOnSale: 0 });
+        putOnSale(sale, itemId, stock);
+      }
       return;
     case 'sale.stock_added':
-      sale.stock += change.units;
-      sale.unitsOnSale += change.units;
+      putOnSale(sale, change.itemId ?? firstItemId, change.units);
       return;
     case 'sale.paused':
     case 'sale.resumed':
@@ -79,12 +89,12 @@ function applyChange(sale: ReplayedSale, change: Change): void {
     case 'sale.ended':
       return;
     case 'order.paid':
-      sale.stock -= change.quantity;
+      putBack(sale, change, -1);
       keep(sale, change, 'paid');
       return;
     case 'order.cancelled':
-      if (change.keptBack) sale.unitsOnSale -= change.quantity;
-      else sale.stock += change.quantity;
+      if (change.keptBack) keepBack(sale, change);
+      else putBack(sale, change, 1);
       keep(sale, change, 'cancelled');
       return;
     case 'order.rejected':
@@ -92,10 +102,44 @@ function applyChange(sale: ReplayedSale, change: Change): void {
   }
 }
 
+function putOnSale(sale: ReplayedSale, itemId: string, units: number): void {
+  for (const counts of [sale, sale.items.get(itemId)]) {
+    if (!counts) continue;
+    counts.stock += units;
+    counts.unitsOnSale += units;
+  }
+}
+
+/** Returns the units of an order to the stock, or with `sign` -1 takes them. */
+function putBack(sale: ReplayedSale, change: OrderChange, sign: 1 | -1): void {
+  sale.stock += sign * change.quantity;
+  for (const { itemId, quantity } of linesOf(change)) {
+    const counts = sale.items.get(itemId);
+    if (counts) counts.stock += sign * quantity;
+  }
+}
+
+/** Takes the units of an order off the sale. */
+function keepBack(sale: ReplayedSale, change: OrderChange): void {
+  sale.unitsOnSale -= change.quantity;
+  for (const { itemId, quantity } of linesOf(change)) {
+    const counts = sale.items.get(itemId);
+    if (counts) counts.unitsOnSale -= quantity;
+  }
+}
+
 function keep(
   sale: ReplayedSale,
-  { orderId, buyerId, personId, quantity }: OrderChange,
+  { orderId, buyerId, personId, quantity, lines, amount, currency }: OrderChange,
   status: Order['status'],
 ): void {
-  sale.orders.set(orderId, { buyerId, ...(personId && { personId }), quantity, status });
+  sale.orders.set(orderId, {
+    buyerId,
+    ...(personId && { personId }),
+    quantity,
+    ...(lines && { lines }),
+    ...(amount !== undefined && { amount }),
+    ...(currency !== undefined && { currency }),
+    status,
+  });
 }

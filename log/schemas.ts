@@ -10,7 +10,16 @@ import { canceller, count, instant, type RejectionReason, rejectionReason, units
 const id = z.string().min(1);
 
 const sale = z.object({ saleId: id });
-const order = sale.extend({ orderId: id, buyerId: id, quantity: units });
+const line = z.object({ itemId: id, label: z.string(), quantity: units, amount: count });
+/** The money is absent in events of an earlier version, and of an order whose sale or item does not exist. */
+const order = sale.extend({
+  orderId: id,
+  buyerId: id,
+  quantity: units.describe('Units of all lines'),
+  lines: z.array(line).exactOptional(),
+  amount: count.exactOptional().describe('The price of all lines, in minor units'),
+  currency: z.string().exactOptional().describe('ISO 4217'),
+});
 const refused = order.extend({ reason: rejectionReason });
 const createdItem = z.object({
   itemId: id,
@@ -20,6 +29,8 @@ const createdItem = z.object({
   stock: count,
   limitPerBuyer: units.nullable(),
 });
+export type CreatedItem = z.infer<typeof createdItem>;
+
 /** Who cancelled an order and why, where it is known. */
 const cancellation = {
   cancelledBy: canceller.exactOptional(),
@@ -43,6 +54,7 @@ export const eventSchemas = {
     price: z.object({ amount: count, currency: z.string().length(3) }),
     stock: count,
     limitPerBuyer: units,
+    currency: z.string().exactOptional(),
     items: z.array(createdItem).exactOptional().describe('Absent in events of an earlier version'),
     cancelWindowSeconds: count.nullable().exactOptional(),
     ...window,
@@ -51,7 +63,7 @@ export const eventSchemas = {
   'sale.paused': sale,
   'sale.resumed': sale,
   'sale.rescheduled': sale.extend(window),
-  'sale.stock_added': sale.extend({ units }),
+  'sale.stock_added': sale.extend({ units, itemId: id.exactOptional() }),
   'sale.ended': sale.extend({ closesAt: instant }),
 } as const satisfies Record<`${string}.${string}`, z.ZodType<{ saleId: string }>>;
 

@@ -261,9 +261,10 @@ export const purchase = z
   });
 export type Purchase = z.infer<typeof purchase>;
 
-const unitsIn = (lines: { quantity: number }[]) => lines.reduce((sum, { quantity }) => sum + quantity, 0);
+export const unitsIn = (lines: { quantity: number }[]) =>
+  lines.reduce((sum, { quantity }) => sum + quantity, 0);
 
-const namesEachItemOnce = (lines: { itemId: string }[]) =>
+export const namesEachItemOnce = (lines: { itemId: string }[]) =>
   new Set(lines.map(({ itemId }) => itemId)).size === lines.length;
 
 /** The payload of one Bull job: the admitted purchases of one flush, in arrival order. */
@@ -302,6 +303,8 @@ export const problem = z.object({
   opensAt: instant.exactOptional(),
   /** For `sold-out`: units left, fewer than were asked for. */
   left: count.exactOptional(),
+  /** For `sold-out` and `over-limit`: the item of which there are too few, or too many for one buyer; absent for a sale with one item. */
+  itemId: z.string().exactOptional(),
   /** For `work-required`: what to answer in the header Proof-Of-Work, and how hard that is. */
   challenge: z.string().exactOptional(),
   difficultyBits: count.exactOptional(),

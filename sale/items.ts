@@ -1,4 +1,11 @@
-import type { ItemCounts, ItemRecord, SaleRecord } from '../store/collections.ts';
+import type {
+  ItemCounts,
+  ItemRecord,
+  OrderLineRecord,
+  OrderRecord,
+  SaleRecord,
+} from '../store/collections.ts';
+import type { Purchase, PurchaseLine, StockMessage } from './contract.ts';
 
 /**
  * A sale's items. Their counts are stored beside the sale's own, which are the sums; the only item of a sale has no counts
@@ -11,13 +18,14 @@ export const firstItemId = '1';
 
 type SaleOfItems = Pick<
   SaleRecord,
-  'items' | 'itemCounts' | 'productId' | 'price' | 'oldAmount' | 'stock' | 'unitsOnSale' | 'unitsReturned'
+  'items' | 'itemCounts' | 'productId' | 'price' | 'oldAmount' | keyof ItemCounts
 >;
 
 export function itemsOf(sale: SaleOfItems): Item[] {
-  const { stock, unitsOnSale, unitsReturned = 0 } = sale;
+  const { stock, unitsOnSale, unitsReturned = 0, unitsKept = 0 } = sale;
   const items = itemRecordsOf(sale);
-  if (items.length === 1) return items.map((item) => ({ ...item, stock, unitsOnSale, unitsReturned }));
+  if (items.length === 1)
+    return items.map((item) => ({ ...item, stock, unitsOnSale, unitsReturned, unitsKept }));
   return items.map((item) => ({ ...item, ...(sale.itemCounts?.[item.id] ?? noCounts) }));
 }
 
@@ -32,6 +40,57 @@ export function itemRecordsOf({
 }: Pick<SaleRecord, 'items' | 'productId' | 'price' | 'oldAmount'>): ItemRecord[] {
   if (items) return items;
   return [{ id: firstItemId, productId, label: '', amount: price.amount, oldAmount, limitPerBuyer: null }];
+}
+
+export const hasSeveralItems = ({ items }: Pick<SaleRecord, 'items'>) => (items?.length ?? 1) > 1;
+
+/** What a purchase asks for. A purchase without lines is for the only item of its sale. */
+export const linesOf = ({
+  quantity,
+  lines,
+}: Pick<Purchase, 'quantity'> & { lines?: PurchaseLine[] | undefined }): PurchaseLine[] =>
+  lines ?? [{ itemId: firstItemId, quantity }];
+
+/** The path of an item's count in MongoDB. */
+export const countPath = (itemId: string, count: keyof ItemCounts) => `itemCounts.${itemId}.${count}`;
+
+/**
+ * The lines and the money of the order that a purchase becomes, whatever its outcome.
+ * @returns none of them when the sale or one of the items does not exist.
+ */
+export function pricedLinesOf(
+  purchase: Purchase,
+  sale: Pick<SaleRecord, 'items' | 'productId' | 'price' | 'oldAmount'> | null | undefined,
+): Pick<OrderRecord, 'lines' | 'amount' | 'currency'> {
+  if (!sale || (hasSeveralItems(sale) && !purchase.lines)) return {};
+  const items = new Map(itemRecordsOf(sale).map((item) => [item.id, item]));
+  const lines: OrderLineRecord[] = [];
+  for (const { itemId, quantity } of linesOf(purchase)) {
+    const item = items.get(itemId);
+    if (!item) return {};
+    lines.push({ itemId, label: item.label, quantity, amount: item.amount * quantity });
+  }
+  const isPlain = items.size === 1 && lines.every(({ label }) => label === '');
+  return {
+    ...(!isPlain && { lines }),
+    amount: lines.reduce((sum, { amount }) => sum + amount, 0),
+    currency: sale.price.currency,
+  };
+}
+
+/** The message that tells pages the stock of a sale. */
+export function stockMessageOf(
+  sale: SaleOfItems & Pick<SaleRecord, '_id' | 'stockVersion'>,
+  at: Date,
+): StockMessage {
+  const { _id: saleId, stock, stockVersion } = sale;
+  return {
+    saleId,
+    stock,
+    stockVersion,
+    ...(hasSeveralItems(sale) && { items: itemsOf(sale).map(({ id, stock }) => ({ id, stock })) }),
+    at: at.toISOString(),
+  };
 }
 
 /** An item to put on sale. */

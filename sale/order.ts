@@ -55,12 +55,15 @@ export function orderMessageOf(record: OrderRecord): { buyerId: string; order: O
 
 /** The event log's entry for an order in its current status. */
 export function changeOf(record: OrderRecord): Change {
-  const { _id, buyerId, personId, quantity, status, reason, traceparent } = record;
+  const { _id, buyerId, personId, quantity, lines, amount, currency, status, reason, traceparent } = record;
   const order = {
     orderId: _id,
     buyerId,
     ...(personId && { personId }),
     quantity,
+    ...(lines && { lines }),
+    ...(amount !== undefined && { amount }),
+    ...(currency !== undefined && { currency }),
     ...(traceparent && { traceparent }),
   };
   if (status === 'rejected') return { type: 'order.rejected', ...order, reason: reason ?? 'failed' };
@@ -100,12 +103,17 @@ export function purchaseOf({
   saleId,
   buyerId,
   quantity,
+  lines,
   personId,
   idempotencyKey,
   createdAt,
 }: OrderRecord): Purchase {
+  const what = {
+    quantity,
+    ...(lines && { lines: lines.map(({ itemId, quantity }) => ({ itemId, quantity })) }),
+  };
   const whose = { buyerId, ...(personId !== undefined && { personId }) };
-  return { orderId, saleId, ...whose, quantity, idempotencyKey, createdAt: createdAt.toISOString() };
+  return { orderId, saleId, ...whose, ...what, idempotencyKey, createdAt: createdAt.toISOString() };
 }
 
 /** A settled order of this buyer; null when it does not exist or belongs to another buyer. */

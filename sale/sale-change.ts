@@ -14,12 +14,16 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
+import { countPath, hasSeveralItems, itemRecordsOf } from './items.ts';
+import { sumOf } from './settlement/decide.ts';
 import type { OtherWriters } from './settlement/other-writers.ts';
 
 /** The fields of a sale that an admin may change. Units can only be added, because existing ones may be sold meanwhile. */
 export interface SaleChange {
   paused?: boolean | undefined;
   addStock?: number | undefined;
+  /** The item that `addStock` is for; a sale with one item needs none. */
+  itemId?: string | undefined;
   opensAt?: Date | undefined;
   closesAt?: Date | undefined;
   /** For how long after the sale's end a buyer may cancel an order; null: not at all. */
@@ -34,8 +38,11 @@ interface SaleChangeRequest {
   idempotencyKey?: string | undefined;
 }
 
-/** Why a change is refused. `closes_first`: the sale would close before it opens. */
-export type SaleChangeRefusal = 'unknown_sale' | 'closes_first' | 'key_reused';
+/**
+ * Why a change is refused. `unknown_item`: the sale has no such item, or several when none is named. `closes_first`: the
+ * sale would close before it opens.
+ */
+export type SaleChangeRefusal = 'unknown_sale' | 'unknown_item' | 'closes_first' | 'key_reused';
 
 /** Changes that arrive together share one transaction; separate ones would conflict on the same sale document. */
 const maxBatch = 500;
@@ -129,7 +136,8 @@ interface Edit {
   cancelWindowSeconds?: number | null;
   /** The log entries of each change. */
   changes: Change[][];
-  units: number;
+  /** Units added, by item id. */
+  units: Map<string, number>;
   /** How many of the changes add units. */
   additions: number;
   staffEntries: StaffEntry[];
@@ -183,16 +191,24 @@ async function planChanges(
 function planChange(
   { edits }: Plan,
   sale: SaleRecord | undefined,
-  { paused, addStock = 0, opensAt, closesAt, cancelWindowSeconds }: SaleChange,
+  { paused, addStock = 0, itemId, opensAt, closesAt, cancelWindowSeconds }: SaleChange,
   by: By,
 ): SaleChangeRefusal | null {
   if (!sale) return 'unknown_sale';
+  const items = itemRecordsOf(sale);
+  const item = itemId === undefined && items.length === 1 ? items[0] : items.find(({ id }) => id === itemId);
+  if (addStock > 0 && !item) return 'unknown_item';
   const edit = edits.get(sale._id) ?? editOf(sale);
   const window = { opensAt: opensAt ?? edit.opensAt, closesAt: closesAt ?? edit.closesAt };
   if (window.opensAt >= window.closesAt) return 'closes_first';
   const changes: Change[] = [];
   if (paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
-  if (addStock > 0) changes.push({ type: 'sale.stock_added', units: addStock });
+  const units = new Map(edit.units);
+  if (addStock > 0 && item) {
+    const ofItem = hasSeveralItems(sale) && { itemId: item.id };
+    changes.push({ type: 'sale.stock_added', units: addStock, ...ofItem });
+    units.set(item.id, (units.get(item.id) ?? 0) + addStock);
+  }
   if (opensAt || closesAt) {
     const times = { opensAt: window.opensAt.toISOString(), closesAt: window.closesAt.toISOString() };
     changes.push({ type: 'sale.rescheduled', ...times });
@@ -203,7 +219,7 @@ function planChange(
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     paused: paused ?? edit.paused,
     changes: [...edit.changes, changes],
-    units: edit.units + addStock,
+    units,
     additions: edit.additions + (addStock > 0 ? 1 : 0),
   };
   const [{ type: action } = { type: 'sale.changed' }] = changes.length === 1 ? changes : [];
@@ -216,13 +232,13 @@ function planChange(
 /** The fields that an admin may change, for the staff log. */
 function stateOf({ before, paused, opensAt, closesAt, cancelWindowSeconds, units }: Edit) {
   const cancelling = cancelWindowSeconds === undefined ? before.cancelWindowSeconds : cancelWindowSeconds;
-  const unitsOnSale = before.unitsOnSale + units;
+  const unitsOnSale = before.unitsOnSale + sumOf(units);
   return { paused, opensAt, closesAt, cancelWindowSeconds: cancelling, unitsOnSale };
 }
 
 const editOf = (before: SaleRecord): Edit => {
   const { paused, opensAt, closesAt } = before;
-  return { before, paused, opensAt, closesAt, changes: [], units: 0, additions: 0, staffEntries: [] };
+  return { before, paused, opensAt, closesAt, changes: [], units: new Map(), additions: 0, staffEntries: [] };
 };
 
 /**
@@ -236,26 +252,18 @@ async function write(
 ): Promise<SaleRecord[]> {
   const { sales } = collections;
   const updates = [...edits].map(
-    ([_id, { before, paused, opensAt, closesAt, cancelWindowSeconds, changes, units, additions }]) => ({
-      updateOne: {
-        filter: { _id, revision: before.revision },
-        update: {
-          $set: {
-            paused,
-            opensAt,
-            closesAt,
-            ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
-          },
-          $inc: {
-            stock: units,
-            unitsOnSale: units,
-            stockVersion: additions,
-            revision: changes.length,
-            eventSeq: 1,
-          },
-        },
-      },
-    }),
+    ([_id, { before, paused, opensAt, closesAt, cancelWindowSeconds, changes, units, additions }]) => {
+      const sum = sumOf(units);
+      const ofItems = (hasSeveralItems(before) ? [...units] : []).flatMap(([itemId, added]) => [
+        [countPath(itemId, 'stock'), added],
+        [countPath(itemId, 'unitsOnSale'), added],
+      ]);
+      const totals = { stock: sum, unitsOnSale: sum, stockVersion: additions };
+      const $inc = { ...totals, revision: changes.length, eventSeq: 1, ...Object.fromEntries(ofItems) };
+      const cancelling = cancelWindowSeconds !== undefined && { cancelWindowSeconds };
+      const $set = { paused, opensAt, closesAt, ...cancelling };
+      return { updateOne: { filter: { _id, revision: before.revision }, update: { $set, $inc } } };
+    },
   );
   const { matchedCount } = await sales.bulkWrite(updates, { session });
   if (matchedCount !== updates.length) throw new Stale();
@@ -304,9 +312,10 @@ const keyOf = ({ saleId, idempotencyKey }: SaleChangeRequest) =>
   idempotencyKey === undefined ? null : `${saleId}:${idempotencyKey}`;
 
 /** The fields are hashed in a fixed order, so that the order in the request body does not matter. */
-function hashOf({ paused, addStock, opensAt, closesAt, cancelWindowSeconds }: SaleChange): string {
-  // Left out where it is absent, so that the hash of such a change is the same as in the version before.
+function hashOf({ paused, addStock, itemId, opensAt, closesAt, cancelWindowSeconds }: SaleChange): string {
+  // Left out where they are absent, so that the hash of such a change is the same as in the version before.
   const cancelling = cancelWindowSeconds === undefined ? [] : [cancelWindowSeconds];
-  const body = JSON.stringify([paused, addStock, opensAt, closesAt, ...cancelling]);
+  const ofItem = itemId === undefined ? [] : [{ itemId }];
+  const body = JSON.stringify([paused, addStock, opensAt, closesAt, ...cancelling, ...ofItem]);
   return createHash('sha256').update(body).digest('base64url');
 }

@@ -7,7 +7,8 @@ import fc from 'fast-check';
 export type Step =
   /**
    * A buyer presses Buy; `again` repeats an earlier press with its key, unchanged or of this sale and quantity. Who `isBack`
-   * deleted an account and has another one: the orders are the account's, the limit is the person's.
+   * deleted an account and has another one: the orders are the account's, the limit is the person's. In a sale with several
+   * items, `quantity` units of the item are asked for, and one of the item `beside` it.
    */
   | {
       type: 'press';
@@ -15,6 +16,8 @@ export type Step =
       buyer: number;
       isBack: boolean;
       quantity: number;
+      item: number;
+      beside: number | null;
       again: number | null;
       unchanged: boolean;
     }
@@ -22,7 +25,7 @@ export type Step =
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
   /** The change reaches the gate, unless Redis is unavailable. The units go back on sale, or are kept back. */
   | { type: 'cancel'; order: number; restock: boolean; announced: boolean }
-  | { type: 'add_stock'; sale: number; units: number; announced: boolean }
+  | { type: 'add_stock'; sale: number; item: number; units: number; announced: boolean }
   | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
   /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
   | { type: 'give_up'; republish: boolean }
@@ -32,20 +35,24 @@ export type Step =
   /** Redis loses one purchase, or only its entry in the queued set. */
   | { type: 'forget'; order: number }
   | { type: 'lose_place'; order: number }
-  /** A gate's count is wrong. */
-  | { type: 'drift'; sale: number; buyer: number; left: number; units: number }
+  /** A gate's counts are wrong. */
+  | { type: 'drift'; sale: number; item: number; buyer: number; left: number; units: number }
   | { type: 'reconcile' };
 
 /** Crash points: before, inside and after the transaction, and after the update of the gate but before Bull's. */
 export type WorkerDeath = 'before' | 'inside' | 'committed' | 'announced';
 
-export const saleCount = 2;
+/** Sales by the number of their items. */
+export const itemsOfSales = [1, 2];
 export const buyerCount = 4;
 export const initialStock = 5;
 export const limitPerBuyer = 3;
+/** Of each item of a sale that has several. */
+export const limitPerItem = 2;
 
 const announced = fc.boolean();
-const sale = fc.nat({ max: saleCount - 1 });
+const sale = fc.nat({ max: itemsOfSales.length - 1 });
+const item = fc.nat({ max: Math.max(...itemsOfSales) - 1 });
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 12,
@@ -55,6 +62,8 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       buyer: fc.nat({ max: buyerCount - 1 }),
       isBack: fc.boolean(),
       quantity: fc.integer({ min: 1, max: limitPerBuyer + 1 }),
+      item,
+      beside: fc.option(item),
       again: fc.option(fc.nat({ max: 9 }), { freq: 4 }),
       unchanged: fc.boolean(),
     }),
@@ -83,6 +92,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('add_stock' as const),
       sale,
+      item,
       units: fc.integer({ min: 1, max: 4 }),
       announced,
     }),
@@ -104,6 +114,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('drift' as const),
       sale,
+      item,
       buyer: fc.nat({ max: buyerCount - 1 }),
       left: fc.integer({ min: -2, max: 2 }),
       units: fc.integer({ min: -2, max: 2 }),

@@ -5,7 +5,8 @@ import { openMutex } from '../runtime/mutex.ts';
 import { type Admit, openAdmission } from '../sale/admission/admission.ts';
 import { unitsEverOnSale } from '../sale/admission/gate.ts';
 import { openGateCheck } from '../sale/admission/gate-check.ts';
-import type { Purchase } from '../sale/contract.ts';
+import { type Purchase, unitsIn } from '../sale/contract.ts';
+import { hasSeveralItems, itemsOf } from '../sale/items.ts';
 import { orderIdOf } from '../sale/order.ts';
 import { bullOf } from '../sale/queue/bull-queue.ts';
 import { readJob } from '../sale/queue/queue.ts';
@@ -13,16 +14,17 @@ import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
 import { cancelOrders } from '../sale/settlement/cancellation.ts';
 import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
-import { allowanceKey } from '../sale/settlement/decide.ts';
+import { allowanceKey, holderOf } from '../sale/settlement/decide.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
 import { settleBatch } from '../sale/settlement/transaction.ts';
 import {
   buyerCount,
   initialStock,
+  itemsOfSales,
   limitPerBuyer,
+  limitPerItem,
   type Step,
-  saleCount,
   type WorkerDeath,
 } from './history.ts';
 
@@ -50,7 +52,7 @@ const limits = {
 export async function live(system: System, steps: Step[]): Promise<void> {
   await empty(system);
   const saleIds: string[] = [];
-  for (let n = 0; n < saleCount; n++) saleIds.push(await putOnSale(system));
+  for (const items of itemsOfSales) saleIds.push(await putOnSale(system, items));
   const { admit } = openAdmission({
     redis: system.redis,
     gate: system.gate,
@@ -71,7 +73,7 @@ async function empty({ collections, redis }: System): Promise<void> {
     await model.deleteMany();
 }
 
-async function putOnSale({ collections }: System): Promise<string> {
+async function putOnSale({ collections }: System, items: number): Promise<string> {
   const productId = nanoid();
   await collections.products.insertOne({
     _id: productId,
@@ -81,7 +83,13 @@ async function putOnSale({ collections }: System): Promise<string> {
     createdAt: new Date(),
   });
   const newSale = {
-    items: [{ productId, amount: 100, stock: initialStock }],
+    items: Array.from({ length: items }, (_, n) => ({
+      productId,
+      label: items > 1 ? `Size ${n}` : '',
+      amount: 100,
+      stock: initialStock,
+      limitPerBuyer: items > 1 ? limitPerItem : null,
+    })),
     currency: 'EUR',
     limitPerBuyer,
     opensAt: new Date(Date.now() - hourMs),
@@ -116,7 +124,12 @@ async function take(
       return;
     }
     case 'add_stock':
-      return await change(system, saleIds[step.sale] ?? '', { addStock: step.units }, step.announced);
+      return await change(
+        system,
+        saleIds[step.sale] ?? '',
+        { addStock: step.units, ...(hasSeveral(step) && { itemId: itemIdOf(step.item) }) },
+        step.announced,
+      );
     case 'pause':
       return await change(system, saleIds[step.sale] ?? '', { paused: step.paused }, step.announced);
     case 'give_up':
@@ -145,13 +158,25 @@ function purchaseOf(step: Extract<Step, { type: 'press' }>, saleIds: string[], {
   const saleId = saleIds[step.sale] ?? '';
   if (before) {
     const orderId = orderIdOf(before.buyerId, saleId, before.idempotencyKey);
-    return { ...before, ...isNow, orderId, saleId, quantity: step.quantity };
+    const { lines: _, ...rest } = before;
+    return { ...rest, ...isNow, orderId, saleId, ...askedIn(step) };
   }
   const [personId, idempotencyKey] = [`buyer-${step.buyer}`, `press-${pressed.length}`];
   const buyerId = step.isBack ? `${personId}-back` : personId;
   const orderId = orderIdOf(buyerId, saleId, idempotencyKey);
   const whose = { buyerId, ...(step.isBack && { personId }) };
-  return { orderId, saleId, ...whose, quantity: step.quantity, idempotencyKey, ...isNow };
+  return { orderId, saleId, ...whose, ...askedIn(step), idempotencyKey, ...isNow };
+}
+
+const hasSeveral = ({ sale }: { sale: number }) => (itemsOfSales[sale] ?? 1) > 1;
+const itemIdOf = (item: number) => String(item + 1);
+
+function askedIn(step: Extract<Step, { type: 'press' }>): Pick<Purchase, 'quantity' | 'lines'> {
+  const { quantity, item, beside } = step;
+  if (!hasSeveral(step)) return { quantity };
+  const lines = [{ itemId: itemIdOf(item), quantity }];
+  if (beside !== null && beside !== item) lines.push({ itemId: itemIdOf(beside), quantity: 1 });
+  return { quantity: unitsIn(lines), lines };
 }
 
 /** A time later than all before, because two purchases of one browser never share a millisecond. */
@@ -234,11 +259,15 @@ async function losePlace({ redis, queue }: System, orderId: string): Promise<voi
 async function drift(
   { redis }: System,
   gate: string,
-  { buyer, left, units }: Extract<Step, { type: 'drift' }>,
+  { item, buyer, left, units }: Extract<Step, { type: 'drift' }>,
 ): Promise<void> {
   if (!(await redis.exists(gate))) return;
   await redis.hincrby(gate, 'left', left);
   await redis.hincrby(gate, `b:buyer-${buyer}`, units);
+  const itemId = itemIdOf(item);
+  if (!(await redis.hexists(gate, `left:${itemId}`))) return;
+  await redis.hincrby(gate, `left:${itemId}`, -left);
+  await redis.hincrby(gate, `b:buyer-${buyer}:${itemId}`, units);
 }
 
 const passesMax = 20;
@@ -287,10 +316,13 @@ async function check(system: System, saleIds: string[], { accepted }: Pages): Pr
 
 /** The counts of a sale in its gate and in MongoDB; null when the sale has no gate. */
 async function countsOf({ gate, collections }: System, saleId: string) {
-  const buyers = Array.from({ length: buyerCount }, (_, n) => `buyer-${n}`);
-  const { gates } = await gate.read([saleId], { buyers, queuedMax: 1 });
-  const fields = gates.get(saleId);
   const sale = await collections.sales.findOne({ _id: saleId });
+  const items = sale && hasSeveralItems(sale) ? itemsOf(sale) : [];
+  const itemIds = items.map(({ id }) => id);
+  const people = Array.from({ length: buyerCount }, (_, n) => `buyer-${n}`);
+  const buyers = people.flatMap((person) => [person, ...itemIds.map((id) => holderOf(person, id))]);
+  const { gates } = await gate.read([saleId], { buyers, queuedMax: 1, items: new Map([[saleId, itemIds]]) });
+  const fields = gates.get(saleId);
   if (!fields || !sale) return null;
   const units = await Promise.all(
     buyers.map(
@@ -307,7 +339,16 @@ async function countsOf({ gate, collections }: System, saleId: string) {
       fields.revision,
       fields.units,
       ...fields.buyers.values(),
+      ...[...fields.items.values()].map(({ left, units }) => [left, units]),
     ),
-    mongo: text(sale.stock, 0, sale.paused, String(sale.revision), unitsEverOnSale(sale), ...units),
+    mongo: text(
+      sale.stock,
+      0,
+      sale.paused,
+      String(sale.revision),
+      unitsEverOnSale(sale),
+      ...units,
+      ...items.map((item) => [item.stock, unitsEverOnSale(item)]),
+    ),
   };
 }

@@ -126,6 +126,8 @@ export interface ItemCounts {
   stock: number;
   unitsOnSale: number;
   unitsReturned: number;
+  /** Absent until units of it are kept back. */
+  unitsKept?: number;
 }
 
 /** Read its items through sale/items.ts, which also reads records of an earlier version. */
@@ -168,7 +170,7 @@ export interface SaleRecord {
 }
 
 /** The units of one item in an order. */
-interface OrderLineRecord {
+export interface OrderLineRecord {
   itemId: string;
   label: string;
   quantity: number;

@@ -9,16 +9,19 @@ import type { Purchase } from '../contract.ts';
 import { legacyOrderIdOf } from '../order.ts';
 import type { PurchaseQueue } from '../queue/queue.ts';
 import { personOf } from '../settlement/decide.ts';
-import { type Gate, gatePrefix, purchasePrefix, queuedKey, readLua } from './gate.ts';
+import { type Gate, gatePrefix, jsonOf, purchasePrefix, queuedKey, readLua } from './gate.ts';
 
 /** The result of an admission. Refusals are values; only a fault throws. */
 export type Admission =
   | { outcome: 'admitted' }
   /** This purchase was admitted before with the same buyer, sale and Idempotency-Key. */
   | { outcome: 'known'; purchase: Purchase }
-  | { outcome: 'sold_out'; left: number }
+  | { outcome: 'sold_out'; left: number; itemId: string | null }
   | { outcome: 'not_open'; opensAt: Date }
-  | { outcome: 'over_limit' | 'paused' | 'ended' | 'unknown_sale' }
+  | { outcome: 'over_limit'; itemId: string | null }
+  | { outcome: 'paused' | 'ended' | 'unknown_sale' }
+  /** The sale has no such item; null when the purchase names none although the sale has several. */
+  | { outcome: 'unknown_item'; itemId: string | null }
   /** Too many accepted purchases wait to be settled. */
   | { outcome: 'busy' }
   /** Admitted, but the queue did not confirm the job. A retry of the same purchase is `known`. */
@@ -102,15 +105,20 @@ export function openAdmission({
         purchase.saleId,
         personOf(purchase),
         purchase.quantity,
-        JSON.stringify(purchase),
+        JSON.stringify(purchase.lines ? withoutLines(purchase) : purchase),
+        jsonOf(purchase.lines),
       ]);
       failpoint('flushing');
       const replies = await redis.admit(queuedKey, ...keys, ...fixed, ...fields);
       failpoint('flushed');
-      const admitted = afterwards ? purchases.filter((_, n) => replies[n] === 'admitted') : [];
+      const isAdmitted = (reply: string | undefined) => reply === 'admitted' || reply === 'admitted_plain';
+      const admitted = (afterwards ? purchases : []).flatMap((purchase, n) => {
+        if (!isAdmitted(replies[n])) return [];
+        return [replies[n] === 'admitted_plain' ? withoutLines(purchase) : purchase];
+      });
       if (admitted.length === 0 || (await afterwards?.publish({ purchases: admitted }, startedAtMs)))
         return replies;
-      return replies.map((reply) => (reply === 'admitted' ? 'unconfirmed' : reply));
+      return replies.map((reply) => (isAdmitted(reply) ? 'unconfirmed' : reply));
     },
     maxBatch: limits.flushMaxPurchases,
     maxWaiting: limits.flushMaxWaiting,
@@ -158,6 +166,8 @@ export function openAdmission({
 
 const unqueued = 'unqueued:';
 
+const withoutLines = ({ lines: _, ...purchase }: Purchase): Purchase => purchase;
+
 /** Reads a reply of admit.lua. */
 function admissionOf(reply: string): Admission {
   const colon = reply.indexOf(':');
@@ -166,12 +176,18 @@ function admissionOf(reply: string): Admission {
   switch (outcome) {
     case 'known':
       return { outcome, purchase: JSON.parse(detail) };
-    case 'sold_out':
-      return { outcome, left: Number(detail) };
+    case 'sold_out': {
+      const [left, itemId = null] = detail.split(':');
+      return { outcome, left: Number(left), itemId };
+    }
+    case 'over_limit':
+    case 'unknown_item':
+      return { outcome, itemId: colon === -1 ? null : detail };
+    case 'admitted_plain':
+      return { outcome: 'admitted' };
     case 'not_open':
       return { outcome, opensAt: new Date(Number(detail)) };
     case 'admitted':
-    case 'over_limit':
     case 'paused':
     case 'ended':
     case 'busy':

@@ -8,16 +8,22 @@
   KEYS[2..]  the keys that addJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, returned, revision, queued = purchases not yet settled,
-             b:<personId> = units this person took, checked = how often the gate was corrected
+             b:<personId> = units this person took, checked = how often the gate was corrected.
+             The gate of a sale with several items also has items = how many, and for each of them left:<itemId>,
+             units:<itemId>, returned:<itemId> and, where it has a limit of its own, limit:<itemId> and
+             b:<personId>:<itemId>; left, units and returned are the sums
   ARGV[2]    prefix of stored purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is stored
   ARGV[4]    how many purchases may be queued
-  ARGV[5..]  for each purchase: order id, its legacy id, sale id, person id, quantity, the purchase as JSON
+  ARGV[5..]  for each purchase: order id, its legacy id, sale id, person id, quantity, the purchase as JSON without lines,
+             its lines as JSON (empty when it has none)
 
   Returns for each purchase one of
-    admitted | known:<the stored JSON> | busy | no_gate | paused | ended | over_limit
+    admitted | known:<the stored JSON> | busy | no_gate | paused | ended
+    admitted_plain: as a purchase without lines, because the sale has one item
     unqueued:<the stored JSON>: known but not queued, because it is settled or its job was lost
-    not_open:<opensAt ms> | sold_out:<units left>
+    not_open:<opensAt ms> | over_limit, or over_limit:<item id> | sold_out:<units left>, or sold_out:<units left>:<item id>
+    unknown_item: it has no lines, and the sale has several items | unknown_item:<item id>
 ]]
 local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
 local room = tonumber(ARGV[4]) - redis.call('ZCARD', KEYS[1])
@@ -27,23 +33,74 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local gates = {}
 local function gateOf(saleId)
   if gates[saleId] == nil then
-    local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused')
+    local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused', 'items')
     gates[saleId] = f[1] and {
       left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0, admitted = 0,
       opensAt = tonumber(f[3]), closesAt = tonumber(f[4]), paused = f[5] == '1',
+      items = f[6] and {},
     } or false
   end
   return gates[saleId]
 end
 
-local function refusalOf(gate, saleId, personId, quantity)
+-- An item of a sale that has several; false when there is no such item.
+local function itemOf(gate, saleId, itemId)
+  if gate.items[itemId] == nil then
+    local f = redis.call('HMGET', gatePrefix .. saleId, 'left:' .. itemId, 'limit:' .. itemId)
+    gate.items[itemId] = f[1] and { left = tonumber(f[1]), limit = tonumber(f[2] or nil), taken = 0 } or false
+  end
+  return gate.items[itemId]
+end
+
+local function unitsOf(saleId, holder)
+  return tonumber(redis.call('HGET', gatePrefix .. saleId, 'b:' .. holder) or 0)
+end
+
+-- Why lines cannot be admitted to a sale with several items.
+local function lineRefusalOf(gate, saleId, personId, lines)
+  if not lines then return 'unknown_item' end
+  for _, line in ipairs(lines) do
+    local item = itemOf(gate, saleId, line.itemId)
+    if not item then return 'unknown_item:' .. line.itemId end
+    if item.left < line.quantity then
+      return string.format('sold_out:%.0f:%s', math.max(item.left, 0), line.itemId)
+    end
+    if item.limit and unitsOf(saleId, personId .. ':' .. line.itemId) + line.quantity > item.limit then
+      return 'over_limit:' .. line.itemId
+    end
+  end
+end
+
+-- Takes the units of lines, or with `sign` -1 gives them back, in a sale with several items.
+local function takeLines(gate, saleId, personId, lines, sign)
+  for _, line in ipairs(lines) do
+    local item = gate.items[line.itemId]
+    item.left = item.left - sign * line.quantity
+    item.taken = item.taken + sign * line.quantity
+    if item.limit then
+      redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId .. ':' .. line.itemId, sign * line.quantity)
+    end
+  end
+end
+
+-- The only item of a sale has this id.
+local onlyItem = '1'
+
+local function refusalOf(gate, saleId, personId, quantity, lines)
   if not gate then return 'no_gate' end
   if now >= gate.closesAt then return 'ended' end
   if now < gate.opensAt then return string.format('not_open:%.0f', gate.opensAt) end
   if gate.paused then return 'paused' end
+  if gate.items then
+    local refusal = lineRefusalOf(gate, saleId, personId, lines)
+    if refusal then return refusal end
+  elseif lines and lines[1].itemId ~= onlyItem then
+    return 'unknown_item:' .. lines[1].itemId
+  elseif lines and lines[2] then
+    return 'unknown_item:' .. lines[2].itemId
+  end
   if gate.left < quantity then return string.format('sold_out:%.0f', math.max(gate.left, 0)) end
-  local has = tonumber(redis.call('HGET', gatePrefix .. saleId, 'b:' .. personId) or 0)
-  if has + quantity > gate.limit then return 'over_limit' end
+  if unitsOf(saleId, personId) + quantity > gate.limit then return 'over_limit' end
   if room < 1 then return 'busy' end
 end
 
@@ -58,7 +115,7 @@ local function recall(orderId)
   return (isQueued and 'known:' or 'unqueued:') .. json, json
 end
 
-local perPurchase = 6
+local perPurchase = 7
 
 -- To be removed in the next version: the previous one derived the id without the sale. One EXISTS checks the whole flush.
 local legacyKeys = {}
@@ -69,12 +126,15 @@ local function recallLegacy(orderId, saleId)
   return json and cjson.decode(json).saleId == saleId and reply or nil
 end
 
-local replies, admitted, queued = {}, {}, {}
+local replies, admitted, queued, linesAt = {}, {}, {}, {}
 for i = 5, #ARGV, perPurchase do
   local orderId, legacyId, saleId, personId = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local quantity, json = tonumber(ARGV[i + 4]), ARGV[i + 5]
   local gate = gateOf(saleId)
-  local refusal = refusalOf(gate, saleId, personId, quantity)
+  local lines = ARGV[i + 6] ~= '' and cjson.decode(ARGV[i + 6]) or nil
+  local refusal = refusalOf(gate, saleId, personId, quantity, lines)
+  local hasLines = gate and gate.items and lines
+  if hasLines then json = json:sub(1, -2) .. ',"lines":' .. ARGV[i + 6] .. '}' end
   local reply = isLegacyRemembered and recallLegacy(legacyId, saleId)
   if reply then
     -- It was admitted before, under its legacy id.
@@ -89,6 +149,12 @@ for i = 5, #ARGV, perPurchase do
     admitted[#admitted + 1] = json
     isAdmitted[orderId] = true
     reply = 'admitted'
+    if hasLines then
+      takeLines(gate, saleId, personId, lines, 1)
+      linesAt[i] = lines
+    elseif lines then
+      reply = 'admitted_plain'
+    end
   else
     reply = recall(orderId) or refusal
   end
@@ -100,10 +166,11 @@ local function undoQueuedBefore()
   for i = 5, #ARGV, perPurchase do
     local orderId, saleId, personId, quantity = ARGV[i], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
     local reply = replies[(i - 5) / perPurchase + 1]
-    if reply == 'admitted' and tonumber(redis.call('ZSCORE', KEYS[1], orderId)) ~= now then
+    if reply:sub(1, 8) == 'admitted' and tonumber(redis.call('ZSCORE', KEYS[1], orderId)) ~= now then
       redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, -quantity)
       gates[saleId].taken = gates[saleId].taken - quantity
       gates[saleId].admitted = gates[saleId].admitted - 1
+      takeLines(gates[saleId], saleId, personId, linesAt[i] or {}, -1)
     end
   end
 end
@@ -114,6 +181,11 @@ if #admitted > 0 then
     if gate and gate.admitted > 0 then
       redis.call('HINCRBY', gatePrefix .. saleId, 'left', -gate.taken)
       redis.call('HINCRBY', gatePrefix .. saleId, 'queued', gate.admitted)
+      for itemId, item in pairs(gate.items or {}) do
+        if item and item.taken ~= 0 then
+          redis.call('HINCRBY', gatePrefix .. saleId, 'left:' .. itemId, -item.taken)
+        end
+      end
     end
   end
   addJob(KEYS, '{"purchases":[' .. table.concat(admitted, ',') .. ']}', now)

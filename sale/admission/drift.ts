@@ -1,8 +1,12 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { OrderRecord, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
-import { personOf } from '../settlement/decide.ts';
+import { hasSeveralItems, itemsOf } from '../items.ts';
+import { claimsOf, limitsOf } from '../settlement/decide.ts';
 import { settledPurchaseOf } from '../settlement/transaction.ts';
-import { type GateDrift, type GateFields, unitsEverOnSale, unitsGivenBack } from './gate.ts';
+import { type GateDrift, type GateFields, type GateItem, unitsEverOnSale, unitsGivenBack } from './gate.ts';
+
+type Counts = Pick<SaleRecord, 'unitsOnSale' | 'unitsKept' | 'unitsReturned'>;
 
 /** A queued purchase, and its order if it has been settled but not yet removed from the queued set. */
 export interface QueuedPurchase {
@@ -18,39 +22,65 @@ export interface QueuedPurchase {
  */
 export function driftOf(
   gate: GateFields,
-  sale: Pick<SaleRecord, 'stock' | 'unitsOnSale' | 'unitsKept' | 'unitsReturned'>,
+  sale: SaleRecord,
   queued: readonly QueuedPurchase[],
   allowances: ReadonlyMap<string, number>,
 ): GateDrift {
   // Units that were added or returned in MongoDB and are not in the gate yet; they reach it by gate.sync.
-  const notSynced = unitsEverOnSale(sale) - gate.units + (sale.unitsReturned ?? 0) - gate.returned;
-  let left = sale.stock - notSynced;
+  const notSynced = (of: Counts, known: Pick<GateItem, 'units' | 'returned'>) =>
+    unitsEverOnSale(of) - known.units + (of.unitsReturned ?? 0) - known.returned;
+  let left = sale.stock - notSynced(sale, gate);
+  const leftOfItems = new Map<string, number>();
+  for (const item of hasSeveralItems(sale) ? itemsOf(sale) : []) {
+    const known = gate.items.get(item.id);
+    if (known) leftOfItems.set(item.id, item.stock - notSynced(item, known));
+  }
+  const limits = limitsOf(sale);
   const ofBuyers = new Map([...gate.buyers.keys()].map((buyer) => [buyer, allowances.get(buyer) ?? 0]));
   for (const { purchase, order } of queued) {
-    const { quantity } = purchase;
-    const personId = personOf(purchase);
+    const { quantity, lines = [] } = purchase;
     const { ofSale, ofBuyer } = order
       ? unitsGivenBack(settledPurchaseOf(purchase, order))
       : { ofSale: quantity, ofBuyer: quantity };
     left -= ofSale;
-    const units = ofBuyers.get(personId);
-    if (units !== undefined) ofBuyers.set(personId, units + ofBuyer);
+    for (const { itemId, quantity } of ofSale > 0 ? lines : []) {
+      const ofItem = leftOfItems.get(itemId);
+      if (ofItem !== undefined) leftOfItems.set(itemId, ofItem - quantity);
+    }
+    for (const claim of ofBuyer > 0 ? claimsOf(purchase, limits) : []) {
+      const units = ofBuyers.get(claim.holder);
+      if (units !== undefined) ofBuyers.set(claim.holder, units + claim.units);
+    }
   }
   const buyers = [...ofBuyers].flatMap(([buyer, units]) => {
     const difference = units - (gate.buyers.get(buyer) ?? 0);
     return difference === 0 ? [] : [[buyer, difference] as const];
   });
-  return { left: left - gate.left, queued: queued.length - gate.queued, buyers: new Map(buyers) };
+  const items = [...leftOfItems].flatMap(([itemId, ofItem]) => {
+    const difference = ofItem - (gate.items.get(itemId)?.left ?? 0);
+    return difference === 0 ? [] : [[itemId, difference] as const];
+  });
+  return {
+    left: left - gate.left,
+    queued: queued.length - gate.queued,
+    buyers: new Map(buyers),
+    items: new Map(items),
+  };
 }
 
-export const isDrift = ({ left, queued, buyers }: GateDrift) => left !== 0 || queued !== 0 || buyers.size > 0;
+export const isDrift = ({ left, queued, buyers, items }: GateDrift) =>
+  left !== 0 || queued !== 0 || buyers.size > 0 || items.size > 0;
 
 /** The drift that two comparisons have in common: a difference caused by an update in flight is gone at the second. */
 export function agreedDrift(first: GateDrift, second: GateDrift): GateDrift {
-  const isSame = first.left === second.left && first.queued === second.queued;
+  const isSame =
+    first.left === second.left &&
+    first.queued === second.queued &&
+    isDeepStrictEqual(first.items, second.items);
   return {
     left: isSame ? second.left : 0,
     queued: isSame ? second.queued : 0,
+    items: isSame ? second.items : new Map(),
     buyers: new Map([...second.buyers].filter(([buyer, units]) => first.buyers.get(buyer) === units)),
   };
 }

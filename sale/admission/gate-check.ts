@@ -5,6 +5,7 @@ import { readInSnapshot } from '../../runtime/databases/snapshot-read.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
+import { hasSeveralItems, itemsOf } from '../items.ts';
 import { purchaseOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey } from '../settlement/decide.ts';
@@ -92,8 +93,13 @@ export function openGateCheck({
   function compare(saleIds: string[], buyers: string[] = [], exclusively: Exclusive = (reads) => reads()) {
     return readInSnapshot(connection, async (session): Promise<Comparison[]> => {
       const { before, gates, queued, after } = await exclusively(async () => {
-        const before = await sales.find({ _id: { $in: saleIds } }, { projection: { eventSeq: 1 } }).toArray();
-        const { gates, queued } = await gate.read(saleIds, { buyers, queuedMax: queuedMaxCompared });
+        const projection = { eventSeq: 1, 'items.id': 1 };
+        const before = await sales.find({ _id: { $in: saleIds } }, { projection }).toArray();
+        const { gates, queued } = await gate.read(saleIds, {
+          buyers,
+          queuedMax: queuedMaxCompared,
+          items: itemIdsOf(before),
+        });
         // The snapshot is taken here: when a sale's eventSeq did not change since the first read, nothing was committed
         // for it in between.
         const after = await sales.find({ _id: { $in: [...gates.keys()] } }, { session }).toArray();
@@ -149,7 +155,10 @@ export function openGateCheck({
 
   async function updateSettings(saleIds: string[]): Promise<string[]> {
     const updated: string[] = [];
-    const { gates } = await gate.read(saleIds, { queuedMax: 0 });
+    const several = await sales
+      .find({ _id: { $in: saleIds }, 'items.1': { $exists: true } }, { projection: { 'items.id': 1 } })
+      .toArray();
+    const { gates } = await gate.read(saleIds, { queuedMax: 0, items: itemIdsOf(several) });
     const records = await sales.find({ _id: { $in: [...gates.keys()] } }).toArray();
     for (const sale of records) {
       const fields = gates.get(sale._id) as GateFields;
@@ -157,7 +166,7 @@ export function openGateCheck({
         const isNewer = sale.revision > Number(fields.revision);
         await gate.sync(sale, isNewer ? '' : fields.revision);
         updated.push(sale._id);
-      } else if (fields.returned < (sale.unitsReturned ?? 0)) await gate.sync(sale);
+      } else if (lacksReturnedUnits(fields, sale)) await gate.sync(sale);
     }
     return updated;
   }
@@ -195,7 +204,12 @@ export function openGateCheck({
       const second = await compareBuyersOf(progress.saleId, [...first.drift.buyers.keys()]);
       if (second === 'gone') return 'done';
       if (second === 'blocked') return second;
-      const agreed = { ...agreedDrift(first.drift, second.drift), left: 0, queued: 0 };
+      const agreed = {
+        ...agreedDrift(first.drift, second.drift),
+        left: 0,
+        queued: 0,
+        items: new Map<string, number>(),
+      };
       const isCorrected = isDrift(agreed) && (await gate.correct(progress.saleId, second.gate, agreed));
       return isCorrected ? 'corrected' : 'blocked';
     }
@@ -315,6 +329,31 @@ function openPages(sales: Collections['sales']) {
   };
 }
 
+/** The ids of the items of the sales that have several, by sale id. */
+const itemIdsOf = (sales: Pick<SaleRecord, '_id' | 'items'>[]) =>
+  new Map(sales.filter(hasSeveralItems).map(({ _id, items = [] }) => [_id, items.map(({ id }) => id)]));
+
+function lacksReturnedUnits(gate: GateFields, sale: SaleRecord): boolean {
+  return (
+    gate.returned < (sale.unitsReturned ?? 0) ||
+    itemsOf(sale).some(({ id, unitsReturned }) => {
+      const known = gate.items.get(id);
+      return known !== undefined && known.returned < unitsReturned;
+    })
+  );
+}
+
+/** Whether the gate's items differ from MongoDB's. A version before makes a gate that knows no items. */
+function hasOtherItems(gate: GateFields, sale: SaleRecord): boolean {
+  if (!hasSeveralItems(sale)) return false;
+  return itemsOf(sale).some(({ id, unitsOnSale, unitsReturned, limitPerBuyer }) => {
+    const known = gate.items.get(id);
+    return (
+      !known || known.units !== unitsOnSale || known.limit !== limitPerBuyer || known.returned > unitsReturned
+    );
+  });
+}
+
 /** Whether the gate's settings differ from MongoDB's. Returned units that have not reached the gate yet do not count. */
 function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
   return (
@@ -324,6 +363,7 @@ function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
     gate.limit !== sale.limitPerBuyer ||
     gate.opensAtMs !== sale.opensAt.getTime() ||
     gate.closesAtMs !== sale.closesAt.getTime() ||
-    gate.isPaused !== sale.paused
+    gate.isPaused !== sale.paused ||
+    hasOtherItems(gate, sale)
   );
 }

@@ -3,7 +3,8 @@ import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
-import type { Purchase, RejectionReason } from '../contract.ts';
+import type { Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
+import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
 import { groupBySale } from '../sale.ts';
 import { personOf } from '../settlement/decide.ts';
 
@@ -13,6 +14,8 @@ export interface SettledPurchase {
   saleId: string;
   personId: string;
   quantity: number;
+  /** Only of a sale with several items. */
+  lines?: PurchaseLine[];
   /**
    * Null when the buyer got the units; `admitted_again` when the existing order belongs to an earlier admission of this
    * purchase, which Redis had lost.
@@ -22,7 +25,7 @@ export interface SettledPurchase {
 
 /**
  * The units that the gate gives back for a settled purchase. When the stock was sold out, the gate's own count was too
- * high, so the sale gets none back.
+ * high, so the sale gets none back, of no line: the comparison of gates returns those of the other lines.
  */
 export function unitsGivenBack({ quantity, reason }: Pick<SettledPurchase, 'quantity' | 'reason'>) {
   if (reason === null) return { ofSale: 0, ofBuyer: 0 };
@@ -45,16 +48,29 @@ export interface GateFields {
   revision: string;
   /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
-  /** Units by buyer, for the requested buyers. */
+  /** Units by holder, which is a person or a person's share of an item, for the requested holders. */
   buyers: Map<string, number>;
+  /** By item id, for the requested items that the gate knows. */
+  items: Map<string, GateItem>;
+}
+
+/** What a gate holds of one of several items. */
+export interface GateItem {
+  left: number;
+  units: number;
+  returned: number;
+  /** Null when the item has no limit of its own. */
+  limit: number | null;
 }
 
 /** By how much a gate's counts are too low; negative where they are too high. */
 export interface GateDrift {
   left: number;
   queued: number;
-  /** Units by buyer; only of buyers whose units differ. */
+  /** Units by holder; only of holders whose units differ. */
   buyers: Map<string, number>;
+  /** Units left by item; only of items whose units differ. */
+  items: Map<string, number>;
 }
 
 /** What the gate's `units` should be. */
@@ -68,7 +84,9 @@ export interface Returned {
   saleId: string;
   /** The sale's total of returned units after these cancellations. */
   unitsReturned: number;
-  orders: { personId: string; quantity: number }[];
+  /** The same total of each item that had units returned; none for a sale with one item. */
+  items: { id: string; unitsReturned: number }[];
+  orders: { personId: string; quantity: number; lines?: PurchaseLine[] | undefined }[];
 }
 
 export const gatePrefix = 'gate:';
@@ -110,7 +128,7 @@ export type Gate = ReturnType<typeof openGate>;
 export function openGate(redis: Redis) {
   redis.defineCommand('syncGate', { numberOfKeys: 1, lua: takeReturned + readLua('sync-gate.lua') });
   redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
-  redis.defineCommand('queueAgain', { numberOfKeys: 1, lua: readLua('queue-again.lua') });
+  redis.defineCommand('queueAgain', { numberOfKeys: 1, lua: giveBackUnits + readLua('queue-again.lua') });
 
   /** The newest queued purchases as JSON. The read is expensive in a rush, so concurrent callers share one. */
   const readQueued = singleFlight(async () => {
@@ -152,6 +170,7 @@ export function openGate(redis: Redis) {
         Math.max(sale.closesAt.getTime(), redisClock.now().getTime()) + gateKeptMs,
         sale.unitsReturned ?? 0,
         overwrites,
+        hasSeveralItems(sale) ? JSON.stringify(itemsOf(sale).map(gateItemOf)) : '',
       );
     },
 
@@ -159,19 +178,27 @@ export function openGate(redis: Redis) {
      * Reads gates and the queued purchases in one atomic step.
      * @param buyers whose units are read from each gate.
      * @param queuedMax how many queued purchases are listed.
+     * @param items the items to read of each sale, by sale id; none for a sale with one item.
      * @returns gates by sale id, without sales that have none; `queued` is null when there are more than that.
      */
     async read(
       saleIds: string[],
-      { buyers = [], queuedMax }: { buyers?: string[]; queuedMax: number },
+      {
+        buyers = [],
+        queuedMax,
+        items = new Map(),
+      }: { buyers?: string[]; queuedMax: number; items?: ReadonlyMap<string, string[]> },
     ): Promise<{ gates: Map<string, GateFields>; queued: string[] | null }> {
       const reading = redis.multi().zrange(queuedKey, 0, String(queuedMax));
       const names = [...fieldNames, ...buyers.map((buyerId) => buyerPrefix + buyerId)];
-      for (const saleId of saleIds) reading.hmget(gatePrefix + saleId, ...names);
+      const itemIdsOf = (saleId: string) => items.get(saleId) ?? [];
+      for (const saleId of saleIds)
+        reading.hmget(gatePrefix + saleId, ...names, ...itemIdsOf(saleId).flatMap(itemFieldsOf));
       const [queued, ...found] = valuesOf(await reading.exec()) as [string[], ...(string | null)[][]];
       const gates = new Map<string, GateFields>();
       for (const [n, fields] of found.entries()) {
-        if (fields[0]) gates.set(saleIds[n] as string, fieldsOf(fields, buyers));
+        const saleId = saleIds[n] as string;
+        if (fields[0]) gates.set(saleId, fieldsOf(fields, buyers, itemIdsOf(saleId)));
       }
       return { gates, queued: queued.length > queuedMax ? null : queued };
     },
@@ -197,11 +224,10 @@ export function openGate(redis: Redis) {
     async correct(
       saleId: string,
       { checked }: Pick<GateFields, 'checked'>,
-      { left, queued, buyers }: GateDrift,
+      { left, queued, buyers, items }: GateDrift,
     ): Promise<boolean> {
-      return (
-        (await redis.correctGate(gatePrefix + saleId, checked, left, queued, ...[...buyers].flat())) === 1
-      );
+      const differences = [left, queued, items.size, ...[...items].flat(), ...[...buyers].flat()];
+      return (await redis.correctGate(gatePrefix + saleId, checked, ...differences)) === 1;
     },
 
     /**
@@ -220,9 +246,14 @@ export function openGate(redis: Redis) {
      * person's limit gets the units back at each call.
      */
     async returnUnits(returned: Returned[]): Promise<void> {
-      const fields = returned.flatMap(({ saleId, unitsReturned, orders }) => {
-        const ofPeople = orders.flatMap(({ personId, quantity }) => [personId, quantity]);
-        return [saleId, unitsReturned, orders.length, ...ofPeople];
+      const fields = returned.flatMap(({ saleId, unitsReturned, items, orders }) => {
+        const ofItems = items.flatMap(({ id, unitsReturned }) => [id, unitsReturned]);
+        const ofPeople = orders.flatMap(({ personId, quantity, lines }) => [
+          personId,
+          quantity,
+          jsonOf(lines),
+        ]);
+        return [saleId, unitsReturned, items.length, orders.length, ...ofItems, ...ofPeople];
       });
       if (fields.length > 0) await redis.returnUnits(gatePrefix, ...fields);
     },
@@ -257,8 +288,8 @@ export function openGate(redis: Redis) {
     async queueAgain(purchases: Purchase[]): Promise<Purchase[]> {
       if (purchases.length === 0) return [];
       const all = purchases.flatMap((purchase) => {
-        const { orderId, saleId, quantity } = purchase;
-        return [orderId, saleId, personOf(purchase), quantity];
+        const { orderId, saleId, quantity, lines } = purchase;
+        return [orderId, saleId, personOf(purchase), quantity, jsonOf(lines)];
       });
       const added = await redis.queueAgain(queuedKey, gatePrefix, ...all);
       return purchases.filter((_, n) => added[n] === 1);
@@ -342,9 +373,24 @@ const fieldNames = [
   'checked',
 ] as const;
 
-function fieldsOf(fields: (string | null)[], buyers: string[]): GateFields {
-  const [left, queued, units, returned, limit, opensAt, closesAt, paused, revision, checked, ...ofBuyers] =
+/** An item as sync-gate.lua takes it. */
+const gateItemOf = ({ id, stock, unitsReturned: returned, limitPerBuyer, ...counts }: Item) => {
+  const units = unitsEverOnSale(counts);
+  return { id, stock, units, returned, ...(limitPerBuyer !== null && { limit: limitPerBuyer }) };
+};
+
+/** The lines of a purchase as the scripts take them. */
+export const jsonOf = (lines: PurchaseLine[] | undefined) =>
+  lines ? JSON.stringify(lines.map(({ itemId, quantity }) => ({ itemId, quantity }))) : '';
+
+const itemFieldsOf = (itemId: string) =>
+  ['left', 'units', 'returned', 'limit'].map((field) => `${field}:${itemId}`);
+const fieldsPerItem = itemFieldsOf('').length;
+
+function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]): GateFields {
+  const [left, queued, units, returned, limit, opensAt, closesAt, paused, revision, checked, ...others] =
     fields;
+  const [ofBuyers, ofItems] = [others.slice(0, buyers.length), others.slice(buyers.length)];
   return {
     left: Number(left),
     queued: Number(queued),
@@ -357,6 +403,14 @@ function fieldsOf(fields: (string | null)[], buyers: string[]): GateFields {
     revision: revision ?? '',
     checked: checked ?? '',
     buyers: new Map(buyers.map((buyerId, n) => [buyerId, Number(ofBuyers[n] ?? 0)])),
+    items: new Map(
+      itemIds.flatMap((itemId, n): [string, GateItem][] => {
+        const [left, units, returned, limit] = ofItems.slice(n * fieldsPerItem, (n + 1) * fieldsPerItem);
+        if (units === null || units === undefined) return [];
+        const item = { left: Number(left), units: Number(units), returned: Number(returned) };
+        return [[itemId, { ...item, limit: limit ? Number(limit) : null }]];
+      }),
+    ),
   };
 }
 
@@ -375,9 +429,9 @@ const idsIn = (keys: string[], prefix: string) =>
 function argumentsOf([saleId, settledPurchases]: [string, SettledPurchase[]]): (string | number)[] {
   const paid = settledPurchases.filter(({ reason }) => reason === null);
   const rejected = settledPurchases.filter(({ reason }) => reason !== null);
-  const givenBack = rejected.flatMap(({ orderId, personId, quantity, reason }) => {
+  const givenBack = rejected.flatMap(({ orderId, personId, quantity, lines, reason }) => {
     const { ofSale, ofBuyer } = unitsGivenBack({ quantity, reason });
-    return [orderId, personId, ofBuyer, ofSale];
+    return [orderId, personId, ofBuyer, ofSale, jsonOf(lines)];
   });
   return [saleId, paid.length, rejected.length, ...paid.map(({ orderId }) => orderId), ...givenBack];
 }

@@ -1,22 +1,28 @@
 --[[
   Adds purchases to the queued set if they are missing, and takes their units from their gates, because a queued purchase
-  always holds its units.
+  always holds its units. give-back.lua is put in front of this script.
 
   KEYS[1] sorted set of queued purchases
   ARGV[1] prefix of gate keys
-  ARGV    for each purchase: order id, sale id, person id, quantity
+  ARGV    for each purchase: order id, sale id, person id, quantity, lines as JSON (empty for a sale with one item)
   Returns for each purchase 1 when it was not queued, otherwise 0
 ]]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local replies = {}
-for i = 2, #ARGV, 4 do
+for i = 2, #ARGV, 5 do
   local gate, buyer, quantity = ARGV[1] .. ARGV[i + 1], 'b:' .. ARGV[i + 2], tonumber(ARGV[i + 3])
   local added = redis.call('ZADD', KEYS[1], 'NX', now, ARGV[i])
   if added == 1 and redis.call('EXISTS', gate) == 1 then
     redis.call('HINCRBY', gate, 'left', -quantity)
     redis.call('HINCRBY', gate, buyer, quantity)
     redis.call('HINCRBY', gate, 'queued', 1)
+    for _, line in ipairs(linesIn(gate, ARGV[i + 4])) do
+      redis.call('HINCRBY', gate, 'left:' .. line.itemId, -line.quantity)
+      if redis.call('HEXISTS', gate, 'limit:' .. line.itemId) == 1 then
+        redis.call('HINCRBY', gate, buyer .. ':' .. line.itemId, line.quantity)
+      end
+    end
   end
   replies[#replies + 1] = added
 end

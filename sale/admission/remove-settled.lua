@@ -6,7 +6,8 @@
   ARGV[1] prefix of gate keys
   ARGV    for each sale: its id, the number of paid purchases, the number of rejected purchases,
           the order id of each paid purchase,
-          and for each rejected purchase: order id, person id, units for the person's limit, units for the gate
+          and for each rejected purchase: order id, person id, units for the person's limits, units for the gate,
+          lines as JSON (empty for a sale with one item)
 ]]
 local at = 2
 while at <= #ARGV do
@@ -17,9 +18,9 @@ while at <= #ARGV do
   for _ = 1, rejected do
     if redis.call('ZREM', KEYS[1], ARGV[at]) == 1 then
       removed = removed + 1
-      giveBackUnits(gate, ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+      giveBackUnits(gate, ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4])
     end
-    at = at + 4
+    at = at + 5
   end
   if removed > 0 and redis.call('EXISTS', gate) == 1 then redis.call('HINCRBY', gate, 'queued', -removed) end
 end

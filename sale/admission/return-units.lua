@@ -3,17 +3,24 @@
   because it will be rebuilt from MongoDB. take-returned.lua and give-back.lua are put in front of this script.
 
   KEYS[1]    prefix of gate keys
-  ARGV       for each sale: its id, the units ever put back on sale, how many orders were cancelled,
-             and for each of these: person id, units
+  ARGV       for each sale: its id, the units ever put back on sale, how many of its items had units put back (none for a
+             sale with one item), how many orders were cancelled,
+             for each of these items: item id, the units of it ever put back on sale,
+             and for each of these orders: person id, units, lines as JSON (empty for a sale with one item)
 ]]
 local at = 1
 while at <= #ARGV do
-  local gate, returned, orders = KEYS[1] .. ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  at = at + 3
+  local gate, returned = KEYS[1] .. ARGV[at], tonumber(ARGV[at + 1])
+  local items, orders = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  at = at + 4
   local isThere = redis.call('EXISTS', gate) == 1
-  if isThere then takeReturned(gate, returned) end
-  for _ = 1, orders do
-    if isThere then giveBackToPerson(gate, ARGV[at], tonumber(ARGV[at + 1])) end
+  if isThere then takeReturned(gate, '', returned) end
+  for _ = 1, items do
+    if isThere then takeReturned(gate, ':' .. ARGV[at], tonumber(ARGV[at + 1])) end
     at = at + 2
+  end
+  for _ = 1, orders do
+    if isThere then giveBackToPerson(gate, ARGV[at], tonumber(ARGV[at + 1]), linesIn(gate, ARGV[at + 2])) end
+    at = at + 3
   end
 end

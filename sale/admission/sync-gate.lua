@@ -8,19 +8,39 @@
   KEYS[1] the gate
   ARGV    stock, units ever put on sale, limit per buyer, opensAt (ms), closesAt (ms), paused (0 or 1), revision,
           when the gate expires (ms), units ever put back on sale by cancellations,
-          the revision to overwrite (empty: none)
+          the revision to overwrite (empty: none), the items as JSON (empty for a sale with one item): for each its
+          id, stock, units, returned and limit (absent: none)
 ]]
 local units, revision, returned = tonumber(ARGV[2]), tonumber(ARGV[7]), tonumber(ARGV[9])
+local items = ARGV[11] == '' and {} or cjson.decode(ARGV[11])
 local known = redis.call('HMGET', KEYS[1], 'units', 'revision')
 if known[1] then
   local isOverwritten = known[2] == ARGV[10]
-  takeReturned(KEYS[1], returned, isOverwritten)
+  takeReturned(KEYS[1], '', returned, isOverwritten)
+  for _, item in ipairs(items) do takeReturned(KEYS[1], ':' .. item.id, item.returned, isOverwritten) end
   if revision <= tonumber(known[2]) and not isOverwritten then return end
   -- Units that are kept back stay in the count, so the difference was added since the gate's last update.
   redis.call('HINCRBY', KEYS[1], 'left', units - tonumber(known[1]))
 else
   redis.call('HSET', KEYS[1], 'left', ARGV[1], 'returned', returned)
 end
+for _, item in ipairs(items) do
+  local suffix = ':' .. item.id
+  local knownUnits = redis.call('HGET', KEYS[1], 'units' .. suffix)
+  if knownUnits then
+    redis.call('HINCRBY', KEYS[1], 'left' .. suffix, item.units - tonumber(knownUnits))
+  else
+    -- Also when the gate was made by a version that knew no items.
+    redis.call('HSET', KEYS[1], 'left' .. suffix, item.stock, 'returned' .. suffix, item.returned)
+  end
+  redis.call('HSET', KEYS[1], 'units' .. suffix, item.units)
+  if item.limit then
+    redis.call('HSET', KEYS[1], 'limit' .. suffix, item.limit)
+  else
+    redis.call('HDEL', KEYS[1], 'limit' .. suffix)
+  end
+end
+if #items > 0 then redis.call('HSET', KEYS[1], 'items', #items) end
 redis.call('HSET', KEYS[1], 'units', units, 'limit', ARGV[3], 'opensAt', ARGV[4], 'closesAt', ARGV[5],
   'paused', ARGV[6], 'revision', revision)
 redis.call('PEXPIREAT', KEYS[1], ARGV[8])

@@ -6,10 +6,11 @@ import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
 import type { Collections, OrderRecord, SaleRecord } from '../../store/collections.ts';
 import type { Returned } from '../admission/gate.ts';
-import type { Order } from '../contract.ts';
+import { type Order, unitsIn } from '../contract.ts';
+import { countPath, hasSeveralItems, linesOf, stockMessageOf } from '../items.ts';
 import { changeOf, orderMessageOf, orderOf } from '../order.ts';
 import { cancellableUntil, groupBySale } from '../sale.ts';
-import { allowanceKey, personOf } from './decide.ts';
+import { allowanceKey, claimsOf, limitsOf, personOf } from './decide.ts';
 import type { OtherWriters } from './other-writers.ts';
 import type { Settled } from './transaction.ts';
 
@@ -117,7 +118,7 @@ async function cancelAsked(
     collections.connection,
     async (write) => {
       const orders = await findOrders(collections, asked);
-      const untils = await findUntils(collections, orders);
+      const sales = await findSales(collections, orders);
       const cancelledAt = mongoClock.now();
       const changed = new Map<string, OrderRecord>();
       const answers = orders.map((order, n): TooLate | string | null => {
@@ -125,14 +126,15 @@ async function cancelAsked(
         if (!order) return null;
         // The first of several cancellations of one order decides how it is cancelled.
         if (order.status !== 'paid' || changed.has(order._id)) return order._id;
-        const until = untils.get(order.saleId) ?? null;
+        const sale = sales.get(order.saleId);
+        const until = sale ? cancellableUntil(sale) : null;
         if (cancellation.by === 'buyer' && !isInTime(until, at)) return { outcome: 'too_late', until };
         changed.set(order._id, cancelledBy(order, cancellation, cancelledAt));
         return order._id;
       });
       const cancelled =
         changed.size > 0
-          ? await write((session) => writeCancelled(collections, [...changed.values()], session))
+          ? await write((session) => writeCancelled(collections, [...changed.values()], sales, session))
           : null;
       return {
         answers: answers.map((answer, n) =>
@@ -168,16 +170,15 @@ async function findOrders({ orders }: Collections, asked: Asked[]): Promise<(Ord
   });
 }
 
-/** Until when buyers may cancel, by sale. */
-async function findUntils(
+/** The sales of the orders that can be cancelled, by id. Which items a published sale has does not change. */
+async function findSales(
   { sales }: Collections,
   orders: (OrderRecord | null)[],
-): Promise<Map<string, Date | null>> {
+): Promise<Map<string, SaleRecord>> {
   const ids = [...new Set(orders.flatMap((order) => (order?.status === 'paid' ? [order.saleId] : [])))];
   if (ids.length === 0) return new Map();
-  const projection = { closesAt: 1, cancelWindowSeconds: 1 };
-  const found = await sales.find({ _id: { $in: ids } }, { projection }).toArray();
-  return new Map(found.map((sale) => [sale._id, cancellableUntil(sale)]));
+  const found = await sales.find({ _id: { $in: ids } }).toArray();
+  return new Map(found.map((sale) => [sale._id, sale]));
 }
 
 /**
@@ -189,16 +190,24 @@ async function findUntils(
 async function writeCancelled(
   collections: Collections,
   cancelled: OrderRecord[],
+  saleById: ReadonlyMap<string, SaleRecord>,
   session: ClientSession,
 ): Promise<Cancelled> {
   const { sales, orders, allowances } = collections;
   const ofSales = groupBySale(cancelled);
   const saleIds = [...ofSales.keys()];
   const puts = [...ofSales].map(([_id, ofSale]) => {
-    const back = unitsOf(ofSale.filter(({ keptBack }) => !keptBack));
-    const kept = unitsOf(ofSale) - back;
-    const ofKept = kept > 0 ? { unitsOnSale: -kept, unitsKept: kept } : {};
-    const $inc = { stock: back, unitsReturned: back, ...ofKept, stockVersion: 1, eventSeq: 1 };
+    const back = ofSale.filter(({ keptBack }) => !keptBack);
+    const kept = ofSale.filter(({ keptBack }) => keptBack);
+    const [unitsBack, unitsKept] = [unitsIn(back), unitsIn(kept)];
+    const totals = {
+      stock: unitsBack,
+      unitsReturned: unitsBack,
+      ...(unitsKept > 0 && { unitsOnSale: -unitsKept, unitsKept }),
+    };
+    const sale = saleById.get(_id);
+    const ofItems = sale && hasSeveralItems(sale) ? [...returnsOf(back), ...keepsOf(kept)] : [];
+    const $inc = { ...totals, ...Object.fromEntries(ofItems), stockVersion: 1, eventSeq: 1 };
     return { updateOne: { filter: { _id }, update: { $inc } } };
   });
   await sales.bulkWrite(puts, { session });
@@ -214,7 +223,7 @@ async function writeCancelled(
     if (modifiedCount !== alike.length) throw new Stale();
   }
 
-  for (const [units, keys] of allowancesOf(cancelled)) {
+  for (const [units, keys] of allowancesOf(cancelled, saleById)) {
     const filter = { _id: { $in: keys }, units: { $gte: units } };
     await allowances.updateMany(filter, { $inc: { units: -units } }, { session });
   }
@@ -228,15 +237,17 @@ async function writeCancelled(
   await appendChanges(collections, entries, at, session);
   return {
     settled: {
-      stocks: records.map((sale) => stockOf(sale, at)),
+      stocks: records.map((sale) => stockMessageOf(sale, at)),
       orders: cancelled.map(orderMessageOf),
     },
-    returned: records.map(({ _id: saleId, unitsReturned = 0 }) => ({
+    returned: records.map(({ _id: saleId, unitsReturned = 0, itemCounts = {} }) => ({
       saleId,
       unitsReturned,
+      items: Object.entries(itemCounts).map(([id, { unitsReturned }]) => ({ id, unitsReturned })),
       orders: (ofSales.get(saleId) ?? []).map((order) => ({
         personId: personOf(order),
         quantity: order.quantity,
+        lines: order.lines,
       })),
     })),
     shrunk: saleIds.filter((saleId) => ofSales.get(saleId)?.some(({ keptBack }) => keptBack)),
@@ -255,21 +266,39 @@ function groupByCancellation(orders: OrderRecord[]): OrderRecord[][] {
   return [...groups.values()];
 }
 
-const unitsOf = (orders: OrderRecord[]) => orders.reduce((units, { quantity }) => units + quantity, 0);
+/** What orders give back to the counts of items, as fields of an update. */
+const returnsOf = (orders: OrderRecord[]): [string, number][] =>
+  unitsOfItems(orders).flatMap(([itemId, units]) => [
+    [countPath(itemId, 'stock'), units],
+    [countPath(itemId, 'unitsReturned'), units],
+  ]);
 
-const stockOf = ({ _id: saleId, stock, stockVersion }: SaleRecord, at: Date) => ({
-  saleId,
-  stock,
-  stockVersion,
-  at: at.toISOString(),
-});
+const keepsOf = (orders: OrderRecord[]): [string, number][] =>
+  unitsOfItems(orders).flatMap(([itemId, units]) => [
+    [countPath(itemId, 'unitsOnSale'), -units],
+    [countPath(itemId, 'unitsKept'), units],
+  ]);
+
+function unitsOfItems(orders: OrderRecord[]): [string, number][] {
+  const units = new Map<string, number>();
+  for (const { itemId, quantity } of orders.flatMap(linesOf))
+    units.set(itemId, (units.get(itemId) ?? 0) + quantity);
+  return [...units];
+}
 
 /** Allowance keys by the number of units they get back, so that one statement updates all keys with the same number. */
-function allowancesOf(orders: OrderRecord[]): Map<number, string[]> {
+function allowancesOf(
+  orders: OrderRecord[],
+  saleById: ReadonlyMap<string, SaleRecord>,
+): Map<number, string[]> {
+  const limits = new Map([...saleById].map(([saleId, sale]) => [saleId, limitsOf(sale)]));
   const unitsByKey = new Map<string, number>();
   for (const order of orders) {
-    const key = allowanceKey(order.saleId, personOf(order));
-    unitsByKey.set(key, (unitsByKey.get(key) ?? 0) + order.quantity);
+    const limit = limits.get(order.saleId);
+    for (const { holder, units } of limit ? claimsOf(order, limit) : []) {
+      const key = allowanceKey(order.saleId, holder);
+      unitsByKey.set(key, (unitsByKey.get(key) ?? 0) + units);
+    }
   }
   const keysByUnits = new Map<number, string[]>();
   for (const [key, units] of unitsByKey) {

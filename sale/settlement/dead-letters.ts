@@ -6,6 +6,7 @@ import type { Collections, OrderRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
+import { findSale } from '../sale.ts';
 import { recordOf, type Settled, settledPurchaseOf } from './transaction.ts';
 
 /** Deletes a dead letter permanently; its buyers' orders stay rejected. @returns false when it does not exist. */
@@ -38,7 +39,8 @@ export async function rejectFailed(
 ): Promise<number> {
   let created = 0;
   for (const purchase of purchasesIn(data)) {
-    const rejected = recordOf({ purchase, status: 'rejected', reason: 'failed' }, mongoClock.now());
+    const sale = await findSale(collections, purchase.saleId);
+    const rejected = recordOf({ purchase, status: 'rejected', reason: 'failed' }, sale, mongoClock.now());
     const isNew = await insertRejected(collections, rejected);
     const record = isNew ? rejected : await collections.orders.findOne({ _id: rejected._id });
     if (!record) continue;

@@ -1,9 +1,26 @@
-import type { OrderStatus, Purchase, RejectionReason } from '../contract.ts';
+import type { SaleRecord } from '../../store/collections.ts';
+import type { OrderStatus, Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
+import { type Item, itemsOf, linesOf } from '../items.ts';
+
+/** What a decision has to know of a sale. */
+export interface SaleLimits {
+  /** Units left of all items. */
+  stock: number;
+  limitPerBuyer: number;
+  /** By item id. */
+  items: ReadonlyMap<string, Pick<Item, 'stock' | 'limitPerBuyer'>>;
+}
+
+export const limitsOf = (sale: SaleRecord): SaleLimits => ({
+  stock: sale.stock,
+  limitPerBuyer: sale.limitPerBuyer,
+  items: new Map(itemsOf(sale).map((item) => [item.id, item])),
+});
 
 /** The state that a batch of purchases is decided against, as the settling transaction read it. */
 export interface SettlementSnapshot {
   /** By sale id. */
-  sales: ReadonlyMap<string, { stock: number; limitPerBuyer: number }>;
+  sales: ReadonlyMap<string, SaleLimits>;
   /** Units that each person has bought already, by `allowanceKey`. */
   allowances: ReadonlyMap<string, number>;
   /** Ids of purchases that already have an order. */
@@ -19,8 +36,8 @@ export interface Outcome {
 export interface Decision {
   /** One for each purchase that has no order yet, in the order of arrival. */
   outcomes: Outcome[];
-  /** Units sold by this batch, by sale id. A sale that sold none is left out. */
-  sold: Map<string, number>;
+  /** Units sold by this batch, by sale id and item id. A sale that sold none is left out. */
+  sold: Map<string, Map<string, number>>;
   /** Units taken by this batch, by `allowanceKey`. */
   taken: Map<string, number>;
 }
@@ -29,11 +46,42 @@ export interface Decision {
 export const personOf = ({ buyerId, personId }: Pick<Purchase, 'buyerId' | 'personId'>) =>
   personId ?? buyerId;
 
-export const allowanceKey = (saleId: string, personId: string) => `${saleId}:${personId}`;
+/** @param holder a person's id, or what `holderOf` gives for one item. */
+export const allowanceKey = (saleId: string, holder: string) => `${saleId}:${holder}`;
+
+/** Who holds units of an item that has a limit of its own, in allowances and in gates. */
+export const holderOf = (personId: string, itemId: string) => `${personId}:${itemId}`;
+
+/** Units that count towards one limit. */
+export interface Claim {
+  /** The person, or the person's share of an item. */
+  holder: string;
+  units: number;
+  limit: number;
+}
+
+/** The limits that a purchase or an order counts towards: the sale's, and those of the items that have one. */
+export function claimsOf(
+  purchase: Pick<Purchase, 'buyerId' | 'personId' | 'quantity'> & { lines?: PurchaseLine[] | undefined },
+  {
+    limitPerBuyer,
+    items,
+  }: Pick<SaleLimits, 'limitPerBuyer'> & {
+    items: ReadonlyMap<string, Pick<Item, 'limitPerBuyer'>>;
+  },
+): Claim[] {
+  const holder = personOf(purchase);
+  const claims: Claim[] = [{ holder, units: purchase.quantity, limit: limitPerBuyer }];
+  for (const { itemId, quantity: units } of linesOf(purchase)) {
+    const limit = items.get(itemId)?.limitPerBuyer ?? null;
+    if (limit !== null) claims.push({ holder: holderOf(holder, itemId), units, limit });
+  }
+  return claims;
+}
 
 /**
- * Decides a batch, first come, first served; a purchase gets all of its units or none. The function is pure, so that the
- * rules can be tested without a database, and a retried transaction decides again on its new reads.
+ * Decides a batch, first come, first served; a purchase gets all units of all its lines or none. The function is pure, so
+ * that the rules can be tested without a database, and a retried transaction decides again on its new reads.
  */
 export function decide(purchases: readonly Purchase[], snapshot: SettlementSnapshot): Decision {
   const decision: Decision = { outcomes: [], sold: new Map(), taken: new Map() };
@@ -44,28 +92,50 @@ export function decide(purchases: readonly Purchase[], snapshot: SettlementSnaps
     if (snapshot.settledOrderIds.has(purchase.orderId) || seen.has(purchase.orderId)) continue;
     seen.add(purchase.orderId);
 
-    const reason = refusalOf(purchase, snapshot, decision);
+    const sale = snapshot.sales.get(purchase.saleId);
+    const reason = sale ? refusalOf(purchase, sale, snapshot, decision) : 'unknown_sale';
     decision.outcomes.push({ purchase, status: reason ? 'rejected' : 'paid', reason });
-    if (reason) continue;
-    add(decision.sold, purchase.saleId, purchase.quantity);
-    add(decision.taken, allowanceKey(purchase.saleId, personOf(purchase)), purchase.quantity);
+    if (reason || !sale) continue;
+    const sold = decision.sold.get(purchase.saleId) ?? new Map<string, number>();
+    decision.sold.set(purchase.saleId, sold);
+    for (const { itemId, quantity } of linesOf(purchase)) add(sold, itemId, quantity);
+    for (const { holder, units } of claimsOf(purchase, sale))
+      add(decision.taken, allowanceKey(purchase.saleId, holder), units);
   }
   return decision;
 }
 
 function refusalOf(
   purchase: Purchase,
-  { sales, allowances }: SettlementSnapshot,
+  sale: SaleLimits,
+  { allowances }: SettlementSnapshot,
   { sold, taken }: Decision,
 ): RejectionReason | null {
   const { saleId, quantity } = purchase;
-  const sale = sales.get(saleId);
-  if (!sale) return 'unknown_sale';
-  const key = allowanceKey(saleId, personOf(purchase));
-  const has = (allowances.get(key) ?? 0) + (taken.get(key) ?? 0);
-  if (has + quantity > sale.limitPerBuyer) return 'over_limit';
-  const left = sale.stock - (sold.get(saleId) ?? 0);
-  return quantity > left ? 'sold_out' : null;
+  const lines = linesOf(purchase);
+  const isClear = purchase.lines !== undefined || sale.items.size === 1;
+  if (!isClear || !lines.every(({ itemId }) => sale.items.has(itemId))) return 'unknown_item';
+  for (const { holder, units, limit } of claimsOf(purchase, sale)) {
+    const key = allowanceKey(saleId, holder);
+    if ((allowances.get(key) ?? 0) + (taken.get(key) ?? 0) + units > limit) return 'over_limit';
+  }
+  const soldOfSale = sold.get(saleId) ?? nothing;
+  // A process of the version before changes only the sale's stock, so both have to suffice.
+  const isThere =
+    quantity <= sale.stock - sumOf(soldOfSale) &&
+    lines.every(({ itemId, quantity }) => {
+      return quantity <= (sale.items.get(itemId)?.stock ?? 0) - (soldOfSale.get(itemId) ?? 0);
+    });
+  return isThere ? null : 'sold_out';
+}
+
+const nothing: ReadonlyMap<string, number> = new Map();
+
+/** The units of all items. */
+export function sumOf(units: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const ofItem of units.values()) sum += ofItem;
+  return sum;
 }
 
 function add(totals: Map<string, number>, key: string, units: number): void {

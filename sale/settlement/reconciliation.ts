@@ -1,4 +1,5 @@
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
+import { stockMessageOf } from '../items.ts';
 import { orderMessageOf, purchaseOf } from '../order.ts';
 import { rejectDeadLetters, type SettlementDependencies } from './dead-letters.ts';
 import { settledPurchasesOf } from './transaction.ts';
@@ -72,11 +73,7 @@ async function repairStalePurchases(dependencies: SettlementDependencies, before
 async function announceStockAgain({ collections, announceSettled }: SettlementDependencies): Promise<void> {
   const now = redisClock.now();
   const isOpen = { opensAt: { $lte: now }, closesAt: { $gt: now } };
-  const open = await collections.sales
-    .find(isOpen, { projection: { stock: 1, stockVersion: 1 } })
-    .limit(salesAtOnce)
-    .toArray();
-  const at = mongoClock.now().toISOString();
-  const stocks = open.map(({ _id: saleId, stock, stockVersion }) => ({ saleId, stock, stockVersion, at }));
-  announceSettled({ stocks, orders: [] });
+  const open = await collections.sales.find(isOpen).limit(salesAtOnce).toArray();
+  const at = mongoClock.now();
+  announceSettled({ stocks: open.map((sale) => stockMessageOf(sale, at)), orders: [] });
 }

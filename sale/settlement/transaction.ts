@@ -13,15 +13,19 @@ import {
 } from '../../store/collections.ts';
 import type { SettledPurchase } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
+import { countPath, hasSeveralItems, pricedLinesOf, stockMessageOf } from '../items.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import {
   allowanceKey,
+  claimsOf,
   type Decision,
   decide,
+  limitsOf,
   type Outcome,
   personOf,
   type SettlementSnapshot,
+  sumOf,
 } from './decide.ts';
 
 /** The changes of a committed transaction, in the form in which they are announced to all servers. */
@@ -80,7 +84,9 @@ async function settleInTransaction(
       const snapshot = await readSaleSnapshot(collections, purchases, settledBefore, session);
       const decision = decide(purchases, snapshot);
       const settledAt = mongoClock.now();
-      const records = decision.outcomes.map((outcome) => recordOf(outcome, settledAt));
+      const records = decision.outcomes.map((outcome) =>
+        recordOf(outcome, snapshot.records.get(outcome.purchase.saleId), settledAt),
+      );
       await takeStock(collections, decision, snapshot, session);
       await takeAllowances(collections, decision, snapshot, session);
       if (records.length > 0) await insertAll(collections, collections.orders, records, session);
@@ -108,7 +114,8 @@ async function deleteFailedOrders(
 
 interface Snapshot extends SettlementSnapshot {
   settledBefore: OrderRecord[];
-  sales: ReadonlyMap<string, Pick<SaleRecord, 'stock' | 'stockVersion' | 'limitPerBuyer' | 'eventSeq'>>;
+  /** The sales as they were read, by id. */
+  records: ReadonlyMap<string, SaleRecord>;
 }
 
 /** The reads run one after the other, because a MongoDB session does not support parallel operations. */
@@ -119,13 +126,19 @@ async function readSaleSnapshot(
   session: ClientSession,
 ): Promise<Snapshot> {
   const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
-  const keys = [...new Set(purchases.map((purchase) => allowanceKey(purchase.saleId, personOf(purchase))))];
-
-  const foundSales = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
-  const foundAllowances = await allowances.find({ _id: { $in: keys } }, { session }).toArray();
+  const found = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
+  const limits = new Map(found.map((sale) => [sale._id, limitsOf(sale)]));
+  const keys = new Set<string>();
+  for (const purchase of purchases) {
+    const sale = limits.get(purchase.saleId);
+    if (!sale) continue;
+    for (const { holder } of claimsOf(purchase, sale)) keys.add(allowanceKey(purchase.saleId, holder));
+  }
+  const foundAllowances = await allowances.find({ _id: { $in: [...keys] } }, { session }).toArray();
 
   return {
-    sales: new Map(foundSales.map((sale) => [sale._id, sale])),
+    sales: limits,
+    records: new Map(found.map((sale) => [sale._id, sale])),
     settledBefore,
     settledOrderIds: new Set(settledBefore.map(({ _id }) => _id)),
     allowances: new Map(foundAllowances.map(({ _id, units }) => [_id, units])),
@@ -148,22 +161,34 @@ async function takeStock(
   const [first, ...others] = saleIds;
   if (first === undefined) return;
   const takes = saleIds.map((saleId) => {
-    const units = sold.get(saleId) ?? 0;
-    const filter = { _id: saleId, stock: { $gte: units } };
-    const update = { $inc: { stock: -units, stockVersion: units > 0 ? 1 : 0, eventSeq: 1 } };
-    return { updateOne: { filter, update } };
+    const ofItems = sold.get(saleId) ?? new Map<string, number>();
+    const units = sumOf(ofItems);
+    const record = snapshot.records.get(saleId);
+    const counted = record && hasSeveralItems(record) ? [...ofItems] : [];
+    const atLeast = counted.map(([itemId, units]) => [countPath(itemId, 'stock'), { $gte: units }]);
+    const fewer = counted.map(([itemId, units]) => [countPath(itemId, 'stock'), -units]);
+    const filter = { _id: saleId, stock: { $gte: units }, ...Object.fromEntries(atLeast) };
+    const $inc = {
+      stock: -units,
+      stockVersion: units > 0 ? 1 : 0,
+      eventSeq: 1,
+      ...Object.fromEntries(fewer),
+    };
+    return { updateOne: { filter, update: { $inc } } };
   });
   const { matchedCount } = await sales.bulkWrite(takes, { session });
   if (matchedCount !== takes.length) {
     const which = others.length > 0 ? `${first}, or one of ${others.length} others` : first;
-    throw new Error(`The stock of sale ${which} is too low for the ${sold.get(first) ?? 0} units decided`);
+    throw new Error(
+      `The stock of sale ${which} is too low for the ${sumOf(sold.get(first) ?? new Map())} units decided`,
+    );
   }
 }
 
 /** The next document of each sale's log. A purchase of an unknown sale is in no log. */
-function entriesOf(records: OrderRecord[], { sales }: Snapshot) {
+function entriesOf(records: OrderRecord[], snapshot: Snapshot) {
   return [...groupBySale(records)].flatMap(([saleId, ofSale]) => {
-    const sale = sales.get(saleId);
+    const sale = snapshot.records.get(saleId);
     return sale ? [{ saleId, seq: sale.eventSeq + 1, changes: ofSale.map(changeOf) }] : [];
   });
 }
@@ -201,10 +226,11 @@ async function takeAllowances(
 function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot) {
   const groups = new Map<string, { units: number; limit: number; first: string[]; further: string[] }>();
   const limits = new Map(
-    outcomes.map(({ purchase }) => [
-      allowanceKey(purchase.saleId, personOf(purchase)),
-      sales.get(purchase.saleId)?.limitPerBuyer ?? 0,
-    ]),
+    outcomes.flatMap(({ purchase }) => {
+      const sale = sales.get(purchase.saleId);
+      const claims = sale ? claimsOf(purchase, sale) : [];
+      return claims.map(({ holder, limit }) => [allowanceKey(purchase.saleId, holder), limit] as const);
+    }),
   );
   for (const [key, units] of taken) {
     const limit = limits.get(key) ?? 0;
@@ -215,13 +241,19 @@ function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot
   return groups.values();
 }
 
-export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date): OrderRecord {
+/** @param sale of the purchase; null when there is no such sale. */
+export function recordOf(
+  { purchase, status, reason }: Outcome,
+  sale: SaleRecord | null | undefined,
+  settledAt: Date,
+): OrderRecord {
   return {
     _id: purchase.orderId,
     saleId: purchase.saleId,
     buyerId: purchase.buyerId,
     ...(purchase.personId && { personId: purchase.personId }),
     quantity: purchase.quantity,
+    ...pricedLinesOf(purchase, sale),
     idempotencyKey: purchase.idempotencyKey,
     status,
     reason,
@@ -233,21 +265,29 @@ export function recordOf({ purchase, status, reason }: Outcome, settledAt: Date)
 
 function settledOf(
   { sold }: Decision,
-  { sales }: Snapshot,
+  { records: sales }: Snapshot,
   records: OrderRecord[],
   settledAt: Date,
 ): Settled {
   return {
-    stocks: [...sold].map(([saleId, units]) => {
+    stocks: [...sold].flatMap(([saleId, units]) => {
       const before = sales.get(saleId);
-      return {
-        saleId,
-        stock: (before?.stock ?? 0) - units,
-        stockVersion: (before?.stockVersion ?? 0) + 1,
-        at: settledAt.toISOString(),
-      };
+      return before ? [stockMessageOf(without(before, units), settledAt)] : [];
     }),
     orders: records.map(orderMessageOf),
+  };
+}
+
+/** The sale after these units of its items were sold. */
+function without(sale: SaleRecord, sold: ReadonlyMap<string, number>): SaleRecord {
+  const counts = Object.entries(sale.itemCounts ?? {}).map(([itemId, counts]) => {
+    return [itemId, { ...counts, stock: counts.stock - (sold.get(itemId) ?? 0) }];
+  });
+  return {
+    ...sale,
+    stock: sale.stock - sumOf(sold),
+    stockVersion: sale.stockVersion + 1,
+    itemCounts: Object.fromEntries(counts),
   };
 }
 
@@ -268,13 +308,14 @@ export function settledPurchaseOf(
   purchase: Purchase,
   order: Pick<OrderRecord, 'createdAt' | 'reason'>,
 ): SettledPurchase {
-  const { orderId, saleId, quantity, createdAt } = purchase;
+  const { orderId, saleId, quantity, lines, createdAt } = purchase;
   const isOfThisAdmission = order.createdAt.getTime() === Date.parse(createdAt);
   return {
     orderId,
     saleId,
     personId: personOf(purchase),
     quantity,
+    ...(lines && { lines }),
     reason: isOfThisAdmission ? order.reason : 'admitted_again',
   };
 }

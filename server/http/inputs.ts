@@ -22,6 +22,9 @@ export const linkToken = z
   .string()
   .regex(/^[\w-]{22}\.[\w-]{43}$/, 'expected the part of the link behind `=`');
 
+/** An item within its sale. */
+export const itemId = z.string().regex(/^[1-9]\d{0,2}$/, 'expected the id of an item: 1, 2, …');
+
 export const units = z.int().min(1).max(1_000_000);
 
 /** Unix time begins in 1970, and many parsers do not read a year after 9999. */

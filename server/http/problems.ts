@@ -58,7 +58,7 @@ export interface Refusal {
 export function refuse(
   name: ProblemName,
   detail: string,
-  more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'challenge' | 'difficultyBits'> = {},
+  more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'itemId' | 'challenge' | 'difficultyBits'> = {},
   headers: Record<string, string> = {},
 ): Refusal {
   const [status, title] = problemTitles[name];

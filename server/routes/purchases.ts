@@ -1,17 +1,54 @@
+import { isDeepStrictEqual } from 'node:util';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Admission } from '../../sale/admission/admission.ts';
-import { order, type Purchase, type PurchaseReceipt, purchaseReceipt } from '../../sale/contract.ts';
+import {
+  maxItems,
+  namesEachItemOnce,
+  order,
+  type Purchase,
+  type PurchaseReceipt,
+  purchaseReceipt,
+  unitsIn,
+} from '../../sale/contract.ts';
+import { linesOf } from '../../sale/items.ts';
 import { findOrder, orderIdOf } from '../../sale/order.ts';
-import { byId, units } from '../http/inputs.ts';
+import { byId, itemId, units } from '../http/inputs.ts';
 import { type Refusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
 import type { Shop } from '../shop.ts';
 import { noSale } from './sales.ts';
 
-export const purchaseRequest = z.strictObject({ quantity: units });
+/** `quantity` alone is for a sale with one item. */
+export const purchaseRequest = z
+  .strictObject({
+    quantity: units.optional(),
+    lines: z
+      .array(z.strictObject({ itemId, quantity: units }))
+      .min(1)
+      .max(maxItems)
+      .optional(),
+  })
+  .check(({ value: { quantity, lines }, issues }) => {
+    const refuse = (field: string, message: string) =>
+      issues.push({ code: 'custom', input: field, path: [field], message });
+    if (quantity === undefined && !lines) refuse('quantity', 'expected it, or lines');
+    if (quantity !== undefined && lines) refuse('quantity', 'expected it or lines, not both');
+    if (lines && !namesEachItemOnce(lines)) refuse('lines', 'expected each item once');
+    if (lines && !units.safeParse(unitsIn(lines)).success) refuse('lines', 'expected at most 1000000 units');
+  });
+
+/** What is asked for. The lines are sorted, so that their order in the request does not matter. */
+function purchasedIn({
+  quantity,
+  lines,
+}: z.infer<typeof purchaseRequest>): Pick<Purchase, 'quantity' | 'lines'> {
+  if (!lines) return { quantity: quantity ?? 0 };
+  const sorted = lines.toSorted((one, other) => Number(one.itemId) - Number(other.itemId));
+  return { quantity: unitsIn(lines), lines: sorted };
+}
 
 export function purchaseRoutes({ admit, challenges, settledOrders, collections }: Shop): Route[] {
   return [
@@ -54,14 +91,14 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
           saleId: params.id,
           buyerId,
           ...(personId !== buyerId && { personId }),
-          quantity: body.quantity,
+          ...purchasedIn(body),
           idempotencyKey,
           createdAt: mongoClock.now().toISOString(),
           traceparent: traceparentOf(request.header('traceparent')),
         };
         const admission = await admit(purchase, request.header('x-request-id'));
         if (admission.outcome === 'known') {
-          if (admission.purchase.quantity !== purchase.quantity)
+          if (!isDeepStrictEqual(linesOf(admission.purchase), linesOf(purchase)))
             return keyReused(purchase, admission.purchase);
         } else if (admission.outcome === 'admitted') {
           settledOrders.addQueued(purchase);
@@ -85,19 +122,36 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
 }
 
 function keyReused(asked: Purchase, known: Purchase): Refusal {
+  const [before, now] = [known, asked].map((purchase) =>
+    purchase.lines ? `lines ${JSON.stringify(purchase.lines)}` : `quantity ${purchase.quantity}`,
+  );
   return refuse(
     'key-reused',
-    `This key came with quantity ${known.quantity} before, now with ${asked.quantity}; expected the same, or a new key`,
+    `This key came with ${before} before, now with ${now}; expected the same, or a new key`,
   );
 }
 
 function refusal(
   admission: Exclude<Admission, { outcome: 'admitted' | 'known' }>,
-  { saleId, quantity }: Purchase,
+  { saleId, quantity, lines }: Purchase,
 ): Refusal {
   switch (admission.outcome) {
-    case 'sold_out':
-      return refuse('sold-out', `${quantity} asked for, ${admission.left} left`, { left: admission.left });
+    case 'sold_out': {
+      const { left, itemId } = admission;
+      const asked = lines?.find((line) => line.itemId === itemId)?.quantity ?? quantity;
+      const ofItem = itemId === null ? '' : ` of item ${itemId}`;
+      return refuse('sold-out', `${asked}${ofItem} asked for, ${left} left`, {
+        left,
+        ...(itemId !== null && { itemId }),
+      });
+    }
+    case 'unknown_item': {
+      const [field, message] =
+        admission.itemId === null
+          ? ['quantity', 'expected lines instead, because this sale has several items']
+          : ['lines', `expected items of this sale, got ${admission.itemId}`];
+      return refuse('invalid-input', `${field}: ${message}`, { errors: [{ field, message }] });
+    }
     case 'not_open': {
       const opensAt = admission.opensAt.toISOString();
       return refuse('not-open', `It opens at ${opensAt}`, { opensAt });
@@ -106,8 +160,14 @@ function refusal(
       return refuse('paused', 'It goes on when the shop resumes it');
     case 'ended':
       return refuse('ended', 'Nothing can be bought any more');
-    case 'over_limit':
-      return refuse('over-limit', `${quantity} more would be over what one buyer may have`);
+    case 'over_limit': {
+      const { itemId } = admission;
+      const asked = lines?.find((line) => line.itemId === itemId)?.quantity ?? quantity;
+      const ofItem = itemId === null ? '' : ` of item ${itemId}`;
+      return refuse('over-limit', `${asked} more${ofItem} would be over what one buyer may have`, {
+        ...(itemId !== null && { itemId }),
+      });
+    }
     case 'unknown_sale':
       return noSale(saleId);
     case 'unconfirmed':

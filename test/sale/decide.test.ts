@@ -1,34 +1,76 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Purchase } from '../../sale/contract.ts';
-import { allowanceKey, decide, personOf, type SettlementSnapshot } from '../../sale/settlement/decide.ts';
+import { type Purchase, unitsIn } from '../../sale/contract.ts';
+import { linesOf } from '../../sale/items.ts';
+import {
+  allowanceKey,
+  claimsOf,
+  decide,
+  holderOf,
+  type SaleLimits,
+  type SettlementSnapshot,
+  sumOf,
+} from '../../sale/settlement/decide.ts';
+
+/** The lamp has one item, the chair three; a purchase of a chair may ask for a fourth. */
+const itemIds = { lamp: ['1'], chair: ['1', '2', '3'] };
+const quantity = fc.integer({ min: 1, max: 6 });
+const lines = fc.uniqueArray(fc.record({ itemId: fc.constantFrom('1', '2', '3', '4'), quantity }), {
+  selector: ({ itemId }) => itemId,
+  minLength: 1,
+  maxLength: 3,
+});
 
 /** Few sales, persons and ids, so that purchases often share a stock, a limit or an id. */
-const purchase: fc.Arbitrary<Purchase> = fc.record(
-  {
-    orderId: fc.integer({ min: 0, max: 30 }).map((n) => `order-${n}`),
-    saleId: fc.constantFrom('lamp', 'chair', 'no-such-sale'),
-    buyerId: fc.constantFrom('ann', 'bob', 'cy'),
-    // A person with another account, or with the id of an account that belongs to another person.
-    personId: fc.constantFrom('ann', 'bob'),
-    quantity: fc.integer({ min: 1, max: 6 }),
-    idempotencyKey: fc.constant('a-key'),
-    createdAt: fc.constant('2026-01-01T00:00:00.000Z'),
-  },
-  { requiredKeys: ['orderId', 'saleId', 'buyerId', 'quantity', 'idempotencyKey', 'createdAt'] },
-);
-const sale = fc.record({
-  stock: fc.integer({ min: 0, max: 20 }),
-  limitPerBuyer: fc.integer({ min: 1, max: 8 }),
-});
-const keys = ['lamp', 'chair'].flatMap((saleId) =>
-  ['ann', 'bob', 'cy'].map((id) => allowanceKey(saleId, id)),
+const purchase: fc.Arbitrary<Purchase> = fc
+  .record(
+    {
+      orderId: fc.integer({ min: 0, max: 30 }).map((n) => `order-${n}`),
+      saleId: fc.constantFrom('lamp', 'chair', 'chair', 'no-such-sale'),
+      buyerId: fc.constantFrom('ann', 'bob', 'cy'),
+      // A person with another account, or with the id of an account that belongs to another person.
+      personId: fc.constantFrom('ann', 'bob'),
+      quantity,
+      lines,
+      idempotencyKey: fc.constant('a-key'),
+      createdAt: fc.constant('2026-01-01T00:00:00.000Z'),
+    },
+    { requiredKeys: ['orderId', 'saleId', 'buyerId', 'quantity', 'idempotencyKey', 'createdAt'] },
+  )
+  .map((purchase) => ({
+    ...purchase,
+    quantity: purchase.lines ? unitsIn(purchase.lines) : purchase.quantity,
+  }));
+
+const stock = fc.integer({ min: 0, max: 20 });
+const limit = fc.integer({ min: 1, max: 8 });
+const saleOf = (ids: string[]): fc.Arbitrary<SaleLimits> =>
+  fc
+    .record({
+      items: fc.array(fc.record({ stock, limitPerBuyer: fc.option(limit) }), {
+        minLength: ids.length,
+        maxLength: ids.length,
+      }),
+      limitPerBuyer: limit,
+      // Fewer than the items have: a process of the version before sold from the whole sale only.
+      missing: fc.option(fc.integer({ min: 1, max: 5 }), { freq: 4 }),
+    })
+    .map(({ items, limitPerBuyer, missing }) => ({
+      stock: Math.max(0, items.reduce((sum, item) => sum + item.stock, 0) - (missing ?? 0)),
+      limitPerBuyer,
+      items: new Map(items.map((item, n) => [ids[n] as string, item])),
+    }));
+const keys = (['lamp', 'chair'] as const).flatMap((saleId) =>
+  ['ann', 'bob', 'cy'].flatMap((id) => [
+    allowanceKey(saleId, id),
+    ...itemIds[saleId].map((itemId) => allowanceKey(saleId, holderOf(id, itemId))),
+  ]),
 );
 
 const snapshot: fc.Arbitrary<SettlementSnapshot> = fc
   .record({
-    lamp: sale,
-    chair: sale,
+    lamp: saleOf(itemIds.lamp),
+    chair: saleOf(itemIds.chair),
     units: fc.array(fc.integer({ min: 0, max: 8 }), { minLength: keys.length, maxLength: keys.length }),
     settled: fc.uniqueArray(fc.integer({ min: 0, max: 30 }), { maxLength: 5 }),
   })
@@ -50,13 +92,20 @@ const sum = (numbers: Iterable<number>) => [...numbers].reduce((total, number) =
 test('never sells more units than there are, and counts what it sells', () => {
   check((purchases, snapshot) => {
     const { outcomes, sold } = decide(purchases, snapshot);
-    for (const [saleId, { stock }] of snapshot.sales) {
+    for (const [saleId, { stock, items }] of snapshot.sales) {
       const paid = outcomes.filter(({ purchase, status }) => status === 'paid' && purchase.saleId === saleId);
       const units = sum(paid.map(({ purchase }) => purchase.quantity));
       expect(units).toBeLessThanOrEqual(stock);
-      expect(sold.get(saleId) ?? 0).toBe(units);
+      expect(sumOf(sold.get(saleId) ?? new Map())).toBe(units);
+      for (const [itemId, item] of items) {
+        const asked = paid
+          .flatMap(({ purchase }) => linesOf(purchase))
+          .filter((line) => line.itemId === itemId);
+        expect(unitsIn(asked)).toBeLessThanOrEqual(item.stock);
+        expect(sold.get(saleId)?.get(itemId) ?? 0).toBe(unitsIn(asked));
+      }
     }
-    expect([...sold.values()].every((units) => units > 0)).toBe(true);
+    expect([...sold.values()].every((units) => sumOf(units) > 0)).toBe(true);
   });
 });
 
@@ -65,13 +114,18 @@ test('never lets a person past the limit, over all accounts, and counts what eac
     const { outcomes, taken } = decide(purchases, snapshot);
     const paid = new Map<string, number>();
     for (const { purchase, status } of outcomes) {
-      const key = allowanceKey(purchase.saleId, personOf(purchase));
-      if (status === 'paid') paid.set(key, (paid.get(key) ?? 0) + purchase.quantity);
+      const sale = snapshot.sales.get(purchase.saleId);
+      for (const { holder, units } of sale && status === 'paid' ? claimsOf(purchase, sale) : []) {
+        const key = allowanceKey(purchase.saleId, holder);
+        paid.set(key, (paid.get(key) ?? 0) + units);
+      }
     }
     expect(taken).toEqual(paid);
     for (const [key, units] of taken) {
-      const limit = snapshot.sales.get(key.split(':')[0] ?? '')?.limitPerBuyer ?? 0;
-      expect((snapshot.allowances.get(key) ?? 0) + units).toBeLessThanOrEqual(limit);
+      const [saleId = '', , itemId] = key.split(':');
+      const sale = snapshot.sales.get(saleId);
+      const limit = itemId ? sale?.items.get(itemId)?.limitPerBuyer : sale?.limitPerBuyer;
+      expect((snapshot.allowances.get(key) ?? 0) + units).toBeLessThanOrEqual(limit ?? 0);
     }
   });
 });
@@ -97,21 +151,32 @@ test('refuses only for a reason that is true at its turn, and never fulfils a pu
   check((purchases, snapshot) => {
     const left = new Map([...snapshot.sales].map(([saleId, { stock }]) => [saleId, stock]));
     const has = new Map(snapshot.allowances);
+    const sold = new Map<string, number>();
+    const soldOf = (saleId: string, itemId: string) => sold.get(`${saleId}:${itemId}`) ?? 0;
     for (const { purchase, reason } of decide(purchases, snapshot).outcomes) {
       const { saleId, quantity } = purchase;
-      const key = allowanceKey(saleId, personOf(purchase));
-      const limit = snapshot.sales.get(saleId)?.limitPerBuyer ?? 0;
-      const truth = !snapshot.sales.has(saleId)
+      const [sale, lines] = [snapshot.sales.get(saleId), linesOf(purchase)];
+      const claims = sale ? claimsOf(purchase, sale) : [];
+      const keyOf = ({ holder }: { holder: string }) => allowanceKey(saleId, holder);
+      const isOver = claims.some((claim) => (has.get(keyOf(claim)) ?? 0) + claim.units > claim.limit);
+      const isClear = purchase.lines || sale?.items.size === 1;
+      const areFew = (line: { itemId: string; quantity: number }) =>
+        line.quantity > (sale?.items.get(line.itemId)?.stock ?? 0) - soldOf(saleId, line.itemId);
+      const truth = !sale
         ? 'unknown_sale'
-        : (has.get(key) ?? 0) + quantity > limit
-          ? 'over_limit'
-          : quantity > (left.get(saleId) ?? 0)
-            ? 'sold_out'
-            : null;
+        : !isClear || lines.some(({ itemId }) => !sale.items.has(itemId))
+          ? 'unknown_item'
+          : isOver
+            ? 'over_limit'
+            : quantity > (left.get(saleId) ?? 0) || lines.some(areFew)
+              ? 'sold_out'
+              : null;
       expect(reason).toBe(truth);
       if (truth) continue;
       left.set(saleId, (left.get(saleId) ?? 0) - quantity);
-      has.set(key, (has.get(key) ?? 0) + quantity);
+      for (const claim of claims) has.set(keyOf(claim), (has.get(keyOf(claim)) ?? 0) + claim.units);
+      for (const { itemId, quantity } of lines)
+        sold.set(`${saleId}:${itemId}`, soldOf(saleId, itemId) + quantity);
     }
   });
 });
@@ -124,10 +189,13 @@ test('decides nothing for a batch that was settled before', () => {
       ...outcomes.map(({ purchase }) => purchase.orderId),
     ]);
     const sales = new Map(
-      [...snapshot.sales].map(([id, { stock, limitPerBuyer }]) => [
-        id,
-        { stock: stock - (sold.get(id) ?? 0), limitPerBuyer },
-      ]),
+      [...snapshot.sales].map(([id, { stock, limitPerBuyer, items }]) => {
+        const ofSale = sold.get(id) ?? new Map<string, number>();
+        const left = [...items].map(([itemId, item]) => {
+          return [itemId, { ...item, stock: item.stock - (ofSale.get(itemId) ?? 0) }] as const;
+        });
+        return [id, { stock: stock - sumOf(ofSale), limitPerBuyer, items: new Map(left) }];
+      }),
     );
     const allowances = new Map([...snapshot.allowances].map(([key, n]) => [key, n + (taken.get(key) ?? 0)]));
     const again = decide(purchases, { sales, allowances, settledOrderIds });
@@ -139,7 +207,8 @@ test('sells the last unit to the first buyer who asks for one, and skips one who
   const ask = (orderId: string, buyerId: string, quantity: number): Purchase => {
     return { orderId, saleId: 'lamp', buyerId, quantity, idempotencyKey: 'k', createdAt: '' };
   };
-  const sales = new Map([['lamp', { stock: 3, limitPerBuyer: 5 }]]);
+  const items = new Map([['1', { stock: 3, limitPerBuyer: null }]]);
+  const sales = new Map([['lamp', { stock: 3, limitPerBuyer: 5, items }]]);
   const crowd = [ask('1', 'ann', 2), ask('2', 'bob', 2), ask('3', 'cy', 1), ask('4', 'dee', 1)];
   const { outcomes } = decide(crowd, { sales, allowances: new Map(), settledOrderIds: new Set() });
   expect(outcomes.map(({ purchase, status, reason }) => [purchase.orderId, status, reason])).toEqual([

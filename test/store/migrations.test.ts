@@ -2,7 +2,7 @@ import bcrypt from 'bcrypt';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Session } from '../../sale/contract.ts';
+import type { Order, SaleSnapshot, Session } from '../../sale/contract.ts';
 import type { UserRecord } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -30,6 +30,12 @@ async function insertOldAccounts(emails: string[]): Promise<UserRecord[]> {
 }
 
 const migrations = () => system.store.collections.connection.collection('migrations');
+const names = ['0001-people', '0002-items'];
+const migrated = () =>
+  waitUntil(async () => (await migrations().countDocuments()) === names.length, {
+    deadlineMs: 30_000,
+    what: 'the migrations have not run',
+  });
 const signIn = (email: string, what = password) =>
   system.api<Session>('POST', '/api/sessions', { body: { email, password: what } });
 const signUp = (email: string) =>
@@ -58,12 +64,11 @@ test('accounts of the previous version get a person once, whose limit survives t
   expect(left.status).toBe(204);
 
   await Promise.all([system.startServer(), system.startServer(), system.startWorker()]);
-  await waitUntil(async () => (await migrations().countDocuments()) > 0, {
-    deadlineMs: 30_000,
-    what: 'the migration has not run',
-  });
+  await migrated();
   const { users, people } = system.store.collections;
-  expect(await migrations().find().toArray()).toMatchObject([{ migrationName: '0001-people' }]);
+  expect(await migrations().find().toArray()).toMatchObject(
+    names.map((migrationName) => ({ migrationName })),
+  );
   const now = await users.find({ _id: { $in: accounts.map(({ _id }) => _id) } }).toArray();
   expect(now).toHaveLength(accounts.length - 1);
   const foreign = now.filter(({ _id, personId }) => personId !== _id);
@@ -99,4 +104,46 @@ test('an account created later by a server of the previous version gets its pers
   expect((await signIn(email)).status).toBe(201);
   expect(await people.countDocuments()).toBe(before + 1);
   expect(await users.findOne({ _id: record._id })).toMatchObject({ personId: record._id });
+});
+
+test('sales and orders of the previous version get their item and their money, and go on being sold', async () => {
+  const { sales, orders } = system.store.collections;
+  const sale = await system.createSale({ stock: 5, limitPerBuyer: 3 });
+  const token = system.buyerToken();
+  const { body } = await system.buy(sale.id, token, { quantity: 2 });
+  await system.settled(body.orderId, token);
+  const asBefore = async () => {
+    await sales.updateOne({ _id: sale.id }, { $unset: { items: 1 } });
+    await orders.updateOne({ _id: body.orderId }, { $unset: { amount: 1, currency: 1 } });
+  };
+  const read = async () => (await system.api<SaleSnapshot>('GET', `/api/sales/${sale.id}`)).body;
+  const orderNow = async () =>
+    (await system.api<Order>('GET', `/api/orders/${body.orderId}`, { token })).body;
+
+  // Before anything is migrated: the old shape is read, bought from, and cancelled.
+  await asBefore();
+  const item = { id: '1', label: '', price: sale.price, limitPerBuyer: null };
+  expect((await read()).items).toMatchObject([{ ...item, stock: 3, unitsOnSale: 5 }]);
+  expect(await orderNow()).toMatchObject({ lines: [{ itemId: '1', quantity: 2 }], amount: null });
+  const other = await system.buy(sale.id, token);
+  await system.settled(other.body.orderId, token);
+  expect((await system.api('DELETE', `/api/orders/${other.body.orderId}`, { token })).status).toBe(200);
+
+  await asBefore();
+  await migrations().deleteMany({});
+  await system.startWorker();
+  await migrated();
+  const record = await sales.findOne({ _id: sale.id });
+  expect(record).toMatchObject({ stock: 3, items: [{ id: '1', productId: sale.product.id, amount: 4_900 }] });
+  expect(record).not.toHaveProperty('itemCounts');
+  expect(await orderNow()).toMatchObject({
+    lines: [{ itemId: '1', label: '', quantity: 2, amount: 9_800 }],
+    amount: 9_800,
+    currency: 'EUR',
+  });
+  const last = await system.buy(sale.id, system.buyerToken(), { quantity: 3 });
+  expect(last.status).toBe(202);
+  await system.quiet();
+  expect((await read()).items).toMatchObject([{ ...item, stock: 0, unitsOnSale: 5 }]);
+  expect(await system.audit()).toMatchObject({ ok: true });
 });

@@ -21,7 +21,7 @@ export function createPlainApp(buy: Buy, jwtSecret: string, dependencies: Depend
   const steps = [requireBuyer(jwtSecret), express.json({ limit: '16kb' })];
   app.post('/api/sales/:id/purchases', ...steps, async (request, response) => {
     const { id: saleId } = byId.parse(request.params);
-    const { quantity } = purchaseRequest.parse(request.body);
+    const { quantity = 1 } = purchaseRequest.parse(request.body);
     const key = idempotencyKey.parse(request.get('idempotency-key') ?? nanoid());
     const buyerId: string = response.locals.buyerId;
     const orderId = orderIdOf(buyerId, saleId, key);

@@ -3,7 +3,7 @@ import { isCurrency } from '../../../public/shared/money.js';
 import { maxItems, saleSnapshot } from '../../../sale/contract.ts';
 import { createSale, createSaleOnce, type NewSale, snapshotOfRecord } from '../../../sale/sale.ts';
 import type { SaleChangeRefusal } from '../../../sale/sale-change.ts';
-import { byId, id, instant, line, units } from '../../http/inputs.ts';
+import { byId, id, instant, itemId, line, units } from '../../http/inputs.ts';
 import { type Refusal, refuse } from '../../http/problems.ts';
 import { byOf, type Route, route } from '../../http/route.ts';
 import { takesEffectSoon } from '../../live/announcements.ts';
@@ -97,11 +97,17 @@ const saleChange = z
     paused: z.boolean().optional(),
     addStock: units.optional(),
     cancelWindowSeconds: cancelWindow,
+    /** Whose stock to add; a sale with one item needs none. */
+    itemId: itemId.optional(),
     opensAt: instant.optional(),
     closesAt: instant.optional(),
   })
   .refine((change) => Object.values(change).some((value) => value !== undefined), {
     error: 'expected at least one of paused, addStock, opensAt, closesAt, cancelWindowSeconds',
+  })
+  .refine(({ itemId, addStock }) => itemId === undefined || addStock !== undefined, {
+    path: ['itemId'],
+    error: 'expected addStock with it',
   });
 
 export const saleAdminRoutes = ({ collections, announceSale, changeSale }: Shop): Route[] => [
@@ -156,6 +162,10 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
   switch (refusal) {
     case 'unknown_sale':
       return noSale(saleId);
+    case 'unknown_item': {
+      const message = 'expected one of the items of this sale';
+      return refuse('invalid-input', `itemId: ${message}`, { errors: [{ field: 'itemId', message }] });
+    }
     case 'closes_first':
       return refuse('invalid-input', 'closesAt: expected a time after opensAt', {
         errors: [{ field: 'closesAt', message: 'expected a time after opensAt' }],
