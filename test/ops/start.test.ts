@@ -300,7 +300,8 @@ test('an invalid setting of the servers is reported with the expected value', as
   expect(allGone(pids)()).toBe(true);
 });
 
-test.each<[string, string[]]>([
+// Concurrent, because each waits for the databases in vain for seconds.
+test.concurrent.each<[string, string[]]>([
   ['audit', []],
   ['backup', ['shop.gz']],
   ['events', ['tail']],
@@ -321,18 +322,21 @@ test.each<[string, string[]]>([
       expect(ok).toBe(false);
       return output.trim();
     };
-    expect(await command({})).toMatch(
-      /^No system runs here\. Start one with `npm start`, or name one with MONGO_URL/,
-    );
-    expect(await command({ MONGO_URL: inject('mongoUrl') })).toMatch(
-      /^MONGO_URL is set and REDIS_URL is not: /,
-    );
     const away = {
       MONGO_URL: 'mongodb://me:secret@127.0.0.1:1/a',
       REDIS_URL: 'redis://127.0.0.1:1',
       MONGO_WAIT_MS: '300',
     };
-    expect(await command(away)).toMatch(
+    const [withoutSystem, withoutRedis, unreachable] = await Promise.all([
+      command({}),
+      command({ MONGO_URL: inject('mongoUrl') }),
+      command(away),
+    ]);
+    expect(withoutSystem).toMatch(
+      /^No system runs here\. Start one with `npm start`, or name one with MONGO_URL/,
+    );
+    expect(withoutRedis).toMatch(/^MONGO_URL is set and REDIS_URL is not: /);
+    expect(unreachable).toMatch(
       /^(MongoDB|Redis) at 127\.0\.0\.1:1 does not answer .*: start it, or correct (MONGO|REDIS)_URL\.$/,
     );
   },

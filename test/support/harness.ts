@@ -50,6 +50,8 @@ export interface TestSystem extends ScratchSystem {
   ): Promise<ApiAnswer<{ orderId: string }>>;
   /** Waits until the order is no longer queued. */
   settled(orderId: string, token: string): Promise<Order>;
+  /** Stops every worker, and every server but the first ones: the next test starts its own on the same databases. */
+  closeAllBut(kept: { servers: number }): Promise<void>;
   /** Waits until every accepted purchase is settled. */
   quiet(): Promise<void>;
   /** The number of orders that a worker has created, by its metrics. */
@@ -152,6 +154,11 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
         },
         { deadlineMs: 20_000, what: `order ${orderId} is not settled` },
       );
+    },
+
+    async closeAllBut({ servers }) {
+      const closing = [...scratch.servers.splice(servers), ...scratch.workers.splice(0)];
+      await Promise.all(closing.map((part) => part.close()));
     },
 
     async quiet() {

@@ -32,8 +32,7 @@ async function startBehindProxy(which: 'REDIS_URL' | 'MONGO_URL'): Promise<void>
   // Redis by TCP instead of its Unix socket, and a direct connection to MongoDB, which would otherwise bypass the proxy.
   url.search = which === 'MONGO_URL' ? '?directConnection=true' : '';
   const behind = { [which]: url.href };
-  for (let n = 0; n < 2; n++) await system.startServer(behind);
-  await system.startWorker(behind);
+  await Promise.all([system.startServer(behind), system.startServer(behind), system.startWorker(behind)]);
 }
 
 test('stalled and cut connections to Redis give 503 in bounded time, and nothing is lost or doubled', async () => {

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
@@ -10,10 +10,10 @@ const env = { JOB_LOCK_MS: '1500', RECONCILE_INTERVAL_MS: '500', RECONCILE_AFTER
 const boundedMs = 5_000;
 
 let system: TestSystem;
-beforeEach(async () => {
+beforeAll(async () => {
   system = await startSystem({ nginx: false, env });
 });
-afterEach(() => system.close());
+afterAll(() => system.close());
 
 test('a killed Redis gives 503 in bounded time, and nothing is lost when it is back', async () => {
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 6 });

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { Failpoint } from '../../../runtime/failpoints.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
@@ -13,7 +13,11 @@ const someVisit = () => 2 + Math.floor(random() * 10);
 const bigSale = { stock: 100_000, limitPerBuyer: 6 };
 
 let system: TestSystem;
-afterEach(() => system.close());
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
+});
+afterEach(() => system.closeAllBut({ servers: 1 }));
+afterAll(() => system.close());
 
 const settles = (worker: TestSystem['workers'][number]) =>
   waitUntil(async () => (await system.ordersMadeBy(worker)) > 0, {
@@ -23,8 +27,10 @@ const settles = (worker: TestSystem['workers'][number]) =>
 
 describe('a server dies', () => {
   test.each<Failpoint>(['flushing', 'flushed'])('at "%s": each retry finds its one order', async (point) => {
-    system = await startSystem({ servers: 1, nginx: false, env });
-    const doomed = await system.startServer({ FAILPOINTS: `${point}@${someVisit()}=kill` });
+    const [doomed] = await Promise.all([
+      system.startServer({ FAILPOINTS: `${point}@${someVisit()}=kill` }),
+      system.startWorker(),
+    ]);
     const sale = await system.createSale(bigSale);
     const load = startBuyers(system, sale);
     expect(await doomed.ended).toBe('SIGKILL');
@@ -38,7 +44,6 @@ describe('a worker dies', () => {
   test.each<Failpoint>(['settling', 'deciding', 'committed', 'announced'])(
     'at "%s": another settles what it left, once',
     async (point) => {
-      system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
       const doomed = await system.startWorker({ FAILPOINTS: `${point}@${someVisit()}=kill` });
       const sale = await system.createSale(bigSale);
       const load = startBuyers(system, sale);
@@ -51,7 +56,6 @@ describe('a worker dies', () => {
 });
 
 test('nothing is settled twice when a worker hangs past its lock and another takes its jobs', async () => {
-  system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
   // So long that another worker becomes the leader and finds the jobs' locks expired.
   await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:9000` });
   const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
@@ -64,7 +68,7 @@ test('nothing is settled twice when a worker hangs past its lock and another tak
 });
 
 test('three workers keep the limits of a hot product whose gate admits far too many', async () => {
-  system = await startSystem({ servers: 1, workers: 3, nginx: false, env });
+  await Promise.all([1, 2, 3].map(() => system.startWorker()));
   const sale = await system.createSale({ stock: 300, limitPerBuyer: 6 });
   const load = startBuyers(system, sale, { buyers: 30 });
   await waitForAccepted(load, 1);

@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 import { expectCountedOnce } from '../support/counted.ts';
@@ -6,7 +6,11 @@ import { expectCountedOnce } from '../support/counted.ts';
 /** A consumer is killed before its acknowledgement, or Redis, which carries the events, is killed. */
 
 let system: TestSystem;
-afterEach(() => system.close());
+beforeAll(async () => {
+  system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
+});
+afterEach(() => system.closeAllBut({ servers: 1 }));
+afterAll(() => system.close());
 
 const env = {
   SUBSCRIBERS: 'analytics',
@@ -18,7 +22,6 @@ const env = {
 test.each(['relayed', 'handled'])(
   'each event has one effect when a worker is killed at "%s"',
   async (point) => {
-    system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
     const doomed = await system.startWorker({ FAILPOINTS: `${point}@3=kill` });
     const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
     const load = startBuyers(system, sale);
@@ -32,7 +35,7 @@ test.each(['relayed', 'handled'])(
 );
 
 test('every event has one effect when Redis is killed and restarted', async () => {
-  system = await startSystem({ servers: 1, workers: 1, nginx: false, env });
+  await system.startWorker();
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const load = startBuyers(system, sale);
   await waitForAccepted(load, 100);
