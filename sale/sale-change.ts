@@ -219,8 +219,10 @@ function planChange(
   if (!sale) return 'unknown_sale';
   const unchanged = { before: sale, after: sale, changes: [], isEarly: false, staffEntries: [] };
   const edit: Edit = edits.get(sale._id) ?? unchanged;
-  if (sale.calledOffAt && change.calledOff) return sale;
-  if (edit.after.calledOffAt) return 'called_off';
+  if (edit.after.calledOffAt) {
+    if (!change.calledOff) return 'called_off';
+    return sale.calledOffAt ? sale : null;
+  }
   const planned = applyChange(edit.after, change, redisClock.now());
   if (typeof planned === 'string') return planned;
   const [{ type: action } = { type: 'sale.changed' }] = planned.changes.length === 1 ? planned.changes : [];
