@@ -315,11 +315,11 @@ function mend(sale: SaleRecord, change: SaleChange, now: Date): Planned | SaleCh
   if (limitPerBuyer < sale.limitPerBuyer && !isEarly) return 'limit_only_grows';
   after = { ...after, limitPerBuyer };
   const unitsOnSale = after.unitsOnSale + (change.addStock ?? 0);
-  const isLimitSet = change.limitPerBuyer !== undefined || change.items !== undefined;
-  if (isLimitSet && limitPerBuyer > unitsOnSale) return 'limit_above_stock';
-  const dearest = Math.max(...itemsOf(after).map(({ amount }) => amount));
-  if (dearest * limitPerBuyer > Number.MAX_SAFE_INTEGER) return 'limit_too_dear';
   const isMended = change.items !== undefined || isRepriced;
+  const isLimitSet = change.limitPerBuyer !== undefined;
+  if ((isLimitSet || change.items) && limitPerBuyer > unitsOnSale) return 'limit_above_stock';
+  const dearest = Math.max(...itemsOf(after).map(({ amount }) => amount));
+  if ((isLimitSet || isMended) && dearest * limitPerBuyer > Number.MAX_SAFE_INTEGER) return 'limit_too_dear';
   const changes: Change[] = isMended
     ? [{ ...creationOf(after), type: 'sale.changed' }]
     : limitPerBuyer === sale.limitPerBuyer
