@@ -169,7 +169,7 @@ function markField(input, faults) {
 function noteOf(input, { field, message, isQuestion, choices = [] }) {
   if (isQuestion) {
     const tick = element('input', { type: 'checkbox', name: sureOf(field) });
-    return [element('label', { class: 'question', role: 'alert' }, tick, message)];
+    return [element('div', { role: 'alert' }, element('label', { class: 'question' }, tick, message))];
   }
   const buttons = choices.map(({ at, text }) => {
     const button = element('button', { type: 'button', class: 'small' }, text);

@@ -193,13 +193,14 @@ function itemRow(products, item, currencyNow, onRemoved) {
   return root;
 }
 
-/** How the typed price is read. @param {string} text @param {string} currency */
+/** How the typed price is read; empty while it cannot be. @param {string} text @param {string} currency */
 function understoodAs(text, currency) {
   if (text.trim() === '' || !isCurrency(currency)) return '';
   try {
     return money({ amount: parseAmount(text, currency, locale), currency });
   } catch (error) {
-    return error instanceof InputError ? error.message : '';
+    if (error instanceof InputError) return '';
+    throw error;
   }
 }
 

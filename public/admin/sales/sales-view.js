@@ -32,7 +32,7 @@ export function openSalesView() {
 function draftTable() {
   const { root, body } = table('drafts', ['Draft', 'Units', 'Price', 'Window']);
   const note = element('p', { class: 'muted', role: 'status' });
-  const box = element('section', {}, subheading('Drafts'), root, note);
+  const box = element('section', { class: 'drafts' }, subheading('Drafts'), root, note);
   box.hidden = true;
   fetchDrafts().then(
     ({ sales, nextCursor }) => {
