@@ -20,7 +20,15 @@ export type ProductChange = { [Field in keyof NewProduct]?: NewProduct[Field] | 
  * Whether a path is safe to put into a page: `//evil.example` and `/\\evil.example` would name another host, and dot
  * segments another path.
  */
-export const isOwnPath = (path: string) => /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/.test(path);
+const isOwnPath = (path: string) => /^(?:\/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$/.test(path);
+
+/** Whether a picture may be shown: it is on this site, or at an https address that is written as browsers write it. */
+export function isPicturePath(path: string): boolean {
+  if (isOwnPath(path)) return true;
+  if (!URL.canParse(path)) return false;
+  const { protocol, href, username, password } = new URL(path);
+  return protocol === 'https:' && href === path && username === '' && password === '';
+}
 
 export async function createProduct(collections: Collections, product: NewProduct, by: By): Promise<Product> {
   const { name, description } = product;
@@ -84,7 +92,7 @@ export function productOf({ _id, name, description, image, images }: ProductReco
 function picturesOf({ image, images }: { image?: string | undefined; images?: string[] | undefined }) {
   // Filtered again, because older records were stored before paths were validated like this.
   const all = [...new Set([image, ...(images ?? [])])].filter(
-    (path) => path !== undefined && isOwnPath(path),
+    (path) => path !== undefined && isPicturePath(path),
   );
   return { image: all[0] ?? '', images: all as string[] };
 }

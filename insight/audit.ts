@@ -154,7 +154,8 @@ async function auditLog(
   const I5 = openFinding();
   const saleById = new Map(sales.map((sale) => [sale._id, sale]));
   try {
-    for await (const { saleId, stock, unitsOnSale, items, seq, orders } of replay(collections, { session })) {
+    for await (const replayed of replay(collections, { session })) {
+      const { saleId, stock, unitsOnSale, items, isCalledOff, seq, orders } = replayed;
       const sale = saleById.get(saleId);
       saleById.delete(saleId);
       const agrees =
@@ -165,6 +166,9 @@ async function auditLog(
           const logged = items.get(id);
           return logged?.stock === stock && logged.unitsOnSale === unitsOnSale;
         });
+      I5.check(Boolean(sale?.calledOffAt) === isCalledOff, () => {
+        return `sale ${saleId}: the log says that it was ${isCalledOff ? '' : 'not '}called off`;
+      });
       I5.check(
         agrees,
         () =>

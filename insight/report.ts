@@ -56,12 +56,17 @@ function emptyCurve(): CachedCurve {
 function apply(curve: SaleCurve, change: Change, at: Date): void {
   switch (change.type) {
     case 'sale.created':
+    case 'sale.changed':
       curve.stock = curve.units = change.stock;
       break;
     case 'sale.stock_added':
       curve.stock += change.units;
       curve.units += change.units;
       curve.soldOutAt = null;
+      break;
+    case 'sale.stock_withdrawn':
+      curve.stock -= change.units;
+      curve.units -= change.units;
       break;
     case 'order.paid':
       curve.stock -= change.quantity;

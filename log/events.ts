@@ -84,12 +84,14 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
       const released: EventType[] = keptBack ? [] : ['inventory.released'];
       return [...ofOrder(saleId, change, ['order.cancelled'], why), ...ofOrder(saleId, change, released)];
     }
-    case 'sale.created': {
+    case 'sale.created':
+    case 'sale.changed': {
       const { type, ...rest } = change;
       const { currency } = change.price;
       return [{ type, data: { saleId, ...rest, currency, items: itemsOf(change) } }];
     }
-    case 'sale.stock_added': {
+    case 'sale.stock_added':
+    case 'sale.stock_withdrawn': {
       const { type, itemId = firstItemId, ...rest } = change;
       return [{ type, data: { saleId, itemId, ...rest } }];
     }
@@ -118,7 +120,7 @@ function ofOrder(
 }
 
 /** The items of a new sale. The log names them only where they say more than the sale does. */
-export function itemsOf(created: Extract<Change, { type: 'sale.created' }>): CreatedItem[] {
+export function itemsOf(created: Extract<Change, { type: 'sale.created' | 'sale.changed' }>): CreatedItem[] {
   const { items, productId, price, stock } = created;
   return (
     items ?? [{ itemId: firstItemId, productId, label: '', amount: price.amount, stock, limitPerBuyer: null }]

@@ -24,6 +24,7 @@ export interface ReplayedSale extends ReplayedCounts {
   /** By item id. */
   items: Map<string, ReplayedCounts>;
   paused: boolean;
+  isCalledOff: boolean;
   orders: Map<string, ReplayedOrder>;
 }
 
@@ -56,6 +57,7 @@ const emptySale = (saleId: string): ReplayedSale => ({
   unitsOnSale: 0,
   items: new Map(),
   paused: false,
+  isCalledOff: false,
   orders: new Map(),
 });
 
@@ -72,6 +74,8 @@ function apply(sale: ReplayedSale, { seq, changes }: EventRecord): void {
 function applyChange(sale: ReplayedSale, change: Change): void {
   switch (change.type) {
     case 'sale.created':
+    case 'sale.changed':
+      Object.assign(sale, { stock: 0, unitsOnSale: 0, items: new Map() });
       for (const { itemId, stock } of itemsOf(change)) {
         sale.items.set(itemId, { stock: 0, unitsOnSale: 0 });
         putOnSale(sale, itemId, stock);
@@ -80,10 +84,17 @@ function applyChange(sale: ReplayedSale, change: Change): void {
     case 'sale.stock_added':
       putOnSale(sale, change.itemId ?? firstItemId, change.units);
       return;
+    case 'sale.stock_withdrawn':
+      putOnSale(sale, change.itemId ?? firstItemId, -change.units);
+      return;
+    case 'sale.called_off':
+      sale.isCalledOff = true;
+      return;
     case 'sale.paused':
     case 'sale.resumed':
       sale.paused = change.type === 'sale.paused';
       return;
+    case 'sale.limit_changed':
     case 'sale.rescheduled':
     case 'sale.opened':
     case 'sale.ended':
@@ -102,6 +113,7 @@ function applyChange(sale: ReplayedSale, change: Change): void {
   }
 }
 
+/** Puts more units of an item on sale; with negative `units` takes them off it. */
 function putOnSale(sale: ReplayedSale, itemId: string, units: number): void {
   for (const counts of [sale, sale.items.get(itemId)]) {
     if (!counts) continue;

@@ -38,6 +38,17 @@ const cancellation = {
   keptBack: z.literal(true).exactOptional().describe('Its units did not go back on sale'),
 };
 const window = { opensAt: instant, closesAt: instant };
+/** A sale of which nothing is sold yet: as it was published, and as it was changed before its opening. */
+const wholeSale = sale.extend({
+  productId: id,
+  price: z.object({ amount: count, currency: z.string().length(3) }),
+  stock: count,
+  limitPerBuyer: units,
+  currency: z.string().exactOptional(),
+  items: z.array(createdItem).exactOptional().describe('Absent in events of an earlier version'),
+  cancelWindowSeconds: count.nullable().exactOptional(),
+  ...window,
+});
 
 export const eventSchemas = {
   'order.placed': order,
@@ -49,22 +60,17 @@ export const eventSchemas = {
   'inventory.reserved': order,
   'inventory.released': order,
   'inventory.failed': refused,
-  'sale.created': sale.extend({
-    productId: id,
-    price: z.object({ amount: count, currency: z.string().length(3) }),
-    stock: count,
-    limitPerBuyer: units,
-    currency: z.string().exactOptional(),
-    items: z.array(createdItem).exactOptional().describe('Absent in events of an earlier version'),
-    cancelWindowSeconds: count.nullable().exactOptional(),
-    ...window,
-  }),
+  'sale.created': wholeSale,
+  'sale.changed': wholeSale,
   'sale.opened': sale.extend({ opensAt: instant }),
   'sale.paused': sale,
   'sale.resumed': sale,
   'sale.rescheduled': sale.extend(window),
   'sale.stock_added': sale.extend({ units, itemId: id.exactOptional() }),
+  'sale.stock_withdrawn': sale.extend({ units, itemId: id.exactOptional() }),
+  'sale.limit_changed': sale.extend({ limitPerBuyer: units }),
   'sale.ended': sale.extend({ closesAt: instant }),
+  'sale.called_off': sale,
 } as const satisfies Record<`${string}.${string}`, z.ZodType<{ saleId: string }>>;
 
 type Schemas = typeof eventSchemas;

@@ -24,15 +24,30 @@ const styles = `
   @media (prefers-reduced-motion: reduce) { .bar div { transition: none; } }`;
 
 const words = {
-  en: { left: 'left', scheduled: 'Opens soon', paused: 'Paused', sold_out: 'Sold out', ended: 'Ended' },
+  en: {
+    left: 'left',
+    scheduled: 'Opens soon',
+    paused: 'Paused',
+    sold_out: 'Sold out',
+    ended: 'Ended',
+    called_off: 'Called off',
+  },
   de: {
     left: 'noch da',
     scheduled: 'Beginnt bald',
     paused: 'Unterbrochen',
     sold_out: 'Ausverkauft',
     ended: 'Beendet',
+    called_off: 'Abgesagt',
   },
-  fr: { left: 'restants', scheduled: 'Bientôt', paused: 'En pause', sold_out: 'Épuisé', ended: 'Terminée' },
+  fr: {
+    left: 'restants',
+    scheduled: 'Bientôt',
+    paused: 'En pause',
+    sold_out: 'Épuisé',
+    ended: 'Terminée',
+    called_off: 'Annulée',
+  },
 };
 /** @typedef {keyof typeof words} Language */
 
@@ -92,9 +107,11 @@ class StampedeStock extends HTMLElement {
     part('a').setAttribute('href', `${shop}/sales/${encodeURIComponent(id)}`);
     part('.name').textContent = product.name;
     part('.left').textContent =
-      status === 'open' ? `${new Intl.NumberFormat(tag).format(stock)} ${say.left}` : say[status];
+      status === 'open' || status === 'draft'
+        ? `${new Intl.NumberFormat(tag).format(stock)} ${say.left}`
+        : say[status];
     part('.bar div').style.width = `${(100 * stock) / Math.max(1, unitsOnSale)}%`;
-    return status === 'ended';
+    return status === 'ended' || status === 'called_off';
   }
 }
 

@@ -2,6 +2,18 @@ import { z } from 'zod';
 import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './databases/urls.ts';
 import { faultOfKeys } from './signing-keys.ts';
 
+const isTimeZone = (name: string) =>
+  /^[A-Z]/i.test(name) && isAccepted(() => Intl.DateTimeFormat('en', { timeZone: name }));
+const isLocale = (tag: string) => isAccepted(() => Intl.NumberFormat.supportedLocalesOf(tag)[0]);
+
+function isAccepted(make: () => unknown): boolean {
+  try {
+    return make() !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Every setting, with its unit in its name. Servers, workers and commands read the environment only here; the rest of the
  * code receives a frozen `Config`. The settings of `npm start` are in ops/local/start.mjs.
@@ -111,6 +123,13 @@ const settings = z
     MAIL_FROM: z.string().max(320).default('Stampede <orders@localhost>'),
     /** Name of the shop in mails. */
     SHOP_NAME: z.string().min(1).max(100).default('Stampede'),
+    /** Time zone of the shop, in which the control room reads typed times, and in which all pages show times. */
+    SHOP_TIME_ZONE: z
+      .string()
+      .refine(isTimeZone, 'expected the name of a time zone, e.g. Europe/Berlin')
+      .default('UTC'),
+    /** Locale in which the control room reads and shows money and numbers, e.g. `de-CH`. */
+    SHOP_LOCALE: z.string().refine(isLocale, 'expected a language tag, e.g. de-CH').default('en'),
     /** Address of the shop in mails. */
     PUBLIC_URL: z.url({ protocol: /^https?$/ }).default('http://localhost:8080'),
 

@@ -10,6 +10,7 @@
  *   purchase   a buyer's request for units of one sale, of one or more of its items: all of them or none. It is *admitted*
  *              (202) or *refused* (409).
  *   line       the units of one item in a purchase or an order.
+ *   draft      a sale that staff prepare: only they see it, and it has neither gate nor log until it is published.
  *   gate       the count in Redis of the units a sale can still admit. It is fast and approximate; MongoDB is the truth.
  *   flush      a batch of purchases that arrived together, sent to Redis in one round trip (group commit).
  *   job        the admitted purchases of one flush, as one message in the queue.
@@ -77,7 +78,7 @@ export const product = z.object({
 });
 export type Product = z.infer<typeof product>;
 
-const saleStatus = z.enum(['scheduled', 'open', 'paused', 'sold_out', 'ended']);
+const saleStatus = z.enum(['draft', 'scheduled', 'open', 'paused', 'sold_out', 'ended', 'called_off']);
 export type SaleStatus = z.infer<typeof saleStatus>;
 
 /** The former price; null when the shop gives none. */
@@ -144,7 +145,14 @@ export type OrderStatus = z.infer<typeof orderStatus>;
 export const settledStatus = orderStatus.exclude(['queued']);
 export type SettledStatus = z.infer<typeof settledStatus>;
 
-export const rejectionReason = z.enum(['sold_out', 'over_limit', 'unknown_sale', 'unknown_item', 'failed']);
+export const rejectionReason = z.enum([
+  'sold_out',
+  'over_limit',
+  'unknown_sale',
+  'unknown_item',
+  'called_off',
+  'failed',
+]);
 export type RejectionReason = z.infer<typeof rejectionReason>;
 
 /** Who cancelled an order. */

@@ -95,6 +95,8 @@ export function stockMessageOf(
 
 /** An item to put on sale. */
 export interface NewItem {
+  /** Of an item that the sale has already. */
+  id?: string | undefined;
   productId: string;
   label?: string;
   /** In minor units of the sale's currency. */
@@ -105,24 +107,32 @@ export interface NewItem {
   limitPerBuyer?: number | null;
 }
 
-/** The fields of a new sale that its items determine. They get their ids here, so they may be replaced in a draft only. */
+/**
+ * The fields of a sale that its items determine, before anything is sold. Items without an id get one here.
+ * @param before the sale whose items these replace.
+ */
 export function recordOfItems(
   newItems: NewItem[],
   currency: string,
+  before: Pick<SaleRecord, 'items' | 'productId' | 'price' | 'oldAmount'> | null = null,
 ): { items: ItemRecord[] } & Pick<
   SaleRecord,
   'itemCounts' | 'productId' | 'price' | 'oldAmount' | keyof ItemCounts
 > {
+  let lastId = Math.max(0, ...(before ? itemRecordsOf(before) : []).map(({ id }) => Number(id)));
   const items = newItems.map(
-    ({ productId, label = '', amount, oldAmount = null, limitPerBuyer = null }, n): ItemRecord => {
-      return { id: String(n + 1), productId, label, amount, oldAmount, limitPerBuyer };
+    ({ id, productId, label = '', amount, oldAmount = null, limitPerBuyer = null }): ItemRecord => {
+      if (!id) lastId += 1;
+      // A purchase without lines, which is for the only item, means this id.
+      const own = newItems.length === 1 ? firstItemId : (id ?? String(lastId));
+      return { id: own, productId, label, amount, oldAmount, limitPerBuyer };
     },
   );
   const [first] = items;
   if (!first) throw new Error('A sale needs an item');
   const stock = newItems.reduce((units, item) => units + item.stock, 0);
   const counts = newItems.map((item, n): [string, ItemCounts] => [
-    String(n + 1),
+    items[n]?.id ?? '',
     { stock: item.stock, unitsOnSale: item.stock, unitsReturned: 0 },
   ]);
   return {

@@ -3,7 +3,7 @@ import type { ClientSession } from 'mongoose';
 import { appendStaffEntry, type By, type StaffEntry } from '../accounts/staff-log.ts';
 import { appendChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
-import { mongoClock } from '../runtime/clock.ts';
+import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { gapMs, Stale, untilFresh } from '../runtime/databases/transact.ts';
 import { failpoint } from '../runtime/failpoints.ts';
 import { groupCommit } from '../runtime/group-commit.ts';
@@ -14,20 +14,32 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
-import { countPath, hasSeveralItems, itemRecordsOf } from './items.ts';
-import { sumOf } from './settlement/decide.ts';
+import type { Money } from './contract.ts';
+import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
+import { creationOf } from './sale.ts';
 import type { OtherWriters } from './settlement/other-writers.ts';
 
-/** The fields of a sale that an admin may change. Units can only be added, because existing ones may be sold meanwhile. */
+/** What staff may change of a published sale. */
 export interface SaleChange {
   paused?: boolean | undefined;
   addStock?: number | undefined;
-  /** The item that `addStock` is for; a sale with one item needs none. */
+  /** At most the units that are left. */
+  withdrawStock?: number | undefined;
+  /** Whose stock or price changes; needed only in a sale with several items. */
   itemId?: string | undefined;
   opensAt?: Date | undefined;
   closesAt?: Date | undefined;
   /** For how long after the sale's end a buyer may cancel an order; null: not at all. */
   cancelWindowSeconds?: number | null | undefined;
+  /** Once the sale has opened, it can only be raised. */
+  limitPerBuyer?: number | undefined;
+  /** Until the sale opens, like all that follow; null removes the earlier price. */
+  price?: Money | undefined;
+  oldAmount?: number | null | undefined;
+  /** Replaces all items; one with the id of an item that is there keeps it. */
+  items?: { list: NewItem[]; currency: string } | undefined;
+  /** Calls the sale off, which ends it for good: see settlement/called-off.ts. */
+  calledOff?: true | undefined;
 }
 
 interface SaleChangeRequest {
@@ -38,11 +50,27 @@ interface SaleChangeRequest {
   idempotencyKey?: string | undefined;
 }
 
-/**
- * Why a change is refused. `unknown_item`: the sale has no such item, or several when none is named. `closes_first`: the
- * sale would close before it opens.
- */
-export type SaleChangeRefusal = 'unknown_sale' | 'unknown_item' | 'closes_first' | 'key_reused';
+/** Why a change is refused. */
+export type SaleChangeRefusal =
+  | 'unknown_sale'
+  | 'key_reused'
+  | 'called_off'
+  /** The sale would close before it opens. */
+  | 'closes_first'
+  /** It names no item of the sale, or none although there are several. */
+  | 'unknown_item'
+  /** Fewer units are left than are to be withdrawn. */
+  | 'too_few_left'
+  | 'limit_above_stock'
+  /** An order of the limit would cost 2^53 minor units or more. */
+  | 'limit_too_dear'
+  | 'old_price_too_low'
+  /** The sale has opened, or opens within a second, and this can be changed only before. */
+  | 'price_is_fixed'
+  | 'items_are_fixed'
+  | 'limit_only_grows'
+  /** A draft cannot be paused. */
+  | 'not_in_draft';
 
 /** Changes that arrive together share one transaction; separate ones would conflict on the same sale document. */
 const maxBatch = 500;
@@ -93,16 +121,16 @@ export function openSaleChanges(
   };
 }
 
-/** @returns the sale as it is now; null when there is no such sale. */
+/** @returns the sale as it is now. */
 export async function changeSale(
   collections: Collections,
   saleId: string,
   change: SaleChange,
   by: By,
-): Promise<SaleRecord | 'closes_first' | null> {
+): Promise<SaleRecord | SaleChangeRefusal> {
   const { answers } = await changeSales(collections, [{ saleId, change, by }]);
   const [answer] = answers;
-  return typeof answer === 'object' || answer === 'closes_first' ? answer : null;
+  return answer ?? 'unknown_sale';
 }
 
 /**
@@ -129,17 +157,11 @@ async function changeSales(
 /** The pending update of one sale. */
 interface Edit {
   before: SaleRecord;
-  paused: boolean;
-  opensAt: Date;
-  closesAt: Date;
-  /** Absent when it stays. */
-  cancelWindowSeconds?: number | null;
+  after: SaleRecord;
   /** The log entries of each change. */
   changes: Change[][];
-  /** Units added, by item id. */
-  units: Map<string, number>;
-  /** How many of the changes add units. */
-  additions: number;
+  /** Whether it is allowed only before the sale opens. */
+  isEarly: boolean;
   staffEntries: StaffEntry[];
 }
 
@@ -191,59 +213,214 @@ async function planChanges(
 function planChange(
   { edits }: Plan,
   sale: SaleRecord | undefined,
-  { paused, addStock = 0, itemId, opensAt, closesAt, cancelWindowSeconds }: SaleChange,
+  change: SaleChange,
   by: By,
-): SaleChangeRefusal | null {
+): SaleRecord | SaleChangeRefusal | null {
   if (!sale) return 'unknown_sale';
-  const items = itemRecordsOf(sale);
-  const item = itemId === undefined && items.length === 1 ? items[0] : items.find(({ id }) => id === itemId);
-  if (addStock > 0 && !item) return 'unknown_item';
-  const edit = edits.get(sale._id) ?? editOf(sale);
-  const window = { opensAt: opensAt ?? edit.opensAt, closesAt: closesAt ?? edit.closesAt };
-  if (window.opensAt >= window.closesAt) return 'closes_first';
-  const changes: Change[] = [];
-  if (paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
-  const units = new Map(edit.units);
-  if (addStock > 0 && item) {
-    const ofItem = hasSeveralItems(sale) && { itemId: item.id };
-    changes.push({ type: 'sale.stock_added', units: addStock, ...ofItem });
-    units.set(item.id, (units.get(item.id) ?? 0) + addStock);
+  const unchanged = { before: sale, after: sale, changes: [], isEarly: false, staffEntries: [] };
+  const edit: Edit = edits.get(sale._id) ?? unchanged;
+  if (edit.after.calledOffAt) {
+    if (!change.calledOff) return 'called_off';
+    return sale.calledOffAt ? sale : null;
   }
-  if (opensAt || closesAt) {
-    const times = { opensAt: window.opensAt.toISOString(), closesAt: window.closesAt.toISOString() };
-    changes.push({ type: 'sale.rescheduled', ...times });
-  }
-  const changed = {
-    ...edit,
-    ...window,
-    ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
-    paused: paused ?? edit.paused,
-    changes: [...edit.changes, changes],
-    units,
-    additions: edit.additions + (addStock > 0 ? 1 : 0),
-  };
-  const [{ type: action } = { type: 'sale.changed' }] = changes.length === 1 ? changes : [];
-  const states = { before: stateOf(edit), after: stateOf(changed) };
+  const planned = applyChange(edit.after, change, redisClock.now());
+  if (typeof planned === 'string') return planned;
+  const [{ type: action } = { type: 'sale.changed' }] = planned.changes.length === 1 ? planned.changes : [];
+  const states = { before: stateOf(edit.after), after: stateOf(planned.after) };
   const entry = { ...by, action, subject: { kind: 'sale', id: sale._id }, ...states };
-  edits.set(sale._id, { ...changed, staffEntries: [...edit.staffEntries, entry] });
+  edits.set(sale._id, {
+    ...edit,
+    staffEntries: [...edit.staffEntries, entry],
+    after: planned.after,
+    changes: [...edit.changes, planned.changes],
+    isEarly: edit.isEarly || planned.isEarly,
+  });
   return null;
 }
 
-/** The fields that an admin may change, for the staff log. */
-function stateOf({ before, paused, opensAt, closesAt, cancelWindowSeconds, units }: Edit) {
-  const cancelling = cancelWindowSeconds === undefined ? before.cancelWindowSeconds : cancelWindowSeconds;
-  const unitsOnSale = before.unitsOnSale + sumOf(units);
-  return { paused, opensAt, closesAt, cancelWindowSeconds: cancelling, unitsOnSale };
+/** The fields that staff may change, for the staff log. */
+export function stateOf(sale: SaleRecord) {
+  const { paused, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, unitsOnSale, calledOffAt } = sale;
+  const items = itemsOf(sale).map(({ stock: _, unitsReturned: __, unitsKept: ___, ...item }) => item);
+  const { currency } = sale.price;
+  const terms = { limitPerBuyer, unitsOnSale, currency, items };
+  return { paused, opensAt, closesAt, cancelWindowSeconds, ...terms, calledOffAt };
 }
 
-const editOf = (before: SaleRecord): Edit => {
-  const { paused, opensAt, closesAt } = before;
-  return { before, paused, opensAt, closesAt, changes: [], units: new Map(), additions: 0, staffEntries: [] };
-};
+interface Planned {
+  after: SaleRecord;
+  changes: Change[];
+  isEarly: boolean;
+}
+
+/** Applies one change to a sale. Pure. */
+export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Planned | SaleChangeRefusal {
+  if (change.calledOff) return callOff(sale, now);
+  const mended = mend(sale, change, now);
+  if (typeof mended === 'string') return mended;
+  const stocked = changeStock(mended.after, change);
+  if (typeof stocked === 'string') return stocked;
+  const { paused = sale.paused, opensAt = sale.opensAt, closesAt = sale.closesAt } = change;
+  if (opensAt >= closesAt) return 'closes_first';
+  const changes = [...mended.changes];
+  if (change.paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
+  changes.push(...stocked.changes);
+  if (change.opensAt || change.closesAt) {
+    const window = { opensAt: opensAt.toISOString(), closesAt: closesAt.toISOString() };
+    changes.push({ type: 'sale.rescheduled', ...window });
+  }
+  const { cancelWindowSeconds = sale.cancelWindowSeconds } = change;
+  const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
+  const after = { ...stocked.after, paused, opensAt, closesAt, ...cancelling };
+  return { after, changes, isEarly: mended.isEarly };
+}
+
+/** The window ends now, so that gates and processes of the version before refuse purchases as of an ended sale. */
+function callOff(sale: SaleRecord, now: Date): Planned {
+  const closesAt = sale.closesAt < now ? sale.closesAt : now;
+  const after: SaleRecord = { ...sale, closesAt, calledOffAt: now, phase: 'called_off', cancelledUpToSeq: 0 };
+  return { after, changes: [{ type: 'sale.called_off' }], isEarly: false };
+}
+
+/** A sale that opens sooner than this is not mended any more, so that nobody buys at a price that just changed. */
+const lastMendMs = 1_000;
+
+/** Whether nothing was sold yet, nor will be in the next moment. */
+function isBeforeOpening(sale: SaleRecord, now: Date): boolean {
+  const { publishedAt, phase, opensAt, stock, unitsOnSale, unitsReturned = 0, unitsKept = 0 } = sale;
+  if (publishedAt === null) return true;
+  const isEarly = (phase ?? 'scheduled') === 'scheduled' && opensAt.getTime() - now.getTime() > lastMendMs;
+  return isEarly && stock === unitsOnSale && unitsReturned === 0 && unitsKept === 0;
+}
+
+/** Changes items, prices and limit. */
+function mend(sale: SaleRecord, change: SaleChange, now: Date): Planned | SaleChangeRefusal {
+  const isEarly = isBeforeOpening(sale, now);
+  const isRepriced = change.price !== undefined || change.oldAmount !== undefined;
+  if (isRepriced && !isEarly) return 'price_is_fixed';
+  if (change.items && !isEarly) return 'items_are_fixed';
+  let after = sale;
+  if (change.items) {
+    const { list, currency } = change.items;
+    const known = new Set(itemRecordsOf(sale).map(({ id }) => id));
+    if (!list.every(({ id }) => id === undefined || known.has(id))) return 'unknown_item';
+    after = withItems(sale, list, currency);
+  }
+  if (isRepriced) {
+    const repriced = reprice(after, change);
+    if (typeof repriced === 'string') return repriced;
+    after = repriced;
+  }
+  const { limitPerBuyer = sale.limitPerBuyer } = change;
+  if (limitPerBuyer < sale.limitPerBuyer && !isEarly) return 'limit_only_grows';
+  after = { ...after, limitPerBuyer };
+  const unitsOnSale = after.unitsOnSale + (change.addStock ?? 0);
+  const isMended = change.items !== undefined || isRepriced;
+  const isLimitSet = change.limitPerBuyer !== undefined;
+  if ((isLimitSet || change.items) && limitPerBuyer > unitsOnSale) return 'limit_above_stock';
+  const dearest = Math.max(...itemsOf(after).map(({ amount }) => amount));
+  if ((isLimitSet || isMended) && dearest * limitPerBuyer > Number.MAX_SAFE_INTEGER) return 'limit_too_dear';
+  const changes: Change[] = isMended
+    ? [{ ...creationOf(after), type: 'sale.changed' }]
+    : limitPerBuyer === sale.limitPerBuyer
+      ? []
+      : [{ type: 'sale.limit_changed', limitPerBuyer }];
+  return { after, changes, isEarly: isMended || limitPerBuyer < sale.limitPerBuyer };
+}
+
+function reprice(sale: SaleRecord, { itemId, price, oldAmount }: SaleChange): SaleRecord | SaleChangeRefusal {
+  const items = itemsOf(sale);
+  const repriced = itemOf(items, itemId);
+  if (!repriced) return 'unknown_item';
+  const item = {
+    ...repriced,
+    amount: price?.amount ?? repriced.amount,
+    oldAmount: oldAmount === undefined ? repriced.oldAmount : oldAmount,
+  };
+  if (item.oldAmount !== null && item.oldAmount <= item.amount) return 'old_price_too_low';
+  const list = items.map((one) => (one.id === item.id ? item : one));
+  return withItems(sale, list, price?.currency ?? sale.price.currency);
+}
+
+/** The sale with other items, of which nothing is sold yet. */
+function withItems({ itemCounts: _, ...sale }: SaleRecord, list: NewItem[], currency: string): SaleRecord {
+  return { ...sale, ...recordOfItems(list, currency, sale), stockVersion: sale.stockVersion + 1 };
+}
+
+/** The item with this id; without one, the only item. */
+function itemOf(items: Item[], itemId: string | undefined): Item | undefined {
+  if (itemId === undefined) return items.length === 1 ? items[0] : undefined;
+  return items.find(({ id }) => id === itemId);
+}
+
+function changeStock(sale: SaleRecord, change: SaleChange): Omit<Planned, 'isEarly'> | SaleChangeRefusal {
+  const { addStock = 0, withdrawStock = 0, itemId } = change;
+  if (addStock === 0 && withdrawStock === 0) return { after: sale, changes: [] };
+  const items = itemsOf(sale);
+  const item = itemOf(items, itemId);
+  if (!item) return 'unknown_item';
+  const units = addStock - withdrawStock;
+  if (item.stock + units < 0) return 'too_few_left';
+  const ofItem = items.length > 1 ? { itemId: item.id } : {};
+  const changes: Change[] = [];
+  if (addStock > 0) changes.push({ type: 'sale.stock_added', units: addStock, ...ofItem });
+  if (withdrawStock > 0) changes.push({ type: 'sale.stock_withdrawn', units: withdrawStock, ...ofItem });
+  return { after: withUnits(sale, item, units), changes };
+}
+
+/** The sale with more units of an item, or with fewer. */
+function withUnits(sale: SaleRecord, { id, stock, unitsOnSale }: Item, units: number): SaleRecord {
+  const known = sale.itemCounts?.[id];
+  const counts = known && { ...known, stock: stock + units, unitsOnSale: unitsOnSale + units };
+  return {
+    ...sale,
+    ...(counts && { itemCounts: { ...sale.itemCounts, [id]: counts } }),
+    stock: sale.stock + units,
+    unitsOnSale: sale.unitsOnSale + units,
+    stockVersion: sale.stockVersion + 1,
+  };
+}
+
+/** The fields that a change sets. Counts are incremented, because purchases are settled meanwhile. */
+const settable = [
+  ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
+  'cancelWindowSeconds',
+  ...['items', 'productId', 'price', 'oldAmount'],
+] as (keyof SaleRecord)[];
+
+function updateOf(_id: string, { before, after, changes, isEarly }: Edit) {
+  const isReplaced = before.items !== after.items;
+  const fields = settable.filter((field) => before[field] !== after[field]);
+  const $set = Object.fromEntries(fields.map((field) => [field, after[field]]));
+  const increments = new Map<string, number>();
+  const filter: Record<string, unknown> = { _id, revision: before.revision };
+  const add = (field: string, units: number) => {
+    if (units === 0) return;
+    increments.set(field, units);
+    if (units < 0) filter[field] = { $gte: -units };
+  };
+  add('stock', after.stock - before.stock);
+  add('unitsOnSale', after.unitsOnSale - before.unitsOnSale);
+  if (isReplaced) $set.itemCounts = after.itemCounts ?? {};
+  for (const [id, counts] of isReplaced ? [] : Object.entries(after.itemCounts ?? {})) {
+    const known = before.itemCounts?.[id];
+    add(`itemCounts.${id}.stock`, counts.stock - (known?.stock ?? 0));
+    add(`itemCounts.${id}.unitsOnSale`, counts.unitsOnSale - (known?.unitsOnSale ?? 0));
+  }
+  if (isEarly) Object.assign(filter, { stock: before.stock, unitsOnSale: before.unitsOnSale });
+  const $inc = {
+    ...Object.fromEntries(increments),
+    stockVersion: after.stockVersion - before.stockVersion,
+    revision: changes.length,
+    eventSeq: 1,
+  };
+  return { updateOne: { filter, update: { ...(fields.length > 0 || isReplaced ? { $set } : {}), $inc } } };
+}
 
 /**
  * Writes the sales first, so that a write conflict with another transaction costs only this one command.
- * @throws Stale when another transaction changed one of the sales, or used one of the keys, since they were read.
+ * @throws Stale when another transaction changed one of the sales, or used one of the keys, since they were read, and when a
+ *   sale that is mended before its opening opens now.
  */
 async function write(
   collections: Collections,
@@ -251,36 +428,26 @@ async function write(
   session: ClientSession,
 ): Promise<SaleRecord[]> {
   const { sales } = collections;
-  const updates = [...edits].map(
-    ([_id, { before, paused, opensAt, closesAt, cancelWindowSeconds, changes, units, additions }]) => {
-      const sum = sumOf(units);
-      const ofItems = (hasSeveralItems(before) ? [...units] : []).flatMap(([itemId, added]) => [
-        [countPath(itemId, 'stock'), added],
-        [countPath(itemId, 'unitsOnSale'), added],
-      ]);
-      const totals = { stock: sum, unitsOnSale: sum, stockVersion: additions };
-      const $inc = { ...totals, revision: changes.length, eventSeq: 1, ...Object.fromEntries(ofItems) };
-      const cancelling = cancelWindowSeconds !== undefined && { cancelWindowSeconds };
-      const $set = { paused, opensAt, closesAt, ...cancelling };
-      return { updateOne: { filter: { _id, revision: before.revision }, update: { $set, $inc } } };
-    },
-  );
+  const now = redisClock.now();
+  const updates = [...edits].map(([saleId, edit]) => updateOf(saleId, edit));
+  if ([...edits.values()].some(({ before, isEarly }) => isEarly && !isBeforeOpening(before, now)))
+    throw new Stale();
   const { matchedCount } = await sales.bulkWrite(updates, { session });
   if (matchedCount !== updates.length) throw new Stale();
 
   const changed = await sales.find({ _id: { $in: [...edits.keys()] } }, { session }).toArray();
-  const now = mongoClock.now();
+  const at = mongoClock.now();
   const entries = changed.map(({ _id: saleId, eventSeq: seq }) => ({
     saleId,
     seq,
     changes: edits.get(saleId)?.changes.flat() ?? [],
   }));
-  await appendChanges(collections, entries, now, session);
+  await appendChanges(collections, entries, at, session);
   const staffEntries = [...edits.values()].flatMap((edit) => edit.staffEntries);
   await appendStaffEntry(collections, session, ...staffEntries);
   const saleById = new Map(changed.map((sale) => [sale._id, sale]));
   const records = [...keys].map(([_id, { saleId, bodyHash }]) => {
-    return { _id, bodyHash, sale: saleById.get(saleId) as SaleRecord, createdAt: now };
+    return { _id, bodyHash, sale: saleById.get(saleId) as SaleRecord, createdAt: at };
   });
   if (records.length > 0) await insertKeys(collections, records, session);
   return changed;
@@ -311,11 +478,14 @@ function answersOf({ outcomes, requests }: Plan, changed: SaleRecord[]): (SaleRe
 const keyOf = ({ saleId, idempotencyKey }: SaleChangeRequest) =>
   idempotencyKey === undefined ? null : `${saleId}:${idempotencyKey}`;
 
-/** The fields are hashed in a fixed order, so that the order in the request body does not matter. */
-function hashOf({ paused, addStock, itemId, opensAt, closesAt, cancelWindowSeconds }: SaleChange): string {
-  // Left out where they are absent, so that the hash of such a change is the same as in the version before.
-  const cancelling = cancelWindowSeconds === undefined ? [] : [cancelWindowSeconds];
-  const ofItem = itemId === undefined ? [] : [{ itemId }];
-  const body = JSON.stringify([paused, addStock, opensAt, closesAt, ...cancelling, ...ofItem]);
+/**
+ * The fields are hashed in a fixed order, so that the order in the request body does not matter; first those that the version
+ * before knows, whose hash stays the same.
+ */
+export function hashOf({ paused, addStock, opensAt, closesAt, ...more }: SaleChange): string {
+  const others = Object.entries(more)
+    .filter(([, value]) => value !== undefined)
+    .sort(([one], [other]) => (one < other ? -1 : 1));
+  const body = JSON.stringify([paused, addStock, opensAt, closesAt, ...(others.length > 0 ? [others] : [])]);
   return createHash('sha256').update(body).digest('base64url');
 }

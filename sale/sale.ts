@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
+import type { ClientSession } from 'mongoose';
 import { nanoid } from 'nanoid';
 import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { productOf } from '../catalogue/product.ts';
@@ -51,35 +52,51 @@ export async function createSale(
   const products = await findProducts(collections, sale.items);
   const unknown = sale.items.find(({ productId }) => !products.has(productId));
   if (unknown) return { noProduct: unknown.productId };
-  const { items, currency, limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
-  const createdAt = mongoClock.now();
+  const entry = { ...by, action: 'sale.created', subject: { kind: 'sale', id }, after: sale };
+  const record = await transact(collections.connection, async (session) => {
+    const made = await insertSale(collections, id, sale, session);
+    await appendStaffEntry(collections, session, entry);
+    return made;
+  });
+  return snapshotOf(record, products) as SaleSnapshot;
+}
+
+/** Inserts a published sale, and begins its log. */
+export async function insertSale(
+  collections: Collections,
+  id: string,
+  sale: NewSale,
+  session: ClientSession,
+): Promise<SaleRecord> {
+  const now = mongoClock.now();
   const phase = phaseOf(sale, redisClock.now());
-  const record: SaleRecord = {
+  const record: SaleRecord = { ...recordOf(id, sale, now), phase, publishedAt: now, eventSeq: 1 };
+  await collections.sales.insertOne(record, { session });
+  const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
+  await appendChanges(collections, [{ saleId: id, seq: 1, changes }], now, session);
+  return record;
+}
+
+/** The record of a sale that is not published. */
+export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord {
+  const { items, currency, limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
+  return {
     _id: id,
     ...recordOfItems(items, currency),
     limitPerBuyer,
     opensAt,
     closesAt,
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
-    phase,
     paused: false,
     stockVersion: 0,
-    eventSeq: 1,
+    eventSeq: 0,
     revision: 0,
+    publishedAt: null,
     createdAt,
   };
-  const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
-  await transact(collections.connection, async (session) => {
-    await collections.sales.insertOne(record, { session });
-    const entry = { saleId: record._id, seq: 1, changes };
-    await appendChanges(collections, [entry], record.createdAt, session);
-    const subject = { kind: 'sale', id };
-    await appendStaffEntry(collections, session, { ...by, action: 'sale.created', subject, after: sale });
-  });
-  return snapshotOf(record, products) as SaleSnapshot;
 }
 
-async function findProducts(
+export async function findProducts(
   { products }: Pick<Collections, 'products'>,
   items: { productId: string }[],
 ): Promise<Map<string, Product>> {
@@ -97,7 +114,7 @@ export async function createSaleOnce(
   sale: NewSale,
   { by, idempotencyKey }: { by: By; idempotencyKey: string },
 ): Promise<SaleSnapshot | 'key_reused' | { noProduct: string }> {
-  const id = hash('sha256', `sale\n${by.actor.id}\n${idempotencyKey}`, 'base64url').slice(0, 22);
+  const id = saleIdOf('sale', by, idempotencyKey);
   try {
     return await createSale(collections, sale, by, id);
   } catch (error) {
@@ -109,12 +126,17 @@ export async function createSaleOnce(
   return (isSame && (await readSaleSnapshot(collections, id))) || 'key_reused';
 }
 
+/** The id of what an admin makes with an Idempotency-Key, so that a retried request makes it once. */
+export function saleIdOf(what: 'sale' | 'draft', { actor }: By, idempotencyKey: string): string {
+  return hash('sha256', `${what}\n${actor.id}\n${idempotencyKey}`, 'base64url').slice(0, 22);
+}
+
 /** The log's entry for a new sale. It names the items only where they say more than the sale does. */
-function creationOf(
+export function creationOf(
   sale: Pick<SaleRecord, 'productId' | 'price' | 'stock' | 'limitPerBuyer' | 'opensAt' | 'closesAt'> &
     Pick<NewSale, 'cancelWindowSeconds'> &
     Parameters<typeof itemsOf>[0],
-): Change {
+): Extract<Change, { type: 'sale.created' }> {
   const { productId, price, stock, limitPerBuyer, cancelWindowSeconds } = sale;
   const items = itemsOf(sale).map(({ id: itemId, ...item }) => ({
     itemId,
@@ -190,11 +212,11 @@ async function snapshotsOf(collections: Collections, sales: SaleRecord[]): Promi
   return sales.flatMap((sale) => snapshotOf(sale, products) ?? []);
 }
 
-function statusOf(
-  { opensAt, closesAt, paused, stock }: Pick<SaleRecord, 'opensAt' | 'closesAt' | 'paused' | 'stock'>,
-  now: Date,
-): SaleStatus {
-  const phase = phaseOf({ opensAt, closesAt }, now);
+function statusOf(sale: SaleRecord, now: Date): SaleStatus {
+  const { paused, stock, publishedAt, calledOffAt } = sale;
+  if (publishedAt === null) return 'draft';
+  if (calledOffAt) return 'called_off';
+  const phase = phaseOf(sale, now);
   if (phase !== 'open') return phase;
   if (paused) return 'paused';
   return stock === 0 ? 'sold_out' : 'open';

@@ -19,13 +19,14 @@ import type { Shop } from './shop.ts';
 /** Answers of the API need no document policies, because `nosniff` keeps browsers from reading JSON as a document. */
 const onApi = { 'Cross-Origin-Resource-Policy': 'same-origin', 'X-Content-Type-Options': 'nosniff' };
 
-/** The pages load only their own files, and connect only to this site. */
+/** The pages load only their own files and pictures over https, and connect only to this site. */
 const onPages = helmet({
   contentSecurityPolicy: {
     useDefaults: false,
     directives: {
       defaultSrc: ["'self'"],
-      imgSrc: ["'self'", 'data:'],
+      // A product's picture may be at any https address.
+      imgSrc: ["'self'", 'data:', 'https:'],
       objectSrc: ["'none'"],
       baseUri: ["'none'"],
       formAction: ["'self'"],
@@ -70,7 +71,7 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
 
   app.use(pictureRoutes(shop.collections));
   app.use(boardRoutes(shop.queue, shop.redis));
-  app.use(pageRoutes());
+  app.use(pageRoutes(config));
 
   app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], allowOnly(['GET']));
   app.use(unknownRoute);

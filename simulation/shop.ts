@@ -227,7 +227,7 @@ async function change(
   isAnnounced: boolean,
 ) {
   const sale = await changeSale(collections, saleId, what, by);
-  if (isAnnounced && sale && sale !== 'closes_first') await gate.sync(sale);
+  if (isAnnounced && typeof sale !== 'string') await gate.sync(sale);
 }
 
 const deadLetterShop = (system: System) => ({ ...system, announceSettled: () => {} });

@@ -14,6 +14,7 @@ import {
   type SettledStatus,
   settledStatus,
 } from '../sale/contract.ts';
+import type { NewSale } from '../sale/sale.ts';
 import { openEventCollections } from './event-collections.ts';
 import { openStaffCollections } from './staff-collections.ts';
 
@@ -105,7 +106,7 @@ export interface PictureRecord {
   createdAt: Date;
 }
 
-export type SalePhase = Extract<SaleStatus, 'scheduled' | 'open' | 'ended'>;
+export type SalePhase = Extract<SaleStatus, 'scheduled' | 'open' | 'ended' | 'called_off'>;
 
 /** What a sale offers, without its counts. */
 export interface ItemRecord {
@@ -151,7 +152,7 @@ export interface SaleRecord {
   stock: number;
   /** Counts the changes of `stock`. */
   stockVersion: number;
-  /** Units put on sale: sold and left. It shrinks by the units of cancelled orders that are kept back. */
+  /** Units put on sale: sold and left. It shrinks by units that are withdrawn, and of cancelled orders that are kept back. */
   unitsOnSale: number;
   /** Units of cancelled orders that were kept back. It never shrinks. Absent in records of an earlier version. */
   unitsKept?: number;
@@ -165,6 +166,23 @@ export interface SaleRecord {
   /** Number of the sale's newest document in the event log. */
   eventSeq: number;
   /** Counts the changes by admins; the gate takes over only a newer revision. */
+  revision: number;
+  /** Null in a draft. Absent in records of an earlier version, whose sales were published when they were made. */
+  publishedAt?: Date | null;
+  calledOffAt?: Date | null;
+  /** While orders of a sale that was called off remain to be cancelled: the last log document whose orders are. */
+  cancelledUpToSeq?: number;
+  createdAt: Date;
+}
+
+/** A sale that is not public yet. It is stored apart from the sales, so that nothing sells or lists it by mistake. */
+export interface DraftRecord {
+  /** The id of the sale that it becomes. */
+  _id: string;
+  sale: NewSale;
+  /** Hash of the request that made it, for its Idempotency-Key. */
+  requestHash: string;
+  /** Counts its changes. */
   revision: number;
   createdAt: Date;
 }
@@ -357,6 +375,9 @@ const sale = new Schema<SaleRecord>(
     cancelWindowSeconds: { type: Number },
     eventSeq: { type: Number, default: 0 },
     revision: { type: Number, default: 0 },
+    publishedAt: { type: Date },
+    calledOffAt: { type: Date },
+    cancelledUpToSeq: { type: Number },
     createdAt: { type: Date, required: true },
   },
   { ...options, collection: 'sales' },
@@ -365,6 +386,17 @@ const sale = new Schema<SaleRecord>(
   .index({ productId: 1, closesAt: -1 })
   .index({ 'items.productId': 1, closesAt: -1 })
   .index({ phase: 1, opensAt: 1 });
+
+const draft = new Schema<DraftRecord>(
+  {
+    _id: id,
+    sale: { type: Schema.Types.Mixed, required: true } as never,
+    requestHash: { type: String, required: true },
+    revision: { type: Number, default: 0 },
+    createdAt: { type: Date, required: true },
+  },
+  { ...options, collection: 'drafts' },
+).index({ createdAt: -1, _id: -1 });
 
 const order = new Schema<OrderRecord>(
   {
@@ -440,6 +472,7 @@ export function openCollections(connection: Connection) {
     products: open<ProductRecord>('Product', product),
     pictures: open<PictureRecord>('Picture', picture),
     sales: open<SaleRecord>('Sale', sale),
+    drafts: open<DraftRecord>('Draft', draft),
     orders: open<OrderRecord>('Order', order),
     allowances: open<AllowanceRecord>('Allowance', allowance),
     events: open<EventRecord>('Event', event),

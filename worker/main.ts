@@ -32,6 +32,7 @@ import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlemen
 import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
+import { cancelCalledOffSales } from './called-off.ts';
 import { repairGates } from './gate-repair.ts';
 import { settleJob } from './job.ts';
 import { openWorkerObserver } from './observer.ts';
@@ -117,6 +118,7 @@ const election = openLeaderElection(
       observer.repaired,
     ),
     'sale-clock': saleClock(collections, exclusive, config),
+    'called-off': cancelCalledOffSales({ collections, gate, exclusive, announceSettled }, log),
     relay: relay(
       {
         collections,

@@ -82,7 +82,7 @@ export async function openBenchSale(
 /** Ends the sale, so that it does not stay open in a shop that goes on running. */
 export async function endBenchSale({ collections, gate }: System, saleId: string): Promise<void> {
   const ended = await changeSale(collections, saleId, { closesAt: new Date() }, by);
-  if (ended && ended !== 'closes_first') await gate.sync(ended);
+  if (typeof ended !== 'string') await gate.sync(ended);
 }
 
 /** Waits until every accepted purchase is settled. */

@@ -72,6 +72,7 @@ export class System {
       JWT_SECRET: jwtSecret,
       // Mails link to where the shop runs, unless it is reached at another address.
       PUBLIC_URL: process.env.PUBLIC_URL || this.url,
+      SHOP_TIME_ZONE: process.env.SHOP_TIME_ZONE || Intl.DateTimeFormat().resolvedOptions().timeZone,
       ...engines,
     };
 

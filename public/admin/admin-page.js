@@ -15,6 +15,7 @@ import { openFigures } from './live-figures.js';
 import { openNowView } from './now/now-view.js';
 import { openOrdersView } from './orders/orders-view.js';
 import { openProductsView } from './products/products-view.js';
+import { openDraftView } from './sales/draft-view.js';
 import { openSaleDetails } from './sales/sale-details.js';
 import { openSalesView } from './sales/sales-view.js';
 
@@ -31,6 +32,7 @@ const views = new Map(
     now: openNowView,
     sales: openSalesView,
     sale: openSaleDetails,
+    draft: openDraftView,
     products: openProductsView,
     orders: openOrdersView,
     'dead-letters': openDeadLettersView,
@@ -76,7 +78,7 @@ function open() {
   view?.close?.();
   view = (views.get(name) ?? openNowView)(decoded(id), figures);
   byId('view').replaceChildren(view.root);
-  const tab = name === 'sale' ? 'sales' : name;
+  const tab = name === 'sale' || name === 'draft' ? 'sales' : name;
   for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');

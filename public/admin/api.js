@@ -3,7 +3,7 @@
 /** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../insight/contract.ts' */
 /** @import { DeadLetter, Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
 
-import { download, request, requestIdempotently, send } from './http.js';
+import { download, request, requestIdempotently, send, upload } from './http.js';
 
 /** Long enough to export a million orders. */
 const DOWNLOAD_DEADLINE_MS = 15 * 60_000;
@@ -45,8 +45,8 @@ export const fetchOlderSales = (cursor) => request('GET', `/sales${after(cursor)
 /** @param {string | null} cursor */
 const after = (cursor) => (cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`);
 
-/** @param {Blob} file @returns {Promise<Picture>} */
-export const uploadPicture = (file) => request('POST', '/admin/pictures', { file });
+/** @param {Blob} file @param {(share: number) => void} onProgress @returns {Promise<Picture>} */
+export const uploadPicture = (file, onProgress) => upload('/admin/pictures', file, onProgress);
 
 /** @param {string | null} id null creates a new product @param {object} product @returns {Promise<Product>} */
 export const saveProduct = (id, product) =>
@@ -54,12 +54,37 @@ export const saveProduct = (id, product) =>
     ? request('PATCH', `/products/${encodeURIComponent(id)}`, { body: product })
     : request('POST', '/products', { body: product });
 
+/** @param {string} id */
+const saleAt = (id) => `/sales/${encodeURIComponent(id)}`;
+
 /** @param {object} sale @returns {Promise<SaleSnapshot>} */
-export const createSale = (sale) => requestIdempotently('POST', '/sales', sale);
+export const createDraft = (sale) => requestIdempotently('POST', '/sales', { ...sale, draft: true });
+
+/** The newest 100 drafts. @returns {Promise<SalePage>} */
+export const fetchDrafts = () => request('GET', '/admin/drafts');
+
+/** A draft, and the ETag by which its publication knows that it has not changed since.
+ * @param {string} id @returns {Promise<{ sale: SaleSnapshot, etag: string }>} */
+export async function fetchDraft(id) {
+  const response = await send('GET', saleAt(id));
+  return { sale: await response.json(), etag: response.headers.get('ETag') ?? '' };
+}
+
+/** @param {string} id @param {string} etag @returns {Promise<SaleSnapshot>} */
+export const publishDraft = (id, etag) =>
+  request('POST', `${saleAt(id)}/publication`, { headers: { 'If-Match': etag } });
+
+/** @param {string} id */
+export const deleteDraft = (id) => request('DELETE', saleAt(id));
+
+/** @param {string} id @returns {Promise<SaleSnapshot>} the new draft */
+export const duplicateSale = (id) => requestIdempotently('POST', `${saleAt(id)}/duplicates`);
+
+/** @param {string} id @returns {Promise<SaleSnapshot>} */
+export const callOffSale = (id) => request('POST', `${saleAt(id)}/call-off`);
 
 /** @param {string} id @param {object} change @returns {Promise<SaleSnapshot>} */
-export const changeSale = (id, change) =>
-  requestIdempotently('PATCH', `/sales/${encodeURIComponent(id)}`, change);
+export const changeSale = (id, change) => requestIdempotently('PATCH', saleAt(id), change);
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/report`);

@@ -52,6 +52,14 @@ export function action(text, act, attributes = {}) {
   return button;
 }
 
+/** @param {[name: string, value: string][]} facts @param {string} testId */
+export const factList = (facts, testId) =>
+  element(
+    'dl',
+    { class: 'report', 'data-testid': testId },
+    ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
+  );
+
 /** @param {string} title @param {...(Node | string)} aside */
 export const heading = (title, ...aside) => headed('h1', title, aside);
 

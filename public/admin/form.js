@@ -1,48 +1,100 @@
-/** A dialog with a form, which marks the fields that the server reports as invalid. */
+/** A dialog with a form. What is wrong with a field, or is asked about it, is said beside the field. */
 
 import { Problem } from '../shared/api.js';
 import { element, setText } from '../shared/dom.js';
+import { timeZone } from '../shared/language.js';
 import { InputError } from '../shared/money.js';
 import { errorText } from './http.js';
-
-/** A field's text is invalid, so nothing is sent. */
-class FieldError extends Error {
-  /** @param {string} field @param {string} message */
-  constructor(field, message) {
-    super(message);
-    this.field = field;
-  }
-}
+import { instantOf, localText, UnclearTime } from './local-time.js';
 
 /**
- * Parses a field of a form.
- * @template Value
- * @param {FormData} values @param {string} name @param {string} label
- * @param {(text: string) => Value} parse throws `InputError`
+ * What keeps a field from being accepted.
+ * @typedef {object} Fault
+ * @property {string} field
+ * @property {string} message
+ * @property {boolean} [isQuestion] a tick beside the field answers it
+ * @property {{ at: string, text: string }[]} [choices] times of which one may be meant
  */
-export function readField(values, name, label, parse) {
-  try {
-    return parse(String(values.get(name) ?? '').trim());
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    throw new FieldError(name, `${label}: ${error.message}`);
+
+/** The form is not accepted, so nothing is sent. */
+class FormError extends Error {
+  /** @param {Fault[]} faults */
+  constructor(faults) {
+    super('Some fields need another look');
+    this.faults = faults;
   }
 }
+
+/** Reads the fields of a form, and collects what is wrong with all of them. @param {HTMLFormElement} form */
+function openReader(form) {
+  const values = new FormData(form);
+  /** @type {Fault[]} */
+  const faults = [];
+  const textOf = (/** @type {string} */ name) => String(values.get(name) ?? '').trim();
+
+  return {
+    textOf,
+
+    /** @param {string} field @param {string} message */
+    refuse: (field, message) => faults.push({ field, message }),
+
+    /** Asks unless the tick beside the field is set. @param {string} field @param {string} question */
+    ask(field, question) {
+      if (!values.has(sureOf(field))) faults.push({ field, message: question, isQuestion: true });
+    },
+
+    /**
+     * @template Value
+     * @param {string} name @param {string} label
+     * @param {(text: string) => Value} parse throws `InputError`
+     * @returns {Value | undefined} undefined when it is refused
+     */
+    read(name, label, parse) {
+      try {
+        return parse(textOf(name));
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        const choices = error instanceof UnclearTime ? error.choices : [];
+        faults.push({ field: name, message: `${label}: ${error.message}`, choices });
+      }
+    },
+
+    /** A time in ISO 8601. @param {string} name @param {string} label */
+    readTime(name, label) {
+      return this.read(name, label, (text) => {
+        const chosen = textOf(chosenOf(name));
+        if (chosen && localText(Date.parse(chosen), timeZone).startsWith(text)) return chosen;
+        return instantOf(text, timeZone);
+      });
+    },
+
+    /** @throws FormError */
+    done() {
+      if (faults.length > 0) throw new FormError(faults);
+    },
+  };
+}
+
+/** @typedef {ReturnType<typeof openReader>} Reader */
+
+const sureOf = (/** @type {string} */ field) => `${field}-sure`;
+const chosenOf = (/** @type {string} */ field) => `${field}-chosen`;
 
 /**
  * @template Result
  * @param {string} title
  * @param {HTMLElement[]} lines
- * @param {(values: FormData) => Promise<Result>} save
+ * @param {(read: Reader) => Promise<Result>} save
+ * @param {string} [submitText]
  * @returns {Promise<Result | null>} null when the dialog was closed without saving
  */
-export function openForm(title, lines, save) {
+export function openForm(title, lines, save, submitText = 'Save') {
   const errorLine = element('p', { class: 'error', role: 'alert' });
-  const submit = element('button', { class: 'primary compact' }, 'Save');
+  const submit = element('button', { class: 'primary compact' }, submitText);
   const cancel = element('button', { type: 'button', class: 'small' }, 'Cancel');
   const form = element(
     'form',
-    { class: 'form', 'data-testid': 'form' },
+    { class: 'form', 'data-testid': 'form', novalidate: true },
     ...lines,
     errorLine,
     element('div', { class: 'actions' }, cancel, submit),
@@ -67,7 +119,7 @@ export function openForm(title, lines, save) {
       submit.disabled = true;
       setText(errorLine, '');
       try {
-        saved = await save(new FormData(form));
+        saved = await save(openReader(form));
         dialog.close();
       } catch (error) {
         showErrors(form, errorLine, error);
@@ -80,23 +132,91 @@ export function openForm(title, lines, save) {
 
 /** @param {HTMLFormElement} form @param {HTMLElement} errorLine @param {unknown} error */
 function showErrors(form, errorLine, error) {
-  const wrong =
-    error instanceof FieldError ? [error] : error instanceof Problem ? (error.details.errors ?? []) : [];
-  for (const input of form.querySelectorAll('input, textarea, select')) {
+  /** @type {Fault[]} */
+  const faults =
+    error instanceof FormError ? error.faults : error instanceof Problem ? (error.details.errors ?? []) : [];
+  /** @type {Set<Fault>} */
+  const shown = new Set();
+  /** @type {HTMLElement | null} */
+  let first = null;
+  for (const input of inputsOf(form)) {
     const name = input.getAttribute('name') ?? '';
-    const isWrong = wrong.some(({ field }) => field === name || field.startsWith(`${name}.`));
-    input.setAttribute('aria-invalid', String(name !== '' && isWrong));
+    const own = faults.filter(({ field }) => field === name || field.startsWith(`${name}.`));
+    for (const fault of own) shown.add(fault);
+    if (own.length > 0) first ??= input;
+    markField(input, own);
   }
-  setText(errorLine, error instanceof FieldError ? error.message : errorText(error));
+  // Each field says its own; what belongs to none is said at the end of the form.
+  const isSaid = faults.length > 0 && faults.every((fault) => shown.has(fault));
+  setText(errorLine, isSaid ? '' : errorText(error));
+  first?.focus();
+}
+
+/** @param {HTMLElement} form @returns {NodeListOf<HTMLElement>} */
+const inputsOf = (form) => form.querySelectorAll('.field :is(input, textarea, select)[name]');
+
+/** @param {HTMLElement} input @param {Fault[]} faults */
+function markField(input, faults) {
+  const beside = input.closest('.field')?.querySelector('.beside');
+  if (!beside || beside.contains(input)) return;
+  input.setAttribute('aria-invalid', String(faults.some(({ isQuestion }) => !isQuestion)));
+  // A tick that was set stays until the field changes.
+  if (faults.length === 0 && beside.querySelector(':checked')) return;
+  beside.replaceChildren(...faults.flatMap((fault) => noteOf(input, fault)));
+}
+
+/** @param {HTMLElement} input @param {Fault} fault @returns {Node[]} */
+function noteOf(input, { field, message, isQuestion, choices = [] }) {
+  if (isQuestion) {
+    const tick = element('input', { type: 'checkbox', name: sureOf(field) });
+    return [element('div', { role: 'alert' }, element('label', { class: 'question' }, tick, message))];
+  }
+  const buttons = choices.map(({ at, text }) => {
+    const button = element('button', { type: 'button', class: 'small' }, text);
+    button.addEventListener('click', () => chooseTime(/** @type {HTMLInputElement} */ (input), at, text));
+    return button;
+  });
+  return [element('span', { class: 'error', role: 'alert' }, message), ...buttons];
+}
+
+/** @param {HTMLInputElement} input @param {string} at @param {string} text */
+function chooseTime(input, at, text) {
+  input.value = localText(Date.parse(at), timeZone);
+  input.setAttribute('aria-invalid', 'false');
+  const chosen = element('input', { type: 'hidden', name: chosenOf(input.name), value: at });
+  const note = element('span', { class: 'hint', role: 'status' }, text);
+  input.closest('.field')?.querySelector('.beside')?.replaceChildren(chosen, note);
+  input.focus();
 }
 
 /**
  * @param {string} label @param {string} name @param {Record<string, string | boolean | undefined>} [attributes]
  * @param {string} [hint]
  */
-export function field(label, name, attributes = {}, hint = '') {
-  const input = element('input', { name, ...attributes });
-  return element('label', {}, label, input, hint ? element('span', { class: 'hint' }, hint) : '');
+export const field = (label, name, attributes = {}, hint = '') =>
+  fieldOf(label, element('input', { name, ...attributes }), hint);
+
+/** @param {string} label @param {HTMLElement} input with a name @param {string} [hint] */
+export function fieldOf(label, input, hint = '') {
+  const beside = element('div', { class: 'beside' });
+  // An answer to a question about the old text says nothing about the new one.
+  input.addEventListener('input', () => beside.replaceChildren());
+  return element(
+    'div',
+    { class: 'field' },
+    element('label', {}, label, input, hint ? element('span', { class: 'hint' }, hint) : ''),
+    beside,
+  );
+}
+
+/** A field for a time in the shop's zone. @param {string} label @param {string} name @param {number} at */
+export function timeField(label, name, at) {
+  const attributes = { type: 'datetime-local', step: '1', max: '9999-12-31T23:59:59' };
+  const root = field(label, name, { ...attributes, value: localText(at, timeZone) }, `in ${timeZone}`);
+  // A text that is not changed means this very moment, also in an hour that clocks show twice.
+  const value = new Date(at).toISOString();
+  root.querySelector('.beside')?.append(element('input', { type: 'hidden', name: chosenOf(name), value }));
+  return root;
 }
 
 /** @param {...HTMLElement} fields shown side by side if there is room */

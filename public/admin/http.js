@@ -8,13 +8,12 @@ const ANSWER_DEADLINE_MS = 30_000;
 
 /**
  * @param {string} method @param {string} path
- * @param {{ body?: unknown, file?: Blob, key?: string, deadlineMs?: number }} [content]
+ * @param {{ body?: unknown, key?: string, headers?: Record<string, string>, deadlineMs?: number }} [content]
  * @returns {Promise<Response>}
  */
-export function send(method, path, { body, file, key, deadlineMs = ANSWER_DEADLINE_MS } = {}) {
+export function send(method, path, { body, key, headers = {}, deadlineMs = ANSWER_DEADLINE_MS } = {}) {
   return asBuyer(async (token) => {
-    const type = file?.type ?? (body === undefined ? undefined : 'application/json');
-    const sent = file ?? (body === undefined ? undefined : JSON.stringify(body));
+    const sent = body === undefined ? undefined : JSON.stringify(body);
     try {
       const response = await fetch(`/api${path}`, {
         method,
@@ -22,8 +21,9 @@ export function send(method, path, { body, file, key, deadlineMs = ANSWER_DEADLI
         signal: AbortSignal.timeout(deadlineMs),
         headers: {
           Authorization: `Bearer ${token}`,
-          ...(type ? { 'Content-Type': type } : {}),
+          ...(sent === undefined ? {} : { 'Content-Type': 'application/json' }),
           ...(key ? { 'Idempotency-Key': key } : {}),
+          ...headers,
         },
         ...(sent === undefined ? {} : { body: sent }),
       });
@@ -36,7 +36,46 @@ export function send(method, path, { body, file, key, deadlineMs = ANSWER_DEADLI
   });
 }
 
-/** @param {string} method @param {string} path @param {{ body?: unknown, file?: Blob, key?: string }} [content] */
+/** Long enough for 8 MB on a slow line. */
+const UPLOAD_DEADLINE_MS = 120_000;
+
+/**
+ * Sends a file. It uses XMLHttpRequest, because `fetch` does not tell how much of a body was sent.
+ * @param {string} path @param {Blob} file @param {(share: number) => void} onProgress from 0 to 1
+ */
+export function upload(path, file, onProgress) {
+  return asBuyer(
+    (token) =>
+      new Promise((resolve, reject) => {
+        const sending = new XMLHttpRequest();
+        sending.open('POST', `/api${path}`);
+        sending.timeout = UPLOAD_DEADLINE_MS;
+        sending.setRequestHeader('Authorization', `Bearer ${token}`);
+        sending.setRequestHeader('Content-Type', file.type);
+        sending.upload.addEventListener('progress', ({ loaded, total }) => onProgress(loaded / total));
+        sending.addEventListener('load', () => {
+          const { status, statusText, responseText } = sending;
+          const body = parsed(responseText);
+          if (status >= 200 && status < 300) resolve(body);
+          else reject(new Problem(new Response(null, { status, statusText }), body));
+        });
+        for (const fault of ['error', 'timeout', 'abort'])
+          sending.addEventListener(fault, () => reject(new Unreachable(`POST ${path}`)));
+        sending.send(file);
+      }),
+  );
+}
+
+/** @param {string} text */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
+  }
+}
+
+/** @param {string} method @param {string} path @param {Parameters<typeof send>[2]} [content] */
 export async function request(method, path, content) {
   const response = await send(method, path, content);
   return response.status === 204 ? null : response.json();
@@ -47,7 +86,7 @@ const RETRY_AFTER_MS = 1_000;
 
 /**
  * Sends a change with an Idempotency-Key, and retries when there was no answer; the key makes sure that it is made once.
- * @param {string} method @param {string} path @param {object} body
+ * @param {string} method @param {string} path @param {object} [body]
  */
 export async function requestIdempotently(method, path, body) {
   const key = newIdempotencyKey();

@@ -1,20 +1,63 @@
-/** Converts between instants and the text of a `datetime-local` input, which is in the reader's time zone. */
+/** Converts between instants and the text of a `datetime-local` input, which is in the shop's time zone. */
 
 import { InputError } from '../shared/money.js';
 
-/** By how much clocks are set back at the end of summer time: used to find local times that occur twice. */
-const STEPS_MS = [30, 60, 120].map((minutes) => minutes * 60_000);
+const DAY_MS = 86_400_000;
 
-/** The text for such an input, to the second. @param {number} at */
-export function localText(at) {
-  const date = new Date(at);
-  const two = (/** @type {number} */ part) => String(part).padStart(2, '0');
-  const day = `${String(date.getFullYear()).padStart(4, '0')}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day}T${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+/** @typedef {{ at: string, text: string }} Choice an instant in ISO 8601, and how the zone's clocks show it */
+
+/** A local time that does not exist or occurs twice, and the two instants that may have been meant. */
+export class UnclearTime extends InputError {
+  /** @param {string} message @param {Choice[]} choices */
+  constructor(message, choices) {
+    super(`${message}: did you mean ${choices.map(({ text }) => text).join(' or ')}?`);
+    this.choices = choices;
+  }
 }
 
-/** The typed time in ISO 8601. @param {string} text @throws {InputError} */
-export function instantOf(text) {
+/** @type {Map<string, Intl.DateTimeFormat>} */
+const clocks = new Map();
+
+/** @param {string} zone */
+function clockIn(zone) {
+  const known = clocks.get(zone);
+  if (known) return known;
+  const made = new Intl.DateTimeFormat('en-u-ca-iso8601-nu-latn', {
+    ...{ year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit' },
+    ...{ second: '2-digit', hourCycle: 'h23', timeZone: zone, timeZoneName: 'longOffset' },
+  });
+  clocks.set(zone, made);
+  return made;
+}
+
+/** @param {number} at @param {string} zone */
+function partsOf(at, zone) {
+  const parts = new Map(
+    clockIn(zone)
+      .formatToParts(at)
+      .map(({ type, value }) => [type, value]),
+  );
+  const [year, month, day, hour, minute, second] = [
+    ...['year', 'month', 'day', 'hour', 'minute', 'second'].map(
+      (type) => parts.get(/** @type {never} */ (type)) ?? '',
+    ),
+  ];
+  const text = `${(year ?? '').padStart(4, '0')}-${month}-${day}T${hour}:${minute}:${second}`;
+  const offset = (parts.get('timeZoneName') ?? '').replace('GMT', 'UTC');
+  return { text, offset: offset === 'UTC' ? 'UTC+00:00' : offset };
+}
+
+/** The text for such an input, to the second. @param {number} at @param {string} zone */
+export const localText = (at, zone) => partsOf(at, zone).text;
+
+/** @param {number} at @param {string} zone @returns {Choice} */
+function choiceOf(at, zone) {
+  const { text, offset } = partsOf(at, zone);
+  return { at: new Date(at).toISOString(), text: `${text.replace('T', ' ')} (${offset})` };
+}
+
+/** The typed time in ISO 8601. @param {string} text @param {string} zone @throws {InputError} */
+export function instantOf(text, zone) {
   const [, toTheMinute, seconds = '00'] =
     /^([1-9]\d{3}-\d\d-\d\dT\d\d:\d\d)(?::(\d\d)(?:\.0+)?)?$/.exec(text) ?? [];
   if (!toTheMinute) {
@@ -22,18 +65,23 @@ export function instantOf(text) {
     throw new InputError(`expected a date with a year of four digits and a time, got ${got}`);
   }
   const typed = `${toTheMinute}:${seconds}`;
-  const at = new Date(typed).getTime();
   const shown = typed.replace('T', ' ');
-  if (Number.isNaN(at) || localText(at) !== typed) {
-    const instead = Number.isNaN(at) ? '' : `: did you mean ${localText(at).replace('T', ' ')}?`;
-    throw new InputError(`${shown} does not exist in your time zone${instead}`);
+  const asUtc = Date.parse(`${typed}Z`);
+  const onCalendar = Number.isNaN(asUtc) ? '' : new Date(asUtc).toISOString().slice(0, 19);
+  if (onCalendar !== typed) {
+    const instead = onCalendar && `: did you mean ${onCalendar.replace('T', ' ')}?`;
+    throw new InputError(`${shown} does not exist${instead}`);
   }
-  const other = STEPS_MS.flatMap((step) => [at - step, at + step]).find((near) => localText(near) === typed);
-  if (other !== undefined) {
-    const both = [at, other].sort((one, two) => one - two).map((near) => new Date(near).toISOString());
-    throw new InputError(
-      `${shown} occurs twice in your time zone: at ${both.join(' and ')}. Choose another time`,
-    );
-  }
-  return new Date(at).toISOString();
+  // The zone's offsets a day before and after: they differ if clocks are changed in between.
+  const offsets = [asUtc - DAY_MS, asUtc + DAY_MS].map((at) => Date.parse(`${localText(at, zone)}Z`) - at);
+  const readings = [...new Set(offsets)].map((offset) => asUtc - offset).sort((one, other) => one - other);
+  const [only, ...others] = readings.filter((at) => localText(at, zone) === typed);
+  if (only !== undefined && others.length === 0) return new Date(only).toISOString();
+  const choices = readings.map((at) => choiceOf(at, zone));
+  throw new UnclearTime(
+    only === undefined
+      ? `${shown} does not exist in ${zone}, where clocks are set forward then`
+      : `${shown} occurs twice in ${zone}, where clocks are set back then`,
+    choices,
+  );
 }

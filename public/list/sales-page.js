@@ -25,7 +25,7 @@ let hasOlder = false;
 const groups = [
   { title: texts.groupLive, holds: ['open', 'paused', 'sold_out'] },
   { title: texts.groupSoon, holds: ['scheduled'] },
-  { title: texts.groupEnded, holds: ['ended'] },
+  { title: texts.groupEnded, holds: ['ended', 'called_off'] },
 ];
 
 function draw() {
@@ -66,6 +66,7 @@ function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
   const moment = {
     scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
     ended: `${texts.endedAt} ${dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
+    called_off: dateTime(sale.closesAt),
   };
   const left = texts.stockLine(number(stock), number(unitsOnSale));
   const picture = product.image
@@ -90,7 +91,11 @@ function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
         'p',
         { class: 'card-live' },
         element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
-        element('span', {}, status === 'scheduled' || status === 'ended' ? moment[status] : left),
+        element(
+          'span',
+          {},
+          Object.hasOwn(moment, status) ? moment[/** @type {keyof typeof moment} */ (status)] : left,
+        ),
       ),
     ),
   );

@@ -5,7 +5,7 @@
 
 /**
  * @typedef {'soon' | 'sign-in' | 'buy' | 'sending' | 'queued' | 'busy' | 'stalled' | 'paid' | 'sold-out'
- *   | 'over-limit' | 'paused' | 'ended' | 'offline'} BuyState
+ *   | 'over-limit' | 'paused' | 'ended' | 'called-off' | 'offline'} BuyState
  *
  * @typedef {object} Circumstances
  * @property {SaleSnapshot} sale
@@ -19,11 +19,12 @@
  */
 
 /**
- * The status at `now`, which may have changed since the snapshot was taken.
+ * The status at `now`, which may have changed since the snapshot was taken. A draft's is the one that it would have.
  * @param {SaleSnapshot} sale @param {number} now
  * @returns {SaleStatus}
  */
 export function statusNow(sale, now) {
+  if (sale.status === 'called_off') return 'called_off';
   if (sale.status === 'ended' || now >= Date.parse(sale.closesAt)) return 'ended';
   if (sale.status === 'paused') return 'paused';
   if (now < Date.parse(sale.opensAt)) return 'scheduled';
@@ -43,6 +44,7 @@ export function buyState({ sale, now, isReachable, isSignedIn, progress, orders,
   if (orders[0]?.status === 'paid' && !wantsMore) return 'paid';
   const status = statusNow(sale, now);
   if (status === 'ended') return 'ended';
+  if (status === 'called_off') return 'called-off';
   if (!isReachable) return 'offline';
   if (status === 'paused') return 'paused';
   if (status === 'scheduled') return 'soon';

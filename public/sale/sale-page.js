@@ -26,6 +26,8 @@ const MAX_ORDER_PAGES = 10;
 const FETCH_SNAPSHOT_MS = 2_000;
 
 const saleId = decoded(location.pathname.split('/')[2] ?? '');
+/** Staff look at a draft as it will be. */
+const isPreview = new URLSearchParams(location.search).has('preview');
 const state = openSaleState(saleId);
 let isUp = false;
 let isReachable = true;
@@ -80,7 +82,7 @@ function update(snapshot, how = { isWhole: true }) {
 async function refresh() {
   const messagesBefore = saleMessages;
   try {
-    const snapshot = await fetchSale(saleId);
+    const snapshot = await (isPreview ? asBuyer((token) => fetchSale(saleId, token)) : fetchSale(saleId));
     if (messagesBefore !== saleMessages) return refresh();
     isReachable = true;
     update(snapshot);
@@ -123,6 +125,7 @@ async function refreshOrders() {
 function press() {
   const buy = /** @type {BuyState} */ (byId('buy').dataset.state);
   if (!pressable.has(buy)) return;
+  if (state.sale()?.status === 'draft') return toast(texts.previewOnly);
   if (buy === 'sign-in') return openAccount();
   if (buy === 'stalled') return checkout.retry();
   state.clearRefusal();
@@ -156,6 +159,7 @@ byId('quantity').addEventListener('change', () => setQuantity(Number(typed())));
 onSessionChange(() => {
   state.clearBuyer();
   draw();
+  if (isPreview) refresh();
   refreshOrders();
   checkout.resume();
 });

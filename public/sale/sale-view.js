@@ -42,6 +42,7 @@ const buttons = {
   'over-limit': { label: texts.buyOverLimit, note: '' },
   paused: { label: texts.buyPaused, note: texts.notePaused },
   ended: { label: texts.buyEnded, note: texts.noteEnded },
+  'called-off': { label: texts.buyCalledOff, note: texts.noteCalledOff },
   offline: { label: texts.buyOffline, note: texts.noteOffline },
 };
 
@@ -49,7 +50,7 @@ const buttons = {
 export const pressable = new Set(['sign-in', 'buy', 'stalled']);
 
 /** The states without a choice of quantity. @type {ReadonlySet<BuyState>} */
-const withoutQuantity = new Set(['paid', 'sold-out', 'over-limit', 'ended']);
+const withoutQuantity = new Set(['paid', 'sold-out', 'over-limit', 'ended', 'called-off']);
 
 /** @param {SaleView} view */
 export function renderSale(view) {
@@ -59,6 +60,7 @@ export function renderSale(view) {
   setText(byId('people'), view.people ? texts.people(view.people) : '');
   setText(byId('recent-event'), view.latestEvent ? inWords(view.latestEvent) : '');
   renderBuy(view);
+  show(byId('preview'), view.sale.status === 'draft');
   if (view.orderCard) renderOrder(view.orderCard);
   show(byId('order'), view.orderCard !== null);
 }
@@ -82,13 +84,12 @@ function renderMoment({ sale, status, now }) {
   const chip = byId('status');
   setText(chip, texts.saleStatus[status]);
   byId('main').dataset.status = status;
-  const isSoon = now < Date.parse(sale.opensAt) && status !== 'ended';
-  setText(
-    byId('countdown-label'),
-    isSoon ? texts.opensIn : status === 'ended' ? texts.endedAt : texts.endsIn,
-  );
+  const isOver = status === 'ended' || status === 'called_off';
+  const isSoon = now < Date.parse(sale.opensAt) && !isOver;
+  const overLabel = status === 'ended' ? texts.endedAt : texts.saleStatus.called_off;
+  setText(byId('countdown-label'), isSoon ? texts.opensIn : isOver ? overLabel : texts.endsIn);
   const target = Date.parse(isSoon ? sale.opensAt : sale.closesAt);
-  setText(byId('countdown'), status === 'ended' ? dateTime(Math.min(target, now)) : countdown(target - now));
+  setText(byId('countdown'), isOver ? dateTime(Math.min(target, now)) : countdown(target - now));
 }
 
 /** @param {SaleSnapshot} sale */

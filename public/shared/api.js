@@ -91,9 +91,10 @@ export async function fetchSales(cursor = null) {
   return { sales: body.sales, nextCursor: body.nextCursor ?? null };
 }
 
-/** @param {string} id @returns {Promise<SaleSnapshot>} */
-export async function fetchSale(id) {
-  const { body, response, askedAt, answeredAt } = await call('GET', `/sales/${encodeURIComponent(id)}`);
+/** @param {string} id @param {string} [token] of staff, who may read a draft @returns {Promise<SaleSnapshot>} */
+export async function fetchSale(id, token) {
+  const path = `/sales/${encodeURIComponent(id)}`;
+  const { body, response, askedAt, answeredAt } = await call('GET', path, { token });
   syncServerTime(body.serverTime, askedAt, answeredAt);
   // Shows engineers and tests which server answered.
   document.documentElement.dataset.instance = response.headers.get('X-Instance') ?? '';

@@ -1,13 +1,27 @@
-/** Prices, numbers and times in the reader's locale. */
+/** Prices, numbers and times in the page's locale; times are in the shop's time zone, and name it. */
 
 /** @import { Money } from '../../sale/contract.ts' */
 
-import { locale } from './language.js';
+import { locale, timeZone } from './language.js';
 import { moneyIn } from './money.js';
 
 const numbers = new Intl.NumberFormat(locale);
-const clock = new Intl.DateTimeFormat(locale, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' });
+/** @type {Intl.DateTimeFormatOptions} */
+const hourAndMinute = { hour: '2-digit', minute: '2-digit', timeZone };
+/** @type {Intl.DateTimeFormatOptions} */
+const toTheSecond = { ...hourAndMinute, second: '2-digit' };
+/** @type {Intl.DateTimeFormatOptions} */
+const inZone = { timeZoneName: 'short' };
+/** @type {Intl.DateTimeFormatOptions} */
+const day = { year: 'numeric', month: 'short', day: 'numeric' };
+
+const ticks = new Intl.DateTimeFormat(locale, toTheSecond);
+const clock = new Intl.DateTimeFormat(locale, { ...toTheSecond, ...inZone });
+const dates = new Intl.DateTimeFormat(locale, { ...day, ...hourAndMinute, ...inZone });
+const longDates = new Intl.DateTimeFormat(locale, {
+  ...toTheSecond,
+  ...{ weekday: 'long', year: 'numeric', month: 'long', day: 'numeric', timeZoneName: 'long' },
+});
 
 /** @param {number} value */
 export const number = (value) => numbers.format(value);
@@ -20,11 +34,17 @@ const percents = new Intl.NumberFormat(locale, { style: 'percent', signDisplay: 
 /** In whole percent, rounded towards zero, so that 99.6 % off is not shown as 100 %. @param {number} share */
 export const percent = (share) => percents.format(Math.trunc(Math.round(share * 1e6) / 1e4) / 100);
 
+/** On the axis of a chart, which has no room for the zone. @param {number} at */
+export const tick = (at) => ticks.format(new Date(at));
+
 /** @param {string | number} at */
 export const time = (at) => clock.format(new Date(at));
 
 /** @param {string | number} at */
 export const dateTime = (at) => dates.format(new Date(at));
+
+/** With the day of the week, the seconds and the zone's whole name. @param {string | number} at */
+export const longDateTime = (at) => longDates.format(new Date(at));
 
 /** @param {number} milliseconds */
 export function duration(milliseconds) {

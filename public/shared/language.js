@@ -2,9 +2,9 @@
 
 const supported = /** @type {const} */ (['en', 'de', 'fr']);
 
-/** The control room has one language, which it names in `data-language`. */
-const { language: only } = document.documentElement.dataset;
+const { language: only, locale: shopLocale, timeZone: shopTimeZone } = document.documentElement.dataset;
 
+/** The control room has one language, which it names in `data-language`. */
 const isSupported = (/** @type {string} */ tag) =>
   supported.some((one) => one === tag.slice(0, 2).toLowerCase() && (!only || one === only));
 
@@ -12,5 +12,8 @@ const wanted = navigator.languages.find(isSupported) ?? 'en';
 
 export const language = supported.find((one) => one === wanted.slice(0, 2).toLowerCase()) ?? 'en';
 
-/** The preferred locale, e.g. `en-GB`, for numbers, prices and dates. */
-export const locale = only ? navigator.language : wanted;
+/** The locale of numbers, prices and dates, e.g. `en-GB`: the reader's, and in the control room the shop's. */
+export const locale = only ? (shopLocale ?? navigator.language) : wanted;
+
+/** The shop's time zone, e.g. `Europe/Berlin`. */
+export const timeZone = shopTimeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;

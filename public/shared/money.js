@@ -45,13 +45,22 @@ export function parseCurrency(text) {
   throw new InputError(`expected the ISO 4217 code of a currency, e.g. EUR, got ${shortened(text)}`);
 }
 
-/** Parses a typed price into minor units of the currency.
- * @param {string} text @param {string} currency @throws {InputError} */
-export const parseAmount = (text, currency) =>
-  parseDecimal(text, decimalsOf(parseCurrency(currency)), currency);
+/** Parses a typed price into minor units of the currency. What was understood is shown in the format of the locale.
+ * @param {string} text @param {string} currency @param {string} [locale] @throws {InputError} */
+export const parseAmount = (text, currency, locale = 'en') =>
+  parseDecimal(text, decimalsOf(parseCurrency(currency)), currency, pointIn(locale));
 
 /** Parses a typed whole number. @param {string} text @throws {InputError} */
-export const parseWhole = (text) => parseDecimal(text, 0, 'a whole number');
+export const parseWhole = (text) => parseDecimal(text, 0, 'a whole number', '.');
+
+/** The amount as a person of this locale types it, e.g. `129,00`. @param {Money} price @param {string} locale */
+export const typedAmount = (price, locale) => decimalOf(price).replace('.', pointIn(locale));
+
+/** @param {string} locale @returns {'.' | ','} */
+function pointIn(locale) {
+  const parts = new Intl.NumberFormat(locale, { numberingSystem: 'latn' }).formatToParts(1.5);
+  return parts.some(({ type, value }) => type === 'decimal' && value === ',') ? ',' : '.';
+}
 
 /** Spaces and apostrophes can only be thousands separators. */
 const groupedByBlanks = /^\d{1,3}(?:[ \u00a0\u202f'’]\d{3})+(?=[.,]|$)/;
@@ -60,8 +69,8 @@ const groupedBoth = /^(\d{1,3}(?:(?:,\d{3})+(?=\.)|(?:\.\d{3})+(?=,)))[.,](\d+)$
 /** A separator that occurs twice is a thousands separator. */
 const groupedOften = /^\d{1,3}([.,])\d{3}(?:\1\d{3})+$/;
 
-/** @param {string} text @param {number} decimals @param {string} unit */
-function parseDecimal(text, decimals, unit) {
+/** @param {string} text @param {number} decimals @param {string} unit @param {'.' | ','} point the locale's decimal separator */
+function parseDecimal(text, decimals, unit, point) {
   const typed = text.trim();
   const plain = typed.replace(groupedByBlanks, (digits) => digits.replace(/\D/g, ''));
   if (/^\d+$/.test(plain)) return minorOf(plain, '', decimals, unit);
@@ -71,17 +80,17 @@ function parseDecimal(text, decimals, unit) {
 
   const [, whole = '', separator, fraction = ''] = /^(\d+)([.,])(\d+)$/.exec(plain) ?? [];
   if (!separator) {
-    const example = pointed(10n ** BigInt(decimals) * 1_500n, decimals);
+    const example = pointed(10n ** BigInt(decimals) * 1_500n, decimals).replace('.', point);
     throw new InputError(`expected a number such as ${example}, got ${shortened(typed)}`);
   }
   const couldGroup = plain === typed && fraction.length === 3 && /^[1-9]\d{0,2}$/.test(whole);
-  // A point before exactly as many decimals as the currency has is the format of these pages themselves.
-  const isOwnFormat = separator === '.' && decimals === 3;
+  // The locale's separator before exactly as many decimals as the currency has is the format of these pages themselves.
+  const isOwnFormat = separator === point && decimals === 3;
   if (!couldGroup || isOwnFormat) return minorOf(whole, fraction, decimals, unit);
   const readings = [minorOf(whole + fraction, '', decimals, unit)];
   const cut = fraction.replace(/0+$/, '');
   if (decimals > 0 && cut.length <= decimals) readings.push(minorOf(whole, cut, decimals, unit));
-  const meant = readings.map((minor) => pointed(BigInt(minor), decimals));
+  const meant = readings.map((minor) => pointed(BigInt(minor), decimals).replace('.', point));
   throw new InputError(`${typed}: did you mean ${meant.join(' or ')}?`);
 }
 

@@ -30,6 +30,8 @@ export const english = {
     paused: 'Paused',
     sold_out: 'Sold out',
     ended: 'Ended',
+    called_off: 'Called off',
+    draft: 'Draft',
   },
   opensIn: 'Opens in',
   endsIn: 'Ends in',
@@ -57,6 +59,8 @@ export const english = {
     paused: () => 'Paused by the shop',
     sold_out: () => 'Sold out',
     ended: () => 'It is over',
+    called_off: () => 'Called off by the shop',
+    draft: () => 'Draft',
     scheduled: () => 'Opens later',
   },
   quantity: 'Quantity',
@@ -75,6 +79,7 @@ export const english = {
   buySoldOut: 'Sold out',
   buyOverLimit: 'You have your limit',
   buyEnded: 'Sale ended',
+  buyCalledOff: 'Called off',
   buyPaused: 'Paused',
   buyBusy: 'Very busy, trying again',
   buyStalled: 'Try again',
@@ -90,6 +95,9 @@ export const english = {
   noteOffline: 'Buy comes back with your connection.',
   addQueued: 'Your place is taken. The result appears here.',
   noteEnded: 'Thank you for coming.',
+  noteCalledOff: 'The shop has called this sale off. All orders are cancelled.',
+  preview: 'Preview: only staff see this page until the sale is published.',
+  previewOnly: 'This is a preview. Nothing can be bought yet.',
   /** @param {number} left */
   refusalLeft: (left) => `Fewer were left than you asked for: ${number(left)}. You pay nothing.`,
   /** @param {number} left */
@@ -126,6 +134,7 @@ export const english = {
     over_limit: 'That would be more than one buyer may have. You pay nothing.',
     unknown_sale: 'This sale is gone. You pay nothing.',
     unknown_item: 'This sale does not have what you asked for. You pay nothing.',
+    called_off: 'The shop has called this sale off. You pay nothing.',
     failed: 'Something broke on our side. You pay nothing; please try again.',
   },
   /** By the name of the problem. For any other the page shows the server's `detail`. @type {Record<string, string>} */

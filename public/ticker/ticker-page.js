@@ -41,7 +41,8 @@ function draw() {
   setText(byId('status'), texts.saleStatus[status]);
   const target = Date.parse(status === 'scheduled' ? opensAt : closesAt);
   const label = status === 'scheduled' ? texts.opensIn : texts.endsIn;
-  setText(byId('countdown'), status === 'ended' ? '' : `· ${label} ${countdown(target - now)}`);
+  const isOver = status === 'ended' || status === 'called_off';
+  setText(byId('countdown'), isOver ? '' : `· ${label} ${countdown(target - now)}`);
   setText(byId('people'), people > 0 ? texts.people(people) : '');
   const lines = recentEvents.list().slice(0, SHOWN_EVENTS).map(inWords);
   const drawn = element('ul', {}, ...lines.map((line) => element('li', {}, line)));

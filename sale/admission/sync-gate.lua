@@ -13,13 +13,29 @@
 ]]
 local units, revision, returned = tonumber(ARGV[2]), tonumber(ARGV[7]), tonumber(ARGV[9])
 local items = ARGV[11] == '' and {} or cjson.decode(ARGV[11])
-local known = redis.call('HMGET', KEYS[1], 'units', 'revision')
+local known = redis.call('HMGET', KEYS[1], 'units', 'revision', 'items')
+
+-- Items are replaced only before anything is sold, so the gate of other items counts nothing, and is made anew.
+local function hasOtherItems()
+  if not known[3] then return false end
+  if tonumber(known[3]) ~= #items then return true end
+  for _, item in ipairs(items) do
+    if redis.call('HEXISTS', KEYS[1], 'units:' .. item.id) == 0 then return true end
+  end
+  return false
+end
+if known[1] and (revision > tonumber(known[2]) or known[2] == ARGV[10]) and hasOtherItems() then
+  redis.call('DEL', KEYS[1])
+  known = {}
+end
+
 if known[1] then
   local isOverwritten = known[2] == ARGV[10]
   takeReturned(KEYS[1], '', returned, isOverwritten)
   for _, item in ipairs(items) do takeReturned(KEYS[1], ':' .. item.id, item.returned, isOverwritten) end
   if revision <= tonumber(known[2]) and not isOverwritten then return end
-  -- Units that are kept back stay in the count, so the difference was added since the gate's last update.
+  -- Units that are kept back stay in the count, so the difference was added since the gate's last update, or withdrawn when
+  -- it is negative.
   redis.call('HINCRBY', KEYS[1], 'left', units - tonumber(known[1]))
 else
   redis.call('HSET', KEYS[1], 'left', ARGV[1], 'returned', returned)

@@ -4,6 +4,7 @@ import { type Item, itemsOf, linesOf } from '../items.ts';
 
 /** What a decision has to know of a sale. */
 export interface SaleLimits {
+  isCalledOff?: boolean;
   /** Units left of all items. */
   stock: number;
   limitPerBuyer: number;
@@ -12,6 +13,7 @@ export interface SaleLimits {
 }
 
 export const limitsOf = (sale: SaleRecord): SaleLimits => ({
+  isCalledOff: Boolean(sale.calledOffAt),
   stock: sale.stock,
   limitPerBuyer: sale.limitPerBuyer,
   items: new Map(itemsOf(sale).map((item) => [item.id, item])),
@@ -111,6 +113,7 @@ function refusalOf(
   { allowances }: SettlementSnapshot,
   { sold, taken }: Decision,
 ): RejectionReason | null {
+  if (sale.isCalledOff) return 'called_off';
   const { saleId, quantity } = purchase;
   const lines = linesOf(purchase);
   const isClear = purchase.lines !== undefined || sale.items.size === 1;

@@ -55,6 +55,13 @@ const proofOfWork = {
   schema: { type: 'string' },
 };
 
+const ifMatch = {
+  name: 'If-Match',
+  in: 'header',
+  description: 'The ETag of what was read: `precondition-failed` when it has changed since',
+  schema: { type: 'string' },
+};
+
 const prefer = {
   name: 'Prefer',
   in: 'header',
@@ -83,6 +90,7 @@ function describe(route: Route): Json {
     ...(route.takesIdempotencyKey
       ? [{ name: 'Idempotency-Key', in: 'header', schema: schemaOf(idempotencyKey, 'input') }]
       : []),
+    ...(route.takesIfMatch ? [ifMatch] : []),
     ...(route.takesProofOfWork ? [proofOfWork] : []),
     ...(route.afterWaiting ? [prefer] : []),
   ];

@@ -50,6 +50,8 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   /** Maximum size of a file that replaces a JSON body; the handler checks its content. */
   fileMaxBytes?: number;
   takesIdempotencyKey?: true;
+  /** Takes the ETag of what the client has seen in If-Match. */
+  takesIfMatch?: true;
   /** Body of the 200 that answers `Prefer: wait` when the order is settled in time. */
   afterWaiting?: z.ZodType;
   /** Requires a proof of work while challenges are turned on. */

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { type RequestHandler, Router } from 'express';
+import type { Config } from '../../runtime/config.ts';
 
 const folder = fileURLToPath(new URL('../../public/', import.meta.url));
 const charts = dirname(createRequire(import.meta.url).resolve('uplot'));
@@ -18,17 +19,20 @@ const addresses = {
   '/docs': 'docs.html',
 } as const;
 
+/** The shop's time zone and locale, which are valid by their check at the start. */
+type PageSettings = Pick<Config, 'SHOP_TIME_ZONE' | 'SHOP_LOCALE'>;
+
 /**
  * Serves the pages and their files. A page refers to its scripts and styles below `/assets/<hash>/`, the hash of all of them,
  * so that a browser caches them without end and still loads new ones at once. Modules import each other by relative paths,
  * which stay below the same hash. Files are read once, at the start.
  */
-export function pageRoutes(): Router {
+export function pageRoutes(shop: PageSettings): Router {
   const hash = hashOf(folder);
   const router = Router();
-  for (const [address, file] of Object.entries(addresses)) router.get(address, page(file, hash));
+  for (const [address, file] of Object.entries(addresses)) router.get(address, page(file, hash, shop));
   for (const file of readdirSync(folder).filter((name) => name.endsWith('.html'))) {
-    router.get(`/${file}`, page(file, hash));
+    router.get(`/${file}`, page(file, hash, shop));
   }
   router.use(`/assets/${hash}`, filesOfPages({ immutable: true, maxAge: '365d' }));
   // During a rolling upgrade a page of one version may load a file from an instance of another, which serves its own version.
@@ -109,8 +113,10 @@ function importsOf(script: string, found = new Set<string>()): Set<string> {
 
 const importStatement = /^import\s+(?:[\w{}*,\s]+\sfrom\s+)?'([^']+)'/gm;
 
-function page(file: string, hash: string): RequestHandler {
-  const html = fillHead(readFileSync(join(folder, file), 'utf8')).replace(ownFile, `$1="/assets/${hash}/$2"`);
+function page(file: string, hash: string, { SHOP_TIME_ZONE, SHOP_LOCALE }: PageSettings): RequestHandler {
+  const html = fillHead(readFileSync(join(folder, file), 'utf8'))
+    .replace('<html', `<html data-time-zone="${SHOP_TIME_ZONE}" data-locale="${SHOP_LOCALE}"`)
+    .replace(ownFile, `$1="/assets/${hash}/$2"`);
   const etag = `"${createHash('sha256').update(html).digest('base64url').slice(0, 16)}"`;
   return (_request, response) => {
     response.set({ 'Cache-Control': 'no-cache', ETag: etag }).type('html').send(html);

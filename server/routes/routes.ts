@@ -4,6 +4,7 @@ import { accountRoutes } from './accounts.ts';
 import { auditRoutes } from './admin/audits.ts';
 import { controlRoomRoutes } from './admin/control-room.ts';
 import { deadLetterRoutes } from './admin/dead-letters.ts';
+import { draftRoutes } from './admin/drafts.ts';
 import { mailRoutes } from './admin/mails.ts';
 import { orderAdminRoutes } from './admin/orders.ts';
 import { overviewRoutes } from './admin/overview.ts';
@@ -33,6 +34,7 @@ const features: ((shop: Shop) => Route[])[] = [
   eventSchemaRoutes,
   productRoutes,
   saleAdminRoutes,
+  draftRoutes,
   overviewRoutes,
   controlRoomRoutes,
   auditRoutes,

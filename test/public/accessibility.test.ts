@@ -10,6 +10,7 @@ let system: TestSystem;
 let browser: OpenBrowser;
 let sales: Record<'open' | 'soon' | 'ended' | 'soldOut', SaleSnapshot>;
 let buyer: Session;
+let draft: SaleSnapshot;
 
 const hourMs = 3_600_000;
 
@@ -23,6 +24,8 @@ beforeAll(async () => {
     soldOut: await system.createSale({ stock: 1 }),
   };
   buyer = await system.signUp();
+  const asAdmin = { token: system.adminToken };
+  draft = (await system.api('POST', `/api/sales/${sales.open.id}/duplicates`, asAdmin)).body;
   await system.buy(sales.open.id, buyer.token);
   await system.buy(sales.soldOut.id, system.buyerToken());
   await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
@@ -76,7 +79,27 @@ const places: Place[] = [
   ['control room: products', () => '/admin#products', admin, shows('.product')],
   ['control room: orders', () => '/admin#orders', admin, shows('[data-testid=orders] td')],
   ['control room: dead letters', () => '/admin#dead-letters', admin, shows('.dead-letter')],
-  ['control room: a new sale', () => '/admin#sales', admin, (page) => page.getByTestId('new-sale').click()],
+  ['a preview', () => `/sales/${draft.id}?preview`, admin, shows('#preview:not([hidden])')],
+  ['control room: a draft', () => `/admin#draft/${draft.id}`, admin, shows('[data-testid=draft-terms] dd')],
+  [
+    'control room: a publication',
+    () => `/admin#draft/${draft.id}`,
+    admin,
+    (page) => page.getByTestId('publish').click(),
+  ],
+  [
+    'control room: a new sale with faults and questions',
+    () => '/admin#sales',
+    admin,
+    async (page) => {
+      await page.getByTestId('new-sale').click();
+      const form = page.getByTestId('form');
+      await form.locator('[name="items.0.price"]').fill('0');
+      await form.locator('[name="limitPerBuyer"]').fill('1,500');
+      await form.getByRole('button', { name: 'Save' }).click();
+      await form.getByRole('alert').first().waitFor();
+    },
+  ],
   [
     'control room: a new product',
     () => '/admin#products',

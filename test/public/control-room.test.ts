@@ -4,6 +4,7 @@ import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { LiveFigures, SaleReport } from '../../insight/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { localText } from '../../public/admin/local-time.js';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -45,12 +46,24 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   const product = page.getByTestId('form');
   await product.getByLabel('Name').fill('Aurora Two');
   await product.getByLabel('Description').fill('A smaller radio.');
-  await product.getByLabel('Add a picture').setInputFiles({
-    name: 'radio.jpg',
-    mimeType: 'image/jpeg',
-    buffer: await aPicture('tomato'),
+  const colors = ['tomato', 'teal', 'gold'];
+  const files = colors.map(async (color) => {
+    return { name: `${color}.jpg`, mimeType: 'image/jpeg', buffer: await aPicture(color) };
   });
-  await page.getByTestId('pictures').getByRole('img').waitFor();
+  const broken = { name: 'broken.jpg', mimeType: 'image/jpeg', buffer: Buffer.from('no picture') };
+  await product.getByLabel('Add pictures').setInputFiles([...(await Promise.all(files)), broken]);
+  const pictures = page.getByTestId('pictures').getByRole('img');
+  await product.getByRole('alert').filter({ hasText: 'broken.jpg: ' }).waitFor();
+  const order = () => pictures.evaluateAll((all) => all.map((one) => one.getAttribute('src')));
+  const [first, second, third] = await order();
+  await page.getByRole('button', { name: 'Move picture 3 forward' }).press('Enter');
+  expect(await order()).toEqual([first, third, second]);
+  // The focus stays on the button of the picture that moved.
+  await page.keyboard.press('Enter');
+  expect(await order()).toEqual([third, first, second]);
+  await page.getByTestId('pictures').getByRole('listitem').nth(2).dragTo(pictures.first());
+  expect(await order()).toEqual([second, third, first]);
+  await page.getByRole('button', { name: 'Remove picture 3' }).click();
   await product.getByRole('button', { name: 'Save' }).click();
   await page.getByTestId('products').getByText('Aurora Two').waitFor();
 
@@ -60,7 +73,24 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await sale.getByLabel('Price', { exact: true }).fill('129.50');
   await sale.getByLabel('Old price').fill('199');
   await sale.getByLabel('Units').fill('5');
+  await sale.getByLabel('Opens').fill(localText(Date.now() - 3_600_000, 'UTC'));
   await sale.getByRole('button', { name: 'Save' }).click();
+  await sale.getByLabel('This time has passed.').check();
+  await sale.getByRole('button', { name: 'Save' }).click();
+  await page.getByTestId('draft-terms').getByText('€129.50 each, €199.00 before, 5 units').waitFor();
+
+  const [preview] = await Promise.all([page.waitForEvent('popup'), page.getByTestId('preview-link').click()]);
+  await preview.getByTestId('preview').waitFor();
+  await preview.getByTestId('product-name').filter({ hasText: 'Aurora Two' }).waitFor();
+  await preview.getByTestId('buy').click();
+  await preview.getByTestId('toast').filter({ hasText: 'This is a preview.' }).waitFor();
+
+  await page.getByTestId('publish').click();
+  const terms = page.getByTestId('publish-terms');
+  await terms.getByText('1 for each person').waitFor();
+  await terms.getByText('at once, when it is published').waitFor();
+  await terms.getByText('Coordinated Universal Time (UTC)').waitFor();
+  await page.getByTestId('form').getByRole('button', { name: 'Publish' }).click();
   await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
   const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
 
@@ -96,31 +126,39 @@ test('an ambiguous price is refused in the form, with both readings', async () =
   const page = await enter('#sales');
   await page.getByTestId('new-sale').click();
   const form = page.getByTestId('form');
-  const price = form.getByLabel('Price', { exact: true });
+  const price = form.locator('[name="items.0.price"]');
   const save = form.getByRole('button', { name: 'Save' });
   const told = form.getByRole('alert');
   const { sales } = system.store.collections;
   const before = await sales.countDocuments();
 
   const refuses = async (fields: Record<string, string>, text: string) => {
-    for (const [name, value] of Object.entries(fields)) await form.locator(`[name=${name}]`).fill(value);
+    for (const [name, value] of Object.entries(fields)) await form.locator(`[name="${name}"]`).fill(value);
     await save.click();
     await told.filter({ hasText: text }).waitFor();
   };
-  await refuses({ price: '1,500' }, 'Price: 1,500: did you mean 1500.00 or 1.50?');
+  const [cost, old, units] = ['items.0.price', 'items.0.oldAmount', 'items.0.stock'] as const;
+  await refuses({ [cost]: '1,500' }, 'Price: 1,500: did you mean 1500.00 or 1.50?');
   expect(await price.getAttribute('aria-invalid')).toBe('true');
   await refuses({ currency: 'JPY' }, 'Price: 1,500: did you mean 1500?');
-  await refuses({ price: '1.5' }, 'Price: JPY has no decimals');
+  await refuses({ [cost]: '1.5' }, 'Price: JPY has no decimals');
   await refuses({ currency: 'ABC' }, 'Currency: expected the ISO 4217 code');
-  await refuses({ currency: 'EUR', price: '1.50', oldAmount: '2,000' }, 'Old price: 2,000: did you mean');
-  await refuses({ oldAmount: '', stock: '1,500' }, 'Units: 1,500: did you mean 1500?');
-  await refuses({ stock: '1e3' }, 'Units: expected a number');
-  await refuses({ stock: '5', price: '20000000000' }, 'price.amount');
+  await refuses({ currency: 'EUR', [cost]: '1.50', [old]: '2,000' }, 'Old price: 2,000: did you mean');
+  await refuses({ [old]: '1.50' }, 'Old price: expected more than the price');
+  await refuses({ [old]: '', [units]: '1,500' }, 'Units: 1,500: did you mean 1500?');
+  await refuses({ [units]: '1e3' }, 'Units: expected a number');
+  await refuses({ [units]: '5', limitPerBuyer: '6' }, 'expected at most 5, the units on sale');
+  await refuses({ limitPerBuyer: '1', closesAt: '2020-01-01T00:00' }, 'Ends: expected a time after');
+  const tomorrow = localText(Date.now() + 86_400_000, 'UTC');
+  await refuses({ closesAt: tomorrow, [cost]: '0' }, 'A price of 0 gives it away. Tick to confirm');
+  await refuses({ [cost]: '20000000000' }, 'Too big: expected number');
   expect(await sales.countDocuments()).toBe(before);
 
   await price.fill('1.500,00');
   await page.getByTestId('parsed-price').filter({ hasText: '€1,500.00' }).waitFor();
   await save.click();
+  await page.getByTestId('publish').click();
+  await page.getByTestId('form').getByRole('button', { name: 'Publish' }).click();
   await page.getByTestId('sale-left').filter({ hasText: '5 of 5 left' }).waitFor();
   const saleId = new URL(page.url()).hash.split('/')[1] ?? '';
   expect((await sales.findOne({ _id: saleId }))?.price).toMatchObject({ amount: 150_000, currency: 'EUR' });

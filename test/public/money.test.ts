@@ -1,6 +1,6 @@
-import { afterAll, expect, test } from 'vitest';
-import { instantOf, localText } from '../../public/admin/local-time.js';
-import { decimalOf, moneyIn, parseAmount, parseWhole } from '../../public/shared/money.js';
+import { expect, test } from 'vitest';
+import { instantOf, localText, type UnclearTime } from '../../public/admin/local-time.js';
+import { decimalOf, moneyIn, parseAmount, parseWhole, typedAmount } from '../../public/shared/money.js';
 
 test.each<[text: string, currency: string, minor: number]>([
   ['149', 'EUR', 14_900],
@@ -65,22 +65,68 @@ test('an amount is exact above 2^53', () => {
   expect(decimalOf({ amount: 5, currency: 'JPY' })).toBe('5');
 });
 
-const zone = process.env.TZ;
-afterAll(() => {
-  if (zone === undefined) delete process.env.TZ;
-  else process.env.TZ = zone;
+test.each([
+  ['1.500,00', 'EUR', 'de', 150_000],
+  ['149,50', 'EUR', 'de', 14_950],
+  ['149.50', 'EUR', 'de', 14_950],
+  ['0,500', 'KWD', 'de', 500],
+  ['1’500.00', 'CHF', 'de-CH', 150_000],
+])('%j of %s in %s is %i', (text, currency, locale, minor) => {
+  expect(parseAmount(text, currency, locale)).toBe(minor);
+  expect(parseAmount(typedAmount({ amount: minor, currency }, locale), currency, locale)).toBe(minor);
 });
 
-test('a local time is accepted if it exists exactly once', () => {
-  process.env.TZ = 'Europe/Berlin';
-  expect(instantOf('2026-11-27T19:00')).toBe('2026-11-27T18:00:00.000Z');
-  expect(localText(Date.parse(instantOf('2026-07-01T00:00:30')))).toBe('2026-07-01T00:00:30');
-  expect(() => instantOf('2026-03-29T02:30')).toThrow('did you mean 2026-03-29 03:30:00?');
-  expect(() => instantOf('2026-10-25T02:30')).toThrow(
-    'occurs twice in your time zone: at 2026-10-25T00:30:00.000Z and 2026-10-25T01:30:00.000Z',
-  );
-  expect(() => instantOf('2026-02-30T12:00')).toThrow('did you mean 2026-03-02 12:00:00?');
-  for (const text of ['', '20266-01-01T00:00', '+020266-01-01T00:00', '0026-01-01T00:00', '2026-01-01']) {
-    expect(() => instantOf(text), text).toThrow('expected a date with a year of four digits');
+test('what was understood is said in the format of the locale', () => {
+  expect(() => parseAmount('1,500', 'EUR', 'de')).toThrow('1,500: did you mean 1500,00 or 1,50?');
+  expect(() => parseAmount('1.500', 'KWD', 'de')).toThrow('1.500: did you mean 1500,000 or 1,500?');
+  expect(() => parseAmount('', 'EUR', 'fr')).toThrow('such as 1500,00');
+});
+
+const berlin = 'Europe/Berlin';
+const refusalOf = (text: string, zone: string) => {
+  try {
+    return `accepted as ${instantOf(text, zone)}`;
+  } catch (error) {
+    return error as UnclearTime;
   }
+};
+
+test('a local time is accepted if it exists exactly once', () => {
+  expect(instantOf('2026-11-27T19:00', berlin)).toBe('2026-11-27T18:00:00.000Z');
+  expect(instantOf('2026-03-29T01:59:59', berlin)).toBe('2026-03-29T00:59:59.000Z');
+  expect(instantOf('2026-03-29T03:00', berlin)).toBe('2026-03-29T01:00:00.000Z');
+  expect(instantOf('2026-11-27T19:00', 'UTC')).toBe('2026-11-27T19:00:00.000Z');
+  expect(instantOf('2026-11-27T19:00', 'Asia/Kathmandu')).toBe('2026-11-27T13:15:00.000Z');
+  expect(localText(Date.parse(instantOf('2026-07-01T00:00:30', berlin)), berlin)).toBe('2026-07-01T00:00:30');
+  expect(refusalOf('2026-02-30T12:00', berlin)).toMatchObject({
+    message: '2026-02-30 12:00:00 does not exist: did you mean 2026-03-02 12:00:00?',
+  });
+  for (const text of ['', '20266-01-01T00:00', '+020266-01-01T00:00', '0026-01-01T00:00', '2026-01-01']) {
+    expect(() => instantOf(text, berlin), text).toThrow('expected a date with a year of four digits');
+  }
+});
+
+test('a local time that clocks skip is refused with the two times that may be meant', () => {
+  expect(refusalOf('2026-03-29T02:30', berlin)).toMatchObject({
+    message: expect.stringContaining(
+      'did you mean 2026-03-29 01:30:00 (UTC+01:00) or 2026-03-29 03:30:00 (UTC+02:00)?',
+    ),
+    choices: [{ at: '2026-03-29T00:30:00.000Z' }, { at: '2026-03-29T01:30:00.000Z' }],
+  });
+  // Lord Howe Island sets its clocks by half an hour.
+  expect(refusalOf('2026-10-04T02:15', 'Australia/Lord_Howe')).toMatchObject({
+    choices: [{ at: '2026-10-03T15:15:00.000Z' }, { at: '2026-10-03T15:45:00.000Z' }],
+  });
+});
+
+test('a local time that clocks show twice is refused with both', () => {
+  expect(refusalOf('2026-10-25T02:30', berlin)).toMatchObject({
+    message: expect.stringContaining(
+      'did you mean 2026-10-25 02:30:00 (UTC+02:00) or 2026-10-25 02:30:00 (UTC+01:00)?',
+    ),
+    choices: [{ at: '2026-10-25T00:30:00.000Z' }, { at: '2026-10-25T01:30:00.000Z' }],
+  });
+  expect(refusalOf('2026-11-01T01:00', 'America/New_York')).toMatchObject({
+    choices: [{ at: '2026-11-01T05:00:00.000Z' }, { at: '2026-11-01T06:00:00.000Z' }],
+  });
 });

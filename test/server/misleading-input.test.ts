@@ -85,7 +85,7 @@ describe('a name', () => {
   });
 });
 
-test('a picture’s path stays on this site', async () => {
+test('a picture’s path is on this site or at an https address', async () => {
   const elsewhere = [
     '//evil.example/x.png',
     '/\\evil.example',
@@ -94,13 +94,25 @@ test('a picture’s path stays on this site', async () => {
     '/../x.png',
     '/a//b.png',
     'javascript:alert(1)',
-    'https://evil.example/x.png',
+    'http://evil.example/x.png',
+    'https:evil.example/x.png',
+    'https://user:word@evil.example/x.png',
+    'https://evil.example/a b.png',
+    'https://evil.example/\u202ex.png',
+    'data:image/svg+xml,<svg/>',
     'x.png',
   ];
   for (const path of elsewhere) {
     await refused('POST', '/api/products', { name: 'A lamp', image: path }, 'image');
     await refused('POST', '/api/products', { name: 'A lamp', images: [path] }, 'images.0');
   }
+  const https = 'https://pictures.example/lamp.png?width=800';
+  const { body: product } = await system.api(
+    'POST',
+    '/api/products',
+    asAdmin({ name: 'A lamp', image: https }),
+  );
+  expect(product.images).toEqual([https]);
   // Stored before paths were checked.
   const sale = await system.createSale();
   const old = { image: '//evil.example/x.png', images: ['//evil.example/x.png', '/images/lamp.svg'] };

@@ -99,6 +99,26 @@ test('answers match the document', async () => {
   await follow('GET', '/api/admin/mails', '/api/admin/mails', asAdmin);
   await follow('POST', '/api/admin/mails/resend', '/api/admin/mails/resend', asAdmin);
   await follow('POST', '/api/admin/mails/a:1:0/resend', '/api/admin/mails/{id}/resend', asAdmin);
+  const asDraft = {
+    ...asAdmin,
+    body: {
+      ...{ draft: true, productId: sale.product.id, price: sale.price, stock: 1 },
+      ...{ opensAt: sale.opensAt, closesAt: sale.closesAt },
+    },
+  };
+  await follow('POST', '/api/sales', '/api/sales', asDraft);
+  await follow('GET', '/api/admin/drafts', '/api/admin/drafts', asAdmin);
+  const [draft] = (await system.api('GET', '/api/admin/drafts', asAdmin)).body.sales;
+  await follow('GET', `/api/sales/${draft.id}`, '/api/sales/{id}', asAdmin);
+  const duplicates = '/api/sales/{id}/duplicates';
+  await follow('POST', `/api/sales/${draft.id}/duplicates`, duplicates, asAdmin);
+  await follow('POST', `/api/sales/${draft.id}/publication`, '/api/sales/{id}/publication', asAdmin);
+  await follow('PATCH', `/api/sales/${draft.id}`, '/api/sales/{id}', {
+    ...asAdmin,
+    ...json({ addStock: 1 }),
+  });
+  await follow('DELETE', `/api/sales/${draft.id}`, '/api/sales/{id}', asAdmin);
+  await follow('POST', `/api/sales/${draft.id}/call-off`, '/api/sales/{id}/call-off', asAdmin);
   await follow('GET', '/schemas/order.paid/1', '/schemas/{type}/1');
   const webhooks = '/api/admin/webhooks';
   const endpoint = { url: 'https://example.com/events', types: ['sale.created'] };

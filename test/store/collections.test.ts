@@ -20,6 +20,7 @@ test('every document that the shop writes is as the schema of its collection say
   await system.api('POST', '/api/admin/webhooks', { ...asAdmin, body: webhook });
   const { token } = await system.signUp();
   const sale = await system.createSale({ stock: 5, limitPerBuyer: 3 });
+  await system.api('POST', `/api/sales/${sale.id}/duplicates`, asAdmin);
   const headers = { 'Idempotency-Key': nanoid() };
   await system.api('PATCH', `/api/sales/${sale.id}`, { ...asAdmin, headers, body: { addStock: 1 } });
   for (const quantity of [2, 1]) {

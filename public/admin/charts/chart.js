@@ -2,7 +2,7 @@
 
 import uPlot from '/vendor/uplot/uPlot.esm.js';
 import { element, setText } from '../../shared/dom.js';
-import { number, time } from '../../shared/format.js';
+import { number, tick } from '../../shared/format.js';
 
 /**
  * @typedef {object} Line
@@ -104,9 +104,9 @@ function optionsOf(root, lines, { width, height, write }) {
         grid: { show: false },
         space: 90,
         size: 28,
-        values: (_plot, ticks) => ticks.map((at) => time(at * 1_000)),
+        values: (_plot, ticks) => ticks.map((at) => tick(at * 1_000)),
       },
-      { ...axis, size: 58, values: (_plot, ticks) => ticks.map((tick) => write(tick)) },
+      { ...axis, size: 58, values: (_plot, ticks) => ticks.map((value) => write(value)) },
     ],
     series: [
       {},

@@ -11,6 +11,7 @@ const rejections = {
   over_limit: 'over the limit',
   unknown_sale: 'unknown sale',
   unknown_item: 'unknown item',
+  called_off: 'called off',
   failed: 'failed on our side',
 };
 const refusals = { not_open: 'not open yet', paused: 'paused', ended: 'ended', busy: 'too busy' };

@@ -1,4 +1,4 @@
-/** The controls of a sale: pause, resume, add stock, end. */
+/** The controls of a published sale: pause, stock, window and limit, duplicate, end, call off. */
 
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
 
@@ -7,8 +7,12 @@ import { element, show } from '../../shared/dom.js';
 import { number } from '../../shared/format.js';
 import { parseWhole } from '../../shared/money.js';
 import { toast } from '../../shared/toast.js';
-import { changeSale } from '../api.js';
+import { callOffSale, changeSale, fetchAllProducts } from '../api.js';
 import { action } from '../components.js';
+import { openForm } from '../form.js';
+import { duplicateButton } from './draft-view.js';
+import { openSaleForm } from './sale-form.js';
+import { nameOf } from './sale-words.js';
 
 /** @param {string} saleId @param {() => SaleSnapshot | null} saleOf @param {() => Promise<void>} reload */
 export function saleButtons(saleId, saleOf, reload) {
@@ -17,22 +21,16 @@ export function saleButtons(saleId, saleOf, reload) {
     toast(done);
     await reload();
   };
-  const units = element('input', {
-    inputmode: 'numeric',
-    autocomplete: 'off',
-    value: '10',
-    'aria-label': 'Units to add',
-    'data-testid': 'add-units',
-  });
   const pause = action('Pause', () => change({ paused: true }, 'Paused'), { 'data-testid': 'pause' });
   const resume = action('Resume', () => change({ paused: false }, 'Resumed'), { 'data-testid': 'resume' });
-  const add = action(
-    'Add stock',
+  const stock = stockButtons(change);
+  const edit = action(
+    'Edit',
     async () => {
-      const addStock = parseWhole(units.value);
-      await change({ addStock }, `${number(addStock)} added`);
+      const sale = saleOf();
+      if (sale && (await openSaleForm(await fetchAllProducts(), sale))) await reload();
     },
-    { 'data-testid': 'add-stock' },
+    { 'data-testid': 'edit' },
   );
   const end = action(
     'End',
@@ -46,15 +44,76 @@ export function saleButtons(saleId, saleOf, reload) {
     },
     { 'data-testid': 'end', class: 'small danger' },
   );
-  const adding = element('span', { class: 'adding' }, units, add);
+  const callOff = action(
+    'Call off…',
+    async () => {
+      const sale = saleOf();
+      if (!sale) return;
+      const sold = sale.unitsOnSale - sale.stock;
+      const lines = [
+        'Nothing more can be bought, and the sale cannot be opened again.',
+        `All orders are cancelled: ${number(sold)} sold ${sold === 1 ? 'unit' : 'units'}, and what is still queued.`,
+        'Everybody with an order is told.',
+      ];
+      const words = lines.map((line) => element('p', {}, line));
+      if (await openForm('Call this sale off?', words, () => callOffSale(saleId), 'Call off')) {
+        toast('Called off');
+        await reload();
+      }
+    },
+    { 'data-testid': 'call-off', class: 'small danger' },
+  );
   return {
-    all: [pause, resume, adding, end],
-    /** @param {string} status */
-    draw(status) {
-      show(pause, status !== 'paused' && status !== 'ended');
+    all: [pause, resume, stock.root, edit, duplicateButton(saleId), end, callOff],
+    /** @param {SaleSnapshot} sale @param {string} status */
+    draw(sale, status) {
+      const isOver = status === 'ended' || status === 'called_off';
+      stock.draw(sale);
+      show(pause, status !== 'paused' && !isOver);
       show(resume, status === 'paused');
-      show(adding, status !== 'ended');
-      show(end, status !== 'ended');
+      show(stock.root, !isOver);
+      show(edit, status !== 'called_off');
+      show(end, !isOver);
+      show(callOff, status !== 'called_off');
+    },
+  };
+}
+
+/** @param {(what: object, done: string) => Promise<void>} change */
+function stockButtons(change) {
+  const item = element('select', { 'aria-label': 'Of which item', 'data-testid': 'stock-item' });
+  const units = element('input', {
+    inputmode: 'numeric',
+    autocomplete: 'off',
+    value: '10',
+    'aria-label': 'Units to add or withdraw',
+    'data-testid': 'add-units',
+  });
+  const itemId = () => (item.options.length > 1 ? { itemId: item.value } : {});
+  const add = action(
+    'Add stock',
+    async () => {
+      const addStock = parseWhole(units.value);
+      await change({ addStock, ...itemId() }, `${number(addStock)} added`);
+    },
+    { 'data-testid': 'add-stock' },
+  );
+  const withdraw = action(
+    'Withdraw',
+    async () => {
+      const withdrawStock = parseWhole(units.value);
+      await change({ withdrawStock, ...itemId() }, `${number(withdrawStock)} withdrawn`);
+    },
+    { 'data-testid': 'withdraw-stock' },
+  );
+  return {
+    root: element('span', { class: 'adding' }, item, units, add, withdraw),
+    /** @param {SaleSnapshot} sale */
+    draw({ items }) {
+      show(item, items.length > 1);
+      const options = items.map((one) => element('option', { value: one.id }, nameOf(one)));
+      const isSame = options.every((option, n) => option.isEqualNode(item.options[n] ?? null));
+      if (!isSame || item.options.length !== options.length) item.replaceChildren(...options);
     },
   };
 }

@@ -81,7 +81,7 @@ export function openSaleDetails(saleId) {
     ];
     const drawn = element('p', {}, ...next);
     if (drawn.innerHTML !== state.innerHTML) state.replaceChildren(...next);
-    buttons.draw(status);
+    buttons.draw(sale, status);
   }
 
   /** @param {SaleReport} all */
@@ -137,6 +137,7 @@ export function openSaleDetails(saleId) {
 
 /** @param {SaleSnapshot} sale @param {string} status */
 function momentOf({ opensAt, closesAt }, status) {
+  if (status === 'called_off') return `called off ${dateTime(closesAt)}`;
   if (status === 'ended') return `ended ${dateTime(closesAt)}`;
   if (status === 'scheduled') return `opens ${dateTime(opensAt)}`;
   return `ends in ${countdown(Date.parse(closesAt) - serverNow())}`;

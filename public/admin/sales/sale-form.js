@@ -1,73 +1,234 @@
-/** The form that creates a sale. */
+/** The form for a sale's items, limit and window: of a new draft, a draft, or a published sale. */
 
-/** @import { Product, SaleSnapshot } from '../../../sale/contract.ts' */
+/** @import { Product, SaleItem, SaleSnapshot } from '../../../sale/contract.ts' */
+/** @import { Reader } from '../form.js' */
 
 import { serverNow } from '../../shared/clock.js';
-import { element, setText } from '../../shared/dom.js';
+import { element, setText, show } from '../../shared/dom.js';
 import { money } from '../../shared/format.js';
-import { InputError, parseAmount, parseCurrency, parseWhole } from '../../shared/money.js';
-import { createSale } from '../api.js';
-import { field, openForm, readField, row } from '../form.js';
-import { instantOf, localText } from '../local-time.js';
+import { locale } from '../../shared/language.js';
+import {
+  InputError,
+  isCurrency,
+  parseAmount,
+  parseCurrency,
+  parseWhole,
+  typedAmount,
+} from '../../shared/money.js';
+import { changeSale, createDraft } from '../api.js';
+import { field, fieldOf, openForm, row, timeField } from '../form.js';
+import { nameOf } from './sale-words.js';
 
 const HOUR_MS = 3_600_000;
+const MAX_ITEMS = 50;
+/** A time that passed while the form was filled in is not worth a question. */
+const JUST_PASSED_MS = 60_000;
 
-/** @param {Product[]} products @returns {Promise<SaleSnapshot | null>} */
-export function openSaleForm(products) {
+const typed = { inputmode: 'decimal', autocomplete: 'off' };
+// Not `type="number"`, because its reading of `1,500` depends on the browser's language.
+const whole = { inputmode: 'numeric', autocomplete: 'off' };
+
+/**
+ * @param {Product[]} products
+ * @param {SaleSnapshot | null} sale null makes a draft
+ * @returns {Promise<SaleSnapshot | null>}
+ */
+export function openSaleForm(products, sale) {
   if (products.length === 0) throw new Error('Create a product first');
-  const choices = products.map(({ id, name }) => element('option', { value: id }, name));
-  const amount = { inputmode: 'decimal', autocomplete: 'off' };
-  // Not `type="number"`, because its reading of `1,500` depends on the browser's language.
-  const whole = { inputmode: 'numeric', autocomplete: 'off', required: true };
-  const moment = { type: 'datetime-local', step: '1', required: true, max: '9999-12-31T23:59:59' };
-  const zone = `in ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
-  const price = field('Price', 'price', { ...amount, required: true, placeholder: '149.00' });
-  const currency = field('Currency', 'currency', { value: 'EUR', required: true, maxlength: '3' });
-  const parsedPrice = element('p', { class: 'hint', role: 'status', 'data-testid': 'parsed-price' });
-  for (const line of [price, currency]) {
-    line.addEventListener('input', () => setText(parsedPrice, priceIn(price, currency)));
-  }
+  const hasOpened = sale !== null && sale.status !== 'draft' && sale.status !== 'scheduled';
+  const items = hasOpened ? fixedItems(sale) : itemFields(products, sale);
+  const opensAt = sale ? Date.parse(sale.opensAt) : (Math.floor(serverNow() / HOUR_MS) + 1) * HOUR_MS;
+  const closesAt = sale ? Date.parse(sale.closesAt) : opensAt + 24 * HOUR_MS;
+  const limitHint = hasOpened ? 'It can only be raised now' : '';
   return openForm(
-    'New sale',
+    sale ? 'Edit sale' : 'New sale',
     [
-      element('label', {}, 'Product', element('select', { name: 'productId' }, ...choices)),
-      row(price, field('Old price', 'oldAmount', { ...amount, placeholder: 'optional' }), currency),
-      parsedPrice,
-      row(
-        field('Units', 'stock', { ...whole, value: '100' }),
-        field('Limit for each buyer', 'limitPerBuyer', { ...whole, value: '1' }),
+      ...items.lines,
+      field(
+        'Limit for each person',
+        'limitPerBuyer',
+        { ...whole, value: String(sale?.limitPerBuyer ?? 1) },
+        limitHint,
       ),
-      row(
-        field('Opens', 'opensAt', { ...moment, value: localText(serverNow()) }, zone),
-        field('Ends', 'closesAt', { ...moment, value: localText(serverNow() + 24 * HOUR_MS) }, zone),
-      ),
+      row(timeField('Opens', 'opensAt', opensAt), timeField('Ends', 'closesAt', closesAt)),
     ],
-    (values) => createSale(saleOf(values)),
+    (read) => {
+      const limitPerBuyer = read.read('limitPerBuyer', 'Limit for each person', parseWhole);
+      const change = { ...items.read(read, limitPerBuyer), limitPerBuyer, ...readWindow(read, sale) };
+      read.done();
+      return sale ? changeSale(sale.id, change) : createDraft(change);
+    },
   );
 }
 
-/** Shows how the typed price is parsed. @param {HTMLElement} price @param {HTMLElement} currency */
-function priceIn(price, currency) {
-  const [text = '', code = ''] = [price, currency].map((line) => line.querySelector('input')?.value ?? '');
+/** @param {Reader} read @param {SaleSnapshot | null} sale */
+function readWindow(read, sale) {
+  const now = serverNow();
+  const opensAt = read.readTime('opensAt', 'Opens');
+  const closesAt = read.readTime('closesAt', 'Ends');
+  if (opensAt && closesAt && opensAt >= closesAt)
+    read.refuse('closesAt', 'Ends: expected a time after the opening');
+  else if (closesAt && Date.parse(closesAt) <= now && closesAt !== sale?.closesAt)
+    read.refuse('closesAt', 'Ends: expected a time that has not passed');
+  if (opensAt && opensAt !== sale?.opensAt && Date.parse(opensAt) < now - JUST_PASSED_MS) {
+    const when = sale && sale.status !== 'draft' ? 'at once' : 'as soon as it is published';
+    read.ask('opensAt', `This time has passed. Tick to open the sale ${when}`);
+  }
+  return { opensAt, closesAt };
+}
+
+/** What cannot be changed any more, with the reason. @param {SaleSnapshot} sale */
+function fixedItems(sale) {
+  const lines = sale.items.map((item) => element('li', {}, `${nameOf(item)}: ${money(item.price)}`));
+  const why = 'Items and prices are fixed since the opening, because people buy what they saw.';
+  const stock = 'Stock is added and withdrawn on the page of the sale.';
+  return {
+    lines: [element('ul', { class: 'fixed' }, ...lines), element('p', { class: 'hint' }, `${why} ${stock}`)],
+    read: () => ({}),
+  };
+}
+
+/** @param {Product[]} products @param {SaleSnapshot | null} sale */
+function itemFields(products, sale) {
+  const rows = element('div', { class: 'item-rows' });
+  const options = Intl.supportedValuesOf('currency').map((value) => element('option', { value }));
+  const currency = field('Currency', 'currency', {
+    ...{ value: sale?.price.currency ?? 'EUR', maxlength: '3', autocomplete: 'off', list: 'currencies' },
+  });
+  const add = element('button', { type: 'button', class: 'small', 'data-testid': 'add-item' }, 'Add an item');
+  const currencyNow = () => currency.querySelector('input')?.value.trim() ?? '';
+
+  /** Names the fields by the place of their row, as the server does in its problems. */
+  function number() {
+    const all = [...rows.children];
+    all.forEach((one, n) => {
+      for (const input of one.querySelectorAll('[data-field]'))
+        input.setAttribute('name', `items.${n}.${input.getAttribute('data-field')}`);
+      one.querySelector('legend')?.replaceChildren(all.length > 1 ? `Item ${n + 1}` : 'Item');
+      const remove = one.querySelector('.remove');
+      if (remove instanceof HTMLElement) show(remove, all.length > 1);
+    });
+    add.disabled = all.length >= MAX_ITEMS;
+  }
+
+  /** @param {SaleItem | null} item */
+  function addRow(item) {
+    rows.append(itemRow(products, item, currencyNow, number));
+    number();
+  }
+  add.addEventListener('click', () => {
+    addRow(null);
+    rows.lastElementChild?.querySelector('select')?.focus();
+  });
+  currency.addEventListener('input', () => {
+    for (const price of rows.querySelectorAll('[data-field="price"]'))
+      price.dispatchEvent(new Event('input'));
+  });
+  for (const item of sale ? sale.items : [null]) addRow(item);
+
+  return {
+    lines: [rows, row(add, currency), element('datalist', { id: 'currencies' }, ...options)],
+    /** @param {Reader} read @param {number | undefined} limit */
+    read(read, limit) {
+      const code = read.read('currency', 'Currency', parseCurrency);
+      const list = [...rows.children].map((one, n) => readItem(read, n, code, one.getAttribute('data-id')));
+      const stock = list.reduce((sum, item) => sum + (item.stock ?? 0), 0);
+      if (limit !== undefined && list.every((item) => item.stock !== undefined) && limit > stock)
+        read.refuse('limitPerBuyer', `Limit for each person: expected at most ${stock}, the units on sale`);
+      // Every price of 0 was confirmed beside its field.
+      return { items: list, free: true };
+    },
+  };
+}
+
+/** @param {Product[]} products @param {SaleItem | null} item @param {() => string} currencyNow @param {() => void} onRemoved */
+function itemRow(products, item, currencyNow, onRemoved) {
+  const choices = products.map(({ id, name }) =>
+    element('option', { value: id, selected: id === item?.product.id }, name),
+  );
+  const understood = element('span', { class: 'hint', role: 'status', 'data-testid': 'parsed-price' });
+  const price = field('Price', '', {
+    ...typed,
+    ...{ 'data-field': 'price', value: item ? typedAmount(item.price, locale) : '', placeholder: '149' },
+  });
+  price.querySelector('input')?.addEventListener('input', ({ target }) => {
+    setText(understood, understoodAs(/** @type {HTMLInputElement} */ (target).value, currencyNow()));
+  });
+  const remove = element('button', { type: 'button', class: 'small danger remove' }, 'Remove');
+  const root = element(
+    'fieldset',
+    { class: 'item-row', 'data-id': item?.id },
+    element('legend', {}, 'Item'),
+    row(
+      fieldOf('Product', element('select', { 'data-field': 'productId' }, ...choices)),
+      field('Label', '', {
+        ...{
+          'data-field': 'label',
+          maxlength: '40',
+          autocomplete: 'off',
+          placeholder: 'a size, if there are several',
+        },
+        value: item?.label ?? '',
+      }),
+    ),
+    row(
+      price,
+      field('Old price', '', {
+        ...typed,
+        ...{ 'data-field': 'oldAmount', placeholder: 'optional' },
+        value: item?.oldPrice ? typedAmount(item.oldPrice, locale) : '',
+      }),
+      field('Units', '', { ...whole, 'data-field': 'stock', value: String(item?.unitsOnSale ?? 100) }),
+      field('Own limit', '', {
+        ...whole,
+        ...{ 'data-field': 'limitPerBuyer', placeholder: 'none', value: String(item?.limitPerBuyer ?? '') },
+      }),
+    ),
+    element('div', { class: 'row-foot' }, understood, remove),
+  );
+  remove.addEventListener('click', () => {
+    root.remove();
+    onRemoved();
+  });
+  return root;
+}
+
+/** How the typed price is read; empty while it cannot be. @param {string} text @param {string} currency */
+function understoodAs(text, currency) {
+  if (text.trim() === '' || !isCurrency(currency)) return '';
   try {
-    return text === '' ? '' : money({ amount: parseAmount(text, code.trim()), currency: code.trim() });
+    return money({ amount: parseAmount(text, currency, locale), currency });
   } catch (error) {
-    return error instanceof InputError ? error.message : '';
+    if (error instanceof InputError) return '';
+    throw error;
   }
 }
 
-/** @param {FormData} values */
-function saleOf(values) {
-  const currency = readField(values, 'currency', 'Currency', parseCurrency);
-  const amount = (/** @type {string} */ text) => parseAmount(text, currency);
-  const old = String(values.get('oldAmount') ?? '').trim();
+/** @param {Reader} read @param {number} n @param {string | undefined} currency @param {string | null} id */
+function readItem(read, n, currency, id) {
+  const at = (/** @type {string} */ name) => `items.${n}.${name}`;
+  const amountOf = (/** @type {string} */ text) => parseAmount(text, currency ?? 'EUR', locale);
+  const optional = (
+    /** @type {string} */ name,
+    /** @type {string} */ label,
+    /** @type {(text: string) => number} */ parse,
+  ) => (read.textOf(at(name)) === '' ? null : read.read(at(name), label, parse));
+  const amount = read.read(at('price'), 'Price', amountOf);
+  const oldAmount = optional('oldAmount', 'Old price', amountOf);
+  const stock = read.read(at('stock'), 'Units', parseWhole);
+  const limitPerBuyer = optional('limitPerBuyer', 'Own limit', parseWhole);
+  if (amount === 0) read.ask(at('price'), 'A price of 0 gives it away. Tick to confirm');
+  if (typeof oldAmount === 'number' && amount !== undefined && oldAmount <= amount)
+    read.refuse(at('oldAmount'), 'Old price: expected more than the price');
+  if (typeof limitPerBuyer === 'number' && stock !== undefined && limitPerBuyer > stock)
+    read.refuse(at('limitPerBuyer'), 'Own limit: expected at most the units');
   return {
-    productId: String(values.get('productId')),
-    price: { amount: readField(values, 'price', 'Price', amount), currency },
-    ...(old === '' ? {} : { oldAmount: readField(values, 'oldAmount', 'Old price', amount) }),
-    stock: readField(values, 'stock', 'Units', parseWhole),
-    limitPerBuyer: readField(values, 'limitPerBuyer', 'Limit for each buyer', parseWhole),
-    opensAt: readField(values, 'opensAt', 'Opens', instantOf),
-    closesAt: readField(values, 'closesAt', 'Ends', instantOf),
+    ...(id ? { id } : {}),
+    productId: read.textOf(at('productId')),
+    label: read.textOf(at('label')),
+    price: { amount, currency },
+    oldAmount,
+    stock,
+    limitPerBuyer,
   };
 }

@@ -1,25 +1,57 @@
-/** The list of sales, with a button to create one. */
+/** The list of sales, the drafts above it, and a button to make one. */
 
 /** @import { LiveFigures } from '../../../insight/contract.ts' */
+/** @import { SaleSnapshot } from '../../../sale/contract.ts' */
 
-import { element } from '../../shared/dom.js';
-import { fetchAllProducts } from '../api.js';
-import { action, heading } from '../components.js';
+import { element, setText, show } from '../../shared/dom.js';
+import { dateTime, money, number } from '../../shared/format.js';
+import { fetchAllProducts, fetchDrafts } from '../api.js';
+import { action, heading, replaceRows, subheading, table } from '../components.js';
+import { errorText } from '../http.js';
 import { openSaleForm } from './sale-form.js';
 import { saleTable } from './sale-table.js';
 
 export function openSalesView() {
   const sales = saleTable();
+  const drafts = draftTable();
   const add = action(
     'New sale',
     async () => {
-      const sale = await openSaleForm(await fetchAllProducts());
-      if (sale) location.hash = `sale/${sale.id}`;
+      const draft = await openSaleForm(await fetchAllProducts(), null);
+      if (draft) location.hash = `draft/${encodeURIComponent(draft.id)}`;
     },
     { class: 'primary compact', 'data-testid': 'new-sale' },
   );
   return {
-    root: element('div', {}, heading('Sales', add), sales.root),
+    root: element('div', {}, heading('Sales', add), drafts, sales.root),
     update: (/** @type {LiveFigures} */ news) => sales.set(news),
   };
 }
+
+/** The drafts, which nobody else changes often: they are read once. */
+function draftTable() {
+  const { root, body } = table('drafts', ['Draft', 'Units', 'Price', 'Window']);
+  const note = element('p', { class: 'muted', role: 'status' });
+  const box = element('section', { class: 'drafts' }, subheading('Drafts'), root, note);
+  box.hidden = true;
+  fetchDrafts().then(
+    ({ sales, nextCursor }) => {
+      replaceRows(body, sales.map(lineOf));
+      setText(note, nextCursor === null ? '' : `These are the newest ${number(sales.length)}.`);
+      show(box, sales.length > 0);
+    },
+    (error) => {
+      setText(note, errorText(error));
+      show(box, true);
+    },
+  );
+  return box;
+}
+
+/** @param {SaleSnapshot} draft */
+const lineOf = ({ id, product, unitsOnSale, price, opensAt, closesAt }) => [
+  element('a', { href: `#draft/${encodeURIComponent(id)}` }, product.name),
+  number(unitsOnSale),
+  money(price),
+  element('span', { class: 'muted' }, `${dateTime(opensAt)} – ${dateTime(closesAt)}`),
+];

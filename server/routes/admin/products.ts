@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { changeProduct, createProduct, isOwnPath, listProducts } from '../../../catalogue/product.ts';
+import { changeProduct, createProduct, isPicturePath, listProducts } from '../../../catalogue/product.ts';
 import { nextCursor, product } from '../../../sale/contract.ts';
 import { listSnapshotsOf } from '../../../sale/sale.ts';
 import { byId, name, pageAfter, prose } from '../../http/inputs.ts';
@@ -10,8 +10,11 @@ import type { Shop } from '../../shop.ts';
 const picturePath = z
   .string()
   .max(500)
-  .refine((path) => path === '' || isOwnPath(path), 'expected a path on this site, e.g. /images/lamp.svg')
-  .meta({ pattern: '^((/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+|)$' });
+  .refine(
+    (path) => path === '' || isPicturePath(path),
+    'expected a path on this site, e.g. /images/lamp.svg, or an https address',
+  )
+  .meta({ pattern: '^((/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+|https://\\S+|)$' });
 const pictures = z.array(picturePath).max(8);
 
 const newProduct = z.strictObject({

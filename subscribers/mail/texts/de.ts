@@ -29,6 +29,8 @@ export const german: MailTexts = {
           return 'Diesen Verkauf gibt es nicht mehr.';
         case 'unknown_item':
           return 'In diesem Verkauf gibt es nicht, was Sie wollten.';
+        case 'called_off':
+          return 'Der Shop hat diesen Verkauf abgesagt.';
         default:
           return 'Bei uns ist etwas schiefgegangen, und wir wissen davon.';
       }

@@ -39,6 +39,8 @@ export const english = {
           return 'This sale does not exist any more.';
         case 'unknown_item':
           return 'This sale does not have what you asked for.';
+        case 'called_off':
+          return 'The shop has called this sale off.';
         default:
           return 'Something went wrong on our side, and we know about it.';
       }

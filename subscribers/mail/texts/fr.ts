@@ -29,6 +29,8 @@ export const french: MailTexts = {
           return 'Cette vente n’existe plus.';
         case 'unknown_item':
           return 'Cette vente ne propose pas ce que vous vouliez.';
+        case 'called_off':
+          return 'La boutique a annulé cette vente.';
         default:
           return 'Quelque chose n’a pas marché chez nous, et nous le savons.';
       }

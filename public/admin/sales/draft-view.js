@@ -1,0 +1,109 @@
+/** The view of a draft: what it says, and the buttons to mend, preview, publish, duplicate and delete it. */
+
+/** @import { SaleSnapshot } from '../../../sale/contract.ts' */
+
+import { element, setText } from '../../shared/dom.js';
+import { texts } from '../../shared/texts.js';
+import { toast } from '../../shared/toast.js';
+import { deleteDraft, duplicateSale, fetchAllProducts, fetchDraft, publishDraft } from '../api.js';
+import { action, factList } from '../components.js';
+import { openForm } from '../form.js';
+import { errorText } from '../http.js';
+import { openSaleForm } from './sale-form.js';
+import { inWords } from './sale-words.js';
+
+/** @param {string} id */
+export function openDraftView(id) {
+  /** @type {SaleSnapshot | null} */
+  let draft = null;
+  const title = element('h1', { 'data-testid': 'draft-name' }, '…');
+  const terms = element('div', {});
+  const errorLine = element('p', { class: 'failure', role: 'status' });
+
+  async function load() {
+    try {
+      const read = await fetchDraft(id);
+      draft = read.sale;
+      if (draft.status !== 'draft') {
+        location.replace(`#sale/${encodeURIComponent(id)}`);
+        return;
+      }
+      setText(title, draft.product.name);
+      terms.replaceChildren(factList(inWords(draft), 'draft-terms'));
+      setText(errorLine, '');
+    } catch (error) {
+      setText(errorLine, errorText(error));
+    }
+  }
+
+  const edit = action('Edit', async () => {
+    if (draft && (await openSaleForm(await fetchAllProducts(), draft))) await load();
+  });
+  const publish = action(
+    'Publish…',
+    async () => {
+      // Read again, so that what is confirmed is what is published.
+      const { sale, etag } = await fetchDraft(id);
+      const lines = [
+        element('p', {}, 'Everybody will see this sale, and it opens by itself at its time:'),
+        factList(inWords(sale), 'publish-terms'),
+      ];
+      const published = await openForm('Publish this sale?', lines, () => publishDraft(id, etag), 'Publish');
+      if (published) location.hash = `sale/${encodeURIComponent(id)}`;
+      else await load();
+    },
+    { class: 'primary compact', 'data-testid': 'publish' },
+  );
+  const remove = action(
+    'Delete',
+    async () => {
+      if (!confirm('Delete this draft?')) return;
+      await deleteDraft(id);
+      toast('Draft deleted');
+      location.hash = 'sales';
+    },
+    { class: 'small danger', 'data-testid': 'delete-draft' },
+  );
+  const preview = element(
+    'a',
+    {
+      class: 'small',
+      href: `/sales/${encodeURIComponent(id)}?preview`,
+      target: '_blank',
+      'data-testid': 'preview-link',
+    },
+    'Preview',
+  );
+  load();
+  return {
+    root: element(
+      'div',
+      { class: 'sale-details' },
+      element(
+        'header',
+        { class: 'view-head' },
+        title,
+        element('div', { class: 'actions' }, publish, edit, preview, duplicateButton(id), remove),
+      ),
+      element(
+        'p',
+        { class: 'sale-state' },
+        element('span', { class: 'chip', 'data-status': 'draft' }, texts.saleStatus.draft),
+      ),
+      errorLine,
+      terms,
+    ),
+  };
+}
+
+/** Makes a draft like this sale, and opens it. @param {string} id */
+export const duplicateButton = (id) =>
+  action(
+    'Duplicate',
+    async () => {
+      const copy = await duplicateSale(id);
+      toast('Duplicated: this is the copy');
+      location.hash = `draft/${encodeURIComponent(copy.id)}`;
+    },
+    { 'data-testid': 'duplicate' },
+  );

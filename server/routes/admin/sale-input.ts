@@ -1,0 +1,191 @@
+import { z } from 'zod';
+import { isCurrency } from '../../../public/shared/money.js';
+import { maxItems } from '../../../sale/contract.ts';
+import type { NewItem } from '../../../sale/items.ts';
+import type { NewSale } from '../../../sale/sale.ts';
+import type { SaleChange } from '../../../sale/sale-change.ts';
+import { id, instant, itemId, line, units } from '../../http/inputs.ts';
+
+/** What staff send to make a sale or to change one. */
+
+const amount = z.int().min(0).max(1_000_000_000_000);
+const price = z.strictObject({
+  amount,
+  currency: z
+    .string()
+    .refine(isCurrency, 'expected the ISO 4217 code of a currency, e.g. EUR')
+    .meta({ pattern: '^[A-Z]{3}$' }),
+});
+/** The former price, in minor units of the same currency. */
+const oldAmount = amount.min(1);
+const stock = z.int().min(0).max(1_000_000_000);
+
+const cancelWindow = z
+  .int()
+  .min(0)
+  .max(366 * 86_400)
+  .nullable()
+  .optional()
+  .describe(
+    'For how long after the end a buyer may cancel an order, an hour by default; null: only the shop may',
+  );
+
+const newItem = z.strictObject({
+  productId: id,
+  /** May be empty; then the product alone says what the item is. */
+  label: line(40).default(''),
+  price,
+  oldAmount: oldAmount.nullish(),
+  stock,
+  limitPerBuyer: units.nullable().default(null),
+});
+/** With the id of an item that the sale has already, its orders and pages go on with it. */
+const changedItem = newItem.extend({ id: itemId.optional() });
+
+type SentItem = z.infer<typeof changedItem>;
+
+type RefuseField = (path: (string | number)[], message: string) => void;
+
+/** A sale with one item may have the item's fields in the sale itself. */
+export const newSale = z
+  .strictObject({
+    productId: id.optional(),
+    price: price.optional(),
+    oldAmount: oldAmount.optional(),
+    stock: stock.optional(),
+    items: z.array(newItem).min(1).max(maxItems).optional(),
+    limitPerBuyer: units.default(1),
+    cancelWindowSeconds: cancelWindow,
+    opensAt: instant,
+    closesAt: instant,
+    draft: z.boolean().default(false).describe('Made for staff only, until it is published'),
+    free: z.boolean().default(false).describe('Confirms a price of 0, which a draft needs'),
+  })
+  .check(({ value: sale, issues }) => {
+    const refuse: RefuseField = (path, message) =>
+      issues.push({ code: 'custom', input: sale, path, message });
+    if (sale.opensAt >= sale.closesAt) refuse(['closesAt'], 'expected a time after opensAt');
+    for (const field of ['productId', 'price', 'stock'] as const) {
+      const isGiven = sale[field] !== undefined;
+      if (sale.items && isGiven) refuse([field], 'expected it in the items, not beside them');
+      if (!sale.items && !isGiven) refuse([field], 'expected it, or items');
+    }
+    if (sale.items && sale.oldAmount !== undefined)
+      refuse(['oldAmount'], 'expected it in the items, not beside them');
+    const items = itemsIn(sale);
+    checkItems(items, sale.items ? ['items'] : null, refuse);
+    const dearest = Math.max(0, ...items.map((item) => item.price.amount));
+    if (dearest * sale.limitPerBuyer > Number.MAX_SAFE_INTEGER) refuse(['limitPerBuyer'], tooDear);
+    if (!sale.draft) return;
+    checkDraftItems(items, sale.free, sale.items ? ['items'] : null, refuse);
+    const unitsOnSale = items.reduce((sum, item) => sum + item.stock, 0);
+    if (sale.limitPerBuyer > unitsOnSale) refuse(['limitPerBuyer'], aboveStock);
+  });
+
+export const tooDear = 'expected a limit at which an order costs less than 2^53 minor units';
+export const aboveStock = 'expected at most as many as there are units on sale';
+export const oldTooLow = 'expected more than the price';
+
+function itemsIn({ items, productId, price, oldAmount, stock }: z.infer<typeof newSale>): SentItem[] {
+  if (items) return items;
+  if (!productId || !price || stock === undefined) return [];
+  return [{ productId, label: '', price, oldAmount, stock, limitPerBuyer: null }];
+}
+
+/** @param list the path of the items; null when the only item is in the sale itself. */
+function checkItems(items: SentItem[], list: string[] | null, refuse: RefuseField): void {
+  const numbers = new Map<string, number>();
+  for (const [n, item] of items.entries()) {
+    const path = list ? [...list, n] : [];
+    const isOwn = item.price.currency === items[0]?.price.currency;
+    if (!isOwn) refuse([...path, 'price', 'currency'], 'expected one currency for all items');
+    if (item.oldAmount && item.oldAmount <= item.price.amount) refuse([...path, 'oldAmount'], oldTooLow);
+    const name = JSON.stringify([item.productId, item.label]);
+    const same = numbers.get(name);
+    if (same !== undefined) refuse([...path, 'label'], `expected another than that of item ${same + 1}`);
+    numbers.set(name, n);
+  }
+}
+
+/** What a merchant who fills in a form may have overlooked. */
+function checkDraftItems(
+  items: SentItem[],
+  isFree: boolean,
+  list: string[] | null,
+  refuse: RefuseField,
+): void {
+  for (const [n, item] of items.entries()) {
+    const path = list ? [...list, n] : [];
+    if (item.price.amount === 0 && !isFree) refuse([...path, 'price', 'amount'], givesAway);
+    if (item.limitPerBuyer !== null && item.limitPerBuyer > item.stock)
+      refuse([...path, 'limitPerBuyer'], 'expected at most the stock');
+  }
+}
+
+const givesAway = 'expected a price above 0, or free: true to give it away';
+
+export function newSaleOf(sale: z.infer<typeof newSale>): NewSale {
+  const { limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
+  const sent = itemsIn(sale);
+  const currency = sent[0]?.price.currency ?? '';
+  const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
+  return { items: sent.map(newItemOf), currency, limitPerBuyer, ...cancelling, opensAt, closesAt };
+}
+
+function newItemOf({ id, productId, label, price, oldAmount, stock, limitPerBuyer }: SentItem): NewItem {
+  const known = id === undefined ? {} : { id };
+  return {
+    ...known,
+    productId,
+    label,
+    amount: price.amount,
+    oldAmount: oldAmount ?? null,
+    stock,
+    limitPerBuyer,
+  };
+}
+
+export const saleChange = z
+  .strictObject({
+    paused: z.boolean().optional(),
+    addStock: units.optional(),
+    withdrawStock: units.optional().describe('At most the units that are left'),
+    itemId: itemId.optional().describe('Whose stock or price changes; needed when there are several items'),
+    opensAt: instant.optional(),
+    closesAt: instant.optional(),
+    cancelWindowSeconds: cancelWindow,
+    limitPerBuyer: units.optional().describe('Can only be raised when the sale has opened'),
+    price: price.optional().describe('Until the sale opens, as all that follow'),
+    oldAmount: oldAmount.nullish().describe('Null when there is none any more'),
+    items: z.array(changedItem).min(1).max(maxItems).optional().describe('All items, as they should be'),
+    free: z.boolean().default(false).describe('Confirms a price of 0'),
+  })
+  .check(({ value: change, issues }) => {
+    const refuse: RefuseField = (path, message) =>
+      issues.push({ code: 'custom', input: change, path, message });
+    const { free, itemId: ofItem, price, items, ...others } = change;
+    if (![price, items, ...Object.values(others)].some(isGiven)) {
+      const fields =
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, price, oldAmount, items';
+      refuse([], `expected at least one of ${fields}`);
+    }
+    if (
+      ofItem !== undefined &&
+      ![price, change.oldAmount, change.addStock, change.withdrawStock].some(isGiven)
+    )
+      refuse(['itemId'], 'expected addStock, withdrawStock, price or oldAmount with it');
+    if (items && (price || change.oldAmount !== undefined))
+      refuse(['items'], 'expected prices in the items or beside them, not both');
+    checkItems(items ?? [], ['items'], refuse);
+    checkDraftItems(items ?? [], free, ['items'], refuse);
+    if (price?.amount === 0 && !free) refuse(['price', 'amount'], givesAway);
+    const known = (items ?? []).flatMap((item) => item.id ?? []);
+    if (new Set(known).size < known.length) refuse(['items'], 'expected each id once');
+  });
+
+const isGiven = (value: unknown) => value !== undefined;
+
+export function saleChangeOf({ free: _, items, ...change }: z.infer<typeof saleChange>): SaleChange {
+  if (!items) return change;
+  return { ...change, items: { list: items.map(newItemOf), currency: items[0]?.price.currency ?? '' } };
+}
