@@ -91,7 +91,7 @@ export const german = {
   stepAccepted: 'Angenommen',
   stepOutcome: 'Ergebnis',
   orderTitle: 'Deine Bestellung',
-  orderNumber: (id) => ` · Nr. ${id.slice(-8)}`,
+  orderNumber: (id) => ` · Nr. ${id.slice(0, 8)}`,
   pieces: (count) => plural(count, 'Stück', 'Stück'),
   settledIn: (duration) => `Erledigt in ${duration}`,
   orderStatus: {

@@ -104,7 +104,7 @@ export const english = {
   stepOutcome: 'Outcome',
   orderTitle: 'Your order',
   /** @param {string} id */
-  orderNumber: (id) => ` · No. ${id.slice(-8)}`,
+  orderNumber: (id) => ` · No. ${id.slice(0, 8)}`,
   /** @param {number} count */
   pieces: (count) => plural(count, 'piece', 'pieces'),
   /** @param {string} duration */

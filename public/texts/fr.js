@@ -91,7 +91,7 @@ export const french = {
   stepAccepted: 'Acceptée',
   stepOutcome: 'Résultat',
   orderTitle: 'Votre commande',
-  orderNumber: (id) => ` · N° ${id.slice(-8)}`,
+  orderNumber: (id) => ` · N° ${id.slice(0, 8)}`,
   pieces: (count) => plural(count, 'pièce', 'pièces'),
   settledIn: (duration) => `Réglée en ${duration}`,
   orderStatus: {
