@@ -13,7 +13,9 @@ import { openDeadLettersView } from './dead-letters/dead-letters-view.js';
 import { errorText } from './http.js';
 import { openFigures } from './live-figures.js';
 import { openNowView } from './now/now-view.js';
+import { openOrderView } from './orders/order-view.js';
 import { openOrdersView } from './orders/orders-view.js';
+import { openSuspectsView } from './orders/suspects-view.js';
 import { openProductsView } from './products/products-view.js';
 import { openSaleDetails } from './sales/sale-details.js';
 import { openSalesView } from './sales/sales-view.js';
@@ -33,9 +35,14 @@ const views = new Map(
     sale: openSaleDetails,
     products: openProductsView,
     orders: openOrdersView,
+    order: openOrderView,
+    suspects: openSuspectsView,
     'dead-letters': openDeadLettersView,
   }),
 );
+
+/** The tab of each view that has none of its own. @type {Record<string, string>} */
+const tabOf = { sale: 'sales', order: 'orders', suspects: 'orders' };
 
 const TICK_MS = 1_000;
 /** An audit older than this is repeated. */
@@ -76,7 +83,7 @@ function open() {
   view?.close?.();
   view = (views.get(name) ?? openNowView)(decoded(id), figures);
   byId('view').replaceChildren(view.root);
-  const tab = name === 'sale' ? 'sales' : name;
+  const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');

@@ -34,12 +34,13 @@ export function readField(values, name, label, parse) {
  * @param {string} title
  * @param {HTMLElement[]} lines
  * @param {(values: FormData) => Promise<Result>} save
+ * @param {{ submit: string, back: string }} [labels] of the buttons
  * @returns {Promise<Result | null>} null when the dialog was closed without saving
  */
-export function openForm(title, lines, save) {
+export function openForm(title, lines, save, labels = { submit: 'Save', back: 'Cancel' }) {
   const errorLine = element('p', { class: 'error', role: 'alert' });
-  const submit = element('button', { class: 'primary compact' }, 'Save');
-  const cancel = element('button', { type: 'button', class: 'small' }, 'Cancel');
+  const submit = element('button', { class: 'primary compact' }, labels.submit);
+  const cancel = element('button', { type: 'button', class: 'small' }, labels.back);
   const form = element(
     'form',
     { class: 'form', 'data-testid': 'form' },
