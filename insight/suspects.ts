@@ -15,8 +15,9 @@ const countMax = 10_000;
 
 /** What marking has found. */
 export interface Marking {
-  /** Paid orders that were looked at. */
+  /** Orders that were paid, and were looked at. */
   looked: number;
+  /** Orders that are marked, or were and are cleared; none that is cancelled. */
   marked: number;
   /** False when the sale has more orders than were looked at. */
   isWhole: boolean;
@@ -31,7 +32,7 @@ export async function markSuspects(
   saleId: string,
   minBuyers: number,
 ): Promise<Marking> {
-  const { suspects } = collections;
+  const { suspects, orders } = collections;
   const { ordersOf, looked, isWhole } = await readBuyers(collections, saleId);
   const buyersOf = await groupByNetwork(collections, [...ordersOf.keys()]);
   const markedAt = mongoClock.now();
@@ -46,13 +47,19 @@ export async function markSuspects(
       }
     }
   }
-  const writes = [...marks].map(([_id, mark]) => {
-    const update = { $set: mark, $setOnInsert: { state: 'marked' as const, markedAt } };
-    return { updateOne: { filter: { _id }, update, upsert: true } };
-  });
-  for (let start = 0; start < writes.length; start += atOnce)
-    await suspects.bulkWrite(writes.slice(start, start + atOnce), { ordered: false });
-  return { looked, marked: marks.size, isWhole };
+  const ids = [...marks.keys()];
+  let marked = 0;
+  for (let start = 0; start < ids.length; start += atOnce) {
+    const some = { _id: { $in: ids.slice(start, start + atOnce) }, status: 'paid' as const };
+    const paid = await orders.find(some, { projection: { _id: 1 } }).toArray();
+    const writes = paid.map(({ _id }) => {
+      const update = { $set: marks.get(_id) ?? {}, $setOnInsert: { state: 'marked' as const, markedAt } };
+      return { updateOne: { filter: { _id }, update, upsert: true } };
+    });
+    if (writes.length > 0) await suspects.bulkWrite(writes, { ordered: false });
+    marked += paid.length;
+  }
+  return { looked, marked, isWhole };
 }
 
 /** The paid orders of each buyer of a sale. They are found through its log, because orders have no index by sale. */

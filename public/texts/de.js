@@ -120,7 +120,7 @@ export const german = {
   },
   myOrders: 'Alle meine Bestellungen',
   cancelOrder: 'Bestellung stornieren',
-  cancelUntil: (time) => `Du kannst bis ${time} stornieren. `,
+  cancelUntil: (time) => `Du kannst bis ${time} stornieren.`,
   cancelOver: 'Hier lässt sie sich nicht mehr stornieren. Frage den Shop.',
   cancelConfirm: (name) =>
     `Deine Bestellung von ${name} stornieren? Deine Stücke gehen zurück in den Verkauf, und andere können schneller sein.`,

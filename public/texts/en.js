@@ -139,7 +139,7 @@ export const english = {
   myOrders: 'All my orders',
   cancelOrder: 'Cancel order',
   /** @param {string} time */
-  cancelUntil: (time) => `You can cancel until ${time}. `,
+  cancelUntil: (time) => `You can cancel until ${time}.`,
   cancelOver: 'It can no longer be cancelled here. Ask the shop.',
   /** @param {string} name */
   cancelConfirm: (name) =>

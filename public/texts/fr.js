@@ -120,7 +120,7 @@ export const french = {
   },
   myOrders: 'Toutes mes commandes',
   cancelOrder: 'Annuler la commande',
-  cancelUntil: (time) => `Vous pouvez annuler jusqu’au ${time}. `,
+  cancelUntil: (time) => `Vous pouvez annuler jusqu’au ${time}.`,
   cancelOver: 'Elle ne peut plus être annulée ici. Adressez-vous à la boutique.',
   cancelConfirm: (name) =>
     `Annuler votre commande de ${name} ? Vos pièces repartent en vente, et d’autres peuvent être plus rapides.`,

@@ -1,8 +1,11 @@
+import axe from 'axe-core';
 import { nanoid } from 'nanoid';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AdminOrder, OrderDetails } from '../../insight/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, SaleSnapshot, Session } from '../../sale/contract.ts';
+import { openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 /** The order desk: searching, reading and cancelling orders, notes, mails, and the marks of unusual orders. */
@@ -238,3 +241,110 @@ test('the network of a session that is renewed elsewhere counts as well', async 
     { deadlineMs: 5_000, what: 'both networks are remembered' },
   );
 });
+
+test('staff find, read, note and cancel orders in the control room, at both widths and without objections', async () => {
+  const browser = await openBrowser();
+  const sale = await system.createSale({ name: 'A desk lamp', stock: 20 });
+  const buyers = await Promise.all(
+    Array.from({ length: 6 }, (_, n) => signUp(`Grace Hopper-${n}`, '198.51.100.200')),
+  );
+  const orders = await Promise.all(buyers.map(({ token }) => buyOne(sale, token)));
+  const [first = '', second = '', third = '', fourth = '', fifth = ''] = orders.map(({ id }) => id);
+  const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'admin@example.com' };
+  const session = JSON.stringify(JSON.stringify({ user, token: system.adminToken }));
+  const enter = async (hash: string, width: number) => {
+    const page = await browser.page({ viewport: { width, height: 900 }, reducedMotion: 'reduce' });
+    await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
+    await page.goto(`${system.url}/admin#${hash}`);
+    return page;
+  };
+  const objectionsTo = async (page: Page) => {
+    await page.evaluate(axe.source);
+    const { violations } = (await page.evaluate('axe.run(document)')) as { violations: { id: string }[] };
+    const isWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
+    return [...violations.map(({ id }) => id), ...(isWide ? ['wider than the screen'] : [])];
+  };
+
+  const page = await enter(`orders/${sale.id}`, 1_440);
+  const rows = page.getByTestId('orders').locator('tbody tr');
+  await page.getByRole('searchbox', { name: 'Search' }).fill('hopper-1');
+  await page.keyboard.press('Enter');
+  await expect.poll(() => rows.count()).toBe(1);
+  await page.getByRole('searchbox', { name: 'Search' }).fill(`No. ${second.slice(0, 8)}`);
+  await page.keyboard.press('Enter');
+  await page.getByRole('link', { name: second.slice(0, 8) }).click();
+  const details = page.getByTestId('order-details');
+  await details.getByText('Grace Hopper-1', { exact: true }).waitFor();
+  await page.getByLabel('New note').fill('Asked for a gift box');
+  await page.getByTestId('add-note').click();
+  await page.getByTestId('notes').getByText('Asked for a gift box').waitFor();
+  expect(await objectionsTo(page)).toEqual([]);
+
+  await page.getByTestId('cancel').click();
+  const form = page.getByTestId('form');
+  await form.getByLabel('Reason').fill('Damaged in the warehouse');
+  await form.getByLabel('Keep back').check();
+  expect(await objectionsTo(page)).toEqual([]);
+  await form.getByRole('button', { name: 'Cancel the order' }).click();
+  await page.getByTestId('order-state').getByText('Damaged in the warehouse · units kept back').waitFor();
+  await details.getByText('Cancelled by the shop: Damaged in the warehouse').waitFor();
+
+  await page.goto(`${system.url}/admin#orders/${sale.id}`);
+  for (const id of [first, third]) await page.getByLabel(`Select order ${id.slice(0, 8)}`).check();
+  await page.getByTestId('cancel-selected').click();
+  await form.getByLabel('Reason').fill('Called back');
+  await form.getByRole('button', { name: 'Cancel the orders' }).click();
+  await page.getByTestId('toast').filter({ hasText: '2 cancelled' }).waitFor();
+  await expect.poll(() => rows.filter({ hasText: 'Called back' }).count()).toBe(2);
+  expect(await objectionsTo(page)).toEqual([]);
+
+  const phone = await enter(`suspects/${sale.id}`, 390);
+  await phone.getByTestId('look').click();
+  const suspects = phone.getByTestId('suspects').locator('tbody tr');
+  await expect.poll(() => suspects.count()).toBe(3);
+  expect(await objectionsTo(phone)).toEqual([]);
+  await phone.getByLabel(`Select order ${fifth.slice(0, 8)}`).check();
+  await phone.getByTestId('clear').click();
+  await expect.poll(() => suspects.count()).toBe(2);
+  await phone.getByTestId('cancel-marked').click();
+  await phone.getByTestId('form').getByLabel('Reason').fill('Bought by a bot');
+  await phone.getByRole('button', { name: 'Cancel the orders' }).click();
+  await phone.getByTestId('toast').filter({ hasText: '2 cancelled' }).waitFor();
+  await phone.goto(`${system.url}/admin#order/${fourth}`);
+  await phone.getByTestId('order-state').getByText('Bought by a bot').waitFor();
+  expect(await objectionsTo(phone)).toEqual([]);
+
+  const buyer = await browser.page({ viewport: { width: 390, height: 844 } });
+  const own = JSON.stringify(JSON.stringify(buyers[3]));
+  await buyer.addInitScript(`localStorage.setItem('stampede.session', ${own})`);
+  await buyer.goto(`${system.url}/orders`);
+  await buyer.getByText('Cancelled by the shop: Bought by a bot').waitFor();
+  await browser.close();
+}, 60_000);
+
+test('a buyer cancels an order on the page, until the sale does not allow it any more', async () => {
+  const browser = await openBrowser();
+  const sale = await system.createSale({ stock: 5, limitPerBuyer: 2 });
+  const session = await signUp('Ada');
+  for (let n = 0; n < 2; n++) await buyOne(sale, session.token);
+  const page = await browser.page({ viewport: { width: 390, height: 844 } });
+  const own = JSON.stringify(JSON.stringify(session));
+  await page.addInitScript(`localStorage.setItem('stampede.session', ${own})`);
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.goto(`${system.url}/orders`);
+  await page.getByText('You can cancel until').first().waitFor();
+  await page.getByTestId('cancel-order').first().click();
+  await page.getByText('You cancelled it.').waitFor();
+  await system.changeSale(sale.id, { cancelWindowSeconds: null });
+  await page.getByTestId('cancel-order').click();
+  await page.getByTestId('toast').filter({ hasText: 'can no longer be cancelled here' }).waitFor();
+  await system.changeSale(sale.id, {
+    cancelWindowSeconds: 0,
+    opensAt: new Date(Date.now() - 7_200_000),
+    closesAt: new Date(Date.now() - 1_000),
+  });
+  await page.reload();
+  await page.getByText('It can no longer be cancelled here.').waitFor();
+  expect(await page.getByTestId('cancel-order').count()).toBe(0);
+  await browser.close();
+}, 30_000);

@@ -3,7 +3,7 @@
 /** @import { AdminOrder, OrderDelivery, OrderDetails, OrderMail, OrderStep } from '../../../insight/contract.ts' */
 
 import { element, setText } from '../../shared/dom.js';
-import { dateTime, money, number, time } from '../../shared/format.js';
+import { dateTime, exactTime, money, number } from '../../shared/format.js';
 import { texts } from '../../shared/texts.js';
 import { toast } from '../../shared/toast.js';
 import { action, subheading } from '../components.js';
@@ -168,7 +168,7 @@ const logLine = (text, aside) =>
   element('li', {}, element('span', {}, text), element('span', { class: 'muted' }, aside));
 
 /** @param {string} at @param {string} text */
-const stepLine = (at, text) => logLine(text, `${dateTime(at)} · ${time(at)}`);
+const stepLine = (at, text) => logLine(text, exactTime(at));
 
 const stepTexts = { 'order.paid': 'Paid', 'order.rejected': 'Rejected', 'order.cancelled': 'Cancelled' };
 

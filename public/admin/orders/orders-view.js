@@ -33,16 +33,11 @@ export function openOrdersView(saleId) {
     text,
   );
   const form = element('form', { class: 'filters', role: 'search' }, search, sale, status);
-  const found = table('orders', [
-    '',
-    'Order',
-    'Outcome',
-    'Units',
-    'Amount',
-    'Buyer',
-    'Accepted',
-    'Settled in',
-  ]);
+  const found = table(
+    'orders',
+    ['Select', 'Order', 'Outcome', 'Units', 'Amount', 'Buyer', 'Accepted', 'Settled in'],
+    'Orders',
+  );
   const note = element('p', { class: 'muted', role: 'status' });
   /** @type {AdminOrder[]} */
   let orders = [];

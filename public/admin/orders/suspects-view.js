@@ -20,7 +20,11 @@ export function openSuspectsView(saleId) {
   let marked = 0;
   /** @type {Set<string>} */
   const selected = new Set();
-  const found = table('suspects', ['', 'Order', 'Outcome', 'Same network', 'Buyer', 'Amount', 'Accepted']);
+  const found = table(
+    'suspects',
+    ['Select', 'Order', 'Outcome', 'Same network', 'Buyer', 'Amount', 'Accepted'],
+    'Marked orders',
+  );
   const note = element('p', { class: 'muted', role: 'status' });
   const least = element('input', { type: 'number', min: '2', max: '1000', value: '3', name: 'minBuyers' });
 
