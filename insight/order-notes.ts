@@ -1,5 +1,7 @@
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
-import { type Collections, isDuplicateKey } from '../store/collections.ts';
+import { transact } from '../runtime/databases/transact.ts';
+import type { Collections } from '../store/collections.ts';
 import type { NoteRecord } from '../store/desk-collections.ts';
 import type { OrderNote } from './contract.ts';
 
@@ -10,24 +12,28 @@ const maxNotes = 100;
  * @returns null when there are 100 already.
  */
 export async function addNote(
-  { orderNotes }: Collections,
+  collections: Collections,
   { orderId, buyerId }: { orderId: string; buyerId: string },
   text: string,
-  by: { byId: string; byName: string },
+  by: By,
 ): Promise<OrderNote | null> {
-  const note: NoteRecord = { text, at: mongoClock.now(), ...by };
-  const hasRoom = { _id: orderId, [`notes.${maxNotes - 1}`]: { $exists: false } };
-  const add = () =>
-    orderNotes.updateOne(hasRoom, { $push: { notes: note }, $setOnInsert: { buyerId } }, { upsert: true });
-  try {
-    await add();
+  const { connection, orderNotes, users } = collections;
+  const author = await users.findOne({ _id: by.actor.id }, { projection: { name: 1 } });
+  const note: NoteRecord = {
+    text,
+    at: mongoClock.now(),
+    byId: by.actor.id,
+    byName: author?.name ?? by.actor.id,
+  };
+  return await transact(connection, async (session) => {
+    const before = await orderNotes.findOne({ _id: orderId }, { session });
+    if ((before?.notes.length ?? 0) >= maxNotes) return null;
+    const add = { $push: { notes: note }, $setOnInsert: { buyerId } };
+    await orderNotes.updateOne({ _id: orderId }, add, { session, upsert: true });
+    const subject = { kind: 'order', id: orderId };
+    await appendStaffEntry(collections, session, { ...by, action: 'order.noted', subject });
     return noteOf(note);
-  } catch (error) {
-    if (!isDuplicateKey(error)) throw error;
-  }
-  // Either the notes are full, or another request added the first one at the same moment.
-  const { modifiedCount } = await orderNotes.updateOne(hasRoom, { $push: { notes: note } });
-  return modifiedCount === 1 ? noteOf(note) : null;
+  });
 }
 
 export const noteOf = ({ text, at, byName }: NoteRecord): OrderNote => ({

@@ -1,4 +1,6 @@
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import type { SuspectRecord } from '../store/desk-collections.ts';
 import type { SuspectPage } from './contract.ts';
@@ -152,11 +154,19 @@ export async function listMarked(
 
 /** Takes the mark off these orders of a sale. @returns of how many. */
 export async function clearSuspects(
-  { suspects }: Collections,
+  collections: Collections,
   saleId: string,
   orderIds: string[],
+  by: By,
 ): Promise<number> {
   const marked = { _id: { $in: orderIds }, saleId, state: 'marked' as const };
-  const { modifiedCount } = await suspects.updateMany(marked, { $set: { state: 'cleared' } });
-  return modifiedCount;
+  return await transact(collections.connection, async (session) => {
+    const cleared = { $set: { state: 'cleared' as const } };
+    const { modifiedCount } = await collections.suspects.updateMany(marked, cleared, { session });
+    if (modifiedCount === 0) return 0;
+    const subject = { kind: 'sale', id: saleId };
+    const after = { orderIds };
+    await appendStaffEntry(collections, session, { ...by, action: 'sale.suspects_cleared', subject, after });
+    return modifiedCount;
+  });
 }

@@ -63,6 +63,11 @@ test('staff cancel an order once, for a reason that the buyer sees; its units co
   const { body: now } = await system.api<SaleSnapshot>('GET', `/api/sales/${sale.id}`);
   expect(now).toMatchObject({ stock: 2, unitsOnSale: 2 });
 
+  const log = await system.api('GET', `/api/admin/staff-log?subject=${kept.id}`, asAdmin());
+  expect(log.body.entries).toMatchObject([
+    { action: 'order.cancelled', before: { status: 'paid' }, after: { reason, restock: false } },
+  ]);
+
   expect((await cancel(nanoid(), { reason })).status).toBe(404);
   for (const body of [
     {},
@@ -150,12 +155,19 @@ test('an order’s page has its steps, notes and deliveries, and its mail is sen
   });
 
   const note = (text: string) => system.api('POST', `/api/admin/orders/${id}/notes`, asAdmin({ text }));
+  const actions = async () => {
+    const log = await system.api('GET', `/api/admin/staff-log?subject=${id}&limit=100`, asAdmin());
+    return log.body.entries.map(({ action }: { action: string }) => action);
+  };
   const first = await note('  Called at noon.\nWants a red one. ');
   expect(first).toMatchObject({ status: 201, body: { text: 'Called at noon.\nWants a red one.' } });
+  const more = Array.from({ length: 97 }, (_, n) => {
+    return { text: `Note ${n}`, at: new Date(), byId: 'a', byName: 'A' };
+  });
+  await collections.orderNotes.updateOne({ _id: id }, { $push: { notes: { $each: more } } });
   // Of concurrent ones exactly as many are added as have room.
-  const answers = await Promise.all(Array.from({ length: 104 }, (_, n) => note(`Note ${n}`)));
-  expect(answers.filter(({ status }) => status === 201)).toHaveLength(99);
-  expect(answers.filter(({ status }) => status === 409)).toHaveLength(5);
+  const answers = await Promise.all(Array.from({ length: 6 }, (_, n) => note(`Last ${n}`)));
+  expect(answers.map(({ status }) => status).sort()).toEqual([201, 201, 409, 409, 409, 409]);
   expect((await detailsOf(id)).notes).toHaveLength(100);
   for (const text of ['', ' ', '\u200b', 'x'.repeat(2_001), 7])
     expect((await note(text as string)).status).toBe(400);
@@ -171,6 +183,7 @@ test('an order’s page has its steps, notes and deliveries, and its mail is sen
     ...{ state: 'waiting', resends: 1, attempts: 0 },
     event: { type: 'order.cancelled', subject: id },
   });
+  expect(await actions()).toEqual(['order.mail_resent', 'order.noted', 'order.noted', 'order.noted']);
   const stranger = await buyOne(sale);
   expect(await system.api('POST', `/api/admin/orders/${stranger.id}/mail`, asAdmin({}))).toMatchObject({
     status: 409,

@@ -7,9 +7,8 @@ import {
 import { type Order, order } from '../../../sale/contract.ts';
 import { isTooLate } from '../../../sale/settlement/cancellation.ts';
 import { byId, id, name } from '../../http/inputs.ts';
-import type { HttpRequest } from '../../http/pipeline.ts';
 import { type Refusal, refusalOf, refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import { traceparentOf } from '../../http/trace-context.ts';
 import { takesEffectSoon } from '../../live/announcements.ts';
 import type { Shop } from '../../shop.ts';
@@ -37,8 +36,8 @@ export const orderCancellationRoutes = (shop: Shop): Route[] => [
     body: cancellation,
     answer: [200, order],
     problems: ['not-found', 'not-settled', 'not-cancellable', 'busy'],
-    async handle({ params, body, request }) {
-      const { outcome, order, isAnnounced } = await cancelAsStaff(shop, params.id, body, request);
+    async handle({ params, body, ...call }) {
+      const { outcome, order, isAnnounced } = await cancelAsStaff(shop, params.id, body, call);
       switch (outcome) {
         case 'not_found':
           return noOrder(params.id);
@@ -59,22 +58,24 @@ export const orderCancellationRoutes = (shop: Shop): Route[] => [
       'Cancel many orders for one reason; each has an answer of its own, and the whole may be repeated',
     body: cancellation.extend({ orderIds: z.array(id).min(1).max(cancelledAtOnce) }),
     answer: [200, cancellationAnswers],
-    async handle({ body: { orderIds, ...why }, request }) {
-      return { status: 200, body: await cancelMany(shop, orderIds, why, request) };
+    async handle({ body: { orderIds, ...why }, ...call }) {
+      return { status: 200, body: await cancelMany(shop, orderIds, why, call) };
     },
   }),
 ];
+
+type StaffCall = Parameters<typeof byOf>[0];
 
 /** Cancels at most 500 orders; those that arrive together share one transaction. */
 export async function cancelMany(
   shop: Shop,
   orderIds: string[],
   why: z.infer<typeof cancellation>,
-  request: HttpRequest,
+  call: StaffCall,
 ): Promise<CancellationAnswers> {
   const orders = await Promise.all(
     orderIds.map(async (orderId) => {
-      const { outcome } = await cancelAsStaff(shop, orderId, why, request).catch(outcomeOfFault);
+      const { outcome } = await cancelAsStaff(shop, orderId, why, call).catch(outcomeOfFault);
       return { orderId, outcome };
     }),
   );
@@ -91,10 +92,16 @@ async function cancelAsStaff(
   shop: Shop,
   orderId: string,
   why: z.infer<typeof cancellation>,
-  request: HttpRequest,
+  call: StaffCall,
 ): Promise<{ outcome: CancelOutcome; order?: Order; isAnnounced?: boolean }> {
-  const traceparent = traceparentOf(request.header('traceparent'));
-  const { answer, isAnnounced } = await shop.cancel({ orderId, by: 'staff', ...why, traceparent });
+  const traceparent = traceparentOf(call.request.header('traceparent'));
+  const { answer, isAnnounced } = await shop.cancel({
+    orderId,
+    by: 'staff',
+    staff: byOf(call),
+    ...why,
+    traceparent,
+  });
   if (!answer || isTooLate(answer)) {
     const isQueued = (await shop.gate.findPurchase(orderId)) !== null;
     return { outcome: isQueued ? 'not_settled' : 'not_found' };

@@ -5,7 +5,7 @@ import { addNote } from '../../../insight/order-notes.ts';
 import { sendAgain } from '../../../subscribers/mail/order-mail.ts';
 import { byId, prose } from '../../http/inputs.ts';
 import { refuse } from '../../http/problems.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import { notSettled } from '../orders.ts';
 import { noOrder } from './order-cancellations.ts';
@@ -35,12 +35,11 @@ export const orderDeskRoutes = ({ collections, gate }: Shop): Route[] => [
     body: newNote,
     answer: [201, orderNote],
     problems: ['not-found', 'not-settled', 'too-many-notes'],
-    async handle({ params, body, identity }) {
+    async handle({ params, body, ...call }) {
       const order = await collections.orders.findOne({ _id: params.id });
       if (!order) return (await gate.findPurchase(params.id)) ? notSettled() : noOrder(params.id);
-      const author = await collections.users.findOne({ _id: identity.userId });
-      const by = { byId: identity.userId, byName: author?.name ?? identity.userId };
-      const note = await addNote(collections, { orderId: order._id, buyerId: order.buyerId }, body.text, by);
+      const { _id: orderId, buyerId } = order;
+      const note = await addNote(collections, { orderId, buyerId }, body.text, byOf(call));
       return note
         ? { status: 201, body: note }
         : refuse('too-many-notes', 'expected at most 100 notes on an order');
@@ -54,14 +53,14 @@ export const orderDeskRoutes = ({ collections, gate }: Shop): Route[] => [
     params: byId,
     answer: [202, z.object({ eventId: z.string(), type: z.string() })],
     problems: ['not-found', 'not-settled', 'no-address'],
-    async handle({ params }) {
+    async handle({ params, ...call }) {
       const order = await collections.orders.findOne({ _id: params.id });
       if (!order) return (await gate.findPurchase(params.id)) ? notSettled() : noOrder(params.id);
       if (!(await collections.users.findOne({ _id: order.buyerId }, { projection: { _id: 1 } })))
         return refuse('no-address', 'The buyer has no account here, or has deleted it');
       const event = await findMailedEvent(collections, order);
       if (!event) return refuse('not-found', `There is no mail about order ${params.id}`);
-      await sendAgain(collections, event);
+      await sendAgain(collections, event, byOf(call));
       return { status: 202, body: { eventId: event.id, type: event.type } };
     },
   }),

@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { logStaffAction } from '../../../accounts/staff-log.ts';
 import { suspectPage } from '../../../insight/contract.ts';
 import { clearSuspects, listMarked, listSuspects, markSuspects } from '../../../insight/suspects.ts';
 import { singleFlight } from '../../../runtime/single-flight.ts';
 import { count } from '../../../sale/contract.ts';
 import { findSale } from '../../../sale/sale.ts';
 import { byId, cursorLike, id } from '../../http/inputs.ts';
-import { type Route, route } from '../../http/route.ts';
+import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
 import { cancellation, cancelledAtOnce, cancelMany } from './order-cancellations.ts';
@@ -36,8 +37,10 @@ export function suspectRoutes(shop: Shop): Route[] {
       body: search,
       answer: [200, z.object({ looked: count, marked: count, isWhole: z.boolean() })],
       problems: ['not-found'],
-      async handle({ params, body }) {
+      async handle({ params, body, ...call }) {
         if (!(await findSale(collections, params.id))) return noSale(params.id);
+        const entry = { action: 'sale.suspects_marked', subject: { kind: 'sale', id: params.id } };
+        await logStaffAction(collections, { ...byOf(call), ...entry, after: body });
         return { status: 200, body: await mark(`${params.id} ${body.minBuyers}`) };
       },
     }),
@@ -61,11 +64,9 @@ export function suspectRoutes(shop: Shop): Route[] {
       params: byId,
       body: z.strictObject({ orderIds: z.array(id).min(1).max(cancelledAtOnce) }),
       answer: [200, z.object({ cleared: count })],
-      async handle({ params, body }) {
-        return {
-          status: 200,
-          body: { cleared: await clearSuspects(collections, params.id, body.orderIds) },
-        };
+      async handle({ params, body: { orderIds }, ...call }) {
+        const cleared = await clearSuspects(collections, params.id, orderIds, byOf(call));
+        return { status: 200, body: { cleared } };
       },
     }),
     route({
@@ -77,12 +78,12 @@ export function suspectRoutes(shop: Shop): Route[] {
       body: cancellation,
       answer: [200, z.object({ cancelled: count, left: z.boolean() })],
       problems: ['busy'],
-      async handle({ params, body, request }) {
+      async handle({ params, body, ...call }) {
         const orderIds = await listMarked(collections, params.id, cancelledAtOnce);
-        const { orders } = await cancelMany(shop, orderIds, body, request);
+        const { orders } = await cancelMany(shop, orderIds, body, call);
         const done = orders.filter(({ outcome }) => outcome !== 'busy').map(({ orderId }) => orderId);
         // Also those that cannot be cancelled any more, so that a repetition goes on with others.
-        if (done.length > 0) await clearSuspects(collections, params.id, done);
+        if (done.length > 0) await clearSuspects(collections, params.id, done, byOf(call));
         const cancelled = orders.filter(({ outcome }) => outcome === 'cancelled').length;
         const left = (await listMarked(collections, params.id, 1)).length > 0;
         return { status: 200, body: { cancelled, left } };
