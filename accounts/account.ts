@@ -76,8 +76,9 @@ async function* readOrders(
 }
 
 /**
- * Deletes name, address, password, sessions, networks and the staff's notes. The orders stay for bookkeeping under the anonymous user id, and the keyed
- * hash of the address stays with it, so that a new account with the same address has no second limit.
+ * Deletes name, address, password, sessions, networks and the staff's notes. The orders stay for bookkeeping under the
+ * anonymous user id, and the keyed hash of the address stays with it, so that a new account with the same address has no
+ * second limit.
  */
 export async function deleteAccount(collections: Collections, userId: string): Promise<boolean> {
   const record = await collections.users.findOne({ _id: userId });

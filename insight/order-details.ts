@@ -1,5 +1,6 @@
 import { eventsOf } from '../log/events.ts';
 import type { Change, CloudEvent } from '../log/schemas.ts';
+import { isOverTime } from '../runtime/databases/connections.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import { queuedOrderOf } from '../sale/order.ts';
 import { readSaleSnapshot } from '../sale/sale.ts';
@@ -15,7 +16,6 @@ const logMaxMs = 3_000;
 const stepsMax = 10;
 /** The servers' clocks may differ by this much. */
 const clocksApartMs = 60_000;
-const timedOut = 50;
 
 /** Everything that the desk shows of an order. @returns null when there is no such order. */
 export async function readOrderDetails(
@@ -97,7 +97,7 @@ async function findDocuments(
       .maxTimeMS(logMaxMs)
       .toArray();
   } catch (error) {
-    if ((error as { code?: unknown }).code === timedOut) return null;
+    if (isOverTime(error)) return null;
     throw error;
   }
 }

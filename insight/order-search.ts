@@ -1,5 +1,6 @@
 import { storedFormsOf } from '../accounts/email-address.ts';
 import { eventKey } from '../log/events.ts';
+import { isOverTime } from '../runtime/databases/connections.ts';
 import type { SettledStatus } from '../sale/contract.ts';
 import { orderOf } from '../sale/order.ts';
 import type { Collections, EventRecord, OrderRecord } from '../store/collections.ts';
@@ -29,7 +30,6 @@ const namedMax = 100;
 const numberedMax = 20;
 /** The search for a short number of the version before is given up after this time. */
 const suffixMaxMs = 3_000;
-const timedOut = 50;
 /** A page has at least this many orders, because it consists of whole log documents. */
 const pageOrders = 50;
 const pageDocuments = 200;
@@ -126,7 +126,7 @@ async function findBySuffix({ orders }: Collections, number: string): Promise<Fo
       .toArray();
     return foundOf(found, numberedMax);
   } catch (error) {
-    if ((error as { code?: unknown }).code === timedOut) return { ids: [], incomplete: true };
+    if (isOverTime(error)) return { ids: [], incomplete: true };
     throw error;
   }
 }
