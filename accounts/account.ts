@@ -10,6 +10,9 @@ const ordersAtOnce = 500;
 /** An account's export with lists that are streamed, because they can be long. */
 export interface AccountReading extends Pick<AccountExport, 'user' | 'personId'> {
   sessions: AsyncIterable<AccountExport['sessions'][number]>;
+  networks: AsyncIterable<AccountExport['networks'][number]>;
+  notes: AsyncIterable<AccountExport['notes'][number]>;
+  marks: AsyncIterable<AccountExport['marks'][number]>;
   orders: AsyncIterable<Order>;
 }
 
@@ -29,6 +32,9 @@ export async function exportAccount(
       },
       personId: record.personId ?? record._id,
       sessions: readSessions(collections, userId),
+      networks: readNetworks(collections, userId),
+      notes: readNotes(collections, userId),
+      marks: readMarks(collections, userId),
       orders: readOrders(collections, userId, queued),
     }
   );
@@ -38,6 +44,21 @@ async function* readSessions({ sessions }: Collections, userId: string) {
   for await (const { createdAt, expiresAt, userAgent = '' } of sessions.find({ userId })) {
     yield { createdAt: createdAt.toISOString(), expiresAt: expiresAt.toISOString(), userAgent };
   }
+}
+
+async function* readNetworks({ accountNetworks }: Collections, userId: string) {
+  for await (const { networkKey, seenAt } of accountNetworks.find({ userId }))
+    yield { networkKey, seenAt: seenAt.toISOString() };
+}
+
+async function* readNotes({ orderNotes }: Collections, buyerId: string) {
+  for await (const { _id: orderId, notes } of orderNotes.find({ buyerId }))
+    for (const { text, at } of notes) yield { orderId, text, at: at.toISOString() };
+}
+
+async function* readMarks({ suspects }: Collections, buyerId: string) {
+  for await (const { _id: orderId, networkKey, markedAt } of suspects.find({ buyerId }))
+    yield { orderId, networkKey, markedAt: markedAt.toISOString() };
 }
 
 /** Reads page by page, so that no MongoDB cursor stays open while the client reads slowly. */
@@ -55,14 +76,18 @@ async function* readOrders(
 }
 
 /**
- * Deletes name, address, password and sessions. The orders stay for bookkeeping under the anonymous user id, and the keyed
- * hash of the address stays with it, so that a new account with the same address has no second limit.
+ * Deletes name, address, password, sessions, networks and the staff's notes. The orders stay for bookkeeping under the
+ * anonymous user id, and the keyed hash of the address stays with it, so that a new account with the same address has no
+ * second limit.
  */
 export async function deleteAccount(collections: Collections, userId: string): Promise<boolean> {
   const record = await collections.users.findOne({ _id: userId });
   if (!record) return false;
   // The account of an earlier version may have no person yet, and it can be added only while the address is known.
   await findOrAddPerson(collections, { email: record.email, accountId: record.personId ?? userId });
+  // Before the account, because a request that is repeated after a crash finds the account only until it is deleted.
+  await collections.accountNetworks.deleteMany({ userId });
+  await collections.orderNotes.deleteMany({ buyerId: userId });
   const { deletedCount } = await collections.users.deleteOne({ _id: userId });
   await endSessionsOf(collections, userId);
   await collections.oneTimeTokens.deleteMany({ subject: userId });

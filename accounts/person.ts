@@ -9,22 +9,22 @@ import { normaliseEmail } from './email-address.ts';
  */
 const secretId = 'person';
 
-/** The key is stored in MongoDB rather than the environment, so that a restored backup contains it. */
-async function readKey({ secrets }: Collections): Promise<Buffer> {
-  const known = await secrets.findOne({ _id: secretId });
-  const secret = known ?? (await makeKey(secrets));
+/** A key is stored in MongoDB rather than the environment, so that a restored backup contains it. */
+export async function readSecret({ secrets }: Collections, id: string): Promise<Buffer> {
+  const known = await secrets.findOne({ _id: id });
+  const secret = known ?? (await makeSecret(secrets, id));
   return Buffer.from(secret.key, 'base64url');
 }
 
 /** Creates the key; when several processes do so at once, the upsert gives all of them the same one. */
-async function makeKey(secrets: Collections['secrets']): Promise<SecretRecord> {
+async function makeSecret(secrets: Collections['secrets'], id: string): Promise<SecretRecord> {
   const key = randomBytes(32).toString('base64url');
-  return await findOrInsert(secrets, { _id: secretId, key });
+  return await findOrInsert(secrets, { _id: id, key });
 }
 
 /** @returns a function that derives the id in `people` from an address. */
 export async function openPersonKeys(collections: Collections): Promise<(email: string) => string> {
-  const key = await readKey(collections);
+  const key = await readSecret(collections, secretId);
   return (email) => createHmac('sha256', key).update(normaliseEmail(email)).digest('base64url');
 }
 

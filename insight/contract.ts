@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import {
+  canceller,
   count,
   instant,
   jobCounts,
@@ -210,6 +211,10 @@ export const adminOrderPage = z.object({
     .union([count, z.string()])
     .nullable()
     .describe('Pass as `cursor` to read on; null on the last page'),
+  incomplete: z
+    .literal(true)
+    .exactOptional()
+    .describe('More buyers have this name than were looked at, or the search took too long: say more'),
 });
 export type AdminOrderPage = z.infer<typeof adminOrderPage>;
 
@@ -239,3 +244,82 @@ export type StaffEntry = z.infer<typeof staffEntry>;
 /** Answer to `GET /api/admin/staff-log`, newest first. */
 export const staffEntryPage = z.object({ entries: z.array(staffEntry), nextCursor });
 export type StaffEntryPage = z.infer<typeof staffEntryPage>;
+
+const orderEventType = z.enum(['order.paid', 'order.rejected', 'order.cancelled']);
+
+/** One step of an order, as the event log has it. */
+const orderStep = z.object({
+  at: instant,
+  type: orderEventType,
+  reason: z.string().nullable().describe('Why it was rejected or cancelled'),
+  cancelledBy: canceller.nullable(),
+  keptBack: z.boolean().describe('Its units did not go back on sale'),
+});
+export type OrderStep = z.infer<typeof orderStep>;
+
+/** `none`: there is no record of it, because none was written or it is older than 30 days. `skipped`: no address is known. */
+const orderMail = z.object({
+  eventId: z.string(),
+  type: z.string(),
+  state: z.enum([...unsentState.options, 'sent', 'skipped', 'none']),
+  attempts: count,
+  /** When it was sent, or when it is tried next. */
+  at: instant.nullable(),
+  answer: z.string().nullable(),
+});
+export type OrderMail = z.infer<typeof orderMail>;
+
+const orderDelivery = delivery.omit({ time: true }).extend({ webhookId: z.string(), url: z.string() });
+export type OrderDelivery = z.infer<typeof orderDelivery>;
+
+export const orderNote = z.object({ text: z.string(), at: instant, by: z.string().describe('Who wrote it') });
+export type OrderNote = z.infer<typeof orderNote>;
+
+const suspectState = z.enum(['marked', 'cleared']);
+
+/** Why an order is worth a look before it is shipped. */
+const suspicion = z.object({
+  state: suspectState,
+  group: z.string().describe('The same for all buyers of one network'),
+  buyers: count.describe('How many buyers of this sale came from that network'),
+});
+export type Suspicion = z.infer<typeof suspicion>;
+
+/** Answer to `GET /api/admin/orders/:id`. */
+export const orderDetails = z.object({
+  order: adminOrder,
+  keptBack: z.boolean(),
+  sale: saleSnapshot.nullable(),
+  steps: z.array(orderStep).describe('The oldest first'),
+  stepsOmitted: z
+    .literal(true)
+    .exactOptional()
+    .describe('Reading the log took too long: what follows from it (steps, mails, webhooks) is missing'),
+  mails: z.array(orderMail),
+  deliveries: z.array(orderDelivery),
+  notes: z.array(orderNote).describe('The oldest first; at most 100'),
+  suspicion: suspicion.nullable(),
+});
+export type OrderDetails = z.infer<typeof orderDetails>;
+
+/** What became of each order of `POST /api/admin/cancellations`. */
+const cancelOutcome = z
+  .enum(['cancelled', 'not_found', 'not_settled', 'not_cancellable', 'busy'])
+  .describe('`busy`: nothing was changed; send it again');
+export type CancelOutcome = z.infer<typeof cancelOutcome>;
+
+/** Answer to `POST /api/admin/cancellations`: one entry for each order, in the same order. */
+export const cancellationAnswers = z.object({
+  orders: z.array(z.object({ orderId: z.string(), outcome: cancelOutcome })),
+});
+export type CancellationAnswers = z.infer<typeof cancellationAnswers>;
+
+const suspect = z.object({ order: adminOrder, suspicion });
+
+/** Answer to `GET /api/admin/sales/:id/suspects`: buyers of one network together. */
+export const suspectPage = z.object({
+  marked: count.describe('Orders that are marked, up to 10,000'),
+  suspects: z.array(suspect),
+  nextCursor,
+});
+export type SuspectPage = z.infer<typeof suspectPage>;

@@ -1,5 +1,6 @@
 import { storedFormsOf } from '../accounts/email-address.ts';
 import { eventKey } from '../log/events.ts';
+import { isOverTime } from '../runtime/databases/connections.ts';
 import type { SettledStatus } from '../sale/contract.ts';
 import { orderOf } from '../sale/order.ts';
 import type { Collections, EventRecord, OrderRecord } from '../store/collections.ts';
@@ -11,7 +12,10 @@ import type { AdminOrder, AdminOrderPage } from './contract.ts';
  * settlement, so that the orders need no index by sale, which would slow down every settlement.
  */
 export interface OrderSearch {
-  /** An order id, or a buyer's e-mail address or id; when empty, all orders of the sale are listed, newest first. */
+  /**
+   * An order's id or short number, or a buyer's e-mail address, id or words of the name; when empty, all orders of the sale
+   * are listed, newest first.
+   */
   text: string;
   saleId: string | undefined;
   status: SettledStatus | undefined;
@@ -20,6 +24,12 @@ export interface OrderSearch {
 }
 
 const foundOfBuyer = 50;
+/** Buyers with the same words in their names that are looked at. */
+const namedMax = 100;
+/** Orders with the same short number that are looked at. */
+const numberedMax = 20;
+/** The search for a short number of the version before is given up after this time. */
+const suffixMaxMs = 3_000;
 /** A page has at least this many orders, because it consists of whole log documents. */
 const pageOrders = 50;
 const pageDocuments = 200;
@@ -40,18 +50,12 @@ async function findOrders(
   collections: Collections,
   { text, saleId, status, cursor }: OrderSearch,
 ): Promise<AdminOrderPage> {
-  const { users, orders } = collections;
-  const buyers = text.includes('@')
-    ? await users.find({ email: { $in: storedFormsOf(text) } }, { projection: { _id: 1 } }).toArray()
-    : [];
-  const found = await orders
+  const { filter, incomplete } = text.includes('@')
+    ? { filter: await ofAddress(collections, text), incomplete: false }
+    : await ofNumberOrName(collections, text);
+  const found = await collections.orders
     .find({
-      $and: [
-        text.includes('@')
-          ? { buyerId: { $in: buyers.map(({ _id }) => _id) } }
-          : { $or: [{ _id: text }, { buyerId: text }] },
-        afterCursor('createdAt', cursor),
-      ],
+      $and: [filter, afterCursor('createdAt', cursor)],
       ...(saleId && { saleId }),
       ...(status && { status }),
     })
@@ -59,7 +63,85 @@ async function findOrders(
     .limit(foundOfBuyer + 1)
     .toArray();
   const { page, nextCursor } = pageOf(found, 'createdAt', foundOfBuyer);
-  return { orders: await withBuyers(collections, page), nextCursor };
+  return {
+    orders: await adminOrdersOf(collections, page),
+    nextCursor,
+    ...(incomplete && { incomplete: true as const }),
+  };
+}
+
+async function ofAddress({ users }: Collections, email: string) {
+  const buyers = await users
+    .find({ email: { $in: storedFormsOf(email) } }, { projection: { _id: 1 } })
+    .toArray();
+  return { buyerId: { $in: buyers.map(({ _id }) => _id) } };
+}
+
+/** The text may be an id, a short number, the words of a name, or several of these at once. */
+async function ofNumberOrName(collections: Collections, text: string) {
+  const number = /^(?:(?:no|nr|n°)\.?\s*|#)?([\w-]{8})$/i.exec(text)?.[1];
+  const [numbered, named] = await Promise.all([
+    number ? findNumbered(collections, number) : { ids: [], incomplete: false },
+    findNamed(collections, text),
+  ]);
+  const older =
+    number && numbered.ids.length === 0 && named.ids.length === 0
+      ? await findBySuffix(collections, number)
+      : { ids: [], incomplete: false };
+  const ids = [text, ...numbered.ids, ...older.ids];
+  return {
+    filter: { $or: [{ _id: { $in: ids } }, { buyerId: { $in: [text, ...named.ids] } }] },
+    incomplete: numbered.incomplete || named.incomplete || older.incomplete,
+  };
+}
+
+interface Found {
+  ids: string[];
+  /** Whether there are more. */
+  incomplete: boolean;
+}
+
+const foundOf = (records: { _id: string }[], max: number): Found => ({
+  ids: records.slice(0, max).map(({ _id }) => _id),
+  incomplete: records.length > max,
+});
+
+/** The orders with a short number, which is the beginning of the id, so that the index of the ids finds them. */
+async function findNumbered({ orders }: Collections, number: string): Promise<Found> {
+  const found = await orders
+    .find({ _id: { $gte: number, $lt: `${number}~` } }, { projection: { _id: 1 } })
+    .limit(numberedMax + 1)
+    .toArray();
+  return foundOf(found, numberedMax);
+}
+
+/** The pages of the version before showed the end of the id. Only the index of the ids is read, but all of it. */
+async function findBySuffix({ orders }: Collections, number: string): Promise<Found> {
+  try {
+    const found = await orders
+      .find({ _id: { $regex: `${number}$` } }, { projection: { _id: 1 } })
+      .hint({ _id: 1 })
+      .limit(numberedMax + 1)
+      .maxTimeMS(suffixMaxMs)
+      .toArray();
+    return foundOf(found, numberedMax);
+  } catch (error) {
+    if (isOverTime(error)) return { ids: [], incomplete: true };
+    throw error;
+  }
+}
+
+/** The buyers whose name has all words of a text, whatever their case and accents. */
+async function findNamed({ users }: Collections, text: string): Promise<Found> {
+  // Each word is a phrase, so that all are required and none is an operator.
+  const words = text.replaceAll('"', ' ').split(/\s+/).filter(Boolean);
+  const phrases = words.map((word) => `"${word}"`).join(' ');
+  if (phrases === '') return { ids: [], incomplete: false };
+  const found = await users
+    .find({ $text: { $search: phrases } }, { projection: { _id: 1 } })
+    .limit(namedMax + 1)
+    .toArray();
+  return foundOf(found, namedMax);
 }
 
 async function pageOfLog(
@@ -147,10 +229,11 @@ async function loadOrders(collections: Collections, ids: string[]): Promise<Admi
   const records = await collections.orders.find({ _id: { $in: ids } }).toArray();
   const byId = new Map(records.map((record) => [record._id, record]));
   const inOrder = ids.flatMap((id) => byId.get(id) ?? []);
-  return await withBuyers(collections, inOrder);
+  return await adminOrdersOf(collections, inOrder);
 }
 
-async function withBuyers({ users }: Collections, records: OrderRecord[]): Promise<AdminOrder[]> {
+/** Orders with what is known of their buyers, in the same order. */
+export async function adminOrdersOf({ users }: Collections, records: OrderRecord[]): Promise<AdminOrder[]> {
   const ids = [...new Set(records.map(({ buyerId }) => buyerId))];
   const found = await users.find({ _id: { $in: ids } }, { projection: { email: 1, name: 1 } }).toArray();
   const byId = new Map(found.map((user) => [user._id, user]));

@@ -218,6 +218,13 @@ export const accountExport = z.object({
         .describe('What the browser called itself at the sign-in; empty when it said nothing'),
     }),
   ),
+  networks: z
+    .array(z.object({ networkKey: z.string(), seenAt: instant }))
+    .describe('A keyed hash of each network of a sign-in, for 30 days'),
+  notes: z.array(z.object({ orderId: z.string(), text: z.string(), at: instant })).describe('Of staff'),
+  marks: z
+    .array(z.object({ orderId: z.string(), networkKey: z.string(), markedAt: instant }))
+    .describe('Orders that staff looks at before shipping, because several buyers share a network'),
   orders: z.array(order),
 });
 export type AccountExport = z.infer<typeof accountExport>;

@@ -118,7 +118,7 @@ async function take(
       if (!purchase) return;
       const { orderId } = purchase;
       const { restock } = step;
-      const request = { orderId, by: 'staff' as const, reason: 'simulated', restock };
+      const request = { orderId, by: 'staff' as const, staff: by, reason: 'simulated', restock };
       const { cancelled } = await cancelOrders(collections, [request]);
       if (cancelled && step.announced) await gate.returnUnits(cancelled.returned);
       return;

@@ -15,6 +15,7 @@ import {
   settledStatus,
 } from '../sale/contract.ts';
 import type { NewSale } from '../sale/sale.ts';
+import { openDeskCollections } from './desk-collections.ts';
 import { openEventCollections } from './event-collections.ts';
 import { openStaffCollections } from './staff-collections.ts';
 
@@ -294,7 +295,9 @@ const user = new Schema<UserRecord>(
     createdAt: { type: Date, required: true },
   },
   { ...options, collection: 'users' },
-);
+)
+  // For the search by name. Words are not reduced to their stems, and no field of a document names its language.
+  .index({ name: 'text' }, { default_language: 'none', language_override: 'no_language' });
 
 const person = new Schema<PersonRecord>(
   { _id: id, personId: { type: String, required: true } },
@@ -480,6 +483,7 @@ export function openCollections(connection: Connection) {
     guards: open<GuardRecord>('Guard', guard),
     ...openEventCollections(open),
     ...openStaffCollections(open),
+    ...openDeskCollections(open),
   };
 }
 

@@ -87,6 +87,8 @@ export interface MailRecord {
   event?: CloudEvent;
   /** Set instead of `event` for a mail about an account. */
   account?: AccountMail;
+  /** How often staff had it sent again after it had ended. */
+  resends?: number;
   /** Attempts that the mail server refused or did not answer; attempts while it was unavailable do not count. */
   attempts?: number;
   /** How often it was transmitted without an answer. */
@@ -173,6 +175,7 @@ const mail = new Schema<MailRecord>(
     account: { type: Schema.Types.Mixed } as never,
     attempts: { type: Number },
     unanswered: { type: Number },
+    resends: { type: Number },
     dueAt: { type: Date },
     answer: { type: String },
     sentAt: { type: Date },

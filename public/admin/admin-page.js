@@ -13,7 +13,9 @@ import { openDeadLettersView } from './dead-letters/dead-letters-view.js';
 import { errorText } from './http.js';
 import { openFigures } from './live-figures.js';
 import { openNowView } from './now/now-view.js';
+import { openOrderView } from './orders/order-view.js';
 import { openOrdersView } from './orders/orders-view.js';
+import { openSuspectsView } from './orders/suspects-view.js';
 import { openProductsView } from './products/products-view.js';
 import { openDraftView } from './sales/draft-view.js';
 import { openSaleDetails } from './sales/sale-details.js';
@@ -35,9 +37,14 @@ const views = new Map(
     draft: openDraftView,
     products: openProductsView,
     orders: openOrdersView,
+    order: openOrderView,
+    suspects: openSuspectsView,
     'dead-letters': openDeadLettersView,
   }),
 );
+
+/** The tab of each view that has none of its own. @type {Record<string, string>} */
+const tabOf = { sale: 'sales', draft: 'sales', order: 'orders', suspects: 'orders' };
 
 const TICK_MS = 1_000;
 /** An audit older than this is repeated. */
@@ -78,7 +85,7 @@ function open() {
   view?.close?.();
   view = (views.get(name) ?? openNowView)(decoded(id), figures);
   byId('view').replaceChildren(view.root);
-  const tab = name === 'sale' || name === 'draft' ? 'sales' : name;
+  const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');

@@ -4,14 +4,14 @@ import { element } from '../shared/dom.js';
 import { toast } from '../shared/toast.js';
 import { errorText } from './http.js';
 
-/** @param {string} testId @param {string[]} titles */
-export function table(testId, titles) {
+/** @param {string} testId @param {string[]} titles @param {string} [name] what it lists */
+export function table(testId, titles, name = titles[0] ?? '') {
   const body = element('tbody');
   const heads = titles.map((title) => element('th', { scope: 'col' }, title));
   const root = element(
     'div',
     // The tabindex makes a table that is too wide scrollable by keyboard.
-    { class: 'table card-box', tabindex: '0', role: 'region', 'aria-label': titles[0] ?? '' },
+    { class: 'table card-box', tabindex: '0', role: 'region', 'aria-label': name },
     element('table', { 'data-testid': testId }, element('thead', {}, element('tr', {}, ...heads)), body),
   );
   return { root, body };

@@ -85,13 +85,13 @@ const chosenOf = (/** @type {string} */ field) => `${field}-chosen`;
  * @param {string} title
  * @param {HTMLElement[]} lines
  * @param {(read: Reader) => Promise<Result>} save
- * @param {string} [submitText]
+ * @param {{ submit?: string, back?: string }} [labels] of the buttons
  * @returns {Promise<Result | null>} null when the dialog was closed without saving
  */
-export function openForm(title, lines, save, submitText = 'Save') {
+export function openForm(title, lines, save, { submit: submitText = 'Save', back = 'Cancel' } = {}) {
   const errorLine = element('p', { class: 'error', role: 'alert' });
   const submit = element('button', { class: 'primary compact' }, submitText);
-  const cancel = element('button', { type: 'button', class: 'small' }, 'Cancel');
+  const cancel = element('button', { type: 'button', class: 'small' }, back);
   const form = element(
     'form',
     { class: 'form', 'data-testid': 'form', novalidate: true },

@@ -62,6 +62,11 @@ export function countdown(milliseconds) {
   return days > 0 ? `${days} d ${digits}` : digits;
 }
 
+const seconds = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
+
+/** To the second. @param {string | number} at */
+export const exactTime = (at) => seconds.format(new Date(at));
+
 const spans = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
 
 /** A relative time: `5 min ago`. @param {string | number} at */

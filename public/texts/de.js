@@ -99,7 +99,7 @@ export const german = {
   stepAccepted: 'Angenommen',
   stepOutcome: 'Ergebnis',
   orderTitle: 'Deine Bestellung',
-  orderNumber: (id) => ` · Nr. ${id.slice(-8)}`,
+  orderNumber: (id) => ` · Nr. ${id.slice(0, 8)}`,
   pieces: (count) => plural(count, 'Stück', 'Stück'),
   settledIn: (duration) => `Erledigt in ${duration}`,
   orderStatus: {
@@ -129,7 +129,7 @@ export const german = {
   },
   myOrders: 'Alle meine Bestellungen',
   cancelOrder: 'Bestellung stornieren',
-  cancelUntil: (time) => `Du kannst bis ${time} stornieren. `,
+  cancelUntil: (time) => `Du kannst bis ${time} stornieren.`,
   cancelOver: 'Hier lässt sie sich nicht mehr stornieren. Frage den Shop.',
   cancelConfirm: (name) =>
     `Deine Bestellung von ${name} stornieren? Deine Stücke gehen zurück in den Verkauf, und andere können schneller sein.`,

@@ -112,7 +112,7 @@ export const english = {
   stepOutcome: 'Outcome',
   orderTitle: 'Your order',
   /** @param {string} id */
-  orderNumber: (id) => ` · No. ${id.slice(-8)}`,
+  orderNumber: (id) => ` · No. ${id.slice(0, 8)}`,
   /** @param {number} count */
   pieces: (count) => plural(count, 'piece', 'pieces'),
   /** @param {string} duration */
@@ -148,7 +148,7 @@ export const english = {
   myOrders: 'All my orders',
   cancelOrder: 'Cancel order',
   /** @param {string} time */
-  cancelUntil: (time) => `You can cancel until ${time}. `,
+  cancelUntil: (time) => `You can cancel until ${time}.`,
   cancelOver: 'It can no longer be cancelled here. Ask the shop.',
   /** @param {string} name */
   cancelConfirm: (name) =>

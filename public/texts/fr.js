@@ -99,7 +99,7 @@ export const french = {
   stepAccepted: 'Acceptée',
   stepOutcome: 'Résultat',
   orderTitle: 'Votre commande',
-  orderNumber: (id) => ` · N° ${id.slice(-8)}`,
+  orderNumber: (id) => ` · N° ${id.slice(0, 8)}`,
   pieces: (count) => plural(count, 'pièce', 'pièces'),
   settledIn: (duration) => `Réglée en ${duration}`,
   orderStatus: {
@@ -129,7 +129,7 @@ export const french = {
   },
   myOrders: 'Toutes mes commandes',
   cancelOrder: 'Annuler la commande',
-  cancelUntil: (time) => `Vous pouvez annuler jusqu’au ${time}. `,
+  cancelUntil: (time) => `Vous pouvez annuler jusqu’au ${time}.`,
   cancelOver: 'Elle ne peut plus être annulée ici. Adressez-vous à la boutique.',
   cancelConfirm: (name) =>
     `Annuler votre commande de ${name} ? Vos pièces repartent en vente, et d’autres peuvent être plus rapides.`,

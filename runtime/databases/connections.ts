@@ -36,6 +36,11 @@ const writeConflict = 112;
 /** Whether the retries ran out because of other writers of the same document. */
 export const isWriteConflict = (error: unknown) => (error as { code?: unknown }).code === writeConflict;
 
+const maxTimeExpired = 50;
+
+/** Whether a query took longer than its `maxTimeMS`. */
+export const isOverTime = (error: unknown) => (error as { code?: unknown }).code === maxTimeExpired;
+
 /** Whether the fault is that Redis cannot be reached, does not answer in time, is out of memory, or is still loading. */
 export function isRedisAway(error: unknown): boolean {
   const { name = '', message = '' } = error as Error;

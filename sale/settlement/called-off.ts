@@ -44,6 +44,6 @@ export async function cancelCalledOff(
 const paidOrders = ({ changes }: EventRecord) =>
   changes.flatMap((change) =>
     change.type === 'order.paid'
-      ? [{ orderId: change.orderId, by: 'staff' as const, reason: 'called_off', restock: true }]
+      ? [{ orderId: change.orderId, by: 'staff' as const, staff: null, reason: 'called_off', restock: true }]
       : [],
   );

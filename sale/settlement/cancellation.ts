@@ -1,4 +1,5 @@
 import type { ClientSession } from 'mongoose';
+import { appendStaffEntry, type By, type StaffEntry } from '../../accounts/staff-log.ts';
 import { appendChanges } from '../../log/events.ts';
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { gapMs, Stale, untilFresh } from '../../runtime/databases/transact.ts';
@@ -21,8 +22,11 @@ export type Cancellation = {
   traceparent?: string | undefined;
 } & (
   | { by: 'buyer'; buyerId: string }
-  /** Without `restock` the units leave the sale instead of going back on sale. */
-  | { by: 'staff'; reason: string; restock: boolean }
+  /**
+   * Without `restock` the units leave the sale instead of going back on sale. `staff` is null when the whole sale was called
+   * off, which has a staff entry of its own.
+   */
+  | { by: 'staff'; staff: By | null; reason: string; restock: boolean }
 );
 
 /** The order afterwards; `too_late` when its buyer could cancel it only before; null when there is no such settled order. */
@@ -121,6 +125,7 @@ async function cancelAsked(
       const sales = await findSales(collections, orders);
       const cancelledAt = mongoClock.now();
       const changed = new Map<string, OrderRecord>();
+      const staffEntries: StaffEntry[] = [];
       const answers = orders.map((order, n): TooLate | string | null => {
         const { cancellation, at } = asked[n] as Asked;
         if (!order) return null;
@@ -130,11 +135,15 @@ async function cancelAsked(
         const until = sale ? cancellableUntil(sale) : null;
         if (cancellation.by === 'buyer' && !isInTime(until, at)) return { outcome: 'too_late', until };
         changed.set(order._id, cancelledBy(order, cancellation, cancelledAt));
+        if (cancellation.by === 'staff' && cancellation.staff)
+          staffEntries.push(staffEntryOf(order, cancellation.staff, cancellation));
         return order._id;
       });
       const cancelled =
         changed.size > 0
-          ? await write((session) => writeCancelled(collections, [...changed.values()], sales, session))
+          ? await write((session) =>
+              writeCancelled(collections, [...changed.values()], sales, staffEntries, session),
+            )
           : null;
       return {
         answers: answers.map((answer, n) =>
@@ -156,6 +165,15 @@ function cancelledBy(order: OrderRecord, cancellation: Cancellation, cancelledAt
   if (cancellation.by === 'buyer') return ended;
   const { reason: cancelReason, restock } = cancellation;
   return { ...ended, cancelReason, ...(!restock && { keptBack: true as const }) };
+}
+
+function staffEntryOf(
+  { _id: id, status }: OrderRecord,
+  staff: By,
+  { reason, restock }: Extract<Cancellation, { by: 'staff' }>,
+): StaffEntry {
+  const after = { status: 'cancelled', reason, restock };
+  return { ...staff, action: 'order.cancelled', subject: { kind: 'order', id }, before: { status }, after };
 }
 
 /** The orders by cancellation; null where there is none, or where it is another buyer's. */
@@ -191,6 +209,7 @@ async function writeCancelled(
   collections: Collections,
   cancelled: OrderRecord[],
   saleById: ReadonlyMap<string, SaleRecord>,
+  staffEntries: StaffEntry[],
   session: ClientSession,
 ): Promise<Cancelled> {
   const { sales, orders, allowances } = collections;
@@ -235,6 +254,7 @@ async function writeCancelled(
     changes: (ofSales.get(saleId) ?? []).map(changeOf),
   }));
   await appendChanges(collections, entries, at, session);
+  await appendStaffEntry(collections, session, ...staffEntries);
   return {
     settled: {
       stocks: records.map((sale) => stockMessageOf(sale, at)),

@@ -29,6 +29,8 @@ export const problemTitles = {
   'email-taken': [409, 'There is an account with this e-mail address'],
   'not-settled': [409, 'The order is still queued'],
   'not-payable': [409, 'The order cannot be paid'],
+  'too-many-notes': [409, 'No more notes can be added'],
+  'no-address': [409, 'There is no address to send to'],
   'not-cancellable': [409, 'The order cannot be cancelled'],
   'link-expired': [410, 'The link was used or is too old'],
   'precondition-failed': [412, 'It has changed'],

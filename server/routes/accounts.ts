@@ -93,9 +93,16 @@ export function accountRoutes(shop: Shop): Route[] {
 }
 
 /** Streams the account as JSON, because all its orders may be too long for memory. */
-async function* jsonOf({ sessions, orders, ...account }: AccountReading): AsyncGenerator<string> {
+async function* jsonOf({
+  sessions,
+  networks,
+  notes,
+  marks,
+  orders,
+  ...account
+}: AccountReading): AsyncGenerator<string> {
   yield JSON.stringify(account).slice(0, -1);
-  for (const [name, list] of [['sessions', sessions] as const, ['orders', orders] as const]) {
+  for (const [name, list] of Object.entries({ sessions, networks, notes, marks, orders })) {
     yield `,"${name}":[`;
     let before = '';
     for await (const entry of list) {

@@ -122,6 +122,6 @@ const tooLateText = (until: Date | null) =>
     ? `Its buyer could cancel it until ${until.toISOString()}; ask the shop`
     : 'Only the shop cancels orders of this sale; ask there';
 
-function notSettled(): Refusal {
+export function notSettled(): Refusal {
   return refuse('not-settled', 'Try again in a moment', {}, { 'Retry-After': '1' });
 }

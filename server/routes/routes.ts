@@ -6,12 +6,15 @@ import { controlRoomRoutes } from './admin/control-room.ts';
 import { deadLetterRoutes } from './admin/dead-letters.ts';
 import { draftRoutes } from './admin/drafts.ts';
 import { mailRoutes } from './admin/mails.ts';
+import { orderCancellationRoutes } from './admin/order-cancellations.ts';
+import { orderDeskRoutes } from './admin/order-desk.ts';
 import { orderAdminRoutes } from './admin/orders.ts';
 import { overviewRoutes } from './admin/overview.ts';
 import { productRoutes } from './admin/products.ts';
 import { queueVisitRoutes } from './admin/queue-board.ts';
 import { saleAdminRoutes } from './admin/sales.ts';
 import { staffLogRoutes } from './admin/staff-log.ts';
+import { suspectRoutes } from './admin/suspects.ts';
 import { webhookRoutes } from './admin/webhooks.ts';
 import { emailVerificationRoutes } from './email-verification.ts';
 import { eventSchemaRoutes } from './event-schemas.ts';
@@ -40,6 +43,9 @@ const features: ((shop: Shop) => Route[])[] = [
   auditRoutes,
   pictureUploadRoutes,
   orderAdminRoutes,
+  orderDeskRoutes,
+  orderCancellationRoutes,
+  suspectRoutes,
   mailRoutes,
   webhookRoutes,
   queueVisitRoutes,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { rememberNetwork } from '../../accounts/network.ts';
 import {
   beginSession,
   endSession,
@@ -97,6 +98,7 @@ export function sessionRoutes(shop: Shop): Route[] {
           return refuse('unauthorized', 'The session is over: sign in again', {}, gone);
         }
         const { user, personId } = renewal.account;
+        await rememberNetwork(collections, user.id, request.network);
         return {
           status: 200,
           body: { user, token: tokens.issue(user, personId, renewal.id) },
@@ -141,11 +143,12 @@ export function sessionRoutes(shop: Shop): Route[] {
 /** The answer to a sign-up or sign-in: an access token, and a cookie with the session that renews it. */
 export async function answerWithSession(
   { collections, tokens, sessionSeconds: seconds }: Shop,
-  request: Pick<HttpRequest, 'isSecure' | 'header'>,
+  request: Pick<HttpRequest, 'isSecure' | 'header' | 'network'>,
   { user, personId }: Account,
 ): Promise<Answer> {
   const userAgent = request.header('user-agent');
   const { id, token, expiresAt } = await beginSession(collections, user.id, { seconds, userAgent });
+  await rememberNetwork(collections, user.id, request.network);
   return {
     status: 201,
     body: { user, token: tokens.issue(user, personId, id) },

@@ -14,6 +14,8 @@ import type { MailTexts } from './texts/en.ts';
  */
 const kinds = { 'order.paid': 'paid', 'order.rejected': 'rejected', 'order.cancelled': 'cancelled' } as const;
 type Type = keyof typeof kinds;
+/** The types of these events. */
+export const mailTypes: readonly string[] = Object.keys(kinds);
 
 /** Older events send no mail, so that enabling mails on an existing log does not mail about old orders. */
 const maxAgeMs = 3 * 86_400_000;
@@ -22,7 +24,7 @@ const maxAgeMs = 3 * 86_400_000;
 export function notifications({ mails }: Collections): Subscription {
   return {
     name: 'notifications',
-    types: Object.keys(kinds),
+    types: [...mailTypes],
     maxBatch: 1_000,
     async handle(events) {
       const now = mongoClock.now();

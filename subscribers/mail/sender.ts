@@ -146,13 +146,16 @@ type Ending = MailEnding | { kind: 'skipped' };
 
 async function attempt(
   collections: Collections,
-  { _id, event, account }: MailRecord,
+  { _id, event, account, resends = 0 }: MailRecord,
   { transport, shop, secretsOf }: MailSenderOptions,
 ): Promise<Ending> {
   const written = account
     ? await writeAccountMail(collections, _id, account, secretsOf, shop)
     : event && (await writeOrderMails(collections, [event], shop)).get(_id);
-  return written ? await transport.send(written) : { kind: 'skipped' };
+  if (!written) return { kind: 'skipped' };
+  // A mailbox drops a second mail with the same id.
+  const messageId = resends > 0 ? String(written.messageId).replace('<', `<${resends}.`) : written.messageId;
+  return await transport.send({ ...written, messageId });
 }
 
 /** Stores a mail's result, and retries while MongoDB is unavailable, because an unrecorded mail would be sent twice. */

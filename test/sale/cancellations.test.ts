@@ -1,5 +1,6 @@
 import { nanoid } from 'nanoid';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { byCommand } from '../../commands/system.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, Purchase, SaleSnapshot } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
@@ -194,7 +195,8 @@ test('staff cancel at any time; units that are kept back leave the sale, once, a
   await change(sale.id, { cancelWindowSeconds: null });
   const { collections, gate } = system.store;
   const byStaff = ({ orderId }: { orderId: string }, restock: boolean) => {
-    return { orderId, by: 'staff' as const, reason: 'damaged in the warehouse', restock };
+    const reason = 'damaged in the warehouse';
+    return { orderId, by: 'staff' as const, staff: byCommand('a test'), reason, restock };
   };
   const { body: mine } = await system.api('GET', '/api/orders', { token });
   const ofOneBuyer = mine.orders.map(({ id }: Order) => byStaff({ orderId: id }, false));

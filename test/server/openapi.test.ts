@@ -88,6 +88,26 @@ test('answers match the document', async () => {
   await follow('POST', `/api/orders/${order.id}/payment`, '/api/orders/{id}/payment', asBuyer);
   await follow('DELETE', `/api/orders/${order.id}`, '/api/orders/{id}', asBuyer);
   await follow('GET', '/api/account/export', '/api/account/export', asBuyer);
+  const desk = '/api/admin/orders';
+  await follow('GET', `${desk}/${order.id}`, `${desk}/{id}`, asAdmin);
+  await follow('GET', `${desk}/no-such-order`, `${desk}/{id}`, asAdmin);
+  await follow('POST', `${desk}/${order.id}/notes`, `${desk}/{id}/notes`, {
+    ...asAdmin,
+    ...json({ text: 'a' }),
+  });
+  await follow('POST', `${desk}/${order.id}/mail`, `${desk}/{id}/mail`, { ...asAdmin, ...json({}) });
+  const why = { reason: 'damaged' };
+  const one = `${desk}/${order.id}/cancellation`;
+  await follow('POST', one, `${desk}/{id}/cancellation`, { ...asAdmin, ...json(why) });
+  const many = json({ ...why, orderIds: [order.id] });
+  await follow('POST', '/api/admin/cancellations', '/api/admin/cancellations', { ...asAdmin, ...many });
+  const [suspects, inDocument] = [`/api/admin/sales/${sale.id}/suspects`, '/api/admin/sales/{id}/suspects'];
+  await follow('POST', suspects, inDocument, { ...asAdmin, ...json({ minBuyers: 2 }) });
+  await follow('GET', suspects, inDocument, asAdmin);
+  const cleared = { ...asAdmin, ...json({ orderIds: [order.id] }) };
+  await follow('POST', `${suspects}/clearance`, `${inDocument}/clearance`, cleared);
+  const cancelled = { ...asAdmin, ...json(why) };
+  await follow('POST', `${suspects}/cancellation`, `${inDocument}/cancellation`, cancelled);
   await follow('GET', '/api/admin/overview', '/api/admin/overview', asAdmin);
   await follow('GET', '/api/admin/overview', '/api/admin/overview', asBuyer);
   await follow('GET', '/api/admin/live', '/api/admin/live', asAdmin);

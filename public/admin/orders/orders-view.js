@@ -1,19 +1,22 @@
-/** Searches orders by sale, order id, buyer id or e-mail address, newest first. */
+/** Searches orders by sale, number, buyer's name or e-mail address, newest first, and cancels several at once. */
 
-/** @import { AdminOrder, LiveFigures } from '../../../insight/contract.ts' */
+/** @import { AdminOrder, AdminOrderPage, LiveFigures } from '../../../insight/contract.ts' */
 /** @import { OrderStatus } from '../../../sale/contract.ts' */
 
 import { element, setText, show } from '../../shared/dom.js';
 import { dateTime, duration, number } from '../../shared/format.js';
-import { texts } from '../../shared/texts.js';
+import { toast } from '../../shared/toast.js';
 import { downloadOrders, searchOrders } from '../api.js';
 import { action, heading, replaceRows, table } from '../components.js';
 import { errorText } from '../http.js';
 import { olderSales } from '../sales/older-sales-button.js';
+import { openCancelForm } from './cancel-form.js';
+import { cancelOrders } from './desk-api.js';
+import { amountOf, buyerOf, orderLink, outcomeOf, selectBox, unitsOf } from './order-cells.js';
 
 /** @param {string} saleId the sale selected at first */
 export function openOrdersView(saleId) {
-  const text = element('input', { type: 'search', name: 'q', placeholder: 'Order id, buyer id or e-mail' });
+  const text = element('input', { type: 'search', name: 'q', placeholder: 'Order number, name or e-mail' });
   const sale = element('select', { name: 'saleId', 'aria-label': 'Sale' });
   /** @type {OrderStatus[]} */
   const outcomes = ['paid', 'rejected', 'cancelled'];
@@ -30,7 +33,11 @@ export function openOrdersView(saleId) {
     text,
   );
   const form = element('form', { class: 'filters', role: 'search' }, search, sale, status);
-  const found = table('orders', ['Order', 'Outcome', 'Units', 'Buyer', 'Accepted', 'Settled in']);
+  const found = table(
+    'orders',
+    ['Select', 'Order', 'Outcome', 'Units', 'Amount', 'Buyer', 'Accepted', 'Settled in'],
+    'Orders',
+  );
   const note = element('p', { class: 'muted', role: 'status' });
   /** @type {AdminOrder[]} */
   let orders = [];
@@ -38,6 +45,8 @@ export function openOrdersView(saleId) {
   let cursor = null;
   /** Counts requests, because only the answer of the newest one is shown. */
   let requests = 0;
+  /** Ids of the orders that are selected. @type {Set<string>} */
+  const selected = new Set();
 
   /** @param {number | string | null} after */
   async function load(after) {
@@ -54,17 +63,48 @@ export function openOrdersView(saleId) {
       if (thisRequest !== requests) return;
       orders = after === null ? page.orders : [...orders, ...page.orders];
       cursor = page.nextCursor;
-      setText(note, orders.length === 0 ? 'No orders.' : '');
+      if (after === null) selected.clear();
+      setText(note, noteOn(page));
     } catch (error) {
       setText(note, errorText(error));
     }
-    replaceRows(found.body, orders.map(lineOf));
+    replaceRows(
+      found.body,
+      orders.map((order) => lineOf(order, selected, drawButtons)),
+    );
     show(more, cursor !== null);
+    drawButtons();
+  }
+
+  /** @param {AdminOrderPage} page */
+  function noteOn({ incomplete }) {
+    if (incomplete) return 'This fits too many for a whole search: say more, such as the e-mail address.';
+    return orders.length === 0 ? 'No orders.' : '';
+  }
+
+  function drawButtons() {
+    cancel.disabled = selected.size === 0;
+    setText(cancel, selected.size === 0 ? 'Cancel selected' : `Cancel ${number(selected.size)} selected`);
+    suspects.href = `#suspects/${encodeURIComponent(sale.value)}`;
   }
 
   const older = olderSales();
   const more = action('Show more', () => load(cursor));
   const csv = action('Download CSV', () => downloadOrders(sale.value), { 'data-testid': 'csv' });
+  const suspects = element('a', { class: 'small' }, 'Look before shipping');
+  const cancel = action(
+    'Cancel selected',
+    async () => {
+      const answers = await openCancelForm(selected.size, (why) => cancelOrders([...selected], why));
+      if (!answers) return;
+      const cancelled = answers.filter(({ outcome }) => outcome === 'cancelled').length;
+      const others = answers.length - cancelled;
+      await load(null);
+      toast(`${number(cancelled)} cancelled${others > 0 ? `, ${number(others)} could not be` : ''}`);
+    },
+    { class: 'small danger', 'data-testid': 'cancel-selected' },
+  );
+  cancel.disabled = true;
   more.hidden = true;
   form.addEventListener('submit', (event) => event.preventDefault());
   form.addEventListener('change', () => load(null));
@@ -87,21 +127,31 @@ export function openOrdersView(saleId) {
     load(null);
   }
   return {
-    root: element('div', {}, heading('Orders', csv), form, older.root, found.root, note, more),
+    root: element(
+      'div',
+      {},
+      heading('Orders', cancel, suspects, csv),
+      form,
+      older.root,
+      found.root,
+      note,
+      more,
+    ),
     update,
   };
 }
 
-/** @param {AdminOrder} order */
-function lineOf({ id, status, reason, quantity, email, name, buyerId, createdAt, settledAt }) {
+/** @param {AdminOrder} order @param {Set<string>} selected @param {() => void} onSelect */
+function lineOf(order, selected, onSelect) {
+  const { status, createdAt, settledAt } = order;
   const took = settledAt ? duration(Date.parse(settledAt) - Date.parse(createdAt)) : '–';
-  const chip = element('span', { class: 'chip', 'data-status': status }, texts.orderStatus[status]);
-  const why = reason ? element('span', { class: 'muted', title: texts.rejection[reason] }, reason) : '';
   return [
-    element('code', {}, id),
-    element('span', { class: 'outcome' }, chip, why),
-    number(quantity),
-    element('span', { title: buyerId }, email ?? name ?? buyerId),
+    status === 'paid' ? selectBox(order, selected, onSelect) : '',
+    orderLink(order),
+    outcomeOf(order),
+    unitsOf(order),
+    amountOf(order),
+    buyerOf(order),
     dateTime(createdAt),
     took,
   ];

@@ -48,7 +48,9 @@ export function openDraftView(id) {
         element('p', {}, 'Everybody will see this sale, and it opens by itself at its time:'),
         factList(inWords(sale), 'publish-terms'),
       ];
-      const published = await openForm('Publish this sale?', lines, () => publishDraft(id, etag), 'Publish');
+      const published = await openForm('Publish this sale?', lines, () => publishDraft(id, etag), {
+        submit: 'Publish',
+      });
       if (published) location.hash = `sale/${encodeURIComponent(id)}`;
       else await load();
     },

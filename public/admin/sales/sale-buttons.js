@@ -56,7 +56,7 @@ export function saleButtons(saleId, saleOf, reload) {
         'Everybody with an order is told.',
       ];
       const words = lines.map((line) => element('p', {}, line));
-      if (await openForm('Call this sale off?', words, () => callOffSale(saleId), 'Call off')) {
+      if (await openForm('Call this sale off?', words, () => callOffSale(saleId), { submit: 'Call off' })) {
         toast('Called off');
         await reload();
       }

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { logStaffAction } from '../../../accounts/staff-log.ts';
-import { adminOrder, adminOrderPage } from '../../../insight/contract.ts';
+import { type AdminOrder, adminOrder, adminOrderPage } from '../../../insight/contract.ts';
 import { everyOrder, searchOrders } from '../../../insight/order-search.ts';
 import { decimalOf } from '../../../public/shared/money.js';
-import { type SaleSnapshot, settledStatus } from '../../../sale/contract.ts';
+import { type OrderLine, type SaleItem, type SaleSnapshot, settledStatus } from '../../../sale/contract.ts';
 import { readSaleSnapshot } from '../../../sale/sale.ts';
 import type { Collections } from '../../../store/collections.ts';
 import { byId, cursorLike, id } from '../../http/inputs.ts';
@@ -28,7 +28,7 @@ export const orderAdminRoutes = ({ collections }: Shop): Route[] => [
     method: 'get',
     path: '/api/admin/orders',
     access: 'admin',
-    summary: 'Find orders by id, buyer or e-mail address',
+    summary: 'Find orders by id, short number, e-mail address, buyer or words of a name',
     query: orderSearch,
     answer: [200, foundOrders],
     async handle({ query: { q: text, saleId, status, cursor } }) {
@@ -39,7 +39,7 @@ export const orderAdminRoutes = ({ collections }: Shop): Route[] => [
     method: 'get',
     path: '/api/admin/sales/:id/orders.csv',
     access: 'admin',
-    summary: 'Every order of a sale, in the order in which they were settled',
+    summary: 'Every line of every order of a sale, in the order in which they were settled',
     params: byId,
     answer: [200, z.string()],
     media: 'text/csv',
@@ -67,6 +67,8 @@ const columns = [
   'quantity',
   'amount',
   'currency',
+  'product',
+  'item',
   'buyer',
   'email',
   'name',
@@ -74,22 +76,34 @@ const columns = [
 const times = ['created at', 'settled at'];
 
 /**
- * Streams all orders of a sale as CSV, as fast as the client reads. Amounts are decimals in the sale's currency, times are ISO
- * 8601 in UTC.
+ * Streams all orders of a sale as CSV, as fast as the client reads: a row for each line of an order. Amounts are decimals in the
+ * sale's currency, and 0 where nothing is paid or the order is cancelled. Times are ISO 8601 in UTC.
  */
-async function* csvOfOrders(
-  collections: Collections,
-  { id: ofSale, price }: SaleSnapshot,
-): AsyncGenerator<string> {
-  const nothing = decimalOf({ ...price, amount: 0 });
+async function* csvOfOrders(collections: Collections, sale: SaleSnapshot): AsyncGenerator<string> {
   yield byteOrderMark + csvLines([[...columns, ...times]]);
-  for await (const orders of everyOrder(collections, ofSale)) {
-    const rows = orders.map((order) => {
-      const { id, saleId, status, reason, quantity, buyerId, email, name, createdAt, settledAt } = order;
-      const paid = status === 'paid' ? decimalOf(price, quantity) : nothing;
-      const what = [id, saleId, status, reason ?? '', quantity, paid, price.currency];
-      return [...what, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? ''];
-    });
-    yield csvLines(rows);
-  }
+  const items = new Map(sale.items.map((item) => [item.id, item]));
+  for await (const orders of everyOrder(collections, sale.id))
+    yield csvLines(orders.flatMap((order) => order.lines.map((line) => rowOf(order, line, items))));
+}
+
+function rowOf(order: AdminOrder, line: OrderLine, items: ReadonlyMap<string, SaleItem>) {
+  const { id, saleId, status, reason, cancelReason, buyerId, email, name, createdAt, settledAt } = order;
+  const item = items.get(line.itemId);
+  const currency = order.currency ?? item?.price.currency ?? '';
+  const what = [id, saleId, status, reason ?? cancelReason ?? '', line.quantity];
+  const money = [currency === '' ? '' : paidFor(order, line, item, currency), currency];
+  const names = [item?.product.name ?? '', line.label || (item?.label ?? '')];
+  return [...what, ...money, ...names, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? ''];
+}
+
+/** An order of an earlier version knows no money, so that the item's price counts, which does not change after the opening. */
+function paidFor(
+  { status }: AdminOrder,
+  { amount, quantity }: OrderLine,
+  item: SaleItem | undefined,
+  currency: string,
+): string {
+  if (status !== 'paid') return decimalOf({ amount: 0, currency });
+  if (amount !== null) return decimalOf({ amount, currency });
+  return item ? decimalOf(item.price, quantity) : '';
 }

@@ -1,0 +1,172 @@
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
+import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
+import type { Collections, OrderRecord } from '../store/collections.ts';
+import type { SuspectRecord } from '../store/desk-collections.ts';
+import type { SuspectPage } from './contract.ts';
+import { adminOrdersOf } from './order-search.ts';
+
+/** More orders of one sale than this are not looked at. */
+const maxOrders = 200_000;
+/** Log documents read at once; each can hold two thousand orders. */
+const documentsAtOnce = 20;
+const atOnce = 1_000;
+const pageSize = 100;
+/** Counting stops here. */
+const countMax = 10_000;
+
+/** What marking has found. */
+export interface Marking {
+  /** Orders that were paid, and were looked at. */
+  looked: number;
+  /** Orders that are marked, or were and are cleared; none that is cancelled. */
+  marked: number;
+  /** False when the sale has more orders than were looked at. */
+  isWhole: boolean;
+}
+
+/**
+ * Marks the paid orders of a sale whose buyers signed in from a network that at least `minBuyers` of them share. An order
+ * that was looked at and cleared stays cleared. Repeating it is safe.
+ */
+export async function markSuspects(
+  collections: Collections,
+  saleId: string,
+  minBuyers: number,
+): Promise<Marking> {
+  const { suspects, orders } = collections;
+  const { ordersOf, looked, isWhole } = await readBuyers(collections, saleId);
+  const buyersOf = await groupByNetwork(collections, [...ordersOf.keys()]);
+  const markedAt = mongoClock.now();
+  const marks = new Map<string, Omit<SuspectRecord, '_id' | 'state' | 'markedAt'>>();
+  for (const [networkKey, buyerIds] of buyersOf) {
+    if (buyerIds.length < minBuyers) continue;
+    for (const buyerId of buyerIds) {
+      for (const orderId of ordersOf.get(buyerId) ?? []) {
+        // A buyer of several networks is in the group with the most buyers.
+        if ((marks.get(orderId)?.buyers ?? 0) < buyerIds.length)
+          marks.set(orderId, { saleId, buyerId, networkKey, buyers: buyerIds.length });
+      }
+    }
+  }
+  const ids = [...marks.keys()];
+  let marked = 0;
+  for (let start = 0; start < ids.length; start += atOnce) {
+    const some = { _id: { $in: ids.slice(start, start + atOnce) }, status: 'paid' as const };
+    const paid = await orders.find(some, { projection: { _id: 1 } }).toArray();
+    const writes = paid.map(({ _id }) => {
+      const update = { $set: marks.get(_id) ?? {}, $setOnInsert: { state: 'marked' as const, markedAt } };
+      return { updateOne: { filter: { _id }, update, upsert: true } };
+    });
+    if (writes.length > 0) await suspects.bulkWrite(writes, { ordered: false });
+    marked += paid.length;
+  }
+  return { looked, marked, isWhole };
+}
+
+/** The paid orders of each buyer of a sale. They are found through its log, because orders have no index by sale. */
+async function readBuyers({ events }: Collections, saleId: string) {
+  const ordersOf = new Map<string, string[]>();
+  let looked = 0;
+  let isMore = true;
+  for (let after = `${saleId}:`; isMore && looked < maxOrders; ) {
+    const documents = await events
+      .find({ _id: { $gt: after, $lt: `${saleId}:~` } })
+      .sort({ _id: 1 })
+      .limit(documentsAtOnce)
+      .toArray();
+    isMore = documents.length === documentsAtOnce;
+    after = documents.at(-1)?._id ?? after;
+    for (const change of documents.flatMap(({ changes }) => changes)) {
+      if (change.type !== 'order.paid') continue;
+      const ofBuyer = ordersOf.get(change.buyerId);
+      if (ofBuyer) ofBuyer.push(change.orderId);
+      else ordersOf.set(change.buyerId, [change.orderId]);
+      looked += 1;
+    }
+  }
+  return { ordersOf, looked, isWhole: !isMore };
+}
+
+/** The buyers by the network from which they signed in within 30 days. */
+async function groupByNetwork(
+  { accountNetworks }: Collections,
+  buyerIds: string[],
+): Promise<Map<string, string[]>> {
+  const buyersOf = new Map<string, string[]>();
+  for (let start = 0; start < buyerIds.length; start += atOnce) {
+    const some = buyerIds.slice(start, start + atOnce);
+    const found = await accountNetworks.find({ userId: { $in: some } }).toArray();
+    for (const { networkKey, userId } of found) {
+      const ofNetwork = buyersOf.get(networkKey);
+      if (ofNetwork) ofNetwork.push(userId);
+      else buyersOf.set(networkKey, [userId]);
+    }
+  }
+  return buyersOf;
+}
+
+/** A page of the marked orders of a sale, those of one network together. */
+export async function listSuspects(
+  collections: Collections,
+  saleId: string,
+  cursor: string | undefined,
+): Promise<SuspectPage> {
+  const { suspects, orders } = collections;
+  const marked = { saleId, state: 'marked' as const };
+  const [networkKey = '', orderId = ''] = cursor?.split('.') ?? [];
+  const after = cursor
+    ? { $or: [{ networkKey: { $gt: networkKey } }, { networkKey, _id: { $gt: orderId } }] }
+    : {};
+  const found = await suspects
+    .find({ ...marked, ...after })
+    .sort({ networkKey: 1, _id: 1 })
+    .limit(pageSize + 1)
+    .toArray();
+  const page = found.slice(0, pageSize);
+  const records = await orders.find({ _id: { $in: page.map(({ _id }) => _id) } }).toArray();
+  const recordById = new Map(records.map((record): [string, OrderRecord] => [record._id, record]));
+  const inOrder = page.flatMap(({ _id }) => recordById.get(_id) ?? []);
+  const orderById = new Map((await adminOrdersOf(collections, inOrder)).map((order) => [order.id, order]));
+  const last = page.at(-1);
+  return {
+    marked: await suspects.countDocuments(marked, { limit: countMax }),
+    suspects: page.flatMap(({ _id, state, networkKey: group, buyers }) => {
+      const order = orderById.get(_id);
+      return order ? [{ order, suspicion: { state, group, buyers } }] : [];
+    }),
+    nextCursor: last && found.length > pageSize ? `${last.networkKey}.${last._id}` : null,
+  };
+}
+
+/** The ids of marked orders of a sale, at most so many. */
+export async function listMarked(
+  { suspects }: Collections,
+  saleId: string,
+  limit: number,
+): Promise<string[]> {
+  const found = await suspects
+    .find({ saleId, state: 'marked' }, { projection: { _id: 1 } })
+    .limit(limit)
+    .toArray();
+  return found.map(({ _id }) => _id);
+}
+
+/** Takes the mark off these orders of a sale. @returns of how many. */
+export async function clearSuspects(
+  collections: Collections,
+  saleId: string,
+  orderIds: string[],
+  by: By,
+): Promise<number> {
+  const marked = { _id: { $in: orderIds }, saleId, state: 'marked' as const };
+  return await transact(collections.connection, async (session) => {
+    const cleared = { $set: { state: 'cleared' as const } };
+    const { modifiedCount } = await collections.suspects.updateMany(marked, cleared, { session });
+    if (modifiedCount === 0) return 0;
+    const subject = { kind: 'sale', id: saleId };
+    const after = { orderIds };
+    await appendStaffEntry(collections, session, { ...by, action: 'sale.suspects_cleared', subject, after });
+    return modifiedCount;
+  });
+}

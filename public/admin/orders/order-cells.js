@@ -1,0 +1,49 @@
+/** How lists of the desk show an order. */
+
+/** @import { AdminOrder } from '../../../insight/contract.ts' */
+
+import { element } from '../../shared/dom.js';
+import { money, number } from '../../shared/format.js';
+import { texts } from '../../shared/texts.js';
+
+/** The number that the buyer sees, which leads to the order. @param {AdminOrder} order */
+export const orderLink = ({ id }) =>
+  element('a', { href: `#order/${encodeURIComponent(id)}`, title: id }, element('code', {}, id.slice(0, 8)));
+
+/** @param {AdminOrder} order */
+export function outcomeOf({ status, reason, cancelledBy, cancelReason }) {
+  const chip = element('span', { class: 'chip', 'data-status': status }, texts.orderStatus[status]);
+  const why = reason ?? cancelReason ?? (cancelledBy === 'buyer' ? 'by the buyer' : '');
+  const title = reason ? texts.rejection[reason] : why;
+  return element('span', { class: 'outcome' }, chip, element('span', { class: 'muted', title }, why));
+}
+
+/** @param {AdminOrder} order */
+export function amountOf({ amount, currency }) {
+  return amount === null || currency === null ? '–' : money({ amount, currency });
+}
+
+/** @param {AdminOrder} order */
+export function unitsOf({ quantity, lines }) {
+  const labels = lines.map(({ label, quantity }) => (label ? `${number(quantity)} × ${label}` : ''));
+  return labels.some(Boolean) ? labels.join(', ') : number(quantity);
+}
+
+/** @param {AdminOrder} order */
+export const buyerOf = ({ email, name, buyerId }) =>
+  element('span', { title: buyerId }, email ?? name ?? buyerId);
+
+/**
+ * A box that selects an order.
+ * @param {AdminOrder} order @param {Set<string>} selected the ids @param {() => void} onChange
+ */
+export function selectBox({ id }, selected, onChange) {
+  const box = element('input', { type: 'checkbox', 'aria-label': `Select order ${id.slice(0, 8)}` });
+  box.checked = selected.has(id);
+  box.addEventListener('change', () => {
+    if (box.checked) selected.add(id);
+    else selected.delete(id);
+    onChange();
+  });
+  return box;
+}

@@ -1,0 +1,128 @@
+/** The orders of a sale that are worth a look before they are shipped, those of one network together. */
+
+/** @import { SuspectPage } from '../../../insight/contract.ts' */
+
+import { element, setText, show } from '../../shared/dom.js';
+import { dateTime, number } from '../../shared/format.js';
+import { toast } from '../../shared/toast.js';
+import { action, heading, replaceRows, table } from '../components.js';
+import { errorText } from '../http.js';
+import { openCancelForm } from './cancel-form.js';
+import { cancelSuspects, clearSuspects, fetchSuspects, markSuspects } from './desk-api.js';
+import { amountOf, buyerOf, orderLink, outcomeOf, selectBox } from './order-cells.js';
+
+/** @param {string} saleId */
+export function openSuspectsView(saleId) {
+  /** @type {SuspectPage['suspects']} */
+  let suspects = [];
+  /** @type {string | null} */
+  let cursor = null;
+  let marked = 0;
+  /** @type {Set<string>} */
+  const selected = new Set();
+  const found = table(
+    'suspects',
+    ['Select', 'Order', 'Outcome', 'Same network', 'Buyer', 'Amount', 'Accepted'],
+    'Marked orders',
+  );
+  const note = element('p', { class: 'muted', role: 'status' });
+  const least = element('input', { type: 'number', min: '2', max: '1000', value: '3', name: 'minBuyers' });
+
+  /** @param {string | null} after */
+  async function load(after) {
+    try {
+      const page = await fetchSuspects(saleId, after);
+      suspects = after === null ? page.suspects : [...suspects, ...page.suspects];
+      cursor = page.nextCursor;
+      marked = page.marked;
+      if (after === null) selected.clear();
+    } catch (error) {
+      setText(note, errorText(error));
+    }
+    draw();
+  }
+
+  function draw() {
+    /** @type {Map<string, number>} */
+    const groups = new Map();
+    for (const { suspicion } of suspects)
+      if (!groups.has(suspicion.group)) groups.set(suspicion.group, groups.size + 1);
+    replaceRows(
+      found.body,
+      suspects.map(({ order, suspicion }) => [
+        selectBox(order, selected, drawButtons),
+        orderLink(order),
+        outcomeOf(order),
+        `Group ${groups.get(suspicion.group)}: ${number(suspicion.buyers)} buyers`,
+        buyerOf(order),
+        amountOf(order),
+        dateTime(order.createdAt),
+      ]),
+    );
+    show(more, cursor !== null);
+    drawButtons();
+  }
+
+  function drawButtons() {
+    clear.disabled = selected.size === 0;
+    cancel.disabled = marked === 0;
+    setText(cancel, marked === 0 ? 'Cancel all marked' : `Cancel all ${number(marked)} marked`);
+  }
+
+  const look = action(
+    'Look for them',
+    async () => {
+      const { looked, marked: now, isWhole } = await markSuspects(saleId, Number(least.value));
+      await load(null);
+      const all = isWhole ? '' : ' The sale has more orders, which were not looked at.';
+      setText(note, `${number(now)} of ${number(looked)} paid orders come from shared networks.${all}`);
+    },
+    { class: 'primary compact', 'data-testid': 'look' },
+  );
+  const clear = action(
+    'Selected are fine',
+    async () => {
+      const { cleared } = await clearSuspects(saleId, [...selected]);
+      toast(`${number(cleared)} cleared`);
+      await load(null);
+    },
+    { 'data-testid': 'clear' },
+  );
+  const cancel = action(
+    'Cancel all marked',
+    async () => {
+      const cancelled = await openCancelForm(marked, (why) => cancelSuspects(saleId, why));
+      if (cancelled === null) return;
+      toast(`${number(cancelled)} cancelled`);
+      await load(null);
+    },
+    { class: 'small danger', 'data-testid': 'cancel-marked' },
+  );
+  const more = action('Show more', () => load(cursor));
+  more.hidden = true;
+
+  load(null);
+  return {
+    root: element(
+      'div',
+      {},
+      heading('Look before shipping', clear, cancel),
+      element(
+        'p',
+        { class: 'muted' },
+        'Buyers who signed in from the same network (an IPv4 address, or a /64 of IPv6) may be one buyer with many accounts, ' +
+          'or an office, a school or a family. Look at them before you cancel.',
+      ),
+      element(
+        'p',
+        { class: 'actions look-for' },
+        element('label', {}, 'Buyers who share a network, at least ', least),
+        look,
+        element('a', { class: 'small', href: `#orders/${encodeURIComponent(saleId)}` }, 'All orders'),
+      ),
+      note,
+      found.root,
+      more,
+    ),
+  };
+}
