@@ -16,6 +16,7 @@ import {
 } from '../sale/contract.ts';
 import type { NewSale } from '../sale/sale.ts';
 import { openEventCollections } from './event-collections.ts';
+import { openPaymentCollections } from './payment-collections.ts';
 import { openStaffCollections } from './staff-collections.ts';
 
 /**
@@ -222,6 +223,10 @@ export interface OrderRecord {
   cancelReason?: string;
   /** Set when its units did not go back on sale. */
   keptBack?: true;
+  /** When it expires unless it is paid by then. Absent in sales without a payment window. */
+  holdExpiresAt?: Date | null;
+  /** The payment that it was paid with. Absent where none was needed, and until then. */
+  paymentId?: string;
   /** W3C trace context of the purchase's request. */
   traceparent?: string | undefined;
 }
@@ -417,6 +422,8 @@ const order = new Schema<OrderRecord>(
     cancelledAt: { type: Date },
     cancelReason: { type: String },
     keptBack: { type: Boolean },
+    holdExpiresAt: { type: Date },
+    paymentId: { type: String },
     traceparent: { type: String },
   },
   { ...options, collection: 'orders' },
@@ -480,6 +487,7 @@ export function openCollections(connection: Connection) {
     guards: open<GuardRecord>('Guard', guard),
     ...openEventCollections(open),
     ...openStaffCollections(open),
+    ...openPaymentCollections(open),
   };
 }
 

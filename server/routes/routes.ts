@@ -17,6 +17,7 @@ import { emailVerificationRoutes } from './email-verification.ts';
 import { eventSchemaRoutes } from './event-schemas.ts';
 import { orderRoutes } from './orders.ts';
 import { passwordRoutes } from './passwords.ts';
+import { paymentRoutes } from './payments.ts';
 import { pictureUploadRoutes } from './pictures.ts';
 import { purchaseRoutes } from './purchases.ts';
 import { saleRoutes } from './sales.ts';
@@ -31,6 +32,7 @@ const features: ((shop: Shop) => Route[])[] = [
   saleRoutes,
   purchaseRoutes,
   orderRoutes,
+  paymentRoutes,
   eventSchemaRoutes,
   productRoutes,
   saleAdminRoutes,
