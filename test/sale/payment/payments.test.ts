@@ -170,6 +170,27 @@ test('money that comes too late is released, or given back once when it was take
   await ends(never, 'voided');
 });
 
+test('a cancelled order gives its money back once, also when it is cancelled while it is captured', async () => {
+  const cancel = ({ orderId, token }: Held) => system.api('DELETE', `/api/orders/${orderId}`, { token });
+  const [paid, raced] = [await hold(), await hold()];
+  standIn.confirm((await start(paid)).body.clientSecret);
+  await ends(paid, 'captured');
+  expect((await cancel(paid)).status).toBe(200);
+  expect((await ends(paid, 'refunded')).refunds).toMatchObject([{ amount: 4_900, state: 'succeeded' }]);
+
+  standIn.confirm((await start(raced)).body.clientSecret);
+  await waitUntil(async () => (await cancel(raced)).status === 200, {
+    deadlineMs: 10_000,
+    what: 'the order is paid',
+    everyMs: 1,
+  });
+  await waitUntil(async () => (await paymentOf(raced))?.endedAt, {
+    deadlineMs: 10_000,
+    what: 'the money is back',
+  });
+  expect([balanceOf(paid), balanceOf(raced)]).toEqual([0, 0]);
+});
+
 test('what Stripe did before it answered with an error is done once, and what it refuses is tried again', async () => {
   const held = await hold();
   standIn.fail('/capture', '500');
