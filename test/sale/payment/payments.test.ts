@@ -282,3 +282,24 @@ test('a worker that dies between two steps leaves them to another one, and the l
   const expired = I5.examples.filter((example) => !example.includes('the log says paid'));
   expect(expired).toEqual([]);
 });
+
+test('I7: orders, payments and what Stripe says are the same money, and a difference is a breach', async () => {
+  const { payments } = system.store.collections;
+  const { I7 } = await system.audit();
+  expect(I7).toMatchObject({ breaches: 0, pending: 0, listed: standIn.intents.size });
+  const balance = [...standIn.balances().values()].reduce((sum, amount) => sum + amount, 0);
+  expect((I7.captured.EUR ?? 0) - (I7.refunded.EUR ?? 0)).toBe(balance);
+
+  const paid = await payments.findOne({ state: 'captured' });
+  await payments.updateOne({ _id: paid?._id ?? '' }, { $set: { capturedAmount: 4_800 } });
+  const [stolen] = [...standIn.intents.values()].filter(({ status }) => status === 'canceled');
+  Object.assign(stolen ?? {}, { status: 'succeeded', amount_received: 4_900 });
+  const found = (await system.audit()).I7;
+  expect(found.examples.sort()).toEqual(
+    [
+      `payment ${paid?._id}: 4800 captured, the order costs 4900`,
+      `payment ${paid?._id}: stripe has 4900 captured and 0 refunded as ${paid?.providerId}`,
+      `payment ${stolen?.metadata.payment}: stripe has 4900 captured and 0 refunded as ${stolen?.id}`,
+    ].sort(),
+  );
+});
