@@ -194,7 +194,7 @@ export const order = z.object({
 });
 export type Order = z.infer<typeof order>;
 
-const paymentState = z.enum(['started', 'failed', 'authorised', 'voided', 'captured', 'refunded']);
+export const paymentState = z.enum(['started', 'failed', 'authorised', 'voided', 'captured', 'refunded']);
 
 /** Answer to `POST /api/orders/:id/payments`. */
 export const paymentStart = z.object({

@@ -2,7 +2,7 @@ import { PaymentFault, type PaymentProvider, type PaymentReport, type PaymentReq
 
 /**
  * The shop's own checkout. It takes the money and reports each payment with an API key, so there is nothing here to ask: an
- * order's page only sends its buyer there, and money is given back by the shop itself.
+ * order's page only sends its buyer there. What has to go back is given back by the shop: a refund is pending until it says so.
  */
 export function openExternal({ checkoutUrl }: { checkoutUrl: string }): PaymentProvider {
   const reportOf = ({ paymentId, price }: Pick<PaymentRequest, 'paymentId' | 'price'>): PaymentReport => ({
@@ -30,9 +30,12 @@ export function openExternal({ checkoutUrl }: { checkoutUrl: string }): PaymentP
       throw new PaymentFault('refused', 'a payment of the shop’s own checkout is captured there');
     },
     void: async (payment) => ({ ...reportOf(payment), stage: 'voided' }),
-    refund: async () => {
-      throw new PaymentFault('refused', 'the shop’s own checkout has to give this back');
-    },
+    refund: async (_payment, { refundId, amount }) => ({
+      refundId,
+      providerId: refundId,
+      amount,
+      stage: 'pending',
+    }),
     async *listSince() {},
     verifyWebhook: () => null,
   };

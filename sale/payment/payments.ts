@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { mongoClock } from '../../runtime/clock.ts';
 import { gapMs, Stale } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
@@ -18,6 +19,7 @@ import {
   nextStep,
   type PaidOrder,
   paymentIdOf,
+  refundedOf,
   type Step,
   withRefund,
 } from './payment.ts';
@@ -54,6 +56,13 @@ export interface NotPayable {
   fault?: string;
 }
 
+interface ExternalPayment {
+  orderId: string;
+  /** The shop's own id of the payment. */
+  reference: string;
+  price: Money;
+}
+
 export interface Payments {
   readonly provider: PaymentProvider['name'];
   /**
@@ -70,6 +79,16 @@ export interface Payments {
     rawBody: Buffer,
     header: (name: string) => string | undefined,
   ): Promise<'stored' | 'forged' | 'not_ours'>;
+  /**
+   * Takes in a payment that the shop's own checkout has captured. Again with the same reference it is the same payment.
+   * @returns the order's payment; why it does not pay the order; null when there is no such settled order.
+   */
+  payExternally(paid: ExternalPayment): Promise<PaymentRecord | NotPayable | null>;
+  /**
+   * Takes in that the shop has given back what was to go back of this payment.
+   * @returns how much that was, in minor units; null when there is no such payment.
+   */
+  giveBackExternally(given: Pick<ExternalPayment, 'orderId' | 'reference'>): Promise<number | null>;
   /** Takes the steps of payments that are due, at most `limit` of them. @returns how many there were. */
   settleDue(limit: number): Promise<number>;
   /** Resolves when no step is being taken. */
@@ -297,6 +316,49 @@ export function openPayments({
       return 'stored';
     },
 
+    async payExternally({ orderId, reference, price }) {
+      const order = await orders.findOne({ _id: orderId });
+      if (!order) return null;
+      const paymentId = externalIdOf(orderId, reference);
+      const isKnown = (await payments.countDocuments({ _id: paymentId })) > 0;
+      if (!isKnown) {
+        if (order.status !== 'held') return { status: order.status };
+        const { amount, currency } = await priceOfOrder(collections, order);
+        if (price.amount !== amount || price.currency !== currency)
+          return {
+            status: order.status,
+            fault: `expected ${amount} ${currency}, got ${price.amount} ${price.currency}`,
+          };
+        const now = mongoClock.now();
+        const whose = { saleId: order.saleId, provider: 'external' as const };
+        const started = newPayment({ paymentId, orderId, price }, whose, {
+          now,
+          dueAt: dueAfter(now, 0, stepMs),
+        });
+        const captured = apply(started, capturedAt(paymentId, reference, price), now);
+        await payments.insertOne(captured).catch((error) => {
+          if (!isDuplicateKey(error)) throw error;
+        });
+      }
+      await settle(paymentId);
+      const loaded = await amend(paymentId, same);
+      const isPaid = loaded?.order?.status === 'paid' && loaded.order.paymentId === paymentId;
+      return loaded && isPaid ? loaded.payment : { status: loaded?.order?.status ?? order.status };
+    },
+
+    async giveBackExternally({ orderId, reference }) {
+      const paymentId = externalIdOf(orderId, reference);
+      const before = await payments.findOne({ _id: paymentId });
+      if (!before) return null;
+      const loaded = await amend(paymentId, (payment) =>
+        payment.refunds
+          .filter(({ state }) => state === 'pending')
+          .map(({ id, amount }) => ({ refundId: id, providerId: id, amount, stage: 'succeeded' as const }))
+          .reduce((current, report) => applyRefundReport(current, report, mongoClock.now()), payment),
+      );
+      return loaded && refundedOf(loaded.payment, ['succeeded']);
+    },
+
     async settleDue(limit) {
       const due = await payments
         .find({ dueAt: { $lte: mongoClock.now() } }, { projection: { _id: 1 } })
@@ -357,6 +419,20 @@ const failed =
   });
 
 const kindOf = (error: unknown) => (error instanceof PaymentFault ? error.kind : 'unknown');
+
+const externalIdOf = (orderId: string, reference: string) =>
+  `${orderId}.${hash('sha256', reference, 'base64url').slice(0, 22)}`;
+
+const capturedAt = (paymentId: string, reference: string, price: Money): PaymentReport => ({
+  paymentId,
+  providerId: reference,
+  stage: 'captured',
+  isProcessing: false,
+  price,
+  capturedAmount: price.amount,
+  refundedAmount: null,
+  failure: null,
+});
 
 const thereOf = (payment: PaymentRecord, providerId: string): ProviderPayment => ({
   paymentId: payment._id,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { paymentStart } from '../../sale/contract.ts';
+import { isCurrency } from '../../public/shared/money.js';
+import { count, paymentStart, paymentState } from '../../sale/contract.ts';
 import type { NotPayable } from '../../sale/payment/payments.ts';
 import { providerNames } from '../../sale/payment/provider.ts';
 import { simulatedCards } from '../../sale/payment/simulated.ts';
@@ -16,6 +17,19 @@ const confirmation = z.strictObject({
   clientSecret: z.string().min(1).max(100),
   card: z.enum(simulatedCards),
 });
+
+const externalPayment = z.strictObject({
+  /** The checkout's own id of the payment. */
+  reference: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,200}$/, 'expected 1 to 200 printable ASCII characters without spaces'),
+  amount: z.int().min(0).max(1_000_000_000_000),
+  currency: z
+    .string()
+    .refine(isCurrency, 'expected the ISO 4217 code of a currency, e.g. EUR')
+    .meta({ pattern: '^[A-Z]{3}$' }),
+});
+const externalOutcome = z.object({ paymentId: z.string(), state: paymentState });
 
 export function paymentRoutes(shop: Shop): Route[] {
   return [
@@ -39,6 +53,42 @@ export function paymentRoutes(shop: Shop): Route[] {
         const { clientSecret = null, redirectUrl = null } = handover ?? {};
         const publishableKey = started.provider === 'stripe' ? shop.stripePublishableKey : null;
         return { status: 200, body: { ...rest, clientSecret, redirectUrl, publishableKey } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/orders/:id/external-payments',
+      access: 'admin',
+      summary: "For the shop's own checkout: this held order was paid there",
+      params: byId,
+      body: externalPayment,
+      answer: [200, externalOutcome],
+      problems: ['not-found', 'not-payable', 'busy'],
+      /** Again with the same reference it gets the same answer; the checkout gives back what does not pay the order. */
+      async handle({ params, body: { reference, ...price } }) {
+        if (shop.payments?.provider !== 'external') return notExternal();
+        const paid = await shop.payments.payExternally({ orderId: params.id, reference, price });
+        if (paid === null) return refuse('not-found', `There is no settled order ${params.id}`);
+        if (!('_id' in paid)) return notPayable(paid);
+        const { _id: paymentId, state } = paid;
+        return { status: 200, body: { paymentId, state } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/orders/:id/external-refunds',
+      access: 'admin',
+      summary: "For the shop's own checkout: what had to go back of this payment was given back there",
+      params: byId,
+      body: externalPayment.pick({ reference: true }),
+      answer: [200, z.object({ refundedAmount: count })],
+      problems: ['not-found', 'busy'],
+      async handle({ params, body: { reference } }) {
+        if (shop.payments?.provider !== 'external') return notExternal();
+        const refundedAmount = await shop.payments.giveBackExternally({ orderId: params.id, reference });
+        if (refundedAmount === null)
+          return refuse('not-found', `The order ${params.id} has no payment with this reference`);
+        return { status: 200, body: { refundedAmount } };
       },
     }),
     route({
@@ -75,6 +125,8 @@ export function paymentRoutes(shop: Shop): Route[] {
     }),
   ];
 }
+
+const notExternal = () => refuse('not-payable', "Payments are not taken by the shop's own checkout here");
 
 function notPayable({ status, fault }: NotPayable): Refusal {
   return refuse('not-payable', fault ?? `expected a held order, this one is ${status}`);

@@ -11,8 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-/** A held order whose payment is started. */
-async function holdAndStart({ seconds = 60 } = {}) {
+async function hold({ seconds = 60 } = {}) {
   const { id } = await system.createSale({ stock: 5 });
   const token = system.buyerToken();
   const { orderId } = (await system.buy(id, token)).body;
@@ -20,6 +19,12 @@ async function holdAndStart({ seconds = 60 } = {}) {
   const holdExpiresAt = new Date(Date.now() + seconds * 1_000);
   const { orders } = system.store.collections;
   await orders.updateOne({ _id: orderId }, { $set: { status: 'held', holdExpiresAt } });
+  return { orderId, token };
+}
+
+/** A held order whose payment is started. */
+async function holdAndStart(options = {}) {
+  const { orderId, token } = await hold(options);
   const started = await system.api('POST', `/api/orders/${orderId}/payments`, { token });
   expect(started.body).toMatchObject({ provider: 'simulated', publishableKey: null, redirectUrl: null });
   return { orderId, token, clientSecret: started.body.clientSecret as string };
@@ -96,4 +101,44 @@ test("the provider's own list says the same as the shop's records", async () => 
     const returned = refunds.reduce((sum, { amount }) => sum + amount, 0);
     expect(listed.get(_id), _id).toBe(capturedAmount - returned);
   }
+});
+
+test("the shop's own checkout reports a payment once, and gives back what comes too late", async () => {
+  const env = {
+    PAYMENT_PROVIDER: 'external',
+    EXTERNAL_CHECKOUT_URL: 'https://checkout.example/pay/{orderId}',
+  };
+  const { url: at } = await system.startServer(env);
+  const [held, late] = [await hold(), await hold()];
+  const report = (orderId: string, what: string, body: object, token = system.adminToken) =>
+    system.api('POST', `/api/orders/${orderId}/external-${what}`, { token, body, at });
+  const price = { amount: 4_900, currency: 'EUR' };
+
+  const started = await system.api('POST', `/api/orders/${held.orderId}/payments`, { token: held.token, at });
+  const redirectUrl = `https://checkout.example/pay/${held.orderId}`;
+  expect(started.body).toMatchObject({ provider: 'external', redirectUrl, clientSecret: null });
+  const wrong = await report(held.orderId, 'payments', { reference: 'a-1', ...price, amount: 49 });
+  expect(wrong.body).toMatchObject({ status: 409, detail: 'expected 4900 EUR, got 49 EUR' });
+  const paid = { reference: 'a-1', ...price };
+  const answers = await Promise.all(Array.from({ length: 10 }, () => report(held.orderId, 'payments', paid)));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  expect(new Set(answers.map(({ body }) => body.paymentId)).size).toBe(1);
+  const other = await report(held.orderId, 'payments', { ...paid, reference: 'a-2' });
+  expect(other.body).toMatchObject({ status: 409, detail: 'expected a held order, this one is paid' });
+  expect((await report(held.orderId, 'payments', paid, held.token)).status).toBe(403);
+  expect((await report('no-such-order-at-all-1', 'payments', paid)).status).toBe(404);
+
+  // Two payments of one order meet: the second has to go back.
+  const both = await Promise.all(
+    ['b-1', 'b-2'].map((reference) => report(late.orderId, 'payments', { ...price, reference })),
+  );
+  const lost = both.findIndex(({ status }) => status === 409);
+  if (lost >= 0) {
+    const reference = ['b-1', 'b-2'][lost];
+    const found = await system.store.collections.payments.findOne({ providerId: reference ?? '' });
+    const given = await report(late.orderId, 'refunds', { reference });
+    expect([given.status, given.body.refundedAmount]).toEqual(found ? [200, 4_900] : [404, undefined]);
+  }
+  expect(both.filter(({ status }) => status === 200)).toHaveLength(1);
+  expect((await report(late.orderId, 'refunds', { reference: 'nobody' })).status).toBe(404);
 });
