@@ -225,6 +225,8 @@ export interface OrderRecord {
   keptBack?: true;
   /** When it expires unless it is paid by then. Absent in sales without a payment window. */
   holdExpiresAt?: Date | null;
+  /** Set when the hold was lengthened, because the provider was processing a payment; it happens once. */
+  holdLengthened?: true;
   /** The payment that it was paid with. Absent where none was needed, and until then. */
   paymentId?: string;
   /** W3C trace context of the purchase's request. */
@@ -423,6 +425,7 @@ const order = new Schema<OrderRecord>(
     cancelReason: { type: String },
     keptBack: { type: Boolean },
     holdExpiresAt: { type: Date },
+    holdLengthened: { type: Boolean },
     paymentId: { type: String },
     traceparent: { type: String },
   },

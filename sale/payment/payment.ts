@@ -142,14 +142,14 @@ export function withRefund(
 }
 
 /** What is known about the order of a payment. */
-export type PaidOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'holdExpiresAt'>;
+export type PaidOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'holdExpiresAt' | 'holdLengthened'>;
 
 /**
- * `wait`: it is the buyer's turn. `look`: the provider is asked what has become of it. `mark`: the order becomes paid if it is
+ * `wait`: it is the buyer's turn. `lengthen`: the hold ends later, because the payment is being processed. `look`: the provider is asked what has become of it. `mark`: the order becomes paid if it is
  * still held. `return`: everything that is left of the captured money goes back.
  */
 export type Step =
-  | { do: 'nothing' | 'look' | 'mark' | 'capture' | 'void' }
+  | { do: 'nothing' | 'lengthen' | 'look' | 'mark' | 'capture' | 'void' }
   | { do: 'wait'; until: Date }
   | { do: 'return'; amount: number }
   | { do: 'refund'; refund: RefundRecord };
@@ -178,9 +178,11 @@ export function nextStep(payment: PaymentRecord, order: PaidOrder | null, now: D
 const lookBeforeMs = 15_000;
 const lookEveryMs = 5_000;
 
-function waitFor({ holdExpiresAt }: PaidOrder, { providerId }: PaymentRecord, now: Date): Step {
+function waitFor(order: PaidOrder, { providerId, isProcessing }: PaymentRecord, now: Date): Step {
+  const { holdExpiresAt, holdLengthened } = order;
   const untilMs = (holdExpiresAt?.getTime() ?? 0) - lookBeforeMs;
   if (now.getTime() < untilMs) return { do: 'wait', until: new Date(untilMs) };
+  if (isProcessing && !holdLengthened) return { do: 'lengthen' };
   // Nobody can have paid what was never handed over.
   return providerId === null ? { do: 'wait', until: new Date(now.getTime() + lookEveryMs) } : { do: 'look' };
 }

@@ -8,8 +8,10 @@ import { retry } from '../../runtime/retry.ts';
 import { type Collections, isDuplicateKey, type OrderRecord } from '../../store/collections.ts';
 import type { PaymentRecord } from '../../store/payment-collections.ts';
 import type { Money, OrderStatus } from '../contract.ts';
+import { orderMessageOf } from '../order.ts';
 import type { OtherWriters } from '../settlement/other-writers.ts';
 import type { Settled } from '../settlement/transaction.ts';
+import { lengthenHold } from './lengthen-hold.ts';
 import { type Mark, markPaid } from './mark-paid.ts';
 import {
   apply,
@@ -189,6 +191,11 @@ export function openPayments({
     if (step.do === 'mark') {
       await marking.submit({ orderId: payment.orderId, paymentId: payment._id });
       return same;
+    }
+    if (step.do === 'lengthen') {
+      const lengthened = await lengthenHold(collections, payment.orderId);
+      if (lengthened) announce({ stocks: [], orders: [orderMessageOf(lengthened)] });
+      return rescheduled;
     }
     if (step.do === 'return') {
       const { amount } = step;
@@ -499,7 +506,7 @@ async function load({ payments, orders }: Collections, ids: string[]): Promise<M
   const ofOrders = await orders
     .find(
       { _id: { $in: found.map(({ orderId }) => orderId) } },
-      { projection: { status: 1, paymentId: 1, holdExpiresAt: 1 } },
+      { projection: { status: 1, paymentId: 1, holdExpiresAt: 1, holdLengthened: 1 } },
     )
     .toArray();
   const orderById = new Map(ofOrders.map((order) => [order._id, order]));

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import { lengthenedByMs } from '../../../sale/payment/lengthen-hold.ts';
 import type { PaymentRecord } from '../../../store/payment-collections.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { openStripeStandIn, type StripeStandIn, webhookSecret } from '../../support/stripe-stand-in.ts';
@@ -168,6 +169,32 @@ test('money that comes too late is released, or given back once when it was take
   await start(never);
   await setStatus(never.orderId, 'expired');
   await ends(never, 'voided');
+});
+
+test('a payment that is being processed lengthens its hold once, by two minutes', async () => {
+  const held = await hold({ seconds: 10 });
+  const { holdExpiresAt: before } = await orderOf(held);
+  const { id } = standIn.confirm((await start(held)).body.clientSecret, 'processing');
+  const { holdExpiresAt: after } = await waitUntil(
+    async () => {
+      const order = await orderOf(held);
+      return order.holdExpiresAt === before ? null : order;
+    },
+    { deadlineMs: 10_000, what: 'the hold is lengthened' },
+  );
+  expect(Date.parse(after) - Date.parse(before)).toBe(lengthenedByMs);
+  // As if the two minutes were over, and it is still being processed.
+  const { orders, payments } = system.store.collections;
+  await orders.updateOne({ _id: held.orderId }, { $set: { holdExpiresAt: new Date(before) } });
+  await payments.updateOne({ orderId: held.orderId }, { $set: { dueAt: new Date() }, $inc: { revision: 1 } });
+  await waitUntil(async () => ((await paymentOf(held))?.revision ?? 0) > 5, {
+    deadlineMs: 20_000,
+    what: 'the payment is looked at again',
+  });
+  expect((await orderOf(held)).holdExpiresAt).toBe(before);
+  standIn.finish(id);
+  await ends(held, 'captured');
+  expect((await orderOf(held)).status).toBe('paid');
 });
 
 test('a cancelled order gives its money back once, also when it is cancelled while it is captured', async () => {
