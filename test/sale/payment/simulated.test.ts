@@ -72,6 +72,8 @@ test('a refused card can be followed by a good one', async () => {
   await confirm(clientSecret, 'ok');
   expect(await endOf(orderId)).toMatchObject({ state: 'captured' });
   expect((await confirm('sim_secret_of_nobody', 'ok')).status).toBe(404);
+  const { headers } = await system.api('GET', '/orders');
+  expect(headers.get('content-security-policy')).not.toContain('stripe');
 });
 
 test('a payment that comes too late goes back once, also when the provider refuses at first', async () => {
