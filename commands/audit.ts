@@ -1,5 +1,6 @@
 import { audit } from '../insight/audit.ts';
 import { saveAuditStatus, statusOfReport } from '../insight/audit-status.ts';
+import { openProvider } from '../sale/payment/open-provider.ts';
 import { openSystem, runCommand } from './system.ts';
 
 /**
@@ -8,9 +9,10 @@ import { openSystem, runCommand } from './system.ts';
  */
 await runCommand(async () => {
   if (process.argv.length > 2) throw new Error('expected npm run audit, and nothing more');
-  const { collections, gate, queue, redis, close } = await openSystem();
+  const { config, collections, gate, queue, redis, close } = await openSystem();
   try {
-    const report = await audit(collections, gate, queue);
+    const { provider } = await openProvider(config, collections);
+    const report = await audit(collections, gate, queue, provider);
     console.log(JSON.stringify(report));
     await saveAuditStatus(redis, statusOfReport(report));
     if (!report.ok) process.exitCode = 1;

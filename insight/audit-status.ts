@@ -26,6 +26,7 @@ export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditSta
     I3: report.I3,
     I4: report.I4,
     I5: report.I5,
+    I7: report.I7,
     'staff log': findingOf(report.staffLog),
   });
   const breaches = findings.reduce((sum, [, finding]) => sum + finding.breaches, 0);

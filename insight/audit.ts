@@ -7,16 +7,12 @@ import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseLine } from '../sale/contract.ts';
 import { hasSeveralItems, itemsOf, linesOf } from '../sale/items.ts';
 import { legacyOrderIdOf, orderIdOf } from '../sale/order.ts';
+import type { PaymentProvider } from '../sale/payment/provider.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { allowanceKey, claimsOf, limitsOf, personOf, sumOf } from '../sale/settlement/decide.ts';
 import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
-
-/** The result of checking one invariant. `examples` describes the first few breaches. */
-interface Finding {
-  checked: number;
-  breaches: number;
-  examples: string[];
-}
+import { auditMoney, compareWithProvider, type MoneyFinding, type PayableOrder } from './audit-money.ts';
+import { type Finding, openFinding } from './finding.ts';
 
 export interface AuditReport {
   ok: boolean;
@@ -29,44 +25,40 @@ export interface AuditReport {
   I3: Finding;
   I4: Finding;
   I5: Finding;
+  I7: MoneyFinding;
   /** Whether the staff log's hash chain is whole. */
   staffLog: StaffLogCheck;
 }
 
-/** Checks the invariants I1 to I5 of ARCHITECTURE.md against MongoDB and Redis, and the staff log. It is safe during a sale. */
+/**
+ * Checks the invariants I1 to I5 and I7 of ARCHITECTURE.md against MongoDB and Redis, and the staff log. It is safe during a
+ * sale.
+ * @param provider is asked for its own list of payments; without one they are compared with the orders alone.
+ */
 export async function audit(
   collections: Collections,
   gate: Gate,
   queue: PurchaseQueue,
+  provider: PaymentProvider | null = null,
 ): Promise<AuditReport> {
   // Redis is read first: a purchase accepted later is not checked, so it cannot look like a breach.
   const accepted = await gate.listRemembered();
   // RabbitMQ cannot list its jobs; there, a purchase that Redis lists as queued counts, as the reconciler adds a lost job again.
   const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
-  return await readInSnapshot(collections.connection, async (session) => {
+  const report = await readInSnapshot(collections.connection, async (session) => {
     const sales = await collections.sales.find({}, { session }).toArray();
-    const { orders, I1, I3, I4, statuses } = await auditOrders(collections, sales, session);
+    const { orders, I1, I3, I4, statuses, payable } = await auditOrders(collections, sales, session);
     const I5 = await auditLog(collections, sales, statuses, session);
     const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
     const staffLog = await checkStaffLog(collections, session);
-    const ok = [I1, I2, I3, I4, I5].every(({ breaches }) => breaches === 0) && staffLog.broken === null;
-    return { ok, sales: sales.length, orders, queued, I1, I2, I3, I4, I5, staffLog };
+    const I7 = await auditMoney(collections, payable, session);
+    return { sales: sales.length, orders, queued, I1, I2, I3, I4, I5, I7, staffLog };
   });
-}
-
-const examplesKept = 5;
-
-function openFinding() {
-  const finding: Finding = { checked: 0, breaches: 0, examples: [] };
-  return {
-    finding,
-    check(holds: boolean, breach: () => string): void {
-      finding.checked += 1;
-      if (holds) return;
-      finding.breaches += 1;
-      if (finding.examples.length < examplesKept) finding.examples.push(breach());
-    },
-  };
+  const I7 = provider ? await compareWithProvider(collections, provider, report.I7) : report.I7;
+  const { I1, I2, I3, I4, I5, staffLog } = report;
+  const findings = [I1, I2, I3, I4, I5, I7];
+  const ok = findings.every(({ breaches }) => breaches === 0) && staffLog.broken === null;
+  return { ok, ...report, I7 };
 }
 
 /** Checks I1, I3 and I4 in one pass over the orders, in the same snapshot as the sales and allowances. */
@@ -77,6 +69,8 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
   const taken = new Map<string, { units: number; limit: number }>();
   /** What the log should say of every order of a known sale, by order id. */
   const statuses = new Map<string, string>();
+  /** The orders with a payment or a payment window, by id. */
+  const payable = new Map<string, PayableOrder>();
   const limits = new Map(sales.map((sale) => [sale._id, limitsOf(sale)]));
   let orders = 0;
 
@@ -89,6 +83,7 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
     );
     const limit = limits.get(saleId);
     if (limit) statuses.set(_id, accountOf(status, record));
+    if (record.paymentId || record.holdExpiresAt) payable.set(_id, record);
     if (status !== 'paid' && status !== 'held') continue;
     const ofSale = sold.get(saleId) ?? new Map<string, number>();
     sold.set(saleId, ofSale);
@@ -130,7 +125,7 @@ async function auditOrders(collections: Collections, sales: SaleRecord[], sessio
     I4.check(units === ordered, () => `${_id}: allowance ${units}, orders ${ordered}`);
   }
   for (const [key, { units }] of taken) I4.check(false, () => `${key}: allowance 0, orders ${units}`);
-  return { orders, statuses, I1: I1.finding, I3: I3.finding, I4: I4.finding };
+  return { orders, statuses, payable, I1: I1.finding, I3: I3.finding, I4: I4.finding };
 }
 
 const noLimits = { limitPerBuyer: 0, items: new Map() };

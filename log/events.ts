@@ -68,6 +68,7 @@ interface ExpandedEvent {
 function expand(saleId: string, change: Change): ExpandedEvent[] {
   switch (change.type) {
     case 'order.paid':
+      if (change.paymentId) return ofOrder(saleId, change, ['order.paid']);
       return ofOrder(saleId, change, ['order.placed', 'inventory.reserved', 'order.paid']);
     case 'order.rejected':
       return [

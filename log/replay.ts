@@ -100,7 +100,7 @@ function applyChange(sale: ReplayedSale, change: Change): void {
     case 'sale.ended':
       return;
     case 'order.paid':
-      putBack(sale, change, -1);
+      if (!change.paymentId) putBack(sale, change, -1);
       keep(sale, change, 'paid');
       return;
     case 'order.cancelled':

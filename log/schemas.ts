@@ -100,7 +100,8 @@ export interface OrderChange extends Omit<EventData<'order.paid'>, 'saleId'> {
 /** One thing that happened to a sale, as the event log keeps it: events.ts spells it out. */
 export type Change =
   | { [Type in OfSale]: { type: Type } & Omit<EventData<Type>, 'saleId'> }[OfSale]
-  | (OrderChange & { type: 'order.paid' })
+  /** With a payment's id, the order was held before, and its units were taken then. */
+  | (OrderChange & { type: 'order.paid'; paymentId?: string })
   | (OrderChange & { type: 'order.cancelled' } & Pick<
         EventData<'order.cancelled'>,
         keyof typeof cancellation

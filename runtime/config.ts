@@ -136,6 +136,27 @@ const settings = z
     /** Whether webhooks may be sent to private addresses (SSRF); `auto` allows it except in production. */
     WEBHOOK_PRIVATE_ADDRESSES: z.enum(['auto', 'allowed', 'refused']).default('auto'),
 
+    /**
+     * Who takes the money of sales with a payment window. `auto`: the simulated provider, and in production `none`, which is
+     * for shops without such sales. `external`: the shop's own checkout.
+     */
+    PAYMENT_PROVIDER: z.enum(['auto', 'none', 'simulated', 'stripe', 'external']).default('auto'),
+    STRIPE_SECRET_KEY: z.string().default(''),
+    /** Stripe's key for pages. */
+    STRIPE_PUBLISHABLE_KEY: z.string().default(''),
+    /** The signing secret of the webhook endpoint; two, separated by a comma, while one replaces the other. */
+    STRIPE_WEBHOOK_SECRETS: z
+      .string()
+      .default('')
+      .transform((list) => list.split(',').filter(Boolean)),
+    /** Another server that speaks Stripe's API, for tests. */
+    STRIPE_API_URL: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
+    /** Where the page of a held order sends its buyer, with `{orderId}` in it. */
+    EXTERNAL_CHECKOUT_URL: z.string().max(2_000).default(''),
+
     /** Collector that receives spans of purchases as OTLP over HTTP, e.g. `http://collector:4318`; without it none are sent. */
     OTEL_EXPORTER_OTLP_ENDPOINT: z
       .url({ protocol: /^https?$/ })
@@ -177,6 +198,24 @@ const settings = z
       RABBITMQ_URL !== undefined || (PURCHASE_QUEUE !== 'rabbitmq' && EVENT_BUS !== 'rabbitmq'),
     { path: ['RABBITMQ_URL'], error: 'expected, since PURCHASE_QUEUE or EVENT_BUS is rabbitmq' },
   )
+  .refine(
+    ({ PAYMENT_PROVIDER, STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRETS }) =>
+      PAYMENT_PROVIDER !== 'stripe' ||
+      (STRIPE_SECRET_KEY && STRIPE_PUBLISHABLE_KEY && STRIPE_WEBHOOK_SECRETS.length > 0),
+    {
+      path: ['PAYMENT_PROVIDER'],
+      error: 'expected STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY and STRIPE_WEBHOOK_SECRETS with stripe',
+    },
+  )
+  .refine(
+    ({ PAYMENT_PROVIDER, EXTERNAL_CHECKOUT_URL: url }) =>
+      PAYMENT_PROVIDER !== 'external' ||
+      (url.includes('{orderId}') && /^https?:/.test(url) && URL.canParse(url.replace('{orderId}', 'id'))),
+    {
+      path: ['EXTERNAL_CHECKOUT_URL'],
+      error: 'expected a URL with {orderId} in it, since PAYMENT_PROVIDER is external',
+    },
+  )
   .refine(({ SUBSCRIBERS, SMTP_URL }) => SMTP_URL || !SUBSCRIBERS?.includes('notifications'), {
     path: ['SMTP_URL'],
     error: 'expected one, since SUBSCRIBERS names notifications',
@@ -198,6 +237,12 @@ const constants = z.strictObject({
   SOCKET_MESSAGES_PER_MINUTE: z.coerce.number().int().min(1).default(120),
   /** Maximum number of jobs that a worker processes at once; their purchases are settled together. */
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
+  /** How long each call of the simulated payment provider takes. */
+  SIMULATED_LATENCY_MS: z.coerce.number().int().min(0).max(60_000).default(100),
+  /** After this long, a step of a payment that no server has taken is taken by the leader. It doubles with each failure. */
+  PAYMENT_STEP_MS: z.coerce.number().int().min(10).max(60_000).default(5_000),
+  /** How often the leader looks for payments whose next step is due. */
+  PAYMENTS_INTERVAL_MS: z.coerce.number().int().min(10).max(60_000).default(500),
   /** How often the leader reconciles what crashes left inconsistent. */
   RECONCILE_INTERVAL_MS: z.coerce.number().int().min(100).default(5_000),
   /** How long a purchase may be queued before the reconciler checks it. */

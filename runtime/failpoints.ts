@@ -7,6 +7,11 @@
  *                                                   committed  after it committed
  *                                                   announced  after its result was announced, before the job completes
  *   written     after a cancellation or a change of a sale committed, before it is announced
+ *   received    after a payment's webhook was stored, before it is answered
+ *   marking     before the transaction that marks orders paid
+ *   marked      after it committed, before it is announced
+ *   asking      before a payment provider is asked
+ *   asked       after it answered, before the answer is stored
  *   relayed     after events were published, before the relay's position is stored
  *   handled     after a subscriber handled events, before they are acknowledged
  */
@@ -18,6 +23,11 @@ export type Failpoint =
   | 'committed'
   | 'announced'
   | 'written'
+  | 'received'
+  | 'marking'
+  | 'marked'
+  | 'asking'
+  | 'asked'
   | 'relayed'
   | 'handled';
 

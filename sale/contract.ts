@@ -194,6 +194,18 @@ export const order = z.object({
 });
 export type Order = z.infer<typeof order>;
 
+export const paymentState = z.enum(['started', 'failed', 'authorised', 'voided', 'captured', 'refunded']);
+
+/** Answer to `POST /api/orders/:id/payments`. */
+export const paymentStart = z.object({
+  paymentId: z.string(),
+  provider: z.enum(['simulated', 'stripe', 'external']),
+  state: paymentState.describe('`failed`: the last attempt was refused, and another one is possible'),
+  clientSecret: z.string().nullable().describe("For the provider's form in the page"),
+  redirectUrl: z.string().nullable().describe('Where the buyer pays instead'),
+  publishableKey: z.string().nullable().describe("Stripe's key for pages"),
+});
+
 /** Answer to `GET /api/orders`, newest first. */
 export const orderPage = z.object({
   orders: z.array(order),

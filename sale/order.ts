@@ -32,7 +32,7 @@ export function orderOf(record: OrderRecord): Order {
     reason: record.reason,
     createdAt: record.createdAt.toISOString(),
     settledAt: record.settledAt.toISOString(),
-    holdExpiresAt: null,
+    holdExpiresAt: record.holdExpiresAt?.toISOString() ?? null,
     ...(record.cancelledBy && { cancelledBy: record.cancelledBy }),
     ...(record.cancelledAt && { cancelledAt: record.cancelledAt.toISOString() }),
     ...(record.cancelReason && { cancelReason: record.cancelReason }),
@@ -56,6 +56,7 @@ export function orderMessageOf(record: OrderRecord): { buyerId: string; order: O
 /** The event log's entry for an order in its current status. */
 export function changeOf(record: OrderRecord): Change {
   const { _id, buyerId, personId, quantity, lines, amount, currency, status, reason, traceparent } = record;
+  const { paymentId } = record;
   const order = {
     orderId: _id,
     buyerId,
@@ -67,7 +68,7 @@ export function changeOf(record: OrderRecord): Change {
     ...(traceparent && { traceparent }),
   };
   if (status === 'rejected') return { type: 'order.rejected', ...order, reason: reason ?? 'failed' };
-  if (status !== 'cancelled') return { type: 'order.paid', ...order };
+  if (status !== 'cancelled') return { type: 'order.paid', ...order, ...(paymentId && { paymentId }) };
   const { cancelledBy, cancelReason, keptBack } = record;
   return {
     type: 'order.cancelled',

@@ -19,28 +19,40 @@ import type { Shop } from './shop.ts';
 /** Answers of the API need no document policies, because `nosniff` keeps browsers from reading JSON as a document. */
 const onApi = { 'Cross-Origin-Resource-Policy': 'same-origin', 'X-Content-Type-Options': 'nosniff' };
 
-/** The pages load only their own files and pictures over https, and connect only to this site. */
-const onPages = helmet({
-  contentSecurityPolicy: {
-    useDefaults: false,
-    directives: {
-      defaultSrc: ["'self'"],
-      // A product's picture may be at any https address.
-      imgSrc: ["'self'", 'data:', 'https:'],
-      objectSrc: ["'none'"],
-      baseUri: ["'none'"],
-      formAction: ["'self'"],
-      frameAncestors: ["'none'"],
+/** Stripe's form runs in frames of Stripe's own, so that our scripts cannot read a card. */
+const ofStripe = {
+  scriptSrc: ["'self'", 'https://js.stripe.com', 'https://*.js.stripe.com'],
+  frameSrc: ['https://js.stripe.com', 'https://*.js.stripe.com', 'https://hooks.stripe.com'],
+  connectSrc: ["'self'", 'https://api.stripe.com'],
+};
+
+/**
+ * The pages load only their own files and pictures over https, and connect only to this site, and to Stripe where it takes the
+ * payments.
+ */
+const policyOf = ({ PAYMENT_PROVIDER }: Pick<Config, 'PAYMENT_PROVIDER'>) =>
+  helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'self'"],
+        ...(PAYMENT_PROVIDER === 'stripe' && ofStripe),
+        // A product's picture may be at any https address.
+        imgSrc: ["'self'", 'data:', 'https:'],
+        objectSrc: ["'none'"],
+        baseUri: ["'none'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+      },
     },
-  },
-  // These four headers matter only to old browsers, which cannot show these pages anyway.
-  xDnsPrefetchControl: false,
-  xDownloadOptions: false,
-  xPermittedCrossDomainPolicies: false,
-  xXssProtection: false,
-  // The proxy in front sets it, because only the proxy knows whether there is TLS.
-  strictTransportSecurity: false,
-});
+    // These four headers matter only to old browsers, which cannot show these pages anyway.
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
+    // The proxy in front sets it, because only the proxy knows whether there is TLS.
+    strictTransportSecurity: false,
+  });
 
 /** Maximum size of a JSON body; a route for pictures has a limit of its own. */
 const bodyMaxBytes = 16_384;
@@ -48,6 +60,7 @@ const bodyMaxBytes = 16_384;
 /** @param probes the routes for orchestrators and Prometheus. */
 export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
   const instance = { 'X-Instance': config.INSTANCE };
+  const onPages = policyOf(config);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');

@@ -20,6 +20,8 @@ import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
+import { openProvider } from '../sale/payment/open-provider.ts';
+import { openPayments } from '../sale/payment/payments.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
 import { openSaleChanges } from '../sale/sale-change.ts';
@@ -30,6 +32,7 @@ import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { createApp } from './app.ts';
 import { answerInTime, uploadDeadlineMs } from './connections/deadline.ts';
+import { deliverToSelf } from './connections/own-address.ts';
 import { refuseNonRequests } from './connections/refusals.ts';
 import { listenOnUnixSocket } from './connections/unix-socket.ts';
 import { openAccountLimits } from './http/limits.ts';
@@ -109,6 +112,17 @@ const announcements = openAnnouncements({ collections, gate, ...live }, log);
 const otherWriters = openOtherWriters(redis);
 const cancellations = openCancellations(collections, announcements.cancelled, otherWriters);
 const saleChanges = openSaleChanges(collections, announcements.changed, otherWriters);
+const { provider, simulated } = await openProvider(config, collections, deliverToSelf(http));
+const payments =
+  provider &&
+  openPayments({
+    collections,
+    provider,
+    announce: live.announceSettled,
+    otherWriters,
+    stepMs: config.PAYMENT_STEP_MS,
+    log,
+  });
 const revocations = followRevocations(collections, live, config, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // Only for reading the consumer lag, because the workers publish and subscribe.
@@ -118,6 +132,9 @@ const shop = {
   admit,
   cancel: cancellations.cancel,
   changeSale: saleChanges.change,
+  payments,
+  simulatedPayments: simulated,
+  stripePublishableKey: config.STRIPE_PUBLISHABLE_KEY,
   gate,
   queue,
   redis,
@@ -167,7 +184,7 @@ closeOnSignal(
     stopping.abort();
     await delay(config.DRAIN_NOTICE_MS);
     await Promise.all([unixSocket?.close(), live.close()]);
-    await Promise.all([drained(), cancellations.drained(), saleChanges.drained()]);
+    await Promise.all([drained(), cancellations.drained(), saleChanges.drained(), payments?.drained()]);
     await revocations.close();
     await heartbeat.close();
     await bus.close();

@@ -4,6 +4,8 @@ import type { Revocation } from '../accounts/session.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
+import type { Payments } from '../sale/payment/payments.ts';
+import type { SimulatedProvider } from '../sale/payment/simulated.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Cancellations } from '../sale/settlement/cancellation.ts';
@@ -21,6 +23,11 @@ export interface Shop {
   admit: Admit;
   cancel: Cancellations['cancel'];
   changeSale: SaleChanges['change'];
+  /** Null when the shop takes no payments here. */
+  payments: Payments | null;
+  /** The simulated provider's own interface; null when the shop has another one. */
+  simulatedPayments: SimulatedProvider | null;
+  stripePublishableKey: string;
   gate: Gate;
   queue: PurchaseQueue;
   redis: Redis;

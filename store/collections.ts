@@ -17,6 +17,7 @@ import {
 import type { NewSale } from '../sale/sale.ts';
 import { openDeskCollections } from './desk-collections.ts';
 import { openEventCollections } from './event-collections.ts';
+import { openPaymentCollections } from './payment-collections.ts';
 import { openStaffCollections } from './staff-collections.ts';
 
 /**
@@ -223,6 +224,12 @@ export interface OrderRecord {
   cancelReason?: string;
   /** Set when its units did not go back on sale. */
   keptBack?: true;
+  /** When it expires unless it is paid by then. Absent in sales without a payment window. */
+  holdExpiresAt?: Date | null;
+  /** Set when the hold was lengthened, because the provider was processing a payment; it happens once. */
+  holdLengthened?: true;
+  /** The payment that it was paid with. Absent where none was needed, and until then. */
+  paymentId?: string;
   /** W3C trace context of the purchase's request. */
   traceparent?: string | undefined;
 }
@@ -420,6 +427,9 @@ const order = new Schema<OrderRecord>(
     cancelledAt: { type: Date },
     cancelReason: { type: String },
     keptBack: { type: Boolean },
+    holdExpiresAt: { type: Date },
+    holdLengthened: { type: Boolean },
+    paymentId: { type: String },
     traceparent: { type: String },
   },
   { ...options, collection: 'orders' },
@@ -484,6 +494,7 @@ export function openCollections(connection: Connection) {
     ...openEventCollections(open),
     ...openStaffCollections(open),
     ...openDeskCollections(open),
+    ...openPaymentCollections(open),
   };
 }
 

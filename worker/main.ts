@@ -26,6 +26,8 @@ import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
+import { openProvider } from '../sale/payment/open-provider.ts';
+import { openPayments } from '../sale/payment/payments.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlement.ts';
@@ -36,6 +38,7 @@ import { cancelCalledOffSales } from './called-off.ts';
 import { repairGates } from './gate-repair.ts';
 import { settleJob } from './job.ts';
 import { openWorkerObserver } from './observer.ts';
+import { settlePayments } from './payments.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
@@ -78,6 +81,18 @@ const queue = openPurchaseQueue(config, redis, log, { consumes: true });
 const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
 
 const exclusive = openMutex();
+const otherWriters = openOtherWriters(redis);
+const { provider } = await openProvider(config, collections);
+const payments =
+  provider &&
+  openPayments({
+    collections,
+    provider,
+    announce: announceSettled,
+    otherWriters,
+    stepMs: config.PAYMENT_STEP_MS,
+    log,
+  });
 const settle = openSettlement({
   collections,
   maxPurchases: settleMaxPurchases,
@@ -86,7 +101,7 @@ const settle = openSettlement({
   isTransient: isMongoAway,
   stopping: stopping.signal,
   exclusive,
-  otherWriters: openOtherWriters(redis),
+  otherWriters,
   async afterCommit(batch) {
     const { settled, settledPurchases } = batch;
     observer.settled(batch);
@@ -117,6 +132,7 @@ const election = openLeaderElection(
       log,
       observer.repaired,
     ),
+    ...(payments && { payments: settlePayments(payments, config) }),
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales({ collections, gate, exclusive, announceSettled }, log),
     relay: relay(
@@ -153,6 +169,7 @@ closeOnSignal(
   async () => {
     stopping.abort();
     await Promise.all([election.close(), subscribers.close()]);
+    await payments?.drained();
     await queue.close();
     await bus.close();
     clocks.close();

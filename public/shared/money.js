@@ -11,7 +11,7 @@ const currencies = new Set(Intl.supportedValuesOf('currency'));
 export const isCurrency = (code) => currencies.has(code);
 
 /** Not every currency has cents: the yen has no decimals, the dinar has three. @param {string} currency */
-function decimalsOf(currency) {
+export function decimalsOf(currency) {
   const format = new Intl.NumberFormat('en', { style: 'currency', currency });
   return format.resolvedOptions().maximumFractionDigits ?? 2;
 }

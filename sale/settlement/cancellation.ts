@@ -10,6 +10,7 @@ import type { Returned } from '../admission/gate.ts';
 import { type Order, unitsIn } from '../contract.ts';
 import { countPath, hasSeveralItems, linesOf, stockMessageOf } from '../items.ts';
 import { changeOf, orderMessageOf, orderOf } from '../order.ts';
+import { wakePayments } from '../payment/wake.ts';
 import { cancellableUntil, groupBySale } from '../sale.ts';
 import { allowanceKey, claimsOf, limitsOf, personOf } from './decide.ts';
 import type { OtherWriters } from './other-writers.ts';
@@ -246,6 +247,7 @@ async function writeCancelled(
     const filter = { _id: { $in: keys }, units: { $gte: units } };
     await allowances.updateMany(filter, { $inc: { units: -units } }, { session });
   }
+  await wakePayments(collections, cancelled, session);
   const records = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
   const at = mongoClock.now();
   const entries = records.map(({ _id: saleId, eventSeq: seq }) => ({

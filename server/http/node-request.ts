@@ -61,10 +61,8 @@ export class NodeRequest implements HttpRequest {
     else this.#response.once('close', listener);
   }
 
-  readBody({ fileMaxBytes }: Pick<Route, 'fileMaxBytes'>): Promise<unknown> {
-    return fileMaxBytes
-      ? readFile(this.#message, fileMaxBytes)
-      : readJson(this.#message, this.#bounds.bodyMaxBytes);
+  readBody({ file }: Pick<Route, 'file'>): Promise<unknown> {
+    return file ? readFile(this.#message, file) : readJson(this.#message, this.#bounds.bodyMaxBytes);
   }
 }
 
@@ -78,11 +76,14 @@ async function readJson(message: IncomingMessage, maxBytes: number): Promise<unk
   return body === undefined ? noJson(message) : body;
 }
 
-async function readFile(message: IncomingMessage, maxBytes: number): Promise<Buffer | Refusal> {
-  const body = await readWith(express.raw({ limit: maxBytes, type: 'image/*' }), message);
+async function readFile(
+  message: IncomingMessage,
+  { type, maxBytes }: NonNullable<Route['file']>,
+): Promise<Buffer | Refusal> {
+  const body = await readWith(express.raw({ limit: maxBytes, type }), message);
   if (Buffer.isBuffer(body)) return body;
   const got = message.headers['content-type']?.slice(0, 100) ?? 'none';
-  return refuse('unsupported-media-type', `expected the bytes of an image/*, got ${got}`);
+  return refuse('unsupported-media-type', `expected the bytes of ${type}, got ${got}`);
 }
 
 type BodyParser = ReturnType<typeof express.json>;

@@ -136,8 +136,8 @@ function securityOf({ access, takesSessionCookie }: Route): Json {
   return access === 'anyone' ? {} : { security: [{ bearer: [] }] };
 }
 
-function requestBodyOf({ method, body, fileMaxBytes, takesSessionCookie }: Route): Json {
-  if (fileMaxBytes) return { requestBody: { required: true, content: { 'image/*': {} } } };
+function requestBodyOf({ method, body, file, takesSessionCookie }: Route): Json {
+  if (file) return { requestBody: { required: true, content: { [file.type]: {} } } };
   // The renewal of a session requires an empty JSON object: see routes/sessions.ts.
   const isEmptyJson = takesSessionCookie && method === 'post';
   if (!body && !isEmptyJson) return {};

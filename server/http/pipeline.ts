@@ -24,7 +24,7 @@ export interface HttpRequest {
   /** Calls the listener when the answer was sent or the client has disconnected. */
   onClosed(listener: () => void): void;
   /** @returns the parsed JSON, the bytes of the file, or a refusal. */
-  readBody(route: Pick<Route, 'fileMaxBytes'>): Promise<unknown>;
+  readBody(route: Pick<Route, 'file'>): Promise<unknown>;
 }
 
 /** An answer or a refusal in the form in which it is sent, without the headers that every answer has. */
@@ -38,7 +38,7 @@ export type Respond = (route: Route, request: HttpRequest) => Promise<Reply>;
 /** Handles every request to the API in the same steps: identify, limit, parse, handle, answer or refuse. */
 export function openPipeline(tokens: Tokens, limits: RequestLimits, log: Log): Respond {
   async function outcomeOf(route: Route, request: HttpRequest, identity: Identity | null) {
-    const body = route.body || route.fileMaxBytes ? await request.readBody(route) : undefined;
+    const body = route.body || route.file ? await request.readBody(route) : undefined;
     if (isRefusal(body)) return body;
     const call = readCall(route, request, identity, body);
     return isRefusal(call) ? call : await route.handle(call);
@@ -105,7 +105,7 @@ function readCall(
   if (isRefusal(params)) return params;
   const query = parse(route.query, request.query, 'query');
   if (isRefusal(query)) return query;
-  const body = route.fileMaxBytes ? sent : parse(route.body, sent, 'body');
+  const body = route.file ? sent : parse(route.body, sent, 'body');
   if (isRefusal(body)) return body;
   const keySchema = route.takesIdempotencyKey ? optionalKey : undefined;
   const key = parse(keySchema, request.header('idempotency-key'), 'Idempotency-Key');

@@ -4,6 +4,7 @@ import { Overloaded } from '../../runtime/group-commit.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { isRabbitAway } from '../../runtime/rabbit/rabbit.ts';
 import type { Problem } from '../../sale/contract.ts';
+import { PaymentFault } from '../../sale/payment/provider.ts';
 
 export const problemTitles = {
   'invalid-input': [400, 'The request is not as expected'],
@@ -143,6 +144,10 @@ export function refusalOf(error: unknown): Refusal {
     return refuse('busy', 'Others write the same all the time. Nothing was changed. Try again.');
   if (isMongoAway(error) || isRedisAway(error) || isRabbitAway(error))
     return refuse('unavailable', 'A part of the shop is away. Try again.');
+  if (error instanceof PaymentFault)
+    return error.kind === 'refused'
+      ? refuse('not-payable', 'The payment provider refuses this payment')
+      : refuse('unavailable', 'The payment provider does not answer. Try again.');
   // Errors of Express, its body parser and its static files.
   const { type = '', status = 500 } = error as { type?: string; status?: number };
   if (type === 'entity.too.large')

@@ -47,8 +47,8 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   params?: z.ZodType<Params>;
   query?: z.ZodType<Query>;
   body?: z.ZodType<Body>;
-  /** Maximum size of a file that replaces a JSON body; the handler checks its content. */
-  fileMaxBytes?: number;
+  /** A file replaces the JSON body; the handler gets its bytes as they came, and checks its content. */
+  file?: { type: 'image/*' | 'application/json'; maxBytes: number };
   takesIdempotencyKey?: true;
   /** Takes the ETag of what the client has seen in If-Match. */
   takesIfMatch?: true;

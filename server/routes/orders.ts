@@ -102,7 +102,11 @@ export function orderRoutes(shop: Shop): Route[] {
 }
 
 /** Finds a settled order in MongoDB, or a purchase that is still queued in Redis. A lost purchase is queued again. */
-async function findOwnOrder(shop: Shop, orderId: string, buyerId: string): Promise<shapes.Order | Refusal> {
+export async function findOwnOrder(
+  shop: Shop,
+  orderId: string,
+  buyerId: string,
+): Promise<shapes.Order | Refusal> {
   const settled = await findOrder(shop.collections, orderId, buyerId);
   if (settled) return settled;
   const found = await shop.gate.findPurchase(orderId);

@@ -15,7 +15,7 @@ export const pictureUploadRoutes = ({ collections }: Shop): Route[] => [
     access: 'admin',
     summary: 'Put up a picture: JPEG, PNG, WebP or AVIF',
     // The same limit as in nginx/nginx.conf.
-    fileMaxBytes: 8 * 1_024 * 1_024,
+    file: { type: 'image/*', maxBytes: 8 * 1_024 * 1_024 },
     answer: [201, picture],
     headers: ['Location'],
     problems: ['invalid-input', 'body-too-large', 'unsupported-media-type'],

@@ -20,6 +20,7 @@ import { emailVerificationRoutes } from './email-verification.ts';
 import { eventSchemaRoutes } from './event-schemas.ts';
 import { orderRoutes } from './orders.ts';
 import { passwordRoutes } from './passwords.ts';
+import { paymentRoutes } from './payments.ts';
 import { pictureUploadRoutes } from './pictures.ts';
 import { purchaseRoutes } from './purchases.ts';
 import { saleRoutes } from './sales.ts';
@@ -34,6 +35,7 @@ const features: ((shop: Shop) => Route[])[] = [
   saleRoutes,
   purchaseRoutes,
   orderRoutes,
+  paymentRoutes,
   eventSchemaRoutes,
   productRoutes,
   saleAdminRoutes,

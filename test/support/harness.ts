@@ -5,6 +5,7 @@ import { type AuditReport, audit } from '../../insight/audit.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
 import type { Order, Product, SaleSnapshot, Session } from '../../sale/contract.ts';
+import { openProvider } from '../../sale/payment/open-provider.ts';
 import { openTokens } from '../../server/http/tokens.ts';
 import { readSamples, valueIn } from './samples.ts';
 
@@ -173,7 +174,10 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
       return valueIn(readSamples(body), 'stampede_settle_batch_purchases_sum') ?? 0;
     },
 
-    audit: () => audit(store.collections, store.gate, store.queue),
+    async audit() {
+      const { provider } = await openProvider(store.config, store.collections);
+      return await audit(store.collections, store.gate, store.queue, provider);
+    },
 
     async close() {
       await store.collections.connection.dropDatabase();

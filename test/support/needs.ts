@@ -27,6 +27,10 @@ const programs = {
     path: findProgram('kube-score'),
     howTo: 'go install github.com/zegl/kube-score/cmd/kube-score@v1.20.0',
   },
+  'stripe-mock': {
+    path: findProgram('stripe-mock'),
+    howTo: 'go install github.com/stripe/stripe-mock@v0.203.0',
+  },
   libfaketime: {
     path: findLibrary('libfaketime.so.1'),
     howTo: 'apt-get install faketime',

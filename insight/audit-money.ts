@@ -1,0 +1,113 @@
+import type { ClientSession } from 'mongoose';
+import { refundedOf } from '../sale/payment/payment.ts';
+import type { PaymentProvider, PaymentReport } from '../sale/payment/provider.ts';
+import type { Collections, OrderRecord } from '../store/collections.ts';
+import type { PaymentRecord } from '../store/payment-collections.ts';
+import { type Finding, openFinding } from './finding.ts';
+
+/** The result of checking I7, with the sums of all payments by currency, in minor units. */
+export interface MoneyFinding extends Finding {
+  /** Payments whose next step is still due; their money is not checked. */
+  pending: number;
+  captured: Record<string, number>;
+  refunded: Record<string, number>;
+  /** Payments in the provider's own list; null when it was not asked. */
+  listed: number | null;
+}
+
+/** An order that is, or was, to be paid. */
+export type PayableOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'amount'>;
+
+/**
+ * Checks I7: a paid order has one capture of its price, and every other payment keeps no money.
+ * @param orders by id, those with a payment or a payment window.
+ */
+export async function auditMoney(
+  { payments }: Collections,
+  orders: ReadonlyMap<string, PayableOrder>,
+  session: ClientSession,
+): Promise<MoneyFinding> {
+  const { finding, check } = openFinding();
+  const sums = { captured: {} as Record<string, number>, refunded: {} as Record<string, number> };
+  const paying = new Set<string>();
+  let pending = 0;
+  for await (const payment of payments.find({}, { session })) {
+    const { _id, orderId, currency, capturedAmount, amount, dueAt } = payment;
+    const refunded = refundedOf(payment, ['succeeded']);
+    sums.captured[currency] = (sums.captured[currency] ?? 0) + capturedAmount;
+    sums.refunded[currency] = (sums.refunded[currency] ?? 0) + refunded;
+    const order = orders.get(orderId);
+    const isPaying = order?.status === 'paid' && order.paymentId === _id;
+    if (isPaying) paying.add(orderId);
+    if (dueAt !== null) pending += 1;
+    else if (isPaying) {
+      const isPrice = capturedAmount === amount && amount === (order.amount ?? amount);
+      check(isPrice, () => `payment ${_id}: ${capturedAmount} captured, the order costs ${order.amount}`);
+    } else {
+      const kept = capturedAmount - refunded;
+      check(kept === 0, () => `payment ${_id}: ${kept} kept, the order is ${order?.status ?? 'unknown'}`);
+    }
+  }
+  for (const [orderId, { status }] of orders) {
+    if (status === 'paid')
+      check(paying.has(orderId), () => `order ${orderId} is paid, and its payment does not exist`);
+  }
+  return { ...finding, pending, ...sums, listed: null };
+}
+
+const batchSize = 500;
+
+/**
+ * Compares the payments with the provider's own list, and adds what it finds. What differs is read again from both sides,
+ * because payments go on meanwhile.
+ */
+export async function compareWithProvider(
+  { payments }: Collections,
+  provider: PaymentProvider,
+  money: MoneyFinding,
+): Promise<MoneyFinding> {
+  const { finding, check } = openFinding();
+  const [oldest] = await payments.find({ provider: provider.name }).sort({ createdAt: 1 }).limit(1).toArray();
+  let listed = 0;
+  const compare = async (reports: PaymentReport[]) => {
+    const found = await payments.find({ _id: { $in: reports.map(({ paymentId }) => paymentId) } }).toArray();
+    const paymentById = new Map(found.map((payment) => [payment._id, payment]));
+    for (const report of reports) {
+      listed += 1;
+      const agrees = isAgreed(paymentById.get(report.paymentId), report) || (await agreesNow(report));
+      const { paymentId, providerId, capturedAmount, refundedAmount } = report;
+      check(agrees, () => {
+        const there = `${capturedAmount} captured and ${refundedAmount} refunded`;
+        return `payment ${paymentId || 'unknown'}: ${provider.name} has ${there} as ${providerId}`;
+      });
+    }
+  };
+  const agreesNow = async ({ paymentId, providerId, price }: PaymentReport): Promise<boolean> => {
+    const report = await provider.read({ paymentId, providerId, price, attempts: 0 });
+    return isAgreed((await payments.findOne({ _id: paymentId })) ?? undefined, report);
+  };
+  let batch: PaymentReport[] = [];
+  for await (const report of oldest ? provider.listSince(oldest.createdAt) : []) {
+    batch.push(report);
+    if (batch.length < batchSize) continue;
+    await compare(batch);
+    batch = [];
+  }
+  await compare(batch);
+  return {
+    ...money,
+    checked: money.checked + finding.checked,
+    breaches: money.breaches + finding.breaches,
+    examples: [...money.examples, ...finding.examples].slice(0, 5),
+    listed,
+  };
+}
+
+/** A payment that was begun twice at the provider is known there under two ids, of which one has no money. */
+function isAgreed(payment: PaymentRecord | undefined, report: PaymentReport): boolean {
+  const { capturedAmount, refundedAmount, providerId } = report;
+  if (payment?.providerId !== providerId) return capturedAmount - (refundedAmount ?? 0) === 0;
+  if (payment.dueAt !== null) return true;
+  const refunded = refundedOf(payment, ['succeeded']);
+  return payment.capturedAmount === capturedAmount && refunded === (refundedAmount ?? refunded);
+}

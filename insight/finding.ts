@@ -1,0 +1,21 @@
+/** The result of checking one invariant. `examples` describes the first few breaches. */
+export interface Finding {
+  checked: number;
+  breaches: number;
+  examples: string[];
+}
+
+const examplesKept = 5;
+
+export function openFinding() {
+  const finding: Finding = { checked: 0, breaches: 0, examples: [] };
+  return {
+    finding,
+    check(holds: boolean, breach: () => string): void {
+      finding.checked += 1;
+      if (holds) return;
+      finding.breaches += 1;
+      if (finding.examples.length < examplesKept) finding.examples.push(breach());
+    },
+  };
+}

@@ -1,0 +1,210 @@
+import type { OrderRecord } from '../../store/collections.ts';
+import type {
+  PaymentRecord,
+  PaymentState,
+  RefundRecord,
+  RefundState,
+} from '../../store/payment-collections.ts';
+import type { PaymentReport, PaymentRequest, PaymentStage, RefundReport } from './provider.ts';
+
+/**
+ * The states of a payment, and what is to be done about it. All of it is pure: `apply` takes in what the provider reports, in
+ * any order and any number of times, and `nextStep` compares the payment with its order.
+ */
+
+/** A payment only ever moves on in this order, so a late or repeated report changes nothing. */
+const stages: readonly PaymentStage[] = ['started', 'failed', 'authorised', 'voided', 'captured'];
+const refundStages: readonly RefundState[] = ['requested', 'pending', 'succeeded', 'failed'];
+
+export function newPayment(
+  { paymentId, orderId, price }: Omit<PaymentRequest, 'attempts'>,
+  { saleId, provider }: Pick<PaymentRecord, 'saleId' | 'provider'>,
+  { now, dueAt }: { now: Date; dueAt: Date },
+): PaymentRecord {
+  return {
+    _id: paymentId,
+    orderId,
+    saleId,
+    provider,
+    providerId: null,
+    amount: price.amount,
+    currency: price.currency,
+    state: 'started',
+    isProcessing: false,
+    failure: null,
+    capturedAmount: 0,
+    refunds: [],
+    createdAt: now,
+    authorisedAt: null,
+    capturedAt: null,
+    endedAt: null,
+    dueAt,
+    attempts: 0,
+    error: null,
+    revision: 0,
+  };
+}
+
+export const paymentIdOf = (orderId: string, attempt: number) => `${orderId}.${attempt}`;
+
+/**
+ * The payment after a report. It is the same object when the report says nothing new.
+ * @param now when the report came.
+ */
+export function apply(payment: PaymentRecord, report: PaymentReport, now: Date): PaymentRecord {
+  const { price, capturedAmount, isProcessing, failure, providerId, refunds = [] } = report;
+  if (payment.providerId !== null && payment.providerId !== providerId) return payment;
+  if (price.amount !== payment.amount || price.currency !== payment.currency) {
+    const error = `the provider reports ${price.amount} ${price.currency}, expected ${payment.amount} ${payment.currency}`;
+    return payment.error === error ? payment : { ...payment, error };
+  }
+  const stage = laterOf(stages, stageOf(payment), report.stage);
+  const isAuthorised = stage === 'authorised' || stage === 'captured';
+  const isOpen = stage === 'started' || stage === 'failed';
+  // While the buyer may still pay, the newest report counts; afterwards nothing is processed.
+  const isNews = stage === report.stage;
+  const next: PaymentRecord = {
+    ...payment,
+    providerId,
+    state: stage,
+    isProcessing: isOpen && (isNews ? isProcessing : payment.isProcessing),
+    failure: stage === 'failed' ? (failure ?? payment.failure) : null,
+    capturedAmount: Math.max(payment.capturedAmount, capturedAmount),
+    authorisedAt: payment.authorisedAt ?? (isAuthorised ? now : null),
+    capturedAt: payment.capturedAt ?? (stage === 'captured' ? now : null),
+    refunds: refunds.reduce(applyRefund, payment.refunds),
+  };
+  return derive(payment, next, now);
+}
+
+/** The payment after the provider answered to a refund. */
+export const applyRefundReport = (payment: PaymentRecord, report: RefundReport, now: Date): PaymentRecord =>
+  derive(payment, { ...payment, refunds: applyRefund(payment.refunds, report) }, now);
+
+function applyRefund(refunds: RefundRecord[], report: RefundReport): RefundRecord[] {
+  return refunds.map((refund) => {
+    if (refund.id !== report.refundId) return refund;
+    const state = laterOf(refundStages, refund.state, report.stage);
+    const isSame = state === refund.state && refund.providerId === report.providerId;
+    return isSame ? refund : { ...refund, state, providerId: report.providerId, error: null };
+  });
+}
+
+/** Derives the final states, and ends the attempts at the step that the report has settled. */
+function derive(before: PaymentRecord, after: PaymentRecord, now: Date): PaymentRecord {
+  const isRefunded = after.capturedAmount > 0 && refundedOf(after, ['succeeded']) === after.capturedAmount;
+  const state: PaymentState = isRefunded ? 'refunded' : stageOf(after);
+  const hasEnded = state === 'refunded' || state === 'voided';
+  const next = { ...after, state, endedAt: hasEnded ? (before.endedAt ?? now) : null };
+  const isMoved =
+    next.state !== before.state || next.refunds.some((refund, n) => refund !== before.refunds[n]);
+  const derived = isMoved ? { ...next, attempts: 0, error: null } : next;
+  return isSame(before, derived) ? before : derived;
+}
+
+const stageOf = ({ state }: PaymentRecord): PaymentStage => (state === 'refunded' ? 'captured' : state);
+
+const laterOf = <Stage>(order: readonly Stage[], one: Stage, other: Stage): Stage =>
+  order.indexOf(other) > order.indexOf(one) ? other : one;
+
+function isSame(one: PaymentRecord, other: PaymentRecord): boolean {
+  const names = Object.keys(one) as (keyof PaymentRecord)[];
+  return names.every((name) =>
+    name === 'refunds'
+      ? one.refunds.every((refund, n) => refund === other.refunds[n])
+      : one[name] === other[name],
+  );
+}
+
+/** The sum of its refunds in these states. */
+export const refundedOf = ({ refunds }: Pick<PaymentRecord, 'refunds'>, states: readonly RefundState[]) =>
+  refunds.filter(({ state }) => states.includes(state)).reduce((sum, { amount }) => sum + amount, 0);
+
+const onTheirWay: readonly RefundState[] = ['requested', 'pending', 'succeeded'];
+
+/** What was captured and neither went back nor is on its way back. */
+export const refundableOf = (payment: PaymentRecord) =>
+  payment.capturedAmount - refundedOf(payment, onTheirWay);
+
+/** Failed refunds of one payment, after which only staff start another. */
+const maxFailedRefunds = 5;
+
+/** The payment with one more refund; null when less than that is left of it. */
+export function withRefund(
+  payment: PaymentRecord,
+  { amount, reason }: Pick<RefundRecord, 'amount' | 'reason'>,
+  now: Date,
+): PaymentRecord | null {
+  if (amount > refundableOf(payment)) return null;
+  const id = `${payment._id}-${payment.refunds.length + 1}`;
+  const waiting = { state: 'requested', attempts: 0, refusals: 0, providerId: null, error: null } as const;
+  return { ...payment, refunds: [...payment.refunds, { id, amount, reason, ...waiting, requestedAt: now }] };
+}
+
+/** What is known about the order of a payment. */
+export type PaidOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'holdExpiresAt' | 'holdLengthened'>;
+
+/**
+ * `wait`: it is the buyer's turn. `lengthen`: the hold ends later, because the payment is being processed. `look`: the provider is asked what has become of it. `mark`: the order becomes paid if it is
+ * still held. `return`: everything that is left of the captured money goes back.
+ */
+export type Step =
+  | { do: 'nothing' | 'lengthen' | 'look' | 'mark' | 'capture' | 'void' }
+  | { do: 'wait'; until: Date }
+  | { do: 'return'; amount: number }
+  | { do: 'refund'; refund: RefundRecord };
+
+/** @param order null when it does not exist, as after a restored backup. */
+export function nextStep(payment: PaymentRecord, order: PaidOrder | null, now: Date): Step {
+  const isHeld = order?.status === 'held';
+  const isPaidByThis = order?.status === 'paid' && order.paymentId === payment._id;
+  switch (payment.state) {
+    case 'started':
+    case 'failed':
+      return isHeld ? waitFor(order, payment, now) : { do: 'void' };
+    case 'authorised':
+      if (isHeld) return { do: 'mark' };
+      return { do: isPaidByThis ? 'capture' : 'void' };
+    case 'captured': {
+      if (isHeld) return { do: 'mark' };
+      return returnOf(payment, isPaidByThis, now);
+    }
+    default:
+      return { do: 'nothing' };
+  }
+}
+
+/** So long before a hold ends its payment is looked at, should the webhook have been lost. */
+const lookBeforeMs = 15_000;
+const lookEveryMs = 5_000;
+
+function waitFor(order: PaidOrder, { providerId, isProcessing }: PaymentRecord, now: Date): Step {
+  const { holdExpiresAt, holdLengthened } = order;
+  const untilMs = (holdExpiresAt?.getTime() ?? 0) - lookBeforeMs;
+  if (now.getTime() < untilMs) return { do: 'wait', until: new Date(untilMs) };
+  if (isProcessing && !holdLengthened) return { do: 'lengthen' };
+  // Nobody can have paid what was never handed over.
+  return providerId === null ? { do: 'wait', until: new Date(now.getTime() + lookEveryMs) } : { do: 'look' };
+}
+
+/** Refunds that were asked for go first; then what a captured payment without its order still owes. */
+function returnOf(payment: PaymentRecord, isPaidByThis: boolean, now: Date): Step {
+  const refund = payment.refunds.find(({ state }) => state === 'requested');
+  if (refund) return { do: 'refund', refund };
+  const amount = refundableOf(payment);
+  const failed = payment.refunds.filter(({ state }) => state === 'failed').length;
+  if (!isPaidByThis && amount > 0 && failed < maxFailedRefunds) return { do: 'return', amount };
+  if (!payment.refunds.some(({ state }) => state === 'pending')) return { do: 'nothing' };
+  const isDue = payment.dueAt === null || payment.dueAt <= now;
+  return isDue ? { do: 'look' } : { do: 'wait', until: payment.dueAt as Date };
+}
+
+/**
+ * When a payment that was looked at in vain is looked at again. A refund may be pending for days, so its payment is looked at
+ * each time that its age has doubled.
+ */
+export function lookAgainAt({ refunds }: PaymentRecord, now: Date): Date {
+  const pending = refunds.find(({ state }) => state === 'pending');
+  const ageMs = pending ? now.getTime() - pending.requestedAt.getTime() : 0;
+  return new Date(now.getTime() + Math.max(lookEveryMs, ageMs));
+}

@@ -1,0 +1,527 @@
+import { hash } from 'node:crypto';
+import { mongoClock } from '../../runtime/clock.ts';
+import { gapMs, Stale } from '../../runtime/databases/transact.ts';
+import { failpoint } from '../../runtime/failpoints.ts';
+import { groupCommit, Overloaded } from '../../runtime/group-commit.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { retry } from '../../runtime/retry.ts';
+import { type Collections, isDuplicateKey, type OrderRecord } from '../../store/collections.ts';
+import type { PaymentRecord } from '../../store/payment-collections.ts';
+import type { Money, OrderStatus } from '../contract.ts';
+import { orderMessageOf } from '../order.ts';
+import type { OtherWriters } from '../settlement/other-writers.ts';
+import type { Settled } from '../settlement/transaction.ts';
+import { lengthenHold } from './lengthen-hold.ts';
+import { type Mark, markPaid } from './mark-paid.ts';
+import {
+  apply,
+  applyRefundReport,
+  lookAgainAt,
+  newPayment,
+  nextStep,
+  type PaidOrder,
+  paymentIdOf,
+  refundedOf,
+  type Step,
+  withRefund,
+} from './payment.ts';
+import {
+  type Handover,
+  PaymentFault,
+  type PaymentProvider,
+  type PaymentReport,
+  type ProviderPayment,
+} from './provider.ts';
+
+export interface PaymentsOptions {
+  collections: Collections;
+  provider: PaymentProvider;
+  /** Announces orders that became paid; it must not throw. */
+  announce: (settled: Settled) => void;
+  otherWriters: Pick<OtherWriters, 'announce'>;
+  /** How long a step may take before it counts as abandoned; it doubles with each failure, up to 64 times as much. */
+  stepMs: number;
+  log: Log;
+}
+
+interface StartedPayment {
+  paymentId: string;
+  provider: PaymentProvider['name'];
+  state: PaymentRecord['state'];
+  /** Null when the buyer has nothing left to do. */
+  handover: Handover | null;
+}
+
+/** Why an order cannot be paid: what it is instead of held, or what the provider cannot charge. */
+export interface NotPayable {
+  status: OrderStatus;
+  fault?: string;
+}
+
+interface ExternalPayment {
+  orderId: string;
+  /** The shop's own id of the payment. */
+  reference: string;
+  price: Money;
+}
+
+export interface Payments {
+  readonly provider: PaymentProvider['name'];
+  /**
+   * Starts the payment of a held order, or finds the one that was started. Concurrent and repeated calls get the same one.
+   * @returns null when this buyer has no such settled order.
+   * @throws PaymentFault when the provider does not answer or refuses.
+   */
+  start(order: { orderId: string; buyerId: string }): Promise<StartedPayment | NotPayable | null>;
+  /**
+   * Takes in a webhook. When it resolves, the content is stored, and its consequences follow even after a crash.
+   * @throws PaymentFault when the provider had to be asked and did not answer; it will send the webhook again.
+   */
+  receive(
+    rawBody: Buffer,
+    header: (name: string) => string | undefined,
+  ): Promise<'stored' | 'forged' | 'not_ours'>;
+  /**
+   * Takes in a payment that the shop's own checkout has captured. Again with the same reference it is the same payment.
+   * @returns the order's payment; why it does not pay the order; null when there is no such settled order.
+   */
+  payExternally(paid: ExternalPayment): Promise<PaymentRecord | NotPayable | null>;
+  /**
+   * Takes in that the shop has given back what was to go back of this payment.
+   * @returns how much that was, in minor units; null when there is no such payment.
+   */
+  giveBackExternally(given: Pick<ExternalPayment, 'orderId' | 'reference'>): Promise<number | null>;
+  /** Takes the steps of payments that are due, at most `limit` of them. @returns how many there were. */
+  settleDue(limit: number): Promise<number>;
+  /** Resolves when no step is being taken. */
+  drained(): Promise<void>;
+}
+
+/** A change of a payment: a pure function, because it is applied again when another process wrote the payment meanwhile. */
+type Change = (payment: PaymentRecord, order: PaidOrder | null) => PaymentRecord;
+
+interface Loaded {
+  payment: PaymentRecord;
+  order: PaidOrder | null;
+}
+
+const maxBatch = 500;
+const maxWaiting = 10_000;
+/** Payments whose steps are taken right away; the others wait until they are due. */
+const maxSettling = 2_000;
+/** More than any history takes: mark, capture, return, refund and the looks between them. */
+const maxSteps = 10;
+/** Attempts to pay one order, each of which has ended without money. */
+const maxAttempts = 20;
+
+/**
+ * Takes payments from their start to the end. A payment's next step follows from the payment and its order alone, so it does
+ * not matter which process takes it, or how often: every step is idempotent, and `dueAt` names when another one takes over.
+ */
+export function openPayments({
+  collections,
+  provider,
+  announce,
+  otherWriters,
+  stepMs,
+  log,
+}: PaymentsOptions): Payments {
+  const { payments, orders } = collections;
+  const amending = groupCommit<{ paymentId: string; change: Change }, Loaded | null>({
+    send: (amendments) => amendAll(collections, amendments, stepMs),
+    maxBatch,
+    maxWaiting,
+  });
+  const marking = groupCommit<Mark, void>({
+    async send(marks) {
+      otherWriters.announce();
+      failpoint('marking');
+      const settled = await markPaid(collections, marks);
+      failpoint('marked');
+      if (settled) announce(settled);
+      return marks.map(() => undefined);
+    },
+    maxBatch,
+    maxWaiting,
+    gapMs: () => gapMs,
+  });
+  const amend = (paymentId: string, change: Change) => amending.submit({ paymentId, change });
+
+  /** The payments whose steps are being taken; `again`: there was news of it meanwhile. */
+  const settling = new Map<string, { again: boolean; ended: Promise<void> }>();
+
+  function settleSoon(paymentId: string): void {
+    const running = settling.get(paymentId);
+    if (running) running.again = true;
+    if (running || settling.size >= maxSettling) return;
+    const entry = { again: false, ended: Promise.resolve() };
+    settling.set(paymentId, entry);
+    entry.ended = settleWhileNews(paymentId, entry)
+      .catch((error) => log.warn({ paymentId, error: error.message }, 'payment step failed, retrying later'))
+      .finally(() => settling.delete(paymentId));
+  }
+
+  async function settleWhileNews(paymentId: string, entry: { again: boolean }): Promise<void> {
+    do {
+      entry.again = false;
+      await settle(paymentId);
+    } while (entry.again);
+  }
+
+  async function settle(paymentId: string): Promise<void> {
+    let loaded = await amend(paymentId, same);
+    let taken: Step['do'] | null = null;
+    for (let steps = 0; loaded !== null && steps < maxSteps; steps++) {
+      const step = nextStep(loaded.payment, loaded.order, mongoClock.now());
+      // A step that has to be taken twice in a row has changed nothing.
+      if (taken === step.do && step.do !== 'refund') return void (await amend(paymentId, rescheduled));
+      taken = step.do;
+      const change = await changeOf(step, loaded.payment);
+      loaded = change && (await amend(paymentId, change));
+    }
+  }
+
+  /** Takes a step. @returns the change that it makes; null when it was the last one for now. */
+  async function changeOf(step: Step, payment: PaymentRecord): Promise<Change | null> {
+    if (step.do === 'nothing' || step.do === 'wait') {
+      const dueAt = step.do === 'wait' ? step.until : null;
+      if (payment.dueAt?.getTime() !== dueAt?.getTime()) await amend(payment._id, rescheduled);
+      return null;
+    }
+    if (step.do === 'mark') {
+      await marking.submit({ orderId: payment.orderId, paymentId: payment._id });
+      return same;
+    }
+    if (step.do === 'lengthen') {
+      const lengthened = await lengthenHold(collections, payment.orderId);
+      if (lengthened) announce({ stocks: [], orders: [orderMessageOf(lengthened)] });
+      return rescheduled;
+    }
+    if (step.do === 'return') {
+      const { amount } = step;
+      return (current) =>
+        withRefund(current, { amount, reason: 'order_not_held' }, mongoClock.now()) ?? current;
+    }
+    try {
+      return await ask(step, payment);
+    } catch (error) {
+      await amend(payment._id, failed(step, error as Error));
+      const { _id: paymentId, orderId } = payment;
+      const kind = kindOf(error);
+      log.warn(
+        { paymentId, orderId, step: step.do, kind, error: (error as Error).message },
+        'payment step failed',
+      );
+      return null;
+    }
+  }
+
+  /** Takes a step at the provider. @throws PaymentFault when the payment is as it was. */
+  async function ask(step: Step, payment: PaymentRecord): Promise<Change> {
+    if (payment.provider !== provider.name)
+      throw new PaymentFault('transient', `${payment.provider} is not the provider`);
+    const { providerId } = payment;
+    if (providerId === null) return voided;
+    const there = thereOf(payment, providerId);
+    failpoint('asking');
+    try {
+      switch (step.do) {
+        case 'capture':
+          return taking(await provider.capture(there));
+        case 'void':
+          return taking(await provider.void(there));
+        case 'refund': {
+          const { id: refundId, amount, attempts, refusals } = step.refund;
+          // After a failure it may exist already, so it is looked for first.
+          const known = attempts > 0 ? await provider.read(there) : null;
+          if (known?.refunds?.some((refund) => refund.refundId === refundId)) return taking(known);
+          const report = await provider.refund(there, { refundId, amount, refusals });
+          return (current) => applyRefundReport(current, report, mongoClock.now());
+        }
+        default:
+          return looking(await provider.read(there));
+      }
+    } catch (error) {
+      const isDone = error instanceof PaymentFault && error.kind !== 'transient' && step.do !== 'refund';
+      if (!isDone || step.do === 'look') throw error;
+      // It may have been done, or something else was done meanwhile: what the provider has now decides.
+      const change = taking(await provider.read(there));
+      if (change(payment, null) === payment) throw error;
+      return change;
+    } finally {
+      failpoint('asked');
+    }
+  }
+
+  /** The payment of this order that can still take money, or a new one. @returns null after too many attempts. */
+  async function findOrStart(order: OrderRecord, price: Money): Promise<PaymentRecord | null> {
+    const known = await payments.find({ orderId: order._id }).toArray();
+    const open = known.find(({ state, provider: name }) => state !== 'voided' && name === provider.name);
+    if (open) return open;
+    if (known.length >= maxAttempts) return null;
+    const now = mongoClock.now();
+    const paymentId = paymentIdOf(order._id, known.length + 1);
+    const whose = { saleId: order.saleId, provider: provider.name };
+    const record = newPayment({ paymentId, orderId: order._id, price }, whose, {
+      now,
+      dueAt: dueAfter(now, 0, stepMs),
+    });
+    try {
+      await payments.insertOne(record);
+      return record;
+    } catch (error) {
+      if (!isDuplicateKey(error)) throw error;
+      return await payments.findOne({ _id: paymentId });
+    }
+  }
+
+  return {
+    provider: provider.name,
+
+    async start({ orderId, buyerId }) {
+      const order = await orders.findOne({ _id: orderId, buyerId });
+      if (!order) return null;
+      if (order.status !== 'held') return { status: order.status };
+      const price = await priceOfOrder(collections, order);
+      const fault = provider.faultOf(price);
+      if (fault !== null) return { status: order.status, fault };
+      const payment = await findOrStart(order, price);
+      if (!payment) return { status: order.status, fault: `${maxAttempts} payments of it have failed` };
+      const { _id: paymentId, providerId } = payment;
+      failpoint('asking');
+      const report = providerId
+        ? await provider.read(thereOf(payment, providerId))
+        : await provider
+            .start({ paymentId, orderId, price, attempts: payment.attempts })
+            .catch(async (error) => {
+              await amend(paymentId, failed(null, error));
+              throw error;
+            });
+      failpoint('asked');
+      const loaded = await amend(paymentId, taking(report));
+      const { state, providerId: known } = loaded?.payment ?? payment;
+      if (loaded?.order?.status !== 'held' || state === 'voided') {
+        return { status: loaded?.order?.status ?? order.status };
+      }
+      // Another server has started it under another key, and only that one is to be paid.
+      if (known !== report.providerId)
+        throw new PaymentFault('transient', 'the payment was started elsewhere');
+      const isOpen = state === 'started' || state === 'failed';
+      if (!isOpen) settleSoon(paymentId);
+      return { paymentId, provider: provider.name, state, handover: (isOpen && report.handover) || null };
+    },
+
+    async receive(rawBody, header) {
+      const message = provider.verifyWebhook(rawBody, header);
+      if (!message) return 'forged';
+      const { paymentId } = message;
+      const report = message.report ?? (await readReport(paymentId));
+      const loaded = report && (await amend(paymentId, taking(report)));
+      if (!loaded) return 'not_ours';
+      failpoint('received');
+      settleSoon(paymentId);
+      return 'stored';
+    },
+
+    async payExternally({ orderId, reference, price }) {
+      const order = await orders.findOne({ _id: orderId });
+      if (!order) return null;
+      const paymentId = externalIdOf(orderId, reference);
+      const isKnown = (await payments.countDocuments({ _id: paymentId })) > 0;
+      if (!isKnown) {
+        if (order.status !== 'held') return { status: order.status };
+        const { amount, currency } = await priceOfOrder(collections, order);
+        if (price.amount !== amount || price.currency !== currency)
+          return {
+            status: order.status,
+            fault: `expected ${amount} ${currency}, got ${price.amount} ${price.currency}`,
+          };
+        const now = mongoClock.now();
+        const whose = { saleId: order.saleId, provider: 'external' as const };
+        const started = newPayment({ paymentId, orderId, price }, whose, {
+          now,
+          dueAt: dueAfter(now, 0, stepMs),
+        });
+        const captured = apply(started, capturedAt(paymentId, reference, price), now);
+        await payments.insertOne(captured).catch((error) => {
+          if (!isDuplicateKey(error)) throw error;
+        });
+      }
+      await settle(paymentId);
+      const loaded = await amend(paymentId, same);
+      const isPaid = loaded?.order?.status === 'paid' && loaded.order.paymentId === paymentId;
+      return loaded && isPaid ? loaded.payment : { status: loaded?.order?.status ?? order.status };
+    },
+
+    async giveBackExternally({ orderId, reference }) {
+      const paymentId = externalIdOf(orderId, reference);
+      const before = await payments.findOne({ _id: paymentId });
+      if (!before) return null;
+      const loaded = await amend(paymentId, (payment) =>
+        payment.refunds
+          .filter(({ state }) => state === 'pending')
+          .map(({ id, amount }) => ({ refundId: id, providerId: id, amount, stage: 'succeeded' as const }))
+          .reduce((current, report) => applyRefundReport(current, report, mongoClock.now()), payment),
+      );
+      return loaded && refundedOf(loaded.payment, ['succeeded']);
+    },
+
+    async settleDue(limit) {
+      const due = await payments
+        .find({ dueAt: { $lte: mongoClock.now() } }, { projection: { _id: 1 } })
+        .sort({ dueAt: 1 })
+        .limit(limit)
+        .toArray();
+      for (const { _id } of due) settleSoon(_id);
+      await Promise.all(due.map(({ _id }) => settling.get(_id)?.ended));
+      return due.length;
+    },
+
+    async drained() {
+      await Promise.all([...settling.values()].map(({ ended }) => ended));
+      await Promise.all([amending.drained(), marking.drained()]);
+    },
+  };
+
+  async function readReport(paymentId: string): Promise<PaymentReport | null> {
+    const payment = await payments.findOne({ _id: paymentId });
+    if (!payment?.providerId) return null;
+    return await provider.read(thereOf(payment, payment.providerId));
+  }
+}
+
+const same: Change = (payment) => payment;
+/** A copy, which is written with its new `dueAt`. */
+const rescheduled: Change = (payment) => ({ ...payment });
+
+const taking =
+  (report: PaymentReport): Change =>
+  (payment) =>
+    apply(payment, report, mongoClock.now());
+
+const looking =
+  (report: PaymentReport): Change =>
+  (payment) => ({ ...apply(payment, report, mongoClock.now()) });
+
+/** A payment that the provider does not know ends here. It stays open when another server has got the provider's id. */
+const voided: Change = (payment) =>
+  payment.providerId === null ? { ...payment, state: 'voided', endedAt: mongoClock.now() } : payment;
+
+const failed =
+  (step: Step | null, error: Error): Change =>
+  (payment) => ({
+    ...payment,
+    attempts: payment.attempts + 1,
+    error: error.message,
+    refunds: payment.refunds.map((refund) =>
+      step?.do === 'refund' && refund.id === step.refund.id
+        ? {
+            ...refund,
+            attempts: refund.attempts + 1,
+            refusals: refund.refusals + (kindOf(error) === 'refused' ? 1 : 0),
+            error: error.message,
+          }
+        : refund,
+    ),
+  });
+
+const kindOf = (error: unknown) => (error instanceof PaymentFault ? error.kind : 'unknown');
+
+const externalIdOf = (orderId: string, reference: string) =>
+  `${orderId}.${hash('sha256', reference, 'base64url').slice(0, 22)}`;
+
+const capturedAt = (paymentId: string, reference: string, price: Money): PaymentReport => ({
+  paymentId,
+  providerId: reference,
+  stage: 'captured',
+  isProcessing: false,
+  price,
+  capturedAmount: price.amount,
+  refundedAmount: null,
+  failure: null,
+});
+
+const thereOf = (payment: PaymentRecord, providerId: string): ProviderPayment => ({
+  paymentId: payment._id,
+  providerId,
+  price: priceOf(payment),
+  attempts: payment.attempts,
+});
+
+const priceOf = ({ amount, currency }: PaymentRecord): Money => ({ amount, currency });
+
+async function priceOfOrder(
+  { sales }: Collections,
+  { saleId, quantity, amount, currency }: OrderRecord,
+): Promise<Money> {
+  if (amount !== undefined && currency !== undefined) return { amount, currency };
+  const sale = await sales.findOne({ _id: saleId }, { projection: { price: 1 } });
+  if (!sale) throw new Error(`There is no sale ${saleId} any more`);
+  return { amount: sale.price.amount * quantity, currency: sale.price.currency };
+}
+
+const dueAfter = (now: Date, failures: number, stepMs: number) =>
+  new Date(now.getTime() + stepMs * 2 ** Math.min(failures, 6));
+
+function dueAtOf(payment: PaymentRecord, order: PaidOrder | null, stepMs: number): Date | null {
+  const now = mongoClock.now();
+  const step = nextStep(payment, order, now);
+  if (step.do === 'nothing') return null;
+  if (step.do === 'wait') return step.until;
+  return step.do === 'look' ? lookAgainAt(payment, now) : dueAfter(now, payment.attempts, stepMs);
+}
+
+/**
+ * Reads these payments with their orders, changes them, and writes those that have changed, all in three commands.
+ * @returns each payment afterwards with its order; null when it does not exist.
+ * @throws Overloaded when other processes changed them at each attempt.
+ */
+async function amendAll(
+  collections: Collections,
+  amendments: { paymentId: string; change: Change }[],
+  stepMs: number,
+): Promise<(Loaded | null)[]> {
+  const ids = [...new Set(amendments.map(({ paymentId }) => paymentId))];
+  return await retry(
+    async () => {
+      const loaded = await load(collections, ids);
+      const changed = new Map<string, Loaded>();
+      for (const { paymentId, change } of amendments) {
+        const now = changed.get(paymentId) ?? loaded.get(paymentId);
+        const payment = now && change(now.payment, now.order);
+        if (now && payment !== now.payment)
+          changed.set(paymentId, { ...now, payment: payment as PaymentRecord });
+      }
+      if (changed.size > 0) await write(collections, [...changed.values()], stepMs);
+      return amendments.map(({ paymentId }) => changed.get(paymentId) ?? loaded.get(paymentId) ?? null);
+    },
+    { firstMs: 1, longestMs: 20, maxAttempts: 20, shouldRetry: (error) => error instanceof Stale },
+  ).catch((error) => {
+    throw error instanceof Stale ? new Overloaded('others write these payments all the time') : error;
+  });
+}
+
+async function load({ payments, orders }: Collections, ids: string[]): Promise<Map<string, Loaded>> {
+  const found = await payments.find({ _id: { $in: ids } }).toArray();
+  const ofOrders = await orders
+    .find(
+      { _id: { $in: found.map(({ orderId }) => orderId) } },
+      { projection: { status: 1, paymentId: 1, holdExpiresAt: 1, holdLengthened: 1 } },
+    )
+    .toArray();
+  const orderById = new Map(ofOrders.map((order) => [order._id, order]));
+  return new Map(
+    found.map((payment) => [payment._id, { payment, order: orderById.get(payment.orderId) ?? null }]),
+  );
+}
+
+/** @throws Stale when another process changed one of them since it was read. */
+async function write({ payments }: Collections, changed: Loaded[], stepMs: number): Promise<void> {
+  const updates = changed.map(({ payment, order }) => {
+    const { _id, revision, ...fields } = payment;
+    const update = { $set: { ...fields, dueAt: dueAtOf(payment, order, stepMs) }, $inc: { revision: 1 } };
+    return { updateOne: { filter: { _id, revision }, update } };
+  });
+  const { matchedCount } = await payments.bulkWrite(updates, { ordered: false });
+  if (matchedCount !== updates.length) throw new Stale();
+}

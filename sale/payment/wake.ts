@@ -1,0 +1,22 @@
+import type { ClientSession } from 'mongoose';
+import { mongoClock } from '../../runtime/clock.ts';
+import type { Collections, OrderRecord } from '../../store/collections.ts';
+
+/**
+ * Makes the payments of these orders due now, so that their money follows the orders. It belongs into the transaction that
+ * changes the orders.
+ */
+export async function wakePayments(
+  { payments }: Collections,
+  orders: Pick<OrderRecord, '_id' | 'paymentId' | 'holdExpiresAt'>[],
+  session: ClientSession,
+): Promise<void> {
+  const payable = orders.filter(({ paymentId, holdExpiresAt }) => paymentId || holdExpiresAt);
+  if (payable.length === 0) return;
+  await payments.updateMany(
+    { orderId: { $in: payable.map(({ _id }) => _id) }, state: { $nin: ['voided', 'refunded'] } },
+    // The revision makes a writer that has read the payment before read it again.
+    { $set: { dueAt: mongoClock.now() }, $inc: { revision: 1 } },
+    { session },
+  );
+}

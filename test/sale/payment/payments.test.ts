@@ -1,0 +1,335 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import { lengthenedByMs } from '../../../sale/payment/lengthen-hold.ts';
+import type { PaymentRecord } from '../../../store/payment-collections.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { openStripeStandIn, type StripeStandIn, webhookSecret } from '../../support/stripe-stand-in.ts';
+
+let standIn: StripeStandIn;
+let system: TestSystem;
+beforeAll(async () => {
+  standIn = await openStripeStandIn();
+  system = await startSystem({
+    env: {
+      PAYMENT_PROVIDER: 'stripe',
+      STRIPE_SECRET_KEY: 'sk_test_123',
+      STRIPE_PUBLISHABLE_KEY: 'pk_test_123',
+      STRIPE_WEBHOOK_SECRETS: webhookSecret,
+      STRIPE_API_URL: standIn.url,
+      PAYMENTS_INTERVAL_MS: '50',
+      PAYMENT_STEP_MS: '500',
+    },
+  });
+  webhookUrl = `${system.url}/api/payments/stripe/webhooks`;
+});
+afterAll(async () => {
+  await system.close();
+  await standIn.close();
+});
+
+let webhookUrl: string;
+beforeEach(() => {
+  standIn.webhookUrl = webhookUrl;
+});
+
+interface Held {
+  orderId: string;
+  token: string;
+  saleId: string;
+}
+
+/** An order that is held, with the units taken. */
+async function hold({ seconds = 600 } = {}): Promise<Held> {
+  const { id: saleId } = await system.createSale({ stock: 5, limitPerBuyer: 5 });
+  const token = system.buyerToken();
+  const { body } = await system.buy(saleId, token);
+  await system.settled(body.orderId, token);
+  const holdExpiresAt = new Date(Date.now() + seconds * 1_000);
+  await system.store.collections.orders.updateOne(
+    { _id: body.orderId },
+    { $set: { status: 'held', holdExpiresAt } },
+  );
+  return { orderId: body.orderId, token, saleId };
+}
+
+const setStatus = (orderId: string, status: 'expired' | 'cancelled') =>
+  system.store.collections.orders.updateOne({ _id: orderId }, { $set: { status } });
+
+const start = ({ orderId, token }: Held, at?: string) =>
+  system.api('POST', `/api/orders/${orderId}/payments`, { token, ...(at && { at }) });
+
+const paymentOf = ({ orderId }: Held) => system.store.collections.payments.findOne({ orderId });
+
+/** Waits until the payment is in this state and nothing is left to do. */
+const ends = (held: Held, state: PaymentRecord['state']) =>
+  waitUntil(
+    async () => {
+      const payment = await paymentOf(held);
+      return payment?.state === state && payment.dueAt === null ? payment : null;
+    },
+    { deadlineMs: 20_000, what: `the payment of ${held.orderId} is not ${state}` },
+  );
+
+const orderOf = async ({ orderId, token }: Held) =>
+  (await system.api('GET', `/api/orders/${orderId}`, { token })).body;
+const balanceOf = ({ orderId }: Held) => standIn.balances().get(`${orderId}.1`);
+
+/** The latest event of this order's intent, and nothing else. */
+function eventsOf({ orderId }: Held, type: string) {
+  return standIn.events.filter(({ type: of, data }) => {
+    const { metadata } = data.object as { metadata?: { order?: string } };
+    return of === type && metadata?.order === orderId;
+  });
+}
+
+test('a held order is paid: authorised, marked, captured, and told by webhooks alone', async () => {
+  const held = await hold();
+  const { status, body } = await start(held);
+  expect(status).toBe(200);
+  expect(body).toMatchObject({
+    paymentId: `${held.orderId}.1`,
+    provider: 'stripe',
+    state: 'started',
+    publishableKey: 'pk_test_123',
+    redirectUrl: null,
+  });
+  const both = await Promise.all([start(held), start(held), start(held, system.servers[0]?.url)]);
+  expect(new Set(both.map((again) => again.body.clientSecret))).toEqual(new Set([body.clientSecret]));
+  standIn.confirm(body.clientSecret, 'declined');
+  await waitUntil(async () => (await paymentOf(held))?.state === 'failed', {
+    deadlineMs: 10_000,
+    what: 'the refused attempt is not known',
+  });
+  expect((await start(held)).body).toMatchObject({ state: 'failed', clientSecret: body.clientSecret });
+  standIn.confirm(body.clientSecret);
+  const payment = await ends(held, 'captured');
+  expect(payment).toMatchObject({ capturedAmount: 4_900, refunds: [], error: null, attempts: 0 });
+  expect(await orderOf(held)).toMatchObject({ status: 'paid' });
+  expect(balanceOf(held)).toBe(4_900);
+  expect(standIn.counts.get('POST /v1/payment_intents')).toBeGreaterThan(0);
+  expect((await start(held)).body).toMatchObject({ type: '/problems/not-payable' });
+  expect((await start({ ...held, token: system.buyerToken() })).status).toBe(404);
+  const { headers } = await system.api('GET', '/orders');
+  expect(headers.get('content-security-policy')).toMatch(/script-src 'self' https:\/\/js\.stripe\.com /);
+});
+
+test('a webhook may come twice, out of order or late; forged, unsigned and old ones are refused', async () => {
+  const held = await hold();
+  const { body } = await start(held);
+  standIn.webhookUrl = null;
+  standIn.confirm(body.clientSecret, 'declined');
+  standIn.confirm(body.clientSecret);
+  const [authorised] = eventsOf(held, 'payment_intent.amount_capturable_updated');
+  const [refused] = eventsOf(held, 'payment_intent.payment_failed');
+  const post = (event: object | undefined, options = {}) =>
+    standIn.post(event ?? {}, { url: webhookUrl, ...options });
+  expect(await post(authorised, { secret: 'whsec_of_a_stranger' })).toBe(400);
+  expect(await post(authorised, { at: new Date(Date.now() - 86_400_000) })).toBe(400);
+  const unsigned = await system.api('POST', '/api/payments/stripe/webhooks', { body: authorised });
+  expect(unsigned.body).toMatchObject({ type: '/problems/invalid-input' });
+  expect((await system.api('POST', '/api/payments/external/webhooks', { body: {} })).status).toBe(404);
+  const large = await system.api('POST', '/api/payments/stripe/webhooks', { body: 'x'.repeat(70_000) });
+  expect(large.status).toBe(413);
+  expect(await paymentOf(held)).toMatchObject({ state: 'started' });
+
+  expect(await Promise.all([authorised, refused, authorised, refused].map((event) => post(event)))).toEqual([
+    200, 200, 200, 200,
+  ]);
+  await ends(held, 'captured');
+  expect(await post(refused)).toBe(200);
+  expect(await post(authorised)).toBe(200);
+  const stranger = { ...authorised, data: { object: { ...authorised?.data.object, metadata: {} } } };
+  expect(await post(stranger)).toBe(200);
+  await ends(held, 'captured');
+  expect([balanceOf(held), (await orderOf(held)).status]).toEqual([4_900, 'paid']);
+});
+
+test('without any webhook a payment is found when the page asks, and before its hold ends', async () => {
+  standIn.webhookUrl = null;
+  const [asked, closed] = [await hold(), await hold({ seconds: 8 })];
+  standIn.confirm((await start(asked)).body.clientSecret);
+  standIn.confirm((await start(closed)).body.clientSecret);
+  expect((await start(asked)).body).toMatchObject({ state: 'authorised', clientSecret: null });
+  for (const held of [asked, closed]) {
+    await ends(held, 'captured');
+    expect([balanceOf(held), (await orderOf(held)).status]).toEqual([4_900, 'paid']);
+  }
+});
+
+test('money that comes too late is released, or given back once when it was taken at once', async () => {
+  for (const how of ['ok', 'automatic'] as const) {
+    const held = await hold();
+    const { clientSecret } = (await start(held)).body;
+    await setStatus(held.orderId, 'expired');
+    standIn.confirm(clientSecret, how);
+    const payment = await ends(held, how === 'ok' ? 'voided' : 'refunded');
+    expect(payment.refunds).toHaveLength(how === 'ok' ? 0 : 1);
+    expect([balanceOf(held), (await orderOf(held)).status]).toEqual([0, 'expired']);
+    expect((await start(held)).body).toMatchObject({ detail: 'expected a held order, this one is expired' });
+  }
+  const never = await hold({ seconds: 1 });
+  await start(never);
+  await setStatus(never.orderId, 'expired');
+  await ends(never, 'voided');
+});
+
+test('a payment that is being processed lengthens its hold once, by two minutes', async () => {
+  const held = await hold({ seconds: 10 });
+  const { holdExpiresAt: before } = await orderOf(held);
+  const { id } = standIn.confirm((await start(held)).body.clientSecret, 'processing');
+  const { holdExpiresAt: after } = await waitUntil(
+    async () => {
+      const order = await orderOf(held);
+      return order.holdExpiresAt === before ? null : order;
+    },
+    { deadlineMs: 10_000, what: 'the hold is lengthened' },
+  );
+  expect(Date.parse(after) - Date.parse(before)).toBe(lengthenedByMs);
+  // As if the two minutes were over, and it is still being processed.
+  const { orders, payments } = system.store.collections;
+  await orders.updateOne({ _id: held.orderId }, { $set: { holdExpiresAt: new Date(before) } });
+  await payments.updateOne({ orderId: held.orderId }, { $set: { dueAt: new Date() }, $inc: { revision: 1 } });
+  await waitUntil(async () => ((await paymentOf(held))?.revision ?? 0) > 5, {
+    deadlineMs: 20_000,
+    what: 'the payment is looked at again',
+  });
+  expect((await orderOf(held)).holdExpiresAt).toBe(before);
+  standIn.finish(id);
+  await ends(held, 'captured');
+  expect((await orderOf(held)).status).toBe('paid');
+});
+
+test('a cancelled order gives its money back once, also when it is cancelled while it is captured', async () => {
+  const cancel = ({ orderId, token }: Held) => system.api('DELETE', `/api/orders/${orderId}`, { token });
+  const [paid, raced] = [await hold(), await hold()];
+  standIn.confirm((await start(paid)).body.clientSecret);
+  await ends(paid, 'captured');
+  expect((await cancel(paid)).status).toBe(200);
+  expect((await ends(paid, 'refunded')).refunds).toMatchObject([{ amount: 4_900, state: 'succeeded' }]);
+
+  standIn.confirm((await start(raced)).body.clientSecret);
+  await waitUntil(async () => (await cancel(raced)).status === 200, {
+    deadlineMs: 10_000,
+    what: 'the order is paid',
+    everyMs: 1,
+  });
+  await waitUntil(async () => (await paymentOf(raced))?.endedAt, {
+    deadlineMs: 10_000,
+    what: 'the money is back',
+  });
+  expect([balanceOf(paid), balanceOf(raced)]).toEqual([0, 0]);
+});
+
+test('what Stripe did before it answered with an error is done once, and what it refuses is tried again', async () => {
+  const held = await hold();
+  standIn.fail('/capture', '500');
+  standIn.confirm((await start(held)).body.clientSecret);
+  await ends(held, 'captured');
+  expect(balanceOf(held)).toBe(4_900);
+
+  const late = await hold();
+  const { clientSecret } = (await start(late)).body;
+  await setStatus(late.orderId, 'expired');
+  standIn.fail('/refunds', 'refused', '500');
+  standIn.confirm(clientSecret, 'automatic');
+  await waitUntil(async () => (await paymentOf(late))?.refunds[0]?.error, {
+    deadlineMs: 10_000,
+    what: 'the refused refund is visible',
+  });
+  const { refunds } = await ends(late, 'refunded');
+  expect(refunds).toMatchObject([{ amount: 4_900, state: 'succeeded', reason: 'order_not_held' }]);
+  expect(balanceOf(late)).toBe(0);
+
+  const away = await hold();
+  standIn.fail('/payment_intents', '429');
+  const answer = await start(away);
+  expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+  expect((await start(away)).status).toBe(200);
+});
+
+test('fifty tabs and fifty webhooks of one order capture its price once', async () => {
+  const held = await hold();
+  const starts = await Promise.all(Array.from({ length: 50 }, () => start(held)));
+  expect(starts.map(({ status }) => status)).toEqual(starts.map(() => 200));
+  standIn.webhookUrl = null;
+  standIn.confirm(starts[0]?.body.clientSecret);
+  const [event] = eventsOf(held, 'payment_intent.amount_capturable_updated');
+  const before = standIn.counts.get('POST /v1/payment_intents/:id/capture') ?? 0;
+  await Promise.all(Array.from({ length: 50 }, () => standIn.post(event ?? {}, { url: webhookUrl })));
+  await ends(held, 'captured');
+  expect(balanceOf(held)).toBe(4_900);
+  expect(standIn.counts.get('POST /v1/payment_intents/:id/capture')).toBeLessThanOrEqual(before + 4);
+});
+
+test('a server that dies before or after any step leaves nothing half', async () => {
+  standIn.webhookUrl = null;
+  const points = ['asking@1', 'asked@1', 'received@1', 'marking@1', 'marked@1', 'asking@3', 'asked@3'];
+  const doomed = await Promise.all(
+    points.map((point) => system.startServer({ FAILPOINTS: `${point}=kill` })),
+  );
+  const helds = await Promise.all(points.map(() => hold()));
+  await Promise.all(
+    helds.map(async (held, n) => {
+      const { url } = doomed[n] as (typeof doomed)[number];
+      // Any request may meet the end; the page and Stripe send theirs again, to another server.
+      const first = await start(held, url).catch(() => start(held));
+      await start(held, url).catch(() => {});
+      standIn.confirm(first.body.clientSecret);
+      const [event] = eventsOf(held, 'payment_intent.amount_capturable_updated');
+      await standIn
+        .post(event ?? {}, { url: `${url}/api/payments/stripe/webhooks` })
+        .catch(() => standIn.post(event ?? {}, { url: webhookUrl }));
+    }),
+  );
+  for (const held of helds) {
+    await ends(held, 'captured');
+    expect([balanceOf(held), (await orderOf(held)).status]).toEqual([4_900, 'paid']);
+  }
+  expect(await Promise.all(doomed.map(({ ended }) => ended))).toEqual(points.map(() => 'SIGKILL'));
+  await Promise.all(doomed.map((server) => server.close()));
+});
+
+test('a worker that dies between two steps leaves them to another one, and the log replays', async () => {
+  const helds = await Promise.all(Array.from({ length: 4 }, () => hold({ seconds: 8 })));
+  standIn.webhookUrl = null;
+  for (const held of helds) standIn.confirm((await start(held)).body.clientSecret);
+  await setStatus(helds[3]?.orderId ?? '', 'expired');
+  // The first worker ends, the second dies at its second question, and the third does what is left.
+  const [first] = system.workers;
+  const doomed = await system.startWorker({ FAILPOINTS: 'asked@2=kill' });
+  await first?.close();
+  await doomed.ended;
+  await system.startWorker();
+  for (const held of helds.slice(0, 3)) {
+    await ends(held, 'captured');
+    expect([balanceOf(held), (await orderOf(held)).status]).toEqual([4_900, 'paid']);
+  }
+  await ends(helds[3] as Held, 'voided');
+  const { I5, I3 } = await system.audit();
+  expect(I3.breaches).toBe(0);
+  // The test wrote `held` and `expired` itself, without the log.
+  const expired = I5.examples.filter((example) => !example.includes('the log says paid'));
+  expect(expired).toEqual([]);
+});
+
+test('I7: orders, payments and what Stripe says are the same money, and a difference is a breach', async () => {
+  const { payments } = system.store.collections;
+  const { I7 } = await system.audit();
+  // Orders of tests that nobody has paid are still held.
+  expect(I7).toMatchObject({ breaches: 0, listed: standIn.intents.size });
+  const balance = [...standIn.balances().values()].reduce((sum, amount) => sum + amount, 0);
+  expect((I7.captured.EUR ?? 0) - (I7.refunded.EUR ?? 0)).toBe(balance);
+
+  const paid = await payments.findOne({ state: 'captured' });
+  await payments.updateOne({ _id: paid?._id ?? '' }, { $set: { capturedAmount: 4_800 } });
+  const [stolen] = [...standIn.intents.values()].filter(({ status }) => status === 'canceled');
+  Object.assign(stolen ?? {}, { status: 'succeeded', amount_received: 4_900 });
+  const found = (await system.audit()).I7;
+  expect(found.examples.sort()).toEqual(
+    [
+      `payment ${paid?._id}: 4800 captured, the order costs 4900`,
+      `payment ${paid?._id}: stripe has 4900 captured and 0 refunded as ${paid?.providerId}`,
+      `payment ${stolen?.metadata.payment}: stripe has 4900 captured and 0 refunded as ${stolen?.id}`,
+    ].sort(),
+  );
+});
