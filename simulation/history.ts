@@ -25,7 +25,8 @@ export type Step =
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
   /** The change reaches the gate, unless Redis is unavailable. The units go back on sale, or are kept back. */
   | { type: 'cancel'; order: number; restock: boolean; announced: boolean }
-  | { type: 'add_stock'; sale: number; item: number; units: number; announced: boolean }
+  /** Negative units are withdrawn, unless fewer are left. */
+  | { type: 'change_stock'; sale: number; item: number; units: number; announced: boolean }
   | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
   /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
   | { type: 'give_up'; republish: boolean }
@@ -88,12 +89,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
-      type: fc.constant('add_stock' as const),
+      type: fc.constant('change_stock' as const),
       sale,
       item,
-      units: fc.integer({ min: 1, max: 4 }),
+      units: fc.integer({ min: -3, max: 4 }).filter((units) => units !== 0),
       announced,
     }),
   },

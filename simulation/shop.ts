@@ -123,11 +123,14 @@ async function take(
       if (cancelled && step.announced) await gate.returnUnits(cancelled.returned);
       return;
     }
-    case 'add_stock':
+    case 'change_stock':
       return await change(
         system,
         saleIds[step.sale] ?? '',
-        { addStock: step.units, ...(hasSeveral(step) && { itemId: itemIdOf(step.item) }) },
+        {
+          ...(step.units > 0 ? { addStock: step.units } : { withdrawStock: -step.units }),
+          ...(hasSeveral(step) && { itemId: itemIdOf(step.item) }),
+        },
         step.announced,
       );
     case 'pause':

@@ -2,7 +2,7 @@
 
 /** @import { Money } from '../../sale/contract.ts' */
 
-import { locale, timeZone } from './language.js';
+import { language, locale, timeZone } from './language.js';
 import { moneyIn } from './money.js';
 
 const numbers = new Intl.NumberFormat(locale);
@@ -18,7 +18,8 @@ const day = { year: 'numeric', month: 'short', day: 'numeric' };
 const ticks = new Intl.DateTimeFormat(locale, toTheSecond);
 const clock = new Intl.DateTimeFormat(locale, { ...toTheSecond, ...inZone });
 const dates = new Intl.DateTimeFormat(locale, { ...day, ...hourAndMinute, ...inZone });
-const longDates = new Intl.DateTimeFormat(locale, {
+/** In the page's language, because it stands in its sentences. */
+const longDates = new Intl.DateTimeFormat(language, {
   ...toTheSecond,
   ...{ weekday: 'long', year: 'numeric', month: 'long', day: 'numeric', timeZoneName: 'long' },
 });
