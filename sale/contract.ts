@@ -51,6 +51,10 @@ const user = z.object({
 });
 export type User = z.infer<typeof user>;
 
+/** Answer to `GET /api/account`. */
+export const account = user.extend({ createdAt: instant });
+export type AccountDetails = z.infer<typeof account>;
+
 /** Answer to `POST /api/users` and `POST /api/sessions`. */
 export const session = z.object({
   user,

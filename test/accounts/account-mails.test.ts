@@ -75,7 +75,7 @@ test('a new account gets one mail, whose link verifies the address once; the nex
 
 test('mails are in the language of the account', async () => {
   const { email } = await signUp({ language: 'de' });
-  const mail = await mailbox.mailTo(email, 'Bestätigen Sie Ihre Adresse für Lamps & Co');
+  const mail = await mailbox.mailTo(email, 'Bestätige deine Adresse für Lamps & Co');
   expect(mail.html).toContain('<html lang="de">');
 });
 
