@@ -68,6 +68,17 @@ const settings = z
       .int()
       .min(1)
       .default(30 * 86_400),
+    /**
+     * Domains, separated by commas, at which addresses that differ only in a `+tag` or in dots before the @ are one person
+     * with one limit, e.g. `gmail.com,googlemail.com`; `all` for every domain. They stay different accounts.
+     */
+    PERSON_ALIAS_DOMAINS: z
+      .string()
+      .regex(/^(all|([a-z0-9-]+(\.[a-z0-9-]+)+)(,([a-z0-9-]+(\.[a-z0-9-]+)+))*)?$/, {
+        error: 'expected `all`, or domains in lower case, separated by commas',
+      })
+      .default('')
+      .transform((list) => (list === 'all' ? ('all' as const) : list.split(',').filter(Boolean))),
     BCRYPT_COST: z.coerce.number().int().min(4).max(15).default(10),
 
     /** Factor of every rate limit, for a load test from one address; 0 turns all of them off. */

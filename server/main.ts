@@ -145,6 +145,7 @@ const shop = {
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
   mails: config.SMTP_URL ? openAccountMails(collections, openTokenSecrets(config.JWT_SECRET)) : null,
   bcryptCost: config.BCRYPT_COST,
+  aliasDomains: config.PERSON_ALIAS_DOMAINS,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
   settledOrders,

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { AccountMails } from '../accounts/account-mail.ts';
+import type { AliasDomains } from '../accounts/email-address.ts';
 import type { Revocation } from '../accounts/session.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
@@ -40,6 +41,7 @@ export interface Shop {
   /** Null when this shop sends no mail. */
   mails: AccountMails | null;
   bcryptCost: number;
+  aliasDomains: AliasDomains;
   /** How long a session can be renewed after a sign-in. */
   sessionSeconds: number;
   /** Origins besides our own whose pages may use a session. */

@@ -570,12 +570,14 @@ export async function insertWithin<Record extends { _id: string }>(
 export async function findOrInsert<Record extends { _id: string }>(
   collection: Collection<Record>,
   { _id, ...rest }: Record,
+  session?: ClientSession,
 ): Promise<Record> {
   const filter = { _id } as mongo.Filter<Record>;
   const update = { $setOnInsert: rest } as unknown as mongo.UpdateFilter<Record>;
   return (await collection.findOneAndUpdate(filter, update, {
     upsert: true,
     returnDocument: 'after',
+    ...(session && { session }),
   })) as Record;
 }
 

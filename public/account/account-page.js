@@ -198,4 +198,6 @@ mountShell();
 byId('sign-in').addEventListener('click', () => openAccount());
 onSessionChange(() => draw());
 showLink(byId('link'), draw);
+// A link that is opened in this tab changes only the fragment.
+addEventListener('hashchange', () => showLink(byId('link'), draw));
 draw();

@@ -39,6 +39,7 @@ export function accountRoutes(shop: Shop): Route[] {
         if (challenge) return challenge;
         const account = await createUser(collections, body, {
           bcryptCost,
+          aliasDomains: shop.aliasDomains,
           alongside: mails && ((userId, session) => mails.sendLink('verify-email', userId, session)),
         });
         if (account === 'email_taken') return refuse('email-taken', 'Sign in instead');

@@ -54,6 +54,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     allowedOrigins: config.ALLOWED_ORIGINS,
     settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),
     mails: null,
+    aliasDomains: [],
     revokeTokens() {},
     onSessionReused() {},
     announceSale() {},
