@@ -106,9 +106,25 @@ export async function accountOf(collections: Collections, record: UserRecord): P
   return { user, personId };
 }
 
-export function userOf({ _id, email, name, role, language, emailVerifiedAt }: UserRecord): User {
+export function userOf(record: UserRecord): User {
+  const { _id, name, role, language, emailVerifiedAt } = record;
   const emailVerified = Boolean(emailVerifiedAt);
-  return { id: _id, email, name, role, emailVerified, ...(language && { language }) };
+  return {
+    id: _id,
+    email: addressOf(record) ?? '',
+    name,
+    role,
+    emailVerified,
+    ...(language && { language }),
+  };
+}
+
+/** Where mail to this account goes; null for an account of the identity provider without an address. */
+export function addressOf({
+  email,
+  providerEmail,
+}: Pick<UserRecord, 'email' | 'providerEmail'>): string | null {
+  return providerEmail ?? (email.includes('@') ? email : null);
 }
 
 /** The account to which mail about this address belongs. */

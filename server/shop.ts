@@ -1,7 +1,9 @@
 import type { Redis } from 'ioredis';
 import type { AccountMails } from '../accounts/account-mail.ts';
 import type { AliasDomains } from '../accounts/email-address.ts';
+import type { Provider } from '../accounts/provider/provider.ts';
 import type { Revocation } from '../accounts/session.ts';
+import type { Log } from '../runtime/observe/log.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
@@ -41,6 +43,11 @@ export interface Shop {
   /** Null when this shop sends no mail. */
   mails: AccountMails | null;
   bcryptCost: number;
+  /** For the sign-in in the pages; null when there is none. */
+  provider: Provider | null;
+  /** The shop's URL without a trailing slash. */
+  publicUrl: string;
+  log: Log;
   aliasDomains: AliasDomains;
   /** How long a session can be renewed after a sign-in. */
   sessionSeconds: number;

@@ -28,12 +28,15 @@ export interface UserRecord {
   _id: string;
   email: string;
   name: string;
+  /** Empty for an account of the identity provider: no password matches. */
   passwordHash: string;
   role: AccountRole;
   /** The person whose limits count: see person.ts. Absent in records of an earlier version. */
   personId?: string;
   /** Of the mails to this account. Absent when the account was created without a page, or by an earlier version. */
   language?: Language;
+  /** The address that the identity provider gave, for an account of its; `email` is a placeholder then. */
+  providerEmail?: string;
   /** When the owner of the address confirmed it. Absent until then. */
   emailVerifiedAt?: Date | null;
   createdAt: Date;
@@ -294,10 +297,11 @@ const user = new Schema<UserRecord>(
     _id: id,
     email: { type: String, required: true, unique: true },
     name: { type: String, required: true },
-    passwordHash: { type: String, required: true },
+    passwordHash: { type: String, default: '' },
     role: { type: String, required: true, enum: accountRole.options },
     personId: { type: String },
     language: { type: String, enum: language.options },
+    providerEmail: { type: String },
     emailVerifiedAt: { type: Date },
     createdAt: { type: Date, required: true },
   },

@@ -4,6 +4,9 @@
 
 import { call } from '../shared/api.js';
 
+/** Where to sign in besides with a password. @returns {Promise<{ provider: { name: string, path: string } | null }>} */
+export const fetchSignIn = async () => (await call('GET', '/sign-in')).body;
+
 /** @param {string} token @returns {Promise<AccountDetails>} */
 export const fetchAccount = async (token) => (await call('GET', '/account', { token })).body;
 

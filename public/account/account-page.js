@@ -194,7 +194,16 @@ async function draw() {
   show(byId('sign-in'), currentSession() === null);
 }
 
+/** Why a sign-in at the identity provider failed, from which the browser comes back to this page. */
+function tellFailedSignIn() {
+  const [, why] = /^#sign-in-failed=(away|refused|expired)$/.exec(location.hash) ?? [];
+  if (!why) return;
+  history.replaceState(null, '', location.pathname);
+  toast(texts.signInFailed[/** @type {'away' | 'refused' | 'expired'} */ (why)]);
+}
+
 mountShell();
+tellFailedSignIn();
 byId('sign-in').addEventListener('click', () => openAccount());
 onSessionChange(() => draw());
 showLink(byId('link'), draw);

@@ -7,7 +7,7 @@ import { element, setText, show } from '../shared/dom.js';
 import { language } from '../shared/language.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
-import { requestPasswordReset } from './account-api.js';
+import { fetchSignIn, requestPasswordReset } from './account-api.js';
 import { accountForm, emailField, passwordField } from './account-form.js';
 import { beginSession, currentSession, signOut, signOutEverywhere } from './session.js';
 
@@ -34,7 +34,7 @@ export function mountAccount() {
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog) dialog.close();
   });
-  dialog.append(close, title, ...Object.values(views));
+  dialog.append(close, title, elsewhere, ...Object.values(views));
   document.body.append(dialog);
 }
 
@@ -43,6 +43,22 @@ export function openAccount(wanted = 'sign-in') {
   // showModal() focuses the first button, so the view moves the focus to its first field afterwards.
   dialog.showModal();
   showView(currentSession() ? 'signed-in' : wanted);
+  offerProvider();
+}
+
+/** The link to the shop's identity provider, if it has one. */
+const elsewhere = element('a', { class: 'primary elsewhere', 'data-testid': 'provider' });
+elsewhere.hidden = true;
+
+async function offerProvider() {
+  if (elsewhere.textContent === '') {
+    const { provider } = await fetchSignIn().catch(() => ({ provider: null }));
+    if (!provider) return;
+    const returnTo = encodeURIComponent(location.pathname);
+    elsewhere.setAttribute('href', `${provider.path}?returnTo=${returnTo}`);
+    setText(elsewhere, texts.signInAt(provider.name));
+  }
+  show(elsewhere, currentSession() === null);
 }
 
 /** @param {View} wanted */

@@ -164,6 +164,12 @@ export const german = {
   welcome: (name) => `Hallo, ${name}`,
   signedOut: 'Du bist abgemeldet.',
 
+  signInAt: (name) => `Weiter mit ${name}`,
+  signInFailed: {
+    away: 'Der Anmeldedienst antwortet nicht. Bitte versuche es noch einmal.',
+    refused: 'Der Anmeldedienst hat dich nicht angemeldet.',
+    expired: 'Das hat zu lange gedauert. Bitte melde dich noch einmal an.',
+  },
   accountTitle: 'Mein Konto',
   toAccount: 'Mein Konto',
   accountSignIn: 'Melde dich an, um dein Konto zu sehen.',

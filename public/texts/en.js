@@ -186,6 +186,13 @@ export const english = {
   welcome: (name) => `Hello, ${name}`,
   signedOut: 'You are signed out.',
 
+  /** @param {string} name */
+  signInAt: (name) => `Continue with ${name}`,
+  signInFailed: {
+    away: 'The sign-in service does not answer. Please try again.',
+    refused: 'The sign-in service did not sign you in.',
+    expired: 'That took too long. Please sign in again.',
+  },
   accountTitle: 'My account',
   toAccount: 'My account',
   accountSignIn: 'Sign in to see your account.',

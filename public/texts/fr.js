@@ -164,6 +164,12 @@ export const french = {
   welcome: (name) => `Bonjour, ${name}`,
   signedOut: 'Vous êtes déconnecté.',
 
+  signInAt: (name) => `Continuer avec ${name}`,
+  signInFailed: {
+    away: 'Le service de connexion ne répond pas. Veuillez réessayer.',
+    refused: 'Le service de connexion ne vous a pas connecté.',
+    expired: 'Cela a pris trop de temps. Veuillez vous reconnecter.',
+  },
   accountTitle: 'Mon compte',
   toAccount: 'Mon compte',
   accountSignIn: 'Connectez-vous pour voir votre compte.',

@@ -1,10 +1,11 @@
 import type { SendMailOptions } from 'nodemailer';
+import { addressOf } from '../../accounts/user.ts';
 import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
 import { moneyIn } from '../../public/shared/money.js';
 import { mongoClock } from '../../runtime/clock.ts';
-import type { Money, RejectionReason } from '../../sale/contract.ts';
-import type { Collections, SaleRecord, UserRecord } from '../../store/collections.ts';
+import type { Language, Money, RejectionReason } from '../../sale/contract.ts';
+import type { Collections, SaleRecord } from '../../store/collections.ts';
 import { layOut, type Shop, textsIn } from './layout.ts';
 import type { MailTexts } from './texts/en.ts';
 
@@ -66,7 +67,7 @@ interface Mail {
   data: EventData<Type>;
 }
 
-/** @returns the mails by event id; a buyer without an account gets none. */
+/** @returns the mails by event id; a buyer without an account or an address gets none. */
 export async function writeOrderMails(
   collections: Collections,
   events: CloudEvent[],
@@ -81,16 +82,15 @@ export async function writeOrderMails(
     mails.flatMap((mail) => {
       const user = users.get(mail.data.buyerId);
       const sale = sales.get(mail.data.saleId);
-      return user && sale ? [[mail.event.id, write(mail, user, sale, shop)] as const] : [];
+      const to = user && addressOf(user);
+      return to && sale ? [[mail.event.id, write(mail, to, user.language, sale, shop)] as const] : [];
     }),
   );
 }
 
-type Recipient = Pick<UserRecord, 'email' | 'language'>;
-
 async function findBuyers({ users }: Collections, mails: Mail[]) {
   const ids = [...new Set(mails.map(({ data }) => data.buyerId))];
-  const projection = { email: 1, language: 1 };
+  const projection = { email: 1, providerEmail: 1, language: 1 };
   const found = await users.find({ _id: { $in: ids } }, { projection }).toArray();
   return new Map(found.map((user) => [user._id, user]));
 }
@@ -108,7 +108,8 @@ async function findSales({ sales, products }: Collections, mails: Mail[]): Promi
 
 function write(
   { event, type, data }: Mail,
-  { email: to, language }: Recipient,
+  to: string,
+  language: Language | undefined,
   sale: NamedSale,
   shop: Shop,
 ): SendMailOptions {

@@ -12,7 +12,7 @@ let system: TestSystem;
 let browser: OpenBrowser;
 beforeAll(async () => {
   mailbox = await openMailCatcher();
-  const env = { SMTP_URL: mailbox.url, PUBLIC_URL: 'https://shop.example.com' };
+  const env = { SMTP_URL: mailbox.url };
   [system, browser] = await Promise.all([startSystem({ servers: 1, env }), openBrowser()]);
 });
 afterAll(async () => {
@@ -28,11 +28,10 @@ async function objections(page: Page): Promise<string[]> {
   return result.violations.map(({ id }) => id);
 }
 
-/** The path of the link in a mail, on the system under test. */
+/** The link in a mail. */
 async function linkTo(email: string, subject: string): Promise<string> {
   const mail = await mailbox.mailTo(email, subject);
-  const path = /https:\/\/shop\.example\.com(\/account#\S+)/.exec(mail.text ?? '')?.[1] ?? '';
-  return system.url + path;
+  return /http\S+\/account#\S+/.exec(mail.text ?? '')?.[0] ?? '';
 }
 
 const newEmail = () => `${crypto.randomUUID()}@example.com`;
