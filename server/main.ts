@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openAccountMails } from '../accounts/account-mail.ts';
 import { openTokenSecrets } from '../accounts/one-time-token.ts';
-import { openProvider } from '../accounts/provider/provider.ts';
+import { openIdentityProvider } from '../accounts/provider/provider.ts';
 import { storeBacklog } from '../insight/counters.ts';
 import { readBacklog, readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
@@ -21,6 +21,7 @@ import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
+import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
@@ -80,8 +81,8 @@ const { admit, drained } = openAdmission({
   observer,
 });
 
-const provider = config.OIDC_ISSUER
-  ? openProvider({
+const identityProvider = config.OIDC_ISSUER
+  ? openIdentityProvider({
       issuer: config.OIDC_ISSUER,
       name: config.OIDC_NAME || new URL(config.OIDC_ISSUER).hostname,
       audience: config.OIDC_AUDIENCE,
@@ -146,6 +147,7 @@ const bus = openBus(config, log, () => true);
 const shop = {
   collections,
   admit,
+  requiresVerifiedEmail: openVerifiedBuyers(gate, (saleId) => findSale(collections, saleId)),
   cancel: cancellations.cancel,
   changeSale: saleChanges.change,
   payments,
@@ -161,7 +163,7 @@ const shop = {
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
   mails: config.SMTP_URL ? openAccountMails(collections, openTokenSecrets(config.JWT_SECRET)) : null,
   bcryptCost: config.BCRYPT_COST,
-  provider: config.OIDC_CLIENT_ID ? provider : null,
+  provider: config.OIDC_CLIENT_ID ? identityProvider : null,
   publicUrl: config.PUBLIC_URL.replace(/\/$/, ''),
   log,
   aliasDomains: config.PERSON_ALIAS_DOMAINS,
@@ -194,7 +196,7 @@ const probes = [
   ),
 ];
 const providerAccess =
-  provider && openProviderAccess(provider, collections, tokens, config.PERSON_ALIAS_DOMAINS);
+  identityProvider && openProviderAccess(identityProvider, collections, tokens, config.PERSON_ALIAS_DOMAINS);
 const app = createApp(shop, config, probes, log, providerAccess);
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
 await once(http, 'listening');

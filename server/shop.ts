@@ -24,6 +24,8 @@ import type { Audits } from './routes/admin/audits.ts';
 export interface Shop {
   collections: Collections;
   admit: Admit;
+  /** Whether a sale is only for buyers with a verified address. */
+  requiresVerifiedEmail: (saleId: string) => boolean | Promise<boolean>;
   cancel: Cancellations['cancel'];
   changeSale: SaleChanges['change'];
   /** Null when the shop takes no payments here. */

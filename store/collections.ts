@@ -153,6 +153,10 @@ export interface SaleRecord {
   /** The last phase written to the event log. Absent in records of an earlier version. */
   phase?: SalePhase | null;
   limitPerBuyer: number;
+  /** Whether only buyers with a verified address may buy, from its creation on. Absent: everybody may. */
+  requiresVerifiedEmail?: true;
+  /** Of the mails to buyers whose account has no language. Absent: English. */
+  language?: Language;
   /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
   stock: number;
   /** Counts the changes of `stock`. */
@@ -218,6 +222,8 @@ export interface OrderRecord {
   idempotencyKey: string;
   status: SettledStatus;
   reason: RejectionReason | null;
+  /** Units that were left of the only line of an order rejected as sold out. Absent in orders of an earlier version. */
+  left?: number;
   createdAt: Date;
   settledAt: Date;
   /** Only of a cancelled order, as the next three; absent when an earlier version cancelled it. */
@@ -381,6 +387,8 @@ const sale = new Schema<SaleRecord>(
     paused: { type: Boolean, default: false },
     phase: { type: String },
     limitPerBuyer: { type: Number, required: true, min: 1 },
+    requiresVerifiedEmail: { type: Boolean },
+    language: { type: String, enum: language.options },
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },
     unitsOnSale: { type: Number, required: true, min: 0 },
@@ -425,6 +433,7 @@ const order = new Schema<OrderRecord>(
     idempotencyKey: { type: String, required: true },
     status: { type: String, required: true, enum: settledStatus.options },
     reason: { type: String, default: null, enum: [...rejectionReason.options, null] },
+    left: { type: Number },
     createdAt: { type: Date, required: true },
     settledAt: { type: Date, required: true },
     cancelledBy: { type: String, enum: canceller.options },

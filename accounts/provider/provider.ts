@@ -79,7 +79,7 @@ export interface Provider {
   configure(): Promise<Configuration>;
 }
 
-export function openProvider(options: ProviderOptions): Provider {
+export function openIdentityProvider(options: ProviderOptions): Provider {
   const { issuer, audience, timeoutMs } = options;
   let configured: Configuration | null = null;
   const discover = singleFlight(async () => {

@@ -178,9 +178,9 @@ async function draw() {
   try {
     const [account, sessions] = await Promise.all([asBuyer(fetchAccount), asBuyer(fetchSessions)]);
     panels = [
-      addressPanel(account),
+      ...(account.email ? [addressPanel(account)] : []),
       languagePanel(account),
-      passwordPanel(),
+      ...(account.hasPassword ? [passwordPanel()] : []),
       sessionsPanel(sessions),
       dataPanel(),
     ];

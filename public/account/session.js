@@ -163,7 +163,10 @@ export async function asBuyer(request, buyerId) {
     try {
       return await request(session.token);
     } catch (error) {
-      if (!isRefused(error)) throw error;
+      // The address may have been verified since the token was issued, for instance on another device.
+      const isUnverified = error instanceof Problem && error.name === 'email-not-verified';
+      if (!isRefused(error) && !isUnverified) throw error;
+      if (isRenewed && isUnverified) throw error;
       if (isRenewed) break;
       session = await renew(session);
     }

@@ -125,6 +125,8 @@ export const german = {
     'not-open': 'Es hat noch nicht begonnen.',
     paused: 'Es ist unterbrochen.',
     ended: 'Es ist vorbei.',
+    'email-not-verified':
+      'Dieses Angebot ist nur für bestätigte Adressen. Bestätige deine unter „Mein Konto“ und kaufe dann hier.',
     'over-limit': 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
   },
   myOrders: 'Alle meine Bestellungen',

@@ -143,6 +143,8 @@ export const english = {
     'not-open': 'The sale is not open yet.',
     paused: 'The sale is paused.',
     ended: 'The sale has ended.',
+    'email-not-verified':
+      'This sale is for confirmed addresses. Confirm yours in “My account”, then buy here.',
     'over-limit': 'That would be more than one buyer may have. You pay nothing.',
   },
   myOrders: 'All my orders',

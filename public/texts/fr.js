@@ -125,6 +125,8 @@ export const french = {
     'not-open': 'La vente n’a pas encore commencé.',
     paused: 'La vente est en pause.',
     ended: 'La vente est terminée.',
+    'email-not-verified':
+      'Cette vente est réservée aux adresses confirmées. Confirmez la vôtre dans « Mon compte », puis achetez ici.',
     'over-limit': 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
   },
   myOrders: 'Toutes mes commandes',

@@ -145,7 +145,8 @@ async function* jsonOf({
 }
 
 function accountBodyOf(record: UserRecord): shapes.AccountDetails {
-  return { ...userOf(record), createdAt: record.createdAt.toISOString() };
+  const hasPassword = record.passwordHash !== '';
+  return { ...userOf(record), createdAt: record.createdAt.toISOString(), hasPassword };
 }
 
 function noAccount(): Refusal {

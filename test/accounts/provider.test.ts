@@ -7,6 +7,7 @@ import jwt from 'jsonwebtoken';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freePort } from '../../ops/local/processes/port.mjs';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Session } from '../../sale/contract.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -51,9 +52,13 @@ async function startProvider(keys: Key[]): Promise<void> {
   const script = fileURLToPath(new URL('../support/identity-provider.mjs', import.meta.url));
   provider = spawn(process.execPath, [script], {
     env: { ...process.env, PROVIDER: JSON.stringify({ port: providerPort, ...client, redirectUri, jwks }) },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: 'ignore',
   });
-  await once(provider.stdout as NodeJS.ReadableStream, 'data');
+  const description = `${issuer}/.well-known/openid-configuration`;
+  await waitUntil(() => fetch(description).then(({ ok }) => ok), {
+    deadlineMs: 20_000,
+    what: 'the provider does not answer',
+  });
 }
 
 async function stopProvider(): Promise<void> {
@@ -138,7 +143,6 @@ test('forged, expired and foreign tokens are refused', async () => {
     keyid: key.kid,
     expiresIn: 60,
   });
-  const { expiresIn: _, ...endless } = { expiresIn: 1 };
   const wrong = {
     'another key': tokenOf({}, { by: mine }),
     'an unknown key': tokenOf({}, { by: newKey() }),
@@ -153,7 +157,6 @@ test('forged, expired and foreign tokens are refused', async () => {
     'no end': jwt.sign({ person: 'ann', sub: 'ann', iss: issuer, aud: audience }, key.privateKey, {
       algorithm: 'RS256',
       keyid: key.kid,
-      ...endless,
     }),
   };
   for (const [what, token] of Object.entries(wrong))

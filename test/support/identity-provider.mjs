@@ -48,4 +48,4 @@ const provider = new Provider(issuer, {
   },
   extraTokenClaims: () => ({ person: 'person-of-a-server' }),
 });
-provider.listen(port, 'localhost', () => console.log('listening'));
+provider.listen(port, 'localhost');
