@@ -84,7 +84,7 @@ export async function deleteAccount(collections: Collections, userId: string): P
   const record = await collections.users.findOne({ _id: userId });
   if (!record) return false;
   // The account of an earlier version may have no person yet, and it can be added only while the address is known.
-  await findOrAddPerson(collections, { email: record.email, accountId: record.personId ?? userId });
+  if (!record.personId) await findOrAddPerson(collections, { email: record.email, accountId: userId });
   // Before the account, because a request that is repeated after a crash finds the account only until it is deleted.
   await collections.accountNetworks.deleteMany({ userId });
   await collections.orderNotes.deleteMany({ buyerId: userId });

@@ -18,6 +18,22 @@ export function normaliseEmail(text: string): string {
   return `${written.slice(0, at + 1)}${domainToASCII(domain) || domain}`;
 }
 
+/** Domains at which a `+tag` and dots before the @ lead to the same mailbox; `all`: taken as given at every domain. */
+export type AliasDomains = 'all' | readonly string[];
+
+/** Domains that deliver to the mailboxes of another one. */
+const sameMailboxes: Record<string, string> = { 'googlemail.com': 'gmail.com' };
+
+/** The address of the mailbox to which mail to this address goes, as far as the domain is among these. */
+export function mailboxOf(address: string, domains: AliasDomains): string {
+  const email = normaliseEmail(address);
+  const at = email.lastIndexOf('@');
+  const domain = email.slice(at + 1);
+  if (at === -1 || (domains !== 'all' && !domains.includes(domain))) return email;
+  const name = email.slice(0, at).replace(/\+.*$/s, '').replaceAll('.', '');
+  return name === '' ? email : `${name}@${sameMailboxes[domain] ?? domain}`;
+}
+
 /** Stricter than the library's: RFC 5321 also bounds the parts of an address, and no host's name ends with a hyphen. */
 const pattern =
   /^(?=[^@]{1,64}@)[A-Za-z0-9_'+-]+(?:\.[A-Za-z0-9_'+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,63}|[Xx][Nn]--[A-Za-z0-9-]{0,58}[A-Za-z0-9])$/;

@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import type { ClientSession } from 'mongoose';
 import { type Collections, findOrInsert, type SecretRecord } from '../store/collections.ts';
-import { normaliseEmail } from './email-address.ts';
+import { type AliasDomains, mailboxOf, normaliseEmail } from './email-address.ts';
 
 /**
  * A person is the owner of an e-mail address, over all accounts created with it. Limits are counted by the person's id,
@@ -28,12 +29,32 @@ export async function openPersonKeys(collections: Collections): Promise<(email: 
   return (email) => createHmac('sha256', key).update(normaliseEmail(email)).digest('base64url');
 }
 
-/** @returns the id of the person with this address; a new person gets the account's id. */
+interface NewAccount {
+  email: string;
+  accountId: string;
+  /** Where other spellings of the address are the same person. */
+  aliasDomains?: AliasDomains;
+}
+
+/**
+ * @param session of the transaction that creates the account.
+ * @returns the id of the person with this address, or with this mailbox; a new person gets the account's id.
+ */
 export async function findOrAddPerson(
   collections: Collections,
-  { email, accountId }: { email: string; accountId: string },
+  { email, accountId, aliasDomains = [] }: NewAccount,
+  session?: ClientSession,
 ): Promise<string> {
   const keyOf = await openPersonKeys(collections);
-  const person = await findOrInsert(collections.people, { _id: keyOf(email), personId: accountId });
-  return person.personId;
+  const add = async (address: string, personId: string) => {
+    const person = await findOrInsert(collections.people, { _id: keyOf(address), personId }, session);
+    return person.personId;
+  };
+  const mailbox = mailboxOf(email, aliasDomains);
+  if (mailbox === normaliseEmail(email)) return await add(email, accountId);
+  // The address itself stays a key, so that its person is the same before and after the domains are changed.
+  const known = await collections.people.findOne({ _id: keyOf(email) }, { ...(session && { session }) });
+  const personId = await add(mailbox, known?.personId ?? accountId);
+  await add(email, personId);
+  return personId;
 }

@@ -5,7 +5,7 @@ import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Language, User } from '../sale/contract.ts';
 import { type Collections, isDuplicateKey, type UserRecord } from '../store/collections.ts';
-import { normaliseEmail, storedFormsOf } from './email-address.ts';
+import { type AliasDomains, normaliseEmail, storedFormsOf } from './email-address.ts';
 import { findOrAddPerson } from './person.ts';
 
 export interface NewUser {
@@ -35,15 +35,18 @@ export async function createUser(
   {
     bcryptCost,
     role = 'buyer',
+    aliasDomains = [],
     alongside,
   }: {
     bcryptCost: number;
     role?: UserRecord['role'];
+    aliasDomains?: AliasDomains;
     alongside?: ((userId: string, session: ClientSession) => Promise<void>) | null;
   },
 ): Promise<Account | 'email_taken'> {
+  const accountId = nanoid();
   const record: UserRecord = {
-    _id: nanoid(),
+    _id: accountId,
     email: normaliseEmail(email),
     name,
     passwordHash: await bcrypt.hash(password, bcryptCost),
@@ -52,19 +55,21 @@ export async function createUser(
     createdAt: mongoClock.now(),
   };
   try {
-    await transact(
+    const personId = await transact(
       collections.connection,
       async (session) => {
-        await collections.users.insertOne(record, { session });
-        await alongside?.(record._id, session);
+        const personId = await findOrAddPerson(collections, { email, accountId, aliasDomains }, session);
+        await collections.users.insertOne({ ...record, personId }, { session });
+        await alongside?.(accountId, session);
+        return personId;
       },
       { patienceMs },
     );
+    return { user: userOf(record), personId };
   } catch (error) {
     if (isDuplicateKey(error)) return 'email_taken';
     throw error;
   }
-  return await accountOf(collections, record);
 }
 
 /** Hashes to compare with when the account is unknown, so that both answers take the same time; one for each cost. */
@@ -90,8 +95,8 @@ export async function findUserByPassword(
 }
 
 /**
- * The account of a user record. A record without a person (it is new, or from an earlier version) gets one here, in a
- * separate step that can be repeated after a crash.
+ * The account of a user record. A record of an earlier version without a person gets one here, in a separate step that can be
+ * repeated after a crash.
  */
 export async function accountOf(collections: Collections, record: UserRecord): Promise<Account> {
   const user = userOf(record);
@@ -101,9 +106,25 @@ export async function accountOf(collections: Collections, record: UserRecord): P
   return { user, personId };
 }
 
-export function userOf({ _id, email, name, role, language, emailVerifiedAt }: UserRecord): User {
+export function userOf(record: UserRecord): User {
+  const { _id, name, role, language, emailVerifiedAt } = record;
   const emailVerified = Boolean(emailVerifiedAt);
-  return { id: _id, email, name, role, emailVerified, ...(language && { language }) };
+  return {
+    id: _id,
+    email: addressOf(record) ?? '',
+    name,
+    role,
+    emailVerified,
+    ...(language && { language }),
+  };
+}
+
+/** Where mail to this account goes; null for an account of the identity provider without an address. */
+export function addressOf({
+  email,
+  providerEmail,
+}: Pick<UserRecord, 'email' | 'providerEmail'>): string | null {
+  return providerEmail ?? (email.includes('@') ? email : null);
 }
 
 /** The account to which mail about this address belongs. */

@@ -73,7 +73,10 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
     case 'order.rejected':
       return [
         ...ofOrder(saleId, change, ['order.placed']),
-        ...ofOrder(saleId, change, ['inventory.failed', 'order.rejected'], { reason: change.reason }),
+        ...ofOrder(saleId, change, ['inventory.failed', 'order.rejected'], {
+          reason: change.reason,
+          ...(change.left !== undefined && { left: change.left }),
+        }),
       ];
     case 'order.cancelled': {
       const { cancelledBy, cancelReason, keptBack } = change;

@@ -1,6 +1,14 @@
 import { z } from 'zod';
 import type { BusEvent } from '../messages/bus.ts';
-import { canceller, count, instant, type RejectionReason, rejectionReason, units } from '../sale/contract.ts';
+import {
+  canceller,
+  count,
+  instant,
+  language,
+  type RejectionReason,
+  rejectionReason,
+  units,
+} from '../sale/contract.ts';
 
 /**
  * Version 1 of the schema of each event type's `data`, published under `dataschema` and checked by subscribers. A field may
@@ -20,7 +28,10 @@ const order = sale.extend({
   amount: count.exactOptional().describe('The price of all lines, in minor units'),
   currency: z.string().exactOptional().describe('ISO 4217'),
 });
-const refused = order.extend({ reason: rejectionReason });
+const refused = order.extend({
+  reason: rejectionReason,
+  left: count.exactOptional().describe('Units that were left, of an order with one line that was sold out'),
+});
 const createdItem = z.object({
   itemId: id,
   productId: id,
@@ -47,6 +58,8 @@ const wholeSale = sale.extend({
   currency: z.string().exactOptional(),
   items: z.array(createdItem).exactOptional().describe('Absent in events of an earlier version'),
   cancelWindowSeconds: count.nullable().exactOptional(),
+  requiresVerifiedEmail: z.literal(true).exactOptional(),
+  language: language.exactOptional(),
   ...window,
 });
 
@@ -106,7 +119,7 @@ export type Change =
         EventData<'order.cancelled'>,
         keyof typeof cancellation
       >)
-  | (OrderChange & { type: 'order.rejected'; reason: RejectionReason });
+  | (OrderChange & { type: 'order.rejected'; reason: RejectionReason; left?: number });
 
 /** An event's validated `data`. @throws Error that names the first invalid field. */
 export function readData<Type extends EventType>(

@@ -68,7 +68,42 @@ const settings = z
       .int()
       .min(1)
       .default(30 * 86_400),
+    /**
+     * Domains, separated by commas, at which addresses that differ only in a `+tag` or in dots before the @ are one person
+     * with one limit, e.g. `gmail.com,googlemail.com`; `all` for every domain. They stay different accounts.
+     */
+    PERSON_ALIAS_DOMAINS: z
+      .string()
+      .regex(/^(all|([a-z0-9-]+(\.[a-z0-9-]+)+)(,([a-z0-9-]+(\.[a-z0-9-]+)+))*)?$/, {
+        error: 'expected `all`, or domains in lower case, separated by commas',
+      })
+      .default('')
+      .transform((list) => (list === 'all' ? ('all' as const) : list.split(',').filter(Boolean))),
     BCRYPT_COST: z.coerce.number().int().min(4).max(15).default(10),
+
+    /**
+     * Identity provider of the shop (OpenID Connect), e.g. `https://id.example.com/realms/shop`; empty for none. Its access
+     * tokens for OIDC_AUDIENCE are valid for the API, and with OIDC_CLIENT_ID the pages offer to sign in there.
+     */
+    OIDC_ISSUER: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
+    OIDC_AUDIENCE: z.string().max(255).default(''),
+    /** Where the provider's keys are; by default where its description says. */
+    OIDC_JWKS_URI: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
+    OIDC_CLIENT_ID: z.string().max(255).default(''),
+    /** Empty for a public client; PKCE is used with and without it. */
+    OIDC_CLIENT_SECRET: z.string().max(1_000).default(''),
+    /** Name of the provider on the button of the sign-in; by default its host. */
+    OIDC_NAME: z.string().max(60).default(''),
+    /** Claim that names the person whose limits count. Several accounts of the provider can be one person. */
+    OIDC_PERSON_CLAIM: z.string().min(1).max(255).default('sub'),
+    /** Claim with the role of staff, one or a list, by the names of the roles here; empty: tokens make nobody staff. */
+    OIDC_ROLES_CLAIM: z.string().max(255).default(''),
 
     /** Factor of every rate limit, for a load test from one address; 0 turns all of them off. */
     LIMIT_FACTOR: z.coerce.number().min(0).default(1),
@@ -220,6 +255,13 @@ const settings = z
     path: ['SMTP_URL'],
     error: 'expected one, since SUBSCRIBERS names notifications',
   })
+  .refine(
+    ({ OIDC_ISSUER, OIDC_AUDIENCE, OIDC_CLIENT_ID }) => !OIDC_ISSUER || OIDC_AUDIENCE || OIDC_CLIENT_ID,
+    {
+      path: ['OIDC_ISSUER'],
+      error: 'expected OIDC_AUDIENCE, OIDC_CLIENT_ID or both with it',
+    },
+  )
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {
     const fault = faultOfKeys(JWT_SECRET, { isStrict: NODE_ENV === 'production' });
     if (fault) context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: fault });
@@ -266,6 +308,10 @@ const constants = z.strictObject({
    * total (720 and 17,280 times this value).
    */
   MAIL_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(5_000),
+  /** Time without an answer after which the identity provider counts as unavailable. */
+  OIDC_TIMEOUT_MS: z.coerce.number().int().min(100).max(10_000).default(3_000),
+  /** Minimum time between two reads of the identity provider's keys. */
+  OIDC_KEYS_INTERVAL_MS: z.coerce.number().int().min(0).max(600_000).default(10_000),
   /** Time-out of an attempt to deliver a webhook. */
   WEBHOOK_TIMEOUT_MS: z.coerce.number().int().min(50).max(60_000).default(5_000),
   /** Delay before the second attempt to deliver a webhook; it triples until the seventh attempt, half an hour in total. */

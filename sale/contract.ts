@@ -51,6 +51,13 @@ const user = z.object({
 });
 export type User = z.infer<typeof user>;
 
+/** Answer to `GET /api/account`. */
+export const account = user.extend({
+  createdAt: instant,
+  hasPassword: z.boolean().describe('False for an account of the identity provider'),
+});
+export type AccountDetails = z.infer<typeof account>;
+
 /** Answer to `POST /api/users` and `POST /api/sessions`. */
 export const session = z.object({
   user,
@@ -121,6 +128,10 @@ export const saleSnapshot = z.object({
   /** Every unit ever put on sale: sold + left. */
   unitsOnSale: count,
   limitPerBuyer: units,
+  requiresVerifiedEmail: z
+    .literal(true)
+    .exactOptional()
+    .describe('Only buyers who have confirmed their address can buy'),
   cancellableUntil: instant
     .nullable()
     .describe('A buyer can cancel an order before this time; null when only the shop can'),

@@ -8,6 +8,7 @@ import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { SalePage, SaleSnapshot } from './contract.ts';
 import { itemsOf } from './items.ts';
 import {
+  choicesOf,
   findProducts,
   findSale,
   insertSale,
@@ -79,7 +80,10 @@ export async function duplicateSale(
 /** The values with which a sale could be made again: with all the units that it has put on sale. */
 function valuesOf(sale: SaleRecord): NewSale {
   const { limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
-  const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
+  const cancelling = {
+    ...choicesOf(sale),
+    ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
+  };
   const items = itemsOf(sale).map(({ productId, label, amount, oldAmount, unitsOnSale, limitPerBuyer }) => {
     return { productId, label, amount, oldAmount, stock: unitsOnSale, limitPerBuyer };
   });

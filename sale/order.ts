@@ -67,7 +67,10 @@ export function changeOf(record: OrderRecord): Change {
     ...(currency !== undefined && { currency }),
     ...(traceparent && { traceparent }),
   };
-  if (status === 'rejected') return { type: 'order.rejected', ...order, reason: reason ?? 'failed' };
+  if (status === 'rejected') {
+    const left = record.left === undefined ? {} : { left: record.left };
+    return { type: 'order.rejected', ...order, reason: reason ?? 'failed', ...left };
+  }
   if (status !== 'cancelled') return { type: 'order.paid', ...order, ...(paymentId && { paymentId }) };
   const { cancelledBy, cancelReason, keptBack } = record;
   return {

@@ -10,7 +10,7 @@ import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
-import type { Product, SaleItem, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
+import type { Language, Product, SaleItem, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
 import { itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
 
@@ -21,6 +21,10 @@ export interface NewSale {
   currency: string;
   /** Units of all items together. */
   limitPerBuyer: number;
+  /** Whether only buyers with a verified address may buy. */
+  requiresVerifiedEmail?: boolean | undefined;
+  /** Of the mails to buyers whose account has no language. */
+  language?: Language | undefined;
   /** For how long after the sale's end a buyer may cancel an order; null: not at all. */
   cancelWindowSeconds?: number | null | undefined;
   opensAt: Date;
@@ -86,6 +90,7 @@ export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord
     limitPerBuyer,
     opensAt,
     closesAt,
+    ...choicesOf(sale),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     paused: false,
     stockVersion: 0,
@@ -94,6 +99,17 @@ export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord
     publishedAt: null,
     createdAt,
   };
+}
+
+/** The choices of the shop that a usual sale does not have. */
+export function choicesOf({
+  requiresVerifiedEmail,
+  language,
+}: Pick<NewSale, 'requiresVerifiedEmail' | 'language'>): Pick<
+  SaleRecord,
+  'requiresVerifiedEmail' | 'language'
+> {
+  return { ...(requiresVerifiedEmail && { requiresVerifiedEmail }), ...(language && { language }) };
 }
 
 export async function findProducts(
@@ -134,7 +150,7 @@ export function saleIdOf(what: 'sale' | 'draft', { actor }: By, idempotencyKey: 
 /** The log's entry for a new sale. It names the items only where they say more than the sale does. */
 export function creationOf(
   sale: Pick<SaleRecord, 'productId' | 'price' | 'stock' | 'limitPerBuyer' | 'opensAt' | 'closesAt'> &
-    Pick<NewSale, 'cancelWindowSeconds'> &
+    Pick<NewSale, 'cancelWindowSeconds' | 'requiresVerifiedEmail' | 'language'> &
     Parameters<typeof itemsOf>[0],
 ): Extract<Change, { type: 'sale.created' }> {
   const { productId, price, stock, limitPerBuyer, cancelWindowSeconds } = sale;
@@ -156,6 +172,7 @@ export function creationOf(
     stock,
     limitPerBuyer,
     ...(!isPlain && { items }),
+    ...choicesOf(sale),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     opensAt: sale.opensAt.toISOString(),
     closesAt: sale.closesAt.toISOString(),
@@ -259,6 +276,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     stockVersion: sale.stockVersion,
     unitsOnSale: sale.unitsOnSale,
     limitPerBuyer: sale.limitPerBuyer,
+    ...(sale.requiresVerifiedEmail && { requiresVerifiedEmail: true }),
     cancellableUntil: cancellableUntil(sale)?.toISOString() ?? null,
     serverTime: now.toISOString(),
   };

@@ -11,6 +11,7 @@ import { allowOnly, answerProblems, unknownRoute } from './http/problems.ts';
 import { requestIdHeader, requestIdOf } from './http/request-id.ts';
 import { docsRoutes } from './pages/docs.ts';
 import { pageRoutes } from './pages/pages.ts';
+import type { ProviderAccess } from './provider-access.ts';
 import { boardRoutes } from './routes/admin/queue-board.ts';
 import { pictureRoutes } from './routes/pictures.ts';
 import { apiRoutes } from './routes/routes.ts';
@@ -58,7 +59,13 @@ const policyOf = ({ PAYMENT_PROVIDER }: Pick<Config, 'PAYMENT_PROVIDER'>) =>
 const bodyMaxBytes = 16_384;
 
 /** @param probes the routes for orchestrators and Prometheus. */
-export function createApp(shop: Shop, config: Config, probes: Router[], log: Log): RequestListener {
+export function createApp(
+  shop: Shop,
+  config: Config,
+  probes: Router[],
+  log: Log,
+  provider: ProviderAccess | null = null,
+): RequestListener {
   const instance = { 'X-Instance': config.INSTANCE };
   const onPages = policyOf(config);
   const app = express();
@@ -75,7 +82,7 @@ export function createApp(shop: Shop, config: Config, probes: Router[], log: Log
     next();
   });
   const routes = apiRoutes(shop);
-  const respond = openPipeline(shop.tokens, openRequestLimits(config), log);
+  const respond = openPipeline(shop.tokens, openRequestLimits(config), log, provider);
   const bounds = { bodyMaxBytes, trustedHops: config.TRUST_PROXY_HOPS };
   const answersHot = openHotPath(routes, respond, bounds, { ...onApi, ...instance });
   app.use(serveRoutes(routes, respond, bounds));

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openAccountMails } from '../accounts/account-mail.ts';
 import { openTokenSecrets } from '../accounts/one-time-token.ts';
+import { openIdentityProvider } from '../accounts/provider/provider.ts';
 import { storeBacklog } from '../insight/counters.ts';
 import { readBacklog, readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
@@ -20,6 +21,7 @@ import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
+import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
@@ -44,6 +46,7 @@ import { openLive } from './live/live.ts';
 import { followRevocations } from './live/revocations.ts';
 import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerObserver } from './observer.ts';
+import { openProviderAccess } from './provider-access.ts';
 import { openAudits } from './routes/admin/audits.ts';
 import { audienceOf } from './routes/admin/control-room.ts';
 
@@ -78,6 +81,20 @@ const { admit, drained } = openAdmission({
   observer,
 });
 
+const identityProvider = config.OIDC_ISSUER
+  ? openIdentityProvider({
+      issuer: config.OIDC_ISSUER,
+      name: config.OIDC_NAME || new URL(config.OIDC_ISSUER).hostname,
+      audience: config.OIDC_AUDIENCE,
+      jwksUri: config.OIDC_JWKS_URI,
+      clientId: config.OIDC_CLIENT_ID,
+      clientSecret: config.OIDC_CLIENT_SECRET,
+      personClaim: config.OIDC_PERSON_CLAIM,
+      rolesClaim: config.OIDC_ROLES_CLAIM,
+      timeoutMs: config.OIDC_TIMEOUT_MS,
+      intervalMs: config.OIDC_KEYS_INTERVAL_MS,
+    })
+  : null;
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
 const bounds = {
   // More than nginx accepts, because nginx adds headers.
@@ -130,6 +147,7 @@ const bus = openBus(config, log, () => true);
 const shop = {
   collections,
   admit,
+  requiresVerifiedEmail: openVerifiedBuyers(gate, (saleId) => findSale(collections, saleId)),
   cancel: cancellations.cancel,
   changeSale: saleChanges.change,
   payments,
@@ -145,6 +163,10 @@ const shop = {
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
   mails: config.SMTP_URL ? openAccountMails(collections, openTokenSecrets(config.JWT_SECRET)) : null,
   bcryptCost: config.BCRYPT_COST,
+  provider: config.OIDC_CLIENT_ID ? identityProvider : null,
+  publicUrl: config.PUBLIC_URL.replace(/\/$/, ''),
+  log,
+  aliasDomains: config.PERSON_ALIAS_DOMAINS,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,
   settledOrders,
@@ -173,7 +195,9 @@ const probes = [
     openClusterMetrics(registry, () => readCluster(shop)),
   ),
 ];
-const app = createApp(shop, config, probes, log);
+const providerAccess =
+  identityProvider && openProviderAccess(identityProvider, collections, tokens, config.PERSON_ALIAS_DOMAINS);
+const app = createApp(shop, config, probes, log, providerAccess);
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
 await once(http, 'listening');
 const unixSocket = config.UNIX_SOCKET ? await listenOnUnixSocket(http, config.UNIX_SOCKET) : null;

@@ -1,6 +1,9 @@
 import type { Redis } from 'ioredis';
 import type { AccountMails } from '../accounts/account-mail.ts';
+import type { AliasDomains } from '../accounts/email-address.ts';
+import type { Provider } from '../accounts/provider/provider.ts';
 import type { Revocation } from '../accounts/session.ts';
+import type { Log } from '../runtime/observe/log.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
@@ -21,6 +24,8 @@ import type { Audits } from './routes/admin/audits.ts';
 export interface Shop {
   collections: Collections;
   admit: Admit;
+  /** Whether a sale is only for buyers with a verified address. */
+  requiresVerifiedEmail: (saleId: string) => boolean | Promise<boolean>;
   cancel: Cancellations['cancel'];
   changeSale: SaleChanges['change'];
   /** Null when the shop takes no payments here. */
@@ -40,6 +45,12 @@ export interface Shop {
   /** Null when this shop sends no mail. */
   mails: AccountMails | null;
   bcryptCost: number;
+  /** For the sign-in in the pages; null when there is none. */
+  provider: Provider | null;
+  /** The shop's URL without a trailing slash. */
+  publicUrl: string;
+  log: Log;
+  aliasDomains: AliasDomains;
   /** How long a session can be renewed after a sign-in. */
   sessionSeconds: number;
   /** Origins besides our own whose pages may use a session. */

@@ -28,12 +28,15 @@ export interface UserRecord {
   _id: string;
   email: string;
   name: string;
+  /** Empty for an account of the identity provider: no password matches. */
   passwordHash: string;
   role: AccountRole;
   /** The person whose limits count: see person.ts. Absent in records of an earlier version. */
   personId?: string;
   /** Of the mails to this account. Absent when the account was created without a page, or by an earlier version. */
   language?: Language;
+  /** The address that the identity provider gave, for an account of its; `email` is a placeholder then. */
+  providerEmail?: string;
   /** When the owner of the address confirmed it. Absent until then. */
   emailVerifiedAt?: Date | null;
   createdAt: Date;
@@ -150,6 +153,10 @@ export interface SaleRecord {
   /** The last phase written to the event log. Absent in records of an earlier version. */
   phase?: SalePhase | null;
   limitPerBuyer: number;
+  /** Whether only buyers with a verified address may buy, from its creation on. Absent: everybody may. */
+  requiresVerifiedEmail?: true;
+  /** Of the mails to buyers whose account has no language. Absent: English. */
+  language?: Language;
   /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
   stock: number;
   /** Counts the changes of `stock`. */
@@ -215,6 +222,8 @@ export interface OrderRecord {
   idempotencyKey: string;
   status: SettledStatus;
   reason: RejectionReason | null;
+  /** Units that were left of the only line of an order rejected as sold out. Absent in orders of an earlier version. */
+  left?: number;
   createdAt: Date;
   settledAt: Date;
   /** Only of a cancelled order, as the next three; absent when an earlier version cancelled it. */
@@ -294,10 +303,11 @@ const user = new Schema<UserRecord>(
     _id: id,
     email: { type: String, required: true, unique: true },
     name: { type: String, required: true },
-    passwordHash: { type: String, required: true },
+    passwordHash: { type: String, default: '' },
     role: { type: String, required: true, enum: accountRole.options },
     personId: { type: String },
     language: { type: String, enum: language.options },
+    providerEmail: { type: String },
     emailVerifiedAt: { type: Date },
     createdAt: { type: Date, required: true },
   },
@@ -377,6 +387,8 @@ const sale = new Schema<SaleRecord>(
     paused: { type: Boolean, default: false },
     phase: { type: String },
     limitPerBuyer: { type: Number, required: true, min: 1 },
+    requiresVerifiedEmail: { type: Boolean },
+    language: { type: String, enum: language.options },
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },
     unitsOnSale: { type: Number, required: true, min: 0 },
@@ -421,6 +433,7 @@ const order = new Schema<OrderRecord>(
     idempotencyKey: { type: String, required: true },
     status: { type: String, required: true, enum: settledStatus.options },
     reason: { type: String, default: null, enum: [...rejectionReason.options, null] },
+    left: { type: Number },
     createdAt: { type: Date, required: true },
     settledAt: { type: Date, required: true },
     cancelledBy: { type: String, enum: canceller.options },
@@ -570,12 +583,14 @@ export async function insertWithin<Record extends { _id: string }>(
 export async function findOrInsert<Record extends { _id: string }>(
   collection: Collection<Record>,
   { _id, ...rest }: Record,
+  session?: ClientSession,
 ): Promise<Record> {
   const filter = { _id } as mongo.Filter<Record>;
   const update = { $setOnInsert: rest } as unknown as mongo.UpdateFilter<Record>;
   return (await collection.findOneAndUpdate(filter, update, {
     upsert: true,
     returnDocument: 'after',
+    ...(session && { session }),
   })) as Record;
 }
 

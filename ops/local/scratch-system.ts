@@ -89,6 +89,7 @@ export async function startScratchSystem({
     openRedis({ dataDir: join(dir, 'redis') }),
     needsRabbit ? openRabbit({ dataDir: join(dir, 'rabbitmq') }) : null,
   ]);
+  const nginxPort = withNginx ? await freePort() : 0;
   const env = withTestOptions({
     MONGO_URL: withDatabase(mongoUrl ?? mongo?.url ?? '', `scratch-${nanoid(8)}`),
     REDIS_URL: plain ? redis.tcpUrl : redis.url,
@@ -96,6 +97,7 @@ export async function startScratchSystem({
     JWT_SECRET: nanoid(48),
     // Rate limits are high, because one machine makes the whole load.
     LIMIT_FACTOR: '0',
+    ...(nginxPort && { PUBLIC_URL: `http://127.0.0.1:${nginxPort}` }),
     TRUST_PROXY_HOPS: withNginx ? '1' : '0',
     PROXY_ANSWERS_DIR: withNginx ? answersIn(join(dir, 'nginx')) : '',
     ...extraEnv,
@@ -134,7 +136,7 @@ export async function startScratchSystem({
     withNginx
       ? openNginx({
           dataDir: join(dir, 'nginx'),
-          port: await freePort(),
+          port: nginxPort,
           clients,
           servers: plannedServers.map(({ port, socket }) => ({ host: '127.0.0.1', port, socket })),
         })

@@ -1,6 +1,4 @@
-/** A form that signs in or up, and shows validation errors beside its fields. */
-
-/** @import { Session } from '../../sale/contract.ts' */
+/** A form about an account, which shows validation errors beside its fields. */
 
 import { Problem } from '../shared/api.js';
 import { element, setText } from '../shared/dom.js';
@@ -9,18 +7,22 @@ import { texts } from '../shared/texts.js';
 /** @typedef {Record<string, string | boolean | undefined> & { name: string, label: string }} Field an input's attributes and its label */
 
 /**
+ * @template Answer
  * @param {string} view
  * @param {object} parts
  * @param {string} parts.action the label of the submit button
  * @param {Field[]} parts.fields
- * @param {string} parts.other the label of the button to the other form
- * @param {() => void} parts.showOther
- * @param {(values: Record<string, string>) => Promise<Session>} parts.send
- * @param {(session: Session) => void} parts.done
+ * @param {{ label: string, show: () => void }[]} [parts.others] the buttons to other forms
+ * @param {(values: Record<string, string>) => Promise<Answer>} parts.send
+ * @param {(answer: Answer) => void} parts.done
  */
-export function accountForm(view, { action, fields, other, showOther, send, done }) {
+export function accountForm(view, { action, fields, others = [], send, done }) {
   const submit = element('button', { class: 'primary' }, action);
-  const otherButton = element('button', { type: 'button', class: 'quiet' }, other);
+  const otherButtons = others.map(({ label, show }) => {
+    const button = element('button', { type: 'button', class: 'quiet' }, label);
+    button.addEventListener('click', show);
+    return button;
+  });
   const errorLine = element('p', { class: 'error', role: 'alert' });
   const inputs = fields.map((field) => fieldLine(view, field));
   const form = element(
@@ -29,10 +31,9 @@ export function accountForm(view, { action, fields, other, showOther, send, done
     ...inputs,
     errorLine,
     submit,
-    otherButton,
+    ...otherButtons,
   );
 
-  otherButton.addEventListener('click', showOther);
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     if (submit.disabled) return;
@@ -40,9 +41,9 @@ export function accountForm(view, { action, fields, other, showOther, send, done
     showErrors(form, errorLine, null);
     try {
       const values = Object.fromEntries(new FormData(form).entries());
-      const session = await send(/** @type {Record<string, string>} */ (values));
+      const answer = await send(/** @type {Record<string, string>} */ (values));
       form.reset();
-      done(session);
+      done(answer);
     } catch (error) {
       showErrors(form, errorLine, error);
     } finally {
@@ -61,7 +62,7 @@ function fieldLine(view, { label, ...attributes }) {
 
 /** @param {HTMLFormElement} form @param {HTMLElement} errorLine @param {unknown} error null clears the errors */
 function showErrors(form, errorLine, error) {
-  const wrong = error instanceof Problem ? (error.details.errors ?? []) : [];
+  const wrong = wrongFieldsOf(error);
   for (const input of form.querySelectorAll('input')) {
     const message = wrong.find(({ field }) => field === input.name)?.message ?? '';
     input.setAttribute('aria-invalid', String(message !== ''));
@@ -71,12 +72,39 @@ function showErrors(form, errorLine, error) {
   setText(errorLine, wrong.length > 0 ? '' : errorText(error));
 }
 
-/** @param {unknown} error */
-function errorText(error) {
+/** @param {unknown} error @returns {{ field: string, message: string }[]} */
+function wrongFieldsOf(error) {
+  if (!(error instanceof Problem)) return [];
+  if (error.name === 'wrong-password') return [{ field: 'oldPassword', message: texts.wrongOldPassword }];
+  return error.details.errors ?? [];
+}
+
+/** What a failed request means. @param {unknown} error */
+export function errorText(error) {
   if (!error) return '';
   if (!(error instanceof Problem)) return texts.noAnswer;
+  if (error.name === 'link-expired') return texts.linkExpired;
+  if (error.name === 'no-mail') return texts.noMail;
   if (error.status === 401) return texts.wrongPassword;
   if (error.name === 'email-taken') return texts.emailTaken;
   if (error.status === 429) return texts.tooMany;
   return error.status >= 500 ? texts.noAnswer : error.message;
+}
+
+/** @returns {Field} */
+export function emailField() {
+  return { name: 'email', label: texts.email, type: 'email', autocomplete: 'username', required: true };
+}
+
+/** @param {'current-password' | 'new-password'} autocomplete @returns {Field} */
+export function passwordField(autocomplete) {
+  const ofNew = autocomplete === 'new-password' ? { placeholder: texts.passwordHint, minlength: '8' } : {};
+  return {
+    name: 'password',
+    label: texts.password,
+    type: 'password',
+    autocomplete,
+    ...ofNew,
+    required: true,
+  };
 }

@@ -1,21 +1,32 @@
 /** The dialog to sign in, sign up and sign out. */
 
 /** @import { Session } from '../../sale/contract.ts' */
-/** @import { Field } from './account-form.js' */
 
 import { createAccount, createSession } from '../shared/api.js';
 import { element, setText, show } from '../shared/dom.js';
+import { language } from '../shared/language.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
-import { accountForm } from './account-form.js';
+import { fetchSignIn, requestPasswordReset } from './account-api.js';
+import { accountForm, emailField, passwordField } from './account-form.js';
 import { beginSession, currentSession, signOut, signOutEverywhere } from './session.js';
 
-/** @typedef {'sign-in' | 'sign-up' | 'signed-in'} View */
+/** @typedef {'sign-in' | 'sign-up' | 'forgot' | 'signed-in'} View */
 
 const dialog = element('dialog', { class: 'dialog', 'aria-labelledby': 'dialog-title' });
 const title = element('h2', { id: 'dialog-title' });
-const views = { 'sign-in': signInForm(), 'sign-up': signUpForm(), 'signed-in': signedIn() };
-const titles = { 'sign-in': texts.signInTitle, 'sign-up': texts.signUpTitle, 'signed-in': '' };
+const views = {
+  'sign-in': signInForm(),
+  'sign-up': signUpForm(),
+  forgot: forgotForm(),
+  'signed-in': signedIn(),
+};
+const titles = {
+  'sign-in': texts.signInTitle,
+  'sign-up': texts.signUpTitle,
+  forgot: texts.forgotTitle,
+  'signed-in': '',
+};
 
 export function mountAccount() {
   const close = element('button', { type: 'button', class: 'close', 'aria-label': texts.close }, '×');
@@ -23,7 +34,7 @@ export function mountAccount() {
   dialog.addEventListener('click', (event) => {
     if (event.target === dialog) dialog.close();
   });
-  dialog.append(close, title, ...Object.values(views));
+  dialog.append(close, title, elsewhere, ...Object.values(views));
   document.body.append(dialog);
 }
 
@@ -32,6 +43,22 @@ export function openAccount(wanted = 'sign-in') {
   // showModal() focuses the first button, so the view moves the focus to its first field afterwards.
   dialog.showModal();
   showView(currentSession() ? 'signed-in' : wanted);
+  offerProvider();
+}
+
+/** The link to the shop's identity provider, if it has one. */
+const elsewhere = element('a', { class: 'primary elsewhere', 'data-testid': 'provider' });
+elsewhere.hidden = true;
+
+async function offerProvider() {
+  if (elsewhere.textContent === '') {
+    const { provider } = await fetchSignIn().catch(() => ({ provider: null }));
+    if (!provider) return;
+    const returnTo = encodeURIComponent(location.pathname);
+    elsewhere.setAttribute('href', `${provider.path}?returnTo=${returnTo}`);
+    setText(elsewhere, texts.signInAt(provider.name));
+  }
+  show(elsewhere, currentSession() === null);
 }
 
 /** @param {View} wanted */
@@ -48,8 +75,10 @@ function signInForm() {
   return accountForm('sign-in', {
     action: texts.signIn,
     fields: [emailField(), passwordField('current-password')],
-    other: texts.toSignUp,
-    showOther: () => showView('sign-up'),
+    others: [
+      { label: texts.toSignUp, show: () => showView('sign-up') },
+      { label: texts.toForgot, show: () => showView('forgot') },
+    ],
     done: welcome,
     send: ({ email = '', password = '' }) => createSession({ email, password }),
   });
@@ -59,15 +88,28 @@ function signUpForm() {
   const name = { name: 'name', label: texts.name, autocomplete: 'name', required: true, maxlength: '80' };
   return accountForm('sign-up', {
     action: texts.signUp,
-    fields: [name, emailField(), { ...passwordField('new-password'), minlength: '8' }],
-    other: texts.toSignIn,
-    showOther: () => showView('sign-in'),
+    fields: [name, emailField(), passwordField('new-password')],
+    others: [{ label: texts.toSignIn, show: () => showView('sign-in') }],
     done: welcome,
-    send: ({ email = '', password = '', name = '' }) => createAccount({ email, password, name }),
+    send: ({ email = '', password = '', name = '' }) => createAccount({ email, password, name, language }),
+  });
+}
+
+function forgotForm() {
+  return accountForm('forgot', {
+    action: texts.forgotSend,
+    fields: [emailField()],
+    others: [{ label: texts.toSignIn, show: () => showView('sign-in') }],
+    send: ({ email = '' }) => requestPasswordReset(email),
+    done() {
+      dialog.close();
+      toast(texts.forgotSent);
+    },
   });
 }
 
 function signedIn() {
+  const settings = element('a', { href: '/account', class: 'quiet' }, texts.toAccount);
   const leave = element('button', { type: 'button', class: 'primary' }, texts.signOut);
   leave.addEventListener('click', () => {
     dialog.close();
@@ -82,7 +124,7 @@ function signedIn() {
       () => toast(texts.noAnswer),
     );
   });
-  return element('div', { class: 'form' }, element('p', { class: 'muted' }), leave, leaveAll);
+  return element('div', { class: 'form' }, element('p', { class: 'muted' }), settings, leave, leaveAll);
 }
 
 /** @param {Session} session */
@@ -90,22 +132,4 @@ function welcome(session) {
   dialog.close();
   beginSession(session);
   toast(texts.welcome(session.user.name));
-}
-
-/** @returns {Field} */
-function emailField() {
-  return { name: 'email', label: texts.email, type: 'email', autocomplete: 'username', required: true };
-}
-
-/** @param {'current-password' | 'new-password'} autocomplete @returns {Field} */
-function passwordField(autocomplete) {
-  const placeholder = autocomplete === 'new-password' ? texts.passwordHint : undefined;
-  return {
-    name: 'password',
-    label: texts.password,
-    type: 'password',
-    autocomplete,
-    placeholder,
-    required: true,
-  };
 }

@@ -69,6 +69,15 @@ export async function signOut() {
   await deleteSession().catch(() => {});
 }
 
+const SIGNED_IN = '#signed-in';
+
+/** Takes over the session of a sign-in at the identity provider, from which the browser comes back to this page. */
+export async function adoptSession() {
+  if (location.hash !== SIGNED_IN) return;
+  history.replaceState(null, '', location.pathname + location.search);
+  await renewSession().then(beginSession, () => {});
+}
+
 /** Ends the buyer's sessions on all devices. */
 export async function signOutEverywhere() {
   await asBuyer((token) => deleteSessions(token));
@@ -154,7 +163,10 @@ export async function asBuyer(request, buyerId) {
     try {
       return await request(session.token);
     } catch (error) {
-      if (!isRefused(error)) throw error;
+      // The address may have been verified since the token was issued, for instance on another device.
+      const isUnverified = error instanceof Problem && error.name === 'email-not-verified';
+      if (!isRefused(error) && !isUnverified) throw error;
+      if (isRenewed && isUnverified) throw error;
       if (isRenewed) break;
       session = await renew(session);
     }

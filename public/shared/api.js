@@ -38,7 +38,7 @@ function retryAfterMs(response) {
  * @param {string} method @param {string} path
  * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} [options]
  */
-async function call(method, path, options = {}) {
+export async function call(method, path, options = {}) {
   try {
     return await callOnce(method, path, options);
   } catch (error) {
@@ -70,7 +70,7 @@ async function callOnce(method, path, { token, body, headers = {} }) {
     });
     const answeredAt = Date.now();
     if (!response.ok) throw new Problem(response, await response.json().catch(() => ({})));
-    const answer = response.status === 204 ? null : await response.json();
+    const answer = response.headers.has('Content-Type') ? await response.json() : null;
     return { body: answer, response, askedAt, answeredAt };
   } catch (error) {
     if (error instanceof Problem) throw error;
@@ -130,7 +130,7 @@ export const fetchOrders = async (token, cursor) =>
 export const cancelOrder = async (token, id) =>
   (await call('DELETE', `/orders/${encodeURIComponent(id)}`, { token })).body;
 
-/** @param {{ email: string, password: string, name: string }} account @returns {Promise<Session>} */
+/** @param {{ email: string, password: string, name: string, language: string }} account @returns {Promise<Session>} */
 export const createAccount = async (account) => (await call('POST', '/users', { body: account })).body;
 
 /** @param {{ email: string, password: string }} credentials @returns {Promise<Session>} */

@@ -1,4 +1,7 @@
-/** The reader's language: the first of the browser's preferred languages that the page is translated into. */
+/**
+ * The reader's language: the one chosen on the account's page, or the first of the browser's preferred languages that the
+ * page is translated into.
+ */
 
 const supported = /** @type {const} */ (['en', 'de', 'fr']);
 
@@ -8,7 +11,18 @@ const { language: only, locale: shopLocale, timeZone: shopTimeZone } = document.
 const isSupported = (/** @type {string} */ tag) =>
   supported.some((one) => one === tag.slice(0, 2).toLowerCase() && (!only || one === only));
 
-const wanted = navigator.languages.find(isSupported) ?? 'en';
+const CHOSEN = 'stampede.language';
+const chosen = only ? null : localStorage.getItem(CHOSEN);
+
+/** Takes effect with the next page. @param {string} wished */
+export const chooseLanguage = (wished) => localStorage.setItem(CHOSEN, wished);
+
+// A preferred locale of the chosen language is taken, because it also says the region.
+const isChosen = (/** @type {string} */ tag) => !chosen || tag.slice(0, 2).toLowerCase() === chosen;
+const wanted =
+  navigator.languages.find((tag) => isSupported(tag) && isChosen(tag)) ??
+  supported.find((one) => one === chosen) ??
+  'en';
 
 export const language = supported.find((one) => one === wanted.slice(0, 2).toLowerCase()) ?? 'en';
 

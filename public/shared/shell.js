@@ -1,7 +1,7 @@
 /** The shell of every page: header, banner, toast and account dialog. */
 
 import { mountAccount, openAccount } from '../account/account.js';
-import { currentSession, onSessionChange } from '../account/session.js';
+import { adoptSession, currentSession, onSessionChange } from '../account/session.js';
 import { element, setText, show } from './dom.js';
 import { fillTexts, texts } from './texts.js';
 import { mountToast, toast } from './toast.js';
@@ -44,6 +44,7 @@ export function mountShell() {
     account.toggleAttribute('data-signed-in', Boolean(user));
   };
   nameAccount();
+  adoptSession();
   onSessionChange((change) => {
     nameAccount();
     if (change === 'expired') toast(texts.signInAgain);

@@ -8,7 +8,8 @@
   KEYS[2..]  the keys that addJob needs
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, returned, revision, queued = purchases not yet settled,
-             b:<personId> = units this person took, checked = how often the gate was corrected.
+             b:<personId> = units this person took, checked = how often the gate was corrected,
+             verified (0 or 1) = whether only buyers with a verified address may buy, which is checked before.
              The gate of a sale with several items also has items = how many, and for each of them left:<itemId>,
              units:<itemId>, returned:<itemId> and, where it has a limit of its own, limit:<itemId> and
              b:<personId>:<itemId>; left, units and returned are the sums

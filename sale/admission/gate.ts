@@ -171,7 +171,14 @@ export function openGate(redis: Redis) {
         sale.unitsReturned ?? 0,
         overwrites,
         hasSeveralItems(sale) ? JSON.stringify(itemsOf(sale).map(gateItemOf)) : '',
+        sale.requiresVerifiedEmail ? 1 : 0,
       );
+    },
+
+    /** Whether the gate's sale is only for buyers with a verified address; null when there is no gate. */
+    async requiresVerifiedEmail(saleId: string): Promise<boolean | null> {
+      const [revision, verified] = await redis.hmget(gatePrefix + saleId, 'revision', 'verified');
+      return revision === null ? null : verified === '1';
     },
 
     /**

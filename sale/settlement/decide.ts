@@ -33,6 +33,8 @@ export interface Outcome {
   purchase: Purchase;
   status: Extract<OrderStatus, 'paid' | 'rejected'>;
   reason: RejectionReason | null;
+  /** Units left of its only line, when it is sold out. */
+  left?: number;
 }
 
 export interface Decision {
@@ -96,7 +98,8 @@ export function decide(purchases: readonly Purchase[], snapshot: SettlementSnaps
 
     const sale = snapshot.sales.get(purchase.saleId);
     const reason = sale ? refusalOf(purchase, sale, snapshot, decision) : 'unknown_sale';
-    decision.outcomes.push({ purchase, status: reason ? 'rejected' : 'paid', reason });
+    const left = reason === 'sold_out' && sale ? leftOf(purchase, sale, decision) : {};
+    decision.outcomes.push({ purchase, status: reason ? 'rejected' : 'paid', reason, ...left });
     if (reason || !sale) continue;
     const sold = decision.sold.get(purchase.saleId) ?? new Map<string, number>();
     decision.sold.set(purchase.saleId, sold);
@@ -130,6 +133,14 @@ function refusalOf(
       return quantity <= (sale.items.get(itemId)?.stock ?? 0) - (soldOfSale.get(itemId) ?? 0);
     });
   return isThere ? null : 'sold_out';
+}
+
+/** What the buyer is told; of several lines, it would not say which one is missing. */
+function leftOf(purchase: Purchase, { items }: SaleLimits, { sold }: Decision): Pick<Outcome, 'left'> {
+  const [line, ...others] = linesOf(purchase);
+  const stock = line && items.get(line.itemId)?.stock;
+  if (stock === undefined || others.length > 0) return {};
+  return { left: Math.max(0, stock - (sold.get(purchase.saleId)?.get(line?.itemId ?? '') ?? 0)) };
 }
 
 const nothing: ReadonlyMap<string, number> = new Map();

@@ -243,7 +243,7 @@ function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot
 
 /** @param sale of the purchase; null when there is no such sale. */
 export function recordOf(
-  { purchase, status, reason }: Outcome,
+  { purchase, status, reason, left }: Outcome,
   sale: SaleRecord | null | undefined,
   settledAt: Date,
 ): OrderRecord {
@@ -257,6 +257,7 @@ export function recordOf(
     idempotencyKey: purchase.idempotencyKey,
     status,
     reason,
+    ...(left !== undefined && { left }),
     createdAt: new Date(purchase.createdAt),
     settledAt,
     ...(purchase.traceparent && { traceparent: purchase.traceparent }),

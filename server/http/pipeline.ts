@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Log } from '../../runtime/observe/log.ts';
+import type { ProviderAccess } from '../provider-access.ts';
 import { idempotencyKey } from './inputs.ts';
 import { allow, type RequestLimits } from './limits.ts';
 import { isRefusal, problemType, type Refusal, refusalOf, refuse, reportRefusal } from './problems.ts';
@@ -36,7 +37,12 @@ interface Reply extends Answer {
 export type Respond = (route: Route, request: HttpRequest) => Promise<Reply>;
 
 /** Handles every request to the API in the same steps: identify, limit, parse, handle, answer or refuse. */
-export function openPipeline(tokens: Tokens, limits: RequestLimits, log: Log): Respond {
+export function openPipeline(
+  tokens: Tokens,
+  limits: RequestLimits,
+  log: Log,
+  provider: ProviderAccess | null = null,
+): Respond {
   async function outcomeOf(route: Route, request: HttpRequest, identity: Identity | null) {
     const body = route.body || route.file ? await request.readBody(route) : undefined;
     if (isRefusal(body)) return body;
@@ -44,11 +50,23 @@ export function openPipeline(tokens: Tokens, limits: RequestLimits, log: Log): R
     return isRefusal(call) ? call : await route.handle(call);
   }
 
+  /** Asks the identity provider's way only for tokens that are not our own. */
+  function identifyCaller(
+    access: Access,
+    authorization: string | undefined,
+  ): Identity | null | Refusal | Promise<Identity | null | Refusal> {
+    const identity = identify(access, authorization, tokens.verify);
+    const token = bearerOf(authorization);
+    if (!provider || !token || !isRefusal(identity) || identity.problem.status !== 401) return identity;
+    return provider.identify(token).then((theirs) => identify(access, authorization, () => theirs));
+  }
+
   return async (route, request) => {
     let limitHeaders = none;
     try {
       // Identification comes first, so that a stranger learns nothing about the expected input.
-      const identity = identify(route.access, tokens, request.header('authorization'));
+      const found = identifyCaller(route.access, request.header('authorization'));
+      const identity = found instanceof Promise ? await found : found;
       if (isRefusal(identity)) return replyOf(identity, none);
       const allowed = countRequest(route, limits, identity, request);
       if (isRefusal(allowed)) return replyOf(allowed, none);
@@ -66,12 +84,12 @@ const none: Record<string, string> = {};
 /** @returns null on a route for anyone, a refusal with 401 or 403. */
 function identify(
   access: Access,
-  tokens: Tokens,
   authorization: string | undefined,
+  find: (token: string) => Identity | null,
 ): Identity | null | Refusal {
   if (access === 'anyone') return null;
   const token = bearerOf(authorization);
-  const identity = token && tokens.verify(token);
+  const identity = token && find(token);
   if (!identity || identity.role === 'visitor') {
     const detail = token
       ? 'the token is not valid, or has expired'

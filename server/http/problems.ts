@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import { ProviderAway } from '../../accounts/provider/provider-keys.ts';
 import { isMongoAway, isRedisAway, isWriteConflict } from '../../runtime/databases/connections.ts';
 import { Overloaded } from '../../runtime/group-commit.ts';
 import type { Log } from '../../runtime/observe/log.ts';
@@ -148,6 +149,8 @@ export function refusalOf(error: unknown): Refusal {
     return error.kind === 'refused'
       ? refuse('not-payable', 'The payment provider refuses this payment')
       : refuse('unavailable', 'The payment provider does not answer. Try again.');
+  if (error instanceof ProviderAway)
+    return refuse('unavailable', 'The identity provider does not answer. Try again.');
   // Errors of Express, its body parser and its static files.
   const { type = '', status = 500 } = error as { type?: string; status?: number };
   if (type === 'entity.too.large')

@@ -14,6 +14,7 @@ const addresses = {
   '/': 'index.html',
   '/sales/:id': 'sale.html',
   '/orders': 'orders.html',
+  '/account': 'account.html',
   '/admin': 'admin.html',
   '/ticker/:id': 'ticker.html',
   '/docs': 'docs.html',

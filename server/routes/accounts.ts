@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { type AccountReading, deleteAccount, exportAccount } from '../../accounts/account.ts';
 import { emailAddress } from '../../accounts/email-address.ts';
 import { revokeTokensOf } from '../../accounts/session.ts';
-import { createUser } from '../../accounts/user.ts';
+import { createUser, userOf } from '../../accounts/user.ts';
 import * as shapes from '../../sale/contract.ts';
+import type { UserRecord } from '../../store/collections.ts';
 import { name, password } from '../http/inputs.ts';
 import { allow } from '../http/limits.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
@@ -38,10 +39,39 @@ export function accountRoutes(shop: Shop): Route[] {
         if (challenge) return challenge;
         const account = await createUser(collections, body, {
           bcryptCost,
+          aliasDomains: shop.aliasDomains,
           alongside: mails && ((userId, session) => mails.sendLink('verify-email', userId, session)),
         });
         if (account === 'email_taken') return refuse('email-taken', 'Sign in instead');
         return await answerWithSession(shop, request, account);
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/account',
+      access: 'buyer',
+      summary: 'My account as it is now',
+      answer: [200, shapes.account],
+      problems: ['not-found'],
+      async handle({ identity: { userId } }) {
+        const record = await collections.users.findOne({ _id: userId });
+        return record ? { status: 200, body: accountBodyOf(record) } : noAccount();
+      },
+    }),
+    route({
+      method: 'patch',
+      path: '/api/account',
+      access: 'buyer',
+      summary: 'Change the language of the mails to me',
+      body: z.strictObject({ language: shapes.language }),
+      answer: [200, shapes.account],
+      problems: ['not-found'],
+      async handle({ identity: { userId }, body }) {
+        const changed = { $set: body };
+        const record = await collections.users.findOneAndUpdate({ _id: userId }, changed, {
+          returnDocument: 'after',
+        });
+        return record ? { status: 200, body: accountBodyOf(record) } : noAccount();
       },
     }),
     route({
@@ -112,6 +142,11 @@ async function* jsonOf({
     yield ']';
   }
   yield '}';
+}
+
+function accountBodyOf(record: UserRecord): shapes.AccountDetails {
+  const hasPassword = record.passwordHash !== '';
+  return { ...userOf(record), createdAt: record.createdAt.toISOString(), hasPassword };
 }
 
 function noAccount(): Refusal {

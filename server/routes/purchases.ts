@@ -50,7 +50,13 @@ function purchasedIn({
   return { quantity: unitsIn(lines), lines: sorted };
 }
 
-export function purchaseRoutes({ admit, challenges, settledOrders, collections }: Shop): Route[] {
+export function purchaseRoutes({
+  admit,
+  requiresVerifiedEmail,
+  challenges,
+  settledOrders,
+  collections,
+}: Shop): Route[] {
   return [
     route({
       method: 'post',
@@ -71,6 +77,7 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
         'paused',
         'ended',
         'over-limit',
+        'email-not-verified',
         'key-reused',
         'busy',
         'work-required',
@@ -78,7 +85,12 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
       limit: 'purchases',
       hot: true,
       async handle({ params, body, identity, idempotencyKey = nanoid(), request }) {
-        const { userId: buyerId, personId } = identity;
+        const { userId: buyerId, personId, emailVerified } = identity;
+        if (!emailVerified) {
+          // Awaited only when it is not known, because most presses come from buyers without a verified address.
+          const required = requiresVerifiedEmail(params.id);
+          if (required === true || (required !== false && (await required))) return notVerified();
+        }
         const subject = `${buyerId}:${params.id}`;
         const challenge = await challenges.requireWork(
           subject,
@@ -120,6 +132,12 @@ export function purchaseRoutes({ admit, challenges, settledOrders, collections }
     }),
   ];
 }
+
+const notVerified = () =>
+  refuse(
+    'email-not-verified',
+    'This sale is for confirmed addresses. Ask for a mail with a link, open it, and renew the session.',
+  );
 
 function keyReused(asked: Purchase, known: Purchase): Refusal {
   const [before, now] = [known, asked].map((purchase) =>

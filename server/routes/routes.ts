@@ -22,6 +22,7 @@ import { orderRoutes } from './orders.ts';
 import { passwordRoutes } from './passwords.ts';
 import { paymentRoutes } from './payments.ts';
 import { pictureUploadRoutes } from './pictures.ts';
+import { providerSignInRoutes } from './provider-sign-in.ts';
 import { purchaseRoutes } from './purchases.ts';
 import { saleRoutes } from './sales.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -32,6 +33,7 @@ const features: ((shop: Shop) => Route[])[] = [
   sessionRoutes,
   passwordRoutes,
   emailVerificationRoutes,
+  providerSignInRoutes,
   saleRoutes,
   purchaseRoutes,
   orderRoutes,

@@ -1,5 +1,6 @@
 import type { SendMailOptions } from 'nodemailer';
 import { type TokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
+import { addressOf } from '../../accounts/user.ts';
 import type { Language } from '../../sale/contract.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { AccountMail } from '../../store/event-collections.ts';
@@ -33,6 +34,8 @@ async function findRecipient(
   { users }: Collections,
   userId: string,
 ): Promise<{ address: string; language?: Language } | null> {
-  const user = await users.findOne({ _id: userId }, { projection: { email: 1, language: 1 } });
-  return user && { address: user.email, ...(user.language && { language: user.language }) };
+  const projection = { email: 1, providerEmail: 1, language: 1 };
+  const user = await users.findOne({ _id: userId }, { projection });
+  const address = user && addressOf(user);
+  return address ? { address, ...(user.language && { language: user.language }) } : null;
 }

@@ -1,10 +1,12 @@
 import type { SendMailOptions } from 'nodemailer';
+import { addressOf } from '../../accounts/user.ts';
 import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
 import { moneyIn } from '../../public/shared/money.js';
 import { mongoClock } from '../../runtime/clock.ts';
-import type { Money, RejectionReason } from '../../sale/contract.ts';
-import type { Collections, SaleRecord, UserRecord } from '../../store/collections.ts';
+import type { Language, RejectionReason } from '../../sale/contract.ts';
+import { firstItemId, itemRecordsOf } from '../../sale/items.ts';
+import type { Collections, ItemRecord, SaleRecord } from '../../store/collections.ts';
 import { layOut, type Shop, textsIn } from './layout.ts';
 import type { MailTexts } from './texts/en.ts';
 
@@ -66,7 +68,7 @@ interface Mail {
   data: EventData<Type>;
 }
 
-/** @returns the mails by event id; a buyer without an account gets none. */
+/** @returns the mails by event id; a buyer without an account or an address gets none. */
 export async function writeOrderMails(
   collections: Collections,
   events: CloudEvent[],
@@ -81,87 +83,117 @@ export async function writeOrderMails(
     mails.flatMap((mail) => {
       const user = users.get(mail.data.buyerId);
       const sale = sales.get(mail.data.saleId);
-      return user && sale ? [[mail.event.id, write(mail, user, sale, shop)] as const] : [];
+      const to = user && addressOf(user);
+      return to && sale ? [[mail.event.id, write(mail, to, user.language, sale, shop)] as const] : [];
     }),
   );
 }
 
-type Recipient = Pick<UserRecord, 'email' | 'language'>;
-
 async function findBuyers({ users }: Collections, mails: Mail[]) {
   const ids = [...new Set(mails.map(({ data }) => data.buyerId))];
-  const projection = { email: 1, language: 1 };
+  const projection = { email: 1, providerEmail: 1, language: 1 };
   const found = await users.find({ _id: { $in: ids } }, { projection }).toArray();
   return new Map(found.map((user) => [user._id, user]));
 }
 
-type NamedSale = Pick<SaleRecord, '_id' | 'price'> & { productName: string };
+type NamedSale = Pick<SaleRecord, 'price' | 'language'> & {
+  /** What an item is called, by its id. */
+  itemNames: Map<string, string>;
+};
 
 async function findSales({ sales, products }: Collections, mails: Mail[]): Promise<Map<string, NamedSale>> {
   const ids = [...new Set(mails.map(({ data }) => data.saleId))];
-  const found = await sales.find({ _id: { $in: ids } }, { projection: { price: 1, productId: 1 } }).toArray();
-  const productIds = found.map(({ productId }) => productId);
+  const found = await sales.find({ _id: { $in: ids } }).toArray();
+  const productIds = found.flatMap((sale) => itemRecordsOf(sale).map(({ productId }) => productId));
   const named = await products.find({ _id: { $in: productIds } }, { projection: { name: 1 } }).toArray();
   const names = new Map(named.map(({ _id, name }) => [_id, name]));
-  return new Map(found.map((sale) => [sale._id, { ...sale, productName: names.get(sale.productId) ?? '' }]));
+  const nameOf = ({ productId, label }: ItemRecord) =>
+    [names.get(productId) ?? '', label].filter(Boolean).join(', ');
+  return new Map(
+    found.map(({ _id, price, language, ...sale }) => {
+      const items = itemRecordsOf({ ...sale, price });
+      const itemNames = new Map(items.map((item) => [item.id, nameOf(item)]));
+      return [_id, { price, itemNames, ...(language && { language }) }];
+    }),
+  );
 }
 
 function write(
   { event, type, data }: Mail,
-  { email: to, language }: Recipient,
+  to: string,
+  language: Language | undefined,
   sale: NamedSale,
   shop: Shop,
 ): SendMailOptions {
-  const texts = textsIn(language);
-  const { quantity, orderId } = data;
-  const { productName, price } = sale;
+  const texts = textsIn(language ?? sale.language);
+  const { price } = sale;
+  const nameOf = (itemId: string) => sale.itemNames.get(itemId) ?? '';
+  const lines = data.lines ?? [
+    { itemId: firstItemId, quantity: data.quantity, amount: data.amount ?? price.amount * data.quantity },
+  ];
   const news = {
     kind: kinds[type],
-    quantity,
-    productName,
-    price,
-    ...('reason' in data && { reason: data.reason }),
+    lines: lines.map(({ itemId, quantity, amount }) => ({ name: nameOf(itemId), quantity, amount })),
+    currency: data.currency ?? price.currency,
+    ...('reason' in data && { reason: data.reason, left: data.left }),
     ...('cancelReason' in data && { cancelReason: data.cancelReason }),
   };
   const link = { url: `${shop.url}/orders`, label: texts.yourOrders };
-  const notes = [texts.orderNumber(shortNumberOf(orderId))];
+  const notes = [texts.orderNumber(shortNumberOf(data.orderId))];
   return layOut(event.id, { to, ...orderMailOf(news, texts), link, notes }, texts, shop);
 }
 
 /** What has happened to an order. */
 interface OrderNews {
   kind: (typeof kinds)[Type];
-  quantity: number;
-  productName: string;
-  price: Money;
+  /** At least one; amounts in minor units. */
+  lines: { name: string; quantity: number; amount: number }[];
+  currency: string;
   /** Of a rejected order. */
   reason?: RejectionReason;
+  /** Units that were left when it was rejected as sold out, where that is known. */
+  left?: number | undefined;
   /** Of an order that the shop cancelled. */
   cancelReason?: string;
 }
 
+/** Lines that are named in a subject. */
+const namedMax = 2;
+
 export function orderMailOf(
-  { kind, quantity, productName, price, reason = 'failed', cancelReason }: OrderNews,
+  { kind, lines, currency, reason = 'failed', left, cancelReason }: OrderNews,
   texts: MailTexts,
 ): { subject: string; paragraphs: string[] } {
-  const what = `${quantity} × ${productName}`;
-  const total = price.amount === 0 ? null : moneyIn(texts.language, price, quantity);
+  const listed = (texts: string[], max: number) =>
+    texts.slice(0, max).join(', ') + (texts.length > max ? ', …' : '');
+  const units = lines.map(({ name, quantity }) => `${quantity} × ${name}`);
+  const [what, inShort] = [listed(units, units.length), listed(units, namedMax)];
+  const moneyOf = (amount: number) => moneyIn(texts.language, { amount, currency });
+  const amount = lines.reduce((sum, line) => sum + line.amount, 0);
+  const total = amount === 0 ? null : moneyOf(amount);
+  const prices =
+    total === null || lines.length === 1
+      ? []
+      : lines.map((line, n) => `${units[n]}: ${moneyOf(line.amount)}`);
   switch (kind) {
     case 'paid': {
       const { subject, text, textFor } = texts.paid;
-      return { subject: subject(what), paragraphs: [total === null ? text(what) : textFor(what, total)] };
+      const first = total === null ? text(what) : textFor(what, total);
+      return { subject: subject(inShort), paragraphs: [first, ...prices] };
     }
     case 'rejected': {
       const { subject, text, why, notCharged } = texts.rejected;
+      const names = [...new Set(lines.map(({ name }) => name))];
+      const asked = lines.reduce((sum, { quantity }) => sum + quantity, 0);
       return {
-        subject: subject(productName),
-        paragraphs: [text(what), `${why(reason, quantity, null)} ${notCharged}`],
+        subject: subject(listed(names, namedMax)),
+        paragraphs: [text(what), `${why(reason, asked, left ?? null)} ${notCharged}`],
       };
     }
     case 'cancelled': {
       const { subject, refund } = texts.cancelled;
       const why = whyCancelled(what, cancelReason, texts);
-      return { subject: subject(what), paragraphs: [...why, ...(total === null ? [] : [refund(total)])] };
+      return { subject: subject(inShort), paragraphs: [...why, ...(total === null ? [] : [refund(total)])] };
     }
   }
 }

@@ -75,7 +75,7 @@ test('a new account gets one mail, whose link verifies the address once; the nex
 
 test('mails are in the language of the account', async () => {
   const { email } = await signUp({ language: 'de' });
-  const mail = await mailbox.mailTo(email, 'Bestätigen Sie Ihre Adresse für Lamps & Co');
+  const mail = await mailbox.mailTo(email, 'Bestätige deine Adresse für Lamps & Co');
   expect(mail.html).toContain('<html lang="de">');
 });
 
@@ -232,6 +232,50 @@ test('sessions are listed, and one is ended with its access tokens on every inst
   expect(await opens(token)).toBe(true);
   expect((await renew(cookie)).status).toBe(200);
   expect((await list()).sessions).toHaveLength(1);
+});
+
+test('a sale for verified addresses refuses others, also without a gate, until their token says so', async () => {
+  const [product, buyer] = [
+    await system.api('POST', '/api/products', { token: system.adminToken, body: { name: 'A lamp' } }),
+    await signUp(),
+  ];
+  const sale = await system.api('POST', '/api/sales', {
+    token: system.adminToken,
+    body: {
+      productId: product.body.id,
+      price: { amount: 4_900, currency: 'EUR' },
+      stock: 5,
+      requiresVerifiedEmail: true,
+      language: 'fr',
+      opensAt: new Date(Date.now() - 60_000),
+      closesAt: new Date(Date.now() + 60_000),
+    },
+  });
+  expect([sale.status, sale.body.requiresVerifiedEmail]).toEqual([201, true]);
+  const { id } = sale.body;
+  const press = async (token: string, at = system.url) => {
+    const { status, body } = await system.buy(id, token, { at });
+    return [status, (body as unknown as { type?: string }).type];
+  };
+  const refused = [403, '/problems/email-not-verified'];
+  for (const { url } of system.servers) expect(await press(buyer.token, url)).toEqual(refused);
+  const { redis } = system.store;
+  await redis.del(`gate:${id}`);
+  // Its answer is used for a second, and then the gate is made from the sale.
+  await expect
+    .poll(async () => [...(await press(buyer.token)), await redis.exists(`gate:${id}`)], { timeout: 10_000 })
+    .toEqual([...refused, 1]);
+
+  await post('/api/email-verifications', { token: await verificationTo(buyer.email) });
+  expect(await press(buyer.token)).toEqual(refused);
+  const { body } = await renew(buyer.cookie);
+  const bought = await system.buy(id, body.token);
+  expect(bought.status).toBe(202);
+  expect((await system.settled(bought.body.orderId, body.token)).status).toBe('paid');
+  // The account has no language, so the sale's is taken.
+  const mail = await mailbox.mailTo(buyer.email, 'C’est à vous : 1 × A lamp');
+  expect(mail.text).toContain('pour 49,00\u00a0€');
+  expect((await system.audit()).ok).toBe(true);
 });
 
 test('a deleted account gets no mail and its links do nothing', async () => {

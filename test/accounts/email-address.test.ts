@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { emailAddress, normaliseEmail } from '../../accounts/email-address.ts';
+import { emailAddress, mailboxOf, normaliseEmail } from '../../accounts/email-address.ts';
 
 test.each([
   ['Ann@Example.COM', 'ann@example.com'],
@@ -25,6 +25,17 @@ test.each([
   ['a soft hyphen', 'ann@ex\u00adample.com', 'ann@example.com'],
 ])('%s makes another address', (_what, one, other) => {
   expect(normaliseEmail(one)).not.toBe(normaliseEmail(other));
+});
+
+test.each([
+  ['A.nn+sale+2@Gmail.com', ['gmail.com'], 'ann@gmail.com'],
+  ['a.nn@googlemail.com', ['gmail.com', 'googlemail.com'], 'ann@gmail.com'],
+  ['a.nn+sale@example.com', ['gmail.com'], 'a.nn+sale@example.com'],
+  ['a.nn+sale@bücher.example', 'all', 'ann@xn--bcher-kva.example'],
+  ['+sale@example.com', 'all', '+sale@example.com'],
+  ['no address', 'all', 'no address'],
+] as const)('mail to %s, with aliases at %j, goes to %s', (written, domains, mailbox) => {
+  expect(mailboxOf(written, domains)).toBe(mailbox);
 });
 
 test('normalising a normalised address changes nothing', () => {

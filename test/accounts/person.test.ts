@@ -11,7 +11,7 @@ import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
 beforeAll(async () => {
-  system = await startSystem({ servers: 2 });
+  system = await startSystem({ servers: 2, env: { PERSON_ALIAS_DOMAINS: 'gmail.com,googlemail.com' } });
 });
 afterAll(() => system.close());
 
@@ -71,6 +71,22 @@ test('a person who deletes an account and signs up again keeps the used part of 
   expect(await buyAndSettle(sale.id, last)).toMatchObject({ status: 'rejected', reason: 'over_limit' });
   expect(await unitsOf(sale.id, personId)).toBe(2);
   expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('where the shop says so, addresses with another tag or other dots are accounts of one person', async () => {
+  const sale = await system.createSale({ stock: 20, limitPerBuyer: 2 });
+  const name = nanoid().toLowerCase().replace(/\W/g, 'x');
+  const first = await signUp(`${name}+first@gmail.com`);
+  const { people } = system.store.collections;
+  expect(await people.countDocuments({ personId: first.user.id })).toBe(2);
+  await buyAndSettle(sale.id, first, 2);
+  const others = [`${name}@gmail.com`, `${name[0]}.${name.slice(1)}@googlemail.com`];
+  for (const session of await Promise.all(others.map(signUp))) {
+    expect(session.user.id).not.toBe(first.user.id);
+    expect((await system.buy(sale.id, session.token)).status).toBe(409);
+  }
+  const elsewhere = await Promise.all([`${name}@example.com`, `${name}+2@example.com`].map(signUp));
+  for (const session of elsewhere) expect((await buyAndSettle(sale.id, session, 2)).status).toBe('paid');
 });
 
 test('the gate admits exactly the limit of parallel purchases by two accounts of one person', async () => {

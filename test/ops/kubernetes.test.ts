@@ -129,6 +129,7 @@ describe('what the manifests name is in the code', () => {
     const leftOut: Record<string, string> = {
       RABBITMQ_URL: 'the Secret has it where there is a RabbitMQ',
       SMTP_URL: 'the Secret has it where buyers get mail',
+      OIDC_CLIENT_SECRET: 'the Secret has it where there is an identity provider',
       PROXY_ANSWERS_DIR: 'nginx runs in pods of its own, and no folder is shared between pods',
     };
     const here = { ...settingsOf('one-node'), ...leftOut };

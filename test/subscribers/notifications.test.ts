@@ -82,7 +82,7 @@ test('the mail of a rejected order contains its reason', async () => {
   const { token, email } = await system.signUp();
   await system.store.redis.hset(`gate:${sale.id}`, 'left', 100);
   await buy(sale.id, token);
-  expect((await mailTo(email, 'Not this time')).text).toContain('fewer units were left than you asked for');
+  expect((await mailTo(email, 'Not this time')).text).toContain('Others were quicker: none was left');
 });
 
 test('redelivered events send one mail, under one id', async () => {
@@ -164,11 +164,48 @@ test('a permanently refused mail is kept with the server’s answer, and the nex
 test('an amount is formatted by its currency and the language', () => {
   const text = (amount: number, currency: string, language: 'en' | 'de' = 'en') =>
     orderMailOf(
-      { kind: 'paid', productName: 'A lamp', quantity: 2, price: { amount, currency } },
+      { kind: 'paid', lines: [{ name: 'A lamp', quantity: 2, amount: 2 * amount }], currency },
       textsIn(language),
     ).paragraphs.join('\n');
   expect(text(4_900, 'EUR')).toContain('for €98.00.');
   expect(text(4_900, 'JPY')).toContain('for ¥9,800.');
   expect(text(4_900, 'EUR', 'de')).toContain('für 98,00\u00a0€.');
   expect(text(0, 'EUR')).toBe('You got it: 2 × A lamp.');
+});
+
+test('the texts are true in every case, in every language', () => {
+  const lines = [{ name: 'A shirt, M', quantity: 3, amount: 6_000 }];
+  const said = (news: object, language: 'en' | 'de' | 'fr' = 'en') =>
+    orderMailOf({ kind: 'rejected', lines, currency: 'EUR', ...news }, textsIn(language)).paragraphs.join(
+      '\n',
+    );
+  expect(said({ reason: 'sold_out', left: 1 })).toContain(
+    'You asked for 3, and when your turn came only 1 was left.',
+  );
+  expect(said({ reason: 'sold_out', left: 2 })).toContain('only 2 were left.');
+  expect(said({ reason: 'sold_out', left: 0 })).toContain('none was left');
+  expect(said({ reason: 'sold_out' })).toContain('fewer units were left than you asked for');
+  expect(said({ reason: 'sold_out', left: 1 }, 'de')).toContain('war nur noch 1 übrig');
+  expect(said({ reason: 'sold_out', left: 1 }, 'fr')).toContain('il n’en restait que 1');
+  const cancelled = { kind: 'cancelled' };
+  expect(said(cancelled)).toBe('Your order of 3 × A shirt, M is cancelled.\n€60.00 goes back to you.');
+  expect(said({ ...cancelled, cancelReason: 'called_off' })).toContain('The sale was called off');
+  expect(said({ ...cancelled, cancelReason: 'Damaged in the stock' })).toContain(
+    'The reason: Damaged in the stock',
+  );
+  const two = [
+    ...lines,
+    { name: 'A cap', quantity: 1, amount: 1_500 },
+    { name: 'A mug', quantity: 1, amount: 0 },
+  ];
+  const paid = orderMailOf({ kind: 'paid', lines: two, currency: 'EUR' }, textsIn('en'));
+  expect(paid).toEqual({
+    subject: 'Yours: 3 × A shirt, M, 1 × A cap, …',
+    paragraphs: [
+      'You got it: 3 × A shirt, M, 1 × A cap, 1 × A mug, for €75.00.',
+      '3 × A shirt, M: €60.00',
+      '1 × A cap: €15.00',
+      '1 × A mug: €0.00',
+    ],
+  });
 });

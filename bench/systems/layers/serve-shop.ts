@@ -35,6 +35,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const queue = openPurchaseQueue(config, redis, log);
   const shop: Shop = {
     collections,
+    requiresVerifiedEmail: () => false,
     admit: admission({ config, redis, collections, gate, queue }),
     cancel: async () => ({ answer: null, isAnnounced: true }),
     changeSale: async () => 'unknown_sale',
@@ -54,6 +55,10 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     allowedOrigins: config.ALLOWED_ORIGINS,
     settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),
     mails: null,
+    provider: null,
+    publicUrl: '',
+    log,
+    aliasDomains: [],
     revokeTokens() {},
     onSessionReused() {},
     announceSale() {},

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../public/shared/money.js';
-import { maxItems } from '../../../sale/contract.ts';
+import { language, maxItems } from '../../../sale/contract.ts';
 import type { NewItem } from '../../../sale/items.ts';
-import type { NewSale } from '../../../sale/sale.ts';
+import { choicesOf, type NewSale } from '../../../sale/sale.ts';
 import type { SaleChange } from '../../../sale/sale-change.ts';
 import { id, instant, itemId, line, units } from '../../http/inputs.ts';
 
@@ -55,6 +55,11 @@ export const newSale = z
     stock: stock.optional(),
     items: z.array(newItem).min(1).max(maxItems).optional(),
     limitPerBuyer: units.default(1),
+    requiresVerifiedEmail: z
+      .boolean()
+      .optional()
+      .describe('Whether only buyers who have confirmed their address may buy'),
+    language: language.optional().describe('Of the mails to buyers whose account has no language'),
     cancelWindowSeconds: cancelWindow,
     opensAt: instant,
     closesAt: instant,
@@ -129,7 +134,15 @@ export function newSaleOf(sale: z.infer<typeof newSale>): NewSale {
   const sent = itemsIn(sale);
   const currency = sent[0]?.price.currency ?? '';
   const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
-  return { items: sent.map(newItemOf), currency, limitPerBuyer, ...cancelling, opensAt, closesAt };
+  return {
+    items: sent.map(newItemOf),
+    currency,
+    limitPerBuyer,
+    ...choicesOf(sale),
+    ...cancelling,
+    opensAt,
+    closesAt,
+  };
 }
 
 function newItemOf({ id, productId, label, price, oldAmount, stock, limitPerBuyer }: SentItem): NewItem {

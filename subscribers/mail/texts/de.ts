@@ -2,33 +2,33 @@ import type { MailTexts } from './en.ts';
 
 export const german: MailTexts = {
   language: 'de',
-  hello: 'Guten Tag,',
-  yourOrders: 'Ihre Bestellungen',
+  hello: 'Hallo,',
+  yourOrders: 'Deine Bestellungen',
   orderNumber: (number) => `Bestellung Nr. ${number}`,
 
   paid: {
-    subject: (what) => `Ihre Bestellung: ${what}`,
+    subject: (what) => `Für dich: ${what}`,
     text: (what) => `Es hat geklappt: ${what}.`,
     textFor: (what, total) => `Es hat geklappt: ${what}, für ${total}.`,
   },
   rejected: {
     subject: (names) => `Diesmal leider nicht: ${names}`,
-    text: (what) => `Wir konnten Ihnen ${what} nicht geben.`,
-    notCharged: 'Ihnen wurde nichts berechnet.',
+    text: (what) => `Wir konnten dir ${what} nicht geben.`,
+    notCharged: 'Du zahlst nichts.',
     why(reason, asked, left) {
       switch (reason) {
         case 'sold_out':
           if (left === null || left >= asked)
-            return 'Andere waren schneller: Als Sie an der Reihe waren, war weniger übrig, als Sie wollten.';
+            return 'Andere waren schneller: Als du an der Reihe warst, war weniger übrig, als du wolltest.';
           return left === 0
-            ? 'Andere waren schneller: Als Sie an der Reihe waren, war nichts mehr übrig.'
-            : `Sie wollten ${asked} Stück, und als Sie an der Reihe waren, ${left === 1 ? 'war' : 'waren'} nur noch ${left} übrig. Eine Bestellung wird ganz oder gar nicht ausgeführt.`;
+            ? 'Andere waren schneller: Als du an der Reihe warst, war nichts mehr übrig.'
+            : `Du wolltest ${asked} Stück, und als du an der Reihe warst, ${left === 1 ? 'war' : 'waren'} nur noch ${left} übrig. Eine Bestellung wird ganz oder gar nicht ausgeführt.`;
         case 'over_limit':
           return 'Es wäre mehr gewesen, als eine Person in diesem Verkauf haben darf.';
         case 'unknown_sale':
           return 'Diesen Verkauf gibt es nicht mehr.';
         case 'unknown_item':
-          return 'In diesem Verkauf gibt es nicht, was Sie wollten.';
+          return 'In diesem Verkauf gibt es nicht, was du wolltest.';
         case 'called_off':
           return 'Der Shop hat diesen Verkauf abgesagt.';
         default:
@@ -38,37 +38,37 @@ export const german: MailTexts = {
   },
   cancelled: {
     subject: (what) => `Storniert: ${what}`,
-    byBuyer: (what) => `Ihre Bestellung über ${what} ist storniert.`,
-    byStaff: (what) => `Der Shop hat Ihre Bestellung über ${what} storniert.`,
-    calledOff: (what) => `Der Verkauf wurde abgesagt, und damit ist Ihre Bestellung über ${what} storniert.`,
+    byBuyer: (what) => `Deine Bestellung über ${what} ist storniert.`,
+    byStaff: (what) => `Der Shop hat deine Bestellung über ${what} storniert.`,
+    calledOff: (what) => `Der Verkauf wurde abgesagt, und damit ist deine Bestellung über ${what} storniert.`,
     reason: (reason) => `Der Grund: ${reason}`,
-    refund: (total) => `Sie bekommen ${total} zurück.`,
+    refund: (total) => `Du bekommst ${total} zurück.`,
   },
 
   account: (shop) => ({
     'verify-email': {
-      subject: `Bestätigen Sie Ihre Adresse für ${shop}`,
+      subject: `Bestätige deine Adresse für ${shop}`,
       paragraphs: [
-        `Diese Adresse wurde für ein Konto bei ${shop} angegeben. Wenn Sie das waren, bestätigen Sie sie mit diesem Link. Er gilt einmal und einen Tag lang.`,
-        'Wenn Sie es nicht waren, tun Sie nichts: Ohne Ihre Bestätigung folgt nichts daraus.',
+        `Diese Adresse wurde für ein Konto bei ${shop} angegeben. Wenn du das warst, bestätige sie mit diesem Link. Er gilt einmal und einen Tag lang.`,
+        'Wenn du es nicht warst, tu nichts: Ohne deine Bestätigung folgt nichts daraus.',
       ],
       action: 'Diese Adresse bestätigen',
     },
     'reset-password': {
       subject: `Ein neues Passwort für ${shop}`,
       paragraphs: [
-        `Jemand hat ein neues Passwort für Ihr Konto bei ${shop} angefordert. Wenn Sie das waren, wählen Sie es mit diesem Link. Er gilt einmal und 30 Minuten lang. Danach sind Sie überall sonst abgemeldet.`,
-        'Wenn Sie es nicht waren, tun Sie nichts: Ihr Passwort bleibt, wie es ist.',
+        `Jemand hat ein neues Passwort für dein Konto bei ${shop} angefordert. Wenn du das warst, wähle es mit diesem Link. Er gilt einmal und 30 Minuten lang. Danach bist du überall sonst abgemeldet.`,
+        'Wenn du es nicht warst, tu nichts: Dein Passwort bleibt, wie es ist.',
       ],
       action: 'Ein neues Passwort wählen',
     },
     'password-changed': {
-      subject: `Ihr Passwort für ${shop} wurde geändert`,
+      subject: `Dein Passwort für ${shop} wurde geändert`,
       paragraphs: [
-        `Das Passwort Ihres Kontos bei ${shop} wurde geändert, und alle anderen Geräte wurden abgemeldet.`,
-        'Wenn Sie es nicht waren, fordern Sie sofort ein neues Passwort an: „Passwort vergessen?“ finden Sie bei der Anmeldung.',
+        `Das Passwort deines Kontos bei ${shop} wurde geändert, und alle anderen Geräte wurden abgemeldet.`,
+        'Wenn du es nicht warst, fordere sofort ein neues Passwort an: „Passwort vergessen?“ steht bei der Anmeldung.',
       ],
-      action: 'Ihr Konto',
+      action: 'Dein Konto',
     },
   }),
 };

@@ -1,0 +1,212 @@
+/** The page of one's own account, to which links in mails lead as well. */
+
+/** @import { AccountDetails, SessionList } from '../../sale/contract.ts' */
+
+import { byId, element, setText, show } from '../shared/dom.js';
+import { dateTime } from '../shared/format.js';
+import { chooseLanguage, language } from '../shared/language.js';
+import { mountShell } from '../shared/shell.js';
+import { texts } from '../shared/texts.js';
+import { toast } from '../shared/toast.js';
+import { openAccount } from './account.js';
+import {
+  changeAccount,
+  changePassword,
+  deleteAccount,
+  endSessionById,
+  fetchAccount,
+  fetchExport,
+  fetchSessions,
+  requestVerification,
+} from './account-api.js';
+import { accountForm, errorText, passwordField } from './account-form.js';
+import { deviceOf } from './device.js';
+import { showLink } from './mailed-link.js';
+import {
+  asBuyer,
+  beginSession,
+  currentSession,
+  endSession,
+  NotSignedIn,
+  onSessionChange,
+  signOutEverywhere,
+} from './session.js';
+
+/**
+ * A button that is disabled while its work runs, and says in a toast what went wrong.
+ * @param {string} label @param {() => Promise<unknown>} work @param {string} [kind]
+ */
+function actionButton(label, work, kind = 'quiet') {
+  const button = element('button', { type: 'button', class: kind }, label);
+  button.addEventListener('click', async () => {
+    if (button.disabled) return;
+    button.disabled = true;
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof NotSignedIn)) toast(errorText(error));
+    } finally {
+      button.disabled = false;
+    }
+  });
+  return button;
+}
+
+/** @param {string} title @param {...(Node | string)} content */
+const panel = (title, ...content) =>
+  element('section', { class: 'panel' }, element('h2', {}, title), ...content);
+
+/** @param {AccountDetails} account */
+function addressPanel({ email, emailVerified }) {
+  const status = emailVerified ? 'verified' : 'unverified';
+  const chip = element(
+    'span',
+    { class: 'chip', 'data-status': status, 'data-testid': 'address-status' },
+    emailVerified ? texts.addressVerified : texts.addressUnverified,
+  );
+  const send = actionButton(
+    texts.sendVerification,
+    async () => {
+      await asBuyer(requestVerification);
+      toast(texts.verificationSent);
+    },
+    'primary',
+  );
+  const line = element('p', { class: 'row' }, element('span', {}, email), chip);
+  const missing = [element('p', { class: 'muted' }, texts.unverifiedNote), send];
+  return panel(texts.addressTitle, line, ...(emailVerified ? [] : missing));
+}
+
+/** @param {AccountDetails} account */
+function languagePanel(account) {
+  const names = { en: 'English', de: 'Deutsch', fr: 'Français' };
+  const select = element('select', { name: 'language', 'aria-label': texts.languageTitle });
+  for (const [code, name] of Object.entries(names))
+    select.append(element('option', { value: code, lang: code }, name));
+  select.value = account.language ?? language;
+  const save = actionButton(
+    texts.save,
+    async () => {
+      const wished = /** @type {'en' | 'de' | 'fr'} */ (select.value);
+      await asBuyer((token) => changeAccount(token, { language: wished }));
+      chooseLanguage(wished);
+      location.reload();
+    },
+    'primary',
+  );
+  return panel(texts.languageTitle, element('p', { class: 'muted' }, texts.languageNote), select, save);
+}
+
+function passwordPanel() {
+  const oldPassword = { ...passwordField('current-password'), name: 'oldPassword', label: texts.oldPassword };
+  const form = accountForm('password', {
+    action: texts.changePassword,
+    fields: [oldPassword, { ...passwordField('new-password'), label: texts.newPassword }],
+    send: ({ oldPassword = '', password = '' }) =>
+      asBuyer((token) => changePassword(token, { oldPassword, password })),
+    done(session) {
+      beginSession(session);
+      toast(texts.passwordChanged);
+    },
+  });
+  return panel(texts.passwordTitle, element('p', { class: 'muted' }, texts.passwordNote), form);
+}
+
+/** @param {SessionList} list */
+function sessionsPanel({ sessions, more }) {
+  const lines = sessions.map(({ id, userAgent, createdAt, renewedAt, isCurrent }) => {
+    const device = deviceOf(userAgent) || texts.unknownDevice;
+    const end = actionButton(texts.endSession, async () => {
+      await asBuyer((token) => endSessionById(token, id));
+      toast(texts.sessionEnded);
+      await draw();
+    });
+    end.setAttribute('aria-label', `${texts.endSession}: ${device}, ${dateTime(createdAt)}`);
+    const used = texts.sessionUsed(dateTime(renewedAt ?? createdAt));
+    const name = element('span', {}, device, element('br'), element('small', { class: 'muted' }, used));
+    const here = element('span', { class: 'chip', 'data-status': 'verified' }, texts.thisDevice);
+    return element('li', { class: 'row' }, name, isCurrent ? here : end);
+  });
+  const everywhere = actionButton(texts.signOutEverywhere, async () => {
+    await signOutEverywhere();
+    toast(texts.signedOut);
+  });
+  return panel(
+    texts.sessionsTitle,
+    element('ul', { class: 'sessions', 'data-testid': 'sessions' }, ...lines),
+    ...(more ? [element('p', { class: 'muted' }, texts.moreSessions)] : []),
+    element('p', { class: 'buttons' }, everywhere),
+  );
+}
+
+function dataPanel() {
+  const download = actionButton(texts.downloadData, async () => {
+    const data = await asBuyer(fetchExport);
+    const file = new Blob([JSON.stringify(data, null, 2)], { type: 'application/json' });
+    const link = element('a', { href: URL.createObjectURL(file), download: 'stampede-account.json' });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+  const confirm = element('div', { class: 'panel' });
+  show(confirm, false);
+  const ask = element('button', { type: 'button', class: 'quiet danger' }, texts.deleteAccount);
+  ask.addEventListener('click', () => {
+    show(confirm, true);
+    confirm.querySelector('button')?.focus();
+  });
+  const keep = element('button', { type: 'button', class: 'primary' }, texts.keepAccount);
+  keep.addEventListener('click', () => {
+    show(confirm, false);
+    ask.focus();
+  });
+  const remove = actionButton(
+    texts.deleteForGood,
+    async () => {
+      await asBuyer(deleteAccount);
+      endSession('signed-out');
+      toast(texts.accountDeleted);
+    },
+    'quiet danger',
+  );
+  confirm.append(element('p', {}, texts.deleteNote), element('p', { class: 'buttons' }, keep, remove));
+  return panel(texts.dataTitle, element('p', { class: 'buttons' }, download, ask), confirm);
+}
+
+async function draw() {
+  let note = '';
+  let panels = /** @type {HTMLElement[]} */ ([]);
+  try {
+    const [account, sessions] = await Promise.all([asBuyer(fetchAccount), asBuyer(fetchSessions)]);
+    panels = [
+      ...(account.email ? [addressPanel(account)] : []),
+      languagePanel(account),
+      ...(account.hasPassword ? [passwordPanel()] : []),
+      sessionsPanel(sessions),
+      dataPanel(),
+    ];
+  } catch (error) {
+    note = error instanceof NotSignedIn ? texts.accountSignIn : texts.loadFailed;
+  }
+  byId('account').replaceChildren(...panels);
+  show(byId('account'), panels.length > 0);
+  setText(byId('note'), note);
+  show(byId('note'), note !== '');
+  show(byId('sign-in'), currentSession() === null);
+}
+
+/** Why a sign-in at the identity provider failed, from which the browser comes back to this page. */
+function tellFailedSignIn() {
+  const [, why] = /^#sign-in-failed=(away|refused|expired)$/.exec(location.hash) ?? [];
+  if (!why) return;
+  history.replaceState(null, '', location.pathname);
+  toast(texts.signInFailed[/** @type {'away' | 'refused' | 'expired'} */ (why)]);
+}
+
+mountShell();
+tellFailedSignIn();
+byId('sign-in').addEventListener('click', () => openAccount());
+onSessionChange(() => draw());
+showLink(byId('link'), draw);
+// A link that is opened in this tab changes only the fragment.
+addEventListener('hashchange', () => showLink(byId('link'), draw));
+draw();

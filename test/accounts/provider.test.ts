@@ -1,0 +1,305 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import jwt from 'jsonwebtoken';
+import { nanoid } from 'nanoid';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { freePort } from '../../ops/local/processes/port.mjs';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
+import type { Session } from '../../sale/contract.ts';
+import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+const audience = 'https://shop.example.com/api';
+const client = { clientId: 'shop', clientSecret: 'a secret of the shop', audience };
+const keysIntervalMs = 300;
+
+let system: TestSystem;
+let browser: OpenBrowser;
+let issuer: string;
+let providerPort: number;
+let provider: ChildProcess | null = null;
+
+interface Key {
+  kid: string;
+  privateKey: KeyObject;
+  publicPem: string;
+}
+
+function newKey(): Key {
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2_048 });
+  return {
+    kid: nanoid(),
+    privateKey,
+    publicPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+  };
+}
+let key = newKey();
+
+/** Starts the provider with these keys, in a process of its own. */
+async function startProvider(keys: Key[]): Promise<void> {
+  const jwks = {
+    keys: keys.map(({ kid, privateKey }) => ({
+      ...privateKey.export({ format: 'jwk' }),
+      kid,
+      use: 'sig',
+      alg: 'RS256',
+    })),
+  };
+  const redirectUri = `${system.url}/sign-in/callback`;
+  const script = fileURLToPath(new URL('../support/identity-provider.mjs', import.meta.url));
+  provider = spawn(process.execPath, [script], {
+    env: { ...process.env, PROVIDER: JSON.stringify({ port: providerPort, ...client, redirectUri, jwks }) },
+    stdio: 'ignore',
+  });
+  const description = `${issuer}/.well-known/openid-configuration`;
+  await waitUntil(() => fetch(description).then(({ ok }) => ok), {
+    deadlineMs: 20_000,
+    what: 'the provider does not answer',
+  });
+}
+
+async function stopProvider(): Promise<void> {
+  if (!provider) return;
+  const ended = once(provider, 'exit');
+  provider.kill('SIGKILL');
+  await ended;
+  provider = null;
+}
+
+beforeAll(async () => {
+  providerPort = await freePort();
+  // Another site than the shop's, so that browsers come back from a foreign page.
+  issuer = `http://localhost:${providerPort}`;
+  const env = {
+    OIDC_ISSUER: issuer,
+    OIDC_AUDIENCE: audience,
+    OIDC_CLIENT_ID: client.clientId,
+    OIDC_CLIENT_SECRET: client.clientSecret,
+    OIDC_NAME: 'The club',
+    OIDC_PERSON_CLAIM: 'person',
+    OIDC_ROLES_CLAIM: 'roles',
+    OIDC_TIMEOUT_MS: '500',
+    OIDC_KEYS_INTERVAL_MS: String(keysIntervalMs),
+  };
+  [system, browser] = await Promise.all([startSystem({ servers: 1, env }), openBrowser()]);
+  // A server starts without its provider.
+  await startProvider([key]);
+});
+afterAll(async () => {
+  await browser.close();
+  await system.close();
+  await stopProvider();
+});
+
+interface Signing {
+  by?: Key;
+  seconds?: number;
+  options?: jwt.SignOptions;
+}
+
+/** A token as the provider signs it. */
+function tokenOf(claims: object, { by = key, seconds = 60, options = {} }: Signing = {}): string {
+  return jwt.sign({ person: 'ann', ...claims }, by.privateKey, {
+    algorithm: 'RS256',
+    keyid: by.kid,
+    issuer,
+    audience,
+    subject: 'ann',
+    expiresIn: seconds,
+    ...options,
+  });
+}
+const orders = async (token: string) => {
+  const { status, body } = await system.api('GET', '/api/orders', { token });
+  return [status, body.type ?? 'ok'];
+};
+const accepted = [200, 'ok'];
+const refused = [401, '/problems/unauthorized'];
+
+test('access tokens that the provider signed are accepted, those of its own token endpoint too', async () => {
+  expect(await orders(tokenOf({}))).toEqual(accepted);
+  const answer = await fetch(`${issuer}/token`, {
+    method: 'POST',
+    body: new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id: client.clientId,
+      client_secret: client.clientSecret,
+      resource: audience,
+    }),
+  });
+  const { access_token: token } = (await answer.json()) as { access_token: string };
+  expect(await orders(token)).toEqual(accepted);
+});
+
+test('forged, expired and foreign tokens are refused', async () => {
+  const mine = { ...newKey(), kid: key.kid };
+  const [head = '', body = ''] = tokenOf({}).split('.');
+  const none = `${Buffer.from(JSON.stringify({ alg: 'none', kid: key.kid })).toString('base64url')}.${body}.x`;
+  const symmetric = jwt.sign({ person: 'ann', sub: 'ann', iss: issuer, aud: audience }, key.publicPem, {
+    algorithm: 'HS256',
+    keyid: key.kid,
+    expiresIn: 60,
+  });
+  const wrong = {
+    'another key': tokenOf({}, { by: mine }),
+    'an unknown key': tokenOf({}, { by: newKey() }),
+    'no signature': none,
+    'a cut signature': `${head}.${body}.AAAA`,
+    'the public key as a secret': symmetric,
+    expired: tokenOf({}, { seconds: -60 }),
+    'another audience': tokenOf({}, { options: { audience: 'another' } }),
+    'another issuer': tokenOf({}, { options: { issuer: 'http://127.0.0.1:1' } }),
+    'no person': tokenOf({ person: undefined }),
+    'a person that is no text': tokenOf({ person: ['ann'] }),
+    'no end': jwt.sign({ person: 'ann', sub: 'ann', iss: issuer, aud: audience }, key.privateKey, {
+      algorithm: 'RS256',
+      keyid: key.kid,
+    }),
+  };
+  for (const [what, token] of Object.entries(wrong))
+    expect([what, ...(await orders(token))]).toEqual([what, ...refused]);
+});
+
+test('the claim names the person whose limit counts, and the role; both from each token', async () => {
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 1 });
+  const [first, second] = ['one', 'two'].map((subject) =>
+    tokenOf({ person: 'eve' }, { options: { subject } }),
+  );
+  const bought = await system.buy(sale.id, first ?? '');
+  expect(bought.status).toBe(202);
+  expect((await system.settled(bought.body.orderId, first ?? '')).status).toBe('paid');
+  expect((await system.buy(sale.id, second ?? '')).status).toBe(409);
+  expect(
+    (await system.buy(sale.id, tokenOf({ person: 'Eve' }, { options: { subject: 'three' } }))).status,
+  ).toBe(202);
+
+  const overview = async (roles: unknown) =>
+    (
+      await system.api('GET', '/api/admin/overview', {
+        token: tokenOf({ roles }, { options: { subject: 'four' } }),
+      })
+    ).status;
+  expect(await overview(['a', 'admin'])).toBe(200);
+  expect(await overview('admin')).toBe(200);
+  for (const roles of [undefined, [], ['administrator'], { admin: true }, 'buyer'])
+    expect(await overview(roles)).toBe(403);
+});
+
+test('a deleted account’s older tokens are refused', async () => {
+  const options = { subject: nanoid() };
+  const token = tokenOf({ person: options.subject, name: 'Zoe' }, { options });
+  expect((await system.api('GET', '/api/account', { token })).body).toMatchObject({ name: 'Zoe', email: '' });
+  expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);
+  expect(await orders(token)).toEqual(refused);
+});
+
+test('rotated keys are accepted within the interval, and withdrawn ones refused', async () => {
+  const [old, next] = [key, newKey()];
+  await stopProvider();
+  await startProvider([next, old]);
+  expect(await orders(tokenOf({}, { by: old }))).toEqual(accepted);
+  await expect.poll(() => orders(tokenOf({}, { by: next })), { timeout: 10_000 }).toEqual(accepted);
+  key = next;
+  await stopProvider();
+  await startProvider([next]);
+  // A token of a third key makes the server read the keys again.
+  await expect
+    .poll(
+      async () => {
+        await orders(tokenOf({}, { by: newKey() }));
+        return await orders(tokenOf({ n: nanoid() }, { by: old }));
+      },
+      { timeout: 10_000 },
+    )
+    .toEqual(refused);
+});
+
+test('while the provider is away or silent, known keys go on, and an unknown one is answered 503 in time', async () => {
+  expect(await orders(tokenOf({}))).toEqual(accepted);
+  await stopProvider();
+  const away = [503, '/problems/unavailable'];
+  await expect.poll(() => orders(tokenOf({}, { by: newKey() })), { timeout: 10_000 }).toEqual(away);
+  expect(await orders(tokenOf({ n: 1 }))).toEqual(accepted);
+
+  // It accepts connections and says nothing.
+  const sockets = new Set<{ destroy(): void }>();
+  let connections = 0;
+  const silent = createServer((socket) => {
+    connections += 1;
+    sockets.add(socket.on('error', () => {}));
+  }).listen(providerPort, 'localhost');
+  await once(silent, 'listening');
+  try {
+    const stranger = newKey();
+    const tokens = Array.from({ length: 50 }, () => tokenOf({}, { by: { ...stranger, kid: nanoid() } }));
+    const began = performance.now();
+    expect(await Promise.all(tokens.map(orders))).toEqual(Array(50).fill(away));
+    expect(performance.now() - began).toBeLessThan(8_000);
+    // The crowd shares the reads.
+    expect(connections).toBeLessThan(20);
+    expect(await orders(tokenOf({ n: 2 }))).toEqual(accepted);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+    await startProvider([key]);
+  }
+});
+
+test('a sign-in needs the browser that began it, and says when the provider refuses', async () => {
+  const go = (path: string, cookie = '') =>
+    fetch(system.url + path, { redirect: 'manual', headers: { cookie } });
+  const begun = await go('/sign-in?returnTo=/orders');
+  const target = new URL(begun.headers.get('location') ?? '');
+  expect(begun.status).toBe(303);
+  expect(target.origin).toBe(issuer);
+  expect(Object.fromEntries(target.searchParams)).toMatchObject({
+    code_challenge_method: 'S256',
+    state: expect.any(String),
+  });
+  const state = target.searchParams.get('state') ?? '';
+  const cookie = begun.headers.get('set-cookie')?.split(';')[0] ?? '';
+  const callback = `/sign-in/callback?state=${state}&iss=${encodeURIComponent(issuer)}`;
+  const ends = async (path: string, sent?: string) => (await go(path, sent)).headers.get('location');
+  expect(await ends(`${callback}&code=stolen`)).toBe('/account#sign-in-failed=expired');
+  expect(await ends(`${callback}&code=stolen`, 'stampede_sign_in=another')).toBe(
+    '/account#sign-in-failed=expired',
+  );
+  expect(await ends(`${callback}&code=made-up`, cookie)).toBe('/account#sign-in-failed=refused');
+  expect(await ends(`${callback}&code=made-up`, cookie)).toBe('/account#sign-in-failed=expired');
+  expect((await go('/sign-in?returnTo=//evil.example')).status).toBe(400);
+});
+
+test('buyers and staff sign in through the pages, and are who the claims say', async () => {
+  const page = await browser.page({ viewport: { width: 390, height: 844 } });
+  const login = `boss-${nanoid().toLowerCase().replace(/\W/g, 'x')}`;
+  await page.goto(`${system.url}/orders`);
+  await page.getByTestId('account').click();
+  await page.getByRole('link', { name: 'Continue with The club' }).click();
+  await page.locator('input[name=login]').fill(login);
+  await page.locator('input[name=password]').fill('anything');
+  await page.getByRole('button').click();
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page
+    .getByTestId('account')
+    .filter({ hasText: `Name of ${login}` })
+    .waitFor();
+  expect(page.url()).toBe(`${system.url}/orders`);
+  await page.screenshot({ path: '/tmp/people-provider.png' });
+
+  const session: Session = JSON.parse(
+    (await page.evaluate("localStorage.getItem('stampede.session')")) as string,
+  );
+  expect(session.user).toMatchObject({ email: `${login}@example.com`, role: 'admin', emailVerified: true });
+  expect((await system.api('GET', '/api/admin/overview', { token: session.token })).status).toBe(200);
+
+  // An account with a password and the same address is another account of the same person.
+  const account = { email: `${login}@example.com`, password: 'correct horse', name: 'Ann' };
+  const own = await system.api<Session>('POST', '/api/users', { body: account });
+  expect(own.body.user.id).not.toBe(session.user.id);
+  const sale = await system.createSale({ stock: 9, limitPerBuyer: 1 });
+  expect((await system.buy(sale.id, session.token)).status).toBe(202);
+  expect((await system.buy(sale.id, own.body.token)).status).toBe(409);
+});
