@@ -78,6 +78,7 @@ const { admit, drained } = openAdmission({
   observer,
 });
 
+const tokenSecrets = openTokenSecrets(config.JWT_SECRET);
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
 const bounds = {
   // More than nginx accepts, because nginx adds headers.
@@ -143,7 +144,8 @@ const shop = {
   tokens,
   limits: openAccountLimits(redis, config),
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
-  mails: config.SMTP_URL ? openAccountMails(collections, openTokenSecrets(config.JWT_SECRET)) : null,
+  mails: config.SMTP_URL ? openAccountMails(collections, tokenSecrets) : null,
+  tokenSecrets,
   bcryptCost: config.BCRYPT_COST,
   sessionSeconds: config.SESSION_SECONDS,
   allowedOrigins: config.ALLOWED_ORIGINS,

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { AccountMails } from '../accounts/account-mail.ts';
+import type { TokenSecrets } from '../accounts/one-time-token.ts';
 import type { Revocation } from '../accounts/session.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
@@ -39,6 +40,7 @@ export interface Shop {
   challenges: Challenges;
   /** Null when this shop sends no mail. */
   mails: AccountMails | null;
+  tokenSecrets: TokenSecrets;
   bcryptCost: number;
   /** How long a session can be renewed after a sign-in. */
   sessionSeconds: number;

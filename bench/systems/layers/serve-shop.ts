@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { openTokenSecrets } from '../../../accounts/one-time-token.ts';
 import { type Config, readConfig } from '../../../runtime/config.ts';
 import { openMongo, openPatientRedis } from '../../../runtime/databases/connections.ts';
 import { healthRoutes } from '../../../runtime/observe/health.ts';
@@ -54,6 +55,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     allowedOrigins: config.ALLOWED_ORIGINS,
     settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),
     mails: null,
+    tokenSecrets: openTokenSecrets(config.JWT_SECRET),
     revokeTokens() {},
     onSessionReused() {},
     announceSale() {},
