@@ -6,9 +6,10 @@ import type { AccountMail } from '../store/event-collections.ts';
 import { issueToken, type TokenSecrets } from './one-time-token.ts';
 
 /** Lifetimes of the links in mails. */
-const linkSeconds: Record<TokenPurpose, number> = {
+export const linkSeconds: Record<TokenPurpose, number> = {
   'verify-email': 86_400,
   'reset-password': 30 * 60,
+  'join-staff': 3 * 86_400,
 };
 
 /**

@@ -1,8 +1,11 @@
+import { transact } from '../runtime/databases/transact.ts';
 import type { AccountExport, Order, OrderPage } from '../sale/contract.ts';
 import { listOrders, type QueuedPurchases } from '../sale/order.ts';
 import type { Collections } from '../store/collections.ts';
 import { findOrAddPerson } from './person.ts';
 import { endSessionsOf } from './session.ts';
+import { isLastAdmin } from './staff.ts';
+import { appendStaffEntry, type By } from './staff-log.ts';
 import { userOf } from './user.ts';
 
 const ordersAtOnce = 500;
@@ -79,17 +82,31 @@ async function* readOrders(
  * Deletes name, address, password, sessions, networks and the staff's notes. The orders stay for bookkeeping under the
  * anonymous user id, and the keyed hash of the address stays with it, so that a new account with the same address has no
  * second limit.
+ * @returns whether there was such an account; `last_admin` when no admin would be left.
  */
-export async function deleteAccount(collections: Collections, userId: string): Promise<boolean> {
-  const record = await collections.users.findOne({ _id: userId });
+export async function deleteAccount(
+  collections: Collections,
+  userId: string,
+  by: By,
+): Promise<boolean | 'last_admin'> {
+  const { connection, users } = collections;
+  const record = await users.findOne({ _id: userId });
   if (!record) return false;
   // The account of an earlier version may have no person yet, and it can be added only while the address is known.
   if (!record.personId) await findOrAddPerson(collections, { email: record.email, accountId: userId });
-  // Before the account, because a request that is repeated after a crash finds the account only until it is deleted.
+  const isDeleted = await transact(connection, async (session) => {
+    const { role } = (await users.findOne({ _id: userId }, { session })) ?? {};
+    if (!role) return false;
+    if (await isLastAdmin(collections, { _id: userId, role }, session)) return 'last_admin';
+    const entry = { ...by, action: 'staff.left', subject: { kind: 'account', id: userId } };
+    if (role !== 'buyer') await appendStaffEntry(collections, session, { ...entry, before: { role } });
+    await users.deleteOne({ _id: userId }, { session });
+    return true;
+  });
+  if (isDeleted === 'last_admin') return isDeleted;
   await collections.accountNetworks.deleteMany({ userId });
   await collections.orderNotes.deleteMany({ buyerId: userId });
-  const { deletedCount } = await collections.users.deleteOne({ _id: userId });
   await endSessionsOf(collections, userId);
   await collections.oneTimeTokens.deleteMany({ subject: userId });
-  return deletedCount === 1;
+  return isDeleted;
 }

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ClientSession } from 'mongoose';
 import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
+import { openMutex } from '../runtime/mutex.ts';
 import { type Collections, insertAll } from '../store/collections.ts';
 import type { ActorRecord, StaffEntryRecord } from '../store/staff-collections.ts';
 
@@ -33,7 +34,7 @@ export interface StaffEntry extends By {
 
 /**
  * Appends entries in the transaction of their change. Concurrent transactions conflict on the entry's number, so that one of
- * them is repeated: run them with `transact`.
+ * them is repeated: run them with `transactLogged`.
  */
 export async function appendStaffEntry(
   collections: Collections,
@@ -64,12 +65,21 @@ export async function appendStaffEntry(
   await insertAll(collections, staffLog, records, session);
 }
 
+const exclusive = openMutex();
+
+/**
+ * Runs a transaction that appends to the log; in each process one at a time, because concurrent ones would only conflict.
+ * Those of other processes are retried.
+ */
+export const transactLogged: typeof transact = (connection, work, patience) =>
+  exclusive(() => transact(connection, work, patience));
+
 /**
  * Logs what changes nothing in MongoDB: a change of Redis or RabbitMQ, or an export. It is logged before it is done, so that
  * nothing is done without an entry; after a crash in between, the log has an entry of something that was not done.
  */
 export async function logStaffAction(collections: Collections, entry: StaffEntry): Promise<void> {
-  await transact(collections.connection, (session) => appendStaffEntry(collections, session, entry));
+  await transactLogged(collections.connection, (session) => appendStaffEntry(collections, session, entry));
 }
 
 const numberDigits = 12;

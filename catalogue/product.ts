@@ -1,7 +1,6 @@
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
-import { transact } from '../runtime/databases/transact.ts';
 import type { Product } from '../sale/contract.ts';
 import type { Collections, ProductRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
@@ -40,7 +39,7 @@ export async function createProduct(collections: Collections, product: NewProduc
     createdAt: mongoClock.now(),
   };
   const after = productOf(record);
-  await transact(collections.connection, async (session) => {
+  await transactLogged(collections.connection, async (session) => {
     await collections.products.insertOne(record, { session });
     const subject = { kind: 'product', id: record._id };
     await appendStaffEntry(collections, session, { ...by, action: 'product.created', subject, after });
@@ -58,7 +57,7 @@ export async function changeProduct(
   const given = Object.entries(change).filter(([, value]) => value !== undefined);
   const pictures = image === undefined && images === undefined ? {} : picturesOf({ image, images });
   const $set = { ...Object.fromEntries(given), ...pictures };
-  return await transact(collections.connection, async (session) => {
+  return await transactLogged(collections.connection, async (session) => {
     const record = await collections.products.findOneAndUpdate({ _id: productId }, { $set }, { session });
     if (!record) return null;
     const [before, after] = [productOf(record), productOf({ ...record, ...$set })];

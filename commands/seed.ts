@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { appendStaffEntry } from '../accounts/staff-log.ts';
 import { createUser, findUserByPassword } from '../accounts/user.ts';
 import { createProduct } from '../catalogue/product.ts';
 import { readPrivately, readText, writePrivately } from '../ops/local/files/private-file.mjs';
@@ -94,7 +95,13 @@ async function seedAccounts(
   }
   for (const role of missing) {
     const account = { email: emailOf(role), password: known.get(emailOf(role)) ?? '', name: `Demo ${role}` };
-    await createUser(collections, account, { bcryptCost, role });
+    const entry = { ...by, action: 'account.created', after: { email: account.email, role } };
+    await createUser(collections, account, {
+      bcryptCost,
+      role,
+      alongside: (id, session) =>
+        appendStaffEntry(collections, session, { ...entry, subject: { kind: 'account', id } }),
+    });
   }
   const accounts: Account[] = [];
   for (const role of demoRoles) {

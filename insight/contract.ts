@@ -10,6 +10,7 @@ import {
   order,
   rejectionReason,
   saleSnapshot,
+  staffRole,
 } from '../sale/contract.ts';
 
 const ms = z.number().min(0);
@@ -323,3 +324,36 @@ export const suspectPage = z.object({
   nextCursor,
 });
 export type SuspectPage = z.infer<typeof suspectPage>;
+
+/** What a server may do with its key. */
+export const apiScope = z.enum([
+  'sales:read',
+  'sales:write',
+  'orders:read',
+  'orders:write',
+  'payments:write',
+]);
+export type ApiScope = z.infer<typeof apiScope>;
+
+export const apiKey = z.object({
+  id: z.string(),
+  name: z.string(),
+  prefix: z.string().describe('The first characters of the key'),
+  scopes: z.array(apiScope),
+  createdAt: instant,
+  lastUsedAt: instant.nullable().describe('To the minute; null before the first use'),
+});
+export type ApiKey = z.infer<typeof apiKey>;
+
+export const staffMember = z.object({ id: z.string(), email: z.string(), name: z.string(), role: staffRole });
+export type StaffMember = z.infer<typeof staffMember>;
+
+/** Somebody who was asked to join the staff and has not answered. */
+export const staffInvitation = z.object({
+  id: z.string(),
+  email: z.string(),
+  role: staffRole,
+  createdAt: instant,
+  expiresAt: instant,
+});
+export type StaffInvitation = z.infer<typeof staffInvitation>;

@@ -113,6 +113,7 @@ const settings = z
     /** This limit and the following ones are counted by each instance separately. */
     PURCHASES_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(300),
     REQUESTS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(60_000),
+    REQUESTS_PER_API_KEY_PER_MINUTE: z.coerce.number().int().min(1).default(1_200),
     SOCKETS_PER_ADDRESS: z.coerce.number().int().min(1).default(20_000),
 
     /** Proof of work for a sign-up and a purchase; each bit doubles the work. 0 requires none, 16 takes a page a second. */
@@ -273,6 +274,7 @@ const constants = z.strictObject({
   MONGO_SILENCE_MS: z.coerce.number().int().min(100).default(10_000),
   REQUESTS_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(3_000),
   /** Limit of wrong passwords over all instances. */
+  WRONG_API_KEYS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(30),
   SIGN_IN_FAILURES_PER_ACCOUNT_PER_MINUTE: z.coerce.number().int().min(1).default(10),
   SOCKET_CONNECTS_PER_ADDRESS_PER_MINUTE: z.coerce.number().int().min(1).default(30_000),
   /** Limit above which a socket is closed; a page sends one message when it connects. */

@@ -28,12 +28,16 @@ export const instant = z.iso.datetime();
 export const count = z.int().min(0);
 export const units = z.int().min(1);
 
-export const role = z.enum(['visitor', 'buyer', 'admin']);
+/** Each may do all that the ones before it may: a viewer reads the control room, the desk also cares for orders. */
+export const role = z.enum(['visitor', 'buyer', 'viewer', 'desk', 'admin']);
 export type Role = z.infer<typeof role>;
 
 /** The roles of an account. */
 export const accountRole = role.exclude(['visitor']);
 export type AccountRole = z.infer<typeof accountRole>;
+
+export const staffRole = accountRole.exclude(['buyer']);
+export type StaffRole = z.infer<typeof staffRole>;
 
 /** The languages of the pages and the mails. */
 export const language = z.enum(['en', 'de', 'fr']);

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
-import { Stale, transact, untilFresh } from '../runtime/databases/transact.ts';
+import { Stale, untilFresh } from '../runtime/databases/transact.ts';
 import { type Collections, type DraftRecord, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { SalePage, SaleSnapshot } from './contract.ts';
@@ -46,7 +46,7 @@ export async function createDraft(
   const requestHash = hash('sha256', JSON.stringify(sale), 'base64url');
   const draft: DraftRecord = { _id: id, sale, requestHash, revision: 0, createdAt: mongoClock.now() };
   try {
-    await transact(collections.connection, async (session) => {
+    await transactLogged(collections.connection, async (session) => {
       await collections.drafts.insertOne(draft, { session });
       const entry = { ...by, action: 'draft.created', subject: { kind: 'sale', id }, after: sale };
       await appendStaffEntry(collections, session, entry);
@@ -170,7 +170,7 @@ export async function publishDraft(
 
 /** @returns whether there was such a draft. */
 export async function deleteDraft(collections: Collections, id: string, by: By): Promise<boolean> {
-  return await transact(collections.connection, async (session) => {
+  return await transactLogged(collections.connection, async (session) => {
     const deleted = await collections.drafts.findOneAndDelete({ _id: id }, { session });
     if (!deleted) return false;
     const entry = { ...by, action: 'draft.deleted', subject: { kind: 'sale', id }, before: deleted.sale };

@@ -5,7 +5,8 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { serveRoutes } from './http/express.ts';
 import { openHotPath } from './http/hot.ts';
-import { openRequestLimits } from './http/limits.ts';
+import { openIdentification } from './http/identification.ts';
+import { limitOf, openRequestLimits } from './http/limits.ts';
 import { openPipeline } from './http/pipeline.ts';
 import { allowOnly, answerProblems, unknownRoute } from './http/problems.ts';
 import { requestIdHeader, requestIdOf } from './http/request-id.ts';
@@ -82,7 +83,9 @@ export function createApp(
     next();
   });
   const routes = apiRoutes(shop);
-  const respond = openPipeline(shop.tokens, openRequestLimits(config), log, provider);
+  const wrongKeys = limitOf(config, 'wrong-keys', config.WRONG_API_KEYS_PER_ADDRESS_PER_MINUTE);
+  const identify = openIdentification(shop.tokens, shop.collections, wrongKeys, provider);
+  const respond = openPipeline(identify, openRequestLimits(config), log);
   const bounds = { bodyMaxBytes, trustedHops: config.TRUST_PROXY_HOPS };
   const answersHot = openHotPath(routes, respond, bounds, { ...onApi, ...instance });
   app.use(serveRoutes(routes, respond, bounds));
@@ -90,7 +93,7 @@ export function createApp(
   app.use(...probes);
 
   app.use(pictureRoutes(shop.collections));
-  app.use(boardRoutes(shop.queue, shop.redis));
+  app.use(boardRoutes(shop));
   app.use(pageRoutes(config));
 
   app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], allowOnly(['GET']));

@@ -95,6 +95,7 @@ const identityProvider = config.OIDC_ISSUER
       intervalMs: config.OIDC_KEYS_INTERVAL_MS,
     })
   : null;
+const tokenSecrets = openTokenSecrets(config.JWT_SECRET);
 const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
 const bounds = {
   // More than nginx accepts, because nginx adds headers.
@@ -161,7 +162,8 @@ const shop = {
   tokens,
   limits: openAccountLimits(redis, config),
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
-  mails: config.SMTP_URL ? openAccountMails(collections, openTokenSecrets(config.JWT_SECRET)) : null,
+  mails: config.SMTP_URL ? openAccountMails(collections, tokenSecrets) : null,
+  tokenSecrets,
   bcryptCost: config.BCRYPT_COST,
   provider: config.OIDC_CLIENT_ID ? identityProvider : null,
   publicUrl: config.PUBLIC_URL.replace(/\/$/, ''),

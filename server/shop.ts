@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { AccountMails } from '../accounts/account-mail.ts';
 import type { AliasDomains } from '../accounts/email-address.ts';
+import type { TokenSecrets } from '../accounts/one-time-token.ts';
 import type { Provider } from '../accounts/provider/provider.ts';
 import type { Revocation } from '../accounts/session.ts';
 import type { Log } from '../runtime/observe/log.ts';
@@ -44,6 +45,7 @@ export interface Shop {
   challenges: Challenges;
   /** Null when this shop sends no mail. */
   mails: AccountMails | null;
+  tokenSecrets: TokenSecrets;
   bcryptCost: number;
   /** For the sign-in in the pages; null when there is none. */
   provider: Provider | null;

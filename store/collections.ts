@@ -70,7 +70,7 @@ export interface OneTimeTokenRecord {
   expiresAt: Date;
 }
 
-const tokenPurpose = ['verify-email', 'reset-password'] as const;
+const tokenPurpose = ['verify-email', 'reset-password', 'join-staff'] as const;
 export type TokenPurpose = (typeof tokenPurpose)[number];
 
 export interface SessionRecord {
@@ -304,7 +304,7 @@ const user = new Schema<UserRecord>(
     email: { type: String, required: true, unique: true },
     name: { type: String, required: true },
     passwordHash: { type: String, default: '' },
-    role: { type: String, required: true, enum: accountRole.options },
+    role: { type: String, required: true, enum: accountRole.options, index: true },
     personId: { type: String },
     language: { type: String, enum: language.options },
     providerEmail: { type: String },

@@ -1,4 +1,5 @@
 import { Schema } from 'mongoose';
+import { type ApiScope, apiScope } from '../insight/contract.ts';
 import type { OpenCollection } from './collections.ts';
 
 /** The documents about those who run the shop. */
@@ -34,6 +35,20 @@ export interface StaffEntryRecord {
   hash: string;
 }
 
+/** A key with which a server calls the API. */
+export interface ApiKeyRecord {
+  _id: string;
+  name: string;
+  /** SHA-256 of the key. */
+  hash: string;
+  /** The key's first characters, by which its owner recognises it. */
+  prefix: string;
+  scopes: ApiScope[];
+  createdAt: Date;
+  /** Written at most once a minute; null before the first use. */
+  lastUsedAt: Date | null;
+}
+
 const id = { type: String, required: true } as const;
 const text = { type: String, default: null } as const;
 const time = { type: Date, required: true } as const;
@@ -60,8 +75,22 @@ const staffEntry = new Schema<StaffEntryRecord>(
   .index({ 'subject.id': 1, _id: -1 })
   .index({ at: -1, _id: -1 });
 
+const apiKey = new Schema<ApiKeyRecord>(
+  {
+    _id: id,
+    name: id,
+    hash: { type: String, required: true, unique: true },
+    prefix: id,
+    scopes: { type: [String], required: true, enum: apiScope.options },
+    createdAt: time,
+    lastUsedAt: { type: Date, default: null },
+  },
+  { ...options, collection: 'api_keys' },
+);
+
 export function openStaffCollections(open: OpenCollection) {
   return {
+    apiKeys: open<ApiKeyRecord>('ApiKey', apiKey),
     staffLog: open<StaffEntryRecord>('StaffEntry', staffEntry),
   };
 }

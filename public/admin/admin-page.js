@@ -20,6 +20,11 @@ import { openProductsView } from './products/products-view.js';
 import { openDraftView } from './sales/draft-view.js';
 import { openSaleDetails } from './sales/sale-details.js';
 import { openSalesView } from './sales/sales-view.js';
+import { invitationInAddress, openJoinForm } from './staff/join-form.js';
+import { openKeysView } from './staff/keys-view.js';
+import { openLogView } from './staff/log-view.js';
+import { isAtLeast } from './staff/roles.js';
+import { openStaffView } from './staff/staff-view.js';
 
 /**
  * @typedef {object} View
@@ -40,11 +45,27 @@ const views = new Map(
     order: openOrderView,
     suspects: openSuspectsView,
     'dead-letters': openDeadLettersView,
+    staff: openStaffView,
+    keys: openKeysView,
+    log: openLogView,
   }),
 );
 
 /** The tab of each view that has none of its own. @type {Record<string, string>} */
 const tabOf = { sale: 'sales', draft: 'sales', order: 'orders', suspects: 'orders' };
+
+/** Views that not every role may open. @type {Map<string, 'desk' | 'admin'>} */
+const needs = new Map(
+  Object.entries({
+    orders: 'desk',
+    order: 'desk',
+    suspects: 'desk',
+    queues: 'admin',
+    staff: 'admin',
+    keys: 'admin',
+    log: 'admin',
+  }),
+);
 
 const TICK_MS = 1_000;
 /** An audit older than this is repeated. */
@@ -58,13 +79,17 @@ let auditRequestedAt = Number.NEGATIVE_INFINITY;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let tick;
 
-const isAdmin = () => currentSession()?.user.role === 'admin';
-
 function enter() {
-  hasAccess = isAdmin();
+  const invitation = invitationInAddress();
+  if (invitation) {
+    byId('no-access').replaceChildren(openJoinForm(invitation));
+    return show(byId('no-access'), true);
+  }
+  hasAccess = isAtLeast('viewer');
+  document.body.dataset.role = currentSession()?.user.role ?? '';
   show(byId('room'), hasAccess);
   show(byId('no-access'), !hasAccess);
-  const text = currentSession() ? 'Only admins of the shop have access.' : 'Sign in as an admin of the shop.';
+  const text = currentSession() ? 'Only the staff of the shop has access.' : 'Sign in as staff of the shop.';
   setText(byId('no-access-text'), text);
   show(byId('no-access-sign-in'), currentSession() === null);
   if (!hasAccess) {
@@ -80,7 +105,8 @@ function enter() {
 
 function open() {
   if (!hasAccess) return;
-  const [name = 'now', id = ''] = (location.hash.slice(1) || 'now').split('/');
+  const [wanted = 'now', id = ''] = (location.hash.slice(1) || 'now').split('/');
+  const name = isAtLeast(needs.get(wanted) ?? 'viewer') ? wanted : 'now';
   if (name === 'queues') return openBullBoard();
   view?.close?.();
   view = (views.get(name) ?? openNowView)(decoded(id), figures);
@@ -141,14 +167,14 @@ function drawAuditStatus({ audit, queue, serverTime }) {
   show(byId('dead-letters-count'), queue.failed > 0);
   const age = audit.at ? Date.parse(serverTime) - Date.parse(audit.at) : Number.POSITIVE_INFINITY;
   const wasJustRequested = performance.now() - auditRequestedAt < AUDIT_EVERY_MS;
-  if (age > AUDIT_EVERY_MS && audit.state !== 'running' && !wasJustRequested) {
+  if (isAtLeast('admin') && age > AUDIT_EVERY_MS && audit.state !== 'running' && !wasJustRequested) {
     auditRequestedAt = performance.now();
     startAudit().catch(() => {});
   }
 }
 
 mountShell();
-const auditButton = element('button', { type: 'button', class: 'small' }, 'Check now');
+const auditButton = element('button', { type: 'button', class: 'small', 'data-needs': 'admin' }, 'Check now');
 auditButton.addEventListener('click', () =>
   startAudit().then(
     () => toast('The audit is running'),

@@ -18,6 +18,7 @@ const accountMailsPerHour = 5;
 export interface RequestLimits {
   purchases: Limiter;
   requestsOfAccount: Limiter;
+  requestsOfApiKey: Limiter;
   requestsOfAddress: Limiter;
 }
 
@@ -26,6 +27,7 @@ export function openRequestLimits(config: Config): RequestLimits {
   return {
     purchases: open('purchases', config.PURCHASES_PER_ACCOUNT_PER_MINUTE),
     requestsOfAccount: open('requests', config.REQUESTS_PER_ACCOUNT_PER_MINUTE),
+    requestsOfApiKey: open('requests-by-key', config.REQUESTS_PER_API_KEY_PER_MINUTE),
     requestsOfAddress: open('requests-by-address', config.REQUESTS_PER_ADDRESS_PER_MINUTE),
   };
 }

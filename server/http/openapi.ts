@@ -41,6 +41,7 @@ export function openApiOf(routes: Route[], version: string): Json {
     components: {
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' },
+        apiKey: { type: 'http', scheme: 'bearer', bearerFormat: '`sk_…`, made in the control room' },
         session: { type: 'apiKey', in: 'cookie', name: 'stampede_session' },
       },
       schemas: { Problem: schemaOf(problemSchema, 'output') },
@@ -131,9 +132,11 @@ function responseOf(
 
 const tagOf = ({ path }: Route) => path.split('/')[path.startsWith('/api/') ? 2 : 1] ?? 'api';
 
-function securityOf({ access, takesSessionCookie }: Route): Json {
+/** A token's role, and an API key's scope, are named as OpenAPI 3.1 allows it. */
+function securityOf({ access, scope, takesSessionCookie }: Route): Json {
   if (takesSessionCookie) return { security: [{ session: [] }] };
-  return access === 'anyone' ? {} : { security: [{ bearer: [] }] };
+  if (access === 'anyone') return {};
+  return { security: [{ bearer: [access] }, ...(scope ? [{ apiKey: [scope] }] : [])] };
 }
 
 function requestBodyOf({ method, body, file, takesSessionCookie }: Route): Json {
@@ -150,7 +153,7 @@ function requestBodyOf({ method, body, file, takesSessionCookie }: Route): Json 
 function problemsOf({ access, params, query, body }: Route): ProblemName[] {
   const problems: ProblemName[] = ['too-many-requests', 'unavailable'];
   if (access !== 'anyone') problems.push('unauthorized');
-  if (access === 'admin') problems.push('forbidden');
+  if (access !== 'anyone' && access !== 'buyer') problems.push('forbidden');
   if (params || query || body) problems.push('invalid-input');
   if (body) problems.push('body-too-large', 'unsupported-media-type');
   return problems;

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import type { Log } from '../../runtime/observe/log.ts';
-import type { ProviderAccess } from '../provider-access.ts';
+import type { Identify } from './identification.ts';
 import { idempotencyKey } from './inputs.ts';
 import { allow, type RequestLimits } from './limits.ts';
 import { isRefusal, problemType, type Refusal, refusalOf, refuse, reportRefusal } from './problems.ts';
-import type { Access, Answer, Call, Route } from './route.ts';
-import { bearerOf, type Identity, type Tokens } from './tokens.ts';
+import type { Answer, Call, Route } from './route.ts';
+import type { Identity } from './tokens.ts';
 
 /** A request, independent of Express. */
 export interface HttpRequest {
@@ -37,12 +37,7 @@ interface Reply extends Answer {
 export type Respond = (route: Route, request: HttpRequest) => Promise<Reply>;
 
 /** Handles every request to the API in the same steps: identify, limit, parse, handle, answer or refuse. */
-export function openPipeline(
-  tokens: Tokens,
-  limits: RequestLimits,
-  log: Log,
-  provider: ProviderAccess | null = null,
-): Respond {
+export function openPipeline(identify: Identify, limits: RequestLimits, log: Log): Respond {
   async function outcomeOf(route: Route, request: HttpRequest, identity: Identity | null) {
     const body = route.body || route.file ? await request.readBody(route) : undefined;
     if (isRefusal(body)) return body;
@@ -50,23 +45,12 @@ export function openPipeline(
     return isRefusal(call) ? call : await route.handle(call);
   }
 
-  /** Asks the identity provider's way only for tokens that are not our own. */
-  function identifyCaller(
-    access: Access,
-    authorization: string | undefined,
-  ): Identity | null | Refusal | Promise<Identity | null | Refusal> {
-    const identity = identify(access, authorization, tokens.verify);
-    const token = bearerOf(authorization);
-    if (!provider || !token || !isRefusal(identity) || identity.problem.status !== 401) return identity;
-    return provider.identify(token).then((theirs) => identify(access, authorization, () => theirs));
-  }
-
   return async (route, request) => {
     let limitHeaders = none;
     try {
       // Identification comes first, so that a stranger learns nothing about the expected input.
-      const found = identifyCaller(route.access, request.header('authorization'));
-      const identity = found instanceof Promise ? await found : found;
+      const identified = identify(route, request);
+      const identity = identified instanceof Promise ? await identified : identified;
       if (isRefusal(identity)) return replyOf(identity, none);
       const allowed = countRequest(route, limits, identity, request);
       if (isRefusal(allowed)) return replyOf(allowed, none);
@@ -81,25 +65,6 @@ export function openPipeline(
 
 const none: Record<string, string> = {};
 
-/** @returns null on a route for anyone, a refusal with 401 or 403. */
-function identify(
-  access: Access,
-  authorization: string | undefined,
-  find: (token: string) => Identity | null,
-): Identity | null | Refusal {
-  if (access === 'anyone') return null;
-  const token = bearerOf(authorization);
-  const identity = token && find(token);
-  if (!identity || identity.role === 'visitor') {
-    const detail = token
-      ? 'the token is not valid, or has expired'
-      : 'expected `Authorization: Bearer <token>`';
-    return refuse('unauthorized', detail);
-  }
-  if (access === 'admin' && identity.role !== 'admin') return refuse('forbidden', 'This is for admins');
-  return identity;
-}
-
 /** Counts by the account's person when there is one, so that an office behind one address does not share one limit. */
 function countRequest(
   { limit }: Route,
@@ -107,7 +72,8 @@ function countRequest(
   identity: Identity | null,
   request: HttpRequest,
 ): Record<string, string> | Refusal {
-  const limiter = identity ? limits[limit ?? 'requestsOfAccount'] : limits.requestsOfAddress;
+  const ofAccount = identity?.role === 'api_key' ? 'requestsOfApiKey' : (limit ?? 'requestsOfAccount');
+  const limiter = limits[identity ? ofAccount : 'requestsOfAddress'];
   return allow(limiter, limiter.take(identity?.personId ?? request.network));
 }
 

@@ -26,6 +26,8 @@ export const problemTitles = {
   'called-off': [409, 'The sale was called off'],
   'too-few-left': [409, 'Fewer units are left than are to be withdrawn'],
   'too-many-webhooks': [409, 'No more webhooks can be added'],
+  'too-many-api-keys': [409, 'No more API keys can be made'],
+  'last-admin': [409, 'No admin would be left'],
   'email-verified': [409, 'The address is verified already'],
   'no-mail': [409, 'This shop sends no mail'],
   'email-taken': [409, 'There is an account with this e-mail address'],

@@ -1,12 +1,14 @@
 import type { z } from 'zod';
 import type { By } from '../../accounts/staff-log.ts';
+import type { ApiScope } from '../../insight/contract.ts';
+import type { StaffRole } from '../../sale/contract.ts';
 import type { AnswerHeader } from './openapi.ts';
 import type { HttpRequest } from './pipeline.ts';
 import type { ProblemName, Refusal } from './problems.ts';
 import type { Identity } from './tokens.ts';
 
-/** `buyer` allows every account; `admin` allows only admins. */
-export type Access = 'anyone' | 'buyer' | 'admin';
+/** `buyer` allows every account; a role of staff allows it and the ones above it. */
+export type Access = 'anyone' | 'buyer' | StaffRole;
 
 /** The input of a handler, which the route's schemas have validated, and the caller's identity. */
 export interface Call<Params, Query, Body, Who extends Identity | null> {
@@ -22,8 +24,12 @@ export interface Call<Params, Query, Body, Who extends Identity | null> {
 
 /** Who makes this call, for the staff log. */
 export function byOf({ identity, request }: { identity: Identity; request: HttpRequest }): By {
+  const { userId: id, role, keyName } = identity;
   return {
-    actor: { kind: 'account', id: identity.userId, role: identity.role },
+    actor:
+      role === 'api_key'
+        ? { kind: 'api_key', id, name: keyName ?? null, role: null }
+        : { kind: 'account', id, role },
     from: request.address,
     requestId: request.header('x-request-id') ?? null,
   };
@@ -42,6 +48,8 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   method: 'get' | 'post' | 'patch' | 'delete';
   path: string;
   access: To;
+  /** What an API key must be allowed to do; without it the endpoint takes no API key. */
+  scope?: ApiScope;
   summary: string;
 
   params?: z.ZodType<Params>;

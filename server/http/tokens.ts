@@ -7,12 +7,15 @@ import { redisClock } from '../../runtime/clock.ts';
 import { readSigningKeys } from '../../runtime/signing-keys.ts';
 import { type Role, role, type User } from '../../sale/contract.ts';
 
-/** The user whom a token identifies. */
+/** Who sends a request: the user whom a token identifies, or the server that an API key identifies. */
 export interface Identity {
+  /** Of the user, or of the API key. */
   userId: string;
   /** The person by whom this user's limits are counted. */
   personId: string;
-  role: Role;
+  role: Role | 'api_key';
+  /** Of the API key. */
+  keyName?: string;
   /** Whether the owner of the address had confirmed it when the token was issued. */
   emailVerified: boolean;
   /** The session for which the token was issued. Unknown in a token of an earlier version. */

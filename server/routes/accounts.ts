@@ -9,7 +9,7 @@ import type { UserRecord } from '../../store/collections.ts';
 import { name, password } from '../http/inputs.ts';
 import { allow } from '../http/limits.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
-import { type Route, route } from '../http/route.ts';
+import { byOf, type Route, route } from '../http/route.ts';
 import { noSessionCookie } from '../http/session-cookie.ts';
 import type { Shop } from '../shop.ts';
 import { answerWithSession } from './sessions.ts';
@@ -102,9 +102,11 @@ export function accountRoutes(shop: Shop): Route[] {
         'Delete my account: the orders stay without a name, and a keyed hash of the address keeps the limits',
       answer: [204, null],
       headers: ['Set-Cookie'],
-      problems: ['not-found'],
-      async handle({ identity: { userId }, request }) {
-        const isDeleted = await deleteAccount(collections, userId);
+      problems: ['not-found', 'last-admin'],
+      async handle({ identity, request }) {
+        const { userId } = identity;
+        const isDeleted = await deleteAccount(collections, userId, byOf({ identity, request }));
+        if (isDeleted === 'last_admin') return refuse('last-admin', 'Make somebody else an admin first');
         // Revoked even if the account was deleted before, because that server may have died before it revoked the tokens.
         shop.revokeTokens(await revokeTokensOf(collections, userId));
         if (!isDeleted) return noAccount();

@@ -13,6 +13,7 @@ export const pictureUploadRoutes = ({ collections }: Shop): Route[] => [
     method: 'post',
     path: picturesPath,
     access: 'admin',
+    scope: 'sales:write',
     summary: 'Put up a picture: JPEG, PNG, WebP or AVIF',
     // The same limit as in nginx/nginx.conf.
     file: { type: 'image/*', maxBytes: 8 * 1_024 * 1_024 },

@@ -1,6 +1,7 @@
 import type { Route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 import { accountRoutes } from './accounts.ts';
+import { apiKeyRoutes } from './admin/api-keys.ts';
 import { auditRoutes } from './admin/audits.ts';
 import { controlRoomRoutes } from './admin/control-room.ts';
 import { deadLetterRoutes } from './admin/dead-letters.ts';
@@ -13,6 +14,7 @@ import { overviewRoutes } from './admin/overview.ts';
 import { productRoutes } from './admin/products.ts';
 import { queueVisitRoutes } from './admin/queue-board.ts';
 import { saleAdminRoutes } from './admin/sales.ts';
+import { staffRoutes } from './admin/staff.ts';
 import { staffLogRoutes } from './admin/staff-log.ts';
 import { suspectRoutes } from './admin/suspects.ts';
 import { webhookRoutes } from './admin/webhooks.ts';
@@ -54,6 +56,8 @@ const features: ((shop: Shop) => Route[])[] = [
   webhookRoutes,
   queueVisitRoutes,
   deadLetterRoutes,
+  staffRoutes,
+  apiKeyRoutes,
   staffLogRoutes,
 ];
 

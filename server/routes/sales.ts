@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { singleFlight } from '../../runtime/single-flight.ts';
-import { type SaleSnapshot, salePage, saleSnapshot } from '../../sale/contract.ts';
+import { type SaleSnapshot, salePage, saleSnapshot, staffRole } from '../../sale/contract.ts';
 import { readDraft } from '../../sale/draft.ts';
 import { listSnapshots, readSaleSnapshot } from '../../sale/sale.ts';
 import { byId, pageAfter } from '../http/inputs.ts';
@@ -41,7 +41,9 @@ export function saleRoutes({ collections, tokens }: Shop): Route[] {
         const snapshot = await read(params.id);
         if (!snapshot) {
           const identity = tokens.verify(bearerOf(request.header('authorization')) ?? '');
-          const draft = identity?.role === 'admin' ? await readDraft(collections, params.id) : null;
+          const draft = staffRole.safeParse(identity?.role).success
+            ? await readDraft(collections, params.id)
+            : null;
           return draft ? { status: 200, body: draft, headers: validator([draft]) } : noSale(params.id);
         }
         return { status: 200, body: snapshot, headers: { ...validator([snapshot]), ...openToAnySite } };

@@ -6,11 +6,12 @@ import type { Collections } from '../../store/collections.ts';
 import type { AccountMail } from '../../store/event-collections.ts';
 import { layOut, type Shop, textsIn } from './layout.ts';
 
-/** The fragment of /account that a mail links to. A fragment is in no log and no Referer header. */
-const fragments: Record<AccountMail['kind'], string> = {
-  'verify-email': '#verify=',
-  'reset-password': '#reset=',
-  'password-changed': '',
+/** What a mail links to, in front of its token. A fragment is in no log and no Referer header. */
+const paths: Record<AccountMail['kind'], string> = {
+  'verify-email': '/account#verify=',
+  'reset-password': '/account#reset=',
+  'password-changed': '/account',
+  'join-staff': '/admin#join=',
 };
 
 /** @returns null when nobody should get it: the account is deleted, or its link would not work any more. */
@@ -26,7 +27,7 @@ export async function writeAccountMail(
   if (!recipient || token === null) return null;
   const texts = textsIn(recipient.language);
   const { subject, paragraphs, action } = texts.account(shop.name)[kind];
-  const link = { url: `${shop.url}/account${fragments[kind]}${token}`, label: action };
+  const link = { url: `${shop.url}${paths[kind]}${token}`, label: action };
   return layOut(id, { to: recipient.address, subject, paragraphs, link, notes: [] }, texts, shop);
 }
 

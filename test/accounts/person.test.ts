@@ -1,6 +1,7 @@
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deleteAccount } from '../../accounts/account.ts';
+import { byCommand } from '../../commands/system.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { gatePrefix } from '../../sale/admission/gate.ts';
 import type { Order, Purchase, Session } from '../../sale/contract.ts';
@@ -28,7 +29,7 @@ async function signUp(email: string): Promise<Session> {
 async function comeBack(): Promise<{ first: Session; second: Session; personId: string }> {
   const email = `${nanoid().toLowerCase()}@example.com`;
   const first = await signUp(email);
-  expect(await deleteAccount(system.store.collections, first.user.id)).toBe(true);
+  expect(await deleteAccount(system.store.collections, first.user.id, byCommand('a test'))).toBe(true);
   const second = await signUp(email);
   return { first, second, personId: first.user.id };
 }

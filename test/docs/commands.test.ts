@@ -17,6 +17,8 @@ const ending: Record<string, string> = {
   'npm run events -- tail': '',
   'npm run replay': '',
   'npm run admin -- create YOU@EXAMPLE.COM': '',
+  'npm run admin -- list': '',
+  'npm run api-keys -- list': '',
   'npm run tls': '',
   'npm run bench -- burst': '--presses 400 --buyers 200 --stock 20 --connections 20',
   'npm run simulate -- --runs 1000': '--runs 2',

@@ -171,7 +171,7 @@ test('an ambiguous price is refused in the form, with both readings', async () =
 test('a user who is not an admin sees that they have no access', async () => {
   const page = await browser.page();
   await page.goto(`${system.url}/admin`);
-  await page.getByText('Sign in as an admin of the shop.').waitFor();
+  await page.getByText('Sign in as staff of the shop.').waitFor();
   expect(await page.getByTestId('tile-rates').count()).toBe(0);
 });
 

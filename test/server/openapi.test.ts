@@ -149,6 +149,30 @@ test('answers match the document', async () => {
   await follow('POST', `${webhooks}/${id}/resend`, `${webhooks}/{id}/resend`, asAdmin);
   await follow('DELETE', `${webhooks}/${id}`, `${webhooks}/{id}`, asAdmin);
   await follow('GET', '/api/admin/staff-log', '/api/admin/staff-log', asAdmin);
+  const [staff, invitations, keys] = [
+    '/api/admin/staff',
+    '/api/admin/staff/invitations',
+    '/api/admin/api-keys',
+  ];
+  const invitation = { ...asAdmin, ...json({ email: 'ann@example.com', role: 'desk' }) };
+  await follow('POST', invitations, invitations, invitation);
+  await follow('GET', staff, staff, asAdmin);
+  const { body: invited } = await system.api('POST', invitations, invitation);
+  const answer = json({ token: invited.token, password: 'a long enough password' });
+  await follow('POST', '/api/staff-invitations', '/api/staff-invitations', json({ token: invited.token }));
+  const acceptance = '/api/staff-invitations/acceptance';
+  const joined = await system.api('POST', acceptance, answer);
+  requireDescribed(acceptance, 'POST', joined);
+  await follow('POST', acceptance, acceptance, answer);
+  const member = `${staff}/${joined.body.user.id}`;
+  await follow('PATCH', member, `${staff}/{id}`, { ...asAdmin, ...json({ role: 'viewer' }) });
+  await follow('DELETE', member, `${staff}/{id}`, asAdmin);
+  await follow('DELETE', member, `${staff}/{id}`, asAdmin);
+  const key = { ...asAdmin, ...json({ name: 'A till', scopes: ['sales:read'] }) };
+  const made = await system.api('POST', keys, key);
+  requireDescribed(keys, 'POST', made);
+  await follow('GET', keys, keys, asAdmin);
+  await follow('DELETE', `${keys}/${made.body.id}`, `${keys}/{id}`, asAdmin);
   await follow('GET', '/api/admin/staff-log.csv', '/api/admin/staff-log.csv', asAdmin);
   await follow('DELETE', '/api/account', '/api/account', asBuyer);
 });

@@ -4,7 +4,7 @@ import { openSystem, type System as Store } from '../../commands/system.ts';
 import { type AuditReport, audit } from '../../insight/audit.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
-import type { Order, Product, SaleSnapshot, Session } from '../../sale/contract.ts';
+import type { AccountRole, Order, Product, SaleSnapshot, Session } from '../../sale/contract.ts';
 import { openProvider } from '../../sale/payment/open-provider.ts';
 import { openTokens } from '../../server/http/tokens.ts';
 import { readSamples, valueIn } from './samples.ts';
@@ -39,6 +39,8 @@ export interface TestSystem extends ScratchSystem {
   adminToken: string;
   // biome-ignore lint/suspicious/noExplicitAny: a test says what it expects of the body by its assertions.
   api<Body = any>(method: string, path: string, request?: ApiRequest): Promise<ApiAnswer<Body>>;
+  /** A token with this role for somebody without an account. */
+  tokenOf(role: AccountRole): string;
   /** A token for a buyer without an account, which saves the time of bcrypt. */
   buyerToken(buyerId?: string): string;
   signUp(): Promise<Session & { email: string; password: string }>;
@@ -106,6 +108,8 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
       const isJson = response.headers.get('content-type')?.includes('json') && text !== '';
       return { status: response.status, headers: response.headers, body: isJson ? JSON.parse(text) : text };
     },
+
+    tokenOf: (role) => tokens.issue({ id: nanoid(), role }),
 
     buyerToken: (buyerId = nanoid()) => tokens.issue({ id: buyerId, role: 'buyer' }),
 

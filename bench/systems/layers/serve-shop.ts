@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { openTokenSecrets } from '../../../accounts/one-time-token.ts';
 import { type Config, readConfig } from '../../../runtime/config.ts';
 import { openMongo, openPatientRedis } from '../../../runtime/databases/connections.ts';
 import { healthRoutes } from '../../../runtime/observe/health.ts';
@@ -59,6 +60,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     publicUrl: '',
     log,
     aliasDomains: [],
+    tokenSecrets: openTokenSecrets(config.JWT_SECRET),
     revokeTokens() {},
     onSessionReused() {},
     announceSale() {},

@@ -58,7 +58,7 @@ export function openDeadLettersView() {
         element('pre', { tabindex: '0' }, JSON.stringify(data, null, 2)),
         element('pre', { tabindex: '0' }, stacks.at(-1) ?? ''),
       ),
-      element('div', { class: 'actions' }, again, discard),
+      element('div', { class: 'actions', 'data-needs': 'admin' }, again, discard),
     );
   }
 

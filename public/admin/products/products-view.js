@@ -37,7 +37,10 @@ export function openProductsView() {
     const picture = image
       ? element('img', { src: smallPicture(image), alt: '', width: '160', height: '160', loading: 'lazy' })
       : element('span', { class: 'no-picture' });
-    const edit = action('Edit', () => openEditor(product), { 'aria-label': `Edit ${name}` });
+    const edit = action('Edit', () => openEditor(product), {
+      'aria-label': `Edit ${name}`,
+      'data-needs': 'admin',
+    });
     const count = images.length > 1 ? `${images.length} pictures` : '';
     return element(
       'li',
@@ -58,6 +61,7 @@ export function openProductsView() {
   const add = action('New product', () => openEditor(null), {
     class: 'primary compact',
     'data-testid': 'new-product',
+    'data-needs': 'admin',
   });
   load();
   return { root: element('div', {}, heading('Products', add), list, more) };

@@ -66,6 +66,7 @@ export function openDraftView(id) {
     },
     { class: 'small danger', 'data-testid': 'delete-draft' },
   );
+  for (const button of [edit, publish, remove]) button.dataset.needs = 'admin';
   const preview = element(
     'a',
     {
@@ -107,5 +108,5 @@ export const duplicateButton = (id) =>
       toast('Duplicated: this is the copy');
       location.hash = `draft/${encodeURIComponent(copy.id)}`;
     },
-    { 'data-testid': 'duplicate' },
+    { 'data-testid': 'duplicate', 'data-needs': 'admin' },
   );

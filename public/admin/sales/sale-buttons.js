@@ -63,8 +63,10 @@ export function saleButtons(saleId, saleOf, reload) {
     },
     { 'data-testid': 'call-off', class: 'small danger' },
   );
+  const all = [pause, resume, stock.root, edit, duplicateButton(saleId), end, callOff];
+  for (const node of all) node.dataset.needs = 'admin';
   return {
-    all: [pause, resume, stock.root, edit, duplicateButton(saleId), end, callOff],
+    all,
     /** @param {SaleSnapshot} sale @param {string} status */
     draw(sale, status) {
       const isOver = status === 'ended' || status === 'called_off';

@@ -95,7 +95,10 @@ export function openSaleDetails(saleId) {
   const picture = action('Picture', async () => report && downloadReportPicture(report), {
     'data-testid': 'picture',
   });
-  const csv = action('Orders as CSV', () => downloadOrders(saleId), { 'data-testid': 'csv' });
+  const csv = action('Orders as CSV', () => downloadOrders(saleId), {
+    'data-testid': 'csv',
+    'data-needs': 'desk',
+  });
   const watch = element(
     'a',
     { class: 'small', href: `/sales/${encodeURIComponent(saleId)}`, target: '_blank' },

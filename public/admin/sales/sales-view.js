@@ -20,7 +20,7 @@ export function openSalesView() {
       const draft = await openSaleForm(await fetchAllProducts(), null);
       if (draft) location.hash = `draft/${encodeURIComponent(draft.id)}`;
     },
-    { class: 'primary compact', 'data-testid': 'new-sale' },
+    { class: 'primary compact', 'data-testid': 'new-sale', 'data-needs': 'admin' },
   );
   return {
     root: element('div', {}, heading('Sales', add), drafts, sales.root),

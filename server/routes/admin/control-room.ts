@@ -59,7 +59,8 @@ export function controlRoomRoutes(shop: Shop): Route[] {
     route({
       method: 'get',
       path: '/api/admin/live',
-      access: 'admin',
+      access: 'viewer',
+      scope: 'sales:read',
       summary: 'The charts and lamps of the control room',
       query: liveSince,
       // The other fields are not documented, because only the control room's page reads them.
@@ -76,7 +77,8 @@ export function controlRoomRoutes(shop: Shop): Route[] {
     route({
       method: 'get',
       path: '/api/admin/sales/:id/report',
-      access: 'admin',
+      access: 'viewer',
+      scope: 'sales:read',
       summary: 'The story of a sale',
       params: byId,
       answer: [200, saleReport.pick({ sale: true }).loose()],
@@ -103,7 +105,8 @@ export function controlRoomRoutes(shop: Shop): Route[] {
     route({
       method: 'get',
       path: '/api/admin/sales/:id/minutes',
-      access: 'admin',
+      access: 'viewer',
+      scope: 'sales:read',
       summary: 'What happened to its orders, minute by minute: pages of 1,440, the newest page first',
       params: byId,
       query: pageAfter,

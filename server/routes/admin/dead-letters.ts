@@ -18,7 +18,7 @@ export function deadLetterRoutes(shop: Shop): Route[] {
     route({
       method: 'get',
       path: '/api/admin/dead-letters',
-      access: 'admin',
+      access: 'viewer',
       summary: 'Jobs that could not be settled',
       query: z.strictObject({ start: wholeFromText(0, 1_000_000).default(0), limit: pageSize }),
       answer: [
@@ -41,7 +41,7 @@ export function deadLetterRoutes(shop: Shop): Route[] {
     route({
       method: 'get',
       path: '/api/admin/dead-letters/:id',
-      access: 'admin',
+      access: 'viewer',
       summary: 'One of them',
       params: byJobId,
       answer: [200, deadLetter],

@@ -18,7 +18,8 @@ export const mailRoutes = ({ collections }: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/mails',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:read',
     summary:
       'Mails that failed or may have been delivered, or those of one state; `more` says that there are others',
     query: z.strictObject({ limit: pageSize, state: unsentState.optional() }),
@@ -41,7 +42,8 @@ export const mailRoutes = ({ collections }: Shop): Route[] => [
   route({
     method: 'post',
     path: '/api/admin/mails/resend',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:write',
     summary: 'Send again what failed; not what may have been delivered',
     answer: [202, resent],
     async handle(call) {
@@ -51,7 +53,8 @@ export const mailRoutes = ({ collections }: Shop): Route[] => [
   route({
     method: 'post',
     path: '/api/admin/mails/:id/resend',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:write',
     summary: 'Send one again that failed or may have been delivered',
     params: z.strictObject({
       id: z.string().regex(/^([\w-]{1,64}:\d{1,15}:\d{1,9}|[\w-]{21})$/, "expected a mail's id"),

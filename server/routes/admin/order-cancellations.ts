@@ -30,7 +30,8 @@ export const orderCancellationRoutes = (shop: Shop): Route[] => [
   route({
     method: 'post',
     path: '/api/admin/orders/:id/cancellation',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:write',
     summary: 'Cancel an order for a reason; cancelling twice is the same as once',
     params: byId,
     body: cancellation,
@@ -53,7 +54,8 @@ export const orderCancellationRoutes = (shop: Shop): Route[] => [
   route({
     method: 'post',
     path: '/api/admin/cancellations',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:write',
     summary:
       'Cancel many orders for one reason; each has an answer of its own, and the whole may be repeated',
     body: cancellation.extend({ orderIds: z.array(id).min(1).max(cancelledAtOnce) }),

@@ -16,7 +16,8 @@ export const orderDeskRoutes = ({ collections, gate }: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/orders/:id',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:read',
     summary: 'An order with its lines, steps, mails, webhooks and notes',
     params: byId,
     answer: [200, orderDetails],
@@ -29,7 +30,8 @@ export const orderDeskRoutes = ({ collections, gate }: Shop): Route[] => [
   route({
     method: 'post',
     path: '/api/admin/orders/:id/notes',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:write',
     summary: 'Add a note for other staff; at most 100, none of which can be changed',
     params: byId,
     body: newNote,
@@ -48,7 +50,8 @@ export const orderDeskRoutes = ({ collections, gate }: Shop): Route[] => [
   route({
     method: 'post',
     path: '/api/admin/orders/:id/mail',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:write',
     summary: 'Send the mail about the order’s last step again',
     params: byId,
     answer: [202, z.object({ eventId: z.string(), type: z.string() })],

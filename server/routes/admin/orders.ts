@@ -27,7 +27,8 @@ export const orderAdminRoutes = ({ collections }: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/orders',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:read',
     summary: 'Find orders by id, short number, e-mail address, buyer or words of a name',
     query: orderSearch,
     answer: [200, foundOrders],
@@ -38,7 +39,8 @@ export const orderAdminRoutes = ({ collections }: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/sales/:id/orders.csv',
-    access: 'admin',
+    access: 'desk',
+    scope: 'orders:read',
     summary: 'Every line of every order of a sale, in the order in which they were settled',
     params: byId,
     answer: [200, z.string()],

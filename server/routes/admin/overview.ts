@@ -18,7 +18,8 @@ export const overviewRoutes = (shop: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/overview',
-    access: 'admin',
+    access: 'viewer',
+    scope: 'sales:read',
     summary: 'The shop at a glance',
     answer: [200, overview],
     async handle() {

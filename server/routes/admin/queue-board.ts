@@ -5,8 +5,9 @@ import { type RequestHandler, Router } from 'express';
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
+import { currentRole } from '../../../accounts/staff.ts';
 import { logStaffAction } from '../../../accounts/staff-log.ts';
-import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
+import type { Collections } from '../../../store/collections.ts';
 import { refuse } from '../../http/problems.ts';
 import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
@@ -37,13 +38,13 @@ export const queueVisitRoutes = ({ queue, redis, collections }: Shop): Route[] =
       const subject = { kind: 'queue_board', id: queue.bull.name };
       await logStaffAction(collections, { ...byOf(call), action: 'queue_board.visited', subject });
       const ticket = nanoid(32);
-      await redis.set(ticketKey(ticket), '1', 'EX', ticketSeconds);
+      await redis.set(ticketKey(ticket), call.identity.userId, 'EX', ticketSeconds);
       return { status: 201, body: { path: `${boardPath}/?ticket=${ticket}` } };
     },
   }),
 ];
 
-export function boardRoutes({ bull }: PurchaseQueue, redis: Redis): Router {
+export function boardRoutes({ queue: { bull }, redis, collections }: Shop): Router {
   if (!bull) return Router();
   const adapter = new ExpressAdapter();
   adapter.setBasePath(boardPath);
@@ -53,15 +54,17 @@ export function boardRoutes({ bull }: PurchaseQueue, redis: Redis): Router {
     serverAdapter: adapter,
     options: { uiConfig: { boardTitle: 'Stampede', hideRedisDetails: true } },
   });
-  return Router().use(boardPath, admitVisitor(redis), relaxPolicy, adapter.getRouter());
+  return Router().use(boardPath, admitVisitor(redis, collections), relaxPolicy, adapter.getRouter());
 }
 
-function admitVisitor(redis: Redis): RequestHandler {
+/** A visit ends when its admin is none any more. */
+function admitVisitor(redis: Redis, collections: Collections): RequestHandler {
   return async (request, response, next) => {
     const ticket = String(request.query.ticket ?? '');
-    if (secretPattern.test(ticket) && (await redis.del(ticketKey(ticket))) === 1) {
+    const userId = secretPattern.test(ticket) ? await redis.getdel(ticketKey(ticket)) : null;
+    if (userId) {
       const visit = nanoid(32);
-      await redis.set(visitKey(visit), '1', 'EX', visitSeconds);
+      await redis.set(visitKey(visit), userId, 'EX', visitSeconds);
       const maxAge = visitSeconds * 1_000;
       response.cookie(cookieName, visit, {
         ...{ httpOnly: true, sameSite: 'strict', secure: request.secure },
@@ -73,7 +76,8 @@ function admitVisitor(redis: Redis): RequestHandler {
     const visit = new RegExp(`(?:^|; )${cookieName}=([\\w-]{32})(?:;|$)`).exec(
       request.get('cookie') ?? '',
     )?.[1];
-    if (visit && (await redis.exists(visitKey(visit))) === 1) return next();
+    const visitor = visit ? await redis.get(visitKey(visit)) : null;
+    if (visitor && (await currentRole(collections, visitor, 'admin')) === 'admin') return next();
     // A visit begins in the control room, which knows whether the user is an admin.
     if (request.accepts('html')) return response.redirect(303, '/admin#queues');
     response.status(401).end();

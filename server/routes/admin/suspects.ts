@@ -31,7 +31,8 @@ export function suspectRoutes(shop: Shop): Route[] {
     route({
       method: 'post',
       path: '/api/admin/sales/:id/suspects',
-      access: 'admin',
+      access: 'desk',
+      scope: 'orders:write',
       summary: 'Mark the orders whose buyers signed in from the same network, for a look before shipping',
       params: byId,
       body: search,
@@ -47,7 +48,8 @@ export function suspectRoutes(shop: Shop): Route[] {
     route({
       method: 'get',
       path: '/api/admin/sales/:id/suspects',
-      access: 'admin',
+      access: 'desk',
+      scope: 'orders:read',
       summary: 'The marked orders of a sale',
       params: byId,
       query: z.strictObject({ cursor: cursorLike(/^[\w-]{1,64}\.[\w-]{1,64}$/) }),
@@ -59,7 +61,8 @@ export function suspectRoutes(shop: Shop): Route[] {
     route({
       method: 'post',
       path: '/api/admin/sales/:id/suspects/clearance',
-      access: 'admin',
+      access: 'desk',
+      scope: 'orders:write',
       summary: 'Take the mark off orders that may be shipped; a later search does not mark them again',
       params: byId,
       body: z.strictObject({ orderIds: z.array(id).min(1).max(cancelledAtOnce) }),
@@ -72,7 +75,8 @@ export function suspectRoutes(shop: Shop): Route[] {
     route({
       method: 'post',
       path: '/api/admin/sales/:id/suspects/cancellation',
-      access: 'admin',
+      access: 'desk',
+      scope: 'orders:write',
       summary: 'Cancel the marked orders of a sale, 500 at a time: repeat it while `left` says so',
       params: byId,
       body: cancellation,

@@ -62,6 +62,14 @@ export const german: MailTexts = {
       ],
       action: 'Ein neues Passwort wählen',
     },
+    'join-staff': {
+      subject: `Zum Team von ${shop} kommen`,
+      paragraphs: [
+        `Sie sind eingeladen, ${shop} mitzubetreiben. Treten Sie mit diesem Link bei; er gilt einmal und drei Tage lang.`,
+        'Wenn Sie das nicht erwarten, tun Sie nichts: Ohne Sie geschieht nichts.',
+      ],
+      action: 'Dem Team beitreten',
+    },
     'password-changed': {
       subject: `Dein Passwort für ${shop} wurde geändert`,
       paragraphs: [

@@ -72,6 +72,14 @@ export const english = {
       ],
       action: 'Choose a new password',
     },
+    'join-staff': {
+      subject: `Join the staff of ${shop}`,
+      paragraphs: [
+        `You are asked to help run ${shop}. Join with this link, which works once and for three days.`,
+        'If you do not expect this, do nothing: without you nothing follows.',
+      ],
+      action: 'Join the staff',
+    },
     'password-changed': {
       subject: `Your password for ${shop} was changed`,
       paragraphs: [

@@ -62,6 +62,14 @@ export const french: MailTexts = {
       ],
       action: 'Choisir un nouveau mot de passe',
     },
+    'join-staff': {
+      subject: `Rejoindre l’équipe de ${shop}`,
+      paragraphs: [
+        `Vous êtes invité à faire partie de l’équipe de ${shop}. Rejoignez-la avec ce lien, valable une seule fois et pendant trois jours.`,
+        'Si vous ne vous y attendez pas, ne faites rien : sans vous, rien ne se passe.',
+      ],
+      action: 'Rejoindre l’équipe',
+    },
     'password-changed': {
       subject: `Votre mot de passe pour ${shop} a changé`,
       paragraphs: [

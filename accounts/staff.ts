@@ -1,0 +1,217 @@
+import type { ClientSession } from 'mongoose';
+import type { StaffInvitation, StaffMember } from '../insight/contract.ts';
+import { mongoClock } from '../runtime/clock.ts';
+import { type AccountRole, type StaffRole, staffRole } from '../sale/contract.ts';
+import type { Collections, UserRecord } from '../store/collections.ts';
+import { type AccountMails, linkSeconds } from './account-mail.ts';
+import { issueToken, redeemToken, subjectOfToken, type TokenSecrets, textOfToken } from './one-time-token.ts';
+import { type Revocation, revokeTokensOf } from './session.ts';
+import { appendStaffEntry, type By, transactLogged } from './staff-log.ts';
+import { type Account, accountOf, createUser, findUserByEmail, findUserByPassword } from './user.ts';
+
+/** The most entries of each list; no shop is known to have so much staff. */
+const maxListed = 500;
+
+/** @returns `more` when there are further entries that are left out. */
+export async function listStaff(
+  collections: Collections,
+): Promise<{ staff: StaffMember[]; invitations: StaffInvitation[]; more: boolean }> {
+  const [staff, invitations] = await Promise.all([
+    collections.users
+      .find({ role: { $in: staffRole.options } })
+      .sort({ email: 1 })
+      .limit(maxListed + 1)
+      .toArray(),
+    collections.oneTimeTokens
+      .find({ purpose: 'join-staff', expiresAt: { $gt: mongoClock.now() } })
+      .sort({ createdAt: 1 })
+      .limit(maxListed + 1)
+      .toArray(),
+  ]);
+  return {
+    staff: staff.slice(0, maxListed).map(memberOf),
+    invitations: invitations.slice(0, maxListed).map(({ _id, subject, createdAt, expiresAt }) => ({
+      id: _id,
+      ...invitedOf(subject),
+      createdAt: createdAt.toISOString(),
+      expiresAt: expiresAt.toISOString(),
+    })),
+    more: staff.length > maxListed || invitations.length > maxListed,
+  };
+}
+
+function memberOf({ _id, email, name, role }: UserRecord): StaffMember {
+  return { id: _id, email, name, role: role as StaffRole };
+}
+
+/** The role that counts now: a token says the one at its issue. Whoever has no account here is believed their token. */
+export async function currentRole<Claimed extends string>(
+  { users }: Collections,
+  userId: string,
+  claimed: Claimed,
+): Promise<AccountRole | Claimed> {
+  const user = await users.findOne({ _id: userId }, { projection: { role: 1 } });
+  return user?.role ?? claimed;
+}
+
+type Changed = { member: StaffMember; revocation: Revocation | null };
+
+/**
+ * Gives an account another role; `buyer` removes it from the staff. Its sessions and access tokens end with the old role.
+ * @returns `unknown` when no such account is staff, `last_admin` when no admin would be left.
+ */
+export async function changeRole(
+  collections: Collections,
+  userId: string,
+  role: AccountRole,
+  by: By,
+): Promise<Changed | 'unknown' | 'last_admin'> {
+  return await transactLogged(collections.connection, async (session) => {
+    const record = await collections.users.findOne({ _id: userId, role: { $ne: 'buyer' } }, { session });
+    if (!record) return 'unknown';
+    const after = { email: record.email, role };
+    if (record.role === role) return { member: memberOf(record), revocation: null };
+    if (await isLastAdmin(collections, record, session)) return 'last_admin';
+    await collections.users.updateOne({ _id: userId }, { $set: { role } }, { session });
+    const revocation = await revokeTokensOf(collections, userId, { session });
+    const action = role === 'buyer' ? 'staff.removed' : 'staff.role_changed';
+    const entry = { ...by, action, subject: { kind: 'account', id: userId } };
+    await appendStaffEntry(collections, session, {
+      ...entry,
+      before: { ...after, role: record.role },
+      after,
+    });
+    return { member: memberOf({ ...record, role }), revocation };
+  });
+}
+
+/**
+ * Whether no admin would be left without this account. Two admins cannot remove each other at once: both transactions write
+ * the staff log, so that one of them is repeated and sees the other's change.
+ */
+export async function isLastAdmin(
+  { users }: Collections,
+  { _id, role }: Pick<UserRecord, '_id' | 'role'>,
+  session: ClientSession,
+): Promise<boolean> {
+  if (role !== 'admin') return false;
+  return (await users.countDocuments({ role: 'admin', _id: { $ne: _id } }, { session, limit: 1 })) === 0;
+}
+
+/** An invitation is a one-time token, whose subject is the role and the address. */
+const subjectOf = (role: StaffRole, email: string) => `${role} ${email}`;
+
+function invitedOf(subject: string): { role: StaffRole; email: string } {
+  const [role = '', email = ''] = subject.split(' ');
+  return { role: staffRole.parse(role), email };
+}
+
+/**
+ * Asks somebody to join the staff. The link is mailed, or returned where the shop sends no mail.
+ * @param mails null when the shop sends no mail.
+ * @returns the part of the link behind `=`; null when it was mailed.
+ */
+export async function invite(
+  collections: Collections,
+  { email, role }: { email: string; role: StaffRole },
+  { mails, secretsOf }: { mails: AccountMails | null; secretsOf: TokenSecrets },
+  by: By,
+): Promise<string | null> {
+  const tokenId = await transactLogged(collections.connection, async (session) => {
+    await withdrawAll(collections, email, session);
+    const entry = { ...by, action: 'staff.invited', subject: { kind: 'invitation', id: email } };
+    await appendStaffEntry(collections, session, { ...entry, after: { email, role } });
+    const subject = subjectOf(role, email);
+    if (mails) {
+      await mails.sendLink('join-staff', subject, session, { address: email });
+      return null;
+    }
+    const token = { purpose: 'join-staff' as const, subject, seconds: linkSeconds['join-staff'] };
+    return await issueToken(collections, token, secretsOf, session);
+  });
+  return tokenId ? await textOfToken(collections, tokenId, secretsOf) : null;
+}
+
+async function withdrawAll({ oneTimeTokens }: Collections, email: string, session: ClientSession) {
+  const subject = { $in: staffRole.options.map((role) => subjectOf(role, email)) };
+  await oneTimeTokens.deleteMany({ purpose: 'join-staff', subject }, { session });
+}
+
+/** @returns whether there was such an invitation. */
+export async function withdrawInvitation(collections: Collections, id: string, by: By): Promise<boolean> {
+  return await transactLogged(collections.connection, async (session) => {
+    const filter = { _id: id, purpose: 'join-staff' as const };
+    const record = await collections.oneTimeTokens.findOneAndDelete(filter, { session });
+    if (!record) return false;
+    const before = invitedOf(record.subject);
+    const entry = { ...by, action: 'staff.invitation_withdrawn', before };
+    await appendStaffEntry(collections, session, {
+      ...entry,
+      subject: { kind: 'invitation', id: before.email },
+    });
+    return true;
+  });
+}
+
+/** What an invitation's link is for, without redeeming it; null when it is not valid. */
+export async function readInvitation(
+  collections: Collections,
+  token: string,
+): Promise<{ email: string; role: StaffRole; hasAccount: boolean } | null> {
+  const subject = await subjectOfToken(collections, 'join-staff', token);
+  if (subject === null) return null;
+  const invited = invitedOf(subject);
+  return { ...invited, hasAccount: (await findUserByEmail(collections, invited.email)) !== null };
+}
+
+/** The invitation was redeemed by another request. */
+class Redeemed extends Error {}
+
+/**
+ * Joins the staff with an account that the address has, or with a new one.
+ * @param isMailed whether the link came by mail, which verifies the address.
+ * @returns `expired` when the token is not valid, `wrong_password` when it is not the existing account's.
+ */
+export async function acceptInvitation(
+  collections: Collections,
+  { token, name, password }: { token: string; name: string; password: string },
+  { bcryptCost, isMailed, by }: { bcryptCost: number; isMailed: boolean; by: (userId: string) => By },
+): Promise<Account | 'expired' | 'wrong_password'> {
+  const invitation = await readInvitation(collections, token);
+  if (!invitation) return 'expired';
+  const { email, role, hasAccount } = invitation;
+
+  async function join(userId: string, before: AccountRole | null, session: ClientSession): Promise<void> {
+    if ((await redeemToken(collections, 'join-staff', token, session)) === null) throw new Redeemed();
+    const verified = isMailed ? { emailVerifiedAt: mongoClock.now() } : {};
+    await collections.users.updateOne({ _id: userId }, { $set: { role, ...verified } }, { session });
+    const entry = { ...by(userId), action: 'staff.joined', subject: { kind: 'account', id: userId } };
+    await appendStaffEntry(collections, session, { ...entry, before: { role: before }, after: { role } });
+  }
+
+  async function joinWithAccount(): Promise<Account | null> {
+    const account = await findUserByPassword(collections, { email, password }, { bcryptCost });
+    if (!account) return null;
+    const { id } = account.user;
+    await transactLogged(collections.connection, async (session) => {
+      const found = await collections.users.findOne({ _id: id }, { session });
+      if (!found) throw new Redeemed();
+      await join(id, found.role, session);
+    });
+    return account;
+  }
+
+  try {
+    const alongside = (userId: string, session: ClientSession) => join(userId, null, session);
+    const joined = hasAccount
+      ? await joinWithAccount()
+      : await createUser(collections, { email, password, name }, { bcryptCost, role, alongside });
+    // An account that was created meanwhile has its own password.
+    if (!joined || joined === 'email_taken') return 'wrong_password';
+    const record = await collections.users.findOne({ _id: joined.user.id });
+    return record ? await accountOf(collections, record) : 'expired';
+  } catch (error) {
+    if (error instanceof Redeemed) return 'expired';
+    throw error;
+  }
+}

@@ -1,0 +1,104 @@
+/** The staff log: who changed what, from where, before and after. */
+
+/** @import { StaffEntry } from '../../../insight/contract.ts' */
+
+import { element, setText, show } from '../../shared/dom.js';
+import { dateTime } from '../../shared/format.js';
+import { timeZone } from '../../shared/language.js';
+import { action, heading, replaceRows, table } from '../components.js';
+import { errorText } from '../http.js';
+import { instantOf } from '../local-time.js';
+import { downloadStaffLog, searchStaffLog } from './staff-api.js';
+
+export function openLogView() {
+  const input = (/** @type {string} */ name, /** @type {string} */ label, type = 'search') =>
+    element('label', { class: 'log-filter' }, label, element('input', { name, type, autocomplete: 'off' }));
+  const form = element(
+    'form',
+    { class: 'filters log-filters', role: 'search' },
+    input('actor', 'Who (e-mail, key)'),
+    input('action', 'Action, e.g. sale.paused'),
+    input('subject', 'Id of what was changed'),
+    input('from', 'From', 'datetime-local'),
+    input('to', 'To', 'datetime-local'),
+    element('button', { class: 'small' }, 'Search'),
+  );
+  const found = table('staff-log', ['When', 'Who', 'Action', 'What', 'Change', 'From']);
+  const note = element('p', { class: 'muted', role: 'status' });
+  /** @type {StaffEntry[]} */
+  let entries = [];
+  /** @type {string | null} */
+  let cursor = null;
+
+  /** @throws {Error} when a time is not valid */
+  function query() {
+    const given = [...new FormData(form)].map(([name, value]) => [name, String(value).trim()]);
+    return Object.fromEntries(
+      given
+        .filter(([, value]) => value !== '')
+        .map(([name, value = '']) => [
+          name,
+          name === 'from' || name === 'to' ? instantOf(value, timeZone) : value,
+        ]),
+    );
+  }
+
+  /** @param {string | null} after */
+  async function load(after) {
+    try {
+      const page = await searchStaffLog({ ...query(), limit: '50', ...(after && { cursor: after }) });
+      entries = after === null ? page.entries : [...entries, ...page.entries];
+      cursor = page.nextCursor;
+      setText(note, entries.length === 0 ? 'Nothing found.' : '');
+      replaceRows(found.body, entries.map(lineOf));
+      show(more, cursor !== null);
+    } catch (error) {
+      setText(note, errorText(error));
+    }
+  }
+
+  const more = action('Show more', () => load(cursor));
+  const csv = action('Download CSV', () => downloadStaffLog(query()), { 'data-testid': 'log-csv' });
+  more.hidden = true;
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    load(null);
+  });
+  load(null);
+  return {
+    root: element('div', { class: 'stacked' }, heading('Staff log', csv), form, note, found.root, more),
+  };
+}
+
+/** @param {StaffEntry} entry */
+function lineOf({ at, actor, from, requestId, action: done, subject, before, after }) {
+  const { kind, id } = subject;
+  const what = element('span', {}, `${kind} `, element('code', {}, id));
+  const who = element('span', { title: actor.id }, actor.name ?? actor.id);
+  const role = actor.role ?? actor.kind.replace('_', ' ');
+  return [
+    dateTime(at),
+    element('span', { class: 'two-lines' }, who, element('span', { class: 'muted' }, role)),
+    done,
+    kind === 'sale' ? element('a', { href: `#sale/${encodeURIComponent(id)}` }, what) : what,
+    changesOf(before, after),
+    element('span', { title: requestId ?? '' }, from ?? ''),
+  ];
+}
+
+/** @param {StaffEntry['before']} before @param {StaffEntry['after']} after */
+function changesOf(before, after) {
+  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
+  const lines = names.map((name) => {
+    const values = [before, after].filter(Boolean).map((fields) => textOf(fields?.[name]));
+    return element('li', {}, element('b', {}, name), ` ${values.join(' → ')}`);
+  });
+  return element('ul', { class: 'changes' }, ...lines);
+}
+
+/** @param {unknown} value */
+function textOf(value) {
+  if (value === undefined) return '–';
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}

@@ -1,0 +1,129 @@
+import axe from 'axe-core';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { AccountRole } from '../../sale/contract.ts';
+import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+let system: TestSystem;
+let browser: OpenBrowser;
+beforeAll(async () => {
+  [system, browser] = await Promise.all([
+    startSystem({ servers: 1, workers: 1, nginx: false }),
+    openBrowser(),
+  ]);
+});
+afterAll(async () => {
+  await browser.close();
+  await system.close();
+});
+
+/** Opens the control room with a token of this role. */
+async function enter(role: AccountRole, hash: string, width = 1_440): Promise<Page> {
+  const page = await browser.page({ viewport: { width, height: 900 }, reducedMotion: 'reduce' });
+  const user = { id: `test-${role}`, role, name: 'Ada', email: `${role}@example.com` };
+  const session = JSON.stringify(JSON.stringify({ user, token: system.tokenOf(role) }));
+  await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
+  await page.goto(`${system.url}/admin${hash}`);
+  return page;
+}
+
+/** What axe-core finds on this page, and whether it is wider than the window. */
+async function objections(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  const result = (await page.evaluate('axe.run(document)')) as {
+    violations: { id: string; nodes: { html: string }[] }[];
+  };
+  const isWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
+  const found = result.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
+  return isWide ? [...found, 'it scrolls sideways'] : found;
+}
+
+async function look(page: Page, name: string): Promise<void> {
+  for (const width of [390, 1_440]) {
+    await page.setViewportSize({ width, height: 900 });
+    expect(await objections(page), `${name} at ${width}`).toEqual([]);
+  }
+}
+
+test('an admin invites somebody, who joins, gets another role and is removed', async () => {
+  const page = await enter('admin', '#staff');
+  await page.getByTestId('invite').click();
+  const form = page.getByTestId('form');
+  await form.getByLabel('E-mail').fill('dee@example.com');
+  await form.getByLabel('Role').selectOption('desk');
+  await form.getByRole('button', { name: 'Save' }).click();
+  const link = (await page.getByTestId('secret').textContent()) ?? '';
+  await page.getByTestId('invitations').getByText('dee@example.com').waitFor();
+  await look(page, 'staff');
+
+  const theirs = await browser.page({ viewport: { width: 1_440, height: 900 } });
+  await theirs.goto(link);
+  const join = theirs.getByTestId('join');
+  await join.getByText('dee@example.com · Desk').waitFor();
+  await join.getByLabel('Name').fill('Dee');
+  await join.getByLabel('Password').fill('a good password');
+  await look(theirs, 'join');
+  await join.getByRole('button', { name: 'Join' }).click();
+  const tabs = theirs.getByRole('navigation', { name: 'Control room' });
+  await tabs.getByRole('link', { name: 'Orders' }).waitFor();
+  expect(await tabs.getByRole('link', { name: 'Staff' }).isVisible()).toBe(false);
+
+  await page.reload();
+  const role = page.getByLabel('Role of dee@example.com');
+  await role.selectOption('viewer');
+  await page.getByTestId('toast').filter({ hasText: 'Dee signs in again' }).waitFor();
+  await theirs.getByText('Sign in as staff of the shop.').waitFor();
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.getByRole('button', { name: 'Remove dee@example.com' }).click();
+  await page.getByTestId('toast').filter({ hasText: 'Dee is no longer on the staff' }).waitFor();
+});
+
+test('an admin makes a key, which is shown once, and revokes it', async () => {
+  const page = await enter('admin', '#keys');
+  await page.getByTestId('new-key').click();
+  const form = page.getByTestId('form');
+  await form.locator('[name=name]').fill('The till');
+  await form.getByRole('button', { name: 'Save' }).click();
+  await form.getByRole('alert').filter({ hasText: 'expected at least one scope' }).waitFor();
+  await form.getByLabel('Read orders').check();
+  await look(page, 'new-key');
+  await form.getByRole('button', { name: 'Save' }).click();
+  const key = (await page.getByTestId('secret').textContent()) ?? '';
+  expect((await system.api('GET', '/api/admin/orders', { token: key })).status).toBe(200);
+  await look(page, 'keys');
+  page.on('dialog', (dialog) => dialog.accept());
+  await page.getByRole('button', { name: 'Revoke the key of The till' }).click();
+  await page.getByText('No keys.').waitFor();
+  expect((await system.api('GET', '/api/admin/orders', { token: key })).status).toBe(401);
+});
+
+test('the log is searched and shows what changed', async () => {
+  const sale = await system.createSale({ name: 'A lamp' });
+  await system.changeSale(sale.id, { paused: true });
+  const page = await enter('admin', '#log');
+  const log = page.getByTestId('staff-log');
+  await log.getByText('paused false → true').waitFor();
+  await look(page, 'log');
+  await page.getByLabel('Action').fill('product');
+  await page.getByRole('button', { name: 'Search' }).click();
+  await log.getByText('product.created').first().waitFor();
+  await log.getByText('sale.paused').waitFor({ state: 'detached' });
+  await page.getByLabel('Action').fill('A b');
+  await page.getByRole('button', { name: 'Search' }).click();
+  await page.getByText('expected an action').waitFor();
+});
+
+test('each role sees what it may do', async () => {
+  const sale = await system.createSale();
+  for (const role of ['viewer', 'desk', 'admin'] as const) {
+    const page = await enter(role, `#sale/${sale.id}`);
+    await page.getByTestId('sale-left').waitFor();
+    const sees = (name: string) => page.getByRole('link', { name, exact: true }).isVisible();
+    expect([await sees('Orders'), await sees('Staff'), await page.getByTestId('pause').isVisible()]).toEqual([
+      role !== 'viewer',
+      role === 'admin',
+      role === 'admin',
+    ]);
+  }
+});
