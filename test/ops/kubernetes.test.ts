@@ -130,6 +130,10 @@ describe('what the manifests name is in the code', () => {
       RABBITMQ_URL: 'the Secret has it where there is a RabbitMQ',
       SMTP_URL: 'the Secret has it where buyers get mail',
       OIDC_CLIENT_SECRET: 'the Secret has it where there is an identity provider',
+      STRIPE_SECRET_KEY: 'the Secret has it where PAYMENT_PROVIDER is stripe',
+      STRIPE_PUBLISHABLE_KEY: 'the Secret has it where PAYMENT_PROVIDER is stripe',
+      STRIPE_WEBHOOK_SECRETS: 'the Secret has it where PAYMENT_PROVIDER is stripe',
+      EXTERNAL_CHECKOUT_URL: 'the shop adds it where PAYMENT_PROVIDER is external',
       PROXY_ANSWERS_DIR: 'nginx runs in pods of its own, and no folder is shared between pods',
     };
     const here = { ...settingsOf('one-node'), ...leftOut };
