@@ -145,8 +145,9 @@ export function withRefund(
 export type PaidOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'holdExpiresAt' | 'holdLengthened'>;
 
 /**
- * `wait`: it is the buyer's turn. `lengthen`: the hold ends later, because the payment is being processed. `look`: the provider is asked what has become of it. `mark`: the order becomes paid if it is
- * still held. `return`: everything that is left of the captured money goes back.
+ * `wait`: it is the buyer's turn. `lengthen`: the hold ends later, because the payment is being processed. `look`: the provider
+ * is asked what has become of it. `mark`: the order becomes paid if it is still held. `return`: everything that is left of the
+ * captured money goes back.
  */
 export type Step =
   | { do: 'nothing' | 'lengthen' | 'look' | 'mark' | 'capture' | 'void' }

@@ -54,7 +54,7 @@ export function orderRoutes(shop: Shop): Route[] {
       method: 'post',
       path: '/api/orders/:id/payment',
       access: 'buyer',
-      summary: 'Pay a held order',
+      summary: 'Pay an order that needs no payment, as before there were payment windows',
       params: byId,
       answer: [200, shapes.order],
       problems: ['not-found', 'not-settled', 'not-payable'],
@@ -64,7 +64,9 @@ export function orderRoutes(shop: Shop): Route[] {
         if (isRefusal(order)) return order;
         if (order.status === 'paid') return { status: 200, body: order };
         if (order.status === 'queued') return notSettled();
-        return refuse('not-payable', `expected a held or paid order, this one is ${order.status}`);
+        if (order.status === 'held')
+          return refuse('not-payable', `expected POST /api/orders/${order.id}/payments for a held order`);
+        return refuse('not-payable', `expected a paid order, this one is ${order.status}`);
       },
     }),
     route({
