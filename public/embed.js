@@ -19,13 +19,17 @@ const styles = `
   .line { display: flex; justify-content: space-between; gap: 16px; }
   .name { font-weight: 700; }
   .left { font-variant-numeric: tabular-nums; }
+  .items { display: flex; flex-wrap: wrap; gap: 2px 10px; font-size: .85em; }
+  .items .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
+  [hidden] { display: none; }
   .bar { height: 6px; border-radius: 3px; background: color-mix(in srgb, currentcolor 14%, transparent); overflow: hidden; }
-  .bar div { height: 100%; border-radius: 3px; background: var(--stampede-accent, #d4321a); transition: width .35s; }
+  .bar div { width: 0; height: 100%; border-radius: 3px; background: var(--stampede-accent, #d4321a); transition: width .35s; }
   @media (prefers-reduced-motion: reduce) { .bar div { transition: none; } }`;
 
 const words = {
   en: {
     left: 'left',
+    missing: 'There is no such sale.',
     scheduled: 'Opens soon',
     paused: 'Paused',
     sold_out: 'Sold out',
@@ -34,6 +38,7 @@ const words = {
   },
   de: {
     left: 'noch da',
+    missing: 'Dieses Angebot gibt es nicht.',
     scheduled: 'Beginnt bald',
     paused: 'Unterbrochen',
     sold_out: 'Ausverkauft',
@@ -42,6 +47,7 @@ const words = {
   },
   fr: {
     left: 'restants',
+    missing: 'Cette vente n’existe pas.',
     scheduled: 'Bientôt',
     paused: 'En pause',
     sold_out: 'Épuisé',
@@ -50,6 +56,9 @@ const words = {
   },
 };
 /** @typedef {keyof typeof words} Language */
+/** @import { SaleSnapshot } from '../sale/contract.ts' */
+
+const SHOWN_ITEMS = 12;
 
 class StampedeStock extends HTMLElement {
   static observedAttributes = ['sale'];
@@ -68,7 +77,7 @@ class StampedeStock extends HTMLElement {
     sheet.replaceSync(styles);
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.innerHTML =
-      '<a><span class="line"><span class="name">…</span><span class="left"></span></span><div class="bar"><div></div></div></a>';
+      '<a><span class="line"><span class="name">…</span><span class="left"></span></span><div class="bar"><div></div></div><span class="items" hidden></span></a>';
     this.#visibility.observe(this);
   }
 
@@ -85,9 +94,12 @@ class StampedeStock extends HTMLElement {
     clearTimeout(this.#timer);
     let isOver = false;
     try {
-      const id = encodeURIComponent(this.getAttribute('sale') ?? '');
-      const response = await fetch(`${shop}/api/sales/${id}`, { credentials: 'omit' });
+      const id = this.getAttribute('sale') ?? '';
+      const response = await fetch(`${shop}/api/sales/${encodeURIComponent(id)}`, { credentials: 'omit' });
+      // The attribute may name another sale by now, which is fetched as well.
+      if (id !== (this.getAttribute('sale') ?? '')) return;
       if (response.ok) isOver = this.#draw(await response.json());
+      else if (response.status === 404 || response.status === 400) this.#drawMissing();
     } catch {
       // The shop cannot be reached, so the last stock stays.
     }
@@ -99,19 +111,61 @@ class StampedeStock extends HTMLElement {
     );
   }
 
-  /** @param {import('../sale/contract.ts').SaleSnapshot} sale @returns {boolean} whether the sale has ended */
-  #draw({ id, product, status, stock, unitsOnSale }) {
-    const tag = (this.closest('[lang]')?.getAttribute('lang') || navigator.language).slice(0, 2);
-    const say = words[/** @type {Language} */ (tag)] ?? words.en;
-    const part = (/** @type {string} */ name) => /** @type {HTMLElement} */ (this.#root.querySelector(name));
-    part('a').setAttribute('href', `${shop}/sales/${encodeURIComponent(id)}`);
-    part('.name').textContent = product.name;
-    part('.left').textContent =
+  /** @param {string} name @returns {HTMLElement} */
+  #part(name) {
+    return /** @type {HTMLElement} */ (this.#root.querySelector(name));
+  }
+
+  /** The language of the page or of the reader, when there are words in it. @returns {Language} */
+  #language() {
+    const tag = (this.closest('[lang]')?.getAttribute('lang') || navigator.language)
+      .slice(0, 2)
+      .toLowerCase();
+    return Object.hasOwn(words, tag) ? /** @type {Language} */ (tag) : 'en';
+  }
+
+  #drawMissing() {
+    this.#part('a').removeAttribute('href');
+    this.#part('.name').textContent = words[this.#language()].missing;
+    this.#part('.left').textContent = '';
+    this.#part('.bar').hidden = true;
+    this.#part('.items').hidden = true;
+  }
+
+  /** @param {SaleSnapshot} sale @returns {boolean} whether the sale has ended */
+  #draw({ id, product, status, stock, unitsOnSale, items = [] }) {
+    const language = this.#language();
+    const say = words[language];
+    this.#part('a').setAttribute('href', `${shop}/sales/${encodeURIComponent(id)}`);
+    this.#part('.name').textContent = product.name;
+    this.#part('.left').textContent =
       status === 'open' || status === 'draft'
-        ? `${new Intl.NumberFormat(tag).format(stock)} ${say.left}`
+        ? `${new Intl.NumberFormat(language).format(stock)} ${say.left}`
         : say[status];
-    part('.bar div').style.width = `${(100 * stock) / Math.max(1, unitsOnSale)}%`;
+    this.#part('.bar').hidden = false;
+    this.#part('.bar div').style.width = `${(100 * stock) / Math.max(1, unitsOnSale)}%`;
+    this.#drawItems(items);
     return status === 'ended' || status === 'called_off';
+  }
+
+  /** The names of several items, of which those that are sold out are struck through. @param {SaleSnapshot['items']} items */
+  #drawItems(items) {
+    const several = items.length > 1 ? items : [];
+    const isOneProduct = items.every(({ product }) => product.id === items[0]?.product.id);
+    const names = several.slice(0, SHOWN_ITEMS).map(({ label, product, stock }) => {
+      const node = document.createElement(stock > 0 ? 'span' : 's');
+      node.textContent = label && !isOneProduct ? `${product.name} · ${label}` : label || product.name;
+      if (stock === 0) {
+        const spoken = document.createElement('span');
+        spoken.className = 'spoken';
+        spoken.textContent = ` ${words[this.#language()].sold_out}`;
+        node.append(spoken);
+      }
+      return node;
+    });
+    const more = several.length > names.length ? [`+${several.length - names.length}`] : [];
+    this.#part('.items').hidden = several.length === 0;
+    this.#part('.items').replaceChildren(...names, ...more);
   }
 }
 

@@ -1,12 +1,13 @@
 /** The list of all sales: open, upcoming and ended. */
 
-/** @import { Money, SalePage, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+/** @import { SalePage, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 
 import { statusNow } from '../sale/buy-state.js';
 import { fetchSales } from '../shared/api.js';
 import { jittered, serverNow } from '../shared/clock.js';
 import { byId, element, setText, show } from '../shared/dom.js';
 import { countdown, dateTime, money, number, smallPicture } from '../shared/format.js';
+import { itemName, itemsOf, lowestPrice, saleName, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
@@ -61,8 +62,9 @@ function updateTexts(list, drawn) {
 }
 
 /** @param {SaleSnapshot} sale @param {number} now */
-function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
-  const status = statusNow({ id, product, price, stock, unitsOnSale, ...sale }, now);
+function card(sale, now) {
+  const { id, product, stock, unitsOnSale } = sale;
+  const status = statusNow(sale, now);
   const moment = {
     scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
     ended: `${texts.endedAt} ${dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
@@ -85,10 +87,10 @@ function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
     element(
       'div',
       { class: 'card-text' },
-      element('a', { href: `/sales/${encodeURIComponent(id)}` }, product.name),
-      priceOf(price, sale.oldPrice),
+      element('a', { href: `/sales/${encodeURIComponent(id)}` }, saleName(sale)),
+      priceOf(sale),
       element(
-        'p',
+        'div',
         { class: 'card-live' },
         element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
         element(
@@ -96,15 +98,40 @@ function card({ id, product, price, stock, unitsOnSale, ...sale }, now) {
           {},
           Object.hasOwn(moment, status) ? moment[/** @type {keyof typeof moment} */ (status)] : left,
         ),
+        ...itemsLine(sale),
       ),
     ),
   );
 }
 
-/** @param {Money} price @param {Money | null} oldPrice */
-function priceOf(price, oldPrice) {
+/** @param {SaleSnapshot} sale */
+function priceOf(sale) {
+  const { price, isOnly } = lowestPrice(sale);
+  const oldPrice = isOnly ? sale.oldPrice : null;
   const before = element('s', { class: 'muted' }, oldPrice ? money(oldPrice) : '');
-  return element('p', { class: 'card-price' }, ...(oldPrice ? [before, ' '] : []), money(price));
+  const now = isOnly ? money(price) : texts.from(money(price));
+  return element('p', { class: 'card-price' }, ...(oldPrice ? [before, ' '] : []), now);
+}
+
+const SHOWN_ITEMS = 12;
+
+/** The names of several items, of which those that are sold out are struck through. @param {SaleSnapshot} sale */
+function itemsLine(sale) {
+  const items = itemsOf(sale);
+  if (items.length < 2) return [];
+  const names = items.slice(0, SHOWN_ITEMS).map((item) => {
+    const name = itemName(sale, item);
+    if (item.stock > 0) return element('span', {}, name);
+    return element(
+      's',
+      {},
+      name,
+      element('span', { class: 'visually-hidden' }, ` ${texts.saleStatus.sold_out}`),
+    );
+  });
+  const more = items.length - names.length;
+  const rest = more > 0 ? [element('span', {}, `+${number(more)}`)] : [];
+  return [element('p', { class: 'card-items', 'data-testid': 'card-items' }, ...names, ...rest)];
 }
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -169,10 +196,10 @@ openLive({
     showConnectionLost(true);
     refresh();
   },
-  onStock({ saleId, stock, stockVersion }) {
+  onStock(message) {
     const isNewer = (/** @type {SaleSnapshot} */ sale) =>
-      sale.id === saleId && stockVersion > sale.stockVersion;
-    sales = sales.map((sale) => (isNewer(sale) ? { ...sale, stock, stockVersion } : sale));
+      sale.id === message.saleId && message.stockVersion > sale.stockVersion;
+    sales = sales.map((sale) => (isNewer(sale) ? withStock(sale, message) : sale));
     draw();
   },
   onSale(snapshot) {

@@ -1,17 +1,20 @@
 /** The card that shows an order: its status, its steps with their times, and the reason when it failed. */
 
-/** @import { Order, OrderStatus } from '../../sale/contract.ts' */
+/** @import { Money, Order, OrderStatus, SaleSnapshot } from '../../sale/contract.ts' */
 /** @import { Problem } from '../shared/api.js' */
+/** @import { Line } from '../shared/items.js' */
 /** @import { PendingPurchase } from '../sale/pending.js' */
 
-import { byId, element, setText } from '../shared/dom.js';
-import { duration, time } from '../shared/format.js';
+import { byId, element, setText, show } from '../shared/dom.js';
+import { duration, money, number, time } from '../shared/format.js';
+import { amountOf, linesOf } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 
 /**
  * @typedef {object} OrderCard an order, a pending purchase, or a purchase that was refused
  * @property {OrderStatus | 'sending' | 'refused'} status
  * @property {number} quantity
+ * @property {Line[]} lines
  * @property {string | undefined} id
  * @property {number | undefined} sentAt
  * @property {string | number | undefined} acceptedAt
@@ -19,12 +22,17 @@ import { texts } from '../shared/texts.js';
  * @property {string} note
  */
 
-/** @param {Order} order @param {number} [sentAt] known only to the page that sent the order @returns {OrderCard} */
-export function cardOfOrder(order, sentAt) {
+/**
+ * @param {Order} order @param {SaleSnapshot} sale
+ * @param {number} [sentAt] known only to the page that sent the order
+ * @returns {OrderCard}
+ */
+export function cardOfOrder(order, sale, sentAt) {
   const took = order.settledAt ? Date.parse(order.settledAt) - Date.parse(order.createdAt) : 0;
   return {
     status: order.status,
     quantity: order.quantity,
+    lines: linesOf(order, sale),
     id: order.id,
     sentAt,
     acceptedAt: order.createdAt,
@@ -40,11 +48,13 @@ function noteOf(order, took) {
   return order.status === 'queued' ? texts.addQueued : '';
 }
 
-/** @param {PendingPurchase} purchase @returns {OrderCard} */
-export function cardOfPending({ orderId, quantity, sentAt, acceptedAt }) {
+/** @param {PendingPurchase} purchase @param {SaleSnapshot} sale @returns {OrderCard} */
+export function cardOfPending(purchase, sale) {
+  const { orderId, quantity, sentAt, acceptedAt } = purchase;
   return {
     status: orderId ? 'queued' : 'sending',
     quantity,
+    lines: linesOf(purchase, sale),
     id: orderId,
     sentAt,
     acceptedAt: orderId ? acceptedAt : undefined,
@@ -53,14 +63,21 @@ export function cardOfPending({ orderId, quantity, sentAt, acceptedAt }) {
   };
 }
 
-/** @param {Problem} problem @param {PendingPurchase} purchase @returns {OrderCard} */
-export function cardOfRefusal(problem, { quantity, sentAt }) {
-  const { left = 0 } = problem.details;
-  const isShort = problem.name === 'sold-out' && left > 0;
-  const known = Object.hasOwn(texts.refusal, problem.name) ? texts.refusal[problem.name] : undefined;
-  const note = isShort ? texts.refusalLeft(left) : (known ?? problem.message);
+/** @param {Problem} problem @param {PendingPurchase} purchase @param {SaleSnapshot} sale @returns {OrderCard} */
+export function cardOfRefusal(problem, purchase, sale) {
+  const { quantity, sentAt } = purchase;
+  const lines = linesOf(purchase, sale);
+  const note = noteOfRefusal(problem, lines);
   const none = undefined;
-  return { status: 'refused', quantity, id: none, sentAt, acceptedAt: none, settledAt: none, note };
+  return { status: 'refused', quantity, lines, id: none, sentAt, acceptedAt: none, settledAt: none, note };
+}
+
+/** @param {Problem} problem @param {Line[]} lines */
+function noteOfRefusal({ name, message, details }, lines) {
+  const { left = 0 } = details;
+  if (name === 'sold-out' && left > 0) return texts.refusalLeft(left);
+  if (name === 'sold-out' && lines[0]?.name) return texts.refusalSoldOutOf(lines[0].name);
+  return (Object.hasOwn(texts.refusal, name) ? texts.refusal[name] : undefined) ?? message;
 }
 
 /** @typedef {'done' | 'current' | 'failed' | 'waiting'} StepState */
@@ -94,6 +111,7 @@ export function renderOrder(card) {
   byId('order').dataset.status = card.status;
   setText(byId('order-pieces'), texts.pieces(card.quantity));
   setText(byId('order-number'), card.id ? texts.orderNumber(card.id) : '');
+  drawLines(card.lines);
   setText(byId('order-note'), card.note);
   const steps = stepsOf(card).map(({ label, state, at }) =>
     element(
@@ -109,3 +127,24 @@ export function renderOrder(card) {
     steps.every((step, at) => step.isEqualNode(timeline.children[at] ?? null));
   if (!isSame) timeline.replaceChildren(...steps);
 }
+
+/** An order of a sale with one item has nothing to list. @param {Line[]} lines */
+function drawLines(lines) {
+  const list = byId('order-lines');
+  const total = lines.length > 1 ? amountOf({}, lines) : null;
+  const drawn = [...lines.map(lineOf), ...(total ? [pricedLine(texts.total, total)] : [])];
+  show(
+    list,
+    lines.some(({ name }) => name !== ''),
+  );
+  if (list.textContent !== drawn.map(({ textContent }) => textContent).join(''))
+    list.replaceChildren(...drawn);
+}
+
+/** @param {Line} line */
+export const lineOf = ({ name, quantity, money: price }) =>
+  pricedLine(`${number(quantity)} × ${name}`, price);
+
+/** @param {string} text @param {Money | null} price */
+const pricedLine = (text, price) =>
+  element('li', {}, element('span', {}, text), element('span', {}, price ? money(price) : ''));

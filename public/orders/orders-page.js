@@ -1,6 +1,7 @@
 /** The buyer's orders, newest first. */
 
 /** @import { Order, SaleSnapshot } from '../../sale/contract.ts' */
+/** @import { Line } from '../shared/items.js' */
 
 import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, NotSignedIn, onSessionChange } from '../account/session.js';
@@ -8,11 +9,13 @@ import { fetchOrders, fetchSale, fetchSales } from '../shared/api.js';
 import { serverNow } from '../shared/clock.js';
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime, money, smallPicture } from '../shared/format.js';
+import { amountOf, linesOf } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { cancellableUntilMs, cancellingOf } from './cancelling.js';
 import { mergeOrders } from './merge-orders.js';
+import { lineOf } from './order-view.js';
 
 /** The longest delay that a browser's timer takes. */
 const LONGEST_TIMER_MS = 2 ** 31 - 2;
@@ -28,7 +31,7 @@ let cursor = null;
 let redrawing;
 
 function draw() {
-  byId('orders').replaceChildren(...orders.map(line));
+  byId('orders').replaceChildren(...orders.map(row));
   clearTimeout(redrawing);
   const untils = orders.flatMap(({ saleId }) => cancellableUntilMs(sales.get(saleId)) ?? []);
   const inMs = Math.min(...untils.map((until) => until - serverNow()).filter((ms) => ms > 0));
@@ -45,13 +48,17 @@ function replaceOrder(order) {
 }
 
 /** @param {Order} order */
-function line(order) {
+function row(order) {
   const { saleId, quantity, status, reason, createdAt } = order;
   const sale = sales.get(saleId);
-  const name = sale?.product.name ?? texts.unknownSale;
-  const picture = sale?.product.image
+  const lines = linesOf(order, sale ?? null);
+  const products = lines.flatMap(({ item }) => item?.product ?? sale?.product ?? []);
+  const name = [...new Set(products.map((product) => product.name))].join(', ') || texts.unknownSale;
+  const [product] = products;
+  const amount = status === 'paid' ? amountOf(order, lines) : null;
+  const picture = product?.image
     ? element('img', {
-        src: smallPicture(sale.product.image),
+        src: smallPicture(product.image),
         alt: '',
         width: '96',
         height: '96',
@@ -66,6 +73,7 @@ function line(order) {
       'div',
       {},
       element('a', { href: `/sales/${encodeURIComponent(saleId)}` }, name),
+      ...listOf(lines),
       element('p', { class: 'muted' }, `${texts.pieces(quantity)} · ${dateTime(createdAt)}`),
       element('p', { class: 'muted' }, reason ? texts.rejection[reason] : ''),
       ...cancellingOf(order, sale, replaceOrder),
@@ -78,9 +86,16 @@ function line(order) {
         { class: 'chip', 'data-status': status, 'data-testid': 'order-status' },
         texts.orderStatus[status],
       ),
-      element('span', { class: 'order-price' }, sale && status === 'paid' ? money(sale.price, quantity) : ''),
+      element('span', { class: 'order-price' }, amount ? money(amount) : ''),
     ),
   );
+}
+
+/** The money of a single line is the order's. @param {Line[]} lines */
+function listOf(lines) {
+  if (lines.every(({ name }) => name === '')) return [];
+  const shown = lines.map((line) => lineOf(lines.length > 1 ? line : { ...line, money: null }));
+  return [element('ul', { 'data-testid': 'order-lines' }, ...shown)];
 }
 
 /** Fetches sales that are missing, because the list has only those that end last. @param {Order[]} page */

@@ -1,21 +1,24 @@
 /** Decides the state of the Buy button. Pure. */
 
-/** @import { Order, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
-/** @import { Progress } from './purchase.js' */
+/** @import { Order, SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+
+import { linesOf } from '../shared/items.js';
 
 /**
- * @typedef {'soon' | 'sign-in' | 'buy' | 'sending' | 'queued' | 'busy' | 'stalled' | 'paid' | 'sold-out'
+ * @typedef {'sending' | 'queued' | 'busy'} Progress of a purchase that is not settled
+ *
+ * @typedef {'soon' | 'sign-in' | 'choose' | 'choose-another' | 'buy' | Progress | 'stalled' | 'paid' | 'sold-out'
  *   | 'over-limit' | 'paused' | 'ended' | 'called-off' | 'offline'} BuyState
  *
  * @typedef {object} Circumstances
- * @property {SaleSnapshot} sale
+ * @property {SaleSnapshot} sale with the stock that the page shows
+ * @property {SaleItem | null} choice the chosen item; null before the buyer chose one of several
  * @property {number} now the server's clock
  * @property {boolean} isReachable
  * @property {boolean} isSignedIn
  * @property {Progress | 'stalled' | null} progress the progress of the pending purchase
  * @property {Order[]} orders the buyer's orders of this sale, newest first
  * @property {boolean} wantsMore the buyer has one and asked to buy another
- * @property {boolean} gateIsShut the last answer was 'sold out', and the stock has not changed since
  */
 
 /**
@@ -31,14 +34,23 @@ export function statusNow(sale, now) {
   return sale.stock > 0 ? 'open' : 'sold_out';
 }
 
-/** Units that the buyer may still buy. @param {SaleSnapshot} sale @param {Order[]} orders */
-export function remainingFor(sale, orders) {
-  const had = orders.filter(({ status }) => status === 'paid' || status === 'held' || status === 'queued');
-  return Math.max(0, sale.limitPerBuyer - had.reduce((units, { quantity }) => units + quantity, 0));
+/**
+ * Units that the buyer may still buy, of the item when one is given.
+ * @param {SaleSnapshot} sale @param {Order[]} orders @param {SaleItem | null} [item]
+ */
+export function remainingFor(sale, orders, item = null) {
+  const had = orders
+    .filter(({ status }) => status === 'paid' || status === 'held' || status === 'queued')
+    .flatMap((order) => linesOf(order, sale));
+  const units = (/** @type {typeof had} */ lines) => lines.reduce((sum, { quantity }) => sum + quantity, 0);
+  const ofSale = sale.limitPerBuyer - units(had);
+  const itemLimit = item?.limitPerBuyer ?? Number.POSITIVE_INFINITY;
+  const ofItem = itemLimit - units(had.filter((line) => line.item?.id === item?.id));
+  return Math.max(0, Math.min(ofSale, ofItem));
 }
 
 /** @param {Circumstances} circumstances @returns {BuyState} */
-export function buyState({ sale, now, isReachable, isSignedIn, progress, orders, wantsMore, gateIsShut }) {
+export function buyState({ sale, choice, now, isReachable, isSignedIn, progress, orders, wantsMore }) {
   if (progress) return progress;
   // This comes before 'sold-out', which would make a buyer who has one doubt their purchase.
   if (orders[0]?.status === 'paid' && !wantsMore) return 'paid';
@@ -48,7 +60,10 @@ export function buyState({ sale, now, isReachable, isSignedIn, progress, orders,
   if (!isReachable) return 'offline';
   if (status === 'paused') return 'paused';
   if (status === 'scheduled') return 'soon';
-  if (status === 'sold_out' || gateIsShut) return 'sold-out';
+  if (status === 'sold_out') return 'sold-out';
+  if (choice?.stock === 0) return 'choose-another';
   if (!isSignedIn) return 'sign-in';
-  return remainingFor(sale, orders) > 0 ? 'buy' : 'over-limit';
+  if (remainingFor(sale, orders) === 0) return 'over-limit';
+  if (!choice) return 'choose';
+  return remainingFor(sale, orders, choice) > 0 ? 'buy' : 'over-limit';
 }

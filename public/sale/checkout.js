@@ -1,8 +1,9 @@
 /** Runs the purchases of one sale page: starts one, resumes a pending one, and reports progress. */
 
 /** @import { Order } from '../../sale/contract.ts' */
-/** @import { PendingPurchase } from './pending.js' */
-/** @import { Outcome, Progress } from './purchase.js' */
+/** @import { PendingPurchase, Wanted } from './pending.js' */
+/** @import { Progress } from './buy-state.js' */
+/** @import { Outcome } from './purchase.js' */
 
 import { asBuyer, currentSession } from '../account/session.js';
 import { fetchOrder, sendPurchase } from '../shared/api.js';
@@ -96,12 +97,12 @@ export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }
       return progress ?? (purchase.orderId ? 'queued' : 'sending');
     },
 
-    /** A second click finds the pending purchase of the first, and does nothing. @param {number} quantity */
-    start(quantity) {
+    /** A second click finds the pending purchase of the first, and does nothing. @param {Wanted} wanted */
+    start(wanted) {
       const buyer = currentSession()?.user;
       if (!buyer || pending()) return;
       const idempotencyKey = newIdempotencyKey();
-      keepPending({ buyerId: buyer.id, saleId, quantity, idempotencyKey, sentAt: serverNow() });
+      keepPending({ buyerId: buyer.id, saleId, ...wanted, idempotencyKey, sentAt: serverNow() });
       onChange();
       run();
     },

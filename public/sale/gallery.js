@@ -8,7 +8,7 @@ import { texts } from '../shared/texts.js';
 
 let drawn = '';
 
-/** @param {Product} product */
+/** @param {Pick<Product, 'name' | 'image' | 'images'>} product */
 export function renderGallery({ name, image, images }) {
   show(byId('image'), image !== '');
   const now = images.join();

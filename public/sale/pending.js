@@ -2,16 +2,21 @@
  * The pending purchase, stored in localStorage BEFORE it is sent, so that a retry after a reload or a lost connection has
  * the same Idempotency-Key and is the same purchase.
  *
+ * @typedef {{ quantity: number, lines?: PurchaseLine[] }} Wanted what is bought; lines only of a sale with several items
+ *
  * @typedef {object} PendingPurchase
  * @property {string} buyerId
  * @property {string} saleId
- * @property {number} quantity
+ * @property {number} quantity units of all lines
+ * @property {PurchaseLine[]} [lines]
  * @property {string} idempotencyKey
  * @property {number} sentAt by the server's clock, in milliseconds
  * @property {string} [orderId] once it is accepted
  * @property {number} [acceptedAt]
  * @property {boolean} [stalled] all attempts failed, and the buyer has to ask for another one
  */
+
+/** @import { PurchaseLine } from '../../sale/contract.ts' */
 
 const PREFIX = 'stampede.pending.';
 

@@ -1,6 +1,7 @@
 /** Takes one purchase from the click to its final outcome, with retries. */
 
 /** @import { Order, PurchaseReceipt } from '../../sale/contract.ts' */
+/** @import { Progress } from './buy-state.js' */
 /** @import { PendingPurchase } from './pending.js' */
 
 import { NotSignedIn } from '../account/session.js';
@@ -14,8 +15,6 @@ const POLL_FIRST_MS = 1_000;
 const POLL_MAX_MS = 5_000;
 
 /**
- * @typedef {'sending' | 'queued' | 'busy'} Progress
- *
  * @typedef {{ kind: 'settled', order: Order }
  *   | { kind: 'refused', problem: Problem }
  *   | { kind: 'stalled' }

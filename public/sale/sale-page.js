@@ -5,15 +5,17 @@
 
 import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
-import { announceStock } from '../shared/announcements.js';
+import { announceChoice, announceStock } from '../shared/announcements.js';
 import { fetchOrders, fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow, untilNextSecond } from '../shared/clock.js';
 import { byId, decoded, setText, show } from '../shared/dom.js';
+import { withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
 import { openCheckout } from './checkout.js';
+import { focusPicker, onItemChosen } from './item-picker.js';
 import { openSaleState } from './sale-state.js';
 import { pressable, renderSale } from './sale-view.js';
 
@@ -28,7 +30,9 @@ const FETCH_SNAPSHOT_MS = 2_000;
 const saleId = decoded(location.pathname.split('/')[2] ?? '');
 /** Staff look at a draft as it will be. */
 const isPreview = new URLSearchParams(location.search).has('preview');
-const state = openSaleState(saleId);
+/** Where this tab keeps the chosen item, for a reload before the sale opens. */
+const choiceKey = `stampede.choice.${saleId}`;
+const state = openSaleState(saleId, sessionStorage.getItem(choiceKey));
 let isUp = false;
 let isReachable = true;
 /** Counts `sale` messages, since an answer requested before a message may be older than it. */
@@ -66,6 +70,7 @@ function draw() {
   if (!view) return;
   renderSale(view);
   announceStock(view.sale, view.status);
+  announceChoice(view.choice, view.buy === 'choose-another' ? byId('buy-note').textContent : '');
   tick = setTimeout(draw, Math.min(untilNextSecond(view.sale.opensAt), untilNextSecond(view.sale.closesAt)));
 }
 
@@ -127,9 +132,10 @@ function press() {
   if (!pressable.has(buy)) return;
   if (state.sale()?.status === 'draft') return toast(texts.previewOnly);
   if (buy === 'sign-in') return openAccount();
+  if (buy === 'choose' || buy === 'choose-another') return focusPicker();
   if (buy === 'stalled') return checkout.retry();
   state.clearRefusal();
-  checkout.start(state.quantity());
+  checkout.start(state.wanted());
 }
 
 function pressSecondary() {
@@ -156,6 +162,11 @@ const typed = () => /** @type {HTMLInputElement} */ (byId('quantity')).value;
 byId('quantity').addEventListener('input', () => typed() !== '' && setQuantity(Number(typed())));
 byId('quantity').addEventListener('change', () => setQuantity(Number(typed())));
 
+onItemChosen((itemId) => {
+  sessionStorage.setItem(choiceKey, itemId);
+  state.choose(itemId);
+  draw();
+});
 onSessionChange(() => {
   state.clearBuyer();
   draw();
@@ -186,7 +197,7 @@ openLive({
   onStock(message) {
     const sale = state.sale();
     if (!sale || message.saleId !== saleId || message.stockVersion <= sale.stockVersion) return;
-    update({ ...sale, stock: message.stock, stockVersion: message.stockVersion }, { isWhole: false });
+    update(withStock(sale, message), { isWhole: false });
   },
   onSale(snapshot) {
     if (snapshot.id !== saleId) return;

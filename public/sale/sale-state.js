@@ -1,26 +1,31 @@
 /** The state of the sale page, and the view derived from it. */
 
-/** @import { Order, SaleSnapshot } from '../../sale/contract.ts' */
+/** @import { Order, SaleItem, SaleSnapshot } from '../../sale/contract.ts' */
 /** @import { Problem } from '../shared/api.js' */
 /** @import { OrderCard } from '../orders/order-view.js' */
-/** @import { PendingPurchase } from './pending.js' */
-/** @import { Progress } from './purchase.js' */
+/** @import { PendingPurchase, Wanted } from './pending.js' */
+/** @import { Progress } from './buy-state.js' */
 /** @import { SaleView } from './sale-view.js' */
 
 import { mergeOrders } from '../orders/merge-orders.js';
 import { cardOfOrder, cardOfPending, cardOfRefusal } from '../orders/order-view.js';
+import { itemsOf, withNewestStock } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 import { buyState, remainingFor, statusNow } from './buy-state.js';
 import { openRecentEvents } from './recent-events.js';
+import { openShownStock } from './shown-stock.js';
 
-/** @param {string} saleId */
-export function openSaleState(saleId) {
+/** @param {string} saleId @param {string | null} chosenBefore the item that the buyer had chosen before a reload */
+export function openSaleState(saleId, chosenBefore) {
   /** @type {SaleSnapshot | null} */
   let sale = null;
   /** @type {Order[]} */
   let orders = [];
-  /** @type {{ problem: Problem, purchase: PendingPurchase, at: number, stockVersion: number } | null} */
+  /** @type {{ problem: Problem, purchase: PendingPurchase, at: number } | null} */
   let refusal = null;
+  const shownStock = openShownStock();
+  /** The id of the item that the buyer chose. */
+  let chosen = chosenBefore;
   /** @type {Map<string, number>} when this page sent the order, by the server's clock */
   const sentAt = new Map();
   let quantity = 1;
@@ -29,14 +34,21 @@ export function openSaleState(saleId) {
   /** @type {number | null} */
   let people = null;
 
-  /** @param {PendingPurchase | null} pending @returns {OrderCard | null} */
-  function currentCard(pending) {
-    if (pending) return cardOfPending(pending);
+  /** What the pending purchase asks for is shown as chosen. @param {SaleSnapshot} shown @param {PendingPurchase | null} [pending] */
+  function choiceIn(shown, pending) {
+    const items = itemsOf(shown);
+    const id = pending?.lines?.[0]?.itemId ?? chosen;
+    return (items.length === 1 ? items[0] : items.find((item) => item.id === id)) ?? null;
+  }
+
+  /** @param {SaleSnapshot} shown @param {PendingPurchase | null} pending @returns {OrderCard | null} */
+  function currentCard(shown, pending) {
+    if (pending) return cardOfPending(pending, shown);
     const newest = orders[0];
     // An order of another tab that is older than this refusal must not hide it, even if it arrives later.
     const isRefusalNewer = refusal && refusal.at >= Date.parse(newest?.createdAt ?? '1970');
-    if (refusal && isRefusalNewer) return cardOfRefusal(refusal.problem, refusal.purchase);
-    return newest ? cardOfOrder(newest, sentAt.get(newest.id)) : null;
+    if (refusal && isRefusalNewer) return cardOfRefusal(refusal.problem, refusal.purchase, shown);
+    return newest ? cardOfOrder(newest, shown, sentAt.get(newest.id)) : null;
   }
 
   return {
@@ -50,7 +62,9 @@ export function openSaleState(saleId) {
      */
     updateSale(snapshot, at, { isWhole }) {
       const isOlder = sale !== null && snapshot.stockVersion < sale.stockVersion;
-      sale = isOlder && sale ? { ...snapshot, stock: sale.stock, stockVersion: sale.stockVersion } : snapshot;
+      const before = sale;
+      sale = withNewestStock(before, snapshot);
+      if (before) shownStock.update(before, sale, at);
       // An older stock with newer units would produce an event that did not happen.
       return isOlder || recentEvents.update(sale, statusNow(sale, at), at, isWhole);
     },
@@ -81,8 +95,10 @@ export function openSaleState(saleId) {
 
     /** @param {Problem} problem @param {PendingPurchase} purchase @param {number} at by the server's clock */
     setRefusal(problem, purchase, at) {
-      refusal = { problem, purchase, at, stockVersion: sale?.stockVersion ?? 0 };
+      refusal = { problem, purchase, at };
       wantsMore = false;
+      const item = purchase.lines?.[0]?.itemId ?? (sale && itemsOf(sale)[0]?.id);
+      if (problem.name === 'sold-out' && item) shownStock.limit(item, problem.details.left ?? 0, at);
     },
 
     clearRefusal() {
@@ -101,11 +117,23 @@ export function openSaleState(saleId) {
       quantity = 1;
     },
 
+    /** Choosing another item than the one bought says that the buyer wants more. @param {string} itemId */
+    choose(itemId) {
+      chosen = itemId;
+      if (sale && remainingFor(sale, orders) > 0) wantsMore = true;
+    },
+
     quantity: () => quantity,
 
     /** @param {number} wanted */
     setQuantity(wanted) {
       quantity = Math.max(1, Math.min(Math.trunc(wanted) || 1, sale?.limitPerBuyer ?? 1));
+    },
+
+    /** @returns {Wanted} */
+    wanted() {
+      const choice = sale && itemsOf(sale).length > 1 ? choiceIn(sale) : null;
+      return choice ? { quantity, lines: [{ itemId: choice.id, quantity }] } : { quantity };
     },
 
     /**
@@ -119,27 +147,31 @@ export function openSaleState(saleId) {
      */
     view({ now, isReachable, isSignedIn, pending, progress }) {
       if (!sale) return null;
-      const remaining = remainingFor(sale, orders);
-      const mostQuantity = Math.max(1, Math.min(remaining, sale.stock || sale.limitPerBuyer));
+      const shown = shownStock.of(sale, now);
+      const choice = choiceIn(shown, pending);
+      const remaining = remainingFor(shown, orders);
+      const mostQuantity = Math.max(
+        1,
+        Math.min(remainingFor(shown, orders, choice), (choice ?? shown).stock || shown.limitPerBuyer),
+      );
       quantity = Math.min(quantity, mostQuantity);
-      const left = refusal?.problem.details.left ?? 0;
-      const isRefusalCurrent =
-        refusal?.problem.name === 'sold-out' && refusal.stockVersion === sale.stockVersion;
-      const gateIsShut = isRefusalCurrent && left === 0;
-      const buy = buyState({ sale, now, isReachable, isSignedIn, progress, orders, wantsMore, gateIsShut });
+      const around = { sale: shown, choice, now, isReachable, isSignedIn, progress, orders, wantsMore };
+      const buy = buyState(around);
+      const left = choice && shownStock.limitOf(choice.id, now);
       return {
-        sale,
+        sale: shown,
+        choice,
         now,
-        status: statusNow(sale, now),
+        status: statusNow(shown, now),
         buy,
         quantity: pending?.quantity ?? quantity,
         mostQuantity,
         remaining,
         isSignedIn,
-        orderCard: currentCard(pending),
+        orderCard: currentCard(shown, pending),
         people,
         latestEvent: recentEvents.list()[0],
-        note: isRefusalCurrent && buy === 'buy' ? texts.noteLeft(left) : '',
+        note: left && buy === 'buy' ? texts.noteLeft(left) : '',
       };
     },
   };

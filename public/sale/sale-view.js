@@ -1,6 +1,6 @@
 /** Renders the sale page. It writes only what changed and decides nothing. */
 
-/** @import { Order, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+/** @import { SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 /** @import { BuyState } from './buy-state.js' */
 /** @import { RecentEvent } from './recent-events.js' */
 /** @import { OrderCard } from '../orders/order-view.js' */
@@ -8,13 +8,16 @@
 import { renderOrder } from '../orders/order-view.js';
 import { byId, setText, show } from '../shared/dom.js';
 import { countdown, dateTime, money, number, percent } from '../shared/format.js';
+import { itemName, itemsOf, lowestPrice, saleName } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 import { renderGallery } from './gallery.js';
+import { renderPicker } from './item-picker.js';
 import { inWords } from './recent-events.js';
 
 /**
  * @typedef {object} SaleView
- * @property {SaleSnapshot} sale
+ * @property {SaleSnapshot} sale with the stock to show
+ * @property {SaleItem | null} choice the chosen item
  * @property {number} now
  * @property {SaleStatus} status
  * @property {BuyState} buy
@@ -32,6 +35,8 @@ import { inWords } from './recent-events.js';
 const buttons = {
   soon: { label: texts.buySoon, note: texts.noteSoon },
   'sign-in': { label: texts.buySignIn, note: '' },
+  choose: { label: texts.buyChoose, note: '' },
+  'choose-another': { label: texts.buyChooseAnother, note: '' },
   buy: { label: '', note: '' },
   sending: { label: texts.buySending, note: '' },
   queued: { label: texts.buyQueued, note: '' },
@@ -47,16 +52,17 @@ const buttons = {
 };
 
 /** The states in which pressing the button does something. @type {ReadonlySet<BuyState>} */
-export const pressable = new Set(['sign-in', 'buy', 'stalled']);
+export const pressable = new Set(['sign-in', 'choose', 'choose-another', 'buy', 'stalled']);
 
 /** The states without a choice of quantity. @type {ReadonlySet<BuyState>} */
 const withoutQuantity = new Set(['paid', 'sold-out', 'over-limit', 'ended', 'called-off']);
 
 /** @param {SaleView} view */
 export function renderSale(view) {
-  renderProduct(view.sale);
+  renderProduct(view);
   renderMoment(view);
   renderStock(view.sale);
+  renderPicker(view);
   setText(byId('people'), view.people ? texts.people(view.people) : '');
   setText(byId('recent-event'), view.latestEvent ? inWords(view.latestEvent) : '');
   renderBuy(view);
@@ -65,18 +71,25 @@ export function renderSale(view) {
   show(byId('order'), view.orderCard !== null);
 }
 
-/** @param {SaleSnapshot} sale */
-function renderProduct({ product, price, oldPrice }) {
+/** @param {SaleView} view */
+function renderProduct({ sale, choice }) {
+  const { product } = sale;
   document.title = `${product.name} · ${texts.brand}`;
-  setText(byId('name'), product.name);
+  setText(byId('name'), saleName(sale));
   setText(byId('description'), product.description);
-  setText(byId('price'), money(price));
+  const lowest = lowestPrice(sale);
+  const { price, oldPrice } = choice ?? {
+    price: lowest.price,
+    oldPrice: lowest.isOnly ? sale.oldPrice : null,
+  };
+  setText(byId('price'), choice || lowest.isOnly ? money(price) : texts.from(money(price)));
   show(byId('old-price'), oldPrice !== null);
   if (oldPrice) {
     setText(byId('old-amount'), money(oldPrice));
     setText(byId('saving'), percent(price.amount / oldPrice.amount - 1));
   }
-  renderGallery(product);
+  const pictured = choice && choice.product.id !== product.id ? choice.product : product;
+  renderGallery({ images: [pictured.image], ...pictured });
 }
 
 /** @param {SaleView} view */
@@ -103,24 +116,45 @@ function renderStock({ stock, unitsOnSale }) {
 }
 
 /** @param {SaleView} view */
-function renderBuy({ sale, buy, quantity, mostQuantity, remaining, isSignedIn, note, status }) {
+function noteOf({ sale, choice, buy, remaining }) {
+  const name = choice ? itemName(sale, choice) : '';
+  if (buy === 'choose-another') return texts.choiceSoldOut(name, namesLeft(sale));
+  const { limitPerBuyer } = sale;
+  const isLimitOfItem = choice?.limitPerBuyer && choice.limitPerBuyer < limitPerBuyer;
+  if (buy === 'over-limit' && remaining > 0 && choice)
+    return texts.limitNoteOf(choice.limitPerBuyer ?? 1, name);
+  if (buy === 'over-limit' || (buy === 'paid' && remaining === 0)) return texts.noteOverLimit(limitPerBuyer);
+  if (buttons[buy].note) return buttons[buy].note;
+  if (isLimitOfItem) return texts.limitNoteOf(choice.limitPerBuyer ?? 1, name);
+  return limitPerBuyer > 1 ? texts.limitNote(limitPerBuyer) : '';
+}
+
+/** Longer lists of names would not fit in the lines that the note reserves. */
+const MAX_NAMES_LENGTH = 32;
+
+/** The items that are left, by name; empty when the names are too long. @param {SaleSnapshot} sale */
+function namesLeft(sale) {
+  const left = itemsOf(sale).filter(({ stock }) => stock > 0);
+  const names = left.map((item) => itemName(sale, item)).join(', ');
+  return names.length <= MAX_NAMES_LENGTH ? names : '';
+}
+
+/** @param {SaleView} view */
+function renderBuy(view) {
+  const { sale, choice, buy, quantity, mostQuantity, remaining, isSignedIn, note, status } = view;
   const button = byId('buy');
   button.dataset.state = buy;
   // `disabled` would lose the keyboard focus at each change of state.
   button.setAttribute('aria-disabled', String(!pressable.has(buy)));
   setText(
     byId('buy-label'),
-    buy === 'buy' ? texts.buy(quantity, money(sale.price, quantity)) : buttons[buy].label,
+    buy === 'buy' ? texts.buy(quantity, money(choice?.price ?? sale.price, quantity)) : buttons[buy].label,
   );
 
-  const limitNote = buy === 'over-limit' || (buy === 'paid' && remaining === 0);
-  const ownNote = limitNote
-    ? texts.noteOverLimit(sale.limitPerBuyer)
-    : buttons[buy].note || (sale.limitPerBuyer > 1 ? texts.limitNote(sale.limitPerBuyer) : '');
-  setText(byId('buy-note'), note || ownNote);
+  setText(byId('buy-note'), note || noteOf(view));
 
   const input = /** @type {HTMLInputElement} */ (byId('quantity'));
-  const isChoosing = buy === 'buy' || buy === 'sign-in' || buy === 'soon';
+  const isChoosing = buy === 'buy' || buy === 'choose' || buy === 'sign-in' || buy === 'soon';
   // An empty focused input means that the buyer is typing a new number.
   const isTyping = input.value === '' && document.activeElement === input;
   if (Number(input.value) !== quantity && !isTyping) input.value = String(quantity);

@@ -1,8 +1,12 @@
-/** Announces changes to screen readers: a new status at once, the stock at most every 15 seconds. */
+/**
+ * Announces changes to screen readers: a new status and a chosen item that sold out at once, the stock of a sale with one
+ * item at most every 15 seconds.
+ */
 
-/** @import { SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+/** @import { SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 
 import { byId, setText } from './dom.js';
+import { itemsOf } from './items.js';
 import { texts } from './texts.js';
 
 const STOCK_EVERY_MS = 15_000;
@@ -12,13 +16,25 @@ let announcedStatus = null;
 let announcedAt = Number.NEGATIVE_INFINITY;
 
 /** @param {SaleSnapshot} sale @param {SaleStatus} status */
-export function announceStock({ stock, unitsOnSale }, status) {
+export function announceStock(sale, status) {
+  const { stock, unitsOnSale } = sale;
   const isNewStatus = status !== announcedStatus;
-  if (!isNewStatus && performance.now() - announcedAt < STOCK_EVERY_MS) return;
+  const isQuiet = itemsOf(sale).length > 1 || performance.now() - announcedAt < STOCK_EVERY_MS;
+  if (!isNewStatus && isQuiet) return;
   announcedStatus = status;
   announcedAt = performance.now();
   setText(
     byId('announcement'),
     `${texts.saleStatus[status]}. ${texts.stockAnnouncement(stock, unitsOnSale)}`,
   );
+}
+
+/** The id of the chosen item whose end was announced. @type {string | null} */
+let announcedItem = null;
+
+/** @param {SaleItem | null} choice @param {string} soldOut the text to announce, once; empty while units are left */
+export function announceChoice(choice, soldOut) {
+  const item = soldOut === '' ? null : (choice?.id ?? null);
+  if (item !== null && item !== announcedItem) setText(byId('announcement'), soldOut);
+  announcedItem = item;
 }

@@ -1,6 +1,6 @@
 /** The HTTP client of the storefront. Each call returns the body or throws `Problem` (an error answer) or `Unreachable`. */
 
-/** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseReceipt, SalePage, SaleSnapshot, Session } from '../../sale/contract.ts' */
+/** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseLine, PurchaseReceipt, SalePage, SaleSnapshot, Session } from '../../sale/contract.ts' */
 
 import { answerTo } from '../sale/proof-of-work.js';
 import { syncServerTime } from './clock.js';
@@ -102,13 +102,14 @@ export async function fetchSale(id, token) {
 }
 
 /**
- * @param {string} token @param {{ saleId: string, quantity: number, idempotencyKey: string }} purchase
+ * @param {string} token
+ * @param {{ saleId: string, quantity: number, lines?: PurchaseLine[], idempotencyKey: string }} purchase
  * @returns {Promise<{ receipt: PurchaseReceipt, retryAfterMs: number }>}
  */
-export async function sendPurchase(token, { saleId, quantity, idempotencyKey }) {
+export async function sendPurchase(token, { saleId, quantity, lines, idempotencyKey }) {
   const { body, response } = await call('POST', `/sales/${encodeURIComponent(saleId)}/purchases`, {
     token,
-    body: { quantity },
+    body: lines ? { lines } : { quantity },
     headers: { 'Idempotency-Key': idempotencyKey },
   });
   return { receipt: body, retryAfterMs: retryAfterMs(response) };

@@ -44,6 +44,16 @@ export const english = {
   stockLine: (stock, units) => `${stock} of ${units} left`,
   stockLabel: 'Units left',
   oldPrice: 'Before',
+  /** @param {string} price the lowest of several */
+  from: (price) => `from ${price}`,
+  chooseItem: 'Choose one',
+  /** @param {number} count */
+  itemLeft: (count) => `${number(count)} left`,
+  /** @param {string} name @param {string} others may be empty */
+  choiceSoldOut: (name, others) =>
+    others
+      ? `${name} has sold out. Still there: ${others}.`
+      : `${name} has sold out. Others are still there.`,
   /** @param {number} at from 1 */
   picture: (at) => `Picture ${at}`,
   /** @param {number} count */
@@ -73,6 +83,8 @@ export const english = {
   buy: (quantity, price) => (quantity > 1 ? `Buy ${quantity} · ${price}` : `Buy · ${price}`),
   buySoon: 'Opens soon',
   buySignIn: 'Sign in to buy',
+  buyChoose: 'Choose one first',
+  buyChooseAnother: 'Choose another',
   buySending: 'Sending…',
   buyQueued: 'In the queue…',
   buyPaid: 'It’s yours',
@@ -90,6 +102,8 @@ export const english = {
   notePaused: 'The shop has paused this sale for a moment. It goes on here by itself.',
   /** @param {number} limit */
   noteOverLimit: (limit) => `One buyer may have up to ${limit} of this.`,
+  /** @param {number} limit @param {string} name */
+  limitNoteOf: (limit, name) => `${name}: up to ${limit} for each buyer`,
   noteBusy: 'Keep this page open. However often we ask, you buy only once.',
   noteStalled: 'We could not reach the shop. Trying again is safe: you buy only once.',
   noteOffline: 'Buy comes back with your connection.',
@@ -100,6 +114,8 @@ export const english = {
   previewOnly: 'This is a preview. Nothing can be bought yet.',
   /** @param {number} left */
   refusalLeft: (left) => `Fewer were left than you asked for: ${number(left)}. You pay nothing.`,
+  /** @param {string} name */
+  refusalSoldOutOf: (name) => `${name} has sold out: others were a moment faster. You pay nothing.`,
   /** @param {number} left */
   noteLeft: (left) => (left === 1 ? 'Only 1 is left. Choose fewer.' : `Only ${left} are left. Choose fewer.`),
   signInEarly: 'Sign in now, be ready',
@@ -110,6 +126,7 @@ export const english = {
   stepSent: 'Sent',
   stepAccepted: 'Accepted',
   stepOutcome: 'Outcome',
+  total: 'Total',
   orderTitle: 'Your order',
   /** @param {string} id */
   orderNumber: (id) => ` · No. ${id.slice(0, 8)}`,

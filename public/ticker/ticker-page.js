@@ -8,12 +8,14 @@ import { fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow } from '../shared/clock.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { countdown, money, number } from '../shared/format.js';
+import { itemName, itemsOf, lowestPrice, saleName, withNewestStock, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
 import { texts } from '../shared/texts.js';
 
 const POLL_WHILE_UP_MS = 60_000;
 const POLL_WHILE_DOWN_MS = 3_000;
 const SHOWN_EVENTS = 4;
+const SHOWN_ITEMS = 24;
 
 const saleId = decoded(location.pathname.split('/')[2] ?? '');
 const recentEvents = openRecentEvents();
@@ -28,11 +30,12 @@ function draw() {
   if (!sale) return;
   const now = serverNow();
   const status = statusNow(sale, now);
-  const { product, price, stock, unitsOnSale, opensAt, closesAt } = sale;
-  document.title = `${product.name} · ${texts.brand}`;
+  const { stock, unitsOnSale, opensAt, closesAt } = sale;
+  const { price, isOnly } = lowestPrice(sale);
+  document.title = `${sale.product.name} · ${texts.brand}`;
   byId('main').dataset.status = status;
-  setText(byId('name'), product.name);
-  setText(byId('price'), money(price));
+  setText(byId('name'), saleName(sale));
+  setText(byId('price'), isOnly ? money(price) : texts.from(money(price)));
   setText(byId('stock'), number(stock));
   byId('stock').style.setProperty('--digits', String(number(stock).length));
   setText(byId('units'), texts.unitsOf(number(unitsOnSale)));
@@ -44,16 +47,33 @@ function draw() {
   const isOver = status === 'ended' || status === 'called_off';
   setText(byId('countdown'), isOver ? '' : `· ${label} ${countdown(target - now)}`);
   setText(byId('people'), people > 0 ? texts.people(people) : '');
+  drawItems(sale);
   const lines = recentEvents.list().slice(0, SHOWN_EVENTS).map(inWords);
   const drawn = element('ul', {}, ...lines.map((line) => element('li', {}, line)));
   if (byId('recent-events').innerHTML !== drawn.innerHTML)
     byId('recent-events').replaceChildren(...drawn.children);
 }
 
+/** What is left of each of several items. @param {SaleSnapshot} sale */
+function drawItems(sale) {
+  const items = itemsOf(sale);
+  show(byId('items'), items.length > 1);
+  if (items.length < 2) return;
+  const shown = items.slice(0, SHOWN_ITEMS).map((item) => {
+    const isOut = item.stock === 0;
+    const left = isOut ? texts.saleStatus.sold_out : number(item.stock);
+    const name = element('span', {}, itemName(sale, item));
+    return element('li', { 'data-out': isOut }, name, ' ', element('strong', {}, left));
+  });
+  const more = items.length - shown.length;
+  const drawn = element('ul', {}, ...shown, ...(more > 0 ? [element('li', {}, `+${number(more)}`)] : []));
+  if (byId('items').innerHTML !== drawn.innerHTML) byId('items').replaceChildren(...drawn.children);
+}
+
 /** @param {SaleSnapshot} snapshot @param {boolean} isWhole */
 function update(snapshot, isWhole) {
   const isOlder = sale !== null && snapshot.stockVersion < sale.stockVersion;
-  sale = isOlder && sale ? { ...snapshot, stock: sale.stock, stockVersion: sale.stockVersion } : snapshot;
+  sale = withNewestStock(sale, snapshot);
   const now = serverNow();
   const needsSnapshot = isOlder || recentEvents.update(sale, statusNow(sale, now), now, isWhole);
   draw();
@@ -92,9 +112,9 @@ openLive({
     isUp = false;
     refresh();
   },
-  onStock({ saleId: id, stock, stockVersion }) {
-    if (sale && id === saleId && stockVersion > sale.stockVersion) {
-      update({ ...sale, stock, stockVersion }, false);
+  onStock(message) {
+    if (sale && message.saleId === saleId && message.stockVersion > sale.stockVersion) {
+      update(withStock(sale, message), false);
     }
   },
   onSale: (snapshot) => snapshot.id === saleId && update(snapshot, true),

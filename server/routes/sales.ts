@@ -44,7 +44,8 @@ export function saleRoutes({ collections, tokens }: Shop): Route[] {
           const draft = staffRole.safeParse(identity?.role).success
             ? await readDraft(collections, params.id)
             : null;
-          return draft ? { status: 200, body: draft, headers: validator([draft]) } : noSale(params.id);
+          if (!draft) return noSale(params.id, openToAnySite);
+          return { status: 200, body: draft, headers: validator([draft]) };
         }
         return { status: 200, body: snapshot, headers: { ...validator([snapshot]), ...openToAnySite } };
       },
@@ -52,8 +53,8 @@ export function saleRoutes({ collections, tokens }: Shop): Route[] {
   ];
 }
 
-export function noSale(saleId: string): Refusal {
-  return refuse('not-found', `There is no sale ${saleId}`);
+export function noSale(saleId: string, headers: Record<string, string> = {}): Refusal {
+  return refuse('not-found', `There is no sale ${saleId}`, {}, headers);
 }
 
 /** Whether an If-Match, which a proxy may have marked as weak, means this snapshot; without one every snapshot matches. */

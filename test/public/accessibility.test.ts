@@ -8,7 +8,7 @@ import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
 let browser: OpenBrowser;
-let sales: Record<'open' | 'soon' | 'ended' | 'soldOut', SaleSnapshot>;
+let sales: Record<'open' | 'soon' | 'ended' | 'soldOut' | 'sizes', SaleSnapshot>;
 let buyer: Session;
 let draft: SaleSnapshot;
 
@@ -22,10 +22,13 @@ beforeAll(async () => {
     soon: await system.createSale({ opensAt: from(hourMs), closesAt: from(2 * hourMs) }),
     ended: await system.createSale({ opensAt: from(-2 * hourMs), closesAt: from(-hourMs) }),
     soldOut: await system.createSale({ stock: 1 }),
+    sizes: await system.createSale({ sizes: { 'EU 41': 1, 'EU 42': 5, 'EU 43': 9 }, limitPerBuyer: 3 }),
   };
   buyer = await system.signUp();
   const asAdmin = { token: system.adminToken };
   draft = (await system.api('POST', `/api/sales/${sales.open.id}/duplicates`, asAdmin)).body;
+  const lines = ['1', '2'].map((itemId) => ({ itemId, quantity: 1 }));
+  await system.buy(sales.sizes.id, buyer.token, { lines });
   await system.buy(sales.open.id, buyer.token);
   await system.buy(sales.soldOut.id, system.buyerToken());
   await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });
@@ -59,10 +62,13 @@ type Place = [
 ];
 
 const shows = (selector: string) => (page: Page) => page.locator(selector).first().waitFor();
+const chooses = (label: string) => (page: Page) => page.getByRole('radio', { name: label }).check();
 const nobody = () => null;
 const places: Place[] = [
   ['the list of sales', () => '/', nobody, shows('.card')],
   ['an open sale', () => `/sales/${sales.open.id}`, nobody, shows('[data-state=sign-in]')],
+  ['a sale with sizes', () => `/sales/${sales.sizes.id}`, nobody, chooses('EU 42')],
+  ['a bought size', () => `/sales/${sales.sizes.id}`, () => buyer, shows('.order-lines li')],
   ['a bought sale', () => `/sales/${sales.open.id}`, () => buyer, shows('[data-state=paid]')],
   ['an upcoming sale', () => `/sales/${sales.soon.id}`, nobody, shows('[data-state=soon]')],
   ['a sold-out sale', () => `/sales/${sales.soldOut.id}`, nobody, shows('[data-state=sold-out]')],
@@ -71,11 +77,13 @@ const places: Place[] = [
   ['my orders', () => '/orders', () => buyer, shows('.order-line')],
   ['the sign-in', () => '/orders', nobody, (page) => page.getByTestId('account').click()],
   ['the ticker', () => `/ticker/${sales.open.id}`, nobody, shows('#stock:not(:empty)')],
+  ['the ticker with sizes', () => `/ticker/${sales.sizes.id}`, nobody, shows('[data-testid=items] li')],
   ['the example of the embedded stock', () => '/embed.html', nobody, shows('stampede-stock')],
   ['the sign-in of the control room', () => '/admin', nobody, shows('#no-access:not([hidden])')],
   ['control room: now', () => '/admin', admin, shows('[data-testid=processes] td')],
   ['control room: sales', () => '/admin#sales', admin, shows('[data-testid=sales] td')],
   ['control room: one sale', () => `/admin#sale/${sales.open.id}`, admin, shows('[data-testid=report] dd')],
+  ['control room: sizes', () => `/admin#sale/${sales.sizes.id}`, admin, shows('[data-testid=items] td')],
   ['control room: products', () => '/admin#products', admin, shows('.product')],
   ['control room: orders', () => '/admin#orders', admin, shows('[data-testid=orders] td')],
   ['control room: dead letters', () => '/admin#dead-letters', admin, shows('.dead-letter')],

@@ -129,11 +129,64 @@ test('the ticker shows the stock and recent events', async () => {
   await sees(page, 'recent-events', '1 piece sold');
 });
 
+test('the list, the ticker, the embedded stock and the control room show each of several items', async () => {
+  const asAdmin = { token: system.adminToken };
+  const { body: product } = await system.api('POST', '/api/products', {
+    ...asAdmin,
+    body: { name: 'A shoe' },
+  });
+  const item = (label: string, amount: number, stock: number) => {
+    return { productId: product.id, label, price: { amount, currency: 'EUR' }, stock };
+  };
+  const { body: sale } = await system.api('POST', '/api/sales', {
+    ...asAdmin,
+    body: {
+      items: [item('EU 41', 12_900, 1), item('EU 42', 11_900, 3)],
+      limitPerBuyer: 3,
+      opensAt: new Date(Date.now() - 60_000),
+      closesAt: new Date(Date.now() + 3_600_000),
+    },
+  });
+  const list = await visit('/');
+  const card = list.getByRole('listitem').filter({ hasText: 'A shoe' });
+  await card.filter({ hasText: 'from €119.00' }).waitFor();
+  const ticker = await visit(`/ticker/${sale.id}`);
+  await sees(ticker, 'items', 'EU 41 1');
+  const embedded = await visit('/embed.html');
+  await embedded.locator(`stampede-stock[sale="${sale.id}"]`).getByText('4 left').waitFor();
+
+  const token = system.buyerToken();
+  const lines = [
+    { itemId: '1', quantity: 1 },
+    { itemId: '2', quantity: 1 },
+  ];
+  const bought = await system.buy(sale.id, token, { lines });
+  await system.settled(bought.body.orderId, token);
+  await card.locator('s').filter({ hasText: 'EU 41 Sold out' }).waitFor();
+  await sees(ticker, 'items', 'EU 41 Sold out');
+  await sees(ticker, 'items', 'EU 42 2');
+  await embedded
+    .locator(`stampede-stock[sale="${sale.id}"] s`)
+    .filter({ hasText: 'EU 41 Sold out' })
+    .waitFor();
+
+  const room = await browser.page();
+  const session = {
+    user: { id: 'test-admin', role: 'admin', name: 'Ada', email: 'a@example.com' },
+    ...asAdmin,
+  };
+  const stored = JSON.stringify(JSON.stringify(session));
+  await room.addInitScript(`localStorage.setItem('stampede.session', ${stored})`);
+  await room.goto(`${system.url}/admin#sale/${sale.id}`);
+  await sees(room, 'items', /EU 410 of 1€129\.001EU 42/);
+});
+
 test('another site can embed the stock, and can read nothing else', async () => {
   const sale = await system.createSale({ name: 'A lamp elsewhere', stock: 8 });
   const html = `<!doctype html><title>Elsewhere</title>
     <script type="module" src="${system.url}/embed.js"></script>
-    <stampede-stock sale="${sale.id}"></stampede-stock>`;
+    <stampede-stock sale="${sale.id}"></stampede-stock>
+    <stampede-stock lang="x-default" sale="there-is-none"></stampede-stock>`;
   const elsewhere = createServer((_request, response) =>
     response.setHeader('Content-Type', 'text/html').end(html),
   );
@@ -145,6 +198,8 @@ test('another site can embed the stock, and can read nothing else', async () => 
     await page.getByText('8 left').waitFor();
     await system.buy(sale.id, system.buyerToken());
     await page.getByText('7 left').waitFor();
+    await page.getByText('There is no such sale.').waitFor();
+    expect(await page.locator('[sale="there-is-none"] .bar').isVisible()).toBe(false);
     const other = `fetch('${system.url}/api/sales').then(() => 'read', () => 'refused')`;
     expect(await page.evaluate(other)).toBe('refused');
   } finally {

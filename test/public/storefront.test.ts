@@ -72,6 +72,31 @@ async function holdPurchases(page: Page) {
   return release;
 }
 
+/** Another buyer buys one unit of an item. */
+async function sells(saleId: string, itemId: string) {
+  const lines = [{ itemId, quantity: 1 }];
+  expect((await system.buy(saleId, system.buyerToken(), { lines })).status).toBe(202);
+}
+
+/** Notes what must never be seen: layout that shifts by itself, units left above "Sold out", and a sentence spoken twice. */
+const watchForFaults = `
+  globalThis.shifted = 0;
+  globalThis.contradictions = [];
+  globalThis.spoken = [];
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.shifted += entry.value;
+  }).observe({ type: 'layout-shift', buffered: true });
+  addEventListener('DOMContentLoaded', () => {
+    if (!location.pathname.startsWith('/sales/')) return;
+    const text = (id) => document.getElementById(id).textContent.trim();
+    new MutationObserver(() => {
+      const isSoldOut = text('buy') === 'Sold out' || text('status') === 'Sold out';
+      if (isSoldOut !== (text('stock') === '0')) contradictions.push(text('stock') + ' ' + text('status') + ' ' + text('buy'));
+    }).observe(document.getElementById('main'), { subtree: true, childList: true, characterData: true });
+    new MutationObserver(() => spoken.push(text('announcement')))
+      .observe(document.getElementById('announcement'), { subtree: true, childList: true, characterData: true });
+  });`;
+
 test('a page names every module that it loads, so that none waits for the one that imports it', async () => {
   for (const path of ['/', '/orders', '/admin', '/embed.html']) {
     const page = await visit(path);
@@ -302,6 +327,96 @@ test('the limit bounds the quantity, and is shown when another tab reached it', 
   await system.buy(sale.id, buyer.token);
   release();
   await page.getByText('more than one buyer may have').waitFor();
+});
+
+test('three sizes sell out one by one in an open tab, and what was bought is in My orders', async () => {
+  const sale = await system.createSale({ sizes: { S: 1, M: 2, L: 1 }, limitPerBuyer: 3 });
+  const page = await visit('/healthz', { as: await system.signUp(), width: 390 });
+  await page.addInitScript(watchForFaults);
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await canBuy(page, 'choose');
+  const size = (label: string) => page.getByRole('radio', { name: label });
+  await buys(page);
+  expect(await page.locator(':focus').getAttribute('value')).toBe('1');
+  await page.keyboard.press('ArrowRight');
+  expect(await size('M').isChecked()).toBe(true);
+  await canBuy(page, 'buy');
+  await buys(page);
+  await sees(page, 'order-status', 'Paid');
+  await sees(page, 'order-lines', '1 × M€49.00');
+  await sees(page, 'item-2', /1 left/);
+
+  await sells(sale.id, '1');
+  await sees(page, 'item-1', /Sold out/);
+  expect(await size('S').isDisabled()).toBe(true);
+  await size('L').check();
+  await canBuy(page, 'buy');
+  await sells(sale.id, '3');
+  await canBuy(page, 'choose-another');
+  await page.locator('#buy-note').filter({ hasText: 'L has sold out. Still there: M.' }).waitFor();
+  expect(await size('L').isChecked()).toBe(true);
+  await sells(sale.id, '2');
+  await canBuy(page, 'sold-out');
+  await sees(page, 'stock', '0');
+
+  expect(await page.evaluate('contradictions')).toEqual([]);
+  expect(await page.evaluate('shifted')).toBeLessThan(0.02);
+  const spoken = await page.evaluate<string[]>('spoken');
+  expect(spoken.filter((text) => text.includes('L has sold out'))).toHaveLength(1);
+  expect(spoken.filter((text) => text.includes('left'))).toEqual([
+    'On now. 4 of 4 left',
+    'Sold out. 0 of 4 left',
+  ]);
+  expect(await page.evaluate('performance.getEntriesByType("navigation")[0].type')).toBe('navigate');
+
+  await page.getByRole('link', { name: 'My orders', exact: true }).click();
+  await sees(page, 'order-lines', '1 × M');
+  await page.getByText('€49.00').waitFor();
+});
+
+test('a reload during the purchase of a size goes on with the same size', async () => {
+  const sale = await system.createSale({ sizes: { S: 5, M: 5 }, limitPerBuyer: 3 });
+  const buyer = await system.signUp();
+  const page = await visit(`/sales/${sale.id}`, { as: buyer });
+  await page.getByRole('radio', { name: 'M' }).check();
+  await page.getByRole('button', { name: 'One more' }).click();
+  await page.reload();
+  expect(await page.getByRole('radio', { name: 'M' }).isChecked()).toBe(true);
+  await page.getByRole('button', { name: 'One more' }).click();
+  const release = await holdPurchases(page);
+  await buys(page);
+  await sees(page, 'order-lines', '2 × M€98.00');
+  const other = await page.context().newPage();
+  await other.goto(`${system.url}/sales/${sale.id}`);
+  await sees(other, 'order-lines', '2 × M€98.00');
+  await page.reload();
+  release();
+  await sees(page, 'order-status', 'Paid');
+  await sees(other, 'order-status', 'Paid');
+  const orders = await ordersOf(buyer);
+  expect(orders).toMatchObject([{ lines: [{ itemId: '2', label: 'M', quantity: 2, amount: 9_800 }] }]);
+});
+
+test('a page whose buyer came too late shows no units above “Sold out”, though the others’ are not settled', async () => {
+  const sale = await system.createSale({ stock: 5, limitPerBuyer: 5 });
+  const page = await visit('/healthz', { as: await system.signUp() });
+  await page.addInitScript(watchForFaults);
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await canBuy(page, 'buy');
+  const { pid } = system.workers[0] as TestSystem['workers'][number];
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await system.buy(sale.id, system.buyerToken(), { quantity: 5 });
+    await buys(page);
+    await sees(page, 'order-status', 'Not accepted');
+    await canBuy(page, 'sold-out');
+    await sees(page, 'stock', '0');
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  await system.quiet();
+  await canBuy(page, 'sold-out');
+  expect(await page.evaluate('contradictions')).toEqual([]);
 });
 
 test('a watching page shows pause and resume', async () => {

@@ -4,7 +4,14 @@ import { openSystem, type System as Store } from '../../commands/system.ts';
 import { type AuditReport, audit } from '../../insight/audit.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
-import type { AccountRole, Order, Product, SaleSnapshot, Session } from '../../sale/contract.ts';
+import type {
+  AccountRole,
+  Order,
+  Product,
+  PurchaseLine,
+  SaleSnapshot,
+  Session,
+} from '../../sale/contract.ts';
 import { openProvider } from '../../sale/payment/open-provider.ts';
 import { openTokens } from '../../server/http/tokens.ts';
 import { readSamples, valueIn } from './samples.ts';
@@ -27,6 +34,8 @@ interface ApiRequest {
 interface SaleOptions {
   name?: string;
   stock?: number;
+  /** Several items of the product instead, by label: how many of each. */
+  sizes?: Record<string, number>;
   limitPerBuyer?: number;
   opensAt?: Date;
   closesAt?: Date;
@@ -49,7 +58,7 @@ export interface TestSystem extends ScratchSystem {
   buy(
     saleId: string,
     token: string,
-    options?: { quantity?: number; key?: string; at?: string },
+    options?: { quantity?: number; lines?: PurchaseLine[]; key?: string; at?: string },
   ): Promise<ApiAnswer<{ orderId: string }>>;
   /** Waits until the order is no longer queued. */
   settled(orderId: string, token: string): Promise<Order>;
@@ -123,6 +132,7 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
     async createSale({
       name = 'A lamp',
       stock = 10,
+      sizes,
       limitPerBuyer = 1,
       opensAt = new Date(Date.now() - hourMs),
       closesAt = new Date(Date.now() + hourMs),
@@ -130,7 +140,10 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
       const asAdmin = { token: adminToken };
       const product = await system.api<Product>('POST', '/api/products', { ...asAdmin, body: { name } });
       const price = { amount: 4_900, currency: 'EUR' };
-      const body = { productId: product.body.id, price, stock, limitPerBuyer, opensAt, closesAt };
+      const item = { productId: product.body.id, price };
+      const items = Object.entries(sizes ?? {}).map(([label, left]) => ({ ...item, label, stock: left }));
+      const offer = sizes ? { items } : { ...item, stock };
+      const body = { ...offer, limitPerBuyer, opensAt, closesAt };
       const sale = await system.api<SaleSnapshot>('POST', '/api/sales', { ...asAdmin, body });
       if (sale.status !== 201) throw new Error(`the sale was answered ${JSON.stringify(sale.body)}`);
       return sale.body;
@@ -146,9 +159,14 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
       return body;
     },
 
-    buy(saleId, token, { quantity = 1, key = nanoid(), at = scratch.url } = {}) {
+    buy(saleId, token, { quantity = 1, lines, key = nanoid(), at = scratch.url } = {}) {
       const headers = { 'Idempotency-Key': key };
-      return system.api('POST', `/api/sales/${saleId}/purchases`, { token, body: { quantity }, headers, at });
+      return system.api('POST', `/api/sales/${saleId}/purchases`, {
+        token,
+        body: lines ? { lines } : { quantity },
+        headers,
+        at,
+      });
     },
 
     settled(orderId, token) {

@@ -6,7 +6,8 @@
 import { statusNow } from '../../sale/buy-state.js';
 import { serverNow } from '../../shared/clock.js';
 import { element, setText } from '../../shared/dom.js';
-import { countdown, dateTime, money, number } from '../../shared/format.js';
+import { countdown, dateTime, number } from '../../shared/format.js';
+import { saleName } from '../../shared/items.js';
 import { texts } from '../../shared/texts.js';
 import { downloadOrders, fetchMinutes, fetchReport } from '../api.js';
 import { burnDown } from '../charts/burn-down.js';
@@ -14,8 +15,10 @@ import { minutesChart } from '../charts/minutes-chart.js';
 import { downloadReportPicture } from '../charts/report-picture.js';
 import { action, peopleAt, subheading } from '../components.js';
 import { errorText } from '../http.js';
+import { itemTable } from './item-table.js';
 import { figuresOf } from './report.js';
 import { saleButtons } from './sale-buttons.js';
+import { priceText } from './sale-table.js';
 
 /** The report is computed from new events only, so polling it is cheap. */
 const REPORT_EVERY_MS = 2_000;
@@ -31,6 +34,7 @@ export function openSaleDetails(saleId) {
   const title = element('h1', { 'data-testid': 'sale-name' }, '…');
   const state = element('p', { class: 'sale-state' });
   const chart = burnDown('Stock', { height: 300 });
+  const items = itemTable();
   const byMinute = minutesChart('Orders by the minute');
   const earlier = element('p', { class: 'muted', role: 'status' });
   const facts = element('dl', { class: 'report', 'data-testid': 'report' });
@@ -60,7 +64,7 @@ export function openSaleDetails(saleId) {
   /** @param {SaleSnapshot} sale */
   function draw(sale) {
     const status = statusNow(sale, serverNow());
-    setText(title, sale.product.name);
+    setText(title, saleName(sale));
     const chip = element(
       'span',
       { class: 'chip', 'data-status': status, 'data-testid': 'sale-status' },
@@ -75,12 +79,13 @@ export function openSaleDetails(saleId) {
     const next = [
       chip,
       left,
-      element('span', {}, money(sale.price)),
+      element('span', {}, priceText(sale)),
       element('span', { class: 'muted' }, momentOf(sale, status)),
       here,
     ];
     const drawn = element('p', {}, ...next);
     if (drawn.innerHTML !== state.innerHTML) state.replaceChildren(...next);
+    items.set(sale);
     buttons.draw(sale, status);
   }
 
@@ -117,6 +122,7 @@ export function openSaleDetails(saleId) {
       element('header', { class: 'view-head' }, title, element('div', { class: 'actions' }, ...buttons.all)),
       state,
       errorLine,
+      items.root,
       chart.root,
       byMinute.root,
       earlier,

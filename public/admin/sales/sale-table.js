@@ -7,6 +7,7 @@ import { statusNow } from '../../sale/buy-state.js';
 import { serverNow } from '../../shared/clock.js';
 import { element } from '../../shared/dom.js';
 import { dateTime, money, number } from '../../shared/format.js';
+import { itemsOf, lowestPrice, saleName } from '../../shared/items.js';
 import { texts } from '../../shared/texts.js';
 import { peopleAt, replaceRows, table } from '../components.js';
 import { olderSales } from './older-sales-button.js';
@@ -31,17 +32,31 @@ export function saleTable() {
 function lineOf(sale, people) {
   const status = statusNow(sale, serverNow());
   return [
-    element('a', { href: `#sale/${encodeURIComponent(sale.id)}` }, sale.product.name),
+    element('a', { href: `#sale/${encodeURIComponent(sale.id)}` }, saleName(sale)),
     element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
     stockCell(sale),
     number(people),
-    money(sale.price),
+    priceText(sale),
     element('span', { class: 'muted' }, `${dateTime(sale.opensAt)} – ${dateTime(sale.closesAt)}`),
   ];
 }
 
 /** @param {SaleSnapshot} sale */
-function stockCell({ stock, unitsOnSale }) {
+export function priceText(sale) {
+  const { price, isOnly } = lowestPrice(sale);
+  return isOnly ? money(price) : texts.from(money(price));
+}
+
+/** @param {SaleSnapshot} sale */
+function stockCell(sale) {
+  const items = itemsOf(sale);
+  const left = items.filter(({ stock }) => stock > 0).length;
+  const ofItems = items.length > 1 ? `${number(left)} of ${number(items.length)} items left` : '';
+  return element('span', {}, stockMeter(sale), element('span', { class: 'muted' }, ofItems));
+}
+
+/** @param {Pick<SaleSnapshot, 'stock' | 'unitsOnSale'>} counts of a sale or of one of its items */
+export function stockMeter({ stock, unitsOnSale }) {
   const meter = element('progress', {
     max: String(Math.max(1, unitsOnSale)),
     value: String(stock),
