@@ -4,6 +4,7 @@ import { mongoClock } from '../runtime/clock.ts';
 import { type AccountRole, type StaffRole, staffRole } from '../sale/contract.ts';
 import type { Collections, UserRecord } from '../store/collections.ts';
 import { type AccountMails, linkSeconds } from './account-mail.ts';
+import type { AliasDomains } from './email-address.ts';
 import { issueToken, redeemToken, subjectOfToken, type TokenSecrets, textOfToken } from './one-time-token.ts';
 import { type Revocation, revokeTokensOf } from './session.ts';
 import { appendStaffEntry, type By, transactLogged } from './staff-log.ts';
@@ -175,7 +176,12 @@ class Redeemed extends Error {}
 export async function acceptInvitation(
   collections: Collections,
   { token, name, password }: { token: string; name: string; password: string },
-  { bcryptCost, isMailed, by }: { bcryptCost: number; isMailed: boolean; by: (userId: string) => By },
+  {
+    bcryptCost,
+    aliasDomains,
+    isMailed,
+    by,
+  }: { bcryptCost: number; aliasDomains: AliasDomains; isMailed: boolean; by: (userId: string) => By },
 ): Promise<Account | 'expired' | 'wrong_password'> {
   const invitation = await readInvitation(collections, token);
   if (!invitation) return 'expired';
@@ -205,7 +211,11 @@ export async function acceptInvitation(
     const alongside = (userId: string, session: ClientSession) => join(userId, null, session);
     const joined = hasAccount
       ? await joinWithAccount()
-      : await createUser(collections, { email, password, name }, { bcryptCost, role, alongside });
+      : await createUser(
+          collections,
+          { email, password, name },
+          { bcryptCost, aliasDomains, role, alongside },
+        );
     // An account that was created meanwhile has its own password.
     if (!joined || joined === 'email_taken') return 'wrong_password';
     const record = await collections.users.findOne({ _id: joined.user.id });

@@ -17,8 +17,8 @@ export type Identify = (
 
 /**
  * Finds out who sends a request, and whether they may. A buyer is identified by the token alone. Staff and API keys are also
- * looked up in MongoDB, so that a changed role or a revoked key counts at the next request on every instance. The role in a token of the shop's
- * identity provider is the provider's own word, and counts as it is.
+ * looked up in MongoDB, so that a changed role or a revoked key counts at the next request on every instance. The role in a
+ * token of the shop's identity provider is the provider's own word, and counts as it is.
  */
 export function openIdentification(
   tokens: Tokens,

@@ -147,6 +147,7 @@ export function staffRoutes(shop: Shop): Route[] {
         const joining = { ...body, name: body.name ?? invitation.email.slice(0, 100) };
         const account = await acceptInvitation(collections, joining, {
           bcryptCost,
+          aliasDomains: shop.aliasDomains,
           isMailed: mails !== null,
           by,
         });
