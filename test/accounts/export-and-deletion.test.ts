@@ -25,8 +25,9 @@ test('the export of an account contains all data of its buyer, and of nobody els
   expect(status).toBe(200);
   expect(headers.get('content-disposition')).toContain('attachment');
   expect(headers.get('cache-control')).toBe('no-store');
-  expect(body.user).toEqual({ ...ann.user, createdAt: expect.any(String) });
-  expect(body.sessions).toEqual([{ createdAt: expect.any(String), expiresAt: expect.any(String) }]);
+  expect(body.user).toEqual({ ...ann.user, createdAt: expect.any(String), emailVerifiedAt: null });
+  const session = { createdAt: expect.any(String), expiresAt: expect.any(String), userAgent: 'node' };
+  expect(body.sessions).toEqual([session]);
   expect(body.personId).toBe(ann.user.id);
   expect(body.orders).toEqual([orders[2], orders[0]]);
   expect(JSON.stringify(body)).not.toMatch(/password|hash|secret/i);

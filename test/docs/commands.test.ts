@@ -46,7 +46,7 @@ const leftOut: Record<string, string> = {
   'npm run screenshots': 'it takes the pictures of README.md anew',
   'npm run monitor': 'its port is fixed; test/ops/prometheus.test.ts runs Prometheus on these files',
   'npm run campus-food': 'test/examples/campus-start.test.ts runs it',
-  'npm run bench -- compare': 'it takes minutes',
+  'npm run bench -- compare --rounds 2': 'it takes minutes',
   'npm run bench -- workers': 'it takes minutes',
   'npm run bench -- workers --engine rabbitmq': 'it takes minutes',
   'PORT=8081 npm start': 'it is run as `npm start`, on a free port',
