@@ -108,6 +108,16 @@ const saleCurve = z.object({
   paidOrders: count,
   paidUnits: count,
   cancelledUnits: count,
+  amount: count.describe('The price of the orders that were paid and not cancelled, in minor units'),
+  items: z.array(
+    z.object({
+      itemId: z.string(),
+      stock: count,
+      units: count.describe('Sold and left'),
+      /** When its last unit was sold; null while units are left. */
+      soldOutAt: instant.nullable(),
+    }),
+  ),
   rejected: z.partialRecord(rejectionReason, count),
   firstPaidAt: instant.nullable(),
   /** When the last unit was sold; null while units are left. */
