@@ -48,6 +48,8 @@ function emptyCurve(): CachedCurve {
     units: 0,
     paidOrders: 0,
     paidUnits: 0,
+    heldUnits: 0,
+    expiredUnits: 0,
     cancelledUnits: 0,
     amount: 0,
     unitAmount: 0,
@@ -72,21 +74,31 @@ function apply(curve: CachedCurve, change: Change, at: Date): void {
       putOnSale(curve, change.itemId ?? firstItemId, change.units);
       break;
     case 'sale.stock_withdrawn':
-      for (const counts of countsOf(curve, change.itemId ?? firstItemId)) {
-        counts.stock -= change.units;
-        counts.units -= change.units;
-      }
+      putOnSale(curve, change.itemId ?? firstItemId, -change.units);
+      break;
+    case 'order.held':
+      putBack(curve, change, -1, at);
+      curve.heldUnits += change.quantity;
+      break;
+    case 'order.expired':
+      putBack(curve, change, 1, at);
+      curve.heldUnits -= change.quantity;
+      curve.expiredUnits += change.quantity;
       break;
     case 'order.paid':
-      putBack(curve, change, -1, at);
+      if (change.paymentId) curve.heldUnits -= change.quantity;
+      else putBack(curve, change, -1, at);
       curve.amount += amountOf(curve, change);
       curve.paidUnits += change.quantity;
       curve.paidOrders += 1;
       curve.firstPaidAt ??= at.toISOString();
       break;
     case 'order.cancelled':
-      curve.cancelledUnits += change.quantity;
-      curve.amount -= amountOf(curve, change);
+      if (change.unpaid) curve.heldUnits -= change.quantity;
+      else {
+        curve.cancelledUnits += change.quantity;
+        curve.amount -= amountOf(curve, change);
+      }
       if (change.keptBack) keepBack(curve, change);
       else putBack(curve, change, 1, at);
       break;
