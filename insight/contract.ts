@@ -29,6 +29,7 @@ const secondFigures = z.object({
   second: count,
   /** Answers to presses of Buy, by outcome: `admitted`, `sold_out`, `over_limit`, `busy` … */
   answers: z.record(z.string(), count),
+  held: count,
   paid: count,
   rejected: count,
   /** From accepted to settled, of the orders settled in this second; null without any. */
@@ -107,7 +108,19 @@ const saleCurve = z.object({
   units: count,
   paidOrders: count,
   paidUnits: count,
-  cancelledUnits: count,
+  heldUnits: count.describe('Of orders that are held now'),
+  expiredUnits: count.describe('Of orders that were not paid in time, which went back on sale'),
+  cancelledUnits: count.describe('Of paid orders'),
+  amount: count.describe('The price of the orders that were paid and not cancelled, in minor units'),
+  items: z.array(
+    z.object({
+      itemId: z.string(),
+      stock: count,
+      units: count.describe('Sold and left'),
+      /** When its last unit was sold; null while units are left. */
+      soldOutAt: instant.nullable(),
+    }),
+  ),
   rejected: z.partialRecord(rejectionReason, count),
   firstPaidAt: instant.nullable(),
   /** When the last unit was sold; null while units are left. */
@@ -246,7 +259,13 @@ export type StaffEntry = z.infer<typeof staffEntry>;
 export const staffEntryPage = z.object({ entries: z.array(staffEntry), nextCursor });
 export type StaffEntryPage = z.infer<typeof staffEntryPage>;
 
-const orderEventType = z.enum(['order.paid', 'order.rejected', 'order.cancelled']);
+const orderEventType = z.enum([
+  'order.held',
+  'order.paid',
+  'order.rejected',
+  'order.cancelled',
+  'order.expired',
+]);
 
 /** One step of an order, as the event log has it. */
 const orderStep = z.object({

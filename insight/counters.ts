@@ -43,7 +43,7 @@ export interface Counters {
   /** The counts of this process since its start. Its Prometheus metrics read them, so that nothing is counted twice. */
   totals: {
     admissions: Readonly<Record<AdmissionResult, number>>;
-    orders: Readonly<Record<'paid' | 'rejected' | 'failed', number>>;
+    orders: Readonly<Record<'held' | 'paid' | 'rejected' | 'failed', number>>;
   };
   /** Counts the outcome of a press of Buy. */
   admission(saleId: string, result: AdmissionResult): void;
@@ -55,7 +55,7 @@ export interface Counters {
 }
 
 export function openCounters(redis: Redis): Counters {
-  const totals = { admissions: { ...noAdmissions }, orders: { paid: 0, rejected: 0, failed: 0 } };
+  const totals = { admissions: { ...noAdmissions }, orders: { held: 0, paid: 0, rejected: 0, failed: 0 } };
   let counts = new Map<string, Map<string, number>>();
   let extremes = new Map<string, { fastest: number; slowest: number }>();
 
@@ -102,7 +102,7 @@ export function openCounters(redis: Redis): Counters {
     },
     settled(createdOrders) {
       for (const { saleId, status, createdAt, settledAt } of createdOrders) {
-        totals.orders[status === 'paid' ? 'paid' : 'rejected'] += 1;
+        totals.orders[status === 'paid' || status === 'held' ? status : 'rejected'] += 1;
         count(saleId, status);
         const ms = settledAt.getTime() - createdAt.getTime();
         if (ms >= 0) countTime(saleId, ms);

@@ -65,7 +65,7 @@ export async function readQueueFigures(sources: FigureSources): Promise<QueueFig
   };
 }
 
-const endedIn = ({ paid = 0, rejected = 0, failed = 0 }: Counts) => paid + rejected + failed;
+const endedIn = ({ held = 0, paid = 0, rejected = 0, failed = 0 }: Counts) => held + paid + rejected + failed;
 
 const firstNoted = (seconds: Counts[]) =>
   seconds.find(({ deadLetters }) => deadLetters !== undefined)?.deadLetters;

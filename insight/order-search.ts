@@ -1,5 +1,6 @@
 import { storedFormsOf } from '../accounts/email-address.ts';
 import { eventKey } from '../log/events.ts';
+import { beginsOrder } from '../log/schemas.ts';
 import { isOverTime } from '../runtime/databases/connections.ts';
 import type { SettledStatus } from '../sale/contract.ts';
 import { orderOf } from '../sale/order.ts';
@@ -168,7 +169,7 @@ function orderIdsOf({ changes }: EventRecord, status: OrderSearch['status']): st
   return changes.flatMap((change) => {
     if (!('orderId' in change)) return [];
     if (status) return change.type === `order.${status}` ? [change.orderId] : [];
-    return change.type === 'order.cancelled' ? [] : [change.orderId];
+    return beginsOrder(change) ? [change.orderId] : [];
   });
 }
 
@@ -199,7 +200,7 @@ export async function* everyOrder(collections: Collections, saleId: string): Asy
   }
 }
 
-/** A log entry that an order was paid or rejected. */
+/** The log entry with which an order begins. */
 interface SettledEntry {
   id: string;
   at: string;
@@ -208,7 +209,7 @@ interface SettledEntry {
 
 function entriesOf({ at, changes }: EventRecord): SettledEntry[] {
   return changes.flatMap((change) =>
-    change.type === 'order.paid' || change.type === 'order.rejected'
+    beginsOrder(change)
       ? [
           {
             id: change.orderId,

@@ -1,13 +1,16 @@
 import { LRUCache } from 'lru-cache';
-import { readChanges } from '../log/events.ts';
-import type { Change } from '../log/schemas.ts';
+import { itemsOf, readChanges } from '../log/events.ts';
+import type { Change, OrderChange } from '../log/schemas.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
+import { firstItemId, linesOf } from '../sale/items.ts';
 import type { Collections } from '../store/collections.ts';
 import type { SaleCurve } from './contract.ts';
 
 /** A sale's curve, and the number of the last log document that is in it, so that only newer ones are read. */
 interface CachedCurve extends SaleCurve {
   seq: number;
+  /** The price of a unit in orders of an earlier version, which do not say what they cost. */
+  unitAmount: number;
 }
 
 const maxCached = 50;
@@ -33,8 +36,8 @@ export function openSaleCurves(collections: Collections): (saleId: string) => Pr
       isMore = documents.length === documentsAtOnce;
     }
     cache.set(saleId, cached);
-    const { seq: _, ...curve } = cached;
-    return { ...curve, points: [...curve.points] };
+    const { seq: _, unitAmount: __, ...curve } = cached;
+    return { ...curve, items: curve.items.map((item) => ({ ...item })), points: [...curve.points] };
   });
 }
 
@@ -45,7 +48,12 @@ function emptyCurve(): CachedCurve {
     units: 0,
     paidOrders: 0,
     paidUnits: 0,
+    heldUnits: 0,
+    expiredUnits: 0,
     cancelledUnits: 0,
+    amount: 0,
+    unitAmount: 0,
+    items: [],
     rejected: {},
     firstPaidAt: null,
     soldOutAt: null,
@@ -53,40 +61,86 @@ function emptyCurve(): CachedCurve {
   };
 }
 
-function apply(curve: SaleCurve, change: Change, at: Date): void {
+function apply(curve: CachedCurve, change: Change, at: Date): void {
   switch (change.type) {
     case 'sale.created':
     case 'sale.changed':
-      curve.stock = curve.units = change.stock;
+      curve.stock = curve.units = 0;
+      curve.unitAmount = change.price.amount;
+      curve.items = itemsOf(change).map(({ itemId }) => ({ itemId, stock: 0, units: 0, soldOutAt: null }));
+      for (const { itemId, stock } of itemsOf(change)) putOnSale(curve, itemId, stock);
       break;
     case 'sale.stock_added':
-      curve.stock += change.units;
-      curve.units += change.units;
-      curve.soldOutAt = null;
+      putOnSale(curve, change.itemId ?? firstItemId, change.units);
       break;
     case 'sale.stock_withdrawn':
-      curve.stock -= change.units;
-      curve.units -= change.units;
+      putOnSale(curve, change.itemId ?? firstItemId, -change.units);
+      break;
+    case 'order.held':
+      putBack(curve, change, -1, at);
+      curve.heldUnits += change.quantity;
+      break;
+    case 'order.expired':
+      putBack(curve, change, 1, at);
+      curve.heldUnits -= change.quantity;
+      curve.expiredUnits += change.quantity;
       break;
     case 'order.paid':
-      curve.stock -= change.quantity;
+      if (change.paymentId) curve.heldUnits -= change.quantity;
+      else putBack(curve, change, -1, at);
+      curve.amount += amountOf(curve, change);
       curve.paidUnits += change.quantity;
       curve.paidOrders += 1;
       curve.firstPaidAt ??= at.toISOString();
-      if (curve.stock === 0) curve.soldOutAt = at.toISOString();
       break;
     case 'order.cancelled':
-      curve.cancelledUnits += change.quantity;
-      if (change.keptBack) {
-        curve.units -= change.quantity;
-        break;
+      if (change.unpaid) curve.heldUnits -= change.quantity;
+      else {
+        curve.cancelledUnits += change.quantity;
+        curve.amount -= amountOf(curve, change);
       }
-      curve.stock += change.quantity;
-      curve.soldOutAt = null;
+      if (change.keptBack) keepBack(curve, change);
+      else putBack(curve, change, 1, at);
       break;
     case 'order.rejected':
       curve.rejected[change.reason] = (curve.rejected[change.reason] ?? 0) + 1;
   }
+}
+
+const amountOf = ({ unitAmount }: CachedCurve, { amount, quantity }: OrderChange) =>
+  amount ?? unitAmount * quantity;
+
+/** The counts of an item, or of the sale. */
+type Counts = Pick<SaleCurve, 'stock' | 'units' | 'soldOutAt'>;
+
+/** The counts that units of an item belong to. */
+function countsOf(curve: CachedCurve, itemId: string): Counts[] {
+  const item = curve.items.find((one) => one.itemId === itemId);
+  return item ? [curve, item] : [curve];
+}
+
+function putOnSale(curve: CachedCurve, itemId: string, units: number): void {
+  for (const counts of countsOf(curve, itemId)) {
+    counts.stock += units;
+    counts.units += units;
+    if (units > 0) counts.soldOutAt = null;
+  }
+}
+
+/** Returns the units of an order to the stock, or with `sign` -1 takes them. */
+function putBack(curve: CachedCurve, change: OrderChange, sign: 1 | -1, at: Date): void {
+  for (const { itemId, quantity } of linesOf(change)) {
+    for (const counts of countsOf(curve, itemId)) {
+      counts.stock += sign * quantity;
+      counts.soldOutAt = counts.stock === 0 ? at.toISOString() : null;
+    }
+  }
+}
+
+/** Takes the units of an order off the sale. */
+function keepBack(curve: CachedCurve, change: OrderChange): void {
+  for (const { itemId, quantity } of linesOf(change))
+    for (const counts of countsOf(curve, itemId)) counts.units -= quantity;
 }
 
 /** Adds a point to the chart if the stock has changed. */

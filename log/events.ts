@@ -67,9 +67,18 @@ interface ExpandedEvent {
 /** A change of an order becomes events about the order and events about the stock. */
 function expand(saleId: string, change: Change): ExpandedEvent[] {
   switch (change.type) {
-    case 'order.paid':
-      if (change.paymentId) return ofOrder(saleId, change, ['order.paid']);
+    case 'order.held':
+      return [
+        ...ofOrder(saleId, change, ['order.placed', 'inventory.reserved']),
+        ...ofOrder(saleId, change, ['order.held'], { holdExpiresAt: change.holdExpiresAt }),
+      ];
+    case 'order.paid': {
+      const { paymentId } = change;
+      if (paymentId) return ofOrder(saleId, change, ['order.paid'], { paymentId });
       return ofOrder(saleId, change, ['order.placed', 'inventory.reserved', 'order.paid']);
+    }
+    case 'order.expired':
+      return ofOrder(saleId, change, ['order.expired', 'inventory.released']);
     case 'order.rejected':
       return [
         ...ofOrder(saleId, change, ['order.placed']),
@@ -79,11 +88,12 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
         }),
       ];
     case 'order.cancelled': {
-      const { cancelledBy, cancelReason, keptBack } = change;
+      const { cancelledBy, cancelReason, keptBack, unpaid } = change;
       const why = {
         ...(cancelledBy && { cancelledBy }),
         ...(cancelReason && { cancelReason }),
         ...(keptBack && { keptBack }),
+        ...(unpaid && { unpaid }),
       };
       const released: EventType[] = keptBack ? [] : ['inventory.released'];
       return [...ofOrder(saleId, change, ['order.cancelled'], why), ...ofOrder(saleId, change, released)];

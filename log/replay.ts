@@ -99,9 +99,17 @@ function applyChange(sale: ReplayedSale, change: Change): void {
     case 'sale.opened':
     case 'sale.ended':
       return;
+    case 'order.held':
+      putBack(sale, change, -1);
+      keep(sale, change, 'held');
+      return;
     case 'order.paid':
       if (!change.paymentId) putBack(sale, change, -1);
       keep(sale, change, 'paid');
+      return;
+    case 'order.expired':
+      putBack(sale, change, 1);
+      keep(sale, change, 'expired');
       return;
     case 'order.cancelled':
       if (change.keptBack) keepBack(sale, change);

@@ -12,8 +12,8 @@ import {
 
 /**
  * Version 1 of the schema of each event type's `data`, published under `dataschema` and checked by subscribers. A field may
- * be added to a version; removing or changing one needs a version 2 beside it. `order.held` and `order.expired` are
- * reserved for sales with a payment window: nothing emits them yet.
+ * be added to a version; removing or changing one needs a version 2 beside it. `order.held` and `order.expired` happen in
+ * sales with a payment window; an order that was held becomes paid with the payment that its event names.
  */
 const id = z.string().min(1);
 
@@ -47,6 +47,7 @@ const cancellation = {
   cancelledBy: canceller.exactOptional(),
   cancelReason: z.string().exactOptional(),
   keptBack: z.literal(true).exactOptional().describe('Its units did not go back on sale'),
+  unpaid: z.literal(true).exactOptional().describe('It was held, and no payment had paid it'),
 };
 const window = { opensAt: instant, closesAt: instant };
 /** A sale of which nothing is sold yet: as it was published, and as it was changed before its opening. */
@@ -60,13 +61,14 @@ const wholeSale = sale.extend({
   cancelWindowSeconds: count.nullable().exactOptional(),
   requiresVerifiedEmail: z.literal(true).exactOptional(),
   language: language.exactOptional(),
+  paymentWindowSeconds: count.exactOptional(),
   ...window,
 });
 
 export const eventSchemas = {
   'order.placed': order,
   'order.held': order.extend({ holdExpiresAt: instant }),
-  'order.paid': order,
+  'order.paid': order.extend({ paymentId: id.exactOptional() }),
   'order.rejected': refused,
   'order.cancelled': order.extend(cancellation),
   'order.expired': order,
@@ -103,7 +105,7 @@ export interface CloudEvent extends BusEvent {
 type OfSale = Extract<EventType, `sale.${string}`>;
 
 /** What happened to an order, as the event log keeps it. */
-export interface OrderChange extends Omit<EventData<'order.paid'>, 'saleId'> {
+export interface OrderChange extends Omit<EventData<'order.placed'>, 'saleId'> {
   /** Whose limit counts, when that is not the buyer's own id. It stays in the log: subscribers are not told. */
   personId?: string;
   /** Of the request that led to it. */
@@ -113,13 +115,23 @@ export interface OrderChange extends Omit<EventData<'order.paid'>, 'saleId'> {
 /** One thing that happened to a sale, as the event log keeps it: events.ts spells it out. */
 export type Change =
   | { [Type in OfSale]: { type: Type } & Omit<EventData<Type>, 'saleId'> }[OfSale]
+  | (OrderChange & { type: 'order.held'; holdExpiresAt: string })
   /** With a payment's id, the order was held before, and its units were taken then. */
   | (OrderChange & { type: 'order.paid'; paymentId?: string })
+  | (OrderChange & { type: 'order.expired' })
   | (OrderChange & { type: 'order.cancelled' } & Pick<
         EventData<'order.cancelled'>,
         keyof typeof cancellation
       >)
   | (OrderChange & { type: 'order.rejected'; reason: RejectionReason; left?: number });
+
+type OrderEntry = Extract<Change, { orderId: string }>;
+
+/** Whether an order begins with this entry of the log: it was held, paid without being held, or rejected. */
+export function beginsOrder(change: Change): change is OrderEntry {
+  if (change.type === 'order.paid') return change.paymentId === undefined;
+  return change.type === 'order.held' || change.type === 'order.rejected';
+}
 
 /** An event's validated `data`. @throws Error that names the first invalid field. */
 export function readData<Type extends EventType>(

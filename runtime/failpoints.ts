@@ -12,6 +12,7 @@
  *   marked      after it committed, before it is announced
  *   asking      before a payment provider is asked
  *   asked       after it answered, before the answer is stored
+ *   expiring    before a transaction that expires holds        expired    after it committed
  *   relayed     after events were published, before the relay's position is stored
  *   handled     after a subscriber handled events, before they are acknowledged
  */
@@ -28,6 +29,8 @@ export type Failpoint =
   | 'marked'
   | 'asking'
   | 'asked'
+  | 'expiring'
+  | 'expired'
   | 'relayed'
   | 'handled';
 

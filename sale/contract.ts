@@ -136,6 +136,9 @@ export const saleSnapshot = z.object({
     .literal(true)
     .exactOptional()
     .describe('Only buyers who have confirmed their address can buy'),
+  paymentWindowSeconds: count.describe(
+    'For how long an order is held until it is paid; 0 when nothing is paid here',
+  ),
   cancellableUntil: instant
     .nullable()
     .describe('A buyer can cancel an order before this time; null when only the shop can'),
@@ -198,8 +201,9 @@ export const order = z.object({
   reason: rejectionReason.nullable(),
   createdAt: instant,
   settledAt: instant.nullable(),
-  /** Reserved for sales with a payment window; null without one. */
-  holdExpiresAt: instant.nullable(),
+  holdExpiresAt: instant
+    .nullable()
+    .describe('Until when it has to be paid; null in a sale without a payment window'),
   cancelledBy: canceller.exactOptional().describe('Only of a cancelled order, as the next two'),
   cancelledAt: instant.exactOptional(),
   cancelReason: z

@@ -79,15 +79,16 @@ export async function duplicateSale(
 
 /** The values with which a sale could be made again: with all the units that it has put on sale. */
 function valuesOf(sale: SaleRecord): NewSale {
-  const { limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
+  const { limitPerBuyer, cancelWindowSeconds, paymentWindowSeconds, opensAt, closesAt } = sale;
   const cancelling = {
     ...choicesOf(sale),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
   };
+  const terms = { limitPerBuyer, ...cancelling, paymentWindowSeconds };
   const items = itemsOf(sale).map(({ productId, label, amount, oldAmount, unitsOnSale, limitPerBuyer }) => {
     return { productId, label, amount, oldAmount, stock: unitsOnSale, limitPerBuyer };
   });
-  return { items, currency: sale.price.currency, limitPerBuyer, ...cancelling, opensAt, closesAt };
+  return { items, currency: sale.price.currency, ...terms, opensAt, closesAt };
 }
 
 /**

@@ -55,8 +55,19 @@ export function orderMessageOf(record: OrderRecord): { buyerId: string; order: O
 
 /** The event log's entry for an order in its current status. */
 export function changeOf(record: OrderRecord): Change {
-  const { _id, buyerId, personId, quantity, lines, amount, currency, status, reason, traceparent } = record;
-  const { paymentId } = record;
+  const {
+    _id,
+    buyerId,
+    personId,
+    quantity,
+    lines,
+    amount,
+    currency,
+    status,
+    reason,
+    paymentId,
+    traceparent,
+  } = record;
   const order = {
     orderId: _id,
     buyerId,
@@ -71,6 +82,11 @@ export function changeOf(record: OrderRecord): Change {
     const left = record.left === undefined ? {} : { left: record.left };
     return { type: 'order.rejected', ...order, reason: reason ?? 'failed', ...left };
   }
+  if (status === 'held') {
+    const holdExpiresAt = record.holdExpiresAt?.toISOString() ?? record.settledAt.toISOString();
+    return { type: 'order.held', ...order, holdExpiresAt };
+  }
+  if (status === 'expired') return { type: 'order.expired', ...order };
   if (status !== 'cancelled') return { type: 'order.paid', ...order, ...(paymentId && { paymentId }) };
   const { cancelledBy, cancelReason, keptBack } = record;
   return {
@@ -79,8 +95,13 @@ export function changeOf(record: OrderRecord): Change {
     ...(cancelledBy && { cancelledBy }),
     ...(cancelReason && { cancelReason }),
     ...(keptBack && { keptBack }),
+    ...(isUnpaid(record) && { unpaid: true }),
   };
 }
+
+/** Whether the order was held and no payment has paid it, whatever became of it. */
+export const isUnpaid = ({ holdExpiresAt, paymentId }: Pick<OrderRecord, 'holdExpiresAt' | 'paymentId'>) =>
+  Boolean(holdExpiresAt) && paymentId === undefined;
 
 /** An admitted purchase, shown as an order with status `queued` until it is settled. */
 export function queuedOrderOf(purchase: Purchase): Order {

@@ -26,6 +26,8 @@ export interface NewSale {
   language?: Language | undefined;
   /** For how long after the sale's end a buyer may cancel an order; null: not at all. */
   cancelWindowSeconds?: number | null | undefined;
+  /** For how long an order is held until it is paid; 0 or absent when orders are paid at once. */
+  paymentWindowSeconds?: number | undefined;
   opensAt: Date;
   closesAt: Date;
 }
@@ -82,7 +84,8 @@ export async function insertSale(
 
 /** The record of a sale that is not published. */
 export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord {
-  const { items, currency, limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
+  const { items, currency, limitPerBuyer, cancelWindowSeconds, paymentWindowSeconds, opensAt, closesAt } =
+    sale;
   return {
     _id: id,
     ...recordOfItems(items, currency),
@@ -91,6 +94,7 @@ export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord
     closesAt,
     ...choicesOf(sale),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
+    ...(paymentWindowSeconds && { paymentWindowSeconds }),
     paused: false,
     stockVersion: 0,
     eventSeq: 0,
@@ -149,10 +153,10 @@ export function saleIdOf(what: 'sale' | 'draft', { actor }: By, idempotencyKey: 
 /** The log's entry for a new sale. It names the items only where they say more than the sale does. */
 export function creationOf(
   sale: Pick<SaleRecord, 'productId' | 'price' | 'stock' | 'limitPerBuyer' | 'opensAt' | 'closesAt'> &
-    Pick<NewSale, 'cancelWindowSeconds' | 'requiresVerifiedEmail' | 'language'> &
+    Pick<NewSale, 'cancelWindowSeconds' | 'paymentWindowSeconds' | 'requiresVerifiedEmail' | 'language'> &
     Parameters<typeof itemsOf>[0],
 ): Extract<Change, { type: 'sale.created' }> {
-  const { productId, price, stock, limitPerBuyer, cancelWindowSeconds } = sale;
+  const { productId, price, stock, limitPerBuyer, cancelWindowSeconds, paymentWindowSeconds } = sale;
   const items = itemsOf(sale).map(({ id: itemId, ...item }) => ({
     itemId,
     productId: item.productId,
@@ -173,6 +177,7 @@ export function creationOf(
     ...(!isPlain && { items }),
     ...choicesOf(sale),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
+    ...(paymentWindowSeconds && { paymentWindowSeconds }),
     opensAt: sale.opensAt.toISOString(),
     closesAt: sale.closesAt.toISOString(),
   };
@@ -276,6 +281,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     unitsOnSale: sale.unitsOnSale,
     limitPerBuyer: sale.limitPerBuyer,
     ...(sale.requiresVerifiedEmail && { requiresVerifiedEmail: true }),
+    paymentWindowSeconds: sale.paymentWindowSeconds ?? 0,
     cancellableUntil: cancellableUntil(sale)?.toISOString() ?? null,
     serverTime: now.toISOString(),
   };

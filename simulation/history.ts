@@ -25,6 +25,8 @@ export type Step =
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
   /** The change reaches the gate, unless Redis is unavailable. The units go back on sale, or are kept back. */
   | { type: 'cancel'; order: number; restock: boolean; announced: boolean }
+  /** The payment window of a held order passes. */
+  | { type: 'expire'; order: number; announced: boolean }
   /** Negative units are withdrawn, unless fewer are left. */
   | { type: 'change_stock'; sale: number; item: number; units: number; announced: boolean }
   | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
@@ -43,7 +45,7 @@ export type Step =
 /** Crash points: before, inside and after the transaction, and after the update of the gate but before Bull's. */
 export type WorkerDeath = 'before' | 'inside' | 'committed' | 'announced';
 
-/** Sales by the number of their items. */
+/** Sales by the number of their items. Orders of the last one are held until they are paid. */
 export const itemsOfSales = [1, 2];
 export const buyerCount = 4;
 export const initialStock = 5;
@@ -87,6 +89,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       restock: fc.boolean(),
       announced,
     }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('expire' as const), order: fc.nat({ max: 9 }), announced }),
   },
   {
     weight: 2,

@@ -15,6 +15,7 @@ import { changeSale } from '../sale/sale-change.ts';
 import { cancelOrders } from '../sale/settlement/cancellation.ts';
 import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
 import { allowanceKey, holderOf } from '../sale/settlement/decide.ts';
+import { expireHolds } from '../sale/settlement/holds.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
 import { settleBatch } from '../sale/settlement/transaction.ts';
@@ -92,6 +93,7 @@ async function putOnSale({ collections }: System, items: number): Promise<string
     })),
     currency: 'EUR',
     limitPerBuyer,
+    paymentWindowSeconds: items === itemsOfSales.at(-1) ? 3_600 : 0,
     opensAt: new Date(Date.now() - hourMs),
     closesAt: new Date(Date.now() + hourMs),
   };
@@ -121,6 +123,14 @@ async function take(
       const request = { orderId, by: 'staff' as const, staff: by, reason: 'simulated', restock };
       const { cancelled } = await cancelOrders(collections, [request]);
       if (cancelled && step.announced) await gate.returnUnits(cancelled.returned);
+      return;
+    }
+    case 'expire': {
+      const { orders } = collections;
+      const held = { _id: pages.pressed[step.order]?.orderId ?? '', status: 'held' as const };
+      await orders.updateOne(held, { $set: { holdExpiresAt: new Date(0) } });
+      const expired = await expireHolds(collections);
+      if (expired && step.announced) await gate.returnUnits(expired.returned);
       return;
     }
     case 'change_stock':

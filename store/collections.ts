@@ -172,6 +172,8 @@ export interface SaleRecord {
    * earlier version, which stands for an hour.
    */
   cancelWindowSeconds?: number | null;
+  /** For how long an order is held until it is paid. Absent or 0 when orders are paid at once. */
+  paymentWindowSeconds?: number;
   /** Number of the sale's newest document in the event log. */
   eventSeq: number;
   /** Counts the changes by admins; the gate takes over only a newer revision. */
@@ -395,6 +397,7 @@ const sale = new Schema<SaleRecord>(
     unitsKept: { type: Number, default: 0 },
     unitsReturned: { type: Number, default: 0 },
     cancelWindowSeconds: { type: Number },
+    paymentWindowSeconds: { type: Number },
     eventSeq: { type: Number, default: 0 },
     revision: { type: Number, default: 0 },
     publishedAt: { type: Date },
@@ -446,7 +449,10 @@ const order = new Schema<OrderRecord>(
     traceparent: { type: String },
   },
   { ...options, collection: 'orders' },
-).index({ buyerId: 1, createdAt: -1, _id: -1 });
+)
+  .index({ buyerId: 1, createdAt: -1, _id: -1 })
+  // Partial, so that an order that is not held costs nothing more.
+  .index({ holdExpiresAt: 1 }, { partialFilterExpression: { status: 'held' } });
 
 const allowance = new Schema<AllowanceRecord>(
   { _id: id, units: { type: Number, required: true, min: 0 } },

@@ -6,8 +6,8 @@ import type { Collections } from '../store/collections.ts';
 import type { AnalyticsRecord } from '../store/event-collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 
-/** `order.placed` is not needed, because every placed order is paid or rejected in the same transaction. */
-const types = ['order.paid', 'order.rejected', 'order.cancelled'] as const;
+/** `order.placed` is not needed, because every placed order is held, paid or rejected in the same transaction. */
+const types = ['order.held', 'order.paid', 'order.rejected', 'order.cancelled'] as const;
 type Type = (typeof types)[number];
 
 type Counts = Omit<SaleMinute, 'minute'>;
@@ -116,8 +116,11 @@ const noCounts = (): Counts => ({
 function add(counts: Counts, { type, data }: Placed): void {
   const { quantity } = data;
   switch (type) {
-    case 'order.paid':
+    case 'order.held':
       counts.accepted += 1;
+      return;
+    case 'order.paid':
+      if (!('paymentId' in data)) counts.accepted += 1;
       counts.paid += 1;
       counts.units += quantity;
       return;
@@ -126,6 +129,7 @@ function add(counts: Counts, { type, data }: Placed): void {
       counts.rejected += 1;
       return;
     case 'order.cancelled':
+      if ('unpaid' in data) return;
       counts.cancelled += 1;
       counts.cancelledUnits += quantity;
   }

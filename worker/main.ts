@@ -5,7 +5,7 @@ import { STATES } from 'mongoose';
 import { readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
-import { followClocks } from '../runtime/clock.ts';
+import { followClocks, mongoClock } from '../runtime/clock.ts';
 import { readConfig, warningsAbout } from '../runtime/config.ts';
 import {
   isMongoAway,
@@ -35,7 +35,9 @@ import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { cancelCalledOffSales } from './called-off.ts';
+import { openEndedOrders } from './ended-orders.ts';
 import { repairGates } from './gate-repair.ts';
+import { holdExpiry } from './hold-expiry.ts';
 import { settleJob } from './job.ts';
 import { openWorkerObserver } from './observer.ts';
 import { settlePayments } from './payments.ts';
@@ -121,8 +123,13 @@ const settle = openSettlement({
 const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
+const announceEnded = openEndedOrders({ gate, announceSettled }, log);
+
+/** A leader needs MongoDB, and its clock: by its own it could expire holds early. */
+const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs() !== null;
+
 const election = openLeaderElection(
-  { redis, name: 'lead', ttlMs: leaseMs, log, isFit: () => mongo.readyState === STATES.connected },
+  { redis, name: 'lead', ttlMs: leaseMs, log, isFit },
   {
     settling: (signal) =>
       queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle), signal),
@@ -134,7 +141,8 @@ const election = openLeaderElection(
     ),
     ...(payments && { payments: settlePayments(payments, config) }),
     'sale-clock': saleClock(collections, exclusive, config),
-    'called-off': cancelCalledOffSales({ collections, gate, exclusive, announceSettled }, log),
+    'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
+    'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
     relay: relay(
       {
         collections,

@@ -25,9 +25,9 @@ export async function cancelCalledOff(
   if (!sale) return false;
   const { _id, cancelledUpToSeq: after = 0, eventSeq } = sale;
   const documents = await readChanges(collections, _id, { after, limit: documentsAtOnce }).toArray();
-  const paid = documents.flatMap(paidOrders);
-  for (let start = 0; start < paid.length; start += ordersAtOnce) {
-    const batch = paid.slice(start, start + ordersAtOnce);
+  const taken = documents.flatMap(takenOrders);
+  for (let start = 0; start < taken.length; start += ordersAtOnce) {
+    const batch = taken.slice(start, start + ordersAtOnce);
     const { cancelled } = await exclusive(() => cancelOrders(collections, batch));
     if (cancelled) await announce(cancelled);
   }
@@ -41,9 +41,9 @@ export async function cancelCalledOff(
   return true;
 }
 
-const paidOrders = ({ changes }: EventRecord) =>
+const takenOrders = ({ changes }: EventRecord) =>
   changes.flatMap((change) =>
-    change.type === 'order.paid'
+    change.type === 'order.paid' || change.type === 'order.held'
       ? [{ orderId: change.orderId, by: 'staff' as const, staff: null, reason: 'called_off', restock: true }]
       : [],
   );

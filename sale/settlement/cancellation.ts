@@ -9,7 +9,7 @@ import type { Collections, OrderRecord, SaleRecord } from '../../store/collectio
 import type { Returned } from '../admission/gate.ts';
 import { type Order, unitsIn } from '../contract.ts';
 import { countPath, hasSeveralItems, linesOf, stockMessageOf } from '../items.ts';
-import { changeOf, orderMessageOf, orderOf } from '../order.ts';
+import { changeOf, isUnpaid, orderMessageOf, orderOf } from '../order.ts';
 import { wakePayments } from '../payment/wake.ts';
 import { cancellableUntil, groupBySale } from '../sale.ts';
 import { allowanceKey, claimsOf, limitsOf, personOf } from './decide.ts';
@@ -42,7 +42,7 @@ interface TooLate {
 export const isTooLate = (answer: CancellationAnswer): answer is TooLate =>
   answer !== null && 'outcome' in answer;
 
-/** What a transaction of cancellations changed, for the pages (`settled`, `shrunk`) and the gates (`returned`). */
+/** What a transaction of cancellations or expiries changed, for the pages (`settled`, `shrunk`) and the gates (`returned`). */
 export interface Cancelled {
   settled: Settled;
   returned: Returned[];
@@ -58,7 +58,7 @@ const patienceMs = 5_000;
 
 export interface Cancellations {
   /**
-   * Cancels a paid order. An order that is cancelled already stays as it is.
+   * Cancels a held or paid order. An order that is cancelled already stays as it is.
    * @returns the answer, and whether the gates were notified.
    * @throws Overloaded when too many cancellations wait; MongoDB's write conflict when the retries ran out.
    */
@@ -101,7 +101,7 @@ export function openCancellations(
 }
 
 /**
- * Cancels the paid ones of these orders in one transaction. Their units go back on sale, or leave the sale. At most 1,000.
+ * Cancels the held and paid ones of these orders in one transaction. Their units go back on sale, or leave the sale. At most 1,000.
  * @returns an answer for each cancellation, and what changed; null when nothing did.
  */
 export function cancelOrders(
@@ -131,10 +131,12 @@ async function cancelAsked(
         const { cancellation, at } = asked[n] as Asked;
         if (!order) return null;
         // The first of several cancellations of one order decides how it is cancelled.
-        if (order.status !== 'paid' || changed.has(order._id)) return order._id;
+        if (!isTaken(order) || changed.has(order._id)) return order._id;
         const sale = sales.get(order.saleId);
         const until = sale ? cancellableUntil(sale) : null;
-        if (cancellation.by === 'buyer' && !isInTime(until, at)) return { outcome: 'too_late', until };
+        // What is not paid yet can always be given up.
+        const isBound = cancellation.by === 'buyer' && order.status === 'paid';
+        if (isBound && !isInTime(until, at)) return { outcome: 'too_late', until };
         changed.set(order._id, cancelledBy(order, cancellation, cancelledAt));
         if (cancellation.by === 'staff' && cancellation.staff)
           staffEntries.push(staffEntryOf(order, cancellation.staff, cancellation));
@@ -143,7 +145,7 @@ async function cancelAsked(
       const cancelled =
         changed.size > 0
           ? await write((session) =>
-              writeCancelled(collections, [...changed.values()], sales, staffEntries, session),
+              writeEnded(collections, [...changed.values()], sales, staffEntries, session),
             )
           : null;
       return {
@@ -194,27 +196,30 @@ async function findSales(
   { sales }: Collections,
   orders: (OrderRecord | null)[],
 ): Promise<Map<string, SaleRecord>> {
-  const ids = [...new Set(orders.flatMap((order) => (order?.status === 'paid' ? [order.saleId] : [])))];
+  const ids = [...new Set(orders.flatMap((order) => (order && isTaken(order) ? [order.saleId] : [])))];
   if (ids.length === 0) return new Map();
   const found = await sales.find({ _id: { $in: ids } }).toArray();
   return new Map(found.map((sale) => [sale._id, sale]));
 }
 
+/** Whether the order has units of its sale. */
+const isTaken = ({ status }: OrderRecord) => status === 'paid' || status === 'held';
+
 /**
- * Writes cancelled orders and what follows from them. The sales are written first, so that a write conflict with another
+ * Writes cancelled or expired orders and what follows from them. The sales are written first, so that a write conflict with another
  * transaction costs only this one command, and so that no other transaction can cancel orders of these sales from then on.
- * @param cancelled the orders in their new state.
- * @throws Stale when one of them is no longer paid.
+ * @param ended the orders in their new state.
+ * @throws Stale when one of them is no longer held or paid, or a hold was lengthened.
  */
-async function writeCancelled(
+export async function writeEnded(
   collections: Collections,
-  cancelled: OrderRecord[],
+  ended: OrderRecord[],
   saleById: ReadonlyMap<string, SaleRecord>,
   staffEntries: StaffEntry[],
   session: ClientSession,
 ): Promise<Cancelled> {
   const { sales, orders, allowances } = collections;
-  const ofSales = groupBySale(cancelled);
+  const ofSales = groupBySale(ended);
   const saleIds = [...ofSales.keys()];
   const puts = [...ofSales].map(([_id, ofSale]) => {
     const back = ofSale.filter(({ keptBack }) => !keptBack);
@@ -232,22 +237,29 @@ async function writeCancelled(
   });
   await sales.bulkWrite(puts, { session });
 
-  for (const alike of groupByCancellation(cancelled)) {
-    const { status, cancelledBy, cancelledAt, cancelReason, keptBack } = alike[0] as OrderRecord;
+  for (const alike of groupByEnd(ended)) {
+    const [first] = alike as [OrderRecord];
+    const { status, cancelledBy, cancelledAt, cancelReason, keptBack } = first;
     const why = { ...(cancelReason && { cancelReason }), ...(keptBack && { keptBack }) };
+    const who = status === 'cancelled' && { cancelledBy, cancelledAt };
+    const latestMs = Math.max(...alike.map(({ holdExpiresAt }) => holdExpiresAt?.getTime() ?? 0));
     const { modifiedCount } = await orders.updateMany(
-      { _id: { $in: alike.map(({ _id }) => _id) }, status: 'paid' },
-      { $set: { status, cancelledBy, cancelledAt, ...why } as Partial<OrderRecord> },
+      {
+        _id: { $in: alike.map(({ _id }) => _id) },
+        status: isUnpaid(first) ? 'held' : 'paid',
+        ...(status === 'expired' && { holdExpiresAt: { $lte: new Date(latestMs) } }),
+      },
+      { $set: { status, ...who, ...why } as Partial<OrderRecord> },
       { session },
     );
     if (modifiedCount !== alike.length) throw new Stale();
   }
 
-  for (const [units, keys] of allowancesOf(cancelled, saleById)) {
+  for (const [units, keys] of allowancesOf(ended, saleById)) {
     const filter = { _id: { $in: keys }, units: { $gte: units } };
     await allowances.updateMany(filter, { $inc: { units: -units } }, { session });
   }
-  await wakePayments(collections, cancelled, session);
+  await wakePayments(collections, ended, session);
   const records = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
   const at = mongoClock.now();
   const entries = records.map(({ _id: saleId, eventSeq: seq }) => ({
@@ -260,7 +272,7 @@ async function writeCancelled(
   return {
     settled: {
       stocks: records.map((sale) => stockMessageOf(sale, at)),
-      orders: cancelled.map(orderMessageOf),
+      orders: ended.map(orderMessageOf),
     },
     returned: records.map(({ _id: saleId, unitsReturned = 0, itemCounts = {} }) => ({
       saleId,
@@ -276,11 +288,11 @@ async function writeCancelled(
   };
 }
 
-/** One statement updates all orders that are cancelled by the same people for the same reason. */
-function groupByCancellation(orders: OrderRecord[]): OrderRecord[][] {
+/** One statement updates all orders that end in the same way, by the same people and for the same reason. */
+function groupByEnd(orders: OrderRecord[]): OrderRecord[][] {
   const groups = new Map<string, OrderRecord[]>();
   for (const order of orders) {
-    const key = JSON.stringify([order.cancelledBy, order.cancelReason, order.keptBack]);
+    const key = JSON.stringify([order.cancelledBy, order.cancelReason, order.keptBack, isUnpaid(order)]);
     const group = groups.get(key);
     if (group) group.push(order);
     else groups.set(key, [order]);

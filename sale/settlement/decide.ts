@@ -8,14 +8,17 @@ export interface SaleLimits {
   /** Units left of all items. */
   stock: number;
   limitPerBuyer: number;
+  /** For how long an order is held until it is paid; 0 when it is paid at once. */
+  paymentWindowSeconds: number;
   /** By item id. */
-  items: ReadonlyMap<string, Pick<Item, 'stock' | 'limitPerBuyer'>>;
+  items: ReadonlyMap<string, Pick<Item, 'stock' | 'limitPerBuyer' | 'amount'>>;
 }
 
 export const limitsOf = (sale: SaleRecord): SaleLimits => ({
   isCalledOff: Boolean(sale.calledOffAt),
   stock: sale.stock,
   limitPerBuyer: sale.limitPerBuyer,
+  paymentWindowSeconds: sale.paymentWindowSeconds ?? 0,
   items: new Map(itemsOf(sale).map((item) => [item.id, item])),
 });
 
@@ -31,7 +34,7 @@ export interface SettlementSnapshot {
 
 export interface Outcome {
   purchase: Purchase;
-  status: Extract<OrderStatus, 'paid' | 'rejected'>;
+  status: Extract<OrderStatus, 'held' | 'paid' | 'rejected'>;
   reason: RejectionReason | null;
   /** Units left of its only line, when it is sold out. */
   left?: number;
@@ -99,7 +102,8 @@ export function decide(purchases: readonly Purchase[], snapshot: SettlementSnaps
     const sale = snapshot.sales.get(purchase.saleId);
     const reason = sale ? refusalOf(purchase, sale, snapshot, decision) : 'unknown_sale';
     const left = reason === 'sold_out' && sale ? leftOf(purchase, sale, decision) : {};
-    decision.outcomes.push({ purchase, status: reason ? 'rejected' : 'paid', reason, ...left });
+    const status = reason || !sale ? 'rejected' : isFree(purchase, sale) ? 'paid' : 'held';
+    decision.outcomes.push({ purchase, status, reason, ...left });
     if (reason || !sale) continue;
     const sold = decision.sold.get(purchase.saleId) ?? new Map<string, number>();
     decision.sold.set(purchase.saleId, sold);
@@ -109,6 +113,10 @@ export function decide(purchases: readonly Purchase[], snapshot: SettlementSnaps
   }
   return decision;
 }
+
+/** Whether nothing is to be paid, here at least. */
+const isFree = (purchase: Purchase, { paymentWindowSeconds, items }: SaleLimits) =>
+  paymentWindowSeconds === 0 || linesOf(purchase).every(({ itemId }) => items.get(itemId)?.amount === 0);
 
 function refusalOf(
   purchase: Purchase,

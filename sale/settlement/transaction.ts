@@ -241,6 +241,9 @@ function takersOf({ outcomes, taken }: Decision, { sales, allowances }: Snapshot
   return groups.values();
 }
 
+const holdEndOf = (sale: SaleRecord | null | undefined, from: Date) =>
+  new Date(from.getTime() + (sale?.paymentWindowSeconds ?? 0) * 1_000);
+
 /** @param sale of the purchase; null when there is no such sale. */
 export function recordOf(
   { purchase, status, reason, left }: Outcome,
@@ -258,6 +261,7 @@ export function recordOf(
     status,
     reason,
     ...(left !== undefined && { left }),
+    ...(status === 'held' && { holdExpiresAt: holdEndOf(sale, settledAt) }),
     createdAt: new Date(purchase.createdAt),
     settledAt,
     ...(purchase.traceparent && { traceparent: purchase.traceparent }),

@@ -133,7 +133,10 @@ function write(
   ];
   const news = {
     kind: kinds[type],
-    lines: lines.map(({ itemId, quantity, amount }) => ({ name: nameOf(itemId), quantity, amount })),
+    lines: lines.map(({ itemId, quantity, amount }) => {
+      // No money goes back for what was never paid.
+      return { name: nameOf(itemId), quantity, amount: 'unpaid' in data ? 0 : amount };
+    }),
     currency: data.currency ?? price.currency,
     ...('reason' in data && { reason: data.reason, left: data.left }),
     ...('cancelReason' in data && { cancelReason: data.cancelReason }),

@@ -47,17 +47,22 @@ const limit = fc.integer({ min: 1, max: 8 });
 const saleOf = (ids: string[]): fc.Arbitrary<SaleLimits> =>
   fc
     .record({
-      items: fc.array(fc.record({ stock, limitPerBuyer: fc.option(limit) }), {
-        minLength: ids.length,
-        maxLength: ids.length,
-      }),
+      items: fc.array(
+        fc.record({ stock, limitPerBuyer: fc.option(limit), amount: fc.constantFrom(0, 500) }),
+        {
+          minLength: ids.length,
+          maxLength: ids.length,
+        },
+      ),
       limitPerBuyer: limit,
+      paymentWindowSeconds: fc.constantFrom(0, 600),
       // Fewer than the items have: a process of the version before sold from the whole sale only.
       missing: fc.option(fc.integer({ min: 1, max: 5 }), { freq: 4 }),
     })
-    .map(({ items, limitPerBuyer, missing }) => ({
+    .map(({ items, limitPerBuyer, paymentWindowSeconds, missing }) => ({
       stock: Math.max(0, items.reduce((sum, item) => sum + item.stock, 0) - (missing ?? 0)),
       limitPerBuyer,
+      paymentWindowSeconds,
       items: new Map(items.map((item, n) => [ids[n] as string, item])),
     }));
 const keys = (['lamp', 'chair'] as const).flatMap((saleId) =>
@@ -93,7 +98,9 @@ test('never sells more units than there are, and counts what it sells', () => {
   check((purchases, snapshot) => {
     const { outcomes, sold } = decide(purchases, snapshot);
     for (const [saleId, { stock, items }] of snapshot.sales) {
-      const paid = outcomes.filter(({ purchase, status }) => status === 'paid' && purchase.saleId === saleId);
+      const paid = outcomes.filter(
+        ({ purchase, status }) => status !== 'rejected' && purchase.saleId === saleId,
+      );
       const units = sum(paid.map(({ purchase }) => purchase.quantity));
       expect(units).toBeLessThanOrEqual(stock);
       expect(sumOf(sold.get(saleId) ?? new Map())).toBe(units);
@@ -115,7 +122,7 @@ test('never lets a person past the limit, over all accounts, and counts what eac
     const paid = new Map<string, number>();
     for (const { purchase, status } of outcomes) {
       const sale = snapshot.sales.get(purchase.saleId);
-      for (const { holder, units } of sale && status === 'paid' ? claimsOf(purchase, sale) : []) {
+      for (const { holder, units } of sale && status !== 'rejected' ? claimsOf(purchase, sale) : []) {
         const key = allowanceKey(purchase.saleId, holder);
         paid.set(key, (paid.get(key) ?? 0) + units);
       }
@@ -135,7 +142,7 @@ test('gives each unsettled purchase exactly one outcome, in the order of arrival
     const { outcomes } = decide(purchases, snapshot);
     const fresh = purchases.map(({ orderId }) => orderId).filter((id) => !snapshot.settledOrderIds.has(id));
     expect(outcomes.map(({ purchase }) => purchase.orderId)).toEqual([...new Set(fresh)]);
-    for (const { status, reason } of outcomes) expect(reason === null).toBe(status === 'paid');
+    for (const { status, reason } of outcomes) expect(reason === null).toBe(status !== 'rejected');
   });
 });
 
@@ -181,6 +188,17 @@ test('refuses only for a reason that is true at its turn, and never fulfils a pu
   });
 });
 
+test('holds what is to be paid within a window, and nothing else', () => {
+  check((purchases, snapshot) => {
+    for (const { purchase, status } of decide(purchases, snapshot).outcomes) {
+      const sale = snapshot.sales.get(purchase.saleId);
+      if (!sale || status === 'rejected') continue;
+      const costs = linesOf(purchase).some(({ itemId }) => sale.items.get(itemId)?.amount !== 0);
+      expect(status).toBe(sale.paymentWindowSeconds > 0 && costs ? 'held' : 'paid');
+    }
+  });
+});
+
 test('decides nothing for a batch that was settled before', () => {
   check((purchases, snapshot) => {
     const { outcomes, sold, taken } = decide(purchases, snapshot);
@@ -189,12 +207,12 @@ test('decides nothing for a batch that was settled before', () => {
       ...outcomes.map(({ purchase }) => purchase.orderId),
     ]);
     const sales = new Map(
-      [...snapshot.sales].map(([id, { stock, limitPerBuyer, items }]) => {
+      [...snapshot.sales].map(([id, { stock, items, ...sale }]) => {
         const ofSale = sold.get(id) ?? new Map<string, number>();
         const left = [...items].map(([itemId, item]) => {
           return [itemId, { ...item, stock: item.stock - (ofSale.get(itemId) ?? 0) }] as const;
         });
-        return [id, { stock: stock - sumOf(ofSale), limitPerBuyer, items: new Map(left) }];
+        return [id, { ...sale, stock: stock - sumOf(ofSale), items: new Map(left) }];
       }),
     );
     const allowances = new Map([...snapshot.allowances].map(([key, n]) => [key, n + (taken.get(key) ?? 0)]));
@@ -207,8 +225,8 @@ test('sells the last unit to the first buyer who asks for one, and skips one who
   const ask = (orderId: string, buyerId: string, quantity: number): Purchase => {
     return { orderId, saleId: 'lamp', buyerId, quantity, idempotencyKey: 'k', createdAt: '' };
   };
-  const items = new Map([['1', { stock: 3, limitPerBuyer: null }]]);
-  const sales = new Map([['lamp', { stock: 3, limitPerBuyer: 5, items }]]);
+  const items = new Map([['1', { stock: 3, limitPerBuyer: null, amount: 500 }]]);
+  const sales = new Map([['lamp', { stock: 3, limitPerBuyer: 5, paymentWindowSeconds: 0, items }]]);
   const crowd = [ask('1', 'ann', 2), ask('2', 'bob', 2), ask('3', 'cy', 1), ask('4', 'dee', 1)];
   const { outcomes } = decide(crowd, { sales, allowances: new Map(), settledOrderIds: new Set() });
   expect(outcomes.map(({ purchase, status, reason }) => [purchase.orderId, status, reason])).toEqual([

@@ -170,7 +170,13 @@ const logLine = (text, aside) =>
 /** @param {string} at @param {string} text */
 const stepLine = (at, text) => logLine(text, exactTime(at));
 
-const stepTexts = { 'order.paid': 'Paid', 'order.rejected': 'Rejected', 'order.cancelled': 'Cancelled' };
+const stepTexts = {
+  'order.held': 'Held until paid',
+  'order.paid': 'Paid',
+  'order.rejected': 'Rejected',
+  'order.cancelled': 'Cancelled',
+  'order.expired': 'Not paid in time',
+};
 
 /** @param {OrderStep} step */
 function stepOf({ at, type, reason, cancelledBy, keptBack }) {

@@ -33,7 +33,7 @@ export function figuresOf(report) {
   const orders = report.paidOrders === 1 ? 'order' : 'orders';
   return [
     ['Sold', `${number(sold)} of ${number(report.units)} in ${number(report.paidOrders)} ${orders}`],
-    ['Taken', money(report.sale.price, sold)],
+    ['Taken', money({ ...report.sale.price, amount: report.amount })],
     ['Time to sell out', timeOrNone(report.soldOutAfterMs)],
     ['Refused at the gate', listed(report.refused)],
     ['Rejected when settled', listed(/** @type {Record<string, number>} */ (report.rejected))],

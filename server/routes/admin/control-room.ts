@@ -24,7 +24,7 @@ import { noSale } from '../sales.ts';
 
 const shownSeconds = 300;
 
-const notAnswers = new Set(['paid', 'rejected', 'failed', 'queued', 'oldestMs', 'deadLetters']);
+const notAnswers = new Set(['held', 'paid', 'rejected', 'failed', 'queued', 'oldestMs', 'deadLetters']);
 
 /** `since` is the newest second that the page has, in Unix time. */
 const liveSince = z.strictObject({ since: wholeFromText(0, 10_000_000_000).optional() });
@@ -142,6 +142,7 @@ function figuresOf(second: number, counts: Counts): SecondFigures {
   return {
     second,
     answers: answersOf(counts),
+    held: counts.held ?? 0,
     paid: counts.paid ?? 0,
     rejected: counts.rejected ?? 0,
     p50Ms: quantileMs(counts, 0.5),

@@ -15,7 +15,7 @@ import { byteOrderMark, csvLines } from './csv.ts';
 const orderSearch = z.strictObject({
   q: z.string().trim().max(254).default(''),
   saleId: id.optional(),
-  status: settledStatus.extract(['paid', 'rejected', 'cancelled']).optional(),
+  status: settledStatus.optional(),
   /** A sequence number of the event log for a sale's orders; a time and an id for a buyer's orders. */
   cursor: cursorLike(/^(\d{1,10}|\d{13}\.[\w-]{1,64})$/),
 });

@@ -61,6 +61,12 @@ export const newSale = z
       .describe('Whether only buyers who have confirmed their address may buy'),
     language: language.optional().describe('Of the mails to buyers whose account has no language'),
     cancelWindowSeconds: cancelWindow,
+    paymentWindowSeconds: z
+      .int()
+      .min(0)
+      .max(86_400)
+      .default(0)
+      .describe('For how long an order is held until it is paid; with 0 it is paid at once'),
     opensAt: instant,
     closesAt: instant,
     draft: z.boolean().default(false).describe('Made for staff only, until it is published'),
@@ -130,19 +136,12 @@ function checkDraftItems(
 const givesAway = 'expected a price above 0, or free: true to give it away';
 
 export function newSaleOf(sale: z.infer<typeof newSale>): NewSale {
-  const { limitPerBuyer, cancelWindowSeconds, opensAt, closesAt } = sale;
+  const { limitPerBuyer, cancelWindowSeconds, paymentWindowSeconds, opensAt, closesAt } = sale;
   const sent = itemsIn(sale);
   const currency = sent[0]?.price.currency ?? '';
   const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
-  return {
-    items: sent.map(newItemOf),
-    currency,
-    limitPerBuyer,
-    ...choicesOf(sale),
-    ...cancelling,
-    opensAt,
-    closesAt,
-  };
+  const terms = { limitPerBuyer, ...choicesOf(sale), ...cancelling, paymentWindowSeconds };
+  return { items: sent.map(newItemOf), currency, ...terms, opensAt, closesAt };
 }
 
 function newItemOf({ id, productId, label, price, oldAmount, stock, limitPerBuyer }: SentItem): NewItem {

@@ -50,6 +50,30 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
     await rm(dir, { recursive: true, force: true });
   });
 
+  test('a hold expires by MongoDB’s clock, whatever the worker’s own says', async () => {
+    const { product, price } = await system.createSale();
+    const window = { opensAt: new Date(Date.now() - 1_000), closesAt: new Date(Date.now() + 3_600_000) };
+    const body = { productId: product.id, price, stock: 5, paymentWindowSeconds: 5, ...window };
+    const sale = await system.api<SaleSnapshot>('POST', '/api/sales', {
+      token: system.adminToken,
+      body,
+      at: fast,
+    });
+    const token = system.buyerToken();
+    const { body: bought } = await system.buy(sale.body.id, token, { at: slow });
+    const { orders, events } = system.store.collections;
+    const expired = () => orders.findOne({ _id: bought.orderId, status: 'expired' });
+    const order = await waitUntil(expired, { deadlineMs: 20_000, what: 'the hold has not expired' });
+    const entry = await events.findOne({ saleId: sale.body.id, 'changes.type': 'order.expired' });
+    const deadlineMs = order.holdExpiresAt?.getTime() ?? 0;
+    expect(deadlineMs - order.settledAt.getTime()).toBe(5_000);
+    expect(Math.abs(order.settledAt.getTime() - Date.now())).toBeLessThan(25_000);
+    expect((entry?.at.getTime() ?? 0) - deadlineMs).toBeGreaterThanOrEqual(0);
+    // The shared MongoDB's clock is this process' own.
+    expect(Date.now()).toBeGreaterThanOrEqual(deadlineMs);
+    expect((entry?.at.getTime() ?? 0) - deadlineMs).toBeLessThan(5_000);
+  });
+
   test('pages and purchases agree on when a sale opens and ends, on every server', async () => {
     const opensAt = new Date(Date.now() + 3_000);
     const closesAt = new Date(Date.now() + 6_000);
