@@ -18,7 +18,14 @@ import {
   saleIdOf,
   snapshotOfRecord,
 } from './sale.ts';
-import { applyChange, hashOf, type SaleChange, type SaleChangeRefusal, stateOf } from './sale-change.ts';
+import {
+  applyChange,
+  hashOf,
+  insertKeys,
+  type SaleChange,
+  type SaleChangeRefusal,
+  stateOf,
+} from './sale-change.ts';
 
 /** Who makes a draft, and the Idempotency-Key of the request, with which it is made once. */
 export interface Maker {
@@ -126,9 +133,9 @@ export async function changeDraft(
         const states = { before: stateOf(recordOfDraft(draft)), after: stateOf(planned.after) };
         const entry = { ...by, action: 'draft.changed', subject: { kind: 'sale', id }, ...states };
         await appendStaffEntry(collections, session, entry);
-        const createdAt = mongoClock.now();
-        if (key !== null)
-          await saleChangeKeys.insertOne({ _id: key, bodyHash, sale: planned.after, createdAt }, { session });
+        if (key === null) return;
+        const answer = { _id: key, bodyHash, sale: planned.after, createdAt: mongoClock.now() };
+        await insertKeys(collections, [answer], session);
       });
       return (await snapshotOfDraft(collections, changed)) ?? 'unknown_sale';
     },

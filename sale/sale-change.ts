@@ -271,7 +271,11 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   }
   const { cancelWindowSeconds = sale.cancelWindowSeconds } = change;
   const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
-  const after = { ...stocked.after, paused, opensAt, closesAt, ...cancelling };
+  // Purchases of before may still be queued, although the sale is scheduled again and nothing of it is sold.
+  const opened = sale.publishedAt !== null &&
+    opensAt > now &&
+    now >= sale.opensAt && { hasOpened: true as const };
+  const after = { ...stocked.after, paused, opensAt, closesAt, ...cancelling, ...opened };
   return { after, changes, isEarly: mended.isEarly };
 }
 
@@ -287,8 +291,18 @@ const lastMendMs = 1_000;
 
 /** Whether nothing was sold yet, nor will be in the next moment. */
 function isBeforeOpening(sale: SaleRecord, now: Date): boolean {
-  const { publishedAt, phase, opensAt, stock, unitsOnSale, unitsReturned = 0, unitsKept = 0 } = sale;
+  const {
+    publishedAt,
+    hasOpened,
+    phase,
+    opensAt,
+    stock,
+    unitsOnSale,
+    unitsReturned = 0,
+    unitsKept = 0,
+  } = sale;
   if (publishedAt === null) return true;
+  if (hasOpened) return false;
   const isEarly = (phase ?? 'scheduled') === 'scheduled' && opensAt.getTime() - now.getTime() > lastMendMs;
   return isEarly && stock === unitsOnSale && unitsReturned === 0 && unitsKept === 0;
 }
@@ -384,7 +398,7 @@ function withUnits(sale: SaleRecord, { id, stock, unitsOnSale }: Item, units: nu
 /** The fields that a change sets. Counts are incremented, because purchases are settled meanwhile. */
 const settable = [
   ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
-  'cancelWindowSeconds',
+  ...['cancelWindowSeconds', 'hasOpened'],
   ...['items', 'productId', 'price', 'oldAmount'],
 ] as (keyof SaleRecord)[];
 
@@ -454,7 +468,7 @@ async function write(
 }
 
 /** @throws Stale when another server used one of the keys after they were read. */
-async function insertKeys(
+export async function insertKeys(
   collections: Collections,
   records: SaleChangeKeyRecord[],
   session: ClientSession,

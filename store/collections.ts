@@ -181,6 +181,8 @@ export interface SaleRecord {
   /** Null in a draft. Absent in records of an earlier version, whose sales were published when they were made. */
   publishedAt?: Date | null;
   calledOffAt?: Date | null;
+  /** Set when its opening was moved to a later time after it had opened, because buyers may have bought meanwhile. */
+  hasOpened?: true;
   /** While orders of a sale that was called off remain to be cancelled: the last log document whose orders are. */
   cancelledUpToSeq?: number;
   createdAt: Date;
@@ -402,6 +404,7 @@ const sale = new Schema<SaleRecord>(
     revision: { type: Number, default: 0 },
     publishedAt: { type: Date },
     calledOffAt: { type: Date },
+    hasOpened: { type: Boolean },
     cancelledUpToSeq: { type: Number },
     createdAt: { type: Date, required: true },
   },

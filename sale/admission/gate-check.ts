@@ -346,10 +346,13 @@ function lacksReturnedUnits(gate: GateFields, sale: SaleRecord): boolean {
 /** Whether the gate's items differ from MongoDB's. A version before makes a gate that knows no items. */
 function hasOtherItems(gate: GateFields, sale: SaleRecord): boolean {
   if (!hasSeveralItems(sale)) return false;
-  return itemsOf(sale).some(({ id, unitsOnSale, unitsReturned, limitPerBuyer }) => {
-    const known = gate.items.get(id);
+  return itemsOf(sale).some((item) => {
+    const known = gate.items.get(item.id);
     return (
-      !known || known.units !== unitsOnSale || known.limit !== limitPerBuyer || known.returned > unitsReturned
+      !known ||
+      known.units !== unitsEverOnSale(item) ||
+      known.limit !== item.limitPerBuyer ||
+      known.returned > item.unitsReturned
     );
   });
 }
@@ -364,6 +367,7 @@ function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
     gate.opensAtMs !== sale.opensAt.getTime() ||
     gate.closesAtMs !== sale.closesAt.getTime() ||
     gate.isPaused !== sale.paused ||
+    gate.requiresVerifiedEmail !== (sale.requiresVerifiedEmail ?? false) ||
     hasOtherItems(gate, sale)
   );
 }

@@ -45,6 +45,7 @@ export interface GateFields {
   opensAtMs: number;
   closesAtMs: number;
   isPaused: boolean;
+  requiresVerifiedEmail: boolean;
   revision: string;
   /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
@@ -376,6 +377,7 @@ const fieldNames = [
   'opensAt',
   'closesAt',
   'paused',
+  'verified',
   'revision',
   'checked',
 ] as const;
@@ -395,8 +397,8 @@ const itemFieldsOf = (itemId: string) =>
 const fieldsPerItem = itemFieldsOf('').length;
 
 function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]): GateFields {
-  const [left, queued, units, returned, limit, opensAt, closesAt, paused, revision, checked, ...others] =
-    fields;
+  const [left, queued, units, returned, limit, opensAt, closesAt, ...flags] = fields;
+  const [paused, verified, revision, checked, ...others] = flags;
   const [ofBuyers, ofItems] = [others.slice(0, buyers.length), others.slice(buyers.length)];
   return {
     left: Number(left),
@@ -407,6 +409,7 @@ function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]
     opensAtMs: Number(opensAt),
     closesAtMs: Number(closesAt),
     isPaused: paused === '1',
+    requiresVerifiedEmail: verified === '1',
     revision: revision ?? '',
     checked: checked ?? '',
     buyers: new Map(buyers.map((buyerId, n) => [buyerId, Number(ofBuyers[n] ?? 0)])),

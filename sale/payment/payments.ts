@@ -357,6 +357,8 @@ export function openPayments({
       const paymentId = externalIdOf(orderId, reference);
       const before = await payments.findOne({ _id: paymentId });
       if (!before) return null;
+      // The refund may have been asked for just now, and not be noted at the payment yet.
+      await settle(paymentId);
       const loaded = await amend(paymentId, (payment) =>
         payment.refunds
           .filter(({ state }) => state === 'pending')

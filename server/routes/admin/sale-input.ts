@@ -111,6 +111,8 @@ function checkItems(items: SentItem[], list: string[] | null, refuse: RefuseFiel
     const isOwn = item.price.currency === items[0]?.price.currency;
     if (!isOwn) refuse([...path, 'price', 'currency'], 'expected one currency for all items');
     if (item.oldAmount && item.oldAmount <= item.price.amount) refuse([...path, 'oldAmount'], oldTooLow);
+    if (items.length === 1 && item.limitPerBuyer !== null)
+      refuse([...path, 'limitPerBuyer'], "expected none: the only item has the sale's limit");
     const name = JSON.stringify([item.productId, item.label]);
     const same = numbers.get(name);
     if (same !== undefined) refuse([...path, 'label'], `expected another than that of item ${same + 1}`);
