@@ -60,10 +60,9 @@ function drawItems(sale) {
   show(byId('items'), items.length > 1);
   if (items.length < 2) return;
   const shown = items.slice(0, SHOWN_ITEMS).map((item) => {
-    const isOut = item.stock === 0;
-    const left = isOut ? texts.saleStatus.sold_out : number(item.stock);
     const name = element('span', {}, itemName(sale, item));
-    return element('li', { 'data-out': isOut }, name, ' ', element('strong', {}, left));
+    const left = element('strong', {}, number(item.stock));
+    return element('li', { 'data-out': item.stock === 0 }, name, ' ', left);
   });
   const more = items.length - shown.length;
   const drawn = element('ul', {}, ...shown, ...(more > 0 ? [element('li', {}, `+${number(more)}`)] : []));

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import type { ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,9 +57,23 @@ export function pageRoutes(shop: PageSettings): Router {
  * because it would repeat the query in a header, and a proxy takes a server with too large headers for broken.
  */
 function filesOfPages(options: { immutable?: boolean; maxAge?: string } = {}): RequestHandler {
-  const serve = express.static(folder, { index: false, redirect: false, ...options });
+  const serve = express.static(folder, { index: false, redirect: false, setHeaders: leaveOut, ...options });
   return (request, response, next) =>
     /\.(js|css|svg)$/.test(request.path) ? serve(request, response, next) : next();
+}
+
+/** What browsers heed in documents only. In a script or style it would be a third of what a first visit transfers. */
+const ofDocuments = [
+  'Content-Security-Policy',
+  'Cross-Origin-Opener-Policy',
+  'Origin-Agent-Cluster',
+  'X-Frame-Options',
+];
+
+/** An SVG picture can be opened as a document. */
+function leaveOut(response: ServerResponse, path: string): void {
+  if (path.endsWith('.svg')) return;
+  for (const name of ofDocuments) response.removeHeader(name);
 }
 
 /** Headers of the embedded element and the snapshot that it reads, which other sites may load because both are public. */

@@ -163,7 +163,7 @@ test('the list, the ticker, the embedded stock and the control room show each of
   const bought = await system.buy(sale.id, token, { lines });
   await system.settled(bought.body.orderId, token);
   await card.locator('s').filter({ hasText: 'EU 41 Sold out' }).waitFor();
-  await sees(ticker, 'items', 'EU 41 Sold out');
+  await sees(ticker, 'items', 'EU 41 0');
   await sees(ticker, 'items', 'EU 42 2');
   await embedded
     .locator(`stampede-stock[sale="${sale.id}"] s`)

@@ -51,7 +51,7 @@ export function priceText(sale) {
 function stockCell(sale) {
   const items = itemsOf(sale);
   const left = items.filter(({ stock }) => stock > 0).length;
-  const ofItems = items.length > 1 ? `${number(left)} of ${number(items.length)} items left` : '';
+  const ofItems = items.length > 1 ? ` · ${number(left)} of ${number(items.length)} items` : '';
   return element('span', {}, stockMeter(sale), element('span', { class: 'muted' }, ofItems));
 }
 
