@@ -1,32 +1,39 @@
 /** The stock of each item of a sale that has several, and what was sold of it. */
 
+/** @import { SaleReport } from '../../../insight/contract.ts' */
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
 
 import { element, show } from '../../shared/dom.js';
-import { money, number } from '../../shared/format.js';
+import { dateTime, money, number } from '../../shared/format.js';
 import { itemName, itemsOf } from '../../shared/items.js';
 import { replaceRows, table } from '../components.js';
 import { stockMeter } from './sale-table.js';
 
 export function itemTable() {
-  const { root, body } = table('items', ['Item', 'Left', 'Price', 'Sold']);
+  const { root, body } = table('items', ['Item', 'Left', 'Price', 'Sold', 'Sold out']);
   root.classList.add('item-table');
   root.hidden = true;
   return {
     root,
-    /** @param {SaleSnapshot} sale */
-    set(sale) {
+    /** @param {SaleSnapshot} sale @param {SaleReport | null} report */
+    set(sale, report) {
       const items = itemsOf(sale);
       show(root, items.length > 1);
       if (items.length < 2) return;
+      // A server of the version before reports no items.
+      const soldOutAt = new Map(report?.items?.map((item) => [item.itemId, item.soldOutAt]));
       replaceRows(
         body,
-        items.map((item) => [
-          element('strong', {}, itemName(sale, item)),
-          stockMeter(item),
-          money(item.price),
-          number(item.unitsOnSale - item.stock),
-        ]),
+        items.map((item) => {
+          const at = soldOutAt.get(item.id);
+          return [
+            element('strong', {}, itemName(sale, item)),
+            stockMeter(item),
+            money(item.price),
+            number(item.unitsOnSale - item.stock),
+            at ? dateTime(at) : '–',
+          ];
+        }),
       );
     },
   };

@@ -85,7 +85,7 @@ export function openSaleDetails(saleId) {
     ];
     const drawn = element('p', {}, ...next);
     if (drawn.innerHTML !== state.innerHTML) state.replaceChildren(...next);
-    items.set(sale);
+    items.set(sale, report);
     buttons.draw(sale, status);
   }
 
