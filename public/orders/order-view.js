@@ -7,7 +7,7 @@
 
 import { byId, element, setText, show } from '../shared/dom.js';
 import { duration, money, number, time } from '../shared/format.js';
-import { amountOf, linesOf } from '../shared/items.js';
+import { amountOf, linesOf, shortNumberOf } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 
 /**
@@ -110,7 +110,7 @@ export function renderOrder(card) {
   setText(status, texts.orderStatus[card.status]);
   byId('order').dataset.status = card.status;
   setText(byId('order-pieces'), texts.pieces(card.quantity));
-  setText(byId('order-number'), card.id ? texts.orderNumber(card.id) : '');
+  setText(byId('order-number'), card.id ? texts.orderNumber(shortNumberOf(card.id)) : '');
   drawLines(card.lines);
   setText(byId('order-note'), card.note);
   const steps = stepsOf(card).map(({ label, state, at }) =>

@@ -110,7 +110,7 @@ export const german = {
   stepOutcome: 'Ergebnis',
   total: 'Summe',
   orderTitle: 'Deine Bestellung',
-  orderNumber: (id) => ` · Nr. ${id.slice(0, 8)}`,
+  orderNumber: (number) => ` · Nr. ${number}`,
   pieces: (count) => plural(count, 'Stück', 'Stück'),
   settledIn: (duration) => `Erledigt in ${duration}`,
   orderStatus: {

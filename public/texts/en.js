@@ -128,8 +128,8 @@ export const english = {
   stepOutcome: 'Outcome',
   total: 'Total',
   orderTitle: 'Your order',
-  /** @param {string} id */
-  orderNumber: (id) => ` · No. ${id.slice(0, 8)}`,
+  /** @param {string} number */
+  orderNumber: (number) => ` · No. ${number}`,
   /** @param {number} count */
   pieces: (count) => plural(count, 'piece', 'pieces'),
   /** @param {string} duration */

@@ -110,7 +110,7 @@ export const french = {
   stepOutcome: 'Résultat',
   total: 'Total',
   orderTitle: 'Votre commande',
-  orderNumber: (id) => ` · N° ${id.slice(0, 8)}`,
+  orderNumber: (number) => ` · N° ${number}`,
   pieces: (count) => plural(count, 'pièce', 'pièces'),
   settledIn: (duration) => `Réglée en ${duration}`,
   orderStatus: {

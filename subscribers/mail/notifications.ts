@@ -2,6 +2,7 @@ import type { SendMailOptions } from 'nodemailer';
 import { addressOf } from '../../accounts/user.ts';
 import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
+import { shortNumberOf } from '../../public/shared/items.js';
 import { moneyIn } from '../../public/shared/money.js';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Language, RejectionReason } from '../../sale/contract.ts';
@@ -206,6 +207,3 @@ function whyCancelled(what: string, reason: string | undefined, { cancelled }: M
   if (reason === 'called_off') return [cancelled.calledOff(what)];
   return [cancelled.byStaff(what), cancelled.reason(reason)];
 }
-
-/** The number that the pages show. */
-const shortNumberOf = (orderId: string) => orderId.slice(-8);

@@ -4,6 +4,7 @@
 
 import { element, setText } from '../../shared/dom.js';
 import { dateTime, exactTime, money, number } from '../../shared/format.js';
+import { shortNumberOf } from '../../shared/items.js';
 import { texts } from '../../shared/texts.js';
 import { toast } from '../../shared/toast.js';
 import { action, subheading } from '../components.js';
@@ -14,7 +15,7 @@ import { amountOf } from './order-cells.js';
 
 /** @param {string} orderId */
 export function openOrderView(orderId) {
-  const short = orderId.slice(0, 8);
+  const short = shortNumberOf(orderId);
   const body = element('div', { class: 'order-details', 'data-testid': 'order-details' });
   const errorLine = element('p', { class: 'failure', role: 'status' });
   const cancel = action(
