@@ -15,6 +15,9 @@ export const orderLink = ({ id }) =>
     element('code', {}, shortNumberOf(id)),
   );
 
+/** Whether staff can cancel it. @param {AdminOrder} order */
+export const isCancellable = ({ status }) => status === 'paid' || status === 'held';
+
 /** @param {AdminOrder} order */
 export function outcomeOf({ status, reason, cancelledBy, cancelReason }) {
   const chip = element('span', { class: 'chip', 'data-status': status }, texts.orderStatus[status]);

@@ -11,7 +11,7 @@ import { action, subheading } from '../components.js';
 import { errorText } from '../http.js';
 import { openCancelForm } from './cancel-form.js';
 import { addNote, cancelOrder, fetchOrderDetails, sendMailAgain } from './desk-api.js';
-import { amountOf } from './order-cells.js';
+import { amountOf, isCancellable } from './order-cells.js';
 
 /** @param {string} orderId */
 export function openOrderView(orderId) {
@@ -42,7 +42,7 @@ export function openOrderView(orderId) {
   async function load() {
     try {
       const details = await fetchOrderDetails(orderId);
-      cancel.hidden = details.order.status !== 'paid';
+      cancel.hidden = !isCancellable(details.order);
       mail.hidden = details.mails.length === 0 || details.order.email === null;
       body.replaceChildren(...sectionsOf(details, load));
       setText(errorLine, '');
