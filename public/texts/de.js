@@ -123,6 +123,9 @@ export const german = {
     expired: 'Abgelaufen',
     cancelled: 'Storniert',
   },
+  heldUntil: (time) =>
+    `Bis ${time} für dich zurückgelegt. Ist sie bis dahin nicht bezahlt, gehen die Stücke zurück in den Verkauf.`,
+  holdOver: 'Sie wurde nicht rechtzeitig bezahlt, und die Stücke sind zurück im Verkauf. Du zahlst nichts.',
   rejection: {
     sold_out: 'Als du an der Reihe warst, waren weniger da, als du wolltest. Du zahlst nichts.',
     over_limit: 'Das wären mehr, als einer bekommt. Du zahlst nichts.',

@@ -145,6 +145,9 @@ export const english = {
     expired: 'Expired',
     cancelled: 'Cancelled',
   },
+  /** @param {string} time */
+  heldUntil: (time) => `Held for you until ${time}. If it is not paid by then, its pieces go back on sale.`,
+  holdOver: 'It was not paid in time, so its pieces went back on sale. You pay nothing.',
   /** @type {Record<import('../../sale/contract.ts').RejectionReason, string>} */
   rejection: {
     sold_out: 'When your turn came, fewer units were left than you asked for. You pay nothing.',
