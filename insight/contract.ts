@@ -339,6 +339,7 @@ const suspect = z.object({ order: adminOrder, suspicion });
 /** Answer to `GET /api/admin/sales/:id/suspects`: buyers of one network together. */
 export const suspectPage = z.object({
   marked: count.describe('Orders that are marked, up to 10,000'),
+  readAt: instant.describe('When they were read; a cancellation takes it as `markedBefore`'),
   suspects: z.array(suspect),
   nextCursor,
 });

@@ -29,7 +29,7 @@ const foundOfBuyer = 50;
 const namedMax = 100;
 /** Orders with the same short number that are looked at. */
 const numberedMax = 20;
-/** The search for a short number of the version before is given up after this time. */
+/** The search for a number of an older mail is given up after this time. */
 const suffixMaxMs = 3_000;
 /** A page has at least this many orders, because it consists of whole log documents. */
 const pageOrders = 50;
@@ -116,7 +116,7 @@ async function findNumbered({ orders }: Collections, number: string): Promise<Fo
   return foundOf(found, numberedMax);
 }
 
-/** The pages of the version before showed the end of the id. Only the index of the ids is read, but all of it. */
+/** Mails and pages of earlier versions say the end of the id, and buyers may still quote them. Only the index of the ids is read, but all of it. */
 async function findBySuffix({ orders }: Collections, number: string): Promise<Found> {
   try {
     const found = await orders

@@ -113,6 +113,7 @@ export async function listSuspects(
   cursor: string | undefined,
 ): Promise<SuspectPage> {
   const { suspects, orders } = collections;
+  const readAt = mongoClock.now().toISOString();
   const marked = { saleId, state: 'marked' as const };
   const [networkKey = '', orderId = ''] = cursor?.split('.') ?? [];
   const after = cursor
@@ -130,6 +131,7 @@ export async function listSuspects(
   const orderById = new Map((await adminOrdersOf(collections, inOrder)).map((order) => [order.id, order]));
   const last = page.at(-1);
   return {
+    readAt,
     marked: await suspects.countDocuments(marked, { limit: countMax }),
     suspects: page.flatMap(({ _id, state, networkKey: group, buyers }) => {
       const order = orderById.get(_id);
@@ -139,14 +141,17 @@ export async function listSuspects(
   };
 }
 
-/** The ids of marked orders of a sale, at most so many. */
+/** The ids of orders of a sale that were marked before a time, at most so many. */
 export async function listMarked(
   { suspects }: Collections,
   saleId: string,
-  limit: number,
+  { before, limit }: { before: Date | undefined; limit: number },
 ): Promise<string[]> {
   const found = await suspects
-    .find({ saleId, state: 'marked' }, { projection: { _id: 1 } })
+    .find(
+      { saleId, state: 'marked', ...(before && { markedAt: { $lte: before } }) },
+      { projection: { _id: 1 } },
+    )
     .limit(limit)
     .toArray();
   return found.map(({ _id }) => _id);

@@ -52,8 +52,13 @@ addEventListener('storage', (event) => {
 export async function socketToken() {
   const session = currentSession();
   if (session) return isExpiring(session.token) ? (await renew(session)).token : session.token;
-  const held = localStorage.getItem(VISITOR);
-  if (held) return held;
+  try {
+    const held = localStorage.getItem(VISITOR);
+    if (held) return held;
+  } catch {
+    // A browser that blocks storage gets a token for each page.
+    return (await createVisitor()).token;
+  }
   const { token } = await createVisitor();
   localStorage.setItem(VISITOR, token);
   return token;

@@ -75,6 +75,8 @@ const figures = openFigures();
 /** @type {View | null} */
 let view = null;
 let hasAccess = false;
+/** Whether the form of an invitation is shown, which ends with a new load of the page. */
+let isJoining = false;
 let auditRequestedAt = Number.NEGATIVE_INFINITY;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let tick;
@@ -82,9 +84,15 @@ let tick;
 function enter() {
   const invitation = invitationInAddress();
   if (invitation) {
+    // The token leaves the address, so that it is in no history, bookmark or picture of the screen.
+    history.replaceState(null, '', location.pathname);
+    isJoining = true;
+    leave();
     byId('no-access').replaceChildren(openJoinForm(invitation));
-    return show(byId('no-access'), true);
+    show(byId('room'), false);
+    show(byId('no-access'), true);
   }
+  if (isJoining) return;
   hasAccess = isAtLeast('viewer');
   document.body.dataset.role = currentSession()?.user.role ?? '';
   show(byId('room'), hasAccess);
@@ -92,15 +100,17 @@ function enter() {
   const text = currentSession() ? 'Only the staff of the shop has access.' : 'Sign in as staff of the shop.';
   setText(byId('no-access-text'), text);
   show(byId('no-access-sign-in'), currentSession() === null);
-  if (!hasAccess) {
-    clearTimeout(tick);
-    view?.close?.();
-    view = null;
-    byId('view').replaceChildren();
-    return;
-  }
+  if (!hasAccess) return leave();
   open();
   poll();
+}
+
+function leave() {
+  hasAccess = false;
+  clearTimeout(tick);
+  view?.close?.();
+  view = null;
+  byId('view').replaceChildren();
 }
 
 function open() {
@@ -184,6 +194,7 @@ auditButton.addEventListener('click', () =>
 byId('audit-status').append(auditButton);
 byId('no-access-sign-in').addEventListener('click', () => openAccount());
 onSessionChange(enter);
-addEventListener('hashchange', open);
+// A link of an invitation may be opened in a tab that shows the control room already.
+addEventListener('hashchange', () => (invitationInAddress() ? enter() : open()));
 document.addEventListener('visibilitychange', () => document.hidden || poll());
 enter();

@@ -6,8 +6,8 @@
 /** @import { PendingPurchase } from '../sale/pending.js' */
 
 import { byId, element, setText, show } from '../shared/dom.js';
-import { duration, money, number, time } from '../shared/format.js';
-import { amountOf, linesOf } from '../shared/items.js';
+import { dateTime, duration, money, number, time } from '../shared/format.js';
+import { amountOf, linesOf, shortNumberOf } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 
 /**
@@ -45,7 +45,13 @@ export function cardOfOrder(order, sale, sentAt) {
 function noteOf(order, took) {
   if (order.reason) return texts.rejection[order.reason];
   if (order.status === 'paid') return texts.settledIn(duration(took));
-  return order.status === 'queued' ? texts.addQueued : '';
+  return order.status === 'queued' ? texts.addQueued : holdText(order);
+}
+
+/** Until when an order is held, or that it was held and not paid. @param {Order} order */
+export function holdText({ status, holdExpiresAt }) {
+  if (status === 'held' && holdExpiresAt) return texts.heldUntil(dateTime(holdExpiresAt));
+  return status === 'expired' ? texts.holdOver : '';
 }
 
 /** @param {PendingPurchase} purchase @param {SaleSnapshot} sale @returns {OrderCard} */
@@ -89,17 +95,22 @@ function stepsOf({ status, sentAt, acceptedAt, settledAt }) {
   /** @type {StepState} */
   const accepted = isRefused ? 'failed' : status === 'sending' ? 'current' : 'done';
   /** @type {StepState} */
-  const outcome = settledAt
-    ? status === 'paid'
-      ? 'done'
-      : 'failed'
-    : status === 'queued'
+  const outcome =
+    status === 'queued' || status === 'held'
       ? 'current'
-      : 'waiting';
+      : status === 'paid'
+        ? 'done'
+        : settledAt
+          ? 'failed'
+          : 'waiting';
   const steps = [
     { label: texts.stepSent, state: 'done', at: sentAt },
     { label: isRefused ? texts.orderStatus.refused : texts.stepAccepted, state: accepted, at: acceptedAt },
-    { label: isPending ? texts.stepOutcome : texts.orderStatus[status], state: outcome, at: settledAt },
+    {
+      label: isPending ? texts.stepOutcome : texts.orderStatus[status],
+      state: outcome,
+      at: isPending ? 0 : settledAt,
+    },
   ];
   return isRefused ? steps.slice(0, 2) : steps;
 }
@@ -110,7 +121,7 @@ export function renderOrder(card) {
   setText(status, texts.orderStatus[card.status]);
   byId('order').dataset.status = card.status;
   setText(byId('order-pieces'), texts.pieces(card.quantity));
-  setText(byId('order-number'), card.id ? texts.orderNumber(card.id) : '');
+  setText(byId('order-number'), card.id ? texts.orderNumber(shortNumberOf(card.id)) : '');
   drawLines(card.lines);
   setText(byId('order-note'), card.note);
   const steps = stepsOf(card).map(({ label, state, at }) =>

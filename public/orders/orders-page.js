@@ -15,7 +15,7 @@ import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { cancellableUntilMs, cancellingOf } from './cancelling.js';
 import { mergeOrders } from './merge-orders.js';
-import { lineOf } from './order-view.js';
+import { holdText, lineOf } from './order-view.js';
 
 /** The longest delay that a browser's timer takes. */
 const LONGEST_TIMER_MS = 2 ** 31 - 2;
@@ -55,7 +55,7 @@ function row(order) {
   const products = lines.flatMap(({ item }) => item?.product ?? sale?.product ?? []);
   const name = [...new Set(products.map((product) => product.name))].join(', ') || texts.unknownSale;
   const [product] = products;
-  const amount = status === 'paid' ? amountOf(order, lines) : null;
+  const amount = status === 'paid' || status === 'held' ? amountOf(order, lines) : null;
   const picture = product?.image
     ? element('img', {
         src: smallPicture(product.image),
@@ -75,7 +75,7 @@ function row(order) {
       element('a', { href: `/sales/${encodeURIComponent(saleId)}` }, name),
       ...listOf(lines),
       element('p', { class: 'muted' }, `${texts.pieces(quantity)} · ${dateTime(createdAt)}`),
-      element('p', { class: 'muted' }, reason ? texts.rejection[reason] : ''),
+      element('p', { class: 'muted' }, reason ? texts.rejection[reason] : holdText(order)),
       ...cancellingOf(order, sale, replaceOrder),
     ),
     element(

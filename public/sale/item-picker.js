@@ -75,13 +75,6 @@ function optionOf(name, { id, product, price }, { isPictured, isPriced }) {
   );
 }
 
-/** @param {(itemId: string) => void} listener */
-export function onItemChosen(listener) {
-  byId('item-options').addEventListener('change', (event) => {
-    if (event.target instanceof HTMLInputElement) listener(event.target.value);
-  });
-}
-
 /** Moves the focus to the first item that can be chosen. */
 export function focusPicker() {
   /** @type {HTMLInputElement | null} */

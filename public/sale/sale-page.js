@@ -15,9 +15,8 @@ import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
 import { openCheckout } from './checkout.js';
-import { focusPicker, onItemChosen } from './item-picker.js';
 import { openSaleState } from './sale-state.js';
-import { pressable, renderSale } from './sale-view.js';
+import { focusPicker, loadPicker, pressable, renderSale } from './sale-view.js';
 
 const POLL_WHILE_DOWN_MS = 3_000;
 /** Polls rarely while connected, only in case a message was lost. */
@@ -32,7 +31,7 @@ const saleId = decoded(location.pathname.split('/')[2] ?? '');
 const isPreview = new URLSearchParams(location.search).has('preview');
 /** Where this tab keeps the chosen item, for a reload before the sale opens. */
 const choiceKey = `stampede.choice.${saleId}`;
-const state = openSaleState(saleId, sessionStorage.getItem(choiceKey));
+const state = openSaleState(saleId, keptChoice());
 let isUp = false;
 let isReachable = true;
 /** Counts `sale` messages, since an answer requested before a message may be older than it. */
@@ -57,6 +56,24 @@ const checkout = openCheckout(saleId, {
   },
   onSettledElsewhere: refreshOrders,
 });
+
+/** Without storage, which a browser may block, the choice is lost with a reload. */
+function keptChoice() {
+  try {
+    return sessionStorage.getItem(choiceKey);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} itemId */
+function keepChoice(itemId) {
+  try {
+    sessionStorage.setItem(choiceKey, itemId);
+  } catch {
+    // It is lost with a reload.
+  }
+}
 
 function draw() {
   clearTimeout(tick);
@@ -88,6 +105,8 @@ async function refresh() {
   const messagesBefore = saleMessages;
   try {
     const snapshot = await (isPreview ? asBuyer((token) => fetchSale(saleId, token)) : fetchSale(saleId));
+    // The page is drawn with the picker at once, so that nothing moves afterwards.
+    await loadPicker(snapshot);
     if (messagesBefore !== saleMessages) return refresh();
     isReachable = true;
     update(snapshot);
@@ -162,8 +181,10 @@ const typed = () => /** @type {HTMLInputElement} */ (byId('quantity')).value;
 byId('quantity').addEventListener('input', () => typed() !== '' && setQuantity(Number(typed())));
 byId('quantity').addEventListener('change', () => setQuantity(Number(typed())));
 
-onItemChosen((itemId) => {
-  sessionStorage.setItem(choiceKey, itemId);
+byId('item-options').addEventListener('change', ({ target }) => {
+  if (!(target instanceof HTMLInputElement)) return;
+  const itemId = target.value;
+  keepChoice(itemId);
   state.choose(itemId);
   draw();
 });

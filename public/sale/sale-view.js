@@ -11,7 +11,6 @@ import { countdown, dateTime, money, number, percent } from '../shared/format.js
 import { itemName, itemsOf, lowestPrice, saleName } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 import { renderGallery } from './gallery.js';
-import { renderPicker } from './item-picker.js';
 import { inWords } from './recent-events.js';
 
 /**
@@ -57,12 +56,23 @@ export const pressable = new Set(['sign-in', 'choose', 'choose-another', 'buy', 
 /** The states without a choice of quantity. @type {ReadonlySet<BuyState>} */
 const withoutQuantity = new Set(['paid', 'sold-out', 'over-limit', 'ended', 'called-off']);
 
+/** @type {typeof import('./item-picker.js') | null} */
+let picker = null;
+
+/** Loads the picker of items, which a sale with one item does not need. @param {SaleSnapshot} sale */
+export async function loadPicker(sale) {
+  if (picker === null && itemsOf(sale).length > 1) picker = await import('./item-picker.js');
+}
+
+/** Moves the focus to the first item that can be chosen. */
+export const focusPicker = () => picker?.focusPicker();
+
 /** @param {SaleView} view */
 export function renderSale(view) {
   renderProduct(view);
   renderMoment(view);
   renderStock(view.sale);
-  renderPicker(view);
+  picker?.renderPicker(view);
   setText(byId('people'), view.people ? texts.people(view.people) : '');
   setText(byId('recent-event'), view.latestEvent ? inWords(view.latestEvent) : '');
   renderBuy(view);

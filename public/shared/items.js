@@ -2,6 +2,9 @@
 
 /** @import { Money, Order, SaleItem, SaleSnapshot, StockMessage } from '../../sale/contract.ts' */
 
+/** The number by which an order is spoken of, on the pages and in the mails. @param {string} id */
+export const shortNumberOf = (id) => id.slice(0, 8);
+
 /**
  * The only item of a sale has the sale's stock, which is all that a stock message tells of it; a server of the version
  * before sends no items.

@@ -12,7 +12,16 @@ const isSupported = (/** @type {string} */ tag) =>
   supported.some((one) => one === tag.slice(0, 2).toLowerCase() && (!only || one === only));
 
 const CHOSEN = 'stampede.language';
-const chosen = only ? null : localStorage.getItem(CHOSEN);
+const chosen = only ? null : storedChoice();
+
+/** Without storage, which a browser may block, the browser's languages count. */
+function storedChoice() {
+  try {
+    return localStorage.getItem(CHOSEN);
+  } catch {
+    return null;
+  }
+}
 
 /** Takes effect with the next page. @param {string} wished */
 export const chooseLanguage = (wished) => localStorage.setItem(CHOSEN, wished);

@@ -110,7 +110,7 @@ export const german = {
   stepOutcome: 'Ergebnis',
   total: 'Summe',
   orderTitle: 'Deine Bestellung',
-  orderNumber: (id) => ` · Nr. ${id.slice(0, 8)}`,
+  orderNumber: (number) => ` · Nr. ${number}`,
   pieces: (count) => plural(count, 'Stück', 'Stück'),
   settledIn: (duration) => `Erledigt in ${duration}`,
   orderStatus: {
@@ -123,6 +123,9 @@ export const german = {
     expired: 'Abgelaufen',
     cancelled: 'Storniert',
   },
+  heldUntil: (time) =>
+    `Bis ${time} für dich zurückgelegt. Ist sie bis dahin nicht bezahlt, gehen die Stücke zurück in den Verkauf.`,
+  holdOver: 'Sie wurde nicht rechtzeitig bezahlt, und die Stücke sind zurück im Verkauf. Du zahlst nichts.',
   rejection: {
     sold_out: 'Als du an der Reihe warst, waren weniger da, als du wolltest. Du zahlst nichts.',
     over_limit: 'Das wären mehr, als einer bekommt. Du zahlst nichts.',

@@ -128,8 +128,8 @@ export const english = {
   stepOutcome: 'Outcome',
   total: 'Total',
   orderTitle: 'Your order',
-  /** @param {string} id */
-  orderNumber: (id) => ` · No. ${id.slice(0, 8)}`,
+  /** @param {string} number */
+  orderNumber: (number) => ` · No. ${number}`,
   /** @param {number} count */
   pieces: (count) => plural(count, 'piece', 'pieces'),
   /** @param {string} duration */
@@ -145,6 +145,9 @@ export const english = {
     expired: 'Expired',
     cancelled: 'Cancelled',
   },
+  /** @param {string} time */
+  heldUntil: (time) => `Held for you until ${time}. If it is not paid by then, its pieces go back on sale.`,
+  holdOver: 'It was not paid in time, so its pieces went back on sale. You pay nothing.',
   /** @type {Record<import('../../sale/contract.ts').RejectionReason, string>} */
   rejection: {
     sold_out: 'When your turn came, fewer units were left than you asked for. You pay nothing.',

@@ -110,7 +110,7 @@ export const french = {
   stepOutcome: 'Résultat',
   total: 'Total',
   orderTitle: 'Votre commande',
-  orderNumber: (id) => ` · N° ${id.slice(0, 8)}`,
+  orderNumber: (number) => ` · N° ${number}`,
   pieces: (count) => plural(count, 'pièce', 'pièces'),
   settledIn: (duration) => `Réglée en ${duration}`,
   orderStatus: {
@@ -123,6 +123,9 @@ export const french = {
     expired: 'Expirée',
     cancelled: 'Annulée',
   },
+  heldUntil: (time) =>
+    `Réservée pour vous jusqu’à ${time}. Si elle n’est pas payée d’ici là, les pièces retournent à la vente.`,
+  holdOver: 'Elle n’a pas été payée à temps, et les pièces sont retournées à la vente. Vous ne payez rien.',
   rejection: {
     sold_out: 'À votre tour, il restait moins de pièces que demandé. Vous ne payez rien.',
     over_limit: 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',

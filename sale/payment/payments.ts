@@ -1,11 +1,13 @@
 import { hash } from 'node:crypto';
+import type { ClientSession } from 'mongoose';
+import { appendStaffEntry, type By, transactLogged } from '../../accounts/staff-log.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { gapMs, Stale } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit, Overloaded } from '../../runtime/group-commit.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { retry } from '../../runtime/retry.ts';
-import { type Collections, isDuplicateKey, type OrderRecord } from '../../store/collections.ts';
+import { type Collections, insertAll, isDuplicateKey, type OrderRecord } from '../../store/collections.ts';
 import type { PaymentRecord } from '../../store/payment-collections.ts';
 import type { Money, OrderStatus } from '../contract.ts';
 import { orderMessageOf } from '../order.ts';
@@ -83,14 +85,16 @@ export interface Payments {
   ): Promise<'stored' | 'forged' | 'not_ours'>;
   /**
    * Takes in a payment that the shop's own checkout has captured. Again with the same reference it is the same payment.
+   * @param by is noted in the staff log.
    * @returns the order's payment; why it does not pay the order; null when there is no such settled order.
    */
-  payExternally(paid: ExternalPayment): Promise<PaymentRecord | NotPayable | null>;
+  payExternally(paid: ExternalPayment, by: By): Promise<PaymentRecord | NotPayable | null>;
   /**
    * Takes in that the shop has given back what was to go back of this payment.
+   * @param by is noted in the staff log.
    * @returns how much that was, in minor units; null when there is no such payment.
    */
-  giveBackExternally(given: Pick<ExternalPayment, 'orderId' | 'reference'>): Promise<number | null>;
+  giveBackExternally(given: Pick<ExternalPayment, 'orderId' | 'reference'>, by: By): Promise<number | null>;
   /** Takes the steps of payments that are due, at most `limit` of them. @returns how many there were. */
   settleDue(limit: number): Promise<number>;
   /** Resolves when no step is being taken. */
@@ -323,7 +327,7 @@ export function openPayments({
       return 'stored';
     },
 
-    async payExternally({ orderId, reference, price }) {
+    async payExternally({ orderId, reference, price }, by) {
       const order = await orders.findOne({ _id: orderId });
       if (!order) return null;
       const paymentId = externalIdOf(orderId, reference);
@@ -343,7 +347,15 @@ export function openPayments({
           dueAt: dueAfter(now, 0, stepMs),
         });
         const captured = apply(started, capturedAt(paymentId, reference, price), now);
-        await payments.insertOne(captured).catch((error) => {
+        await transactLogged(collections.connection, async (session) => {
+          await insertAll(collections, payments, [captured], session);
+          const [subject, after] = [
+            { kind: 'order', id: orderId },
+            { paymentId, reference, ...price },
+          ];
+          const entry = { ...by, action: 'order.paid_externally', subject, after };
+          await appendStaffEntry(collections, session, entry);
+        }).catch((error) => {
           if (!isDuplicateKey(error)) throw error;
         });
       }
@@ -353,19 +365,27 @@ export function openPayments({
       return loaded && isPaid ? loaded.payment : { status: loaded?.order?.status ?? order.status };
     },
 
-    async giveBackExternally({ orderId, reference }) {
+    async giveBackExternally({ orderId, reference }, by) {
       const paymentId = externalIdOf(orderId, reference);
-      const before = await payments.findOne({ _id: paymentId });
-      if (!before) return null;
       // The refund may have been asked for just now, and not be noted at the payment yet.
       await settle(paymentId);
-      const loaded = await amend(paymentId, (payment) =>
-        payment.refunds
+      return await transactLogged(collections.connection, async (session) => {
+        const loaded = (await load(collections, [paymentId], session)).get(paymentId);
+        if (!loaded) return null;
+        const payment = loaded.payment.refunds
           .filter(({ state }) => state === 'pending')
           .map(({ id, amount }) => ({ refundId: id, providerId: id, amount, stage: 'succeeded' as const }))
-          .reduce((current, report) => applyRefundReport(current, report, mongoClock.now()), payment),
-      );
-      return loaded && refundedOf(loaded.payment, ['succeeded']);
+          .reduce((current, report) => applyRefundReport(current, report, mongoClock.now()), loaded.payment);
+        const refundedAmount = refundedOf(payment, ['succeeded']);
+        // A repetition changes nothing, and is not noted again.
+        if (payment === loaded.payment) return refundedAmount;
+        await write(collections, [{ ...loaded, payment }], stepMs, session);
+        const subject = { kind: 'order', id: orderId };
+        const after = { paymentId, reference, refundedAmount, currency: payment.currency };
+        const entry = { ...by, action: 'order.refunded_externally', subject, after };
+        await appendStaffEntry(collections, session, entry);
+        return refundedAmount;
+      });
     },
 
     async settleDue(limit) {
@@ -503,12 +523,17 @@ async function amendAll(
   });
 }
 
-async function load({ payments, orders }: Collections, ids: string[]): Promise<Map<string, Loaded>> {
-  const found = await payments.find({ _id: { $in: ids } }).toArray();
+async function load(
+  { payments, orders }: Collections,
+  ids: string[],
+  session?: ClientSession,
+): Promise<Map<string, Loaded>> {
+  const within = session && { session };
+  const found = await payments.find({ _id: { $in: ids } }, { ...within }).toArray();
   const ofOrders = await orders
     .find(
       { _id: { $in: found.map(({ orderId }) => orderId) } },
-      { projection: { status: 1, paymentId: 1, holdExpiresAt: 1, holdLengthened: 1 } },
+      { ...within, projection: { status: 1, paymentId: 1, holdExpiresAt: 1, holdLengthened: 1 } },
     )
     .toArray();
   const orderById = new Map(ofOrders.map((order) => [order._id, order]));
@@ -518,12 +543,17 @@ async function load({ payments, orders }: Collections, ids: string[]): Promise<M
 }
 
 /** @throws Stale when another process changed one of them since it was read. */
-async function write({ payments }: Collections, changed: Loaded[], stepMs: number): Promise<void> {
+async function write(
+  { payments }: Collections,
+  changed: Loaded[],
+  stepMs: number,
+  session?: ClientSession,
+): Promise<void> {
   const updates = changed.map(({ payment, order }) => {
     const { _id, revision, ...fields } = payment;
     const update = { $set: { ...fields, dueAt: dueAtOf(payment, order, stepMs) }, $inc: { revision: 1 } };
     return { updateOne: { filter: { _id, revision }, update } };
   });
-  const { matchedCount } = await payments.bulkWrite(updates, { ordered: false });
+  const { matchedCount } = await payments.bulkWrite(updates, { ordered: false, ...(session && { session }) });
   if (matchedCount !== updates.length) throw new Stale();
 }

@@ -6,7 +6,7 @@ import { providerNames } from '../../sale/payment/provider.ts';
 import { simulatedCards } from '../../sale/payment/simulated.ts';
 import { byId } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
-import { type Route, route } from '../http/route.ts';
+import { byOf, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 import { findOwnOrder, notSettled } from './orders.ts';
 
@@ -66,9 +66,9 @@ export function paymentRoutes(shop: Shop): Route[] {
       answer: [200, externalOutcome],
       problems: ['not-found', 'not-payable', 'busy'],
       /** Again with the same reference it gets the same answer; the checkout gives back what does not pay the order. */
-      async handle({ params, body: { reference, ...price } }) {
+      async handle({ params, body: { reference, ...price }, ...call }) {
         if (shop.payments?.provider !== 'external') return notExternal();
-        const paid = await shop.payments.payExternally({ orderId: params.id, reference, price });
+        const paid = await shop.payments.payExternally({ orderId: params.id, reference, price }, byOf(call));
         if (paid === null) return refuse('not-found', `There is no settled order ${params.id}`);
         if (!('_id' in paid)) return notPayable(paid);
         const { _id: paymentId, state } = paid;
@@ -85,9 +85,12 @@ export function paymentRoutes(shop: Shop): Route[] {
       body: externalPayment.pick({ reference: true }),
       answer: [200, z.object({ refundedAmount: count })],
       problems: ['not-found', 'busy'],
-      async handle({ params, body: { reference } }) {
+      async handle({ params, body: { reference }, ...call }) {
         if (shop.payments?.provider !== 'external') return notExternal();
-        const refundedAmount = await shop.payments.giveBackExternally({ orderId: params.id, reference });
+        const refundedAmount = await shop.payments.giveBackExternally(
+          { orderId: params.id, reference },
+          byOf(call),
+        );
         if (refundedAmount === null)
           return refuse('not-found', `The order ${params.id} has no payment with this reference`);
         return { status: 200, body: { refundedAmount } };

@@ -2,6 +2,7 @@ import type { SendMailOptions } from 'nodemailer';
 import { addressOf } from '../../accounts/user.ts';
 import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
+import { shortNumberOf } from '../../public/shared/items.js';
 import { moneyIn } from '../../public/shared/money.js';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Language, RejectionReason } from '../../sale/contract.ts';
@@ -78,13 +79,20 @@ export async function writeOrderMails(
     const type = event.type as Type;
     return { event, type, data: readData(event, type) };
   });
-  const [users, sales] = await Promise.all([findBuyers(collections, mails), findSales(collections, mails)]);
+  const [users, sales, paidOrders] = await Promise.all([
+    findBuyers(collections, mails),
+    findSales(collections, mails),
+    findPaidOrders(collections, mails),
+  ]);
   return new Map(
     mails.flatMap((mail) => {
       const user = users.get(mail.data.buyerId);
       const sale = sales.get(mail.data.saleId);
       const to = user && addressOf(user);
-      return to && sale ? [[mail.event.id, write(mail, to, user.language, sale, shop)] as const] : [];
+      const hasPayment = paidOrders.has(mail.data.orderId);
+      return to && sale
+        ? [[mail.event.id, write(mail, to, user.language, { sale, hasPayment }, shop)] as const]
+        : [];
     }),
   );
 }
@@ -94,6 +102,15 @@ async function findBuyers({ users }: Collections, mails: Mail[]) {
   const projection = { email: 1, providerEmail: 1, language: 1 };
   const found = await users.find({ _id: { $in: ids } }, { projection }).toArray();
   return new Map(found.map((user) => [user._id, user]));
+}
+
+/** The ids of the cancelled orders that a payment had paid. */
+async function findPaidOrders({ orders }: Collections, mails: Mail[]): Promise<Set<string>> {
+  const ids = mails.flatMap(({ type, data }) => (type === 'order.cancelled' ? [data.orderId] : []));
+  if (ids.length === 0) return new Set();
+  const paid = { _id: { $in: ids }, paymentId: { $exists: true } };
+  const found = await orders.find(paid, { projection: { _id: 1 } }).toArray();
+  return new Set(found.map(({ _id }) => _id));
 }
 
 type NamedSale = Pick<SaleRecord, 'price' | 'language'> & {
@@ -122,7 +139,7 @@ function write(
   { event, type, data }: Mail,
   to: string,
   language: Language | undefined,
-  sale: NamedSale,
+  { sale, hasPayment }: { sale: NamedSale; hasPayment: boolean },
   shop: Shop,
 ): SendMailOptions {
   const texts = textsIn(language ?? sale.language);
@@ -133,13 +150,11 @@ function write(
   ];
   const news = {
     kind: kinds[type],
-    lines: lines.map(({ itemId, quantity, amount }) => {
-      // No money goes back for what was never paid.
-      return { name: nameOf(itemId), quantity, amount: 'unpaid' in data ? 0 : amount };
-    }),
+    lines: lines.map(({ itemId, quantity, amount }) => ({ name: nameOf(itemId), quantity, amount })),
     currency: data.currency ?? price.currency,
     ...('reason' in data && { reason: data.reason, left: data.left }),
     ...('cancelReason' in data && { cancelReason: data.cancelReason }),
+    ...(hasPayment ? { money: 'goes_back' as const } : 'unpaid' in data && { money: 'not_charged' as const }),
   };
   const link = { url: `${shop.url}/orders`, label: texts.yourOrders };
   const notes = [texts.orderNumber(shortNumberOf(data.orderId))];
@@ -158,13 +173,15 @@ interface OrderNews {
   left?: number | undefined;
   /** Of an order that the shop cancelled. */
   cancelReason?: string;
+  /** What became of the money of a cancelled order. Absent when its payment is made elsewhere, and not known here. */
+  money?: 'goes_back' | 'not_charged';
 }
 
 /** Lines that are named in a subject. */
 const namedMax = 2;
 
 export function orderMailOf(
-  { kind, lines, currency, reason = 'failed', left, cancelReason }: OrderNews,
+  { kind, lines, currency, reason = 'failed', left, cancelReason, money }: OrderNews,
   texts: MailTexts,
 ): { subject: string; paragraphs: string[] } {
   const listed = (texts: string[], max: number) =>
@@ -185,18 +202,20 @@ export function orderMailOf(
       return { subject: subject(inShort), paragraphs: [first, ...prices] };
     }
     case 'rejected': {
-      const { subject, text, why, notCharged } = texts.rejected;
+      const { subject, text, why } = texts.rejected;
       const names = [...new Set(lines.map(({ name }) => name))];
       const asked = lines.reduce((sum, { quantity }) => sum + quantity, 0);
       return {
         subject: subject(listed(names, namedMax)),
-        paragraphs: [text(what), `${why(reason, asked, left ?? null)} ${notCharged}`],
+        paragraphs: [text(what), `${why(reason, asked, left ?? null)} ${texts.notCharged}`],
       };
     }
     case 'cancelled': {
       const { subject, refund } = texts.cancelled;
-      const why = whyCancelled(what, cancelReason, texts);
-      return { subject: subject(inShort), paragraphs: [...why, ...(total === null ? [] : [refund(total)])] };
+      const paragraphs = whyCancelled(what, cancelReason, texts);
+      if (money === 'goes_back' && total !== null) paragraphs.push(refund(total));
+      if (money === 'not_charged') paragraphs.push(texts.notCharged);
+      return { subject: subject(inShort), paragraphs };
     }
   }
 }
@@ -206,6 +225,3 @@ function whyCancelled(what: string, reason: string | undefined, { cancelled }: M
   if (reason === 'called_off') return [cancelled.calledOff(what)];
   return [cancelled.byStaff(what), cancelled.reason(reason)];
 }
-
-/** The number that the pages show. */
-const shortNumberOf = (orderId: string) => orderId.slice(-8);

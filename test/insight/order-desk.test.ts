@@ -95,6 +95,12 @@ test('many orders are cancelled at once, and each has an answer', async () => {
     'not_found',
   ]);
   expect((await system.api('GET', `/api/sales/${sale.id}`)).body.stock).toBe(40);
+  const taken = await system.api(
+    'POST',
+    '/api/admin/cancellations',
+    asAdmin({ ...body, reason: 'called_off' }),
+  );
+  expect([taken.status, taken.body.errors?.[0]?.field]).toEqual([400, 'reason']);
   for (const orderIds of [[], Array.from({ length: 501 }, () => nanoid()), ['x'], 'all'])
     expect(
       (await system.api('POST', '/api/admin/cancellations', asAdmin({ ...body, orderIds }))).status,
@@ -230,8 +236,17 @@ test('orders of buyers who share a network are marked for a look, and cancelled 
   await look();
   expect(await marked()).toHaveLength(5);
   const reason = 'Bought by a bot';
+  const { readAt } = (await system.api('GET', path, asAdmin())).body;
+  const { suspects: marks } = system.store.collections;
+  const [, ...others] = await marked();
+  const later = { $set: { markedAt: new Date(Date.parse(readAt) + 60_000) } };
+  await marks.updateMany({ _id: { $in: others.map(({ order }) => order.id) } }, later);
+  const cancel = { reason, restock: false, markedBefore: readAt };
+  const early = await system.api('POST', `${path}/cancellation`, asAdmin(cancel));
+  expect(early.body).toEqual({ cancelled: 1, left: false });
+  expect(await marked()).toHaveLength(4);
   const ended = await system.api('POST', `${path}/cancellation`, asAdmin({ reason, restock: false }));
-  expect(ended.body).toEqual({ cancelled: 5, left: false });
+  expect(ended.body).toEqual({ cancelled: 4, left: false });
   expect(await marked()).toEqual([]);
   expect((await system.api('GET', `/api/sales/${sale.id}`)).body).toMatchObject({
     stock: 11,

@@ -101,6 +101,54 @@ test('several pictures make a gallery, and a lower price shows the old one', asy
   expect(await page.locator('#image').getAttribute('src')).toBe('/favicon.svg');
 });
 
+test('a held order says until when, and an expired one that it was not paid', async () => {
+  const { product, opensAt, closesAt } = await system.createSale({ name: 'A lamp on hold' });
+  const price = { amount: 4_900, currency: 'EUR' };
+  const body = { productId: product.id, price, stock: 5, opensAt, closesAt, paymentWindowSeconds: 600 };
+  const { body: sale } = await system.api('POST', '/api/sales', { token: system.adminToken, body });
+  const buyer = await system.signUp();
+  const { orderId } = (await system.buy(sale.id, buyer.token)).body;
+  expect((await system.settled(orderId, buyer.token)).status).toBe('held');
+  const session = JSON.stringify(JSON.stringify({ user: buyer.user, token: buyer.token }));
+  const texts: [string, string, string][] = [
+    ['en-GB', 'If it is not paid by then', 'It was not paid in time'],
+    ['de-DE', 'Ist sie bis dahin nicht bezahlt', 'Sie wurde nicht rechtzeitig bezahlt'],
+    ['fr-FR', 'Si elle n’est pas payée d’ici là', 'Elle n’a pas été payée à temps'],
+  ];
+  for (const [locale, held, expired] of texts) {
+    const { orders } = system.store.collections;
+    await orders.updateOne({ _id: orderId }, { $set: { status: 'held' } });
+    const page = await browser.page({ locale, viewport: { width: 390, height: 844 } });
+    await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
+    await page.goto(`${system.url}/sales/${sale.id}`);
+    await page.getByText(held).waitFor();
+    // Its outcome is open.
+    expect(await page.locator('[data-step=failed]').count()).toBe(0);
+    await page.goto(`${system.url}/orders`);
+    await page.getByText(held).waitFor();
+    await orders.updateOne({ _id: orderId }, { $set: { status: 'expired' } });
+    await page.reload();
+    await page.getByText(expired).waitFor();
+  }
+  await system.store.collections.orders.updateOne({ _id: orderId }, { $set: { status: 'held' } });
+});
+
+test('a page is shown where the browser blocks storage', async () => {
+  const sale = await system.createSale({ name: 'A lamp without storage', stock: 4 });
+  const page = await browser.page();
+  await page.addInitScript(() => {
+    for (const name of ['localStorage', 'sessionStorage'])
+      Object.defineProperty(globalThis, name, {
+        get() {
+          throw new DOMException('blocked', 'SecurityError');
+        },
+      });
+  });
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await sees(page, 'product-name', 'A lamp without storage');
+  await sees(page, 'people', 'here');
+});
+
 test('the first load transfers less than 100 kB', async () => {
   const sale = await system.createSale();
   for (const path of ['/', `/sales/${sale.id}`]) {

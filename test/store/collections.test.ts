@@ -29,6 +29,18 @@ test('every document that the shop writes is as the schema of its collection say
     if (quantity === 1) await system.api('DELETE', `/api/orders/${body.orderId}`, { token });
   }
   const [paid] = await collections.orders.find({ status: 'paid' }).toArray();
+  const key = { name: 'The till', scopes: ['orders:read'] };
+  await system.api('POST', '/api/admin/api-keys', { ...asAdmin, body: key });
+  const note = { text: 'The buyer called.' };
+  await system.api('POST', `/api/admin/orders/${paid?._id}/notes`, { ...asAdmin, body: note });
+  const neighbour = await system.signUp();
+  const { body: theirs } = await system.buy(sale.id, neighbour.token);
+  await system.settled(theirs.orderId, neighbour.token);
+  const { body: found } = await system.api('POST', `/api/admin/sales/${sale.id}/suspects`, {
+    ...asAdmin,
+    body: { minBuyers: 2 },
+  });
+  expect(found).toMatchObject({ marked: 2 });
   const held = { status: 'held' as const, holdExpiresAt: new Date(Date.now() + 60_000) };
   await collections.orders.updateOne({ _id: paid?._id ?? '' }, { $set: held });
   const payment = await system.api('POST', `/api/orders/${paid?._id}/payments`, { token });

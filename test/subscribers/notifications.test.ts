@@ -55,13 +55,23 @@ test('a buyer gets a mail with the outcome of an order as text and HTML, with an
     from: { name: 'The shop', address: 'shop@example.com' },
   });
   expect(paid.text).toContain(`You got it: 1 × ${name}, for €49.00.`);
-  expect(paid.text).toContain(`Order no. ${orderId.slice(-8)}`);
+  expect(paid.text).toContain(`Order no. ${orderId.slice(0, 8)}`);
   expect(paid.html).toContain('1 × &lt;img src=x&gt; &amp; &quot;Söhne&quot;');
   expect(paid.html).not.toContain('<img');
   expect(paid.html).toContain('href="https://shop.example.com/orders"');
 
   await system.api('DELETE', `/api/orders/${orderId}`, { token });
-  expect((await mailTo(email, 'Cancelled')).text).toContain('€49.00 goes back to you');
+  const cancelled = await mailTo(email, 'Cancelled');
+  expect(cancelled.text).toContain(`Your order of 1 × ${name} is cancelled.`);
+  // Its payment is made elsewhere, so the shop knows nothing of the money.
+  expect(cancelled.text).not.toMatch(/goes back|charged/);
+
+  const payer = await system.signUp();
+  const paidOrderId = await buy(sale.id, payer.token);
+  const paidWith = { $set: { paymentId: `${paidOrderId}.1` } };
+  await system.store.collections.orders.updateOne({ _id: paidOrderId }, paidWith);
+  await system.api('DELETE', `/api/orders/${paidOrderId}`, { token: payer.token });
+  expect((await mailTo(payer.email, 'Cancelled')).text).toContain('€49.00 goes back to you');
 });
 
 test('a mail contains no user name, since anybody can sign up with a foreign address', async () => {
@@ -188,7 +198,10 @@ test('the texts are true in every case, in every language', () => {
   expect(said({ reason: 'sold_out', left: 1 }, 'de')).toContain('war nur noch 1 übrig');
   expect(said({ reason: 'sold_out', left: 1 }, 'fr')).toContain('il n’en restait que 1');
   const cancelled = { kind: 'cancelled' };
-  expect(said(cancelled)).toBe('Your order of 3 × A shirt, M is cancelled.\n€60.00 goes back to you.');
+  const isCancelled = 'Your order of 3 × A shirt, M is cancelled.';
+  expect(said(cancelled)).toBe(isCancelled);
+  expect(said({ ...cancelled, money: 'goes_back' })).toBe(`${isCancelled}\n€60.00 goes back to you.`);
+  expect(said({ ...cancelled, money: 'not_charged' })).toBe(`${isCancelled}\nYou have not been charged.`);
   expect(said({ ...cancelled, cancelReason: 'called_off' })).toContain('The sale was called off');
   expect(said({ ...cancelled, cancelReason: 'Damaged in the stock' })).toContain(
     'The reason: Damaged in the stock',

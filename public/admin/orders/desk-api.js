@@ -57,16 +57,16 @@ export const clearSuspects = (saleId, orderIds) =>
   request('POST', `${suspectsOf(saleId)}/clearance`, { body: { orderIds } });
 
 /**
- * Cancels every marked order of a sale.
- * @param {string} saleId @param {Why} why
- * @returns {Promise<number>} how many
+ * Cancels the orders of a sale that were marked before a time.
+ * @param {string} saleId @param {Why} why @param {string} markedBefore in ISO 8601
+ * @returns {Promise<{ cancelled: number, left: boolean }>} `left`: a round cancelled none of those that are left
  */
-export async function cancelSuspects(saleId, why) {
+export async function cancelSuspects(saleId, why, markedBefore) {
   let cancelled = 0;
-  for (let left = true; left; ) {
-    const answer = await request('POST', `${suspectsOf(saleId)}/cancellation`, { body: why });
+  for (;;) {
+    const body = { ...why, markedBefore };
+    const answer = await request('POST', `${suspectsOf(saleId)}/cancellation`, { body });
     cancelled += answer.cancelled;
-    left = answer.left;
+    if (!answer.left || answer.cancelled === 0) return { cancelled, left: answer.left };
   }
-  return cancelled;
 }

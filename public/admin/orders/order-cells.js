@@ -4,11 +4,19 @@
 
 import { element } from '../../shared/dom.js';
 import { money, number } from '../../shared/format.js';
+import { shortNumberOf } from '../../shared/items.js';
 import { texts } from '../../shared/texts.js';
 
 /** The number that the buyer sees, which leads to the order. @param {AdminOrder} order */
 export const orderLink = ({ id }) =>
-  element('a', { href: `#order/${encodeURIComponent(id)}`, title: id }, element('code', {}, id.slice(0, 8)));
+  element(
+    'a',
+    { href: `#order/${encodeURIComponent(id)}`, title: id },
+    element('code', {}, shortNumberOf(id)),
+  );
+
+/** Whether staff can cancel it. @param {AdminOrder} order */
+export const isCancellable = ({ status }) => status === 'paid' || status === 'held';
 
 /** @param {AdminOrder} order */
 export function outcomeOf({ status, reason, cancelledBy, cancelReason }) {
@@ -38,7 +46,7 @@ export const buyerOf = ({ email, name, buyerId }) =>
  * @param {AdminOrder} order @param {Set<string>} selected the ids @param {() => void} onChange
  */
 export function selectBox({ id }, selected, onChange) {
-  const box = element('input', { type: 'checkbox', 'aria-label': `Select order ${id.slice(0, 8)}` });
+  const box = element('input', { type: 'checkbox', 'aria-label': `Select order ${shortNumberOf(id)}` });
   box.checked = selected.has(id);
   box.addEventListener('change', () => {
     if (box.checked) selected.add(id);

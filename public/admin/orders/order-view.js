@@ -4,17 +4,18 @@
 
 import { element, setText } from '../../shared/dom.js';
 import { dateTime, exactTime, money, number } from '../../shared/format.js';
+import { shortNumberOf } from '../../shared/items.js';
 import { texts } from '../../shared/texts.js';
 import { toast } from '../../shared/toast.js';
 import { action, subheading } from '../components.js';
 import { errorText } from '../http.js';
 import { openCancelForm } from './cancel-form.js';
 import { addNote, cancelOrder, fetchOrderDetails, sendMailAgain } from './desk-api.js';
-import { amountOf } from './order-cells.js';
+import { amountOf, isCancellable } from './order-cells.js';
 
 /** @param {string} orderId */
 export function openOrderView(orderId) {
-  const short = orderId.slice(0, 8);
+  const short = shortNumberOf(orderId);
   const body = element('div', { class: 'order-details', 'data-testid': 'order-details' });
   const errorLine = element('p', { class: 'failure', role: 'status' });
   const cancel = action(
@@ -41,7 +42,7 @@ export function openOrderView(orderId) {
   async function load() {
     try {
       const details = await fetchOrderDetails(orderId);
-      cancel.hidden = details.order.status !== 'paid';
+      cancel.hidden = !isCancellable(details.order);
       mail.hidden = details.mails.length === 0 || details.order.email === null;
       body.replaceChildren(...sectionsOf(details, load));
       setText(errorLine, '');

@@ -12,14 +12,14 @@ import { errorText } from '../http.js';
 import { olderSales } from '../sales/older-sales-button.js';
 import { openCancelForm } from './cancel-form.js';
 import { cancelOrders } from './desk-api.js';
-import { amountOf, buyerOf, orderLink, outcomeOf, selectBox, unitsOf } from './order-cells.js';
+import { amountOf, buyerOf, isCancellable, orderLink, outcomeOf, selectBox, unitsOf } from './order-cells.js';
 
 /** @param {string} saleId the sale selected at first */
 export function openOrdersView(saleId) {
   const text = element('input', { type: 'search', name: 'q', placeholder: 'Order number, name or e-mail' });
   const sale = element('select', { name: 'saleId', 'aria-label': 'Sale' });
   /** @type {OrderStatus[]} */
-  const outcomes = ['paid', 'rejected', 'cancelled'];
+  const outcomes = ['paid', 'held', 'expired', 'rejected', 'cancelled'];
   const statuses = [['', 'Any outcome'], ...outcomes.map((value) => [value, value])];
   const status = element(
     'select',
@@ -143,10 +143,10 @@ export function openOrdersView(saleId) {
 
 /** @param {AdminOrder} order @param {Set<string>} selected @param {() => void} onSelect */
 function lineOf(order, selected, onSelect) {
-  const { status, createdAt, settledAt } = order;
+  const { createdAt, settledAt } = order;
   const took = settledAt ? duration(Date.parse(settledAt) - Date.parse(createdAt)) : '–';
   return [
-    status === 'paid' ? selectBox(order, selected, onSelect) : '',
+    isCancellable(order) ? selectBox(order, selected, onSelect) : '',
     orderLink(order),
     outcomeOf(order),
     unitsOf(order),

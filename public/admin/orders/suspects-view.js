@@ -18,6 +18,8 @@ export function openSuspectsView(saleId) {
   /** @type {string | null} */
   let cursor = null;
   let marked = 0;
+  /** When the list was read, by the server's clock. */
+  let readAt = '';
   /** @type {Set<string>} */
   const selected = new Set();
   const found = table(
@@ -35,6 +37,7 @@ export function openSuspectsView(saleId) {
       suspects = after === null ? page.suspects : [...suspects, ...page.suspects];
       cursor = page.nextCursor;
       marked = page.marked;
+      if (after === null) readAt = page.readAt;
       if (after === null) selected.clear();
     } catch (error) {
       setText(note, errorText(error));
@@ -91,9 +94,11 @@ export function openSuspectsView(saleId) {
   const cancel = action(
     'Cancel all marked',
     async () => {
-      const cancelled = await openCancelForm(marked, (why) => cancelSuspects(saleId, why));
-      if (cancelled === null) return;
-      toast(`${number(cancelled)} cancelled`);
+      const before = readAt;
+      const done = await openCancelForm(marked, (why) => cancelSuspects(saleId, why, before));
+      if (done === null) return;
+      const rest = done.left ? '. The others are still marked: try again in a moment' : '';
+      toast(`${number(done.cancelled)} cancelled${rest}`);
       await load(null);
     },
     { class: 'small danger', 'data-testid': 'cancel-marked' },

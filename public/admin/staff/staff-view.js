@@ -35,17 +35,21 @@ export function openStaffView() {
 
   /** @param {StaffMember} member */
   function memberLine({ id, email, name, role }) {
-    const select = roleSelect(role, { 'aria-label': `Role of ${email}` });
-    select.addEventListener('change', async () => {
-      try {
-        await changeRole(id, select.value);
+    const change = action(
+      'Change role',
+      async () => {
+        const select = element('label', {}, 'Role', roleSelect(role, { name: 'role' }));
+        const note = element('p', { class: 'hint' }, 'It takes effect at once, and ends their sessions.');
+        const changed = await openForm(`Role of ${email}`, [select, note], async ({ textOf }) => {
+          await changeRole(id, textOf('role'));
+          return true;
+        });
+        if (!changed) return;
         toast(`${name} signs in again with the new role`);
-      } catch (error) {
-        toast(errorText(error));
-        select.value = role;
-      }
-      await load();
-    });
+        await load();
+      },
+      { 'aria-label': `Change the role of ${email}` },
+    );
     const remove = action(
       'Remove',
       async () => {
@@ -57,7 +61,7 @@ export function openStaffView() {
       { 'aria-label': `Remove ${email}`, class: 'small danger' },
     );
     const you = id === currentSession()?.user.id ? ' (you)' : '';
-    return [name + you, email, select, remove];
+    return [name + you, email, role, element('div', { class: 'actions' }, change, remove)];
   }
 
   /** @param {StaffInvitation} invitation */

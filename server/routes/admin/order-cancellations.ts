@@ -19,7 +19,13 @@ export const cancelledAtOnce = 500;
 
 /** Why staff cancels orders, which their buyers are told, and whether the units go back on sale or leave the sale. */
 export const cancellation = z.strictObject({
-  reason: name(300).describe('The buyer is told it'),
+  reason: name(300)
+    // Pages and mails tell by this word that the whole sale was called off.
+    .refine(
+      (reason) => reason !== 'called_off',
+      'expected words for the buyer, got the word of a sale called off',
+    )
+    .describe('The buyer is told it'),
   restock: z
     .boolean()
     .default(true)
@@ -45,7 +51,7 @@ export const orderCancellationRoutes = (shop: Shop): Route[] => [
         case 'not_settled':
           return notSettled();
         case 'not_cancellable':
-          return refuse('not-cancellable', `expected a paid order, this one is ${order?.status}`);
+          return refuse('not-cancellable', `expected a held or paid order, this one is ${order?.status}`);
         default:
           return { status: 200, body: order, ...(!isAnnounced && { headers: takesEffectSoon }) };
       }

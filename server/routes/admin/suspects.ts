@@ -3,7 +3,7 @@ import { logStaffAction } from '../../../accounts/staff-log.ts';
 import { suspectPage } from '../../../insight/contract.ts';
 import { clearSuspects, listMarked, listSuspects, markSuspects } from '../../../insight/suspects.ts';
 import { singleFlight } from '../../../runtime/single-flight.ts';
-import { count } from '../../../sale/contract.ts';
+import { count, instant } from '../../../sale/contract.ts';
 import { findSale } from '../../../sale/sale.ts';
 import { byId, cursorLike, id } from '../../http/inputs.ts';
 import { byOf, type Route, route } from '../../http/route.ts';
@@ -77,19 +77,25 @@ export function suspectRoutes(shop: Shop): Route[] {
       path: '/api/admin/sales/:id/suspects/cancellation',
       access: 'desk',
       scope: 'orders:write',
-      summary: 'Cancel the marked orders of a sale, 500 at a time: repeat it while `left` says so',
+      summary:
+        'Cancel the marked orders of a sale, 500 at a time: repeat it while `left` says so and some were cancelled',
       params: byId,
-      body: cancellation,
+      body: cancellation.extend({
+        markedBefore: instant
+          .exactOptional()
+          .describe('Leaves orders alone that were marked later than this'),
+      }),
       answer: [200, z.object({ cancelled: count, left: z.boolean() })],
       problems: ['busy'],
-      async handle({ params, body, ...call }) {
-        const orderIds = await listMarked(collections, params.id, cancelledAtOnce);
-        const { orders } = await cancelMany(shop, orderIds, body, call);
+      async handle({ params, body: { markedBefore, ...why }, ...call }) {
+        const before = markedBefore === undefined ? undefined : new Date(markedBefore);
+        const orderIds = await listMarked(collections, params.id, { before, limit: cancelledAtOnce });
+        const { orders } = await cancelMany(shop, orderIds, why, call);
         const done = orders.filter(({ outcome }) => outcome !== 'busy').map(({ orderId }) => orderId);
         // Also those that cannot be cancelled any more, so that a repetition goes on with others.
         if (done.length > 0) await clearSuspects(collections, params.id, done, byOf(call));
         const cancelled = orders.filter(({ outcome }) => outcome === 'cancelled').length;
-        const left = (await listMarked(collections, params.id, 1)).length > 0;
+        const left = (await listMarked(collections, params.id, { before, limit: 1 })).length > 0;
         return { status: 200, body: { cancelled, left } };
       },
     }),

@@ -5,6 +5,7 @@ export const german: MailTexts = {
   hello: 'Hallo,',
   yourOrders: 'Deine Bestellungen',
   orderNumber: (number) => `Bestellung Nr. ${number}`,
+  notCharged: 'Du zahlst nichts.',
 
   paid: {
     subject: (what) => `Für dich: ${what}`,
@@ -14,7 +15,6 @@ export const german: MailTexts = {
   rejected: {
     subject: (names) => `Diesmal leider nicht: ${names}`,
     text: (what) => `Wir konnten dir ${what} nicht geben.`,
-    notCharged: 'Du zahlst nichts.',
     why(reason, asked, left) {
       switch (reason) {
         case 'sold_out':

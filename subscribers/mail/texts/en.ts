@@ -14,6 +14,7 @@ export const english = {
   hello: 'Hello,',
   yourOrders: 'Your orders',
   orderNumber: (number: string) => `Order no. ${number}`,
+  notCharged: 'You have not been charged.',
 
   paid: {
     subject: (what: string) => `Yours: ${what}`,
@@ -23,7 +24,6 @@ export const english = {
   rejected: {
     subject: (names: string) => `Not this time: ${names}`,
     text: (what: string) => `We could not give you ${what}.`,
-    notCharged: 'You have not been charged.',
     /** @param left units left when it was decided; null when that is not known. */
     why: (reason: RejectionReason, asked: number, left: number | null): string => {
       switch (reason) {

@@ -5,6 +5,7 @@ export const french: MailTexts = {
   hello: 'Bonjour,',
   yourOrders: 'Vos commandes',
   orderNumber: (number) => `Commande n° ${number}`,
+  notCharged: 'Rien ne vous a été débité.',
 
   paid: {
     subject: (what) => `C’est à vous : ${what}`,
@@ -14,7 +15,6 @@ export const french: MailTexts = {
   rejected: {
     subject: (names) => `Pas cette fois : ${names}`,
     text: (what) => `Nous n’avons pas pu vous donner ${what}.`,
-    notCharged: 'Rien ne vous a été débité.',
     why(reason, asked, left) {
       switch (reason) {
         case 'sold_out':

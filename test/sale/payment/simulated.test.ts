@@ -130,6 +130,23 @@ test("the shop's own checkout reports a payment once, and gives back what comes 
   expect((await report(held.orderId, 'payments', paid, held.token)).status).toBe(403);
   expect((await report('no-such-order-at-all-1', 'payments', paid)).status).toBe(404);
 
+  const { staffLog, payments } = system.store.collections;
+  const notedOf = (orderId: string) => staffLog.find({ 'subject.id': orderId }).sort({ _id: 1 }).toArray();
+  // Of all repetitions, the one that wrote the payment is noted.
+  const [noted, ...more] = await notedOf(held.orderId);
+  expect([noted?.action, noted?.actor.kind, more]).toEqual(['order.paid_externally', 'account', []]);
+  expect(JSON.parse(noted?.after ?? '')).toMatchObject(paid);
+  const refund = { id: 'r-1', amount: 4_900, reason: 'order_not_held', state: 'pending' as const };
+  const untried = { attempts: 0, refusals: 0, providerId: 'r-1', error: null, requestedAt: new Date() };
+  const refunds = { $set: { refunds: [{ ...refund, ...untried }] } };
+  await payments.updateOne({ providerId: 'a-1' }, refunds);
+  for (let time = 0; time < 2; time++)
+    expect((await report(held.orderId, 'refunds', { reference: 'a-1' })).body.refundedAmount).toBe(4_900);
+  expect((await notedOf(held.orderId)).map(({ action }) => action)).toEqual([
+    'order.paid_externally',
+    'order.refunded_externally',
+  ]);
+
   // Two payments of one order meet: the second has to go back.
   const both = await Promise.all(
     ['b-1', 'b-2'].map((reference) => report(late.orderId, 'payments', { ...price, reference })),
