@@ -3,7 +3,7 @@ import { mongoClock } from '../../runtime/clock.ts';
 import { type Collections, findOrInsert, type UserRecord } from '../../store/collections.ts';
 import { type AliasDomains, emailAddress, mailboxOf } from '../email-address.ts';
 import { openPersonKeys } from '../person.ts';
-import { type Account, userOf } from '../user.ts';
+import { type Account, placeholderOf, userOf } from '../user.ts';
 import type { ProviderIdentity } from './provider.ts';
 
 /**
@@ -32,8 +32,7 @@ export async function findOrAddProviderAccount(
   const personId = await findOrAddProviderPerson(collections, identity, _id, origin);
   const record: UserRecord = {
     _id,
-    // The field is unique, and an account with a password may have the address.
-    email: `oidc:${_id}`,
+    email: placeholderOf(_id),
     passwordHash: '',
     personId,
     createdAt: mongoClock.now(),

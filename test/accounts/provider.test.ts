@@ -3,11 +3,16 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import bcrypt from 'bcrypt';
 import jwt from 'jsonwebtoken';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openAccountMails } from '../../accounts/account-mail.ts';
+import { issueToken, openTokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
+import { requestPasswordReset } from '../../accounts/password.ts';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { transact } from '../../runtime/databases/transact.ts';
 import type { Session } from '../../sale/contract.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -116,6 +121,9 @@ const orders = async (token: string) => {
   const { status, body } = await system.api('GET', '/api/orders', { token });
   return [status, body.type ?? 'ok'];
 };
+/** The claims with which the provider verifies an address. */
+const addressOf = (login: string) => ({ email: `${login}@example.com`, email_verified: true });
+const secretsOf = () => openTokenSecrets(system.store.config.JWT_SECRET);
 const accepted = [200, 'ok'];
 const refused = [401, '/problems/unauthorized'];
 
@@ -194,6 +202,36 @@ test('a deleted account’s older tokens are refused', async () => {
   expect((await system.api('GET', '/api/account', { token })).body).toMatchObject({ name: 'Zoe', email: '' });
   expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);
   expect(await orders(token)).toEqual(refused);
+});
+
+test('an account of the provider gets no password, whose owner could keep it after a dismissal', async () => {
+  const subject = nanoid();
+  const token = tokenOf({ person: subject, ...addressOf(subject) }, { options: { subject } });
+  const { id } = (await system.api('GET', '/api/account', { token })).body;
+  const { collections, config } = system.store;
+  const post = (path: string, body: object) => system.api('POST', path, { body });
+
+  expect((await post('/api/password-resets', { email: `oidc:${id}` })).status).toBe(400);
+  await requestPasswordReset(collections, openAccountMails(collections, secretsOf()), `oidc:${id}`);
+  expect(await collections.oneTimeTokens.countDocuments({ subject: id })).toBe(0);
+
+  // A link that an earlier version mailed.
+  const linked = { purpose: 'reset-password', subject: id, seconds: 60 } as const;
+  const link = await transact(
+    collections.connection,
+    (session) => issueToken(collections, linked, secretsOf(), session),
+    { patienceMs: 2_000 },
+  );
+  const text = await textOfToken(collections, link, secretsOf());
+  const reset = await post('/api/passwords', { token: text, password: 'correct horse' });
+  expect([reset.status, reset.body.type]).toEqual([410, '/problems/link-expired']);
+  expect(await collections.users.findOne({ _id: id })).toMatchObject({ passwordHash: '' });
+
+  // A password that was set in an earlier version lets nobody in.
+  const passwordHash = await bcrypt.hash('correct horse', config.BCRYPT_COST);
+  await collections.users.updateOne({ _id: id }, { $set: { passwordHash } });
+  for (const email of [`oidc:${id}`, `${subject}@example.com`.toLowerCase()])
+    expect((await post('/api/sessions', { email, password: 'correct horse' })).status).toBe(401);
 });
 
 test('rotated keys are accepted within the interval, and withdrawn ones refused', async () => {
