@@ -10,6 +10,7 @@ import {
 import { z } from 'zod';
 import { updateProviderAccount } from '../../accounts/provider/provider-account.ts';
 import { ProviderAway } from '../../accounts/provider/provider-keys.ts';
+import { providerStaffSeconds } from '../../accounts/session.ts';
 import { allow } from '../http/limits.ts';
 import { isRefusal, refuse } from '../http/problems.ts';
 import { type Answer, type Route, route } from '../http/route.ts';
@@ -34,9 +35,6 @@ const pendingKey = (state: string) => `sign-in:${state}`;
 
 /** Binds a sign-in to the browser that began it. Not strict, because the browser comes back from another site. */
 const cookie = { name: 'stampede_sign_in', path, httpOnly: true, sameSite: 'lax' } as const;
-
-/** Staff of the provider sign in again after this time, so that a role that was taken away there ends here. */
-const staffSessionSeconds = 12 * 3_600;
 
 const returnTo = z.string().regex(/^\/(?:[\w-][\w./-]*)?$/, 'expected the path of a page of this site');
 
@@ -126,10 +124,11 @@ export function providerSignInRoutes(shop: Shop): Route[] {
           });
           const identity = provider.identityOf(answer.claims() ?? {});
           const origin = { issuer: provider.issuer, aliasDomains };
-          const account = await updateProviderAccount(collections, identity, origin);
+          const { account, revocation } = await updateProviderAccount(collections, identity, origin);
+          if (revocation) shop.revokeTokens(revocation);
           const seconds = Math.min(
             shop.sessionSeconds,
-            account.user.role === 'buyer' ? shop.sessionSeconds : staffSessionSeconds,
+            account.user.role === 'buyer' ? shop.sessionSeconds : providerStaffSeconds,
           );
           const { headers = {} } = await answerWithSession(
             { ...shop, sessionSeconds: seconds },

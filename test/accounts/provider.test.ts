@@ -10,10 +10,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openAccountMails } from '../../accounts/account-mail.ts';
 import { issueToken, openTokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
 import { requestPasswordReset } from '../../accounts/password.ts';
+import { updateProviderAccount } from '../../accounts/provider/provider-account.ts';
+import { beginSession, providerStaffSeconds, renewSession } from '../../accounts/session.ts';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { transact } from '../../runtime/databases/transact.ts';
-import type { Session } from '../../sale/contract.ts';
+import type { AccountRole, Session } from '../../sale/contract.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -232,6 +234,36 @@ test('an account of the provider gets no password, whose owner could keep it aft
   await collections.users.updateOne({ _id: id }, { $set: { passwordHash } });
   for (const email of [`oidc:${id}`, `${subject}@example.com`.toLowerCase()])
     expect((await post('/api/sessions', { email, password: 'correct horse' })).status).toBe(401);
+});
+
+test('another role at the provider ends sessions and tokens, and no session of its staff is older than 12 hours', async () => {
+  const { collections } = system.store;
+  const subject = nanoid();
+  const signIn = (role: AccountRole) =>
+    updateProviderAccount(
+      collections,
+      { subject, person: subject, role, verifiedEmail: null, name: null },
+      { issuer, aliasDomains: [] },
+    );
+  const { account, revocation } = await signIn('buyer');
+  expect(revocation).toBeNull();
+  const { id: userId } = account.user;
+  const [phone, laptop] = [nanoid(), nanoid()];
+  const sessionOf = (userAgent: string) =>
+    beginSession(collections, userId, { seconds: 30 * 86_400, userAgent });
+  const first = await sessionOf(phone);
+  const promoted = await signIn('admin');
+  expect(promoted).toMatchObject({ account: { user: { role: 'admin' } }, revocation: { userId } });
+  expect((await renewSession(collections, first.token)).outcome).toBe('unknown');
+  expect((await signIn('admin')).revocation).toBeNull();
+
+  const second = await sessionOf(laptop);
+  const renewed = await renewSession(collections, second.token);
+  if (renewed.outcome !== 'renewed') throw new Error(renewed.outcome);
+  const createdAt = new Date(Date.now() - providerStaffSeconds * 1_000);
+  await collections.sessions.updateOne({ _id: second.id }, { $set: { createdAt } });
+  expect((await renewSession(collections, renewed.token)).outcome).toBe('unknown');
+  expect(await collections.sessions.countDocuments({ userId })).toBe(0);
 });
 
 test('rotated keys are accepted within the interval, and withdrawn ones refused', async () => {
