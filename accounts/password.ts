@@ -49,7 +49,7 @@ export async function resetPassword(
   const changed = await transact(
     collections.connection,
     async (session) => {
-      const userId = await redeemToken(collections, 'reset-password', token, session);
+      const userId = (await redeemToken(collections, 'reset-password', token, session))?.subject;
       const record = userId && (await collections.users.findOne({ _id: userId }, { session }));
       // Who signs in at the identity provider has no password to replace, and must not get one beside it.
       if (!record || isOfProvider(record)) return null;

@@ -165,13 +165,21 @@ export async function readInvitation(
   return { ...invited, hasAccount: (await findUserByEmail(collections, invited.email)) !== null };
 }
 
-/** The invitation was redeemed by another request. */
-class Redeemed extends Error {}
+/** Undoes the redemption of an invitation. */
+class NotJoined extends Error {
+  readonly why: 'expired' | 'last_admin';
+
+  constructor(why: NotJoined['why']) {
+    super(why);
+    this.why = why;
+  }
+}
 
 /**
- * Joins the staff with an account that the address has, or with a new one.
- * @param isMailed whether the link came by mail, which verifies the address.
- * @returns `expired` when the token is not valid, `wrong_password` when it is not the existing account's.
+ * Joins the staff with an account that the address has, or with a new one. With another role than before its sessions and
+ * access tokens end. A link that came by mail verifies the address.
+ * @returns `expired` when the token is not valid, `wrong_password` when it is not the existing account's, `last_admin` when
+ * no admin would be left; the invitation stays then.
  */
 export async function acceptInvitation(
   collections: Collections,
@@ -179,21 +187,25 @@ export async function acceptInvitation(
   {
     bcryptCost,
     aliasDomains,
-    isMailed,
     by,
-  }: { bcryptCost: number; aliasDomains: AliasDomains; isMailed: boolean; by: (userId: string) => By },
-): Promise<Account | 'expired' | 'wrong_password'> {
+  }: { bcryptCost: number; aliasDomains: AliasDomains; by: (userId: string) => By },
+): Promise<
+  { account: Account; revocation: Revocation | null } | 'expired' | 'wrong_password' | 'last_admin'
+> {
   const invitation = await readInvitation(collections, token);
   if (!invitation) return 'expired';
   const { email, role, hasAccount } = invitation;
 
   async function join(userId: string, before: AccountRole | null, session: ClientSession): Promise<void> {
-    if ((await redeemToken(collections, 'join-staff', token, session)) === null) throw new Redeemed();
-    const verified = isMailed ? { emailVerifiedAt: mongoClock.now() } : {};
+    const redeemed = await redeemToken(collections, 'join-staff', token, session);
+    if (redeemed === null) throw new NotJoined('expired');
+    const verified = redeemed.isMailed ? { emailVerifiedAt: mongoClock.now() } : {};
     await collections.users.updateOne({ _id: userId }, { $set: { role, ...verified } }, { session });
     const entry = { ...by(userId), action: 'staff.joined', subject: { kind: 'account', id: userId } };
     await appendStaffEntry(collections, session, { ...entry, before: { role: before }, after: { role } });
   }
+
+  let revocation: Revocation | null = null;
 
   async function joinWithAccount(): Promise<Account | null> {
     const account = await findUserByPassword(collections, { email, password }, { bcryptCost });
@@ -201,8 +213,11 @@ export async function acceptInvitation(
     const { id } = account.user;
     await transactLogged(collections.connection, async (session) => {
       const found = await collections.users.findOne({ _id: id }, { session });
-      if (!found) throw new Redeemed();
+      if (!found) throw new NotJoined('expired');
+      const hasChanged = found.role !== role;
+      if (hasChanged && (await isLastAdmin(collections, found, session))) throw new NotJoined('last_admin');
       await join(id, found.role, session);
+      revocation = hasChanged ? await revokeTokensOf(collections, id, { session }) : null;
     });
     return account;
   }
@@ -219,9 +234,9 @@ export async function acceptInvitation(
     // An account that was created meanwhile has its own password.
     if (!joined || joined === 'email_taken') return 'wrong_password';
     const record = await collections.users.findOne({ _id: joined.user.id });
-    return record ? await accountOf(collections, record) : 'expired';
+    return record ? { account: await accountOf(collections, record), revocation } : 'expired';
   } catch (error) {
-    if (error instanceof Redeemed) return 'expired';
+    if (error instanceof NotJoined) return error.why;
     throw error;
   }
 }

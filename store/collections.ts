@@ -66,6 +66,8 @@ export interface OneTimeTokenRecord {
   subject: string;
   /** SHA-256 of the secret in the link. */
   secretHash: string;
+  /** Set when the link is mailed, so that whoever redeems it reads mail to the address. Absent in records of an earlier version. */
+  isMailed?: true;
   createdAt: Date;
   expiresAt: Date;
 }
@@ -336,6 +338,7 @@ const oneTimeToken = new Schema<OneTimeTokenRecord>(
     purpose: { type: String, required: true, enum: tokenPurpose },
     subject: { type: String, required: true },
     secretHash: { type: String, required: true },
+    isMailed: { type: Boolean },
     createdAt: { type: Date, required: true },
     expiresAt: { type: Date, required: true, expires: 0 },
   },

@@ -1,9 +1,11 @@
 import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { issueToken, openTokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
 import { type ApiKey, apiScope, type StaffInvitation, type StaffMember } from '../../insight/contract.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
+import { transact } from '../../runtime/databases/transact.ts';
 import { type AccountRole, role as roles, type Session } from '../../sale/contract.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -192,6 +194,34 @@ describe('an invitation', () => {
     const joined = await accept({ token, password });
     expect(joined.body.user).toMatchObject({ id: user.id, role: 'viewer' });
     expect((await accept({ token, password })).status).toBe(410);
+  });
+
+  test('ends the tokens of the role before, leaves an admin, and verifies an address only where it was mailed', async () => {
+    const { collections, config } = system.store;
+    await collections.users.updateMany({ role: 'admin' }, { $set: { role: 'buyer' } });
+    const { email, password, token: before, user } = await employ('admin');
+    const token = await inviteAs(email, 'viewer');
+    const refused = await accept({ token, password });
+    expect([refused.status, refused.body.type]).toEqual([409, '/problems/last-admin']);
+    expect(await opens(before)).toBe(200);
+    await employ('admin');
+    const joined = await accept({ token, password });
+    expect(joined.body.user).toMatchObject({ id: user.id, role: 'viewer', emailVerified: false });
+    await expect
+      .poll(() => Promise.all([0, 1].map((n) => opens(before, '/api/orders', here(n)))))
+      .toEqual([401, 401]);
+    expect(await opens(joined.body.token)).toBe(200);
+
+    // This shop mails nothing now, but the link may have been mailed before.
+    const secretsOf = openTokenSecrets(config.JWT_SECRET);
+    const mailed = { purpose: 'join-staff', subject: `desk ${email}`, seconds: 60, isMailed: true } as const;
+    const id = await transact(
+      collections.connection,
+      (session) => issueToken(collections, mailed, secretsOf, session),
+      { patienceMs: 2_000 },
+    );
+    const again = await accept({ token: await textOfToken(collections, id, secretsOf), password });
+    expect(again.body.user).toMatchObject({ role: 'desk', emailVerified: true });
   });
 
   test('is withdrawn, and refused where it is malformed', async () => {

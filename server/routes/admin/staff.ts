@@ -126,7 +126,7 @@ export function staffRoutes(shop: Shop): Route[] {
       }),
       answer: [201, session],
       headers: ['Set-Cookie'],
-      problems: ['link-expired', 'wrong-password'],
+      problems: ['link-expired', 'wrong-password', 'last-admin'],
       async handle({ body, request }) {
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
         if (isRefusal(allowed)) return allowed;
@@ -145,17 +145,18 @@ export function staffRoutes(shop: Shop): Route[] {
           requestId: request.header('x-request-id') ?? null,
         });
         const joining = { ...body, name: body.name ?? invitation.email.slice(0, 100) };
-        const account = await acceptInvitation(collections, joining, {
+        const joined = await acceptInvitation(collections, joining, {
           bcryptCost,
           aliasDomains: shop.aliasDomains,
-          isMailed: mails !== null,
           by,
         });
-        if (account === 'expired') return linkExpired();
-        if (account === 'wrong_password')
+        if (joined === 'expired') return linkExpired();
+        if (joined === 'wrong_password')
           return refuse('wrong-password', 'expected the password of your account', {}, headers);
         await limits.signInFailures.giveBack(address);
-        return await answerWithSession(shop, request, account);
+        if (joined === 'last_admin') return refusalOf(joined, '');
+        if (joined.revocation) shop.revokeTokens(joined.revocation);
+        return await answerWithSession(shop, request, joined.account);
       },
     }),
   ];
