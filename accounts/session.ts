@@ -152,16 +152,10 @@ async function revoke(
   return { userId: id, atMs: at.getTime() };
 }
 
-const maxListed = 10_000;
-
-/** Revocations after this time, at most the newest 10,000; servers poll often enough that there are never so many. */
-export async function listRevocations({ expulsions }: Collections, after: Date): Promise<Revocation[]> {
-  const found = await expulsions
-    .find({ at: { $gt: after } })
-    .sort({ at: -1 })
-    .limit(maxListed)
-    .toArray();
-  return found.map(({ _id: userId, at }) => ({ userId, atMs: at.getTime() }));
+/** Yields the revocations after this time, the oldest first, in batches of the driver. */
+export async function* listRevocations({ expulsions }: Collections, after: Date): AsyncGenerator<Revocation> {
+  for await (const { _id: userId, at } of expulsions.find({ at: { $gt: after } }, { sort: { at: 1 } }))
+    yield { userId, atMs: at.getTime() };
 }
 
 export async function endSessionsOf({ sessions }: Collections, userId: string): Promise<void> {

@@ -141,6 +141,12 @@ export const placeholderOf = (accountId: string) => `${providerPrefix}${accountI
 export const isOfProvider = ({ email, passwordHash }: Pick<UserRecord, 'email' | 'passwordHash'>) =>
   passwordHash === '' || email.startsWith(providerPrefix);
 
+/** Matches the accounts that sign in with a password. */
+export const ownAccounts = {
+  email: { $not: new RegExp(`^${providerPrefix}`) },
+  passwordHash: { $gt: '' },
+};
+
 function withPassword(email: string) {
   const forms = storedFormsOf(email).filter((form) => !form.startsWith(providerPrefix));
   return { email: { $in: forms }, passwordHash: { $gt: '' } };

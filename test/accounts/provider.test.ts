@@ -10,12 +10,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openAccountMails } from '../../accounts/account-mail.ts';
 import { issueToken, openTokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
 import { requestPasswordReset } from '../../accounts/password.ts';
+import { providerTokenMaxSeconds } from '../../accounts/provider/provider.ts';
 import { updateProviderAccount } from '../../accounts/provider/provider-account.ts';
 import { beginSession, providerStaffSeconds, renewSession } from '../../accounts/session.ts';
+import { isLastAdmin } from '../../accounts/staff.ts';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { transact } from '../../runtime/databases/transact.ts';
 import type { AccountRole, Session } from '../../sale/contract.ts';
+import { openTokens } from '../../server/http/tokens.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -160,6 +163,7 @@ test('forged, expired and foreign tokens are refused', async () => {
     'a cut signature': `${head}.${body}.AAAA`,
     'the public key as a secret': symmetric,
     expired: tokenOf({}, { seconds: -60 }),
+    'a life of two days': tokenOf({}, { seconds: 2 * 86_400 }),
     'another audience': tokenOf({}, { options: { audience: 'another' } }),
     'another issuer': tokenOf({}, { options: { issuer: 'http://127.0.0.1:1' } }),
     'no person': tokenOf({ person: undefined }),
@@ -196,6 +200,15 @@ test('the claim names the person whose limit counts, and the role; both from eac
   expect(await overview('admin')).toBe(200);
   for (const roles of [undefined, [], ['administrator'], { admin: true }, 'buyer'])
     expect(await overview(roles)).toBe(403);
+});
+
+test('a revocation counts for as long as the longest token of the provider', () => {
+  const tokens = openTokens('x'.repeat(32), 60, providerTokenMaxSeconds);
+  const [hourAgo, daysAgo] = [3_600_000, 2 * 86_400_000].map((ms) => Date.now() - ms) as [number, number];
+  expect(tokens.revoke('ann', hourAgo)).toBe(true);
+  expect(tokens.revoke('bob', daysAgo)).toBe(false);
+  tokens.revoke('eve', Date.now());
+  expect(tokens.isRevoked('ann', hourAgo / 1_000 - 1)).toBe(true);
 });
 
 test('a deleted account’s older tokens are refused', async () => {
@@ -256,6 +269,25 @@ test('another role at the provider ends sessions and tokens, and no session of i
   expect(promoted).toMatchObject({ account: { user: { role: 'admin' } }, revocation: { userId } });
   expect((await renewSession(collections, first.token)).outcome).toBe('unknown');
   expect((await signIn('admin')).revocation).toBeNull();
+
+  // The role is changed at the provider only.
+  const { staff } = (await system.api('GET', '/api/admin/staff', { token: system.adminToken })).body;
+  expect(staff).toContainEqual({ id: userId, email: '', name: '–', role: 'admin', ofProvider: true });
+  const path = `/api/admin/staff/${userId}`;
+  for (const [method, body] of [['PATCH', { role: 'viewer' }], ['DELETE']] as const) {
+    const { status, body: problem } = await system.api(method, path, { token: system.adminToken, body });
+    expect([status, problem.type]).toEqual([409, '/problems/provider-role']);
+  }
+  // Such an admin does not count as the one who must be left.
+  const own = await collections.users.findOne({ _id: (await system.signUp()).user.id });
+  if (!own) throw new Error('no account');
+  expect(
+    await transact(
+      collections.connection,
+      (session) => isLastAdmin(collections, { ...own, role: 'admin' }, session),
+      { patienceMs: 2_000 },
+    ),
+  ).toBe(true);
 
   const second = await sessionOf(laptop);
   const renewed = await renewSession(collections, second.token);

@@ -45,7 +45,7 @@ export function staffRoutes(shop: Shop): Route[] {
       params: byId,
       body: z.strictObject({ role: staffRole }),
       answer: [200, staffMember],
-      problems: ['not-found', 'last-admin'],
+      problems: ['not-found', 'last-admin', 'provider-role'],
       async handle({ params, body, ...call }) {
         const changed = await changeRole(collections, params.id, body.role, byOf(call));
         if (typeof changed === 'string') return refusalOf(changed, params.id);
@@ -60,7 +60,7 @@ export function staffRoutes(shop: Shop): Route[] {
       summary: 'Remove somebody from the staff, at once; the account stays as a buyer',
       params: byId,
       answer: [204, null],
-      problems: ['not-found', 'last-admin'],
+      problems: ['not-found', 'last-admin', 'provider-role'],
       async handle({ params, ...call }) {
         const changed = await changeRole(collections, params.id, 'buyer', byOf(call));
         if (typeof changed === 'string') return refusalOf(changed, params.id);
@@ -164,7 +164,8 @@ export function staffRoutes(shop: Shop): Route[] {
 
 const linkExpired = () => refuse('link-expired', 'Ask for a new invitation');
 
-function refusalOf(refusal: 'unknown' | 'last_admin', id: string) {
+function refusalOf(refusal: 'unknown' | 'of_provider' | 'last_admin', id: string) {
+  if (refusal === 'of_provider') return refuse('provider-role', 'Change it at the identity provider');
   if (refusal === 'last_admin') return refuse('last-admin', 'Make somebody else an admin first');
   return refuse('not-found', `Nobody with the id ${id} is on the staff`);
 }
