@@ -313,7 +313,7 @@ const user = new Schema<UserRecord>(
     role: { type: String, required: true, enum: accountRole.options, index: true },
     personId: { type: String },
     language: { type: String, enum: language.options },
-    providerEmail: { type: String },
+    providerEmail: { type: String, index: true, sparse: true },
     emailVerifiedAt: { type: Date },
     createdAt: { type: Date, required: true },
   },

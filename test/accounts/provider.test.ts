@@ -202,6 +202,44 @@ test('the claim names the person whose limit counts, and the role; both from eac
     expect(await overview(roles)).toBe(403);
 });
 
+test('staff see and find a buyer of the provider by the address that it gave, and never by the placeholder', async () => {
+  const admin = { token: system.adminToken };
+  const sale = await system.createSale({ stock: 9 });
+  const [known, unknown] = [true, false].map((isKnown) => {
+    const subject = nanoid().toLowerCase().replace(/\W/g, 'x');
+    const claims = { person: subject, ...(isKnown && addressOf(subject)) };
+    return { subject, token: tokenOf(claims, { options: { subject } }) };
+  }) as [Shown, Shown];
+  for (const buyer of [known, unknown]) {
+    const { body } = await system.buy(sale.id, buyer.token);
+    await system.settled(body.orderId, buyer.token);
+    buyer.orderId = body.orderId;
+  }
+  const email = `${known.subject}@example.com`;
+  const found = await system.api('GET', `/api/admin/orders?q=${encodeURIComponent(email)}`, admin);
+  expect(found.body.orders).toMatchObject([{ id: known.orderId, email }]);
+  const details = await system.api('GET', `/api/admin/orders/${unknown.orderId}`, admin);
+  expect(details.body.order.email).toBeNull();
+  const mail = await system.api('POST', `/api/admin/orders/${unknown.orderId}/mail`, admin);
+  expect([mail.status, mail.body.type]).toEqual([409, '/problems/no-address']);
+
+  const staffToken = tokenOf(
+    { roles: 'desk', person: known.subject },
+    { options: { subject: known.subject } },
+  );
+  const note = { token: staffToken, body: { text: 'Called.' } };
+  expect((await system.api('POST', `/api/admin/orders/${known.orderId}/notes`, note)).status).toBe(201);
+  const log = await system.api('GET', '/api/admin/staff-log', admin);
+  expect(JSON.stringify(log.body)).toContain(email);
+  expect(JSON.stringify([log.body, found.body, details.body])).not.toContain('oidc:');
+});
+
+interface Shown {
+  subject: string;
+  token: string;
+  orderId?: string;
+}
+
 test('a revocation counts for as long as the longest token of the provider', () => {
   const tokens = openTokens('x'.repeat(32), 60, providerTokenMaxSeconds);
   const [hourAgo, daysAgo] = [3_600_000, 2 * 86_400_000].map((ms) => Date.now() - ms) as [number, number];
