@@ -360,9 +360,16 @@ test('a flood of wrong keys and a busy key are slowed down', async () => {
     for (let n = 0; n < 6; n++) answers.push(await ask(made.key));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 429]);
     expect(answers.at(-1)?.headers.get('retry-after')).toMatch(/^\d+$/);
+    const { body: second } = await limited.api('POST', '/api/admin/api-keys', {
+      token: limited.adminToken,
+      body,
+    });
+    expect((await ask(second.key)).status).toBe(200);
     const wrong = [];
     for (let n = 0; n < 4; n++) wrong.push((await ask('sk_'.padEnd(46, String(n)))).status);
     expect(wrong).toEqual([401, 401, 401, 429]);
+    // A key that was right before still is, from the same address.
+    expect((await ask(second.key)).status).toBe(200);
   } finally {
     await limited.close();
   }
