@@ -202,9 +202,22 @@ test('the claim names the person whose limit counts, and the role; both from eac
     expect(await overview(roles)).toBe(403);
 });
 
-test('staff see and find a buyer of the provider by the address that it gave, and never by the placeholder', async () => {
+test('staff of the provider and keys see drafts; staff find a buyer by the address that it gave, and never by the placeholder', async () => {
   const admin = { token: system.adminToken };
   const sale = await system.createSale({ stock: 9 });
+
+  const times = { opensAt: sale.opensAt, closesAt: sale.closesAt };
+  const body = { draft: true, productId: sale.product.id, price: sale.price, stock: 1, ...times };
+  const { body: draft } = await system.api('POST', '/api/sales', { ...admin, body });
+  const scopes = ['sales:read'];
+  const key = await system.api('POST', '/api/admin/api-keys', { ...admin, body: { name: 'A till', scopes } });
+  const reads = async (token?: string) =>
+    (await system.api('GET', `/api/sales/${draft.id}`, { token })).status;
+  const viewer = tokenOf({ roles: 'viewer' }, { options: { subject: nanoid() } });
+  expect(await Promise.all([reads(viewer), reads(key.body.key), reads(admin.token)])).toEqual([
+    200, 200, 200,
+  ]);
+  expect(await Promise.all([reads(), reads(tokenOf({})), reads('forged')])).toEqual([404, 404, 404]);
   const [known, unknown] = [true, false].map((isKnown) => {
     const subject = nanoid().toLowerCase().replace(/\W/g, 'x');
     const claims = { person: subject, ...(isKnown && addressOf(subject)) };

@@ -20,7 +20,7 @@ afterAll(async () => {
 });
 
 /** The real table of routes, so that new routes are tested here too. Only the handlers need a shop. */
-const routes = apiRoutes({} as Shop);
+const routes = apiRoutes({} as Shop, () => null);
 const pathOf = ({ path }: Route) => path.replace(':id', 'some-id-of-22-letters');
 const title = (route: Route) => [`${route.method.toUpperCase()} ${route.path}`, route] as const;
 const tokenFor = ({ access }: Route) => (access === 'admin' ? system.adminToken : token);

@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-const routes = apiRoutes({} as Shop);
+const routes = apiRoutes({} as Shop, () => null);
 const pathOf = ({ path }: { path: string }) => path.replace(/:(\w+)/g, '{$1}');
 const nameOf = (route: Route) => `${route.method.toUpperCase()} ${pathOf(route)}`;
 
