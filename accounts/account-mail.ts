@@ -41,7 +41,7 @@ export function openAccountMails(collections: Collections, secretsOf: TokenSecre
   };
   return {
     async sendLink(purpose, subject, session, to = { userId: subject }) {
-      const token = { purpose, subject, seconds: linkSeconds[purpose] };
+      const token = { purpose, subject, seconds: linkSeconds[purpose], isMailed: true } as const;
       const tokenId = await issueToken(collections, token, secretsOf, session);
       await add({ kind: purpose, to, tokenId }, session);
     },

@@ -95,9 +95,10 @@ export async function deleteAccount(
   // The account of an earlier version may have no person yet, and it can be added only while the address is known.
   if (!record.personId) await findOrAddPerson(collections, { email: record.email, accountId: userId });
   const isDeleted = await transact(connection, async (session) => {
-    const { role } = (await users.findOne({ _id: userId }, { session })) ?? {};
-    if (!role) return false;
-    if (await isLastAdmin(collections, { _id: userId, role }, session)) return 'last_admin';
+    const found = await users.findOne({ _id: userId }, { session });
+    if (!found) return false;
+    const { role } = found;
+    if (await isLastAdmin(collections, found, session)) return 'last_admin';
     const entry = { ...by, action: 'staff.left', subject: { kind: 'account', id: userId } };
     if (role !== 'buyer') await appendStaffEntry(collections, session, { ...entry, before: { role } });
     await users.deleteOne({ _id: userId }, { session });

@@ -27,7 +27,7 @@ export async function createApiKey(
   const record: ApiKeyRecord = {
     _id: nanoid(),
     name,
-    hash: hashOf(key),
+    hash: hashOfApiKey(key),
     prefix: key.slice(0, shownCharacters),
     scopes: [...new Set(scopes)],
     createdAt: mongoClock.now(),
@@ -63,7 +63,7 @@ const usedEveryMs = 60_000;
 /** Finds a key, and notes that it is used. @returns null when it is unknown or was revoked. */
 export async function useApiKey({ apiKeys }: Collections, key: string): Promise<ApiKeyRecord | null> {
   if (!keyFormat.test(key)) return null;
-  const record = await apiKeys.findOne({ hash: hashOf(key) });
+  const record = await apiKeys.findOne({ hash: hashOfApiKey(key) });
   const now = mongoClock.now();
   const usedBefore = new Date(now.getTime() - usedEveryMs);
   if (record && (record.lastUsedAt ?? new Date(0)) < usedBefore) {
@@ -80,4 +80,4 @@ function apiKeyOf({ _id, name, prefix, scopes, createdAt, lastUsedAt }: ApiKeyRe
 }
 
 /** A fast hash suffices, because 256 random bits cannot be guessed. */
-const hashOf = (key: string) => createHash('sha256').update(key).digest('base64url');
+export const hashOfApiKey = (key: string) => createHash('sha256').update(key).digest('base64url');

@@ -38,17 +38,27 @@ export function mailboxOf(address: string, domains: AliasDomains): string {
 const pattern =
   /^(?=[^@]{1,64}@)[A-Za-z0-9_'+-]+(?:\.[A-Za-z0-9_'+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+(?:[A-Za-z]{2,63}|[Xx][Nn]--[A-Za-z0-9-]{0,58}[A-Za-z0-9])$/;
 
+const described = {
+  format: 'email',
+  pattern: pattern.source,
+  description: 'The domain may also be written in Unicode; addresses that are the same after IDNA are one',
+};
+const expected = 'expected an address like ann@example.com';
+
 /** Read into its normal form, so a domain may come in any script: what is in front of the @ is ASCII. */
 export const emailAddress = z
   .string()
   .max(254)
-  .meta({
-    format: 'email',
-    pattern: pattern.source,
-    description: 'The domain may also be written in Unicode; addresses that are the same after IDNA are one',
-  })
+  .meta(described)
   .transform(normaliseEmail)
-  .pipe(z.email({ pattern, error: 'expected an address like ann@example.com' }).max(254));
+  .pipe(z.email({ pattern, error: expected }).max(254));
+
+/** An address as it was typed, because an earlier version may have stored it in this spelling. */
+export const spelledAddress = z
+  .string()
+  .max(254)
+  .refine((text) => emailAddress.safeParse(text).success, expected)
+  .meta(described);
 
 /** All forms in which this or an earlier version may have stored an address that was typed like this. */
 export function storedFormsOf(typed: string): string[] {

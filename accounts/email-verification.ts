@@ -26,10 +26,10 @@ export async function verifyEmail(collections: Collections, token: string): Prom
   return await transact(
     connection,
     async (session) => {
-      const userId = await redeemToken(collections, 'verify-email', token, session);
-      if (userId === null) return false;
+      const redeemed = await redeemToken(collections, 'verify-email', token, session);
+      if (redeemed === null) return false;
       const verified = { $set: { emailVerifiedAt: mongoClock.now() } };
-      const { matchedCount } = await users.updateOne({ _id: userId }, verified, { session });
+      const { matchedCount } = await users.updateOne({ _id: redeemed.subject }, verified, { session });
       return matchedCount === 1;
     },
     { patienceMs },

@@ -9,6 +9,8 @@ import { readSecret } from './person.ts';
  * because a purchase has no time for it.
  */
 const secretId = 'network';
+/** A key never changes, so that it is read once. */
+const keys = new WeakMap<Collections, Buffer>();
 
 /** @param network the client's IPv4 address, or the /64 network of its IPv6 address. */
 export async function rememberNetwork(
@@ -17,7 +19,8 @@ export async function rememberNetwork(
   network: string,
 ): Promise<void> {
   if (network === '') return;
-  const key = await readSecret(collections, secretId);
+  const key = keys.get(collections) ?? (await readSecret(collections, secretId));
+  keys.set(collections, key);
   const networkKey = createHmac('sha256', key).update(network).digest('base64url').slice(0, 22);
   const seen = { $set: { userId, networkKey, seenAt: mongoClock.now() } };
   try {

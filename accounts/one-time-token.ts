@@ -5,7 +5,7 @@ import { readSigningKeys } from '../runtime/signing-keys.ts';
 import type { Collections, OneTimeTokenRecord, TokenPurpose } from '../store/collections.ts';
 
 /**
- * A one-time token is mailed as a link, and proves that whoever redeems it reads mail to that address. Its text is
+ * A one-time token is the secret of a link. Where the link is mailed, whoever redeems it reads mail to that address. Its text is
  * `<id>.<secret>`. The secret is an HMAC of the id, so that the process that sends the mail can derive it, and MongoDB
  * stores its hash only.
  */
@@ -28,7 +28,12 @@ export type TokenSecrets = ReturnType<typeof openTokenSecrets>;
  */
 export async function issueToken(
   { oneTimeTokens }: Collections,
-  { purpose, subject, seconds }: Pick<OneTimeTokenRecord, 'purpose' | 'subject'> & { seconds: number },
+  {
+    purpose,
+    subject,
+    seconds,
+    isMailed,
+  }: Pick<OneTimeTokenRecord, 'purpose' | 'subject' | 'isMailed'> & { seconds: number },
   secretsOf: TokenSecrets,
   session: ClientSession,
 ): Promise<string> {
@@ -41,6 +46,7 @@ export async function issueToken(
       purpose,
       subject,
       secretHash: hashOf(secretsOf(id)[0] as string),
+      ...(isMailed && { isMailed }),
       createdAt: new Date(now),
       expiresAt: new Date(now + seconds * 1_000),
     },
@@ -72,15 +78,15 @@ export async function subjectOfToken(
 /**
  * Redeems a token; of several attempts at once, one succeeds.
  * @param session of the transaction that also writes what the token allows.
- * @returns its subject; null when it is unknown, redeemed, expired or for another purpose.
+ * @returns its record; null when it is unknown, redeemed, expired or for another purpose.
  */
 export async function redeemToken(
   { oneTimeTokens }: Collections,
   purpose: TokenPurpose,
   token: string,
   session: ClientSession,
-): Promise<string | null> {
-  return (await oneTimeTokens.findOneAndDelete(filterOf(purpose, token), { session }))?.subject ?? null;
+): Promise<OneTimeTokenRecord | null> {
+  return await oneTimeTokens.findOneAndDelete(filterOf(purpose, token), { session });
 }
 
 /** Makes this subject's tokens invalid. */

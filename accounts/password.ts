@@ -6,7 +6,7 @@ import type { Collections } from '../store/collections.ts';
 import type { AccountMails } from './account-mail.ts';
 import { dropTokens, redeemToken, subjectOfToken } from './one-time-token.ts';
 import { type Revocation, revokeTokensOf } from './session.ts';
-import { type Account, accountOf, findUserByEmail, patienceMs } from './user.ts';
+import { type Account, accountOf, findUserByEmail, isOfProvider, patienceMs } from './user.ts';
 
 /** An account whose password was changed, and whose older access tokens are revoked. */
 interface Changed {
@@ -49,9 +49,10 @@ export async function resetPassword(
   const changed = await transact(
     collections.connection,
     async (session) => {
-      const userId = await redeemToken(collections, 'reset-password', token, session);
+      const userId = (await redeemToken(collections, 'reset-password', token, session))?.subject;
       const record = userId && (await collections.users.findOne({ _id: userId }, { session }));
-      if (!record) return null;
+      // Who signs in at the identity provider has no password to replace, and must not get one beside it.
+      if (!record || isOfProvider(record)) return null;
       const emailVerifiedAt = record.emailVerifiedAt ?? mongoClock.now();
       await collections.users.updateOne(
         { _id: userId },

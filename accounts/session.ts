@@ -3,7 +3,7 @@ import type { ClientSession } from 'mongoose';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, SessionRecord } from '../store/collections.ts';
-import { type Account, accountOf } from './user.ts';
+import { type Account, accountOf, isOfProvider } from './user.ts';
 
 /**
  * A session begins at sign-in. Its refresh token, `<id>.<secret>`, is valid for one renewal, which returns the next token;
@@ -11,6 +11,9 @@ import { type Account, accountOf } from './user.ts';
  * for both holders.
  */
 const tokenFormat = /^([\w-]{22})\.([\w-]{43})$/;
+
+/** Staff of the identity provider sign in again after this time, so that a role that was taken away there ends here. */
+export const providerStaffSeconds = 12 * 3_600;
 
 /** @returns the session's first token, and its id. */
 export async function beginSession(
@@ -59,6 +62,12 @@ export async function renewSession(collections: Collections, token: string): Pro
   }
   const record = await users.findOne({ _id: renewed.userId });
   if (!record) return { outcome: 'unknown' };
+  const ageMs = mongoClock.now().getTime() - renewed.createdAt.getTime();
+  // Such a session may have begun before the role was given.
+  if (isOfProvider(record) && record.role !== 'buyer' && ageMs >= providerStaffSeconds * 1_000) {
+    await sessions.deleteOne({ _id: id });
+    return { outcome: 'unknown' };
+  }
   return {
     outcome: 'renewed',
     account: await accountOf(collections, record),
@@ -68,10 +77,10 @@ export async function renewSession(collections: Collections, token: string): Pro
   };
 }
 
-/** Ends the session of this token. Idempotent. */
+/** Ends the session of this token; a token that is not its latest ends nothing. Idempotent. */
 export async function endSession({ sessions }: Collections, token: string): Promise<void> {
   const [, id, secret] = tokenFormat.exec(token) ?? [];
-  if (id && secret) await sessions.deleteOne({ _id: id });
+  if (id && secret) await sessions.deleteOne({ _id: id, secretHash: hashOf(secret) });
 }
 
 const listedSessions = 100;
@@ -143,16 +152,10 @@ async function revoke(
   return { userId: id, atMs: at.getTime() };
 }
 
-const maxListed = 10_000;
-
-/** Revocations after this time, at most the newest 10,000; servers poll often enough that there are never so many. */
-export async function listRevocations({ expulsions }: Collections, after: Date): Promise<Revocation[]> {
-  const found = await expulsions
-    .find({ at: { $gt: after } })
-    .sort({ at: -1 })
-    .limit(maxListed)
-    .toArray();
-  return found.map(({ _id: userId, at }) => ({ userId, atMs: at.getTime() }));
+/** Yields the revocations after this time, the oldest first, in batches of the driver. */
+export async function* listRevocations({ expulsions }: Collections, after: Date): AsyncGenerator<Revocation> {
+  for await (const { _id: userId, at } of expulsions.find({ at: { $gt: after } }, { sort: { at: 1 } }))
+    yield { userId, atMs: at.getTime() };
 }
 
 export async function endSessionsOf({ sessions }: Collections, userId: string): Promise<void> {

@@ -6,6 +6,7 @@ import { transact } from '../runtime/databases/transact.ts';
 import { openMutex } from '../runtime/mutex.ts';
 import { type Collections, insertAll } from '../store/collections.ts';
 import type { ActorRecord, StaffEntryRecord } from '../store/staff-collections.ts';
+import { addressOf } from './user.ts';
 
 /**
  * The staff log: who changed what, from where, before and after. An entry is written in the same transaction as its change,
@@ -45,16 +46,17 @@ export async function appendStaffEntry(
   const { staffLog, users } = collections;
   const accountIds = entries.flatMap(({ actor }) => (actor.kind === 'account' ? [actor.id] : []));
   const found = await users
-    .find({ _id: { $in: accountIds } }, { projection: { email: 1 }, session })
+    .find({ _id: { $in: accountIds } }, { projection: { email: 1, providerEmail: 1, name: 1 }, session })
     .toArray();
-  const emailById = new Map(found.map(({ _id, email }) => [_id, email]));
+  // An account of the identity provider may have no address.
+  const nameById = new Map(found.map((user) => [user._id, addressOf(user) ?? user.name]));
   let previous = await staffLog.findOne({}, { sort: { _id: -1 }, session });
   const records = entries.map(({ actor, from, requestId, action, subject, before, after }) => {
     const changed = changedFields(before, after);
     const unhashed = {
       _id: String(Number(previous?._id ?? 0) + 1).padStart(numberDigits, '0'),
       at: mongoClock.now(),
-      actor: { ...actor, name: actor.name ?? emailById.get(actor.id) ?? null },
+      actor: { ...actor, name: actor.name ?? nameById.get(actor.id) ?? null },
       ...{ from, requestId, action, subject },
       before: boundedJson(changed.before),
       after: boundedJson(changed.after),

@@ -8,7 +8,16 @@ import type { AliasDomains } from './email-address.ts';
 import { issueToken, redeemToken, subjectOfToken, type TokenSecrets, textOfToken } from './one-time-token.ts';
 import { type Revocation, revokeTokensOf } from './session.ts';
 import { appendStaffEntry, type By, transactLogged } from './staff-log.ts';
-import { type Account, accountOf, createUser, findUserByEmail, findUserByPassword } from './user.ts';
+import {
+  type Account,
+  accountOf,
+  addressOf,
+  createUser,
+  findUserByEmail,
+  findUserByPassword,
+  isOfProvider,
+  ownAccounts,
+} from './user.ts';
 
 /** The most entries of each list; no shop is known to have so much staff. */
 const maxListed = 500;
@@ -41,8 +50,10 @@ export async function listStaff(
   };
 }
 
-function memberOf({ _id, email, name, role }: UserRecord): StaffMember {
-  return { id: _id, email, name, role: role as StaffRole };
+function memberOf(record: UserRecord): StaffMember {
+  const { _id, name, role } = record;
+  const ofProvider = isOfProvider(record) && { ofProvider: true as const };
+  return { id: _id, email: addressOf(record) ?? '', name, role: role as StaffRole, ...ofProvider };
 }
 
 /** The role that counts now: a token says the one at its issue. Whoever has no account here is believed their token. */
@@ -59,17 +70,19 @@ type Changed = { member: StaffMember; revocation: Revocation | null };
 
 /**
  * Gives an account another role; `buyer` removes it from the staff. Its sessions and access tokens end with the old role.
- * @returns `unknown` when no such account is staff, `last_admin` when no admin would be left.
+ * @returns `unknown` when no such account is staff, `of_provider` when its role comes from the identity provider,
+ * `last_admin` when no admin would be left.
  */
 export async function changeRole(
   collections: Collections,
   userId: string,
   role: AccountRole,
   by: By,
-): Promise<Changed | 'unknown' | 'last_admin'> {
+): Promise<Changed | 'unknown' | 'of_provider' | 'last_admin'> {
   return await transactLogged(collections.connection, async (session) => {
     const record = await collections.users.findOne({ _id: userId, role: { $ne: 'buyer' } }, { session });
     if (!record) return 'unknown';
+    if (isOfProvider(record)) return 'of_provider';
     const after = { email: record.email, role };
     if (record.role === role) return { member: memberOf(record), revocation: null };
     if (await isLastAdmin(collections, record, session)) return 'last_admin';
@@ -87,16 +100,18 @@ export async function changeRole(
 }
 
 /**
- * Whether no admin would be left without this account. Two admins cannot remove each other at once: both transactions write
+ * Whether no admin would be left without this account; those of the identity provider do not count, because it can take
+ * their role at any time. Two admins cannot remove each other at once: both transactions write
  * the staff log, so that one of them is repeated and sees the other's change.
  */
 export async function isLastAdmin(
   { users }: Collections,
-  { _id, role }: Pick<UserRecord, '_id' | 'role'>,
+  record: UserRecord,
   session: ClientSession,
 ): Promise<boolean> {
-  if (role !== 'admin') return false;
-  return (await users.countDocuments({ role: 'admin', _id: { $ne: _id } }, { session, limit: 1 })) === 0;
+  if (record.role !== 'admin' || isOfProvider(record)) return false;
+  const others = { role: 'admin', _id: { $ne: record._id }, ...ownAccounts } as const;
+  return (await users.countDocuments(others, { session, limit: 1 })) === 0;
 }
 
 /** An invitation is a one-time token, whose subject is the role and the address. */
@@ -165,13 +180,21 @@ export async function readInvitation(
   return { ...invited, hasAccount: (await findUserByEmail(collections, invited.email)) !== null };
 }
 
-/** The invitation was redeemed by another request. */
-class Redeemed extends Error {}
+/** Undoes the redemption of an invitation. */
+class NotJoined extends Error {
+  readonly why: 'expired' | 'last_admin';
+
+  constructor(why: NotJoined['why']) {
+    super(why);
+    this.why = why;
+  }
+}
 
 /**
- * Joins the staff with an account that the address has, or with a new one.
- * @param isMailed whether the link came by mail, which verifies the address.
- * @returns `expired` when the token is not valid, `wrong_password` when it is not the existing account's.
+ * Joins the staff with an account that the address has, or with a new one. With another role than before its sessions and
+ * access tokens end. A link that came by mail verifies the address.
+ * @returns `expired` when the token is not valid, `wrong_password` when it is not the existing account's, `last_admin` when
+ * no admin would be left; the invitation stays then.
  */
 export async function acceptInvitation(
   collections: Collections,
@@ -179,21 +202,25 @@ export async function acceptInvitation(
   {
     bcryptCost,
     aliasDomains,
-    isMailed,
     by,
-  }: { bcryptCost: number; aliasDomains: AliasDomains; isMailed: boolean; by: (userId: string) => By },
-): Promise<Account | 'expired' | 'wrong_password'> {
+  }: { bcryptCost: number; aliasDomains: AliasDomains; by: (userId: string) => By },
+): Promise<
+  { account: Account; revocation: Revocation | null } | 'expired' | 'wrong_password' | 'last_admin'
+> {
   const invitation = await readInvitation(collections, token);
   if (!invitation) return 'expired';
   const { email, role, hasAccount } = invitation;
 
   async function join(userId: string, before: AccountRole | null, session: ClientSession): Promise<void> {
-    if ((await redeemToken(collections, 'join-staff', token, session)) === null) throw new Redeemed();
-    const verified = isMailed ? { emailVerifiedAt: mongoClock.now() } : {};
+    const redeemed = await redeemToken(collections, 'join-staff', token, session);
+    if (redeemed === null) throw new NotJoined('expired');
+    const verified = redeemed.isMailed ? { emailVerifiedAt: mongoClock.now() } : {};
     await collections.users.updateOne({ _id: userId }, { $set: { role, ...verified } }, { session });
     const entry = { ...by(userId), action: 'staff.joined', subject: { kind: 'account', id: userId } };
     await appendStaffEntry(collections, session, { ...entry, before: { role: before }, after: { role } });
   }
+
+  let revocation: Revocation | null = null;
 
   async function joinWithAccount(): Promise<Account | null> {
     const account = await findUserByPassword(collections, { email, password }, { bcryptCost });
@@ -201,8 +228,11 @@ export async function acceptInvitation(
     const { id } = account.user;
     await transactLogged(collections.connection, async (session) => {
       const found = await collections.users.findOne({ _id: id }, { session });
-      if (!found) throw new Redeemed();
+      if (!found) throw new NotJoined('expired');
+      const hasChanged = found.role !== role;
+      if (hasChanged && (await isLastAdmin(collections, found, session))) throw new NotJoined('last_admin');
       await join(id, found.role, session);
+      revocation = hasChanged ? await revokeTokensOf(collections, id, { session }) : null;
     });
     return account;
   }
@@ -219,9 +249,9 @@ export async function acceptInvitation(
     // An account that was created meanwhile has its own password.
     if (!joined || joined === 'email_taken') return 'wrong_password';
     const record = await collections.users.findOne({ _id: joined.user.id });
-    return record ? await accountOf(collections, record) : 'expired';
+    return record ? { account: await accountOf(collections, record), revocation } : 'expired';
   } catch (error) {
-    if (error instanceof Redeemed) return 'expired';
+    if (error instanceof NotJoined) return error.why;
     throw error;
   }
 }

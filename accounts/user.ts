@@ -84,7 +84,7 @@ export async function findUserByPassword(
   const dummyHash = dummyHashes.get(bcryptCost) ?? bcrypt.hash(nanoid(), bcryptCost);
   dummyHashes.set(bcryptCost, dummyHash);
   // There can be two, because old accounts with unnormalised addresses may share one address in two spellings.
-  const records = await collections.users.find({ email: { $in: storedFormsOf(email) } }).toArray();
+  const records = await collections.users.find(withPassword(email)).toArray();
   const matching: UserRecord[] = [];
   for (const record of records)
     if (await bcrypt.compare(password, record.passwordHash)) matching.push(record);
@@ -127,7 +127,27 @@ export function addressOf({
   return providerEmail ?? (email.includes('@') ? email : null);
 }
 
-/** The account to which mail about this address belongs. */
+/** The account with a password to which mail about this address belongs. */
 export async function findUserByEmail({ users }: Collections, email: string): Promise<UserRecord | null> {
-  return await users.findOne({ email: { $in: storedFormsOf(email) } }, { sort: { _id: 1 } });
+  return await users.findOne(withPassword(email), { sort: { _id: 1 } });
+}
+
+const providerPrefix = 'oidc:';
+
+/** What an account of the identity provider has as `email`, which is unique: an account with a password may have the address. */
+export const placeholderOf = (accountId: string) => `${providerPrefix}${accountId}`;
+
+/** Whether only the identity provider lets this account in. */
+export const isOfProvider = ({ email, passwordHash }: Pick<UserRecord, 'email' | 'passwordHash'>) =>
+  passwordHash === '' || email.startsWith(providerPrefix);
+
+/** Matches the accounts that sign in with a password. */
+export const ownAccounts = {
+  email: { $not: new RegExp(`^${providerPrefix}`) },
+  passwordHash: { $gt: '' },
+};
+
+function withPassword(email: string) {
+  const forms = storedFormsOf(email).filter((form) => !form.startsWith(providerPrefix));
+  return { email: { $in: forms }, passwordHash: { $gt: '' } };
 }

@@ -83,6 +83,7 @@ async function change({ collections, redis }: System, email: string, role: Accou
   const user = await findUserByEmail(collections, email);
   const changed = user ? await changeRole(collections, user._id, role, by) : 'unknown';
   if (changed === 'unknown') throw new Error(`${email} is not on the staff`);
+  if (changed === 'of_provider') throw new Error(`Change the role of ${email} at the identity provider`);
   if (changed === 'last_admin') throw new Error('No admin would be left: make somebody else an admin first');
   // The servers learn it from MongoDB as well, within a second.
   if (changed.revocation) new Emitter(redis).serverSideEmit('expelled', changed.revocation);

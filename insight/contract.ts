@@ -365,7 +365,16 @@ export const apiKey = z.object({
 });
 export type ApiKey = z.infer<typeof apiKey>;
 
-export const staffMember = z.object({ id: z.string(), email: z.string(), name: z.string(), role: staffRole });
+export const staffMember = z.object({
+  id: z.string(),
+  email: z.string().describe('Empty when the identity provider gave none'),
+  name: z.string(),
+  role: staffRole,
+  ofProvider: z
+    .literal(true)
+    .optional()
+    .describe('Set when the role comes from the identity provider, and can be changed only there'),
+});
 export type StaffMember = z.infer<typeof staffMember>;
 
 /** Somebody who was asked to join the staff and has not answered. */

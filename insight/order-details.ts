@@ -1,3 +1,4 @@
+import { addressOf } from '../accounts/user.ts';
 import { eventsOf } from '../log/events.ts';
 import type { Change, CloudEvent } from '../log/schemas.ts';
 import { isOverTime } from '../runtime/databases/connections.ts';
@@ -66,7 +67,7 @@ async function queuedDetails(
   if (!found) return null;
   const { purchase } = found;
   const user = await collections.users.findOne({ _id: purchase.buyerId });
-  const buyer = { buyerId: purchase.buyerId, email: user?.email ?? null, name: user?.name ?? null };
+  const buyer = { buyerId: purchase.buyerId, email: user && addressOf(user), name: user?.name ?? null };
   return {
     order: { ...queuedOrderOf(purchase), ...buyer },
     keptBack: false,

@@ -1,4 +1,5 @@
 import { storedFormsOf } from '../accounts/email-address.ts';
+import { addressOf } from '../accounts/user.ts';
 import { eventKey } from '../log/events.ts';
 import { beginsOrder } from '../log/schemas.ts';
 import { isOverTime } from '../runtime/databases/connections.ts';
@@ -72,8 +73,9 @@ async function findOrders(
 }
 
 async function ofAddress({ users }: Collections, email: string) {
+  const forms = { $in: storedFormsOf(email) };
   const buyers = await users
-    .find({ email: { $in: storedFormsOf(email) } }, { projection: { _id: 1 } })
+    .find({ $or: [{ email: forms }, { providerEmail: forms }] }, { projection: { _id: 1 } })
     .toArray();
   return { buyerId: { $in: buyers.map(({ _id }) => _id) } };
 }
@@ -236,8 +238,9 @@ async function loadOrders(collections: Collections, ids: string[]): Promise<Admi
 /** Orders with what is known of their buyers, in the same order. */
 export async function adminOrdersOf({ users }: Collections, records: OrderRecord[]): Promise<AdminOrder[]> {
   const ids = [...new Set(records.map(({ buyerId }) => buyerId))];
-  const found = await users.find({ _id: { $in: ids } }, { projection: { email: 1, name: 1 } }).toArray();
-  const byId = new Map(found.map((user) => [user._id, user]));
+  const projection = { email: 1, providerEmail: 1, name: 1 };
+  const found = await users.find({ _id: { $in: ids } }, { projection }).toArray();
+  const byId = new Map(found.map((user) => [user._id, { email: addressOf(user), name: user.name }]));
   return records.map((record) => ({
     ...orderOf(record),
     buyerId: record.buyerId,

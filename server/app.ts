@@ -82,9 +82,9 @@ export function createApp(
     response.set(onApi);
     next();
   });
-  const routes = apiRoutes(shop);
   const wrongKeys = limitOf(config, 'wrong-keys', config.WRONG_API_KEYS_PER_ADDRESS_PER_MINUTE);
   const identify = openIdentification(shop.tokens, shop.collections, wrongKeys, provider);
+  const routes = apiRoutes(shop, identify);
   const respond = openPipeline(identify, openRequestLimits(config), log);
   const bounds = { bodyMaxBytes, trustedHops: config.TRUST_PROXY_HOPS };
   const answersHot = openHotPath(routes, respond, bounds, { ...onApi, ...instance });

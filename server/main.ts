@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openAccountMails } from '../accounts/account-mail.ts';
 import { openTokenSecrets } from '../accounts/one-time-token.ts';
-import { openIdentityProvider } from '../accounts/provider/provider.ts';
+import { openIdentityProvider, providerTokenMaxSeconds } from '../accounts/provider/provider.ts';
 import { storeBacklog } from '../insight/counters.ts';
 import { readBacklog, readCluster } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
@@ -96,7 +96,8 @@ const identityProvider = config.OIDC_ISSUER
     })
   : null;
 const tokenSecrets = openTokenSecrets(config.JWT_SECRET);
-const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS);
+const revocableSeconds = Math.max(config.TOKEN_SECONDS, providerTokenMaxSeconds);
+const tokens = openTokens(config.JWT_SECRET, config.TOKEN_SECONDS, revocableSeconds);
 const bounds = {
   // More than nginx accepts, because nginx adds headers.
   maxHeaderSize: 32_768,
@@ -141,7 +142,7 @@ const payments =
     stepMs: config.PAYMENT_STEP_MS,
     log,
   });
-const revocations = followRevocations(collections, live, config, log);
+const revocations = followRevocations(collections, live, revocableSeconds, log);
 const audits = openAudits({ collections, gate, queue, redis }, log);
 // Only for reading the consumer lag, because the workers publish and subscribe.
 const bus = openBus(config, log, () => true);

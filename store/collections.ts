@@ -66,6 +66,8 @@ export interface OneTimeTokenRecord {
   subject: string;
   /** SHA-256 of the secret in the link. */
   secretHash: string;
+  /** Set when the link is mailed, so that whoever redeems it reads mail to the address. Absent in records of an earlier version. */
+  isMailed?: true;
   createdAt: Date;
   expiresAt: Date;
 }
@@ -311,7 +313,7 @@ const user = new Schema<UserRecord>(
     role: { type: String, required: true, enum: accountRole.options, index: true },
     personId: { type: String },
     language: { type: String, enum: language.options },
-    providerEmail: { type: String },
+    providerEmail: { type: String, index: true, sparse: true },
     emailVerifiedAt: { type: Date },
     createdAt: { type: Date, required: true },
   },
@@ -336,6 +338,7 @@ const oneTimeToken = new Schema<OneTimeTokenRecord>(
     purpose: { type: String, required: true, enum: tokenPurpose },
     subject: { type: String, required: true },
     secretHash: { type: String, required: true },
+    isMailed: { type: Boolean },
     createdAt: { type: Date, required: true },
     expiresAt: { type: Date, required: true, expires: 0 },
   },

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { mongoClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
 import { type Collections, findOrInsert, type UserRecord } from '../../store/collections.ts';
 import { type AliasDomains, emailAddress, mailboxOf } from '../email-address.ts';
 import { openPersonKeys } from '../person.ts';
-import { type Account, userOf } from '../user.ts';
+import { type Revocation, revokeTokensOf } from '../session.ts';
+import { type Account, patienceMs, placeholderOf, userOf } from '../user.ts';
 import type { ProviderIdentity } from './provider.ts';
 
 /**
@@ -32,8 +34,7 @@ export async function findOrAddProviderAccount(
   const personId = await findOrAddProviderPerson(collections, identity, _id, origin);
   const record: UserRecord = {
     _id,
-    // The field is unique, and an account with a password may have the address.
-    email: `oidc:${_id}`,
+    email: placeholderOf(_id),
     passwordHash: '',
     personId,
     createdAt: mongoClock.now(),
@@ -42,20 +43,32 @@ export async function findOrAddProviderAccount(
   return { user: userOf(await findOrInsert(collections.users, record)), personId };
 }
 
-/** Brings the account of somebody who signs in to what the provider says now. */
+/**
+ * Brings the account of somebody who signs in to what the provider says now. With another role the sessions and access
+ * tokens end, because those of a buyer live longer than staff's may.
+ */
 export async function updateProviderAccount(
   collections: Collections,
   identity: ProviderIdentity,
   origin: Origin,
-): Promise<Account> {
+): Promise<{ account: Account; revocation: Revocation | null }> {
   const { user, personId } = await findOrAddProviderAccount(collections, identity, origin);
   await addEmailPerson(collections, identity, personId, origin);
-  const record = await collections.users.findOneAndUpdate(
-    { _id: user.id },
-    { $set: fieldsOf(identity) },
-    { returnDocument: 'after' },
+  const fields = fieldsOf(identity);
+  return await transact(
+    collections.connection,
+    async (session) => {
+      const before = await collections.users.findOneAndUpdate(
+        { _id: user.id },
+        { $set: fields },
+        { session, returnDocument: 'before' },
+      );
+      const hasChanged = before !== null && before.role !== fields.role;
+      const revocation = hasChanged ? await revokeTokensOf(collections, user.id, { session }) : null;
+      return { account: { user: before ? userOf({ ...before, ...fields }) : user, personId }, revocation };
+    },
+    { patienceMs },
   );
-  return { user: record ? userOf(record) : user, personId };
 }
 
 const maxName = 100;

@@ -52,6 +52,8 @@ const algorithms: Algorithm[] = [
 ];
 /** How far the clocks of the provider and the shop may differ. */
 const clockToleranceSeconds = 5;
+/** Revocations are known for this long, so that a token that lives longer is refused: less than MongoDB keeps them for. */
+export const providerTokenMaxSeconds = 86_400;
 const rememberedTokens = 20_000;
 
 const claims = z.looseObject({
@@ -69,7 +71,7 @@ export interface Provider {
   readonly name: string;
   /**
    * Verifies an access token of the provider.
-   * @returns null when it is not one, is forged, expired or for another audience.
+   * @returns null when it is not one, is forged, expired, for another audience or valid for more than a day.
    * @throws ProviderAway when the provider has to be asked for the token's key and does not answer.
    */
   verify(token: string): Promise<(ProviderIdentity & { iat: number; expiresAtMs: number }) | null>;
@@ -124,6 +126,7 @@ export function openIdentityProvider(options: ProviderOptions): Provider {
           clockTolerance: clockToleranceSeconds,
         }),
       );
+      if (found.exp - found.iat > providerTokenMaxSeconds) return null;
       verified.set(token, found);
       return found;
     } catch {

@@ -1,4 +1,5 @@
-import { isApiKey, useApiKey } from '../../accounts/api-key.ts';
+import { LRUCache } from 'lru-cache';
+import { hashOfApiKey, isApiKey, useApiKey } from '../../accounts/api-key.ts';
 import { currentRole } from '../../accounts/staff.ts';
 import { type Limiter, limitHere } from '../../runtime/rate-limit.ts';
 import { role as roles } from '../../sale/contract.ts';
@@ -28,18 +29,28 @@ export function openIdentification(
 ): Identify {
   /** Counts unknown keys by address, because each costs a look-up. */
   const wrongKeys = limitHere(wrongKeysLimit);
+  /** Hashes of keys that were right before: they are looked up, but wrong keys of the same address do not block them. */
+  const rightKeys = new LRUCache<string, true>({ max: 1_000 });
 
   async function identifyServer(
     { scope }: Pick<Route, 'scope'>,
     token: string,
     network: string,
   ): Promise<Identity | Refusal> {
-    // Counted before the look-up, so that concurrent guesses count as well.
-    const allowed = allow(wrongKeys, wrongKeys.take(network));
-    if (isRefusal(allowed)) return allowed;
+    const hash = hashOfApiKey(token);
+    const wasRight = rightKeys.has(hash);
+    if (!wasRight) {
+      // Counted before the look-up, so that concurrent guesses count as well.
+      const allowed = allow(wrongKeys, wrongKeys.take(network));
+      if (isRefusal(allowed)) return allowed;
+    }
     const key = await useApiKey(collections, token);
-    if (!key) return refuse('unauthorized', 'the API key is unknown, or was revoked');
-    wrongKeys.giveBack(network);
+    if (!key) {
+      rightKeys.delete(hash);
+      return refuse('unauthorized', 'the API key is unknown, or was revoked');
+    }
+    rightKeys.set(hash, true);
+    if (!wasRight) wrongKeys.giveBack(network);
     if (!scope) return refuse('forbidden', 'This takes no API key');
     if (!key.scopes.includes(scope))
       return refuse('forbidden', `expected an API key with the scope ${scope}`);

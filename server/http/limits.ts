@@ -62,6 +62,12 @@ export function openAccountLimits(redis: Redis, config: Config): AccountLimits {
 export const accountKeyOf = (email: string) =>
   createHash('sha256').update(normaliseEmail(email)).digest('base64url').slice(0, 22);
 
+/**
+ * The key of the mails that verify an address, which also count when its account is deleted and made again. It differs from
+ * the key of the mails about a password, whose limit would tell otherwise that there is a new account.
+ */
+export const verificationKeyOf = (email: string) => `verify:${accountKeyOf(email)}`;
+
 /** @returns the rate limit headers of the answer, or a refusal with 429 when the request exceeds the limit. */
 export function allow({ limit }: Pick<Limiter, 'limit'>, taken: Taken): Record<string, string> | Refusal {
   const headers = rateLimitHeaders(limit, taken);

@@ -56,9 +56,14 @@ const visitorTokenSeconds = 12 * 3_600;
 const rememberedTokens = 20_000;
 
 /** @param secrets as in `JWT_SECRET`: the first one signs, and all of them verify. */
-export function openTokens(secrets: string, tokenSeconds: number): Tokens {
+export function openTokens(
+  secrets: string,
+  tokenSeconds: number,
+  /** The longest lifetime of a token that a revocation concerns, which may be another issuer's. */
+  revocableSeconds = tokenSeconds,
+): Tokens {
   const keyring = openKeyring(secrets);
-  /** Time of revocation by user and by session, in seconds. It stays small, because an entry is removed when all older tokens have expired. */
+  /** Time of revocation by user and by session, in seconds, the latest last; removed when all older tokens have expired. */
   const revokedAt = new Map<string, number>();
   /** Cache of verified tokens, because verifying one at each request was an eighth of a server's work for a purchase. */
   const verified = new LRUCache<string, z.infer<typeof claims>>({ max: rememberedTokens });
@@ -130,9 +135,13 @@ export function openTokens(secrets: string, tokenSeconds: number): Tokens {
     },
     isRevoked,
     revoke(id, atMs) {
-      const oldest = redisClock.now().getTime() / 1_000 - tokenSeconds;
-      for (const [one, at] of revokedAt) if (at < oldest) revokedAt.delete(one);
+      const oldest = redisClock.now().getTime() / 1_000 - revocableSeconds;
+      for (const [one, at] of revokedAt) {
+        if (at >= oldest) break;
+        revokedAt.delete(one);
+      }
       if (atMs / 1_000 <= (revokedAt.get(id) ?? oldest)) return false;
+      revokedAt.delete(id);
       revokedAt.set(id, atMs / 1_000);
       return true;
     },

@@ -1,6 +1,5 @@
 import { listRevocations } from '../../accounts/session.ts';
 import { redisClock } from '../../runtime/clock.ts';
-import type { Config } from '../../runtime/config.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import type { Collections } from '../../store/collections.ts';
@@ -17,19 +16,20 @@ const overlapMs = 10_000;
 export function followRevocations(
   collections: Collections,
   { applyRevocation }: Pick<Live, 'applyRevocation'>,
-  { TOKEN_SECONDS }: Pick<Config, 'TOKEN_SECONDS'>,
+  /** The longest lifetime of a token. */
+  revocableSeconds: number,
   log: Log,
 ): { close: () => Promise<void> } {
   const stopping = new AbortController();
   // The first read covers all revocations of tokens that have not expired yet.
-  let after = new Date(redisClock.now().getTime() - TOKEN_SECONDS * 1_000 - overlapMs);
+  let after = new Date(redisClock.now().getTime() - revocableSeconds * 1_000 - overlapMs);
   let isFaulty = false;
 
   async function follow(): Promise<void> {
     while (!stopping.signal.aborted) {
       try {
         const polledAtMs = redisClock.now().getTime();
-        for (const who of await listRevocations(collections, after)) applyRevocation(who);
+        for await (const who of listRevocations(collections, after)) applyRevocation(who);
         after = new Date(polledAtMs - overlapMs);
         isFaulty = false;
       } catch (error) {

@@ -7,7 +7,7 @@ import { createUser, userOf } from '../../accounts/user.ts';
 import * as shapes from '../../sale/contract.ts';
 import type { UserRecord } from '../../store/collections.ts';
 import { name, password } from '../http/inputs.ts';
-import { allow } from '../http/limits.ts';
+import { allow, verificationKeyOf } from '../http/limits.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { byOf, type Route, route } from '../http/route.ts';
 import { noSessionCookie } from '../http/session-cookie.ts';
@@ -37,12 +37,18 @@ export function accountRoutes(shop: Shop): Route[] {
         if (isRefusal(allowed)) return allowed;
         const challenge = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
         if (challenge) return challenge;
+        const mailsKey = verificationKeyOf(body.email);
+        // Without a mail the account is made as well: the buyer can ask for one later.
+        const isMailed = mails !== null && (await limits.accountMails.take(mailsKey)).isAllowed;
         const account = await createUser(collections, body, {
           bcryptCost,
           aliasDomains: shop.aliasDomains,
-          alongside: mails && ((userId, session) => mails.sendLink('verify-email', userId, session)),
+          alongside: isMailed ? (userId, session) => mails.sendLink('verify-email', userId, session) : null,
         });
-        if (account === 'email_taken') return refuse('email-taken', 'Sign in instead');
+        if (account === 'email_taken') {
+          if (isMailed) await limits.accountMails.giveBack(mailsKey);
+          return refuse('email-taken', 'Sign in instead');
+        }
         return await answerWithSession(shop, request, account);
       },
     }),

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { requestVerification, verifyEmail } from '../../accounts/email-verification.ts';
+import { addressOf } from '../../accounts/user.ts';
 import { linkToken } from '../http/inputs.ts';
-import { allow } from '../http/limits.ts';
+import { allow, verificationKeyOf } from '../http/limits.ts';
 import { isRefusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
@@ -17,10 +18,13 @@ export const emailVerificationRoutes = ({ collections, limits, mails }: Shop): R
     problems: ['email-verified', 'not-found', 'no-mail'],
     async handle({ identity: { userId } }) {
       if (!mails) return noMail();
-      const headers = allow(limits.accountMails, await limits.accountMails.take(userId));
+      const record = await collections.users.findOne({ _id: userId });
+      if (!record) return noAccount();
+      const key = verificationKeyOf(addressOf(record) ?? userId);
+      const headers = allow(limits.accountMails, await limits.accountMails.take(key));
       if (isRefusal(headers)) return headers;
       const requested = await requestVerification(collections, mails, userId);
-      if (requested === null) return refuse('not-found', 'There is no such account');
+      if (requested === null) return noAccount();
       if (requested === 'verified_before')
         return refuse('email-verified', 'Renew the session: its next access token says so');
       return { status: 202, headers };
@@ -42,3 +46,5 @@ export const emailVerificationRoutes = ({ collections, limits, mails }: Shop): R
     },
   }),
 ];
+
+const noAccount = () => refuse('not-found', 'There is no such account');

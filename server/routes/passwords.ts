@@ -1,7 +1,8 @@
 import { z } from 'zod';
+import { spelledAddress } from '../../accounts/email-address.ts';
 import { changePassword, requestPasswordReset, resetPassword } from '../../accounts/password.ts';
 import * as shapes from '../../sale/contract.ts';
-import { linkToken, password, typedEmail, typedPassword } from '../http/inputs.ts';
+import { linkToken, password, typedPassword } from '../http/inputs.ts';
 import { accountKeyOf, allow } from '../http/limits.ts';
 import { isRefusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
@@ -17,7 +18,7 @@ export function passwordRoutes(shop: Shop): Route[] {
       access: 'anyone',
       summary:
         'Forgot the password: mails a link, if there is an account; the answer is the same if there is none',
-      body: z.strictObject({ email: typedEmail }),
+      body: z.strictObject({ email: spelledAddress }),
       answer: [202, null],
       problems: ['no-mail'],
       async handle({ body: { email }, request }) {

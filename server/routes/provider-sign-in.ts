@@ -8,8 +8,10 @@ import {
   randomState,
 } from 'openid-client';
 import { z } from 'zod';
+import type { ProviderIdentity } from '../../accounts/provider/provider.ts';
 import { updateProviderAccount } from '../../accounts/provider/provider-account.ts';
 import { ProviderAway } from '../../accounts/provider/provider-keys.ts';
+import { providerStaffSeconds } from '../../accounts/session.ts';
 import { allow } from '../http/limits.ts';
 import { isRefusal, refuse } from '../http/problems.ts';
 import { type Answer, type Route, route } from '../http/route.ts';
@@ -34,9 +36,6 @@ const pendingKey = (state: string) => `sign-in:${state}`;
 
 /** Binds a sign-in to the browser that began it. Not strict, because the browser comes back from another site. */
 const cookie = { name: 'stampede_sign_in', path, httpOnly: true, sameSite: 'lax' } as const;
-
-/** Staff of the provider sign in again after this time, so that a role that was taken away there ends here. */
-const staffSessionSeconds = 12 * 3_600;
 
 const returnTo = z.string().regex(/^\/(?:[\w-][\w./-]*)?$/, 'expected the path of a page of this site');
 
@@ -116,6 +115,7 @@ export function providerSignInRoutes(shop: Shop): Route[] {
         const stored = isOwn ? await redis.getdel(pendingKey(state)) : null;
         if (stored === null) return failed('expired');
         const pending: Pending = JSON.parse(stored);
+        let identity: ProviderIdentity;
         try {
           const url = new URL(request.url, shop.publicUrl);
           const answer = await authorizationCodeGrant(await provider.configure(), url, {
@@ -124,24 +124,25 @@ export function providerSignInRoutes(shop: Shop): Route[] {
             expectedNonce: pending.nonce,
             idTokenExpected: true,
           });
-          const identity = provider.identityOf(answer.claims() ?? {});
-          const origin = { issuer: provider.issuer, aliasDomains };
-          const account = await updateProviderAccount(collections, identity, origin);
-          const seconds = Math.min(
-            shop.sessionSeconds,
-            account.user.role === 'buyer' ? shop.sessionSeconds : staffSessionSeconds,
-          );
-          const { headers = {} } = await answerWithSession(
-            { ...shop, sessionSeconds: seconds },
-            request,
-            account,
-          );
-          return redirectTo(`${pending.returnTo}#signed-in`, headers);
+          identity = provider.identityOf(answer.claims() ?? {});
         } catch (error) {
           const isAway = error instanceof ProviderAway || isNetworkError(error);
           log.warn({ error: (error as Error).message }, 'a sign-in at the identity provider failed');
           return failed(isAway ? 'away' : 'refused');
         }
+        const origin = { issuer: provider.issuer, aliasDomains };
+        const { account, revocation } = await updateProviderAccount(collections, identity, origin);
+        if (revocation) shop.revokeTokens(revocation);
+        const seconds =
+          account.user.role === 'buyer'
+            ? shop.sessionSeconds
+            : Math.min(shop.sessionSeconds, providerStaffSeconds);
+        const { headers = {} } = await answerWithSession(
+          { ...shop, sessionSeconds: seconds },
+          request,
+          account,
+        );
+        return redirectTo(`${pending.returnTo}#signed-in`, headers);
       },
     }),
   ];

@@ -1,3 +1,4 @@
+import type { Identify } from '../http/identification.ts';
 import type { Route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 import { accountRoutes } from './accounts.ts';
@@ -30,7 +31,7 @@ import { saleRoutes } from './sales.ts';
 import { sessionRoutes } from './sessions.ts';
 
 /** Every endpoint of the API, in the order of `/openapi.json`. */
-const features: ((shop: Shop) => Route[])[] = [
+const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   accountRoutes,
   sessionRoutes,
   passwordRoutes,
@@ -61,4 +62,5 @@ const features: ((shop: Shop) => Route[])[] = [
   staffLogRoutes,
 ];
 
-export const apiRoutes = (shop: Shop): Route[] => features.flatMap((routesOf) => routesOf(shop));
+export const apiRoutes = (shop: Shop, identify: Identify): Route[] =>
+  features.flatMap((routesOf) => routesOf(shop, identify));

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import { singleFlight } from '../../runtime/single-flight.ts';
-import { type SaleSnapshot, salePage, saleSnapshot, staffRole } from '../../sale/contract.ts';
+import { type SaleSnapshot, salePage, saleSnapshot } from '../../sale/contract.ts';
 import { readDraft } from '../../sale/draft.ts';
 import { listSnapshots, readSaleSnapshot } from '../../sale/sale.ts';
+import type { Identify } from '../http/identification.ts';
 import { byId, pageAfter } from '../http/inputs.ts';
-import { type Refusal, refuse } from '../http/problems.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
-import { bearerOf } from '../http/tokens.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 
-export function saleRoutes({ collections, tokens }: Shop): Route[] {
+export function saleRoutes({ collections }: Shop, identify: Identify): Route[] {
   // Concurrent requests share one read of MongoDB.
   const read = singleFlight((saleId) => readSaleSnapshot(collections, saleId));
   const readPage = singleFlight((cursor) => listSnapshots(collections, cursor || undefined));
@@ -40,10 +40,8 @@ export function saleRoutes({ collections, tokens }: Shop): Route[] {
       async handle({ params, request }) {
         const snapshot = await read(params.id);
         if (!snapshot) {
-          const identity = tokens.verify(bearerOf(request.header('authorization')) ?? '');
-          const draft = staffRole.safeParse(identity?.role).success
-            ? await readDraft(collections, params.id)
-            : null;
+          const identity = await identify({ access: 'viewer', scope: 'sales:read' }, request);
+          const draft = isRefusal(identity) ? null : await readDraft(collections, params.id);
           if (!draft) return noSale(params.id, openToAnySite);
           return { status: 200, body: draft, headers: validator([draft]) };
         }

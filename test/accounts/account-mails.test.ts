@@ -89,7 +89,15 @@ test('another verification mail makes the link before it invalid, and there are 
   expect((await post('/api/email-verifications', { token: second })).status).toBe(204);
   const statuses = [];
   for (let n = 0; n < 5; n++) statuses.push((await ask()).status);
-  expect(statuses).toEqual([409, 409, 409, 409, 429]);
+  expect(statuses).toEqual([409, 409, 409, 429, 429]);
+
+  // Another account with the address is made, but mails it nothing.
+  expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);
+  const account = { email: email.toUpperCase(), password: 'correct horse', name: 'Ann' };
+  const again = await post('/api/users', account);
+  expect(again.status).toBe(201);
+  const { mails } = system.store.collections;
+  expect(await mails.countDocuments({ 'account.to.userId': again.body.user.id })).toBe(0);
 });
 
 test('a link is stored as a hash, and works neither for another purpose, nor expired, nor altered', async () => {

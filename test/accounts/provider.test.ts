@@ -3,12 +3,22 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import bcrypt from 'bcrypt';
 import jwt from 'jsonwebtoken';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openAccountMails } from '../../accounts/account-mail.ts';
+import { issueToken, openTokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
+import { requestPasswordReset } from '../../accounts/password.ts';
+import { providerTokenMaxSeconds } from '../../accounts/provider/provider.ts';
+import { updateProviderAccount } from '../../accounts/provider/provider-account.ts';
+import { beginSession, providerStaffSeconds, renewSession } from '../../accounts/session.ts';
+import { isLastAdmin } from '../../accounts/staff.ts';
 import { freePort } from '../../ops/local/processes/port.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Session } from '../../sale/contract.ts';
+import { transact } from '../../runtime/databases/transact.ts';
+import type { AccountRole, Session } from '../../sale/contract.ts';
+import { openTokens } from '../../server/http/tokens.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -116,6 +126,9 @@ const orders = async (token: string) => {
   const { status, body } = await system.api('GET', '/api/orders', { token });
   return [status, body.type ?? 'ok'];
 };
+/** The claims with which the provider verifies an address. */
+const addressOf = (login: string) => ({ email: `${login}@example.com`, email_verified: true });
+const secretsOf = () => openTokenSecrets(system.store.config.JWT_SECRET);
 const accepted = [200, 'ok'];
 const refused = [401, '/problems/unauthorized'];
 
@@ -150,6 +163,7 @@ test('forged, expired and foreign tokens are refused', async () => {
     'a cut signature': `${head}.${body}.AAAA`,
     'the public key as a secret': symmetric,
     expired: tokenOf({}, { seconds: -60 }),
+    'a life of two days': tokenOf({}, { seconds: 2 * 86_400 }),
     'another audience': tokenOf({}, { options: { audience: 'another' } }),
     'another issuer': tokenOf({}, { options: { issuer: 'http://127.0.0.1:1' } }),
     'no person': tokenOf({ person: undefined }),
@@ -188,12 +202,151 @@ test('the claim names the person whose limit counts, and the role; both from eac
     expect(await overview(roles)).toBe(403);
 });
 
+test('staff of the provider and keys see drafts; staff find a buyer by the address that it gave, and never by the placeholder', async () => {
+  const admin = { token: system.adminToken };
+  const sale = await system.createSale({ stock: 9 });
+
+  const times = { opensAt: sale.opensAt, closesAt: sale.closesAt };
+  const body = { draft: true, productId: sale.product.id, price: sale.price, stock: 1, ...times };
+  const { body: draft } = await system.api('POST', '/api/sales', { ...admin, body });
+  const scopes = ['sales:read'];
+  const key = await system.api('POST', '/api/admin/api-keys', { ...admin, body: { name: 'A till', scopes } });
+  const reads = async (token?: string) =>
+    (await system.api('GET', `/api/sales/${draft.id}`, { token })).status;
+  const viewer = tokenOf({ roles: 'viewer' }, { options: { subject: nanoid() } });
+  expect(await Promise.all([reads(viewer), reads(key.body.key), reads(admin.token)])).toEqual([
+    200, 200, 200,
+  ]);
+  expect(await Promise.all([reads(), reads(tokenOf({})), reads('forged')])).toEqual([404, 404, 404]);
+  const [known, unknown] = [true, false].map((isKnown) => {
+    const subject = nanoid().toLowerCase().replace(/\W/g, 'x');
+    const claims = { person: subject, ...(isKnown && addressOf(subject)) };
+    return { subject, token: tokenOf(claims, { options: { subject } }) };
+  }) as [Shown, Shown];
+  for (const buyer of [known, unknown]) {
+    const { body } = await system.buy(sale.id, buyer.token);
+    await system.settled(body.orderId, buyer.token);
+    buyer.orderId = body.orderId;
+  }
+  const email = `${known.subject}@example.com`;
+  const found = await system.api('GET', `/api/admin/orders?q=${encodeURIComponent(email)}`, admin);
+  expect(found.body.orders).toMatchObject([{ id: known.orderId, email }]);
+  const details = await system.api('GET', `/api/admin/orders/${unknown.orderId}`, admin);
+  expect(details.body.order.email).toBeNull();
+  const mail = await system.api('POST', `/api/admin/orders/${unknown.orderId}/mail`, admin);
+  expect([mail.status, mail.body.type]).toEqual([409, '/problems/no-address']);
+
+  const staffToken = tokenOf(
+    { roles: 'desk', person: known.subject },
+    { options: { subject: known.subject } },
+  );
+  const note = { token: staffToken, body: { text: 'Called.' } };
+  expect((await system.api('POST', `/api/admin/orders/${known.orderId}/notes`, note)).status).toBe(201);
+  const log = await system.api('GET', '/api/admin/staff-log', admin);
+  expect(JSON.stringify(log.body)).toContain(email);
+  expect(JSON.stringify([log.body, found.body, details.body])).not.toContain('oidc:');
+});
+
+interface Shown {
+  subject: string;
+  token: string;
+  orderId?: string;
+}
+
+test('a revocation counts for as long as the longest token of the provider', () => {
+  const tokens = openTokens('x'.repeat(32), 60, providerTokenMaxSeconds);
+  const [hourAgo, daysAgo] = [3_600_000, 2 * 86_400_000].map((ms) => Date.now() - ms) as [number, number];
+  expect(tokens.revoke('ann', hourAgo)).toBe(true);
+  expect(tokens.revoke('bob', daysAgo)).toBe(false);
+  tokens.revoke('eve', Date.now());
+  expect(tokens.isRevoked('ann', hourAgo / 1_000 - 1)).toBe(true);
+});
+
 test('a deleted account’s older tokens are refused', async () => {
   const options = { subject: nanoid() };
   const token = tokenOf({ person: options.subject, name: 'Zoe' }, { options });
   expect((await system.api('GET', '/api/account', { token })).body).toMatchObject({ name: 'Zoe', email: '' });
   expect((await system.api('DELETE', '/api/account', { token })).status).toBe(204);
   expect(await orders(token)).toEqual(refused);
+});
+
+test('an account of the provider gets no password, whose owner could keep it after a dismissal', async () => {
+  const subject = nanoid();
+  const token = tokenOf({ person: subject, ...addressOf(subject) }, { options: { subject } });
+  const { id } = (await system.api('GET', '/api/account', { token })).body;
+  const { collections, config } = system.store;
+  const post = (path: string, body: object) => system.api('POST', path, { body });
+
+  expect((await post('/api/password-resets', { email: `oidc:${id}` })).status).toBe(400);
+  await requestPasswordReset(collections, openAccountMails(collections, secretsOf()), `oidc:${id}`);
+  expect(await collections.oneTimeTokens.countDocuments({ subject: id })).toBe(0);
+
+  // A link that an earlier version mailed.
+  const linked = { purpose: 'reset-password', subject: id, seconds: 60 } as const;
+  const link = await transact(
+    collections.connection,
+    (session) => issueToken(collections, linked, secretsOf(), session),
+    { patienceMs: 2_000 },
+  );
+  const text = await textOfToken(collections, link, secretsOf());
+  const reset = await post('/api/passwords', { token: text, password: 'correct horse' });
+  expect([reset.status, reset.body.type]).toEqual([410, '/problems/link-expired']);
+  expect(await collections.users.findOne({ _id: id })).toMatchObject({ passwordHash: '' });
+
+  // A password that was set in an earlier version lets nobody in.
+  const passwordHash = await bcrypt.hash('correct horse', config.BCRYPT_COST);
+  await collections.users.updateOne({ _id: id }, { $set: { passwordHash } });
+  for (const email of [`oidc:${id}`, `${subject}@example.com`.toLowerCase()])
+    expect((await post('/api/sessions', { email, password: 'correct horse' })).status).toBe(401);
+});
+
+test('another role at the provider ends sessions and tokens, and no session of its staff is older than 12 hours', async () => {
+  const { collections } = system.store;
+  const subject = nanoid();
+  const signIn = (role: AccountRole) =>
+    updateProviderAccount(
+      collections,
+      { subject, person: subject, role, verifiedEmail: null, name: null },
+      { issuer, aliasDomains: [] },
+    );
+  const { account, revocation } = await signIn('buyer');
+  expect(revocation).toBeNull();
+  const { id: userId } = account.user;
+  const [phone, laptop] = [nanoid(), nanoid()];
+  const sessionOf = (userAgent: string) =>
+    beginSession(collections, userId, { seconds: 30 * 86_400, userAgent });
+  const first = await sessionOf(phone);
+  const promoted = await signIn('admin');
+  expect(promoted).toMatchObject({ account: { user: { role: 'admin' } }, revocation: { userId } });
+  expect((await renewSession(collections, first.token)).outcome).toBe('unknown');
+  expect((await signIn('admin')).revocation).toBeNull();
+
+  // The role is changed at the provider only.
+  const { staff } = (await system.api('GET', '/api/admin/staff', { token: system.adminToken })).body;
+  expect(staff).toContainEqual({ id: userId, email: '', name: '–', role: 'admin', ofProvider: true });
+  const path = `/api/admin/staff/${userId}`;
+  for (const [method, body] of [['PATCH', { role: 'viewer' }], ['DELETE']] as const) {
+    const { status, body: problem } = await system.api(method, path, { token: system.adminToken, body });
+    expect([status, problem.type]).toEqual([409, '/problems/provider-role']);
+  }
+  // Such an admin does not count as the one who must be left.
+  const own = await collections.users.findOne({ _id: (await system.signUp()).user.id });
+  if (!own) throw new Error('no account');
+  expect(
+    await transact(
+      collections.connection,
+      (session) => isLastAdmin(collections, { ...own, role: 'admin' }, session),
+      { patienceMs: 2_000 },
+    ),
+  ).toBe(true);
+
+  const second = await sessionOf(laptop);
+  const renewed = await renewSession(collections, second.token);
+  if (renewed.outcome !== 'renewed') throw new Error(renewed.outcome);
+  const createdAt = new Date(Date.now() - providerStaffSeconds * 1_000);
+  await collections.sessions.updateOne({ _id: second.id }, { $set: { createdAt } });
+  expect((await renewSession(collections, renewed.token)).outcome).toBe('unknown');
+  expect(await collections.sessions.countDocuments({ userId })).toBe(0);
 });
 
 test('rotated keys are accepted within the interval, and withdrawn ones refused', async () => {

@@ -1,9 +1,11 @@
 import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { issueToken, openTokenSecrets, textOfToken } from '../../accounts/one-time-token.ts';
 import { type ApiKey, apiScope, type StaffInvitation, type StaffMember } from '../../insight/contract.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
+import { transact } from '../../runtime/databases/transact.ts';
 import { type AccountRole, role as roles, type Session } from '../../sale/contract.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -150,7 +152,7 @@ test('of two last admins who remove each other at once, one stays', async () => 
 
 describe('an invitation', () => {
   const inviteAs = async (email: string, role: string): Promise<string> =>
-    (await system.api('POST', '/api/admin/staff/invitations', { ...asAdmin(), body: { email, role } })).body
+    (await system.api('POST', '/api/admin/staff-invitations', { ...asAdmin(), body: { email, role } })).body
       .token;
   const accept = (body: object) => system.api('POST', '/api/staff-invitations/acceptance', { body });
   const list = async () =>
@@ -194,10 +196,38 @@ describe('an invitation', () => {
     expect((await accept({ token, password })).status).toBe(410);
   });
 
+  test('ends the tokens of the role before, leaves an admin, and verifies an address only where it was mailed', async () => {
+    const { collections, config } = system.store;
+    await collections.users.updateMany({ role: 'admin' }, { $set: { role: 'buyer' } });
+    const { email, password, token: before, user } = await employ('admin');
+    const token = await inviteAs(email, 'viewer');
+    const refused = await accept({ token, password });
+    expect([refused.status, refused.body.type]).toEqual([409, '/problems/last-admin']);
+    expect(await opens(before)).toBe(200);
+    await employ('admin');
+    const joined = await accept({ token, password });
+    expect(joined.body.user).toMatchObject({ id: user.id, role: 'viewer', emailVerified: false });
+    await expect
+      .poll(() => Promise.all([0, 1].map((n) => opens(before, '/api/orders', here(n)))))
+      .toEqual([401, 401]);
+    expect(await opens(joined.body.token)).toBe(200);
+
+    // This shop mails nothing now, but the link may have been mailed before.
+    const secretsOf = openTokenSecrets(config.JWT_SECRET);
+    const mailed = { purpose: 'join-staff', subject: `desk ${email}`, seconds: 60, isMailed: true } as const;
+    const id = await transact(
+      collections.connection,
+      (session) => issueToken(collections, mailed, secretsOf, session),
+      { patienceMs: 2_000 },
+    );
+    const again = await accept({ token: await textOfToken(collections, id, secretsOf), password });
+    expect(again.body.user).toMatchObject({ role: 'desk', emailVerified: true });
+  });
+
   test('is withdrawn, and refused where it is malformed', async () => {
     const token = await inviteAs(`${nanoid().toLowerCase()}@example.com`, 'viewer');
     const [invitation] = (await list()).invitations;
-    const path = `/api/admin/staff/invitations/${invitation?.id}`;
+    const path = `/api/admin/staff-invitations/${invitation?.id}`;
     expect((await system.api('DELETE', path, asAdmin())).status).toBe(204);
     expect((await system.api('DELETE', path, asAdmin())).status).toBe(404);
     expect((await accept({ token, password: 'a good password' })).status).toBe(410);
@@ -207,7 +237,7 @@ describe('an invitation', () => {
       more: { more: 1 },
     })) {
       const body = { email: 'ann@example.com', role: 'desk', ...wrong };
-      const answer = await system.api('POST', '/api/admin/staff/invitations', { ...asAdmin(), body });
+      const answer = await system.api('POST', '/api/admin/staff-invitations', { ...asAdmin(), body });
       expect([answer.status, answer.body.errors[0].field]).toEqual([400, field]);
     }
     expect((await accept({ token: 'nonsense', password: 'x' })).body.errors?.[0]?.field).toBe('token');
@@ -330,9 +360,16 @@ test('a flood of wrong keys and a busy key are slowed down', async () => {
     for (let n = 0; n < 6; n++) answers.push(await ask(made.key));
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 429]);
     expect(answers.at(-1)?.headers.get('retry-after')).toMatch(/^\d+$/);
+    const { body: second } = await limited.api('POST', '/api/admin/api-keys', {
+      token: limited.adminToken,
+      body,
+    });
+    expect((await ask(second.key)).status).toBe(200);
     const wrong = [];
     for (let n = 0; n < 4; n++) wrong.push((await ask('sk_'.padEnd(46, String(n)))).status);
     expect(wrong).toEqual([401, 401, 401, 429]);
+    // A key that was right before still is, from the same address.
+    expect((await ask(second.key)).status).toBe(200);
   } finally {
     await limited.close();
   }

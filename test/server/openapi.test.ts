@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => system.close());
 
-const routes = apiRoutes({} as Shop);
+const routes = apiRoutes({} as Shop, () => null);
 const pathOf = ({ path }: { path: string }) => path.replace(/:(\w+)/g, '{$1}');
 const nameOf = (route: Route) => `${route.method.toUpperCase()} ${pathOf(route)}`;
 
@@ -151,7 +151,7 @@ test('answers match the document', async () => {
   await follow('GET', '/api/admin/staff-log', '/api/admin/staff-log', asAdmin);
   const [staff, invitations, keys] = [
     '/api/admin/staff',
-    '/api/admin/staff/invitations',
+    '/api/admin/staff-invitations',
     '/api/admin/api-keys',
   ];
   const invitation = { ...asAdmin, ...json({ email: 'ann@example.com', role: 'desk' }) };

@@ -34,7 +34,7 @@ const json = fc
 const number = fc.oneof(fc.double(), fc.integer(), fc.constantFrom(-0, 1e21, 2 ** 53, Number.MIN_VALUE));
 const field = fc.oneof(json, number, fc.string(), fc.string({ unit: 'binary' }));
 
-const inputs = apiRoutes({} as Shop).flatMap(({ method, path, params, query, body }) =>
+const inputs = apiRoutes({} as Shop, () => null).flatMap(({ method, path, params, query, body }) =>
   Object.entries({ params, query, body }).flatMap(([where, schema]) =>
     schema ? [[`${where} of ${method} ${path}`, schema, where] as const] : [],
   ),

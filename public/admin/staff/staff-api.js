@@ -20,11 +20,11 @@ export const changeRole = (id, role) =>
 export const removeStaff = (id) => request('DELETE', `/admin/staff/${encodeURIComponent(id)}`);
 
 /** @param {{ email: string, role: string }} invitation @returns {Promise<{ token: string | null }>} */
-export const invite = (invitation) => request('POST', '/admin/staff/invitations', { body: invitation });
+export const invite = (invitation) => request('POST', '/admin/staff-invitations', { body: invitation });
 
 /** @param {string} id */
 export const withdrawInvitation = (id) =>
-  request('DELETE', `/admin/staff/invitations/${encodeURIComponent(id)}`);
+  request('DELETE', `/admin/staff-invitations/${encodeURIComponent(id)}`);
 
 /** @returns {Promise<{ apiKeys: ApiKey[] }>} */
 export const fetchApiKeys = () => request('GET', '/admin/api-keys');

@@ -9,7 +9,7 @@ import { toast } from '../../shared/toast.js';
 import { action, heading, replaceRows, subheading, table } from '../components.js';
 import { field, openForm } from '../form.js';
 import { errorText } from '../http.js';
-import { roleOptions } from './roles.js';
+import { roleOptions, roleTexts } from './roles.js';
 import { shownOnce } from './shown-once.js';
 import { changeRole, fetchStaff, invite, removeStaff, withdrawInvitation } from './staff-api.js';
 
@@ -34,7 +34,9 @@ export function openStaffView() {
   }
 
   /** @param {StaffMember} member */
-  function memberLine({ id, email, name, role }) {
+  function memberLine({ id, email, name, role, ofProvider }) {
+    const you = id === currentSession()?.user.id ? ' (you)' : '';
+    if (ofProvider) return [name + you, email, roleTexts[role], 'Changed at the identity provider'];
     const change = action(
       'Change role',
       async () => {
@@ -60,7 +62,6 @@ export function openStaffView() {
       },
       { 'aria-label': `Remove ${email}`, class: 'small danger' },
     );
-    const you = id === currentSession()?.user.id ? ' (you)' : '';
     return [name + you, email, role, element('div', { class: 'actions' }, change, remove)];
   }
 

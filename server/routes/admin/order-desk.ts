@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { addressOf } from '../../../accounts/user.ts';
 import { orderDetails, orderNote } from '../../../insight/contract.ts';
 import { findMailedEvent, readOrderDetails } from '../../../insight/order-details.ts';
 import { addNote } from '../../../insight/order-notes.ts';
@@ -59,8 +60,9 @@ export const orderDeskRoutes = ({ collections, gate }: Shop): Route[] => [
     async handle({ params, ...call }) {
       const order = await collections.orders.findOne({ _id: params.id });
       if (!order) return (await gate.findPurchase(params.id)) ? notSettled() : noOrder(params.id);
-      if (!(await collections.users.findOne({ _id: order.buyerId }, { projection: { _id: 1 } })))
-        return refuse('no-address', 'The buyer has no account here, or has deleted it');
+      const buyer = await collections.users.findOne({ _id: order.buyerId });
+      if (!buyer || !addressOf(buyer))
+        return refuse('no-address', 'The buyer has no account with an address here, or has deleted it');
       const event = await findMailedEvent(collections, order);
       if (!event) return refuse('not-found', `There is no mail about order ${params.id}`);
       await sendAgain(collections, event, byOf(call));

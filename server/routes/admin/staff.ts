@@ -45,7 +45,7 @@ export function staffRoutes(shop: Shop): Route[] {
       params: byId,
       body: z.strictObject({ role: staffRole }),
       answer: [200, staffMember],
-      problems: ['not-found', 'last-admin'],
+      problems: ['not-found', 'last-admin', 'provider-role'],
       async handle({ params, body, ...call }) {
         const changed = await changeRole(collections, params.id, body.role, byOf(call));
         if (typeof changed === 'string') return refusalOf(changed, params.id);
@@ -60,7 +60,7 @@ export function staffRoutes(shop: Shop): Route[] {
       summary: 'Remove somebody from the staff, at once; the account stays as a buyer',
       params: byId,
       answer: [204, null],
-      problems: ['not-found', 'last-admin'],
+      problems: ['not-found', 'last-admin', 'provider-role'],
       async handle({ params, ...call }) {
         const changed = await changeRole(collections, params.id, 'buyer', byOf(call));
         if (typeof changed === 'string') return refusalOf(changed, params.id);
@@ -70,7 +70,7 @@ export function staffRoutes(shop: Shop): Route[] {
     }),
     route({
       method: 'post',
-      path: '/api/admin/staff/invitations',
+      path: '/api/admin/staff-invitations',
       access: 'admin',
       summary: 'Ask somebody to join the staff; an earlier invitation of this address ends',
       body: z.strictObject({ email: emailAddress, role: staffRole }),
@@ -90,7 +90,7 @@ export function staffRoutes(shop: Shop): Route[] {
     }),
     route({
       method: 'delete',
-      path: '/api/admin/staff/invitations/:id',
+      path: '/api/admin/staff-invitations/:id',
       access: 'admin',
       summary: 'Withdraw an invitation',
       params: byId,
@@ -126,7 +126,7 @@ export function staffRoutes(shop: Shop): Route[] {
       }),
       answer: [201, session],
       headers: ['Set-Cookie'],
-      problems: ['link-expired', 'wrong-password'],
+      problems: ['link-expired', 'wrong-password', 'last-admin'],
       async handle({ body, request }) {
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
         if (isRefusal(allowed)) return allowed;
@@ -145,17 +145,18 @@ export function staffRoutes(shop: Shop): Route[] {
           requestId: request.header('x-request-id') ?? null,
         });
         const joining = { ...body, name: body.name ?? invitation.email.slice(0, 100) };
-        const account = await acceptInvitation(collections, joining, {
+        const joined = await acceptInvitation(collections, joining, {
           bcryptCost,
           aliasDomains: shop.aliasDomains,
-          isMailed: mails !== null,
           by,
         });
-        if (account === 'expired') return linkExpired();
-        if (account === 'wrong_password')
+        if (joined === 'expired') return linkExpired();
+        if (joined === 'wrong_password')
           return refuse('wrong-password', 'expected the password of your account', {}, headers);
         await limits.signInFailures.giveBack(address);
-        return await answerWithSession(shop, request, account);
+        if (joined === 'last_admin') return refusalOf(joined, '');
+        if (joined.revocation) shop.revokeTokens(joined.revocation);
+        return await answerWithSession(shop, request, joined.account);
       },
     }),
   ];
@@ -163,7 +164,8 @@ export function staffRoutes(shop: Shop): Route[] {
 
 const linkExpired = () => refuse('link-expired', 'Ask for a new invitation');
 
-function refusalOf(refusal: 'unknown' | 'last_admin', id: string) {
+function refusalOf(refusal: 'unknown' | 'of_provider' | 'last_admin', id: string) {
+  if (refusal === 'of_provider') return refuse('provider-role', 'Change it at the identity provider');
   if (refusal === 'last_admin') return refuse('last-admin', 'Make somebody else an admin first');
   return refuse('not-found', `Nobody with the id ${id} is on the staff`);
 }
