@@ -84,7 +84,7 @@ export function paymentRoutes(shop: Shop): Route[] {
       params: byId,
       body: externalPayment.pick({ reference: true }),
       answer: [200, z.object({ refundedAmount: count })],
-      problems: ['not-found', 'busy'],
+      problems: ['not-found', 'not-payable', 'busy'],
       async handle({ params, body: { reference }, ...call }) {
         if (shop.payments?.provider !== 'external') return notExternal();
         const refundedAmount = await shop.payments.giveBackExternally(
