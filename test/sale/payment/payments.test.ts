@@ -290,7 +290,8 @@ test('a server that dies before or after any step leaves nothing half', async ()
 });
 
 test('a worker that dies between two steps leaves them to another one, and the log replays', async () => {
-  const helds = await Promise.all(Array.from({ length: 4 }, () => hold({ seconds: 8 })));
+  // A payment is looked at in the last 15 s of its hold: enough for another worker to lead before the hold expires.
+  const helds = await Promise.all(Array.from({ length: 4 }, () => hold({ seconds: 25 })));
   standIn.webhookUrl = null;
   for (const held of helds) standIn.confirm((await start(held)).body.clientSecret);
   await setStatus(helds[3]?.orderId ?? '', 'expired');
