@@ -70,7 +70,8 @@ test('queue depth and age in the control room and in the metrics match accepted 
 });
 
 test('the rates in and out match accepted purchases and orders in MongoDB over ten seconds', async () => {
-  await press(600);
+  // So few that they fit into the ten seconds on a slow machine too.
+  await press(300);
   await system.quiet();
   const orders = await settledOrders();
   const since = (start: Date, time: (order: OrderRecord) => Date) =>
@@ -83,7 +84,7 @@ test('the rates in and out match accepted purchases and orders in MongoDB over t
         since(start, (one) => one.createdAt),
         since(start, (one) => one.settledAt),
       ];
-      const isAllIn = Math.min(accepted, settled) >= 600;
+      const isAllIn = Math.min(accepted, settled) >= 300;
       return isAllIn && inPerSecond === accepted / 10 && outPerSecond === settled / 10;
     },
     { deadlineMs: 15_000, what: 'the rates and MongoDB differ' },

@@ -102,7 +102,11 @@ describe('every route', () => {
   test.each(withBody.map(title))(
     '%s refuses a body that is not a JSON object of its own',
     async (_title, route) => {
-      for (const [, expected, body, headers] of bodies) {
+      // Where every field may be left out, nothing at all is an object too.
+      const empty = ['no body', 'an empty body', 'an empty object'];
+      const acceptsEmpty = route.body?.safeParse({}).success;
+      for (const [name, expected, body, headers] of bodies) {
+        if (acceptsEmpty && empty.includes(name)) continue;
         const request = { token: tokenFor(route), body, headers };
         expectProblem(await system.api(route.method.toUpperCase(), pathOf(route), request), expected);
       }
