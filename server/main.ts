@@ -149,7 +149,11 @@ const bus = openBus(config, log, () => true);
 const shop = {
   collections,
   admit,
-  requiresVerifiedEmail: openVerifiedBuyers(gate, (saleId) => findSale(collections, saleId)),
+  requiresVerifiedEmail: openVerifiedBuyers(
+    gate,
+    (saleId) => findSale(collections, saleId),
+    observer.failedBefore,
+  ),
   cancel: cancellations.cancel,
   changeSale: saleChanges.change,
   payments,

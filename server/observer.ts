@@ -17,6 +17,8 @@ import { openServerMetrics, routeOf } from './metrics.ts';
 /** Receives each event of a server once, and passes it on to metrics, the control room's counters, log and traces. */
 export interface ServerObserver extends AdmissionObserver {
   registry: Registry;
+  /** A press of Buy failed before its admission, because Redis or MongoDB could not say whether it is allowed. */
+  failedBefore(saleId: string): void;
   /** Called when a request arrives, before it is answered. */
   request(request: IncomingMessage, response: ServerResponse): void;
   /** Exports the number of sockets and packets, which are read when Prometheus asks for the metrics. */
@@ -55,6 +57,8 @@ export async function openServerObserver({
       metrics.flush(flush);
       if (tracing) traceFlush(tracing, flush);
     },
+
+    failedBefore: (saleId) => counters.admission(saleId, 'failed'),
 
     admission({ orderId, saleId, buyerId, quantity, traceparent }, result, requestId) {
       counters.admission(saleId, result);

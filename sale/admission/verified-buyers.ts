@@ -9,11 +9,13 @@ const rememberedSales = 10_000;
 /**
  * Whether a sale is only for buyers with a verified address. Asked before the admission of a buyer without one; whoever has
  * one has it in the access token. The gate knows it, so that a press of Buy reads MongoDB only where there is no gate yet.
+ * @param onFault hears of a press that fails here, because Redis or MongoDB could not say.
  * @returns a function that answers at once when the sale was asked for within the last second.
  */
 export function openVerifiedBuyers(
   gate: Pick<Gate, 'requiresVerifiedEmail' | 'sync'>,
   findSale: (saleId: string) => Promise<SaleRecord | null>,
+  onFault: (saleId: string) => void,
 ): (saleId: string) => boolean | Promise<boolean> {
   const answers = new LRUCache<string, { required: boolean }>({
     max: rememberedSales,
@@ -26,6 +28,13 @@ export function openVerifiedBuyers(
       return { required: sale?.requiresVerifiedEmail === true };
     },
   });
-  return (saleId) =>
-    answers.get(saleId)?.required ?? answers.fetch(saleId).then((answer) => answer?.required === true);
+  async function ask(saleId: string): Promise<boolean> {
+    try {
+      return (await answers.fetch(saleId))?.required === true;
+    } catch (error) {
+      onFault(saleId);
+      throw error;
+    }
+  }
+  return (saleId) => answers.get(saleId)?.required ?? ask(saleId);
 }
