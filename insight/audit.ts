@@ -2,7 +2,8 @@ import type { ClientSession } from 'mongoose';
 import { mongo } from 'mongoose';
 import { checkStaffLog, type StaffLogCheck } from '../accounts/staff-log.ts';
 import { replay } from '../log/replay.ts';
-import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
+import { isSnapshotUnavailable, readInSnapshot } from '../runtime/databases/snapshot-read.ts';
+import { retry } from '../runtime/retry.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseLine } from '../sale/contract.ts';
 import { hasSeveralItems, itemsOf, linesOf } from '../sale/items.ts';
@@ -45,7 +46,7 @@ export async function audit(
   const accepted = await gate.listRemembered();
   // RabbitMQ cannot list its jobs; there, a purchase that Redis lists as queued counts, as the reconciler adds a lost job again.
   const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
-  const report = await readInSnapshot(collections.connection, async (session) => {
+  const readAll = async (session: ClientSession) => {
     const sales = await collections.sales.find({}, { session }).toArray();
     const { orders, I1, I3, I4, statuses, payable } = await auditOrders(collections, sales, session);
     const I5 = await auditLog(collections, sales, statuses, session);
@@ -53,7 +54,10 @@ export async function audit(
     const staffLog = await checkStaffLog(collections, session);
     const I7 = await auditMoney(collections, payable, session);
     return { sales: sales.length, orders, queued, I1, I2, I3, I4, I5, I7, staffLog };
-  });
+  };
+  // A shop that has just started may still be making its collections.
+  const patience = { firstMs: 100, longestMs: 1_000, patienceMs: 10_000, shouldRetry: isSnapshotUnavailable };
+  const report = await retry(() => readInSnapshot(collections.connection, readAll), patience);
   const I7 = provider ? await compareWithProvider(collections, provider, report.I7) : report.I7;
   const { I1, I2, I3, I4, I5, staffLog } = report;
   const findings = [I1, I2, I3, I4, I5, I7];

@@ -3,6 +3,12 @@ import { type ClientSession, type Connection, mongo as driver } from 'mongoose';
 /** MongoDB's error code SnapshotTooOld: the history window of the snapshot has passed. */
 const snapshotTooOld = 239;
 
+const snapshotUnavailable = 246;
+
+/** Whether a collection or an index was being made at the moment of the snapshot; a new snapshot succeeds soon. */
+export const isSnapshotUnavailable = (error: unknown) =>
+  error instanceof driver.MongoServerError && error.code === snapshotUnavailable;
+
 /**
  * Runs all reads in one snapshot session, so that concurrent writes are not seen. MongoDB keeps a snapshot for
  * `minSnapshotHistoryWindowInSeconds`, 300 s by default.
