@@ -9,7 +9,7 @@ import { readSecret } from './person.ts';
  * because a purchase has no time for it.
  */
 const secretId = 'network';
-/** A key never changes, so that it is read once. */
+/** Cached, because the key never changes and every sign-in needs it. */
 const keys = new WeakMap<Collections, Buffer>();
 
 /** @param network the client's IPv4 address, or the /64 network of its IPv6 address. */

@@ -3,8 +3,8 @@ import { mongoClock } from '../../runtime/clock.ts';
 import type { Collections, OrderRecord } from '../../store/collections.ts';
 
 /**
- * Makes the payments of these orders due now, so that their money follows the orders. It belongs into the transaction that
- * changes the orders.
+ * Makes the payments of these orders due now, so that their money follows the orders. Call it in the
+ * transaction that changes the orders.
  */
 export async function wakePayments(
   { payments }: Collections,

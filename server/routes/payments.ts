@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { isCurrency } from '../../public/shared/money.js';
 import { count, paymentStart, paymentState } from '../../sale/contract.ts';
 import type { NotPayable } from '../../sale/payment/payments.ts';
 import { providerNames } from '../../sale/payment/provider.ts';
@@ -8,6 +7,7 @@ import { byId } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { byOf, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
+import { price } from './admin/sale-input.ts';
 import { findOwnOrder, notSettled } from './orders.ts';
 
 /** Four times the largest events of Stripe; nginx accepts as much. */
@@ -23,11 +23,7 @@ const externalPayment = z.strictObject({
   reference: z
     .string()
     .regex(/^[\x21-\x7e]{1,200}$/, 'expected 1 to 200 printable ASCII characters without spaces'),
-  amount: z.int().min(0).max(1_000_000_000_000),
-  currency: z
-    .string()
-    .refine(isCurrency, 'expected the ISO 4217 code of a currency, e.g. EUR')
-    .meta({ pattern: '^[A-Z]{3}$' }),
+  ...price.shape,
 });
 const externalOutcome = z.object({ paymentId: z.string(), state: paymentState });
 

@@ -9,7 +9,7 @@ import { id, instant, itemId, line, units } from '../../http/inputs.ts';
 /** What staff send to make a sale or to change one. */
 
 const amount = z.int().min(0).max(1_000_000_000_000);
-const price = z.strictObject({
+export const price = z.strictObject({
   amount,
   currency: z
     .string()
