@@ -37,7 +37,10 @@ export interface BuyerLoad {
   /** The longest latency, in ms. */
   slowestMs: number;
   stop(): Promise<void>;
-  /** Sends every purchase again, with its key, whose order the system does not know any more. */
+  /**
+   * Sends every purchase again, with its key, whose order the system does not know any more.
+   * @returns the number of purchases that have no outcome yet.
+   */
   resendUnknown(): Promise<number>;
 }
 
@@ -93,17 +96,19 @@ export function startBuyers(
   }
 
   async function resendUnknown(): Promise<number> {
-    let resent = 0;
+    let open = 0;
     for (const purchase of [...load.accepted]) {
       const { orderId, token, key, quantity } = purchase;
       const order = await system.api('GET', `/api/orders/${orderId}`, { token, at: at[0] ?? system.url });
+      if (order.status === 200 && order.body.status !== 'queued') continue;
+      open += 1;
+      // For a second after it accepted a purchase, a server answers from its memory, even when Redis was emptied meanwhile.
       if (order.status !== 404) continue;
-      resent += 1;
       const { status } = await tryOnce(token, key, quantity, 0);
       // The units were sold meanwhile, so the purchase is refused, as the page would show.
       if (status === 409) load.accepted.splice(load.accepted.indexOf(purchase), 1);
     }
-    return resent;
+    return open;
   }
   return load;
 }
