@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { type LeaderTask, openLeaderElection } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { withTimeout } from '../runtime/with-timeout.ts';
-import { loadBullScripts } from '../sale/queue/bull-scripts.ts';
+import { keepBullScripts } from '../sale/queue/bull-scripts.ts';
 import { addJobs, consumeJobs, countEvents, type EventJob, idsOf, openQueue } from './bull-queue.ts';
 import { type DeadLetterEvent, type EventBus, matcherOf } from './bus.ts';
 import type { DeliveryRules } from './delivery.ts';
@@ -36,7 +36,7 @@ const publishesKey = 'events:publishes';
 export function openBullBus(options: BullBusOptions): EventBus {
   const { redis, log, publishDeadlineMs, maxJobs = 200 } = options;
   const shared = options.openPatientRedis();
-  loadBullScripts(shared.redis, log);
+  keepBullScripts(shared.redis, log);
   const clients = [shared];
   const queues = new Map<string, Bull.Queue>();
   const elections: { close: () => Promise<void> }[] = [];

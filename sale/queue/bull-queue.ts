@@ -5,7 +5,7 @@ import type { Log } from '../../runtime/observe/log.ts';
 import { aborted } from '../../runtime/pause.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
 import { bullAddJob } from './bull-add-job.ts';
-import { loadBullScripts } from './bull-scripts.ts';
+import { keepBullScripts, loadBullScripts } from './bull-scripts.ts';
 import { attemptsMax, type FlushPart, type PurchaseQueue, purchasesIn } from './queue.ts';
 
 type Queue = Bull.Queue<PurchaseJob>;
@@ -53,7 +53,7 @@ export function openBullQueue(
     createClient: ((type: string) => {
       // Bull does not allow the ready check on its blocking and subscribing connections.
       const client = openClient({ enableReadyCheck: type === 'client' });
-      if (type === 'client') loadBullScripts(client.redis, log);
+      if (type === 'client') keepBullScripts(client.redis, log);
       clients.push(client);
       return client.redis;
     }) as unknown as NonNullable<Bull.QueueOptions['createClient']>,
@@ -113,7 +113,11 @@ export function openBullQueue(
     }
     inHand.add(String(job.id));
     try {
-      await handle(job.data);
+      await handle(job.data).catch(async (error) => {
+        // Bull stores the failed attempt and its error by these scripts.
+        await loadBullScripts(bull.client as unknown as Redis);
+        throw error;
+      });
       keepFromFailing(job);
     } finally {
       inHand.delete(String(job.id));

@@ -10,13 +10,19 @@ const bullScript = (name: string): string =>
 const inTransactions = ['addJob-6', 'saveStacktrace-1', 'moveToDelayed-4', 'retryJob-7', 'moveToFinished-9'];
 
 /**
- * Loads the scripts that Bull runs inside a MULTI on each connect. ioredis assumes a script is loaded once it has sent it. When
- * Redis rejected that MULTI, for example because its memory is full, every later MULTI of the connection fails with
+ * Loads the scripts that Bull runs inside a MULTI. ioredis assumes a script is loaded once it has sent it. When Redis rejected
+ * that MULTI, because its memory is full for example, or forgot its scripts, every later MULTI of the connection fails with
  * NOSCRIPT. Bull ignores this error, so jobs would never be retried and their errors would be lost.
  */
-export function loadBullScripts(client: Redis, log: Log): void {
+export async function loadBullScripts(client: Redis): Promise<void> {
+  await Promise.all(inTransactions.map((name) => client.script('LOAD', bullScript(name))));
+}
+
+/** Loads the scripts at each connect, because a Redis that was restarted has none. */
+export function keepBullScripts(client: Redis, log: Log): void {
   client.on('ready', () => {
-    const loads = inTransactions.map((name) => client.script('LOAD', bullScript(name)));
-    Promise.all(loads).catch((error) => log.warn({ error: error.message }, "loading Bull's scripts failed"));
+    loadBullScripts(client).catch((error) =>
+      log.warn({ error: error.message }, "loading Bull's scripts failed"),
+    );
   });
 }

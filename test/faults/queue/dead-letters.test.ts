@@ -100,13 +100,32 @@ test('a purchase that fails after Redis was killed gets five attempts, and its d
   await expectNothingLost(system, sale, load);
 });
 
+test('a purchase that fails after Redis forgot its scripts gets five attempts, and its dead letter keeps the error', async () => {
+  const sale = await system.createSale({ stock: 5 });
+  const token = system.buyerToken();
+  await setStock(sale.id, '5');
+  await system.store.redis.script('FLUSH');
+  const { body } = await system.buy(sale.id, token);
+  const letter = await deadLetterAbout(body.orderId);
+  expect(letter).toMatchObject({
+    attempts: 5,
+    reason: `The stock of sale ${sale.id} is too low for the 1 units decided`,
+  });
+  expect(letter.stacks).toHaveLength(5);
+  await setStock(sale.id, 5);
+  expect((await act('DELETE', letter.id)).status).toBe(204);
+});
+
 test('the buyer of a dead letter sees it, and gets the unit once when it is republished', async () => {
   const sale = await system.createSale({ stock: 5 });
   const token = system.buyerToken();
   await setStock(sale.id, '5');
   const { body } = await system.buy(sale.id, token);
   const letter = await deadLetterAbout(body.orderId);
-  expect(letter.reason).toBe(`The stock of sale ${sale.id} is too low for the 1 units decided`);
+  expect(letter).toMatchObject({
+    attempts: 5,
+    reason: `The stock of sale ${sale.id} is too low for the 1 units decided`,
+  });
   expect(await system.settled(body.orderId, token)).toMatchObject({ status: 'rejected', reason: 'failed' });
 
   await setStock(sale.id, 5);
