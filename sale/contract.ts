@@ -215,15 +215,34 @@ export type Order = z.infer<typeof order>;
 
 export const paymentState = z.enum(['started', 'failed', 'authorised', 'voided', 'captured', 'refunded']);
 
-/** Answer to `POST /api/orders/:id/payments`. */
-export const paymentStart = z.object({
+const paymentProgress = {
   paymentId: z.string(),
   provider: z.enum(['simulated', 'stripe', 'external']),
   state: paymentState.describe('`failed`: the last attempt was refused, and another one is possible'),
+  isProcessing: z.boolean().exactOptional().describe('An attempt to pay is being processed by the provider'),
+  failure: z.string().nullable().exactOptional().describe("The provider's word for why it was refused"),
+};
+
+/** Answer to `POST /api/orders/:id/payments`. */
+export const paymentStart = z.object({
+  ...paymentProgress,
   clientSecret: z.string().nullable().describe("For the provider's form in the page"),
   redirectUrl: z.string().nullable().describe('Where the buyer pays instead'),
   publishableKey: z.string().nullable().describe("Stripe's key for pages"),
 });
+
+export type PaymentStart = z.infer<typeof paymentStart>;
+
+/** One attempt to pay an order. */
+export const orderPayment = z.object({
+  ...paymentProgress,
+  amount: count.describe('In minor units'),
+  currency: z.string(),
+  capturedAmount: count,
+  returnedAmount: count.describe('What went back to the buyer, or is on its way'),
+  capturedAt: instant.nullable(),
+});
+export type OrderPayment = z.infer<typeof orderPayment>;
 
 /** Answer to `GET /api/orders`, newest first. */
 export const orderPage = z.object({

@@ -21,24 +21,23 @@ import type { Shop } from './shop.ts';
 /** Answers of the API need no document policies, because `nosniff` keeps browsers from reading JSON as a document. */
 const onApi = { 'Cross-Origin-Resource-Policy': 'same-origin', 'X-Content-Type-Options': 'nosniff' };
 
-/** Stripe's form runs in frames of Stripe's own, so that our scripts cannot read a card. */
+/** Stripe's form runs in frames of Stripe's own, so that our scripts cannot read a card. It is on the page of an order alone. */
 const ofStripe = {
   scriptSrc: ["'self'", 'https://js.stripe.com', 'https://*.js.stripe.com'],
   frameSrc: ['https://js.stripe.com', 'https://*.js.stripe.com', 'https://hooks.stripe.com'],
   connectSrc: ["'self'", 'https://api.stripe.com'],
 };
 
-/**
- * The pages load only their own files and pictures over https, and connect only to this site, and to Stripe where it takes the
- * payments.
- */
-const policyOf = ({ PAYMENT_PROVIDER }: Pick<Config, 'PAYMENT_PROVIDER'>) =>
+/** The pages load only their own files and pictures over https, and connect only to this site. */
+const policyOf = (more: Record<string, string[]> | null = null) =>
   helmet({
+    // A wallet or a bank may open a window of its own at paying, and reports to the form that has opened it.
+    crossOriginOpenerPolicy: { policy: more ? 'same-origin-allow-popups' : 'same-origin' },
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
         defaultSrc: ["'self'"],
-        ...(PAYMENT_PROVIDER === 'stripe' && ofStripe),
+        ...more,
         // A product's picture may be at any https address.
         imgSrc: ["'self'", 'data:', 'https:'],
         objectSrc: ["'none'"],
@@ -68,7 +67,8 @@ export function createApp(
   provider: ProviderAccess | null = null,
 ): RequestListener {
   const instance = { 'X-Instance': config.INSTANCE };
-  const onPages = policyOf(config);
+  const onPages = policyOf();
+  const onPaying = config.PAYMENT_PROVIDER === 'stripe' ? policyOf(ofStripe) : onPages;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -78,7 +78,9 @@ export function createApp(
 
   app.use((request, response, next) => {
     response.set({ ...instance, [requestIdHeader]: requestIdOf(request) });
-    if (!request.path.startsWith('/api/')) return onPages(request, response, next);
+    const { path } = request;
+    if (!path.startsWith('/api/'))
+      return (path.startsWith('/orders/') ? onPaying : onPages)(request, response, next);
     response.set(onApi);
     next();
   });

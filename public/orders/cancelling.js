@@ -1,4 +1,4 @@
-/** Lets a buyer cancel an order, and says until when that is possible, or who cancelled it and why. */
+/** Lets a buyer cancel an order, or give a held one back, and says until when that is possible. */
 
 /** @import { Order, SaleSnapshot } from '../../sale/contract.ts' */
 
@@ -21,44 +21,37 @@ export function cancellableUntilMs(sale) {
 }
 
 /**
- * What an order's line says about cancelling it.
+ * What an order's line says about cancelling it. One that is only held can always be given back.
  * @param {Order} order @param {SaleSnapshot | undefined} sale
  * @param {(order: Order) => void} onCancelled
  * @returns {Node[]}
  */
 export function cancellingOf(order, sale, onCancelled) {
-  if (order.status === 'cancelled') {
-    const text = cancelledText(order);
-    return text ? [element('p', { class: 'muted' }, text)] : [];
-  }
-  const untilMs = cancellableUntilMs(sale);
-  if (order.status !== 'paid' || !sale || untilMs === null) return [];
+  const isHeld = order.status === 'held';
+  const untilMs = isHeld ? Number.POSITIVE_INFINITY : cancellableUntilMs(sale);
+  if (!(isHeld || order.status === 'paid') || !sale || untilMs === null) return [];
   if (untilMs <= serverNow()) return [element('p', { class: 'muted' }, texts.cancelOver)];
+  const words = isHeld
+    ? { button: texts.giveBack, question: texts.giveBackConfirm, done: texts.giveBackDone }
+    : { button: texts.cancelOrder, question: texts.cancelConfirm, done: texts.cancelDone };
   const button = element(
     'button',
     { type: 'button', class: 'quiet small', 'data-testid': 'cancel-order' },
-    texts.cancelOrder,
+    words.button,
   );
   button.addEventListener('click', async () => {
-    if (button.disabled || !confirm(texts.cancelConfirm(sale.product.name))) return;
+    if (button.disabled || !confirm(words.question(sale.product.name))) return;
     button.disabled = true;
     try {
       onCancelled(await asBuyer((token) => cancelOrder(token, order.id)));
-      toast(texts.cancelDone);
+      toast(words.done);
     } catch (error) {
       button.disabled = false;
       toast(failureText(error));
     }
   });
-  const until = texts.cancelUntil(dateTime(new Date(untilMs).toISOString()));
+  const until = isHeld ? '' : texts.cancelUntil(dateTime(untilMs));
   return [element('p', { class: 'muted order-cancelling' }, until, button)];
-}
-
-/** @param {Order} order */
-function cancelledText({ cancelledBy, cancelReason }) {
-  if (cancelReason === 'called_off') return texts.calledOff;
-  if (cancelledBy === 'staff') return texts.cancelledByShop(cancelReason ?? '');
-  return cancelledBy === 'buyer' ? texts.cancelledByBuyer : '';
 }
 
 /** @param {unknown} error */

@@ -7,7 +7,7 @@ import { linesOf } from '../shared/items.js';
 /**
  * @typedef {'sending' | 'queued' | 'busy'} Progress of a purchase that is not settled
  *
- * @typedef {'soon' | 'sign-in' | 'choose' | 'choose-another' | 'buy' | Progress | 'stalled' | 'paid' | 'sold-out'
+ * @typedef {'soon' | 'sign-in' | 'choose' | 'choose-another' | 'buy' | Progress | 'stalled' | 'held' | 'paid' | 'sold-out'
  *   | 'over-limit' | 'paused' | 'ended' | 'called-off' | 'offline'} BuyState
  *
  * @typedef {object} Circumstances
@@ -53,7 +53,8 @@ export function remainingFor(sale, orders, item = null) {
 export function buyState({ sale, choice, now, isReachable, isSignedIn, progress, orders, wantsMore }) {
   if (progress) return progress;
   // This comes before 'sold-out', which would make a buyer who has one doubt their purchase.
-  if (orders[0]?.status === 'paid' && !wantsMore) return 'paid';
+  const newest = orders[0]?.status;
+  if ((newest === 'paid' || newest === 'held') && !wantsMore) return newest;
   const status = statusNow(sale, now);
   if (status === 'ended') return 'ended';
   if (status === 'called_off') return 'called-off';

@@ -32,6 +32,18 @@ export function readPending(buyerId, saleId) {
   }
 }
 
+/** All pending purchases of a buyer. @param {string} buyerId @returns {PendingPurchase[]} */
+export function listPending(buyerId) {
+  try {
+    const saleIds = Object.keys(localStorage)
+      .filter((key) => key.startsWith(`${PREFIX}${buyerId}.`))
+      .map((key) => key.slice(`${PREFIX}${buyerId}.`.length));
+    return saleIds.flatMap((saleId) => readPending(buyerId, saleId) ?? []);
+  } catch {
+    return [];
+  }
+}
+
 /** @param {PendingPurchase} purchase */
 export const keepPending = (purchase) => localStorage.setItem(slot(purchase), JSON.stringify(purchase));
 

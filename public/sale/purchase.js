@@ -29,7 +29,7 @@ const POLL_MAX_MS = 5_000;
  */
 
 /** @param {Order} order */
-const isFinal = ({ status }) => status !== 'queued' && status !== 'held';
+const isSettled = ({ status }) => status !== 'queued';
 
 /**
  * Exponential backoff with jitter, so that pages refused in the same second do not all retry in the same second. The
@@ -54,7 +54,7 @@ export async function completePurchase(purchase, { send, fetchById, save, wait, 
     try {
       if (purchase.orderId) {
         const order = await fetchById(purchase.orderId);
-        if (isFinal(order)) return { kind: 'settled', order };
+        if (isSettled(order)) return { kind: 'settled', order };
         pollAfterMs = Math.min(POLL_MAX_MS, pollAfterMs * 1.5);
       } else {
         const { receipt, retryAfterMs } = await send(purchase);
@@ -65,7 +65,7 @@ export async function completePurchase(purchase, { send, fetchById, save, wait, 
       failures = 0;
       onProgress('queued');
       const received = await wait(pollAfterMs);
-      if (received && received.id === purchase.orderId && isFinal(received))
+      if (received && received.id === purchase.orderId && isSettled(received))
         return { kind: 'settled', order: received };
     } catch (error) {
       if (error instanceof NotSignedIn) return { kind: 'signed-out' };

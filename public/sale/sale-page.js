@@ -9,7 +9,7 @@ import { announceChoice, announceStock } from '../shared/announcements.js';
 import { fetchOrders, fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow, untilNextSecond } from '../shared/clock.js';
 import { byId, decoded, setText, show } from '../shared/dom.js';
-import { withStock } from '../shared/items.js';
+import { addressOfOrder, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
@@ -44,7 +44,6 @@ let poll;
 const checkout = openCheckout(saleId, {
   onChange: draw,
   onOutcome(outcome, purchase) {
-    state.rememberSentAt(purchase);
     if (outcome.kind === 'settled') state.addOrder(outcome.order);
     if (outcome.kind === 'refused') {
       state.setRefusal(outcome.problem, purchase, serverNow());
@@ -88,7 +87,8 @@ function draw() {
   renderSale(view);
   announceStock(view.sale, view.status);
   announceChoice(view.choice, view.buy === 'choose-another' ? byId('buy-note').textContent : '');
-  tick = setTimeout(draw, Math.min(untilNextSecond(view.sale.opensAt), untilNextSecond(view.sale.closesAt)));
+  const moments = [view.sale.opensAt, view.sale.closesAt, view.heldUntil ?? []].flat();
+  tick = setTimeout(draw, Math.min(...moments.map(untilNextSecond)));
 }
 
 /** @param {SaleSnapshot} snapshot @param {{ isWhole: boolean }} [how] */
@@ -153,6 +153,7 @@ function press() {
   if (buy === 'sign-in') return openAccount();
   if (buy === 'choose' || buy === 'choose-another') return focusPicker();
   if (buy === 'stalled') return checkout.retry();
+  if (buy === 'held') return location.assign(`${addressOfOrder(state.newestOrder()?.id ?? '')}#pay`);
   state.clearRefusal();
   checkout.start(state.wanted());
 }

@@ -26,8 +26,6 @@ export function openSaleState(saleId, chosenBefore) {
   const shownStock = openShownStock();
   /** The id of the item that the buyer chose. */
   let chosen = chosenBefore;
-  /** @type {Map<string, number>} when this page sent the order, by the server's clock */
-  const sentAt = new Map();
   let quantity = 1;
   let wantsMore = false;
   const recentEvents = openRecentEvents();
@@ -48,7 +46,7 @@ export function openSaleState(saleId, chosenBefore) {
     // An order of another tab that is older than this refusal must not hide it, even if it arrives later.
     const isRefusalNewer = refusal && refusal.at >= Date.parse(newest?.createdAt ?? '1970');
     if (refusal && isRefusalNewer) return cardOfRefusal(refusal.problem, refusal.purchase, shown);
-    return newest ? cardOfOrder(newest, shown, sentAt.get(newest.id)) : null;
+    return newest ? cardOfOrder(newest, shown) : null;
   }
 
   return {
@@ -74,6 +72,8 @@ export function openSaleState(saleId, chosenBefore) {
       people = count;
     },
 
+    newestOrder: () => orders[0],
+
     /** @param {Order} order */
     addOrder(order) {
       if (order.saleId !== saleId) return;
@@ -86,11 +86,6 @@ export function openSaleState(saleId, chosenBefore) {
     addOrders(all) {
       const ofSale = all.filter((order) => order.saleId === saleId);
       orders = mergeOrders(orders, ofSale);
-    },
-
-    /** @param {PendingPurchase} purchase */
-    rememberSentAt(purchase) {
-      if (purchase.orderId) sentAt.set(purchase.orderId, purchase.sentAt);
     },
 
     /** @param {Problem} problem @param {PendingPurchase} purchase @param {number} at by the server's clock */
@@ -171,6 +166,7 @@ export function openSaleState(saleId, chosenBefore) {
         orderCard: currentCard(shown, pending),
         people,
         latestEvent: recentEvents.list()[0],
+        heldUntil: (orders[0]?.status === 'held' && orders[0].holdExpiresAt) || null,
         note: left && buy === 'buy' ? texts.noteLeft(left) : '',
       };
     },

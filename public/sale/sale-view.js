@@ -7,7 +7,7 @@
 
 import { renderOrder } from '../orders/order-view.js';
 import { byId, setText, show } from '../shared/dom.js';
-import { countdown, dateTime, money, number, percent } from '../shared/format.js';
+import { countdown, dateTime, money, number, percent, shortCountdown } from '../shared/format.js';
 import { itemName, itemsOf, lowestPrice, saleName } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 import { renderGallery } from './gallery.js';
@@ -25,6 +25,7 @@ import { inWords } from './recent-events.js';
  * @property {number} remaining units that the buyer may still buy
  * @property {boolean} isSignedIn
  * @property {OrderCard | null} orderCard
+ * @property {string | null} heldUntil when the time to pay the newest order ends; null when it is not held
  * @property {string} note replaces the default note of the button
  * @property {number | null} people how many watch the sale; null when unknown
  * @property {RecentEvent | undefined} latestEvent
@@ -41,6 +42,7 @@ const buttons = {
   queued: { label: texts.buyQueued, note: '' },
   busy: { label: texts.buyBusy, note: texts.noteBusy },
   stalled: { label: texts.buyStalled, note: texts.noteStalled },
+  held: { label: texts.pay.now, note: '' },
   paid: { label: texts.buyPaid, note: '' },
   'sold-out': { label: texts.buySoldOut, note: texts.noteSoldOut },
   'over-limit': { label: texts.buyOverLimit, note: '' },
@@ -51,10 +53,10 @@ const buttons = {
 };
 
 /** The states in which pressing the button does something. @type {ReadonlySet<BuyState>} */
-export const pressable = new Set(['sign-in', 'choose', 'choose-another', 'buy', 'stalled']);
+export const pressable = new Set(['sign-in', 'choose', 'choose-another', 'buy', 'held', 'stalled']);
 
 /** The states without a choice of quantity. @type {ReadonlySet<BuyState>} */
-const withoutQuantity = new Set(['paid', 'sold-out', 'over-limit', 'ended', 'called-off']);
+const withoutQuantity = new Set(['held', 'paid', 'sold-out', 'over-limit', 'ended', 'called-off']);
 
 /** @type {typeof import('./item-picker.js') | null} */
 let picker = null;
@@ -126,7 +128,8 @@ function renderStock({ stock, unitsOnSale }) {
 }
 
 /** @param {SaleView} view */
-function noteOf({ sale, choice, buy, remaining }) {
+function noteOf({ sale, choice, buy, remaining, heldUntil, now }) {
+  if (buy === 'held' && heldUntil) return texts.heldFor(shortCountdown(Date.parse(heldUntil) - now));
   const name = choice ? itemName(sale, choice) : '';
   if (buy === 'choose-another') return texts.choiceSoldOut(name, namesLeft(sale));
   const { limitPerBuyer } = sale;
@@ -174,7 +177,8 @@ function renderBuy(view) {
   byId('more').toggleAttribute('disabled', !isChoosing || quantity >= mostQuantity);
   show(byId('stepper'), sale.limitPerBuyer > 1 && !withoutQuantity.has(buy));
 
-  const more = buy === 'paid' && remaining > 0 && status === 'open' ? texts.buyMore(remaining) : '';
+  const more =
+    (buy === 'paid' || buy === 'held') && remaining > 0 && status === 'open' ? texts.buyMore(remaining) : '';
   const early = buy === 'soon' && !isSignedIn ? texts.signInEarly : '';
   const second = byId('second');
   setText(second, more || early || (buy === 'stalled' ? texts.forget : ''));

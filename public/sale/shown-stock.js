@@ -27,9 +27,10 @@ export function openShownStock() {
         const limit = limits.get(id);
         const stockBefore = stocks.get(id) ?? stock;
         if (!limit || stock === stockBefore) continue;
-        // Units that came back can be bought.
-        if (stock > stockBefore || stock <= limit.left) limits.delete(id);
-        else limit.at = now;
+        limit.at = now;
+        // Units that came back can be bought, while what others have bought is still not settled.
+        limit.left += Math.max(0, stock - stockBefore);
+        if (stock <= limit.left) limits.delete(id);
       }
     },
 

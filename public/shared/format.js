@@ -63,6 +63,9 @@ export function countdown(milliseconds) {
   return days > 0 ? `${days} d ${digits}` : digits;
 }
 
+/** The text of a countdown of minutes: `09:58`. @param {number} milliseconds */
+export const shortCountdown = (milliseconds) => countdown(milliseconds).replace(/^00:/, '');
+
 const seconds = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
 
 /** To the second. @param {string | number} at */

@@ -5,6 +5,9 @@
 /** The number by which an order is spoken of, on the pages and in the mails. @param {string} id */
 export const shortNumberOf = (id) => id.slice(0, 8);
 
+/** @param {string} id */
+export const addressOfOrder = (id) => `/orders/${encodeURIComponent(id)}`;
+
 /**
  * The only item of a sale has the sale's stock, which is all that a stock message tells of it; a server of the version
  * before sends no items.

@@ -105,14 +105,10 @@ export const german = {
   buyMore: (remaining) => `Mehr kaufen (noch ${remaining} für dich)`,
   forget: 'Nicht weiter versuchen',
 
-  stepSent: 'Gesendet',
-  stepAccepted: 'Angenommen',
-  stepOutcome: 'Ergebnis',
   total: 'Summe',
   orderTitle: 'Deine Bestellung',
   orderNumber: (number) => ` · Nr. ${number}`,
   pieces: (count) => plural(count, 'Stück', 'Stück'),
-  settledIn: (duration) => `Erledigt in ${duration}`,
   orderStatus: {
     sending: 'Wird gesendet',
     queued: 'In der Schlange',
@@ -142,6 +138,80 @@ export const german = {
     'email-not-verified':
       'Dieses Angebot ist nur für bestätigte Adressen. Bestätige deine unter „Mein Konto“ und kaufe dann hier.',
     'over-limit': 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
+  },
+  heldFor: (time) => `Noch ${time} für dich zurückgelegt`,
+  notePaid: 'Es gehört dir. Wie es weitergeht, sagt dir der Shop.',
+  refusalBack: 'Als du gedrückt hast, war nichts mehr da. Jetzt wieder: Du kannst es noch einmal versuchen.',
+  refusalOther: 'Der Shop konnte diese Bestellung nicht annehmen. Du zahlst nichts.',
+  openOrder: 'Bestellung ansehen',
+  timeLeft: 'Zeit zum Bezahlen',
+  paymentTitle: 'Bezahlung',
+  partRefunded: 'Bezahlt, teils erstattet',
+  refunded: 'Erstattet',
+  receipt: 'Beleg',
+  receiptNumber: 'Bestellnummer',
+  receiptFrom: 'Shop',
+  orderedAt: 'Bestellt',
+  paidAt: 'Bezahlt',
+  print: 'Drucken',
+  toSale: 'Zum Angebot',
+  orderNumberLong: (number) => `Bestellung ${number}`,
+  orderMissing: 'Du hast keine solche Bestellung.',
+  orderSignIn: 'Melde dich an, um diese Bestellung zu sehen.',
+  unanswered:
+    'Der Shop hat noch nicht geantwortet. Öffne das Angebot, um weiterzumachen: Du kaufst nur einmal.',
+  ordersQueued: 'Die Schlange ist gerade lang. Deine Bestellung erscheint hier, sobald sie an der Reihe war.',
+  money: {
+    released: 'Es wurde nichts abgebucht. Eine Vormerkung bei deiner Bank verschwindet von selbst.',
+    returning: (price) =>
+      `${price} sind auf dem Weg zurück zu dir. Bei deiner Bank kann das einige Tage dauern.`,
+    returned: (price) => `${price} gingen an dich zurück. Bei deiner Bank kann das einige Tage dauern.`,
+  },
+  giveBack: 'Zurückgeben',
+  giveBackConfirm: (name) =>
+    `${name} zurückgeben? Deine Stücke gehen zurück in den Verkauf, und andere können schneller sein.`,
+  giveBackDone: 'Zurückgegeben. Du zahlst nichts.',
+  pay: {
+    now: 'Jetzt bezahlen',
+    pay: (price) => `${price} bezahlen`,
+    opening: 'Einen Moment…',
+    test: 'Das ist ein Test: Es fließt kein Geld. Was soll die Karte tun?',
+    cards: {
+      ok: 'Bezahlen',
+      refused: 'Von der Bank abgelehnt werden',
+      'no-funds': 'Zu wenig Geld haben',
+      processing: 'Nach ein paar Sekunden bezahlen',
+    },
+    sending: 'Wird bezahlt…',
+    processing: 'Deine Zahlung ist unterwegs',
+    processingNote: 'Du kannst die Seite schließen. Das Ergebnis steht hier und in „Meine Bestellungen“.',
+    failed: 'Die Zahlung wurde abgelehnt, nichts wurde abgebucht. Versuche es noch einmal oder zahle anders.',
+    failures: {
+      no_answer: 'Es kam keine Antwort, und nichts wurde abgebucht. Bitte versuche es noch einmal.',
+      card_declined:
+        'Die Bank hat die Karte abgelehnt, nichts wurde abgebucht. Nimm eine andere Karte oder frage die Bank.',
+      insufficient_funds: 'Auf der Karte ist zu wenig Geld. Nichts wurde abgebucht. Nimm eine andere Karte.',
+      expired_card: 'Die Karte ist abgelaufen. Nichts wurde abgebucht. Nimm eine andere Karte.',
+      incorrect_cvc:
+        'Die Prüfnummer der Karte stimmt nicht. Nichts wurde abgebucht. Gib sie noch einmal ein.',
+      payment_intent_authentication_failure:
+        'Deine Bank konnte nicht feststellen, dass du es bist. Nichts wurde abgebucht. Versuche es noch einmal.',
+    },
+    elsewhere: 'Du bezahlst diese Bestellung in einem anderen Tab. Mach dort weiter, oder zahle hier.',
+    here: 'Lieber hier bezahlen',
+    unreachable:
+      'Die Bezahlung öffnet sich gerade nicht. Nichts wurde abgebucht. Bitte versuche es noch einmal.',
+    again: 'Noch einmal versuchen',
+    notHere: 'Diese Bestellung wird nicht auf dieser Seite bezahlt. Frage den Shop, wie.',
+    toCheckout: 'Zur Kasse',
+    checkoutNote: 'Du zahlst an der Kasse des Shops. Sobald bezahlt ist, steht es hier.',
+    byShop: 'Der Shop nimmt das Geld selbst und sagt dir, wie. Sobald bezahlt ist, steht es hier.',
+    notNow: 'Nicht jetzt',
+    timeUp: 'Die Zeit ist um…',
+    spokenLeft: (seconds) =>
+      seconds < 60
+        ? `Noch ${plural(seconds, 'Sekunde', 'Sekunden')} zum Bezahlen`
+        : `Noch ${plural(seconds / 60, 'Minute', 'Minuten')} zum Bezahlen`,
   },
   myOrders: 'Alle meine Bestellungen',
   cancelOrder: 'Bestellung stornieren',

@@ -123,17 +123,12 @@ export const english = {
   buyMore: (remaining) => `Buy more (${remaining} left for you)`,
   forget: 'Stop trying',
 
-  stepSent: 'Sent',
-  stepAccepted: 'Accepted',
-  stepOutcome: 'Outcome',
   total: 'Total',
   orderTitle: 'Your order',
   /** @param {string} number */
   orderNumber: (number) => ` · No. ${number}`,
   /** @param {number} count */
   pieces: (count) => plural(count, 'piece', 'pieces'),
-  /** @param {string} duration */
-  settledIn: (duration) => `Settled in ${duration}`,
   /** @type {Record<import('../../sale/contract.ts').OrderStatus | 'sending' | 'refused', string>} */
   orderStatus: {
     sending: 'Sending',
@@ -166,6 +161,84 @@ export const english = {
     'email-not-verified':
       'This sale is for confirmed addresses. Confirm yours in “My account”, then buy here.',
     'over-limit': 'That would be more than one buyer may have. You pay nothing.',
+  },
+  /** @param {string} time minutes and seconds */
+  heldFor: (time) => `Held for you for ${time}`,
+  notePaid: 'It is yours. The shop tells you what comes next.',
+  refusalBack: 'There was nothing left when you pressed. Now there is again: you can try once more.',
+  refusalOther: 'The shop could not take this order. You pay nothing.',
+  openOrder: 'See this order',
+  timeLeft: 'Time left to pay',
+  paymentTitle: 'Payment',
+  partRefunded: 'Paid, part given back',
+  refunded: 'Given back',
+  receipt: 'Receipt',
+  receiptNumber: 'Order number',
+  receiptFrom: 'Shop',
+  orderedAt: 'Ordered',
+  paidAt: 'Paid',
+  print: 'Print',
+  toSale: 'To the sale',
+  /** @param {string} number */
+  orderNumberLong: (number) => `Order ${number}`,
+  orderMissing: 'You have no such order.',
+  orderSignIn: 'Sign in to see this order.',
+  unanswered: 'The shop has not answered yet. Open the sale to go on: you buy only once.',
+  ordersQueued: 'The queue is long just now. Your order appears here as soon as its turn has come.',
+  money: {
+    released: 'Nothing was taken. If your bank shows a reservation, it goes away by itself.',
+    /** @param {string} price */
+    returning: (price) => `${price} is on its way back to you. With your bank that can take some days.`,
+    /** @param {string} price */
+    returned: (price) => `${price} went back to you. With your bank that can take some days.`,
+  },
+  giveBack: 'Give it back',
+  /** @param {string} name */
+  giveBackConfirm: (name) =>
+    `Give ${name} back? Your pieces go back on sale, and others may be faster than you.`,
+  giveBackDone: 'It is given back. You pay nothing.',
+  pay: {
+    now: 'Pay now',
+    /** @param {string} price */
+    pay: (price) => `Pay ${price}`,
+    opening: 'One moment…',
+    test: 'This is a test: no money moves. What should the card do?',
+    cards: {
+      ok: 'Pay',
+      refused: 'Be refused by the bank',
+      'no-funds': 'Have too little money on it',
+      processing: 'Pay, after a few seconds',
+    },
+    sending: 'Paying…',
+    processing: 'Your payment is on its way',
+    processingNote: 'You may close this page. The result appears here and in “My orders”.',
+    failed: 'The payment was refused, and nothing was taken. Try again, or pay in another way.',
+    /** By the provider's word. */
+    failures: {
+      no_answer: 'There was no answer, and nothing was taken. Please try again.',
+      card_declined:
+        'The bank has refused the card, and nothing was taken. Try another card, or ask the bank.',
+      insufficient_funds: 'There is not enough money on this card. Nothing was taken. Try another card.',
+      expired_card: 'This card has expired. Nothing was taken. Try another card.',
+      incorrect_cvc: 'The card’s check number is not right. Nothing was taken. Please type it again.',
+      payment_intent_authentication_failure:
+        'Your bank could not tell that it is you. Nothing was taken. Please try again.',
+    },
+    elsewhere: 'You are paying this order in another tab. Go on there, or pay here instead.',
+    here: 'Pay here instead',
+    unreachable: 'The payment does not open just now. Nothing was taken. Please try again.',
+    again: 'Try again',
+    notHere: 'This order is not paid on this page. Please ask the shop how to pay it.',
+    toCheckout: 'Go to the checkout',
+    checkoutNote: 'You pay in the shop’s own checkout. As soon as it is paid, this page says so.',
+    byShop: 'The shop takes the money itself, and tells you how. As soon as it is paid, this page says so.',
+    notNow: 'Not now',
+    timeUp: 'The time is over…',
+    /** @param {number} seconds */
+    spokenLeft: (seconds) =>
+      seconds < 60
+        ? `${plural(seconds, 'second', 'seconds')} left to pay`
+        : `${plural(seconds / 60, 'minute', 'minutes')} left to pay`,
   },
   myOrders: 'All my orders',
   cancelOrder: 'Cancel order',

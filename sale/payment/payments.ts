@@ -50,6 +50,9 @@ interface StartedPayment {
   paymentId: string;
   provider: PaymentProvider['name'];
   state: PaymentRecord['state'];
+  isProcessing: boolean;
+  /** Why the last attempt was refused, in the provider's word; null when it was not. */
+  failure: string | null;
   /** Null when the buyer has nothing left to do. */
   handover: Handover | null;
 }
@@ -303,7 +306,7 @@ export function openPayments({
             });
       failpoint('asked');
       const loaded = await amend(paymentId, taking(report));
-      const { state, providerId: known } = loaded?.payment ?? payment;
+      const { state, isProcessing, failure, providerId: known } = loaded?.payment ?? payment;
       if (loaded?.order?.status !== 'held' || state === 'voided') {
         return { status: loaded?.order?.status ?? order.status };
       }
@@ -312,7 +315,8 @@ export function openPayments({
         throw new PaymentFault('transient', 'the payment was started elsewhere');
       const isOpen = state === 'started' || state === 'failed';
       if (!isOpen) settleSoon(paymentId);
-      return { paymentId, provider: provider.name, state, handover: (isOpen && report.handover) || null };
+      const handover = (isOpen && report.handover) || null;
+      return { paymentId, provider: provider.name, state, isProcessing, failure, handover };
     },
 
     async receive(rawBody, header) {

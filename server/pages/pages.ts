@@ -15,6 +15,7 @@ const addresses = {
   '/': 'index.html',
   '/sales/:id': 'sale.html',
   '/orders': 'orders.html',
+  '/orders/:id': 'order.html',
   '/account': 'account.html',
   '/admin': 'admin.html',
   '/ticker/:id': 'ticker.html',

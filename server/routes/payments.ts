@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { count, paymentStart, paymentState } from '../../sale/contract.ts';
+import { count, orderPayment, paymentStart, paymentState } from '../../sale/contract.ts';
+import { listPayments } from '../../sale/payment/buyers-view.ts';
 import type { NotPayable } from '../../sale/payment/payments.ts';
 import { providerNames } from '../../sale/payment/provider.ts';
 import { simulatedCards } from '../../sale/payment/simulated.ts';
@@ -49,6 +50,20 @@ export function paymentRoutes(shop: Shop): Route[] {
         const { clientSecret = null, redirectUrl = null } = handover ?? {};
         const publishableKey = started.provider === 'stripe' ? shop.stripePublishableKey : null;
         return { status: 200, body: { ...rest, clientSecret, redirectUrl, publishableKey } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/orders/:id/payments',
+      access: 'buyer',
+      summary: 'What became of the attempts to pay my order, the newest first',
+      params: byId,
+      answer: [200, z.object({ payments: z.array(orderPayment).describe('At most 20') })],
+      problems: ['not-found'],
+      async handle({ params, identity: { userId: buyerId } }) {
+        const order = await findOwnOrder(shop, params.id, buyerId);
+        if (isRefusal(order)) return order;
+        return { status: 200, body: { payments: await listPayments(shop.collections, order.id) } };
       },
     }),
     route({

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { isUnderWay, moneyOutcome, refundedOf, spokenSeconds } from '../../public/orders/order-story.js';
 import { buyState, remainingFor, statusNow } from '../../public/sale/buy-state.js';
 import { openShownStock } from '../../public/sale/shown-stock.js';
 import { amountOf, itemName, itemsOf, linesOf, lowestPrice, withStock } from '../../public/shared/items.js';
-import type { Order, SaleItem, SaleSnapshot } from '../../sale/contract.ts';
+import type { Order, OrderPayment, SaleItem, SaleSnapshot } from '../../sale/contract.ts';
 
 const now = Date.parse('2030-05-01T12:00:00Z');
 const product = { id: 'lamp', name: 'A lamp', description: '', image: '', images: [] };
@@ -94,6 +95,66 @@ describe('the button of a sale with several items', () => {
   });
 });
 
+test('the button of a held order leads to its payment until the buyer wants more', () => {
+  const sale = saleOf(item('1', 5));
+  const held: Order = { ...paid(line('1', 1)), status: 'held', holdExpiresAt: '2030-05-01T12:10:00Z' };
+  const around = {
+    sale,
+    choice: sale.items[0] ?? null,
+    now,
+    isReachable: true,
+    isSignedIn: true,
+    progress: null,
+  };
+  expect(buyState({ ...around, orders: [held], wantsMore: false })).toBe('held');
+  expect(buyState({ ...around, orders: [held], wantsMore: true })).toBe('buy');
+});
+
+describe('the money of an order', () => {
+  const payment: OrderPayment = {
+    paymentId: 'an-order.1',
+    provider: 'simulated',
+    state: 'voided',
+    amount: 4_900,
+    currency: 'EUR',
+    capturedAmount: 0,
+    returnedAmount: 0,
+    capturedAt: null,
+  };
+  const taken = { ...payment, state: 'captured' as const, capturedAmount: 4_900 };
+
+  test('was never asked for, is released, is on its way back, or went back', () => {
+    expect(moneyOutcome([])).toEqual({ kind: 'none' });
+    expect(moneyOutcome([payment])).toEqual({ kind: 'released' });
+    expect(moneyOutcome([taken, payment])).toEqual({ kind: 'returning', money: euros(4_900) });
+    expect(moneyOutcome([{ ...taken, state: 'refunded' }])).toEqual({
+      kind: 'returned',
+      money: euros(4_900),
+    });
+  });
+
+  test('counts what went back of a paid order once, whoever says it first', () => {
+    const order = paid(line('1', 1));
+    expect(refundedOf(order, [{ ...taken, returnedAmount: 1_000 }])).toBe(1_000);
+    expect(refundedOf({ ...order, refundedAmount: 1_000 }, [{ ...taken, returnedAmount: 1_000 }])).toBe(
+      1_000,
+    );
+    expect(refundedOf({ ...order, refundedAmount: 500 }, [taken])).toBe(500);
+  });
+
+  test('is under way while the provider works on it', () => {
+    expect(isUnderWay([{ ...payment, state: 'started', isProcessing: true }])).toBe(true);
+    expect(isUnderWay([{ ...payment, state: 'authorised' }])).toBe(true);
+    expect(isUnderWay([{ ...payment, state: 'failed' }])).toBe(false);
+    expect(isUnderWay([])).toBe(false);
+  });
+
+  test('is spoken of rarely while its time runs', () => {
+    const spoken = Array.from({ length: 600 }, (_, second) => spokenSeconds((600 - second) * 1_000));
+    expect([...new Set(spoken)]).toEqual([600, 300, 120, 60, 30, 10]);
+  });
+});
+
 describe('the stock that a page shows', () => {
   test('is no more than a refusal said, until it is settled', () => {
     const sale = saleOf(item('1', 216), item('2', 4));
@@ -106,14 +167,17 @@ describe('the stock that a page shows', () => {
     expect(stock.of(settled, now + 9_001).stock).toBe(104);
   });
 
-  test('shows units that came back at once', () => {
+  test('shows units that came back at once, and not those that others have bought and that are not settled', () => {
     const sale = saleOf(item('1', 3));
     const stock = openShownStock();
     stock.limit('1', 1, now);
     expect(stock.of(sale, now).stock).toBe(1);
     const more = { ...sale, stock: 4 };
     stock.update(sale, more, now);
-    expect(stock.of(more, now).stock).toBe(4);
+    expect(stock.of(more, now).stock).toBe(2);
+    const settled = { ...sale, stock: 2 };
+    stock.update(more, settled, now);
+    expect(stock.of({ ...settled, stock: 4 }, now).stock).toBe(4);
   });
 
   test('makes a sale sold out whose every item was refused', () => {

@@ -109,7 +109,7 @@ test('a held order is paid: authorised, marked, captured, and told by webhooks a
   expect(standIn.counts.get('POST /v1/payment_intents')).toBeGreaterThan(0);
   expect((await start(held)).body).toMatchObject({ type: '/problems/not-payable' });
   expect((await start({ ...held, token: system.buyerToken() })).status).toBe(404);
-  const { headers } = await system.api('GET', '/orders');
+  const { headers } = await system.api('GET', `/orders/${held.orderId}`);
   expect(headers.get('content-security-policy')).toMatch(/script-src 'self' https:\/\/js\.stripe\.com /);
 });
 

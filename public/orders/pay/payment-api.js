@@ -1,0 +1,20 @@
+/** The calls of the API that pay an order. */
+
+/** @import { OrderPayment, PaymentStart } from '../../../sale/contract.ts' */
+
+import { call } from '../../shared/api.js';
+
+/** @param {string} orderId */
+const pathOf = (orderId) => `/orders/${encodeURIComponent(orderId)}/payments`;
+
+/** Starts to pay a held order, or goes on with it. @param {string} token @param {string} orderId @returns {Promise<PaymentStart>} */
+export const startPayment = async (token, orderId) =>
+  (await call('POST', pathOf(orderId), { token, body: {} })).body;
+
+/** The attempts to pay it, the newest first. @param {string} token @param {string} orderId @returns {Promise<OrderPayment[]>} */
+export const fetchPayments = async (token, orderId) =>
+  (await call('GET', pathOf(orderId), { token })).body.payments;
+
+/** @param {string} clientSecret @param {string} card @returns {Promise<{ stage: string, failure: string | null }>} */
+export const confirmSimulated = async (clientSecret, card) =>
+  (await call('POST', '/payments/simulated/confirmations', { body: { clientSecret, card } })).body;
