@@ -228,6 +228,50 @@ export async function listSnapshots(collections: Collections, cursor?: string): 
   return { sales: await snapshotsOf(collections, page), nextCursor };
 }
 
+/** The parts of the list for buyers, in their order, each sorted by when it matters next. */
+const partsForBuyers = [
+  ['open', 'closesAt', 1],
+  ['scheduled', 'opensAt', 1],
+  ['ended', 'closesAt', -1],
+] as const;
+
+function filterOf(part: (typeof partsForBuyers)[number][0], now: Date): object {
+  if (part === 'ended') return { $or: [{ closesAt: { $lte: now } }, { calledOffAt: { $ne: null } }] };
+  const opening = part === 'open' ? { $lte: now } : { $gt: now };
+  return { opensAt: opening, closesAt: { $gt: now }, calledOffAt: null };
+}
+
+/**
+ * One page of all sales as buyers need them: those that are open, the soonest end first; then those to come, the soonest
+ * opening first; then the ended ones, the latest first.
+ * @param cursor the part and the place in it of the last sale of the page before.
+ */
+export async function listForBuyers(collections: Collections, cursor = 'open'): Promise<SalePage> {
+  const now = redisClock.now();
+  const [from = '', place] = cursor.split(/\.(.*)/);
+  const first = partsForBuyers.findIndex(([part]) => part === from);
+  const found: { sale: SaleRecord; cursor: string }[] = [];
+  for (const [part, field, direction] of partsForBuyers.slice(first)) {
+    const after = part === from ? afterCursor(field, place, direction) : {};
+    const sales = await collections.sales
+      .find({ $and: [filterOf(part, now), after] })
+      .sort({ [field]: direction, _id: direction })
+      .limit(listedSales + 1 - found.length)
+      .toArray();
+    found.push(...sales.map((sale) => ({ sale, cursor: `${part}.${sale[field].getTime()}.${sale._id}` })));
+    if (found.length > listedSales) break;
+  }
+  const page = found.slice(0, listedSales);
+  const nextCursor = found.length > listedSales ? (page.at(-1)?.cursor ?? null) : null;
+  return {
+    sales: await snapshotsOf(
+      collections,
+      page.map(({ sale }) => sale),
+    ),
+    nextCursor,
+  };
+}
+
 async function snapshotsOf(collections: Collections, sales: SaleRecord[]): Promise<SaleSnapshot[]> {
   const products = await findProducts(collections, sales.flatMap(itemRecordsOf));
   return sales.flatMap((sale) => snapshotOf(sale, products) ?? []);

@@ -11,7 +11,8 @@ import { openPipeline } from './http/pipeline.ts';
 import { allowOnly, answerProblems, unknownRoute } from './http/problems.ts';
 import { requestIdHeader, requestIdOf } from './http/request-id.ts';
 import { docsRoutes } from './pages/docs.ts';
-import { pageRoutes } from './pages/pages.ts';
+import { openPages } from './pages/pages.ts';
+import { openShownSales } from './pages/shown-sales.ts';
 import type { ProviderAccess } from './provider-access.ts';
 import { boardRoutes } from './routes/admin/queue-board.ts';
 import { pictureRoutes } from './routes/pictures.ts';
@@ -96,11 +97,13 @@ export function createApp(
 
   app.use(pictureRoutes(shop.collections));
   app.use(boardRoutes(shop));
-  app.use(pageRoutes(config));
+  const pages = openPages(config, openShownSales(shop.collections));
+  app.use(pages.router);
 
   app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], allowOnly(['GET']));
-  app.use(unknownRoute);
-  app.use(answerProblems(log));
+  const showProblem = pages.showProblem;
+  app.use(unknownRoute(showProblem));
+  app.use(answerProblems(log, showProblem));
   return (request, response) => {
     if (!answersHot(request, response)) app(request, response);
   };

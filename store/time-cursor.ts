@@ -13,12 +13,13 @@ export function parseCursor(text: string): TimeCursor | null {
   return match ? { atMs: Number(match[1]), id: match[2] as string } : null;
 }
 
-/** A filter for the entries after the cursor; without one it matches everything. */
-export function afterCursor(field: string, cursor: string | undefined): object {
+/** A filter for the entries after the cursor; without one it matches everything. @param direction 1 when the earliest is first. */
+export function afterCursor(field: string, cursor: string | undefined, direction: 1 | -1 = -1): object {
   const place = cursor === undefined ? null : parseCursor(cursor);
   if (!place) return {};
   const at = new Date(place.atMs);
-  return { $or: [{ [field]: { $lt: at } }, { [field]: at, _id: { $lt: place.id } }] };
+  const beyond = direction === 1 ? '$gt' : '$lt';
+  return { $or: [{ [field]: { [beyond]: at } }, { [field]: at, _id: { [beyond]: place.id } }] };
 }
 
 /** Cuts a result to one page. @param found up to `limit` + 1 entries; the extra one shows that there is a next page. */

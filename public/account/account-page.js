@@ -4,7 +4,7 @@
 
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime } from '../shared/format.js';
-import { chooseLanguage, language } from '../shared/language.js';
+import { language } from '../shared/language.js';
 import { mountShell } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
@@ -21,6 +21,7 @@ import {
 } from './account-api.js';
 import { accountForm, errorText, passwordField } from './account-form.js';
 import { deviceOf } from './device.js';
+import { chooseLanguage } from './language-choice.js';
 import { showLink } from './mailed-link.js';
 import {
   asBuyer,

@@ -21,6 +21,8 @@ let sales = [];
 /** @type {string | null} the cursor of the next page */
 let cursor = null;
 let hasOlder = false;
+/** Until then the page shows what the server knew. */
+let isLoaded = false;
 
 /** @type {{ title: string, holds: SaleStatus[] }[]} */
 const groups = [
@@ -29,10 +31,25 @@ const groups = [
   { title: texts.groupEnded, holds: ['ended', 'called_off'] },
 ];
 
+/**
+ * What is on sale comes before what has sold out, and the soonest end or opening first.
+ * @param {SaleStatus} status @param {SaleSnapshot} sale @returns {[number, number]}
+ */
+function placeOf(status, { opensAt, closesAt }) {
+  if (status === 'scheduled') return [0, Date.parse(opensAt)];
+  if (status === 'ended' || status === 'called_off') return [0, -Date.parse(closesAt)];
+  return [status === 'sold_out' ? 1 : 0, Date.parse(closesAt)];
+}
+
 function draw() {
+  if (!isLoaded) return;
   const now = serverNow();
+  const placed = sales
+    .map((sale) => ({ sale, place: placeOf(statusNow(sale, now), sale) }))
+    .sort(({ place: [one, at] }, { place: [other, otherAt] }) => one - other || at - otherAt)
+    .map(({ sale }) => sale);
   const sections = groups.flatMap(({ title, holds }) => {
-    const members = sales.filter((sale) => holds.includes(statusNow(sale, now)));
+    const members = placed.filter((sale) => holds.includes(statusNow(sale, now)));
     if (members.length === 0) return [];
     const cards = members.map((sale) => card(sale, now));
     return [element('section', {}, element('h2', {}, title), element('ul', { class: 'cards' }, ...cards))];
@@ -140,13 +157,10 @@ let isUp = false;
 
 /** Replaces the first page, and keeps the pages loaded after it. @param {SalePage} page */
 function update(page) {
-  const last = page.sales.at(-1);
   const known = new Set(page.sales.map(({ id }) => id));
-  const older = sales.filter(
-    ({ id, closesAt }) => hasOlder && last && !known.has(id) && closesAt <= last.closesAt,
-  );
-  sales = [...page.sales, ...older];
+  sales = [...page.sales, ...sales.filter(({ id }) => hasOlder && !known.has(id))];
   if (!hasOlder) cursor = page.nextCursor;
+  isLoaded = true;
   show(byId('more'), cursor !== null);
 }
 
@@ -172,7 +186,7 @@ async function refresh() {
     show(byId('empty'), sales.length === 0);
   } catch {
     setText(byId('empty'), texts.loadFailed);
-    show(byId('empty'), sales.length === 0);
+    show(byId('empty'), byId('sales').childElementCount === 0);
   }
   draw();
   clearTimeout(poll);
@@ -204,7 +218,7 @@ openLive({
   },
   onSale(snapshot) {
     const others = sales.filter(({ id }) => id !== snapshot.id);
-    sales = [...others, snapshot].sort((one, other) => other.closesAt.localeCompare(one.closesAt));
+    sales = [...others, snapshot];
     show(byId('empty'), false);
     draw();
   },

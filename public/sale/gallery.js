@@ -3,7 +3,7 @@
 /** @import { Product } from '../../sale/contract.ts' */
 
 import { byId, element, show } from '../shared/dom.js';
-import { smallPicture } from '../shared/format.js';
+import { pictureSizes, smallPicture } from '../shared/format.js';
 import { texts } from '../shared/texts.js';
 
 let drawn = '';
@@ -37,6 +37,8 @@ export function renderGallery({ name, image, images }) {
 function showPicture(path, name) {
   const image = /** @type {HTMLImageElement} */ (byId('image'));
   if (path === '' || image.getAttribute('src') === path) return;
+  image.srcset = pictureSizes(path);
+  image.sizes = '(max-width: 719px) 100vw, 50vw';
   image.src = path;
   image.alt = name;
 }

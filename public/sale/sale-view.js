@@ -7,7 +7,16 @@
 
 import { renderOrder } from '../orders/order-view.js';
 import { byId, setText, show } from '../shared/dom.js';
-import { countdown, dateTime, money, number, percent, shortCountdown } from '../shared/format.js';
+import {
+  countdown,
+  dateTime,
+  moment,
+  momentHere,
+  money,
+  number,
+  percent,
+  shortCountdown,
+} from '../shared/format.js';
 import { itemName, itemsOf, lowestPrice, saleName } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 import { renderGallery } from './gallery.js';
@@ -115,6 +124,18 @@ function renderMoment({ sale, status, now }) {
   setText(byId('countdown-label'), isSoon ? texts.opensIn : isOver ? overLabel : texts.endsIn);
   const target = Date.parse(isSoon ? sale.opensAt : sale.closesAt);
   setText(byId('countdown'), isOver ? dateTime(Math.min(target, now)) : countdown(target - now));
+  show(byId('when'), isSoon);
+  if (isSoon) renderOpening(sale);
+  show(byId('others'), (isOver || status === 'sold_out') && byId('others').querySelector('li') !== null);
+}
+
+/** When the sale opens, in the shop's time and in the reader's. @param {SaleSnapshot} sale */
+function renderOpening({ id, opensAt }) {
+  const opening = moment(opensAt);
+  const here = momentHere(opensAt);
+  setText(byId('opening'), opening);
+  setText(byId('opening-here'), here === opening ? '' : texts.openingHere(here));
+  byId('calendar').setAttribute('href', `/sales/${encodeURIComponent(id)}/calendar.ics`);
 }
 
 /** @param {SaleSnapshot} sale */

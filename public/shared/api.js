@@ -79,16 +79,21 @@ async function callOnce(method, path, { token, body, headers = {} }) {
 }
 
 /**
- * A page of sales, ordered by closing time, latest first.
+ * A page of sales in the order that buyers need.
  * @param {string | null} [cursor] the `nextCursor` of the previous page
  * @returns {Promise<SalePage>}
  */
 export async function fetchSales(cursor = null) {
-  const path = cursor === null ? '/sales' : `/sales?cursor=${encodeURIComponent(cursor)}`;
-  const { body, askedAt, answeredAt } = await call('GET', path);
+  const query = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+  const { body, askedAt, answeredAt } = await call('GET', `/sales?order=for-buyers${query}`).catch(
+    (error) => {
+      // A server of the previous version knows one order only, whose cursor is of no use here.
+      if (error instanceof Problem && error.status === 400 && cursor === null) return call('GET', '/sales');
+      throw error;
+    },
+  );
   if (body.sales[0]) syncServerTime(body.sales[0].serverTime, askedAt, answeredAt);
-  // A server of the previous version sends no cursor.
-  return { sales: body.sales, nextCursor: body.nextCursor ?? null };
+  return body;
 }
 
 /** @param {string} id @param {string} [token] of staff, who may read a draft @returns {Promise<SaleSnapshot>} */

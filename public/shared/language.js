@@ -1,42 +1,18 @@
 /**
- * The reader's language: the one chosen on the account's page, or the first of the browser's preferred languages that the
- * page is translated into.
+ * The reader's language and locale, which the server chose for this page (server/pages/reader.ts): the language chosen on the
+ * account's page, or else the first of the browser's that the pages are translated into.
  */
 
 const supported = /** @type {const} */ (['en', 'de', 'fr']);
 
-const { language: only, locale: shopLocale, timeZone: shopTimeZone } = document.documentElement.dataset;
+/** The server uses the texts as well, and has no document. @type {{ document?: { documentElement: { lang: string, dataset: Record<string, string | undefined> } } }} */
+const { document } = /** @type {any} */ (globalThis);
+const page = document?.documentElement;
 
-/** The control room has one language, which it names in `data-language`. */
-const isSupported = (/** @type {string} */ tag) =>
-  supported.some((one) => one === tag.slice(0, 2).toLowerCase() && (!only || one === only));
-
-const CHOSEN = 'stampede.language';
-const chosen = only ? null : storedChoice();
-
-/** Without storage, which a browser may block, the browser's languages count. */
-function storedChoice() {
-  try {
-    return localStorage.getItem(CHOSEN);
-  } catch {
-    return null;
-  }
-}
-
-/** Takes effect with the next page. @param {string} wished */
-export const chooseLanguage = (wished) => localStorage.setItem(CHOSEN, wished);
-
-// A preferred locale of the chosen language is taken, because it also says the region.
-const isChosen = (/** @type {string} */ tag) => !chosen || tag.slice(0, 2).toLowerCase() === chosen;
-const wanted =
-  navigator.languages.find((tag) => isSupported(tag) && isChosen(tag)) ??
-  supported.find((one) => one === chosen) ??
-  'en';
-
-export const language = supported.find((one) => one === wanted.slice(0, 2).toLowerCase()) ?? 'en';
+export const language = supported.find((one) => one === page?.lang) ?? 'en';
 
 /** The locale of numbers, prices and dates, e.g. `en-GB`: the reader's, and in the control room the shop's. */
-export const locale = only ? (shopLocale ?? navigator.language) : wanted;
+export const locale = page?.dataset.locale ?? language;
 
 /** The shop's time zone, e.g. `Europe/Berlin`. */
-export const timeZone = shopTimeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;
+export const timeZone = page?.dataset.timeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -14,6 +14,7 @@ export const german = {
   skip: 'Zum Inhalt springen',
   navSales: 'Angebote',
   navOrders: 'Bestellungen',
+  navSignIn: 'Anmelden',
   close: 'Schließen',
 
   salesTitle: 'Blitzangebote',
@@ -25,6 +26,14 @@ export const german = {
   loadFailed: 'Das ließ sich nicht laden. Neuer Versuch …',
   saleMissing: 'Dieses Angebot gibt es nicht.',
   backToSales: 'Alle Angebote',
+  otherSales: 'Was es noch gibt',
+  needsScript: 'Diese Seite ist live und braucht dafür JavaScript.',
+  pageMissing: 'Diese Seite gibt es nicht.',
+  pageMissingWhy: 'Vielleicht ist der Link falsch geschrieben, oder was dort war, ist fort.',
+  shopAway: 'Der Shop antwortet gerade nicht.',
+  shopAwayWhy: 'Was du gekauft hast, ist nicht verloren. Versuche es gleich noch einmal.',
+  addToCalendar: 'In meinen Kalender, mit Erinnerung',
+  openingHere: (time) => `Bei dir: ${time}`,
 
   saleStatus: {
     scheduled: 'Beginnt bald',

@@ -11,6 +11,7 @@ export const english = {
   skip: 'Skip to content',
   navSales: 'Sales',
   navOrders: 'My orders',
+  navSignIn: 'Sign in',
   close: 'Close',
 
   salesTitle: 'Flash sales',
@@ -22,6 +23,15 @@ export const english = {
   loadFailed: 'This did not load. Trying again…',
   saleMissing: 'There is no such sale.',
   backToSales: 'See all sales',
+  otherSales: 'More to buy',
+  needsScript: 'This page is live, which needs JavaScript.',
+  pageMissing: 'There is no such page.',
+  pageMissingWhy: 'The link may be mistyped, or what it led to is gone.',
+  shopAway: 'The shop does not answer right now.',
+  shopAwayWhy: 'Nothing that you bought is lost. Please try again in a moment.',
+  addToCalendar: 'Add to my calendar, with a reminder',
+  /** @param {string} time */
+  openingHere: (time) => `Where you are: ${time}`,
 
   /** @type {Record<import('../../sale/contract.ts').SaleStatus, string>} */
   saleStatus: {

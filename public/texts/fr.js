@@ -13,7 +13,8 @@ export const french = {
   brand: 'Stampede',
   skip: 'Aller au contenu',
   navSales: 'Ventes',
-  navOrders: 'Mes commandes',
+  navOrders: 'Commandes',
+  navSignIn: 'Connexion',
   close: 'Fermer',
 
   salesTitle: 'Ventes flash',
@@ -25,6 +26,14 @@ export const french = {
   loadFailed: 'Le chargement a échoué. Nouvel essai…',
   saleMissing: 'Cette vente n’existe pas.',
   backToSales: 'Toutes les ventes',
+  otherSales: 'À voir aussi',
+  needsScript: 'Cette page est en direct : il lui faut JavaScript.',
+  pageMissing: 'Cette page n’existe pas.',
+  pageMissingWhy: 'Le lien est peut-être mal écrit, ou ce qu’il montrait n’est plus là.',
+  shopAway: 'La boutique ne répond pas en ce moment.',
+  shopAwayWhy: 'Rien de ce que vous avez acheté n’est perdu. Réessayez dans un instant.',
+  addToCalendar: 'Ajouter à mon agenda, avec un rappel',
+  openingHere: (time) => `Chez vous : ${time}`,
 
   saleStatus: {
     scheduled: 'Bientôt',

@@ -1,4 +1,4 @@
-import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { ProviderAway } from '../../accounts/provider/provider-keys.ts';
 import { isMongoAway, isRedisAway, isWriteConflict } from '../../runtime/databases/connections.ts';
 import { Overloaded } from '../../runtime/group-commit.ts';
@@ -92,8 +92,15 @@ export function sendRefusal(response: Response, { problem, headers }: Refusal): 
   response.status(problem.status).set(headers).type(problemType).send(JSON.stringify(problem));
 }
 
-export const unknownRoute: RequestHandler = ({ method, path }, response) =>
-  sendRefusal(response, refuse('not-found', `There is no ${method} ${path}`));
+/** Shows a problem as a page to a browser that asks for one. @returns whether it did. */
+type ShowProblem = (request: Request, response: Response, problem: Problem) => Promise<boolean>;
+
+export const unknownRoute =
+  (showProblem: ShowProblem): RequestHandler =>
+  async (request, response) => {
+    const refused = refuse('not-found', `There is no ${request.method} ${request.path}`);
+    if (!(await showProblem(request, response, refused.problem))) sendRefusal(response, refused);
+  };
 
 export const allowOnly =
   (methods: string[]): RequestHandler =>
@@ -103,14 +110,16 @@ export const allowOnly =
   };
 
 /** Answers every request to Express whose handling threw. */
-export function answerProblems(log: Log): ErrorRequestHandler {
-  return (error, request, response, next) => {
+export function answerProblems(log: Log, showProblem: ShowProblem = async () => false): ErrorRequestHandler {
+  return async (error, request, response, next) => {
     if (response.headersSent) {
       // The request was answered at its deadline, and the connection may already carry another request.
       if (!response.writableEnded) next(error);
       return;
     }
-    sendRefusal(response, reportRefusal(refusalOf(error), request, log, error));
+    const refused = reportRefusal(refusalOf(error), request, log, error);
+    const isShown = await showProblem(request, response, refused.problem).catch(() => false);
+    if (!isShown) sendRefusal(response, refused);
   };
 }
 

@@ -1,45 +1,139 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import express, { type RequestHandler, Router } from 'express';
+import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Config } from '../../runtime/config.ts';
+import { calendarOf } from './calendar.ts';
+import { leadsOn, unknownSale, viewOfList, viewOfOthers, viewOfSale } from './first-view.ts';
+import { fill, Html, html, type Values } from './html.ts';
+import { contextFor, type PageContext } from './page-context.ts';
+import { type PageFiles, readPageFiles } from './page-files.ts';
+import type { ShownSales } from './shown-sales.ts';
 
 const folder = fileURLToPath(new URL('../../public/', import.meta.url));
 const charts = dirname(createRequire(import.meta.url).resolve('uplot'));
 
-/** Paths of the pages; every other file is served at its own name. */
+/** Paths of the pages that have no view of their own; every other file is served at its own name. */
 const addresses = {
-  '/': 'index.html',
-  '/sales/:id': 'sale.html',
   '/orders': 'orders.html',
   '/orders/:id': 'order.html',
   '/account': 'account.html',
   '/admin': 'admin.html',
   '/ticker/:id': 'ticker.html',
   '/docs': 'docs.html',
+  '/embed.html': 'embed.html',
 } as const;
 
-/** The shop's time zone and locale, which are valid by their check at the start. */
-type PageSettings = Pick<Config, 'SHOP_TIME_ZONE' | 'SHOP_LOCALE'>;
+type PageSettings = Pick<Config, 'SHOP_NAME' | 'SHOP_TIME_ZONE' | 'SHOP_LOCALE' | 'PUBLIC_URL' | 'NODE_ENV'>;
+
+export interface Pages {
+  router: Router;
+  /** Answers a browser that asks for a page with one that says what is wrong. @returns whether it did. */
+  showProblem(request: Request, response: Response, problem: { status: number }): Promise<boolean>;
+}
 
 /**
- * Serves the pages and their files. A page refers to its scripts and styles below `/assets/<hash>/`, the hash of all of them,
- * so that a browser caches them without end and still loads new ones at once. Modules import each other by relative paths,
- * which stay below the same hash. Files are read once, at the start.
+ * Serves the pages and their files. Pages show what is on sale before their scripts run. A page refers to its script and style
+ * below `/assets/<hash>/`; the modules themselves are there as well, and import each other by relative paths.
  */
-export function pageRoutes(shop: PageSettings): Router {
-  const hash = hashOf(folder);
-  const router = Router();
-  for (const [address, file] of Object.entries(addresses)) router.get(address, page(file, hash, shop));
-  for (const file of readdirSync(folder).filter((name) => name.endsWith('.html'))) {
-    router.get(`/${file}`, page(file, hash, shop));
+export function openPages(settings: PageSettings, shown: ShownSales): Pages {
+  let reading: Promise<PageFiles> | null = null;
+  // The first page waits for it; a server that is not in production may never be asked for one.
+  const files = () => {
+    reading ??= readPageFiles(folder, charts);
+    return reading;
+  };
+  if (settings.NODE_ENV === 'production') void files().catch(() => {});
+  const base = settings.PUBLIC_URL.replace(/\/$/, '');
+  const shop = { name: settings.SHOP_NAME };
+  const context = (request: Request) => contextFor(request, { timeZone: settings.SHOP_TIME_ZONE, shop });
+
+  async function send(
+    response: Response,
+    file: string,
+    { status = 200, values = {} }: { status?: number; values?: Values },
+    about: PageContext,
+  ): Promise<void> {
+    const { template, hash } = await files();
+    const isRoom = file === 'admin.html';
+    const own = isRoom ? contextFor({ headers: {} }, { timeZone: settings.SHOP_TIME_ZONE, shop }) : about;
+    const locale = isRoom ? settings.SHOP_LOCALE : own.reader.locale;
+    const { html: source, styleHash } = template(file, own.reader.language);
+    const page = fillTexts(source, own).replace(
+      '<html lang="en"',
+      html`<html lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}"`
+        .text,
+    );
+    const path = response.req.path;
+    const body = fill(page, {
+      ...shellOf(own, path, hash),
+      title: shop.name,
+      openGraph: '',
+      shop: shop.name,
+      ...values,
+    });
+    const etag = createHash('sha256').update(body).digest('base64url').slice(0, 16);
+    const policy = String(response.getHeader('Content-Security-Policy'));
+    if (styleHash)
+      response.set('Content-Security-Policy', `${policy};style-src 'self' 'sha256-${styleHash}'`);
+    response
+      .status(status)
+      .set({ 'Cache-Control': 'no-cache', Vary: 'Accept-Language, Cookie', ETag: `"${etag}"` })
+      .type('html')
+      .send(body);
   }
-  router.use(`/assets/${hash}`, filesOfPages({ immutable: true, maxAge: '365d' }));
+
+  const router = Router();
+  router.get(['/', '/index.html'], async (request, response) => {
+    const about = context(request);
+    await send(response, 'index.html', { values: viewOfList(await shown.list(), about) }, about);
+  });
+  router.get('/sales/:id', async (request, response, next) => {
+    const about = context(request);
+    const { id } = request.params;
+    // Only staff see a draft, whom the page knows and a request for it does not.
+    const isPreview = request.query.preview !== undefined;
+    const sale = isPreview ? undefined : isId(id) ? await shown.sale(id) : null;
+    if (sale === null) return next();
+    if (!sale) return await send(response, 'sale.html', { values: unknownSale(about) }, about);
+    const view = viewOfSale(sale, `${base}/sales/${id}`, about);
+    const others = await shown.list();
+    const isShown = leadsOn(sale.status);
+    const values = { ...view, ...viewOfOthers(others, { except: id, isShown }, about) };
+    await send(response, 'sale.html', { values }, about);
+  });
+  router.get('/sales/:id/calendar.ics', async (request, response, next) => {
+    const { id } = request.params;
+    const sale = isId(id) ? await shown.sale(id) : null;
+    if (!sale) return next();
+    response
+      .attachment('sale.ics')
+      .type('text/calendar; charset=utf-8')
+      .send(calendarOf(sale, `${base}/sales/${id}`));
+  });
+  for (const [address, file] of Object.entries(addresses))
+    router.get(address, (request, response) => send(response, file, {}, context(request)));
+
+  router.use('/assets/:hash', async (request, response, next) => {
+    const { hash, scripts } = await files();
+    const script = scripts.get(request.url);
+    if (!script) return next();
+    const isCurrent = request.params.hash === hash;
+    for (const name of ofDocuments) response.removeHeader(name);
+    response
+      .set('Cache-Control', isCurrent ? 'public, max-age=31536000, immutable' : 'public, max-age=0')
+      .type('js')
+      .send(script);
+  });
+  const current = filesOfPages({ immutable: true, maxAge: '365d' });
   // During a rolling upgrade a page of one version may load a file from an instance of another, which serves its own version.
-  router.use('/assets/:otherHash', filesOfPages());
+  const others = filesOfPages();
+  router.use('/assets/:hash', async (request, response, next) => {
+    const isCurrent = request.params.hash === (await files()).hash;
+    (isCurrent ? current : others)(request, response, next);
+  });
 
   router.get('/embed.js', (_request, response) => {
     response.set(openToAnySite).sendFile('embed.js', { root: folder });
@@ -49,8 +143,59 @@ export function pageRoutes(shop: PageSettings): Router {
       response.sendFile(file, { root: charts, maxAge: '1h' }),
     );
   }
-  router.use(filesOfPages());
-  return router;
+  router.use(others);
+
+  return {
+    router,
+    async showProblem(request, response, { status }) {
+      if (request.method !== 'GET' || request.path.startsWith('/api/')) return false;
+      if (!/\btext\/html\b/.test(request.get('accept') ?? '')) return false;
+      const about = context(request);
+      const { texts } = about;
+      const isMissing = status === 404;
+      const isSale = request.path.startsWith('/sales/');
+      const values = {
+        title: isMissing ? (isSale ? texts.saleMissing : texts.pageMissing) : texts.shopAway,
+        explanation: isMissing ? texts.pageMissingWhy : texts.shopAwayWhy,
+        ...viewOfOthers(await shown.list(), { isShown: true }, about),
+      };
+      await send(response, 'error.html', { status, values }, about);
+      return true;
+    },
+  };
+}
+
+const isId = (text: string) => /^[\w-]{1,64}$/.test(text);
+
+/** Fills in the texts of elements with `data-text`, and the labels of those with `data-label`. */
+function fillTexts(page: string, { texts }: PageContext): string {
+  const textOf = (key: string) => {
+    const text = (texts as Record<string, unknown>)[key];
+    return typeof text === 'string' ? html`${text}`.text : '';
+  };
+  return page
+    .replace(/ data-text="(\w+)"([^>]*)>[^<]*</g, (_, key, rest) => `${rest}>${textOf(key)}<`)
+    .replace(/aria-label="[^"]*" data-label="(\w+)"/g, (_, key) => `aria-label="${textOf(key)}"`)
+    .replace(/\{\{text\.(\w+)\}\}/g, (_, key) => textOf(key));
+}
+
+/** The parts that all pages share. */
+function shellOf({ texts, shop }: PageContext, path: string, hash: string): Values {
+  const link = (href: string, text: string, kind: string) =>
+    html`<a href="${href}"${new Html(kind)}${new Html(href === path ? ' aria-current="page"' : '')}>${text}</a>`;
+  return {
+    head: html`<meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
+    <meta name="color-scheme" content="light dark">
+    <link rel="icon" href="/assets/${hash}/favicon.svg" type="image/svg+xml">`,
+    header: html`<header class="site-header">
+      <a href="#main" class="skip">${texts.skip}</a>
+      <a href="/" class="brand"><span>${shop.name}</span></a>
+      <nav>${link('/', texts.navSales, ' class="wide-only"')}${link('/orders', texts.navOrders, '')}</nav>
+      <button type="button" class="account" data-testid="account">${texts.navSignIn}</button>
+    </header>`,
+    footer: '',
+  };
 }
 
 /**
@@ -82,60 +227,3 @@ export const openToAnySite = {
   'Access-Control-Allow-Origin': '*',
   'Cross-Origin-Resource-Policy': 'cross-origin',
 } as const;
-
-function hashOf(root: string): string {
-  const hash = createHash('sha256');
-  const files = readdirSync(root, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  for (const path of files.map(({ parentPath, name }) => join(parentPath, name)).sort()) {
-    hash.update(path.slice(root.length)).update(readFileSync(path));
-  }
-  return hash.digest('base64url').slice(0, 16);
-}
-
-/** Matches the paths of a page's own files; `/socket.io/`, `/docs/`, `/vendor/` and `/embed.js` are not below the hash. */
-const ownFile = /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|embed\.js)([\w/-]+\.(?:js|css|svg))"/g;
-
-/** Replaces `<!-- shared head -->` in a page. */
-const sharedHead = [
-  '<meta charset="utf-8">',
-  '<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">',
-  '<meta name="color-scheme" content="light dark">',
-  '<link rel="icon" href="/favicon.svg" type="image/svg+xml">',
-  '<link rel="stylesheet" href="/style/theme.css">',
-];
-
-/** Fills in a page's head, with a preload of every module after the styles, so that no module waits for its importer. */
-function fillHead(html: string): string {
-  const scripts = [...html.matchAll(/<script type="module" src="([^"]+)"/g)].map(([, src = '']) => src);
-  const preloads = [...new Set(scripts.flatMap((script) => [...importsOf(script)]))];
-  const lines = preloads.map((module) => `<link rel="modulepreload" href="${module}">\n    `);
-  return html
-    .replace('<!-- shared head -->', sharedHead.join('\n    '))
-    .replace('<script type="module"', (script) => lines.join('') + script);
-}
-
-/** @returns the paths of all modules that this one imports, directly or indirectly. */
-function importsOf(script: string, found = new Set<string>()): Set<string> {
-  const file = join(folder, script);
-  // Modules of packages import no further modules.
-  if (!existsSync(file)) return found;
-  for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(importStatement)) {
-    const { pathname } = new URL(name, `http://page${script}`);
-    if (found.has(pathname)) continue;
-    found.add(pathname);
-    importsOf(pathname, found);
-  }
-  return found;
-}
-
-const importStatement = /^import\s+(?:[\w{}*,\s]+\sfrom\s+)?'([^']+)'/gm;
-
-function page(file: string, hash: string, { SHOP_TIME_ZONE, SHOP_LOCALE }: PageSettings): RequestHandler {
-  const html = fillHead(readFileSync(join(folder, file), 'utf8'))
-    .replace('<html', `<html data-time-zone="${SHOP_TIME_ZONE}" data-locale="${SHOP_LOCALE}"`)
-    .replace(ownFile, `$1="/assets/${hash}/$2"`);
-  const etag = `"${createHash('sha256').update(html).digest('base64url').slice(0, 16)}"`;
-  return (_request, response) => {
-    response.set({ 'Cache-Control': 'no-cache', ETag: etag }).type('html').send(html);
-  };
-}

@@ -1,30 +1,48 @@
 import { createHash } from 'node:crypto';
+import { z } from 'zod';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import { type SaleSnapshot, salePage, saleSnapshot } from '../../sale/contract.ts';
 import { readDraft } from '../../sale/draft.ts';
-import { listSnapshots, readSaleSnapshot } from '../../sale/sale.ts';
+import { listForBuyers, listSnapshots, readSaleSnapshot } from '../../sale/sale.ts';
 import type { Identify } from '../http/identification.ts';
-import { byId, pageAfter } from '../http/inputs.ts';
+import { byId, cursorLike } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 
+const saleList = z
+  .strictObject({
+    order: z
+      .literal('for-buyers')
+      .optional()
+      .describe(
+        'What is open, the soonest end first; what is to come, the soonest opening first; what is over',
+      ),
+    cursor: cursorLike(/^((open|scheduled|ended)\.)?\d{1,15}\.[\w:.-]{1,200}$/),
+  })
+  .refine(({ order, cursor }) => !cursor || /^[a-z]/.test(cursor) === (order === 'for-buyers'), {
+    path: ['cursor'],
+    error: 'expected the nextCursor of a page in the same order',
+  });
+
 export function saleRoutes({ collections }: Shop, identify: Identify): Route[] {
   // Concurrent requests share one read of MongoDB.
   const read = singleFlight((saleId) => readSaleSnapshot(collections, saleId));
   const readPage = singleFlight((cursor) => listSnapshots(collections, cursor || undefined));
+  const readPageForBuyers = singleFlight((cursor) => listForBuyers(collections, cursor || undefined));
   return [
     route({
       method: 'get',
       path: '/api/sales',
       access: 'anyone',
-      summary: 'The sales, those that end last first, page by page',
-      query: pageAfter,
+      summary: 'The sales, page by page: those that end last first, or in the order that buyers need',
+      query: saleList,
       answer: [200, salePage],
       headers: ['ETag'],
       async handle({ query }) {
-        const page = await readPage(query.cursor ?? '');
+        const isForBuyers = query.order === 'for-buyers';
+        const page = await (isForBuyers ? readPageForBuyers : readPage)(query.cursor ?? '');
         return { status: 200, body: page, headers: validator(page.sales, page.nextCursor) };
       },
     }),

@@ -97,20 +97,6 @@ const watchForFaults = `
       .observe(document.getElementById('announcement'), { subtree: true, childList: true, characterData: true });
   });`;
 
-test('a page names every module that it loads, so that none waits for the one that imports it', async () => {
-  for (const path of ['/', '/orders', '/admin', '/embed.html']) {
-    const page = await visit(path);
-    await page.waitForLoadState('load');
-    const { loaded, named } = await page.evaluate<{ loaded: string[]; named: string[] }>(`({
-      loaded: performance.getEntriesByType('resource').map(({ name }) => name),
-      named: [...document.head.querySelectorAll('link[rel=modulepreload], script')].map(({ href, src }) => href ?? src),
-    })`);
-    const modules = loaded.filter((name) => name.endsWith('.js'));
-    expect(modules.length).toBeGreaterThan(2);
-    expect(named).toEqual(expect.arrayContaining(modules));
-  }
-});
-
 test('a new buyer signs up, buys, and sees the order paid', async () => {
   const sale = await system.createSale({ name: 'A first lamp', stock: 5, limitPerBuyer: 2 });
   const page = await visit('/');

@@ -1,0 +1,246 @@
+import { statusNow } from '../../public/sale/buy-state.js';
+import { countdown, pictureSizes, smallPicture } from '../../public/shared/formats.js';
+import { hasSeveralProducts, itemName, itemsOf, lowestPrice, saleName } from '../../public/shared/items.js';
+import { decimalOf } from '../../public/shared/money.js';
+import type { SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts';
+import { Html, html, type Values } from './html.ts';
+import type { PageContext } from './page-context.ts';
+
+/*
+ * What a page shows before its script runs, in the same elements that the script fills afterwards (public/sale/sale-view.js,
+ * public/list/sales-page.js), so that nothing moves then.
+ */
+
+const hiddenUnless = (isShown: boolean) => new Html(isShown ? '' : 'hidden');
+const isOver = (status: SaleStatus) => status === 'ended' || status === 'called_off';
+export const leadsOn = (status: SaleStatus) => isOver(status) || status === 'sold_out';
+
+/** The page of a sale that is not known yet, which its script fills. */
+export const unknownSale = ({ shop }: PageContext): Values => ({
+  title: shop.name,
+  openGraph: '',
+  saleState: new Html('data-loading'),
+  picture: new Html('<img id="image" alt="" width="800" height="800" hidden>'),
+  gallery: '',
+  noGallery: hiddenUnless(false),
+  ...{ status: '', name: '…', price: '', oldPrice: '', saving: '', description: '', stock: '', units: '' },
+  noOldPrice: hiddenUnless(false),
+  ...{ momentLabel: '', moment: '', opening: '', calendar: '' },
+  notScheduled: hiddenUnless(false),
+  ...{ items: '', wideItems: '', noItems: hiddenUnless(false) },
+  noStepper: hiddenUnless(true),
+  ...{ buyState: '', buy: '', note: '', second: '', noSecond: hiddenUnless(false) },
+  noOthers: hiddenUnless(false),
+});
+
+/** @param address of the page, as others see it. */
+export function viewOfSale(sale: SaleSnapshot, address: string, context: PageContext): Values {
+  const { texts, formats, shop } = context;
+  const { product, stock, unitsOnSale, limitPerBuyer, opensAt, closesAt } = sale;
+  const now = Date.parse(sale.serverTime);
+  const status = statusNow(sale, now);
+  const isScheduled = status === 'scheduled';
+  const { price, isOnly } = lowestPrice(sale);
+  const oldPrice = isOnly ? sale.oldPrice : null;
+  const shownPrice = isOnly ? formats.money(price) : texts.from(formats.money(price));
+  const images = product.images;
+  const target = Date.parse(isScheduled ? opensAt : closesAt);
+  const overLabel = status === 'ended' ? texts.endedAt : texts.saleStatus.called_off;
+  const second = isScheduled ? texts.signInEarly : '';
+  return {
+    title: `${saleName(sale)} · ${shop.name}`,
+    openGraph: openGraphOf(sale, shownPrice, address, context),
+    saleState: html`data-status="${status}"`,
+    picture: pictureOf(product.image, product.name),
+    gallery: new Html(images.map((path, at) => thumbnailOf(path, at, context).text).join('')),
+    noGallery: hiddenUnless(images.length > 1),
+    status: texts.saleStatus[status],
+    name: saleName(sale),
+    price: shownPrice,
+    oldPrice: oldPrice ? formats.money(oldPrice) : '',
+    saving: oldPrice ? formats.percent(price.amount / oldPrice.amount - 1) : '',
+    noOldPrice: hiddenUnless(oldPrice !== null),
+    description: product.description,
+    stock: formats.number(stock),
+    units: texts.unitsOf(formats.number(unitsOnSale)),
+    momentLabel: isScheduled ? texts.opensIn : isOver(status) ? overLabel : texts.endsIn,
+    moment: isOver(status) ? formats.dateTime(Math.min(target, now)) : countdown(target - now),
+    opening: formats.moment(opensAt),
+    calendar: `/sales/${encodeURIComponent(sale.id)}/calendar.ics`,
+    notScheduled: hiddenUnless(isScheduled),
+    ...pickerOf(sale, context),
+    noStepper: hiddenUnless(limitPerBuyer > 1 && !leadsOn(status)),
+    ...buttonOf(sale, status, context),
+    second,
+    noSecond: hiddenUnless(second !== ''),
+    noOthers: hiddenUnless(leadsOn(status)),
+  };
+}
+
+function openGraphOf(sale: SaleSnapshot, price: string, address: string, context: PageContext): Html {
+  const { product } = sale;
+  const { texts, formats, shop, reader } = context;
+  const status = texts.saleStatus[statusNow(sale, Date.parse(sale.serverTime))];
+  const told = product.description.replace(/\s+/g, ' ').slice(0, 200);
+  const description = [price, status, told].filter(Boolean).join(' · ');
+  const picture = product.image && new URL(product.image, address).href;
+  const lowest = lowestPrice(sale).price;
+  const properties = {
+    'og:type': 'product',
+    'og:site_name': shop.name,
+    'og:title': `${saleName(sale)} · ${formats.money(lowest)}`,
+    'og:description': description,
+    'og:url': address,
+    ...(picture && { 'og:image': picture, 'og:image:alt': product.name }),
+    'og:locale': reader.locale.replace('-', '_'),
+    'product:price:amount': decimalOf(lowest),
+    'product:price:currency': lowest.currency,
+  };
+  const tags = Object.entries(properties).map(
+    ([name, content]) => html`\n    <meta property="${name}" content="${content}">`,
+  );
+  return html`<meta name="description" content="${description}">${tags}
+    <meta name="twitter:card" content="${picture ? 'summary_large_image' : 'summary'}">
+    <link rel="canonical" href="${address}">`;
+}
+
+function pictureOf(path: string, name: string): Html {
+  if (!path) return new Html('<img id="image" alt="" width="800" height="800" hidden>');
+  const sizes = pictureSizes(path);
+  const several = sizes ? html` srcset="${sizes}" sizes="(max-width: 719px) 100vw, 50vw"` : new Html('');
+  return html`<img id="image" alt="${name}" width="800" height="800" fetchpriority="high"${several} src="${path}">`;
+}
+
+function thumbnailOf(path: string, at: number, { texts }: PageContext): Html {
+  return html`<button type="button" aria-label="${texts.picture(at + 1)}" aria-pressed="${String(at === 0)}"><img src="${smallPicture(path)}" alt="" width="56" height="56" loading="lazy"></button>`;
+}
+
+/** Labels up to this length fit in a narrow column. */
+const shortLabel = 9;
+
+function pickerOf(sale: SaleSnapshot, context: PageContext): Values {
+  const items = itemsOf(sale);
+  const isPictured = hasSeveralProducts(sale);
+  const isPriced = !lowestPrice(sale).isOnly;
+  const isWide = isPictured || items.some(({ label }) => label.length > shortLabel);
+  const options = items.map((item) => optionOf(sale, item, { isPictured, isPriced }, context).text);
+  return {
+    items: new Html(items.length > 1 ? options.join('') : ''),
+    wideItems: new Html(isWide ? 'data-wide' : ''),
+    noItems: hiddenUnless(items.length > 1),
+  };
+}
+
+function optionOf(
+  sale: SaleSnapshot,
+  item: SaleItem,
+  { isPictured, isPriced }: { isPictured: boolean; isPriced: boolean },
+  { texts, formats }: PageContext,
+): Html {
+  const { product, price, stock } = item;
+  const picture = product.image
+    ? html`<img src="${smallPicture(product.image)}" alt="" width="44" height="44">`
+    : html`<span class="item-picture"></span>`;
+  const left = stock === 0 ? texts.saleStatus.sold_out : texts.itemLeft(stock);
+  return html`<label class="item" ${new Html(stock === 0 ? 'data-out' : '')}><input type="radio" name="item" value="${item.id}" disabled>${isPictured ? picture : ''}<span class="item-name">${itemName(sale, item)}</span><span class="item-facts">${isPriced ? html`<span class="item-price">${formats.money(price)}</span>` : ''}<span>${left}</span></span></label>`;
+}
+
+/** The button does nothing until the script runs, which also knows who presses it. */
+function buttonOf(sale: SaleSnapshot, status: SaleStatus, { texts, formats }: PageContext): Values {
+  const limit = sale.limitPerBuyer > 1 ? texts.limitNote(sale.limitPerBuyer) : '';
+  const isChoice = itemsOf(sale).length > 1;
+  const open = isChoice ? texts.buyChoose : texts.buy(1, formats.money(sale.price));
+  const buttons: Record<SaleStatus, [buyState: string, buy: string, note: string]> = {
+    draft: ['loading', '', ''],
+    open: ['loading', open, limit],
+    scheduled: ['soon', texts.buySoon, texts.noteSoon],
+    paused: ['paused', texts.buyPaused, texts.notePaused],
+    sold_out: ['sold-out', texts.buySoldOut, texts.noteSoldOut],
+    ended: ['ended', texts.buyEnded, texts.noteEnded],
+    called_off: ['called-off', texts.buyCalledOff, texts.noteCalledOff],
+  };
+  const [buyState, buy, note] = buttons[status];
+  return { buyState, buy, note };
+}
+
+/** How many sales the list shows before its script runs. */
+const firstCards = 24;
+
+export function viewOfList(sales: SaleSnapshot[] | undefined, { texts, formats, shop }: PageContext): Values {
+  const groups: [title: string, holds: SaleStatus[]][] = [
+    [texts.groupLive, ['open', 'paused', 'sold_out']],
+    [texts.groupSoon, ['scheduled']],
+    [texts.groupEnded, ['ended', 'called_off']],
+  ];
+  const first = (sales ?? []).slice(0, firstCards);
+  const sections = groups.flatMap(([title, holds]) => {
+    const cards = first.filter((sale) => holds.includes(statusOf(sale)));
+    if (cards.length === 0) return [];
+    return [
+      html`<section><h2>${title}</h2><ul class="cards">${cardsOf(cards, { texts, formats })}</ul></section>`,
+    ];
+  });
+  return {
+    sales: new Html(sections.map(({ text }) => text).join('')),
+    notEmpty: hiddenUnless(sales?.length === 0),
+    openGraph: html`<meta name="description" content="${texts.salesLead}">
+    <meta property="og:title" content="${shop.name}">
+    <meta property="og:description" content="${texts.salesLead}">`,
+  };
+}
+
+const statusOf = (sale: SaleSnapshot) => statusNow(sale, Date.parse(sale.serverTime));
+
+/** The sales to which a page leads on. */
+export function viewOfOthers(
+  sales: SaleSnapshot[] | undefined,
+  { except, isShown }: { except?: string; isShown: boolean },
+  context: PageContext,
+): Values {
+  const others = (sales ?? []).filter(
+    (sale) => sale.id !== except && ['open', 'scheduled'].includes(statusOf(sale)),
+  );
+  const shown = others.slice(0, 3);
+  return {
+    others: cardsOf(shown, context),
+    noOthers: hiddenUnless(isShown && shown.length > 0),
+  };
+}
+
+const cardsOf = (sales: SaleSnapshot[], context: Pick<PageContext, 'texts' | 'formats'>) =>
+  new Html(sales.map((sale) => cardOf(sale, context).text).join(''));
+
+function cardOf(sale: SaleSnapshot, { texts, formats }: Pick<PageContext, 'texts' | 'formats'>): Html {
+  const now = Date.parse(sale.serverTime);
+  const status = statusOf(sale);
+  const moments: Partial<Record<SaleStatus, string>> = {
+    scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
+    ended: `${texts.endedAt} ${formats.dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
+    called_off: formats.dateTime(sale.closesAt),
+  };
+  const { image } = sale.product;
+  const picture = image
+    ? html`<img src="${smallPicture(image)}" alt="" width="400" height="400" loading="lazy">`
+    : html`<span class="no-picture"></span>`;
+  const { price, isOnly } = lowestPrice(sale);
+  const oldPrice = isOnly ? sale.oldPrice : null;
+  const before = oldPrice ? html`<s class="muted">${formats.money(oldPrice)}</s> ` : '';
+  const shown = isOnly ? formats.money(price) : texts.from(formats.money(price));
+  const left =
+    moments[status] ?? texts.stockLine(formats.number(sale.stock), formats.number(sale.unitsOnSale));
+  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}">${saleName(sale)}</a><p class="card-price">${before}${shown}</p><div class="card-live"><span class="chip" data-status="${status}">${texts.saleStatus[status]}</span><span>${left}</span>${itemsLine(sale, { texts })}</div></div></li>`;
+}
+
+const shownItems = 12;
+
+function itemsLine(sale: SaleSnapshot, { texts }: Pick<PageContext, 'texts'>): Html {
+  const items = itemsOf(sale);
+  if (items.length < 2) return new Html('');
+  const names = items.slice(0, shownItems).map((item) => {
+    const name = itemName(sale, item);
+    if (item.stock > 0) return html`<span>${name}</span>`;
+    return html`<s>${name}<span class="visually-hidden"> ${texts.saleStatus.sold_out}</span></s>`;
+  });
+  const more = items.length - names.length;
+  return html`<p class="card-items" data-testid="card-items">${names}${more > 0 ? html`<span>+${String(more)}</span>` : ''}</p>`;
+}

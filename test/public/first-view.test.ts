@@ -1,0 +1,234 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { SalePage, SaleSnapshot } from '../../sale/contract.ts';
+import { readerOf } from '../../server/pages/reader.ts';
+import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startSystem, type TestSystem } from '../support/harness.ts';
+
+/* What a page shows before its script runs, and what it costs to load it. */
+
+let system: TestSystem;
+let browser: OpenBrowser;
+let open: SaleSnapshot;
+let soon: SaleSnapshot;
+const hourMs = 3_600_000;
+const from = (ms: number) => new Date(Date.now() + ms);
+
+beforeAll(async () => {
+  [system, browser] = await Promise.all([
+    startSystem({ env: { SHOP_TIME_ZONE: 'Europe/Berlin', SHOP_NAME: 'Lamps & more' } }),
+    openBrowser(),
+  ]);
+  open = await system.createSale({ name: 'A <b>lamp</b>', stock: 1_500, limitPerBuyer: 2 });
+  soon = await system.createSale({
+    name: 'A later lamp',
+    opensAt: from(30 * hourMs),
+    closesAt: from(31 * hourMs),
+  });
+});
+afterAll(async () => {
+  await browser.close();
+  await system.close();
+});
+
+const read = async (path: string, headers: Record<string, string> = {}) => {
+  const { status, body, headers: answered } = await system.api<string>('GET', path, { headers });
+  return { status, type: answered.get('content-type'), html: String(body).replace(/\s+/g, ' ') };
+};
+
+test.each([
+  ['en-GB,en;q=0.9', ['On now', '€49.00', '1,500', 'Units left', '<html lang="en" data-locale="en-GB"']],
+  ['pl,de-AT;q=0.8,en', ['Läuft', '€ 49,00', '1 500', 'Noch da', '<html lang="de" data-locale="de-AT"']],
+  ['fr', ['En cours', '49,00 €', '1 500', '<html lang="fr" data-locale="fr"']],
+])('a sale is in the page for a reader of %s', async (languages, expected) => {
+  const { html } = await read(`/sales/${open.id}`, { 'Accept-Language': languages });
+  const plain = html.replace(/[\u00a0\u202f]/g, ' ');
+  for (const text of expected) expect(plain).toContain(text);
+  expect(plain).toContain('A &lt;b&gt;lamp&lt;/b&gt;</h1>');
+  expect(plain).not.toContain('<b>lamp');
+  expect(plain).not.toMatch(/\{\{\w+\}\}/);
+});
+
+test('a shared link has title, picture, price and description', async () => {
+  const image = '/images/demo-product.svg';
+  const { body: product } = await system.api('POST', '/api/products', {
+    token: system.adminToken,
+    body: { name: 'A radio', description: 'Made "once".', image },
+  });
+  const { body: sale } = await system.api('POST', '/api/sales', {
+    token: system.adminToken,
+    body: {
+      productId: product.id,
+      price: { amount: 7_500, currency: 'EUR' },
+      stock: 1,
+      opensAt: from(0),
+      closesAt: from(hourMs),
+    },
+  });
+  const { html } = await read(`/sales/${sale.id}`);
+  const meta = (name: string) =>
+    new RegExp(`<meta (?:property|name)="${name}" content="([^"]*)"`).exec(html)?.[1];
+  expect(meta('og:title')).toBe('A radio · €75.00');
+  expect(meta('og:image')).toBe(`${system.url}${image}`);
+  expect(meta('og:description')).toBe('€75.00 · On now · Made &quot;once&quot;.');
+  expect(meta('og:site_name')).toBe('Lamps &amp; more');
+  expect(meta('og:url')).toBe(`${system.url}/sales/${sale.id}`);
+  expect([meta('product:price:amount'), meta('product:price:currency')]).toEqual(['75.00', 'EUR']);
+});
+
+test('however many look, a sale is read from the database once a second', async () => {
+  const { db } = system.store.collections.connection;
+  await db?.command({ profile: 2 });
+  const url = system.servers[0]?.url ?? '';
+  const startedAt = performance.now();
+  for (let n = 0; n < 60; n++) await system.api('GET', `/sales/${open.id}`, { at: url });
+  const seconds = Math.ceil((performance.now() - startedAt) / 1_000);
+  await db?.command({ profile: 0 });
+  const reads = { op: 'query', ns: /\.sales$/, 'command.filter._id': open.id };
+  expect(await db?.collection('system.profile').countDocuments(reads)).toBeLessThanOrEqual(seconds + 1);
+});
+
+test('an upcoming sale says when it opens, and has a calendar file with a reminder', async () => {
+  const { html } = await read(`/sales/${soon.id}`);
+  const [, opening = ''] = /<p id="opening">([^<]+)</.exec(html) ?? [];
+  expect(opening).toMatch(/^\w+day,? .*\d{2}:\d{2}.* (CET|CEST|GMT\+[12])$/);
+  const { status, headers, body } = await system.api<string>('GET', `/sales/${soon.id}/calendar.ics`);
+  expect([status, headers.get('content-type')]).toEqual([200, 'text/calendar; charset=utf-8']);
+  const at = soon.opensAt.replace(/[-:]|\.\d+/g, '');
+  expect(body).toContain(`DTSTART:${at}\r\n`);
+  expect(body).toContain('BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT10M\r\n');
+});
+
+test('what is missing is a page for a browser, and a problem for a program', async () => {
+  const asBrowser = { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'Accept-Language': 'de' };
+  for (const path of ['/nothing', '/sales/there-is-none']) {
+    const page = await read(path, asBrowser);
+    expect([page.status, page.type]).toEqual([404, 'text/html; charset=utf-8']);
+    expect(page.html).toContain('class="primary">Alle Angebote</a>');
+    expect(page.html).toContain(`href="/sales/${open.id}"`);
+    expect(await read(path)).toMatchObject({ status: 404, type: expect.stringContaining('problem+json') });
+  }
+  expect(await read('/api/nothing', asBrowser)).toMatchObject({
+    type: expect.stringContaining('problem+json'),
+  });
+});
+
+test('buyers list what is open by its end, what is to come by its opening, and then what is over', async () => {
+  const add = async (opens: number, closes: number) =>
+    (await system.createSale({ opensAt: from(opens), closesAt: from(closes) })).id;
+  const ids = [
+    await add(-hourMs, hourMs / 4),
+    await add(-hourMs, hourMs / 2),
+    await add(hourMs, 9 * hourMs),
+    await add(2 * hourMs, 3 * hourMs),
+    await add(-3 * hourMs, -hourMs),
+    await add(-3 * hourMs, -2 * hourMs),
+  ];
+  const list = async (query: string) =>
+    (await system.api<SalePage>('GET', `/api/sales?order=for-buyers${query}`)).body;
+  const { sales } = await list('');
+  expect(sales.map(({ id }) => id).filter((id) => ids.includes(id))).toEqual(ids);
+  const wrong = await system.api('GET', '/api/sales?order=for-buyers&cursor=1.a');
+  expect([wrong.status, wrong.body.errors[0].field]).toEqual([400, 'cursor']);
+
+  // More than a page of sales that are over.
+  const { sales: records } = system.store.collections;
+  const record = await records.findOne({ _id: ids[5] as string });
+  const many = Array.from({ length: 120 }, (_, n) => ({ ...record, _id: `over-${n}-of-many` }));
+  await records.insertMany(many as never);
+  const seen: string[] = [];
+  for (let cursor: string | null = ''; cursor !== null; ) {
+    const page: SalePage = await list(cursor && `&cursor=${encodeURIComponent(cursor)}`);
+    seen.push(...page.sales.map(({ id }) => id));
+    cursor = page.nextCursor;
+  }
+  await records.deleteMany({ _id: /^over-/ });
+  expect(seen.length).toBe(await records.countDocuments().then((left) => left + 120));
+  expect(new Set(seen).size).toBe(seen.length);
+});
+
+/** Slow 3G, and a CPU of a quarter of this one's speed. */
+const slowNetwork = { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 50_000 };
+const measure = `
+  globalThis.vitals = { shift: 0, paint: 0 };
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) if (!entry.hadRecentInput) vitals.shift += entry.value;
+  }).observe({ type: 'layout-shift', buffered: true });
+  new PerformanceObserver((list) => {
+    for (const entry of list.getEntries()) vitals.paint = entry.startTime;
+  }).observe({ type: 'largest-contentful-paint', buffered: true });`;
+
+test('every page loads with few requests and bytes, and nothing moves', async () => {
+  const buyer = await system.signUp();
+  const admin = { user: { id: 'test-admin', role: 'admin', name: 'Ada' }, token: system.adminToken };
+  const places: [path: string, as: object | null, shows: string][] = [
+    ['/', null, '.card'],
+    [`/sales/${open.id}`, null, '[data-state=sign-in]'],
+    [`/sales/${soon.id}`, null, '[data-action=sign-in]'],
+    ['/orders', buyer, '#empty:not([hidden])'],
+    ['/account', buyer, '#account:not([hidden])'],
+    ['/nothing', null, '.way-on'],
+    ['/admin', admin, '[data-testid=processes] td'],
+  ];
+  const table = [];
+  for (const [path, as, shows] of places) {
+    const page = await browser.page({ viewport: { width: 390, height: 844 } });
+    if (as)
+      await page.addInitScript(
+        `localStorage.setItem('stampede.session', ${JSON.stringify(JSON.stringify(as))})`,
+      );
+    await page.addInitScript(measure);
+    const network = await page.context().newCDPSession(page);
+    await network.send('Network.enable');
+    await network.send('Network.emulateNetworkConditions', slowNetwork);
+    await network.send('Emulation.setCPUThrottlingRate', { rate: 4 });
+    let [requests, bytes] = [0, 0];
+    network.on('Network.requestWillBeSent', () => {
+      requests += 1;
+    });
+    network.on('Network.webSocketCreated', () => {
+      requests += 1;
+    });
+    network.on('Network.loadingFinished', ({ encodedDataLength }) => {
+      bytes += encodedDataLength;
+    });
+    await page.goto(system.url + path);
+    await page.locator(shows).first().waitFor();
+    await page.waitForLoadState('networkidle');
+    const { shift, largest, first } = await page.evaluate<Record<'shift' | 'largest' | 'first', number>>(`({
+      shift: vitals.shift,
+      largest: vitals.paint,
+      first: performance.getEntriesByName('first-contentful-paint')[0].startTime,
+    })`);
+    table.push({
+      page: path.replace(/[\w-]{20,}/, path.includes(soon.id) ? '(upcoming)' : '(open)'),
+      'FCP ms': Math.round(first),
+      'LCP ms': Math.round(largest),
+      kB: Math.round(bytes / 100) / 10,
+      requests,
+      CLS: Math.round(shift * 10_000) / 10_000,
+    });
+    await page.context().close();
+  }
+  console.table(table);
+  for (const { page, kB, requests, CLS } of table) {
+    expect(requests, page).toBeLessThan(12);
+    expect(kB, page).toBeLessThan(90);
+    if (page === '/admin') continue;
+    // Chromium rounds the positions of text to a fraction of a pixel.
+    expect(CLS, page).toBeLessThan(0.005);
+  }
+}, 90_000);
+
+describe('the reader’s language', () => {
+  test.each([
+    ['', '', 'en'],
+    ['ja,nl', '', 'en'],
+    ['ja,fr-ch;q=0.5,en', '', 'fr-CH'],
+    ['en-GB,de-AT', 'de', 'de-AT'],
+    ['en-GB', 'fr', 'fr'],
+    ['de-Latn-DE,en', 'xx', 'en'],
+  ])('of %j with %j chosen is %s', (languages, chosen, locale) => {
+    const headers = { 'accept-language': languages, cookie: `stampede_language=${chosen}` };
+    expect(readerOf({ headers }).locale).toBe(locale);
+  });
+});
