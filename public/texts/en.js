@@ -143,6 +143,7 @@ export const english = {
     rejected: 'Rejected',
     refused: 'Not accepted',
     expired: 'Expired',
+    refunded: 'Refunded',
     cancelled: 'Cancelled',
   },
   /** @param {string} time */

@@ -131,6 +131,10 @@ export const refundableOf = (payment: PaymentRecord) => payment.capturedAmount -
 /** Failed refunds of one payment, after which only staff start another. */
 const maxFailedRefunds = 5;
 
+/** Whether what is left of it goes back without anyone's request when it pays no order. */
+export const returnsByItself = ({ refunds }: Pick<PaymentRecord, 'refunds'>) =>
+  refunds.filter(({ state }) => state === 'failed').length < maxFailedRefunds;
+
 /** The payment with one more refund; null when less than that is left of it. */
 export function withRefund(
   payment: PaymentRecord,
@@ -224,8 +228,7 @@ function returnOf(payment: PaymentRecord, order: PaidOrder | null, now: Date): S
   const refund = payment.refunds.find(({ state }) => state === 'requested');
   if (refund) return { do: 'refund', refund };
   const amount = refundableOf(payment);
-  const failed = payment.refunds.filter(({ state }) => state === 'failed').length;
-  if (!isPaidByThis && amount > 0 && failed < maxFailedRefunds)
+  if (!isPaidByThis && amount > 0 && returnsByItself(payment))
     return { do: 'return', amount, reason: (isOfThis && order.cancelReason) || 'order_not_held' };
   const isCounted = isPaidByThis || (isOfThis && order.status === 'refunded');
   if (isCounted && (order.refundedAmount ?? 0) !== goingBackOf(payment)) return { do: 'count' };

@@ -28,6 +28,7 @@ import {
   paymentIdOf,
   refundableOf,
   refundedOf,
+  returnsByItself,
   type Step,
   withRefund,
 } from './payment.ts';
@@ -430,7 +431,9 @@ export function openPayments({
           return earlier.amount === (amount ?? earlier.amount) ? 'asked' : keyReused(earlier.amount);
         const left = payment ? refundableOf(payment) : 0;
         const isPaid = order.status === 'paid';
-        if (order.status === 'refunded' && left === 0 && amount === undefined) return 'asked';
+        const isOnItsWay = !isPaid && payment && (left === 0 || returnsByItself(payment));
+        if (isOnItsWay && order.status === 'refunded' && amount === undefined) return 'asked';
+        if (isOnItsWay && payment.capturedAmount > 0) return allReturned;
         const wanted = amount ?? left;
         if (!payment || left === 0 || wanted > left) return notRefundable(order, payment, wanted, left);
         if (isPaid && wanted === left) return 'whole';
@@ -486,6 +489,8 @@ export function openPayments({
     return await provider.read(thereOf(payment, payment.providerId));
   }
 }
+
+const allReturned = { fault: 'all of its money is on its way back already, or went back' };
 
 const keyReused = (amount: number) => ({
   fault: `the Idempotency-Key was used for a refund of ${amount}`,

@@ -445,7 +445,7 @@ test('I7: orders, payments and what Stripe says are the same money, and a differ
   const balance = [...standIn.balances().values()].reduce((sum, amount) => sum + amount, 0);
   expect((I7.captured.EUR ?? 0) - (I7.refunded.EUR ?? 0)).toBe(balance);
 
-  const paid = await payments.findOne({ state: 'captured' });
+  const paid = await payments.findOne({ state: 'captured', refunds: { $size: 0 } });
   await payments.updateOne({ _id: paid?._id ?? '' }, { $set: { capturedAmount: 4_800 } });
   const [stolen] = [...standIn.intents.values()].filter(({ status }) => status === 'canceled');
   Object.assign(stolen ?? {}, { status: 'succeeded', amount_received: 4_900 });
