@@ -137,10 +137,13 @@ const noLimits = { limitPerBuyer: 0, items: new Map() };
 /** What an order and its entries in the log have to agree on. The log of an earlier version does not have the money. */
 function accountOf(
   status: string,
-  order: Pick<OrderRecord, 'buyerId' | 'personId' | 'quantity'> & { lines?: PurchaseLine[] | undefined },
+  order: Pick<OrderRecord, 'buyerId' | 'personId' | 'quantity' | 'refundedAmount'> & {
+    lines?: PurchaseLine[] | undefined;
+  },
 ): string {
   const lines = linesOf(order).map(({ itemId, quantity }) => `${quantity} of item ${itemId}`);
-  return `${status} ${order.quantity} (${lines.join(', ')}) ${order.buyerId} of ${personOf(order)}`;
+  const refunded = order.refundedAmount ? `, ${order.refundedAmount} of it refunded,` : '';
+  return `${status}${refunded} ${order.quantity} (${lines.join(', ')}) ${order.buyerId} of ${personOf(order)}`;
 }
 
 /** Checks I5: replaying the log from its beginning gives the stored stock and orders. */

@@ -8,6 +8,7 @@ import {
   jobCounts,
   nextCursor,
   order,
+  paymentState,
   rejectionReason,
   saleSnapshot,
   staffRole,
@@ -111,7 +112,11 @@ const saleCurve = z.object({
   heldUnits: count.describe('Of orders that are held now'),
   expiredUnits: count.describe('Of orders that were not paid in time, which went back on sale'),
   cancelledUnits: count.describe('Of paid orders'),
-  amount: count.describe('The price of the orders that were paid and not cancelled, in minor units'),
+  refundedUnits: count.describe('Of paid orders that were refunded as a whole; they did not go back on sale'),
+  refundedAmount: count.describe('What was given back by refunds of the shop, in minor units'),
+  amount: count.describe(
+    'The price of the orders that were paid and not cancelled, without what was refunded, in minor units',
+  ),
   items: z.array(
     z.object({
       itemId: z.string(),
@@ -265,15 +270,18 @@ const orderEventType = z.enum([
   'order.rejected',
   'order.cancelled',
   'order.expired',
+  'order.refunded',
+  'order.refund_failed',
 ]);
 
 /** One step of an order, as the event log has it. */
 const orderStep = z.object({
   at: instant,
   type: orderEventType,
-  reason: z.string().nullable().describe('Why it was rejected or cancelled'),
+  reason: z.string().nullable().describe('Why it was rejected, cancelled or refunded'),
   cancelledBy: canceller.nullable(),
   keptBack: z.boolean().describe('Its units did not go back on sale'),
+  amount: count.exactOptional().describe('What goes back with a refund, in minor units'),
 });
 export type OrderStep = z.infer<typeof orderStep>;
 
@@ -305,6 +313,35 @@ const suspicion = z.object({
 });
 export type Suspicion = z.infer<typeof suspicion>;
 
+/** One attempt to pay an order, and what of its money went back. Amounts are in minor units. */
+const orderPayment = z.object({
+  id: z.string(),
+  provider: z.string(),
+  providerId: z.string().nullable().describe("The provider's own id of it"),
+  state: paymentState,
+  amount: count,
+  currency: z.string(),
+  capturedAmount: count,
+  refundableAmount: count.describe('What was captured and neither went back nor is on its way back'),
+  refunds: z.array(
+    z.object({
+      id: z.string(),
+      amount: count,
+      reason: z.string(),
+      state: z
+        .enum(['requested', 'pending', 'succeeded', 'failed'])
+        .describe('`failed` is final: another refund may be asked for'),
+      error: z.string().nullable().describe('Why the last attempt failed'),
+      requestedAt: instant,
+    }),
+  ),
+  createdAt: instant,
+  authorisedAt: instant.nullable(),
+  capturedAt: instant.nullable(),
+  error: z.string().nullable().describe('Why its next step failed last; it is tried again'),
+});
+export type OrderPayment = z.infer<typeof orderPayment>;
+
 /** Answer to `GET /api/admin/orders/:id`. */
 export const orderDetails = z.object({
   order: adminOrder,
@@ -319,6 +356,7 @@ export const orderDetails = z.object({
   deliveries: z.array(orderDelivery),
   notes: z.array(orderNote).describe('The oldest first; at most 100'),
   suspicion: suspicion.nullable(),
+  payments: z.array(orderPayment).describe('The oldest first; at most 20'),
 });
 export type OrderDetails = z.infer<typeof orderDetails>;
 

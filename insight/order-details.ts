@@ -4,17 +4,27 @@ import type { Change, CloudEvent } from '../log/schemas.ts';
 import { isOverTime } from '../runtime/databases/connections.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import { queuedOrderOf } from '../sale/order.ts';
+import { refundableOf } from '../sale/payment/payment.ts';
 import { readSaleSnapshot } from '../sale/sale.ts';
 import type { Collections, EventRecord, OrderRecord } from '../store/collections.ts';
+import type { PaymentRecord } from '../store/payment-collections.ts';
 import { mailTypes } from '../subscribers/mail/notifications.ts';
-import type { AdminOrder, OrderDelivery, OrderDetails, OrderMail, OrderStep, Suspicion } from './contract.ts';
+import type {
+  AdminOrder,
+  OrderDelivery,
+  OrderDetails,
+  OrderMail,
+  OrderPayment,
+  OrderStep,
+  Suspicion,
+} from './contract.ts';
 import { noteOf } from './order-notes.ts';
 import { adminOrdersOf } from './order-search.ts';
 
 /** Reading a large sale's log for one order is given up after this time. */
 const logMaxMs = 3_000;
-/** An order has one document for each of its steps, of which there are at most four. */
-const stepsMax = 10;
+/** An order has one document for each of its steps: at most four, and one for each refund. */
+const stepsMax = 100;
 /** The servers' clocks may differ by this much. */
 const clocksApartMs = 60_000;
 
@@ -28,13 +38,14 @@ export async function readOrderDetails(
   if (!record) return await queuedDetails(collections, gate, orderId);
   const documents = await findDocuments(collections, record);
   const events = (documents ?? []).flatMap(eventsOf).filter(({ subject }) => subject === orderId);
-  const [[order], sale, mails, deliveries, notes, suspicion] = await Promise.all([
+  const [[order], sale, mails, deliveries, notes, suspicion, payments] = await Promise.all([
     adminOrdersOf(collections, [record]),
     readSaleSnapshot(collections, record.saleId),
     findMails(collections, events),
     findDeliveries(collections, events),
     collections.orderNotes.findOne({ _id: orderId }),
     findSuspicion(collections, orderId),
+    collections.payments.find({ orderId }).sort({ createdAt: 1 }).toArray(),
   ]);
   return {
     order: order as AdminOrder,
@@ -46,6 +57,7 @@ export async function readOrderDetails(
     deliveries,
     notes: (notes?.notes ?? []).map(noteOf),
     suspicion,
+    payments: payments.map(paymentOf),
   };
 }
 
@@ -72,7 +84,7 @@ async function queuedDetails(
     order: { ...queuedOrderOf(purchase), ...buyer },
     keptBack: false,
     sale: await readSaleSnapshot(collections, purchase.saleId),
-    ...{ steps: [], mails: [], deliveries: [], notes: [], suspicion: null },
+    ...{ steps: [], mails: [], deliveries: [], notes: [], suspicion: null, payments: [] },
   };
 }
 
@@ -113,9 +125,28 @@ function stepsOf({ at, changes }: EventRecord, orderId: string): OrderStep[] {
 
 function whyOf(change: Change): Omit<OrderStep, 'at' | 'type'> {
   if (change.type === 'order.rejected') return { reason: change.reason, cancelledBy: null, keptBack: false };
+  if (change.type === 'order.refunded' || change.type === 'order.refund_failed') {
+    const { refundReason = null, isWhole = false } = change.type === 'order.refunded' ? change : {};
+    return { reason: refundReason, cancelledBy: null, keptBack: isWhole, amount: change.refundAmount };
+  }
   if (change.type !== 'order.cancelled') return { reason: null, cancelledBy: null, keptBack: false };
   const { cancelReason = null, cancelledBy = null, keptBack = false } = change;
   return { reason: cancelReason, cancelledBy, keptBack };
+}
+
+function paymentOf(payment: PaymentRecord): OrderPayment {
+  const { _id: id, provider, providerId, state, amount, currency, capturedAmount, error } = payment;
+  return {
+    ...{ id, provider, providerId, state, amount, currency, capturedAmount },
+    refundableAmount: refundableOf(payment),
+    refunds: payment.refunds.map(({ id, amount, reason, state, error, requestedAt }) => {
+      return { id, amount, reason, state, error, requestedAt: requestedAt.toISOString() };
+    }),
+    createdAt: payment.createdAt.toISOString(),
+    authorisedAt: payment.authorisedAt?.toISOString() ?? null,
+    capturedAt: payment.capturedAt?.toISOString() ?? null,
+    error,
+  };
 }
 
 async function findMails({ mails }: Collections, events: CloudEvent[]): Promise<OrderMail[]> {

@@ -51,6 +51,8 @@ function emptyCurve(): CachedCurve {
     heldUnits: 0,
     expiredUnits: 0,
     cancelledUnits: 0,
+    refundedUnits: 0,
+    refundedAmount: 0,
     amount: 0,
     unitAmount: 0,
     items: [],
@@ -97,10 +99,22 @@ function apply(curve: CachedCurve, change: Change, at: Date): void {
       if (change.unpaid) curve.heldUnits -= change.quantity;
       else {
         curve.cancelledUnits += change.quantity;
-        curve.amount -= amountOf(curve, change);
+        curve.amount -= amountOf(curve, change) - (change.refundedAmount ?? 0);
       }
       if (change.keptBack) keepBack(curve, change);
       else putBack(curve, change, 1, at);
+      break;
+    case 'order.refunded':
+      curve.amount -= change.refundAmount;
+      curve.refundedAmount += change.refundAmount;
+      if (change.isWhole) {
+        curve.refundedUnits += change.quantity;
+        keepBack(curve, change);
+      }
+      break;
+    case 'order.refund_failed':
+      curve.amount += change.refundAmount;
+      curve.refundedAmount -= change.refundAmount;
       break;
     case 'order.rejected':
       curve.rejected[change.reason] = (curve.rejected[change.reason] ?? 0) + 1;

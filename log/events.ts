@@ -98,6 +98,13 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
       const released: EventType[] = keptBack ? [] : ['inventory.released'];
       return [...ofOrder(saleId, change, ['order.cancelled'], why), ...ofOrder(saleId, change, released)];
     }
+    case 'order.refunded': {
+      const { refundAmount, isWhole, refundReason } = change;
+      const why = { ...(isWhole && { isWhole }), ...(refundReason && { refundReason }) };
+      return ofOrder(saleId, change, ['order.refunded'], { refundAmount, ...why });
+    }
+    case 'order.refund_failed':
+      return ofOrder(saleId, change, ['order.refund_failed'], { refundAmount: change.refundAmount });
     case 'sale.created':
     case 'sale.changed': {
       const { type, ...rest } = change;
@@ -122,14 +129,15 @@ function ofOrder(
   types: EventType[],
   more = {},
 ): ExpandedEvent[] {
-  const { amount, currency, lines } = change;
+  const { amount, currency, lines, refundedAmount } = change;
+  const refunded = refundedAmount !== undefined && { refundedAmount };
   const money = amount !== undefined &&
     currency !== undefined && {
       lines: lines ?? [{ itemId: firstItemId, label: '', quantity, amount }],
       amount,
       currency,
     };
-  const data = { saleId, orderId, buyerId, quantity, ...money, ...more };
+  const data = { saleId, orderId, buyerId, quantity, ...money, ...refunded, ...more };
   return types.map((type) => ({ type, data, traceparent }));
 }
 

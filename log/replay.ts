@@ -6,7 +6,10 @@ import { eventKey, itemsOf } from './events.ts';
 import type { Change, OrderChange } from './schemas.ts';
 
 interface ReplayedOrder
-  extends Pick<OrderChange, 'buyerId' | 'personId' | 'quantity' | 'lines' | 'amount' | 'currency'> {
+  extends Pick<
+    OrderChange,
+    'buyerId' | 'personId' | 'quantity' | 'lines' | 'amount' | 'currency' | 'refundedAmount'
+  > {
   status: Order['status'];
 }
 
@@ -116,6 +119,13 @@ function applyChange(sale: ReplayedSale, change: Change): void {
       else putBack(sale, change, 1);
       keep(sale, change, 'cancelled');
       return;
+    case 'order.refunded':
+      if (change.isWhole) keepBack(sale, change);
+      keep(sale, change, change.isWhole ? 'refunded' : 'paid');
+      return;
+    case 'order.refund_failed':
+      keep(sale, change, sale.orders.get(change.orderId)?.status ?? 'paid');
+      return;
     case 'order.rejected':
       keep(sale, change, 'rejected');
   }
@@ -150,7 +160,7 @@ function keepBack(sale: ReplayedSale, change: OrderChange): void {
 
 function keep(
   sale: ReplayedSale,
-  { orderId, buyerId, personId, quantity, lines, amount, currency }: OrderChange,
+  { orderId, buyerId, personId, quantity, lines, amount, currency, refundedAmount }: OrderChange,
   status: Order['status'],
 ): void {
   sale.orders.set(orderId, {
@@ -160,6 +170,7 @@ function keep(
     ...(lines && { lines }),
     ...(amount !== undefined && { amount }),
     ...(currency !== undefined && { currency }),
+    ...(refundedAmount !== undefined && { refundedAmount }),
     status,
   });
 }

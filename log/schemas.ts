@@ -6,6 +6,7 @@ import {
   instant,
   language,
   type RejectionReason,
+  refundedAmount,
   rejectionReason,
   units,
 } from '../sale/contract.ts';
@@ -27,6 +28,7 @@ const order = sale.extend({
   lines: z.array(line).exactOptional(),
   amount: count.exactOptional().describe('The price of all lines, in minor units'),
   currency: z.string().exactOptional().describe('ISO 4217'),
+  refundedAmount: refundedAmount.exactOptional(),
 });
 const refused = order.extend({
   reason: rejectionReason,
@@ -48,6 +50,14 @@ const cancellation = {
   cancelReason: z.string().exactOptional(),
   keptBack: z.literal(true).exactOptional().describe('Its units did not go back on sale'),
   unpaid: z.literal(true).exactOptional().describe('It was held, and no payment had paid it'),
+};
+const refund = {
+  refundAmount: count.describe('What goes back with it, in minor units; `refundedAmount` counts it already'),
+  isWhole: z
+    .literal(true)
+    .exactOptional()
+    .describe('The order has ended with it, and its units did not go back on sale'),
+  refundReason: z.string().exactOptional().describe('What the shop says about it'),
 };
 const window = { opensAt: instant, closesAt: instant };
 /** A sale of which nothing is sold yet: as it was published, and as it was changed before its opening. */
@@ -72,6 +82,10 @@ export const eventSchemas = {
   'order.rejected': refused,
   'order.cancelled': order.extend(cancellation),
   'order.expired': order,
+  'order.refunded': order.extend(refund),
+  'order.refund_failed': order
+    .extend({ refundAmount: count.describe('What could not be given back, in minor units') })
+    .describe('The provider has refused it for good; `refundedAmount` does not count it any more'),
   'inventory.reserved': order,
   'inventory.released': order,
   'inventory.failed': refused,
@@ -123,6 +137,8 @@ export type Change =
         EventData<'order.cancelled'>,
         keyof typeof cancellation
       >)
+  | (OrderChange & { type: 'order.refunded' } & Pick<EventData<'order.refunded'>, keyof typeof refund>)
+  | (OrderChange & { type: 'order.refund_failed'; refundAmount: number })
   | (OrderChange & { type: 'order.rejected'; reason: RejectionReason; left?: number });
 
 type OrderEntry = Extract<Change, { orderId: string }>;

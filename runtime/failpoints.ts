@@ -10,6 +10,7 @@
  *   received    after a payment's webhook was stored, before it is answered
  *   marking     before the transaction that marks orders paid
  *   marked      after it committed, before it is announced
+ *   refunding   after a refund by staff was written, before the provider is asked
  *   asking      before a payment provider is asked
  *   asked       after it answered, before the answer is stored
  *   expiring    before a transaction that expires holds        expired    after it committed
@@ -27,6 +28,7 @@ export type Failpoint =
   | 'received'
   | 'marking'
   | 'marked'
+  | 'refunding'
   | 'asking'
   | 'asked'
   | 'expiring'

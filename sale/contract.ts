@@ -156,7 +156,7 @@ export const nextCursor = z
 export const salePage = z.object({ sales: z.array(saleSnapshot), nextCursor });
 export type SalePage = z.infer<typeof salePage>;
 
-const orderStatus = z.enum(['queued', 'held', 'paid', 'rejected', 'expired', 'cancelled']);
+const orderStatus = z.enum(['queued', 'held', 'paid', 'rejected', 'expired', 'cancelled', 'refunded']);
 export type OrderStatus = z.infer<typeof orderStatus>;
 
 /** The statuses of an order in MongoDB. */
@@ -173,7 +173,7 @@ export const rejectionReason = z.enum([
 ]);
 export type RejectionReason = z.infer<typeof rejectionReason>;
 
-/** Who cancelled an order. */
+/** Who cancelled or refunded an order. */
 export const canceller = z.enum(['buyer', 'staff']);
 export type Canceller = z.infer<typeof canceller>;
 
@@ -187,6 +187,9 @@ const orderLine = z.object({
   amount: orderAmount,
 });
 export type OrderLine = z.infer<typeof orderLine>;
+
+/** The sum of its refunds that are made or on their way. */
+export const refundedAmount = count.describe('What of it went back, or is on its way; absent: nothing');
 
 /** Answer to `GET /api/orders/:id`, and what the socket event `order` carries. */
 export const order = z.object({
@@ -204,12 +207,15 @@ export const order = z.object({
   holdExpiresAt: instant
     .nullable()
     .describe('Until when it has to be paid; null in a sale without a payment window'),
-  cancelledBy: canceller.exactOptional().describe('Only of a cancelled order, as the next two'),
+  cancelledBy: canceller.exactOptional().describe('Only of a cancelled or refunded order, as the next two'),
   cancelledAt: instant.exactOptional(),
   cancelReason: z
     .string()
     .exactOptional()
-    .describe('What the shop says about it; `called_off`: all of the sale'),
+    .describe(
+      'What the shop says about it; `called_off`: all of the sale; `payment_lost`: its money could not be taken after all',
+    ),
+  refundedAmount: refundedAmount.exactOptional(),
 });
 export type Order = z.infer<typeof order>;
 

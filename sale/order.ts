@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Change } from '../log/schemas.ts';
+import type { Change, OrderChange } from '../log/schemas.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import { afterCursor, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
 import type { Order, OrderLine, OrderPage, Purchase } from './contract.ts';
@@ -36,6 +36,7 @@ export function orderOf(record: OrderRecord): Order {
     ...(record.cancelledBy && { cancelledBy: record.cancelledBy }),
     ...(record.cancelledAt && { cancelledAt: record.cancelledAt.toISOString() }),
     ...(record.cancelReason && { cancelReason: record.cancelReason }),
+    ...(record.refundedAmount && { refundedAmount: record.refundedAmount }),
   };
 }
 
@@ -53,31 +54,13 @@ export function orderMessageOf(record: OrderRecord): { buyerId: string; order: O
   return { buyerId: record.buyerId, order: orderOf(record) };
 }
 
-/** The event log's entry for an order in its current status. */
-export function changeOf(record: OrderRecord): Change {
-  const {
-    _id,
-    buyerId,
-    personId,
-    quantity,
-    lines,
-    amount,
-    currency,
-    status,
-    reason,
-    paymentId,
-    traceparent,
-  } = record;
-  const order = {
-    orderId: _id,
-    buyerId,
-    ...(personId && { personId }),
-    quantity,
-    ...(lines && { lines }),
-    ...(amount !== undefined && { amount }),
-    ...(currency !== undefined && { currency }),
-    ...(traceparent && { traceparent }),
-  };
+/**
+ * The event log's entry for an order in its current status.
+ * @param record with `refundAmount`, which is not stored, when it was refunded: what goes back at its end.
+ */
+export function changeOf(record: OrderRecord & { refundAmount?: number }): Change {
+  const { status, reason, paymentId } = record;
+  const order = orderChangeOf(record);
   if (status === 'rejected') {
     const left = record.left === undefined ? {} : { left: record.left };
     return { type: 'order.rejected', ...order, reason: reason ?? 'failed', ...left };
@@ -87,8 +70,13 @@ export function changeOf(record: OrderRecord): Change {
     return { type: 'order.held', ...order, holdExpiresAt };
   }
   if (status === 'expired') return { type: 'order.expired', ...order };
-  if (status !== 'cancelled') return { type: 'order.paid', ...order, ...(paymentId && { paymentId }) };
   const { cancelledBy, cancelReason, keptBack } = record;
+  if (status === 'refunded') {
+    const { refundAmount = 0 } = record;
+    const why = cancelReason && { refundReason: cancelReason };
+    return { type: 'order.refunded', ...order, refundAmount, isWhole: true, ...why };
+  }
+  if (status !== 'cancelled') return { type: 'order.paid', ...order, ...(paymentId && { paymentId }) };
   return {
     type: 'order.cancelled',
     ...order,
@@ -96,6 +84,38 @@ export function changeOf(record: OrderRecord): Change {
     ...(cancelReason && { cancelReason }),
     ...(keptBack && { keptBack }),
     ...(isUnpaid(record) && { unpaid: true }),
+  };
+}
+
+/** The entry for a change of the money that goes back of an order, which does not end it. */
+export function refundChangeOf(before: OrderRecord, after: OrderRecord, refundReason: string | null): Change {
+  const more = (after.refundedAmount ?? 0) - (before.refundedAmount ?? 0);
+  const order = { ...orderChangeOf(after), refundAmount: Math.abs(more) };
+  if (more < 0) return { type: 'order.refund_failed', ...order };
+  return { type: 'order.refunded', ...order, ...(refundReason && { refundReason }) };
+}
+
+function orderChangeOf({
+  _id: orderId,
+  buyerId,
+  personId,
+  quantity,
+  lines,
+  amount,
+  currency,
+  refundedAmount,
+  traceparent,
+}: OrderRecord): OrderChange {
+  return {
+    orderId,
+    buyerId,
+    ...(personId && { personId }),
+    quantity,
+    ...(lines && { lines }),
+    ...(amount !== undefined && { amount }),
+    ...(currency !== undefined && { currency }),
+    ...(refundedAmount !== undefined && { refundedAmount }),
+    ...(traceparent && { traceparent }),
   };
 }
 

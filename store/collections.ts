@@ -232,7 +232,7 @@ export interface OrderRecord {
   left?: number;
   createdAt: Date;
   settledAt: Date;
-  /** Only of a cancelled order, as the next three; absent when an earlier version cancelled it. */
+  /** Only of a cancelled or refunded order, as the next three; absent when an earlier version cancelled it. */
   cancelledBy?: Canceller;
   cancelledAt?: Date;
   /** What the shop tells the buyer about it. */
@@ -245,6 +245,8 @@ export interface OrderRecord {
   holdLengthened?: true;
   /** The payment that it was paid with. Absent where none was needed, and until then. */
   paymentId?: string;
+  /** What of its payment went back or is on its way, in minor units. Absent when nothing is. */
+  refundedAmount?: number;
   /** W3C trace context of the purchase's request. */
   traceparent?: string | undefined;
 }
@@ -452,6 +454,7 @@ const order = new Schema<OrderRecord>(
     holdExpiresAt: { type: Date },
     holdLengthened: { type: Boolean },
     paymentId: { type: String },
+    refundedAmount: { type: Number },
     traceparent: { type: String },
   },
   { ...options, collection: 'orders' },

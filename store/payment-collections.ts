@@ -25,6 +25,8 @@ export interface RefundRecord {
   /** Why the last attempt failed; null when it did not. */
   error: string | null;
   requestedAt: Date;
+  /** The Idempotency-Key with which staff asked for it. */
+  key?: string;
 }
 
 /** `refunded`: all that was captured went back. */
@@ -104,6 +106,7 @@ const refund = new Schema<RefundRecord>(
     providerId: textOrNull,
     error: textOrNull,
     requestedAt: time,
+    key: { type: String },
   },
   { _id: false, strict: 'throw' },
 );

@@ -41,6 +41,7 @@ const openers: Record<Name, (dependencies: Dependencies, config: Config, log: Lo
           name: config.SHOP_NAME,
           from: config.MAIL_FROM,
           url: config.PUBLIC_URL.replace(/\/$/, ''),
+          timeZone: config.SHOP_TIME_ZONE,
         },
         secretsOf: openTokenSecrets(config.JWT_SECRET),
         retryFirstMs: config.MAIL_RETRY_FIRST_MS,

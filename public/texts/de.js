@@ -126,6 +126,7 @@ export const german = {
     rejected: 'Abgelehnt',
     refused: 'Nicht angenommen',
     expired: 'Abgelaufen',
+    refunded: 'Erstattet',
     cancelled: 'Storniert',
   },
   heldUntil: (time) =>

@@ -148,6 +148,7 @@ export const english = {
     rejected: 'Rejected',
     refused: 'Not accepted',
     expired: 'Expired',
+    refunded: 'Refunded',
     cancelled: 'Cancelled',
   },
   /** @param {string} time */

@@ -126,6 +126,7 @@ export const french = {
     rejected: 'Rejetée',
     refused: 'Non acceptée',
     expired: 'Expirée',
+    refunded: 'Remboursée',
     cancelled: 'Annulée',
   },
   heldUntil: (time) =>

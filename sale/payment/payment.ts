@@ -122,37 +122,70 @@ export const refundedOf = ({ refunds }: Pick<PaymentRecord, 'refunds'>, states: 
 
 const onTheirWay: readonly RefundState[] = ['requested', 'pending', 'succeeded'];
 
+/** What went back or is on its way back. */
+export const goingBackOf = (payment: Pick<PaymentRecord, 'refunds'>) => refundedOf(payment, onTheirWay);
+
 /** What was captured and neither went back nor is on its way back. */
-export const refundableOf = (payment: PaymentRecord) =>
-  payment.capturedAmount - refundedOf(payment, onTheirWay);
+export const refundableOf = (payment: PaymentRecord) => payment.capturedAmount - goingBackOf(payment);
 
 /** Failed refunds of one payment, after which only staff start another. */
 const maxFailedRefunds = 5;
 
+/** Whether what is left of it goes back without anyone's request when it pays no order. */
+export const returnsByItself = ({ refunds }: Pick<PaymentRecord, 'refunds'>) =>
+  refunds.filter(({ state }) => state === 'failed').length < maxFailedRefunds;
+
 /** The payment with one more refund; null when less than that is left of it. */
 export function withRefund(
   payment: PaymentRecord,
-  { amount, reason }: Pick<RefundRecord, 'amount' | 'reason'>,
+  { amount, reason, key }: Pick<RefundRecord, 'amount' | 'reason' | 'key'>,
   now: Date,
 ): PaymentRecord | null {
   if (amount > refundableOf(payment)) return null;
   const id = `${payment._id}-${payment.refunds.length + 1}`;
   const waiting = { state: 'requested', attempts: 0, refusals: 0, providerId: null, error: null } as const;
-  return { ...payment, refunds: [...payment.refunds, { id, amount, reason, ...waiting, requestedAt: now }] };
+  const refund = { id, amount, reason, ...waiting, requestedAt: now, ...(key !== undefined && { key }) };
+  return { ...payment, refunds: [...payment.refunds, refund] };
+}
+
+/** How often the provider may refuse a refund before it counts as failed. */
+const maxRefusals = 8;
+
+/**
+ * The payment after a step of it failed.
+ * @param refundId of the refund that was asked for in it.
+ * @param isRefused whether the provider said that it will not do it, so that it was certainly not done.
+ */
+export function afterFailure(
+  payment: PaymentRecord,
+  { refundId, isRefused, error }: { refundId: string | null; isRefused: boolean; error: string },
+): PaymentRecord {
+  const refunds = payment.refunds.map((refund) => {
+    if (refund.id !== refundId || refund.state !== 'requested') return refund;
+    const refusals = refund.refusals + (isRefused ? 1 : 0);
+    const state = refusals >= maxRefusals ? ('failed' as const) : refund.state;
+    return { ...refund, state, refusals, attempts: refund.attempts + 1, error };
+  });
+  const hasFailed = refunds.some(({ state }, n) => state !== payment.refunds[n]?.state);
+  return { ...payment, refunds, attempts: hasFailed ? 0 : payment.attempts + 1, error };
 }
 
 /** What is known about the order of a payment. */
-export type PaidOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'holdExpiresAt' | 'holdLengthened'>;
+export type PaidOrder = Pick<
+  OrderRecord,
+  'status' | 'paymentId' | 'holdExpiresAt' | 'holdLengthened' | 'cancelReason' | 'refundedAmount'
+>;
 
 /**
  * `wait`: it is the buyer's turn. `lengthen`: the hold ends later, because the payment is being processed. `look`: the provider
  * is asked what has become of it. `mark`: the order becomes paid if it is still held. `return`: everything that is left of the
- * captured money goes back.
+ * captured money goes back. `count`: the order's `refundedAmount` follows the refunds, of which one has failed, or was made
+ * elsewhere.
  */
 export type Step =
-  | { do: 'nothing' | 'lengthen' | 'look' | 'mark' | 'capture' | 'void' }
+  | { do: 'nothing' | 'lengthen' | 'look' | 'mark' | 'capture' | 'void' | 'count' }
   | { do: 'wait'; until: Date }
-  | { do: 'return'; amount: number }
+  | { do: 'return'; amount: number; reason: string }
   | { do: 'refund'; refund: RefundRecord };
 
 /** @param order null when it does not exist, as after a restored backup. */
@@ -168,7 +201,7 @@ export function nextStep(payment: PaymentRecord, order: PaidOrder | null, now: D
       return { do: isPaidByThis ? 'capture' : 'void' };
     case 'captured': {
       if (isHeld) return { do: 'mark' };
-      return returnOf(payment, isPaidByThis, now);
+      return returnOf(payment, order, now);
     }
     default:
       return { do: 'nothing' };
@@ -189,12 +222,16 @@ function waitFor(order: PaidOrder, { providerId, isProcessing }: PaymentRecord, 
 }
 
 /** Refunds that were asked for go first; then what a captured payment without its order still owes. */
-function returnOf(payment: PaymentRecord, isPaidByThis: boolean, now: Date): Step {
+function returnOf(payment: PaymentRecord, order: PaidOrder | null, now: Date): Step {
+  const isOfThis = order?.paymentId === payment._id;
+  const isPaidByThis = isOfThis && order.status === 'paid';
   const refund = payment.refunds.find(({ state }) => state === 'requested');
   if (refund) return { do: 'refund', refund };
   const amount = refundableOf(payment);
-  const failed = payment.refunds.filter(({ state }) => state === 'failed').length;
-  if (!isPaidByThis && amount > 0 && failed < maxFailedRefunds) return { do: 'return', amount };
+  if (!isPaidByThis && amount > 0 && returnsByItself(payment))
+    return { do: 'return', amount, reason: (isOfThis && order.cancelReason) || 'order_not_held' };
+  const isCounted = isPaidByThis || (isOfThis && order.status === 'refunded');
+  if (isCounted && (order.refundedAmount ?? 0) !== goingBackOf(payment)) return { do: 'count' };
   if (!payment.refunds.some(({ state }) => state === 'pending')) return { do: 'nothing' };
   const isDue = payment.dueAt === null || payment.dueAt <= now;
   return isDue ? { do: 'look' } : { do: 'wait', until: payment.dueAt as Date };

@@ -13,17 +13,22 @@ import type { Money, OrderStatus } from '../contract.ts';
 import { orderMessageOf } from '../order.ts';
 import type { OtherWriters } from '../settlement/other-writers.ts';
 import type { Settled } from '../settlement/transaction.ts';
+import { countRefunds, writeRefunded } from './count-refunds.ts';
 import { lengthenHold } from './lengthen-hold.ts';
 import { type Mark, markPaid } from './mark-paid.ts';
 import {
+  afterFailure,
   apply,
   applyRefundReport,
+  goingBackOf,
   lookAgainAt,
   newPayment,
   nextStep,
   type PaidOrder,
   paymentIdOf,
+  refundableOf,
   refundedOf,
+  returnsByItself,
   type Step,
   withRefund,
 } from './payment.ts';
@@ -63,6 +68,21 @@ export interface NotPayable {
   fault?: string;
 }
 
+interface WantedRefund {
+  orderId: string;
+  /** In minor units; all that is left when it is absent. */
+  amount: number | undefined;
+  reason: string;
+  /** With the same key it is the same refund. */
+  key: string | undefined;
+}
+
+interface NotRefundable {
+  fault: string;
+  /** Whether the key was used for another amount. */
+  isKeyReused?: true;
+}
+
 interface ExternalPayment {
   orderId: string;
   /** The shop's own id of the payment. */
@@ -98,6 +118,13 @@ export interface Payments {
    * @returns how much that was, in minor units; null when there is no such payment.
    */
   giveBackExternally(given: Pick<ExternalPayment, 'orderId' | 'reference'>, by: By): Promise<number | null>;
+  /**
+   * Gives a part of an order's captured money back. It is asked of the provider soon, and again while the provider refuses.
+   * @param by is noted in the staff log.
+   * @returns `asked`, also when it was asked for before; `whole` when it is all that is left of a paid order, which is then to
+   *   be ended as refunded, and nothing was done; why it cannot go back; null when there is no such settled order.
+   */
+  refund(wanted: WantedRefund, by: By): Promise<'asked' | 'whole' | NotRefundable | null>;
   /** Takes the steps of payments that are due, at most `limit` of them. @returns how many there were. */
   settleDue(limit: number): Promise<number>;
   /** Resolves when no step is being taken. */
@@ -205,9 +232,13 @@ export function openPayments({
       return rescheduled;
     }
     if (step.do === 'return') {
-      const { amount } = step;
-      return (current) =>
-        withRefund(current, { amount, reason: 'order_not_held' }, mongoClock.now()) ?? current;
+      const { amount, reason } = step;
+      return (current) => withRefund(current, { amount, reason }, mongoClock.now()) ?? current;
+    }
+    if (step.do === 'count') {
+      const counted = await countRefunds(collections, payment._id);
+      if (counted) announce({ stocks: [], orders: [orderMessageOf(counted)] });
+      return rescheduled;
     }
     try {
       return await ask(step, payment);
@@ -392,6 +423,53 @@ export function openPayments({
       });
     },
 
+    async refund({ orderId, amount, reason, key }, by) {
+      const refunded = await transactLogged(collections.connection, async (session) => {
+        const order = await orders.findOne({ _id: orderId }, { session });
+        if (!order) return null;
+        const known = await payments.find({ orderId }, { session }).toArray();
+        const payment =
+          known.find(({ _id }) => _id === order.paymentId) ?? known.find((one) => refundableOf(one) > 0);
+        const earlier = payment?.refunds.find((refund) => key !== undefined && refund.key === key);
+        if (earlier)
+          return earlier.amount === (amount ?? earlier.amount) ? 'asked' : keyReused(earlier.amount);
+        const left = payment ? refundableOf(payment) : 0;
+        const isPaid = order.status === 'paid';
+        const isOnItsWay = !isPaid && payment && (left === 0 || returnsByItself(payment));
+        if (isOnItsWay && order.status === 'refunded' && amount === undefined) return 'asked';
+        if (isOnItsWay && payment.capturedAmount > 0) return allReturned;
+        const wanted = amount ?? left;
+        if (!payment || left === 0 || wanted > left) return notRefundable(order, payment, wanted, left);
+        if (isPaid && wanted === left) return 'whole';
+        const now = mongoClock.now();
+        const next = withRefund(
+          payment,
+          { amount: wanted, reason, ...(key && { key }) },
+          now,
+        ) as PaymentRecord;
+        const after = isPaid
+          ? await writeRefunded(collections, order, (order.refundedAmount ?? 0) + wanted, reason, session)
+          : order;
+        await write(collections, [{ payment: next, order: after }], stepMs, session);
+        const { currency } = payment;
+        const noted = { refundedAmount: goingBackOf(next), currency };
+        const subject = { kind: 'order', id: orderId };
+        const details = { after: { paymentId: payment._id, refundAmount: wanted, reason, ...noted } };
+        await appendStaffEntry(collections, session, {
+          ...by,
+          action: 'order.refunded',
+          subject,
+          ...details,
+        });
+        return { after, paymentId: payment._id };
+      });
+      if (refunded === null || typeof refunded === 'string' || 'fault' in refunded) return refunded;
+      failpoint('refunding');
+      announce({ stocks: [], orders: [orderMessageOf(refunded.after)] });
+      settleSoon(refunded.paymentId);
+      return 'asked';
+    },
+
     async settleDue(limit) {
       const due = await payments
         .find({ dueAt: { $lte: mongoClock.now() } }, { projection: { _id: 1 } })
@@ -416,6 +494,26 @@ export function openPayments({
   }
 }
 
+const allReturned = { fault: 'all of its money is on its way back already, or went back' };
+
+const keyReused = (amount: number) => ({
+  fault: `the Idempotency-Key was used for a refund of ${amount}`,
+  isKeyReused: true as const,
+});
+
+function notRefundable(
+  { status }: OrderRecord,
+  payment: PaymentRecord | undefined,
+  wanted: number,
+  left: number,
+): { fault: string } {
+  if (!payment) return { fault: `expected an order that was paid here, this one is ${status}` };
+  const { state, currency } = payment;
+  if (state === 'authorised') return { fault: 'its money is being captured; try again in a moment' };
+  if (left === 0) return { fault: `nothing is left of its payment, which is ${state}` };
+  return { fault: `expected at most the ${left} ${currency} in minor units that are left, got ${wanted}` };
+}
+
 const same: Change = (payment) => payment;
 /** A copy, which is written with its new `dueAt`. */
 const rescheduled: Change = (payment) => ({ ...payment });
@@ -435,21 +533,12 @@ const voided: Change = (payment) =>
 
 const failed =
   (step: Step | null, error: Error): Change =>
-  (payment) => ({
-    ...payment,
-    attempts: payment.attempts + 1,
-    error: error.message,
-    refunds: payment.refunds.map((refund) =>
-      step?.do === 'refund' && refund.id === step.refund.id
-        ? {
-            ...refund,
-            attempts: refund.attempts + 1,
-            refusals: refund.refusals + (kindOf(error) === 'refused' ? 1 : 0),
-            error: error.message,
-          }
-        : refund,
-    ),
-  });
+  (payment) =>
+    afterFailure(payment, {
+      refundId: step?.do === 'refund' ? step.refund.id : null,
+      isRefused: kindOf(error) === 'refused',
+      error: error.message,
+    });
 
 const kindOf = (error: unknown) => (error instanceof PaymentFault ? error.kind : 'unknown');
 
@@ -527,6 +616,11 @@ async function amendAll(
   });
 }
 
+const ofOrder = {
+  ...{ status: 1, paymentId: 1, holdExpiresAt: 1, holdLengthened: 1 },
+  ...{ cancelReason: 1, refundedAmount: 1 },
+} as const;
+
 async function load(
   { payments, orders }: Collections,
   ids: string[],
@@ -535,10 +629,7 @@ async function load(
   const within = session && { session };
   const found = await payments.find({ _id: { $in: ids } }, { ...within }).toArray();
   const ofOrders = await orders
-    .find(
-      { _id: { $in: found.map(({ orderId }) => orderId) } },
-      { ...within, projection: { status: 1, paymentId: 1, holdExpiresAt: 1, holdLengthened: 1 } },
-    )
+    .find({ _id: { $in: found.map(({ orderId }) => orderId) } }, { ...within, projection: ofOrder })
     .toArray();
   const orderById = new Map(ofOrders.map((order) => [order._id, order]));
   return new Map(

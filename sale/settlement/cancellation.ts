@@ -24,10 +24,11 @@ export type Cancellation = {
 } & (
   | { by: 'buyer'; buyerId: string }
   /**
-   * Without `restock` the units leave the sale instead of going back on sale. `staff` is null when the whole sale was called
-   * off, which has a staff entry of its own.
+   * Without `restock` the units leave the sale instead of going back on sale. `staff` is null when nobody asked for it, or the
+   * whole sale was called off, which has a staff entry of its own. With `refund`, a paid order ends as refunded; its payment
+   * gives all of its money back either way.
    */
-  | { by: 'staff'; staff: By | null; reason: string; restock: boolean }
+  | { by: 'staff'; staff: By | null; reason: string | null; restock: boolean; refund?: true }
 );
 
 /** The order afterwards; `too_late` when its buyer could cancel it only before; null when there is no such settled order. */
@@ -58,7 +59,7 @@ const patienceMs = 5_000;
 
 export interface Cancellations {
   /**
-   * Cancels a held or paid order. An order that is cancelled already stays as it is.
+   * Cancels a held or paid order, or refunds a paid one. An order that has ended already stays as it is.
    * @returns the answer, and whether the gates were notified.
    * @throws Overloaded when too many cancellations wait; MongoDB's write conflict when the retries ran out.
    */
@@ -101,7 +102,7 @@ export function openCancellations(
 }
 
 /**
- * Cancels the held and paid ones of these orders in one transaction. Their units go back on sale, or leave the sale. At most 1,000.
+ * Cancels or refunds the held and paid ones of these orders in one transaction. Their units go back on sale, or leave the sale. At most 1,000.
  * @returns an answer for each cancellation, and what changed; null when nothing did.
  */
 export function cancelOrders(
@@ -125,13 +126,15 @@ async function cancelAsked(
       const orders = await findOrders(collections, asked);
       const sales = await findSales(collections, orders);
       const cancelledAt = mongoClock.now();
-      const changed = new Map<string, OrderRecord>();
+      const changed = new Map<string, EndedOrder>();
       const staffEntries: StaffEntry[] = [];
       const answers = orders.map((order, n): TooLate | string | null => {
         const { cancellation, at } = asked[n] as Asked;
         if (!order) return null;
         // The first of several cancellations of one order decides how it is cancelled.
         if (!isTaken(order) || changed.has(order._id)) return order._id;
+        const isRefund = cancellation.by === 'staff' && cancellation.refund;
+        if (isRefund && order.status !== 'paid') return order._id;
         const sale = sales.get(order.saleId);
         const until = sale ? cancellableUntil(sale) : null;
         // What is not paid yet can always be given up.
@@ -162,21 +165,32 @@ async function cancelAsked(
 /** Whether a buyer may still cancel at a time by Redis' clock, which also decides when a sale opens and ends. */
 export const isInTime = (until: Date | null, at: Date): boolean => until !== null && at < until;
 
-function cancelledBy(order: OrderRecord, cancellation: Cancellation, cancelledAt: Date): OrderRecord {
+/** An order in its new state; `refundAmount`, which is not stored, is what goes back with a refund that ends it. */
+type EndedOrder = OrderRecord & { refundAmount?: number };
+
+function cancelledBy(order: OrderRecord, cancellation: Cancellation, cancelledAt: Date): EndedOrder {
   const { by, traceparent } = cancellation;
   const ended = { ...order, status: 'cancelled' as const, cancelledBy: by, cancelledAt, traceparent };
   if (cancellation.by === 'buyer') return ended;
-  const { reason: cancelReason, restock } = cancellation;
-  return { ...ended, cancelReason, ...(!restock && { keptBack: true as const }) };
+  const { reason, restock, refund } = cancellation;
+  const why = { ...(reason && { cancelReason: reason }), ...(!restock && { keptBack: true as const }) };
+  if (!refund) return { ...ended, ...why };
+  const { amount = 0, refundedAmount: before = 0 } = order;
+  return { ...ended, ...why, status: 'refunded', refundedAmount: amount, refundAmount: amount - before };
 }
 
 function staffEntryOf(
-  { _id: id, status }: OrderRecord,
+  { _id: id, status, amount = 0, currency, refundedAmount = 0 }: OrderRecord,
   staff: By,
-  { reason, restock }: Extract<Cancellation, { by: 'staff' }>,
+  { reason, restock, refund }: Extract<Cancellation, { by: 'staff' }>,
 ): StaffEntry {
+  const subject = { kind: 'order', id };
+  if (refund) {
+    const after = { status: 'refunded', refundedAmount: amount, currency, reason };
+    return { ...staff, action: 'order.refunded', subject, before: { status, refundedAmount }, after };
+  }
   const after = { status: 'cancelled', reason, restock };
-  return { ...staff, action: 'order.cancelled', subject: { kind: 'order', id }, before: { status }, after };
+  return { ...staff, action: 'order.cancelled', subject, before: { status }, after };
 }
 
 /** The orders by cancellation; null where there is none, or where it is another buyer's. */
@@ -206,14 +220,14 @@ async function findSales(
 const isTaken = ({ status }: OrderRecord) => status === 'paid' || status === 'held';
 
 /**
- * Writes cancelled or expired orders and what follows from them. The sales are written first, so that a write conflict with another
+ * Writes cancelled, refunded or expired orders and what follows from them. The sales are written first, so that a write conflict with another
  * transaction costs only this one command, and so that no other transaction can cancel orders of these sales from then on.
  * @param ended the orders in their new state.
- * @throws Stale when one of them is no longer held or paid, or a hold was lengthened.
+ * @throws Stale when one of them is no longer held or paid, a hold was lengthened, or a part was refunded.
  */
 export async function writeEnded(
   collections: Collections,
-  ended: OrderRecord[],
+  ended: EndedOrder[],
   saleById: ReadonlyMap<string, SaleRecord>,
   staffEntries: StaffEntry[],
   session: ClientSession,
@@ -238,18 +252,20 @@ export async function writeEnded(
   await sales.bulkWrite(puts, { session });
 
   for (const alike of groupByEnd(ended)) {
-    const [first] = alike as [OrderRecord];
-    const { status, cancelledBy, cancelledAt, cancelReason, keptBack } = first;
+    const [first] = alike as [EndedOrder];
+    const { status, cancelledBy, cancelledAt, cancelReason, keptBack, refundedAmount } = first;
     const why = { ...(cancelReason && { cancelReason }), ...(keptBack && { keptBack }) };
-    const who = status === 'cancelled' && { cancelledBy, cancelledAt };
+    const who = status !== 'expired' && { cancelledBy, cancelledAt };
+    const money = status === 'refunded' && { refundedAmount };
     const latestMs = Math.max(...alike.map(({ holdExpiresAt }) => holdExpiresAt?.getTime() ?? 0));
     const { modifiedCount } = await orders.updateMany(
       {
         _id: { $in: alike.map(({ _id }) => _id) },
         status: isUnpaid(first) ? 'held' : 'paid',
+        refundedAmount: refundedBefore(first),
         ...(status === 'expired' && { holdExpiresAt: { $lte: new Date(latestMs) } }),
       },
-      { $set: { status, ...who, ...why } as Partial<OrderRecord> },
+      { $set: { status, ...who, ...why, ...money } as Partial<OrderRecord> },
       { session },
     );
     if (modifiedCount !== alike.length) throw new Stale();
@@ -288,11 +304,17 @@ export async function writeEnded(
   };
 }
 
+/** What was refunded before the order ended, as a filter: the log says how much more it is. */
+const refundedBefore = ({ refundedAmount = 0, refundAmount = 0 }: EndedOrder) =>
+  refundedAmount > refundAmount ? refundedAmount - refundAmount : { $in: [0, null] as never[] };
+
 /** One statement updates all orders that end in the same way, by the same people and for the same reason. */
-function groupByEnd(orders: OrderRecord[]): OrderRecord[][] {
-  const groups = new Map<string, OrderRecord[]>();
+function groupByEnd(orders: EndedOrder[]): EndedOrder[][] {
+  const groups = new Map<string, EndedOrder[]>();
   for (const order of orders) {
-    const key = JSON.stringify([order.cancelledBy, order.cancelReason, order.keptBack, isUnpaid(order)]);
+    const { status, cancelledBy, cancelReason, keptBack } = order;
+    const money = [order.refundedAmount, order.refundAmount];
+    const key = JSON.stringify([status, cancelledBy, cancelReason, keptBack, isUnpaid(order), ...money]);
     const group = groups.get(key);
     if (group) group.push(order);
     else groups.set(key, [order]);

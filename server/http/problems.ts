@@ -37,6 +37,7 @@ export const problemTitles = {
   'too-many-notes': [409, 'No more notes can be added'],
   'no-address': [409, 'There is no address to send to'],
   'not-cancellable': [409, 'The order cannot be cancelled'],
+  'not-refundable': [409, 'That cannot be given back'],
   'link-expired': [410, 'The link was used or is too old'],
   'precondition-failed': [412, 'It has changed'],
   'body-too-large': [413, 'The body is too large'],

@@ -92,7 +92,7 @@ export function orderRoutes(shop: Shop): Route[] {
         if (isRefusal(order)) return order;
         if (order.status === 'queued') return notSettled();
         if (order.status !== 'cancelled')
-          return refuse('not-cancellable', `expected a paid order, this one is ${order.status}`);
+          return refuse('not-cancellable', `expected a held or paid order, this one is ${order.status}`);
         return {
           status: 200,
           body: order,

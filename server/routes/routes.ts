@@ -10,6 +10,7 @@ import { draftRoutes } from './admin/drafts.ts';
 import { mailRoutes } from './admin/mails.ts';
 import { orderCancellationRoutes } from './admin/order-cancellations.ts';
 import { orderDeskRoutes } from './admin/order-desk.ts';
+import { orderRefundRoutes } from './admin/order-refunds.ts';
 import { orderAdminRoutes } from './admin/orders.ts';
 import { overviewRoutes } from './admin/overview.ts';
 import { productRoutes } from './admin/products.ts';
@@ -52,6 +53,7 @@ const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   orderAdminRoutes,
   orderDeskRoutes,
   orderCancellationRoutes,
+  orderRefundRoutes,
   suspectRoutes,
   mailRoutes,
   webhookRoutes,

@@ -12,6 +12,8 @@ export interface Shop {
   from: string;
   /** The shop's URL without a trailing slash. */
   url: string;
+  /** In which mails say times. */
+  timeZone: string;
 }
 
 const languages: Record<Language, MailTexts> = { en: english, de: german, fr: french };

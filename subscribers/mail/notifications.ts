@@ -7,7 +7,7 @@ import { moneyIn } from '../../public/shared/money.js';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Language, RejectionReason } from '../../sale/contract.ts';
 import { firstItemId, itemRecordsOf } from '../../sale/items.ts';
-import type { Collections, ItemRecord, SaleRecord } from '../../store/collections.ts';
+import type { Collections, ItemRecord, OrderRecord, SaleRecord } from '../../store/collections.ts';
 import { layOut, type Shop, textsIn } from './layout.ts';
 import type { MailTexts } from './texts/en.ts';
 
@@ -15,13 +15,34 @@ import type { MailTexts } from './texts/en.ts';
  * The events that become a mail. `inventory.reserved` is not among them, because it happens in the same transaction as
  * `order.paid`, and a buyer should get one mail about an order.
  */
-const kinds = { 'order.paid': 'paid', 'order.rejected': 'rejected', 'order.cancelled': 'cancelled' } as const;
+const kinds = {
+  'order.held': 'held',
+  'order.paid': 'paid',
+  'order.rejected': 'rejected',
+  'order.cancelled': 'cancelled',
+  'order.expired': 'expired',
+  'order.refunded': 'refunded',
+} as const;
 type Type = keyof typeof kinds;
 /** The types of these events. */
 export const mailTypes: readonly string[] = Object.keys(kinds);
 
 /** Older events send no mail, so that enabling mails on an existing log does not mail about old orders. */
 const maxAgeMs = 3 * 86_400_000;
+
+/**
+ * The mail about a hold waits this long, or a quarter of the hold where that is less, because most buyers pay at once, and who
+ * has paid gets no mail about the hold.
+ */
+const holdMailMs = 60_000;
+
+function dueAtOf({ type, time, data }: BusEvent, now: Date): Date {
+  if (type !== 'order.held') return now;
+  const heldAtMs = Date.parse(time);
+  const { holdExpiresAt } = data as EventData<'order.held'>;
+  const windowMs = Date.parse(holdExpiresAt) - heldAtMs;
+  return new Date(Math.max(now.getTime(), heldAtMs + Math.min(holdMailMs, windowMs / 4)));
+}
 
 /** Stores each mail as a record to be sent by sender.ts, so that a slow mail server does not delay the bus. */
 export function notifications({ mails }: Collections): Subscription {
@@ -39,7 +60,7 @@ export function notifications({ mails }: Collections): Subscription {
           event: event as CloudEvent,
           attempts: 0,
           unanswered: 0,
-          dueAt: now,
+          dueAt: dueAtOf(event, now),
           answer: null,
         };
         const unsent = { _id: event.id, state: { $exists: false }, sentAt: { $exists: false } };
@@ -69,7 +90,7 @@ interface Mail {
   data: EventData<Type>;
 }
 
-/** @returns the mails by event id; a buyer without an account or an address gets none. */
+/** @returns the mails by event id; there is none for a buyer without an account or an address, or about a hold that is over. */
 export async function writeOrderMails(
   collections: Collections,
   events: CloudEvent[],
@@ -79,19 +100,20 @@ export async function writeOrderMails(
     const type = event.type as Type;
     return { event, type, data: readData(event, type) };
   });
-  const [users, sales, paidOrders] = await Promise.all([
+  const [users, sales, known] = await Promise.all([
     findBuyers(collections, mails),
     findSales(collections, mails),
-    findPaidOrders(collections, mails),
+    findOrders(collections, mails),
   ]);
   return new Map(
     mails.flatMap((mail) => {
       const user = users.get(mail.data.buyerId);
       const sale = sales.get(mail.data.saleId);
       const to = user && addressOf(user);
-      const hasPayment = paidOrders.has(mail.data.orderId);
-      return to && sale
-        ? [[mail.event.id, write(mail, to, user.language, { sale, hasPayment }, shop)] as const]
+      const order = known.get(mail.data.orderId);
+      const isOver = mail.type === 'order.held' && order?.status !== 'held';
+      return to && sale && !isOver
+        ? [[mail.event.id, write(mail, to, user.language, { sale, order }, shop)] as const]
         : [];
     }),
   );
@@ -104,13 +126,16 @@ async function findBuyers({ users }: Collections, mails: Mail[]) {
   return new Map(found.map((user) => [user._id, user]));
 }
 
-/** The ids of the cancelled orders that a payment had paid. */
-async function findPaidOrders({ orders }: Collections, mails: Mail[]): Promise<Set<string>> {
-  const ids = mails.flatMap(({ type, data }) => (type === 'order.cancelled' ? [data.orderId] : []));
-  if (ids.length === 0) return new Set();
-  const paid = { _id: { $in: ids }, paymentId: { $exists: true } };
-  const found = await orders.find(paid, { projection: { _id: 1 } }).toArray();
-  return new Set(found.map(({ _id }) => _id));
+type KnownOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'holdExpiresAt'>;
+
+/** The orders whose mails say more than their event, by id. */
+async function findOrders({ orders }: Collections, mails: Mail[]): Promise<Map<string, KnownOrder>> {
+  const isAsked = ({ type }: Mail) => type === 'order.cancelled' || type === 'order.held';
+  const ids = mails.filter(isAsked).map(({ data }) => data.orderId);
+  if (ids.length === 0) return new Map();
+  const projection = { status: 1, paymentId: 1, holdExpiresAt: 1 };
+  const found = await orders.find({ _id: { $in: ids } }, { projection }).toArray();
+  return new Map(found.map((order) => [order._id, order]));
 }
 
 type NamedSale = Pick<SaleRecord, 'price' | 'language'> & {
@@ -139,7 +164,7 @@ function write(
   { event, type, data }: Mail,
   to: string,
   language: Language | undefined,
-  { sale, hasPayment }: { sale: NamedSale; hasPayment: boolean },
+  { sale, order }: { sale: NamedSale; order: KnownOrder | undefined },
   shop: Shop,
 ): SendMailOptions {
   const texts = textsIn(language ?? sale.language);
@@ -154,12 +179,29 @@ function write(
     currency: data.currency ?? price.currency,
     ...('reason' in data && { reason: data.reason, left: data.left }),
     ...('cancelReason' in data && { cancelReason: data.cancelReason }),
-    ...(hasPayment ? { money: 'goes_back' as const } : 'unpaid' in data && { money: 'not_charged' as const }),
+    ...moneyOf(data, order),
+    ...(data.refundedAmount !== undefined && { refundedAmount: data.refundedAmount }),
+    ...('refundAmount' in data && { refundAmount: data.refundAmount, isWhole: 'isWhole' in data }),
+    ...('refundReason' in data && { refundReason: data.refundReason }),
+    ...(order?.holdExpiresAt && { payUntil: timeIn(texts.language, shop.timeZone, order.holdExpiresAt) }),
   };
   const link = { url: `${shop.url}/orders`, label: texts.yourOrders };
   const notes = [texts.orderNumber(shortNumberOf(data.orderId))];
   return layOut(event.id, { to, ...orderMailOf(news, texts), link, notes }, texts, shop);
 }
+
+/** What becomes of the money of a cancelled order: nothing is known of a payment that was made elsewhere. */
+function moneyOf(data: EventData<Type>, order: KnownOrder | undefined): Pick<OrderNews, 'money'> {
+  const isLost = 'cancelReason' in data && data.cancelReason === 'payment_lost';
+  if ('unpaid' in data || isLost) return { money: 'not_charged' };
+  return order?.paymentId ? { money: 'goes_back' } : {};
+}
+
+const timeIn = (language: string, timeZone: string, time: Date) =>
+  new Intl.DateTimeFormat(language, {
+    ...({ weekday: 'long', day: 'numeric', month: 'long', hour: 'numeric', minute: '2-digit' } as const),
+    ...({ timeZoneName: 'short', timeZone } as const),
+  }).format(time);
 
 /** What has happened to an order. */
 interface OrderNews {
@@ -175,27 +217,51 @@ interface OrderNews {
   cancelReason?: string;
   /** What became of the money of a cancelled order. Absent when its payment is made elsewhere, and not known here. */
   money?: 'goes_back' | 'not_charged';
+  /** What was refunded in all, of which `refundAmount` goes back now. */
+  refundedAmount?: number;
+  refundAmount?: number;
+  /** Whether the order ends with the refund. */
+  isWhole?: boolean;
+  refundReason?: string | undefined;
+  /** Until when a held order has to be paid, in words. */
+  payUntil?: string;
 }
 
 /** Lines that are named in a subject. */
 const namedMax = 2;
 
 export function orderMailOf(
-  { kind, lines, currency, reason = 'failed', left, cancelReason, money }: OrderNews,
+  { kind, lines, currency, reason = 'failed', left, cancelReason, money, ...news }: OrderNews,
   texts: MailTexts,
 ): { subject: string; paragraphs: string[] } {
   const listed = (texts: string[], max: number) =>
     texts.slice(0, max).join(', ') + (texts.length > max ? ', …' : '');
   const units = lines.map(({ name, quantity }) => `${quantity} × ${name}`);
   const [what, inShort] = [listed(units, units.length), listed(units, namedMax)];
-  const moneyOf = (amount: number) => moneyIn(texts.language, { amount, currency });
+  const inMoney = (amount: number) => moneyIn(texts.language, { amount, currency });
   const amount = lines.reduce((sum, line) => sum + line.amount, 0);
-  const total = amount === 0 ? null : moneyOf(amount);
+  const total = amount === 0 ? null : inMoney(amount);
   const prices =
     total === null || lines.length === 1
       ? []
-      : lines.map((line, n) => `${units[n]}: ${moneyOf(line.amount)}`);
+      : lines.map((line, n) => `${units[n]}: ${inMoney(line.amount)}`);
   switch (kind) {
+    case 'held': {
+      const { subject, text } = texts.held;
+      const first = text(what, total ?? inMoney(0), news.payUntil ?? '');
+      return { subject: subject(inShort), paragraphs: [first, ...prices] };
+    }
+    case 'expired': {
+      const { subject, text, money } = texts.expired;
+      return { subject: subject(inShort), paragraphs: [text(what), money] };
+    }
+    case 'refunded': {
+      const { subject, part, whole } = texts.refunded;
+      const { refundAmount = 0, refundReason, isWhole } = news;
+      const paragraphs = [(isWhole ? whole : part)(what, inMoney(refundAmount))];
+      if (refundReason) paragraphs.push(texts.cancelled.reason(refundReason));
+      return { subject: subject(inMoney(refundAmount), inShort), paragraphs };
+    }
     case 'paid': {
       const { subject, text, textFor } = texts.paid;
       const first = total === null ? text(what) : textFor(what, total);
@@ -213,7 +279,8 @@ export function orderMailOf(
     case 'cancelled': {
       const { subject, refund } = texts.cancelled;
       const paragraphs = whyCancelled(what, cancelReason, texts);
-      if (money === 'goes_back' && total !== null) paragraphs.push(refund(total));
+      const left = amount - (news.refundedAmount ?? 0);
+      if (money === 'goes_back' && left > 0) paragraphs.push(refund(inMoney(left)));
       if (money === 'not_charged') paragraphs.push(texts.notCharged);
       return { subject: subject(inShort), paragraphs };
     }
@@ -223,5 +290,6 @@ export function orderMailOf(
 function whyCancelled(what: string, reason: string | undefined, { cancelled }: MailTexts): string[] {
   if (reason === undefined) return [cancelled.byBuyer(what)];
   if (reason === 'called_off') return [cancelled.calledOff(what)];
+  if (reason === 'payment_lost') return [cancelled.paymentLost(what)];
   return [cancelled.byStaff(what), cancelled.reason(reason)];
 }

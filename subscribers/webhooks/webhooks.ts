@@ -14,6 +14,8 @@ export const webhookTypes = [
   'order.rejected',
   'order.cancelled',
   'order.expired',
+  'order.refunded',
+  'order.refund_failed',
   'sale.created',
   'sale.opened',
   'sale.paused',

@@ -74,6 +74,16 @@ test('a buyer gets a mail with the outcome of an order as text and HTML, with an
   expect((await mailTo(payer.email, 'Cancelled')).text).toContain('€49.00 goes back to you');
 });
 
+test('a buyer who has not paid yet gets a mail about the hold, with its end, and one when it is over', async () => {
+  const { token, email } = await system.signUp();
+  const sale = await system.createSale({ stock: 2, paymentWindowSeconds: 8 });
+  await buy(sale.id, token);
+  const held = await mailTo(email, 'Pay now');
+  expect(held.text).toMatch(/Pay €49\.00 until \w+day, .*UTC, or others get the chance/);
+  const expired = await mailTo(email, 'Not paid in time');
+  expect(expired.text).toContain('A payment that came too late goes back to you.');
+});
+
 test('a mail contains no user name, since anybody can sign up with a foreign address', async () => {
   const email = `${nanoid().toLowerCase()}@example.com`;
   const account = { email, password: 'correct horse', name: 'You won! Visit evil.example' };
@@ -206,6 +216,20 @@ test('the texts are true in every case, in every language', () => {
   expect(said({ ...cancelled, cancelReason: 'Damaged in the stock' })).toContain(
     'The reason: Damaged in the stock',
   );
+  const lost = { ...cancelled, cancelReason: 'payment_lost', money: 'not_charged' };
+  expect(said(lost)).toBe(
+    'Your payment for 3 × A shirt, M could not be taken after all, so your order is cancelled.\nYou have not been charged.',
+  );
+  expect(said({ ...cancelled, money: 'goes_back', refundedAmount: 1_000 })).toContain('€50.00 goes back');
+  const refunded = { kind: 'refunded', refundAmount: 1_000, refundReason: 'A scratch' };
+  expect(said(refunded)).toBe(
+    'The shop gives you €10.00 of your order of 3 × A shirt, M back.\nThe reason: A scratch',
+  );
+  expect(said({ ...refunded, isWhole: true }, 'de')).toContain('du bekommst 10,00\u00a0€ zurück');
+  expect(said({ kind: 'held', payUntil: 'Friday at 6:00 PM UTC' })).toContain(
+    'Pay €60.00 until Friday at 6:00 PM UTC',
+  );
+  expect(said({ kind: 'expired' }, 'fr')).toContain('n’a pas été payée à temps');
   const two = [
     ...lines,
     { name: 'A cap', quantity: 1, amount: 1_500 },

@@ -37,6 +37,7 @@ interface SaleOptions {
   /** Several items of the product instead, by label: how many of each. */
   sizes?: Record<string, number>;
   limitPerBuyer?: number;
+  paymentWindowSeconds?: number;
   opensAt?: Date;
   closesAt?: Date;
 }
@@ -134,6 +135,7 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
       stock = 10,
       sizes,
       limitPerBuyer = 1,
+      paymentWindowSeconds = 0,
       opensAt = new Date(Date.now() - hourMs),
       closesAt = new Date(Date.now() + hourMs),
     } = {}) {
@@ -143,7 +145,7 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
       const item = { productId: product.body.id, price };
       const items = Object.entries(sizes ?? {}).map(([label, left]) => ({ ...item, label, stock: left }));
       const offer = sizes ? { items } : { ...item, stock };
-      const body = { ...offer, limitPerBuyer, opensAt, closesAt };
+      const body = { ...offer, limitPerBuyer, paymentWindowSeconds, opensAt, closesAt };
       const sale = await system.api<SaleSnapshot>('POST', '/api/sales', { ...asAdmin, body });
       if (sale.status !== 201) throw new Error(`the sale was answered ${JSON.stringify(sale.body)}`);
       return sale.body;

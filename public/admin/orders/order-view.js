@@ -177,6 +177,8 @@ const stepTexts = {
   'order.rejected': 'Rejected',
   'order.cancelled': 'Cancelled',
   'order.expired': 'Not paid in time',
+  'order.refunded': 'Refunded',
+  'order.refund_failed': 'A refund failed',
 };
 
 /** @param {OrderStep} step */

@@ -20,10 +20,10 @@ export const cancelledAtOnce = 500;
 /** Why staff cancels orders, which their buyers are told, and whether the units go back on sale or leave the sale. */
 export const cancellation = z.strictObject({
   reason: name(300)
-    // Pages and mails tell by this word that the whole sale was called off.
+    // Pages and mails put these two into words of their own.
     .refine(
-      (reason) => reason !== 'called_off',
-      'expected words for the buyer, got the word of a sale called off',
+      (reason) => reason !== 'called_off' && reason !== 'payment_lost',
+      'expected words for the buyer, got a word that the shop uses itself',
     )
     .describe('The buyer is told it'),
   restock: z

@@ -76,36 +76,48 @@ const columns = [
   'name',
 ];
 const times = ['created at', 'settled at'];
+/** At the end, so that a program that reads the columns by their numbers goes on with them. */
+const refunds = ['refunded'];
 
 /**
  * Streams all orders of a sale as CSV, as fast as the client reads: a row for each line of an order. Amounts are decimals in the
- * sale's currency, and 0 where nothing is paid or the order is cancelled. Times are ISO 8601 in UTC.
+ * sale's currency, and 0 where nothing is paid or the order is cancelled. What was refunded is in the order's first row. Times are
+ * ISO 8601 in UTC.
  */
 async function* csvOfOrders(collections: Collections, sale: SaleSnapshot): AsyncGenerator<string> {
-  yield byteOrderMark + csvLines([[...columns, ...times]]);
+  yield byteOrderMark + csvLines([[...columns, ...times, ...refunds]]);
   const items = new Map(sale.items.map((item) => [item.id, item]));
   for await (const orders of everyOrder(collections, sale.id))
-    yield csvLines(orders.flatMap((order) => order.lines.map((line) => rowOf(order, line, items))));
+    yield csvLines(
+      orders.flatMap((order) => order.lines.map((line, n) => rowOf(order, line, items, n === 0))),
+    );
 }
 
-function rowOf(order: AdminOrder, line: OrderLine, items: ReadonlyMap<string, SaleItem>) {
+function rowOf(order: AdminOrder, line: OrderLine, items: ReadonlyMap<string, SaleItem>, isFirst: boolean) {
   const { id, saleId, status, reason, cancelReason, buyerId, email, name, createdAt, settledAt } = order;
   const item = items.get(line.itemId);
   const currency = order.currency ?? item?.price.currency ?? '';
   const what = [id, saleId, status, reason ?? cancelReason ?? '', line.quantity];
   const money = [currency === '' ? '' : paidFor(order, line, item, currency), currency];
   const names = [item?.product.name ?? '', line.label || (item?.label ?? '')];
-  return [...what, ...money, ...names, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? ''];
+  const refunded = isFirst && isCharged(order) ? (order.refundedAmount ?? 0) : 0;
+  return [
+    ...[...what, ...money, ...names, buyerId, email ?? '', name ?? '', createdAt, settledAt ?? ''],
+    currency === '' ? '' : decimalOf({ amount: refunded, currency }),
+  ];
 }
+
+/** A refunded order was charged; what went back is in a column of its own. */
+const isCharged = ({ status }: AdminOrder) => status === 'paid' || status === 'refunded';
 
 /** An order of an earlier version knows no money, so that the item's price counts, which does not change after the opening. */
 function paidFor(
-  { status }: AdminOrder,
+  order: AdminOrder,
   { amount, quantity }: OrderLine,
   item: SaleItem | undefined,
   currency: string,
 ): string {
-  if (status !== 'paid') return decimalOf({ amount: 0, currency });
+  if (!isCharged(order)) return decimalOf({ amount: 0, currency });
   if (amount !== null) return decimalOf({ amount, currency });
   return item ? decimalOf(item.price, quantity) : '';
 }

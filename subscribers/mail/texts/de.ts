@@ -12,6 +12,23 @@ export const german: MailTexts = {
     text: (what) => `Es hat geklappt: ${what}.`,
     textFor: (what, total) => `Es hat geklappt: ${what}, für ${total}.`,
   },
+  held: {
+    subject: (what) => `Jetzt zahlen: ${what}`,
+    text: (what, total, until) =>
+      `Wir halten ${what} für dich zurück. Zahle ${total} bis ${until}, sonst kommen andere zum Zug.`,
+  },
+  expired: {
+    subject: (what) => `Nicht rechtzeitig bezahlt: ${what}`,
+    text: (what) =>
+      `Deine Bestellung über ${what} wurde nicht rechtzeitig bezahlt und ist nicht mehr für dich reserviert.`,
+    money: 'Du zahlst nichts. Eine Zahlung, die zu spät kam, bekommst du zurück.',
+  },
+  refunded: {
+    subject: (amount, what) => `Du bekommst ${amount} zurück: ${what}`,
+    part: (what, amount) => `Der Shop erstattet dir ${amount} von deiner Bestellung über ${what}.`,
+    whole: (what, amount) =>
+      `Der Shop hat deine Bestellung über ${what} beendet, du bekommst ${amount} zurück.`,
+  },
   rejected: {
     subject: (names) => `Diesmal leider nicht: ${names}`,
     text: (what) => `Wir konnten dir ${what} nicht geben.`,
@@ -41,6 +58,8 @@ export const german: MailTexts = {
     byBuyer: (what) => `Deine Bestellung über ${what} ist storniert.`,
     byStaff: (what) => `Der Shop hat deine Bestellung über ${what} storniert.`,
     calledOff: (what) => `Der Verkauf wurde abgesagt, und damit ist deine Bestellung über ${what} storniert.`,
+    paymentLost: (what) =>
+      `Deine Zahlung für ${what} kam am Ende doch nicht zustande, deshalb ist deine Bestellung storniert.`,
     reason: (reason) => `Der Grund: ${reason}`,
     refund: (total) => `Du bekommst ${total} zurück.`,
   },

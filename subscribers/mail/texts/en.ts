@@ -21,6 +21,22 @@ export const english = {
     text: (what: string) => `You got it: ${what}.`,
     textFor: (what: string, total: string) => `You got it: ${what}, for ${total}.`,
   },
+  held: {
+    subject: (what: string) => `Pay now: ${what}`,
+    text: (what: string, total: string, until: string) =>
+      `We are holding ${what} for you. Pay ${total} until ${until}, or others get the chance.`,
+  },
+  expired: {
+    subject: (what: string) => `Not paid in time: ${what}`,
+    text: (what: string) => `Your order of ${what} was not paid in time, and is not held for you any more.`,
+    money: 'You have not been charged. A payment that came too late goes back to you.',
+  },
+  refunded: {
+    subject: (amount: string, what: string) => `${amount} goes back to you: ${what}`,
+    part: (what: string, amount: string) => `The shop gives you ${amount} of your order of ${what} back.`,
+    whole: (what: string, amount: string) =>
+      `The shop has ended your order of ${what}, and ${amount} goes back to you.`,
+  },
   rejected: {
     subject: (names: string) => `Not this time: ${names}`,
     text: (what: string) => `We could not give you ${what}.`,
@@ -51,6 +67,8 @@ export const english = {
     byBuyer: (what: string) => `Your order of ${what} is cancelled.`,
     byStaff: (what: string) => `The shop has cancelled your order of ${what}.`,
     calledOff: (what: string) => `The sale was called off, and so your order of ${what} is cancelled.`,
+    paymentLost: (what: string) =>
+      `Your payment for ${what} could not be taken after all, so your order is cancelled.`,
     reason: (reason: string) => `The reason: ${reason}`,
     refund: (total: string) => `${total} goes back to you.`,
   },

@@ -12,6 +12,22 @@ export const french: MailTexts = {
     text: (what) => `C’est réussi : ${what}.`,
     textFor: (what, total) => `C’est réussi : ${what}, pour ${total}.`,
   },
+  held: {
+    subject: (what) => `À payer maintenant : ${what}`,
+    text: (what, total, until) =>
+      `Nous vous réservons ${what}. Payez ${total} jusqu’au ${until}, sinon d’autres auront leur chance.`,
+  },
+  expired: {
+    subject: (what) => `Pas payée à temps : ${what}`,
+    text: (what) => `Votre commande (${what}) n’a pas été payée à temps et ne vous est plus réservée.`,
+    money: 'Rien ne vous a été débité. Un paiement arrivé trop tard vous est remboursé.',
+  },
+  refunded: {
+    subject: (amount, what) => `Vous serez remboursé de ${amount} : ${what}`,
+    part: (what, amount) => `La boutique vous rembourse ${amount} de votre commande (${what}).`,
+    whole: (what, amount) =>
+      `La boutique a mis fin à votre commande (${what}), et vous serez remboursé de ${amount}.`,
+  },
   rejected: {
     subject: (names) => `Pas cette fois : ${names}`,
     text: (what) => `Nous n’avons pas pu vous donner ${what}.`,
@@ -41,6 +57,8 @@ export const french: MailTexts = {
     byBuyer: (what) => `Votre commande (${what}) est annulée.`,
     byStaff: (what) => `La boutique a annulé votre commande (${what}).`,
     calledOff: (what) => `La vente a été annulée, et donc votre commande (${what}) aussi.`,
+    paymentLost: (what) =>
+      `Votre paiement pour ${what} n’a finalement pas abouti, votre commande est donc annulée.`,
     reason: (reason) => `La raison : ${reason}`,
     refund: (total) => `Vous serez remboursé de ${total}.`,
   },

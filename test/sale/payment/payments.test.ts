@@ -220,6 +220,130 @@ test('a cancelled order gives its money back once, also when it is cancelled whi
   expect([balanceOf(paid), balanceOf(raced)]).toEqual([0, 0]);
 });
 
+const asStaff = (body?: unknown) => ({ token: system.adminToken, ...(body !== undefined && { body }) });
+
+const refund = ({ orderId }: Held, body: object, headers?: Record<string, string>) =>
+  system.api('POST', `/api/admin/orders/${orderId}/refunds`, {
+    ...asStaff({ reason: 'It came broken', ...body }),
+    ...(headers && { headers }),
+  });
+
+async function pay(held: Held): Promise<Held> {
+  standIn.confirm((await start(held)).body.clientSecret);
+  await ends(held, 'captured');
+  return held;
+}
+
+test('staff give parts and then all of the money back, each once, and never more than was captured', async () => {
+  const parts = await pay(await hold());
+  expect((await refund(parts, { amount: 5_000 })).body).toMatchObject({ type: '/problems/not-refundable' });
+  const key = { 'Idempotency-Key': 'the-first-part' };
+  const same = await Promise.all(Array.from({ length: 100 }, () => refund(parts, { amount: 1_000 }, key)));
+  expect(same.map(({ status }) => status)).toEqual(same.map(() => 200));
+  expect(same[0]?.body).toMatchObject({
+    order: { status: 'paid', refundedAmount: 1_000 },
+    payments: [{ state: 'captured', capturedAmount: 4_900, refunds: [{ amount: 1_000 }] }],
+  });
+  expect((await refund(parts, { amount: 1_001 }, key)).status).toBe(422);
+  const raced = await Promise.all(Array.from({ length: 100 }, () => refund(parts, { amount: 1_500 })));
+  expect(raced.map(({ status }) => status).filter((status) => status === 200)).toHaveLength(2);
+  await ends(parts, 'captured');
+  expect(balanceOf(parts)).toBe(900);
+  expect(await orderOf(parts)).toMatchObject({ status: 'paid', refundedAmount: 4_000 });
+
+  const whole = await pay(await hold());
+  for (const held of [parts, whole]) {
+    const all = await Promise.all(Array.from({ length: 100 }, () => refund(held, {})));
+    expect(all.map(({ status }) => status)).toEqual(all.map(() => 200));
+    await ends(held, 'refunded');
+    expect(balanceOf(held)).toBe(0);
+    const order = await orderOf(held);
+    expect(order).toMatchObject({
+      status: 'refunded',
+      refundedAmount: 4_900,
+      cancelReason: 'It came broken',
+    });
+    const sale = await system.api('GET', `/api/sales/${held.saleId}`);
+    expect(sale.body).toMatchObject({ stock: 4, unitsOnSale: 4 });
+  }
+  const { providerId } = (await paymentOf(whole)) ?? {};
+  expect(standIn.refunds.filter(({ payment_intent: of }) => of === providerId)).toHaveLength(1);
+  const details = await system.api('GET', `/api/admin/orders/${parts.orderId}`, asStaff());
+  const steps = details.body.steps.filter(({ type }: { type: string }) => type === 'order.refunded');
+  expect(steps.map(({ amount }: { amount: number }) => amount)).toEqual([1_000, 1_500, 1_500, 900]);
+  const log = await system.api('GET', `/api/admin/staff-log?subject=${parts.orderId}`, asStaff());
+  expect(log.body.entries.map(({ action }: { action: string }) => action)).toEqual(
+    Array(4).fill('order.refunded'),
+  );
+  expect(log.body.entries[0].after).toMatchObject({ status: 'refunded', reason: 'It came broken' });
+  const csv = await (
+    await fetch(`${system.url}/api/admin/sales/${parts.saleId}/orders.csv`, {
+      headers: { Authorization: `Bearer ${system.adminToken}` },
+    })
+  ).text();
+  expect(csv).toMatch(/refunded,[^\n]*49\.00,EUR,[^\n]*,49\.00\r?\n/);
+  const report = await system.api('GET', `/api/admin/sales/${parts.saleId}/report`, asStaff());
+  expect(report.body).toMatchObject({ refundedUnits: 1, refundedAmount: 4_900, amount: 0, units: 4 });
+});
+
+test('what cannot be refunded is refused with a reason', async () => {
+  const held = await hold();
+  expect((await refund(held, {})).body).toMatchObject({
+    type: '/problems/not-refundable',
+    detail: 'expected an order that was paid here, this one is held',
+  });
+  expect((await refund({ ...held, orderId: 'x'.repeat(22) }, {})).status).toBe(404);
+  for (const body of [
+    { amount: 0 },
+    { amount: 1.5 },
+    { amount: '1' },
+    { reason: '' },
+    { reason: 'payment_lost' },
+  ])
+    expect((await refund(held, body)).status, JSON.stringify(body)).toBe(400);
+  const path = `/api/admin/orders/${held.orderId}/refunds`;
+  const body = { reason: 'mine' };
+  expect((await system.api('POST', path, { token: held.token, body })).status).toBe(403);
+  expect((await system.api('POST', path, { token: system.tokenOf('viewer'), body })).status).toBe(403);
+});
+
+test('a refund that Stripe refuses is visible and tried again, and after its last refusal staff can press again', async () => {
+  const held = await pay(await hold());
+  standIn.fail('/refunds', 'refused', '500');
+  expect((await refund(held, { amount: 900 })).status).toBe(200);
+  const isRefused = async () => (await paymentOf(held))?.refunds[0]?.error;
+  await waitUntil(isRefused, { deadlineMs: 10_000, what: 'the refusal is visible' });
+  const path = `/api/admin/orders/${held.orderId}`;
+  expect((await system.api('GET', path, asStaff())).body.payments[0].refunds[0]).toMatchObject({
+    state: 'requested',
+    error: expect.stringContaining('balance_insufficient'),
+  });
+  await ends(held, 'captured');
+  expect(balanceOf(held)).toBe(4_000);
+
+  standIn.fail('/refunds', ...Array.from({ length: 8 }, () => 'refused' as const));
+  await refund(held, { amount: 1_000 });
+  const { payments } = system.store.collections;
+  await waitUntil(
+    async () => {
+      // Each attempt waits twice as long as the one before, and this test does not.
+      await payments.updateOne(
+        { orderId: held.orderId },
+        { $set: { dueAt: new Date() }, $inc: { revision: 1 } },
+      );
+      return (await paymentOf(held))?.refunds[1]?.state === 'failed';
+    },
+    { deadlineMs: 20_000, what: 'the refund has failed' },
+  );
+  await waitUntil(async () => (await orderOf(held)).refundedAmount === 900, {
+    deadlineMs: 10_000,
+    what: 'the failed refund does not count',
+  });
+  expect((await refund(held, { amount: 1_000 })).status).toBe(200);
+  await ends(held, 'captured');
+  expect(balanceOf(held)).toBe(3_000);
+});
+
 test('what Stripe did before it answered with an error is done once, and what it refuses is tried again', async () => {
   const held = await hold();
   standIn.fail('/capture', '500');
@@ -321,7 +445,7 @@ test('I7: orders, payments and what Stripe says are the same money, and a differ
   const balance = [...standIn.balances().values()].reduce((sum, amount) => sum + amount, 0);
   expect((I7.captured.EUR ?? 0) - (I7.refunded.EUR ?? 0)).toBe(balance);
 
-  const paid = await payments.findOne({ state: 'captured' });
+  const paid = await payments.findOne({ state: 'captured', refunds: { $size: 0 } });
   await payments.updateOne({ _id: paid?._id ?? '' }, { $set: { capturedAmount: 4_800 } });
   const [stolen] = [...standIn.intents.values()].filter(({ status }) => status === 'canceled');
   Object.assign(stolen ?? {}, { status: 'succeeded', amount_received: 4_900 });
