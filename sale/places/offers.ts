@@ -65,17 +65,7 @@ export async function offerUnits(collections: Collections, saleId: string): Prom
       const shares = shareOut(waiting.places, left);
       const purchases = shares.map(({ place, given }) => purchaseFor(place, given, sale));
       const batch = await settle(collections, purchases, session);
-      await collections.places.bulkWrite(
-        shares.map(({ place: { _id }, given }, n) => ({
-          updateOne: {
-            filter: { _id },
-            update: {
-              $set: { state: 'offered', orderId: purchases[n]?.orderId ?? '', offer: list.offers, given },
-            },
-          },
-        })),
-        { session },
-      );
+      await markOffered(collections, shares, purchases, list.offers, session);
       const after = released.length > 0 ? await release(collections, saleId, released, session) : null;
       failpoint('offering');
       return { batch, purchases, released: after };
@@ -164,6 +154,20 @@ function purchaseFor(place: PlaceRecord, given: PurchaseLine[], sale: SaleRecord
     idempotencyKey,
     createdAt: mongoClock.now().toISOString(),
   };
+}
+
+async function markOffered(
+  { places }: Collections,
+  shares: { place: PlaceRecord; given: PurchaseLine[] }[],
+  purchases: Purchase[],
+  offer: number,
+  session: ClientSession,
+): Promise<void> {
+  const updates = shares.map(({ place: { _id }, given }, n) => {
+    const $set = { state: 'offered' as const, orderId: purchases[n]?.orderId ?? '', offer, given };
+    return { updateOne: { filter: { _id }, update: { $set } } };
+  });
+  if (updates.length > 0) await places.bulkWrite(updates, { session });
 }
 
 async function settle(

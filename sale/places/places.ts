@@ -37,7 +37,7 @@ export type PlaceRefusal =
   | 'offered';
 
 /** The person's place; null when there is none any more. */
-export type PlaceAnswer = Place | PlaceRefusal | null;
+type PlaceAnswer = Place | PlaceRefusal | null;
 
 /** Requests that arrive together share one transaction; separate ones would conflict on the list of their sale. */
 const maxBatch = 500;
