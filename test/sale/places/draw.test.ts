@@ -57,7 +57,7 @@ test('in a large draw, an early entry is drawn neither sooner nor later: Kolmogo
 });
 
 test('the arithmetic is plain SHA-256 and HMAC', () => {
-  const seed = Buffer.from('00'.repeat(31) + '01', 'hex');
+  const seed = Buffer.from(`${'00'.repeat(31)}01`, 'hex');
   expect(commitmentOf(seed)).toBe('ec4916dd28fc4c10d78e287ca5d9cc51ee1ae73cbfde08c6b37324cbfaac8bc5');
   // RFC 4231, test case 2.
   expect(drawKeyOf(Buffer.from('Jefe'), 'what do ya want for nothing?')).toBe(

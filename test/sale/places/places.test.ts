@@ -249,3 +249,79 @@ test('an unpaid hold goes to the next, also when Redis was emptied; the rest is 
   expect((await system.settled(bought.orderId, token)).status).toBe('held');
   expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
 });
+
+test('a worker that is killed at any step of a draw leaves the rest to the next, and nothing happens twice', async () => {
+  await system.closeAllBut({ servers: 2 });
+  const sale = await putOnSale({ stock: 2, isDraw: true, paymentWindowSeconds: 600 });
+  const people = tokens(6);
+  // Makes the gate.
+  expect((await system.buy(sale.id, people[0] ?? '')).status).toBe(409);
+  await Promise.all(people.map((token) => ask('entries', sale.id, token)));
+  await close(sale.id);
+  const seen: Draw[] = [];
+  for (const point of ['closing', 'frozen', 'drawing', 'drawn', 'offering', 'offered']) {
+    const doomed = await system.startWorker({ FAILPOINTS: `${point}@1=kill` });
+    expect(await doomed.ended).toBe('SIGKILL');
+    seen.push(await drawOf(sale.id));
+  }
+  expect(seen.map(({ state }) => state)).toEqual([
+    ...['entering', 'frozen', 'frozen'],
+    ...['drawn', 'drawn', 'drawn'],
+  ]);
+  expect(seen[1]?.digest).toBe(seen.at(-1)?.digest);
+  expect(seen[2]?.seed).toBeNull();
+  await system.startWorker();
+  const places = await Promise.all(people.map((token) => placeOf(sale.id, token)));
+  const inOrder = places.toSorted((one, other) => (one.drawn ?? 0) - (other.drawn ?? 0));
+  expect(inOrder.map(({ drawn, state }) => [drawn, state])).toEqual(
+    people.map((_, n) => [n + 1, n < 2 ? 'offered' : 'waiting']),
+  );
+  expect(await system.store.collections.orders.countDocuments({ saleId: sale.id })).toBe(2);
+  // The gate, which nobody told of the offers, is corrected.
+  await waitUntil(
+    async () => {
+      const { gates } = await system.store.gate.read([sale.id], { queuedMax: 0 });
+      return gates.get(sale.id)?.left === 0;
+    },
+    { deadlineMs: 15_000, what: 'the gate still counts units' },
+  );
+  expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+});
+
+test('a draft becomes a draw; its terms are fixed at the opening; nobody is offered anything after the end', async () => {
+  const { product } = await system.createSale();
+  const asAdmin = { token: system.adminToken };
+  const [opensAt, closesAt] = [new Date(Date.now() + hourMs), new Date(Date.now() + 3 * hourMs)];
+  const price = { amount: 1_000, currency: 'EUR' };
+  const body = { productId: product.id, price, stock: 1, opensAt, closesAt };
+  const drawAt = new Date(Date.now() + 2 * hourMs);
+  const create = (more: object) =>
+    system.api<SaleSnapshot & Problem>('POST', '/api/sales', { ...asAdmin, body: { ...body, ...more } });
+  for (const wrong of [{ mode: 'draw' }, { drawAt }, { mode: 'draw', drawAt: closesAt }])
+    expect((await create(wrong)).body.errors?.[0]?.field).toBe('drawAt');
+  const draft = await create({ draft: true, waitingList: true });
+  const { id } = draft.body;
+  const change = (more: object) =>
+    system.api<SaleSnapshot & Problem>('PATCH', `/api/sales/${id}`, { ...asAdmin, body: more });
+  expect((await change({ mode: 'draw', drawAt })).body).toMatchObject({ mode: 'draw', waitingList: true });
+  expect((await system.api('POST', `/api/sales/${id}/publication`, asAdmin)).status).toBe(200);
+  const copy = await system.api<SaleSnapshot>('POST', `/api/sales/${id}/duplicates`, asAdmin);
+  expect(copy.body).toMatchObject({ mode: 'draw', drawAt: drawAt.toISOString(), waitingList: true });
+  expect((await change({ mode: 'open' })).body.type).toBe('/problems/already-published');
+  const later = new Date(drawAt.getTime() + 60_000);
+  expect((await change({ drawAt: later, waitingList: false })).status).toBe(200);
+  expect(await read(id)).toMatchObject({ drawAt: later.toISOString() });
+  const token = system.buyerToken();
+  expect((await ask('entries', id, token)).body.type).toBe('/problems/not-open');
+  await system.store.collections.sales.updateOne({ _id: id }, { $set: { opensAt: new Date(0) } });
+  expect((await change({ drawAt })).body.type).toBe('/problems/already-open');
+  expect((await ask('waiting-list', id, token)).body.type).toBe('/problems/no-waiting-list');
+  expect((await ask('entries', id, token)).status).toBe(200);
+  // It ends before it could be drawn: the draw is still made, so that everybody can check it.
+  const past = { drawAt: new Date(Date.now() - 2_000), closesAt: new Date(Date.now() - 1_000) };
+  await system.store.collections.sales.updateOne({ _id: id }, { $set: past });
+  await drawn(id);
+  await waitUntil(async () => (await read(id)).drawnAt, { deadlineMs: 5_000, what: 'it is not drawn' });
+  expect(await placeOf(id, token)).toMatchObject({ state: 'waiting', drawn: 1, orderId: null });
+  expect((await system.api('GET', '/api/sales/no-such-sale/draw')).status).toBe(409);
+});
