@@ -3,7 +3,7 @@ import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { gapMs, transact } from '../../runtime/databases/transact.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
-import type { PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
+import type { DrawRecord, PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
 import { type Place, type PurchaseLine, unitsIn } from '../contract.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey, claimsOf, limitsOf } from '../settlement/decide.ts';
@@ -89,27 +89,36 @@ async function changePlaces(
     const sale = await collections.sales.findOne({ _id: saleId }, { projection: { mode: 1 } });
     if (sale?.mode === 'draw') keys.set(saleId, await readNamesKey(collections, saleId));
   }
-  return await transact(
+  const { outcomes, reserving } = await transact(
     collections.connection,
     async (session) => {
-      const answers: PlaceAnswer[] = asked.map(() => null);
+      const outcomes: Outcome[] = [];
       const reserving: SaleRecord[] = [];
       for (const [saleId, ofSale] of ofSales) {
         const state = await readState(collections, saleId, ofSale, session);
         const edit = openEdit(state, keys.get(saleId));
-        const outcomes = ofSale.map(({ request, at }) => edit.apply(request, at));
+        for (const { request, at, n } of ofSale) {
+          const refusal = edit.apply(request, at);
+          const place = edit.places.get(request.personId) ?? null;
+          outcomes[n] = { refusal, place, draw: state.list.draw };
+        }
         const sale = await write(collections, edit, state, session, otherWriters);
         if (sale) reserving.push(sale);
-        for (const [n, outcome] of outcomes.entries()) {
-          const place = edit.places.get(ofSale[n]?.request.personId ?? '');
-          const answer = outcome ?? (place && (await placeOf(collections, place, state.list.draw))) ?? null;
-          answers[ofSale[n]?.n ?? 0] = answer;
-        }
       }
-      return { answers, reserving };
+      return { outcomes, reserving };
     },
     { patienceMs },
   );
+  const answers = outcomes.map(({ refusal, place, draw }) => {
+    return refusal ?? (place && placeOf(collections, place, draw));
+  });
+  return { answers: await Promise.all(answers), reserving };
+}
+
+interface Outcome {
+  refusal: PlaceRefusal | null;
+  place: PlaceRecord | null;
+  draw: DrawRecord | null;
 }
 
 interface State {
