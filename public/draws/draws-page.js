@@ -35,7 +35,6 @@ async function load() {
     setText(byId('verdict'), isMissing ? texts.draws.missing : texts.loadFailed);
     if (!isMissing) setTimeout(load, pollMs);
   }
-  delete byId('main').dataset.loading;
 }
 
 async function recompute() {
