@@ -25,7 +25,7 @@ import { toast } from '../shared/toast.js';
  * @param {Pick<SaleView, 'sale' | 'choice' | 'status' | 'now'>} view @param {Place | null} place
  * @returns {PlaceView | null} null when the sale offers no place now
  */
-export function placeView({ sale, choice, status, now }, place) {
+function placeView({ sale, choice, status, now }, place) {
   const isOver = status === 'ended' || status === 'called_off';
   const isDraw = sale.mode === 'draw';
   const isDrawn = sale.drawnAt !== undefined;
