@@ -16,6 +16,7 @@ export interface AccountReading extends Pick<AccountExport, 'user' | 'personId'>
   networks: AsyncIterable<AccountExport['networks'][number]>;
   notes: AsyncIterable<AccountExport['notes'][number]>;
   marks: AsyncIterable<AccountExport['marks'][number]>;
+  places: AsyncIterable<AccountExport['places'][number]>;
   orders: AsyncIterable<Order>;
 }
 
@@ -38,6 +39,7 @@ export async function exportAccount(
       networks: readNetworks(collections, userId),
       notes: readNotes(collections, userId),
       marks: readMarks(collections, userId),
+      places: readPlaces(collections, userId),
       orders: readOrders(collections, userId, queued),
     }
   );
@@ -62,6 +64,11 @@ async function* readNotes({ orderNotes }: Collections, buyerId: string) {
 async function* readMarks({ suspects }: Collections, buyerId: string) {
   for await (const { _id: orderId, networkKey, markedAt } of suspects.find({ buyerId }))
     yield { orderId, networkKey, markedAt: markedAt.toISOString() };
+}
+
+async function* readPlaces({ places }: Collections, buyerId: string) {
+  for await (const { saleId, lines, state, pseudonym = '', joinedAt } of places.find({ buyerId }))
+    yield { saleId, lines, state, pseudonym, joinedAt: joinedAt.toISOString() };
 }
 
 /** Reads page by page, so that no MongoDB cursor stays open while the client reads slowly. */
@@ -105,6 +112,8 @@ export async function deleteAccount(
     return true;
   });
   if (isDeleted === 'last_admin') return isDeleted;
+  // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing.
+  await collections.places.updateMany({ buyerId: userId, state: 'waiting' }, { $set: { state: 'left' } });
   await collections.accountNetworks.deleteMany({ userId });
   await collections.orderNotes.deleteMany({ buyerId: userId });
   await endSessionsOf(collections, userId);

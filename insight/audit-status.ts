@@ -27,6 +27,7 @@ export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditSta
     I4: report.I4,
     I5: report.I5,
     I7: report.I7,
+    I8: report.I8,
     'staff log': findingOf(report.staffLog),
   });
   const breaches = findings.reduce((sum, [, finding]) => sum + finding.breaches, 0);

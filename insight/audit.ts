@@ -13,6 +13,7 @@ import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { allowanceKey, claimsOf, limitsOf, personOf, sumOf } from '../sale/settlement/decide.ts';
 import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
 import { auditMoney, compareWithProvider, type MoneyFinding, type PayableOrder } from './audit-money.ts';
+import { auditPlaces } from './audit-places.ts';
 import { type Finding, openFinding } from './finding.ts';
 
 export interface AuditReport {
@@ -27,12 +28,13 @@ export interface AuditReport {
   I4: Finding;
   I5: Finding;
   I7: MoneyFinding;
+  I8: Finding;
   /** Whether the staff log's hash chain is whole. */
   staffLog: StaffLogCheck;
 }
 
 /**
- * Checks the invariants I1 to I5 and I7 of ARCHITECTURE.md against MongoDB and Redis, and the staff log. It is safe during a
+ * Checks the invariants I1 to I5, I7 and I8 of ARCHITECTURE.md against MongoDB and Redis, and the staff log. It is safe during a
  * sale.
  * @param provider is asked for its own list of payments; without one they are compared with the orders alone.
  */
@@ -53,14 +55,15 @@ export async function audit(
     const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
     const staffLog = await checkStaffLog(collections, session);
     const I7 = await auditMoney(collections, payable, session);
-    return { sales: sales.length, orders, queued, I1, I2, I3, I4, I5, I7, staffLog };
+    const I8 = await auditPlaces(collections, sales, session);
+    return { sales: sales.length, orders, queued, I1, I2, I3, I4, I5, I7, I8, staffLog };
   };
   // A shop that has just started may still be making its collections.
   const patience = { firstMs: 100, longestMs: 1_000, patienceMs: 10_000, shouldRetry: isSnapshotUnavailable };
   const report = await retry(() => readInSnapshot(collections.connection, readAll), patience);
   const I7 = provider ? await compareWithProvider(collections, provider, report.I7) : report.I7;
-  const { I1, I2, I3, I4, I5, staffLog } = report;
-  const findings = [I1, I2, I3, I4, I5, I7];
+  const { I1, I2, I3, I4, I5, I8, staffLog } = report;
+  const findings = [I1, I2, I3, I4, I5, I7, I8];
   const ok = findings.every(({ breaches }) => breaches === 0) && staffLog.broken === null;
   return { ok, ...report, I7 };
 }

@@ -32,6 +32,7 @@ const noAdmissions = {
   over_limit: 0,
   paused: 0,
   ended: 0,
+  drawn: 0,
   unknown_sale: 0,
   unknown_item: 0,
   busy: 0,

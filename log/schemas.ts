@@ -8,6 +8,7 @@ import {
   type RejectionReason,
   refundedAmount,
   rejectionReason,
+  saleMode,
   units,
 } from '../sale/contract.ts';
 
@@ -71,6 +72,9 @@ const wholeSale = sale.extend({
   cancelWindowSeconds: count.nullable().exactOptional(),
   requiresVerifiedEmail: z.literal(true).exactOptional(),
   language: language.exactOptional(),
+  mode: saleMode.exactOptional(),
+  drawAt: instant.exactOptional(),
+  waitingList: z.boolean().exactOptional(),
   paymentWindowSeconds: count.exactOptional(),
   ...window,
 });

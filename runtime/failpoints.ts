@@ -14,6 +14,9 @@
  *   asking      before a payment provider is asked
  *   asked       after it answered, before the answer is stored
  *   expiring    before a transaction that expires holds        expired    after it committed
+ *   closing    after the entries of a draw were closed     frozen     after the digest of their list was stored
+ *   drawing    after the entries got their positions       drawn      after the seed was published
+ *   offering   before a transaction that offers units commits             offered    after it committed
  *   relayed     after events were published, before the relay's position is stored
  *   handled     after a subscriber handled events, before they are acknowledged
  */
@@ -33,6 +36,12 @@ export type Failpoint =
   | 'asked'
   | 'expiring'
   | 'expired'
+  | 'closing'
+  | 'frozen'
+  | 'drawing'
+  | 'drawn'
+  | 'offering'
+  | 'offered'
   | 'relayed'
   | 'handled';
 

@@ -92,6 +92,10 @@ export type Product = z.infer<typeof product>;
 const saleStatus = z.enum(['draft', 'scheduled', 'open', 'paused', 'sold_out', 'ended', 'called_off']);
 export type SaleStatus = z.infer<typeof saleStatus>;
 
+/** `draw`: people enter, and lots decide who is offered the units. */
+export const saleMode = z.enum(['open', 'draw']);
+export type SaleMode = z.infer<typeof saleMode>;
+
 /** The former price; null when the shop gives none. */
 const oldPrice = money.nullable().describe('What it cost before');
 const unitsLeft = count.describe('Units not yet sold, as settled');
@@ -136,6 +140,13 @@ export const saleSnapshot = z.object({
     .literal(true)
     .exactOptional()
     .describe('Only buyers who have confirmed their address can buy'),
+  mode: saleMode.exactOptional().describe('How units are given out; `open` when absent'),
+  drawAt: instant.exactOptional().describe('Only of a draw: people enter from opensAt until then'),
+  drawnAt: instant.exactOptional().describe('When the draw was made'),
+  waitingList: z
+    .literal(true)
+    .exactOptional()
+    .describe('After a sell-out people can wait for units that come back'),
   paymentWindowSeconds: count.describe(
     'For how long an order is held until it is paid; 0 when nothing is paid here',
   ),
@@ -281,6 +292,17 @@ export const accountExport = z.object({
   marks: z
     .array(z.object({ orderId: z.string(), networkKey: z.string(), markedAt: instant }))
     .describe('Orders that staff looks at before shipping, because several buyers share a network'),
+  places: z
+    .array(
+      z.object({
+        saleId: z.string(),
+        lines: z.array(z.object({ itemId: z.string(), quantity: units })),
+        state: z.string(),
+        pseudonym: z.string(),
+        joinedAt: instant,
+      }),
+    )
+    .describe('In draws and on waiting lists'),
   orders: z.array(order),
 });
 export type AccountExport = z.infer<typeof accountExport>;
@@ -361,6 +383,45 @@ export const deadLetter = z.object({
   stacks: z.array(z.string()),
 });
 export type DeadLetter = z.infer<typeof deadLetter>;
+
+const placeState = z
+  .enum(['entered', 'waiting', 'offered', 'left'])
+  .describe('`entered`: in a draw that is not made yet; `offered`: the order says what became of it');
+
+/** A person's place in a draw or on a waiting list. */
+export const place = z.object({
+  saleId: z.string(),
+  state: placeState,
+  lines: z.array(purchaseLine).describe('What is asked for, at most: an offer has what is left of it'),
+  position: count.nullable().describe('Units go to lower positions first; null until the draw is made'),
+  ahead: count.nullable().describe('How many people wait before this one; null while nobody waits here'),
+  moreAhead: z.literal(true).exactOptional().describe('More people than `ahead` says'),
+  pseudonym: z.string().exactOptional().describe('The name of this person in the list of the draw'),
+  drawn: count.exactOptional().describe('The number that was drawn'),
+  orderId: z.string().nullable().describe('The order that was made for this person when it was their turn'),
+  joinedAt: instant,
+});
+export type Place = z.infer<typeof place>;
+
+const hex = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** Answer to `GET /api/sales/:id/draw`: what anyone needs to check a draw, but for the list of entries. */
+export const draw = z.object({
+  saleId: z.string(),
+  algorithm: z.literal('hmac-sha256-v1'),
+  state: z
+    .enum(['entering', 'frozen', 'drawn'])
+    .describe('`frozen`: nobody can enter any more, and `digest` names the list of entries'),
+  opensAt: instant,
+  drawAt: instant,
+  commitment: hex.describe('SHA-256 of the seed'),
+  entries: count,
+  digest: hex.nullable().describe('SHA-256 of the pseudonyms, sorted, each with a line feed behind it'),
+  frozenAt: instant.nullable(),
+  seed: hex.nullable().describe('Secret until the draw is made'),
+  drawnAt: instant.nullable(),
+});
+export type Draw = z.infer<typeof draw>;
 
 /** RFC 9457 problem details, `application/problem+json`. */
 export const problem = z.object({

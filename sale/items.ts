@@ -6,6 +6,7 @@ import type {
   SaleRecord,
 } from '../store/collections.ts';
 import type { Purchase, PurchaseLine, StockMessage } from './contract.ts';
+import { publicCountsOf } from './places/reserve.ts';
 
 /**
  * A sale's items. Their counts are stored beside the sale's own, which are the sums; the only item of a sale has no counts
@@ -16,7 +17,7 @@ export type Item = ItemRecord & ItemCounts;
 /** The id of a sale's first item, and the only one that a sale of an earlier version has. */
 export const firstItemId = '1';
 
-type SaleOfItems = Pick<
+export type SaleOfItems = Pick<
   SaleRecord,
   'items' | 'itemCounts' | 'productId' | 'price' | 'oldAmount' | keyof ItemCounts
 >;
@@ -80,15 +81,16 @@ export function pricedLinesOf(
 
 /** The message that tells pages the stock of a sale. */
 export function stockMessageOf(
-  sale: SaleOfItems & Pick<SaleRecord, '_id' | 'stockVersion'>,
+  sale: SaleOfItems & Pick<SaleRecord, '_id' | 'stockVersion' | 'reservedItems'>,
   at: Date,
 ): StockMessage {
-  const { _id: saleId, stock, stockVersion } = sale;
+  const { _id: saleId, stockVersion } = sale;
+  const { stock, items } = publicCountsOf(sale);
   return {
     saleId,
     stock,
     stockVersion,
-    ...(hasSeveralItems(sale) && { items: itemsOf(sale).map(({ id, stock }) => ({ id, stock })) }),
+    ...(hasSeveralItems(sale) && { items: items.map(({ id, stock }) => ({ id, stock })) }),
     at: at.toISOString(),
   };
 }

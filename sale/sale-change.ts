@@ -14,7 +14,7 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
-import type { Money } from './contract.ts';
+import type { Money, SaleMode } from './contract.ts';
 import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { creationOf } from './sale.ts';
 import type { OtherWriters } from './settlement/other-writers.ts';
@@ -36,6 +36,10 @@ export interface SaleChange {
   /** Until the sale opens, like all that follow; null removes the earlier price. */
   price?: Money | undefined;
   oldAmount?: number | null | undefined;
+  /** In a draft only. */
+  mode?: SaleMode | undefined;
+  drawAt?: Date | undefined;
+  waitingList?: boolean | undefined;
   /** Replaces all items; one with the id of an item that is there keeps it. */
   items?: { list: NewItem[]; currency: string } | undefined;
   /** Calls the sale off, which ends it for good: see settlement/called-off.ts. */
@@ -69,6 +73,10 @@ export type SaleChangeRefusal =
   | 'price_is_fixed'
   | 'items_are_fixed'
   | 'limit_only_grows'
+  | 'mode_is_fixed'
+  | 'draw_is_fixed'
+  /** A draw is made after the opening and before the end; another sale has none. */
+  | 'draw_outside'
   /** A draft cannot be paused. */
   | 'not_in_draft';
 
@@ -243,7 +251,8 @@ export function stateOf(sale: SaleRecord) {
   const { paused, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, unitsOnSale, calledOffAt } = sale;
   const items = itemsOf(sale).map(({ stock: _, unitsReturned: __, unitsKept: ___, ...item }) => item);
   const { currency } = sale.price;
-  const terms = { limitPerBuyer, unitsOnSale, currency, items };
+  const { mode, drawAt, waitingList } = sale;
+  const terms = { limitPerBuyer, unitsOnSale, currency, items, mode, drawAt, waitingList };
   return { paused, opensAt, closesAt, cancelWindowSeconds, ...terms, calledOffAt };
 }
 
@@ -262,6 +271,10 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   if (typeof stocked === 'string') return stocked;
   const { paused = sale.paused, opensAt = sale.opensAt, closesAt = sale.closesAt } = change;
   if (opensAt >= closesAt) return 'closes_first';
+  const { mode, drawAt } = mended.after;
+  if (mode === 'draw' ? !drawAt || drawAt <= opensAt || drawAt >= closesAt : drawAt) return 'draw_outside';
+  const isMoved = opensAt.getTime() !== sale.opensAt.getTime();
+  if (mode === 'draw' && isMoved && !isBeforeOpening(sale, now)) return 'draw_is_fixed';
   const changes = [...mended.changes];
   if (change.paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
   changes.push(...stocked.changes);
@@ -325,11 +338,15 @@ function mend(sale: SaleRecord, change: SaleChange, now: Date): Planned | SaleCh
     if (typeof repriced === 'string') return repriced;
     after = repriced;
   }
+  const placed = changePlaces(after, change, isEarly);
+  if (typeof placed === 'string') return placed;
+  const isPlaced = placed !== after;
+  after = placed;
   const { limitPerBuyer = sale.limitPerBuyer } = change;
   if (limitPerBuyer < sale.limitPerBuyer && !isEarly) return 'limit_only_grows';
   after = { ...after, limitPerBuyer };
   const unitsOnSale = after.unitsOnSale + (change.addStock ?? 0);
-  const isMended = change.items !== undefined || isRepriced;
+  const isMended = change.items !== undefined || isRepriced || isPlaced;
   const isLimitSet = change.limitPerBuyer !== undefined;
   if ((isLimitSet || change.items) && limitPerBuyer > unitsOnSale) return 'limit_above_stock';
   const dearest = Math.max(...itemsOf(after).map(({ amount }) => amount));
@@ -340,6 +357,29 @@ function mend(sale: SaleRecord, change: SaleChange, now: Date): Planned | SaleCh
       ? []
       : [{ type: 'sale.limit_changed', limitPerBuyer }];
   return { after, changes, isEarly: isMended || limitPerBuyer < sale.limitPerBuyer };
+}
+
+/** Changes how units are given out, and when a draw is made. @returns the same sale when nothing of it changes. */
+function changePlaces(
+  sale: SaleRecord,
+  { mode, drawAt, waitingList }: SaleChange,
+  isEarly: boolean,
+): SaleRecord | SaleChangeRefusal {
+  const now = { mode: sale.mode ?? 'open', waitingList: sale.waitingList ?? false };
+  const isOther = mode !== undefined && mode !== now.mode;
+  if (isOther && sale.publishedAt !== null) return 'mode_is_fixed';
+  const isMoved = drawAt !== undefined && drawAt.getTime() !== sale.drawAt?.getTime();
+  const isSwitched = waitingList !== undefined && waitingList !== now.waitingList;
+  if (!isOther && !isMoved && !isSwitched) return sale;
+  if (!isEarly) return 'draw_is_fixed';
+  const { drawAt: before, ...rest } = sale;
+  const at = drawAt ?? (isOther ? undefined : before);
+  return {
+    ...rest,
+    ...(mode && { mode }),
+    ...(at && { drawAt: at }),
+    ...(waitingList !== undefined && { waitingList }),
+  };
 }
 
 function reprice(sale: SaleRecord, { itemId, price, oldAmount }: SaleChange): SaleRecord | SaleChangeRefusal {
@@ -398,7 +438,7 @@ function withUnits(sale: SaleRecord, { id, stock, unitsOnSale }: Item, units: nu
 /** The fields that a change sets. Counts are incremented, because purchases are settled meanwhile. */
 const settable = [
   ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
-  ...['cancelWindowSeconds', 'hasOpened'],
+  ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'waitingList'],
   ...['items', 'productId', 'price', 'oldAmount'],
 ] as (keyof SaleRecord)[];
 

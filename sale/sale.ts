@@ -9,9 +9,19 @@ import type { Change } from '../log/schemas.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
-import type { Language, Product, SaleItem, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
+import type {
+  Language,
+  Product,
+  SaleItem,
+  SaleMode,
+  SalePage,
+  SaleSnapshot,
+  SaleStatus,
+} from './contract.ts';
 import { itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
+import { insertDraw } from './places/draw.ts';
+import { publicCountsOf } from './places/reserve.ts';
 
 export interface NewSale {
   /** 1 to 50. */
@@ -22,6 +32,10 @@ export interface NewSale {
   limitPerBuyer: number;
   /** Whether only buyers with a verified address may buy. */
   requiresVerifiedEmail?: boolean | undefined;
+  mode?: SaleMode | undefined;
+  /** Only of a draw: after `opensAt` and before `closesAt`. */
+  drawAt?: Date | undefined;
+  waitingList?: boolean | undefined;
   /** Of the mails to buyers whose account has no language. */
   language?: Language | undefined;
   /** For how long after the sale's end a buyer may cancel an order; null: not at all. */
@@ -79,6 +93,7 @@ export async function insertSale(
   await collections.sales.insertOne(record, { session });
   const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
   await appendChanges(collections, [{ saleId: id, seq: 1, changes }], now, session);
+  if (record.mode === 'draw') await insertDraw(collections, id, session);
   return record;
 }
 
@@ -93,6 +108,7 @@ export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord
     opensAt,
     closesAt,
     ...choicesOf(sale),
+    ...(sale.mode === 'draw' && { drawPending: true }),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     ...(paymentWindowSeconds && { paymentWindowSeconds }),
     paused: false,
@@ -108,12 +124,19 @@ export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord
 export function choicesOf({
   requiresVerifiedEmail,
   language,
-}: Pick<NewSale, 'requiresVerifiedEmail' | 'language'>): Pick<
-  SaleRecord,
-  'requiresVerifiedEmail' | 'language'
-> {
-  return { ...(requiresVerifiedEmail && { requiresVerifiedEmail }), ...(language && { language }) };
+  mode,
+  drawAt,
+  waitingList,
+}: Pick<NewSale, Choice>): Pick<SaleRecord, Choice> {
+  return {
+    ...(requiresVerifiedEmail && { requiresVerifiedEmail }),
+    ...(language && { language }),
+    ...(mode === 'draw' && { mode, ...(drawAt && { drawAt }) }),
+    ...(waitingList && { waitingList }),
+  };
 }
+
+type Choice = 'requiresVerifiedEmail' | 'language' | 'mode' | 'drawAt' | 'waitingList';
 
 export async function findProducts(
   { products }: Pick<Collections, 'products'>,
@@ -153,10 +176,11 @@ export function saleIdOf(what: 'sale' | 'draft', { actor }: By, idempotencyKey: 
 /** The log's entry for a new sale. It names the items only where they say more than the sale does. */
 export function creationOf(
   sale: Pick<SaleRecord, 'productId' | 'price' | 'stock' | 'limitPerBuyer' | 'opensAt' | 'closesAt'> &
-    Pick<NewSale, 'cancelWindowSeconds' | 'paymentWindowSeconds' | 'requiresVerifiedEmail' | 'language'> &
+    Pick<NewSale, 'cancelWindowSeconds' | 'paymentWindowSeconds' | Choice> &
     Parameters<typeof itemsOf>[0],
 ): Extract<Change, { type: 'sale.created' }> {
   const { productId, price, stock, limitPerBuyer, cancelWindowSeconds, paymentWindowSeconds } = sale;
+  const { drawAt, ...choices } = choicesOf(sale);
   const items = itemsOf(sale).map(({ id: itemId, ...item }) => ({
     itemId,
     productId: item.productId,
@@ -175,7 +199,8 @@ export function creationOf(
     stock,
     limitPerBuyer,
     ...(!isPlain && { items }),
-    ...choicesOf(sale),
+    ...choices,
+    ...(drawAt && { drawAt: drawAt.toISOString() }),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     ...(paymentWindowSeconds && { paymentWindowSeconds }),
     opensAt: sale.opensAt.toISOString(),
@@ -278,13 +303,14 @@ async function snapshotsOf(collections: Collections, sales: SaleRecord[]): Promi
 }
 
 function statusOf(sale: SaleRecord, now: Date): SaleStatus {
-  const { paused, stock, publishedAt, calledOffAt } = sale;
+  const { paused, publishedAt, calledOffAt, mode } = sale;
+  const { stock } = publicCountsOf(sale);
   if (publishedAt === null) return 'draft';
   if (calledOffAt) return 'called_off';
   const phase = phaseOf(sale, now);
   if (phase !== 'open') return phase;
   if (paused) return 'paused';
-  return stock === 0 ? 'sold_out' : 'open';
+  return stock === 0 && mode !== 'draw' ? 'sold_out' : 'open';
 }
 
 /** @returns null when one of its products does not exist. */
@@ -292,7 +318,8 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
   const now = redisClock.now();
   const { currency } = sale.price;
   const moneyOf = (amount: number) => ({ amount, currency });
-  const items = itemsOf(sale).flatMap((item): SaleItem[] => {
+  const counts = publicCountsOf(sale);
+  const items = counts.items.flatMap((item): SaleItem[] => {
     const product = products.get(item.productId);
     if (!product) return [];
     return [
@@ -320,11 +347,15 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     status: statusOf(sale, now),
     opensAt: sale.opensAt.toISOString(),
     closesAt: sale.closesAt.toISOString(),
-    stock: sale.stock,
+    stock: counts.stock,
     stockVersion: sale.stockVersion,
     unitsOnSale: sale.unitsOnSale,
     limitPerBuyer: sale.limitPerBuyer,
     ...(sale.requiresVerifiedEmail && { requiresVerifiedEmail: true }),
+    ...(sale.mode === 'draw' && { mode: sale.mode }),
+    ...(sale.drawAt && { drawAt: sale.drawAt.toISOString() }),
+    ...(sale.drawnAt && { drawnAt: sale.drawnAt.toISOString() }),
+    ...(sale.waitingList && { waitingList: true }),
     paymentWindowSeconds: sale.paymentWindowSeconds ?? 0,
     cancellableUntil: cancellableUntil(sale)?.toISOString() ?? null,
     serverTime: now.toISOString(),

@@ -24,6 +24,7 @@ import { openGate } from '../sale/admission/gate.ts';
 import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
+import { openPlaces } from '../sale/places/places.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
 import { openSaleChanges } from '../sale/sale-change.ts';
@@ -131,6 +132,7 @@ const announcements = openAnnouncements({ collections, gate, ...live }, log);
 const otherWriters = openOtherWriters(redis);
 const cancellations = openCancellations(collections, announcements.cancelled, otherWriters);
 const saleChanges = openSaleChanges(collections, announcements.changed, otherWriters);
+const places = openPlaces(collections, announcements.changed, otherWriters);
 const { provider, simulated } = await openProvider(config, collections, deliverToSelf(http));
 const payments =
   provider &&
@@ -155,6 +157,7 @@ const shop = {
     observer.failedBefore,
   ),
   cancel: cancellations.cancel,
+  changePlace: places.change,
   changeSale: saleChanges.change,
   payments,
   simulatedPayments: simulated,
@@ -215,7 +218,13 @@ closeOnSignal(
     stopping.abort();
     await delay(config.DRAIN_NOTICE_MS);
     await Promise.all([unixSocket?.close(), live.close()]);
-    await Promise.all([drained(), cancellations.drained(), saleChanges.drained(), payments?.drained()]);
+    await Promise.all([
+      drained(),
+      cancellations.drained(),
+      saleChanges.drained(),
+      places.drained(),
+      payments?.drained(),
+    ]);
     await revocations.close();
     await heartbeat.close();
     await bus.close();

@@ -10,6 +10,7 @@ import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import type { Payments } from '../sale/payment/payments.ts';
 import type { SimulatedProvider } from '../sale/payment/simulated.ts';
+import type { Places } from '../sale/places/places.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Cancellations } from '../sale/settlement/cancellation.ts';
@@ -28,6 +29,7 @@ export interface Shop {
   /** Whether a sale is only for buyers with a verified address. */
   requiresVerifiedEmail: (saleId: string) => boolean | Promise<boolean>;
   cancel: Cancellations['cancel'];
+  changePlace: Places['change'];
   changeSale: SaleChanges['change'];
   /** Null when the shop takes no payments here. */
   payments: Payments | null;

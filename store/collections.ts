@@ -10,14 +10,17 @@ import {
   type Money,
   type RejectionReason,
   rejectionReason,
+  type SaleMode,
   type SaleStatus,
   type SettledStatus,
+  saleMode,
   settledStatus,
 } from '../sale/contract.ts';
 import type { NewSale } from '../sale/sale.ts';
 import { openDeskCollections } from './desk-collections.ts';
 import { openEventCollections } from './event-collections.ts';
 import { openPaymentCollections } from './payment-collections.ts';
+import { openPlaceCollections } from './place-collections.ts';
 import { openStaffCollections } from './staff-collections.ts';
 
 /**
@@ -157,6 +160,17 @@ export interface SaleRecord {
   limitPerBuyer: number;
   /** Whether only buyers with a verified address may buy, from its creation on. Absent: everybody may. */
   requiresVerifiedEmail?: true;
+  /** How units are given out; absent for `open`. In a draw people enter from `opensAt` to `drawAt`. */
+  mode?: SaleMode;
+  /** Only of a draw, as the next two. */
+  drawAt?: Date;
+  /** Whether the draw is still to be made. */
+  drawPending?: true;
+  drawnAt?: Date;
+  /** Whether people can wait for units that come back after a sell-out. */
+  waitingList?: boolean;
+  /** Ids of the items whose units go only to the people who wait for them: see places/reserve.ts. Absent: none. */
+  reservedItems?: string[];
   /** Of the mails to buyers whose account has no language. Absent: English. */
   language?: Language;
   /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
@@ -397,6 +411,12 @@ const sale = new Schema<SaleRecord>(
     phase: { type: String },
     limitPerBuyer: { type: Number, required: true, min: 1 },
     requiresVerifiedEmail: { type: Boolean },
+    mode: { type: String, enum: saleMode.options },
+    drawAt: { type: Date },
+    drawPending: { type: Boolean },
+    drawnAt: { type: Date },
+    waitingList: { type: Boolean },
+    reservedItems: { type: [String], default: undefined },
     language: { type: String, enum: language.options },
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },
@@ -418,7 +438,8 @@ const sale = new Schema<SaleRecord>(
   .index({ closesAt: -1, _id: -1 })
   .index({ productId: 1, closesAt: -1 })
   .index({ 'items.productId': 1, closesAt: -1 })
-  .index({ phase: 1, opensAt: 1 });
+  .index({ phase: 1, opensAt: 1 })
+  .index({ drawAt: 1 }, { partialFilterExpression: { drawPending: true } });
 
 const draft = new Schema<DraftRecord>(
   {
@@ -523,6 +544,7 @@ export function openCollections(connection: Connection) {
     ...openStaffCollections(open),
     ...openDeskCollections(open),
     ...openPaymentCollections(open),
+    ...openPlaceCollections(open),
   };
 }
 

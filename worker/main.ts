@@ -41,6 +41,7 @@ import { holdExpiry } from './hold-expiry.ts';
 import { settleJob } from './job.ts';
 import { openWorkerObserver } from './observer.ts';
 import { settlePayments } from './payments.ts';
+import { openPlacesTask } from './places.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
@@ -143,6 +144,7 @@ const election = openLeaderElection(
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
+    places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
     relay: relay(
       {
         collections,

@@ -31,7 +31,8 @@ export function statusNow(sale, now) {
   if (sale.status === 'ended' || now >= Date.parse(sale.closesAt)) return 'ended';
   if (sale.status === 'paused') return 'paused';
   if (now < Date.parse(sale.opensAt)) return 'scheduled';
-  return sale.stock > 0 ? 'open' : 'sold_out';
+  // The units of a draw are offered, so none left does not mean that it is over.
+  return sale.stock > 0 || sale.mode === 'draw' ? 'open' : 'sold_out';
 }
 
 /**

@@ -36,6 +36,8 @@ let isUp = false;
 let isReachable = true;
 /** Counts `sale` messages, since an answer requested before a message may be older than it. */
 let saleMessages = 0;
+/** Loaded where there is a draw or a waiting list. @type {ReturnType<typeof import('./place.js').openPlace> | null} */
+let place = null;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let tick;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -85,6 +87,7 @@ function draw() {
   });
   if (!view) return;
   renderSale(view);
+  place?.render(view);
   announceStock(view.sale, view.status);
   announceChoice(view.choice, view.buy === 'choose-another' ? byId('buy-note').textContent : '');
   const moments = [view.sale.opensAt, view.sale.closesAt, view.heldUntil ?? []].flat();
@@ -107,6 +110,7 @@ async function refresh() {
     const snapshot = await (isPreview ? asBuyer((token) => fetchSale(saleId, token)) : fetchSale(saleId));
     // The page is drawn with the picker at once, so that nothing moves afterwards.
     await loadPicker(snapshot);
+    await loadPlace(snapshot);
     if (messagesBefore !== saleMessages) return refresh();
     isReachable = true;
     update(snapshot);
@@ -123,6 +127,15 @@ async function refresh() {
   draw();
   clearTimeout(poll);
   poll = setTimeout(refresh, jittered(isUp ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
+}
+
+/** @param {SaleSnapshot} sale */
+async function loadPlace(sale) {
+  if (place === null && (sale.mode === 'draw' || sale.waitingList)) {
+    const { openPlace } = await import('./place.js');
+    place ??= openPlace(saleId, state.wanted, { onChange: draw, chooseItem: focusPicker });
+  }
+  place?.refresh();
 }
 
 async function refreshOrders() {
@@ -191,6 +204,7 @@ byId('item-options').addEventListener('change', ({ target }) => {
 });
 onSessionChange(() => {
   state.clearBuyer();
+  place?.refresh();
   draw();
   if (isPreview) refresh();
   refreshOrders();
@@ -234,6 +248,7 @@ openLive({
   onOrder(order) {
     checkout.receiveOrder(order);
     state.addOrder(order);
+    place?.refresh();
     draw();
   },
 });

@@ -314,4 +314,55 @@ export const german = {
 
   connectionLost: 'Verbindung verloren – der Bestand könnte veraltet sein. Neuer Versuch …',
   backInStock: 'Es gibt wieder welche',
+
+  place: {
+    actions: { enter: 'An der Verlosung teilnehmen', join: 'Auf die Warteliste', leave: 'Platz aufgeben' },
+    soon: (opensAt, drawAt) =>
+      `Hier entscheidet das Los, nicht die Geschwindigkeit. Teilnehmen kannst du von ${opensAt} bis ${drawAt}; dann wird gelost.`,
+    rules: (drawAt) =>
+      `Hier entscheidet das Los, nicht die Geschwindigkeit: Wann du teilnimmst, ist gleich. Jede Person hat ein Los. Gelost wird am ${drawAt}.`,
+    entered: (drawAt) => `Du bist dabei. Gelost wird am ${drawAt}, dann sagen wir dir Bescheid.`,
+    drawing: 'Es wird gelost. Das dauert einen Moment.',
+    drawn: (drawn) => `Du hast die Nummer ${number(drawn)} gezogen.`,
+    ahead: (ahead, more) =>
+      ahead === 0
+        ? 'Du bist als Nächstes an der Reihe: Das nächste Stück wird dir angeboten.'
+        : `Vor dir ${ahead === 1 ? 'ist' : 'sind'} ${more ? 'mehr als ' : ''}${plural(ahead, 'Person', 'Personen')}.`,
+    offered: 'Du warst an der Reihe. Was daraus wurde, sagt deine Bestellung.',
+    mayJoin: 'Stücke, die zurückkommen, gehen der Reihe nach an alle, die warten.',
+    over: 'Es wurde gelost.',
+    check: 'Wie gelost wird und wie du es nachprüfst',
+    refused: {
+      'over-limit': 'Das ist mehr, als eine Person haben darf.',
+      'entries-closed': 'Die Liste der Lose steht jetzt fest.',
+      'still-on-sale': 'Es ist noch eines da: Kauf es.',
+      'place-offered': 'Du warst schon an der Reihe. Du kannst die Bestellung stornieren.',
+      'email-not-verified':
+        'Dieser Verkauf ist für bestätigte Adressen. Bestätige deine zuerst unter „Mein Konto“.',
+      paused: 'Der Verkauf ist angehalten.',
+      ended: 'Der Verkauf ist vorbei.',
+    },
+  },
+  draws: {
+    title: 'Wie gelost wurde',
+    explained: (drawAt, entries) => [
+      'Als der Verkauf veröffentlicht wurde, hat der Shop eine geheime Zahl gewählt, den Startwert, und deren Fingerabdruck veröffentlicht. Eine andere kann er danach nicht mehr wählen.',
+      `Am ${drawAt} wird die Liste der Lose geschlossen (jetzt ${plural(entries, 'Los', 'Lose')}) und ihr Fingerabdruck veröffentlicht. Danach kann niemand mehr hinzukommen oder verschwinden. Auf der Liste stehen keine Namen: Jede Person hat ein Pseudonym, das nur sie kennt.`,
+      'Dann wird der Startwert veröffentlicht. Zusammen mit dem Pseudonym ergibt er für jedes Los eine Zahl, die zufällig aussieht; die kleinste ist die erste. Das kann jeder nachrechnen; hier tut es dein Browser.',
+      'Was sich so nicht zeigen lässt: ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.',
+    ],
+    notYet: 'Es wurde noch nicht gelost.',
+    computing: 'Wird nachgerechnet …',
+    agrees: 'Dein Browser hat nachgerechnet: Es stimmt.',
+    differs: 'Dein Browser hat nachgerechnet: Es stimmt NICHT mit dem überein, was veröffentlicht wurde.',
+    checks: {
+      seed: 'Der Startwert hat den Fingerabdruck, der mit dem Verkauf veröffentlicht wurde.',
+      list: 'Die Liste hat den Fingerabdruck, der bei ihrem Schluss veröffentlicht wurde.',
+      order: 'Alle haben die Nummer, die aus beiden folgt.',
+    },
+    mine: (pseudonym, drawn) =>
+      `Dein Pseudonym ist ${pseudonym}.${drawn === null ? '' : ` Du hast die Nummer ${number(drawn)} gezogen.`}`,
+    download: 'Die Verlosung als Datei herunterladen, für ein eigenes Programm',
+    missing: 'Diese Verlosung gibt es nicht.',
+  },
 };

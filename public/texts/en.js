@@ -347,4 +347,62 @@ export const english = {
 
   connectionLost: 'Connection lost – stock may be out of date. Reconnecting…',
   backInStock: 'Units are back',
+
+  place: {
+    /** @type {Record<'enter' | 'join' | 'leave', string>} */
+    actions: { enter: 'Enter the draw', join: 'Join the waiting list', leave: 'Give up my place' },
+    /** @param {string} opensAt @param {string} drawAt */
+    soon: (opensAt, drawAt) =>
+      `Lots decide here, not speed. You can enter from ${opensAt} to ${drawAt}; then the draw is made.`,
+    /** @param {string} drawAt */
+    rules: (drawAt) =>
+      `Lots decide here, not speed: when you enter makes no difference. Each person has one entry. The draw is made at ${drawAt}.`,
+    /** @param {string} drawAt */
+    entered: (drawAt) => `You are in the draw. It is made at ${drawAt}, and we tell you then.`,
+    drawing: 'The draw is being made. This takes a moment.',
+    /** @param {number} drawn */
+    drawn: (drawn) => `You drew number ${number(drawn)}.`,
+    /** @param {number} ahead @param {boolean} more */
+    ahead: (ahead, more) =>
+      ahead === 0
+        ? 'You are next: the next piece is offered to you.'
+        : `${more ? 'More than ' : ''}${plural(ahead, 'person is', 'people are')} ahead of you.`,
+    offered: 'It was your turn. Your order says what became of it.',
+    mayJoin: 'Pieces that come back go to those who wait, one after the other.',
+    over: 'The draw was made.',
+    check: 'How this draw works, and how to check it',
+    refused: {
+      'over-limit': 'That is more than one person may have.',
+      'entries-closed': 'The list of entries is fixed now.',
+      'still-on-sale': 'There is one left: buy it.',
+      'place-offered': 'It was your turn already. You can cancel the order.',
+      'email-not-verified': 'This sale is for confirmed addresses. Confirm yours in “My account” first.',
+      paused: 'The sale is paused.',
+      ended: 'The sale has ended.',
+    },
+  },
+  draws: {
+    title: 'How this draw was made',
+    /** @param {string} drawAt @param {number} entries */
+    explained: (drawAt, entries) => [
+      'When the sale was published, the shop chose a secret number, the seed, and published its fingerprint. So it cannot choose another one later.',
+      `At ${drawAt} the list of entries is closed (now ${plural(entries, 'entry', 'entries')}), and its fingerprint is published. So nobody can be added or removed. The list has no names: each person has a pseudonym, which only they know.`,
+      'Then the seed is published. Seed and pseudonym together give each entry a number that looks random, and the lowest is first. Anyone can recompute it; your browser does it here.',
+      'What this cannot show is whether the shop, which knew its seed, added entries of its own before the list was closed.',
+    ],
+    notYet: 'The draw has not been made yet.',
+    computing: 'Recomputing…',
+    agrees: 'Your browser has recomputed the draw: it agrees.',
+    differs: 'Your browser has recomputed the draw: it does NOT agree with what was published.',
+    checks: {
+      seed: 'The seed has the fingerprint that was published with the sale.',
+      list: 'The list has the fingerprint that was published when it was closed.',
+      order: 'Everybody has the number that follows from both.',
+    },
+    /** @param {string} pseudonym @param {number | null} drawn */
+    mine: (pseudonym, drawn) =>
+      `Your pseudonym is ${pseudonym}.${drawn === null ? '' : ` You drew number ${number(drawn)}.`}`,
+    download: 'Download the draw as a file, for a program of your own',
+    missing: 'There is no such draw.',
+  },
 };

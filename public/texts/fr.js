@@ -313,4 +313,59 @@ export const french = {
 
   connectionLost: 'Connexion perdue – le stock affiché n’est peut-être plus à jour. Nouvel essai…',
   backInStock: 'Il y en a de nouveau',
+
+  place: {
+    actions: {
+      enter: 'Participer au tirage',
+      join: 'Rejoindre la liste d’attente',
+      leave: 'Renoncer à ma place',
+    },
+    soon: (opensAt, drawAt) =>
+      `Ici, c’est le sort qui décide, pas la vitesse. Vous pouvez participer du ${opensAt} au ${drawAt} ; le tirage a lieu ensuite.`,
+    rules: (drawAt) =>
+      `Ici, c’est le sort qui décide, pas la vitesse : le moment où vous participez ne compte pas. Une participation par personne. Le tirage a lieu le ${drawAt}.`,
+    entered: (drawAt) => `Vous participez. Le tirage a lieu le ${drawAt}, et nous vous prévenons.`,
+    drawing: 'Le tirage est en cours. Cela prend un instant.',
+    drawn: (drawn) => `Vous avez tiré le numéro ${number(drawn)}.`,
+    ahead: (ahead, more) =>
+      ahead === 0
+        ? 'C’est bientôt à vous : la prochaine pièce vous est proposée.'
+        : `${more ? 'Plus de ' : ''}${plural(ahead, 'personne', 'personnes')} avant vous.`,
+    offered: 'C’était votre tour. Votre commande dit ce qu’il en est.',
+    mayJoin: 'Les pièces qui reviennent vont à celles et ceux qui attendent, dans l’ordre.',
+    over: 'Le tirage a eu lieu.',
+    check: 'Comment fonctionne ce tirage, et comment le vérifier',
+    refused: {
+      'over-limit': 'C’est plus qu’une personne ne peut avoir.',
+      'entries-closed': 'La liste des participations est close.',
+      'still-on-sale': 'Il en reste : achetez.',
+      'place-offered': 'C’était déjà votre tour. Vous pouvez annuler la commande.',
+      'email-not-verified':
+        'Cette vente est réservée aux adresses confirmées. Confirmez d’abord la vôtre dans « Mon compte ».',
+      paused: 'La vente est en pause.',
+      ended: 'La vente est terminée.',
+    },
+  },
+  draws: {
+    title: 'Comment ce tirage a été fait',
+    explained: (drawAt, entries) => [
+      'À la publication de la vente, la boutique a choisi un nombre secret, la graine, et publié son empreinte. Elle ne peut donc plus en choisir un autre.',
+      `Le ${drawAt}, la liste est close (${plural(entries, 'participation', 'participations')} à présent) et son empreinte est publiée. Plus personne ne peut donc être ajouté ni retiré. La liste ne contient pas de noms : chaque personne a un pseudonyme qu’elle seule connaît.`,
+      'Ensuite, la graine est publiée. Avec le pseudonyme, elle donne à chaque participation un nombre qui semble aléatoire ; le plus petit est le premier. Chacun peut le recalculer ; ici, votre navigateur le fait.',
+      'Ce que cela ne montre pas : si la boutique, qui connaissait sa graine, a ajouté ses propres participations avant la clôture de la liste.',
+    ],
+    notYet: 'Le tirage n’a pas encore eu lieu.',
+    computing: 'Recalcul en cours…',
+    agrees: 'Votre navigateur a recalculé le tirage : il est exact.',
+    differs: 'Votre navigateur a recalculé le tirage : il ne correspond PAS à ce qui a été publié.',
+    checks: {
+      seed: 'La graine a l’empreinte publiée avec la vente.',
+      list: 'La liste a l’empreinte publiée à sa clôture.',
+      order: 'Chacun a le numéro qui en découle.',
+    },
+    mine: (pseudonym, drawn) =>
+      `Votre pseudonyme est ${pseudonym}.${drawn === null ? '' : ` Vous avez tiré le numéro ${number(drawn)}.`}`,
+    download: 'Télécharger le tirage sous forme de fichier, pour votre propre programme',
+    missing: 'Ce tirage n’existe pas.',
+  },
 };

@@ -19,7 +19,8 @@ export type Admission =
   | { outcome: 'sold_out'; left: number; itemId: string | null }
   | { outcome: 'not_open'; opensAt: Date }
   | { outcome: 'over_limit'; itemId: string | null }
-  | { outcome: 'paused' | 'ended' | 'unknown_sale' }
+  /** `drawn`: the sale is a draw, in which nobody presses. */
+  | { outcome: 'paused' | 'ended' | 'drawn' | 'unknown_sale' }
   /** The sale has no such item; null when the purchase names none although the sale has several. */
   | { outcome: 'unknown_item'; itemId: string | null }
   /** Too many accepted purchases wait to be settled. */
@@ -190,6 +191,7 @@ function admissionOf(reply: string): Admission {
     case 'admitted':
     case 'paused':
     case 'ended':
+    case 'drawn':
     case 'busy':
     case 'unconfirmed':
       return { outcome };

@@ -9,7 +9,9 @@
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, returned, revision, queued = purchases not yet settled,
              b:<personId> = units this person took, checked = how often the gate was corrected,
-             verified (0 or 1) = whether only buyers with a verified address may buy, which is checked before.
+             verified (0 or 1) = whether only buyers with a verified address may buy, which is checked before,
+             reserved = the items of which nothing is sold here, because people with a place get it: their ids between
+             commas, or * for a draw.
              The gate of a sale with several items also has items = how many, and for each of them left:<itemId>,
              units:<itemId>, returned:<itemId> and, where it has a limit of its own, limit:<itemId> and
              b:<personId>:<itemId>; left, units and returned are the sums
@@ -25,6 +27,7 @@
     unqueued:<the stored JSON>: known but not queued, because it is settled or its job was lost
     not_open:<opensAt ms> | over_limit, or over_limit:<item id> | sold_out:<units left>, or sold_out:<units left>:<item id>
     unknown_item: it has no lines, and the sale has several items | unknown_item:<item id>
+    drawn: the sale is a draw
 ]]
 local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
 local room = tonumber(ARGV[4]) - redis.call('ZCARD', KEYS[1])
@@ -34,14 +37,20 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local gates = {}
 local function gateOf(saleId)
   if gates[saleId] == nil then
-    local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused', 'items')
+    local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused', 'items',
+      'reserved')
     gates[saleId] = f[1] and {
       left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0, admitted = 0,
       opensAt = tonumber(f[3]), closesAt = tonumber(f[4]), paused = f[5] == '1',
-      items = f[6] and {},
+      items = f[6] and {}, reserved = f[7] or '',
     } or false
   end
   return gates[saleId]
+end
+
+-- Whether the units of an item go to people with a place.
+local function isReserved(gate, itemId)
+  return gate.reserved ~= '' and gate.reserved:find(',' .. itemId .. ',', 1, true) ~= nil
 end
 
 -- An item of a sale that has several; false when there is no such item.
@@ -63,6 +72,7 @@ local function lineRefusalOf(gate, saleId, personId, lines)
   for _, line in ipairs(lines) do
     local item = itemOf(gate, saleId, line.itemId)
     if not item then return 'unknown_item:' .. line.itemId end
+    if isReserved(gate, line.itemId) then return 'sold_out:0:' .. line.itemId end
     if item.left < line.quantity then
       return string.format('sold_out:%.0f:%s', math.max(item.left, 0), line.itemId)
     end
@@ -91,6 +101,7 @@ local function refusalOf(gate, saleId, personId, quantity, lines)
   if not gate then return 'no_gate' end
   if now >= gate.closesAt then return 'ended' end
   if now < gate.opensAt then return string.format('not_open:%.0f', gate.opensAt) end
+  if gate.reserved == '*' then return 'drawn' end
   if gate.paused then return 'paused' end
   if gate.items then
     local refusal = lineRefusalOf(gate, saleId, personId, lines)
@@ -99,6 +110,8 @@ local function refusalOf(gate, saleId, personId, quantity, lines)
     return 'unknown_item:' .. lines[1].itemId
   elseif lines and lines[2] then
     return 'unknown_item:' .. lines[2].itemId
+  elseif isReserved(gate, onlyItem) then
+    return 'sold_out:0'
   end
   if gate.left < quantity then return string.format('sold_out:%.0f', math.max(gate.left, 0)) end
   if unitsOf(saleId, personId) + quantity > gate.limit then return 'over_limit' end

@@ -7,6 +7,7 @@ import type { Collections, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
 import { hasSeveralItems, itemsOf } from '../items.ts';
 import { purchaseOf } from '../order.ts';
+import { reservedFieldOf } from '../places/reserve.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey } from '../settlement/decide.ts';
 import { agreedDrift, driftOf, isDrift, type QueuedPurchase } from './drift.ts';
@@ -368,6 +369,7 @@ function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
     gate.closesAtMs !== sale.closesAt.getTime() ||
     gate.isPaused !== sale.paused ||
     gate.requiresVerifiedEmail !== (sale.requiresVerifiedEmail ?? false) ||
+    gate.reserved !== reservedFieldOf(sale) ||
     hasOtherItems(gate, sale)
   );
 }

@@ -5,6 +5,7 @@ import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import type { Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
 import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
+import { reservedFieldOf } from '../places/reserve.ts';
 import { groupBySale } from '../sale.ts';
 import { personOf } from '../settlement/decide.ts';
 
@@ -46,6 +47,8 @@ export interface GateFields {
   closesAtMs: number;
   isPaused: boolean;
   requiresVerifiedEmail: boolean;
+  /** Which items are reserved for people with a place: see places/reserve.ts. */
+  reserved: string;
   revision: string;
   /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
@@ -173,6 +176,7 @@ export function openGate(redis: Redis) {
         overwrites,
         hasSeveralItems(sale) ? JSON.stringify(itemsOf(sale).map(gateItemOf)) : '',
         sale.requiresVerifiedEmail ? 1 : 0,
+        reservedFieldOf(sale),
       );
     },
 
@@ -378,6 +382,7 @@ const fieldNames = [
   'closesAt',
   'paused',
   'verified',
+  'reserved',
   'revision',
   'checked',
 ] as const;
@@ -398,7 +403,7 @@ const fieldsPerItem = itemFieldsOf('').length;
 
 function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]): GateFields {
   const [left, queued, units, returned, limit, opensAt, closesAt, ...flags] = fields;
-  const [paused, verified, revision, checked, ...others] = flags;
+  const [paused, verified, reserved, revision, checked, ...others] = flags;
   const [ofBuyers, ofItems] = [others.slice(0, buyers.length), others.slice(buyers.length)];
   return {
     left: Number(left),
@@ -410,6 +415,7 @@ function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]
     closesAtMs: Number(closesAt),
     isPaused: paused === '1',
     requiresVerifiedEmail: verified === '1',
+    reserved: reserved ?? '',
     revision: revision ?? '',
     checked: checked ?? '',
     buyers: new Map(buyers.map((buyerId, n) => [buyerId, Number(ofBuyers[n] ?? 0)])),

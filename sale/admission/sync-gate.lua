@@ -10,7 +10,7 @@
           when the gate expires (ms), units ever put back on sale by cancellations,
           the revision to overwrite (empty: none), the items as JSON (empty for a sale with one item): for each its
           id, stock, units, returned and limit (absent: none),
-          whether only buyers with a verified address may buy (0 or 1)
+          whether only buyers with a verified address may buy (0 or 1), what is reserved for people with a place
 ]]
 local units, revision, returned = tonumber(ARGV[2]), tonumber(ARGV[7]), tonumber(ARGV[9])
 local items = ARGV[11] == '' and {} or cjson.decode(ARGV[11])
@@ -59,5 +59,5 @@ for _, item in ipairs(items) do
 end
 if #items > 0 then redis.call('HSET', KEYS[1], 'items', #items) end
 redis.call('HSET', KEYS[1], 'units', units, 'limit', ARGV[3], 'opensAt', ARGV[4], 'closesAt', ARGV[5],
-  'paused', ARGV[6], 'revision', revision, 'verified', ARGV[12])
+  'paused', ARGV[6], 'revision', revision, 'verified', ARGV[12], 'reserved', ARGV[13])
 redis.call('PEXPIREAT', KEYS[1], ARGV[8])

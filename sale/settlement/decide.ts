@@ -1,6 +1,7 @@
 import type { SaleRecord } from '../../store/collections.ts';
 import type { OrderStatus, Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
 import { type Item, itemsOf, linesOf } from '../items.ts';
+import { reservedItemsOf } from '../places/reserve.ts';
 
 /** What a decision has to know of a sale. */
 export interface SaleLimits {
@@ -12,6 +13,8 @@ export interface SaleLimits {
   paymentWindowSeconds: number;
   /** By item id. */
   items: ReadonlyMap<string, Pick<Item, 'stock' | 'limitPerBuyer' | 'amount'>>;
+  /** Ids of the items of which a press of Buy gets nothing, because their units are offered to people with a place. */
+  reserved?: readonly string[];
 }
 
 export const limitsOf = (sale: SaleRecord): SaleLimits => ({
@@ -20,6 +23,7 @@ export const limitsOf = (sale: SaleRecord): SaleLimits => ({
   limitPerBuyer: sale.limitPerBuyer,
   paymentWindowSeconds: sale.paymentWindowSeconds ?? 0,
   items: new Map(itemsOf(sale).map((item) => [item.id, item])),
+  reserved: reservedItemsOf(sale),
 });
 
 /** The state that a batch of purchases is decided against, as the settling transaction read it. */
@@ -133,6 +137,7 @@ function refusalOf(
     const key = allowanceKey(saleId, holder);
     if ((allowances.get(key) ?? 0) + (taken.get(key) ?? 0) + units > limit) return 'over_limit';
   }
+  if (lines.some(({ itemId }) => sale.reserved?.includes(itemId))) return 'sold_out';
   const soldOfSale = sold.get(saleId) ?? nothing;
   // A process of the version before changes only the sale's stock, so both have to suffice.
   const isThere =
@@ -144,8 +149,13 @@ function refusalOf(
 }
 
 /** What the buyer is told; of several lines, it would not say which one is missing. */
-function leftOf(purchase: Purchase, { items }: SaleLimits, { sold }: Decision): Pick<Outcome, 'left'> {
+function leftOf(
+  purchase: Purchase,
+  { items, reserved }: SaleLimits,
+  { sold }: Decision,
+): Pick<Outcome, 'left'> {
   const [line, ...others] = linesOf(purchase);
+  if (line && others.length === 0 && reserved?.includes(line.itemId)) return { left: 0 };
   const stock = line && items.get(line.itemId)?.stock;
   if (stock === undefined || others.length > 0) return {};
   return { left: Math.max(0, stock - (sold.get(purchase.saleId)?.get(line?.itemId ?? '') ?? 0)) };

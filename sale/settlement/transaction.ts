@@ -78,29 +78,45 @@ async function settleInTransaction(
   return await transact(
     collections.connection,
     async (session) => {
-      const beganAt = new Date();
       if (again.length > 0) await deleteFailedOrders(collections, again, session);
       const settledBefore = await findSettled(session);
-      const snapshot = await readSaleSnapshot(collections, purchases, settledBefore, session);
-      const decision = decide(purchases, snapshot);
-      const settledAt = mongoClock.now();
-      const records = decision.outcomes.map((outcome) =>
-        recordOf(outcome, snapshot.records.get(outcome.purchase.saleId), settledAt),
-      );
-      await takeStock(collections, decision, snapshot, session);
-      await takeAllowances(collections, decision, snapshot, session);
-      if (records.length > 0) await insertAll(collections, collections.orders, records, session);
-      await appendChanges(collections, entriesOf(records, snapshot), settledAt, session);
+      const batch = await settleWithin(collections, purchases, settledBefore, session);
       failpoint('deciding');
-      return {
-        settled: settledOf(decision, snapshot, records, settledAt),
-        settledPurchases: settledPurchasesOf(purchases, [...snapshot.settledBefore, ...records]),
-        createdOrders: records,
-        beganAt,
-      };
+      return batch;
     },
     { patienceMs },
   );
+}
+
+/**
+ * Settles purchases within a transaction.
+ * @param settledBefore the orders that some of them have already.
+ * @param areOffers whether they are offers to people with a place, which get the units that are reserved for these.
+ */
+export async function settleWithin(
+  collections: Collections,
+  purchases: Purchase[],
+  settledBefore: OrderRecord[],
+  session: ClientSession,
+  areOffers = false,
+): Promise<Batch> {
+  const beganAt = new Date();
+  const snapshot = await readSaleSnapshot(collections, purchases, settledBefore, session, areOffers);
+  const decision = decide(purchases, snapshot);
+  const settledAt = mongoClock.now();
+  const records = decision.outcomes.map((outcome) =>
+    recordOf(outcome, snapshot.records.get(outcome.purchase.saleId), settledAt),
+  );
+  await takeStock(collections, decision, snapshot, session);
+  await takeAllowances(collections, decision, snapshot, session);
+  if (records.length > 0) await insertAll(collections, collections.orders, records, session);
+  await appendChanges(collections, entriesOf(records, snapshot), settledAt, session);
+  return {
+    settled: settledOf(decision, snapshot, records, settledAt),
+    settledPurchases: settledPurchasesOf(purchases, [...snapshot.settledBefore, ...records]),
+    createdOrders: records,
+    beganAt,
+  };
 }
 
 async function deleteFailedOrders(
@@ -124,10 +140,13 @@ async function readSaleSnapshot(
   purchases: Purchase[],
   settledBefore: OrderRecord[],
   session: ClientSession,
+  areOffers: boolean,
 ): Promise<Snapshot> {
   const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
   const found = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
-  const limits = new Map(found.map((sale) => [sale._id, limitsOf(sale)]));
+  const limits = new Map(
+    found.map((sale) => [sale._id, areOffers ? { ...limitsOf(sale), reserved: [] } : limitsOf(sale)]),
+  );
   const keys = new Set<string>();
   for (const purchase of purchases) {
     const sale = limits.get(purchase.saleId);

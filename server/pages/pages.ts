@@ -17,6 +17,7 @@ const charts = dirname(createRequire(import.meta.url).resolve('uplot'));
 
 /** Paths of the pages that have no view of their own; every other file is served at its own name. */
 const addresses = {
+  '/draws/:id': 'draws.html',
   '/orders': 'orders.html',
   '/orders/:id': 'order.html',
   '/account': 'account.html',

@@ -136,11 +136,12 @@ async function* jsonOf({
   networks,
   notes,
   marks,
+  places,
   orders,
   ...account
 }: AccountReading): AsyncGenerator<string> {
   yield JSON.stringify(account).slice(0, -1);
-  for (const [name, list] of Object.entries({ sessions, networks, notes, marks, orders })) {
+  for (const [name, list] of Object.entries({ sessions, networks, notes, marks, places, orders })) {
     yield `,"${name}":[`;
     let before = '';
     for await (const entry of list) {

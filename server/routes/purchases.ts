@@ -41,7 +41,7 @@ export const purchaseRequest = z
   });
 
 /** What is asked for. The lines are sorted, so that their order in the request does not matter. */
-function purchasedIn({
+export function purchasedIn({
   quantity,
   lines,
 }: z.infer<typeof purchaseRequest>): Pick<Purchase, 'quantity' | 'lines'> {
@@ -76,6 +76,7 @@ export function purchaseRoutes({
         'not-open',
         'paused',
         'ended',
+        'draw',
         'over-limit',
         'email-not-verified',
         'key-reused',
@@ -133,7 +134,7 @@ export function purchaseRoutes({
   ];
 }
 
-const notVerified = () =>
+export const notVerified = () =>
   refuse(
     'email-not-verified',
     'This sale is for confirmed addresses. Ask for a mail with a link, open it, and renew the session.',
@@ -178,6 +179,8 @@ function refusal(
       return refuse('paused', 'It goes on when the shop resumes it');
     case 'ended':
       return refuse('ended', 'Nothing can be bought any more');
+    case 'drawn':
+      return refuse('draw', `Enter the draw instead: POST /api/sales/${saleId}/entries`);
     case 'over_limit': {
       const { itemId } = admission;
       const asked = lines?.find((line) => line.itemId === itemId)?.quantity ?? quantity;

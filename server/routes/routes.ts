@@ -26,6 +26,7 @@ import { orderRoutes } from './orders.ts';
 import { passwordRoutes } from './passwords.ts';
 import { paymentRoutes } from './payments.ts';
 import { pictureUploadRoutes } from './pictures.ts';
+import { placeRoutes } from './places.ts';
 import { providerSignInRoutes } from './provider-sign-in.ts';
 import { purchaseRoutes } from './purchases.ts';
 import { saleRoutes } from './sales.ts';
@@ -40,6 +41,7 @@ const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   providerSignInRoutes,
   saleRoutes,
   purchaseRoutes,
+  placeRoutes,
   orderRoutes,
   paymentRoutes,
   eventSchemaRoutes,

@@ -40,6 +40,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     admit: admission({ config, redis, collections, gate, queue }),
     cancel: async () => ({ answer: null, isAnnounced: true }),
     changeSale: async () => 'unknown_sale',
+    changePlace: async () => 'unknown_sale',
     payments: null,
     simulatedPayments: null,
     stripePublishableKey: '',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../public/shared/money.js';
-import { language, maxItems } from '../../../sale/contract.ts';
+import { language, maxItems, saleMode } from '../../../sale/contract.ts';
 import type { NewItem } from '../../../sale/items.ts';
 import { choicesOf, type NewSale } from '../../../sale/sale.ts';
 import type { SaleChange } from '../../../sale/sale-change.ts';
@@ -29,6 +29,11 @@ const cancelWindow = z
   .describe(
     'For how long after the end a buyer may cancel an order, an hour by default; null: only the shop may',
   );
+
+const drawAt = instant.describe(
+  'Only of a draw: people enter from opensAt until then; units are offered until closesAt',
+);
+const waitingList = z.boolean().describe('Whether people can wait for units that come back after a sell-out');
 
 const newItem = z.strictObject({
   productId: id,
@@ -67,6 +72,9 @@ export const newSale = z
       .max(86_400)
       .default(0)
       .describe('For how long an order is held until it is paid; with 0 it is paid at once'),
+    mode: saleMode.optional().describe('How units are given out; in a `draw` people enter, and lots decide'),
+    drawAt: drawAt.optional(),
+    waitingList: waitingList.optional(),
     opensAt: instant,
     closesAt: instant,
     draft: z.boolean().default(false).describe('Made for staff only, until it is published'),
@@ -76,6 +84,8 @@ export const newSale = z
     const refuse: RefuseField = (path, message) =>
       issues.push({ code: 'custom', input: sale, path, message });
     if (sale.opensAt >= sale.closesAt) refuse(['closesAt'], 'expected a time after opensAt');
+    const { mode, drawAt: at, opensAt, closesAt } = sale;
+    if (mode === 'draw' ? !at || at <= opensAt || at >= closesAt : at) refuse(['drawAt'], drawOutside);
     for (const field of ['productId', 'price', 'stock'] as const) {
       const isGiven = sale[field] !== undefined;
       if (sale.items && isGiven) refuse([field], 'expected it in the items, not beside them');
@@ -95,6 +105,8 @@ export const newSale = z
 
 export const tooDear = 'expected a limit at which an order costs less than 2^53 minor units';
 export const aboveStock = 'expected at most as many as there are units on sale';
+export const drawOutside =
+  'expected a time after opensAt and before closesAt in a draw, and none in another sale';
 export const oldTooLow = 'expected more than the price';
 
 function itemsIn({ items, productId, price, oldAmount, stock }: z.infer<typeof newSale>): SentItem[] {
@@ -172,6 +184,9 @@ export const saleChange = z
     price: price.optional().describe('Until the sale opens, as all that follow'),
     oldAmount: oldAmount.nullish().describe('Null when there is none any more'),
     items: z.array(changedItem).min(1).max(maxItems).optional().describe('All items, as they should be'),
+    mode: saleMode.optional().describe('In a draft only'),
+    drawAt: drawAt.optional(),
+    waitingList: waitingList.optional(),
     free: z.boolean().default(false).describe('Confirms a price of 0'),
   })
   .check(({ value: change, issues }) => {
@@ -180,7 +195,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, price, oldAmount, items';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, price, oldAmount, items, mode, drawAt, waitingList';
       refuse([], `expected at least one of ${fields}`);
     }
     if (

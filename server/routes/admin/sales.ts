@@ -11,6 +11,7 @@ import { noSale } from '../sales.ts';
 import { noProduct } from './products.ts';
 import {
   aboveStock,
+  drawOutside,
   newSale,
   newSaleOf,
   oldTooLow,
@@ -57,7 +58,15 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       body: saleChange,
       takesIdempotencyKey: true,
       answer: [200, saleSnapshot],
-      problems: ['not-found', 'already-open', 'too-few-left', 'called-off', 'key-reused', 'busy'],
+      problems: [
+        'not-found',
+        'already-open',
+        'already-published',
+        'too-few-left',
+        'called-off',
+        'key-reused',
+        'busy',
+      ],
       /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
@@ -129,6 +138,12 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return conflict('already-open', 'items', fixed('The items', 'Add or withdraw stock of them instead.'));
     case 'limit_only_grows':
       return conflict('already-open', 'limitPerBuyer', fixed('The limit', 'It can only be raised.'));
+    case 'mode_is_fixed':
+      return conflict('already-published', 'mode', 'expected a draft: how units are given out is published');
+    case 'draw_is_fixed':
+      return conflict('already-open', 'drawAt', fixed('The draw', 'Its end can be moved.'));
+    case 'draw_outside':
+      return wrongField('drawAt', drawOutside);
     case 'closes_first':
       return wrongField('closesAt', 'expected a time after opensAt');
     case 'unknown_item':
@@ -150,8 +165,11 @@ const fixed = (what: string, instead: string) =>
 const wrongField = (field: string, message: string) =>
   refuse('invalid-input', `${field}: ${message}`, { errors: [{ field, message }] });
 
-const conflict = (name: 'already-open' | 'too-few-left', field: string, message: string) =>
-  refuse(name, message, { errors: [{ field, message }] });
+const conflict = (
+  name: 'already-open' | 'already-published' | 'too-few-left',
+  field: string,
+  message: string,
+) => refuse(name, message, { errors: [{ field, message }] });
 
 export function keyReused(what: string): Refusal {
   return refuse('key-reused', `${what}; expected the same again, or a new key`);

@@ -1,0 +1,102 @@
+import type { ClientSession } from 'mongoose';
+import { commitmentOf, drawKeyOf, openListDigest } from '../sale/places/draw.ts';
+import { reservedItemsOf } from '../sale/places/reserve.ts';
+import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
+import type { DrawRecord, PlaceListRecord } from '../store/place-collections.ts';
+import { type Finding, openFinding } from './finding.ts';
+
+type Check = ReturnType<typeof openFinding>['check'];
+
+const batchSize = 1_000;
+
+/**
+ * Checks I8: each draw follows from its seed and its list, and nobody was offered a unit before somebody ahead of them who
+ * waited for the same item.
+ */
+export async function auditPlaces(
+  collections: Collections,
+  sales: SaleRecord[],
+  session: ClientSession,
+): Promise<Finding> {
+  const { finding, check } = openFinding();
+  const saleById = new Map(sales.map((sale) => [sale._id, sale]));
+  for await (const list of collections.placeLists.find({}, { session })) {
+    const sale = saleById.get(list._id);
+    if (!sale) check(false, () => `the places of sale ${list._id} have no sale`);
+    else {
+      if (list.draw?.state === 'drawn') await auditDraw(collections, list._id, list.draw, check, session);
+      await auditOffers(collections, sale, list, check, session);
+    }
+  }
+  return finding;
+}
+
+async function auditDraw(
+  { places }: Collections,
+  saleId: string,
+  { seed, commitment, digest }: DrawRecord,
+  check: Check,
+  session: ClientSession,
+): Promise<void> {
+  const key = Buffer.from(seed ?? '', 'hex');
+  check(commitmentOf(key) === commitment, () => `sale ${saleId}: the seed is not the one committed to`);
+  const list = openListDigest();
+  const drawn: { hash: string; number: number | undefined }[] = [];
+  const entries = places.find({ saleId, pseudonym: { $gt: '' } }, { session }).sort({ pseudonym: 1 });
+  for await (const { pseudonym = '', drawn: number } of entries) {
+    list.add(pseudonym);
+    drawn.push({ hash: drawKeyOf(key, pseudonym), number });
+  }
+  check(list.hex() === digest, () => `sale ${saleId}: the list of entries is not the published one`);
+  drawn.sort((one, other) => (one.hash < other.hash ? -1 : 1));
+  for (const [n, { number }] of drawn.entries())
+    check(number === n + 1, () => `sale ${saleId}: entry ${n + 1} of the draw has number ${number}`);
+}
+
+/** Walks through the places of a sale, the first first. */
+async function auditOffers(
+  { places, orders }: Collections,
+  sale: SaleRecord,
+  { draw }: PlaceListRecord,
+  check: Check,
+  session: ClientSession,
+): Promise<void> {
+  if (draw && draw.state !== 'drawn') return;
+  const { _id: saleId } = sale;
+  const reserved = new Set(reservedItemsOf(sale));
+  /** The last round in which anybody so far was offered something that they wanted of an item, by item id. */
+  const servedIn = new Map<string, number>();
+  const stillWaiting = Number.POSITIVE_INFINITY;
+  let batch: { orderId: string; personId: string }[] = [];
+  const checkOrders = async () => {
+    const ids = batch.map(({ orderId }) => orderId);
+    const found = await orders.find({ _id: { $in: ids } }, { session }).toArray();
+    const orderById = new Map<string, OrderRecord>(found.map((order) => [order._id, order]));
+    for (const { orderId, personId } of batch) {
+      const order = orderById.get(orderId);
+      const isTheirs = order?.saleId === saleId && (order.personId ?? order.buyerId) === personId;
+      check(isTheirs, () => `sale ${saleId}: the offer ${orderId} is no order of the person who waited`);
+    }
+    batch = [];
+  };
+  const taken = places.find({ saleId, position: { $gt: 0 } }, { session }).sort({ position: 1 });
+  for await (const { state, position, lines, personId, orderId, offer = 0, given = [] } of taken) {
+    if (state === 'left') continue;
+    for (const { itemId } of given) {
+      const before = servedIn.get(itemId) ?? 0;
+      check(
+        before <= offer,
+        () => `sale ${saleId}: place ${position} was offered item ${itemId} out of turn`,
+      );
+    }
+    for (const { itemId } of lines) {
+      const round = state === 'waiting' ? stillWaiting : Math.max(servedIn.get(itemId) ?? 0, offer);
+      servedIn.set(itemId, round);
+      const isKept = state !== 'waiting' || reserved.has(itemId);
+      check(isKept, () => `sale ${saleId}: place ${position} waits for item ${itemId}, which is on sale`);
+    }
+    if (state === 'offered') batch.push({ orderId: orderId ?? '', personId });
+    if (batch.length === batchSize) await checkOrders();
+  }
+  await checkOrders();
+}

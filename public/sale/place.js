@@ -1,0 +1,128 @@
+/** A buyer's place in a draw or on a waiting list, below the button of the sale page. */
+
+/** @import { Place, SaleSnapshot } from '../../sale/contract.ts' */
+/** @import { SaleView } from './sale-view.js' */
+
+import { openAccount } from '../account/account.js';
+import { asBuyer, currentSession } from '../account/session.js';
+import { call, Problem } from '../shared/api.js';
+import { byId, element, setText, show } from '../shared/dom.js';
+import { dateTime } from '../shared/format.js';
+import { itemsOf } from '../shared/items.js';
+import { texts } from '../shared/texts.js';
+import { toast } from '../shared/toast.js';
+
+/**
+ * @typedef {'enter' | 'join' | 'leave' | null} PlaceAction what the button does; null when there is none
+ *
+ * @typedef {object} PlaceView
+ * @property {string} text
+ * @property {PlaceAction} action
+ * @property {boolean} isDrawn whether there is a draw to look at
+ */
+
+/**
+ * @param {Pick<SaleView, 'sale' | 'choice' | 'status' | 'now'>} view @param {Place | null} place
+ * @returns {PlaceView | null} null when the sale offers no place now
+ */
+function placeView({ sale, choice, status, now }, place) {
+  const isOver = status === 'ended' || status === 'called_off';
+  const isDraw = sale.mode === 'draw';
+  const isDrawn = sale.drawnAt !== undefined;
+  const isWaiting = place?.state === 'waiting';
+  if (place?.state === 'offered') return { text: texts.place.offered, action: null, isDrawn };
+  if (isWaiting && !isOver && (isDrawn || !isDraw)) {
+    const drawn = place.drawn ? texts.place.drawn(place.drawn) : '';
+    const ahead = texts.place.ahead(place.ahead ?? 0, place.moreAhead === true);
+    return { text: `${drawn} ${ahead}`.trim(), action: 'leave', isDrawn };
+  }
+  if (isDraw && !isDrawn) {
+    const drawAt = dateTime(sale.drawAt ?? sale.closesAt);
+    if (status === 'called_off') return null;
+    if (now >= Date.parse(sale.drawAt ?? '')) return { text: texts.place.drawing, action: null, isDrawn };
+    if (status === 'scheduled')
+      return { text: texts.place.soon(dateTime(sale.opensAt), drawAt), action: null, isDrawn };
+    if (place) return { text: texts.place.entered(drawAt), action: 'leave', isDrawn };
+    return { text: texts.place.rules(drawAt), action: status === 'open' ? 'enter' : null, isDrawn };
+  }
+  if (sale.waitingList && !isOver && status !== 'scheduled' && (isDraw || isSoldOut(sale, choice)))
+    return { text: isDraw ? texts.place.over : texts.place.mayJoin, action: 'join', isDrawn };
+  return isDraw ? { text: texts.place.over, action: null, isDrawn } : null;
+}
+
+/** @param {SaleSnapshot} sale @param {SaleView['choice']} choice */
+const isSoldOut = (sale, choice) => (itemsOf(sale).length > 1 ? choice?.stock === 0 : sale.stock === 0);
+
+/**
+ * @param {string} saleId
+ * @param {() => { quantity: number, lines?: object[] }} wanted
+ * @param {{ onChange: () => void, chooseItem: () => void }} page
+ */
+export function openPlace(saleId, wanted, { onChange, chooseItem }) {
+  /** @type {Place | null} */
+  let place = null;
+  /** @type {SaleView | null} */
+  let shown = null;
+  let isBusy = false;
+  const path = `/sales/${encodeURIComponent(saleId)}`;
+  const text = element('p', { id: 'place-text', role: 'status', 'data-testid': 'place' });
+  const button = element('button', { type: 'button', class: 'primary', 'data-testid': 'place-button' });
+  const link = element('a', { href: `/draws/${encodeURIComponent(saleId)}` }, texts.place.check);
+  const section = element('section', { class: 'order', 'aria-labelledby': 'place-text' }, text, button, link);
+  byId('order').before(section);
+
+  async function refresh() {
+    const buyerId = currentSession()?.user.id;
+    try {
+      const { body } = await asBuyer((token) => call('GET', `${path}/waiting-list/mine`, { token }));
+      if (currentSession()?.user.id === buyerId) place = body;
+    } catch (error) {
+      // Otherwise there is no answer: what is shown stays until the next one.
+      if (!(error instanceof Problem && !error.isPassing) && buyerId) return;
+      place = null;
+    }
+    onChange();
+  }
+
+  async function press() {
+    const action = button.dataset.action;
+    if (!currentSession()) return openAccount();
+    if (shown && action !== 'leave' && itemsOf(shown.sale).length > 1 && !shown.choice) return chooseItem();
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      const target = action === 'enter' ? 'entries' : 'waiting-list';
+      const [method, end] = action === 'leave' ? ['DELETE', '/mine'] : ['POST', ''];
+      const body = action === 'leave' ? undefined : wanted();
+      await asBuyer((token) => call(method, `${path}/${target}${end}`, { token, body }));
+    } catch (error) {
+      const name = error instanceof Problem ? error.name : '';
+      const reasons = /** @type {Record<string, string>} */ (texts.place.refused);
+      toast(reasons[name] ?? texts.loadFailed);
+    } finally {
+      isBusy = false;
+    }
+    await refresh();
+  }
+  button.addEventListener('click', press);
+
+  return {
+    refresh,
+    /** @param {SaleView} view */
+    render(view) {
+      shown = view;
+      const seen = placeView(view, place);
+      show(section, seen !== null);
+      // Nobody presses Buy in a draw; how many to ask for is chosen as before.
+      show(byId('buy'), view.sale.mode !== 'draw');
+      show(byId('buy-note'), view.sale.mode !== 'draw');
+      if (!seen) return;
+      setText(text, seen.text);
+      const { action } = seen;
+      button.dataset.action = action ?? '';
+      if (action) setText(button, view.isSignedIn ? texts.place.actions[action] : texts.buySignIn);
+      show(button, action !== null);
+      show(link, view.sale.mode === 'draw');
+    },
+  };
+}

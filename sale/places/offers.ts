@@ -1,0 +1,195 @@
+import type { ClientSession } from 'mongoose';
+import { mongoClock, redisClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
+import { failpoint } from '../../runtime/failpoints.ts';
+import type { Collections, SaleRecord } from '../../store/collections.ts';
+import type { PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
+import { type Purchase, type PurchaseLine, unitsIn } from '../contract.ts';
+import { hasSeveralItems, itemsOf } from '../items.ts';
+import { orderIdOf } from '../order.ts';
+import { type Batch, settleWithin } from '../settlement/transaction.ts';
+import { reservedItemsOf } from './reserve.ts';
+
+/** People who are offered units in one transaction. */
+const offersAtOnce = 500;
+const salesAtOnce = 1_000;
+/** How long a transaction is retried after write conflicts; the next pass tries again. */
+const patienceMs = 5_000;
+
+/** A committed round of offers. */
+export interface Offers {
+  batch: Batch;
+  purchases: Purchase[];
+  /** The sale, when some of its items are not reserved any more. */
+  released: SaleRecord | null;
+}
+
+/** The ids of the open sales with units left for people with a place. */
+export async function findOffering({ sales }: Collections, now = redisClock.now()): Promise<string[]> {
+  const found = await sales
+    .find(
+      {
+        phase: 'open',
+        closesAt: { $gt: now },
+        paused: false,
+        stock: { $gt: 0 },
+        $or: [{ mode: 'draw', drawnAt: { $exists: true } }, { 'reservedItems.0': { $exists: true } }],
+      },
+      { projection: { _id: 1 } },
+    )
+    .limit(salesAtOnce)
+    .toArray();
+  return found.map(({ _id }) => _id);
+}
+
+/**
+ * Offers units of a sale to the next people, in the order of their positions, in one transaction: each gets an order of
+ * their own, for up to the units that they asked for. Items of which units are left that nobody waits for go back on sale.
+ * @returns null when there was nothing to do.
+ */
+export async function offerUnits(collections: Collections, saleId: string): Promise<Offers | null> {
+  const offered = await transact(
+    collections.connection,
+    async (session) => {
+      const sale = await collections.sales.findOne({ _id: saleId }, { session });
+      if (!sale || !mayOffer(sale, redisClock.now())) return null;
+      const left = leftOf(sale);
+      const waiting = await findWaiting(collections, saleId, left, session);
+      const released = sale.mode === 'draw' ? [] : waiting.unwanted;
+      if (waiting.places.length === 0 && released.length === 0) return null;
+      const list = (await collections.placeLists.findOneAndUpdate(
+        { _id: saleId },
+        { $inc: { writes: 1, offers: 1 } },
+        { session, returnDocument: 'after' },
+      )) as PlaceListRecord;
+      const shares = shareOut(waiting.places, left);
+      const purchases = shares.map(({ place, given }) => purchaseFor(place, given, sale));
+      const batch = await settle(collections, purchases, session);
+      await markOffered(collections, shares, purchases, list.offers, session);
+      const after = released.length > 0 ? await release(collections, saleId, released, session) : null;
+      failpoint('offering');
+      return { batch, purchases, released: after };
+    },
+    { patienceMs },
+  );
+  if (offered) failpoint('offered');
+  return offered;
+}
+
+const mayOffer = (sale: SaleRecord, now: Date) =>
+  now >= sale.opensAt &&
+  now < sale.closesAt &&
+  !sale.paused &&
+  !sale.calledOffAt &&
+  (sale.mode !== 'draw' || sale.drawnAt !== undefined);
+
+/** Units left of each reserved item that has any. */
+function leftOf(sale: SaleRecord): Map<string, number> {
+  const reserved = new Set(reservedItemsOf(sale));
+  const items = itemsOf(sale).filter(({ id, stock }) => stock > 0 && reserved.has(id));
+  return new Map(items.map(({ id, stock }) => [id, stock]));
+}
+
+/**
+ * The next people who wait for one of these items, in the order of their positions, and the items of which there are more
+ * units than all who wait for them want.
+ */
+async function findWaiting(
+  { places }: Collections,
+  saleId: string,
+  left: ReadonlyMap<string, number>,
+  session: ClientSession,
+): Promise<{ places: PlaceRecord[]; unwanted: string[] }> {
+  const found = new Map<number, PlaceRecord>();
+  const unwanted: string[] = [];
+  let upTo = Number.POSITIVE_INFINITY;
+  for (const [itemId, units] of left) {
+    const limit = Math.min(units, offersAtOnce);
+    const ofItem = await places
+      .find({ saleId, state: 'waiting', 'lines.itemId': itemId, position: { $gt: 0 } }, { session })
+      .sort({ position: 1 })
+      .limit(limit)
+      .toArray();
+    for (const place of ofItem) found.set(place.position ?? 0, place);
+    const wanted = ofItem.flatMap(({ lines }) => lines.filter((line) => line.itemId === itemId));
+    if (ofItem.length < limit && unitsIn(wanted) < units) unwanted.push(itemId);
+    // Behind the last one who was read, others may wait for the same item.
+    if (ofItem.length === offersAtOnce) upTo = Math.min(upTo, ofItem.at(-1)?.position ?? 0);
+  }
+  const inOrder = [...found.values()].sort((one, other) => (one.position ?? 0) - (other.position ?? 0));
+  const next = inOrder.filter(({ position }) => (position ?? 0) <= upTo).slice(0, offersAtOnce);
+  return { places: next, unwanted: next.length === inOrder.length ? unwanted : [] };
+}
+
+/**
+ * Shares out units: each person, in this order, gets what is left of what they ask for. Pure.
+ * @param left units by item id.
+ */
+export function shareOut<Asking extends { lines: PurchaseLine[] }>(
+  places: readonly Asking[],
+  left: ReadonlyMap<string, number>,
+): { place: Asking; given: PurchaseLine[] }[] {
+  const rest = new Map(left);
+  return places.flatMap((place) => {
+    const given = place.lines.flatMap(({ itemId, quantity }) => {
+      const units = Math.min(quantity, rest.get(itemId) ?? 0);
+      rest.set(itemId, (rest.get(itemId) ?? 0) - units);
+      return units > 0 ? [{ itemId, quantity: units }] : [];
+    });
+    return given.length > 0 ? [{ place, given }] : [];
+  });
+}
+
+/** The same place always gets the same order, so that no offer is made twice. */
+function purchaseFor(place: PlaceRecord, given: PurchaseLine[], sale: SaleRecord): Purchase {
+  const { saleId, buyerId, personId, position } = place;
+  const idempotencyKey = `place-${position}`;
+  return {
+    orderId: orderIdOf(buyerId, saleId, idempotencyKey),
+    saleId,
+    buyerId,
+    ...(personId !== buyerId && { personId }),
+    quantity: unitsIn(given),
+    ...(hasSeveralItems(sale) && { lines: given }),
+    idempotencyKey,
+    createdAt: mongoClock.now().toISOString(),
+  };
+}
+
+async function markOffered(
+  { places }: Collections,
+  shares: { place: PlaceRecord; given: PurchaseLine[] }[],
+  purchases: Purchase[],
+  offer: number,
+  session: ClientSession,
+): Promise<void> {
+  const updates = shares.map(({ place: { _id }, given }, n) => {
+    const $set = { state: 'offered' as const, orderId: purchases[n]?.orderId ?? '', offer, given };
+    return { updateOne: { filter: { _id }, update: { $set } } };
+  });
+  if (updates.length > 0) await places.bulkWrite(updates, { session });
+}
+
+async function settle(
+  collections: Collections,
+  purchases: Purchase[],
+  session: ClientSession,
+): Promise<Batch> {
+  const ids = purchases.map(({ orderId }) => orderId);
+  const before = await collections.orders.find({ _id: { $in: ids } }, { session }).toArray();
+  return await settleWithin(collections, purchases, before, session, true);
+}
+
+/** The pages see the units that were reserved, so the version of the stock grows. */
+async function release(
+  { sales }: Collections,
+  _id: string,
+  items: string[],
+  session: ClientSession,
+): Promise<SaleRecord | null> {
+  return await sales.findOneAndUpdate(
+    { _id },
+    { $pullAll: { reservedItems: items }, $inc: { revision: 1, stockVersion: 1 } },
+    { session, returnDocument: 'after' },
+  );
+}

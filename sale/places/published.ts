@@ -1,0 +1,41 @@
+import type { Collections } from '../../store/collections.ts';
+import type { Draw } from '../contract.ts';
+import { readEntries } from './drawing.ts';
+
+/** @returns what a draw has published so far; null when there is no such draw. */
+export async function readDraw({ sales, placeLists }: Collections, saleId: string): Promise<Draw | null> {
+  const sale = await sales.findOne({ _id: saleId });
+  const list = await placeLists.findOne({ _id: saleId });
+  if (!sale?.drawAt || !list?.draw) return null;
+  const { state, commitment, entries, digest, frozenAt, seed, drawnAt } = list.draw;
+  return {
+    saleId,
+    algorithm: 'hmac-sha256-v1',
+    state: state === 'closing' ? 'entering' : state,
+    opensAt: sale.opensAt.toISOString(),
+    drawAt: sale.drawAt.toISOString(),
+    commitment,
+    entries: entries ?? list.places,
+    digest,
+    frozenAt: frozenAt?.toISOString() ?? null,
+    seed,
+    drawnAt: drawnAt?.toISOString() ?? null,
+  };
+}
+
+/**
+ * The draw and its list as JSON, one entry a line: the pseudonym and the number that it drew, which is null until then. The
+ * list is empty until it is fixed.
+ */
+export async function* publishedDraw(collections: Collections, draw: Draw): AsyncGenerator<string> {
+  yield `${JSON.stringify(draw).slice(0, -1)},"list":[`;
+  let isFirst = true;
+  if (draw.state !== 'entering') {
+    for await (const { pseudonym, drawn = null } of readEntries(collections, draw.saleId)) {
+      const number = draw.state === 'drawn' ? drawn : null;
+      yield `${isFirst ? '' : ','}\n${JSON.stringify([pseudonym, number])}`;
+      isFirst = false;
+    }
+  }
+  yield '\n]}\n';
+}

@@ -1,0 +1,180 @@
+import type { z } from 'zod';
+import { singleFlight } from '../../runtime/single-flight.ts';
+import { draw, place } from '../../sale/contract.ts';
+import { linesOf } from '../../sale/items.ts';
+import { readPlace } from '../../sale/places/place.ts';
+import type { PlaceRefusal, PlaceRequest } from '../../sale/places/places.ts';
+import { publishedDraw, readDraw } from '../../sale/places/published.ts';
+import { byId } from '../http/inputs.ts';
+import { type Refusal, refuse } from '../http/problems.ts';
+import { type Answer, type Route, route } from '../http/route.ts';
+import type { Identity } from '../http/tokens.ts';
+import { openToAnySite } from '../pages/pages.ts';
+import type { Shop } from '../shop.ts';
+import { notVerified, purchasedIn, purchaseRequest } from './purchases.ts';
+import { noSale } from './sales.ts';
+
+const cannotEnter = [
+  'not-found',
+  'not-open',
+  'paused',
+  'ended',
+  'over-limit',
+  'email-not-verified',
+  'list-full',
+  'place-offered',
+  'busy',
+] as const;
+
+/** People's places in draws and on waiting lists, and what a draw publishes. */
+export function placeRoutes(shop: Shop): Route[] {
+  const { collections } = shop;
+  const read = singleFlight((saleId) => readDraw(collections, saleId));
+
+  async function take(
+    action: 'enter' | 'join',
+    saleId: string,
+    body: z.infer<typeof purchaseRequest>,
+    { userId: buyerId, personId, emailVerified }: Identity,
+  ): Promise<Answer | Refusal> {
+    if (!emailVerified && (await shop.requiresVerifiedEmail(saleId))) return notVerified();
+    const lines = linesOf(purchasedIn(body));
+    return await change({ action, saleId, personId, buyerId, lines });
+  }
+
+  async function change(request: PlaceRequest): Promise<Answer | Refusal> {
+    const answer = await shop.changePlace(request);
+    if (answer === null) return { status: 204 };
+    if (typeof answer === 'string') return refusalOf(answer, request.saleId);
+    return request.action === 'leave' ? { status: 204 } : { status: 200, body: answer };
+  }
+
+  const mine = (what: 'entries' | 'waiting-list') => [
+    route({
+      method: 'get',
+      path: `/api/sales/:id/${what}/mine`,
+      access: 'buyer',
+      summary:
+        what === 'entries' ? 'My entry in the draw, and what became of it' : 'My place on the waiting list',
+      params: byId,
+      answer: [200, place],
+      problems: ['not-found'],
+      async handle({ params, identity }) {
+        const found = await readPlace(collections, params.id, identity.personId);
+        if (!found) return refuse('not-found', `You have no place in sale ${params.id}`);
+        return { status: 200, body: found };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: `/api/sales/:id/${what}/mine`,
+      access: 'buyer',
+      summary: what === 'entries' ? 'Take back my entry in the draw' : 'Leave the waiting list',
+      params: byId,
+      answer: [204, null],
+      problems: ['not-found', 'entries-closed', 'place-offered', 'busy'],
+      /** Leaving twice is the same as once. */
+      handle: ({ params, identity: { personId, userId: buyerId } }) =>
+        change({ action: 'leave', saleId: params.id, personId, buyerId }),
+    }),
+  ];
+
+  return [
+    route({
+      method: 'post',
+      path: '/api/sales/:id/entries',
+      access: 'buyer',
+      summary: 'Enter a draw, or change the entry; a person has one',
+      params: byId,
+      body: purchaseRequest,
+      answer: [200, place],
+      problems: [...cannotEnter, 'no-draw', 'entries-closed'],
+      handle: ({ params, body, identity }) => take('enter', params.id, body, identity),
+    }),
+    ...mine('entries'),
+    route({
+      method: 'post',
+      path: '/api/sales/:id/waiting-list',
+      access: 'buyer',
+      summary:
+        'Wait for units that come back; again: ask for fewer at the same place, or for others at the end',
+      params: byId,
+      body: purchaseRequest,
+      answer: [200, place],
+      problems: [...cannotEnter, 'no-waiting-list', 'still-on-sale', 'draw'],
+      handle: ({ params, body, identity }) => take('join', params.id, body, identity),
+    }),
+    ...mine('waiting-list'),
+    route({
+      method: 'get',
+      path: '/api/sales/:id/draw',
+      access: 'anyone',
+      summary: 'What a draw publishes, so that anyone can check it',
+      params: byId,
+      answer: [200, draw],
+      problems: ['not-found', 'no-draw'],
+      async handle({ params }) {
+        const found = await read(params.id);
+        if (!found) return noDraw(params.id);
+        return { status: 200, body: found, headers: { 'Cache-Control': 'no-cache', ...openToAnySite } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/sales/:id/draw/file',
+      access: 'anyone',
+      summary: 'A draw with its whole list as a file, for `npm run verify-draw`',
+      params: byId,
+      answer: [200, null],
+      media: 'application/json',
+      problems: ['not-found', 'no-draw'],
+      async handle({ params }) {
+        const found = await read(params.id);
+        if (!found) return noDraw(params.id);
+        const headers = {
+          'Content-Type': 'application/json; charset=utf-8',
+          'Content-Disposition': `attachment; filename="draw-${params.id}.json"`,
+          // Nothing of a draw changes once it is made.
+          'Cache-Control': found.state === 'drawn' ? 'public, max-age=86400' : 'no-cache',
+          ...openToAnySite,
+        };
+        return { status: 200, text: publishedDraw(collections, found), headers };
+      },
+    }),
+  ];
+}
+
+const noDraw = (saleId: string) => refuse('no-draw', `Sale ${saleId} does not exist, or is not a draw`);
+
+function refusalOf(refusal: PlaceRefusal, saleId: string): Refusal {
+  switch (refusal) {
+    case 'unknown_sale':
+      return noSale(saleId);
+    case 'not_open':
+      return refuse('not-open', 'Look at its opensAt');
+    case 'paused':
+      return refuse('paused', 'It goes on when the shop resumes it');
+    case 'ended':
+      return refuse('ended', 'Nothing is given out any more');
+    case 'unknown_item': {
+      const message = 'expected items of this sale';
+      return refuse('invalid-input', `lines: ${message}`, { errors: [{ field: 'lines', message }] });
+    }
+    case 'over_limit':
+      return refuse('over-limit', 'It would be over what one buyer may have');
+    case 'no_draw':
+      return refuse('no-draw', 'Buy instead');
+    case 'entries_closed':
+      return refuse('entries-closed', 'The list of entries is fixed');
+    case 'no_waiting_list':
+      return refuse('no-waiting-list', 'Units that come back are on sale for everybody');
+    case 'still_on_sale':
+      return refuse('still-on-sale', 'Buy instead');
+    case 'not_drawn':
+      return refuse('draw', `Enter the draw instead: POST /api/sales/${saleId}/entries`);
+    case 'list_full':
+      return refuse('list-full', 'Come back later');
+    case 'offered':
+      return refuse('place-offered', 'It was your turn. Cancel the order instead.');
+  }
+}
