@@ -2,9 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import type { ApiKey, ApiScope } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, insertWithin } from '../store/collections.ts';
 import type { ApiKeyRecord } from '../store/staff-collections.ts';
-import { appendStaffEntry, type By, transactLogged } from './staff-log.ts';
+import { appendStaffEntry, type By } from './staff-log.ts';
 
 /**
  * An API key, `sk_` and 256 random bits, identifies a server of the shop. Only its hash is stored. It is looked up at each
@@ -48,7 +49,7 @@ export async function listApiKeys({ apiKeys }: Collections): Promise<ApiKey[]> {
 
 /** @returns whether there was such a key. */
 export async function revokeApiKey(collections: Collections, id: string, by: By): Promise<boolean> {
-  return await transactLogged(collections.connection, async (session) => {
+  return await transact(collections.connection, async (session) => {
     const record = await collections.apiKeys.findOneAndDelete({ _id: id }, { session });
     if (!record) return false;
     const { name, prefix, scopes } = record;

@@ -1,4 +1,5 @@
-import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
+import type { ClientSession } from 'mongoose';
+import { appendStaffEntry, type By, changeInTurn } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
@@ -165,7 +166,7 @@ export async function clearSuspects(
   by: By,
 ): Promise<number> {
   const marked = { _id: { $in: orderIds }, saleId, state: 'marked' as const };
-  return await transact(collections.connection, async (session) => {
+  const clear = async (session: ClientSession) => {
     const cleared = { $set: { state: 'cleared' as const } };
     const { modifiedCount } = await collections.suspects.updateMany(marked, cleared, { session });
     if (modifiedCount === 0) return 0;
@@ -173,5 +174,6 @@ export async function clearSuspects(
     const after = { orderIds };
     await appendStaffEntry(collections, session, { ...by, action: 'sale.suspects_cleared', subject, after });
     return modifiedCount;
-  });
+  };
+  return await changeInTurn(saleId, () => transact(collections.connection, clear));
 }

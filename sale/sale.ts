@@ -2,11 +2,12 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { ClientSession } from 'mongoose';
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { productOf } from '../catalogue/product.ts';
 import { appendChanges, readChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { Language, Product, SaleItem, SalePage, SaleSnapshot, SaleStatus } from './contract.ts';
@@ -58,7 +59,7 @@ export async function createSale(
   const unknown = sale.items.find(({ productId }) => !products.has(productId));
   if (unknown) return { noProduct: unknown.productId };
   const entry = { ...by, action: 'sale.created', subject: { kind: 'sale', id }, after: sale };
-  const record = await transactLogged(collections.connection, async (session) => {
+  const record = await transact(collections.connection, async (session) => {
     const made = await insertSale(collections, id, sale, session);
     await appendStaffEntry(collections, session, entry);
     return made;

@@ -44,6 +44,7 @@ import { settlePayments } from './payments.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
+import { numberStaffLog } from './staff-log.ts';
 import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 
 /** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
@@ -143,6 +144,7 @@ const election = openLeaderElection(
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
+    'staff-log': numberStaffLog(collections),
     relay: relay(
       {
         collections,
