@@ -1,10 +1,11 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import type { ApiKey, ApiScope } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, insertWithin } from '../store/collections.ts';
 import type { ApiKeyRecord } from '../store/staff-collections.ts';
+import { hashOfSecret } from './secret.ts';
 import { appendStaffEntry, type By } from './staff-log.ts';
 
 /**
@@ -28,7 +29,7 @@ export async function createApiKey(
   const record: ApiKeyRecord = {
     _id: nanoid(),
     name,
-    hash: hashOfApiKey(key),
+    hash: hashOfSecret(key),
     prefix: key.slice(0, shownCharacters),
     scopes: [...new Set(scopes)],
     createdAt: mongoClock.now(),
@@ -64,7 +65,7 @@ const usedEveryMs = 60_000;
 /** Finds a key, and notes that it is used. @returns null when it is unknown or was revoked. */
 export async function useApiKey({ apiKeys }: Collections, key: string): Promise<ApiKeyRecord | null> {
   if (!keyFormat.test(key)) return null;
-  const record = await apiKeys.findOne({ hash: hashOfApiKey(key) });
+  const record = await apiKeys.findOne({ hash: hashOfSecret(key) });
   const now = mongoClock.now();
   const usedBefore = new Date(now.getTime() - usedEveryMs);
   if (record && (record.lastUsedAt ?? new Date(0)) < usedBefore) {
@@ -79,6 +80,3 @@ function apiKeyOf({ _id, name, prefix, scopes, createdAt, lastUsedAt }: ApiKeyRe
   const times = { createdAt: createdAt.toISOString(), lastUsedAt: lastUsedAt?.toISOString() ?? null };
   return { id: _id, name, prefix, scopes, ...times };
 }
-
-/** A fast hash suffices, because 256 random bits cannot be guessed. */
-export const hashOfApiKey = (key: string) => createHash('sha256').update(key).digest('base64url');

@@ -79,7 +79,7 @@ export async function numberStaffEntries(collections: Collections): Promise<void
       const records = entries.map(({ _id, ...entry }) => {
         const number = Number(previous?._id ?? 0) + 1;
         const unhashed = { _id: String(number).padStart(numberDigits, '0'), ...entry };
-        previous = { ...unhashed, hash: hashOf(unhashed, previous?.hash ?? '') };
+        previous = { ...unhashed, hash: hashOfEntry(unhashed, previous?.hash ?? '') };
         return previous;
       });
       await insertAll(collections, staffLog, records, session);
@@ -134,7 +134,7 @@ function boundedJson(fields: object | null): string | null {
   return json.length > maxJson ? JSON.stringify({ omittedCharacters: json.length }) : json;
 }
 
-function hashOf(entry: Omit<StaffEntryRecord, 'hash'>, previousHash: string): string {
+function hashOfEntry(entry: Omit<StaffEntryRecord, 'hash'>, previousHash: string): string {
   const { _id, at, actor, from, requestId, action, subject, before, after } = entry;
   const content = [
     ...[previousHash, _id, at.toISOString(), actor.kind, actor.id, actor.name, actor.role],
@@ -163,7 +163,8 @@ export async function checkStaffLog(
   const check: StaffLogCheck = { entries: 0, head: null, broken: null, unnumbered };
   for await (const entry of staffLog.find({}, { sort: { _id: 1 }, ...(session && { session }) })) {
     check.entries += 1;
-    const follows = Number(entry._id) === check.entries && entry.hash === hashOf(entry, check.head ?? '');
+    const follows =
+      Number(entry._id) === check.entries && entry.hash === hashOfEntry(entry, check.head ?? '');
     if (!follows) check.broken ??= entry._id;
     check.head = entry.hash;
   }

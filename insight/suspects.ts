@@ -1,5 +1,6 @@
 import type { ClientSession } from 'mongoose';
 import { appendStaffEntry, type By, changeInTurn } from '../accounts/staff-log.ts';
+import { readChanges } from '../log/events.ts';
 import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
@@ -66,18 +67,14 @@ export async function markSuspects(
 }
 
 /** The paid orders of each buyer of a sale. They are found through its log, because orders have no index by sale. */
-async function readBuyers({ events }: Collections, saleId: string) {
+async function readBuyers(collections: Collections, saleId: string) {
   const ordersOf = new Map<string, string[]>();
   let looked = 0;
   let isMore = true;
-  for (let after = `${saleId}:`; isMore && looked < maxOrders; ) {
-    const documents = await events
-      .find({ _id: { $gt: after, $lt: `${saleId}:~` } })
-      .sort({ _id: 1 })
-      .limit(documentsAtOnce)
-      .toArray();
+  for (let after = 0; isMore && looked < maxOrders; ) {
+    const documents = await readChanges(collections, saleId, { after, limit: documentsAtOnce }).toArray();
     isMore = documents.length === documentsAtOnce;
-    after = documents.at(-1)?._id ?? after;
+    after = documents.at(-1)?.seq ?? after;
     for (const change of documents.flatMap(({ changes }) => changes)) {
       if (change.type !== 'order.paid') continue;
       const ofBuyer = ordersOf.get(change.buyerId);

@@ -14,13 +14,14 @@ import {
   insertSale,
   type NewSale,
   readSaleSnapshot,
-  recordOf,
   saleIdOf,
+  saleRecordOf,
   snapshotOfRecord,
+  unknownProduct,
 } from './sale.ts';
 import {
   applyChange,
-  hashOf,
+  hashOfChange,
   insertKeys,
   type SaleChange,
   type SaleChangeRefusal,
@@ -45,7 +46,7 @@ export async function createDraft(
   sale: NewSale,
   { by, idempotencyKey }: Maker,
 ): Promise<SaleSnapshot | 'key_reused' | { noProduct: string }> {
-  const noProduct = await findUnknownProduct(collections, sale);
+  const noProduct = await unknownProduct(sale.items, await findProducts(collections, sale.items));
   if (noProduct) return { noProduct };
   const id = idempotencyKey === undefined ? nanoid() : saleIdOf('draft', by, idempotencyKey);
   const published = idempotencyKey === undefined ? null : await readSaleSnapshot(collections, id);
@@ -65,11 +66,6 @@ export async function createDraft(
     return (await snapshotOfDraft(collections, made)) ?? 'key_reused';
   }
   return (await snapshotOfDraft(collections, draft)) as SaleSnapshot;
-}
-
-async function findUnknownProduct(collections: Collections, { items }: NewSale): Promise<string | undefined> {
-  const products = await findProducts(collections, items);
-  return items.find(({ productId }) => !products.has(productId))?.productId;
 }
 
 /** Makes a draft with the values of a sale or of another draft. @returns null when there is no such sale. */
@@ -110,7 +106,7 @@ export async function changeDraft(
 ): Promise<SaleSnapshot | SaleChangeRefusal | { noProduct: string }> {
   const { drafts, saleChangeKeys } = collections;
   const key = idempotencyKey === undefined ? null : `${id}:${idempotencyKey}`;
-  const bodyHash = hashOf(change);
+  const bodyHash = hashOfChange(change);
   const attempt = () =>
     untilFresh(
       collections.connection,
@@ -124,7 +120,7 @@ export async function changeDraft(
         const planned = applyChange(recordOfDraft(draft), change, redisClock.now());
         if (typeof planned === 'string') return planned;
         const sale = valuesOf(planned.after);
-        const noProduct = await findUnknownProduct(collections, sale);
+        const noProduct = await unknownProduct(sale.items, await findProducts(collections, sale.items));
         if (noProduct) return { noProduct };
         const changed = { ...draft, sale, revision: draft.revision + 1 };
         await write(async (session) => {
@@ -210,7 +206,7 @@ export async function readDraft(collections: Collections, id: string): Promise<S
 
 /** The sale that the draft would become. Its `stockVersion` grows with every change of the draft. */
 const recordOfDraft = ({ _id, sale, revision, createdAt }: DraftRecord): SaleRecord => ({
-  ...recordOf(_id, sale, createdAt),
+  ...saleRecordOf(_id, sale, createdAt),
   stockVersion: revision,
 });
 

@@ -424,7 +424,7 @@ export function openPayments({
     },
 
     async refund({ orderId, amount, reason, key }, by) {
-      const refunded = await transactLogged(collections.connection, async (session) => {
+      const refunded = await transact(collections.connection, async (session) => {
         const order = await orders.findOne({ _id: orderId }, { session });
         if (!order) return null;
         const known = await payments.find({ orderId }, { session }).toArray();

@@ -1,3 +1,4 @@
+import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { appendStaffEntry, checkStaffLog, numberStaffEntries } from '../../accounts/staff-log.ts';
 import type { StaffEntry, StaffEntryPage } from '../../insight/contract.ts';
@@ -129,6 +130,17 @@ test('entries of changes at once, on two servers, are numbered without gaps in o
   expect(await check()).toMatchObject({ entries: before + 60, broken: null });
   const units = (await about(sale.id)).slice(1).map(({ after }) => after?.unitsOnSale);
   expect(units).toEqual(Array.from({ length: 40 }, (_, n) => n + 1));
+});
+
+test('an entry names every order of the longest list that a request may have', async () => {
+  const { connection } = system.store.collections;
+  const orderIds = Array.from({ length: 500 }, () => nanoid(22));
+  const actor = { kind: 'command', id: 'x', name: 'x', role: null } as const;
+  const entry = { actor, from: null, requestId: null, action: 'test.listed', after: { orderIds } };
+  await transact(connection, (session) =>
+    appendStaffEntry(system.store.collections, session, { ...entry, subject: { kind: 'test', id: 'long' } }),
+  );
+  expect((await about('long'))[0]?.after).toEqual({ orderIds });
 });
 
 test('200 changes at once, many of the same thing, are each made and logged once', async () => {
