@@ -1,10 +1,12 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import type { ApiKey, ApiScope } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, insertWithin } from '../store/collections.ts';
 import type { ApiKeyRecord } from '../store/staff-collections.ts';
-import { appendStaffEntry, type By, transactLogged } from './staff-log.ts';
+import { hashOfSecret } from './secret.ts';
+import { appendStaffEntry, type By } from './staff-log.ts';
 
 /**
  * An API key, `sk_` and 256 random bits, identifies a server of the shop. Only its hash is stored. It is looked up at each
@@ -27,7 +29,7 @@ export async function createApiKey(
   const record: ApiKeyRecord = {
     _id: nanoid(),
     name,
-    hash: hashOfApiKey(key),
+    hash: hashOfSecret(key),
     prefix: key.slice(0, shownCharacters),
     scopes: [...new Set(scopes)],
     createdAt: mongoClock.now(),
@@ -48,7 +50,7 @@ export async function listApiKeys({ apiKeys }: Collections): Promise<ApiKey[]> {
 
 /** @returns whether there was such a key. */
 export async function revokeApiKey(collections: Collections, id: string, by: By): Promise<boolean> {
-  return await transactLogged(collections.connection, async (session) => {
+  return await transact(collections.connection, async (session) => {
     const record = await collections.apiKeys.findOneAndDelete({ _id: id }, { session });
     if (!record) return false;
     const { name, prefix, scopes } = record;
@@ -63,7 +65,7 @@ const usedEveryMs = 60_000;
 /** Finds a key, and notes that it is used. @returns null when it is unknown or was revoked. */
 export async function useApiKey({ apiKeys }: Collections, key: string): Promise<ApiKeyRecord | null> {
   if (!keyFormat.test(key)) return null;
-  const record = await apiKeys.findOne({ hash: hashOfApiKey(key) });
+  const record = await apiKeys.findOne({ hash: hashOfSecret(key) });
   const now = mongoClock.now();
   const usedBefore = new Date(now.getTime() - usedEveryMs);
   if (record && (record.lastUsedAt ?? new Date(0)) < usedBefore) {
@@ -78,6 +80,3 @@ function apiKeyOf({ _id, name, prefix, scopes, createdAt, lastUsedAt }: ApiKeyRe
   const times = { createdAt: createdAt.toISOString(), lastUsedAt: lastUsedAt?.toISOString() ?? null };
   return { id: _id, name, prefix, scopes, ...times };
 }
-
-/** A fast hash suffices, because 256 random bits cannot be guessed. */
-export const hashOfApiKey = (key: string) => createHash('sha256').update(key).digest('base64url');

@@ -1,8 +1,9 @@
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
 import { mongoClock } from '../runtime/clock.ts';
 import { readSigningKeys } from '../runtime/signing-keys.ts';
 import type { Collections, OneTimeTokenRecord, TokenPurpose } from '../store/collections.ts';
+import { hashOfSecret } from './secret.ts';
 
 /**
  * A one-time token is the secret of a link. Where the link is mailed, whoever redeems it reads mail to that address. Its text is
@@ -45,7 +46,7 @@ export async function issueToken(
       _id: id,
       purpose,
       subject,
-      secretHash: hashOf(secretsOf(id)[0] as string),
+      secretHash: hashOfSecret(secretsOf(id)[0] as string),
       ...(isMailed && { isMailed }),
       createdAt: new Date(now),
       expiresAt: new Date(now + seconds * 1_000),
@@ -62,7 +63,7 @@ export async function textOfToken(
   secretsOf: TokenSecrets,
 ): Promise<string | null> {
   const record = await oneTimeTokens.findOne({ _id: id, ...isAlive() });
-  const secret = secretsOf(id).find((one) => hashOf(one) === record?.secretHash);
+  const secret = secretsOf(id).find((one) => hashOfSecret(one) === record?.secretHash);
   return secret ? `${id}.${secret}` : null;
 }
 
@@ -100,9 +101,8 @@ export async function dropTokens(
 
 function filterOf(purpose: TokenPurpose, token: string) {
   const [, id = '', secret = ''] = tokenFormat.exec(token) ?? [];
-  return { _id: id, purpose, secretHash: hashOf(secret), ...isAlive() };
+  return { _id: id, purpose, secretHash: hashOfSecret(secret), ...isAlive() };
 }
 
 const isAlive = () => ({ expiresAt: { $gt: mongoClock.now() } });
 /** A fast hash suffices, because 256 bits of an HMAC cannot be guessed. */
-const hashOf = (secret: string) => createHash('sha256').update(secret).digest('base64url');

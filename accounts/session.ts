@@ -1,8 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, SessionRecord } from '../store/collections.ts';
+import { hashOfSecret } from './secret.ts';
 import { type Account, accountOf, isOfProvider } from './user.ts';
 
 /**
@@ -28,7 +29,7 @@ export async function beginSession(
   await sessions.insertOne({
     _id: id,
     userId,
-    secretHash: hashOf(secret),
+    secretHash: hashOfSecret(secret),
     ...(userAgent && { userAgent: userAgent.slice(0, 300) }),
     createdAt: new Date(now),
     expiresAt,
@@ -49,8 +50,8 @@ export async function renewSession(collections: Collections, token: string): Pro
   if (!id || !secret) return { outcome: 'unknown' };
   const next = newSecret();
   const renewed = await sessions.findOneAndUpdate(
-    { _id: id, secretHash: hashOf(secret), expiresAt: { $gt: mongoClock.now() } },
-    { $set: { secretHash: hashOf(next), renewedAt: mongoClock.now() } },
+    { _id: id, secretHash: hashOfSecret(secret), expiresAt: { $gt: mongoClock.now() } },
+    { $set: { secretHash: hashOfSecret(next), renewedAt: mongoClock.now() } },
     { returnDocument: 'after' },
   );
   if (!renewed) {
@@ -80,7 +81,7 @@ export async function renewSession(collections: Collections, token: string): Pro
 /** Ends the session of this token; a token that is not its latest ends nothing. Idempotent. */
 export async function endSession({ sessions }: Collections, token: string): Promise<void> {
   const [, id, secret] = tokenFormat.exec(token) ?? [];
-  if (id && secret) await sessions.deleteOne({ _id: id, secretHash: hashOf(secret) });
+  if (id && secret) await sessions.deleteOne({ _id: id, secretHash: hashOfSecret(secret) });
 }
 
 const listedSessions = 100;
@@ -164,4 +165,3 @@ export async function endSessionsOf({ sessions }: Collections, userId: string): 
 
 const newSecret = () => randomBytes(32).toString('base64url');
 /** A fast hash suffices, because 256 random bits cannot be guessed. */
-const hashOf = (secret: string) => createHash('sha256').update(secret).digest('base64url');

@@ -1,13 +1,14 @@
 import type { ClientSession } from 'mongoose';
 import type { StaffInvitation, StaffMember } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import { type AccountRole, type StaffRole, staffRole } from '../sale/contract.ts';
 import type { Collections, UserRecord } from '../store/collections.ts';
 import { type AccountMails, linkSeconds } from './account-mail.ts';
 import type { AliasDomains } from './email-address.ts';
 import { issueToken, redeemToken, subjectOfToken, type TokenSecrets, textOfToken } from './one-time-token.ts';
 import { type Revocation, revokeTokensOf } from './session.ts';
-import { appendStaffEntry, type By, transactLogged } from './staff-log.ts';
+import { appendStaffEntry, type By } from './staff-log.ts';
 import {
   type Account,
   accountOf,
@@ -79,7 +80,7 @@ export async function changeRole(
   role: AccountRole,
   by: By,
 ): Promise<Changed | 'unknown' | 'of_provider' | 'last_admin'> {
-  return await transactLogged(collections.connection, async (session) => {
+  return await transact(collections.connection, async (session) => {
     const record = await collections.users.findOne({ _id: userId, role: { $ne: 'buyer' } }, { session });
     if (!record) return 'unknown';
     if (isOfProvider(record)) return 'of_provider';
@@ -133,7 +134,7 @@ export async function invite(
   { mails, secretsOf }: { mails: AccountMails | null; secretsOf: TokenSecrets },
   by: By,
 ): Promise<string | null> {
-  const tokenId = await transactLogged(collections.connection, async (session) => {
+  const tokenId = await transact(collections.connection, async (session) => {
     await withdrawAll(collections, email, session);
     const entry = { ...by, action: 'staff.invited', subject: { kind: 'invitation', id: email } };
     await appendStaffEntry(collections, session, { ...entry, after: { email, role } });
@@ -155,7 +156,7 @@ async function withdrawAll({ oneTimeTokens }: Collections, email: string, sessio
 
 /** @returns whether there was such an invitation. */
 export async function withdrawInvitation(collections: Collections, id: string, by: By): Promise<boolean> {
-  return await transactLogged(collections.connection, async (session) => {
+  return await transact(collections.connection, async (session) => {
     const filter = { _id: id, purpose: 'join-staff' as const };
     const record = await collections.oneTimeTokens.findOneAndDelete(filter, { session });
     if (!record) return false;
@@ -226,7 +227,7 @@ export async function acceptInvitation(
     const account = await findUserByPassword(collections, { email, password }, { bcryptCost });
     if (!account) return null;
     const { id } = account.user;
-    await transactLogged(collections.connection, async (session) => {
+    await transact(collections.connection, async (session) => {
       const found = await collections.users.findOne({ _id: id }, { session });
       if (!found) throw new NotJoined('expired');
       const hasChanged = found.role !== role;

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import type { Picture } from '../insight/contract.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, PictureRecord } from '../store/collections.ts';
 
 /** Widths in pixels, for a product's page and for a card in a list. */
@@ -33,7 +34,7 @@ export async function keepPicture(collections: Collections, upload: Buffer, by: 
     if (!bytes) return null;
     records.push({ _id: `${name}-${width}.webp`, bytes, createdAt: mongoClock.now() });
   }
-  await transactLogged(collections.connection, async (session) => {
+  await transact(collections.connection, async (session) => {
     const { pictures } = collections;
     const found = await pictures.countDocuments({ _id: { $in: records.map(({ _id }) => _id) } }, { session });
     if (found === records.length) return;

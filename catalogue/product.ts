@@ -1,6 +1,8 @@
+import type { ClientSession } from 'mongoose';
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By, changeInTurn } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import type { Product } from '../sale/contract.ts';
 import type { Collections, ProductRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
@@ -39,7 +41,7 @@ export async function createProduct(collections: Collections, product: NewProduc
     createdAt: mongoClock.now(),
   };
   const after = productOf(record);
-  await transactLogged(collections.connection, async (session) => {
+  await transact(collections.connection, async (session) => {
     await collections.products.insertOne(record, { session });
     const subject = { kind: 'product', id: record._id };
     await appendStaffEntry(collections, session, { ...by, action: 'product.created', subject, after });
@@ -57,7 +59,7 @@ export async function changeProduct(
   const given = Object.entries(change).filter(([, value]) => value !== undefined);
   const pictures = image === undefined && images === undefined ? {} : picturesOf({ image, images });
   const $set = { ...Object.fromEntries(given), ...pictures };
-  return await transactLogged(collections.connection, async (session) => {
+  const update = async (session: ClientSession) => {
     const record = await collections.products.findOneAndUpdate({ _id: productId }, { $set }, { session });
     if (!record) return null;
     const [before, after] = [productOf(record), productOf({ ...record, ...$set })];
@@ -65,7 +67,8 @@ export async function changeProduct(
     const entry = { ...by, action: 'product.changed', subject, before, after };
     await appendStaffEntry(collections, session, entry);
     return after;
-  });
+  };
+  return await changeInTurn(productId, () => transact(collections.connection, update));
 }
 
 const listedProducts = 100;

@@ -1,5 +1,5 @@
 import { addressOf } from '../accounts/user.ts';
-import { eventsOf } from '../log/events.ts';
+import { documentsOf, eventsOf } from '../log/events.ts';
 import type { Change, CloudEvent } from '../log/schemas.ts';
 import { isOverTime } from '../runtime/databases/connections.ts';
 import type { Gate } from '../sale/admission/gate.ts';
@@ -101,7 +101,7 @@ async function findDocuments(
   try {
     return await events
       .find({
-        _id: { $gt: `${saleId}:`, $lt: `${saleId}:~` },
+        ...documentsOf(saleId),
         at: { $gte: from },
         'changes.orderId': orderId,
       })

@@ -1,4 +1,5 @@
-import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
+import type { ClientSession } from 'mongoose';
+import { appendStaffEntry, type By, changeInTurn } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Collections } from '../store/collections.ts';
@@ -25,15 +26,16 @@ export async function addNote(
     byId: by.actor.id,
     byName: author?.name ?? by.actor.id,
   };
-  return await transact(connection, async (session) => {
+  const add = async (session: ClientSession) => {
     const before = await orderNotes.findOne({ _id: orderId }, { session });
     if ((before?.notes.length ?? 0) >= maxNotes) return null;
-    const add = { $push: { notes: note }, $setOnInsert: { buyerId } };
-    await orderNotes.updateOne({ _id: orderId }, add, { session, upsert: true });
+    const push = { $push: { notes: note }, $setOnInsert: { buyerId } };
+    await orderNotes.updateOne({ _id: orderId }, push, { session, upsert: true });
     const subject = { kind: 'order', id: orderId };
     await appendStaffEntry(collections, session, { ...by, action: 'order.noted', subject });
     return noteOf(note);
-  });
+  };
+  return await changeInTurn(orderId, () => transact(connection, add));
 }
 
 export const noteOf = ({ text, at, byName }: NoteRecord): OrderNote => ({

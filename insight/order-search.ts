@@ -1,6 +1,6 @@
 import { storedFormsOf } from '../accounts/email-address.ts';
 import { addressOf } from '../accounts/user.ts';
-import { eventKey } from '../log/events.ts';
+import { documentsOf, readChanges } from '../log/events.ts';
 import { beginsOrder } from '../log/schemas.ts';
 import { isOverTime } from '../runtime/databases/connections.ts';
 import type { SettledStatus } from '../sale/contract.ts';
@@ -152,11 +152,8 @@ async function pageOfLog(
   saleId: string,
   { cursor, status }: Pick<OrderSearch, 'cursor' | 'status'>,
 ): Promise<{ ids: string[]; nextCursor: number | null }> {
-  const before = /^\d+$/.test(cursor ?? '') ? eventKey(saleId, Number(cursor)) : `${saleId}:~`;
-  const documents = events
-    .find({ _id: { $gt: `${saleId}:`, $lt: before } })
-    .sort({ _id: -1 })
-    .limit(pageDocuments);
+  const range = /^\d+$/.test(cursor ?? '') ? { before: Number(cursor) } : {};
+  const documents = events.find(documentsOf(saleId, range)).sort({ _id: -1 }).limit(pageDocuments);
   const ids = new Set<string>();
   let seq = 0;
   for await (const document of documents) {
@@ -180,14 +177,10 @@ function orderIdsOf({ changes }: EventRecord, status: OrderSearch['status']): st
  * MongoDB cursor stays open while a client reads slowly or disconnects.
  */
 export async function* everyOrder(collections: Collections, saleId: string): AsyncGenerator<AdminOrder[]> {
-  for (let after = `${saleId}:`, isMore = true; isMore; ) {
-    const documents = await collections.events
-      .find({ _id: { $gt: after, $lt: `${saleId}:~` } })
-      .sort({ _id: 1 })
-      .limit(exportedDocuments)
-      .toArray();
+  for (let after = 0, isMore = true; isMore; ) {
+    const documents = await readChanges(collections, saleId, { after, limit: exportedDocuments }).toArray();
     isMore = documents.length === exportedDocuments;
-    after = documents.at(-1)?._id ?? after;
+    after = documents.at(-1)?.seq ?? after;
     const entries = documents.flatMap(entriesOf);
     for (let start = 0; start < entries.length; start += exportedOrders) {
       const batch = entries.slice(start, start + exportedOrders);

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { itemsOf, readChanges } from '../log/events.ts';
+import { createdItemsOf, readChanges } from '../log/events.ts';
 import type { Change, OrderChange } from '../log/schemas.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { firstItemId, linesOf } from '../sale/items.ts';
@@ -69,8 +69,13 @@ function apply(curve: CachedCurve, change: Change, at: Date): void {
     case 'sale.changed':
       curve.stock = curve.units = 0;
       curve.unitAmount = change.price.amount;
-      curve.items = itemsOf(change).map(({ itemId }) => ({ itemId, stock: 0, units: 0, soldOutAt: null }));
-      for (const { itemId, stock } of itemsOf(change)) putOnSale(curve, itemId, stock);
+      curve.items = createdItemsOf(change).map(({ itemId }) => ({
+        itemId,
+        stock: 0,
+        units: 0,
+        soldOutAt: null,
+      }));
+      for (const { itemId, stock } of createdItemsOf(change)) putOnSale(curve, itemId, stock);
       break;
     case 'sale.stock_added':
       putOnSale(curve, change.itemId ?? firstItemId, change.units);

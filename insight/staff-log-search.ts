@@ -1,5 +1,6 @@
 import type { mongo } from 'mongoose';
 import { storedFormsOf } from '../accounts/email-address.ts';
+import { numberStaffEntries } from '../accounts/staff-log.ts';
 import type { Collections } from '../store/collections.ts';
 import type { StaffEntryRecord } from '../store/staff-collections.ts';
 import type { StaffEntry, StaffEntryPage } from './contract.ts';
@@ -43,11 +44,13 @@ export async function* everyStaffEntry(
 }
 
 async function find(
-  { staffLog }: Collections,
+  collections: Collections,
   { actor, action, subject, from, to }: StaffLogSearch,
   cursor: string | undefined,
   limit: number,
 ): Promise<StaffEntryRecord[]> {
+  // So that an entry is found as soon as its change was answered.
+  if (!cursor) await numberStaffEntries(collections);
   const filters: mongo.Filter<StaffEntryRecord>[] = [];
   if (cursor) filters.push({ _id: { $lt: cursor } });
   if (actor) filters.push({ $or: [{ 'actor.id': actor }, { 'actor.name': { $in: storedFormsOf(actor) } }] });
@@ -56,7 +59,7 @@ async function find(
   if (subject) filters.push({ 'subject.id': subject });
   if (from) filters.push({ at: { $gte: from } });
   if (to) filters.push({ at: { $lt: to } });
-  return await staffLog
+  return await collections.staffLog
     .find(filters.length > 0 ? { $and: filters } : {})
     .sort({ _id: -1 })
     .limit(limit)

@@ -1,4 +1,6 @@
-import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
+import type { ClientSession } from 'mongoose';
+import { appendStaffEntry, type By, changeInTurn } from '../accounts/staff-log.ts';
+import { readChanges } from '../log/events.ts';
 import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
@@ -65,18 +67,14 @@ export async function markSuspects(
 }
 
 /** The paid orders of each buyer of a sale. They are found through its log, because orders have no index by sale. */
-async function readBuyers({ events }: Collections, saleId: string) {
+async function readBuyers(collections: Collections, saleId: string) {
   const ordersOf = new Map<string, string[]>();
   let looked = 0;
   let isMore = true;
-  for (let after = `${saleId}:`; isMore && looked < maxOrders; ) {
-    const documents = await events
-      .find({ _id: { $gt: after, $lt: `${saleId}:~` } })
-      .sort({ _id: 1 })
-      .limit(documentsAtOnce)
-      .toArray();
+  for (let after = 0; isMore && looked < maxOrders; ) {
+    const documents = await readChanges(collections, saleId, { after, limit: documentsAtOnce }).toArray();
     isMore = documents.length === documentsAtOnce;
-    after = documents.at(-1)?._id ?? after;
+    after = documents.at(-1)?.seq ?? after;
     for (const change of documents.flatMap(({ changes }) => changes)) {
       if (change.type !== 'order.paid') continue;
       const ofBuyer = ordersOf.get(change.buyerId);
@@ -165,7 +163,7 @@ export async function clearSuspects(
   by: By,
 ): Promise<number> {
   const marked = { _id: { $in: orderIds }, saleId, state: 'marked' as const };
-  return await transact(collections.connection, async (session) => {
+  const clear = async (session: ClientSession) => {
     const cleared = { $set: { state: 'cleared' as const } };
     const { modifiedCount } = await collections.suspects.updateMany(marked, cleared, { session });
     if (modifiedCount === 0) return 0;
@@ -173,5 +171,6 @@ export async function clearSuspects(
     const after = { orderIds };
     await appendStaffEntry(collections, session, { ...by, action: 'sale.suspects_cleared', subject, after });
     return modifiedCount;
-  });
+  };
+  return await changeInTurn(saleId, () => transact(collections.connection, clear));
 }

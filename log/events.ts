@@ -1,5 +1,5 @@
 import type { ClientSession } from 'mongoose';
-import { firstItemId } from '../sale/items.ts';
+import { firstItemId, linesWith } from '../sale/items.ts';
 import { type Collections, type EventRecord, insertAll } from '../store/collections.ts';
 import type { Change, CloudEvent, CreatedItem, EventData, EventType, OrderChange } from './schemas.ts';
 
@@ -27,12 +27,15 @@ export function eventKey(saleId: string, seq: number): string {
   return `${saleId}:${String(seq).padStart(seqDigits, '0')}`;
 }
 
+/** The filter for a sale's documents after number `after`, and before number `before`. */
+export function documentsOf(saleId: string, { after = 0, before }: { after?: number; before?: number } = {}) {
+  const end = before === undefined ? `${saleId}:~` : eventKey(saleId, before);
+  return { _id: { $gt: eventKey(saleId, after), $lt: end } };
+}
+
 /** A sale's documents after number `after`, in order; `limit` 0 means all of them. */
 export function readChanges({ events }: Collections, saleId: string, { after = 0, limit = 0 } = {}) {
-  return events
-    .find({ _id: { $gt: eventKey(saleId, after), $lt: `${saleId}:~` } })
-    .sort({ _id: 1 })
-    .limit(limit);
+  return events.find(documentsOf(saleId, { after })).sort({ _id: 1 }).limit(limit);
 }
 
 /** Expands a document to its events. Event ids are deterministic, so that a subscriber can detect duplicates. */
@@ -109,7 +112,7 @@ function expand(saleId: string, change: Change): ExpandedEvent[] {
     case 'sale.changed': {
       const { type, ...rest } = change;
       const { currency } = change.price;
-      return [{ type, data: { saleId, ...rest, currency, items: itemsOf(change) } }];
+      return [{ type, data: { saleId, ...rest, currency, items: createdItemsOf(change) } }];
     }
     case 'sale.stock_added':
     case 'sale.stock_withdrawn': {
@@ -133,7 +136,7 @@ function ofOrder(
   const refunded = refundedAmount !== undefined && { refundedAmount };
   const money = amount !== undefined &&
     currency !== undefined && {
-      lines: lines ?? [{ itemId: firstItemId, label: '', quantity, amount }],
+      lines: linesWith({ quantity, lines }, { label: '', amount }),
       amount,
       currency,
     };
@@ -142,7 +145,9 @@ function ofOrder(
 }
 
 /** The items of a new sale. The log names them only where they say more than the sale does. */
-export function itemsOf(created: Extract<Change, { type: 'sale.created' | 'sale.changed' }>): CreatedItem[] {
+export function createdItemsOf(
+  created: Extract<Change, { type: 'sale.created' | 'sale.changed' }>,
+): CreatedItem[] {
   const { items, productId, price, stock } = created;
   return (
     items ?? [{ itemId: firstItemId, productId, label: '', amount: price.amount, stock, limitPerBuyer: null }]

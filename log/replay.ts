@@ -2,7 +2,7 @@ import type { ClientSession } from 'mongoose';
 import type { Order } from '../sale/contract.ts';
 import { firstItemId, linesOf } from '../sale/items.ts';
 import type { Collections, EventRecord } from '../store/collections.ts';
-import { eventKey, itemsOf } from './events.ts';
+import { createdItemsOf, eventKey } from './events.ts';
 import type { Change, OrderChange } from './schemas.ts';
 
 interface ReplayedOrder
@@ -71,15 +71,15 @@ function apply(sale: ReplayedSale, { seq, changes }: EventRecord): void {
     );
   }
   sale.seq = seq;
-  for (const change of changes) applyChange(sale, change);
+  for (const change of changes) replayChange(sale, change);
 }
 
-function applyChange(sale: ReplayedSale, change: Change): void {
+function replayChange(sale: ReplayedSale, change: Change): void {
   switch (change.type) {
     case 'sale.created':
     case 'sale.changed':
       Object.assign(sale, { stock: 0, unitsOnSale: 0, items: new Map() });
-      for (const { itemId, stock } of itemsOf(change)) {
+      for (const { itemId, stock } of createdItemsOf(change)) {
         sale.items.set(itemId, { stock: 0, unitsOnSale: 0 });
         putOnSale(sale, itemId, stock);
       }

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By, changeInTurn } from '../accounts/staff-log.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
-import { Stale, untilFresh } from '../runtime/databases/transact.ts';
+import { Stale, transact, untilFresh } from '../runtime/databases/transact.ts';
 import { type Collections, type DraftRecord, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { SalePage, SaleSnapshot } from './contract.ts';
@@ -14,13 +14,14 @@ import {
   insertSale,
   type NewSale,
   readSaleSnapshot,
-  recordOf,
   saleIdOf,
+  saleRecordOf,
   snapshotOfRecord,
+  unknownProduct,
 } from './sale.ts';
 import {
   applyChange,
-  hashOf,
+  hashOfChange,
   insertKeys,
   type SaleChange,
   type SaleChangeRefusal,
@@ -45,7 +46,7 @@ export async function createDraft(
   sale: NewSale,
   { by, idempotencyKey }: Maker,
 ): Promise<SaleSnapshot | 'key_reused' | { noProduct: string }> {
-  const noProduct = await findUnknownProduct(collections, sale);
+  const noProduct = await unknownProduct(sale.items, await findProducts(collections, sale.items));
   if (noProduct) return { noProduct };
   const id = idempotencyKey === undefined ? nanoid() : saleIdOf('draft', by, idempotencyKey);
   const published = idempotencyKey === undefined ? null : await readSaleSnapshot(collections, id);
@@ -53,7 +54,7 @@ export async function createDraft(
   const requestHash = hash('sha256', JSON.stringify(sale), 'base64url');
   const draft: DraftRecord = { _id: id, sale, requestHash, revision: 0, createdAt: mongoClock.now() };
   try {
-    await transactLogged(collections.connection, async (session) => {
+    await transact(collections.connection, async (session) => {
       await collections.drafts.insertOne(draft, { session });
       const entry = { ...by, action: 'draft.created', subject: { kind: 'sale', id }, after: sale };
       await appendStaffEntry(collections, session, entry);
@@ -65,11 +66,6 @@ export async function createDraft(
     return (await snapshotOfDraft(collections, made)) ?? 'key_reused';
   }
   return (await snapshotOfDraft(collections, draft)) as SaleSnapshot;
-}
-
-async function findUnknownProduct(collections: Collections, { items }: NewSale): Promise<string | undefined> {
-  const products = await findProducts(collections, items);
-  return items.find(({ productId }) => !products.has(productId))?.productId;
 }
 
 /** Makes a draft with the values of a sale or of another draft. @returns null when there is no such sale. */
@@ -110,37 +106,39 @@ export async function changeDraft(
 ): Promise<SaleSnapshot | SaleChangeRefusal | { noProduct: string }> {
   const { drafts, saleChangeKeys } = collections;
   const key = idempotencyKey === undefined ? null : `${id}:${idempotencyKey}`;
-  const bodyHash = hashOf(change);
-  return await untilFresh(
-    collections.connection,
-    async (write) => {
-      const used = key === null ? null : await saleChangeKeys.findOne({ _id: key });
-      const draft = await drafts.findOne({ _id: id });
-      if (!draft) return 'unknown_sale';
-      if (change.paused !== undefined) return 'not_in_draft';
-      if (used && used.bodyHash !== bodyHash) return 'key_reused';
-      if (used) return (await snapshotOfDraft(collections, draft)) ?? 'unknown_sale';
-      const planned = applyChange(recordOfDraft(draft), change, redisClock.now());
-      if (typeof planned === 'string') return planned;
-      const sale = valuesOf(planned.after);
-      const noProduct = await findUnknownProduct(collections, sale);
-      if (noProduct) return { noProduct };
-      const changed = { ...draft, sale, revision: draft.revision + 1 };
-      await write(async (session) => {
-        const { revision } = draft;
-        const { matchedCount } = await drafts.replaceOne({ _id: id, revision }, changed, { session });
-        if (matchedCount === 0) throw new Stale();
-        const states = { before: stateOf(recordOfDraft(draft)), after: stateOf(planned.after) };
-        const entry = { ...by, action: 'draft.changed', subject: { kind: 'sale', id }, ...states };
-        await appendStaffEntry(collections, session, entry);
-        if (key === null) return;
-        const answer = { _id: key, bodyHash, sale: planned.after, createdAt: mongoClock.now() };
-        await insertKeys(collections, [answer], session);
-      });
-      return (await snapshotOfDraft(collections, changed)) ?? 'unknown_sale';
-    },
-    { patienceMs },
-  );
+  const bodyHash = hashOfChange(change);
+  const attempt = () =>
+    untilFresh(
+      collections.connection,
+      async (write) => {
+        const used = key === null ? null : await saleChangeKeys.findOne({ _id: key });
+        const draft = await drafts.findOne({ _id: id });
+        if (!draft) return 'unknown_sale';
+        if (change.paused !== undefined) return 'not_in_draft';
+        if (used && used.bodyHash !== bodyHash) return 'key_reused';
+        if (used) return (await snapshotOfDraft(collections, draft)) ?? 'unknown_sale';
+        const planned = applyChange(recordOfDraft(draft), change, redisClock.now());
+        if (typeof planned === 'string') return planned;
+        const sale = valuesOf(planned.after);
+        const noProduct = await unknownProduct(sale.items, await findProducts(collections, sale.items));
+        if (noProduct) return { noProduct };
+        const changed = { ...draft, sale, revision: draft.revision + 1 };
+        await write(async (session) => {
+          const { revision } = draft;
+          const { matchedCount } = await drafts.replaceOne({ _id: id, revision }, changed, { session });
+          if (matchedCount === 0) throw new Stale();
+          const states = { before: stateOf(recordOfDraft(draft)), after: stateOf(planned.after) };
+          const entry = { ...by, action: 'draft.changed', subject: { kind: 'sale', id }, ...states };
+          await appendStaffEntry(collections, session, entry);
+          if (key === null) return;
+          const answer = { _id: key, bodyHash, sale: planned.after, createdAt: mongoClock.now() };
+          await insertKeys(collections, [answer], session);
+        });
+        return (await snapshotOfDraft(collections, changed)) ?? 'unknown_sale';
+      },
+      { patienceMs },
+    );
+  return await changeInTurn(id, attempt);
 }
 
 /**
@@ -178,7 +176,7 @@ export async function publishDraft(
 
 /** @returns whether there was such a draft. */
 export async function deleteDraft(collections: Collections, id: string, by: By): Promise<boolean> {
-  return await transactLogged(collections.connection, async (session) => {
+  return await transact(collections.connection, async (session) => {
     const deleted = await collections.drafts.findOneAndDelete({ _id: id }, { session });
     if (!deleted) return false;
     const entry = { ...by, action: 'draft.deleted', subject: { kind: 'sale', id }, before: deleted.sale };
@@ -208,7 +206,7 @@ export async function readDraft(collections: Collections, id: string): Promise<S
 
 /** The sale that the draft would become. Its `stockVersion` grows with every change of the draft. */
 const recordOfDraft = ({ _id, sale, revision, createdAt }: DraftRecord): SaleRecord => ({
-  ...recordOf(_id, sale, createdAt),
+  ...saleRecordOf(_id, sale, createdAt),
   stockVersion: revision,
 });
 

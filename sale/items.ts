@@ -46,11 +46,15 @@ export function itemRecordsOf({
 export const hasSeveralItems = ({ items }: Pick<SaleRecord, 'items'>) => (items?.length ?? 1) > 1;
 
 /** What a purchase asks for. A purchase without lines is for the only item of its sale. */
-export const linesOf = ({
-  quantity,
-  lines,
-}: Pick<Purchase, 'quantity'> & { lines?: PurchaseLine[] | undefined }): PurchaseLine[] =>
-  lines ?? [{ itemId: firstItemId, quantity }];
+export const linesOf = (purchase: Lines<PurchaseLine>): PurchaseLine[] => linesWith(purchase, {});
+
+/** The lines of a purchase or an order. @param more what the line of an order without lines has besides. */
+export const linesWith = <More extends object>(
+  { quantity, lines }: Lines<PurchaseLine & More>,
+  more: More,
+): (PurchaseLine & More)[] => lines ?? [{ itemId: firstItemId, quantity, ...more }];
+
+type Lines<Line> = Pick<Purchase, 'quantity'> & { lines?: Line[] | undefined };
 
 /** The path of an item's count in MongoDB. */
 export const countPath = (itemId: string, count: keyof ItemCounts) => `itemCounts.${itemId}.${count}`;

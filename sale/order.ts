@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 import type { Change, OrderChange } from '../log/schemas.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import { afterCursor, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
-import type { Order, OrderLine, OrderPage, Purchase } from './contract.ts';
-import { firstItemId } from './items.ts';
+import type { Order, OrderLine, OrderPage, Purchase, PurchaseLine } from './contract.ts';
+import { linesOf, linesWith } from './items.ts';
 
 /**
  * The id of the order that a purchase becomes. It is a hash of the buyer, the sale and the Idempotency-Key, so a retried
@@ -46,7 +46,10 @@ function linesOfOrder({
   quantity,
   amount,
 }: Pick<OrderRecord, 'lines' | 'quantity' | 'amount'>): OrderLine[] {
-  return lines ?? [{ itemId: firstItemId, label: '', quantity, amount: amount ?? null }];
+  return linesWith<Omit<OrderLine, keyof PurchaseLine>>(
+    { quantity, lines },
+    { label: '', amount: amount ?? null },
+  );
 }
 
 /** The message that tells a buyer of an order. */
@@ -129,9 +132,7 @@ export function queuedOrderOf(purchase: Purchase): Order {
     id: purchase.orderId,
     saleId: purchase.saleId,
     quantity: purchase.quantity,
-    lines: (purchase.lines ?? [{ itemId: firstItemId, quantity: purchase.quantity }]).map((line) => {
-      return { ...line, label: null, amount: null };
-    }),
+    lines: linesOf(purchase).map((line) => ({ ...line, label: null, amount: null })),
     amount: null,
     currency: null,
     status: 'queued',

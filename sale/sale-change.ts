@@ -202,7 +202,7 @@ async function planChanges(
   for (const request of requests) {
     const { saleId, change, by } = request;
     const key = keyOf(request);
-    const bodyHash = hashOf(change);
+    const bodyHash = hashOfChange(change);
     const sale = saleById.get(saleId);
     const before = key === null ? undefined : (usedById.get(key) ?? plan.keys.get(key));
     if (before && before.bodyHash !== bodyHash) plan.outcomes.push('key_reused');
@@ -536,7 +536,7 @@ const keyOf = ({ saleId, idempotencyKey }: SaleChangeRequest) =>
  * The fields are hashed in a fixed order, so that the order in the request body does not matter; first those that the version
  * before knows, whose hash stays the same.
  */
-export function hashOf({ paused, addStock, opensAt, closesAt, ...more }: SaleChange): string {
+export function hashOfChange({ paused, addStock, opensAt, closesAt, ...more }: SaleChange): string {
   const others = Object.entries(more)
     .filter(([, value]) => value !== undefined)
     .sort(([one], [other]) => (one < other ? -1 : 1));

@@ -2,11 +2,12 @@ import { hash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { ClientSession } from 'mongoose';
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { productOf } from '../catalogue/product.ts';
 import { appendChanges, readChanges } from '../log/events.ts';
 import type { Change } from '../log/schemas.ts';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type {
@@ -69,10 +70,10 @@ export async function createSale(
   id: string = nanoid(),
 ): Promise<SaleSnapshot | { noProduct: string }> {
   const products = await findProducts(collections, sale.items);
-  const unknown = sale.items.find(({ productId }) => !products.has(productId));
-  if (unknown) return { noProduct: unknown.productId };
+  const noProduct = unknownProduct(sale.items, products);
+  if (noProduct) return { noProduct };
   const entry = { ...by, action: 'sale.created', subject: { kind: 'sale', id }, after: sale };
-  const record = await transactLogged(collections.connection, async (session) => {
+  const record = await transact(collections.connection, async (session) => {
     const made = await insertSale(collections, id, sale, session);
     await appendStaffEntry(collections, session, entry);
     return made;
@@ -89,7 +90,7 @@ export async function insertSale(
 ): Promise<SaleRecord> {
   const now = mongoClock.now();
   const phase = phaseOf(sale, redisClock.now());
-  const record: SaleRecord = { ...recordOf(id, sale, now), phase, publishedAt: now, eventSeq: 1 };
+  const record: SaleRecord = { ...saleRecordOf(id, sale, now), phase, publishedAt: now, eventSeq: 1 };
   await collections.sales.insertOne(record, { session });
   const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
   await appendChanges(collections, [{ saleId: id, seq: 1, changes }], now, session);
@@ -98,7 +99,7 @@ export async function insertSale(
 }
 
 /** The record of a sale that is not published. */
-export function recordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord {
+export function saleRecordOf(id: string, sale: NewSale, createdAt: Date): SaleRecord {
   const { items, currency, limitPerBuyer, cancelWindowSeconds, paymentWindowSeconds, opensAt, closesAt } =
     sale;
   return {
@@ -137,6 +138,12 @@ export function choicesOf({
 }
 
 type Choice = 'requiresVerifiedEmail' | 'language' | 'mode' | 'drawAt' | 'waitingList';
+
+/** The id of the first product of these items that does not exist. */
+export const unknownProduct = (
+  items: { productId: string }[],
+  products: ReadonlyMap<string, Product>,
+): string | undefined => items.find(({ productId }) => !products.has(productId))?.productId;
 
 export async function findProducts(
   { products }: Pick<Collections, 'products'>,

@@ -5,7 +5,7 @@ import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { serveRoutes } from './http/express.ts';
 import { openHotPath } from './http/hot.ts';
-import { openIdentification } from './http/identification.ts';
+import { openIdentification } from './http/identity/identification.ts';
 import { limitOf, openRequestLimits } from './http/limits.ts';
 import { openPipeline } from './http/pipeline.ts';
 import { allowOnly, answerProblems, unknownRoute } from './http/problems.ts';

@@ -4,7 +4,7 @@ import type { Provider } from '../accounts/provider/provider.ts';
 import { findOrAddProviderAccount } from '../accounts/provider/provider-account.ts';
 import type { Account } from '../accounts/user.ts';
 import type { Collections } from '../store/collections.ts';
-import type { Identity, Tokens } from './http/tokens.ts';
+import type { Identity, Tokens } from './http/identity/tokens.ts';
 
 /** The way in with access tokens of the shop's identity provider. */
 export interface ProviderAccess {

@@ -16,9 +16,9 @@ import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Cancellations } from '../sale/settlement/cancellation.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
 import type { Collections } from '../store/collections.ts';
+import type { Tokens } from './http/identity/tokens.ts';
 import type { AccountLimits } from './http/limits.ts';
 import type { Challenges } from './http/proof-of-work.ts';
-import type { Tokens } from './http/tokens.ts';
 import type { SettledOrders } from './live/settled-orders.ts';
 import type { Audits } from './routes/admin/audits.ts';
 

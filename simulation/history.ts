@@ -29,6 +29,8 @@ export type Step =
   | { type: 'expire'; order: number; announced: boolean }
   /** Negative units are withdrawn, unless fewer are left. */
   | { type: 'change_stock'; sale: number; item: number; units: number; announced: boolean }
+  /** A worker cancels the orders of so many passes, and dies after the last one's transaction, before it is announced. */
+  | { type: 'call_off'; sale: number; announced: boolean; passes: number }
   | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
   /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
   | { type: 'give_up'; republish: boolean }
@@ -130,4 +132,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.constant<Step>({ type: 'reconcile' }) },
 );
 
-export const history: fc.Arbitrary<Step[]> = fc.array(step, { minLength: 1, maxLength: 40, size: 'max' });
+const steps = fc.array(step, { minLength: 1, maxLength: 40, size: 'max' });
+const callOff = fc.record({
+  type: fc.constant('call_off' as const),
+  sale,
+  announced,
+  passes: fc.nat({ max: 2 }),
+});
+
+/** A call-off comes late, because nothing more is sold after it. */
+export const history: fc.Arbitrary<Step[]> = fc
+  .tuple(steps, fc.option(fc.tuple(callOff, fc.array(step, { maxLength: 8 })), { freq: 1 }))
+  .map(([before, ended]) => (ended ? [...before, ended[0], ...ended[1]] : before));

@@ -12,6 +12,7 @@ import { bullOf } from '../sale/queue/bull-queue.ts';
 import { readJob } from '../sale/queue/queue.ts';
 import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
+import { cancelCalledOff } from '../sale/settlement/called-off.ts';
 import { cancelOrders } from '../sale/settlement/cancellation.ts';
 import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
 import { allowanceKey, holderOf } from '../sale/settlement/decide.ts';
@@ -143,6 +144,11 @@ async function take(
         },
         step.announced,
       );
+    case 'call_off': {
+      await change(system, saleIds[step.sale] ?? '', { calledOff: true }, step.announced);
+      for (let left = step.passes; left > 0; left--) await cancelNext(system, { dies: left === 1 });
+      return;
+    }
     case 'pause':
       return await change(system, saleIds[step.sale] ?? '', { paused: step.paused }, step.announced);
     case 'give_up':
@@ -245,6 +251,18 @@ async function change(
 
 const deadLetterShop = (system: System) => ({ ...system, announceSettled: () => {} });
 
+/** @returns whether more orders of called-off sales may have to be cancelled. */
+async function cancelNext({ collections, gate }: System, { dies }: { dies: boolean }): Promise<boolean> {
+  const death = new Error('died');
+  return await cancelCalledOff(collections, openMutex(), async ({ returned }) => {
+    if (dies) throw death;
+    await gate.returnUnits(returned);
+  }).catch((error) => {
+    if (error !== death) throw error;
+    return true;
+  });
+}
+
 async function giveUpOldest(system: System, thenRepublish: boolean): Promise<void> {
   const { waiting } = await system.queue.countJobs();
   const job = waiting > 0 ? await bullOf(system.queue).getNextJob() : null;
@@ -308,6 +326,7 @@ async function repair(system: System, saleIds: string[], admit: Admit, pages: Pa
   for (let round = 0; round < 3; round++) {
     await reconcileNow(system);
     await work(system, 1_000, null);
+    for (let n = 0; n < passesMax && (await cancelNext(system, { dies: false })); n++);
   }
   await reconcileNow(system);
 }
@@ -318,6 +337,10 @@ async function check(system: System, saleIds: string[], { accepted }: Pages): Pr
   const ids = [...accepted.keys()];
   const final = await system.collections.orders.countDocuments({ _id: { $in: ids } });
   if (final !== ids.length) throw new Error(`I2: ${ids.length} accepted, ${final} have an order`);
+  const calledOff = await system.collections.sales.distinct('_id', { phase: 'called_off' });
+  const taken = { saleId: { $in: calledOff }, status: { $in: ['paid', 'held'] as const } };
+  const kept = await system.collections.orders.countDocuments(taken);
+  if (kept !== 0) throw new Error(`${kept} orders of a called-off sale are not cancelled`);
   const queued = await system.gate.countQueued();
   if (queued !== 0) throw new Error(`${queued} purchases stay queued`);
   for (const saleId of saleIds) {

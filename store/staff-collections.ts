@@ -35,6 +35,9 @@ export interface StaffEntryRecord {
   hash: string;
 }
 
+/** An entry of the staff log until the log has numbered it. */
+export type NewStaffEntryRecord = Omit<StaffEntryRecord, 'hash'>;
+
 /** A key with which a server calls the API. */
 export interface ApiKeyRecord {
   _id: string;
@@ -54,19 +57,25 @@ const text = { type: String, default: null } as const;
 const time = { type: Date, required: true } as const;
 const options = { versionKey: false, minimize: false, strict: 'throw' } as const;
 
+const newEntry = {
+  _id: id,
+  at: time,
+  actor: { kind: id, id, name: text, role: text },
+  from: text,
+  requestId: text,
+  action: id,
+  subject: { kind: id, id },
+  before: text,
+  after: text,
+};
+
+const newStaffEntry = new Schema<NewStaffEntryRecord>(newEntry, {
+  ...options,
+  collection: 'new_staff_entries',
+}).index({ at: 1, _id: 1 });
+
 const staffEntry = new Schema<StaffEntryRecord>(
-  {
-    _id: id,
-    at: time,
-    actor: { kind: id, id, name: text, role: text },
-    from: text,
-    requestId: text,
-    action: id,
-    subject: { kind: id, id },
-    before: text,
-    after: text,
-    hash: id,
-  },
+  { ...newEntry, hash: id },
   { ...options, collection: 'staff_log' },
 )
   .index({ 'actor.id': 1, _id: -1 })
@@ -91,6 +100,7 @@ const apiKey = new Schema<ApiKeyRecord>(
 export function openStaffCollections(open: OpenCollection) {
   return {
     apiKeys: open<ApiKeyRecord>('ApiKey', apiKey),
+    newStaffEntries: open<NewStaffEntryRecord>('NewStaffEntry', newStaffEntry),
     staffLog: open<StaffEntryRecord>('StaffEntry', staffEntry),
   };
 }

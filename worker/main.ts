@@ -45,6 +45,7 @@ import { openPlacesTask } from './places.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
+import { numberStaffLog } from './staff-log.ts';
 import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 
 /** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
@@ -145,6 +146,7 @@ const election = openLeaderElection(
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
     places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
+    'staff-log': numberStaffLog(collections),
     relay: relay(
       {
         collections,

@@ -1,5 +1,5 @@
 import { nanoid } from 'nanoid';
-import { openTokens } from '../../server/http/tokens.ts';
+import { openTokens } from '../../server/http/identity/tokens.ts';
 import { type Connection, openConnection, type Reply } from './connection.ts';
 
 /** How the presses of Buy of one load were answered, as the clients saw it. */

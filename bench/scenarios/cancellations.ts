@@ -3,7 +3,7 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Purchase } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
-import { openTokens } from '../../server/http/tokens.ts';
+import { openTokens } from '../../server/http/identity/tokens.ts';
 import { mintTokens, pressBuy, requireLoopback } from '../load/closed-loop.ts';
 import { openConnection, type Reply } from '../load/connection.ts';
 import { saveResult } from '../report/results.ts';

@@ -1,7 +1,7 @@
 import { nanoid } from 'nanoid';
 import { startScratchSystem } from '../../ops/local/scratch-system.ts';
 import type { Product, SaleSnapshot, Session } from '../../sale/contract.ts';
-import { openTokens } from '../../server/http/tokens.ts';
+import { openTokens } from '../../server/http/identity/tokens.ts';
 
 const hourMs = 3_600_000;
 const radio = {

@@ -17,7 +17,7 @@ local items = ARGV[11] == '' and {} or cjson.decode(ARGV[11])
 local known = redis.call('HMGET', KEYS[1], 'units', 'revision', 'items')
 
 -- Items are replaced only before anything is sold, so the gate of other items counts nothing, and is made anew.
-local function hasOtherItems()
+local function areItemsReplaced()
   if not known[3] then return false end
   if tonumber(known[3]) ~= #items then return true end
   for _, item in ipairs(items) do
@@ -25,7 +25,7 @@ local function hasOtherItems()
   end
   return false
 end
-if known[1] and (revision > tonumber(known[2]) or known[2] == ARGV[10]) and hasOtherItems() then
+if known[1] and (revision > tonumber(known[2]) or known[2] == ARGV[10]) and areItemsReplaced() then
   redis.call('DEL', KEYS[1])
   known = {}
 end

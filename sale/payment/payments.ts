@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
-import { appendStaffEntry, type By, transactLogged } from '../../accounts/staff-log.ts';
+import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
 import { mongoClock } from '../../runtime/clock.ts';
-import { gapMs, Stale } from '../../runtime/databases/transact.ts';
+import { gapMs, Stale, transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit, Overloaded } from '../../runtime/group-commit.ts';
 import type { Log } from '../../runtime/observe/log.ts';
@@ -382,7 +382,7 @@ export function openPayments({
           dueAt: dueAfter(now, 0, stepMs),
         });
         const captured = apply(started, capturedAt(paymentId, reference, price), now);
-        await transactLogged(collections.connection, async (session) => {
+        await transact(collections.connection, async (session) => {
           await insertAll(collections, payments, [captured], session);
           const [subject, after] = [
             { kind: 'order', id: orderId },
@@ -404,7 +404,7 @@ export function openPayments({
       const paymentId = externalIdOf(orderId, reference);
       // The refund may have been asked for just now, and not be noted at the payment yet.
       await settle(paymentId);
-      return await transactLogged(collections.connection, async (session) => {
+      return await transact(collections.connection, async (session) => {
         const loaded = (await load(collections, [paymentId], session)).get(paymentId);
         if (!loaded) return null;
         const payment = loaded.payment.refunds
@@ -424,7 +424,7 @@ export function openPayments({
     },
 
     async refund({ orderId, amount, reason, key }, by) {
-      const refunded = await transactLogged(collections.connection, async (session) => {
+      const refunded = await transact(collections.connection, async (session) => {
         const order = await orders.findOne({ _id: orderId }, { session });
         if (!order) return null;
         const known = await payments.find({ orderId }, { session }).toArray();

@@ -1,4 +1,5 @@
 import { readChanges } from '../../log/events.ts';
+import { failpoint } from '../../runtime/failpoints.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Collections, EventRecord } from '../../store/collections.ts';
 import { type Cancelled, cancelOrders } from './cancellation.ts';
@@ -29,6 +30,7 @@ export async function cancelCalledOff(
   for (let start = 0; start < taken.length; start += ordersAtOnce) {
     const batch = taken.slice(start, start + ordersAtOnce);
     const { cancelled } = await exclusive(() => cancelOrders(collections, batch));
+    if (cancelled) failpoint('written');
     if (cancelled) await announce(cancelled);
   }
   const upTo = documents.at(-1)?.seq ?? after;

@@ -7,7 +7,7 @@ import type { Gate } from '../admission/gate.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
 import { findSale } from '../sale.ts';
-import { recordOf, type Settled, settledPurchaseOf } from './transaction.ts';
+import { orderRecordOf, type Settled, settledPurchaseOf } from './transaction.ts';
 
 /** Deletes a dead letter permanently; its buyers' orders stay rejected. @returns false when it does not exist. */
 export async function discard(dependencies: SettlementDependencies, id: string, by: By): Promise<boolean> {
@@ -40,7 +40,11 @@ export async function rejectFailed(
   let created = 0;
   for (const purchase of purchasesIn(data)) {
     const sale = await findSale(collections, purchase.saleId);
-    const rejected = recordOf({ purchase, status: 'rejected', reason: 'failed' }, sale, mongoClock.now());
+    const rejected = orderRecordOf(
+      { purchase, status: 'rejected', reason: 'failed' },
+      sale,
+      mongoClock.now(),
+    );
     const isNew = await insertRejected(collections, rejected);
     const record = isNew ? rejected : await collections.orders.findOne({ _id: rejected._id });
     if (!record) continue;

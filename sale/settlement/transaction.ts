@@ -101,11 +101,11 @@ export async function settleWithin(
   areOffers = false,
 ): Promise<Batch> {
   const beganAt = new Date();
-  const snapshot = await readSaleSnapshot(collections, purchases, settledBefore, session, areOffers);
+  const snapshot = await readForSettling(collections, purchases, settledBefore, session, areOffers);
   const decision = decide(purchases, snapshot);
   const settledAt = mongoClock.now();
   const records = decision.outcomes.map((outcome) =>
-    recordOf(outcome, snapshot.records.get(outcome.purchase.saleId), settledAt),
+    orderRecordOf(outcome, snapshot.records.get(outcome.purchase.saleId), settledAt),
   );
   await takeStock(collections, decision, snapshot, session);
   await takeAllowances(collections, decision, snapshot, session);
@@ -135,7 +135,7 @@ interface Snapshot extends SettlementSnapshot {
 }
 
 /** The reads run one after the other, because a MongoDB session does not support parallel operations. */
-async function readSaleSnapshot(
+async function readForSettling(
   { sales, allowances }: Collections,
   purchases: Purchase[],
   settledBefore: OrderRecord[],
@@ -264,7 +264,7 @@ const holdEndOf = (sale: SaleRecord | null | undefined, from: Date) =>
   new Date(from.getTime() + (sale?.paymentWindowSeconds ?? 0) * 1_000);
 
 /** @param sale of the purchase; null when there is no such sale. */
-export function recordOf(
+export function orderRecordOf(
   { purchase, status, reason, left }: Outcome,
   sale: SaleRecord | null | undefined,
   settledAt: Date,

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import type { Log } from '../../runtime/observe/log.ts';
-import type { Identify } from './identification.ts';
+import type { Identify } from './identity/identification.ts';
+import type { Identity } from './identity/tokens.ts';
 import { idempotencyKey } from './inputs.ts';
 import { allow, type RequestLimits } from './limits.ts';
 import { isRefusal, problemType, type Refusal, refusalOf, refuse, reportRefusal } from './problems.ts';
 import type { Answer, Call, Route } from './route.ts';
-import type { Identity } from './tokens.ts';
 
 /** A request, independent of Express. */
 export interface HttpRequest {

@@ -85,6 +85,10 @@ export function refuse(
   return { [refusal]: true, problem, headers: { ...alwaysWith(status), ...headers } };
 }
 
+/** Refuses a field that its schema lets pass. */
+export const wrongField = (field: string, message: string) =>
+  refuse('invalid-input', `${field}: ${message}`, { errors: [{ field, message }] });
+
 export const isRefusal = (value: unknown): value is Refusal =>
   typeof value === 'object' && value !== null && refusal in value;
 

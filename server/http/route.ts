@@ -2,10 +2,10 @@ import type { z } from 'zod';
 import type { By } from '../../accounts/staff-log.ts';
 import type { ApiScope } from '../../insight/contract.ts';
 import type { StaffRole } from '../../sale/contract.ts';
+import type { Identity } from './identity/tokens.ts';
 import type { AnswerHeader } from './openapi.ts';
 import type { HttpRequest } from './pipeline.ts';
 import type { ProblemName, Refusal } from './problems.ts';
-import type { Identity } from './tokens.ts';
 
 /** `buyer` allows every account; a role of staff allows it and the ones above it. */
 export type Access = 'anyone' | 'buyer' | StaffRole;

@@ -5,8 +5,8 @@ import type { Config } from '../../runtime/config.ts';
 import { limitHere } from '../../runtime/rate-limit.ts';
 import { refuseConnection } from '../connections/refusals.ts';
 import { clientAddressOf, networkOf } from '../http/client-address.ts';
+import { isFromOwnPage } from '../http/identity/origin.ts';
 import { limitOf } from '../http/limits.ts';
-import { isFromOwnPage } from '../http/origin.ts';
 
 /** The only path at which connections are upgraded to websockets. */
 export const socketPath = '/socket.io/';

@@ -7,9 +7,9 @@ import type { Config } from '../../runtime/config.ts';
 import { coalesceStock } from '../../sale/broadcast.ts';
 import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../../sale/contract.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
+import type { Identity, Tokens } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
 import { limitOf } from '../http/limits.ts';
-import type { Identity, Tokens } from '../http/tokens.ts';
 import { type Audience, openAudience } from './audience.ts';
 import { limitSocket, openConnectionGuard, socketPath } from './bounds.ts';
 

@@ -6,11 +6,11 @@ import { revokeTokensOf } from '../../accounts/session.ts';
 import { createUser, userOf } from '../../accounts/user.ts';
 import * as shapes from '../../sale/contract.ts';
 import type { UserRecord } from '../../store/collections.ts';
+import { noSessionCookie } from '../http/identity/session-cookie.ts';
 import { name, password } from '../http/inputs.ts';
 import { allow, verificationKeyOf } from '../http/limits.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { byOf, type Route, route } from '../http/route.ts';
-import { noSessionCookie } from '../http/session-cookie.ts';
 import type { Shop } from '../shop.ts';
 import { answerWithSession } from './sessions.ts';
 

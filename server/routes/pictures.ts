@@ -2,7 +2,7 @@ import { Router } from 'express';
 import { keepPicture, pictureWidths, readPicture } from '../../catalogue/picture.ts';
 import { picture } from '../../insight/contract.ts';
 import type { Collections } from '../../store/collections.ts';
-import { refuse } from '../http/problems.ts';
+import { wrongField } from '../http/problems.ts';
 import { byOf, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 
@@ -22,10 +22,7 @@ export const pictureUploadRoutes = ({ collections }: Shop): Route[] => [
     problems: ['invalid-input', 'body-too-large', 'unsupported-media-type'],
     async handle({ body, ...call }) {
       const kept = await keepPicture(collections, body as Buffer, byOf(call));
-      if (!kept) {
-        const message = 'expected a JPEG, PNG, WebP or AVIF that can be read';
-        return refuse('invalid-input', message, { errors: [{ field: 'body', message }] });
-      }
+      if (!kept) return wrongField('body', 'expected a JPEG, PNG, WebP or AVIF that can be read');
       return { status: 201, body: kept, headers: { Location: kept.path } };
     },
   }),

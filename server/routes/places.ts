@@ -8,7 +8,7 @@ import { publishedDraw, readDraw } from '../../sale/places/published.ts';
 import { byId } from '../http/inputs.ts';
 import { type Refusal, refuse } from '../http/problems.ts';
 import { type Answer, type Route, route } from '../http/route.ts';
-import type { Identity } from '../http/tokens.ts';
+import type { Identity } from '../http/identity/tokens.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 import { notVerified, purchasedIn, purchaseRequest } from './purchases.ts';

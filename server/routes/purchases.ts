@@ -15,7 +15,7 @@ import {
 import { linesOf } from '../../sale/items.ts';
 import { findOrder, orderIdOf } from '../../sale/order.ts';
 import { byId, itemId, units } from '../http/inputs.ts';
-import { type Refusal, refuse } from '../http/problems.ts';
+import { type Refusal, refuse, wrongField } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
 import type { Shop } from '../shop.ts';
@@ -165,11 +165,9 @@ function refusal(
       });
     }
     case 'unknown_item': {
-      const [field, message] =
-        admission.itemId === null
-          ? ['quantity', 'expected lines instead, because this sale has several items']
-          : ['lines', `expected items of this sale, got ${admission.itemId}`];
-      return refuse('invalid-input', `${field}: ${message}`, { errors: [{ field, message }] });
+      return admission.itemId === null
+        ? wrongField('quantity', 'expected lines instead, because this sale has several items')
+        : wrongField('lines', `expected items of this sale, got ${admission.itemId}`);
     }
     case 'not_open': {
       const opensAt = admission.opensAt.toISOString();

@@ -1,4 +1,4 @@
-import type { Identify } from '../http/identification.ts';
+import type { Identify } from '../http/identity/identification.ts';
 import type { Route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 import { accountRoutes } from './accounts.ts';

@@ -4,7 +4,7 @@ import { singleFlight } from '../../runtime/single-flight.ts';
 import { type SaleSnapshot, salePage, saleSnapshot } from '../../sale/contract.ts';
 import { readDraft } from '../../sale/draft.ts';
 import { listForBuyers, listSnapshots, readSaleSnapshot } from '../../sale/sale.ts';
-import type { Identify } from '../http/identification.ts';
+import type { Identify } from '../http/identity/identification.ts';
 import { byId, cursorLike } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';

@@ -10,13 +10,13 @@ import {
 } from '../../accounts/session.ts';
 import { type Account, findUserByPassword } from '../../accounts/user.ts';
 import * as shapes from '../../sale/contract.ts';
+import { isFromOwnPage } from '../http/identity/origin.ts';
+import { noSessionCookie, sessionCookie, sessionTokenIn } from '../http/identity/session-cookie.ts';
 import { byId, typedEmail, typedPassword } from '../http/inputs.ts';
 import { accountKeyOf, allow } from '../http/limits.ts';
-import { isFromOwnPage } from '../http/origin.ts';
 import type { HttpRequest } from '../http/pipeline.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Answer, type Route, route } from '../http/route.ts';
-import { noSessionCookie, sessionCookie, sessionTokenIn } from '../http/session-cookie.ts';
 import type { Shop } from '../shop.ts';
 
 export function sessionRoutes(shop: Shop): Route[] {

@@ -1,4 +1,5 @@
-import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
+import type { ClientSession } from 'mongoose';
+import { appendStaffEntry, type By, changeInTurn } from '../../accounts/staff-log.ts';
 import type { CloudEvent } from '../../log/schemas.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
@@ -10,7 +11,7 @@ import type { Collections } from '../../store/collections.ts';
  */
 export async function sendAgain(collections: Collections, event: CloudEvent, by: By): Promise<void> {
   const { connection, mails } = collections;
-  await transact(connection, async (session) => {
+  const send = async (session: ClientSession) => {
     const before = await mails.findOne({ _id: event.id }, { session });
     if (before?.state === 'waiting') return;
     const now = mongoClock.now();
@@ -23,5 +24,6 @@ export async function sendAgain(collections: Collections, event: CloudEvent, by:
     const subject = { kind: 'order', id: event.subject };
     const after = { event: event.id };
     await appendStaffEntry(collections, session, { ...by, action: 'order.mail_resent', subject, after });
-  });
+  };
+  await changeInTurn(event.id, () => transact(connection, send));
 }

@@ -1,6 +1,7 @@
-import { appendStaffEntry, type By, transactLogged } from '../../accounts/staff-log.ts';
+import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
 import { type UnsentMail, type UnsentState, unsentState } from '../../insight/contract.ts';
 import { mongoClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 
@@ -33,7 +34,7 @@ export async function listUnsentMails(
 
 /** Schedules a failed or unsure mail to be sent again. @returns whether it existed. */
 export async function resendMail(collections: Collections, id: string, by: By): Promise<boolean> {
-  return await transactLogged(collections.connection, async (session) => {
+  return await transact(collections.connection, async (session) => {
     const filter = { _id: id, state: { $in: givenUp }, ...unsent };
     const before = await collections.mails.findOneAndUpdate(filter, { $set: freshState() }, { session });
     if (!before) return false;
@@ -58,7 +59,7 @@ export async function resendFailedMails(collections: Collections, by: By): Promi
 
 async function resendSomeFailed(collections: Collections, by: By): Promise<number> {
   const { connection, mails } = collections;
-  return await transactLogged(connection, async (session) => {
+  return await transact(connection, async (session) => {
     const failed = mails.find({ state: 'failed', ...unsent }, { projection: { _id: 1 }, session });
     const ids = (await failed.limit(resentAtOnce).toArray()).map(({ _id }) => _id);
     if (ids.length === 0) return 0;

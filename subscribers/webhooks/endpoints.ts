@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By, transactLogged } from '../../accounts/staff-log.ts';
+import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
 import type { Delivery, Webhook } from '../../insight/contract.ts';
 import type { EventType } from '../../log/schemas.ts';
 import { mongoClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
 import { type Collections, insertWithin } from '../../store/collections.ts';
 import type { DeliveryRecord, WebhookRecord } from '../../store/event-collections.ts';
 import { afterCursor, pageOf } from '../../store/time-cursor.ts';
@@ -41,7 +42,7 @@ export async function listWebhooks({ webhooks }: Collections): Promise<Webhook[]
 /** Deletes a webhook with its deliveries, also those not yet sent. @returns whether it existed. */
 export async function removeWebhook(collections: Collections, id: string, by: By): Promise<boolean> {
   const { connection, webhooks, deliveries } = collections;
-  const removed = await transactLogged(connection, async (session) => {
+  const removed = await transact(connection, async (session) => {
     const record = await webhooks.findOneAndDelete({ _id: id }, { session });
     if (!record) return false;
     const before = { url: record.url, types: record.types };
@@ -89,7 +90,7 @@ const resentAtOnce = 1_000;
 
 async function resendSomeFailed(collections: Collections, webhookId: string, by: By): Promise<number> {
   const { connection, deliveries } = collections;
-  return await transactLogged(connection, async (session) => {
+  return await transact(connection, async (session) => {
     const failed = deliveries.find({ webhookId, state: 'failed' }, { projection: { _id: 1 }, session });
     const ids = (await failed.limit(resentAtOnce).toArray()).map(({ _id }) => _id);
     if (ids.length === 0) return 0;

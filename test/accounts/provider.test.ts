@@ -18,7 +18,7 @@ import { freePort } from '../../ops/local/processes/port.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { transact } from '../../runtime/databases/transact.ts';
 import type { AccountRole, Session } from '../../sale/contract.ts';
-import { openTokens } from '../../server/http/tokens.ts';
+import { openTokens } from '../../server/http/identity/tokens.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { run } from '../../ops/local/processes/process.mjs';
 import type { Session } from '../../sale/contract.ts';
-import { openTokens } from '../../server/http/tokens.ts';
+import { openTokens } from '../../server/http/identity/tokens.ts';
 import { createAccount, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 

@@ -1,5 +1,6 @@
+import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { appendStaffEntry, checkStaffLog } from '../../accounts/staff-log.ts';
+import { appendStaffEntry, checkStaffLog, numberStaffEntries } from '../../accounts/staff-log.ts';
 import type { StaffEntry, StaffEntryPage } from '../../insight/contract.ts';
 import { transact } from '../../runtime/databases/transact.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -15,7 +16,10 @@ const read = async (query = ''): Promise<StaffEntryPage> =>
   (await system.api<StaffEntryPage>('GET', `/api/admin/staff-log${query}`, asAdmin())).body;
 const about = async (subject: string): Promise<StaffEntry[]> =>
   (await read(`?subject=${subject}&limit=100`)).entries.reverse();
-const check = () => checkStaffLog(system.store.collections);
+async function check() {
+  await numberStaffEntries(system.store.collections);
+  return await checkStaffLog(system.store.collections);
+}
 
 test('the log says who changed what, from where, before and after', async () => {
   const { email, password, user } = await system.signUp();
@@ -126,6 +130,42 @@ test('entries of changes at once, on two servers, are numbered without gaps in o
   expect(await check()).toMatchObject({ entries: before + 60, broken: null });
   const units = (await about(sale.id)).slice(1).map(({ after }) => after?.unitsOnSale);
   expect(units).toEqual(Array.from({ length: 40 }, (_, n) => n + 1));
+});
+
+test('an entry names every order of the longest list that a request may have', async () => {
+  const { connection } = system.store.collections;
+  const orderIds = Array.from({ length: 500 }, () => nanoid(22));
+  const actor = { kind: 'command', id: 'x', name: 'x', role: null } as const;
+  const entry = { actor, from: null, requestId: null, action: 'test.listed', after: { orderIds } };
+  await transact(connection, (session) =>
+    appendStaffEntry(system.store.collections, session, { ...entry, subject: { kind: 'test', id: 'long' } }),
+  );
+  expect((await about('long'))[0]?.after).toEqual({ orderIds });
+});
+
+test('200 changes at once, many of the same thing, are each made and logged once', async () => {
+  const buyer = await system.signUp();
+  const sale = await system.createSale({ stock: 5 });
+  const { body: bought } = await system.buy(sale.id, buyer.token);
+  await system.settled(bought.orderId, buyer.token);
+  const { body: product } = await system.api('POST', '/api/products', { ...asAdmin(), body: { name: 'A' } });
+  const { body: draft } = await system.api('POST', `/api/sales/${sale.id}/duplicates`, asAdmin());
+  const { entries: before } = await check();
+  const kinds: ((n: number) => [string, string, object])[] = [
+    (n) => ['POST', `/api/admin/orders/${bought.orderId}/notes`, { text: `Note ${n}` }],
+    (n) => ['PATCH', `/api/products/${product.id}`, { name: `Name ${n}` }],
+    (n) => ['PATCH', `/api/sales/${draft.id}`, { addStock: n }],
+    () => ['PATCH', `/api/sales/${sale.id}`, { addStock: 1 }],
+    (n) => ['POST', '/api/products', { name: `Lamp ${n}` }],
+  ];
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, (_, n) => {
+      const [method, path, body] = (kinds[n % kinds.length] as (typeof kinds)[number])(n);
+      return system.api(method, path, { ...asAdmin(), body, at: system.servers[n % 2]?.url ?? '' });
+    }),
+  );
+  expect(answers.filter(({ status }) => status !== 200 && status !== 201)).toEqual([]);
+  expect(await check()).toMatchObject({ entries: before + 200, broken: null, unnumbered: 0 });
 });
 
 test('entries are found by actor, action, subject and time, page by page, and exported', async () => {

@@ -2,7 +2,7 @@ import { nanoid } from 'nanoid';
 import { io, type Socket } from 'socket.io-client';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Session } from '../../sale/contract.ts';
-import { openTokens } from '../../server/http/tokens.ts';
+import { openTokens } from '../../server/http/identity/tokens.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 const messages = 20;

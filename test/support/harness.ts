@@ -13,7 +13,7 @@ import type {
   Session,
 } from '../../sale/contract.ts';
 import { openProvider } from '../../sale/payment/open-provider.ts';
-import { openTokens } from '../../server/http/tokens.ts';
+import { openTokens } from '../../server/http/identity/tokens.ts';
 import { readSamples, valueIn } from './samples.ts';
 
 export interface ApiAnswer<Body> {

@@ -4,8 +4,8 @@ import { nanoid } from 'nanoid';
 import { type Dependencies, healthRoutes } from '../../../runtime/observe/health.ts';
 import type { Purchase } from '../../../sale/contract.ts';
 import { orderIdOf } from '../../../sale/order.ts';
+import { bearerOf, openTokens } from '../../../server/http/identity/tokens.ts';
 import { byId, idempotencyKey } from '../../../server/http/inputs.ts';
-import { bearerOf, openTokens } from '../../../server/http/tokens.ts';
 import { purchaseRequest } from '../../../server/routes/purchases.ts';
 
 /** Resolves with the refusal that is answered as 409, or with null when the purchase is accepted. */

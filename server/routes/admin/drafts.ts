@@ -2,7 +2,7 @@ import { type SaleSnapshot, salePage, saleSnapshot } from '../../../sale/contrac
 import { deleteDraft, duplicateSale, listDrafts, publishDraft } from '../../../sale/draft.ts';
 import { findSale } from '../../../sale/sale.ts';
 import { byId, pageAfter } from '../../http/inputs.ts';
-import { refuse } from '../../http/problems.ts';
+import { refuse, wrongField } from '../../http/problems.ts';
 import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import { matches, noSale } from '../sales.ts';
@@ -38,10 +38,7 @@ export const draftRoutes = ({ collections, announceSale }: Shop): Route[] => [
       if (published === null) return noSale(params.id);
       if (published === 'changed')
         return refuse('precondition-failed', 'The draft has changed since it was read. Look at it again.');
-      if (published === 'over') {
-        const message = 'expected a time that has not passed';
-        return refuse('invalid-input', `closesAt: ${message}`, { errors: [{ field: 'closesAt', message }] });
-      }
+      if (published === 'over') return wrongField('closesAt', 'expected a time that has not passed');
       announceSale(published);
       return { status: 200, body: published };
     },

@@ -1,9 +1,15 @@
 import { saleSnapshot } from '../../../sale/contract.ts';
 import { changeDraft, createDraft, type Maker } from '../../../sale/draft.ts';
-import { createSale, createSaleOnce, findProducts, snapshotOfRecord } from '../../../sale/sale.ts';
+import {
+  createSale,
+  createSaleOnce,
+  findProducts,
+  snapshotOfRecord,
+  unknownProduct,
+} from '../../../sale/sale.ts';
 import type { SaleChange, SaleChangeRefusal } from '../../../sale/sale-change.ts';
 import { byId } from '../../http/inputs.ts';
-import { type Refusal, refuse } from '../../http/problems.ts';
+import { type Refusal, refuse, wrongField } from '../../http/problems.ts';
 import { type Answer, byOf, type Route, route } from '../../http/route.ts';
 import { takesEffectSoon } from '../../live/announcements.ts';
 import type { Shop } from '../../shop.ts';
@@ -103,9 +109,9 @@ async function changePublished(
   change: SaleChange,
   maker: Maker,
 ): Promise<Answer | Refusal | 'unknown_sale'> {
-  const products = await findProducts(collections, change.items?.list ?? []);
-  const unknown = change.items?.list.find(({ productId }) => !products.has(productId));
-  if (unknown) return noProduct(unknown.productId);
+  const items = change.items?.list ?? [];
+  const unknown = unknownProduct(items, await findProducts(collections, items));
+  if (unknown) return noProduct(unknown);
   const changed = await changeSale({ saleId, change, ...maker });
   if (changed === 'unknown_sale') return changed;
   if (typeof changed === 'string') return refusalOfChange(changed, saleId);
@@ -161,9 +167,6 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
 
 const fixed = (what: string, instead: string) =>
   `${what} cannot change: the sale has opened, or opens now, and people buy what they saw. ${instead}`;
-
-const wrongField = (field: string, message: string) =>
-  refuse('invalid-input', `${field}: ${message}`, { errors: [{ field, message }] });
 
 const conflict = (
   name: 'already-open' | 'already-published' | 'too-few-left',

@@ -145,6 +145,26 @@ describe('a purchase that Redis lost, and that is sent again with its key', () =
   });
 });
 
+test('units below those of queued purchases are withdrawn: new ones can be bought within seconds', async () => {
+  const sale = await system.createSale({ stock: 10 });
+  await bullOf(system.store.queue).pause();
+  const tokens = Array.from({ length: 8 }, () => system.buyerToken());
+  const bought = await Promise.all(tokens.map((token) => system.buy(sale.id, token)));
+  await system.changeSale(sale.id, { withdrawStock: 5 });
+  const left = async () => Number(await system.store.redis.hget(`gate:${sale.id}`, 'left'));
+  expect(await left()).toBe(-3);
+  await bullOf(system.store.queue).resume();
+  const orders = await Promise.all(
+    bought.map(({ body }, n) => system.settled(body.orderId, tokens[n] ?? '')),
+  );
+  expect(orders.filter(({ status }) => status === 'paid')).toHaveLength(5);
+  expect(orders.filter(({ reason }) => reason === 'sold_out')).toHaveLength(3);
+  await waitUntil(async () => (await left()) === 0, { ...soon, what: 'the gate is corrected' });
+  await system.changeSale(sale.id, { addStock: 2 });
+  expect((await system.buy(sale.id, system.buyerToken())).status).toBe(202);
+  await expectRight(sale.id);
+});
+
 test('gates are repaired while purchases flow and Redis loses some or all of its keys', async () => {
   const sale = await system.createSale({ stock: 700, limitPerBuyer: 4 });
   const repairs = async () => {

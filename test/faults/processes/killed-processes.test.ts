@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { readChanges } from '../../../log/events.ts';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { Failpoint } from '../../../runtime/failpoints.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
@@ -53,6 +54,40 @@ describe('a worker dies', () => {
       await expectNothingLost(system, sale, load);
     },
   );
+});
+
+test('a worker dies halfway through a call-off: another goes on, and each order ends once', async () => {
+  const doomed = await system.startWorker({ FAILPOINTS: 'written@2=kill' });
+  const sale = await system.createSale({ stock: 100, limitPerBuyer: 2 });
+  // Each in a transaction of its own, because the log's documents make up the batches.
+  const orderIds: string[] = [];
+  for (let n = 0; n < 25; n++) {
+    const token = system.buyerToken();
+    const { body } = await system.buy(sale.id, token);
+    orderIds.push((await system.settled(body.orderId, token)).id);
+  }
+  const path = `/api/sales/${sale.id}/call-off`;
+  expect((await system.api('POST', path, { token: system.adminToken })).status).toBe(200);
+  expect(await doomed.ended).toBe('SIGKILL');
+  const { collections } = system.store;
+  const cancelled = { saleId: sale.id, status: 'cancelled' as const };
+  const before = await collections.orders.countDocuments(cancelled);
+  expect(before).toBeGreaterThan(0);
+  expect(before).toBeLessThan(25);
+
+  await system.startWorker();
+  await waitUntil(async () => (await collections.orders.countDocuments(cancelled)) === 25, {
+    deadlineMs: 30_000,
+    what: 'every order of the sale is cancelled',
+  });
+  const changes = (await readChanges(collections, sale.id).toArray()).flatMap(({ changes }) => changes);
+  const ended = changes.flatMap((change) => (change.type === 'order.cancelled' ? [change.orderId] : []));
+  expect(ended.sort()).toEqual(orderIds.sort());
+  await waitUntil(async () => (await system.store.redis.hget(`gate:${sale.id}`, 'left')) === '100', {
+    deadlineMs: 15_000,
+    what: 'the gate has every unit back',
+  });
+  expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 });
 
 test('nothing is settled twice when a worker hangs past its lock and another takes its jobs', async () => {

@@ -3,9 +3,9 @@ import jwt from 'jsonwebtoken';
 import { LRUCache } from 'lru-cache';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
-import { redisClock } from '../../runtime/clock.ts';
-import { readSigningKeys } from '../../runtime/signing-keys.ts';
-import { type Role, role, type User } from '../../sale/contract.ts';
+import { redisClock } from '../../../runtime/clock.ts';
+import { readSigningKeys } from '../../../runtime/signing-keys.ts';
+import { type Role, role, type User } from '../../../sale/contract.ts';
 
 /** Who sends a request: the user whom a token identifies, or the server that an API key identifies. */
 export interface Identity {

@@ -1,13 +1,14 @@
 import { LRUCache } from 'lru-cache';
-import { hashOfApiKey, isApiKey, useApiKey } from '../../accounts/api-key.ts';
-import { currentRole } from '../../accounts/staff.ts';
-import { type Limiter, limitHere } from '../../runtime/rate-limit.ts';
-import { role as roles } from '../../sale/contract.ts';
-import type { Collections } from '../../store/collections.ts';
-import type { ProviderAccess } from '../provider-access.ts';
-import { allow } from './limits.ts';
-import { isRefusal, type Refusal, refuse } from './problems.ts';
-import type { Access, Route } from './route.ts';
+import { isApiKey, useApiKey } from '../../../accounts/api-key.ts';
+import { hashOfSecret } from '../../../accounts/secret.ts';
+import { currentRole } from '../../../accounts/staff.ts';
+import { type Limiter, limitHere } from '../../../runtime/rate-limit.ts';
+import { role as roles } from '../../../sale/contract.ts';
+import type { Collections } from '../../../store/collections.ts';
+import type { ProviderAccess } from '../../provider-access.ts';
+import { allow } from '../limits.ts';
+import { isRefusal, type Refusal, refuse } from '../problems.ts';
+import type { Access, Route } from '../route.ts';
 import { bearerOf, type Identity, type Tokens } from './tokens.ts';
 
 /** @returns null on a route for anyone, a refusal with 401, 403 or 429. */
@@ -37,7 +38,7 @@ export function openIdentification(
     token: string,
     network: string,
   ): Promise<Identity | Refusal> {
-    const hash = hashOfApiKey(token);
+    const hash = hashOfSecret(token);
     const wasRight = rightKeys.has(hash);
     if (!wasRight) {
       // Counted before the look-up, so that concurrent guesses count as well.
