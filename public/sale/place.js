@@ -68,7 +68,13 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
   const text = element('p', { id: 'place-text', role: 'status', 'data-testid': 'place' });
   const button = element('button', { type: 'button', class: 'primary', 'data-testid': 'place-button' });
   const link = element('a', { href: `/draws/${encodeURIComponent(saleId)}` }, texts.place.check);
-  const section = element('section', { class: 'order', 'aria-labelledby': 'place-text' }, text, button, link);
+  const section = element(
+    'section',
+    { class: 'order place', 'aria-labelledby': 'place-text' },
+    text,
+    button,
+    link,
+  );
   byId('order').before(section);
 
   async function refresh() {
@@ -115,11 +121,13 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
       show(section, seen !== null);
       // Nobody presses Buy in a draw; how many to ask for is chosen as before.
       show(byId('buy'), view.sale.mode !== 'draw');
-      show(byId('buy-note'), view.sale.mode !== 'draw');
+      // It says that units which come back are for everybody.
+      show(byId('buy-note'), seen === null);
       if (!seen) return;
       setText(text, seen.text);
       const { action } = seen;
       button.dataset.action = action ?? '';
+      button.className = action === 'leave' ? 'quiet' : 'primary';
       if (action) setText(button, view.isSignedIn ? texts.place.actions[action] : texts.buySignIn);
       show(button, action !== null);
       show(link, view.sale.mode === 'draw');

@@ -21,6 +21,11 @@ test('every document that the shop writes is as the schema of its collection say
   const { token } = await system.signUp();
   const sale = await system.createSale({ stock: 5, limitPerBuyer: 3 });
   await system.api('POST', `/api/sales/${sale.id}/duplicates`, asAdmin);
+  const { product, price, opensAt, closesAt } = sale;
+  const drawAt = new Date(Date.now() + 60_000);
+  const offer = { productId: product.id, price, stock: 1, opensAt, closesAt, mode: 'draw', drawAt };
+  const draw = await system.api('POST', '/api/sales', { ...asAdmin, body: offer });
+  await system.api('POST', `/api/sales/${draw.body.id}/entries`, { token, body: { quantity: 1 } });
   const headers = { 'Idempotency-Key': nanoid() };
   await system.api('PATCH', `/api/sales/${sale.id}`, { ...asAdmin, headers, body: { addStock: 1 } });
   for (const quantity of [2, 1]) {
