@@ -268,6 +268,7 @@ export const german = {
   },
   accountTitle: 'Mein Konto',
   toAccount: 'Mein Konto',
+  toControlRoom: 'Zur Leitstelle',
   accountSignIn: 'Melde dich an, um dein Konto zu sehen.',
   addressTitle: 'Adresse',
   addressVerified: 'Adresse bestätigt',

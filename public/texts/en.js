@@ -301,6 +301,7 @@ export const english = {
   },
   accountTitle: 'My account',
   toAccount: 'My account',
+  toControlRoom: 'Control room',
   accountSignIn: 'Sign in to see your account.',
   addressTitle: 'Address',
   addressVerified: 'Address confirmed',

@@ -267,6 +267,7 @@ export const french = {
   },
   accountTitle: 'Mon compte',
   toAccount: 'Mon compte',
+  toControlRoom: 'Salle de contrôle',
   accountSignIn: 'Connectez-vous pour voir votre compte.',
   addressTitle: 'Adresse',
   addressVerified: 'Adresse confirmée',
