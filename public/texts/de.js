@@ -26,6 +26,7 @@ export const german = {
   loadFailed: 'Das ließ sich nicht laden. Neuer Versuch …',
   saleMissing: 'Dieses Angebot gibt es nicht.',
   backToSales: 'Alle Angebote',
+  shopLinks: { imprint: 'Impressum', privacy: 'Datenschutz', terms: 'AGB' },
   otherSales: 'Was es noch gibt',
   needsScript: 'Diese Seite ist live und braucht dafür JavaScript.',
   pageMissing: 'Diese Seite gibt es nicht.',

@@ -23,6 +23,7 @@ export const english = {
   loadFailed: 'This did not load. Trying again…',
   saleMissing: 'There is no such sale.',
   backToSales: 'See all sales',
+  shopLinks: { imprint: 'Imprint', privacy: 'Privacy', terms: 'Terms' },
   otherSales: 'More to buy',
   needsScript: 'This page is live, which needs JavaScript.',
   pageMissing: 'There is no such page.',

@@ -26,6 +26,7 @@ export const french = {
   loadFailed: 'Le chargement a échoué. Nouvel essai…',
   saleMissing: 'Cette vente n’existe pas.',
   backToSales: 'Toutes les ventes',
+  shopLinks: { imprint: 'Mentions légales', privacy: 'Confidentialité', terms: 'Conditions' },
   otherSales: 'À voir aussi',
   needsScript: 'Cette page est en direct : il lui faut JavaScript.',
   pageMissing: 'Cette page n’existe pas.',
