@@ -256,6 +256,13 @@ export const german = {
   wrongPassword: 'E-Mail oder Passwort stimmt nicht.',
   emailTaken: 'Mit dieser E-Mail gibt es schon ein Konto. Anmelden?',
   tooMany: 'Zu viele Versuche. Bitte warte ein wenig.',
+  fieldFaults: {
+    name: 'Bitte gib einen Namen mit höchstens 80 Zeichen an.',
+    email: 'Bitte gib eine ganze Adresse an, etwa ada@example.com.',
+    password: 'Bitte wähle 8 bis 72 Zeichen.',
+    oldPassword: 'Bitte gib dein jetziges Passwort an.',
+  },
+  notAccepted: 'Das wurde nicht angenommen. Bitte sieh nach, was du eingegeben hast.',
   noAnswer: 'Der Shop antwortet nicht. Bitte versuche es noch einmal.',
   signInAgain: 'Deine Sitzung ist zu Ende. Bitte melde dich wieder an.',
   welcome: (name) => `Hallo, ${name}`,

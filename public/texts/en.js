@@ -287,6 +287,13 @@ export const english = {
   wrongPassword: 'The email or the password is not right.',
   emailTaken: 'There is an account with this email. Sign in instead?',
   tooMany: 'Too many tries. Please wait a little.',
+  fieldFaults: {
+    name: 'Please give a name of up to 80 characters.',
+    email: 'Please give a whole address, such as ada@example.com.',
+    password: 'Please choose 8 to 72 characters.',
+    oldPassword: 'Please type your present password.',
+  },
+  notAccepted: 'That was not accepted. Please look at what you typed.',
   noAnswer: 'The shop does not answer. Please try again.',
   signInAgain: 'Your session is over. Please sign in again.',
   /** @param {string} name */

@@ -255,6 +255,13 @@ export const french = {
   wrongPassword: 'L’e-mail ou le mot de passe n’est pas bon.',
   emailTaken: 'Il y a déjà un compte avec cet e-mail. Se connecter ?',
   tooMany: 'Trop d’essais. Merci d’attendre un peu.',
+  fieldFaults: {
+    name: 'Indiquez un nom de 80 caractères au plus.',
+    email: 'Indiquez une adresse entière, par exemple ada@example.com.',
+    password: 'Choisissez de 8 à 72 caractères.',
+    oldPassword: 'Indiquez votre mot de passe actuel.',
+  },
+  notAccepted: 'Cela n’a pas été accepté. Vérifiez ce que vous avez saisi.',
   noAnswer: 'La boutique ne répond pas. Merci de réessayer.',
   signInAgain: 'Votre session est terminée. Merci de vous reconnecter.',
   welcome: (name) => `Bonjour, ${name}`,

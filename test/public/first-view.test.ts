@@ -193,7 +193,7 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
       bytes += encodedDataLength;
     });
     await page.goto(system.url + path);
-    await page.locator(shows).first().waitFor();
+    await page.locator(shows).first().waitFor({ timeout: 40_000 });
     await page.waitForLoadState('networkidle');
     const { shift, largest, first } = await page.evaluate<Record<'shift' | 'largest' | 'first', number>>(`({
       shift: vitals.shift,
@@ -218,7 +218,7 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     // Chromium rounds the positions of text to a fraction of a pixel.
     expect(CLS, page).toBeLessThan(0.005);
   }
-}, 90_000);
+}, 180_000);
 
 // Last among those that need the system, because the servers are not restarted.
 test('without a server nginx answers a browser with a page in its language', async () => {
