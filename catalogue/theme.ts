@@ -74,7 +74,7 @@ export async function changeTheme(collections: Collections, change: Partial<Them
 const leastContrast = 4.5;
 
 /** The colours of a scheme by our names of them: see public/style/theme.css. */
-export function tokensOf({ accent, ground, surface, ink }: Colours): Record<string, string> {
+function tokensOf({ accent, ground, surface, ink }: Colours): Record<string, string> {
   const onAccent = contrast('#ffffff', accent) >= contrast('#16171a', accent) ? '#ffffff' : '#16171a';
   return {
     ground,
