@@ -1,4 +1,5 @@
 import { Schema } from 'mongoose';
+import type { Theme } from '../catalogue/theme.ts';
 import { type ApiScope, apiScope } from '../insight/contract.ts';
 import type { OpenCollection } from './collections.ts';
 
@@ -52,6 +53,13 @@ export interface ApiKeyRecord {
   lastUsedAt: Date | null;
 }
 
+/** What the shop set in the control room, by what it is about. */
+export interface SettingRecord {
+  _id: 'theme';
+  theme: Theme;
+  updatedAt: Date;
+}
+
 const id = { type: String, required: true } as const;
 const text = { type: String, default: null } as const;
 const time = { type: Date, required: true } as const;
@@ -97,8 +105,14 @@ const apiKey = new Schema<ApiKeyRecord>(
   { ...options, collection: 'api_keys' },
 );
 
+const setting = new Schema<SettingRecord>(
+  { _id: id as never, theme: { type: Schema.Types.Mixed } as never, updatedAt: time },
+  { ...options, collection: 'settings' },
+);
+
 export function openStaffCollections(open: OpenCollection) {
   return {
+    settings: open<SettingRecord>('Setting', setting),
     apiKeys: open<ApiKeyRecord>('ApiKey', apiKey),
     newStaffEntries: open<NewStaffEntryRecord>('NewStaffEntry', newStaffEntry),
     staffLog: open<StaffEntryRecord>('StaffEntry', staffEntry),

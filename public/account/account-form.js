@@ -76,8 +76,14 @@ function showErrors(form, errorLine, error) {
 function wrongFieldsOf(error) {
   if (!(error instanceof Problem)) return [];
   if (error.name === 'wrong-password') return [{ field: 'oldPassword', message: texts.wrongOldPassword }];
-  return error.details.errors ?? [];
+  return (error.details.errors ?? []).map(({ field }) => ({ field, message: faultOf(field) }));
 }
+
+/** What is expected in a field, because the server says it in English and for programs. @param {string} field */
+const faultOf = (field) =>
+  Object.hasOwn(texts.fieldFaults, field)
+    ? texts.fieldFaults[/** @type {keyof typeof texts.fieldFaults} */ (field)]
+    : texts.notAccepted;
 
 /** What a failed request means. @param {unknown} error */
 export function errorText(error) {
@@ -88,7 +94,7 @@ export function errorText(error) {
   if (error.status === 401) return texts.wrongPassword;
   if (error.name === 'email-taken') return texts.emailTaken;
   if (error.status === 429) return texts.tooMany;
-  return error.status >= 500 ? texts.noAnswer : error.message;
+  return error.status >= 500 ? texts.noAnswer : texts.notAccepted;
 }
 
 /** @returns {Field} */

@@ -15,6 +15,9 @@ import { beginSession, currentSession, signOut, signOutEverywhere } from './sess
 
 const dialog = element('dialog', { class: 'dialog', 'aria-labelledby': 'dialog-title' });
 const title = element('h2', { id: 'dialog-title' });
+const settings = element('a', { href: '/account', class: 'primary' }, texts.toAccount);
+/** The way of staff to the control room. */
+const room = element('a', { href: '/admin', class: 'primary' }, texts.toControlRoom);
 const views = {
   'sign-in': signInForm(),
   'sign-up': signUpForm(),
@@ -64,6 +67,9 @@ async function offerProvider() {
 /** @param {View} wanted */
 function showView(wanted) {
   const user = currentSession()?.user;
+  const isStaff = user !== undefined && user.role !== 'buyer';
+  show(room, isStaff);
+  settings.className = isStaff ? 'quiet' : 'primary';
   setText(title, user ? user.name : titles[wanted]);
   const address = views['signed-in'].querySelector('p');
   if (address) setText(address, user?.email ?? '');
@@ -109,8 +115,8 @@ function forgotForm() {
 }
 
 function signedIn() {
-  const settings = element('a', { href: '/account', class: 'quiet' }, texts.toAccount);
-  const leave = element('button', { type: 'button', class: 'primary' }, texts.signOut);
+  const orders = element('a', { href: '/orders', class: 'quiet' }, texts.navOrders);
+  const leave = element('button', { type: 'button', class: 'quiet' }, texts.signOut);
   leave.addEventListener('click', () => {
     dialog.close();
     signOut();
@@ -124,7 +130,8 @@ function signedIn() {
       () => toast(texts.noAnswer),
     );
   });
-  return element('div', { class: 'form' }, element('p', { class: 'muted' }), settings, leave, leaveAll);
+  const address = element('p', { class: 'muted' });
+  return element('div', { class: 'form' }, address, room, settings, orders, leave, leaveAll);
 }
 
 /** @param {Session} session */

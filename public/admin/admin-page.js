@@ -24,6 +24,7 @@ import { invitationInAddress, openJoinForm } from './staff/join-form.js';
 import { openKeysView } from './staff/keys-view.js';
 import { openLogView } from './staff/log-view.js';
 import { isAtLeast } from './staff/roles.js';
+import { openShopView } from './staff/shop-view.js';
 import { openStaffView } from './staff/staff-view.js';
 
 /**
@@ -45,6 +46,7 @@ const views = new Map(
     order: openOrderView,
     suspects: openSuspectsView,
     'dead-letters': openDeadLettersView,
+    shop: openShopView,
     staff: openStaffView,
     keys: openKeysView,
     log: openLogView,

@@ -24,9 +24,9 @@ export function formatsFor({ locale, language, timeZone }) {
     ...toTheSecond,
     ...{ weekday: 'long', year: 'numeric', month: 'long', day: 'numeric', timeZoneName: 'long' },
   });
-  /** In the page's language too, and in the shop's zone or the reader's. @param {string | undefined} zone */
+  /** In the shop's zone or the reader's. @param {string | undefined} zone */
   const momentsIn = (zone) =>
-    new Intl.DateTimeFormat(language, {
+    new Intl.DateTimeFormat(locale, {
       ...{ weekday: 'long', month: 'long', day: 'numeric', ...hourAndMinute, ...inZone },
       ...(zone !== undefined && { timeZone: zone }),
     });

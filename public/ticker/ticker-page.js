@@ -7,7 +7,7 @@ import { inWords, openRecentEvents } from '../sale/recent-events.js';
 import { fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow } from '../shared/clock.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
-import { countdown, money, number } from '../shared/format.js';
+import { countdown, moment, money, number } from '../shared/format.js';
 import { itemName, itemsOf, lowestPrice, saleName, withNewestStock, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
 import { texts } from '../shared/texts.js';
@@ -38,14 +38,22 @@ function draw() {
   setText(byId('price'), isOnly ? money(price) : texts.from(money(price)));
   setText(byId('stock'), number(stock));
   byId('stock').style.setProperty('--digits', String(number(stock).length));
-  setText(byId('units'), texts.unitsOf(number(unitsOnSale)));
+  const isSoon = status === 'scheduled';
+  const until = countdown(Date.parse(opensAt) - now);
+  setText(byId('until'), isSoon ? until : '');
+  byId('until').style.setProperty('--digits', String(until.length));
+  show(byId('until'), isSoon);
+  show(byId('stock'), !isSoon);
+  const of = isSoon ? `${moment(opensAt)} · ${texts.stockLine(number(stock), number(unitsOnSale))}` : '';
+  setText(byId('units'), of || texts.unitsOf(number(unitsOnSale)));
   const bar = byId('stock-bar');
   bar.style.setProperty('--left', (stock / Math.max(1, unitsOnSale)).toFixed(4));
   setText(byId('status'), texts.saleStatus[status]);
-  const target = Date.parse(status === 'scheduled' ? opensAt : closesAt);
-  const label = status === 'scheduled' ? texts.opensIn : texts.endsIn;
   const isOver = status === 'ended' || status === 'called_off';
-  setText(byId('countdown'), isOver ? '' : `· ${label} ${countdown(target - now)}`);
+  setText(
+    byId('countdown'),
+    isOver || isSoon ? '' : `· ${texts.endsIn} ${countdown(Date.parse(closesAt) - now)}`,
+  );
   setText(byId('people'), people > 0 ? texts.people(people) : '');
   drawItems(sale);
   const lines = recentEvents.list().slice(0, SHOWN_EVENTS).map(inWords);

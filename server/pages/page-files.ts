@@ -69,7 +69,9 @@ async function makePages(folder: string, vendor: string, hash: string): Promise<
     const texts = [theme, ...sheets].map((path) => readFileSync(fileOf(path), 'utf8'));
     const style = html.includes('{{head}}') ? await joinStyles(texts) : '';
     const styled = style
-      ? html.replace(styleLink, '').replace('{{head}}', () => `{{head}}\n    <style>${style}</style>`)
+      ? html
+          .replace(styleLink, '')
+          .replace('{{head}}', () => `{{head}}\n    <style>${style}</style>{{theme}}`)
       : html;
     const styleHash = style ? createHash('sha256').update(style).digest('base64') : null;
     for (const language of languages.options) {

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
+import { styleOf } from '../../catalogue/theme.ts';
 import type { Config } from '../../runtime/config.ts';
 import { calendarOf } from './calendar.ts';
 import { leadsOn, unknownSale, viewOfList, viewOfOthers, viewOfSale } from './first-view.ts';
@@ -48,8 +49,11 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
   };
   if (settings.NODE_ENV === 'production') void files().catch(() => {});
   const base = settings.PUBLIC_URL.replace(/\/$/, '');
-  const shop = { name: settings.SHOP_NAME };
-  const context = (request: Request) => contextFor(request, { timeZone: settings.SHOP_TIME_ZONE, shop });
+  const timeZone = settings.SHOP_TIME_ZONE;
+  async function context(request: Pick<Request, 'headers'>): Promise<PageContext> {
+    const theme = await shown.theme();
+    return contextFor(request, { timeZone, shop: { name: theme.name || settings.SHOP_NAME, theme } });
+  }
 
   async function send(
     response: Response,
@@ -59,17 +63,21 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
   ): Promise<void> {
     const { template, hash } = await files();
     const isRoom = file === 'admin.html';
-    const own = isRoom ? contextFor({ headers: {} }, { timeZone: settings.SHOP_TIME_ZONE, shop }) : about;
+    // The control room has one language, and the shop's locale.
+    const own = isRoom ? inEnglish(about) : about;
+    const { shop } = own;
     const locale = isRoom ? settings.SHOP_LOCALE : own.reader.locale;
     const { html: source, styleHash } = template(file, own.reader.language);
     const page = fillTexts(source, own).replace(
       '<html lang="en"',
-      html`<html lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}"`
+      html`<html lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}"`
         .text,
     );
     const path = response.req.path;
+    const style = styleOf(shop.theme);
     const body = fill(page, {
       ...shellOf(own, path, hash),
+      theme: new Html(style && `<style>${style}</style>`),
       title: shop.name,
       openGraph: '',
       shop: shop.name,
@@ -77,8 +85,8 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
     });
     const etag = createHash('sha256').update(body).digest('base64url').slice(0, 16);
     const policy = String(response.getHeader('Content-Security-Policy'));
-    if (styleHash)
-      response.set('Content-Security-Policy', `${policy};style-src 'self' 'sha256-${styleHash}'`);
+    const hashes = [styleHash, style && sha256(style)].filter(Boolean).map((one) => `'sha256-${one}'`);
+    if (styleHash) response.set('Content-Security-Policy', `${policy};style-src 'self' ${hashes.join(' ')}`);
     response
       .status(status)
       .set({ 'Cache-Control': 'no-cache', Vary: 'Accept-Language, Cookie', ETag: `"${etag}"` })
@@ -88,11 +96,11 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
 
   const router = Router();
   router.get(['/', '/index.html'], async (request, response) => {
-    const about = context(request);
+    const about = await context(request);
     await send(response, 'index.html', { values: viewOfList(await shown.list(), about) }, about);
   });
   router.get('/sales/:id', async (request, response, next) => {
-    const about = context(request);
+    const about = await context(request);
     const { id } = request.params;
     // Only staff see a draft, whom the page knows and a request for it does not.
     const isPreview = request.query.preview !== undefined;
@@ -115,7 +123,7 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
       .send(calendarOf(sale, `${base}/sales/${id}`));
   });
   for (const [address, file] of Object.entries(addresses))
-    router.get(address, (request, response) => send(response, file, {}, context(request)));
+    router.get(address, async (request, response) => send(response, file, {}, await context(request)));
 
   router.use('/assets/:hash', async (request, response, next) => {
     const { hash, scripts } = await files();
@@ -151,7 +159,7 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
     async showProblem(request, response, { status }) {
       if (request.method !== 'GET' || request.path.startsWith('/api/')) return false;
       if (!/\btext\/html\b/.test(request.get('accept') ?? '')) return false;
-      const about = context(request);
+      const about = await context(request);
       const { texts } = about;
       const isMissing = status === 404;
       const isSale = request.path.startsWith('/sales/');
@@ -165,6 +173,11 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
     },
   };
 }
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
+
+const inEnglish = ({ timeZone, shop }: PageContext) =>
+  contextFor({ headers: {} }, { timeZone, shop: { ...shop, theme: { ...shop.theme, languages: ['en'] } } });
 
 const isId = (text: string) => /^[\w-]{1,64}$/.test(text);
 
@@ -184,6 +197,11 @@ function fillTexts(page: string, { texts }: PageContext): string {
 function shellOf({ texts, shop }: PageContext, path: string, hash: string): Values {
   const link = (href: string, text: string, kind: string) =>
     html`<a href="${href}"${new Html(kind)}${new Html(href === path ? ' aria-current="page"' : '')}>${text}</a>`;
+  const { theme } = shop;
+  const logo = theme.logo ? html`<img src="${theme.logo}" alt="" height="32">` : '';
+  const links = (['imprint', 'privacy', 'terms'] as const).flatMap((kind) =>
+    theme.links[kind] ? [html`<a href="${theme.links[kind]}">${texts.shopLinks[kind]}</a>`] : [],
+  );
   return {
     head: html`<meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
@@ -191,11 +209,11 @@ function shellOf({ texts, shop }: PageContext, path: string, hash: string): Valu
     <link rel="icon" href="/assets/${hash}/favicon.svg" type="image/svg+xml">`,
     header: html`<header class="site-header">
       <a href="#main" class="skip">${texts.skip}</a>
-      <a href="/" class="brand"><span>${shop.name}</span></a>
+      <a href="/" class="brand">${logo}<span>${shop.name}</span></a>
       <nav>${link('/', texts.navSales, ' class="wide-only"')}${link('/orders', texts.navOrders, '')}</nav>
       <button type="button" class="account" data-testid="account">${texts.navSignIn}</button>
     </header>`,
-    footer: '',
+    footer: links.length > 0 ? html`<footer class="site-footer">${links}</footer>` : '',
   };
 }
 

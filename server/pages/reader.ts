@@ -13,12 +13,15 @@ export interface Reader {
  * The language that the reader chose on the account's page, or else the first preferred one that the pages are translated into.
  * Behind nginx the header has that one already, so that its cache has a page once in each: see `$reader` in nginx.conf.
  */
-export function readerOf({ headers }: Pick<IncomingMessage, 'headers'>): Reader {
+export function readerOf(
+  { headers }: Pick<IncomingMessage, 'headers'>,
+  offered: readonly Language[] = languages.options,
+): Reader {
   const cookie = parseCookie(headers.cookie ?? '').stampede_language;
-  const chosen = languages.safeParse(cookie).data;
+  const chosen = offered.find((language) => language === cookie);
   const preferred = (headers['accept-language'] ?? '').split(',').flatMap(readTag);
-  const found = preferred.find(({ language }) => !chosen || language === chosen);
-  const language = chosen ?? 'en';
+  const found = preferred.find(({ language }) => (chosen ? language === chosen : offered.includes(language)));
+  const language = chosen ?? (offered.includes('en') ? 'en' : (offered[0] ?? 'en'));
   return found ?? { language, locale: language };
 }
 

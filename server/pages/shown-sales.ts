@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { plainTheme, readTheme, type Theme } from '../../catalogue/theme.ts';
 import { withTimeout } from '../../runtime/with-timeout.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
 import { listForBuyers, readSaleSnapshot } from '../../sale/sale.ts';
@@ -10,6 +11,8 @@ export interface ShownSales {
   sale(id: string): Promise<SaleSnapshot | null | undefined>;
   /** The sales in the order in which buyers need them; undefined when MongoDB does not answer. */
   list(): Promise<SaleSnapshot[] | undefined>;
+  /** How the shop looks; as it comes, until MongoDB has told. */
+  theme(): Promise<Theme>;
 }
 
 const maxSales = 1_000;
@@ -30,10 +33,17 @@ export function openShownSales(collections: Collections): ShownSales {
     max: 1,
     fetchMethod: async () => (await listForBuyers(collections)).sales,
   });
+  const themes = new LRUCache<'theme', Theme>({
+    ...options,
+    max: 1,
+    fetchMethod: () => readTheme(collections),
+  });
   const inTime = <Value>(work: Promise<Value | undefined>, last: () => Value | undefined) =>
     withTimeout(work, patienceMs).catch(last);
   return {
     sale: async (id) => (await inTime(sales.fetch(id), () => sales.peek(id, { allowStale: true })))?.sale,
     list: () => inTime(lists.fetch('all'), () => lists.peek('all', { allowStale: true })),
+    theme: async () =>
+      (await inTime(themes.fetch('theme'), () => themes.peek('theme', { allowStale: true }))) ?? plainTheme,
   };
 }

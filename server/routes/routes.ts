@@ -19,6 +19,7 @@ import { saleAdminRoutes } from './admin/sales.ts';
 import { staffRoutes } from './admin/staff.ts';
 import { staffLogRoutes } from './admin/staff-log.ts';
 import { suspectRoutes } from './admin/suspects.ts';
+import { themeRoutes } from './admin/theme.ts';
 import { webhookRoutes } from './admin/webhooks.ts';
 import { emailVerificationRoutes } from './email-verification.ts';
 import { eventSchemaRoutes } from './event-schemas.ts';
@@ -64,6 +65,7 @@ const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   staffRoutes,
   apiKeyRoutes,
   staffLogRoutes,
+  themeRoutes,
 ];
 
 export const apiRoutes = (shop: Shop, identify: Identify): Route[] =>

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
+import { connect as connectHttp2, type IncomingHttpHeaders } from 'node:http2';
 import { type RequestOptions, request as secureRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -82,6 +83,19 @@ test('a socket connects over TLS from a page on TLS', async () => {
     socket.once('connect_error', reject);
   });
   socket.disconnect();
+});
+
+test('a page comes over HTTP/2', async () => {
+  const session = connectHttp2(`https://127.0.0.1:${tlsPort}`, { ca });
+  const stream = session.request({ ':path': '/', 'accept-encoding': 'gzip' });
+  const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders];
+  expect([session.alpnProtocol, headers[':status'], headers['content-encoding']]).toEqual([
+    'h2',
+    200,
+    'gzip',
+  ]);
+  stream.resume();
+  session.close();
 });
 
 test('outdated TLS versions are refused', async () => {

@@ -73,7 +73,7 @@ const places: Place[] = [
   ['an upcoming sale', () => `/sales/${sales.soon.id}`, nobody, shows('[data-state=soon]')],
   ['a sold-out sale', () => `/sales/${sales.soldOut.id}`, nobody, shows('[data-state=sold-out]')],
   ['an ended sale', () => `/sales/${sales.ended.id}`, nobody, shows('[data-state=ended]')],
-  ['an unknown sale', () => '/sales/there-is-none', nobody, shows('#missing-text:not(:empty)')],
+  ['an unknown sale', () => '/sales/there-is-none', nobody, shows('.way-on')],
   ['my orders', () => '/orders', () => buyer, shows('.order-line')],
   ['the sign-in', () => '/orders', nobody, (page) => page.getByTestId('account').click()],
   ['the ticker', () => `/ticker/${sales.open.id}`, nobody, shows('#stock:not(:empty)')],

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SalePage, SaleSnapshot } from '../../sale/contract.ts';
 import { readerOf } from '../../server/pages/reader.ts';
@@ -192,7 +193,7 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
       bytes += encodedDataLength;
     });
     await page.goto(system.url + path);
-    await page.locator(shows).first().waitFor();
+    await page.locator(shows).first().waitFor({ timeout: 40_000 });
     await page.waitForLoadState('networkidle');
     const { shift, largest, first } = await page.evaluate<Record<'shift' | 'largest' | 'first', number>>(`({
       shift: vitals.shift,
@@ -217,7 +218,26 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     // Chromium rounds the positions of text to a fraction of a pixel.
     expect(CLS, page).toBeLessThan(0.005);
   }
-}, 90_000);
+}, 180_000);
+
+// Last among those that need the system, because the servers are not restarted.
+test('without a server nginx answers a browser with a page in its language', async () => {
+  for (const { pid } of system.servers) process.kill(pid, 'SIGKILL');
+  const asBrowser = { Accept: 'text/html,*/*;q=0.8', 'Accept-Language': 'fr-CA,fr;q=0.9' };
+  const { status, headers, body } = await system.api<string>('GET', '/orders?unseen', { headers: asBrowser });
+  expect([status, headers.get('content-type'), headers.get('retry-after')]).toEqual([
+    503,
+    'text/html; charset=utf-8',
+    '1',
+  ]);
+  expect(body).toContain('<html lang="fr">');
+  expect(body).toContain('La boutique ne répond pas');
+  const [, style = ''] = /<style>(.*)<\/style>/.exec(body) ?? [];
+  const hash = createHash('sha256').update(style).digest('base64');
+  expect(headers.get('content-security-policy')).toContain(`style-src 'sha256-${hash}'`);
+  const asked = await system.api('GET', '/api/sales', { headers: asBrowser });
+  expect([asked.status, asked.body.type]).toEqual([503, '/problems/unavailable']);
+});
 
 describe('the reader’s language', () => {
   test.each([

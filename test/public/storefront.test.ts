@@ -129,7 +129,7 @@ test('an error of a sign-up is shown at its field', async () => {
   const page = await visit('/');
   await page.getByTestId('account').click();
   const form = await createAccount(page, { email: 'ada@example.com', password: 'x'.repeat(73) });
-  await form.getByText('at most 72 bytes').waitFor();
+  await form.getByText('Please choose 8 to 72 characters.').waitFor();
   await form.getByLabel('Email').fill(email);
   await form.getByLabel('Password').fill('a long enough password');
   await form.getByRole('button', { name: 'Create account' }).click();

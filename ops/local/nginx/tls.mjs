@@ -49,7 +49,7 @@ export async function makeCertificate(dataDir) {
 export function tlsLines(tls) {
   if (!tls) return '';
   return [
-    `listen 127.0.0.1:${tls.port} ssl backlog=4096 sndbuf=64k;`,
+    `listen 127.0.0.1:${tls.port} ssl http2 backlog=4096 sndbuf=64k;`,
     `ssl_certificate ${tls.certificate};`,
     `ssl_certificate_key ${tls.key};`,
     'ssl_protocols TLSv1.2 TLSv1.3;',

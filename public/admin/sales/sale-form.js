@@ -93,7 +93,12 @@ function itemFields(products, sale) {
   const rows = element('div', { class: 'item-rows' });
   const options = Intl.supportedValuesOf('currency').map((value) => element('option', { value }));
   const currency = field('Currency', 'currency', {
-    ...{ value: sale?.price.currency ?? 'EUR', maxlength: '3', autocomplete: 'off', list: 'currencies' },
+    ...{
+      value: sale?.price.currency ?? document.documentElement.dataset.currency ?? 'EUR',
+      maxlength: '3',
+      autocomplete: 'off',
+      list: 'currencies',
+    },
   });
   const add = element('button', { type: 'button', class: 'small', 'data-testid': 'add-item' }, 'Add an item');
   const currencyNow = () => currency.querySelector('input')?.value.trim() ?? '';

@@ -1,5 +1,6 @@
 /** The requests of the views of staff, API keys and the staff log, one function for each endpoint. */
 
+/** @import { Theme } from '../../../catalogue/theme.ts' */
 /** @import { ApiKey, StaffEntryPage, StaffInvitation, StaffMember } from '../../../insight/contract.ts' */
 /** @import { Session } from '../../../sale/contract.ts' */
 
@@ -44,6 +45,12 @@ export async function downloadStaffLog(query) {
   const response = await send('GET', path, { deadlineMs: DOWNLOAD_DEADLINE_MS });
   download(await response.blob(), 'staff-log.csv');
 }
+
+/** @returns {Promise<Theme>} */
+export const fetchTheme = () => request('GET', '/admin/theme');
+
+/** @param {object} change @returns {Promise<Theme>} */
+export const changeTheme = (change) => request('PATCH', '/admin/theme', { body: change });
 
 /** @param {string} token @returns {Promise<{ email: string, role: string, hasAccount: boolean }>} */
 export const readInvitation = (token) => sendAsNobody('/staff-invitations', { token });
