@@ -94,6 +94,9 @@ export const german = {
   buyOffline: 'Offline',
 
   noteSoon: 'Hier kannst du gleich kaufen, ohne neu zu laden.',
+  noteVerify: 'Nur für bestätigte Adressen. Deine ist noch nicht bestätigt.',
+  noteVerifiedOnly: 'Hier kann nur kaufen, wer die Adresse bestätigt hat.',
+  verifyFirst: 'Adresse bestätigen',
   noteSoldOut: 'Bleib hier: Kommen Stücke zurück, kannst du wieder kaufen.',
   notePaused: 'Der Shop hat kurz unterbrochen. Hier geht es von selbst weiter.',
   noteOverLimit: (limit) => `Jeder bekommt höchstens ${limit} davon.`,

@@ -108,6 +108,9 @@ export const english = {
   buyOffline: 'Offline',
 
   noteSoon: 'Buy opens here by itself. No need to reload.',
+  noteVerify: 'This sale is only for confirmed addresses, and yours is not confirmed yet.',
+  noteVerifiedOnly: 'Only buyers with a confirmed address can buy here.',
+  verifyFirst: 'Confirm my address',
   noteSoldOut: 'Stay on this page: if units come back, Buy comes back too.',
   notePaused: 'The shop has paused this sale for a moment. It goes on here by itself.',
   /** @param {number} limit */

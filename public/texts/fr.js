@@ -94,6 +94,9 @@ export const french = {
   buyOffline: 'Hors ligne',
 
   noteSoon: 'L’achat s’ouvre ici tout seul. Inutile de recharger.',
+  noteVerify: 'Réservée aux adresses confirmées. La vôtre ne l’est pas encore.',
+  noteVerifiedOnly: 'Seules les adresses confirmées peuvent acheter ici.',
+  verifyFirst: 'Confirmer mon adresse',
   noteSoldOut: 'Restez sur cette page : si des pièces reviennent, l’achat revient aussi.',
   notePaused: 'La boutique a mis la vente en pause un instant. Elle reprend ici toute seule.',
   noteOverLimit: (limit) => `Une personne peut en avoir jusqu’à ${limit}.`,
