@@ -180,6 +180,9 @@ export const german = {
       `${price} sind auf dem Weg zurück zu dir. Bei deiner Bank kann das einige Tage dauern.`,
     returned: (price) => `${price} gingen an dich zurück. Bei deiner Bank kann das einige Tage dauern.`,
   },
+  paymentLost:
+    'Deine Zahlung ließ sich doch nicht abbuchen, daher ist die Bestellung beendet. Du zahlst nichts.',
+  refundedByShop: (reason) => (reason ? `Vom Shop erstattet: ${reason}` : 'Vom Shop erstattet.'),
   giveBack: 'Zurückgeben',
   giveBackConfirm: (name) =>
     `${name} zurückgeben? Deine Stücke gehen zurück in den Verkauf, und andere können schneller sein.`,

@@ -206,6 +206,9 @@ export const english = {
     /** @param {string} price */
     returned: (price) => `${price} went back to you. With your bank that can take some days.`,
   },
+  paymentLost: 'Your payment could not be taken after all, so the order has ended. You pay nothing.',
+  /** @param {string} reason */
+  refundedByShop: (reason) => (reason ? `Given back by the shop: ${reason}` : 'Given back by the shop.'),
   giveBack: 'Give it back',
   /** @param {string} name */
   giveBackConfirm: (name) =>

@@ -180,6 +180,10 @@ export const french = {
       `${price} sont en route vers vous. À votre banque, cela peut prendre quelques jours.`,
     returned: (price) => `${price} vous ont été rendus. À votre banque, cela peut prendre quelques jours.`,
   },
+  paymentLost:
+    'Votre paiement n’a finalement pas pu être pris, la commande est donc close. Vous ne payez rien.',
+  refundedByShop: (reason) =>
+    reason ? `Remboursée par le magasin : ${reason}` : 'Remboursée par le magasin.',
   giveBack: 'La rendre',
   giveBackConfirm: (name) =>
     `Rendre ${name} ? Vos pièces retournent à la vente, et d’autres peuvent être plus rapides.`,

@@ -21,7 +21,7 @@ export function openOrdersView(saleId) {
   const text = element('input', { type: 'search', name: 'q', placeholder: 'Order number, name or e-mail' });
   const sale = element('select', { name: 'saleId', 'aria-label': 'Sale' });
   /** @type {OrderStatus[]} */
-  const outcomes = ['paid', 'held', 'expired', 'rejected', 'cancelled'];
+  const outcomes = ['paid', 'held', 'expired', 'rejected', 'cancelled', 'refunded'];
   const statuses = [['', 'Any outcome'], ...outcomes.map((value) => [value, value])];
   const status = element(
     'select',
