@@ -98,6 +98,7 @@ function replayChange(sale: ReplayedSale, change: Change): void {
       sale.paused = change.type === 'sale.paused';
       return;
     case 'sale.limit_changed':
+    case 'sale.item_limit_changed':
     case 'sale.rescheduled':
     case 'sale.opened':
     case 'sale.ended':

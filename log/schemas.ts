@@ -102,6 +102,7 @@ export const eventSchemas = {
   'sale.stock_added': sale.extend({ units, itemId: id.exactOptional() }),
   'sale.stock_withdrawn': sale.extend({ units, itemId: id.exactOptional() }),
   'sale.limit_changed': sale.extend({ limitPerBuyer: units }),
+  'sale.item_limit_changed': sale.extend({ itemId: id, limitPerBuyer: units.nullable() }),
   'sale.ended': sale.extend({ closesAt: instant }),
   'sale.called_off': sale,
 } as const satisfies Record<`${string}.${string}`, z.ZodType<{ saleId: string }>>;

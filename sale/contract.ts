@@ -147,6 +147,7 @@ export const saleSnapshot = z.object({
     .literal(true)
     .exactOptional()
     .describe('After a sell-out people can wait for units that come back'),
+  language: language.exactOptional().describe('Of the mails to buyers whose account has no language'),
   paymentWindowSeconds: count.describe(
     'For how long an order is held until it is paid; 0 when nothing is paid here',
   ),

@@ -14,9 +14,9 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
-import type { Money, SaleMode } from './contract.ts';
+import type { Language, Money, SaleMode } from './contract.ts';
 import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
-import { creationOf } from './sale.ts';
+import { choicesOf, creationOf } from './sale.ts';
 import type { OtherWriters } from './settlement/other-writers.ts';
 
 /** What staff may change of a published sale. */
@@ -33,7 +33,14 @@ export interface SaleChange {
   cancelWindowSeconds?: number | null | undefined;
   /** Once the sale has opened, it can only be raised. */
   limitPerBuyer?: number | undefined;
-  /** Until the sale opens, like all that follow; null removes the earlier price. */
+  /** The own limits of items, null for none. Once the sale has opened, they can only be raised. */
+  itemLimits?: { itemId: string; limitPerBuyer: number | null }[] | undefined;
+  /** Until the sale opens, like all that follow. */
+  requiresVerifiedEmail?: boolean | undefined;
+  /** Null: none. */
+  language?: Language | null | undefined;
+  paymentWindowSeconds?: number | undefined;
+  /** The earlier price is removed by null. */
   price?: Money | undefined;
   oldAmount?: number | null | undefined;
   /** In a draft only. */
@@ -77,6 +84,10 @@ export type SaleChangeRefusal =
   | 'draw_is_fixed'
   /** A draw is made after the opening and before the end; another sale has none. */
   | 'draw_outside'
+  | 'item_limit_only_grows'
+  | 'terms_are_fixed'
+  /** The only item of a sale has the sale's limit. */
+  | 'no_item_limit'
   /** A draft cannot be paused. */
   | 'not_in_draft';
 
@@ -249,11 +260,13 @@ function planChange(
 /** The fields that staff may change, for the staff log. */
 export function stateOf(sale: SaleRecord) {
   const { paused, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, unitsOnSale, calledOffAt } = sale;
+  const { paymentWindowSeconds } = sale;
   const items = itemsOf(sale).map(({ stock: _, unitsReturned: __, unitsKept: ___, ...item }) => item);
   const { currency } = sale.price;
   const { mode, drawAt, waitingList } = sale;
   const terms = { limitPerBuyer, unitsOnSale, currency, items, mode, drawAt, waitingList };
-  return { paused, opensAt, closesAt, cancelWindowSeconds, ...terms, calledOffAt };
+  const choices = { ...choicesOf(sale), ...(paymentWindowSeconds && { paymentWindowSeconds }) };
+  return { paused, opensAt, closesAt, cancelWindowSeconds, ...terms, ...choices, calledOffAt };
 }
 
 interface Planned {
@@ -342,11 +355,17 @@ function mend(sale: SaleRecord, change: SaleChange, now: Date): Planned | SaleCh
   if (typeof placed === 'string') return placed;
   const isPlaced = placed !== after;
   after = placed;
+  const termed = withTerms(after, change);
+  const isTermed = termed !== after;
+  if (isTermed && !isEarly) return 'terms_are_fixed';
+  const limited = withItemLimits(termed, change.itemLimits ?? [], isEarly);
+  if (typeof limited === 'string') return limited;
+  after = limited.after;
   const { limitPerBuyer = sale.limitPerBuyer } = change;
   if (limitPerBuyer < sale.limitPerBuyer && !isEarly) return 'limit_only_grows';
   after = { ...after, limitPerBuyer };
   const unitsOnSale = after.unitsOnSale + (change.addStock ?? 0);
-  const isMended = change.items !== undefined || isRepriced || isPlaced;
+  const isMended = change.items !== undefined || isRepriced || isPlaced || isTermed;
   const isLimitSet = change.limitPerBuyer !== undefined;
   if ((isLimitSet || change.items) && limitPerBuyer > unitsOnSale) return 'limit_above_stock';
   const dearest = Math.max(...itemsOf(after).map(({ amount }) => amount));
@@ -356,7 +375,51 @@ function mend(sale: SaleRecord, change: SaleChange, now: Date): Planned | SaleCh
     : limitPerBuyer === sale.limitPerBuyer
       ? []
       : [{ type: 'sale.limit_changed', limitPerBuyer }];
-  return { after, changes, isEarly: isMended || limitPerBuyer < sale.limitPerBuyer };
+  if (!isMended) changes.push(...limited.changes);
+  return { after, changes, isEarly: isMended || limited.isLower || limitPerBuyer < sale.limitPerBuyer };
+}
+
+/** The sale with other terms; the same object when they are as they were. */
+function withTerms(sale: SaleRecord, change: SaleChange): SaleRecord {
+  const {
+    requiresVerifiedEmail = sale.requiresVerifiedEmail === true,
+    language = sale.language ?? null,
+    paymentWindowSeconds = sale.paymentWindowSeconds ?? 0,
+  } = change;
+  const isSame =
+    requiresVerifiedEmail === (sale.requiresVerifiedEmail === true) &&
+    language === (sale.language ?? null) &&
+    paymentWindowSeconds === (sale.paymentWindowSeconds ?? 0);
+  if (isSame) return sale;
+  const { requiresVerifiedEmail: _, language: __, ...others } = sale;
+  return {
+    ...others,
+    ...choicesOf({ requiresVerifiedEmail, language: language ?? undefined }),
+    paymentWindowSeconds,
+  };
+}
+
+/** The sale with other limits of its items; no counts change. */
+function withItemLimits(
+  sale: SaleRecord,
+  limits: NonNullable<SaleChange['itemLimits']>,
+  isEarly: boolean,
+): { after: SaleRecord; changes: Change[]; isLower: boolean } | SaleChangeRefusal {
+  const items = itemRecordsOf(sale);
+  const changes: Change[] = [];
+  let isLower = false;
+  const wanted = new Map(limits.map(({ itemId, limitPerBuyer }) => [itemId, limitPerBuyer]));
+  if (![...wanted.keys()].every((id) => items.some((item) => item.id === id))) return 'unknown_item';
+  if (wanted.size > 0 && items.length === 1) return 'no_item_limit';
+  const limited = items.map((item) => {
+    const limitPerBuyer = wanted.get(item.id);
+    if (limitPerBuyer === undefined || limitPerBuyer === item.limitPerBuyer) return item;
+    isLower ||= (limitPerBuyer ?? Infinity) < (item.limitPerBuyer ?? Infinity);
+    changes.push({ type: 'sale.item_limit_changed', itemId: item.id, limitPerBuyer });
+    return { ...item, limitPerBuyer };
+  });
+  if (isLower && !isEarly) return 'item_limit_only_grows';
+  return { after: changes.length > 0 ? { ...sale, items: limited } : sale, changes, isLower };
 }
 
 /** Changes how units are given out, and when a draw is made. @returns the same sale when nothing of it changes. */
@@ -440,12 +503,17 @@ const settable = [
   ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
   ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'waitingList'],
   ...['items', 'productId', 'price', 'oldAmount'],
+  ...['requiresVerifiedEmail', 'language', 'paymentWindowSeconds'],
 ] as (keyof SaleRecord)[];
 
 function updateOf(_id: string, { before, after, changes, isEarly }: Edit) {
-  const isReplaced = before.items !== after.items;
+  // Later only the limits of items change, and their counts go on.
+  const isReplaced = isEarly && before.items !== after.items;
   const fields = settable.filter((field) => before[field] !== after[field]);
-  const $set = Object.fromEntries(fields.map((field) => [field, after[field]]));
+  const isGone = (field: keyof SaleRecord) => after[field] === undefined;
+  const $unset = Object.fromEntries(fields.filter(isGone).map((field) => [field, '' as const]));
+  const set = fields.filter((field) => !isGone(field));
+  const $set = Object.fromEntries(set.map((field) => [field, after[field]]));
   const increments = new Map<string, number>();
   const filter: Record<string, unknown> = { _id, revision: before.revision };
   const add = (field: string, units: number) => {
@@ -468,7 +536,12 @@ function updateOf(_id: string, { before, after, changes, isEarly }: Edit) {
     revision: changes.length,
     eventSeq: 1,
   };
-  return { updateOne: { filter, update: { ...(fields.length > 0 || isReplaced ? { $set } : {}), $inc } } };
+  const update = {
+    ...(Object.keys($set).length > 0 && { $set }),
+    ...(Object.keys($unset).length > 0 && { $unset }),
+    $inc,
+  };
+  return { updateOne: { filter, update } };
 }
 
 /**

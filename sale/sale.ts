@@ -363,6 +363,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     ...(sale.drawAt && { drawAt: sale.drawAt.toISOString() }),
     ...(sale.drawnAt && { drawnAt: sale.drawnAt.toISOString() }),
     ...(sale.waitingList && { waitingList: true }),
+    ...(sale.language && { language: sale.language }),
     paymentWindowSeconds: sale.paymentWindowSeconds ?? 0,
     cancellableUntil: cancellableUntil(sale)?.toISOString() ?? null,
     serverTime: now.toISOString(),

@@ -32,7 +32,9 @@ export function noteOf({ status, reason, holdExpiresAt, cancelledBy, cancelReaso
   if (status === 'held' && holdExpiresAt) return texts.heldUntil(dateTime(holdExpiresAt));
   if (status === 'paid') return texts.notePaid;
   if (status === 'expired') return texts.holdOver;
+  if (status === 'refunded') return texts.refundedByShop(cancelReason ?? '');
   if (status !== 'cancelled') return '';
+  if (cancelReason === 'payment_lost') return texts.paymentLost;
   if (cancelReason === 'called_off') return texts.calledOff;
   if (cancelledBy === 'staff') return texts.cancelledByShop(cancelReason ?? '');
   return cancelledBy === 'buyer' ? texts.cancelledByBuyer : '';

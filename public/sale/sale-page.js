@@ -38,6 +38,8 @@ let isReachable = true;
 let saleMessages = 0;
 /** Loaded where there is a draw or a waiting list. @type {ReturnType<typeof import('./place.js').openPlace> | null} */
 let place = null;
+/** The id of the buyer who has confirmed the address since the session began. @type {string | null} */
+let verifiedId = null;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let tick;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -82,6 +84,7 @@ function draw() {
     now: serverNow(),
     isReachable,
     isSignedIn: currentSession() !== null,
+    isVerified: currentSession()?.user.emailVerified === true || verifiedId === currentSession()?.user.id,
     pending: checkout.pending(),
     progress: checkout.progress(),
   });
@@ -138,6 +141,20 @@ async function loadPlace(sale) {
   place?.refresh();
 }
 
+/** A session does not hear of an address that was confirmed elsewhere, so the account is asked where that matters. */
+async function askWhetherVerified() {
+  const user = currentSession()?.user;
+  if (!user || user.emailVerified || !state.sale()?.requiresVerifiedEmail) return;
+  try {
+    const { fetchAccount } = await import('../account/account-api.js');
+    const account = await asBuyer(fetchAccount);
+    if (account.emailVerified) verifiedId = account.id;
+    draw();
+  } catch {
+    // The press of Buy tells.
+  }
+}
+
 async function refreshOrders() {
   const buyerId = currentSession()?.user.id;
   try {
@@ -174,6 +191,7 @@ function press() {
 function pressSecondary() {
   const { action } = byId('second').dataset;
   if (action === 'sign-in') openAccount('sign-up');
+  if (action === 'verify') return location.assign('/account');
   if (action === 'forget') checkout.forget();
   if (action === 'more') state.wantMore();
   draw();
@@ -207,6 +225,7 @@ onSessionChange(() => {
   place?.refresh();
   draw();
   if (isPreview) refresh();
+  askWhetherVerified();
   refreshOrders();
   checkout.resume();
 });
@@ -214,7 +233,10 @@ onSessionChange(() => {
 document.addEventListener('visibilitychange', () => document.hidden || refresh());
 addEventListener('pageshow', (event) => event.persisted && refresh());
 
-refresh().then(() => checkout.resume());
+refresh().then(() => {
+  askWhetherVerified();
+  checkout.resume();
+});
 refreshOrders();
 openLive({
   saleId,

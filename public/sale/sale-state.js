@@ -136,11 +136,12 @@ export function openSaleState(saleId, chosenBefore) {
      * @param {number} around.now
      * @param {boolean} around.isReachable
      * @param {boolean} around.isSignedIn
+     * @param {boolean} around.isVerified
      * @param {PendingPurchase | null} around.pending
      * @param {Progress | 'stalled' | null} around.progress
      * @returns {SaleView | null}
      */
-    view({ now, isReachable, isSignedIn, pending, progress }) {
+    view({ now, isReachable, isSignedIn, isVerified, pending, progress }) {
       if (!sale) return null;
       const shown = shownStock.of(sale, now);
       const choice = choiceIn(shown, pending);
@@ -163,6 +164,7 @@ export function openSaleState(saleId, chosenBefore) {
         mostQuantity,
         remaining,
         isSignedIn,
+        isVerified,
         orderCard: currentCard(shown, pending),
         people,
         latestEvent: recentEvents.list()[0],

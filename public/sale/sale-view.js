@@ -33,6 +33,7 @@ import { inWords } from './recent-events.js';
  * @property {number} mostQuantity
  * @property {number} remaining units that the buyer may still buy
  * @property {boolean} isSignedIn
+ * @property {boolean} isVerified whether the buyer has confirmed the address, as far as this page knows
  * @property {OrderCard | null} orderCard
  * @property {string | null} heldUntil when the time to pay the newest order ends; null when it is not held
  * @property {string} note replaces the default note of the button
@@ -148,8 +149,17 @@ function renderStock({ stock, unitsOnSale }) {
   bar.toggleAttribute('data-low', share <= 0.2);
 }
 
+/** The states in which a buyer whose address is not confirmed has to know that it must be. @type {ReadonlySet<BuyState>} */
+const beforeBuying = new Set(['soon', 'sign-in', 'choose', 'buy']);
+
 /** @param {SaleView} view */
-function noteOf({ sale, choice, buy, remaining, heldUntil, now }) {
+const needsVerifying = ({ sale, buy, isVerified }) =>
+  sale.requiresVerifiedEmail === true && !isVerified && beforeBuying.has(buy);
+
+/** @param {SaleView} view */
+function noteOf(view) {
+  const { sale, choice, buy, remaining, heldUntil, now } = view;
+  if (needsVerifying(view)) return view.isSignedIn ? texts.noteVerify : texts.noteVerifiedOnly;
   if (buy === 'held' && heldUntil) return texts.heldFor(shortCountdown(Date.parse(heldUntil) - now));
   const name = choice ? itemName(sale, choice) : '';
   if (buy === 'choose-another') return texts.choiceSoldOut(name, namesLeft(sale));
@@ -201,8 +211,9 @@ function renderBuy(view) {
   const more =
     (buy === 'paid' || buy === 'held') && remaining > 0 && status === 'open' ? texts.buyMore(remaining) : '';
   const early = buy === 'soon' && !isSignedIn ? texts.signInEarly : '';
+  const verify = isSignedIn && needsVerifying(view) ? texts.verifyFirst : '';
   const second = byId('second');
-  setText(second, more || early || (buy === 'stalled' ? texts.forget : ''));
-  second.dataset.action = more ? 'more' : early ? 'sign-in' : 'forget';
+  setText(second, more || early || verify || (buy === 'stalled' ? texts.forget : ''));
+  second.dataset.action = more ? 'more' : early ? 'sign-in' : verify ? 'verify' : 'forget';
   show(second, second.textContent !== '');
 }

@@ -95,6 +95,9 @@ export const german = {
   buyOffline: 'Offline',
 
   noteSoon: 'Hier kannst du gleich kaufen, ohne neu zu laden.',
+  noteVerify: 'Nur für bestätigte Adressen. Deine ist noch nicht bestätigt.',
+  noteVerifiedOnly: 'Hier kann nur kaufen, wer die Adresse bestätigt hat.',
+  verifyFirst: 'Adresse bestätigen',
   noteSoldOut: 'Bleib hier: Kommen Stücke zurück, kannst du wieder kaufen.',
   notePaused: 'Der Shop hat kurz unterbrochen. Hier geht es von selbst weiter.',
   noteOverLimit: (limit) => `Jeder bekommt höchstens ${limit} davon.`,
@@ -178,6 +181,9 @@ export const german = {
       `${price} sind auf dem Weg zurück zu dir. Bei deiner Bank kann das einige Tage dauern.`,
     returned: (price) => `${price} gingen an dich zurück. Bei deiner Bank kann das einige Tage dauern.`,
   },
+  paymentLost:
+    'Deine Zahlung ließ sich doch nicht abbuchen, daher ist die Bestellung beendet. Du zahlst nichts.',
+  refundedByShop: (reason) => (reason ? `Vom Shop erstattet: ${reason}` : 'Vom Shop erstattet.'),
   giveBack: 'Zurückgeben',
   giveBackConfirm: (name) =>
     `${name} zurückgeben? Deine Stücke gehen zurück in den Verkauf, und andere können schneller sein.`,

@@ -109,6 +109,9 @@ export const english = {
   buyOffline: 'Offline',
 
   noteSoon: 'Buy opens here by itself. No need to reload.',
+  noteVerify: 'This sale is only for confirmed addresses, and yours is not confirmed yet.',
+  noteVerifiedOnly: 'Only buyers with a confirmed address can buy here.',
+  verifyFirst: 'Confirm my address',
   noteSoldOut: 'Stay on this page: if units come back, Buy comes back too.',
   notePaused: 'The shop has paused this sale for a moment. It goes on here by itself.',
   /** @param {number} limit */
@@ -204,6 +207,9 @@ export const english = {
     /** @param {string} price */
     returned: (price) => `${price} went back to you. With your bank that can take some days.`,
   },
+  paymentLost: 'Your payment could not be taken after all, so the order has ended. You pay nothing.',
+  /** @param {string} reason */
+  refundedByShop: (reason) => (reason ? `Given back by the shop: ${reason}` : 'Given back by the shop.'),
   giveBack: 'Give it back',
   /** @param {string} name */
   giveBackConfirm: (name) =>

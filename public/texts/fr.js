@@ -95,6 +95,9 @@ export const french = {
   buyOffline: 'Hors ligne',
 
   noteSoon: 'L’achat s’ouvre ici tout seul. Inutile de recharger.',
+  noteVerify: 'Réservée aux adresses confirmées. La vôtre ne l’est pas encore.',
+  noteVerifiedOnly: 'Seules les adresses confirmées peuvent acheter ici.',
+  verifyFirst: 'Confirmer mon adresse',
   noteSoldOut: 'Restez sur cette page : si des pièces reviennent, l’achat revient aussi.',
   notePaused: 'La boutique a mis la vente en pause un instant. Elle reprend ici toute seule.',
   noteOverLimit: (limit) => `Une personne peut en avoir jusqu’à ${limit}.`,
@@ -178,6 +181,10 @@ export const french = {
       `${price} sont en route vers vous. À votre banque, cela peut prendre quelques jours.`,
     returned: (price) => `${price} vous ont été rendus. À votre banque, cela peut prendre quelques jours.`,
   },
+  paymentLost:
+    'Votre paiement n’a finalement pas pu être pris, la commande est donc close. Vous ne payez rien.',
+  refundedByShop: (reason) =>
+    reason ? `Remboursée par le magasin : ${reason}` : 'Remboursée par le magasin.',
   giveBack: 'La rendre',
   giveBackConfirm: (name) =>
     `Rendre ${name} ? Vos pièces retournent à la vente, et d’autres peuvent être plus rapides.`,

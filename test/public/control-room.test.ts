@@ -74,10 +74,21 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await sale.getByLabel('Old price').fill('199');
   await sale.getByLabel('Units').fill('5');
   await sale.getByLabel('Opens').fill(localText(Date.now() - 3_600_000, 'UTC'));
+  await sale.getByLabel('Time to pay').selectOption('15 minutes');
+  await sale.getByLabel('Who may buy').selectOption('only confirmed addresses');
+  await sale.getByLabel('Buyers can cancel').selectOption('never, only the shop cancels');
   await sale.getByRole('button', { name: 'Save' }).click();
   await sale.getByLabel('This time has passed.').check();
   await sale.getByRole('button', { name: 'Save' }).click();
   await page.getByTestId('draft-terms').getByText('€129.50 each, €199.00 before, 5 units').waitFor();
+
+  await page.getByTestId('draft-terms').getByText('within 00:15:00, or the units go back on sale').waitFor();
+  await page.getByTestId('draft-terms').getByText('only by the shop').waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await sale.getByLabel('Time to pay').selectOption('not here: every order counts as paid');
+  await sale.getByLabel('Who may buy').selectOption('everybody with an account');
+  await sale.getByRole('button', { name: 'Save' }).click();
+  await page.getByTestId('draft-terms').getByText('everybody with an account').waitFor();
 
   const [preview] = await Promise.all([page.waitForEvent('popup'), page.getByTestId('preview-link').click()]);
   await preview.getByTestId('preview').waitFor();

@@ -188,6 +188,35 @@ test('an order that was not paid in time says what became of it and of its money
   await sees(page, 'order-money', 'Es wurde nichts abgebucht.');
 });
 
+test('staff give a part of the money back and then the rest, and the buyer sees both', async () => {
+  const held = await hold();
+  const page = await visit(`/orders/${held.orderId}#pay`, held.buyer);
+  await pays(page);
+  await sees(page, 'order-status', 'Paid');
+  await sees(page, 'receipt', 'Paid');
+  const staff = {
+    user: { id: 'test-admin', role: 'admin', name: 'Ada', email: 'a@b.example' },
+    token: system.adminToken,
+  };
+  const desk = await visit(`/admin#order/${held.orderId}`, staff as Session);
+  await sees(desk, 'payments', '€49.00 by simulated: paid');
+  const gives = async (amount: string | null) => {
+    await desk.getByTestId('refund').click();
+    const form = desk.getByTestId('form');
+    if (amount) await form.getByLabel('Amount in EUR').fill(amount);
+    await form.getByLabel('Reason').fill('A scratch');
+    await form.getByRole('button', { name: 'Give it back' }).click();
+  };
+  await gives('10.00');
+  await sees(desk, 'payments', /€10\.00 (asked for|on its way|given back): A scratch/);
+  await sees(page, 'order-status', 'Paid, part given back');
+  await sees(page, 'receipt', /Given back.*€10\.00/s);
+  await gives(null);
+  await sees(page, 'order-status', 'Refunded');
+  await sees(page, 'order-money', '€49.00');
+  await desk.getByTestId('refund').waitFor({ state: 'hidden' });
+});
+
 test('a purchase that is queued, or not answered yet, is in My orders', async () => {
   const buyer = await system.signUp();
   const { pid } = system.workers[0] as TestSystem['workers'][number];

@@ -289,3 +289,69 @@ describe('a sale that is called off', () => {
   const stored = (id: string) => system.store.collections.sales.findOne({ _id: id });
   const ordersOf = (ids: string[]) => system.store.collections.orders.find({ _id: { $in: ids } }).toArray();
 });
+
+describe('the terms of a sale', () => {
+  const terms = { requiresVerifiedEmail: true, language: 'de', paymentWindowSeconds: 600 };
+
+  test('change until the opening, in the draft, the sale and the gate', async () => {
+    const draft = await createDraft({ opensAt: inHours(1), closesAt: inHours(2) });
+    expect(await patch(draft.id, terms)).toMatchObject({ status: 200, body: { status: 'draft', ...terms } });
+    await publish(draft.id);
+    expect(await read(draft.id)).toMatchObject(terms);
+    const gate = () => system.store.redis.hget(`gate:${draft.id}`, 'verified');
+    await buy(draft.id);
+    expect(await gate()).toBe('1');
+    const none = { requiresVerifiedEmail: false, language: null, paymentWindowSeconds: 0 };
+    expect((await patch(draft.id, none)).status).toBe(200);
+    await waitUntil(async () => (await gate()) === '0', {
+      deadlineMs: 5_000,
+      what: 'the gate has not learned it',
+    });
+    const { body } = await system.api('GET', `/api/sales/${draft.id}`);
+    expect([body.requiresVerifiedEmail, body.language, body.paymentWindowSeconds]).toEqual([
+      undefined,
+      undefined,
+      0,
+    ]);
+    const record = await system.store.collections.sales.findOne({ _id: draft.id });
+    expect(record && ['requiresVerifiedEmail' in record, 'language' in record]).toEqual([false, false]);
+  });
+
+  test('are fixed at the opening, and an item’s own limit can only be raised then', async () => {
+    const sale = await system.createSale({ sizes: { S: 3, M: 3 }, limitPerBuyer: 3 });
+    expect(await patch(sale.id, terms)).toMatchObject(problem(409, 'already-open', 'paymentWindowSeconds'));
+    // What is as it was is no change.
+    expect(await patch(sale.id, { paymentWindowSeconds: 0, limitPerBuyer: 3 })).toMatchObject({
+      status: 200,
+    });
+    const limit = (itemId: string, limitPerBuyer: number | null) =>
+      patch(sale.id, { itemLimits: [{ itemId, limitPerBuyer }] });
+    expect(await limit('1', 1)).toMatchObject(problem(409, 'already-open', 'itemLimits'));
+    expect(await limit('9', 1)).toMatchObject(problem(400, 'invalid-input', 'itemId'));
+    const early = await createDraft({
+      ...{ productId: undefined, price: undefined, stock: undefined, opensAt: inHours(-1) },
+      items: ['S', 'M'].map((label) => {
+        const price = { amount: 4_900, currency: 'EUR' };
+        return { productId: product.id, label, price, stock: 3, limitPerBuyer: 1 };
+      }),
+    });
+    await publish(early.id);
+    const token = system.buyerToken();
+    const press = () => system.buy(early.id, token, { lines: [{ itemId: '1', quantity: 1 }] });
+    const { body } = await press();
+    await system.settled(body.orderId, token);
+    expect(await press()).toMatchObject(problem(409, 'over-limit'));
+    const raised = await patch(early.id, { itemLimits: [{ itemId: '1', limitPerBuyer: 2 }] });
+    expect(raised).toMatchObject({
+      status: 200,
+      body: { stock: 5, items: [{ limitPerBuyer: 2 }, { limitPerBuyer: 1 }] },
+    });
+    const again = await press();
+    expect(again.status).toBe(202);
+    expect((await system.settled(again.body.orderId, token)).status).toBe('paid');
+    const { body: single } = await system.api('GET', `/api/sales/${(await system.createSale()).id}`);
+    expect(await patch(single.id, { itemLimits: [{ itemId: '1', limitPerBuyer: 1 }] })).toMatchObject({
+      status: 400,
+    });
+  });
+});

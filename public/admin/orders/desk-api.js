@@ -20,6 +20,16 @@ export const fetchOrderDetails = (id) => request('GET', pathOf(id));
 export const cancelOrder = (id, why) => request('POST', `${pathOf(id)}/cancellation`, { body: why });
 
 /**
+ * Gives money of an order back.
+ * @param {string} id
+ * @param {{ amount?: number | undefined, reason: string }} refund without an amount all that is left
+ * @param {string} key with which it is made once
+ * @returns {Promise<OrderDetails>}
+ */
+export const refundOrder = (id, refund, key) =>
+  request('POST', `${pathOf(id)}/refunds`, { body: refund, key });
+
+/**
  * Cancels any number of orders.
  * @param {string[]} ids @param {Why} why
  * @returns {Promise<CancellationAnswers['orders']>}

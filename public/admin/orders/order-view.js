@@ -1,6 +1,6 @@
 /** One order: its lines, steps, mails, webhooks and notes, and what staff can do about it. */
 
-/** @import { AdminOrder, OrderDelivery, OrderDetails, OrderMail, OrderStep } from '../../../insight/contract.ts' */
+/** @import { AdminOrder, OrderDelivery, OrderDetails, OrderMail, OrderPayment, OrderStep } from '../../../insight/contract.ts' */
 
 import { element, setText } from '../../shared/dom.js';
 import { dateTime, exactTime, money, number } from '../../shared/format.js';
@@ -12,6 +12,7 @@ import { errorText } from '../http.js';
 import { openCancelForm } from './cancel-form.js';
 import { addNote, cancelOrder, fetchOrderDetails, sendMailAgain } from './desk-api.js';
 import { amountOf, isCancellable } from './order-cells.js';
+import { openRefundForm, refundableOf } from './refund-form.js';
 
 /** @param {string} orderId */
 export function openOrderView(orderId) {
@@ -36,13 +37,27 @@ export function openOrderView(orderId) {
     },
     { 'data-testid': 'mail-again' },
   );
+  /** @type {OrderDetails | null} */
+  let shown = null;
+  const refund = action(
+    'Give money back',
+    async () => {
+      const payment = shown && refundableOf(shown);
+      if (payment && (await openRefundForm(orderId, payment))) toast('The money goes back');
+      await load();
+    },
+    { 'data-testid': 'refund' },
+  );
   cancel.hidden = true;
   mail.hidden = true;
+  refund.hidden = true;
 
   async function load() {
     try {
       const details = await fetchOrderDetails(orderId);
+      shown = details;
       cancel.hidden = !isCancellable(details.order);
+      refund.hidden = refundableOf(details) === null;
       mail.hidden = details.mails.length === 0 || details.order.email === null;
       body.replaceChildren(...sectionsOf(details, load));
       setText(errorLine, '');
@@ -60,7 +75,7 @@ export function openOrderView(orderId) {
         'header',
         { class: 'view-head' },
         element('h1', {}, `Order ${short}`),
-        element('div', { class: 'actions' }, cancel, mail, action('Look again', load)),
+        element('div', { class: 'actions' }, cancel, refund, mail, action('Look again', load)),
       ),
       errorLine,
       body,
@@ -81,6 +96,7 @@ function sectionsOf(details, reload) {
         stepsOmitted ? 'The sale’s log is too long to read now. Look again later.' : '',
       ),
     ),
+    ...(details.payments.length > 0 ? [paymentsOf(details)] : []),
     section('Mails', list(mails.map(mailOf), stepsOmitted || mails.length > 0 ? '' : 'None.')),
     section(
       'Webhooks',
@@ -187,6 +203,50 @@ function stepOf({ at, type, reason, cancelledBy, keptBack }) {
   const why = reason ? `: ${reason}` : '';
   return stepLine(at, `${stepTexts[type]}${by}${why}${keptBack ? ' (units kept back)' : ''}`);
 }
+
+/** @param {OrderDetails} details */
+function paymentsOf({ payments }) {
+  const lines = payments.flatMap((payment) => [
+    paymentLine(payment),
+    ...payment.refunds.map(refundLine(payment)),
+  ]);
+  const box = section('Payments', list(lines, ''));
+  box.dataset.testid = 'payments';
+  return box;
+}
+
+const paymentTexts = {
+  started: 'begun, not paid',
+  failed: 'refused, may be tried again',
+  authorised: 'authorised, the money is being taken',
+  voided: 'ended without money',
+  captured: 'paid',
+  refunded: 'paid, and all of it given back',
+};
+
+/** @param {OrderPayment} payment */
+function paymentLine({ provider, providerId, state, amount, currency, createdAt, capturedAt, error }) {
+  const aside = [providerId, dateTime(capturedAt ?? createdAt), error && `last attempt: ${error}`];
+  const text = `${money({ amount, currency })} by ${provider}: ${paymentTexts[state]}`;
+  return logLine(text, aside.filter(Boolean).join(' · '));
+}
+
+const refundTexts = {
+  requested: 'asked for',
+  pending: 'on its way',
+  succeeded: 'given back',
+  failed: 'failed for good: ask for another',
+};
+
+/** @param {OrderPayment} payment @returns {(refund: OrderPayment['refunds'][number]) => HTMLElement} */
+const refundLine =
+  ({ currency }) =>
+  ({ amount, reason, state, error, requestedAt }) => {
+    const aside = [dateTime(requestedAt), error && `last attempt: ${error}`].filter(Boolean).join(' · ');
+    const line = logLine(`↩ ${money({ amount, currency })} ${refundTexts[state]}: ${reason}`, aside);
+    line.classList.toggle('failure', state === 'failed');
+    return line;
+  };
 
 const mailTexts = {
   sent: 'sent',

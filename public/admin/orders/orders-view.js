@@ -14,12 +14,14 @@ import { openCancelForm } from './cancel-form.js';
 import { cancelOrders } from './desk-api.js';
 import { amountOf, buyerOf, isCancellable, orderLink, outcomeOf, selectBox, unitsOf } from './order-cells.js';
 
+const ALL_SALES = 'all';
+
 /** @param {string} saleId the sale selected at first */
 export function openOrdersView(saleId) {
   const text = element('input', { type: 'search', name: 'q', placeholder: 'Order number, name or e-mail' });
   const sale = element('select', { name: 'saleId', 'aria-label': 'Sale' });
   /** @type {OrderStatus[]} */
-  const outcomes = ['paid', 'held', 'expired', 'rejected', 'cancelled'];
+  const outcomes = ['paid', 'held', 'expired', 'rejected', 'cancelled', 'refunded'];
   const statuses = [['', 'Any outcome'], ...outcomes.map((value) => [value, value])];
   const status = element(
     'select',
@@ -35,7 +37,7 @@ export function openOrdersView(saleId) {
   const form = element('form', { class: 'filters', role: 'search' }, search, sale, status);
   const found = table(
     'orders',
-    ['Select', 'Order', 'Outcome', 'Units', 'Amount', 'Buyer', 'Accepted', 'Settled in'],
+    ['Select', 'Order', 'Sale', 'Outcome', 'Units', 'Amount', 'Buyer', 'Accepted', 'Settled in'],
     'Orders',
   );
   const note = element('p', { class: 'muted', role: 'status' });
@@ -45,6 +47,8 @@ export function openOrdersView(saleId) {
   let cursor = null;
   /** Counts requests, because only the answer of the newest one is shown. */
   let requests = 0;
+  /** What the known sales sell, by id. @type {Map<string, string>} */
+  let names = new Map();
   /** Ids of the orders that are selected. @type {Set<string>} */
   const selected = new Set();
 
@@ -53,7 +57,7 @@ export function openOrdersView(saleId) {
     const thisRequest = ++requests;
     const query = {
       q: text.value.trim(),
-      saleId: sale.value,
+      saleId: sale.value === ALL_SALES ? '' : sale.value,
       status: status.value,
       cursor: String(after ?? ''),
     };
@@ -70,7 +74,7 @@ export function openOrdersView(saleId) {
     }
     replaceRows(
       found.body,
-      orders.map((order) => lineOf(order, selected, drawButtons)),
+      orders.map((order) => lineOf(order, names.get(order.saleId), selected, drawButtons)),
     );
     show(more, cursor !== null);
     drawButtons();
@@ -78,6 +82,8 @@ export function openOrdersView(saleId) {
 
   /** @param {AdminOrderPage} page */
   function noteOn({ incomplete }) {
+    if (sale.value === ALL_SALES && text.value.trim() === '')
+      return 'Type an order number, a name or an e-mail address to search all sales.';
     if (incomplete) return 'This fits too many for a whole search: say more, such as the e-mail address.';
     return orders.length === 0 ? 'No orders.' : '';
   }
@@ -85,6 +91,9 @@ export function openOrdersView(saleId) {
   function drawButtons() {
     cancel.disabled = selected.size === 0;
     setText(cancel, selected.size === 0 ? 'Cancel selected' : `Cancel ${number(selected.size)} selected`);
+    const isOne = sale.value !== ALL_SALES;
+    show(suspects, isOne);
+    show(csv, isOne);
     suspects.href = `#suspects/${encodeURIComponent(sale.value)}`;
   }
 
@@ -116,9 +125,11 @@ export function openOrdersView(saleId) {
     const known = sales.map(({ id }) => id).join();
     if (sale.dataset.known === known) return;
     const open = sales.find(({ status }) => status === 'open') ?? sales[0];
-    const chosen = sale.value || saleId || open?.id || '';
+    const chosen = sale.value || saleId || open?.id || ALL_SALES;
     sale.dataset.known = known;
+    names = new Map(sales.map(({ id, product }) => [id, product.name]));
     sale.replaceChildren(
+      element('option', { value: ALL_SALES }, 'All sales'),
       ...sales.map(({ id, product, opensAt }) =>
         element('option', { value: id }, `${product.name} · ${dateTime(opensAt)}`),
       ),
@@ -141,13 +152,14 @@ export function openOrdersView(saleId) {
   };
 }
 
-/** @param {AdminOrder} order @param {Set<string>} selected @param {() => void} onSelect */
-function lineOf(order, selected, onSelect) {
+/** @param {AdminOrder} order @param {string | undefined} saleName @param {Set<string>} selected @param {() => void} onSelect */
+function lineOf(order, saleName, selected, onSelect) {
   const { createdAt, settledAt } = order;
   const took = settledAt ? duration(Date.parse(settledAt) - Date.parse(createdAt)) : '–';
   return [
     isCancellable(order) ? selectBox(order, selected, onSelect) : '',
     orderLink(order),
+    element('a', { href: `#sale/${encodeURIComponent(order.saleId)}` }, saleName ?? 'An older sale'),
     outcomeOf(order),
     unitsOf(order),
     amountOf(order),

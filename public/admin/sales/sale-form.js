@@ -28,6 +28,91 @@ const typed = { inputmode: 'decimal', autocomplete: 'off' };
 // Not `type="number"`, because its reading of `1,500` depends on the browser's language.
 const whole = { inputmode: 'numeric', autocomplete: 'off' };
 
+const MINUTE = 60;
+const HOUR = 3_600;
+const DAY = 86_400;
+
+/** @type {[value: string, label: string][]} */
+const cancelWindows = [
+  ['0', 'until the sale is over'],
+  [String(HOUR), 'until an hour after it'],
+  [String(DAY), 'until a day after it'],
+  [String(14 * DAY), 'until 14 days after it'],
+  ['', 'never, only the shop cancels'],
+];
+/** @type {[value: string, label: string][]} */
+const paymentWindows = [
+  ['0', 'not here: every order counts as paid'],
+  ...[5, 10, 15, 30].map(
+    (minutes) => /** @type {[string, string]} */ ([`${minutes * MINUTE}`, `${minutes} minutes`]),
+  ),
+  [String(HOUR), '1 hour'],
+  [String(DAY), '1 day'],
+];
+/** @type {[value: string, label: string][]} */
+const audiences = [
+  ['', 'everybody with an account'],
+  ['verified', 'only confirmed addresses'],
+];
+/** @type {[value: string, label: string][]} */
+const languages = [
+  ['', 'the shop’s'],
+  ['en', 'English'],
+  ['de', 'Deutsch'],
+  ['fr', 'Français'],
+];
+
+/**
+ * A choice of one of these values; the present one is offered even when it is unusual.
+ * @param {string} label @param {string} name @param {[value: string, label: string][]} choices @param {string} present
+ * @param {string} hint
+ */
+function choiceField(label, name, choices, present, hint) {
+  const isUsual = choices.some(([value]) => value === present);
+  /** @type {[value: string, label: string][]} */
+  const all = isUsual ? choices : [...choices, [present, `${present} seconds, as now`]];
+  const options = all.map(([value, text]) => element('option', { value, selected: value === present }, text));
+  return fieldOf(label, element('select', { name }, ...options), hint);
+}
+
+/** How long after its end orders can be cancelled, in seconds; empty when only the shop cancels. @param {SaleSnapshot | null} sale */
+function cancelWindowOf(sale) {
+  if (!sale) return String(HOUR);
+  const { cancellableUntil, closesAt } = sale;
+  return cancellableUntil === null
+    ? ''
+    : String(Math.round((Date.parse(cancellableUntil) - Date.parse(closesAt)) / 1_000));
+}
+
+/** What can be chosen only until the sale opens. @param {SaleSnapshot | null} sale */
+const earlyFields = (sale) => [
+  row(
+    choiceField(
+      'Time to pay',
+      'paymentWindowSeconds',
+      paymentWindows,
+      String(sale?.paymentWindowSeconds ?? 0),
+      'An order is held so long. Unpaid by then, it is given to others.',
+    ),
+    choiceField(
+      'Who may buy',
+      'audience',
+      audiences,
+      sale?.requiresVerifiedEmail ? 'verified' : '',
+      'The page says so before the opening, and leads to the confirmation.',
+    ),
+  ),
+];
+
+/** @param {Reader} read */
+function readEarly(read) {
+  return {
+    paymentWindowSeconds: Number(read.textOf('paymentWindowSeconds')),
+    requiresVerifiedEmail: read.textOf('audience') === 'verified',
+    language: read.textOf('language') || null,
+  };
+}
+
 /**
  * @param {Product[]} products
  * @param {SaleSnapshot | null} sale null makes a draft
@@ -51,12 +136,42 @@ export function openSaleForm(products, sale) {
         limitHint,
       ),
       row(timeField('Opens', 'opensAt', opensAt), timeField('Ends', 'closesAt', closesAt)),
+      ...(hasOpened ? [] : earlyFields(sale)),
+      row(
+        choiceField(
+          'Buyers can cancel',
+          'cancelWindow',
+          cancelWindows,
+          cancelWindowOf(sale),
+          'What they give back is sold again, and their money goes back.',
+        ),
+        ...(hasOpened
+          ? []
+          : [
+              choiceField(
+                'Language of mails',
+                'language',
+                languages,
+                sale?.language ?? '',
+                'For buyers whose account has none.',
+              ),
+            ]),
+      ),
     ],
     (read) => {
       const limitPerBuyer = read.read('limitPerBuyer', 'Limit for each person', parseWhole);
-      const change = { ...items.read(read, limitPerBuyer), limitPerBuyer, ...readWindow(read, sale) };
+      const cancelWindow = read.textOf('cancelWindow');
+      const change = {
+        ...items.read(read, limitPerBuyer),
+        limitPerBuyer,
+        ...readWindow(read, sale),
+        ...(hasOpened ? {} : readEarly(read)),
+        cancelWindowSeconds: cancelWindow === '' ? null : Number(cancelWindow),
+      };
       read.done();
-      return sale ? changeSale(sale.id, change) : createDraft(change);
+      if (sale) return changeSale(sale.id, change);
+      const { language, ...others } = /** @type {typeof change & { language?: string | null }} */ (change);
+      return createDraft(language ? { ...others, language } : others);
     },
   );
 }
@@ -77,14 +192,40 @@ function readWindow(read, sale) {
   return { opensAt, closesAt };
 }
 
+const limitOf = (/** @type {SaleItem} */ { id }) => `limit.${id}`;
+const onlyRaised =
+  'An item’s own limit can only be raised now; without one the limit for each person counts alone.';
+
 /** What cannot be changed any more, with the reason. @param {SaleSnapshot} sale */
 function fixedItems(sale) {
   const lines = sale.items.map((item) => element('li', {}, `${nameOf(item)}: ${money(item.price)}`));
   const why = 'Items and prices are fixed since the opening, because people buy what they saw.';
   const stock = 'Stock is added and withdrawn on the page of the sale.';
+  // The only item has the limit of the sale.
+  const limited = sale.items.length > 1 ? sale.items : [];
+  const limits = limited.map((item) =>
+    field(`Own limit of ${nameOf(item)}`, limitOf(item), {
+      ...whole,
+      ...{ placeholder: 'none', value: String(item.limitPerBuyer ?? '') },
+    }),
+  );
   return {
-    lines: [element('ul', { class: 'fixed' }, ...lines), element('p', { class: 'hint' }, `${why} ${stock}`)],
-    read: () => ({}),
+    lines: [
+      element('ul', { class: 'fixed' }, ...lines),
+      element('p', { class: 'hint' }, `${why} ${stock}`),
+      ...(limits.length > 0 ? [row(...limits), element('p', { class: 'hint' }, onlyRaised)] : []),
+    ],
+    /** @param {Reader} read */
+    read(read) {
+      const itemLimits = limited.flatMap((item) => {
+        const text = read.textOf(limitOf(item));
+        const limitPerBuyer = text === '' ? null : read.read(limitOf(item), 'Own limit', parseWhole);
+        if ((limitPerBuyer ?? Number.POSITIVE_INFINITY) < (item.limitPerBuyer ?? Number.POSITIVE_INFINITY))
+          read.refuse(limitOf(item), `Own limit: expected at least ${item.limitPerBuyer ?? 'none, as now'}`);
+        return limitPerBuyer === item.limitPerBuyer ? [] : [{ itemId: item.id, limitPerBuyer }];
+      });
+      return itemLimits.length > 0 ? { itemLimits } : {};
+    },
   };
 }
 

@@ -7,16 +7,29 @@ import { countdown, longDateTime, money, number } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
 
 /** @param {SaleSnapshot} sale @returns {[name: string, words: string][]} */
-export function inWords({ items, unitsOnSale, limitPerBuyer, opensAt, closesAt }) {
+export function inWords(sale) {
+  const { items, unitsOnSale, limitPerBuyer, opensAt, closesAt, paymentWindowSeconds } = sale;
   const total = items.length > 1 ? [/** @type {[string, string]} */ (['In all', units(unitsOnSale)])] : [];
   return [
     ...items.map((item) => /** @type {[string, string]} */ ([nameOf(item), itemInWords(item)])),
     ...total,
     ['Limit', `${number(limitPerBuyer)} for each person`],
+    ['Who may buy', sale.requiresVerifiedEmail ? 'only confirmed addresses' : 'everybody with an account'],
+    ['Payment', paymentInWords(paymentWindowSeconds)],
     ['Opens', openingInWords(opensAt)],
     ['Ends', `${momentInWords(closesAt)}, ${lengthInWords(opensAt, closesAt)} after the opening`],
+    [
+      'Cancelling',
+      sale.cancellableUntil ? `until ${momentInWords(sale.cancellableUntil)}` : 'only by the shop',
+    ],
   ];
 }
+
+/** @param {number} seconds */
+const paymentInWords = (seconds) =>
+  seconds === 0
+    ? 'not here: every order counts as paid'
+    : `within ${countdown(seconds * 1_000)}, or the units go back on sale`;
 
 /** @param {Pick<SaleItem, 'product' | 'label'>} item */
 export const nameOf = ({ product, label }) => (label ? `${product.name}, ${label}` : product.name);

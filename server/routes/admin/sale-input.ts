@@ -34,6 +34,11 @@ const drawAt = instant.describe(
   'Only of a draw: people enter from opensAt until then; units are offered until closesAt',
 );
 const waitingList = z.boolean().describe('Whether people can wait for units that come back after a sell-out');
+const paymentWindow = z
+  .int()
+  .min(0)
+  .max(86_400)
+  .describe('For how long an order is held until it is paid; with 0 it is paid at once');
 
 const newItem = z.strictObject({
   productId: id,
@@ -66,12 +71,7 @@ export const newSale = z
       .describe('Whether only buyers who have confirmed their address may buy'),
     language: language.optional().describe('Of the mails to buyers whose account has no language'),
     cancelWindowSeconds: cancelWindow,
-    paymentWindowSeconds: z
-      .int()
-      .min(0)
-      .max(86_400)
-      .default(0)
-      .describe('For how long an order is held until it is paid; with 0 it is paid at once'),
+    paymentWindowSeconds: paymentWindow.default(0),
     mode: saleMode.optional().describe('How units are given out; in a `draw` people enter, and lots decide'),
     drawAt: drawAt.optional(),
     waitingList: waitingList.optional(),
@@ -181,7 +181,16 @@ export const saleChange = z
     closesAt: instant.optional(),
     cancelWindowSeconds: cancelWindow,
     limitPerBuyer: units.optional().describe('Can only be raised when the sale has opened'),
-    price: price.optional().describe('Until the sale opens, as all that follow'),
+    itemLimits: z
+      .array(z.strictObject({ itemId, limitPerBuyer: units.nullable() }))
+      .min(1)
+      .max(maxItems)
+      .optional()
+      .describe('The own limits of items, null for none; they can only be raised when the sale has opened'),
+    requiresVerifiedEmail: z.boolean().optional().describe('Until the sale opens, as all that follow'),
+    language: language.nullable().optional(),
+    paymentWindowSeconds: paymentWindow.optional(),
+    price: price.optional(),
     oldAmount: oldAmount.nullish().describe('Null when there is none any more'),
     items: z.array(changedItem).min(1).max(maxItems).optional().describe('All items, as they should be'),
     mode: saleMode.optional().describe('In a draft only'),
@@ -195,7 +204,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, price, oldAmount, items, mode, drawAt, waitingList';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, language, paymentWindowSeconds, price, oldAmount, items, mode, drawAt, waitingList';
       refuse([], `expected at least one of ${fields}`);
     }
     if (
@@ -203,6 +212,9 @@ export const saleChange = z
       ![price, change.oldAmount, change.addStock, change.withdrawStock].some(isGiven)
     )
       refuse(['itemId'], 'expected addStock, withdrawStock, price or oldAmount with it');
+    if (items && change.itemLimits) refuse(['itemLimits'], 'expected limits in the items, not beside them');
+    const limited = (change.itemLimits ?? []).map((limit) => limit.itemId);
+    if (new Set(limited).size < limited.length) refuse(['itemLimits'], 'expected each item once');
     if (items && (price || change.oldAmount !== undefined))
       refuse(['items'], 'expected prices in the items or beside them, not both');
     checkItems(items ?? [], ['items'], refuse);

@@ -150,6 +150,14 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return conflict('already-open', 'drawAt', fixed('The draw', 'Its end can be moved.'));
     case 'draw_outside':
       return wrongField('drawAt', drawOutside);
+    case 'item_limit_only_grows':
+      return conflict('already-open', 'itemLimits', fixed('The limit', 'It can only be raised.'));
+    case 'terms_are_fixed': {
+      const terms = 'Who may buy, the language of the mails, and the time to pay';
+      return conflict('already-open', 'paymentWindowSeconds', fixed(terms, 'Add a new sale with others.'));
+    }
+    case 'no_item_limit':
+      return wrongField('itemLimits', "expected none: the only item has the sale's limit");
     case 'closes_first':
       return wrongField('closesAt', 'expected a time after opensAt');
     case 'unknown_item':
