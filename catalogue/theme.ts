@@ -1,5 +1,6 @@
-import { appendStaffEntry, type By, transactLogged } from '../accounts/staff-log.ts';
+import { appendStaffEntry, type By } from '../accounts/staff-log.ts';
 import { mongoClock } from '../runtime/clock.ts';
+import { transact } from '../runtime/databases/transact.ts';
 import type { Language } from '../sale/contract.ts';
 import type { Collections } from '../store/collections.ts';
 
@@ -53,7 +54,7 @@ export async function readTheme({ settings }: Collections): Promise<Theme> {
 /** Changes the theme, which the pages show within two seconds. @returns all of it. */
 export async function changeTheme(collections: Collections, change: Partial<Theme>, by: By): Promise<Theme> {
   const { settings, connection } = collections;
-  return await transactLogged(connection, async (session) => {
+  return await transact(connection, async (session) => {
     const record = await settings.findOne({ _id: recordId }, { session });
     const before = { ...plainTheme, ...record?.theme };
     const theme = { ...before, ...change };
