@@ -1,6 +1,7 @@
 import { saleSnapshot } from '../../../sale/contract.ts';
 import { changeDraft, createDraft, type Maker } from '../../../sale/draft.ts';
-import { createSale, createSaleOnce, findProducts, snapshotOfRecord } from '../../../sale/sale.ts';
+import { itemsOf } from '../../../sale/items.ts';
+import { createSale, createSaleOnce, findProducts, findSale, snapshotOfRecord } from '../../../sale/sale.ts';
 import type { SaleChange, SaleChangeRefusal } from '../../../sale/sale-change.ts';
 import { byId } from '../../http/inputs.ts';
 import { type Refusal, refuse } from '../../http/problems.ts';
@@ -8,6 +9,7 @@ import { type Answer, byOf, type Route, route } from '../../http/route.ts';
 import { takesEffectSoon } from '../../live/announcements.ts';
 import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
+import { termsOf, unpayable } from './payable.ts';
 import { noProduct } from './products.ts';
 import {
   aboveStock,
@@ -37,6 +39,8 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       async handle({ body, idempotencyKey, ...call }) {
         const [sale, by] = [newSaleOf(body), byOf(call)];
         const maker = { by, idempotencyKey };
+        const refusal = unpayable(shop, termsOf(sale));
+        if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
           : idempotencyKey
@@ -70,6 +74,8 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
+        const refusal = await unpayableAfter(shop, params.id, change);
+        if (refusal) return refusal;
         const ofSale = await changePublished(shop, params.id, change, maker);
         if (ofSale !== 'unknown_sale') return ofSale;
         const draft = await changeDraft(collections, params.id, change, maker);
@@ -95,6 +101,25 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       },
     }),
   ];
+}
+
+/** @returns why orders could not be paid any more after a change of prices or the limit; null when they can. */
+async function unpayableAfter(shop: Shop, saleId: string, change: SaleChange): Promise<Refusal | null> {
+  const { price, items, limitPerBuyer } = change;
+  if (!price && !items && limitPerBuyer === undefined) return null;
+  const { collections } = shop;
+  const sale = await findSale(collections, saleId);
+  const before = sale
+    ? { ...sale, items: itemsOf(sale), currency: sale.price.currency }
+    : (await collections.drafts.findOne({ _id: saleId }))?.sale;
+  if (!before) return null;
+  const changed = {
+    ...before,
+    ...(items && { items: items.list, currency: items.currency }),
+    ...(price && { items: [{ amount: price.amount }], currency: price.currency }),
+    ...(limitPerBuyer !== undefined && { limitPerBuyer }),
+  };
+  return unpayable(shop, termsOf(changed));
 }
 
 async function changePublished(
