@@ -1,13 +1,14 @@
 import type { ClientSession } from 'mongoose';
-import { refundedOf } from '../sale/payment/payment.ts';
-import type { PaymentProvider, PaymentReport } from '../sale/payment/provider.ts';
+import { mongoClock } from '../runtime/clock.ts';
+import { goingBackOf, refundedOf } from '../sale/payment/payment.ts';
+import { PaymentFault, type PaymentProvider, type PaymentReport } from '../sale/payment/provider.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import type { PaymentRecord } from '../store/payment-collections.ts';
 import { type Finding, openFinding } from './finding.ts';
 
 /** The result of checking I7, with the sums of all payments by currency, in minor units. */
 export interface MoneyFinding extends Finding {
-  /** Payments whose next step is still due; their money is not checked. */
+  /** Payments whose next step is still due; their money is checked when nothing has happened to it for an hour. */
   pending: number;
   captured: Record<string, number>;
   refunded: Record<string, number>;
@@ -16,7 +17,13 @@ export interface MoneyFinding extends Finding {
 }
 
 /** An order that is, or was, to be paid. */
-export type PayableOrder = Pick<OrderRecord, 'status' | 'paymentId' | 'amount'>;
+export type PayableOrder = Pick<
+  OrderRecord,
+  'status' | 'paymentId' | 'amount' | 'holdExpiresAt' | 'cancelledAt' | 'refundedAmount'
+>;
+
+/** So long after the last news of a payment or its order, the money is where it should be. */
+const settledAfterMs = 3_600_000;
 
 /**
  * Checks I7: a paid order has one capture of its price, and every other payment keeps no money.
@@ -40,11 +47,19 @@ export async function auditMoney(
     const isPaying = order?.status === 'paid' && order.paymentId === _id;
     if (isPaying) paying.add(orderId);
     if (dueAt !== null) pending += 1;
-    else if (isPaying) {
+    if (dueAt !== null && !isOld(payment, order)) continue;
+    if (order?.status === 'held') continue;
+    if (isPaying) {
+      const counted = order.refundedAmount ?? 0;
+      check(counted === goingBackOf(payment), () => {
+        return `payment ${_id}: ${goingBackOf(payment)} goes back, the order says ${counted}`;
+      });
       const isPrice = capturedAmount === amount && amount === (order.amount ?? amount);
       check(isPrice, () => `payment ${_id}: ${capturedAmount} captured, the order costs ${order.amount}`);
     } else {
-      const kept = capturedAmount - refunded;
+      // What a bank takes days for is on its way.
+      const kept =
+        capturedAmount - refundedOf(payment, ['succeeded', ...(dueAt ? ['pending' as const] : [])]);
       check(kept === 0, () => `payment ${_id}: ${kept} kept, the order is ${order?.status ?? 'unknown'}`);
     }
   }
@@ -55,11 +70,18 @@ export async function auditMoney(
   return { ...finding, pending, ...sums, listed: null };
 }
 
+function isOld(payment: PaymentRecord, order: PayableOrder | undefined): boolean {
+  const { createdAt, authorisedAt, capturedAt, refunds } = payment;
+  const times = [createdAt, authorisedAt, capturedAt, order?.holdExpiresAt, order?.cancelledAt];
+  const latest = [...times, ...refunds.map(({ requestedAt }) => requestedAt)].map((at) => at?.getTime() ?? 0);
+  return Math.max(...latest) < mongoClock.now().getTime() - settledAfterMs;
+}
+
 const batchSize = 500;
 
 /**
- * Compares the payments with the provider's own list, and adds what it finds. What differs is read again from both sides,
- * because payments go on meanwhile.
+ * Compares the payments with the provider's own list, and adds what it finds: also what it lacks. What differs is read again
+ * from both sides, because payments go on meanwhile.
  */
 export async function compareWithProvider(
   { payments }: Collections,
@@ -69,11 +91,13 @@ export async function compareWithProvider(
   const { finding, check } = openFinding();
   const [oldest] = await payments.find({ provider: provider.name }).sort({ createdAt: 1 }).limit(1).toArray();
   let listed = 0;
+  const captured = new Set<string>();
   const compare = async (reports: PaymentReport[]) => {
     const found = await payments.find({ _id: { $in: reports.map(({ paymentId }) => paymentId) } }).toArray();
     const paymentById = new Map(found.map((payment) => [payment._id, payment]));
     for (const report of reports) {
       listed += 1;
+      if (report.capturedAmount > 0) captured.add(report.paymentId);
       const agrees = isAgreed(paymentById.get(report.paymentId), report) || (await agreesNow(report));
       const { paymentId, providerId, capturedAmount, refundedAmount } = report;
       check(agrees, () => {
@@ -86,6 +110,17 @@ export async function compareWithProvider(
     const report = await provider.read({ paymentId, providerId, price, attempts: 0 });
     return isAgreed((await payments.findOne({ _id: paymentId })) ?? undefined, report);
   };
+  const isCaptured = async ({
+    _id: paymentId,
+    providerId,
+    amount,
+    currency,
+  }: PaymentRecord): Promise<boolean> => {
+    if (providerId === null) return false;
+    const there = { paymentId, providerId, price: { amount, currency }, attempts: 0 };
+    const report = await provider.read(there).catch(refusedAsNull);
+    return report !== null && report.capturedAmount > 0;
+  };
   let batch: PaymentReport[] = [];
   for await (const report of oldest ? provider.listSince(oldest.createdAt) : []) {
     batch.push(report);
@@ -94,6 +129,16 @@ export async function compareWithProvider(
     batch = [];
   }
   await compare(batch);
+  // The shop's own checkout has no list.
+  const ours = { provider: provider.name, capturedAmount: { $gt: 0 } };
+  const counted = provider.name === 'external' ? [] : payments.find(ours);
+  for await (const payment of counted) {
+    const isThere = captured.has(payment._id) || (await isCaptured(payment));
+    check(
+      isThere,
+      () => `payment ${payment._id}: ${provider.name} lacks the ${payment.capturedAmount} captured`,
+    );
+  }
   return {
     ...money,
     checked: money.checked + finding.checked,
@@ -101,6 +146,11 @@ export async function compareWithProvider(
     examples: [...money.examples, ...finding.examples].slice(0, 5),
     listed,
   };
+}
+
+function refusedAsNull(error: unknown): null {
+  if (error instanceof PaymentFault && error.kind === 'refused') return null;
+  throw error;
 }
 
 /** A payment that was begun twice at the provider is known there under two ids, of which one has no money. */

@@ -141,6 +141,7 @@ const payments =
     provider,
     announce: live.announceSettled,
     otherWriters,
+    cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,
     log,
   });

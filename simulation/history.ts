@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { SimulatedCard } from '../sale/payment/simulated.ts';
 
 /**
  * A history is a list of steps, purchases and faults, that fast-check generates and shrinks. Buyers, sales and orders are
@@ -25,6 +26,14 @@ export type Step =
   | { type: 'work'; jobs: number; dies: WorkerDeath | null }
   /** The change reaches the gate, unless Redis is unavailable. The units go back on sale, or are kept back. */
   | { type: 'cancel'; order: number; restock: boolean; announced: boolean }
+  /** A buyer pays a held order with one of the simulated provider's cards; the page asks afterwards, or is closed. */
+  | { type: 'pay'; order: number; card: SimulatedCard; asks: boolean }
+  /** The provider's webhook of this number comes: late, out of order, again, or never. */
+  | { type: 'webhook'; number: number }
+  /** The steps of payments that are due are taken. */
+  | { type: 'settle_payments' }
+  /** Staff give a part of an order's money back, or all that is left. */
+  | { type: 'refund'; order: number; amount: number | null; announced: boolean }
   /** The payment window of a held order passes. */
   | { type: 'expire'; order: number; announced: boolean }
   /** Negative units are withdrawn, unless fewer are left. */
@@ -95,6 +104,29 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({ type: fc.constant('expire' as const), order: fc.nat({ max: 9 }), announced }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant('pay' as const),
+      order: fc.nat({ max: 9 }),
+      card: fc.constantFrom('ok', 'refused', 'direct', 'answers-lost', 'refund-refused'),
+      asks: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ type: fc.constant('webhook' as const), number: fc.nat({ max: 9 }) }),
+  },
+  { weight: 2, arbitrary: fc.constant<Step>({ type: 'settle_payments' }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('refund' as const),
+      order: fc.nat({ max: 9 }),
+      amount: fc.option(fc.integer({ min: 1, max: 300 })),
+      announced,
+    }),
   },
   {
     weight: 2,

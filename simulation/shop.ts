@@ -20,6 +20,7 @@ import { expireHolds } from '../sale/settlement/holds.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
 import { settleBatch } from '../sale/settlement/transaction.ts';
+import { type Checkout, openCheckout } from './checkout.ts';
 import {
   buyerCount,
   initialStock,
@@ -29,6 +30,10 @@ import {
   type Step,
   type WorkerDeath,
 } from './history.ts';
+
+interface Shop extends System {
+  checkout: Checkout;
+}
 
 /** The buyers' pages: their purchases, and the accepted order ids. */
 interface Pages {
@@ -64,14 +69,16 @@ export async function live(system: System, steps: Step[]): Promise<void> {
     limits,
   });
   const pages: Pages = { pressed: [], accepted: new Map() };
-  for (const step of steps) await take(step, system, saleIds, admit, pages);
-  await repair(system, saleIds, admit, pages);
-  await check(system, saleIds, pages);
+  const shop = { ...system, checkout: openCheckout(system, by) };
+  for (const step of steps) await take(step, shop, saleIds, admit, pages);
+  await repair(shop, saleIds, admit, pages);
+  await check(shop, saleIds, pages);
 }
 
 async function empty({ collections, redis }: System): Promise<void> {
   await redis.flushall();
-  for (const model of [collections.sales, collections.orders, collections.allowances, collections.events])
+  const { sales, orders, allowances, events, payments, simulatedPayments } = collections;
+  for (const model of [sales, orders, allowances, events, payments, simulatedPayments])
     await model.deleteMany();
 }
 
@@ -103,13 +110,7 @@ async function putOnSale({ collections }: System, items: number): Promise<string
   return sale.id;
 }
 
-async function take(
-  step: Step,
-  system: System,
-  saleIds: string[],
-  admit: Admit,
-  pages: Pages,
-): Promise<void> {
+async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
   const { collections, gate } = system;
   switch (step.type) {
     case 'press':
@@ -125,6 +126,18 @@ async function take(
       const { cancelled } = await cancelOrders(collections, [request]);
       if (cancelled && step.announced) await gate.returnUnits(cancelled.returned);
       return;
+    }
+    case 'pay': {
+      const purchase = pages.pressed[step.order];
+      return purchase && (await system.checkout.pay(purchase, step.card, step.asks));
+    }
+    case 'webhook':
+      return await system.checkout.hear(step.number);
+    case 'settle_payments':
+      return await system.checkout.settle();
+    case 'refund': {
+      const { orderId = '' } = pages.pressed[step.order] ?? {};
+      return await system.checkout.refund(orderId, step.amount ?? undefined, step.announced);
     }
     case 'expire': {
       const { orders } = collections;
@@ -312,7 +325,7 @@ async function reconcileNow(system: System): Promise<void> {
 }
 
 /** Repairs the shop until everything is settled. */
-async function repair(system: System, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
+async function repair(system: Shop, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
   for (const saleId of saleIds) await change(system, saleId, { paused: false }, false);
   for (const purchase of pages.accepted.values()) {
     const known =
@@ -328,11 +341,15 @@ async function repair(system: System, saleIds: string[], admit: Admit, pages: Pa
     await work(system, 1_000, null);
     for (let n = 0; n < passesMax && (await cancelNext(system, { dies: false })); n++);
   }
+  // A refund that is refused is asked for up to eight times, and five of them.
+  for (let pass = 0; pass < settlePasses; pass++) await system.checkout.settle();
   await reconcileNow(system);
 }
 
-async function check(system: System, saleIds: string[], { accepted }: Pages): Promise<void> {
-  const report = await audit(system.collections, system.gate, system.queue);
+const settlePasses = 6;
+
+async function check(system: Shop, saleIds: string[], { accepted }: Pages): Promise<void> {
+  const report = await audit(system.collections, system.gate, system.queue, system.checkout.provider);
   if (!report.ok) throw new Error(`The audit failed: ${JSON.stringify(report)}`);
   const ids = [...accepted.keys()];
   const final = await system.collections.orders.countDocuments({ _id: { $in: ids } });

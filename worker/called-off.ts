@@ -16,7 +16,7 @@ const betweenBatchesMs = 20;
 export function cancelCalledOffSales(
   collections: Collections,
   exclusive: Exclusive,
-  announce: (cancelled: Cancelled) => Promise<void>,
+  announce: (cancelled: Cancelled) => Promise<unknown>,
 ): LeaderTask {
   return async (stopping) => {
     while (!stopping.aborted) {

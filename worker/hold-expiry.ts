@@ -15,7 +15,7 @@ const lookEveryMs = 250;
 export function holdExpiry(
   collections: Collections,
   exclusive: Exclusive,
-  announce: (expired: Cancelled) => Promise<void>,
+  announce: (expired: Cancelled) => Promise<unknown>,
 ): LeaderTask {
   return async (stopping) => {
     while (!stopping.aborted) {

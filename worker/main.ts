@@ -29,6 +29,7 @@ import type { SaleSnapshot } from '../sale/contract.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
+import { openCancellations } from '../sale/settlement/cancellation.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlement.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
@@ -86,6 +87,8 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 
 const exclusive = openMutex();
 const otherWriters = openOtherWriters(redis);
+const announceEnded = openEndedOrders({ gate, announceSettled }, log);
+const cancellations = openCancellations(collections, announceEnded, otherWriters);
 const { provider } = await openProvider(config, collections);
 const payments =
   provider &&
@@ -94,6 +97,7 @@ const payments =
     provider,
     announce: announceSettled,
     otherWriters,
+    cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,
     log,
   });
@@ -124,8 +128,6 @@ const settle = openSettlement({
 
 const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
-
-const announceEnded = openEndedOrders({ gate, announceSettled }, log);
 
 /** A leader needs MongoDB, and its clock: by its own it could expire holds early. */
 const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs() !== null;
@@ -182,6 +184,7 @@ closeOnSignal(
     stopping.abort();
     await Promise.all([election.close(), subscribers.close()]);
     await payments?.drained();
+    await cancellations.drained();
     await queue.close();
     await bus.close();
     clocks.close();

@@ -61,27 +61,34 @@ export function apply(payment: PaymentRecord, report: PaymentReport, now: Date):
   const stage = laterOf(stages, stageOf(payment), report.stage);
   const isAuthorised = stage === 'authorised' || stage === 'captured';
   const isOpen = stage === 'started' || stage === 'failed';
-  // While the buyer may still pay, the newest report counts; afterwards nothing is processed.
-  const isNews = stage === report.stage;
   const next: PaymentRecord = {
     ...payment,
     providerId,
     state: stage,
-    isProcessing: isOpen && (isNews ? isProcessing : payment.isProcessing),
+    // While the buyer may still pay, the newest report counts: a second attempt is processed as one that was never refused.
+    isProcessing: isOpen && isProcessing,
     failure: stage === 'failed' ? (failure ?? payment.failure) : null,
     capturedAmount: Math.max(payment.capturedAmount, capturedAmount),
     authorisedAt: payment.authorisedAt ?? (isAuthorised ? now : null),
     capturedAt: payment.capturedAt ?? (stage === 'captured' ? now : null),
-    refunds: refunds.reduce(applyRefund, payment.refunds),
+    refunds: refunds.reduce((before, refund) => applyRefund(before, refund, now), payment.refunds),
   };
   return derive(payment, next, now);
 }
 
 /** The payment after the provider answered to a refund. */
 export const applyRefundReport = (payment: PaymentRecord, report: RefundReport, now: Date): PaymentRecord =>
-  derive(payment, { ...payment, refunds: applyRefund(payment.refunds, report) }, now);
+  derive(payment, { ...payment, refunds: applyRefund(payment.refunds, report, now) }, now);
 
-function applyRefund(refunds: RefundRecord[], report: RefundReport): RefundRecord[] {
+/** Why a refund was made that the shop did not ask for, such as one in the provider's own pages. */
+const madeElsewhere = 'made_elsewhere';
+
+function applyRefund(refunds: RefundRecord[], report: RefundReport, now: Date): RefundRecord[] {
+  const { refundId: id, providerId, amount, stage: state } = report;
+  if (!refunds.some((refund) => refund.id === id)) {
+    const found = { id, providerId, amount, state, reason: madeElsewhere, requestedAt: now };
+    return [...refunds, { ...found, attempts: 0, refusals: 0, error: null }];
+  }
   return refunds.map((refund) => {
     if (refund.id !== report.refundId) return refund;
     const state = laterOf(refundStages, refund.state, report.stage);
@@ -96,8 +103,7 @@ function derive(before: PaymentRecord, after: PaymentRecord, now: Date): Payment
   const state: PaymentState = isRefunded ? 'refunded' : stageOf(after);
   const hasEnded = state === 'refunded' || state === 'voided';
   const next = { ...after, state, endedAt: hasEnded ? (before.endedAt ?? now) : null };
-  const isMoved =
-    next.state !== before.state || next.refunds.some((refund, n) => refund !== before.refunds[n]);
+  const isMoved = next.state !== before.state || !isSameList(next.refunds, before.refunds);
   const derived = isMoved ? { ...next, attempts: 0, error: null } : next;
   return isSame(before, derived) ? before : derived;
 }
@@ -110,11 +116,12 @@ const laterOf = <Stage>(order: readonly Stage[], one: Stage, other: Stage): Stag
 function isSame(one: PaymentRecord, other: PaymentRecord): boolean {
   const names = Object.keys(one) as (keyof PaymentRecord)[];
   return names.every((name) =>
-    name === 'refunds'
-      ? one.refunds.every((refund, n) => refund === other.refunds[n])
-      : one[name] === other[name],
+    name === 'refunds' ? isSameList(one.refunds, other.refunds) : one[name] === other[name],
   );
 }
+
+const isSameList = (one: RefundRecord[], other: RefundRecord[]) =>
+  one.length === other.length && one.every((refund, n) => refund === other[n]);
 
 /** The sum of its refunds in these states. */
 export const refundedOf = ({ refunds }: Pick<PaymentRecord, 'refunds'>, states: readonly RefundState[]) =>
@@ -133,7 +140,8 @@ const maxFailedRefunds = 5;
 
 /** Whether what is left of it goes back without anyone's request when it pays no order. */
 export const returnsByItself = ({ refunds }: Pick<PaymentRecord, 'refunds'>) =>
-  refunds.filter(({ state }) => state === 'failed').length < maxFailedRefunds;
+  refunds.filter(({ state, reason }) => state === 'failed' && reason !== madeElsewhere).length <
+  maxFailedRefunds;
 
 /** The payment with one more refund; null when less than that is left of it. */
 export function withRefund(
@@ -146,6 +154,17 @@ export function withRefund(
   const waiting = { state: 'requested', attempts: 0, refusals: 0, providerId: null, error: null } as const;
   const refund = { id, amount, reason, ...waiting, requestedAt: now, ...(key !== undefined && { key }) };
   return { ...payment, refunds: [...payment.refunds, refund] };
+}
+
+/** The payment without a refund that the provider has refused, and for which nothing is left. */
+export function withoutRefund(payment: PaymentRecord, refundId: string, now: Date): PaymentRecord {
+  const error = 'its money has gone back otherwise';
+  const refunds = payment.refunds.map((refund) =>
+    refund.id === refundId && refund.state === 'requested'
+      ? { ...refund, state: 'failed' as const, error }
+      : refund,
+  );
+  return derive(payment, { ...payment, refunds }, now);
 }
 
 /** How often the provider may refuse a refund before it counts as failed. */
@@ -179,13 +198,15 @@ export type PaidOrder = Pick<
 /**
  * `wait`: it is the buyer's turn. `lengthen`: the hold ends later, because the payment is being processed. `look`: the provider
  * is asked what has become of it. `mark`: the order becomes paid if it is still held. `return`: everything that is left of the
- * captured money goes back. `count`: the order's `refundedAmount` follows the refunds, of which one has failed, or was made
+ * captured money goes back. `end`: the order of this payment ends, because its money could not be taken after all or has gone
+ * back otherwise. `count`: the order's `refundedAmount` follows the refunds, of which one has failed, or was made
  * elsewhere.
  */
 export type Step =
   | { do: 'nothing' | 'lengthen' | 'look' | 'mark' | 'capture' | 'void' | 'count' }
   | { do: 'wait'; until: Date }
   | { do: 'return'; amount: number; reason: string }
+  | { do: 'end'; as: 'payment_lost' | 'refunded' }
   | { do: 'refund'; refund: RefundRecord };
 
 /** @param order null when it does not exist, as after a restored backup. */
@@ -203,8 +224,10 @@ export function nextStep(payment: PaymentRecord, order: PaidOrder | null, now: D
       if (isHeld) return { do: 'mark' };
       return returnOf(payment, order, now);
     }
-    default:
-      return { do: 'nothing' };
+    case 'refunded':
+      return returnOf(payment, order, now);
+    case 'voided':
+      return isPaidByThis ? { do: 'end', as: 'payment_lost' } : { do: 'nothing' };
   }
 }
 
@@ -230,6 +253,7 @@ function returnOf(payment: PaymentRecord, order: PaidOrder | null, now: Date): S
   const amount = refundableOf(payment);
   if (!isPaidByThis && amount > 0 && returnsByItself(payment))
     return { do: 'return', amount, reason: (isOfThis && order.cancelReason) || 'order_not_held' };
+  if (isPaidByThis && goingBackOf(payment) >= payment.capturedAmount) return { do: 'end', as: 'refunded' };
   const isCounted = isPaidByThis || (isOfThis && order.status === 'refunded');
   if (isCounted && (order.refundedAmount ?? 0) !== goingBackOf(payment)) return { do: 'count' };
   if (!payment.refunds.some(({ state }) => state === 'pending')) return { do: 'nothing' };

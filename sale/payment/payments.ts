@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto';
-import type { ClientSession } from 'mongoose';
-import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
+import { type ClientSession, mongo } from 'mongoose';
+import { appendStaffEntry, type By, changeInTurn } from '../../accounts/staff-log.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { gapMs, Stale, transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
@@ -11,6 +11,7 @@ import { type Collections, insertAll, isDuplicateKey, type OrderRecord } from '.
 import type { PaymentRecord } from '../../store/payment-collections.ts';
 import type { Money, OrderStatus } from '../contract.ts';
 import { orderMessageOf } from '../order.ts';
+import type { Cancellation, Cancellations } from '../settlement/cancellation.ts';
 import type { OtherWriters } from '../settlement/other-writers.ts';
 import type { Settled } from '../settlement/transaction.ts';
 import { countRefunds, writeRefunded } from './count-refunds.ts';
@@ -30,6 +31,7 @@ import {
   refundedOf,
   returnsByItself,
   type Step,
+  withoutRefund,
   withRefund,
 } from './payment.ts';
 import {
@@ -46,6 +48,7 @@ export interface PaymentsOptions {
   /** Announces orders that became paid; it must not throw. */
   announce: (settled: Settled) => void;
   otherWriters: Pick<OtherWriters, 'announce'>;
+  cancel: Cancellations['cancel'];
   /** How long a step may take before it counts as abandoned; it doubles with each failure, up to 64 times as much. */
   stepMs: number;
   log: Log;
@@ -92,6 +95,8 @@ interface ExternalPayment {
 
 export interface Payments {
   readonly provider: PaymentProvider['name'];
+  /** Why orders at this price cannot be paid here; null when they can. */
+  faultOf(price: Money): string | null;
   /**
    * Starts the payment of a held order, or finds the one that was started. Concurrent and repeated calls get the same one.
    * @returns null when this buyer has no such settled order.
@@ -157,6 +162,7 @@ export function openPayments({
   provider,
   announce,
   otherWriters,
+  cancel,
   stepMs,
   log,
 }: PaymentsOptions): Payments {
@@ -235,6 +241,10 @@ export function openPayments({
       const { amount, reason } = step;
       return (current) => withRefund(current, { amount, reason }, mongoClock.now()) ?? current;
     }
+    if (step.do === 'end') {
+      await cancel(endOf(step, payment));
+      return same;
+    }
     if (step.do === 'count') {
       const counted = await countRefunds(collections, payment._id);
       if (counted) announce({ stocks: [], orders: [orderMessageOf(counted)] });
@@ -270,11 +280,15 @@ export function openPayments({
           return taking(await provider.void(there));
         case 'refund': {
           const { id: refundId, amount, attempts, refusals } = step.refund;
-          // After a failure it may exist already, so it is looked for first.
+          // After a failure it may exist already, or another one may have been made elsewhere, so that nothing is left for it.
           const known = attempts > 0 ? await provider.read(there) : null;
+          const seen = known ? apply(payment, known, mongoClock.now()) : payment;
           if (known?.refunds?.some((refund) => refund.refundId === refundId)) return taking(known);
+          if (known && refusals > 0 && refundableOf(seen) < 0)
+            return (current) => withoutRefund(taking(known)(current, null), refundId, mongoClock.now());
           const report = await provider.refund(there, { refundId, amount, refusals });
-          return (current) => applyRefundReport(current, report, mongoClock.now());
+          return (current) =>
+            applyRefundReport(known ? taking(known)(current, null) : current, report, mongoClock.now());
         }
         default:
           return looking(await provider.read(there));
@@ -315,6 +329,7 @@ export function openPayments({
 
   return {
     provider: provider.name,
+    faultOf: (price) => provider.faultOf(price),
 
     async start({ orderId, buyerId }) {
       const order = await orders.findOne({ _id: orderId, buyerId });
@@ -414,7 +429,7 @@ export function openPayments({
         const refundedAmount = refundedOf(payment, ['succeeded']);
         // A repetition changes nothing, and is not noted again.
         if (payment === loaded.payment) return refundedAmount;
-        await write(collections, [{ ...loaded, payment }], stepMs, session);
+        await writeWithin(collections, { ...loaded, payment }, stepMs, session);
         const subject = { kind: 'order', id: orderId };
         const after = { paymentId, reference, refundedAmount, currency: payment.currency };
         const entry = { ...by, action: 'order.refunded_externally', subject, after };
@@ -423,46 +438,35 @@ export function openPayments({
       });
     },
 
-    async refund({ orderId, amount, reason, key }, by) {
-      const refunded = await transact(collections.connection, async (session) => {
-        const order = await orders.findOne({ _id: orderId }, { session });
-        if (!order) return null;
-        const known = await payments.find({ orderId }, { session }).toArray();
-        const payment =
-          known.find(({ _id }) => _id === order.paymentId) ?? known.find((one) => refundableOf(one) > 0);
-        const earlier = payment?.refunds.find((refund) => key !== undefined && refund.key === key);
-        if (earlier)
-          return earlier.amount === (amount ?? earlier.amount) ? 'asked' : keyReused(earlier.amount);
-        const left = payment ? refundableOf(payment) : 0;
-        const isPaid = order.status === 'paid';
-        const isOnItsWay = !isPaid && payment && (left === 0 || returnsByItself(payment));
-        if (isOnItsWay && order.status === 'refunded' && amount === undefined) return 'asked';
-        if (isOnItsWay && payment.capturedAmount > 0) return allReturned;
-        const wanted = amount ?? left;
-        if (!payment || left === 0 || wanted > left) return notRefundable(order, payment, wanted, left);
-        if (isPaid && wanted === left) return 'whole';
-        const now = mongoClock.now();
-        const next = withRefund(
-          payment,
-          { amount: wanted, reason, ...(key && { key }) },
-          now,
-        ) as PaymentRecord;
-        const after = isPaid
-          ? await writeRefunded(collections, order, (order.refundedAmount ?? 0) + wanted, reason, session)
-          : order;
-        await write(collections, [{ payment: next, order: after }], stepMs, session);
-        const { currency } = payment;
-        const noted = { refundedAmount: goingBackOf(next), currency };
-        const subject = { kind: 'order', id: orderId };
-        const details = { after: { paymentId: payment._id, refundAmount: wanted, reason, ...noted } };
+    async refund(wanted, by) {
+      // Most of many requests at once need no transaction, and those of one order run one after the other.
+      const planned = await planRefund(collections, wanted);
+      if (planned === null || typeof planned === 'string' || 'fault' in planned) return planned;
+      const giveBack = async (session: ClientSession) => {
+        const plan = await planRefund(collections, wanted, session);
+        if (plan === null || typeof plan === 'string' || 'fault' in plan) return plan;
+        const { order, payment, refund } = plan;
+        const total = (order.refundedAmount ?? 0) + refund.amount;
+        const after =
+          order.status === 'paid'
+            ? await writeRefunded(collections, order, total, refund.reason, session)
+            : order;
+        const next = withRefund(payment, refund, mongoClock.now()) as PaymentRecord;
+        await writeWithin(collections, { payment: next, order: after }, stepMs, session);
+        const money = {
+          refundAmount: refund.amount,
+          refundedAmount: goingBackOf(next),
+          currency: payment.currency,
+        };
         await appendStaffEntry(collections, session, {
           ...by,
           action: 'order.refunded',
-          subject,
-          ...details,
+          subject: { kind: 'order', id: order._id },
+          after: { paymentId: payment._id, ...money, reason: refund.reason },
         });
         return { after, paymentId: payment._id };
-      });
+      };
+      const refunded = await changeInTurn(wanted.orderId, () => transact(collections.connection, giveBack));
       if (refunded === null || typeof refunded === 'string' || 'fault' in refunded) return refunded;
       failpoint('refunding');
       announce({ stocks: [], orders: [orderMessageOf(refunded.after)] });
@@ -494,7 +498,45 @@ export function openPayments({
   }
 }
 
+/** @returns the refund to write; otherwise what `refund` answers without writing. */
+async function planRefund(
+  { orders, payments }: Collections,
+  { orderId, amount, reason, key }: WantedRefund,
+  session?: ClientSession,
+): Promise<
+  | { order: OrderRecord; payment: PaymentRecord; refund: { amount: number; reason: string; key?: string } }
+  | 'asked'
+  | 'whole'
+  | NotRefundable
+  | null
+> {
+  const within = session && { session };
+  const order = await orders.findOne({ _id: orderId }, { ...within });
+  if (!order) return null;
+  const known = await payments.find({ orderId }, { ...within }).toArray();
+  const payment =
+    known.find(({ _id }) => _id === order.paymentId) ?? known.find((one) => refundableOf(one) > 0);
+  const earlier = payment?.refunds.find((refund) => key !== undefined && refund.key === key);
+  if (earlier) return earlier.amount === (amount ?? earlier.amount) ? 'asked' : keyReused(earlier.amount);
+  const left = payment ? refundableOf(payment) : 0;
+  const isPaid = order.status === 'paid';
+  if (!isPaid && payment && payment.capturedAmount > 0 && (left === 0 || returnsByItself(payment)))
+    return order.status === 'refunded' && amount === undefined ? 'asked' : allReturned;
+  const wanted = amount ?? left;
+  if (!payment || left === 0 || wanted > left) return notRefundable(order, payment, wanted, left);
+  if (isPaid && wanted === left) return 'whole';
+  return { order, payment, refund: { amount: wanted, reason, ...(key !== undefined && { key }) } };
+}
+
 const allReturned = { fault: 'all of its money is on its way back already, or went back' };
+
+/** How an order ends whose payment has no money, which nobody asked for. */
+const endOf = ({ as }: Extract<Step, { do: 'end' }>, { orderId }: PaymentRecord): Cancellation => ({
+  ...({ orderId, by: 'staff', staff: null } as const),
+  ...(as === 'payment_lost'
+    ? { reason: as, restock: true }
+    : { reason: null, restock: false, refund: true as const }),
+});
 
 const keyReused = (amount: number) => ({
   fault: `the Idempotency-Key was used for a refund of ${amount}`,
@@ -596,10 +638,11 @@ async function amendAll(
   amendments: { paymentId: string; change: Change }[],
   stepMs: number,
 ): Promise<(Loaded | null)[]> {
-  const ids = [...new Set(amendments.map(({ paymentId }) => paymentId))];
+  const amended = new Map<string, Loaded>();
+  let left = new Set(amendments.map(({ paymentId }) => paymentId));
   return await retry(
     async () => {
-      const loaded = await load(collections, ids);
+      const loaded = await load(collections, [...left]);
       const changed = new Map<string, Loaded>();
       for (const { paymentId, change } of amendments) {
         const now = changed.get(paymentId) ?? loaded.get(paymentId);
@@ -607,8 +650,12 @@ async function amendAll(
         if (now && payment !== now.payment)
           changed.set(paymentId, { ...now, payment: payment as PaymentRecord });
       }
-      if (changed.size > 0) await write(collections, [...changed.values()], stepMs);
-      return amendments.map(({ paymentId }) => changed.get(paymentId) ?? loaded.get(paymentId) ?? null);
+      const stale = changed.size > 0 ? await write(collections, [...changed.values()], stepMs) : new Set();
+      for (const [id, one] of loaded) if (!stale.has(id)) amended.set(id, changed.get(id) ?? one);
+      // What is written is not changed once more with what is not.
+      left = new Set([...left].filter((id) => stale.has(id)));
+      if (left.size > 0) throw new Stale();
+      return amendments.map(({ paymentId }) => amended.get(paymentId) ?? null);
     },
     { firstMs: 1, longestMs: 20, maxAttempts: 20, shouldRetry: (error) => error instanceof Stale },
   ).catch((error) => {
@@ -637,18 +684,37 @@ async function load(
   );
 }
 
-/** @throws Stale when another process changed one of them since it was read. */
-async function write(
+/**
+ * Writes each payment unless another process changed it since it was read.
+ * @returns the ids of those that are not written.
+ */
+async function write({ payments }: Collections, changed: Loaded[], stepMs: number): Promise<Set<string>> {
+  // An update that matches nothing would insert, which fails because the id exists: so the errors name the stale ones.
+  const updates = changed.map((one) => ({ updateOne: { ...updateOf(one, stepMs), upsert: true } }));
+  try {
+    await payments.bulkWrite(updates, { ordered: false });
+    return new Set();
+  } catch (error) {
+    if (!(error instanceof mongo.MongoBulkWriteError) || !isDuplicateKey(error)) throw error;
+    const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
+    if (errors.some(({ code }) => code !== error.code)) throw error;
+    return new Set(errors.map(({ index }) => (changed[index] as Loaded).payment._id));
+  }
+}
+
+/** Writes a payment that was read in this transaction, in which a change by another one is a write conflict. */
+async function writeWithin(
   { payments }: Collections,
-  changed: Loaded[],
+  changed: Loaded,
   stepMs: number,
-  session?: ClientSession,
+  session: ClientSession,
 ): Promise<void> {
-  const updates = changed.map(({ payment, order }) => {
-    const { _id, revision, ...fields } = payment;
-    const update = { $set: { ...fields, dueAt: dueAtOf(payment, order, stepMs) }, $inc: { revision: 1 } };
-    return { updateOne: { filter: { _id, revision }, update } };
-  });
-  const { matchedCount } = await payments.bulkWrite(updates, { ordered: false, ...(session && { session }) });
-  if (matchedCount !== updates.length) throw new Stale();
+  const { filter, update } = updateOf(changed, stepMs);
+  await payments.updateOne(filter, update, { session });
+}
+
+function updateOf({ payment, order }: Loaded, stepMs: number) {
+  const { _id, revision, ...fields } = payment;
+  const update = { $set: { ...fields, dueAt: dueAtOf(payment, order, stepMs) }, $inc: { revision: 1 } };
+  return { filter: { _id, revision }, update };
 }

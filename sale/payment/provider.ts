@@ -86,7 +86,7 @@ export interface PaymentReport {
   failure: string | null;
   /** What the page needs to let the buyer pay. */
   handover?: Handover;
-  /** The refunds that we asked for; absent when the provider did not say. */
+  /** All refunds of it; absent when the provider did not say. */
   refunds?: RefundReport[];
 }
 
@@ -100,7 +100,7 @@ export interface Handover {
 export type RefundStage = 'pending' | 'succeeded' | 'failed';
 
 export interface RefundReport {
-  /** Our id, as the provider keeps it. */
+  /** Our id, as the provider keeps it; the provider's own for a refund that we did not ask for. */
   refundId: string;
   /** Its id there. */
   providerId: string;

@@ -103,7 +103,7 @@ export async function openStripe({
       const report = reportOf(intent);
       if (report.stage !== 'captured') return report;
       const { data } = await ask(stripe.refunds.list({ payment_intent: providerId, limit: 100 }));
-      return { ...report, refunds: data.flatMap((refund) => refundOf(refund) ?? []) };
+      return { ...report, refunds: data.map(refundOf) };
     },
 
     async capture({ paymentId, providerId, attempts }) {
@@ -129,7 +129,7 @@ export async function openStripe({
           { idempotencyKey: `refund-${refundId}-${refusals}` },
         ),
       );
-      return { ...(refundOf(refund) as RefundReport), refundId };
+      return { ...refundOf(refund), refundId };
     },
 
     async *listSince(since) {
@@ -194,10 +194,9 @@ const refundStages: Record<string, RefundStage> = {
   canceled: 'failed',
 };
 
-/** @returns null when it was not made by the shop, but for example in Stripe's dashboard. */
-function refundOf({ id, amount, currency, status, metadata }: Stripe.Refund): RefundReport | null {
-  const refundId = metadata?.refund;
-  if (!refundId) return null;
+/** One that was not asked for by the shop, but for example in Stripe's dashboard, has Stripe's id for both. */
+function refundOf({ id, amount, currency, status, metadata }: Stripe.Refund): RefundReport {
+  const refundId = metadata?.refund ?? id;
   const ours = amountOfStripe(amount, currency.toUpperCase());
   return { refundId, providerId: id, amount: ours, stage: refundStages[status ?? ''] ?? 'pending' };
 }

@@ -74,6 +74,10 @@ export interface StripeStandIn {
   confirm(clientSecret: string, how?: Confirmation): Intent;
   /** Ends what was being processed. */
   finish(intentId: string): void;
+  /** Gives money back without the shop, as in Stripe's dashboard. */
+  refundElsewhere(intentId: string, amount: number): void;
+  /** Ends an authorisation as Stripe does after some days. */
+  expire(intentId: string): void;
   /** Changes a refund as the buyer's bank does. */
   changeRefund(refundId: string, status: Refund['status']): void;
   /** Posts an event, signed now or at another time or with another secret. @returns the status of the answer. */
@@ -289,6 +293,12 @@ export async function openStripeStandIn(): Promise<StripeStandIn> {
       return intent;
     },
     finish: (intentId) => change(intents.get(intentId) as Intent, 'requires_capture'),
+    refundElsewhere(intentId, amount) {
+      const { metadata } = intents.get(intentId) as Intent;
+      refund(new URLSearchParams({ payment_intent: intentId, amount: String(amount) }));
+      happen('charge.refunded', { id: `ch_${intentId}`, object: 'charge', metadata });
+    },
+    expire: (intentId) => change(intents.get(intentId) as Intent, 'canceled'),
     changeRefund(refundId, status) {
       const found = refunds.find(({ id }) => id === refundId);
       if (!found) throw new Error(`There is no refund ${refundId}`);

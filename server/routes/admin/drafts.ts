@@ -2,14 +2,15 @@ import { type SaleSnapshot, salePage, saleSnapshot } from '../../../sale/contrac
 import { deleteDraft, duplicateSale, listDrafts, publishDraft } from '../../../sale/draft.ts';
 import { findSale } from '../../../sale/sale.ts';
 import { byId, pageAfter } from '../../http/inputs.ts';
-import { refuse, wrongField } from '../../http/problems.ts';
+import { type Refusal, refuse, wrongField } from '../../http/problems.ts';
 import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 import { matches, noSale } from '../sales.ts';
+import { unpayable } from './payable.ts';
 import { keyReused } from './sales.ts';
 
 /** Sales before they are public. `POST /api/sales` makes one with `draft: true`; `PATCH /api/sales/:id` changes it. */
-export const draftRoutes = ({ collections, announceSale }: Shop): Route[] => [
+export const draftRoutes = ({ collections, announceSale, payments }: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/drafts',
@@ -33,11 +34,19 @@ export const draftRoutes = ({ collections, announceSale }: Shop): Route[] => [
     /** Publishing twice is the same as once. */
     async handle({ params, ...call }) {
       const ifMatch = call.request.header('if-match');
-      const isAsConfirmed = (draft: SaleSnapshot) => matches(draft, ifMatch);
+      let refusal: Refusal | null = null;
+      const isAsConfirmed = (draft: SaleSnapshot) => {
+        const prices = draft.items.map(({ price }) => price);
+        refusal = unpayable({ payments }, { ...draft, prices });
+        return refusal === null && matches(draft, ifMatch);
+      };
       const published = await publishDraft(collections, params.id, isAsConfirmed, byOf(call));
       if (published === null) return noSale(params.id);
       if (published === 'changed')
-        return refuse('precondition-failed', 'The draft has changed since it was read. Look at it again.');
+        return (
+          refusal ??
+          refuse('precondition-failed', 'The draft has changed since it was read. Look at it again.')
+        );
       if (published === 'over') return wrongField('closesAt', 'expected a time that has not passed');
       announceSale(published);
       return { status: 200, body: published };

@@ -1,9 +1,11 @@
 import { saleSnapshot } from '../../../sale/contract.ts';
 import { changeDraft, createDraft, type Maker } from '../../../sale/draft.ts';
+import { itemsOf } from '../../../sale/items.ts';
 import {
   createSale,
   createSaleOnce,
   findProducts,
+  findSale,
   snapshotOfRecord,
   unknownProduct,
 } from '../../../sale/sale.ts';
@@ -14,6 +16,7 @@ import { type Answer, byOf, type Route, route } from '../../http/route.ts';
 import { takesEffectSoon } from '../../live/announcements.ts';
 import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
+import { termsOf, unpayable } from './payable.ts';
 import { noProduct } from './products.ts';
 import {
   aboveStock,
@@ -43,6 +46,8 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       async handle({ body, idempotencyKey, ...call }) {
         const [sale, by] = [newSaleOf(body), byOf(call)];
         const maker = { by, idempotencyKey };
+        const refusal = unpayable(shop, termsOf(sale));
+        if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
           : idempotencyKey
@@ -76,6 +81,8 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
+        const refusal = await unpayableAfter(shop, params.id, change);
+        if (refusal) return refusal;
         const ofSale = await changePublished(shop, params.id, change, maker);
         if (ofSale !== 'unknown_sale') return ofSale;
         const draft = await changeDraft(collections, params.id, change, maker);
@@ -101,6 +108,25 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       },
     }),
   ];
+}
+
+/** @returns why orders could not be paid any more after a change of prices or the limit; null when they can. */
+async function unpayableAfter(shop: Shop, saleId: string, change: SaleChange): Promise<Refusal | null> {
+  const { price, items, limitPerBuyer } = change;
+  if (!price && !items && limitPerBuyer === undefined) return null;
+  const { collections } = shop;
+  const sale = await findSale(collections, saleId);
+  const before = sale
+    ? { ...sale, items: itemsOf(sale), currency: sale.price.currency }
+    : (await collections.drafts.findOne({ _id: saleId }))?.sale;
+  if (!before) return null;
+  const changed = {
+    ...before,
+    ...(items && { items: items.list, currency: items.currency }),
+    ...(price && { items: [{ amount: price.amount }], currency: price.currency }),
+    ...(limitPerBuyer !== undefined && { limitPerBuyer }),
+  };
+  return unpayable(shop, termsOf(changed));
 }
 
 async function changePublished(

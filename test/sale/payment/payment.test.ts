@@ -2,13 +2,16 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decimalsOf, isCurrency } from '../../../public/shared/money.js';
 import {
+  afterFailure,
   apply,
   applyRefundReport,
+  goingBackOf,
   newPayment,
   nextStep,
   type PaidOrder,
   refundableOf,
   refundedOf,
+  withoutRefund,
   withRefund,
 } from '../../../sale/payment/payment.ts';
 import type {
@@ -56,7 +59,7 @@ const endOf = ({ state, capturedAmount, refunds, providerId }: PaymentRecord) =>
   state,
   capturedAmount,
   providerId,
-  refunds: refunds.map((refund) => ({ id: refund.id, state: refund.state })),
+  refunds: refunds.map((refund) => `${refund.id} ${refund.state}`).sort(),
 });
 
 const after = (payment: PaymentRecord, reports: PaymentReport[]) =>
@@ -134,6 +137,12 @@ function settleAll(
       case 'capture':
         payment = apply(payment, reportOf('captured'), now);
         break;
+      case 'end':
+        held = { status: 'cancelled', paymentId: payment._id };
+        break;
+      case 'count':
+        held = { ...(held as PaidOrder), refundedAmount: goingBackOf(payment) };
+        break;
       case 'void':
         payment = apply(payment, reportOf('voided'), now);
         break;
@@ -197,6 +206,63 @@ test('refunds never exceed what was captured, whatever is asked and whatever fai
       }
     }),
   );
+});
+
+const captured = apply(fresh, reportOf('captured'), now);
+const paid: PaidOrder = { status: 'paid', paymentId: 'order.1' };
+
+test('a refund made elsewhere is taken in once, and ours that it leaves no money for ends', () => {
+  const elsewhere = { refundId: 're_x', providerId: 're_x', amount: 1_000, stage: 'succeeded' as const };
+  const seen = apply(captured, reportOf('captured', { refunds: [elsewhere] }), now);
+  expect(seen.refunds).toMatchObject([{ id: 're_x', amount: 1_000, reason: 'made_elsewhere' }]);
+  expect(apply(seen, reportOf('captured', { refunds: [elsewhere] }), now)).toBe(seen);
+  expect(refundableOf(seen)).toBe(3_900);
+  expect(nextStep(seen, paid, now)).toEqual({ do: 'count' });
+  expect(nextStep(seen, { ...paid, refundedAmount: 1_000 }, now)).toEqual({ do: 'nothing' });
+
+  const asked = withRefund(captured, { amount: 4_900, reason: 'x' }, now) as PaymentRecord;
+  const both = apply(asked, reportOf('captured', { refunds: [elsewhere] }), now);
+  const ended = withoutRefund(both, 'order.1-1', now);
+  expect(ended.refunds.map(({ state }) => state)).toEqual(['failed', 'succeeded']);
+  expect(nextStep(ended, { status: 'cancelled', paymentId: 'order.1' }, now)).toMatchObject({
+    do: 'return',
+    amount: 3_900,
+  });
+  const all = { ...elsewhere, amount: 4_900 };
+  const gone = apply(captured, reportOf('captured', { refunds: [all] }), now);
+  expect(gone.state).toBe('refunded');
+  expect(nextStep(gone, paid, now)).toEqual({ do: 'end', as: 'refunded' });
+});
+
+test('an order that was paid with an authorisation that is gone ends, and no other', () => {
+  const voided = apply(apply(fresh, reportOf('authorised'), now), reportOf('voided'), now);
+  expect(nextStep(voided, paid, now)).toEqual({ do: 'end', as: 'payment_lost' });
+  for (const order of [null, { ...paid, paymentId: 'order.2' }, { status: 'expired' as const }])
+    expect(nextStep(voided, order, now)).toEqual({ do: 'nothing' });
+});
+
+test('a refund fails after eight refusals, and then staff can ask for another', () => {
+  let payment = withRefund(captured, { amount: 1_000, reason: 'x' }, now) as PaymentRecord;
+  const counted = { ...paid, refundedAmount: 1_000 };
+  for (let n = 0; n < 8; n++) {
+    expect(nextStep(payment, counted, now)).toMatchObject({ do: 'refund' });
+    const unanswered = { refundId: 'order.1-1', isRefused: false, error: 'answered 500' };
+    payment = afterFailure(payment, unanswered);
+    payment = afterFailure(payment, { ...unanswered, isRefused: true, error: 'the balance is too low' });
+  }
+  expect(payment.refunds).toMatchObject([{ state: 'failed', error: 'the balance is too low' }]);
+  expect(nextStep(payment, counted, now)).toEqual({ do: 'count' });
+  expect(nextStep(payment, { ...paid, refundedAmount: 0 }, now)).toEqual({ do: 'nothing' });
+  expect(withRefund(payment, { amount: 4_900, reason: 'x' }, now)?.refunds).toHaveLength(2);
+});
+
+test('a second attempt that is processed lengthens the hold, also after the first one was refused', () => {
+  const holdExpiresAt = new Date(now.getTime() + 10_000);
+  const refused = apply(fresh, reportOf('failed'), now);
+  const second = apply(refused, reportOf('started', { isProcessing: true }), now);
+  expect(second).toMatchObject({ state: 'failed', isProcessing: true });
+  expect(nextStep(second, { status: 'held', holdExpiresAt }, now)).toEqual({ do: 'lengthen' });
+  expect(apply(second, reportOf('failed'), now).isProcessing).toBe(false);
 });
 
 test('a payment is looked at before its hold ends, and a pending refund ever less often', () => {
