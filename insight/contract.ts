@@ -28,11 +28,15 @@ export type Picture = z.infer<typeof picture>;
 const secondFigures = z.object({
   /** Unix time in seconds. */
   second: count,
-  /** Answers to presses of Buy, by outcome: `admitted`, `sold_out`, `over_limit`, `busy` … */
+  /** Answers to presses of Buy, by outcome: `admitted`, `sold_out`, `over_limit`, `busy`, `fault` … */
   answers: z.record(z.string(), count),
+  /** Answers 5xx to any request: by the servers, and by nginx itself. */
+  faults: z.object({ servers: count, nginx: count }),
   held: count,
   paid: count,
   rejected: count,
+  expired: count,
+  refunded: count,
   /** From accepted to settled, of the orders settled in this second; null without any. */
   p50Ms: ms.nullable(),
   p99Ms: ms.nullable(),
@@ -80,20 +84,36 @@ export const queueFigures = z.object({
   p99Ms: settledMs,
   deadLetters: count,
   deadLetterGrowth: z.int().describe('How many more there are than five minutes ago'),
-  /** Null when none ended. */
-  successRate: z.number().nullable().describe('Of those that ended within a minute, the share not given up'),
+  /** Null when there were none. */
+  successRate: z
+    .number()
+    .nullable()
+    .describe("The share of the last minute's answers that were no fault of the shop"),
 });
 export type QueueFigures = z.infer<typeof queueFigures>;
 
-/** Answer to `GET /api/admin/live?since=`: the charts and status indicators of the control room. */
+/** When a part of the figures was read; null when it never was. */
+const readAt = instant.nullable();
+
+/**
+ * Answer to `GET /api/admin/live?since=`: the charts and status indicators of the control room. What cannot be read now is
+ * as it was read last, at `readAt`.
+ */
 export const liveFigures = z.object({
   serverTime: instant,
+  away: z.array(
+    z.object({
+      what: z.string().describe('redis, mongodb or rabbitmq'),
+      since: instant.describe('When it answered last'),
+    }),
+  ),
+  readAt: z.object({ processes: readAt, queue: readAt, lag: readAt, audit: readAt, sales: readAt }),
   seconds: z.array(secondFigures),
   living: z.array(alive),
   /** Ids of processes whose heartbeat stopped within the last minute. */
   silent: z.array(z.string()),
-  figures: queueFigures,
-  queue: jobCounts.extend({ purchases: count }),
+  figures: queueFigures.nullable(),
+  queue: jobCounts.extend({ purchases: count }).nullable(),
   audit: auditStatus,
   sales: z.array(saleSnapshot),
   /** The `cursor` of `GET /api/sales` for further sales; null when these are all. */

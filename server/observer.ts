@@ -39,8 +39,8 @@ export async function openServerObserver({
   redis: Redis;
 }): Promise<ServerObserver> {
   const registry = openMetrics({ mongo, redis: [redis] });
-  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
   const counters = openCounters(redis);
+  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR, counters.proxyAnswers);
   const metrics = openServerMetrics(registry, counters);
   const tracing = await openTracing(config, 'server');
   const logAccepted = openSampledLog(log, 'accepted', config.LOG_PURCHASES_PER_SECOND);
@@ -50,6 +50,12 @@ export async function openServerObserver({
 
     request(request, response) {
       metrics.request(request, response);
+      const isBuying = routeOf(request.method ?? '', request.url ?? '') === 'buy';
+      // Each press of Buy is counted by its outcome.
+      if (!isBuying)
+        response.once('finish', () => {
+          if (response.statusCode >= 500) counters.fault();
+        });
       if (tracing) traceRequest(tracing, request, response);
     },
 

@@ -18,6 +18,7 @@ import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
 import { openLeaderElection } from '../runtime/leader/leader.ts';
 import { openMutex } from '../runtime/mutex.ts';
+import { watchDependencies } from '../runtime/observe/availability.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
@@ -35,6 +36,7 @@ import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlemen
 import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
+import { auditRegularly } from './audits.ts';
 import { cancelCalledOffSales } from './called-off.ts';
 import { openEndedOrders } from './ended-orders.ts';
 import { repairGates } from './gate-repair.ts';
@@ -146,6 +148,7 @@ const election = openLeaderElection(
     ...(payments && { payments: settlePayments(payments, config) }),
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
+    audit: auditRegularly(redis, config, log),
     'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
     places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
     'staff-log': numberStaffLog(collections),
@@ -170,6 +173,7 @@ const dependencies = {
   subscriptions: () => subscribers.subscribed,
   ...queue.dependencies,
 };
+const availability = watchDependencies(dependencies, registry);
 const figures = { collections, redis, gate, queue, countLag: () => countLag(collections, bus) };
 const refresh = openClusterMetrics(registry, () => readCluster(figures));
 const probes = [healthRoutes(dependencies, () => stopping.signal.aborted), metricsRoute(registry, refresh)];
@@ -188,6 +192,7 @@ closeOnSignal(
     await queue.close();
     await bus.close();
     clocks.close();
+    availability.close();
     await heartbeat.close();
     await observer.close();
     http.close();

@@ -34,8 +34,8 @@ export async function openWorkerObserver(
   isLeader: () => boolean,
 ): Promise<WorkerObserver> {
   const registry = openMetrics({ mongo, redis });
-  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
   const counters = openCounters(redis[0]);
+  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR, counters.proxyAnswers);
   const metrics = openWorkerMetrics(registry, counters, isLeader);
   const tracing = await openTracing(config, 'worker');
   const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);

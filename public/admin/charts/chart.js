@@ -11,6 +11,7 @@ import { number, tick } from '../../shared/format.js';
  * @property {boolean} [fill]
  * @property {boolean} [dashed]
  * @property {boolean} [stepped]
+ * @property {boolean} [dots] for values between gaps, which have no line
  * @property {(value: number) => string} [write] formats a value
  *
  * @typedef {(number | null)[]} Values
@@ -77,6 +78,10 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number } = {})
   };
 }
 
+/** Leaves out a label that equals the one before, as a time to the second or a rounded value does on a short axis.
+ * @param {string[]} labels */
+const unrepeated = (labels) => labels.map((label, n) => (label === labels[n - 1] ? '' : label));
+
 /**
  * @param {Element} root @param {Line[]} lines
  * @param {{ width: number, height: number, write: (value: number) => string }} size
@@ -104,9 +109,9 @@ function optionsOf(root, lines, { width, height, write }) {
         grid: { show: false },
         space: 90,
         size: 28,
-        values: (_plot, ticks) => ticks.map((at) => tick(at * 1_000)),
+        values: (_plot, ticks) => unrepeated(ticks.map((at) => tick(at * 1_000))),
       },
-      { ...axis, size: 58, values: (_plot, ticks) => ticks.map((value) => write(value)) },
+      { ...axis, size: 58, values: (_plot, ticks) => unrepeated(ticks.map((value) => write(value))) },
     ],
     series: [
       {},
@@ -114,8 +119,8 @@ function optionsOf(root, lines, { width, height, write }) {
         label: line.label,
         stroke: color(line.color),
         width: 2,
-        spanGaps: true,
-        points: { show: false },
+        spanGaps: false,
+        points: { show: line.dots === true, size: 4 },
         ...(line.fill && { fill: `color-mix(in srgb, ${color(line.color)} 16%, transparent)` }),
         ...(line.dashed && { dash: [6, 6], width: 1.5 }),
         ...(line.stepped && stepped && { paths: stepped }),
