@@ -240,7 +240,6 @@ async function auditLog(
     // An error of the replay is a breach; an error of MongoDB is not.
     if (error instanceof mongo.MongoError) throw error;
     I5.check(false, () => (error as Error).message);
-    return I5.finding;
   }
   if (sale && !isLogged) I5.check(false, () => `sale ${saleId} is not in the log`);
   for (const orderId of accounts.keys()) I5.check(false, () => `order ${orderId} is not in the log`);

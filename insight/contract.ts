@@ -127,8 +127,10 @@ export type LiveFigures = z.infer<typeof liveFigures>;
 const saleCurve = z.object({
   stock: count,
   units: count,
-  paidOrders: count,
+  paidOrders: count.describe('Ever, with those that were cancelled or refunded later'),
   paidUnits: count,
+  soldOrders: count.describe('Paid, and neither cancelled nor refunded as a whole'),
+  soldUnits: count,
   heldUnits: count.describe('Of orders that are held now'),
   expiredUnits: count.describe('Of orders that were not paid in time, which went back on sale'),
   cancelledUnits: count.describe('Of paid orders'),
@@ -142,6 +144,7 @@ const saleCurve = z.object({
       itemId: z.string(),
       stock: count,
       units: count.describe('Sold and left'),
+      amount: z.int().describe('The price of what is sold of it, before refunds of a part, in minor units'),
       /** When its last unit was sold; null while units are left. */
       soldOutAt: instant.nullable(),
     }),
@@ -158,6 +161,11 @@ export type SaleCurve = z.infer<typeof saleCurve>;
 /** Answer to `GET /api/admin/sales/:id/report`. */
 export const saleReport = saleCurve.extend({
   sale: saleSnapshot,
+  taken: z
+    .int()
+    .describe(
+      'Money that came in and did not go back, in minor units: captured less refunds, or the price of what is sold',
+    ),
   /** Refusals of the gate by reason. Counted in Redis for display only. */
   refused: z.record(z.string(), count),
   admitted: count,

@@ -3,6 +3,7 @@ import { nanoid } from 'nanoid';
 import { redisClock } from '../runtime/clock.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { AdmissionResult } from '../sale/admission/admission.ts';
+import type { Order } from '../sale/contract.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import type { Backlog } from './figures.ts';
 
@@ -50,6 +51,17 @@ const msOfStep = (step: number) => Math.round(1.1 ** step);
 
 export type Counts = Record<string, number>;
 
+const noOrders = {
+  held: 0,
+  paid: 0,
+  rejected: 0,
+  failed: 0,
+  paid_later: 0,
+  expired: 0,
+  cancelled: 0,
+  refunded: 0,
+};
+
 /** A count for each outcome of a press of Buy; `failed` counts those that Redis or MongoDB could not decide. */
 const noAdmissions = {
   admitted: 0,
@@ -67,11 +79,13 @@ const noAdmissions = {
   failed: 0,
 } satisfies Record<AdmissionResult, number>;
 
+type LaterStatus = 'paid_later' | 'expired' | 'cancelled' | 'refunded';
+
 export interface Counters {
   /** The counts of this process since its start. Its Prometheus metrics read them, so that nothing is counted twice. */
   totals: {
     admissions: Readonly<Record<AdmissionResult, number>>;
-    orders: Readonly<Record<'held' | 'paid' | 'rejected' | 'failed', number>>;
+    orders: Readonly<Record<'held' | 'paid' | 'rejected' | 'failed' | LaterStatus, number>>;
   };
   /** Counts the outcome of a press of Buy. */
   admission(saleId: string, result: AdmissionResult): void;
@@ -79,6 +93,8 @@ export interface Counters {
   settled(createdOrders: OrderRecord[]): void;
   /** Counts purchases that were rejected because they could not be settled. */
   failed(purchases: number): void;
+  /** Counts orders that got another status after they were settled. */
+  changed(orders: Pick<Order, 'saleId' | 'status'>[]): void;
   /** Counts an answer 5xx to another request than a press of Buy. */
   fault(): void;
   /** Counts answers that nginx made itself. */
@@ -87,7 +103,7 @@ export interface Counters {
 }
 
 export function openCounters(redis: Redis): Counters {
-  const totals = { admissions: { ...noAdmissions }, orders: { held: 0, paid: 0, rejected: 0, failed: 0 } };
+  const totals = { admissions: { ...noAdmissions }, orders: { ...noOrders } };
   let counts = new Map<string, Map<string, number>>();
   let extremes = new Map<string, { fastest: number; slowest: number }>();
 
@@ -163,6 +179,15 @@ export function openCounters(redis: Redis): Counters {
     failed(purchases) {
       totals.orders.failed += purchases;
       if (purchases > 0) add(secondKey(nowSecond()), 'failed', purchases);
+    },
+    changed(orders) {
+      for (const { saleId, status } of orders) {
+        const later = status === 'paid' ? 'paid_later' : status;
+        if (later !== 'paid_later' && later !== 'expired' && later !== 'cancelled' && later !== 'refunded')
+          continue;
+        totals.orders[later] += 1;
+        count(saleId, later);
+      }
     },
     fault: () => add(secondKey(nowSecond()), 'otherFault'),
     proxyAnswers: (status, answers) => add(secondKey(nowSecond()), `nginx:${status}`, answers),

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { redisClock } from '../runtime/clock.ts';
+import { mongoClock, redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { Collections } from '../store/collections.ts';
@@ -7,6 +7,7 @@ import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
 import { readAuditStatus } from './audit-status.ts';
 import type { QueueFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds, sumOf } from './counters.ts';
+import { readMoneyFigures } from './money.ts';
 
 /** The queue's current size, as Redis has it. */
 export interface Backlog {
@@ -71,7 +72,8 @@ export async function readQueueState(
 }
 
 /** Fields of a second that are no answers to presses of Buy. */
-const notAnswers = /^(held|paid|rejected|failed|queued|oldestMs|deadLetters|otherFault|ms:.*|nginx:.*)$/;
+const notAnswers =
+  /^(held|paid|paid_later|rejected|failed|expired|cancelled|refunded|queued|oldestMs|deadLetters|otherFault|ms:.*|nginx:.*)$/;
 
 /** Answers to presses of Buy, by outcome; `fault` when Redis or MongoDB was unavailable. */
 export const answersOf = (counts: Counts): Counts =>
@@ -107,16 +109,21 @@ const shownSales = 20;
 
 /** Reads the figures of the whole cluster for the metrics: see runtime/observe/cluster-metrics.ts. */
 export async function readCluster(sources: FigureSources) {
-  const [backlog, lag, stocks, light, mails] = await Promise.all([
+  const [backlog, lag, stocks, light, mails, money] = await Promise.all([
     readBacklog(sources),
     sources.countLag(),
     readOpenStocks(sources.collections),
     readAuditStatus(sources.redis),
     countUnsentMails(sources.collections),
+    readMoneyFigures(sources.collections),
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
   const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
-  return { ...backlog, lag, stocks, audit, mails };
+  const oldestDueMs = money.oldestDueAt
+    ? Math.max(0, mongoClock.now().getTime() - money.oldestDueAt.getTime())
+    : 0;
+  const { holds, failedRefunds } = money;
+  return { ...backlog, lag, stocks, audit, mails, holds, failedRefunds, oldestDueMs };
 }
 
 /** The stock of the open sales that opened last. */

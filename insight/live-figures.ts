@@ -108,7 +108,7 @@ function figuresOf(second: number, counts: Counts): SecondFigures {
     answers: answersOf(counts),
     faults: faultsOf(counts),
     held: counts.held ?? 0,
-    paid: counts.paid ?? 0,
+    paid: (counts.paid ?? 0) + (counts.paid_later ?? 0),
     rejected: counts.rejected ?? 0,
     expired: counts.expired ?? 0,
     refunded: counts.refunded ?? 0,

@@ -140,7 +140,10 @@ const payments =
   openPayments({
     collections,
     provider,
-    announce: live.announceSettled,
+    announce(settled) {
+      observer.changed(settled.orders.map(({ order }) => order));
+      live.announceSettled(settled);
+    },
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,

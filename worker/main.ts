@@ -76,6 +76,11 @@ const gate = openGate(patient.redis);
 const impatientGate = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
+/** Of orders that were settled before. */
+const announceChanged = (settled: Settled) => {
+  observer.changed(settled.orders.map(({ order }) => order));
+  return announceSettled(settled);
+};
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
 const observer = await openWorkerObserver({ config, log, mongo, redis: [redis, patient.redis] }, () =>
@@ -89,7 +94,7 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 
 const exclusive = openMutex();
 const otherWriters = openOtherWriters(redis);
-const announceEnded = openEndedOrders({ gate, announceSettled }, log);
+const announceEnded = openEndedOrders({ gate, announceSettled: announceChanged }, log);
 const cancellations = openCancellations(collections, announceEnded, otherWriters);
 const { provider } = await openProvider(config, collections);
 const payments =
@@ -97,7 +102,7 @@ const payments =
   openPayments({
     collections,
     provider,
-    announce: announceSettled,
+    announce: announceChanged,
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,

@@ -187,11 +187,11 @@ test('a closed sale is read again only when it or its orders or payments have ch
   expect(open).toMatchObject({ ok: true, salesRead: 1, orders: 1 });
   expect(await next()).toEqual(open);
   await system.changeSale(sale.id, { closesAt: new Date(Date.now() + 100) });
-  await waitUntil(async () => (await system.api('GET', `/api/sales/${sale.id}`)).body.status === 'ended', {
-    deadlineMs: 10_000,
+  // The leader writes the end of the sale to its log.
+  await waitUntil(async () => (await collections.sales.findOne({ _id: sale.id }))?.phase === 'ended', {
+    deadlineMs: 20_000,
     what: 'the sale has ended',
   });
-  // The leader writes the end of the sale to its log.
   await waitUntil(async () => (await next()).salesRead === 0, {
     deadlineMs: 10_000,
     what: 'the sale is not read again',

@@ -19,8 +19,9 @@ import { number, tick } from '../../shared/format.js';
 
 const HEIGHT_PX = 210;
 
-/** @param {string} title @param {Line[]} lines @param {{ height?: number, write?: (value: number) => string }} [options] */
-export function chart(title, lines, { height = HEIGHT_PX, write = number } = {}) {
+/** @param {string} title @param {Line[]} lines @param {{ height?: number, write?: (value: number) => string,
+ *   summary?: (values: Values) => number | null | undefined }} [options] `summary` gives the value in the legend, by default the last */
+export function chart(title, lines, { height = HEIGHT_PX, write = number, summary = lastOf } = {}) {
   const figures = lines.map(() => element('strong', {}, '–'));
   const legend = lines.map(({ label, color, dashed }, n) =>
     element(
@@ -65,7 +66,7 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number } = {})
       if (plot) plot.setData(/** @type {never} */ (data));
       else draw();
       lines.forEach((line, n) => {
-        const last = values[n]?.findLast((value) => value !== null);
+        const last = summary(values[n] ?? []);
         const figure = figures[n];
         if (figure) setText(figure, typeof last === 'number' ? (line.write ?? write)(last) : '–');
       });
@@ -77,6 +78,12 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number } = {})
     },
   };
 }
+
+/** @param {Values} values */
+const lastOf = (values) => values.findLast((value) => value !== null);
+
+/** @param {Values} values */
+export const sumOf = (values) => values.reduce((/** @type {number} */ sum, value) => sum + (value ?? 0), 0);
 
 /** Leaves out a label that equals the one before, as a time to the second or a rounded value does on a short axis.
  * @param {string[]} labels */

@@ -82,6 +82,8 @@ export const german = {
     expired: 'Verfallen',
     refunded: 'Erstattet',
     cancelled: 'Storniert',
+    left: 'Übrig',
+    evenly: 'Gleichmäßig',
     allFaults: 'Antworten 5xx je Sekunde',
     byServers: 'Von den Servern',
     byNginx: 'Von nginx selbst',

@@ -84,6 +84,8 @@ export const english = {
     expired: 'Expired',
     refunded: 'Refunded',
     cancelled: 'Cancelled',
+    left: 'Left',
+    evenly: 'Evenly',
     allFaults: 'Answers 5xx a second',
     byServers: 'By the servers',
     byNginx: 'By nginx itself',

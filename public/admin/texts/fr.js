@@ -83,6 +83,8 @@ export const french = {
     expired: 'Expirées',
     refunded: 'Remboursées',
     cancelled: 'Annulées',
+    left: 'Restant',
+    evenly: 'Rythme régulier',
     allFaults: 'Réponses 5xx par seconde',
     byServers: 'Par les serveurs',
     byNginx: 'Par nginx lui-même',

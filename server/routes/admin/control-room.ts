@@ -10,6 +10,7 @@ import {
 import { type Counts, quantileMs, readSaleCounts } from '../../../insight/counters.ts';
 import { answersOf } from '../../../insight/figures.ts';
 import { openLiveFigures } from '../../../insight/live-figures.ts';
+import { openMoneyTaken } from '../../../insight/money.ts';
 import { openSaleCurves } from '../../../insight/report.ts';
 import { nextCursor, type SaleSnapshot } from '../../../sale/contract.ts';
 import { findSale, readSaleSnapshot } from '../../../sale/sale.ts';
@@ -37,6 +38,7 @@ function readRunbook() {
 export function controlRoomRoutes(shop: Shop): Route[] {
   const { collections, redis } = shop;
   const curveOf = openSaleCurves(collections);
+  const moneyTaken = openMoneyTaken(collections);
   const paragraphs = readRunbook();
   const readLive = openLiveFigures({ ...shop, auditStatus: shop.audits.status });
 
@@ -77,11 +79,16 @@ export function controlRoomRoutes(shop: Shop): Route[] {
       async handle({ params }) {
         const sale = await readSaleSnapshot(collections, params.id);
         if (!sale) return noSale(params.id);
-        const [story, counted] = await Promise.all([curveOf(sale.id), readSaleCounts(redis, sale.id)]);
+        const [story, counted, money] = await Promise.all([
+          curveOf(sale.id),
+          readSaleCounts(redis, sale.id),
+          moneyTaken(sale.id),
+        ]);
         const { admitted = 0 } = counted.counts;
         const body: SaleReport = {
           sale,
           ...story,
+          taken: money ?? story.amount,
           admitted,
           refused: refusedOf(counted.counts),
           soldOutAfterMs: story.soldOutAt ? Date.parse(story.soldOutAt) - begunAtMs(sale, story) : null,
