@@ -129,7 +129,7 @@ async function auditPart(
     I4: I4.finding,
     I5: await auditLog(collections, saleId, sale, accounts, part, session),
     I7: await auditMoney(collections, saleId, payable, (orderId) => isIn(part, orderId), session),
-    I8: isFirst && sale ? await auditPlaces(collections, [sale], session) : noFinding(),
+    I8: isFirst ? await auditPlaces(collections, saleId, sale, session) : noFinding(),
   };
 }
 

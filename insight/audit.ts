@@ -119,6 +119,7 @@ async function strangersIn({
   payments,
   events,
   allowances,
+  placeLists,
   sales,
 }: Collections): Promise<Set<string>> {
   const found = new Set<string>();
@@ -132,6 +133,7 @@ async function strangersIn({
   await addUnknown(saleIdsIn(payments, 'saleId'));
   await addUnknown(saleIdsIn(events, '_id'));
   await addUnknown(saleIdsIn(allowances, '_id'));
+  await addUnknown(saleIdsIn(placeLists, '_id'));
   return found;
 }
 

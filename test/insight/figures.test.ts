@@ -145,7 +145,7 @@ test('consumer lag counts the events queued for a stopped subscriber, until it h
 
 test('a purchase that cannot be settled adds a dead letter and lowers the success rate', async () => {
   const failing = await system.createSale({ stock: 10 });
-  const { sales, orders } = system.store.collections;
+  const { sales } = system.store.collections;
   const setStock = (stock: unknown) =>
     sales.updateOne({ _id: failing.id }, { $set: { stock: stock as number } });
   expect(await figures()).toMatchObject({ deadLetters: 0, deadLetterGrowth: 0, successRate: 1 });
