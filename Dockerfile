@@ -9,7 +9,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund && npm cache clean --force
 
 COPY tsconfig.json run.mjs ./
-COPY ops/node.sh ./ops/
+COPY ops/node.sh ops/RUNBOOK.md ./ops/
 COPY ops/local ./ops/local
 COPY runtime ./runtime
 COPY store ./store

@@ -4,7 +4,7 @@ import { goingBackOf, refundedOf } from '../sale/payment/payment.ts';
 import { PaymentFault, type PaymentProvider, type PaymentReport } from '../sale/payment/provider.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import type { PaymentRecord } from '../store/payment-collections.ts';
-import { type Finding, openFinding } from './finding.ts';
+import { addFinding, type Finding, noFinding, openFinding } from './finding.ts';
 
 /** The result of checking I7, with the sums of all payments by currency, in minor units. */
 export interface MoneyFinding extends Finding {
@@ -25,20 +25,40 @@ export type PayableOrder = Pick<
 /** So long after the last news of a payment or its order, the money is where it should be. */
 const settledAfterMs = 3_600_000;
 
+export const noMoney = (): MoneyFinding => ({
+  ...noFinding(),
+  pending: 0,
+  captured: {},
+  refunded: {},
+  listed: null,
+});
+
+export function addMoney(sum: MoneyFinding, one: MoneyFinding): void {
+  addFinding(sum, one);
+  sum.pending += one.pending;
+  for (const name of ['captured', 'refunded'] as const)
+    for (const [currency, amount] of Object.entries(one[name]))
+      sum[name][currency] = (sum[name][currency] ?? 0) + amount;
+}
+
 /**
- * Checks I7: a paid order has one capture of its price, and every other payment keeps no money.
+ * Checks I7 for a sale: a paid order has one capture of its price, and every other payment keeps no money.
  * @param orders by id, those with a payment or a payment window.
+ * @param isAmong whether an order is among those that are checked now.
  */
 export async function auditMoney(
   { payments }: Collections,
+  saleId: string,
   orders: ReadonlyMap<string, PayableOrder>,
+  isAmong: (orderId: string) => boolean,
   session: ClientSession,
 ): Promise<MoneyFinding> {
   const { finding, check } = openFinding();
   const sums = { captured: {} as Record<string, number>, refunded: {} as Record<string, number> };
   const paying = new Set<string>();
   let pending = 0;
-  for await (const payment of payments.find({}, { session })) {
+  for await (const payment of payments.find({ saleId }, { session })) {
+    if (!isAmong(payment.orderId)) continue;
     const { _id, orderId, currency, capturedAmount, amount, dueAt } = payment;
     const refunded = refundedOf(payment, ['succeeded']);
     sums.captured[currency] = (sums.captured[currency] ?? 0) + capturedAmount;
@@ -80,16 +100,21 @@ function isOld(payment: PaymentRecord, order: PayableOrder | undefined): boolean
 const batchSize = 500;
 
 /**
- * Compares the payments with the provider's own list, and adds what it finds: also what it lacks. What differs is read again
- * from both sides, because payments go on meanwhile.
+ * Compares the payments since a time with the provider's own list, and adds what it finds: also what it lacks. What differs is
+ * read again from both sides, because payments go on meanwhile.
  */
 export async function compareWithProvider(
   { payments }: Collections,
   provider: PaymentProvider,
   money: MoneyFinding,
+  since: Date,
 ): Promise<MoneyFinding> {
   const { finding, check } = openFinding();
-  const [oldest] = await payments.find({ provider: provider.name }).sort({ createdAt: 1 }).limit(1).toArray();
+  const [oldest] = await payments
+    .find({ provider: provider.name, createdAt: { $gte: since } })
+    .sort({ createdAt: 1 })
+    .limit(1)
+    .toArray();
   let listed = 0;
   const captured = new Set<string>();
   const compare = async (reports: PaymentReport[]) => {
@@ -130,7 +155,7 @@ export async function compareWithProvider(
   }
   await compare(batch);
   // The shop's own checkout has no list.
-  const ours = { provider: provider.name, capturedAmount: { $gt: 0 } };
+  const ours = { provider: provider.name, capturedAmount: { $gt: 0 }, createdAt: { $gte: since } };
   const counted = provider.name === 'external' ? [] : payments.find(ours);
   for await (const payment of counted) {
     const isThere = captured.has(payment._id) || (await isCaptured(payment));
@@ -139,13 +164,9 @@ export async function compareWithProvider(
       () => `payment ${payment._id}: ${provider.name} lacks the ${payment.capturedAmount} captured`,
     );
   }
-  return {
-    ...money,
-    checked: money.checked + finding.checked,
-    breaches: money.breaches + finding.breaches,
-    examples: [...money.examples, ...finding.examples].slice(0, 5),
-    listed,
-  };
+  const sum = structuredClone(money);
+  addFinding(sum, finding);
+  return { ...sum, listed };
 }
 
 function refusedAsNull(error: unknown): null {

@@ -10,18 +10,17 @@ type Check = ReturnType<typeof openFinding>['check'];
 const batchSize = 1_000;
 
 /**
- * Checks I8: each draw follows from its seed and its list, and nobody was offered a unit before somebody ahead of them who
+ * Checks I8 for a sale: its draw follows from its seed and its list, and nobody was offered a unit before somebody ahead of them who
  * waited for the same item.
  */
 export async function auditPlaces(
   collections: Collections,
-  sales: SaleRecord[],
+  saleId: string,
+  sale: SaleRecord | null,
   session: ClientSession,
 ): Promise<Finding> {
   const { finding, check } = openFinding();
-  const saleById = new Map(sales.map((sale) => [sale._id, sale]));
-  for await (const list of collections.placeLists.find({}, { session })) {
-    const sale = saleById.get(list._id);
+  for await (const list of collections.placeLists.find({ _id: saleId }, { session })) {
     if (!sale) check(false, () => `the places of sale ${list._id} have no sale`);
     else {
       if (list.draw?.state === 'drawn') await auditDraw(collections, list._id, list.draw, check, session);

@@ -10,9 +10,34 @@ const examplesKept = 5;
 
 const never: AuditStatus = { state: 'never', at: null, breaches: 0, examples: [], orders: 0 };
 
+/** Exists while an audit runs, and expires when its process dies. */
+const runningKey = 'audit:running';
+const requestedKey = 'audit:requested';
+/** A request that no worker takes up is forgotten. */
+const requestedSeconds = 30;
+const minIntervalMs = 5_000;
+
 export async function readAuditStatus(redis: Redis): Promise<AuditStatus> {
-  const kept = await redis.get(statusKey);
-  return kept ? { ...never, ...JSON.parse(kept) } : never;
+  const [kept, running, requested] = await redis.mget(statusKey, runningKey, requestedKey);
+  const last = { ...never, ...JSON.parse(kept ?? '{}') };
+  return running || requested ? { ...last, state: 'running' } : last;
+}
+
+/** Asks the workers' leader for an audit. @returns false while one runs or is requested, or when one has just run. */
+export async function requestAudit(redis: Redis): Promise<boolean> {
+  const { state, at } = await readAuditStatus(redis);
+  const isFresh = at !== null && redisClock.now().getTime() - Date.parse(at) < minIntervalMs;
+  if (state === 'running' || isFresh) return false;
+  return (await redis.set(requestedKey, '1', 'EX', requestedSeconds, 'NX')) === 'OK';
+}
+
+/** @returns whether an audit is requested. */
+export const isAuditRequested = async (redis: Redis) => (await redis.exists(requestedKey)) === 1;
+
+/** Says for so many ms that an audit runs; 0 when it has ended. */
+export async function markAuditRunning(redis: Redis, ms: number): Promise<void> {
+  if (ms > 0) await redis.multi().set(runningKey, '1', 'PX', ms).del(requestedKey).exec();
+  else await redis.del(runningKey);
 }
 
 export async function saveAuditStatus(redis: Redis, status: AuditStatus): Promise<void> {

@@ -1,198 +1,156 @@
-import type { ClientSession } from 'mongoose';
-import { mongo } from 'mongoose';
 import { checkStaffLog, type StaffLogCheck } from '../accounts/staff-log.ts';
-import { replay } from '../log/replay.ts';
-import { isSnapshotUnavailable, readInSnapshot } from '../runtime/databases/snapshot-read.ts';
-import { retry } from '../runtime/retry.ts';
+import { redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
-import type { PurchaseLine } from '../sale/contract.ts';
-import { hasSeveralItems, itemsOf, linesOf } from '../sale/items.ts';
-import { legacyOrderIdOf, orderIdOf } from '../sale/order.ts';
 import type { PaymentProvider } from '../sale/payment/provider.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
-import { allowanceKey, claimsOf, limitsOf, personOf, sumOf } from '../sale/settlement/decide.ts';
-import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
-import { auditMoney, compareWithProvider, type MoneyFinding, type PayableOrder } from './audit-money.ts';
-import { auditPlaces } from './audit-places.ts';
+import type { Collections, SaleRecord } from '../store/collections.ts';
+import { compareWithProvider } from './audit-money.ts';
+import { addSaleAudit, auditSale, noSaleAudit, type SaleAudit } from './audit-sale.ts';
 import { type Finding, openFinding } from './finding.ts';
 
-export interface AuditReport {
+export interface AuditReport extends SaleAudit {
   ok: boolean;
   sales: number;
-  orders: number;
+  /** Sales whose orders were read; the others have not changed since an audit found them in order. */
+  salesRead: number;
   /** Accepted purchases that are not yet settled. */
   queued: number;
-  I1: Finding;
   I2: Finding;
-  I3: Finding;
-  I4: Finding;
-  I5: Finding;
-  I7: MoneyFinding;
-  I8: Finding;
   /** Whether the staff log's hash chain is whole. */
   staffLog: StaffLogCheck;
 }
 
 /**
  * Checks the invariants I1 to I5, I7 and I8 of ARCHITECTURE.md against MongoDB and Redis, and the staff log. It is safe during a
- * sale.
+ * sale. Each sale is read in a snapshot of its own.
  * @param provider is asked for its own list of payments; without one they are compared with the orders alone.
+ * @param isWhole reads every sale; otherwise not the closed ones that have not changed since an audit found them in order.
  */
 export async function audit(
   collections: Collections,
   gate: Gate,
   queue: PurchaseQueue,
-  provider: PaymentProvider | null = null,
+  { provider = null, isWhole = true }: { provider?: PaymentProvider | null; isWhole?: boolean } = {},
 ): Promise<AuditReport> {
   // Redis is read first: a purchase accepted later is not checked, so it cannot look like a breach.
   const accepted = await gate.listRemembered();
   // RabbitMQ cannot list its jobs; there, a purchase that Redis lists as queued counts, as the reconciler adds a lost job again.
   const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
-  const readAll = async (session: ClientSession) => {
-    const sales = await collections.sales.find({}, { session }).toArray();
-    const { orders, I1, I3, I4, statuses, payable } = await auditOrders(collections, sales, session);
-    const I5 = await auditLog(collections, sales, statuses, session);
-    const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
-    const staffLog = await checkStaffLog(collections, session);
-    const I7 = await auditMoney(collections, payable, session);
-    const I8 = await auditPlaces(collections, sales, session);
-    return { sales: sales.length, orders, queued, I1, I2, I3, I4, I5, I7, I8, staffLog };
-  };
-  // A shop that has just started may still be making its collections.
-  const patience = { firstMs: 100, longestMs: 1_000, patienceMs: 10_000, shouldRetry: isSnapshotUnavailable };
-  const report = await retry(() => readInSnapshot(collections.connection, readAll), patience);
-  const I7 = provider ? await compareWithProvider(collections, provider, report.I7) : report.I7;
-  const { I1, I2, I3, I4, I5, I8, staffLog } = report;
-  const findings = [I1, I2, I3, I4, I5, I7, I8];
-  const ok = findings.every(({ breaches }) => breaches === 0) && staffLog.broken === null;
-  return { ok, ...report, I7 };
+  const total = noSaleAudit();
+  let [sales, salesRead] = [0, 0];
+  const readFrom = { at: new Date() };
+  const unpaid = await salesWithDuePayments(collections);
+
+  async function read(saleId: string): Promise<SaleRecord | null> {
+    const { sale, found } = await auditSale(collections, saleId);
+    addSaleAudit(total, found);
+    if (sale) {
+      salesRead += 1;
+      await keepResult(collections, sale, found);
+      if (sale.createdAt < readFrom.at) readFrom.at = sale.createdAt;
+    }
+    return sale;
+  }
+
+  for await (const sale of collections.sales.find({}, { projection: projected }).sort({ _id: 1 })) {
+    sales += 1;
+    const kept = isWhole || unpaid.has(sale._id) ? null : await keptResult(collections, sale);
+    if (kept) addSaleAudit(total, kept);
+    else await read(sale._id);
+  }
+  for (const saleId of await strangersIn(collections)) await read(saleId);
+
+  const { queued, I2 } = await auditAccepted(collections, accepted, inQueue);
+  const staffLog = await checkStaffLog(collections);
+  const I7 =
+    provider && salesRead > 0
+      ? await compareWithProvider(collections, provider, total.I7, readFrom.at)
+      : total.I7;
+  const report = { ...total, I7, sales, salesRead, queued, I2, staffLog };
+  const { I1, I3, I4, I5, I8 } = total;
+  const ok = [I1, I2, I3, I4, I5, I7, I8].every(({ breaches }) => breaches === 0) && staffLog.broken === null;
+  return { ok, ...report };
 }
 
-/** Checks I1, I3 and I4 in one pass over the orders, in the same snapshot as the sales and allowances. */
-async function auditOrders(collections: Collections, sales: SaleRecord[], session: ClientSession) {
-  const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
-  /** By sale id and item id. */
-  const sold = new Map<string, Map<string, number>>();
-  const taken = new Map<string, { units: number; limit: number }>();
-  /** What the log should say of every order of a known sale, by order id. */
-  const statuses = new Map<string, string>();
-  /** The orders with a payment or a payment window, by id. */
-  const payable = new Map<string, PayableOrder>();
-  const limits = new Map(sales.map((sale) => [sale._id, limitsOf(sale)]));
-  let orders = 0;
+const projected = {
+  eventSeq: 1,
+  stock: 1,
+  stockVersion: 1,
+  unitsOnSale: 1,
+  revision: 1,
+  closesAt: 1,
+  calledOffAt: 1,
+} as const;
 
-  for await (const record of collections.orders.find({}, { session })) {
-    orders += 1;
-    const { _id, saleId, buyerId, idempotencyKey, status } = record;
-    I3.check(
-      _id === orderIdOf(buyerId, saleId, idempotencyKey) || _id === legacyOrderIdOf(buyerId, idempotencyKey),
-      () => `order ${_id} does not have the id derived from its buyer, sale and key`,
-    );
-    const limit = limits.get(saleId);
-    if (limit) statuses.set(_id, accountOf(status, record));
-    if (record.paymentId || record.holdExpiresAt) payable.set(_id, record);
-    if (status !== 'paid' && status !== 'held') continue;
-    const ofSale = sold.get(saleId) ?? new Map<string, number>();
-    sold.set(saleId, ofSale);
-    for (const { itemId, quantity } of linesOf(record))
-      ofSale.set(itemId, (ofSale.get(itemId) ?? 0) + quantity);
-    for (const claim of claimsOf(record, limit ?? noLimits)) {
-      const key = allowanceKey(saleId, claim.holder);
-      taken.set(key, { units: (taken.get(key)?.units ?? 0) + claim.units, limit: claim.limit });
-    }
-  }
+/** Changes with everything that is done to the sale or its orders, because each transaction has its number in the log. */
+const stateOf = ({ eventSeq, stock, stockVersion, unitsOnSale, revision }: SaleRecord) =>
+  [eventSeq, stock, stockVersion, unitsOnSale, revision].join(':');
 
-  for (const sale of sales) {
-    const ofSale = sold.get(sale._id) ?? new Map<string, number>();
-    sold.delete(sale._id);
-    const items = itemsOf(sale);
-    for (const { id, stock, unitsOnSale } of items) {
-      const units = ofSale.get(id) ?? 0;
-      ofSale.delete(id);
-      I1.check(stock >= 0 && units + stock === unitsOnSale, () => {
-        const what = items.length === 1 ? `sale ${sale._id}` : `item ${id} of sale ${sale._id}`;
-        return `${what}: ${units} sold + ${stock} left, ${unitsOnSale} were put on sale`;
-      });
-    }
-    for (const [itemId, units] of ofSale)
-      I1.check(false, () => `${units} units sold of an unknown item ${itemId} of sale ${sale._id}`);
-    for (const count of hasSeveralItems(sale) ? (['stock', 'unitsOnSale'] as const) : []) {
-      const sum = items.reduce((units, item) => units + item[count], 0);
-      I1.check(sum === sale[count], () => `sale ${sale._id}: ${count} ${sale[count]}, of all items ${sum}`);
-    }
-  }
-  for (const [saleId, units] of sold)
-    I1.check(false, () => `${sumOf(units)} units sold of an unknown sale ${saleId}`);
+const isClosed = ({ closesAt, calledOffAt }: SaleRecord) =>
+  Boolean(calledOffAt) || closesAt <= redisClock.now();
 
-  for (const [key, { units, limit }] of taken)
-    I4.check(units <= limit, () => `${key} has ${units} units, the limit is ${limit}`);
-  for await (const { _id, units } of collections.allowances.find({}, { session })) {
-    const ordered = taken.get(_id)?.units ?? 0;
-    taken.delete(_id);
-    I4.check(units === ordered, () => `${_id}: allowance ${units}, orders ${ordered}`);
-  }
-  for (const [key, { units }] of taken) I4.check(false, () => `${key}: allowance 0, orders ${units}`);
-  return { orders, statuses, payable, I1: I1.finding, I3: I3.finding, I4: I4.finding };
+async function keptResult({ saleAudits }: Collections, sale: SaleRecord): Promise<SaleAudit | null> {
+  if (!isClosed(sale)) return null;
+  const kept = await saleAudits.findOne({ _id: sale._id });
+  return kept?.state === stateOf(sale) ? kept.found : null;
 }
 
-const noLimits = { limitPerBuyer: 0, items: new Map() };
-
-/** What an order and its entries in the log have to agree on. The log of an earlier version does not have the money. */
-function accountOf(
-  status: string,
-  order: Pick<OrderRecord, 'buyerId' | 'personId' | 'quantity' | 'refundedAmount'> & {
-    lines?: PurchaseLine[] | undefined;
-  },
-): string {
-  const lines = linesOf(order).map(({ itemId, quantity }) => `${quantity} of item ${itemId}`);
-  const refunded = order.refundedAmount ? `, ${order.refundedAmount} of it refunded,` : '';
-  return `${status}${refunded} ${order.quantity} (${lines.join(', ')}) ${order.buyerId} of ${personOf(order)}`;
+/** Keeps the result of a closed sale in which nothing is wrong and no payment is due; another is read again. */
+async function keepResult({ saleAudits }: Collections, sale: SaleRecord, found: SaleAudit): Promise<void> {
+  const { orders: _, ...findings } = found;
+  const isFine = Object.values(findings).every(({ breaches }) => breaches === 0) && found.I7.pending === 0;
+  const kept = { state: stateOf(sale), found, at: new Date() };
+  if (isClosed(sale) && isFine)
+    await saleAudits.updateOne({ _id: sale._id }, { $set: kept }, { upsert: true });
+  else await saleAudits.deleteOne({ _id: sale._id });
 }
 
-/** Checks I5: replaying the log from its beginning gives the stored stock and orders. */
-async function auditLog(
-  collections: Collections,
-  sales: SaleRecord[],
-  statuses: Map<string, string>,
-  session: ClientSession,
-): Promise<Finding> {
-  const I5 = openFinding();
-  const saleById = new Map(sales.map((sale) => [sale._id, sale]));
-  try {
-    for await (const replayed of replay(collections, { session })) {
-      const { saleId, stock, unitsOnSale, items, isCalledOff, seq, orders } = replayed;
-      const sale = saleById.get(saleId);
-      saleById.delete(saleId);
-      const agrees =
-        sale?.stock === stock &&
-        sale.unitsOnSale === unitsOnSale &&
-        sale.eventSeq === seq &&
-        itemsOf(sale).every(({ id, stock, unitsOnSale }) => {
-          const logged = items.get(id);
-          return logged?.stock === stock && logged.unitsOnSale === unitsOnSale;
-        });
-      I5.check(Boolean(sale?.calledOffAt) === isCalledOff, () => {
-        return `sale ${saleId}: the log says that it was ${isCalledOff ? '' : 'not '}called off`;
-      });
-      I5.check(
-        agrees,
-        () =>
-          `sale ${saleId}: the log gives ${stock} of ${unitsOnSale} units left, the sale has ${sale?.stock}`,
-      );
-      for (const [orderId, order] of orders) {
-        const logged = accountOf(order.status, order);
-        I5.check(statuses.get(orderId) === logged, () => `order ${orderId}: the log says ${logged}`);
-        statuses.delete(orderId);
-      }
+/** A payment changes without its sale, and always has a step due while it may. */
+async function salesWithDuePayments({ payments }: Collections): Promise<Set<string>> {
+  const due = payments.find({ dueAt: { $type: 'date' } }, { projection: { saleId: 1 } });
+  const found = new Set<string>();
+  for await (const { saleId } of due) found.add(saleId);
+  return found;
+}
+
+/** Ids of sales that have orders, payments, allowances or events, and do not exist. */
+async function strangersIn({
+  orders,
+  payments,
+  events,
+  allowances,
+  placeLists,
+  sales,
+}: Collections): Promise<Set<string>> {
+  const found = new Set<string>();
+  async function addUnknown(saleIds: AsyncIterable<string>): Promise<void> {
+    for await (const saleId of saleIds) {
+      if (!found.has(saleId) && !(await sales.findOne({ _id: saleId }, { projection: { _id: 1 } })))
+        found.add(saleId);
     }
-  } catch (error) {
-    // An error of the replay is a breach; an error of MongoDB is not.
-    if (error instanceof mongo.MongoError) throw error;
-    I5.check(false, () => (error as Error).message);
   }
-  for (const saleId of saleById.keys()) I5.check(false, () => `sale ${saleId} is not in the log`);
-  for (const orderId of statuses.keys()) I5.check(false, () => `order ${orderId} is not in the log`);
-  return I5.finding;
+  await addUnknown(saleIdsIn(orders, 'saleId'));
+  await addUnknown(saleIdsIn(payments, 'saleId'));
+  await addUnknown(saleIdsIn(events, '_id'));
+  await addUnknown(saleIdsIn(allowances, '_id'));
+  await addUnknown(saleIdsIn(placeLists, '_id'));
+  return found;
+}
+
+/** The sales that an indexed field names or begins with, by one look into the index for each. */
+async function* saleIdsIn(
+  collection: { findOne(filter: object, options: object): Promise<object | null> },
+  field: '_id' | 'saleId',
+): AsyncGenerator<string> {
+  for (let after = ''; ; ) {
+    const options = { sort: { [field]: 1 }, projection: { [field]: 1 } };
+    const next = await collection.findOne({ [field]: { $gt: after } }, options);
+    if (!next) return;
+    const [saleId = ''] = (next as Record<string, string>)[field]?.split(':') ?? [];
+    yield saleId;
+    // Above everything that begins with it and a colon.
+    after = field === '_id' ? `${saleId};` : saleId;
+  }
 }
 
 const batchSize = 1_000;

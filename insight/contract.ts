@@ -28,11 +28,15 @@ export type Picture = z.infer<typeof picture>;
 const secondFigures = z.object({
   /** Unix time in seconds. */
   second: count,
-  /** Answers to presses of Buy, by outcome: `admitted`, `sold_out`, `over_limit`, `busy` … */
+  /** Answers to presses of Buy, by outcome: `admitted`, `sold_out`, `over_limit`, `busy`, `fault` … */
   answers: z.record(z.string(), count),
+  /** Answers 5xx to any request: by the servers, and by nginx itself. */
+  faults: z.object({ servers: count, nginx: count }),
   held: count,
   paid: count,
   rejected: count,
+  expired: count,
+  refunded: count,
   /** From accepted to settled, of the orders settled in this second; null without any. */
   p50Ms: ms.nullable(),
   p99Ms: ms.nullable(),
@@ -80,20 +84,36 @@ export const queueFigures = z.object({
   p99Ms: settledMs,
   deadLetters: count,
   deadLetterGrowth: z.int().describe('How many more there are than five minutes ago'),
-  /** Null when none ended. */
-  successRate: z.number().nullable().describe('Of those that ended within a minute, the share not given up'),
+  /** Null when there were none. */
+  successRate: z
+    .number()
+    .nullable()
+    .describe("The share of the last minute's answers that were no fault of the shop"),
 });
 export type QueueFigures = z.infer<typeof queueFigures>;
 
-/** Answer to `GET /api/admin/live?since=`: the charts and status indicators of the control room. */
+/** When a part of the figures was read; null when it never was. */
+const readAt = instant.nullable();
+
+/**
+ * Answer to `GET /api/admin/live?since=`: the charts and status indicators of the control room. What cannot be read now is
+ * as it was read last, at `readAt`.
+ */
 export const liveFigures = z.object({
   serverTime: instant,
+  away: z.array(
+    z.object({
+      what: z.string().describe('redis, mongodb or rabbitmq'),
+      since: instant.describe('When it answered last'),
+    }),
+  ),
+  readAt: z.object({ processes: readAt, queue: readAt, lag: readAt, audit: readAt, sales: readAt }),
   seconds: z.array(secondFigures),
   living: z.array(alive),
   /** Ids of processes whose heartbeat stopped within the last minute. */
   silent: z.array(z.string()),
-  figures: queueFigures,
-  queue: jobCounts.extend({ purchases: count }),
+  figures: queueFigures.nullable(),
+  queue: jobCounts.extend({ purchases: count }).nullable(),
   audit: auditStatus,
   sales: z.array(saleSnapshot),
   /** The `cursor` of `GET /api/sales` for further sales; null when these are all. */
@@ -107,8 +127,10 @@ export type LiveFigures = z.infer<typeof liveFigures>;
 const saleCurve = z.object({
   stock: count,
   units: count,
-  paidOrders: count,
+  paidOrders: count.describe('Ever, with those that were cancelled or refunded later'),
   paidUnits: count,
+  soldOrders: count.describe('Paid, and neither cancelled nor refunded as a whole'),
+  soldUnits: count,
   heldUnits: count.describe('Of orders that are held now'),
   expiredUnits: count.describe('Of orders that were not paid in time, which went back on sale'),
   cancelledUnits: count.describe('Of paid orders'),
@@ -122,6 +144,7 @@ const saleCurve = z.object({
       itemId: z.string(),
       stock: count,
       units: count.describe('Sold and left'),
+      amount: z.int().describe('The price of what is sold of it, before refunds of a part, in minor units'),
       /** When its last unit was sold; null while units are left. */
       soldOutAt: instant.nullable(),
     }),
@@ -138,6 +161,11 @@ export type SaleCurve = z.infer<typeof saleCurve>;
 /** Answer to `GET /api/admin/sales/:id/report`. */
 export const saleReport = saleCurve.extend({
   sale: saleSnapshot,
+  taken: z
+    .int()
+    .describe(
+      'Money that came in and did not go back, in minor units: captured less refunds, or the price of what is sold',
+    ),
   /** Refusals of the gate by reason. Counted in Redis for display only. */
   refused: z.record(z.string(), count),
   admitted: count,

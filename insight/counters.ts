@@ -1,13 +1,16 @@
 import type { Redis } from 'ioredis';
+import { nanoid } from 'nanoid';
 import { redisClock } from '../runtime/clock.ts';
+import { singleFlight } from '../runtime/single-flight.ts';
 import type { AdmissionResult } from '../sale/admission/admission.ts';
+import type { Order } from '../sale/contract.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import type { Backlog } from './figures.ts';
 
 /**
  * Counts of the events of each second over all instances, for the control room. Every process counts in its own memory
  * and adds its counts to Redis once a second, so that a purchase costs no round trip; a killed process loses the counts
- * of its last second. The exact figures are in MongoDB.
+ * of its last second, and those that wait for an unavailable Redis. The exact figures are in MongoDB.
  */
 const secondKey = (second: number) => `tally:${second}`;
 const saleKey = (saleId: string) => `tally:sale:${saleId}`;
@@ -16,12 +19,48 @@ const extremesKey = (saleId: string) => `tally:edge:${saleId}`;
 const secondKeptSeconds = 900;
 const saleKeptSeconds = 90 * 86_400;
 const flushEveryMs = 1_000;
+/** Longer than Redis can take to answer a flush that was sent before. */
+const flushKeptSeconds = 60;
+
+/** Counts that were sent to Redis. */
+interface Flush {
+  id: string;
+  argument: string;
+}
+
+/**
+ * Adds the counts of a flush unless it has done so already, because a flush is sent again when its answer is late. KEYS[1]
+ * the flush; ARGV: its counts as JSON, the lifetime of its key and of the extremes (s).
+ */
+const addCounts = `
+if not redis.call('SET', KEYS[1], '1', 'NX', 'EX', ARGV[2]) then return end
+local flush = cjson.decode(ARGV[1])
+for _, sum in ipairs(flush.sums) do
+  for n = 1, #sum[3], 2 do redis.call('HINCRBY', sum[1], sum[3][n], sum[3][n + 1]) end
+  redis.call('EXPIRE', sum[1], sum[2])
+end
+for _, edge in ipairs(flush.edges) do
+  redis.call('ZADD', edge[1], 'LT', edge[2], 'fastest')
+  redis.call('ZADD', edge[1], 'GT', edge[3], 'slowest')
+  redis.call('EXPIRE', edge[1], ARGV[3])
+end`;
 
 /** Times are counted in buckets that grow by a tenth: `ms:<step>` counts times up to 1.1 ** step milliseconds. */
 const stepOf = (ms: number) => Math.ceil(Math.log(Math.max(1, ms)) / Math.log(1.1));
 const msOfStep = (step: number) => Math.round(1.1 ** step);
 
 export type Counts = Record<string, number>;
+
+const noOrders = {
+  held: 0,
+  paid: 0,
+  rejected: 0,
+  failed: 0,
+  paid_later: 0,
+  expired: 0,
+  cancelled: 0,
+  refunded: 0,
+};
 
 /** A count for each outcome of a press of Buy; `failed` counts those that Redis or MongoDB could not decide. */
 const noAdmissions = {
@@ -40,11 +79,13 @@ const noAdmissions = {
   failed: 0,
 } satisfies Record<AdmissionResult, number>;
 
+type LaterStatus = 'paid_later' | 'expired' | 'cancelled' | 'refunded';
+
 export interface Counters {
   /** The counts of this process since its start. Its Prometheus metrics read them, so that nothing is counted twice. */
   totals: {
     admissions: Readonly<Record<AdmissionResult, number>>;
-    orders: Readonly<Record<'held' | 'paid' | 'rejected' | 'failed', number>>;
+    orders: Readonly<Record<'held' | 'paid' | 'rejected' | 'failed' | LaterStatus, number>>;
   };
   /** Counts the outcome of a press of Buy. */
   admission(saleId: string, result: AdmissionResult): void;
@@ -52,13 +93,22 @@ export interface Counters {
   settled(createdOrders: OrderRecord[]): void;
   /** Counts purchases that were rejected because they could not be settled. */
   failed(purchases: number): void;
+  /** Counts orders that got another status after they were settled. */
+  changed(orders: Pick<Order, 'saleId' | 'status'>[]): void;
+  /** Counts an answer 5xx to another request than a press of Buy. */
+  fault(): void;
+  /** Counts answers that nginx made itself. */
+  proxyAnswers(status: string, answers: number): void;
   close(): Promise<void>;
 }
 
 export function openCounters(redis: Redis): Counters {
-  const totals = { admissions: { ...noAdmissions }, orders: { held: 0, paid: 0, rejected: 0, failed: 0 } };
+  const totals = { admissions: { ...noAdmissions }, orders: { ...noOrders } };
   let counts = new Map<string, Map<string, number>>();
   let extremes = new Map<string, { fastest: number; slowest: number }>();
+
+  /** What Redis has not confirmed. It is sent again under its id, by which Redis adds it once. */
+  let unconfirmed: Flush | null = null;
 
   function add(key: string, field: string, by = 1): void {
     const fields = counts.get(key) ?? new Map<string, number>();
@@ -66,7 +116,7 @@ export function openCounters(redis: Redis): Counters {
     counts.set(key, fields);
   }
   function count(saleId: string, field: string): void {
-    add(secondKey(Math.floor(redisClock.now().getTime() / 1_000)), field);
+    add(secondKey(nowSecond()), field);
     add(saleKey(saleId), field);
   }
   function countTime(saleId: string, ms: number): void {
@@ -75,31 +125,48 @@ export function openCounters(redis: Redis): Counters {
     extremes.set(saleId, { fastest: Math.min(fastest, ms), slowest: Math.max(slowest, ms) });
   }
 
-  async function flush(): Promise<void> {
-    if (counts.size === 0) return;
-    const pipeline = redis.pipeline();
-    for (const [key, fields] of counts) {
-      for (const [field, by] of fields) pipeline.hincrby(key, field, by);
-      pipeline.expire(key, key.startsWith(saleKey('')) ? saleKeptSeconds : secondKeptSeconds);
-    }
-    for (const [saleId, { fastest, slowest }] of extremes) {
-      pipeline.zadd(extremesKey(saleId), 'LT', fastest, 'fastest');
-      pipeline.zadd(extremesKey(saleId), 'GT', slowest, 'slowest');
-      pipeline.expire(extremesKey(saleId), saleKeptSeconds);
-    }
+  const nowSecond = () => Math.floor(redisClock.now().getTime() / 1_000);
+
+  function takeCounts(): Flush {
+    const ttlOf = (key: string) => (key.startsWith(saleKey('')) ? saleKeptSeconds : secondKeptSeconds);
+    const sums = [...counts].map(([key, fields]) => [key, ttlOf(key), [...fields].flat()]);
+    const edges = [...extremes].map(([id, { fastest, slowest }]) => [extremesKey(id), fastest, slowest]);
     counts = new Map();
     extremes = new Map();
-    // When Redis is unavailable, the chart lacks this second, which is accepted.
-    await pipeline.exec().catch(() => {});
+    return { id: nanoid(), argument: JSON.stringify({ sums, edges }) };
   }
-  const timer = setInterval(() => void flush(), flushEveryMs);
+
+  /** While Redis is unavailable, each second's counts wait here as long as Redis would keep them. */
+  function dropOld(): void {
+    const oldest = nowSecond() - secondKeptSeconds;
+    const secondOf = new RegExp(`^${secondKey(0).slice(0, -1)}(\\d+)$`);
+    for (const key of counts.keys()) {
+      const second = secondOf.exec(key)?.[1];
+      if (second && Number(second) < oldest) counts.delete(key);
+    }
+  }
+
+  const flush = singleFlight(async () => {
+    if (counts.size > 0) unconfirmed ??= takeCounts();
+    if (!unconfirmed) return;
+    try {
+      const { id, argument } = unconfirmed;
+      await redis.eval(addCounts, 1, `tally:flush:${id}`, argument, flushKeptSeconds, saleKeptSeconds);
+      unconfirmed = null;
+    } catch {
+      dropOld();
+    }
+  });
+  const timer = setInterval(() => void flush(''), flushEveryMs);
 
   return {
     totals,
     admission(saleId, result) {
       totals.admissions[result] += 1;
-      // A client can invent ids of sales, and the field `failed` of a second counts purchases that could not be settled.
-      if (result !== 'unknown_sale' && result !== 'failed') count(saleId, result);
+      // The field `failed` of a second counts purchases that could not be settled.
+      if (result === 'failed') add(secondKey(nowSecond()), 'fault');
+      // A client can invent ids of sales.
+      else if (result !== 'unknown_sale') count(saleId, result);
     },
     settled(createdOrders) {
       for (const { saleId, status, createdAt, settledAt } of createdOrders) {
@@ -111,11 +178,22 @@ export function openCounters(redis: Redis): Counters {
     },
     failed(purchases) {
       totals.orders.failed += purchases;
-      if (purchases > 0) add(secondKey(Math.floor(redisClock.now().getTime() / 1_000)), 'failed', purchases);
+      if (purchases > 0) add(secondKey(nowSecond()), 'failed', purchases);
     },
+    changed(orders) {
+      for (const { saleId, status } of orders) {
+        const later = status === 'paid' ? 'paid_later' : status;
+        if (later !== 'paid_later' && later !== 'expired' && later !== 'cancelled' && later !== 'refunded')
+          continue;
+        totals.orders[later] += 1;
+        count(saleId, later);
+      }
+    },
+    fault: () => add(secondKey(nowSecond()), 'otherFault'),
+    proxyAnswers: (status, answers) => add(secondKey(nowSecond()), `nginx:${status}`, answers),
     async close() {
       clearInterval(timer);
-      await flush();
+      await flush('');
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { redisClock } from '../runtime/clock.ts';
+import { mongoClock, redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { Collections } from '../store/collections.ts';
@@ -7,6 +7,7 @@ import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
 import { readAuditStatus } from './audit-status.ts';
 import type { QueueFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds, sumOf } from './counters.ts';
+import { readMoneyFigures } from './money.ts';
 
 /** The queue's current size, as Redis has it. */
 export interface Backlog {
@@ -42,27 +43,61 @@ const growthSeconds = 300;
 const growthStepSeconds = 10;
 
 export async function readQueueFigures(sources: FigureSources): Promise<QueueFigures> {
+  const [figures, lag] = await Promise.all([readQueueState(sources), sources.countLag()]);
+  return { ...figures, lag };
+}
+
+/** The figures that Redis alone has. */
+export async function readQueueState(
+  sources: Omit<FigureSources, 'countLag'>,
+): Promise<Omit<QueueFigures, 'lag'>> {
   const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;
-  const [backlog, lag, seconds, before] = await Promise.all([
+  const [backlog, seconds, before] = await Promise.all([
     readBacklog(sources),
-    sources.countLag(),
     readSeconds(sources.redis, to - spanSeconds + 1, to),
     readSeconds(sources.redis, to - growthSeconds, to, growthStepSeconds),
   ]);
   const recent = sumOf(seconds.slice(-rateSeconds));
   const span = sumOf(seconds);
-  const ended = endedIn(span);
   return {
     ...backlog,
     inPerSecond: (recent.admitted ?? 0) / rateSeconds,
     outPerSecond: endedIn(recent) / rateSeconds,
-    lag,
     p50Ms: quantileMs(span, 0.5),
     p99Ms: quantileMs(span, 0.99),
     // A younger shop has no figure from back then, so its first one is used.
     deadLetterGrowth: backlog.deadLetters - (firstNoted(before) ?? backlog.deadLetters),
-    successRate: ended === 0 ? null : 1 - (span.failed ?? 0) / ended,
+    successRate: successRateOf(span),
   };
+}
+
+/** Fields of a second that are no answers to presses of Buy. */
+const notAnswers =
+  /^(held|paid|paid_later|rejected|failed|expired|cancelled|refunded|queued|oldestMs|deadLetters|otherFault|ms:.*|nginx:.*)$/;
+
+/** Answers to presses of Buy, by outcome; `fault` when Redis or MongoDB was unavailable. */
+export const answersOf = (counts: Counts): Counts =>
+  Object.fromEntries(Object.entries(counts).filter(([field]) => !notAnswers.test(field)));
+
+/** Answers 5xx: by the servers, and by nginx itself. */
+export function faultsOf(counts: Counts): { servers: number; nginx: number } {
+  const { fault = 0, busy = 0, unconfirmed = 0, otherFault = 0 } = counts;
+  const nginx = Object.entries(counts).filter(([field]) => field.startsWith('nginx:5'));
+  return {
+    servers: fault + busy + unconfirmed + otherFault,
+    nginx: nginx.reduce((sum, [, answers]) => sum + answers, 0),
+  };
+}
+
+/** The share of all answers that were none of our faults; a purchase that was accepted and given up counts as one. */
+function successRateOf(counts: Counts): number | null {
+  const { servers, nginx } = faultsOf(counts);
+  const presses = Object.values(answersOf(counts)).reduce((sum, answers) => sum + answers, 0);
+  const all = presses + (counts.otherFault ?? 0) + nginx;
+  // A purchase may be given up long after its answer.
+  const failures = Math.min(all, servers + nginx + (counts.failed ?? 0));
+  if (all === 0) return counts.failed ? 0 : null;
+  return 1 - failures / all;
 }
 
 const endedIn = ({ held = 0, paid = 0, rejected = 0, failed = 0 }: Counts) => held + paid + rejected + failed;
@@ -74,16 +109,21 @@ const shownSales = 20;
 
 /** Reads the figures of the whole cluster for the metrics: see runtime/observe/cluster-metrics.ts. */
 export async function readCluster(sources: FigureSources) {
-  const [backlog, lag, stocks, light, mails] = await Promise.all([
+  const [backlog, lag, stocks, light, mails, money] = await Promise.all([
     readBacklog(sources),
     sources.countLag(),
     readOpenStocks(sources.collections),
     readAuditStatus(sources.redis),
     countUnsentMails(sources.collections),
+    readMoneyFigures(sources.collections),
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
   const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
-  return { ...backlog, lag, stocks, audit, mails };
+  const oldestDueMs = money.oldestDueAt
+    ? Math.max(0, mongoClock.now().getTime() - money.oldestDueAt.getTime())
+    : 0;
+  const { holds, failedRefunds } = money;
+  return { ...backlog, lag, stocks, audit, mails, holds, failedRefunds, oldestDueMs };
 }
 
 /** The stock of the open sales that opened last. */

@@ -7,8 +7,16 @@ export interface Finding {
 
 const examplesKept = 5;
 
+export const noFinding = (): Finding => ({ checked: 0, breaches: 0, examples: [] });
+
+export function addFinding(sum: Finding, one: Finding): void {
+  sum.checked += one.checked;
+  sum.breaches += one.breaches;
+  sum.examples = [...sum.examples, ...one.examples].slice(0, examplesKept);
+}
+
 export function openFinding() {
-  const finding: Finding = { checked: 0, breaches: 0, examples: [] };
+  const finding = noFinding();
   return {
     finding,
     check(holds: boolean, breach: () => string): void {

@@ -48,6 +48,8 @@ function emptyCurve(): CachedCurve {
     units: 0,
     paidOrders: 0,
     paidUnits: 0,
+    soldOrders: 0,
+    soldUnits: 0,
     heldUnits: 0,
     expiredUnits: 0,
     cancelledUnits: 0,
@@ -73,6 +75,7 @@ function apply(curve: CachedCurve, change: Change, at: Date): void {
         itemId,
         stock: 0,
         units: 0,
+        amount: 0,
         soldOutAt: null,
       }));
       for (const { itemId, stock } of createdItemsOf(change)) putOnSale(curve, itemId, stock);
@@ -98,12 +101,14 @@ function apply(curve: CachedCurve, change: Change, at: Date): void {
       curve.amount += amountOf(curve, change);
       curve.paidUnits += change.quantity;
       curve.paidOrders += 1;
+      countSold(curve, change, 1);
       curve.firstPaidAt ??= at.toISOString();
       break;
     case 'order.cancelled':
       if (change.unpaid) curve.heldUnits -= change.quantity;
       else {
         curve.cancelledUnits += change.quantity;
+        countSold(curve, change, -1);
         curve.amount -= amountOf(curve, change) - (change.refundedAmount ?? 0);
       }
       if (change.keptBack) keepBack(curve, change);
@@ -114,6 +119,7 @@ function apply(curve: CachedCurve, change: Change, at: Date): void {
       curve.refundedAmount += change.refundAmount;
       if (change.isWhole) {
         curve.refundedUnits += change.quantity;
+        countSold(curve, change, -1);
         keepBack(curve, change);
       }
       break;
@@ -128,6 +134,17 @@ function apply(curve: CachedCurve, change: Change, at: Date): void {
 
 const amountOf = ({ unitAmount }: CachedCurve, { amount, quantity }: OrderChange) =>
   amount ?? unitAmount * quantity;
+
+/** Counts an order that was paid, or with `sign` -1 one that is not any more. */
+function countSold(curve: CachedCurve, change: OrderChange, sign: 1 | -1): void {
+  curve.soldOrders += sign;
+  curve.soldUnits += sign * change.quantity;
+  for (const { itemId, quantity, ...line } of linesOf(change)) {
+    const item = curve.items.find((one) => one.itemId === itemId);
+    const amount = 'amount' in line ? (line.amount as number) : amountOf(curve, { ...change, quantity });
+    if (item) item.amount += sign * amount;
+  }
+}
 
 /** The counts of an item, or of the sale. */
 type Counts = Pick<SaleCurve, 'stock' | 'units' | 'soldOutAt'>;

@@ -29,32 +29,49 @@ export interface ReplayedSale extends ReplayedCounts {
   paused: boolean;
   isCalledOff: boolean;
   orders: Map<string, ReplayedOrder>;
+  keeps: (orderId: string) => boolean;
 }
 
 /**
  * Replays the log from its beginning, sale by sale.
  * @param until leaves out later documents.
+ * @param saleId replays this sale alone.
+ * @param keeps says which orders are part of the result; by default all are.
  * @throws Error when a document is missing in a sale's history.
  */
 export async function* replay(
   { events }: Collections,
-  { until, session }: { until?: Date | undefined; session?: ClientSession | undefined } = {},
+  {
+    until,
+    session,
+    saleId,
+    keeps = () => true,
+  }: {
+    until?: Date | undefined;
+    session?: ClientSession | undefined;
+    saleId?: string;
+    keeps?: (orderId: string) => boolean;
+  } = {},
 ): AsyncGenerator<ReplayedSale> {
-  const filter = until ? { at: { $lte: until } } : {};
+  const filter = {
+    ...(until && { at: { $lte: until } }),
+    ...(saleId !== undefined && { _id: { $gt: `${saleId}:`, $lt: `${saleId}:~` } }),
+  };
   const records = events.find(filter, session && { session }).sort({ _id: 1 });
-  let sale = emptySale('');
+  let sale = emptySale('', keeps);
   for await (const record of records) {
     if (sale.saleId !== record.saleId) {
       if (sale.seq > 0) yield sale;
-      sale = emptySale(record.saleId);
+      sale = emptySale(record.saleId, keeps);
     }
     apply(sale, record);
   }
   if (sale.seq > 0) yield sale;
 }
 
-const emptySale = (saleId: string): ReplayedSale => ({
+const emptySale = (saleId: string, keeps: ReplayedSale['keeps']): ReplayedSale => ({
   saleId,
+  keeps,
   seq: 0,
   stock: 0,
   unitsOnSale: 0,
@@ -164,6 +181,7 @@ function keep(
   { orderId, buyerId, personId, quantity, lines, amount, currency, refundedAmount }: OrderChange,
   status: Order['status'],
 ): void {
+  if (!sale.keeps(orderId)) return;
   sale.orders.set(orderId, {
     buyerId,
     ...(personId && { personId }),

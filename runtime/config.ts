@@ -289,6 +289,10 @@ const constants = z.strictObject({
   PAYMENTS_INTERVAL_MS: z.coerce.number().int().min(10).max(60_000).default(500),
   /** How often the leader reconciles what crashes left inconsistent. */
   RECONCILE_INTERVAL_MS: z.coerce.number().int().min(100).default(5_000),
+  /** How old the last audit is when the leader audits again. */
+  AUDIT_INTERVAL_MS: z.coerce.number().int().min(1_000).default(300_000),
+  /** Time after which an audit is ended. */
+  AUDIT_DEADLINE_MS: z.coerce.number().int().min(1_000).default(1_800_000),
   /** How long a purchase may be queued before the reconciler checks it. */
   RECONCILE_AFTER_MS: z.coerce.number().int().min(0).default(30_000),
   /** Time without a renewal after which a worker loses its jobs to another one. */

@@ -86,7 +86,9 @@ export function createApp(
     next();
   });
   const wrongKeys = limitOf(config, 'wrong-keys', config.WRONG_API_KEYS_PER_ADDRESS_PER_MINUTE);
-  const identify = openIdentification(shop.tokens, shop.collections, wrongKeys, provider);
+  const identify = openIdentification(shop.tokens, shop.collections, wrongKeys, provider, () =>
+    shop.availability.isAway('mongodb'),
+  );
   const routes = apiRoutes(shop, identify);
   const respond = openPipeline(identify, openRequestLimits(config), log);
   const bounds = { bodyMaxBytes, trustedHops: config.TRUST_PROXY_HOPS };

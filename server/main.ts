@@ -6,6 +6,7 @@ import { openTokenSecrets } from '../accounts/one-time-token.ts';
 import { openIdentityProvider, providerTokenMaxSeconds } from '../accounts/provider/provider.ts';
 import { storeBacklog } from '../insight/counters.ts';
 import { readBacklog, readCluster } from '../insight/figures.ts';
+import { audienceOf } from '../insight/live-figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks } from '../runtime/clock.ts';
@@ -13,6 +14,7 @@ import { readConfig, warningsAbout } from '../runtime/config.ts';
 import { openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
+import { watchDependencies } from '../runtime/observe/availability.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
@@ -49,7 +51,6 @@ import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerObserver } from './observer.ts';
 import { openProviderAccess } from './provider-access.ts';
 import { openAudits } from './routes/admin/audits.ts';
-import { audienceOf } from './routes/admin/control-room.ts';
 
 const config = readConfig();
 armFailpoints(config.FAILPOINTS);
@@ -139,14 +140,23 @@ const payments =
   openPayments({
     collections,
     provider,
-    announce: live.announceSettled,
+    announce(settled) {
+      observer.changed(settled.orders.map(({ order }) => order));
+      live.announceSettled(settled);
+    },
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,
     log,
   });
 const revocations = followRevocations(collections, live, revocableSeconds, log);
-const audits = openAudits({ collections, gate, queue, redis }, log);
+const dependencies = {
+  mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
+  redis: writesTo(redis),
+  ...queue.dependencies,
+};
+const availability = watchDependencies(dependencies, registry);
+const audits = openAudits(redis);
 // Only for reading the consumer lag, because the workers publish and subscribe.
 const bus = openBus(config, log, () => true);
 const shop = {
@@ -168,6 +178,7 @@ const shop = {
   redis,
   countLag: () => countLag(collections, bus),
   audits,
+  availability,
   tokens,
   limits: openAccountLimits(redis, config),
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
@@ -193,11 +204,6 @@ const heartbeat = openHeartbeat(
     await storeBacklog(redis, await readBacklog(shop));
   },
 );
-const dependencies = {
-  mongodb: () => mongo.db?.admin().ping() ?? Promise.reject(),
-  redis: writesTo(redis),
-  ...queue.dependencies,
-};
 observer.watchSockets(live);
 const probes = [
   healthRoutes(dependencies, () => stopping.signal.aborted),
@@ -227,6 +233,7 @@ closeOnSignal(
       payments?.drained(),
     ]);
     await revocations.close();
+    availability.close();
     await heartbeat.close();
     await bus.close();
     await observer.close();

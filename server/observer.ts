@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Redis } from 'ioredis';
 import type { Connection } from 'mongoose';
 import type { Registry } from 'prom-client';
-import { openCounters } from '../insight/counters.ts';
+import { type Counters, openCounters } from '../insight/counters.ts';
 import type { Config } from '../runtime/config.ts';
 import type { BatchTrip } from '../runtime/group-commit.ts';
 import { type Log, openSampledLog } from '../runtime/observe/log.ts';
@@ -19,6 +19,8 @@ export interface ServerObserver extends AdmissionObserver {
   registry: Registry;
   /** A press of Buy failed before its admission, because Redis or MongoDB could not say whether it is allowed. */
   failedBefore(saleId: string): void;
+  /** Called when orders got another status after they were settled. */
+  changed: Counters['changed'];
   /** Called when a request arrives, before it is answered. */
   request(request: IncomingMessage, response: ServerResponse): void;
   /** Exports the number of sockets and packets, which are read when Prometheus asks for the metrics. */
@@ -39,8 +41,8 @@ export async function openServerObserver({
   redis: Redis;
 }): Promise<ServerObserver> {
   const registry = openMetrics({ mongo, redis: [redis] });
-  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
   const counters = openCounters(redis);
+  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR, counters.proxyAnswers);
   const metrics = openServerMetrics(registry, counters);
   const tracing = await openTracing(config, 'server');
   const logAccepted = openSampledLog(log, 'accepted', config.LOG_PURCHASES_PER_SECOND);
@@ -50,6 +52,12 @@ export async function openServerObserver({
 
     request(request, response) {
       metrics.request(request, response);
+      const isBuying = routeOf(request.method ?? '', request.url ?? '') === 'buy';
+      // Each press of Buy is counted by its outcome.
+      if (!isBuying)
+        response.once('finish', () => {
+          if (response.statusCode >= 500) counters.fault();
+        });
       if (tracing) traceRequest(tracing, request, response);
     },
 
@@ -57,6 +65,8 @@ export async function openServerObserver({
       metrics.flush(flush);
       if (tracing) traceFlush(tracing, flush);
     },
+
+    changed: counters.changed,
 
     failedBefore: (saleId) => counters.admission(saleId, 'failed'),
 

@@ -4,6 +4,7 @@ import type { AliasDomains } from '../accounts/email-address.ts';
 import type { TokenSecrets } from '../accounts/one-time-token.ts';
 import type { Provider } from '../accounts/provider/provider.ts';
 import type { Revocation } from '../accounts/session.ts';
+import type { Availability } from '../runtime/observe/availability.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
@@ -42,6 +43,8 @@ export interface Shop {
   /** The consumer lag in events, by subscription. */
   countLag: () => Promise<Record<string, number>>;
   audits: Audits;
+  /** Which databases do not answer. */
+  availability: Availability;
   tokens: Tokens;
   limits: AccountLimits;
   challenges: Challenges;

@@ -1,4 +1,5 @@
 import { type ClientSession, type Connection, mongo, Schema } from 'mongoose';
+import type { SaleAudit } from '../insight/audit-sale.ts';
 import type { Change } from '../log/schemas.ts';
 import {
   type AccountRole,
@@ -279,6 +280,16 @@ export interface GuardRecord {
   writes: number;
 }
 
+/** What the last audit of a closed sale found, when it was in order: see insight/audit.ts. */
+export interface SaleAuditRecord {
+  /** The sale's id. */
+  _id: string;
+  /** The sale's counts and number in the log; with another one it has to be audited again. */
+  state: string;
+  found: SaleAudit;
+  at: Date;
+}
+
 export interface EventRecord {
   /** `<saleId>:<seq>`, the seq with leading zeros. */
   _id: string;
@@ -481,6 +492,8 @@ const order = new Schema<OrderRecord>(
   { ...options, collection: 'orders' },
 )
   .index({ buyerId: 1, createdAt: -1, _id: -1 })
+  // For the audit of one sale.
+  .index({ saleId: 1 })
   // Partial, so that an order that is not held costs nothing more.
   .index({ holdExpiresAt: 1 }, { partialFilterExpression: { status: 'held' } });
 
@@ -515,6 +528,16 @@ const guard = new Schema<GuardRecord>(
   { ...options, collection: 'guards' },
 );
 
+const saleAudit = new Schema<SaleAuditRecord>(
+  {
+    _id: id,
+    state: { type: String, required: true },
+    found: { type: Schema.Types.Mixed, required: true } as never,
+    at: { type: Date, required: true },
+  },
+  { ...options, collection: 'sale_audits' },
+);
+
 export type Collections = ReturnType<typeof openCollections>;
 
 /**
@@ -540,6 +563,7 @@ export function openCollections(connection: Connection) {
     events: open<EventRecord>('Event', event),
     saleChangeKeys: open<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
     guards: open<GuardRecord>('Guard', guard),
+    saleAudits: open<SaleAuditRecord>('SaleAudit', saleAudit),
     ...openEventCollections(open),
     ...openStaffCollections(open),
     ...openDeskCollections(open),

@@ -141,6 +141,11 @@ const payment = new Schema<PaymentRecord>(
   { ...options, collection: 'payments' },
 )
   .index({ orderId: 1 })
+  .index({ saleId: 1 })
+  .index(
+    { 'refunds.state': 1 },
+    { name: 'failed_refunds', partialFilterExpression: { 'refunds.state': 'failed' } },
+  )
   .index({ createdAt: 1 })
   .index({ dueAt: 1 }, { partialFilterExpression: { dueAt: { $type: 'date' } } });
 

@@ -18,6 +18,7 @@ import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
 import { openLeaderElection } from '../runtime/leader/leader.ts';
 import { openMutex } from '../runtime/mutex.ts';
+import { watchDependencies } from '../runtime/observe/availability.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
@@ -35,6 +36,7 @@ import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlemen
 import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
+import { auditRegularly } from './audits.ts';
 import { cancelCalledOffSales } from './called-off.ts';
 import { openEndedOrders } from './ended-orders.ts';
 import { repairGates } from './gate-repair.ts';
@@ -74,6 +76,11 @@ const gate = openGate(patient.redis);
 const impatientGate = openGate(redis);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
+/** Of orders that were settled before. */
+const announceChanged = (settled: Settled) => {
+  observer.changed(settled.orders.map(({ order }) => order));
+  return announceSettled(settled);
+};
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
 const observer = await openWorkerObserver({ config, log, mongo, redis: [redis, patient.redis] }, () =>
@@ -87,7 +94,7 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 
 const exclusive = openMutex();
 const otherWriters = openOtherWriters(redis);
-const announceEnded = openEndedOrders({ gate, announceSettled }, log);
+const announceEnded = openEndedOrders({ gate, announceSettled: announceChanged }, log);
 const cancellations = openCancellations(collections, announceEnded, otherWriters);
 const { provider } = await openProvider(config, collections);
 const payments =
@@ -95,7 +102,7 @@ const payments =
   openPayments({
     collections,
     provider,
-    announce: announceSettled,
+    announce: announceChanged,
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,
@@ -146,6 +153,7 @@ const election = openLeaderElection(
     ...(payments && { payments: settlePayments(payments, config) }),
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
+    audit: auditRegularly(redis, config, log),
     'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
     places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
     'staff-log': numberStaffLog(collections),
@@ -170,6 +178,7 @@ const dependencies = {
   subscriptions: () => subscribers.subscribed,
   ...queue.dependencies,
 };
+const availability = watchDependencies(dependencies, registry);
 const figures = { collections, redis, gate, queue, countLag: () => countLag(collections, bus) };
 const refresh = openClusterMetrics(registry, () => readCluster(figures));
 const probes = [healthRoutes(dependencies, () => stopping.signal.aborted), metricsRoute(registry, refresh)];
@@ -188,6 +197,7 @@ closeOnSignal(
     await queue.close();
     await bus.close();
     clocks.close();
+    availability.close();
     await heartbeat.close();
     await observer.close();
     http.close();

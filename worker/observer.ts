@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Connection } from 'mongoose';
 import type { Registry } from 'prom-client';
-import { openCounters } from '../insight/counters.ts';
+import { type Counters, openCounters } from '../insight/counters.ts';
 import type { BusEvent } from '../messages/bus.ts';
 import type { Config } from '../runtime/config.ts';
 import { type Log, openSampledLog } from '../runtime/observe/log.ts';
@@ -21,6 +21,8 @@ export interface WorkerObserver {
   registry: Registry;
   /** Called when a transaction has settled purchases. */
   settled(batch: Pick<Batch, 'createdOrders' | 'beganAt'>): void;
+  /** Called when orders got another status after they were settled. */
+  changed: Counters['changed'];
   repaired(done: Repairs): void;
   /** Called when events were published to a subscription. */
   published(subscription: string, events: BusEvent[], startedAtMs: number): void;
@@ -34,8 +36,8 @@ export async function openWorkerObserver(
   isLeader: () => boolean,
 ): Promise<WorkerObserver> {
   const registry = openMetrics({ mongo, redis });
-  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR);
   const counters = openCounters(redis[0]);
+  countProxyAnswers(registry, config.PROXY_ANSWERS_DIR, counters.proxyAnswers);
   const metrics = openWorkerMetrics(registry, counters, isLeader);
   const tracing = await openTracing(config, 'worker');
   const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
@@ -55,6 +57,8 @@ export async function openWorkerObserver(
         });
       }
     },
+
+    changed: counters.changed,
 
     repaired(done) {
       const { failed = 0, forgotten = [], ...others } = done;

@@ -5,11 +5,13 @@
 import { openAccount } from '../account/account.js';
 import { currentSession, onSessionChange } from '../account/session.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
-import { time } from '../shared/format.js';
-import { mountShell, showConnectionLost } from '../shared/shell.js';
+import { relative } from '../shared/format.js';
+import { mountShell } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
 import { createQueueVisit, fetchLive, startAudit } from './api.js';
 import { openDeadLettersView } from './dead-letters/dead-letters-view.js';
+import { openIncidents } from './health/incidents.js';
+import { openRunbookView } from './health/runbook-view.js';
 import { errorText } from './http.js';
 import { openFigures } from './live-figures.js';
 import { openNowView } from './now/now-view.js';
@@ -26,11 +28,13 @@ import { openLogView } from './staff/log-view.js';
 import { isAtLeast } from './staff/roles.js';
 import { openShopView } from './staff/shop-view.js';
 import { openStaffView } from './staff/staff-view.js';
+import { texts } from './texts.js';
 
 /**
  * @typedef {object} View
  * @property {HTMLElement} root
  * @property {(figures: LiveFigures) => void} [update] receives new figures about once a second
+ * @property {() => void} [drawAges] is called twice a second
  * @property {() => void} [close]
  */
 
@@ -50,11 +54,12 @@ const views = new Map(
     staff: openStaffView,
     keys: openKeysView,
     log: openLogView,
+    runbook: openRunbookView,
   }),
 );
 
 /** The tab of each view that has none of its own. @type {Record<string, string>} */
-const tabOf = { sale: 'sales', draft: 'sales', order: 'orders', suspects: 'orders' };
+const tabOf = { sale: 'sales', draft: 'sales', order: 'orders', suspects: 'orders', runbook: 'now' };
 
 /** Views that not every role may open. @type {Map<string, 'desk' | 'admin'>} */
 const needs = new Map(
@@ -70,16 +75,17 @@ const needs = new Map(
 );
 
 const TICK_MS = 1_000;
-/** An audit older than this is repeated. */
-const AUDIT_EVERY_MS = 5 * 60_000;
+const AGES_EVERY_MS = 500;
+/** An audit that is older says little: the leader of the workers audits every five minutes. */
+const AUDIT_OLD_MS = 15 * 60_000;
 
 const figures = openFigures();
+const incidents = openIncidents(figures);
 /** @type {View | null} */
 let view = null;
 let hasAccess = false;
 /** Whether the form of an invitation is shown, which ends with a new load of the page. */
 let isJoining = false;
-let auditRequestedAt = Number.NEGATIVE_INFINITY;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let tick;
 
@@ -149,43 +155,50 @@ async function poll() {
   try {
     const news = await fetchLive(figures.newestSecond());
     figures.update(news);
-    showConnectionLost(false);
-    drawAuditStatus(news);
+    drawDeadLetters(news);
     view?.update?.(news);
   } catch {
-    showConnectionLost(true);
+    figures.failed();
   }
+  drawHealth();
   clearTimeout(tick);
   // A hidden tab stops polling; its next request fetches the seconds that it missed.
   if (hasAccess && !document.hidden) tick = setTimeout(poll, TICK_MS);
 }
 
-const auditTexts = {
-  never: 'Not audited yet',
-  running: 'Auditing…',
-  ok: 'Every invariant holds',
-  breached: 'An invariant is broken',
-  failed: 'The audit did not run',
-};
+/** Draws what depends on the age of the figures, also while no answer comes. */
+function drawHealth() {
+  if (!hasAccess) return;
+  incidents.draw();
+  drawAuditStatus();
+  view?.drawAges?.();
+}
 
 /** @param {LiveFigures} news */
-function drawAuditStatus({ audit, queue, serverTime }) {
-  const auditStatus = byId('audit-status');
-  auditStatus.dataset.state = audit.state;
-  const checked = audit.at && audit.state !== 'running' ? ` · ${time(audit.at)}` : '';
-  setText(byId('audit-text'), auditTexts[audit.state] + checked);
-  auditStatus.title = audit.examples.join('\n');
+function drawDeadLetters({ queue }) {
+  if (!queue) return;
   setText(byId('dead-letters-count'), String(queue.failed));
   show(byId('dead-letters-count'), queue.failed > 0);
-  const age = audit.at ? Date.parse(serverTime) - Date.parse(audit.at) : Number.POSITIVE_INFINITY;
-  const wasJustRequested = performance.now() - auditRequestedAt < AUDIT_EVERY_MS;
-  if (isAtLeast('admin') && age > AUDIT_EVERY_MS && audit.state !== 'running' && !wasJustRequested) {
-    auditRequestedAt = performance.now();
-    startAudit().catch(() => {});
-  }
+}
+
+function drawAuditStatus() {
+  const latest = figures.latest();
+  if (!latest) return;
+  const { audit } = latest;
+  const light = byId('audit-status');
+  const isUnknown = figures.isStale('audit');
+  const age = audit.at ? figures.now() - Date.parse(audit.at) : 0;
+  const isOld = audit.state === 'ok' && age > AUDIT_OLD_MS;
+  light.dataset.state = isUnknown ? 'stale' : isOld ? 'old' : audit.state;
+  const ago = audit.at && audit.state !== 'running' ? [texts.auditedAgo(relative(audit.at))] : [];
+  const unknown = isUnknown ? [texts.auditUnknown] : [];
+  setText(byId('audit-text'), [texts.audit[audit.state], ...ago, ...unknown].join(' · '));
+  light.title = audit.examples.join('\n');
 }
 
 mountShell();
+byId('room').prepend(incidents.root);
+setInterval(drawHealth, AGES_EVERY_MS);
 const auditButton = element('button', { type: 'button', class: 'small', 'data-needs': 'admin' }, 'Check now');
 auditButton.addEventListener('click', () =>
   startAudit().then(

@@ -8,9 +8,17 @@ import { download, request, requestIdempotently, send, upload } from './http.js'
 /** Long enough to export a million orders. */
 const DOWNLOAD_DEADLINE_MS = 15 * 60_000;
 
+/** The server answers within two seconds, whatever is away. */
+const LIVE_DEADLINE_MS = 3_000;
+
 /** @param {number | null} since the newest second already received @returns {Promise<LiveFigures>} */
 export const fetchLive = (since) =>
-  request('GET', since === null ? '/admin/live' : `/admin/live?since=${since}`);
+  request('GET', since === null ? '/admin/live' : `/admin/live?since=${since}`, {
+    deadlineMs: LIVE_DEADLINE_MS,
+  });
+
+/** @returns {Promise<{ paragraphs: { name: string, text: string }[] }>} */
+export const fetchRunbook = () => request('GET', '/admin/runbook');
 
 export const startAudit = () => request('POST', '/admin/audits');
 

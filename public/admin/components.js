@@ -23,7 +23,13 @@ export const peopleAt = (people, saleId) => (Object.hasOwn(people, saleId) ? (pe
 /** Replaces only rows that changed, so that focus and selection are kept.
  * @param {HTMLElement} body @param {(Node | string)[][]} rows */
 export function replaceRows(body, rows) {
-  const drawn = rows.map((cells) => element('tr', {}, ...cells.map((cell) => element('td', {}, cell))));
+  // Each cell names its column, because a narrow screen shows rows as cards without the head.
+  const titles = [...(body.parentElement?.querySelectorAll('th') ?? [])].map(
+    (head) => head.textContent ?? '',
+  );
+  const drawn = rows.map((cells) =>
+    element('tr', {}, ...cells.map((cell, n) => element('td', { 'data-label': titles[n] }, cell))),
+  );
   drawn.forEach((row, n) => {
     const before = body.children[n];
     if (!before) body.append(row);

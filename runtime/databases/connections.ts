@@ -46,7 +46,7 @@ export function isRedisAway(error: unknown): boolean {
   const { name = '', message = '' } = error as Error;
   return (
     /^(MaxRetriesPerRequest|ClusterAllFailed|Abort)Error$/.test(name) ||
-    /Command timed out|Connection is closed|enableOfflineQueue|^(OOM|LOADING|MISCONF|READONLY|BUSY|NOREPLICAS|MASTERDOWN)\b/.test(
+    /Command timed out|Connection is closed|Redis is not connected|^(OOM|LOADING|MISCONF|READONLY|BUSY|NOREPLICAS|MASTERDOWN)\b/.test(
       message,
     )
   );
@@ -161,6 +161,17 @@ export function openPatientRedis(
   return open(config, log, { maxRetriesPerRequest: null, enableReadyCheck });
 }
 
+/** Replaces ioredis' error about its stream and its options, which tells an operator nothing. */
+function sayPlainly(redis: Redis): void {
+  const send = redis.sendCommand.bind(redis);
+  redis.sendCommand = (command, stream) => {
+    const { reject } = command;
+    command.reject = (error) =>
+      reject(/enableOfflineQueue/.test(error?.message) ? new Error('Redis is not connected') : error);
+    return send(command, stream);
+  };
+}
+
 function open({ REDIS_URL: url, FLUSH_DEADLINE_MS: waitMs }: Config, log: Log, options: Options) {
   const all: Options = { retryStrategy: retryDelayMs, connectTimeout: waitMs, ...options };
   const sentinel = sentinelOptionsOf(url);
@@ -175,6 +186,7 @@ function open({ REDIS_URL: url, FLUSH_DEADLINE_MS: waitMs }: Config, log: Log, o
       })
     : new Redis(url, all);
   redis.on('error', (error) => log.warn({ error: error.message }, 'Redis connection error'));
+  sayPlainly(redis);
   const unfollow = sentinel ? followFailovers(redis, sentinel) : () => {};
   return {
     redis,

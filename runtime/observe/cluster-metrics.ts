@@ -16,6 +16,12 @@ export interface ClusterReading {
   audit: { breaches: number; atMs: number } | null;
   /** The number of unsent mails, by state. */
   mails: Record<string, number>;
+  /** Orders that are held until they are paid. */
+  holds: number;
+  /** Payments with a refund that the provider refused for good. */
+  failedRefunds: number;
+  /** How long the next step of a payment has been due. */
+  oldestDueMs: number;
 }
 
 const patienceMs = 1_000;
@@ -43,9 +49,14 @@ export function openClusterMetrics(
   const breaches = gauge('invariant_breaches', 'Breaches that the last audit found');
   const auditedAt = gauge('audited_timestamp_seconds', 'When the last audit ended');
 
+  const holds = gauge('holds_open', 'Orders that are held until they are paid, up to 100,000');
+  const failedRefunds = gauge('failed_refunds', 'Payments with a refund that the provider refused for good');
+  const due = gauge('payment_due_seconds', 'How long the next step of a payment has been due');
+
   return async () => {
     const reading = await withTimeout(read(), patienceMs).catch(() => null);
-    for (const single of [depth, oldest, deadLetters, breaches, auditedAt]) single.remove();
+    const singles = [depth, oldest, deadLetters, breaches, auditedAt, holds, failedRefunds, due];
+    for (const single of singles) single.remove();
     for (const several of [lag, stock, mails]) several.reset();
     up.set(reading ? 1 : 0);
     if (!reading) return;
@@ -55,6 +66,9 @@ export function openClusterMetrics(
     for (const [subscriber, events] of Object.entries(reading.lag)) lag.set({ subscriber }, events);
     for (const { saleId: sale, stock: units } of reading.stocks) stock.set({ sale }, units);
     for (const [state, count] of Object.entries(reading.mails)) mails.set({ state }, count);
+    holds.set(reading.holds);
+    failedRefunds.set(reading.failedRefunds);
+    due.set(reading.oldestDueMs / 1_000);
     if (!reading.audit) return;
     breaches.set(reading.audit.breaches);
     auditedAt.set(reading.audit.atMs / 1_000);

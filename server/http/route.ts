@@ -76,6 +76,8 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   /** Refusals of this endpoint, besides those that follow from its access and input. */
   problems?: readonly ProblemName[];
 
+  /** Whether staff may call it while MongoDB is away, which knows their role now, with the role that their token says. */
+  isForOutages?: true;
   /** A rate limit by account that replaces the limit of all requests. */
   limit?: 'purchases';
   /** Whether the endpoint is served without Express, because it is one of the busiest: see hot.ts. */

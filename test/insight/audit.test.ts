@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import type { AuditReport } from '../../insight/audit.ts';
+import { type AuditReport, audit } from '../../insight/audit.ts';
+import { readAuditStatus } from '../../insight/audit-status.ts';
 import type { Change } from '../../log/schemas.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
-import { run } from '../../ops/local/processes/process.mjs';
+import { run, waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { bullOf } from '../../sale/queue/bull-queue.ts';
@@ -174,6 +175,46 @@ test('I4: an allowance that is wrong or missing is a breach', async () => {
   await expectBreach(['I4'], 'allowance 2, orders 3');
   await allowances.deleteOne({ _id });
   await expectBreach(['I4'], 'allowance 0, orders 3');
+});
+
+test('a closed sale is read again only when it or its orders or payments have changed', async () => {
+  const { collections, gate, queue } = system.store;
+  const next = async () => {
+    const { ok, salesRead, orders, I1, I5 } = await audit(collections, gate, queue, { isWhole: false });
+    return { ok, salesRead, orders, checked: [I1.checked, I5.checked] };
+  };
+  const open = await next();
+  expect(open).toMatchObject({ ok: true, salesRead: 1, orders: 1 });
+  expect(await next()).toEqual(open);
+  await system.changeSale(sale.id, { closesAt: new Date(Date.now() + 100) });
+  // The leader writes the end of the sale to its log.
+  await waitUntil(async () => (await collections.sales.findOne({ _id: sale.id }))?.phase === 'ended', {
+    deadlineMs: 20_000,
+    what: 'the sale has ended',
+  });
+  await waitUntil(async () => (await next()).salesRead === 0, {
+    deadlineMs: 10_000,
+    what: 'the sale is not read again',
+  });
+  const kept = await next();
+  expect(kept).toMatchObject({ ok: true, salesRead: 0, orders: 1 });
+  // A whole audit reads it, and so does the next one after a change.
+  expect(await audit(collections, gate, queue)).toMatchObject({ ok: true, salesRead: 1, orders: 1 });
+  await collections.orders.updateOne({ _id: order.id }, { $set: { quantity: 2 } });
+  expect(await next()).toMatchObject({ ok: true, salesRead: 0 });
+  await collections.sales.updateOne({ _id: sale.id }, { $inc: { eventSeq: 1 } });
+  expect(await next()).toMatchObject({ ok: false, salesRead: 1 });
+  // What is not in order is read until it is.
+  expect(await next()).toMatchObject({ ok: false, salesRead: 1 });
+});
+
+test('the leader runs an audit of its own process when it is requested', async () => {
+  const request = () => system.api('POST', '/api/admin/audits', { token: system.adminToken });
+  const light = async () => (await readAuditStatus(system.store.redis)).state;
+  expect((await request()).status).toBe(202);
+  expect((await request()).status).toBe(503);
+  expect(await light()).toBe('running');
+  await waitUntil(async () => (await light()) === 'ok', { deadlineMs: 30_000, what: 'the audit has ended' });
 });
 
 test('npm run audit without a running system prints one line that says so', async () => {

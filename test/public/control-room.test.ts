@@ -266,7 +266,7 @@ test('the status of an audit is shown after it ran', async () => {
     what: 'no audit could be started',
   });
   await waitUntil(async () => (await live()).audit.state === 'ok', {
-    deadlineMs: 15_000,
+    deadlineMs: 30_000,
     what: 'the audit is not ok',
   });
 });

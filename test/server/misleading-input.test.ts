@@ -1,11 +1,11 @@
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sumOf } from '../../insight/counters.ts';
+import { audienceOf } from '../../insight/live-figures.ts';
 import { readData } from '../../log/schemas.ts';
 import { exchangeOf, shopTopology } from '../../messages/rabbit-topology.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { CrowdMessage, Problem } from '../../sale/contract.ts';
-import { audienceOf } from '../../server/routes/admin/control-room.ts';
 import { openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 

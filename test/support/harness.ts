@@ -85,6 +85,8 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
   // Short waits, so that tests do not wait 5 s for events and 7.5 s for a dead letter.
   const env = {
     BCRYPT_COST: '4',
+    // A test that is about audits asks for one.
+    AUDIT_INTERVAL_MS: '3600000',
     RELAY_INTERVAL_MS: '500',
     PURCHASE_RETRY_FIRST_MS: '50',
     ...options.env,
@@ -200,7 +202,7 @@ export async function startSystem({ ownMongo = false, ...options }: Options = {}
 
     async audit() {
       const { provider } = await openProvider(store.config, store.collections);
-      return await audit(store.collections, store.gate, store.queue, provider);
+      return await audit(store.collections, store.gate, store.queue, { provider });
     },
 
     async close() {

@@ -4,15 +4,17 @@
 
 import { serverNow } from '../../shared/clock.js';
 import { number } from '../../shared/format.js';
+import { texts } from '../texts.js';
 import { chart } from './chart.js';
 
 /** @param {string} title @param {{ height?: number }} [options] */
 export function burnDown(title, options) {
+  const { left, evenly } = texts.charts;
   const drawn = chart(
     title,
     [
-      { label: 'Left', color: '--hot', fill: true, stepped: true },
-      { label: 'Evenly', color: '--muted', dashed: true, write: (value) => number(Math.round(value)) },
+      { label: left, color: '--hot', fill: true, stepped: true },
+      { label: evenly, color: '--muted', dashed: true, write: (value) => number(Math.round(value)) },
     ],
     options,
   );
@@ -21,32 +23,42 @@ export function burnDown(title, options) {
     close: drawn.close,
     /** @param {SaleReport} report */
     set(report) {
-      const { start, end } = spanOf(report);
-      const curve = report.points.filter(([at]) => at >= start && at <= end);
-      const before =
-        report.points.findLast(([at]) => at <= start)?.[1] ?? report.points[0]?.[1] ?? report.units;
-      const now = Math.min(end, serverNow());
-      const left = [[start, before], ...curve, [now, report.stock]].sort(
-        ([one = 0], [other = 0]) => one - other,
-      );
-      const at = [...left.map(([when = 0]) => when / 1_000), ...(end > now ? [end / 1_000] : [])];
-      const stock = [...left.map(([, units = 0]) => units), ...(end > now ? [null] : [])];
+      const { points, start, now, end } = curveOf(report, serverNow());
+      const at = [...points.map(([when]) => when), ...(end > now ? [end] : [])];
+      const stock = [...points.map(([, units]) => units), ...(end > now ? [null] : [])];
       const target = report.soldOutAt ? Date.parse(report.soldOutAt) : Date.parse(report.sale.closesAt);
-      const evenly = at.map((when) =>
-        Math.max(0, report.units * (1 - (when * 1_000 - start) / Math.max(1, target - start))),
+      const first = points[0]?.[1] ?? report.units;
+      const share = (/** @type {number} */ when) => (when - start) / Math.max(1, target - start);
+      const evenly = at.map((when) => first * (1 - Math.min(1, Math.max(0, share(when)))));
+      drawn.set(
+        at.map((when) => when / 1_000),
+        stock,
+        evenly,
       );
-      drawn.set(at, stock, evenly);
     },
   };
 }
 
-/** The time axis: from the opening, or shortly before the first order if that came much later, to the sale's end.
- * @param {SaleReport} report */
-function spanOf({ sale, firstPaidAt, soldOutAt }) {
+/**
+ * The stock from the opening, or from shortly before the first order if that came much later, to now or the sale's end.
+ * Before the opening it is the whole sale to come.
+ * @param {Pick<SaleReport, 'sale' | 'firstPaidAt' | 'soldOutAt' | 'points' | 'stock'>} report @param {number} present
+ * @returns {{ points: [at: number, units: number][], start: number, now: number, end: number }} times in Unix ms
+ */
+export function curveOf({ sale, firstPaidAt, soldOutAt, points, stock }, present) {
   const opened = Date.parse(sale.opensAt);
+  const closes = Date.parse(sale.closesAt);
+  if (present <= opened)
+    return { points: [[opened, stock]], start: opened, now: opened, end: Math.max(closes, opened + 1_000) };
   const first = firstPaidAt ? Date.parse(firstPaidAt) : opened;
-  const until = soldOutAt ? Date.parse(soldOutAt) : Math.min(serverNow(), Date.parse(sale.closesAt));
+  const until = soldOutAt ? Date.parse(soldOutAt) : Math.min(present, closes);
   const length = Math.max(1_000, until - first);
   const start = Math.max(opened, first - length * 0.1);
-  return { start, end: until + length * 0.05 };
+  const end = Math.max(start + 1_000, until + length * 0.05);
+  const now = Math.min(end, present);
+  // The stock that the sale had at the start, and not all units that it ever had: some may have been added later.
+  const before = points.findLast(([at]) => at <= start)?.[1] ?? points[0]?.[1] ?? stock;
+  const within = points.filter(([at]) => at > start && at < now);
+  const last = points.findLast(([at]) => at <= now)?.[1] ?? stock;
+  return { points: [[start, before], ...within, [now, last]], start, now, end };
 }

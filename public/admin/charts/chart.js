@@ -11,6 +11,7 @@ import { number, tick } from '../../shared/format.js';
  * @property {boolean} [fill]
  * @property {boolean} [dashed]
  * @property {boolean} [stepped]
+ * @property {boolean} [dots] for values between gaps, which have no line
  * @property {(value: number) => string} [write] formats a value
  *
  * @typedef {(number | null)[]} Values
@@ -18,8 +19,9 @@ import { number, tick } from '../../shared/format.js';
 
 const HEIGHT_PX = 210;
 
-/** @param {string} title @param {Line[]} lines @param {{ height?: number, write?: (value: number) => string }} [options] */
-export function chart(title, lines, { height = HEIGHT_PX, write = number } = {}) {
+/** @param {string} title @param {Line[]} lines @param {{ height?: number, write?: (value: number) => string,
+ *   summary?: (values: Values) => number | null | undefined }} [options] `summary` gives the value in the legend, by default the last */
+export function chart(title, lines, { height = HEIGHT_PX, write = number, summary = lastOf } = {}) {
   const figures = lines.map(() => element('strong', {}, '–'));
   const legend = lines.map(({ label, color, dashed }, n) =>
     element(
@@ -64,7 +66,7 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number } = {})
       if (plot) plot.setData(/** @type {never} */ (data));
       else draw();
       lines.forEach((line, n) => {
-        const last = values[n]?.findLast((value) => value !== null);
+        const last = summary(values[n] ?? []);
         const figure = figures[n];
         if (figure) setText(figure, typeof last === 'number' ? (line.write ?? write)(last) : '–');
       });
@@ -76,6 +78,16 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number } = {})
     },
   };
 }
+
+/** @param {Values} values */
+const lastOf = (values) => values.findLast((value) => value !== null);
+
+/** @param {Values} values */
+export const sumOf = (values) => values.reduce((/** @type {number} */ sum, value) => sum + (value ?? 0), 0);
+
+/** Leaves out a label that equals the one before, as a time to the second or a rounded value does on a short axis.
+ * @param {string[]} labels */
+const unrepeated = (labels) => labels.map((label, n) => (label === labels[n - 1] ? '' : label));
 
 /**
  * @param {Element} root @param {Line[]} lines
@@ -104,9 +116,9 @@ function optionsOf(root, lines, { width, height, write }) {
         grid: { show: false },
         space: 90,
         size: 28,
-        values: (_plot, ticks) => ticks.map((at) => tick(at * 1_000)),
+        values: (_plot, ticks) => unrepeated(ticks.map((at) => tick(at * 1_000))),
       },
-      { ...axis, size: 58, values: (_plot, ticks) => ticks.map((value) => write(value)) },
+      { ...axis, size: 58, values: (_plot, ticks) => unrepeated(ticks.map((value) => write(value))) },
     ],
     series: [
       {},
@@ -114,8 +126,8 @@ function optionsOf(root, lines, { width, height, write }) {
         label: line.label,
         stroke: color(line.color),
         width: 2,
-        spanGaps: true,
-        points: { show: false },
+        spanGaps: false,
+        points: { show: line.dots === true, size: 4 },
         ...(line.fill && { fill: `color-mix(in srgb, ${color(line.color)} 16%, transparent)` }),
         ...(line.dashed && { dash: [6, 6], width: 1.5 }),
         ...(line.stepped && stepped && { paths: stepped }),

@@ -2,7 +2,8 @@
 
 /** @import { SaleMinute } from '../../../insight/contract.ts' */
 
-import { chart } from './chart.js';
+import { texts } from '../texts.js';
+import { chart, sumOf } from './chart.js';
 
 const MINUTE_MS = 60_000;
 /** The chart shows a day at most. */
@@ -10,11 +11,14 @@ const MAX_MINUTES = 1_440;
 
 /** @param {string} title */
 export function minutesChart(title) {
-  const drawn = chart(title, [
-    { label: 'Paid', color: '--good', fill: true, stepped: true },
-    { label: 'Rejected', color: '--wait', stepped: true },
-    { label: 'Cancelled', color: '--hot', stepped: true },
-  ]);
+  const { charts: t } = texts;
+  const lines = [
+    { label: t.paid, color: '--good', fill: true, stepped: true },
+    { label: t.rejected, color: '--wait', stepped: true },
+    { label: t.cancelled, color: '--hot', stepped: true },
+  ];
+  // The legend has the sums of what is shown: the last minute is always empty.
+  const drawn = chart(title, lines, { summary: sumOf });
   return {
     root: drawn.root,
     close: drawn.close,

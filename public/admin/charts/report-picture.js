@@ -2,13 +2,17 @@
 
 /** @import { SaleReport } from '../../../insight/contract.ts' */
 
+import { serverNow } from '../../shared/clock.js';
 import { duration, number } from '../../shared/format.js';
 import { download } from '../http.js';
-import { figuresOf } from '../sales/report.js';
+import { figuresOf, soldOf } from '../sales/report.js';
+import { curveOf } from './burn-down.js';
 
 const WIDTH = 1_200;
 const HEIGHT = 675;
 const EDGE = 64;
+/** Between two figures beside the curve. */
+const ROW = 38;
 const plot = { left: EDGE, top: 250, width: 680, height: 340 };
 
 /** @param {SaleReport} report */
@@ -27,7 +31,7 @@ export async function downloadReportPicture(report) {
   write(pen, ink('--ink'), 60, 800, report.sale.product.name, EDGE, 168, WIDTH - 2 * EDGE);
   drawCurve(pen, report, ink);
   figuresOf(report).forEach(([name, value], n) => {
-    const top = plot.top + n * 40;
+    const top = plot.top + n * ROW;
     write(pen, ink('--muted'), 15, 500, name, plot.left + plot.width + 48, top);
     write(
       pen,
@@ -48,31 +52,30 @@ export async function downloadReportPicture(report) {
 }
 
 /** @param {SaleReport} report */
-function headlineOf({ soldOutAfterMs, paidUnits, cancelledUnits }) {
-  const sold = `${number(paidUnits - cancelledUnits)} sold`;
+function headlineOf(report) {
+  const sold = `${number(soldOf(report).units)} sold`;
+  const { soldOutAfterMs } = report;
   return soldOutAfterMs === null ? sold : `${sold}, the last one after ${duration(soldOutAfterMs)}`;
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {SaleReport} report @param {(name: string) => string} ink */
-function drawCurve(pen, { points, units, stock }, ink) {
+function drawCurve(pen, report, ink) {
   const { left, top, width, height } = plot;
-  const first = points[0]?.[0] ?? 0;
-  const started = points.find(([, units_]) => units_ < units)?.[0] ?? first;
-  const last = points.at(-1)?.[0] ?? first;
-  const span = Math.max(1, last - started) * 1.1;
-  const x = (/** @type {number} */ at) => left + Math.max(0, (at - started + span * 0.05) / span) * width;
-  const y = (/** @type {number} */ left_) => top + height * (1 - left_ / Math.max(1, units));
+  const { points, start, end } = curveOf(report, serverNow());
+  const most = Math.max(1, ...points.map(([, units]) => units));
+  const x = (/** @type {number} */ at) => left + ((at - start) / Math.max(1, end - start)) * width;
+  const y = (/** @type {number} */ units) => top + height * (1 - units / most);
   pen.fillStyle = ink('--surface');
   pen.fillRect(left, top, width, height);
+  let level = points[0]?.[1] ?? 0;
   pen.beginPath();
-  pen.moveTo(left, y(units));
-  let level = units;
-  for (const [at, now] of points.filter(([when]) => when >= started)) {
+  pen.moveTo(left, y(level));
+  for (const [at, units] of points) {
     pen.lineTo(x(at), y(level));
-    pen.lineTo(x(at), y(now));
-    level = now;
+    pen.lineTo(x(at), y(units));
+    level = units;
   }
-  pen.lineTo(left + width, y(stock));
+  pen.lineTo(left + width, y(level));
   pen.strokeStyle = ink('--hot');
   pen.lineWidth = 4;
   pen.stroke();

@@ -7,51 +7,100 @@ import { element } from '../../shared/dom.js';
 import { duration, number, relative } from '../../shared/format.js';
 import { chart } from '../charts/chart.js';
 import { replaceRows, table } from '../components.js';
-import { refusedIn } from '../live-figures.js';
+import { ageOf } from '../health/age.js';
+import { acceptedIn, refusedIn } from '../live-figures.js';
 import { saleTable } from '../sales/sale-table.js';
+import { texts } from '../texts.js';
 import { queueTiles, tile } from './queue-tiles.js';
+
+/** @import { SecondFigures } from '../../../insight/contract.ts' */
+
+/** Each chart of the last five minutes, and what its lines show of a second. */
+const charts = () => {
+  const { charts: t } = texts;
+  const inMs = { write: duration };
+  return [
+    {
+      drawn: chart(t.answers, [
+        { label: t.accepted, color: '--good', fill: true },
+        { label: t.refused, color: '--wait' },
+        { label: t.faults, color: '--hot' },
+      ]),
+      lines: [acceptedIn, refusedIn, (/** @type {SecondFigures} */ { answers }) => faultsIn(answers)],
+    },
+    {
+      drawn: chart(t.orders, [
+        { label: t.held, color: '--wait' },
+        { label: t.paid, color: '--good', fill: true },
+        { label: t.rejected, color: '--hot' },
+        { label: t.expired, color: '--muted' },
+        { label: t.refunded, color: '--ink', dashed: true },
+      ]),
+      lines: [countOf('held'), countOf('paid'), countOf('rejected'), countOf('expired'), countOf('refunded')],
+    },
+    {
+      drawn: chart(t.allFaults, [
+        { label: t.byServers, color: '--hot', fill: true },
+        { label: t.byNginx, color: '--wait' },
+      ]),
+      lines: [
+        (/** @type {SecondFigures} */ { faults }) => faults?.servers ?? 0,
+        (/** @type {SecondFigures} */ { faults }) => faults?.nginx ?? 0,
+      ],
+    },
+    {
+      drawn: chart(
+        t.pace,
+        [
+          { label: 'p50', color: '--good', dots: true },
+          { label: 'p99', color: '--hot', dots: true },
+        ],
+        inMs,
+      ),
+      lines: [countOf('p50Ms'), countOf('p99Ms')],
+    },
+    {
+      drawn: chart(t.queue, [{ label: t.waiting, color: '--wait', fill: true, stepped: true }]),
+      lines: [countOf('queued')],
+    },
+    {
+      drawn: chart(t.age, [{ label: t.oldest, color: '--hot', stepped: true }], inMs),
+      lines: [countOf('oldestMs')],
+    },
+  ];
+};
+
+/** @param {'held' | 'paid' | 'rejected' | 'expired' | 'refunded' | 'p50Ms' | 'p99Ms' | 'queued' | 'oldestMs'} count */
+const countOf = (count) => (/** @type {SecondFigures} */ second) => second[count] ?? null;
+
+/** @param {Record<string, number>} answers */
+const faultsIn = ({ busy = 0, unconfirmed = 0, fault = 0 }) => busy + unconfirmed + fault;
 
 /** @param {string} _id @param {ReturnType<typeof openFigures>} figures */
 export function openNowView(_id, figures) {
   const tiles = {
-    people: tile('Sockets', 'tile-sockets'),
-    alive: tile('Alive', 'tile-alive'),
+    people: tile(texts.tiles.people, 'tile-sockets', 'processes'),
+    alive: tile(texts.tiles.alive, 'tile-alive', 'processes'),
   };
   const queueFigures = queueTiles();
-  const rate = chart('Answers and orders a second', [
-    { label: 'Paid', color: '--good', fill: true },
-    { label: 'Rejected', color: '--wait' },
-    { label: 'Refused at the gate', color: '--hot' },
-  ]);
-  const pace = chart(
-    'From accepted to settled',
-    [
-      { label: 'p50', color: '--good' },
-      { label: 'p99', color: '--hot' },
-    ],
-    { write: duration },
-  );
-  const queue = chart('Queue', [{ label: 'Purchases waiting', color: '--wait', fill: true, stepped: true }]);
-  const age = chart('Age of the oldest purchase', [{ label: 'Oldest', color: '--hot', stepped: true }], {
-    write: duration,
-  });
-  const processes = table('processes', ['Process', 'Sockets', 'Memory', 'Event loop lag', 'Started']);
+  const drawnCharts = charts();
+  const processes = table('processes', texts.processColumns);
   const sales = saleTable();
-  const charts = element('div', { class: 'charts' }, rate.root, pace.root, queue.root, age.root);
+  const chartBox = element('div', { class: 'charts' }, ...drawnCharts.map(({ drawn }) => drawn.root));
+  const chartAge = ageOf(chartBox, 'seconds');
+  const salesAge = ageOf(sales.root, 'sales');
+  const processAge = ageOf(processes.root, 'processes');
+  const allTiles = [...queueFigures.all, ...Object.values(tiles)];
   const root = element(
     'div',
     {},
-    element('h1', { class: 'visually-hidden' }, 'Control room: now'),
-    element(
-      'div',
-      { class: 'tiles' },
-      ...queueFigures.roots,
-      ...Object.values(tiles).map(({ root }) => root),
-    ),
-    charts,
-    element('h2', {}, 'Sales'),
+    element('h1', { class: 'visually-hidden' }, texts.nowTitle),
+    element('div', { class: 'tiles' }, ...allTiles.map(({ root }) => root)),
+    element('p', { class: 'section-age' }, chartAge.mark),
+    chartBox,
+    element('h2', {}, texts.sales, ' ', salesAge.mark),
     sales.root,
-    element('h2', {}, 'Processes'),
+    element('h2', {}, texts.processes, ' ', processAge.mark),
     processes.root,
   );
 
@@ -59,62 +108,45 @@ export function openNowView(_id, figures) {
   function update(news) {
     const seconds = figures.seconds();
     const at = seconds.map(({ second }) => second);
-    rate.set(
-      at,
-      seconds.map(({ paid }) => paid),
-      seconds.map(({ rejected }) => rejected),
-      seconds.map(refusedIn),
-    );
-    pace.set(
-      at,
-      seconds.map(({ p50Ms }) => p50Ms),
-      seconds.map(({ p99Ms }) => p99Ms),
-    );
-    queue.set(
-      at,
-      seconds.map(({ queued }) => queued),
-    );
-    age.set(
-      at,
-      seconds.map(({ oldestMs }) => oldestMs),
-    );
+    for (const { drawn, lines } of drawnCharts) drawn.set(at, ...lines.map((line) => seconds.map(line)));
     updateTiles(news);
     sales.set(news);
     replaceRows(processes.body, [...news.living.map(lineOf), ...news.silent.map(silentLine)]);
   }
 
   /** @param {LiveFigures} news */
-  function updateTiles({ figures: queued, living }) {
-    const held = living.reduce((sum, { sockets: count = 0 }) => sum + count, 0);
+  function updateTiles({ figures: queued, living, silent }) {
+    const sockets = living.reduce((sum, { sockets: count = 0 }) => sum + count, 0);
     const servers = living.filter(({ role }) => role === 'server').length;
-    queueFigures.set(queued);
-    tiles.people.set(number(held), `on ${plural(servers, 'server')}`);
-    tiles.alive.set(number(living.length), aliveIn(living));
+    const workers = living.length - servers;
+    if (queued) queueFigures.set(queued);
+    tiles.people.set(number(sockets), texts.onServers(servers));
+    const gone = silent.length > 0 ? [texts.gone(silent.length)] : [];
+    tiles.alive.set(
+      number(living.length),
+      [texts.servers(servers), texts.workers(workers), ...gone].join(', '),
+      servers === 0 || workers === 0 ? 'bad' : silent.length > 0 ? 'warn' : 'good',
+    );
   }
 
   return {
     root,
     update,
+    drawAges() {
+      for (const { age } of allTiles) age(figures);
+      for (const age of [chartAge, salesAge, processAge]) age.draw(figures);
+    },
     close() {
-      for (const drawn of [rate, pace, queue, age]) drawn.close();
+      for (const { drawn } of drawnCharts) drawn.close();
     },
   };
-}
-
-/** @param {number} count @param {string} one */
-const plural = (count, one) => `${number(count)} ${one}${count === 1 ? '' : 's'}`;
-
-/** @param {Alive[]} living */
-function aliveIn(living) {
-  const servers = living.filter(({ role }) => role === 'server').length;
-  return `${plural(servers, 'server')}, ${plural(living.length - servers, 'worker')}`;
 }
 
 /** A larger clock skew is shown, so that somebody sets the clock. No decision depends on it. */
 const CLOCK_SKEW_SHOWN_MS = 1_000;
 
 /** @param {number} aheadMs */
-const skewIn = (aheadMs) => `, clock ${duration(Math.abs(aheadMs))} ${aheadMs > 0 ? 'ahead' : 'behind'}`;
+const skewIn = (aheadMs) => (aheadMs > 0 ? texts.clockAhead : texts.clockBehind)(duration(Math.abs(aheadMs)));
 
 /** @param {Alive} process */
 function lineOf({ role, instance, sockets, memoryMb, lateMs, clockAheadMs = 0, startedAt }) {
@@ -128,7 +160,8 @@ function lineOf({ role, instance, sockets, memoryMb, lateMs, clockAheadMs = 0, s
   ];
 }
 
-/** @param {string} id */
+/** A process that has died is struck out, and leaves the list a minute later. @param {string} id */
 function silentLine(id) {
-  return [element('span', { class: 'failure' }, element('span', { class: 'dot' }), id), 'silent', '', '', ''];
+  const name = element('span', { class: 'failure' }, element('span', { class: 'dot' }), element('s', {}, id));
+  return [name, texts.noHeartbeat, '–', '–', '–'];
 }

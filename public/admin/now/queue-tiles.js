@@ -1,75 +1,101 @@
-/** Six tiles with the figures for operating the queue: depth, rates, lag, latency, dead letters, success rate. */
+/** The tiles with the figures of the queue, each with its age and with what the alerts think of it. */
 
 /** @import { QueueFigures } from '../../../insight/contract.ts' */
+/** @import { Part, openFigures } from '../live-figures.js' */
 
 import { element, setText } from '../../shared/dom.js';
 import { duration, number } from '../../shared/format.js';
+import { ageOf } from '../health/age.js';
+import { texts } from '../texts.js';
+
+/** @typedef {'good' | 'warn' | 'bad'} State what to do about a figure: nothing, watch it, or act */
+
+/** The thresholds of `bad` are those of ops/alerts.yml, where it has one. */
+const LIMITS = {
+  oldestMs: { warn: 5_000, bad: 30_000 },
+  lag: { warn: 200, bad: 1_000 },
+  p99Ms: { warn: 1_000, bad: 5_000 },
+  /** The share of answers that were faults. */
+  faults: { warn: 0.001, bad: 0.014 },
+};
+
+/** @param {number} figure @param {{ warn: number, bad: number }} limits @returns {State} */
+const stateOf = (figure, { warn, bad }) => (figure > bad ? 'bad' : figure > warn ? 'warn' : 'good');
 
 export function queueTiles() {
   const tiles = {
-    depth: tile('Queue depth', 'tile-queue'),
-    rates: tile('In and out a second', 'tile-rates'),
-    lag: tile('Consumer lag', 'tile-lag'),
-    latency: tile('Settled within (p99)', 'tile-p99'),
-    deadLetters: tile('Dead letters', 'tile-dead-letters'),
-    success: tile('Success rate', 'tile-success'),
+    depth: tile(texts.tiles.depth, 'tile-queue', 'queue'),
+    rates: tile(texts.tiles.rates, 'tile-rates', 'queue'),
+    lag: tile(texts.tiles.lag, 'tile-lag', 'lag'),
+    latency: tile(texts.tiles.latency, 'tile-p99', 'queue'),
+    deadLetters: tile(texts.tiles.deadLetters, 'tile-dead-letters', 'queue'),
+    success: tile(texts.tiles.success, 'tile-success', 'queue'),
   };
 
   return {
-    roots: Object.values(tiles).map(({ root }) => root),
+    all: Object.values(tiles),
 
     /** @param {QueueFigures} figures */
     set(figures) {
       const { depth, oldestMs, inPerSecond, outPerSecond, p50Ms, p99Ms, successRate } = figures;
-      tiles.depth.set(number(depth), `oldest ${duration(oldestMs)}`);
-      tiles.rates.set(`${tenths(inPerSecond)} · ${tenths(outPerSecond)}`, 'over the last 10 s');
+      const { deadLetters, deadLetterGrowth } = figures;
+      tiles.depth.set(number(depth), texts.oldest(duration(oldestMs)), stateOf(oldestMs, LIMITS.oldestMs));
+      tiles.rates.set(`${tenths(inPerSecond)} · ${tenths(outPerSecond)}`, texts.lastTenSeconds);
       tiles.lag.set(...lagIn(figures));
       tiles.latency.set(
-        errorText(p99Ms, duration),
-        `p50 ${errorText(p50Ms, duration)}, over the last minute`,
+        orDash(p99Ms, duration),
+        texts.medianOfMinute(orDash(p50Ms, duration)),
+        stateOf(p99Ms ?? 0, LIMITS.p99Ms),
       );
-      tiles.deadLetters.set(number(figures.deadLetters), growthIn(figures));
-      tiles.success.set(errorText(successRate, percent), 'of what ended within a minute');
+      tiles.deadLetters.set(
+        number(deadLetters),
+        deadLetterGrowth === 0 ? texts.asManyLetters : texts.moreLetters(deadLetterGrowth),
+        deadLetterGrowth > 0 ? 'bad' : deadLetters > 0 ? 'warn' : 'good',
+      );
+      tiles.success.set(
+        orDash(successRate, percent),
+        texts.ofAllAnswers,
+        stateOf(1 - (successRate ?? 1), LIMITS.faults),
+      );
     },
   };
 }
 
-/** @param {string} label @param {string} testId */
-export function tile(label, testId) {
+const ICONS = { good: '✓', warn: '!', bad: '✕' };
+
+/** @param {string} label @param {string} testId @param {Part} part the part of the figures that it shows */
+export function tile(label, testId, part) {
   const value = element('strong', { 'data-testid': testId }, '–');
   const note = element('span', { class: 'muted' });
+  const mark = element('span', { class: 'tile-state' });
+  const root = element('p', { class: 'tile card-box' });
+  const age = ageOf(root, part);
+  root.append(element('span', { class: 'tile-label' }, label), mark, value, note, age.mark);
   return {
-    root: element(
-      'p',
-      { class: 'tile card-box' },
-      element('span', { class: 'tile-label' }, label),
-      value,
-      note,
-    ),
-    /** @param {string} text @param {string} detail */
-    set(text, detail) {
+    root,
+    age: age.draw,
+    /** @param {string} text @param {string} detail @param {State} [state] none where no value is better than another */
+    set(text, detail, state) {
       setText(value, text);
       setText(note, detail);
+      if (!state) return;
+      root.dataset.state = state;
+      setText(mark, `${ICONS[state]} ${texts.tileStates[state]}`);
     },
   };
 }
 
 /** @param {number | null} figure @param {(figure: number) => string} write */
-const errorText = (figure, write) => (figure === null ? '–' : write(figure));
+const orDash = (figure, write) => (figure === null ? '–' : write(figure));
 /** @param {number} figure */
 const tenths = (figure) => number(Math.round(figure * 10) / 10);
 /** Rounded down, so that 99.99 % is not shown as 100 %. @param {number} share */
 const percent = (share) => `${number(Math.floor(share * 1_000) / 10)} %`;
 
-/** @param {QueueFigures} figures @returns {[string, string]} */
+/** @param {QueueFigures} figures @returns {[string, string, State]} */
 function lagIn({ lag }) {
   const [furthest] = Object.entries(lag).sort(([, one], [, other]) => other - one);
-  return furthest ? [number(furthest[1]), `events behind: ${furthest[0]}`] : ['–', 'no subscribers'];
-}
-
-/** @param {QueueFigures} figures */
-function growthIn({ deadLetterGrowth }) {
-  if (deadLetterGrowth === 0) return 'as many as five minutes ago';
-  const difference = number(Math.abs(deadLetterGrowth));
-  return `${difference} ${deadLetterGrowth > 0 ? 'more' : 'fewer'} than five minutes ago`;
+  if (!furthest) return ['–', texts.noSubscribers, 'good'];
+  const [subscriber, events] = furthest;
+  return [number(events), texts.behind(subscriber), stateOf(events, LIMITS.lag)];
 }

@@ -10,7 +10,7 @@ import { replaceRows, table } from '../components.js';
 import { stockMeter } from './sale-table.js';
 
 export function itemTable() {
-  const { root, body } = table('items', ['Item', 'Left', 'Price', 'Sold', 'Sold out']);
+  const { root, body } = table('items', ['Item', 'Left', 'Price', 'Sold', 'Taken', 'Sold out']);
   root.classList.add('item-table');
   root.hidden = true;
   return {
@@ -21,16 +21,17 @@ export function itemTable() {
       show(root, items.length > 1);
       if (items.length < 2) return;
       // A server of the version before reports no items.
-      const soldOutAt = new Map(report?.items?.map((item) => [item.itemId, item.soldOutAt]));
+      const reported = new Map(report?.items?.map((one) => [one.itemId, one]));
       replaceRows(
         body,
         items.map((item) => {
-          const at = soldOutAt.get(item.id);
+          const { soldOutAt: at, amount } = reported.get(item.id) ?? {};
           return [
             element('strong', {}, itemName(sale, item)),
             stockMeter(item),
             money(item.price),
             number(item.unitsOnSale - item.stock),
+            amount === undefined ? '–' : money({ ...item.price, amount }),
             at ? dateTime(at) : '–',
           ];
         }),

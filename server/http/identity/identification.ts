@@ -2,7 +2,9 @@ import { LRUCache } from 'lru-cache';
 import { isApiKey, useApiKey } from '../../../accounts/api-key.ts';
 import { hashOfSecret } from '../../../accounts/secret.ts';
 import { currentRole } from '../../../accounts/staff.ts';
+import { isMongoAway } from '../../../runtime/databases/connections.ts';
 import { type Limiter, limitHere } from '../../../runtime/rate-limit.ts';
+import { withTimeout } from '../../../runtime/with-timeout.ts';
 import { role as roles } from '../../../sale/contract.ts';
 import type { Collections } from '../../../store/collections.ts';
 import type { ProviderAccess } from '../../provider-access.ts';
@@ -11,9 +13,11 @@ import { isRefusal, type Refusal, refuse } from '../problems.ts';
 import type { Access, Route } from '../route.ts';
 import { bearerOf, type Identity, type Tokens } from './tokens.ts';
 
+const rolePatienceMs = 1_000;
+
 /** @returns null on a route for anyone, a refusal with 401, 403 or 429. */
 export type Identify = (
-  route: Pick<Route, 'access' | 'scope'>,
+  route: Pick<Route, 'access' | 'scope' | 'isForOutages'>,
   request: { network: string; header(name: string): string | undefined },
 ) => Identity | null | Refusal | Promise<Identity | Refusal>;
 
@@ -27,6 +31,7 @@ export function openIdentification(
   collections: Collections,
   wrongKeysLimit: Limiter['limit'],
   provider: ProviderAccess | null,
+  isMongoKnownAway: () => boolean,
 ): Identify {
   /** Counts unknown keys by address, because each costs a look-up. */
   const wrongKeys = limitHere(wrongKeysLimit);
@@ -65,9 +70,28 @@ export function openIdentification(
     };
   }
 
-  async function identifyStaff(identity: Identity, access: Access): Promise<Identity | Refusal> {
-    const role = await currentRole(collections, identity.userId, identity.role);
+  async function identifyStaff(
+    identity: Identity,
+    { access, isForOutages }: Pick<Route, 'access' | 'isForOutages'>,
+  ): Promise<Identity | Refusal> {
+    const role = isForOutages ? await roleInTime(identity) : await roleNow(identity);
     return reaches(role, access) ? { ...identity, role } : forbidden(access);
+  }
+
+  const roleNow = ({ userId, role }: Identity) => currentRole(collections, userId, role);
+
+  /** The role in the token counts while MongoDB does not answer: it lasts for minutes, and revocations are known here. */
+  async function roleInTime(identity: Identity): Promise<Identity['role']> {
+    if (isMongoKnownAway()) return identity.role;
+    const lookUp = roleNow(identity).catch((error) => {
+      if (isMongoAway(error)) return identity.role;
+      throw error;
+    });
+    const late = new Error('late');
+    return await withTimeout(lookUp, rolePatienceMs, () => late).catch((error) => {
+      if (error === late) return identity.role;
+      throw error;
+    });
   }
 
   return (route, request) => {
@@ -81,7 +105,7 @@ export function openIdentification(
       return unauthorized(token);
     }
     if (access === 'buyer') return identity;
-    return reaches(identity.role, access) ? identifyStaff(identity, access) : forbidden(access);
+    return reaches(identity.role, access) ? identifyStaff(identity, route) : forbidden(access);
   };
 }
 

@@ -1,0 +1,46 @@
+import { LRUCache } from 'lru-cache';
+import { singleFlight } from '../runtime/single-flight.ts';
+import type { Collections } from '../store/collections.ts';
+
+const freshMs = 5_000;
+
+/**
+ * @returns a function that sums what was captured for a sale and not given back, in minor units; null when it has no
+ *   payments here. It is cached for some seconds, because every open report asks for it.
+ */
+export function openMoneyTaken({ payments }: Pick<Collections, 'payments'>) {
+  const cache = new LRUCache<string, { taken: number | null }>({ max: 100, ttl: freshMs });
+  return singleFlight(async (saleId) => {
+    const cached = cache.get(saleId);
+    if (cached) return cached.taken;
+    const succeeded = {
+      $filter: { input: '$refunds', cond: { $eq: ['$$this.state', 'succeeded'] } },
+    };
+    const refunded = { $sum: { $map: { input: succeeded, in: '$$this.amount' } } };
+    const [sums] = await payments
+      .aggregate<{ taken: number }>([
+        { $match: { saleId } },
+        { $group: { _id: null, taken: { $sum: { $subtract: ['$capturedAmount', refunded] } } } },
+      ])
+      .toArray();
+    const taken = sums?.taken ?? null;
+    cache.set(saleId, { taken });
+    return taken;
+  });
+}
+
+/** Holds and payments of the whole shop, for the metrics. */
+export async function readMoneyFigures({ orders, payments }: Collections) {
+  const [holds, [oldest], failedRefunds] = await Promise.all([
+    orders.countDocuments({ status: 'held', holdExpiresAt: { $type: 'date' } }, { limit: maxCounted }),
+    payments
+      .find({ dueAt: { $type: 'date' } }, { projection: { dueAt: 1 } })
+      .sort({ dueAt: 1 })
+      .limit(1)
+      .toArray(),
+    payments.countDocuments({ 'refunds.state': 'failed' }, { limit: maxCounted, hint: 'failed_refunds' }),
+  ]);
+  return { holds, failedRefunds, oldestDueAt: oldest?.dueAt ?? null };
+}
+
+const maxCounted = 100_000;

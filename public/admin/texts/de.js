@@ -1,0 +1,112 @@
+/** The control room in German. */
+
+/** @import { english } from './en.js' */
+
+import { number } from '../../shared/format.js';
+
+/** @param {number} count @param {string} one @param {string} many */
+const plural = (count, one, many) => `${number(count)} ${count === 1 ? one : many}`;
+
+/** @type {typeof english} */
+export const german = {
+  neverRead: 'nie gelesen',
+  stale: (age) => `veraltet: ${age} alt`,
+  aged: (age) => `${age} alt`,
+
+  since: (time, span) => `seit ${time}, ${span} lang`,
+  whatToDo: 'Was zu tun ist',
+  backToNow: 'Zurück',
+  noParagraph: 'Diesen Absatz hat das Runbook nicht.',
+  incidents: {
+    redis: {
+      what: 'Redis antwortet nicht',
+      buyers:
+        'Käufer: Jeder Druck auf „Kaufen“ wird mit 503 beantwortet, und die Seite versucht es mit demselben Schlüssel von selbst wieder. Angenommenes geht nicht verloren. Zahlen zu Warteschlange und Prozessen sind unbekannt.',
+    },
+    mongodb: {
+      what: 'MongoDB antwortet nicht',
+      buyers:
+        'Käufer: Kaufen geht weiter, angenommene Bestellungen bleiben „in der Warteschlange“, bis sie zurück ist. Listen, Bestellungen und Anmeldung werden mit 503 beantwortet. Verkäufe und Rückstand der Abonnenten sind unbekannt.',
+    },
+    rabbitmq: {
+      what: 'RabbitMQ antwortet nicht',
+      buyers:
+        'Käufer: Wo Käufe darüber laufen, wird jeder Druck auf „Kaufen“ mit 503 beantwortet. Ereignisse warten im Protokoll.',
+    },
+    worker: {
+      what: 'Kein Worker läuft',
+      buyers: 'Käufer: Käufe werden angenommen und bleiben „in der Warteschlange“, bis ein Worker läuft.',
+    },
+    shop: {
+      what: 'Kein Server antwortet der Leitstelle',
+      buyers: 'Auch Käufer bekommen vielleicht keine Antwort. Jede Zahl unten ist die zuletzt empfangene.',
+    },
+  },
+
+  tileStates: { good: 'in Ordnung', warn: 'beobachten', bad: 'handeln' },
+  tiles: {
+    depth: 'Warteschlange',
+    rates: 'Ein und aus je Sekunde',
+    lag: 'Rückstand',
+    latency: 'Abgewickelt in (p99)',
+    deadLetters: 'Dead Letters',
+    success: 'Erfolgsquote',
+    people: 'Sockets',
+    alive: 'Am Leben',
+    holds: 'Offene Reservierungen',
+  },
+  oldest: (age) => `ältester ${age}`,
+  lastTenSeconds: 'über die letzten 10 s',
+  medianOfMinute: (median) => `p50 ${median}, über die letzte Minute`,
+  ofAllAnswers: 'aller Antworten einer Minute',
+  behind: (subscriber) => `Ereignisse Rückstand: ${subscriber}`,
+  noSubscribers: 'keine Abonnenten',
+  asManyLetters: 'so viele wie vor fünf Minuten',
+  moreLetters: (by) => `${number(Math.abs(by))} ${by > 0 ? 'mehr' : 'weniger'} als vor fünf Minuten`,
+  onServers: (servers) => `auf ${plural(servers, 'Server', 'Servern')}`,
+  servers: (count) => plural(count, 'Server', 'Server'),
+  workers: (count) => plural(count, 'Worker', 'Worker'),
+  gone: (count) => `${number(count)} ausgefallen`,
+  expiredInMinute: (count) => `${number(count)} in einer Minute verfallen`,
+
+  nowTitle: 'Leitstelle: jetzt',
+  charts: {
+    answers: 'Antworten auf „Kaufen“ je Sekunde',
+    accepted: 'Angenommen',
+    refused: 'Abgelehnt',
+    faults: 'Fehler',
+    orders: 'Bestellungen je Sekunde',
+    held: 'Reserviert',
+    paid: 'Bezahlt',
+    rejected: 'Abgewiesen',
+    expired: 'Verfallen',
+    refunded: 'Erstattet',
+    cancelled: 'Storniert',
+    left: 'Übrig',
+    evenly: 'Gleichmäßig',
+    allFaults: 'Antworten 5xx je Sekunde',
+    byServers: 'Von den Servern',
+    byNginx: 'Von nginx selbst',
+    pace: 'Von der Annahme bis zur Abwicklung',
+    queue: 'Warteschlange',
+    waiting: 'Wartende Käufe',
+    age: 'Alter des ältesten Kaufs',
+    oldest: 'Ältester',
+  },
+  sales: 'Verkäufe',
+  processes: 'Prozesse',
+  processColumns: ['Prozess', 'Sockets', 'Speicher', 'Verzug der Ereignisschleife', 'Gestartet'],
+  noHeartbeat: 'kein Lebenszeichen',
+  clockAhead: (by) => `, Uhr ${by} voraus`,
+  clockBehind: (by) => `, Uhr ${by} zurück`,
+
+  audit: {
+    never: 'Noch nicht geprüft',
+    running: 'Prüfung läuft …',
+    ok: 'Jede Invariante gilt',
+    breached: 'Eine Invariante ist verletzt',
+    failed: 'Die Prüfung lief nicht',
+  },
+  auditedAgo: (ago) => `geprüft ${ago}`,
+  auditUnknown: 'zurzeit unbekannt',
+};

@@ -1,0 +1,115 @@
+/** The control room in English. */
+
+import { number } from '../../shared/format.js';
+
+/** @param {number} count @param {string} one @param {string} [many] */
+const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
+
+export const english = {
+  // Ages
+  neverRead: 'never read',
+  stale: (/** @type {string} */ age) => `stale: ${age} old`,
+  aged: (/** @type {string} */ age) => `${age} old`,
+
+  // Incidents
+  since: (/** @type {string} */ time, /** @type {string} */ span) => `since ${time}, for ${span}`,
+  whatToDo: 'What to do',
+  backToNow: 'Back',
+  noParagraph: 'The runbook has no such paragraph.',
+  incidents: {
+    redis: {
+      what: 'Redis does not answer',
+      buyers:
+        'Buyers: each press of Buy is answered 503, and the page tries again by itself with the same key. Nothing that was accepted is lost. No figure of the queue or of the processes is known.',
+    },
+    mongodb: {
+      what: 'MongoDB does not answer',
+      buyers:
+        'Buyers: Buy works on, and accepted orders stay “queued” until it is back. Lists, orders and sign-in are answered 503. Sales and consumer lag are not known.',
+    },
+    rabbitmq: {
+      what: 'RabbitMQ does not answer',
+      buyers:
+        'Buyers: where purchases go through it, each press of Buy is answered 503. Events wait in the log.',
+    },
+    worker: {
+      what: 'No worker is alive',
+      buyers: 'Buyers: purchases are accepted and stay “queued” until a worker runs.',
+    },
+    shop: {
+      what: 'No server answers the control room',
+      buyers: 'Buyers may get no answer either. Every figure below is the last one received.',
+    },
+  },
+
+  // Tiles
+  tileStates: { good: 'fine', warn: 'watch', bad: 'act' },
+  tiles: {
+    depth: 'Queue depth',
+    rates: 'In and out a second',
+    lag: 'Consumer lag',
+    latency: 'Settled within (p99)',
+    deadLetters: 'Dead letters',
+    success: 'Success rate',
+    people: 'Sockets',
+    alive: 'Alive',
+    holds: 'Holds open',
+  },
+  oldest: (/** @type {string} */ age) => `oldest ${age}`,
+  lastTenSeconds: 'over the last 10 s',
+  medianOfMinute: (/** @type {string} */ median) => `p50 ${median}, over the last minute`,
+  ofAllAnswers: 'of all answers in a minute',
+  behind: (/** @type {string} */ subscriber) => `events behind: ${subscriber}`,
+  noSubscribers: 'no subscribers',
+  asManyLetters: 'as many as five minutes ago',
+  moreLetters: (/** @type {number} */ by) =>
+    `${number(Math.abs(by))} ${by > 0 ? 'more' : 'fewer'} than five minutes ago`,
+  onServers: (/** @type {number} */ servers) => `on ${plural(servers, 'server')}`,
+  servers: (/** @type {number} */ count) => plural(count, 'server'),
+  workers: (/** @type {number} */ count) => plural(count, 'worker'),
+  gone: (/** @type {number} */ count) => `${number(count)} gone`,
+  expiredInMinute: (/** @type {number} */ count) => `${number(count)} expired in a minute`,
+
+  // Now
+  nowTitle: 'Control room: now',
+  charts: {
+    answers: 'Answers to Buy a second',
+    accepted: 'Accepted',
+    refused: 'Refused',
+    faults: 'Faults',
+    orders: 'Orders a second',
+    held: 'Held',
+    paid: 'Paid',
+    rejected: 'Rejected',
+    expired: 'Expired',
+    refunded: 'Refunded',
+    cancelled: 'Cancelled',
+    left: 'Left',
+    evenly: 'Evenly',
+    allFaults: 'Answers 5xx a second',
+    byServers: 'By the servers',
+    byNginx: 'By nginx itself',
+    pace: 'From accepted to settled',
+    queue: 'Queue',
+    waiting: 'Purchases waiting',
+    age: 'Age of the oldest purchase',
+    oldest: 'Oldest',
+  },
+  sales: 'Sales',
+  processes: 'Processes',
+  processColumns: ['Process', 'Sockets', 'Memory', 'Event loop lag', 'Started'],
+  noHeartbeat: 'no heartbeat',
+  clockAhead: (/** @type {string} */ by) => `, clock ${by} ahead`,
+  clockBehind: (/** @type {string} */ by) => `, clock ${by} behind`,
+
+  // The light of the audit
+  audit: {
+    never: 'Not audited yet',
+    running: 'Auditing…',
+    ok: 'Every invariant holds',
+    breached: 'An invariant is broken',
+    failed: 'The audit did not run',
+  },
+  auditedAgo: (/** @type {string} */ ago) => `audited ${ago}`,
+  auditUnknown: 'not known now',
+};

@@ -1,0 +1,113 @@
+/** The control room in French. */
+
+/** @import { english } from './en.js' */
+
+import { number } from '../../shared/format.js';
+
+/** @param {number} count @param {string} one @param {string} many */
+const plural = (count, one, many) => `${number(count)} ${count < 2 ? one : many}`;
+
+/** @type {typeof english} */
+export const french = {
+  neverRead: 'jamais lu',
+  stale: (age) => `périmé : ${age}`,
+  aged: (age) => `il y a ${age}`,
+
+  since: (time, span) => `depuis ${time}, soit ${span}`,
+  whatToDo: 'Que faire',
+  backToNow: 'Retour',
+  noParagraph: 'Le guide n’a pas ce paragraphe.',
+  incidents: {
+    redis: {
+      what: 'Redis ne répond pas',
+      buyers:
+        'Acheteurs : chaque clic sur « Acheter » reçoit 503, et la page réessaie d’elle-même avec la même clé. Rien de ce qui a été accepté n’est perdu. Les chiffres de la file et des processus sont inconnus.',
+    },
+    mongodb: {
+      what: 'MongoDB ne répond pas',
+      buyers:
+        'Acheteurs : l’achat continue, et les commandes acceptées restent « en file » jusqu’à son retour. Listes, commandes et connexion reçoivent 503. Les ventes et le retard des abonnés sont inconnus.',
+    },
+    rabbitmq: {
+      what: 'RabbitMQ ne répond pas',
+      buyers:
+        'Acheteurs : si les achats passent par lui, chaque clic sur « Acheter » reçoit 503. Les événements attendent dans le journal.',
+    },
+    worker: {
+      what: 'Aucun worker ne tourne',
+      buyers: 'Acheteurs : les achats sont acceptés et restent « en file » jusqu’à ce qu’un worker tourne.',
+    },
+    shop: {
+      what: 'Aucun serveur ne répond à la salle de contrôle',
+      buyers:
+        'Les acheteurs n’ont peut-être pas de réponse non plus. Chaque chiffre ci-dessous est le dernier reçu.',
+    },
+  },
+
+  tileStates: { good: 'normal', warn: 'à surveiller', bad: 'agir' },
+  tiles: {
+    depth: 'File d’attente',
+    rates: 'Entrées et sorties par seconde',
+    lag: 'Retard des abonnés',
+    latency: 'Traité en (p99)',
+    deadLetters: 'Messages morts',
+    success: 'Taux de réussite',
+    people: 'Sockets',
+    alive: 'En vie',
+    holds: 'Réservations ouvertes',
+  },
+  oldest: (age) => `le plus ancien : ${age}`,
+  lastTenSeconds: 'sur les 10 dernières secondes',
+  medianOfMinute: (median) => `p50 ${median}, sur la dernière minute`,
+  ofAllAnswers: 'de toutes les réponses d’une minute',
+  behind: (subscriber) => `événements de retard : ${subscriber}`,
+  noSubscribers: 'aucun abonné',
+  asManyLetters: 'autant qu’il y a cinq minutes',
+  moreLetters: (by) => `${number(Math.abs(by))} de ${by > 0 ? 'plus' : 'moins'} qu’il y a cinq minutes`,
+  onServers: (servers) => `sur ${plural(servers, 'serveur', 'serveurs')}`,
+  servers: (count) => plural(count, 'serveur', 'serveurs'),
+  workers: (count) => plural(count, 'worker', 'workers'),
+  gone: (count) => `${number(count)} disparu${count < 2 ? '' : 's'}`,
+  expiredInMinute: (count) => `${number(count)} expirée${count < 2 ? '' : 's'} en une minute`,
+
+  nowTitle: 'Salle de contrôle : maintenant',
+  charts: {
+    answers: 'Réponses à « Acheter » par seconde',
+    accepted: 'Acceptées',
+    refused: 'Refusées',
+    faults: 'Erreurs',
+    orders: 'Commandes par seconde',
+    held: 'Réservées',
+    paid: 'Payées',
+    rejected: 'Rejetées',
+    expired: 'Expirées',
+    refunded: 'Remboursées',
+    cancelled: 'Annulées',
+    left: 'Restant',
+    evenly: 'Rythme régulier',
+    allFaults: 'Réponses 5xx par seconde',
+    byServers: 'Par les serveurs',
+    byNginx: 'Par nginx lui-même',
+    pace: 'De l’acceptation au traitement',
+    queue: 'File d’attente',
+    waiting: 'Achats en attente',
+    age: 'Âge du plus ancien achat',
+    oldest: 'Le plus ancien',
+  },
+  sales: 'Ventes',
+  processes: 'Processus',
+  processColumns: ['Processus', 'Sockets', 'Mémoire', 'Retard de la boucle', 'Démarré'],
+  noHeartbeat: 'aucun signe de vie',
+  clockAhead: (by) => `, horloge en avance de ${by}`,
+  clockBehind: (by) => `, horloge en retard de ${by}`,
+
+  audit: {
+    never: 'Pas encore vérifié',
+    running: 'Vérification…',
+    ok: 'Chaque invariant tient',
+    breached: 'Un invariant est rompu',
+    failed: 'La vérification n’a pas eu lieu',
+  },
+  auditedAgo: (ago) => `vérifié ${ago}`,
+  auditUnknown: 'inconnu à présent',
+};
