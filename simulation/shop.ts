@@ -349,7 +349,9 @@ async function repair(system: Shop, saleIds: string[], admit: Admit, pages: Page
 const settlePasses = 6;
 
 async function check(system: Shop, saleIds: string[], { accepted }: Pages): Promise<void> {
-  const report = await audit(system.collections, system.gate, system.queue, { provider: system.checkout.provider });
+  const report = await audit(system.collections, system.gate, system.queue, {
+    provider: system.checkout.provider,
+  });
   if (!report.ok) throw new Error(`The audit failed: ${JSON.stringify(report)}`);
   const ids = [...accepted.keys()];
   const final = await system.collections.orders.countDocuments({ _id: { $in: ids } });
