@@ -52,9 +52,9 @@ export async function openServerObserver({
 
     request(request, response) {
       metrics.request(request, response);
-      const isBuying = routeOf(request.method ?? '', request.url ?? '') === 'buy';
-      // Each press of Buy is counted by its outcome.
-      if (!isBuying)
+      const { method = '', url = '' } = request;
+      // Each press of Buy is counted by its outcome, and a probe is answered 503 to a supervisor.
+      if (routeOf(method, url) !== 'buy' && url !== '/readyz')
         response.once('finish', () => {
           if (response.statusCode >= 500) counters.fault();
         });
