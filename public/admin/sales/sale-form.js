@@ -55,6 +55,16 @@ const audiences = [
   ['verified', 'only confirmed addresses'],
 ];
 /** @type {[value: string, label: string][]} */
+const modes = [
+  ['open', 'to those who press first'],
+  ['draw', 'by a draw among all who enter'],
+];
+/** @type {[value: string, label: string][]} */
+const returns = [
+  ['', 'on sale for everybody'],
+  ['list', 'offered to a waiting list, in turn'],
+];
+/** @type {[value: string, label: string][]} */
 const languages = [
   ['', 'the shop’s'],
   ['en', 'English'],
@@ -84,8 +94,37 @@ function cancelWindowOf(sale) {
     : String(Math.round((Date.parse(cancellableUntil) - Date.parse(closesAt)) / 1_000));
 }
 
-/** What can be chosen only until the sale opens. @param {SaleSnapshot | null} sale */
-const earlyFields = (sale) => [
+const isDraft = (/** @type {SaleSnapshot | null} */ sale) => sale === null || sale.status === 'draft';
+
+/** How units are given out, and when lots are drawn. @param {SaleSnapshot | null} sale @param {number} drawAt */
+function givingFields(sale, drawAt) {
+  const mode = sale?.mode ?? 'open';
+  const time = timeField('Draw at', 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
+  time.append(element('span', { class: 'hint' }, 'People enter from the opening until then.'));
+  const returning = choiceField(
+    'Units that come back',
+    'returns',
+    returns,
+    sale?.waitingList ? 'list' : '',
+    'After a sell-out. In a draw they go to the next in its order.',
+  );
+  if (!isDraft(sale)) return [row(returning, ...(mode === 'draw' ? [time] : []))];
+  const choice = choiceField(
+    'Units are given',
+    'mode',
+    modes,
+    mode,
+    'It is fixed when the sale is published.',
+  );
+  const select = choice.querySelector('select');
+  const update = () => show(time, select?.value === 'draw');
+  select?.addEventListener('input', update);
+  update();
+  return [row(choice, returning), time];
+}
+
+/** What can be chosen only until the sale opens. @param {SaleSnapshot | null} sale @param {number} drawAt */
+const earlyFields = (sale, drawAt) => [
   row(
     choiceField(
       'Time to pay',
@@ -102,14 +141,25 @@ const earlyFields = (sale) => [
       'The page says so before the opening, and leads to the confirmation.',
     ),
   ),
+  ...givingFields(sale, drawAt),
 ];
 
-/** @param {Reader} read */
-function readEarly(read) {
+/**
+ * @param {Reader} read @param {SaleSnapshot | null} sale
+ * @param {{ opensAt: string | undefined, closesAt: string | undefined }} window
+ */
+function readEarly(read, sale, { opensAt, closesAt }) {
+  const mode = isDraft(sale) ? read.textOf('mode') : sale?.mode;
+  const drawAt = mode === 'draw' ? read.readTime('drawAt', 'Draw at') : undefined;
+  if (drawAt && ((opensAt && drawAt <= opensAt) || (closesAt && drawAt >= closesAt)))
+    read.refuse('drawAt', 'Draw at: expected a time after the opening and before the end');
   return {
     paymentWindowSeconds: Number(read.textOf('paymentWindowSeconds')),
     requiresVerifiedEmail: read.textOf('audience') === 'verified',
     language: read.textOf('language') || null,
+    ...(isDraft(sale) && { mode }),
+    ...(drawAt && { drawAt }),
+    waitingList: read.textOf('returns') === 'list',
   };
 }
 
@@ -136,7 +186,7 @@ export function openSaleForm(products, sale) {
         limitHint,
       ),
       row(timeField('Opens', 'opensAt', opensAt), timeField('Ends', 'closesAt', closesAt)),
-      ...(hasOpened ? [] : earlyFields(sale)),
+      ...(hasOpened ? [] : earlyFields(sale, (opensAt + closesAt) / 2)),
       row(
         choiceField(
           'Buyers can cancel',
@@ -161,11 +211,12 @@ export function openSaleForm(products, sale) {
     (read) => {
       const limitPerBuyer = read.read('limitPerBuyer', 'Limit for each person', parseWhole);
       const cancelWindow = read.textOf('cancelWindow');
+      const window = readWindow(read, sale);
       const change = {
         ...items.read(read, limitPerBuyer),
         limitPerBuyer,
-        ...readWindow(read, sale),
-        ...(hasOpened ? {} : readEarly(read)),
+        ...window,
+        ...(hasOpened ? {} : readEarly(read, sale, window)),
         cancelWindowSeconds: cancelWindow === '' ? null : Number(cancelWindow),
       };
       read.done();

@@ -15,6 +15,7 @@ export function inWords(sale) {
     ...total,
     ['Limit', `${number(limitPerBuyer)} for each person`],
     ['Who may buy', sale.requiresVerifiedEmail ? 'only confirmed addresses' : 'everybody with an account'],
+    ['Units are given', givingInWords(sale)],
     ['Payment', paymentInWords(paymentWindowSeconds)],
     ['Opens', openingInWords(opensAt)],
     ['Ends', `${momentInWords(closesAt)}, ${lengthInWords(opensAt, closesAt)} after the opening`],
@@ -23,6 +24,13 @@ export function inWords(sale) {
       sale.cancellableUntil ? `until ${momentInWords(sale.cancellableUntil)}` : 'only by the shop',
     ],
   ];
+}
+
+/** @param {SaleSnapshot} sale */
+function givingInWords({ drawAt, waitingList }) {
+  if (drawAt) return `by a draw at ${momentInWords(drawAt)}, among all who enter from the opening until then`;
+  const returning = waitingList ? '; after a sell-out those that come back go to a waiting list' : '';
+  return `to those who press first${returning}`;
 }
 
 /** @param {number} seconds */
