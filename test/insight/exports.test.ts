@@ -28,24 +28,30 @@ const perDocument = 1_000;
 const orderId = (saleId: string, n: number) => `order-${saleId}-${n}`;
 
 /** Writes `documents` times a thousand settled orders. MongoDB generates them, which is quicker. */
+const ordersAtOnce = 50_000;
+
 async function writeOrders(saleId: string, buyerId: string, documents: number): Promise<void> {
   const { connection, orders, events } = system.store.collections;
   const at = new Date('2026-11-27T18:00:00Z');
   const order = { saleId, buyerId, quantity: 1, status: 'paid', reason: null, createdAt: at, settledAt: at };
-  await connection.db
-    ?.aggregate([
-      { $documents: [{ n: { $range: [0, documents * perDocument] } }] },
-      { $unwind: '$n' },
-      {
-        $project: {
-          _id: { $concat: [orderId(saleId, 0).slice(0, -1), { $toString: '$n' }] },
-          idempotencyKey: { $toString: '$n' },
-          ...Object.fromEntries(Object.entries(order).map(([name, $literal]) => [name, { $literal }])),
+  // One command for all of them would take longer than the connection's time-out on a busy machine.
+  for (let from = 0; from < documents * perDocument; from += ordersAtOnce) {
+    const range = { $range: [from, Math.min(from + ordersAtOnce, documents * perDocument)] };
+    await connection.db
+      ?.aggregate([
+        { $documents: [{ n: range }] },
+        { $unwind: '$n' },
+        {
+          $project: {
+            _id: { $concat: [orderId(saleId, 0).slice(0, -1), { $toString: '$n' }] },
+            idempotencyKey: { $toString: '$n' },
+            ...Object.fromEntries(Object.entries(order).map(([name, $literal]) => [name, { $literal }])),
+          },
         },
-      },
-      { $merge: { into: orders.collectionName, whenMatched: 'fail' } },
-    ])
-    .toArray();
+        { $merge: { into: orders.collectionName, whenMatched: 'fail' } },
+      ])
+      .toArray();
+  }
   for (let n = 0; n < documents; n++) {
     const changes = Array.from({ length: perDocument }, (_, of): Change => {
       return { type: 'order.paid', orderId: orderId(saleId, n * perDocument + of), buyerId, quantity: 1 };
