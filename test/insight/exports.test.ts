@@ -27,9 +27,9 @@ const hourMs = 3_600_000;
 const perDocument = 1_000;
 const orderId = (saleId: string, n: number) => `order-${saleId}-${n}`;
 
-/** Writes `documents` times a thousand settled orders. MongoDB generates them, which is quicker. */
 const ordersAtOnce = 50_000;
 
+/** Writes `documents` times a thousand settled orders. MongoDB generates them, which is quicker. */
 async function writeOrders(saleId: string, buyerId: string, documents: number): Promise<void> {
   const { connection, orders, events } = system.store.collections;
   const at = new Date('2026-11-27T18:00:00Z');
