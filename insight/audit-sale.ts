@@ -39,7 +39,7 @@ export function addSaleAudit(sum: SaleAudit, one: SaleAudit): void {
 }
 
 /** Orders whose details are held in memory at once, about 400 B each; a larger sale is read several times. */
-const maxOrdersInMemory = 1_000_000;
+const maxOrdersInMemory = 250_000;
 
 /**
  * Checks I1, I3, I4, I5, I7 and I8 of a sale in one snapshot; its memory is bounded, whatever the size of the sale.

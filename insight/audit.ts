@@ -52,11 +52,14 @@ export async function audit(
     return sale;
   }
 
-  for await (const sale of collections.sales.find({}, { projection: projected }).sort({ _id: 1 })) {
-    sales += 1;
-    const kept = isWhole || unpaid.has(sale._id) ? null : await keptResult(collections, sale);
-    if (kept) addSaleAudit(total, kept);
-    else await read(sale._id);
+  for (let page = await readSales(collections, ''); page.length > 0; ) {
+    for (const sale of page) {
+      sales += 1;
+      const kept = isWhole || unpaid.has(sale._id) ? null : await keptResult(collections, sale);
+      if (kept) addSaleAudit(total, kept);
+      else await read(sale._id);
+    }
+    page = await readSales(collections, page.at(-1)?._id ?? '');
   }
   for (const saleId of await strangersIn(collections)) await read(saleId);
 
@@ -80,11 +83,26 @@ const projected = {
   revision: 1,
   closesAt: 1,
   calledOffAt: 1,
+  createdAt: 1,
 } as const;
+
+const salesAtOnce = 100;
+
+/** The next sales; no cursor stays open while they are read, which may take longer than MongoDB keeps one. */
+async function readSales({ sales }: Collections, after: string): Promise<SaleRecord[]> {
+  const next = sales.find({ _id: { $gt: after } }, { projection: projected });
+  return await next.sort({ _id: 1 }).limit(salesAtOnce).toArray();
+}
+
+/** Grows when an audit checks more, so that all sales are read again. */
+const auditVersion = 1;
 
 /** Changes with everything that is done to the sale or its orders, because each transaction has its number in the log. */
 const stateOf = ({ eventSeq, stock, stockVersion, unitsOnSale, revision }: SaleRecord) =>
-  [eventSeq, stock, stockVersion, unitsOnSale, revision].join(':');
+  [auditVersion, eventSeq, stock, stockVersion, unitsOnSale, revision].join(':');
+
+/** A closed sale is read once a day all the same, because a fault or a hand may change its orders without its log. */
+const keptMs = 86_400_000;
 
 const isClosed = ({ closesAt, calledOffAt }: SaleRecord) =>
   Boolean(calledOffAt) || closesAt <= redisClock.now();
@@ -92,7 +110,10 @@ const isClosed = ({ closesAt, calledOffAt }: SaleRecord) =>
 async function keptResult({ saleAudits }: Collections, sale: SaleRecord): Promise<SaleAudit | null> {
   if (!isClosed(sale)) return null;
   const kept = await saleAudits.findOne({ _id: sale._id });
-  return kept?.state === stateOf(sale) ? kept.found : null;
+  if (kept?.state !== stateOf(sale)) return null;
+  // So that sales that were audited together are not all read again together.
+  const spreadMs = (sale.createdAt.getTime() * 31) % keptMs;
+  return Date.now() - kept.at.getTime() < keptMs + spreadMs ? kept.found : null;
 }
 
 /** Keeps the result of a closed sale in which nothing is wrong and no payment is due; another is read again. */
@@ -105,11 +126,11 @@ async function keepResult({ saleAudits }: Collections, sale: SaleRecord, found: 
   else await saleAudits.deleteOne({ _id: sale._id });
 }
 
-/** A payment changes without its sale, and always has a step due while it may. */
+/** A payment changes without its sale; while it may, it has a step due, and a refund that failed may leave none. */
 async function salesWithDuePayments({ payments }: Collections): Promise<Set<string>> {
-  const due = payments.find({ dueAt: { $type: 'date' } }, { projection: { saleId: 1 } });
   const found = new Set<string>();
-  for await (const { saleId } of due) found.add(saleId);
+  for (const open of [{ dueAt: { $type: 'date' as const } }, { 'refunds.state': 'failed' as const }])
+    for await (const { saleId } of payments.find(open, { projection: { saleId: 1 } })) found.add(saleId);
   return found;
 }
 

@@ -81,6 +81,8 @@ const place = new Schema<PlaceRecord>(
   { ...options, collection: 'places' },
 )
   .index({ saleId: 1, state: 1, position: 1 })
+  // For the audit, which reads the places of all states in their order.
+  .index({ saleId: 1, position: 1 })
   .index({ saleId: 1, state: 1, 'lines.itemId': 1, position: 1 })
   .index({ saleId: 1, pseudonym: 1 }, { partialFilterExpression: { pseudonym: { $exists: true } } })
   .index({ saleId: 1, drawKey: 1 }, { partialFilterExpression: { drawKey: { $exists: true } } });

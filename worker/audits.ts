@@ -20,7 +20,7 @@ const lookEveryMs = 1_000;
 const firstAfterMs = 30_000;
 const runningMs = 10_000;
 /** Enough for the largest part of a sale that an audit holds in memory at once: see insight/audit-sale.ts. */
-const memoryMb = 1_536;
+const memoryMb = 448;
 
 /**
  * Runs `npm run audit` regularly and on request, in a process of its own with a bound of time and memory, so that neither
