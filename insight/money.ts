@@ -8,7 +8,7 @@ const freshMs = 5_000;
  * @returns a function that sums what was captured for a sale and not given back, in minor units; null when it has no
  *   payments here. It is cached for some seconds, because every open report asks for it.
  */
-export function openMoneyTaken({ payments }: Pick<Collections, 'payments'>) {
+export function openMoneyTaken(collections: Pick<Collections, 'payments'>) {
   const cache = new LRUCache<string, { taken: number | null }>({ max: 100, ttl: freshMs });
   return singleFlight(async (saleId) => {
     const cached = cache.get(saleId);
@@ -17,7 +17,7 @@ export function openMoneyTaken({ payments }: Pick<Collections, 'payments'>) {
       $filter: { input: '$refunds', cond: { $eq: ['$$this.state', 'succeeded'] } },
     };
     const refunded = { $sum: { $map: { input: succeeded, in: '$$this.amount' } } };
-    const [sums] = await payments
+    const [sums] = await collections.payments
       .aggregate<{ taken: number }>([
         { $match: { saleId } },
         { $group: { _id: null, taken: { $sum: { $subtract: ['$capturedAmount', refunded] } } } },

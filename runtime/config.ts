@@ -31,7 +31,7 @@ const settings = z
     UNIX_SOCKET: z.string().max(100).default(''),
     /** Number of proxies in front whose X-Forwarded-For is trusted. */
     TRUST_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(0),
-    /** Other origins whose pages may use sockets and sessions, separated by commas. */
+    /** Other origins whose pages may use sockets, sessions and what the API offers buyers (CORS), separated by commas. */
     ALLOWED_ORIGINS: z
       .string()
       .default('')

@@ -3,6 +3,7 @@ import express, { type Router } from 'express';
 import helmet from 'helmet';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/observe/log.ts';
+import { answerAcrossOrigins, preflights } from './http/cors.ts';
 import { serveRoutes } from './http/express.ts';
 import { openHotPath } from './http/hot.ts';
 import { openIdentification } from './http/identity/identification.ts';
@@ -90,9 +91,11 @@ export function createApp(
     shop.availability.isAway('mongodb'),
   );
   const routes = apiRoutes(shop, identify);
-  const respond = openPipeline(identify, openRequestLimits(config), log);
+  const answer = openPipeline(identify, openRequestLimits(config), log);
+  const respond = answerAcrossOrigins(answer, config.ALLOWED_ORIGINS);
   const bounds = { bodyMaxBytes, trustedHops: config.TRUST_PROXY_HOPS };
   const answersHot = openHotPath(routes, respond, bounds, { ...onApi, ...instance });
+  app.use(preflights(routes, config.ALLOWED_ORIGINS));
   app.use(serveRoutes(routes, respond, bounds));
   app.use(docsRoutes(routes));
   app.use(...probes);

@@ -7,10 +7,15 @@ import type { Route } from '../http/route.ts';
 
 const swagger = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist'));
 
+/** The OpenAPI document of these routes as JSON. */
+export function openApiText(routes: Route[]): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  return JSON.stringify(openApiOf(routes, version));
+}
+
 /** Serves `/openapi.json`, and the files of Swagger UI for its page `/docs`, so that no CDN is needed. */
 export function docsRoutes(routes: Route[]): Router {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const document = JSON.stringify(openApiOf(routes, version));
+  const document = openApiText(routes);
   const router = Router();
   router.get('/openapi.json', (_request, response) => {
     response.type('json').set('Cache-Control', 'no-cache').send(document);

@@ -24,8 +24,9 @@ interface Template {
 const theme = '/style/theme.css';
 const styleLink = /[ \t]*<link rel="stylesheet" href="(\/(?:style|vendor)\/[\w/.-]+\.css)">\n/g;
 const pageScript = /(?<= src=")\/[\w/-]+-page\.js(?=")/g;
-/** The paths of a page's own files; `/socket.io/`, `/docs/`, `/vendor/` and `/embed.js` are not below the hash. */
-const ownFile = /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|embed\.js)([\w/-]+\.(?:js|css|svg)[^"]*)"/g;
+/** The paths of a page's own files; `/socket.io/`, `/docs/`, `/vendor/`, `/embed.js` and `/buy.js` are not below the hash. */
+const ownFile =
+  /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|(?:embed|buy)\.js)([\w/-]+\.(?:js|css|svg)[^"]*)"/g;
 
 /**
  * Bundles each page's modules to one script for each language, and puts its styles into the page, so that it is shown without

@@ -144,9 +144,11 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
     (isCurrent ? current : others)(request, response, next);
   });
 
-  router.get('/embed.js', (_request, response) => {
-    response.set(openToAnySite).sendFile('embed.js', { root: folder });
-  });
+  for (const file of filesForAnySite) {
+    router.get(`/${file}`, (_request, response) =>
+      response.set(openToAnySite).sendFile(file, { root: folder }),
+    );
+  }
   for (const file of ['uPlot.esm.js', 'uPlot.min.css']) {
     router.get(`/vendor/uplot/${file}`, (_request, response) =>
       response.sendFile(file, { root: charts, maxAge: '1h' }),
@@ -240,6 +242,9 @@ function leaveOut(response: ServerResponse, path: string): void {
   if (path.endsWith('.svg')) return;
   for (const name of ofDocuments) response.removeHeader(name);
 }
+
+/** The custom elements for other sites, and what they import. */
+const filesForAnySite = ['embed.js', 'buy.js', 'sale/proof-of-work.js'];
 
 /** Headers of the embedded element and the snapshot that it reads, which other sites may load because both are public. */
 export const openToAnySite = {

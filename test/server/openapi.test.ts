@@ -1,6 +1,11 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createClient } from '../../clients/typescript/client.ts';
+import { ROOT } from '../../ops/local/folders.mjs';
 import type { Route } from '../../server/http/route.ts';
 import { apiRoutes } from '../../server/routes/routes.ts';
 import type { Shop } from '../../server/shop.ts';
@@ -46,6 +51,32 @@ test('the document is OpenAPI 3.1', async () => {
   const { valid, errors } = await new Validator().validate({ ...document });
   expect(errors).toBeUndefined();
   expect(valid).toBe(true);
+});
+
+test('the types of the TypeScript client are made from this document (else: npm run client), and it buys', async () => {
+  const schema = readFileSync(join(ROOT, 'clients/typescript/schema.ts'), 'utf8');
+  const hash = createHash('sha256').update(JSON.stringify(document)).digest('hex');
+  expect(schema.slice(0, schema.indexOf('\n'))).toContain(hash);
+
+  const { id } = await system.createSale({ stock: 3, limitPerBuyer: 2 });
+  const client = createClient({ url: system.url, token: async () => system.buyerToken('typed') });
+  const { data: sale } = await client.GET('/api/sales/{id}', { params: { path: { id } } });
+  expect(sale?.items[0]?.stock).toBe(3);
+  const buy = () =>
+    client.POST('/api/sales/{id}/purchases', {
+      params: { path: { id }, header: { 'Idempotency-Key': 'typed', Prefer: 'wait=10' } },
+      body: { quantity: 2 },
+    });
+  const [bought, again] = [await buy(), await buy()];
+  expect(bought.response.status).toBeLessThan(203);
+  expect(again.data).toBeDefined();
+  const { data: list } = await client.GET('/api/orders');
+  expect(list?.orders).toMatchObject([{ quantity: 2, saleId: id }]);
+  const { error } = await client.POST('/api/sales/{id}/purchases', {
+    params: { path: { id } },
+    body: { quantity: 1 },
+  });
+  expect(error).toMatchObject({ type: '/problems/over-limit', status: 409 });
 });
 
 test('answers match the document', async () => {

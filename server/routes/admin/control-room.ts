@@ -40,7 +40,7 @@ export function controlRoomRoutes(shop: Shop): Route[] {
   const curveOf = openSaleCurves(collections);
   const moneyTaken = openMoneyTaken(collections);
   const paragraphs = readRunbook();
-  const readLive = openLiveFigures({ ...shop, auditStatus: shop.audits.status });
+  const readLive = openLiveFigures({ ...shop, auditStatus: () => shop.audits.status() });
 
   return [
     route({
