@@ -8,7 +8,7 @@ import { needs, pathOf } from '../support/needs.ts';
 const program = pathOf('Schemathesis');
 
 test('answers to generated valid and invalid requests match the OpenAPI document', {
-  timeout: 120_000,
+  timeout: 200_000,
   ...needs('Schemathesis'),
 }, async () => {
   const system = await startSystem({ servers: 1, nginx: false });
@@ -16,7 +16,7 @@ test('answers to generated valid and invalid requests match the OpenAPI document
   const bounds = ['--seed', '1', '--max-examples', '10', '--phases', 'coverage,fuzzing', '--mode', 'all'];
   const authorization = ['--header', `Authorization: Bearer ${system.adminToken}`];
   const args = ['run', `${system.url}/openapi.json`, ...authorization, ...bounds, '--no-color'];
-  const { ok, output } = await run(program ?? '', args, { cwd: ROOT, deadlineMs: 110_000 });
+  const { ok, output } = await run(program ?? '', args, { cwd: ROOT, deadlineMs: 190_000 });
   await system.close();
   expect(ok, output).toBe(true);
 });
