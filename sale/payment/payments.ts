@@ -368,7 +368,8 @@ export function openPayments({
     async receive(rawBody, header) {
       const message = provider.verifyWebhook(rawBody, header);
       if (!message) return 'forged';
-      const { paymentId } = message;
+      const paymentId = message.paymentId || (await findByProviderId(message.providerId));
+      if (!paymentId) return 'not_ours';
       const report = message.report ?? (await readReport(paymentId));
       const loaded = report && (await amend(paymentId, taking(report)));
       if (!loaded) return 'not_ours';
@@ -490,6 +491,11 @@ export function openPayments({
       await Promise.all([amending.drained(), marking.drained()]);
     },
   };
+
+  async function findByProviderId(providerId: string | null): Promise<string | undefined> {
+    if (providerId === null) return undefined;
+    return (await payments.findOne({ provider: provider.name, providerId }, { projection: { _id: 1 } }))?._id;
+  }
 
   async function readReport(paymentId: string): Promise<PaymentReport | null> {
     const payment = await payments.findOne({ _id: paymentId });
