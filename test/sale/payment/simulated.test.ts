@@ -161,3 +161,17 @@ test("the shop's own checkout reports a payment once, and gives back what comes 
   expect(both.filter(({ status }) => status === 200)).toHaveLength(1);
   expect((await report(late.orderId, 'refunds', { reference: 'nobody' })).status).toBe(404);
 });
+
+test('a shop that takes no payments here refuses a time to pay also when a sale is changed', async () => {
+  const { url: at } = await system.startServer({ PAYMENT_PROVIDER: 'none' });
+  const opensAt = new Date(Date.now() + 3_600_000);
+  const closesAt = new Date(Date.now() + 7_200_000);
+  const { id } = await system.createSale({ stock: 5, opensAt, closesAt });
+  const change = (paymentWindowSeconds: number) =>
+    system.api('PATCH', `/api/sales/${id}`, { token: system.adminToken, body: { paymentWindowSeconds }, at });
+  expect(await change(600)).toMatchObject({
+    status: 400,
+    body: { errors: [{ field: 'paymentWindowSeconds' }] },
+  });
+  expect((await change(0)).status).toBe(200);
+});
