@@ -135,6 +135,17 @@ export const goingBackOf = (payment: Pick<PaymentRecord, 'refunds'>) => refunded
 /** What was captured and neither went back nor is on its way back. */
 export const refundableOf = (payment: PaymentRecord) => payment.capturedAmount - goingBackOf(payment);
 
+/** The oldest pending refunds, as many as fit into the sum that went back so far. */
+export function pendingWithin(payment: Pick<PaymentRecord, 'refunds'>, wentBack: number): RefundRecord[] {
+  const pending = payment.refunds.filter(({ state }) => state === 'pending');
+  let sum = refundedOf(payment, ['succeeded']);
+  const end = pending.findIndex(({ amount }) => {
+    sum += amount;
+    return sum > wentBack;
+  });
+  return end === -1 ? pending : pending.slice(0, end);
+}
+
 /** Failed refunds of one payment, after which only staff start another. */
 const maxFailedRefunds = 5;
 
