@@ -535,11 +535,17 @@ async function planRefund(
   const left = payment ? refundableOf(payment) : 0;
   const isPaid = order.status === 'paid';
   if (!isPaid && payment && payment.capturedAmount > 0 && (left === 0 || returnsByItself(payment)))
-    return order.status === 'refunded' && amount === undefined ? 'asked' : allReturned;
+    return order.status === 'refunded' && isRepeated(payment, { amount, key }) ? 'asked' : allReturned;
   const wanted = amount ?? left;
   if (!payment || left === 0 || wanted > left) return notRefundable(order, payment, wanted, left);
   if (isPaid && wanted === left) return 'whole';
   return { order, payment, refund: { amount: wanted, reason, ...(key !== undefined && { key }) } };
+}
+
+/** Whether a request for what is left may be that one again which has ended the order. A whole refund keeps no key. */
+function isRepeated(payment: PaymentRecord, { amount, key }: Pick<WantedRefund, 'amount' | 'key'>): boolean {
+  const last = refundableOf(payment) || payment.refunds.at(-1)?.amount;
+  return amount === undefined || (key !== undefined && amount === last);
 }
 
 const allReturned = { fault: 'all of its money is on its way back already, or went back' };

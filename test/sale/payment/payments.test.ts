@@ -277,6 +277,9 @@ test('staff give parts and then all of the money back, each once, and never more
     const sale = await system.api('GET', `/api/sales/${held.saleId}`);
     expect(sale.body).toMatchObject({ stock: 4, unitsOnSale: 4 });
   }
+  // With the amount that went back it is the same request again.
+  expect((await refund(whole, { amount: 4_900 }, { 'Idempotency-Key': 'the-whole' })).status).toBe(200);
+  expect((await refund(whole, { amount: 4_800 }, { 'Idempotency-Key': 'the-whole' })).status).toBe(409);
   const { providerId } = (await paymentOf(whole)) ?? {};
   expect(standIn.refunds.filter(({ payment_intent: of }) => of === providerId)).toHaveLength(1);
   const details = await system.api('GET', `/api/admin/orders/${parts.orderId}`, asStaff());
