@@ -81,7 +81,9 @@ export const applyRefundReport = (payment: PaymentRecord, report: RefundReport, 
   derive(payment, { ...payment, refunds: applyRefund(payment.refunds, report, now) }, now);
 
 /** Why a refund was made that the shop did not ask for, such as one in the provider's own pages. */
-const madeElsewhere = 'made_elsewhere';
+export const madeElsewhere = 'made_elsewhere';
+/** Why money goes back that pays no order. */
+export const orderNotHeld = 'order_not_held';
 
 function applyRefund(refunds: RefundRecord[], report: RefundReport, now: Date): RefundRecord[] {
   const { refundId: id, providerId, amount, stage: state } = report;
@@ -263,7 +265,7 @@ function returnOf(payment: PaymentRecord, order: PaidOrder | null, now: Date): S
   if (refund) return { do: 'refund', refund };
   const amount = refundableOf(payment);
   if (!isPaidByThis && amount > 0 && returnsByItself(payment))
-    return { do: 'return', amount, reason: (isOfThis && order.cancelReason) || 'order_not_held' };
+    return { do: 'return', amount, reason: (isOfThis && order.cancelReason) || orderNotHeld };
   if (isPaidByThis && goingBackOf(payment) >= payment.capturedAmount) return { do: 'end', as: 'refunded' };
   const isCounted = isPaidByThis || (isOfThis && order.status === 'refunded');
   if (isCounted && (order.refundedAmount ?? 0) !== goingBackOf(payment)) return { do: 'count' };

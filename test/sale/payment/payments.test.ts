@@ -313,6 +313,8 @@ test('what cannot be refunded is refused with a reason', async () => {
     { amount: '1' },
     { reason: '' },
     { reason: 'payment_lost' },
+    { reason: 'made_elsewhere' },
+    { reason: 'order_not_held' },
   ])
     expect((await refund(held, body)).status, JSON.stringify(body)).toBe(400);
   const path = `/api/admin/orders/${held.orderId}/refunds`;
