@@ -1,10 +1,9 @@
-import { transact } from '../runtime/databases/transact.ts';
 import type { AccountExport, Order, OrderPage } from '../sale/contract.ts';
 import { listOrders, type QueuedPurchases } from '../sale/order.ts';
 import type { Collections } from '../store/collections.ts';
 import { findOrAddPerson } from './person.ts';
 import { endSessionsOf } from './session.ts';
-import { isLastAdmin } from './staff.ts';
+import { isLastAdmin, transactOnAdmins } from './staff.ts';
 import { appendStaffEntry, type By } from './staff-log.ts';
 import { userOf } from './user.ts';
 
@@ -96,12 +95,12 @@ export async function deleteAccount(
   userId: string,
   by: By,
 ): Promise<boolean | 'last_admin'> {
-  const { connection, users } = collections;
+  const { users, places } = collections;
   const record = await users.findOne({ _id: userId });
   if (!record) return false;
   // The account of an earlier version may have no person yet, and it can be added only while the address is known.
   if (!record.personId) await findOrAddPerson(collections, { email: record.email, accountId: userId });
-  const isDeleted = await transact(connection, async (session) => {
+  const isDeleted = await transactOnAdmins(collections, async (session) => {
     const found = await users.findOne({ _id: userId }, { session });
     if (!found) return false;
     const { role } = found;
@@ -109,11 +108,12 @@ export async function deleteAccount(
     const entry = { ...by, action: 'staff.left', subject: { kind: 'account', id: userId } };
     if (role !== 'buyer') await appendStaffEntry(collections, session, { ...entry, before: { role } });
     await users.deleteOne({ _id: userId }, { session });
+    // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing.
+    const waiting = { buyerId: userId, state: 'waiting' as const };
+    await places.updateMany(waiting, { $set: { state: 'left' } }, { session });
     return true;
   });
   if (isDeleted === 'last_admin') return isDeleted;
-  // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing.
-  await collections.places.updateMany({ buyerId: userId, state: 'waiting' }, { $set: { state: 'left' } });
   await collections.accountNetworks.deleteMany({ userId });
   await collections.orderNotes.deleteMany({ buyerId: userId });
   await endSessionsOf(collections, userId);

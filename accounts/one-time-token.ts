@@ -105,4 +105,3 @@ function filterOf(purpose: TokenPurpose, token: string) {
 }
 
 const isAlive = () => ({ expiresAt: { $gt: mongoClock.now() } });
-/** A fast hash suffices, because 256 bits of an HMAC cannot be guessed. */

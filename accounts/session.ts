@@ -164,4 +164,3 @@ export async function endSessionsOf({ sessions }: Collections, userId: string): 
 }
 
 const newSecret = () => randomBytes(32).toString('base64url');
-/** A fast hash suffices, because 256 random bits cannot be guessed. */

@@ -80,7 +80,7 @@ export async function changeRole(
   role: AccountRole,
   by: By,
 ): Promise<Changed | 'unknown' | 'of_provider' | 'last_admin'> {
-  return await transact(collections.connection, async (session) => {
+  return await transactOnAdmins(collections, async (session) => {
     const record = await collections.users.findOne({ _id: userId, role: { $ne: 'buyer' } }, { session });
     if (!record) return 'unknown';
     if (isOfProvider(record)) return 'of_provider';
@@ -100,17 +100,30 @@ export async function changeRole(
   });
 }
 
+const adminsGuard = { _id: 'admins' };
+
+/** Runs a transaction that asks `isLastAdmin`. The guard has to exist before the transaction reads anything. */
+export async function transactOnAdmins<Value>(
+  { connection, guards }: Collections,
+  work: (session: ClientSession) => Promise<Value>,
+): Promise<Value> {
+  await guards.updateOne(adminsGuard, { $setOnInsert: { writes: 0 } }, { upsert: true });
+  return await transact(connection, work);
+}
+
 /**
  * Whether no admin would be left without this account; those of the identity provider do not count, because it can take
- * their role at any time. Two admins cannot remove each other at once: both transactions write
- * the staff log, so that one of them is repeated and sees the other's change.
+ * their role at any time. Two admins cannot remove each other at once: both transactions write the guard, so that one of
+ * them is repeated and sees the other's change.
+ * @param session of `transactOnAdmins`.
  */
 export async function isLastAdmin(
-  { users }: Collections,
+  { users, guards }: Collections,
   record: UserRecord,
   session: ClientSession,
 ): Promise<boolean> {
   if (record.role !== 'admin' || isOfProvider(record)) return false;
+  await guards.updateOne(adminsGuard, { $inc: { writes: 1 } }, { session });
   const others = { role: 'admin', _id: { $ne: record._id }, ...ownAccounts } as const;
   return (await users.countDocuments(others, { session, limit: 1 })) === 0;
 }
@@ -227,7 +240,7 @@ export async function acceptInvitation(
     const account = await findUserByPassword(collections, { email, password }, { bcryptCost });
     if (!account) return null;
     const { id } = account.user;
-    await transact(collections.connection, async (session) => {
+    await transactOnAdmins(collections, async (session) => {
       const found = await collections.users.findOne({ _id: id }, { session });
       if (!found) throw new NotJoined('expired');
       const hasChanged = found.role !== role;

@@ -418,6 +418,7 @@ export const apiScope = z.enum([
   'orders:read',
   'orders:write',
   'payments:write',
+  'refunds:write',
 ]);
 export type ApiScope = z.infer<typeof apiScope>;
 

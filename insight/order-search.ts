@@ -11,7 +11,7 @@ import type { AdminOrder, AdminOrderPage } from './contract.ts';
 
 /**
  * The admin's search for orders. A sale's orders are found through its event log, which lists them in the order of
- * settlement, so that the orders need no index by sale, which would slow down every settlement.
+ * settlement, so that the orders need no index by sale and time, which would slow down every settlement.
  */
 export interface OrderSearch {
   /**

@@ -66,7 +66,7 @@ export async function markSuspects(
   return { looked, marked, isWhole };
 }
 
-/** The paid orders of each buyer of a sale. They are found through its log, because orders have no index by sale. */
+/** The paid orders of each buyer of a sale. They are found through its log, which reads many orders in one document. */
 async function readBuyers(collections: Collections, saleId: string) {
   const ordersOf = new Map<string, string[]>();
   let looked = 0;

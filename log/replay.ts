@@ -139,15 +139,19 @@ function replayChange(sale: ReplayedSale, change: Change): void {
       return;
     case 'order.refunded':
       if (change.isWhole) keepBack(sale, change);
-      keep(sale, change, change.isWhole ? 'refunded' : 'paid');
+      // An order that has ended as refunded stays so when a refund of it is repeated after it failed.
+      keep(sale, change, change.isWhole ? 'refunded' : statusOf(sale, change));
       return;
     case 'order.refund_failed':
-      keep(sale, change, sale.orders.get(change.orderId)?.status ?? 'paid');
+      keep(sale, change, statusOf(sale, change));
       return;
     case 'order.rejected':
       keep(sale, change, 'rejected');
   }
 }
+
+const statusOf = ({ orders }: ReplayedSale, { orderId }: OrderChange) =>
+  orders.get(orderId)?.status ?? 'paid';
 
 /** Puts more units of an item on sale; with negative `units` takes them off it. */
 function putOnSale(sale: ReplayedSale, itemId: string, units: number): void {

@@ -141,6 +141,7 @@ const payment = new Schema<PaymentRecord>(
   { ...options, collection: 'payments' },
 )
   .index({ orderId: 1 })
+  .index({ providerId: 1 })
   .index({ saleId: 1 })
   .index(
     { 'refunds.state': 1 },

@@ -94,7 +94,10 @@ const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTAN
 
 const exclusive = openMutex();
 const otherWriters = openOtherWriters(redis);
-const announceEnded = openEndedOrders({ gate, announceSettled: announceChanged }, log);
+const announceEnded = openEndedOrders(
+  { collections, gate, announceSettled: announceChanged, announceSale },
+  log,
+);
 const cancellations = openCancellations(collections, announceEnded, otherWriters);
 const { provider } = await openProvider(config, collections);
 const payments =

@@ -34,7 +34,7 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
     await announce(dependencies, saleId);
   }
   async function offer(saleId: string): Promise<boolean> {
-    const offers = await exclusive(() => offerUnits(collections, saleId));
+    const offers = await offerUnits(collections, saleId, exclusive);
     if (!offers) return false;
     dependencies.observer.settled(offers.batch);
     dependencies.announceSettled(offers.batch.settled);
@@ -46,11 +46,21 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
     }
     return offers.purchases.length > 0;
   }
+  /** A sale that fails is tried again in the next round, and keeps no other sale waiting. */
+  async function trying<Value>(saleId: string, work: Promise<Value>): Promise<Value | null> {
+    try {
+      return await work;
+    } catch (error) {
+      log.warn({ error: (error as Error).message, saleId }, 'draw or offers of a sale failed, retrying');
+      return null;
+    }
+  }
   return async (stopping) => {
     while (!stopping.aborted) {
-      for (const saleId of await findDueDraws(collections)) await draw(saleId);
+      for (const saleId of await findDueDraws(collections)) await trying(saleId, draw(saleId));
       let hasMore = false;
-      for (const saleId of await findOffering(collections)) hasMore = (await offer(saleId)) || hasMore;
+      for (const saleId of await findOffering(collections))
+        hasMore = (await trying(saleId, offer(saleId))) || hasMore;
       await pause(hasMore ? betweenRoundsMs : lookEveryMs, stopping);
     }
   };

@@ -81,7 +81,9 @@ export const applyRefundReport = (payment: PaymentRecord, report: RefundReport, 
   derive(payment, { ...payment, refunds: applyRefund(payment.refunds, report, now) }, now);
 
 /** Why a refund was made that the shop did not ask for, such as one in the provider's own pages. */
-const madeElsewhere = 'made_elsewhere';
+export const madeElsewhere = 'made_elsewhere';
+/** Why money goes back that pays no order. */
+export const orderNotHeld = 'order_not_held';
 
 function applyRefund(refunds: RefundRecord[], report: RefundReport, now: Date): RefundRecord[] {
   const { refundId: id, providerId, amount, stage: state } = report;
@@ -134,6 +136,17 @@ export const goingBackOf = (payment: Pick<PaymentRecord, 'refunds'>) => refunded
 
 /** What was captured and neither went back nor is on its way back. */
 export const refundableOf = (payment: PaymentRecord) => payment.capturedAmount - goingBackOf(payment);
+
+/** The oldest pending refunds, as many as fit into the sum that went back so far. */
+export function pendingWithin(payment: Pick<PaymentRecord, 'refunds'>, wentBack: number): RefundRecord[] {
+  const pending = payment.refunds.filter(({ state }) => state === 'pending');
+  let sum = refundedOf(payment, ['succeeded']);
+  const end = pending.findIndex(({ amount }) => {
+    sum += amount;
+    return sum > wentBack;
+  });
+  return end === -1 ? pending : pending.slice(0, end);
+}
 
 /** Failed refunds of one payment, after which only staff start another. */
 const maxFailedRefunds = 5;
@@ -252,7 +265,7 @@ function returnOf(payment: PaymentRecord, order: PaidOrder | null, now: Date): S
   if (refund) return { do: 'refund', refund };
   const amount = refundableOf(payment);
   if (!isPaidByThis && amount > 0 && returnsByItself(payment))
-    return { do: 'return', amount, reason: (isOfThis && order.cancelReason) || 'order_not_held' };
+    return { do: 'return', amount, reason: (isOfThis && order.cancelReason) || orderNotHeld };
   if (isPaidByThis && goingBackOf(payment) >= payment.capturedAmount) return { do: 'end', as: 'refunded' };
   const isCounted = isPaidByThis || (isOfThis && order.status === 'refunded');
   if (isCounted && (order.refundedAmount ?? 0) !== goingBackOf(payment)) return { do: 'count' };

@@ -27,6 +27,7 @@ import {
   nextStep,
   type PaidOrder,
   paymentIdOf,
+  pendingWithin,
   refundableOf,
   refundedOf,
   returnsByItself,
@@ -93,6 +94,11 @@ interface ExternalPayment {
   price: Money;
 }
 
+interface GivenBack extends Pick<ExternalPayment, 'orderId' | 'reference'> {
+  /** What went back of the payment so far, in minor units. */
+  refundedAmount: number | undefined;
+}
+
 export interface Payments {
   readonly provider: PaymentProvider['name'];
   /** Why orders at this price cannot be paid here; null when they can. */
@@ -118,11 +124,12 @@ export interface Payments {
    */
   payExternally(paid: ExternalPayment, by: By): Promise<PaymentRecord | NotPayable | null>;
   /**
-   * Takes in that the shop has given back what was to go back of this payment.
+   * Takes in that the shop has given back what was to go back of this payment: the oldest pending refunds, as many as the
+   * sum that it gave back so far covers. Without that sum it is the only pending one.
    * @param by is noted in the staff log.
-   * @returns how much that was, in minor units; null when there is no such payment.
+   * @returns how much went back in all, in minor units; why it is not clear what went back; null when there is no such payment.
    */
-  giveBackExternally(given: Pick<ExternalPayment, 'orderId' | 'reference'>, by: By): Promise<number | null>;
+  giveBackExternally(given: GivenBack, by: By): Promise<number | NotRefundable | null>;
   /**
    * Gives a part of an order's captured money back. It is asked of the provider soon, and again while the provider refuses.
    * @param by is noted in the staff log.
@@ -368,7 +375,8 @@ export function openPayments({
     async receive(rawBody, header) {
       const message = provider.verifyWebhook(rawBody, header);
       if (!message) return 'forged';
-      const { paymentId } = message;
+      const paymentId = message.paymentId || (await findByProviderId(message.providerId));
+      if (!paymentId) return 'not_ours';
       const report = message.report ?? (await readReport(paymentId));
       const loaded = report && (await amend(paymentId, taking(report)));
       if (!loaded) return 'not_ours';
@@ -415,15 +423,16 @@ export function openPayments({
       return loaded && isPaid ? loaded.payment : { status: loaded?.order?.status ?? order.status };
     },
 
-    async giveBackExternally({ orderId, reference }, by) {
+    async giveBackExternally({ orderId, reference, refundedAmount: given }, by) {
       const paymentId = externalIdOf(orderId, reference);
       // The refund may have been asked for just now, and not be noted at the payment yet.
       await settle(paymentId);
       return await transact(collections.connection, async (session) => {
         const loaded = (await load(collections, [paymentId], session)).get(paymentId);
         if (!loaded) return null;
-        const payment = loaded.payment.refunds
-          .filter(({ state }) => state === 'pending')
+        const pending = loaded.payment.refunds.filter(({ state }) => state === 'pending');
+        if (given === undefined && pending.length > 1) return unclear(pending.length);
+        const payment = pendingWithin(loaded.payment, given ?? Number.POSITIVE_INFINITY)
           .map(({ id, amount }) => ({ refundId: id, providerId: id, amount, stage: 'succeeded' as const }))
           .reduce((current, report) => applyRefundReport(current, report, mongoClock.now()), loaded.payment);
         const refundedAmount = refundedOf(payment, ['succeeded']);
@@ -491,6 +500,11 @@ export function openPayments({
     },
   };
 
+  async function findByProviderId(providerId: string | null): Promise<string | undefined> {
+    if (providerId === null) return undefined;
+    return (await payments.findOne({ provider: provider.name, providerId }, { projection: { _id: 1 } }))?._id;
+  }
+
   async function readReport(paymentId: string): Promise<PaymentReport | null> {
     const payment = await payments.findOne({ _id: paymentId });
     if (!payment?.providerId) return null;
@@ -521,11 +535,17 @@ async function planRefund(
   const left = payment ? refundableOf(payment) : 0;
   const isPaid = order.status === 'paid';
   if (!isPaid && payment && payment.capturedAmount > 0 && (left === 0 || returnsByItself(payment)))
-    return order.status === 'refunded' && amount === undefined ? 'asked' : allReturned;
+    return order.status === 'refunded' && isRepeated(payment, { amount, key }) ? 'asked' : allReturned;
   const wanted = amount ?? left;
   if (!payment || left === 0 || wanted > left) return notRefundable(order, payment, wanted, left);
   if (isPaid && wanted === left) return 'whole';
   return { order, payment, refund: { amount: wanted, reason, ...(key !== undefined && { key }) } };
+}
+
+/** Whether a request for what is left may be that one again which has ended the order. A whole refund keeps no key. */
+function isRepeated(payment: PaymentRecord, { amount, key }: Pick<WantedRefund, 'amount' | 'key'>): boolean {
+  const last = refundableOf(payment) || payment.refunds.at(-1)?.amount;
+  return amount === undefined || (key !== undefined && amount === last);
 }
 
 const allReturned = { fault: 'all of its money is on its way back already, or went back' };
@@ -536,6 +556,10 @@ const endOf = ({ as }: Extract<Step, { do: 'end' }>, { orderId }: PaymentRecord)
   ...(as === 'payment_lost'
     ? { reason: as, restock: true }
     : { reason: null, restock: false, refund: true as const }),
+});
+
+const unclear = (pending: number) => ({
+  fault: `expected refundedAmount, the sum that went back so far, because ${pending} refunds of it are pending`,
 });
 
 const keyReused = (amount: number) => ({

@@ -110,7 +110,10 @@ export interface RefundReport {
 
 /** A webhook's content. Webhooks come late, twice, out of order or never, so each is only a hint. */
 export interface WebhookMessage {
+  /** Our id, as the provider keeps it; empty when the event does not have it. */
   paymentId: string;
+  /** The payment's id there; null when the event does not name it. */
+  providerId: string | null;
   /** The payment's state at the time of the event; null when the provider has to be asked. */
   report: PaymentReport | null;
 }

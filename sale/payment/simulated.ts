@@ -124,6 +124,7 @@ export function openSimulated({
     if (!deliver || webhooks === 'lost') return;
     const body = JSON.stringify({
       paymentId: record.paymentId,
+      providerId: record._id,
       report: reportOf(record, { withSecret: false }),
     });
     const post = async () => {

@@ -201,14 +201,21 @@ function refundOf({ id, amount, currency, status, metadata }: Stripe.Refund): Re
   return { refundId, providerId: id, amount: ours, stage: refundStages[status ?? ''] ?? 'pending' };
 }
 
-/** An intent comes with its state; for a charge, a dispute or a refund the intent has to be read. */
+/**
+ * An intent comes with its state; for a charge, a dispute or a refund the intent has to be read. One that was made in
+ * Stripe's dashboard has no metadata of ours, so only the intent's id names the payment.
+ */
 function messageOf({ type, data: { object } }: Stripe.Event): WebhookMessage {
   if (type.startsWith('payment_intent.')) {
     const report = reportOf(object as Stripe.PaymentIntent);
-    return { paymentId: report.paymentId, report };
+    return { paymentId: report.paymentId, providerId: report.providerId, report };
   }
-  const { metadata } = object as { metadata?: Record<string, string> | null };
-  return { paymentId: metadata?.payment ?? '', report: null };
+  const { metadata, payment_intent: intent } = object as {
+    metadata?: Stripe.Metadata | null;
+    payment_intent?: string | { id: string } | null;
+  };
+  const providerId = typeof intent === 'string' ? intent : (intent?.id ?? null);
+  return { paymentId: metadata?.payment ?? '', providerId, report: null };
 }
 
 function faultKindOf({ type, statusCode }: Stripe.errors.StripeError): FaultKind {

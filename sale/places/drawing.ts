@@ -110,7 +110,9 @@ async function arrange(collections: Collections, saleId: string, key: Buffer): P
     await places.bulkWrite(
       page.map(({ _id }) => {
         position += 1;
-        return { updateOne: { filter: { _id }, update: { $set: { position, drawn: position } } } };
+        // A leader that was suspended may get here once the draw is made, when people have new positions.
+        const filter = { _id, drawn: { $exists: false } };
+        return { updateOne: { filter, update: { $set: { position, drawn: position } } } };
       }),
     );
     after = last;

@@ -9,9 +9,8 @@ const documentsAtOnce = 10;
 const ordersAtOnce = 500;
 
 /**
- * Cancels the next orders of a sale that was called off. The sale's log names them, so that the orders need no index by
- * sale, and the sale stores how far it was read, so that another worker goes on after a crash. An order that is cancelled
- * already stays as it is.
+ * Cancels the next orders of a sale that was called off. The sale's log names them in the order of settlement, and the sale
+ * stores how far it was read, so that another worker goes on after a crash. An order that is cancelled already stays as it is.
  * @param exclusive keeps this process from settling meanwhile, which would conflict on the sale.
  * @param announce tells pages and gates about each transaction.
  * @returns whether there may be more.

@@ -26,6 +26,16 @@ const externalPayment = z.strictObject({
     .regex(/^[\x21-\x7e]{1,200}$/, 'expected 1 to 200 printable ASCII characters without spaces'),
   ...price.shape,
 });
+const externalRefund = externalPayment.pick({ reference: true }).extend({
+  refundedAmount: z
+    .int()
+    .min(1)
+    .max(Number.MAX_SAFE_INTEGER)
+    .optional()
+    .describe(
+      'What was given back of this payment so far, in minor units, as `order.refunded` has it: the oldest pending refunds that it covers are done. Required when several are pending',
+    ),
+});
 const externalOutcome = z.object({ paymentId: z.string(), state: paymentState });
 
 export function paymentRoutes(shop: Shop): Route[] {
@@ -93,17 +103,18 @@ export function paymentRoutes(shop: Shop): Route[] {
       scope: 'payments:write',
       summary: "For the shop's own checkout: what had to go back of this payment was given back there",
       params: byId,
-      body: externalPayment.pick({ reference: true }),
+      body: externalRefund,
       answer: [200, z.object({ refundedAmount: count })],
-      problems: ['not-found', 'not-payable', 'busy'],
-      async handle({ params, body: { reference }, ...call }) {
+      problems: ['not-found', 'not-payable', 'not-refundable', 'busy'],
+      async handle({ params, body: { reference, refundedAmount: given }, ...call }) {
         if (shop.payments?.provider !== 'external') return notExternal();
         const refundedAmount = await shop.payments.giveBackExternally(
-          { orderId: params.id, reference },
+          { orderId: params.id, reference, refundedAmount: given },
           byOf(call),
         );
         if (refundedAmount === null)
           return refuse('not-found', `The order ${params.id} has no payment with this reference`);
+        if (typeof refundedAmount === 'object') return refuse('not-refundable', refundedAmount.fault);
         return { status: 200, body: { refundedAmount } };
       },
     }),

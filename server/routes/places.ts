@@ -175,6 +175,9 @@ function refusalOf(refusal: PlaceRefusal, saleId: string): Refusal {
     case 'list_full':
       return refuse('list-full', 'Come back later');
     case 'offered':
-      return refuse('place-offered', 'It was your turn. Cancel the order instead.');
+      return refuse(
+        'place-offered',
+        'It was your turn: the place became an order, which can be cancelled while it is held or paid',
+      );
   }
 }

@@ -6,6 +6,7 @@ import { retry } from '../../runtime/retry.ts';
 import { type Collections, prepareCollections } from '../collections.ts';
 import { people } from './0001-people.ts';
 import { items } from './0002-items.ts';
+import { voidedPayments } from './0003-voided-payments.ts';
 
 /**
  * A migration brings the data in MongoDB to the shape of this version. Each is a file `NNNN-what.ts` here and an entry at the
@@ -24,7 +25,7 @@ interface MigrationContext {
   keepLease(): Promise<void>;
 }
 
-const migrations: Migration[] = [people, items];
+const migrations: Migration[] = [people, items, voidedPayments];
 
 /** When a process dies while it migrates, another takes over after this time. */
 const leaseMs = 10_000;

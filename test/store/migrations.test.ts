@@ -3,6 +3,7 @@ import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, SaleSnapshot, Session } from '../../sale/contract.ts';
+import { newPayment, paymentIdOf } from '../../sale/payment/payment.ts';
 import type { UserRecord } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -32,7 +33,7 @@ async function insertOldAccounts(emails: string[]): Promise<UserRecord[]> {
 }
 
 const migrations = () => system.store.collections.connection.collection('migrations');
-const names = ['0001-people', '0002-items'];
+const names = ['0001-people', '0002-items', '0003-voided-payments'];
 const migrated = () =>
   waitUntil(async () => (await migrations().countDocuments()) === names.length, {
     deadlineMs: 30_000,
@@ -148,4 +149,44 @@ test('sales and orders of the previous version get their item and their money, a
   await system.quiet();
   expect((await read()).items).toMatchObject([{ ...item, stock: 0, unitsOnSale: 5 }]);
   expect(await system.audit()).toMatchObject({ ok: true });
+});
+
+test('an order that a voided payment of the previous version still pays ends, and no other', async () => {
+  const { orders, payments } = system.store.collections;
+  const sale = await system.createSale({ stock: 5 });
+  const buy = async () => {
+    const token = system.buyerToken();
+    const { orderId } = (await system.buy(sale.id, token)).body;
+    await system.settled(orderId, token);
+    return orderId;
+  };
+  const [lost, paidOtherwise] = [await buy(), await buy()];
+  const at = new Date();
+  for (const orderId of [lost, paidOtherwise]) {
+    const paymentId = paymentIdOf(orderId, 1);
+    const whose = { saleId: sale.id, provider: 'simulated' as const };
+    const fresh = newPayment({ paymentId, orderId, price: { amount: 4_900, currency: 'EUR' } }, whose, {
+      now: at,
+      dueAt: at,
+    });
+    const ended = {
+      providerId: orderId,
+      state: 'voided' as const,
+      authorisedAt: at,
+      endedAt: at,
+      dueAt: null,
+    };
+    await payments.insertOne({ ...fresh, ...ended });
+  }
+  await orders.updateOne({ _id: lost }, { $set: { paymentId: paymentIdOf(lost, 1) } });
+  await orders.updateOne({ _id: paidOtherwise }, { $set: { paymentId: paymentIdOf(paidOtherwise, 2) } });
+  await migrations().deleteMany({});
+  await system.startWorker();
+  await migrated();
+  await waitUntil(async () => (await orders.findOne({ _id: lost }))?.status === 'cancelled', {
+    deadlineMs: 20_000,
+    what: 'the order is not cancelled',
+  });
+  expect(await orders.findOne({ _id: lost })).toMatchObject({ cancelReason: 'payment_lost' });
+  expect(await orders.findOne({ _id: paidOtherwise })).toMatchObject({ status: 'paid' });
 });

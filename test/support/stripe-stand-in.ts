@@ -74,7 +74,7 @@ export interface StripeStandIn {
   confirm(clientSecret: string, how?: Confirmation): Intent;
   /** Ends what was being processed. */
   finish(intentId: string): void;
-  /** Gives money back without the shop, as in Stripe's dashboard. */
+  /** Gives money back without the shop, as in Stripe's dashboard: its event has no metadata of the shop. */
   refundElsewhere(intentId: string, amount: number): void;
   /** Ends an authorisation as Stripe does after some days. */
   expire(intentId: string): void;
@@ -294,9 +294,7 @@ export async function openStripeStandIn(): Promise<StripeStandIn> {
     },
     finish: (intentId) => change(intents.get(intentId) as Intent, 'requires_capture'),
     refundElsewhere(intentId, amount) {
-      const { metadata } = intents.get(intentId) as Intent;
       refund(new URLSearchParams({ payment_intent: intentId, amount: String(amount) }));
-      happen('charge.refunded', { id: `ch_${intentId}`, object: 'charge', metadata });
     },
     expire: (intentId) => change(intents.get(intentId) as Intent, 'canceled'),
     changeRefund(refundId, status) {

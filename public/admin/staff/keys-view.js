@@ -18,6 +18,7 @@ const scopeTexts = {
   'orders:read': 'Read orders, with names and addresses',
   'orders:write': 'Change orders and send their mails again',
   'payments:write': 'Say what was paid and given back in your own checkout',
+  'refunds:write': 'Give money of orders back, and see these with names and addresses',
 };
 
 export function openKeysView() {

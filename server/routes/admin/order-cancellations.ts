@@ -5,6 +5,7 @@ import {
   cancellationAnswers,
 } from '../../../insight/contract.ts';
 import { type Order, order } from '../../../sale/contract.ts';
+import { madeElsewhere, orderNotHeld } from '../../../sale/payment/payment.ts';
 import { isTooLate } from '../../../sale/settlement/cancellation.ts';
 import { byId, id, name } from '../../http/inputs.ts';
 import { type Refusal, refusalOf, refuse } from '../../http/problems.ts';
@@ -17,12 +18,14 @@ import { notSettled } from '../orders.ts';
 /** So many fit into a body. */
 export const cancelledAtOnce = 500;
 
+/** Reasons that the shop gives itself: pages and mails have texts for them, and retries of refunds depend on them. */
+const ownReasons: readonly string[] = ['called_off', 'payment_lost', madeElsewhere, orderNotHeld];
+
 /** Why staff cancels orders, which their buyers are told, and whether the units go back on sale or leave the sale. */
 export const cancellation = z.strictObject({
   reason: name(300)
-    // Pages and mails put these two into words of their own.
     .refine(
-      (reason) => reason !== 'called_off' && reason !== 'payment_lost',
+      (reason) => !ownReasons.includes(reason),
       'expected words for the buyer, got a word that the shop uses itself',
     )
     .describe('The buyer is told it'),

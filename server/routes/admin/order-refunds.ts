@@ -25,7 +25,7 @@ export const orderRefundRoutes = (shop: Shop): Route[] => [
     method: 'post',
     path: '/api/admin/orders/:id/refunds',
     access: 'desk',
-    scope: 'payments:write',
+    scope: 'refunds:write',
     summary:
       'Give money of a paid order back, all or a part of it, for a reason. With all of it the order ends as refunded, and its units leave the sale',
     params: byId,

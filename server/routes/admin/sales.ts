@@ -110,10 +110,11 @@ export function saleAdminRoutes(shop: Shop): Route[] {
   ];
 }
 
-/** @returns why orders could not be paid any more after a change of prices or the limit; null when they can. */
+/** @returns why orders could not be paid any more after a change of prices, the limit or the time to pay; null when they can. */
 async function unpayableAfter(shop: Shop, saleId: string, change: SaleChange): Promise<Refusal | null> {
-  const { price, items, limitPerBuyer } = change;
-  if (!price && !items && limitPerBuyer === undefined) return null;
+  const { price, items, limitPerBuyer, paymentWindowSeconds } = change;
+  const isSame = !price && !items && limitPerBuyer === undefined && paymentWindowSeconds === undefined;
+  if (isSame) return null;
   const { collections } = shop;
   const sale = await findSale(collections, saleId);
   const before = sale
@@ -125,6 +126,7 @@ async function unpayableAfter(shop: Shop, saleId: string, change: SaleChange): P
     ...(items && { items: items.list, currency: items.currency }),
     ...(price && { items: [{ amount: price.amount }], currency: price.currency }),
     ...(limitPerBuyer !== undefined && { limitPerBuyer }),
+    ...(paymentWindowSeconds !== undefined && { paymentWindowSeconds }),
   };
   return unpayable(shop, termsOf(changed));
 }

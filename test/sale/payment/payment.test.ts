@@ -9,6 +9,7 @@ import {
   newPayment,
   nextStep,
   type PaidOrder,
+  pendingWithin,
   refundableOf,
   refundedOf,
   withoutRefund,
@@ -232,6 +233,23 @@ test('a refund made elsewhere is taken in once, and ours that it leaves no money
   const gone = apply(captured, reportOf('captured', { refunds: [all] }), now);
   expect(gone.state).toBe('refunded');
   expect(nextStep(gone, paid, now)).toEqual({ do: 'end', as: 'refunded' });
+});
+
+test('what went back so far covers the oldest pending refunds, and none in part', () => {
+  const refunds = [1_000, 500, 2_000].map((amount, n) => {
+    const state = n === 0 ? ('succeeded' as const) : ('pending' as const);
+    const untried = { attempts: 0, refusals: 0, providerId: null, error: null, requestedAt: now };
+    return { id: `r-${n}`, amount, reason: 'x', state, ...untried };
+  });
+  const covered = (wentBack: number) => pendingWithin({ refunds }, wentBack).map(({ id }) => id);
+  expect([1_000, 1_499, 1_500, 3_499, 3_500, Number.POSITIVE_INFINITY].map(covered)).toEqual([
+    [],
+    [],
+    ['r-1'],
+    ['r-1'],
+    ['r-1', 'r-2'],
+    ['r-1', 'r-2'],
+  ]);
 });
 
 test('an order that was paid with an authorisation that is gone ends, and no other', () => {

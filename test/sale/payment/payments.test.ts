@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { replay } from '../../../log/replay.ts';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import { lengthenedByMs } from '../../../sale/payment/lengthen-hold.ts';
 import type { PaymentRecord } from '../../../store/payment-collections.ts';
@@ -276,6 +277,9 @@ test('staff give parts and then all of the money back, each once, and never more
     const sale = await system.api('GET', `/api/sales/${held.saleId}`);
     expect(sale.body).toMatchObject({ stock: 4, unitsOnSale: 4 });
   }
+  // With the amount that went back it is the same request again.
+  expect((await refund(whole, { amount: 4_900 }, { 'Idempotency-Key': 'the-whole' })).status).toBe(200);
+  expect((await refund(whole, { amount: 4_800 }, { 'Idempotency-Key': 'the-whole' })).status).toBe(409);
   const { providerId } = (await paymentOf(whole)) ?? {};
   expect(standIn.refunds.filter(({ payment_intent: of }) => of === providerId)).toHaveLength(1);
   const details = await system.api('GET', `/api/admin/orders/${parts.orderId}`, asStaff());
@@ -309,6 +313,8 @@ test('what cannot be refunded is refused with a reason', async () => {
     { amount: '1' },
     { reason: '' },
     { reason: 'payment_lost' },
+    { reason: 'made_elsewhere' },
+    { reason: 'order_not_held' },
   ])
     expect((await refund(held, body)).status, JSON.stringify(body)).toBe(400);
   const path = `/api/admin/orders/${held.orderId}/refunds`;
@@ -352,6 +358,31 @@ test('a refund that Stripe refuses is visible and tried again, and after its las
   expect((await refund(held, { amount: 1_000 })).status).toBe(200);
   await ends(held, 'captured');
   expect(balanceOf(held)).toBe(3_000);
+});
+
+test('a whole refund that banks return five times is asked for again by staff, and the log replays', async () => {
+  const held = await pay(await hold());
+  await refund(held, {});
+  for (let time = 1; time <= 5; time++) {
+    await ends(held, 'refunded');
+    standIn.changeRefund((await paymentOf(held))?.refunds.at(-1)?.providerId ?? '', 'failed');
+    await waitUntil(
+      async () => (await paymentOf(held))?.refunds.filter(({ state }) => state === 'failed').length === time,
+      { deadlineMs: 10_000, what: 'the failure is taken in' },
+    );
+  }
+  await waitUntil(async () => !(await orderOf(held)).refundedAmount, {
+    deadlineMs: 10_000,
+    what: 'the failed refund does not count',
+  });
+  expect((await refund(held, {})).status).toBe(200);
+  await ends(held, 'refunded');
+  await waitUntil(async () => (await orderOf(held)).refundedAmount === 4_900, {
+    deadlineMs: 10_000,
+    what: 'the refund counts',
+  });
+  for await (const { orders } of replay(system.store.collections, { saleId: held.saleId }))
+    expect(orders.get(held.orderId)).toMatchObject({ status: 'refunded', refundedAmount: 4_900 });
 });
 
 test('what Stripe did before it answered with an error is done once, and what it refuses is tried again', async () => {

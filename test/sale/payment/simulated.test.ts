@@ -131,9 +131,17 @@ test("the shop's own checkout reports a payment once, and gives back what comes 
   expect((await report('no-such-order-at-all-1', 'payments', paid)).status).toBe(404);
 
   const { staffLog, payments } = system.store.collections;
-  const notedOf = (orderId: string) => staffLog.find({ 'subject.id': orderId }).sort({ _id: 1 }).toArray();
+  /** The worker numbers the entries soon after they are written. */
+  const notedOf = (orderId: string, count: number) =>
+    waitUntil(
+      async () => {
+        const entries = await staffLog.find({ 'subject.id': orderId }).sort({ _id: 1 }).toArray();
+        return entries.length >= count ? entries : null;
+      },
+      { deadlineMs: 10_000, what: 'the staff log lacks an entry' },
+    );
   // Of all repetitions, the one that wrote the payment is noted.
-  const [noted, ...more] = await notedOf(held.orderId);
+  const [noted, ...more] = await notedOf(held.orderId, 1);
   expect([noted?.action, noted?.actor.kind, more]).toEqual(['order.paid_externally', 'account', []]);
   expect(JSON.parse(noted?.after ?? '')).toMatchObject(paid);
   const refund = { id: 'r-1', amount: 4_900, reason: 'order_not_held', state: 'pending' as const };
@@ -142,10 +150,29 @@ test("the shop's own checkout reports a payment once, and gives back what comes 
   await payments.updateOne({ providerId: 'a-1' }, refunds);
   for (let time = 0; time < 2; time++)
     expect((await report(held.orderId, 'refunds', { reference: 'a-1' })).body.refundedAmount).toBe(4_900);
-  expect((await notedOf(held.orderId)).map(({ action }) => action)).toEqual([
+  expect((await notedOf(held.orderId, 2)).map(({ action }) => action)).toEqual([
     'order.paid_externally',
     'order.refunded_externally',
   ]);
+
+  // Of several pending refunds, only those are done which the sum that went back covers.
+  const pending = [900, 4_000].map((amount, n) => {
+    return { ...refund, ...untried, id: `r-${n}`, providerId: `r-${n}`, amount };
+  });
+  await payments.updateOne(
+    { providerId: 'a-1' },
+    { $set: { refunds: pending, state: 'captured' }, $inc: { revision: 1 } },
+  );
+  const unclear = await report(held.orderId, 'refunds', { reference: 'a-1' });
+  expect([unclear.status, unclear.body.type]).toEqual([409, '/problems/not-refundable']);
+  for (const [refundedAmount, done] of [
+    [900, 900],
+    [900, 900],
+    [4_900, 4_900],
+  ])
+    expect((await report(held.orderId, 'refunds', { reference: 'a-1', refundedAmount })).body).toEqual({
+      refundedAmount: done,
+    });
 
   // Two payments of one order meet: the second has to go back.
   const both = await Promise.all(
@@ -160,4 +187,18 @@ test("the shop's own checkout reports a payment once, and gives back what comes 
   }
   expect(both.filter(({ status }) => status === 200)).toHaveLength(1);
   expect((await report(late.orderId, 'refunds', { reference: 'nobody' })).status).toBe(404);
+});
+
+test('a shop that takes no payments here refuses a time to pay also when a sale is changed', async () => {
+  const { url: at } = await system.startServer({ PAYMENT_PROVIDER: 'none' });
+  const opensAt = new Date(Date.now() + 3_600_000);
+  const closesAt = new Date(Date.now() + 7_200_000);
+  const { id } = await system.createSale({ stock: 5, opensAt, closesAt });
+  const change = (paymentWindowSeconds: number) =>
+    system.api('PATCH', `/api/sales/${id}`, { token: system.adminToken, body: { paymentWindowSeconds }, at });
+  expect(await change(600)).toMatchObject({
+    status: 400,
+    body: { errors: [{ field: 'paymentWindowSeconds' }] },
+  });
+  expect((await change(0)).status).toBe(200);
 });

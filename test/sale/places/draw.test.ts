@@ -88,3 +88,18 @@ test('each gets what is left of what they ask for, in order, and nobody behind g
     ],
   ]);
 });
+
+test('nobody gets more than their limits still allow, and those behind get it instead', () => {
+  const asking = (room: number, ofItem: number, units: number) => {
+    return {
+      room: { units: room, items: new Map([['1', ofItem]]) },
+      lines: [{ itemId: '1', quantity: units }],
+    };
+  };
+  const places = [asking(2, 1, 2), asking(0, 1, 1), asking(3, 3, 3), asking(3, 3, 1)];
+  const shares = shareOut(places, new Map([['1', 4]]), ({ room }) => room);
+  expect(shares.map(({ place, given }) => [places.indexOf(place), given[0]?.quantity])).toEqual([
+    [0, 1],
+    [2, 3],
+  ]);
+});
