@@ -46,7 +46,9 @@ test.each([
   for (const text of expected) expect(plain).toContain(text);
   expect(plain).toContain('A &lt;b&gt;lamp&lt;/b&gt;</h1>');
   expect(plain).not.toContain('<b>lamp');
-  expect(plain).not.toMatch(/\{\{\w+\}\}/);
+  expect(plain).not.toMatch(/\{\{[\w.]+\}\}/);
+  const [, snapshot = ''] = /id="snapshot">([^<]*)<\/script>/.exec(html) ?? [];
+  expect(JSON.parse(snapshot)).toMatchObject({ id: open.id, product: { name: 'A <b>lamp</b>' } });
 });
 
 test('a shared link has title, picture, price and description', async () => {
@@ -250,5 +252,12 @@ describe('the reader’s language', () => {
   ])('of %j with %j chosen is %s', (languages, chosen, locale) => {
     const headers = { 'accept-language': languages, cookie: `stampede_language=${chosen}` };
     expect(readerOf({ headers }).locale).toBe(locale);
+  });
+
+  test('is the one that nginx decided, of those that the shop offers, or else the first offered', () => {
+    const headers = { 'x-reader': 'FR,de-AT', cookie: 'stampede_language=en' };
+    expect(readerOf({ headers }).locale).toBe('fr');
+    expect(readerOf({ headers }, ['en', 'de']).locale).toBe('de-AT');
+    expect(readerOf({ headers: { 'x-reader': ',' } }, ['fr', 'en']).locale).toBe('fr');
   });
 });
