@@ -74,8 +74,23 @@ export async function changeTheme(collections: Collections, change: Partial<Them
 /** Contrast that WCAG 2 asks for at level AA of text of usual size. */
 const leastContrast = 4.5;
 
+/** Our colours of good and of pending, on light and on dark ground: see public/style/theme.css. */
+const onLight = { good: '#1c7146', 'good-soft': '#dff1e6', wait: '#80570a', 'wait-soft': '#f8ecd0' };
+const onDark = { good: '#6fd39c', 'good-soft': '#143325', wait: '#f0c265', 'wait-soft': '#362a12' };
+const shadowOnLight = '0 1px 2px rgb(40 30 10 / 5%), 0 12px 32px -12px rgb(40 30 10 / 14%)';
+
+/** Which of the two sets reads better. */
+function statesOn({ ground, surface }: Colours): Record<string, string> {
+  const least = ({ good, wait }: typeof onLight) =>
+    Math.min(...[good, wait].flatMap((text) => [contrast(text, ground), contrast(text, surface)]));
+  return least(onLight) >= least(onDark)
+    ? { ...onLight, shadow: shadowOnLight }
+    : { ...onDark, shadow: 'none' };
+}
+
 /** The colours of a scheme by our names of them: see public/style/theme.css. */
-function tokensOf({ accent, ground, surface, ink }: Colours): Record<string, string> {
+function tokensOf(colours: Colours): Record<string, string> {
+  const { accent, ground, surface, ink } = colours;
   const onAccent = contrast('#ffffff', accent) >= contrast('#16171a', accent) ? '#ffffff' : '#16171a';
   return {
     ground,
@@ -91,6 +106,7 @@ function tokensOf({ accent, ground, surface, ink }: Colours): Record<string, str
     'on-hot': onAccent,
     'hot-soft': mix(surface, accent, 0.1),
     'hot-text': accent,
+    ...statesOn(colours),
   };
 }
 
@@ -106,6 +122,10 @@ const pairs: [text: string, on: string, field: keyof Colours][] = [
   ['hot-text', 'hot-soft', 'accent'],
   ['on-hot', 'hot', 'accent'],
   ['on-hot', 'hot-press', 'accent'],
+  ['good', 'ground', 'ground'],
+  ['wait', 'ground', 'ground'],
+  ['good', 'surface', 'surface'],
+  ['wait', 'surface', 'surface'],
 ];
 
 /** Why colours are refused: the first pair of each field that is too hard to read. */

@@ -86,10 +86,9 @@ export function createApp(
     response.set(onApi);
     next();
   });
+  const isMongoAway = () => shop.availability.isAway('mongodb');
   const wrongKeys = limitOf(config, 'wrong-keys', config.WRONG_API_KEYS_PER_ADDRESS_PER_MINUTE);
-  const identify = openIdentification(shop.tokens, shop.collections, wrongKeys, provider, () =>
-    shop.availability.isAway('mongodb'),
-  );
+  const identify = openIdentification(shop.tokens, shop.collections, wrongKeys, provider, isMongoAway);
   const routes = apiRoutes(shop, identify);
   const answer = openPipeline(identify, openRequestLimits(config), log);
   const respond = answerAcrossOrigins(answer, config.ALLOWED_ORIGINS);
@@ -102,7 +101,7 @@ export function createApp(
 
   app.use(pictureRoutes(shop.collections));
   app.use(boardRoutes(shop));
-  const pages = openPages(config, openShownSales(shop.collections));
+  const pages = openPages(config, openShownSales(shop.collections, isMongoAway), log);
   app.use(pages.router);
 
   app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], allowOnly(['GET']));

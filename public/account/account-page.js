@@ -4,7 +4,7 @@
 
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime } from '../shared/format.js';
-import { language } from '../shared/language.js';
+import { language, offered } from '../shared/language.js';
 import { mountShell } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
@@ -82,9 +82,8 @@ function addressPanel({ email, emailVerified }) {
 function languagePanel(account) {
   const names = { en: 'English', de: 'Deutsch', fr: 'Français' };
   const select = element('select', { name: 'language', 'aria-label': texts.languageTitle });
-  for (const [code, name] of Object.entries(names))
-    select.append(element('option', { value: code, lang: code }, name));
-  select.value = account.language ?? language;
+  for (const code of offered) select.append(element('option', { value: code, lang: code }, names[code]));
+  select.value = offered.find((code) => code === account.language) ?? language;
   const save = actionButton(
     texts.save,
     async () => {

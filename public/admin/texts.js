@@ -1,4 +1,7 @@
-/** The control room's own texts in the reader's language; texts/ has one file for each. */
+/**
+ * The control room's own texts; texts/ has one file for each language. The server makes the room in English always, because most
+ * of it has no translation yet and one page does not mix languages. So only the English ones are loaded until then.
+ */
 
 import { language } from '../shared/language.js';
 import { english } from './texts/en.js';

@@ -1,9 +1,10 @@
-/** Explains a draw, recomputes it in this browser, and says whether it agrees. */
+/** Explains a draw, and recomputes it in this browser for who asks, and says whether it agrees. */
 
 /** @import { Draw } from '../../sale/contract.ts' */
 
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
 import { call, Problem } from '../shared/api.js';
+import { jittered } from '../shared/clock.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { dateTime } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
@@ -12,13 +13,17 @@ import { checkDraw } from './check-draw.js';
 
 const saleId = encodeURIComponent(decoded(location.pathname.split('/')[2] ?? ''));
 const fileUrl = `/api/sales/${saleId}/draw/file`;
-const pollMs = 3_000;
+const POLL_MS = 3_000;
 
 mountShell();
 document.title = `${texts.draws.title} · ${texts.brand}`;
 setText(byId('title'), texts.draws.title);
 byId('to-sale').setAttribute('href', `/sales/${saleId}`);
 setText(byId('to-sale'), texts.toSale);
+setText(byId('recompute'), texts.draws.recompute);
+byId('recompute').addEventListener('click', recompute);
+byId('file').setAttribute('href', fileUrl);
+setText(byId('file'), texts.draws.download);
 
 async function load() {
   try {
@@ -26,34 +31,44 @@ async function load() {
     const draw = (await call('GET', `/sales/${saleId}/draw`)).body;
     const steps = texts.draws.explained(dateTime(draw.drawAt), draw.entries);
     byId('explained').replaceChildren(...steps.map((step) => element('p', {}, step)));
-    if (draw.state !== 'drawn') {
-      setText(byId('verdict'), draw.state === 'frozen' ? texts.place.drawing : texts.draws.notYet);
-      setTimeout(load, pollMs);
-    } else await recompute();
+    if (draw.state === 'drawn') return offerRecomputing();
+    setText(byId('verdict'), draw.state === 'frozen' ? texts.place.drawing : texts.draws.notYet);
+    setTimeout(load, jittered(POLL_MS));
   } catch (error) {
-    const isMissing = error instanceof Problem && error.status < 500;
+    const isMissing = error instanceof Problem && !error.isPassing;
     setText(byId('verdict'), isMissing ? texts.draws.missing : texts.loadFailed);
-    if (!isMissing) setTimeout(load, pollMs);
+    if (!isMissing) setTimeout(load, jittered(POLL_MS));
   }
 }
 
+/** The list may be long, so it is fetched only by who asks for it. */
+function offerRecomputing() {
+  // Browsers have it only over an encrypted connection.
+  const canRecompute = globalThis.crypto?.subtle !== undefined;
+  setText(byId('verdict'), canRecompute ? '' : texts.draws.notHere);
+  show(byId('recompute'), canRecompute);
+  show(byId('file'), true);
+}
+
 async function recompute() {
+  show(byId('recompute'), false);
   setText(byId('verdict'), texts.draws.computing);
-  const answer = await fetch(fileUrl);
-  if (!answer.ok) throw new Error(`The file was answered ${answer.status}`);
-  const checks = await checkDraw(await answer.json());
-  byId('checks').replaceChildren(
-    ...Object.entries(checks).map(([name, holds]) => {
-      const claim = texts.draws.checks[/** @type {keyof typeof checks} */ (name)];
-      return element('li', {}, `${holds ? '✓' : '✗'} ${claim}`);
-    }),
-  );
-  const agrees = Object.values(checks).every(Boolean);
-  setText(byId('verdict'), agrees ? texts.draws.agrees : texts.draws.differs);
-  const file = byId('file');
-  file.setAttribute('href', fileUrl);
-  setText(file, texts.draws.download);
-  show(file, true);
+  try {
+    const answer = await fetch(fileUrl);
+    if (!answer.ok) throw new Error(`The file was answered ${answer.status}`);
+    const checks = await checkDraw(await answer.json());
+    byId('checks').replaceChildren(
+      ...Object.entries(checks).map(([name, holds]) => {
+        const claim = texts.draws.checks[/** @type {keyof typeof checks} */ (name)];
+        return element('li', {}, `${holds ? '✓' : '✗'} ${claim}`);
+      }),
+    );
+    const agrees = Object.values(checks).every(Boolean);
+    setText(byId('verdict'), agrees ? texts.draws.agrees : texts.draws.differs);
+  } catch {
+    setText(byId('verdict'), texts.noAnswer);
+    show(byId('recompute'), true);
+  }
 }
 
 async function showMine() {

@@ -311,7 +311,10 @@ byId('not-now').addEventListener('click', notNow);
 addEventListener('hashchange', () => {
   if (location.hash === PAYING) return openForm();
   isStepOurs = false;
-  panel.close();
+  // What was sent goes on, and its outcome is shown.
+  const isSent = panel.phase() === 'sending' || panel.phase() === 'processing';
+  if (isSent) refresh();
+  else panel.close();
 });
 onSessionChange(() => {
   order = null;

@@ -11,47 +11,7 @@ import { dateTime } from '../shared/format.js';
 import { itemsOf } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
-
-/**
- * @typedef {'enter' | 'join' | 'leave' | null} PlaceAction what the button does; null when there is none
- *
- * @typedef {object} PlaceView
- * @property {string} text
- * @property {PlaceAction} action
- * @property {boolean} isDrawn whether there is a draw to look at
- */
-
-/**
- * @param {Pick<SaleView, 'sale' | 'choice' | 'status' | 'now'>} view @param {Place | null} place
- * @returns {PlaceView | null} null when the sale offers no place now
- */
-function placeView({ sale, choice, status, now }, place) {
-  const isOver = status === 'ended' || status === 'called_off';
-  const isDraw = sale.mode === 'draw';
-  const isDrawn = sale.drawnAt !== undefined;
-  const isWaiting = place?.state === 'waiting';
-  if (place?.state === 'offered') return { text: texts.place.offered, action: null, isDrawn };
-  if (isWaiting && !isOver && (isDrawn || !isDraw)) {
-    const drawn = place.drawn ? texts.place.drawn(place.drawn) : '';
-    const ahead = texts.place.ahead(place.ahead ?? 0, place.moreAhead === true);
-    return { text: `${drawn} ${ahead}`.trim(), action: 'leave', isDrawn };
-  }
-  if (isDraw && !isDrawn) {
-    const drawAt = dateTime(sale.drawAt ?? sale.closesAt);
-    if (status === 'called_off') return null;
-    if (now >= Date.parse(sale.drawAt ?? '')) return { text: texts.place.drawing, action: null, isDrawn };
-    if (status === 'scheduled')
-      return { text: texts.place.soon(dateTime(sale.opensAt), drawAt), action: null, isDrawn };
-    if (place) return { text: texts.place.entered(drawAt), action: 'leave', isDrawn };
-    return { text: texts.place.rules(drawAt), action: status === 'open' ? 'enter' : null, isDrawn };
-  }
-  if (sale.waitingList && !isOver && status !== 'scheduled' && (isDraw || isSoldOut(sale, choice)))
-    return { text: isDraw ? texts.place.over : texts.place.mayJoin, action: 'join', isDrawn };
-  return isDraw ? { text: texts.place.over, action: null, isDrawn } : null;
-}
-
-/** @param {SaleSnapshot} sale @param {SaleView['choice']} choice */
-const isSoldOut = (sale, choice) => (itemsOf(sale).length > 1 ? choice?.stock === 0 : sale.stock === 0);
+import { placeView } from './place-view.js';
 
 /**
  * @param {string} saleId
@@ -75,7 +35,10 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
     button,
     link,
   );
-  byId('order').before(section);
+  // The server has shown one, without what only the buyer's place tells.
+  const first = document.getElementById('place');
+  if (first) first.replaceWith(section);
+  else byId('order').before(section);
 
   async function refresh() {
     const buyerId = currentSession()?.user.id;
@@ -117,7 +80,7 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
     /** @param {SaleView} view */
     render(view) {
       shown = view;
-      const seen = placeView(view, place);
+      const seen = placeView(view, place, { texts, dateTime });
       show(section, seen !== null);
       // Nobody presses Buy in a draw; how many to ask for is chosen as before.
       show(byId('buy'), view.sale.mode !== 'draw');

@@ -7,7 +7,7 @@ import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
 import { announceChoice, announceStock } from '../shared/announcements.js';
 import { fetchOrders, fetchSale, Problem } from '../shared/api.js';
-import { jittered, serverNow, untilNextSecond } from '../shared/clock.js';
+import { jittered, serverNow, syncServerTime, untilNextSecond } from '../shared/clock.js';
 import { byId, decoded, setText, show } from '../shared/dom.js';
 import { addressOfOrder, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
@@ -105,6 +105,21 @@ function update(snapshot, how = { isWhole: true }) {
   if (!needsSnapshot) return;
   clearTimeout(poll);
   poll = setTimeout(refresh, jittered(FETCH_SNAPSHOT_MS));
+}
+
+/** How old the page can be when it comes, from caches. */
+const PAGE_AGE_MS = 2_000;
+
+/** Starts from what the server has shown, so that the page lives before the first answer of the API, or without one. */
+async function begin() {
+  const text = document.getElementById('snapshot')?.textContent;
+  if (!text || isPreview) return;
+  /** @type {SaleSnapshot} */
+  const snapshot = JSON.parse(text);
+  syncServerTime(snapshot.serverTime, performance.timeOrigin - PAGE_AGE_MS, Date.now());
+  await loadPicker(snapshot);
+  await loadPlace(snapshot);
+  if (!state.sale()) update(snapshot);
 }
 
 async function refresh() {
@@ -233,6 +248,7 @@ onSessionChange(() => {
 document.addEventListener('visibilitychange', () => document.hidden || refresh());
 addEventListener('pageshow', (event) => event.persisted && refresh());
 
+begin();
 refresh().then(() => {
   askWhetherVerified();
   checkout.resume();

@@ -11,6 +11,11 @@ const page = document?.documentElement;
 
 export const language = supported.find((one) => one === page?.lang) ?? 'en';
 
+/** The languages of the shop's pages. */
+export const offered = supported.filter((one) =>
+  (page?.dataset.languages ?? supported.join(' ')).includes(one),
+);
+
 /** The locale of numbers, prices and dates, e.g. `en-GB`: the reader's, and in the control room the shop's. */
 export const locale = page?.dataset.locale ?? language;
 

@@ -55,7 +55,7 @@ export const german = {
   oldPrice: 'Vorher',
   from: (price) => `ab ${price}`,
   chooseItem: 'Auswahl',
-  itemLeft: (count) => `noch ${number(count)}`,
+  itemLeft: (count, shown = number(count)) => `noch ${shown}`,
   choiceSoldOut: (name, others) =>
     others ? `${name} ist ausverkauft. Noch da: ${others}.` : `${name} ist ausverkauft. Andere sind noch da.`,
   picture: (at) => `Bild ${at}`,
@@ -216,8 +216,7 @@ export const german = {
     },
     elsewhere: 'Du bezahlst diese Bestellung in einem anderen Tab. Mach dort weiter, oder zahle hier.',
     here: 'Lieber hier bezahlen',
-    unreachable:
-      'Die Bezahlung öffnet sich gerade nicht. Nichts wurde abgebucht. Bitte versuche es noch einmal.',
+    unreachable: 'Die Bezahlung öffnet sich gerade nicht. Bitte versuche es noch einmal.',
     again: 'Noch einmal versuchen',
     notHere: 'Diese Bestellung wird nicht auf dieser Seite bezahlt. Frage den Shop, wie.',
     toCheckout: 'Zur Kasse',
@@ -363,10 +362,13 @@ export const german = {
     explained: (drawAt, entries) => [
       'Als der Verkauf veröffentlicht wurde, hat der Shop eine geheime Zahl gewählt, den Startwert, und deren Fingerabdruck veröffentlicht. Eine andere kann er danach nicht mehr wählen.',
       `Am ${drawAt} wird die Liste der Lose geschlossen (jetzt ${plural(entries, 'Los', 'Lose')}) und ihr Fingerabdruck veröffentlicht. Danach kann niemand mehr hinzukommen oder verschwinden. Auf der Liste stehen keine Namen: Jede Person hat ein Pseudonym, das nur sie kennt.`,
-      'Dann wird der Startwert veröffentlicht. Zusammen mit dem Pseudonym ergibt er für jedes Los eine Zahl, die zufällig aussieht; die kleinste ist die erste. Das kann jeder nachrechnen; hier tut es dein Browser.',
+      'Dann wird der Startwert veröffentlicht. Zusammen mit dem Pseudonym ergibt er für jedes Los eine Zahl, die zufällig aussieht; die kleinste ist die erste. Das kann jeder nachrechnen; hier kann es dein Browser.',
       'Was sich so nicht zeigen lässt: ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.',
     ],
     notYet: 'Es wurde noch nicht gelost.',
+    recompute: 'Hier nachrechnen',
+    notHere:
+      'Über eine unverschlüsselte Verbindung kann dieser Browser nicht nachrechnen. Lade die Verlosung herunter und prüfe sie mit einem Programm.',
     computing: 'Wird nachgerechnet …',
     agrees: 'Dein Browser hat nachgerechnet: Es stimmt.',
     differs: 'Dein Browser hat nachgerechnet: Es stimmt NICHT mit dem überein, was veröffentlicht wurde.',

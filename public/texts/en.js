@@ -58,8 +58,8 @@ export const english = {
   /** @param {string} price the lowest of several */
   from: (price) => `from ${price}`,
   chooseItem: 'Choose one',
-  /** @param {number} count */
-  itemLeft: (count) => `${number(count)} left`,
+  /** @param {number} count @param {string} [shown] the count as the reader writes it */
+  itemLeft: (count, shown = number(count)) => `${shown} left`,
   /** @param {string} name @param {string} others may be empty */
   choiceSoldOut: (name, others) =>
     others
@@ -244,7 +244,7 @@ export const english = {
     },
     elsewhere: 'You are paying this order in another tab. Go on there, or pay here instead.',
     here: 'Pay here instead',
-    unreachable: 'The payment does not open just now. Nothing was taken. Please try again.',
+    unreachable: 'The payment does not open just now. Please try again.',
     again: 'Try again',
     notHere: 'This order is not paid on this page. Please ask the shop how to pay it.',
     toCheckout: 'Go to the checkout',
@@ -402,10 +402,13 @@ export const english = {
     explained: (drawAt, entries) => [
       'When the sale was published, the shop chose a secret number, the seed, and published its fingerprint. So it cannot choose another one later.',
       `At ${drawAt} the list of entries is closed (now ${plural(entries, 'entry', 'entries')}), and its fingerprint is published. So nobody can be added or removed. The list has no names: each person has a pseudonym, which only they know.`,
-      'Then the seed is published. Seed and pseudonym together give each entry a number that looks random, and the lowest is first. Anyone can recompute it; your browser does it here.',
+      'Then the seed is published. Seed and pseudonym together give each entry a number that looks random, and the lowest is first. Anyone can recompute it; your browser can do it here.',
       'What this cannot show is whether the shop, which knew its seed, added entries of its own before the list was closed.',
     ],
     notYet: 'The draw has not been made yet.',
+    recompute: 'Recompute it here',
+    notHere:
+      'This browser cannot recompute it over a connection without encryption. Download the draw and check it with a program.',
     computing: 'Recomputing…',
     agrees: 'Your browser has recomputed the draw: it agrees.',
     differs: 'Your browser has recomputed the draw: it does NOT agree with what was published.',

@@ -55,7 +55,7 @@ export const french = {
   oldPrice: 'Avant',
   from: (price) => `dès ${price}`,
   chooseItem: 'Votre choix',
-  itemLeft: (count) => plural(count, 'restant', 'restants'),
+  itemLeft: (count, shown = number(count)) => `${shown} ${count < 2 ? 'restant' : 'restants'}`,
   choiceSoldOut: (name, others) =>
     others ? `${name} : épuisé. Il reste : ${others}.` : `${name} : épuisé. Il en reste d’autres.`,
   picture: (at) => `Image ${at}`,
@@ -217,7 +217,7 @@ export const french = {
     },
     elsewhere: 'Vous payez cette commande dans un autre onglet. Continuez là-bas, ou payez ici.',
     here: 'Payer plutôt ici',
-    unreachable: 'Le paiement ne s’ouvre pas en ce moment. Rien n’a été débité. Veuillez réessayer.',
+    unreachable: 'Le paiement ne s’ouvre pas en ce moment. Veuillez réessayer.',
     again: 'Réessayer',
     notHere: 'Cette commande ne se paie pas sur cette page. Demandez au magasin comment la payer.',
     toCheckout: 'Aller à la caisse',
@@ -367,10 +367,13 @@ export const french = {
     explained: (drawAt, entries) => [
       'À la publication de la vente, la boutique a choisi un nombre secret, la graine, et publié son empreinte. Elle ne peut donc plus en choisir un autre.',
       `Le ${drawAt}, la liste est close (${plural(entries, 'participation', 'participations')} à présent) et son empreinte est publiée. Plus personne ne peut donc être ajouté ni retiré. La liste ne contient pas de noms : chaque personne a un pseudonyme qu’elle seule connaît.`,
-      'Ensuite, la graine est publiée. Avec le pseudonyme, elle donne à chaque participation un nombre qui semble aléatoire ; le plus petit est le premier. Chacun peut le recalculer ; ici, votre navigateur le fait.',
+      'Ensuite, la graine est publiée. Avec le pseudonyme, elle donne à chaque participation un nombre qui semble aléatoire ; le plus petit est le premier. Chacun peut le recalculer ; ici, votre navigateur peut le faire.',
       'Ce que cela ne montre pas : si la boutique, qui connaissait sa graine, a ajouté ses propres participations avant la clôture de la liste.',
     ],
     notYet: 'Le tirage n’a pas encore eu lieu.',
+    recompute: 'Le recalculer ici',
+    notHere:
+      'Ce navigateur ne peut pas recalculer le tirage par une connexion non chiffrée. Téléchargez-le et vérifiez-le avec un programme.',
     computing: 'Recalcul en cours…',
     agrees: 'Votre navigateur a recalculé le tirage : il est exact.',
     differs: 'Votre navigateur a recalculé le tirage : il ne correspond PAS à ce qui a été publié.',

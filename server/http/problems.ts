@@ -105,13 +105,13 @@ export function sendRefusal(response: Response, { problem, headers }: Refusal): 
 }
 
 /** Shows a problem as a page to a browser that asks for one. @returns whether it did. */
-type ShowProblem = (request: Request, response: Response, problem: Problem) => Promise<boolean>;
+export type ShowProblem = (request: Request, response: Response, refused: Refusal) => Promise<boolean>;
 
 export const unknownRoute =
   (showProblem: ShowProblem): RequestHandler =>
   async (request, response) => {
     const refused = refuse('not-found', `There is no ${request.method} ${request.path}`);
-    if (!(await showProblem(request, response, refused.problem))) sendRefusal(response, refused);
+    if (!(await showProblem(request, response, refused))) sendRefusal(response, refused);
   };
 
 export const allowOnly =
@@ -130,7 +130,7 @@ export function answerProblems(log: Log, showProblem: ShowProblem = async () => 
       return;
     }
     const refused = reportRefusal(refusalOf(error), request, log, error);
-    const isShown = await showProblem(request, response, refused.problem).catch(() => false);
+    const isShown = await showProblem(request, response, refused).catch(() => false);
     if (!isShown) sendRefusal(response, refused);
   };
 }

@@ -1,4 +1,5 @@
 import { statusNow } from '../../public/sale/buy-state.js';
+import { placeView } from '../../public/sale/place-view.js';
 import { countdown, pictureSizes, smallPicture } from '../../public/shared/formats.js';
 import { hasSeveralProducts, itemName, itemsOf, lowestPrice, saleName } from '../../public/shared/items.js';
 import { decimalOf } from '../../public/shared/money.js';
@@ -31,6 +32,7 @@ export const unknownSale = ({ shop }: PageContext): Values => ({
   noStepper: hiddenUnless(true),
   ...{ buyState: '', buy: '', note: '', second: '', noSecond: hiddenUnless(false) },
   noOthers: hiddenUnless(false),
+  ...{ noBuy: '', noNote: '', place: '', snapshot: '' },
 });
 
 /** @param address of the page, as others see it. */
@@ -71,6 +73,8 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
     ...pickerOf(sale, context),
     noStepper: hiddenUnless(limitPerBuyer > 1 && !leadsOn(status)),
     ...buttonOf(sale, status, context),
+    ...placeOf(sale, { status, now }, context),
+    snapshot: snapshotOf(sale),
     second,
     noSecond: hiddenUnless(second !== ''),
     noOthers: hiddenUnless(leadsOn(status)),
@@ -141,7 +145,7 @@ function optionOf(
   const picture = product.image
     ? html`<img src="${smallPicture(product.image)}" alt="" width="44" height="44">`
     : html`<span class="item-picture"></span>`;
-  const left = stock === 0 ? texts.saleStatus.sold_out : texts.itemLeft(stock);
+  const left = stock === 0 ? texts.saleStatus.sold_out : texts.itemLeft(stock, formats.number(stock));
   return html`<label class="item" ${new Html(stock === 0 ? 'data-out' : '')}><input type="radio" name="item" value="${item.id}" disabled>${isPictured ? picture : ''}<span class="item-name">${itemName(sale, item)}</span><span class="item-facts">${isPriced ? html`<span class="item-price">${formats.money(price)}</span>` : ''}<span>${left}</span></span></label>`;
 }
 
@@ -161,6 +165,29 @@ function buttonOf(sale: SaleSnapshot, status: SaleStatus, { texts, formats }: Pa
   };
   const [buyState, buy, note] = buttons[status];
   return { buyState, buy, note };
+}
+
+/** From which the script starts. A browser does not run it, and no text in it can end it. */
+const snapshotOf = (sale: SaleSnapshot) =>
+  new Html(
+    `<script type="application/json" id="snapshot">${JSON.stringify(sale).replaceAll('<', '\\u003c')}</script>`,
+  );
+
+/** In a draw nobody presses Buy: the place's words and button are where the script puts them. */
+function placeOf(
+  sale: SaleSnapshot,
+  { status, now }: { status: SaleStatus; now: number },
+  { texts, formats }: PageContext,
+): Values {
+  const noBuy = hiddenUnless(sale.mode !== 'draw');
+  const view = { sale, choice: null, status, now };
+  const seen = sale.mode === 'draw' ? placeView(view, null, { texts, dateTime: formats.dateTime }) : null;
+  if (!seen) return { noBuy, noNote: '', place: '' };
+  const button = seen.action
+    ? html`<button type="button" class="primary" aria-disabled="true">${texts.buySignIn}</button>`
+    : '';
+  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${button}<a href="/draws/${encodeURIComponent(sale.id)}">${texts.place.check}</a></section>`;
+  return { noBuy, noNote: hiddenUnless(false), place };
 }
 
 /** How many sales the list shows before its script runs. */
@@ -191,7 +218,7 @@ export function viewOfList(sales: SaleSnapshot[] | undefined, { texts, formats, 
 
 const statusOf = (sale: SaleSnapshot) => statusNow(sale, Date.parse(sale.serverTime));
 
-/** The sales to which a page leads on. */
+/** The sales to which a page leads on. They stay as they are, so nothing is said that soon is not true. */
 export function viewOfOthers(
   sales: SaleSnapshot[] | undefined,
   { except, isShown }: { except?: string; isShown: boolean },
@@ -202,15 +229,22 @@ export function viewOfOthers(
   );
   const shown = others.slice(0, 3);
   return {
-    others: cardsOf(shown, context),
+    others: cardsOf(shown, context, { isLive: false }),
     noOthers: hiddenUnless(isShown && shown.length > 0),
   };
 }
 
-const cardsOf = (sales: SaleSnapshot[], context: Pick<PageContext, 'texts' | 'formats'>) =>
-  new Html(sales.map((sale) => cardOf(sale, context).text).join(''));
+const cardsOf = (
+  sales: SaleSnapshot[],
+  context: Pick<PageContext, 'texts' | 'formats'>,
+  { isLive } = { isLive: true },
+) => new Html(sales.map((sale) => cardOf(sale, context, isLive).text).join(''));
 
-function cardOf(sale: SaleSnapshot, { texts, formats }: Pick<PageContext, 'texts' | 'formats'>): Html {
+function cardOf(
+  sale: SaleSnapshot,
+  { texts, formats }: Pick<PageContext, 'texts' | 'formats'>,
+  isLive: boolean,
+): Html {
   const now = Date.parse(sale.serverTime);
   const status = statusOf(sale);
   const moments: Partial<Record<SaleStatus, string>> = {
@@ -228,12 +262,13 @@ function cardOf(sale: SaleSnapshot, { texts, formats }: Pick<PageContext, 'texts
   const shown = isOnly ? formats.money(price) : texts.from(formats.money(price));
   const left =
     moments[status] ?? texts.stockLine(formats.number(sale.stock), formats.number(sale.unitsOnSale));
-  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}">${saleName(sale)}</a><p class="card-price">${before}${shown}</p><div class="card-live"><span class="chip" data-status="${status}">${texts.saleStatus[status]}</span><span>${left}</span>${itemsLine(sale, { texts })}</div></div></li>`;
+  const live = html`<div class="card-live"><span class="chip" data-status="${status}">${texts.saleStatus[status]}</span><span>${left}</span>${itemsLine(sale, { texts, formats })}</div>`;
+  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}">${saleName(sale)}</a><p class="card-price">${before}${shown}</p>${isLive ? live : ''}</div></li>`;
 }
 
 const shownItems = 12;
 
-function itemsLine(sale: SaleSnapshot, { texts }: Pick<PageContext, 'texts'>): Html {
+function itemsLine(sale: SaleSnapshot, { texts, formats }: Pick<PageContext, 'texts' | 'formats'>): Html {
   const items = itemsOf(sale);
   if (items.length < 2) return new Html('');
   const names = items.slice(0, shownItems).map((item) => {
@@ -242,5 +277,5 @@ function itemsLine(sale: SaleSnapshot, { texts }: Pick<PageContext, 'texts'>): H
     return html`<s>${name}<span class="visually-hidden"> ${texts.saleStatus.sold_out}</span></s>`;
   });
   const more = items.length - names.length;
-  return html`<p class="card-items" data-testid="card-items">${names}${more > 0 ? html`<span>+${String(more)}</span>` : ''}</p>`;
+  return html`<p class="card-items" data-testid="card-items">${names}${more > 0 ? html`<span>+${formats.number(more)}</span>` : ''}</p>`;
 }

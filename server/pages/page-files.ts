@@ -7,7 +7,7 @@ import { bundleScripts, joinStyles, stopBundling } from './bundles.ts';
 
 /** The pages in the folder `public`, whose placeholders are not filled in yet, and the files that they load. */
 export interface PageFiles {
-  /** Below `/assets/<hash>/`: the hash of all files, so that a browser caches them without end and still loads new ones at once. */
+  /** Below `/bundles/<hash>/`: the hash of all files, so that a browser caches them without end and still loads new ones at once. */
   hash: string;
   /** The page of a file, e.g. `sale.html`, in a language. */
   template(file: string, language: Language): Template;
@@ -30,8 +30,7 @@ const ownFile =
 
 /**
  * Bundles each page's modules to one script for each language, and puts its styles into the page, so that it is shown without
- * another request. The address of a script is that of the page's own module with a query, so that a server of another version,
- * which a rolling upgrade may ask, serves its own module there.
+ * another request. The address of a script is that of the page's own module, with the language as a query.
  * @param folder ends with a slash.
  * @param vendor the folder of the charts' style.
  */
@@ -78,7 +77,7 @@ async function makePages(folder: string, vendor: string, hash: string): Promise<
     for (const language of languages.options) {
       const scripted = styled.replace(pageScript, (path) => `${path}?in=${language}`);
       templates[`${language} ${name}`] = {
-        html: scripted.replace(ownFile, `$1="/assets/${hash}/$2"`),
+        html: scripted.replace(ownFile, `$1="/bundles/${hash}/$2"`),
         styleHash,
       };
     }

@@ -6,6 +6,8 @@ import { fileURLToPath } from 'node:url';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import { styleOf } from '../../catalogue/theme.ts';
 import type { Config } from '../../runtime/config.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { type Refusal, refuse, type ShowProblem, sendRefusal } from '../http/problems.ts';
 import { calendarOf } from './calendar.ts';
 import { leadsOn, unknownSale, viewOfList, viewOfOthers, viewOfSale } from './first-view.ts';
 import { fill, Html, html, type Values } from './html.ts';
@@ -32,22 +34,29 @@ type PageSettings = Pick<Config, 'SHOP_NAME' | 'SHOP_TIME_ZONE' | 'SHOP_LOCALE' 
 
 export interface Pages {
   router: Router;
-  /** Answers a browser that asks for a page with one that says what is wrong. @returns whether it did. */
-  showProblem(request: Request, response: Response, problem: { status: number }): Promise<boolean>;
+  showProblem: ShowProblem;
 }
 
 /**
- * Serves the pages and their files. Pages show what is on sale before their scripts run. A page refers to its script and style
- * below `/assets/<hash>/`; the modules themselves are there as well, and import each other by relative paths.
+ * Serves the pages and their files. Pages show what is on sale before their scripts run. A page refers to its files below
+ * `/bundles/<hash>/`. During a rolling upgrade a server does not have the files of another version and answers 404, after
+ * which nginx asks the other servers.
  */
-export function openPages(settings: PageSettings, shown: ShownSales): Pages {
+export function openPages(settings: PageSettings, shown: ShownSales, log: Log): Pages {
   let reading: Promise<PageFiles> | null = null;
   // The first page waits for it; a server that is not in production may never be asked for one.
   const files = () => {
-    reading ??= readPageFiles(folder, charts);
+    reading ??= readPageFiles(folder, charts).catch((error) => {
+      // The next page tries again.
+      reading = null;
+      throw error;
+    });
     return reading;
   };
-  if (settings.NODE_ENV === 'production') void files().catch(() => {});
+  if (settings.NODE_ENV === 'production')
+    files().catch((error) =>
+      log.error({ err: error }, 'the pages could not be made, the next request tries again'),
+    );
   const base = settings.PUBLIC_URL.replace(/\/$/, '');
   const timeZone = settings.SHOP_TIME_ZONE;
   async function context(request: Pick<Request, 'headers'>): Promise<PageContext> {
@@ -63,19 +72,16 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
   ): Promise<void> {
     const { template, hash } = await files();
     const isRoom = file === 'admin.html';
-    // The control room has one language, and the shop's locale.
-    const own = isRoom ? inEnglish(about) : about;
+    const own = inEnglishOnly.has(file) ? inEnglish(about) : about;
     const { shop } = own;
+    // The control room has the shop's locale.
     const locale = isRoom ? settings.SHOP_LOCALE : own.reader.locale;
     const { html: source, styleHash } = template(file, own.reader.language);
-    const page = fillTexts(source, own).replace(
-      '<html lang="en"',
-      html`<html lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}"`
-        .text,
-    );
     const path = response.req.path;
     const style = styleOf(shop.theme);
-    const body = fill(page, {
+    const body = fill(withPlaces(source), {
+      ...textsOf(own),
+      root: html`lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"`,
       ...shellOf(own, path, hash),
       theme: new Html(style && `<style>${style}</style>`),
       title: shop.name,
@@ -96,19 +102,18 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
 
   const router = Router();
   router.get(['/', '/index.html'], async (request, response) => {
-    const about = await context(request);
-    await send(response, 'index.html', { values: viewOfList(await shown.list(), about) }, about);
+    const [about, sales] = await Promise.all([context(request), shown.list()]);
+    await send(response, 'index.html', { values: viewOfList(sales, about) }, about);
   });
   router.get('/sales/:id', async (request, response, next) => {
-    const about = await context(request);
     const { id } = request.params;
     // Only staff see a draft, whom the page knows and a request for it does not.
     const isPreview = request.query.preview !== undefined;
-    const sale = isPreview ? undefined : isId(id) ? await shown.sale(id) : null;
+    const reading = isPreview ? undefined : isId(id) ? shown.sale(id) : null;
+    const [about, sale, others] = await Promise.all([context(request), reading, shown.list()]);
     if (sale === null) return next();
     if (!sale) return await send(response, 'sale.html', { values: unknownSale(about) }, about);
     const view = viewOfSale(sale, `${base}/sales/${id}`, about);
-    const others = await shown.list();
     const isShown = leadsOn(sale.status);
     const values = { ...view, ...viewOfOthers(others, { except: id, isShown }, about) };
     await send(response, 'sale.html', { values }, about);
@@ -116,7 +121,12 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
   router.get('/sales/:id/calendar.ics', async (request, response, next) => {
     const { id } = request.params;
     const sale = isId(id) ? await shown.sale(id) : null;
-    if (!sale) return next();
+    if (sale === null) return next();
+    if (!sale) {
+      const away = refuse('unavailable', 'A part of the shop is away. Try again.');
+      if (!(await showProblem(request, response, away))) sendRefusal(response, away);
+      return;
+    }
     response
       .attachment('sale.ics')
       .type('text/calendar; charset=utf-8')
@@ -125,23 +135,14 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
   for (const [address, file] of Object.entries(addresses))
     router.get(address, async (request, response) => send(response, file, {}, await context(request)));
 
-  router.use('/assets/:hash', async (request, response, next) => {
-    const { hash, scripts } = await files();
-    const script = scripts.get(request.url);
-    if (!script) return next();
-    const isCurrent = request.params.hash === hash;
-    for (const name of ofDocuments) response.removeHeader(name);
-    response
-      .set('Cache-Control', isCurrent ? 'public, max-age=31536000, immutable' : 'public, max-age=0')
-      .type('js')
-      .send(script);
-  });
   const current = filesOfPages({ immutable: true, maxAge: '365d' });
-  // During a rolling upgrade a page of one version may load a file from an instance of another, which serves its own version.
-  const others = filesOfPages();
-  router.use('/assets/:hash', async (request, response, next) => {
-    const isCurrent = request.params.hash === (await files()).hash;
-    (isCurrent ? current : others)(request, response, next);
+  router.use(['/bundles/:hash', '/assets/:hash'], async (request, response, next) => {
+    const { hash, scripts } = await files();
+    if (request.params.hash !== hash) return next();
+    const script = scripts.get(request.url);
+    if (!script) return current(request, response, next);
+    for (const name of ofDocuments) response.removeHeader(name);
+    response.set('Cache-Control', 'public, max-age=31536000, immutable').type('js').send(script);
   });
 
   for (const file of filesForAnySite) {
@@ -154,46 +155,51 @@ export function openPages(settings: PageSettings, shown: ShownSales): Pages {
       response.sendFile(file, { root: charts, maxAge: '1h' }),
     );
   }
-  router.use(others);
+  router.use(filesOfPages());
 
-  return {
-    router,
-    async showProblem(request, response, { status }) {
-      if (request.method !== 'GET' || request.path.startsWith('/api/')) return false;
-      if (!/\btext\/html\b/.test(request.get('accept') ?? '')) return false;
-      const about = await context(request);
-      const { texts } = about;
-      const isMissing = status === 404;
-      const isSale = request.path.startsWith('/sales/');
-      const values = {
-        title: isMissing ? (isSale ? texts.saleMissing : texts.pageMissing) : texts.shopAway,
-        explanation: isMissing ? texts.pageMissingWhy : texts.shopAwayWhy,
-        ...viewOfOthers(await shown.list(), { isShown: true }, about),
-      };
-      await send(response, 'error.html', { status, values }, about);
-      return true;
-    },
-  };
+  return { router, showProblem };
+
+  async function showProblem(request: Request, response: Response, refused: Refusal): Promise<boolean> {
+    if (request.method !== 'GET' || request.path.startsWith('/api/')) return false;
+    if (!/\btext\/html\b/.test(request.get('accept') ?? '')) return false;
+    const [about, others] = await Promise.all([context(request), shown.list()]);
+    const { texts } = about;
+    const { status } = refused.problem;
+    const isMissing = status < 500 && status !== 429;
+    const isSale = request.path.startsWith('/sales/');
+    const values = {
+      title: isMissing ? (isSale ? texts.saleMissing : texts.pageMissing) : texts.shopAway,
+      explanation: isMissing ? texts.pageMissingWhy : texts.shopAwayWhy,
+      ...viewOfOthers(others, { isShown: true }, about),
+    };
+    response.set(refused.headers);
+    await send(response, 'error.html', { status, values }, about);
+    return true;
+  }
 }
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
+
+/** Their own texts are not translated. */
+const inEnglishOnly = new Set(['admin.html', 'docs.html', 'embed.html']);
 
 const inEnglish = ({ timeZone, shop }: PageContext) =>
   contextFor({ headers: {} }, { timeZone, shop: { ...shop, theme: { ...shop.theme, languages: ['en'] } } });
 
 const isId = (text: string) => /^[\w-]{1,64}$/.test(text);
 
-/** Fills in the texts of elements with `data-text`, and the labels of those with `data-label`. */
-function fillTexts(page: string, { texts }: PageContext): string {
-  const textOf = (key: string) => {
-    const text = (texts as Record<string, unknown>)[key];
-    return typeof text === 'string' ? html`${text}`.text : '';
-  };
-  return page
-    .replace(/ data-text="(\w+)"([^>]*)>[^<]*</g, (_, key, rest) => `${rest}>${textOf(key)}<`)
-    .replace(/aria-label="[^"]*" data-label="(\w+)"/g, (_, key) => `aria-label="${textOf(key)}"`)
-    .replace(/\{\{text\.(\w+)\}\}/g, (_, key) => textOf(key));
-}
+/** Puts a placeholder into each element with `data-text`, and into the label of each with `data-label`. */
+const withPlaces = (page: string) =>
+  page
+    .replace('<html lang="en"', '<html {{root}}')
+    .replace(/ data-text="(\w+)"([^>]*)>[^<]*</g, '$2>{{text.$1}}<')
+    .replace(/aria-label="[^"]*" data-label="(\w+)"/g, 'aria-label="{{text.$1}}"');
+
+/** The texts as values of `{{text.name}}`. All placeholders are filled in at once, so that none in a value is. */
+const textsOf = ({ texts }: PageContext): Values =>
+  Object.fromEntries(
+    Object.entries(texts).flatMap(([key, text]) => (typeof text === 'string' ? [[`text.${key}`, text]] : [])),
+  );
 
 /** The parts that all pages share. */
 function shellOf({ texts, shop }: PageContext, path: string, hash: string): Values {
@@ -208,7 +214,7 @@ function shellOf({ texts, shop }: PageContext, path: string, hash: string): Valu
     head: html`<meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
     <meta name="color-scheme" content="light dark">
-    <link rel="icon" href="/assets/${hash}/favicon.svg" type="image/svg+xml">`,
+    <link rel="icon" href="/bundles/${hash}/favicon.svg" type="image/svg+xml">`,
     header: html`<header class="site-header">
       <a href="#main" class="skip">${texts.skip}</a>
       <a href="/" class="brand">${logo}<span>${shop.name}</span></a>

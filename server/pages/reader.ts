@@ -10,18 +10,22 @@ export interface Reader {
 }
 
 /**
- * The language that the reader chose on the account's page, or else the first preferred one that the pages are translated into.
- * Behind nginx the header has that one already, so that its cache has a page once in each: see `$reader` in nginx.conf.
+ * The language that the reader chose on the account's page, or else the first preferred one of those that the shop offers, or
+ * else the first that it offers. nginx, whose cache has a page once for each reader, has decided already: its `X-Reader` has the
+ * first two of our languages in the reader's order, of which there are three (see `$reader` in nginx.conf).
  */
 export function readerOf(
   { headers }: Pick<IncomingMessage, 'headers'>,
   offered: readonly Language[] = languages.options,
 ): Reader {
-  const cookie = parseCookie(headers.cookie ?? '').stampede_language;
-  const chosen = offered.find((language) => language === cookie);
-  const preferred = (headers['accept-language'] ?? '').split(',').flatMap(readTag);
-  const found = preferred.find(({ language }) => (chosen ? language === chosen : offered.includes(language)));
-  const language = chosen ?? (offered.includes('en') ? 'en' : (offered[0] ?? 'en'));
+  const decided = headers['x-reader'];
+  const chosen = decided === undefined ? parseCookie(headers.cookie ?? '').stampede_language : undefined;
+  const preferred = String(decided ?? headers['accept-language'] ?? '')
+    .split(',')
+    .flatMap(readTag);
+  const first = preferred.find(({ language }) => language === chosen) ?? readTag(chosen ?? '')[0];
+  const found = [first, ...preferred].find((reader) => reader && offered.includes(reader.language));
+  const language = offered[0] ?? 'en';
   return found ?? { language, locale: language };
 }
 

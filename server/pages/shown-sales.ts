@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { plainTheme, readTheme, type Theme } from '../../catalogue/theme.ts';
+import { mongoClock } from '../../runtime/clock.ts';
 import { withTimeout } from '../../runtime/with-timeout.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
 import { listForBuyers, readSaleSnapshot } from '../../sale/sale.ts';
@@ -20,8 +21,11 @@ const maxAgeMs = 1_000;
 /** A page is shown without its sale rather than late; its script fetches the sale then. */
 const patienceMs = 500;
 
-/** Reads each sale from MongoDB at most once a second, however many look at it. While MongoDB is away, the last ones are shown. */
-export function openShownSales(collections: Collections): ShownSales {
+/**
+ * Reads each sale from MongoDB at most once a second, however many look at it. While MongoDB is away, the last ones are shown.
+ * @param isAway whether MongoDB is known not to answer, so that no page waits for it.
+ */
+export function openShownSales(collections: Collections, isAway: () => boolean): ShownSales {
   const options = { ttl: maxAgeMs, allowStaleOnFetchRejection: true, noDeleteOnFetchRejection: true };
   const sales = new LRUCache<string, { sale: SaleSnapshot | null }>({
     ...options,
@@ -38,12 +42,24 @@ export function openShownSales(collections: Collections): ShownSales {
     max: 1,
     fetchMethod: () => readTheme(collections),
   });
-  const inTime = <Value>(work: Promise<Value | undefined>, last: () => Value | undefined) =>
-    withTimeout(work, patienceMs).catch(last);
+  const inTime = async <Value>(work: () => Promise<Value | undefined>, last: () => Value | undefined) =>
+    isAway() ? last() : await withTimeout(work(), patienceMs).catch(last);
+  /** The time is told anew, because a page's clock follows it. */
+  const asOfNow = (sale: SaleSnapshot | null | undefined) =>
+    sale && { ...sale, serverTime: mongoClock.now().toISOString() };
   return {
-    sale: async (id) => (await inTime(sales.fetch(id), () => sales.peek(id, { allowStale: true })))?.sale,
-    list: () => inTime(lists.fetch('all'), () => lists.peek('all', { allowStale: true })),
-    theme: async () =>
-      (await inTime(themes.fetch('theme'), () => themes.peek('theme', { allowStale: true }))) ?? plainTheme,
+    sale: async (id) => {
+      const last = () => sales.peek(id, { allowStale: true });
+      return asOfNow((await inTime(() => sales.fetch(id), last))?.sale);
+    },
+    list: () =>
+      inTime(
+        () => lists.fetch('all'),
+        () => lists.peek('all', { allowStale: true }),
+      ),
+    theme: async () => {
+      const last = () => themes.peek('theme', { allowStale: true });
+      return (await inTime(() => themes.fetch('theme'), last)) ?? plainTheme;
+    },
   };
 }

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { TokenSecrets } from '../../accounts/one-time-token.ts';
+import { readTheme } from '../../catalogue/theme.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { isMongoAway } from '../../runtime/databases/connections.ts';
 import { type LeaderTask, openLeaderElection } from '../../runtime/leader/leader.ts';
@@ -147,8 +148,10 @@ type Ending = MailEnding | { kind: 'skipped' };
 async function attempt(
   collections: Collections,
   { _id, event, account, resends = 0 }: MailRecord,
-  { transport, shop, secretsOf }: MailSenderOptions,
+  { transport, shop: settings, secretsOf }: MailSenderOptions,
 ): Promise<Ending> {
+  const { name } = await readTheme(collections);
+  const shop = { ...settings, name: name || settings.name };
   const written = account
     ? await writeAccountMail(collections, _id, account, secretsOf, shop)
     : event && (await writeOrderMails(collections, [event], shop)).get(_id);

@@ -41,6 +41,9 @@ test('a buyer enters a draw on the page, sees the number, and the browser recomp
     token: system.adminToken,
     body: { productId: product.id, price, stock: 1, opensAt, closesAt, mode: 'draw', drawAt },
   });
+  const { body: shown } = await system.api<string>('GET', `/sales/${sale.id}`);
+  expect(shown).toMatch(/class="primary buy" hidden/);
+  expect(shown).toContain('Lots decide');
   const buyer = await system.signUp();
   const page = await openPage(buyer, { viewport: { width: 390, height: 844 } });
   await page.goto(`${system.url}/sales/${sale.id}`);
@@ -53,6 +56,7 @@ test('a buyer enters a draw on the page, sees the number, and the browser recomp
   await system.store.collections.sales.updateOne({ _id: sale.id }, { $set: { drawAt: new Date() } });
   await reads(page, 'place', 'It was your turn');
   await page.goto(`${system.url}/draws/${sale.id}`);
+  await at(page, 'recompute').click();
   await reads(page, 'verdict', 'it agrees');
   await reads(page, 'mine', 'You drew number 1');
   expect(await at(page, 'checks').locator('li').allTextContents()).toHaveLength(3);

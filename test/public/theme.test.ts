@@ -32,6 +32,13 @@ test('a contrast is the one of WCAG', () => {
   expect(contrast('#777777', '#ffffff')).toBeCloseTo(4.48, 2);
   expect(contrastFaults(forest)).toEqual([]);
   expect(styleOf(plainTheme)).toBe('');
+  // Light colours alone are worn on dark devices too, with what reads on them.
+  expect(styleOf({ light: forest, dark: null })).not.toContain('--good:#6fd39c');
+  expect(styleOf({ light: null, dark: { ...forest, ground: '#0f1013', surface: '#191b20' } })).toContain(
+    '--good:#6fd39c',
+  );
+  const grey = { accent: '#000000', ground: '#808080', surface: '#ffffff', ink: '#000000' };
+  expect(contrastFaults(grey).map(({ field }) => field)).toContain('ground');
 });
 
 test('colours that are hard to read are refused with the reason', async () => {
@@ -60,9 +67,12 @@ test('a name, links, texts and languages are live, and the change is in the staf
   expect(german).toContain('&lt;i&gt;Nur heute&lt;/i&gt;');
   expect(german).toContain('<a href="https://example.com/imprint">Impressum</a>');
   expect(german).not.toContain('>AGB<');
-  // French is not offered any more.
-  expect(await page('/?unseen', 'fr')).toContain('<html lang="en"');
-  const entry = await system.store.collections.staffLog.findOne({ action: 'theme.changed' });
+  // French is not offered any more: its reader gets the next preferred language, or else the first offered.
+  expect(await page('/?unseen', 'fr')).toContain('<html lang="de"');
+  expect(await page('/?unseen', 'fr,en;q=0.5')).toContain('<html lang="en"');
+  expect(await page('/?unseen', 'es')).toContain('<html lang="de"');
+  // No worker runs that would append it to the log.
+  const entry = await system.store.collections.newStaffEntries.findOne({ action: 'theme.changed' });
   expect(JSON.parse(entry?.after ?? '{}')).toMatchObject({ name: 'Waldladen', languages: ['de', 'en'] });
   // What is not named in a change stays.
   const { body } = await change({ currency: 'CHF' });

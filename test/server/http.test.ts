@@ -52,12 +52,12 @@ test('a page refers to its files by hash, and they are cached as immutable', asy
   const files = [...page.body.matchAll(/(?:href|src)="(\/[^"]+\.(?:js|css|svg)[^"]*)"/g)].map(
     ([, file]) => file,
   );
-  expect(files.map((file) => file?.replace(/^\/assets\/[\w-]+/, ''))).toEqual([
+  expect(files.map((file) => file?.replace(/^\/bundles\/[\w-]+/, ''))).toEqual([
     '/favicon.svg',
     '/list/sales-page.js?in=en',
   ]);
   for (const file of files) {
-    expect(file).toMatch(/^\/assets\/[\w-]{16}\//);
+    expect(file).toMatch(/^\/bundles\/[\w-]{16}\//);
     const { status, headers } = await system.api('GET', file ?? '');
     expect([file, status, headers.get('cache-control')]).toEqual([
       file,
@@ -69,9 +69,9 @@ test('a page refers to its files by hash, and they are cached as immutable', asy
   expect((await system.api('GET', '/', { headers })).status).toBe(304);
 });
 
-test('a file of another version is answered with the current one, uncached', async () => {
-  const { status, headers } = await system.api('GET', '/assets/of-another-one/shared/api.js');
-  expect([status, headers.get('cache-control')]).toEqual([200, 'public, max-age=0']);
+test.each(['bundles', 'assets'])('a file of another version below /%s/ is not found', async (prefix) => {
+  for (const file of ['shared/api.js', 'sale/sale-page.js?in=de', 'favicon.svg'])
+    expect((await system.api('GET', `/${prefix}/of-another-one/${file}`)).status).toBe(404);
 });
 
 test.each(['/', `/sales/some-sale-id`, '/orders', '/docs', '/nothing'])(

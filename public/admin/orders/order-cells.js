@@ -18,10 +18,16 @@ export const orderLink = ({ id }) =>
 /** Whether staff can cancel it. @param {AdminOrder} order */
 export const isCancellable = ({ status }) => status === 'paid' || status === 'held';
 
+/** What the system says why an order was cancelled; anything else are the staff's own words. @type {Record<string, string>} */
+const cancelReasons = { payment_lost: 'its money could not be taken', called_off: 'the sale was called off' };
+
+/** @param {string | null | undefined} reason */
+export const cancelReasonText = (reason) => (reason && cancelReasons[reason]) || reason;
+
 /** @param {AdminOrder} order */
 export function outcomeOf({ status, reason, cancelledBy, cancelReason }) {
   const chip = element('span', { class: 'chip', 'data-status': status }, texts.orderStatus[status]);
-  const why = reason ?? cancelReason ?? (cancelledBy === 'buyer' ? 'by the buyer' : '');
+  const why = reason ?? cancelReasonText(cancelReason) ?? (cancelledBy === 'buyer' ? 'by the buyer' : '');
   const title = reason ? texts.rejection[reason] : why;
   return element('span', { class: 'outcome' }, chip, element('span', { class: 'muted', title }, why));
 }

@@ -11,7 +11,7 @@ import { action, subheading } from '../components.js';
 import { errorText } from '../http.js';
 import { openCancelForm } from './cancel-form.js';
 import { addNote, cancelOrder, fetchOrderDetails, sendMailAgain } from './desk-api.js';
-import { amountOf, isCancellable } from './order-cells.js';
+import { amountOf, cancelReasonText, isCancellable } from './order-cells.js';
 import { openRefundForm, refundableOf } from './refund-form.js';
 
 /** @param {string} orderId */
@@ -154,7 +154,7 @@ function facts({ order, sale, keptBack, suspicion }) {
 function stateText({ reason, cancelledBy, cancelReason }, keptBack) {
   if (reason) return reason;
   const who = cancelledBy === 'buyer' ? 'by the buyer' : cancelledBy === 'staff' ? 'by the shop' : '';
-  return [who, cancelReason, keptBack ? 'units kept back' : ''].filter(Boolean).join(' · ');
+  return [who, cancelReasonText(cancelReason), keptBack ? 'units kept back' : ''].filter(Boolean).join(' · ');
 }
 
 /** @param {AdminOrder} order @param {OrderDetails['sale']} sale */
