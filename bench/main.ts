@@ -13,8 +13,10 @@ import { crosscheck } from './scenarios/crosscheck.ts';
 import { fanout } from './scenarios/fanout.ts';
 import { growth } from './scenarios/growth.ts';
 import { ladder } from './scenarios/ladder.ts';
+import { payments } from './scenarios/payments.ts';
 import { refusals } from './scenarios/refusals.ts';
 import { rush } from './scenarios/rush.ts';
+import { sellOut } from './scenarios/sell-out.ts';
 import { soak, sustained } from './scenarios/sustained.ts';
 import { whole } from './scenarios/whole.ts';
 import { workers } from './scenarios/workers.ts';
@@ -54,6 +56,11 @@ const scenarios: Record<string, Scenario> = {
     workers({ ...numbers, engine }),
   ),
   cancellations: scenario({ rounds: 3, orders: 5_000, atOnce: 1_000, connections: 200 }, cancellations),
+  'sell-out': scenario({ stock: 1_000, buyers: 5_000, windowSeconds: 5, connections: 200 }, sellOut),
+  payments: scenario(
+    { rounds: 2, payments: 2_000, atOnce: 200, connections: 200, expiries: 2_500 },
+    payments,
+  ),
   sustained: scenario({ rate: 1_000, seconds: 30, buyers: 10_000, connections: 1_000 }, sustained),
   soak: scenario({ rate: 300, minutes: 10, buyers: 10_000, connections: 200 }, soak),
   connections: scenario({ connections: 10_000, presses: 20_000 }, connections),

@@ -74,6 +74,21 @@ export async function pressBuy(
   return recorder.report();
 }
 
+/** Presses again and again, until the returned function is called. That one resolves with the accepted presses a second. */
+export function startPressing(load: Load): () => Promise<number> {
+  const began = performance.now();
+  let [accepted, isOver] = [0, false];
+  async function pressUntilOver(): Promise<void> {
+    while (!isOver) accepted += (await pressBuy(load)).accepted.length;
+  }
+  const pressing = pressUntilOver();
+  return async () => {
+    isOver = true;
+    await pressing;
+    return (accepted / (performance.now() - began)) * 1_000;
+  };
+}
+
 /** @throws Error when the address is not a loopback address: a load test must never reach other people's servers. */
 export function requireLoopback(url: string): void {
   if (['127.0.0.1', 'localhost', '[::1]'].includes(new URL(url).hostname)) return;

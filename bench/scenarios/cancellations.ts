@@ -4,8 +4,8 @@ import type { Purchase } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { openTokens } from '../../server/http/identity/tokens.ts';
-import { mintTokens, pressBuy, requireLoopback } from '../load/closed-loop.ts';
-import { openConnection, type Reply } from '../load/connection.ts';
+import { mintTokens, requireLoopback, startPressing } from '../load/closed-loop.ts';
+import { type Answers, sendAll } from '../load/send-all.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile, spreadOf } from '../report/statistics.ts';
 import { printTable, spread } from '../report/table.ts';
@@ -36,15 +36,6 @@ const whatOf = {
 };
 type Kind = keyof typeof whatOf;
 const kinds = Object.keys(whatOf) as Kind[];
-
-/** How the requests of one kind were answered. */
-interface Answers {
-  /** Answers that were not 200. */
-  failed: number;
-  /** Latencies, sorted. */
-  ms: number[];
-  perSecond: number;
-}
 
 const buyersOfLoad = 5_000;
 const settledTogether = 2_000;
@@ -120,12 +111,8 @@ async function measureUnderLoad(testbed: OwnTestbed, atOnce: number, connections
   const stock = 1_000_000;
   const { saleId, requests } = await sellOut(testbed, atOnce, stock);
   const tokens = mintTokens(buyersOfLoad, testbed.secret);
-  let isOver = false;
-  async function pressUntilOver(): Promise<void> {
-    const load = { url: testbed.url, tokens, saleId, presses: 2_000, connections, deadlineSeconds };
-    while (!isOver) await pressBuy(load);
-  }
-  const pressing = pressUntilOver();
+  const load = { url: testbed.url, tokens, saleId, presses: 2_000, connections, deadlineSeconds };
+  const stopPressing = startPressing(load);
   await waitForPaidOrders(testbed, saleId, atOnce + settledTogether);
   const admin = openTokens(testbed.secret, 3_600).issue({ id: 'bench-admin', role: 'admin' });
   const change = () => patch(testbed.url, saleId, admin, { addStock: 1 });
@@ -133,8 +120,7 @@ async function measureUnderLoad(testbed: OwnTestbed, atOnce: number, connections
     sendAll(testbed.url, requests, atOnce),
     sendAll(testbed.url, Array.from({ length: additions }, change), additions),
   ]);
-  isOver = true;
-  await pressing;
+  await stopPressing();
   await waitUntilSettled(testbed.system, deadlineSeconds);
   const bought = await testbed.system.collections.orders.countDocuments({ saleId, status: 'paid' });
   await requireReturned(testbed, saleId, atOnce, stock + additions - bought);
@@ -181,28 +167,6 @@ function patch(url: string, saleId: string, token: string, change: object): stri
     'Content-Type: application/json',
     `Content-Length: ${body.length}\r\n\r\n${body}`,
   ].join('\r\n');
-}
-
-/** Sends all requests, so many at once. */
-async function sendAll(url: string, requests: string[], atOnce: number): Promise<Answers> {
-  const began = performance.now();
-  const answers: Answers = { failed: 0, ms: [], perSecond: 0 };
-  let next = 0;
-  async function sendInTurns(): Promise<void> {
-    const connection = openConnection(new URL(url));
-    while (next < requests.length) {
-      const request = requests[next++] as string;
-      const sentAt = performance.now();
-      const reply = await new Promise<Reply | null>((resolve) => connection.ask(request, resolve));
-      answers.ms.push(performance.now() - sentAt);
-      if (reply?.status !== 200) answers.failed += 1;
-    }
-    connection.close();
-  }
-  await Promise.all(Array.from({ length: atOnce }, sendInTurns));
-  answers.perSecond = (requests.length / (performance.now() - began)) * 1_000;
-  answers.ms.sort((a, b) => a - b);
-  return answers;
 }
 
 /** @throws Error unless each unit was returned once: to the sale, and to its gate if there is one. */

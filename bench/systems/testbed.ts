@@ -3,7 +3,8 @@ import { byCommand, findEnvironment, findProcesses, openSystem, type System } fr
 import { audit } from '../../insight/audit.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
-import { createSale } from '../../sale/sale.ts';
+import { openProvider } from '../../sale/payment/open-provider.ts';
+import { createSale, type NewSale } from '../../sale/sale.ts';
 import { changeSale } from '../../sale/sale-change.ts';
 
 /** The running system that a bench measures. */
@@ -64,13 +65,17 @@ const by = byCommand('npm run bench');
 
 export async function openBenchSale(
   { collections }: System,
-  { name, stock, limitPerBuyer }: { name: string; stock: number; limitPerBuyer: number },
+  {
+    name,
+    stock,
+    ...limits
+  }: { name: string; stock: number } & Pick<NewSale, 'limitPerBuyer' | 'paymentWindowSeconds'>,
 ): Promise<string> {
   const product = await createProduct(collections, { name, description: 'A load test', image: '' }, by);
   const newSale = {
     items: [{ productId: product.id, amount: 100, stock }],
     currency: 'EUR',
-    limitPerBuyer,
+    ...limits,
     opensAt: new Date(),
     closesAt: new Date(Date.now() + hourMs),
   };
@@ -90,6 +95,16 @@ export async function waitUntilSettled({ gate }: System, deadlineSeconds: number
   await waitUntil(async () => (await gate.countQueued()) === 0, {
     deadlineMs: deadlineSeconds * 1_000,
     what: 'accepted purchases are still queued',
+  });
+}
+
+/** Waits until no payment has a step left to take. */
+export async function waitUntilPaymentsEnd({ collections }: System, deadlineSeconds: number): Promise<void> {
+  const due = { dueAt: { $type: 'date' as const } };
+  await waitUntil(async () => (await collections.payments.countDocuments(due)) === 0, {
+    deadlineMs: deadlineSeconds * 1_000,
+    what: 'payments still have a step to take',
+    everyMs: 100,
   });
 }
 
@@ -140,11 +155,12 @@ export async function findSettledOrders(
  * @returns whether all hold.
  */
 export async function auditTestbed(
-  { collections, gate, queue }: System,
+  { config, collections, gate, queue }: System,
   { withLog = true }: { withLog?: boolean } = {},
 ): Promise<boolean> {
-  const { I1, I2, I3, I4, I5 } = await audit(collections, gate, queue);
-  const findings = [I1, I2, I3, I4, ...(withLog ? [I5] : [])];
+  const { provider } = await openProvider(config, collections);
+  const { I1, I2, I3, I4, I5, I7 } = await audit(collections, gate, queue, { provider });
+  const findings = [I1, I2, I3, I4, ...(withLog ? [I5] : []), I7];
   for (const { examples } of findings) for (const breach of examples) console.log(`BROKEN: ${breach}`);
   return findings.every(({ breaches }) => breaches === 0);
 }
