@@ -86,8 +86,9 @@ const watchForFaults = `
   new PerformanceObserver((list) => {
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) globalThis.shifted += entry.value;
   }).observe({ type: 'layout-shift', buffered: true });
-  addEventListener('DOMContentLoaded', () => {
-    if (!location.pathname.startsWith('/sales/')) return;
+  // The page's script runs before DOMContentLoaded, and after this.
+  document.addEventListener('readystatechange', () => {
+    if (document.readyState !== 'interactive' || !location.pathname.startsWith('/sales/')) return;
     const text = (id) => document.getElementById(id).textContent.trim();
     new MutationObserver(() => {
       const isSoldOut = text('buy') === 'Sold out' || text('status') === 'Sold out';
