@@ -87,8 +87,15 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await page.getByRole('button', { name: 'Edit' }).click();
   await sale.getByLabel('Time to pay').selectOption('not here: every order counts as paid');
   await sale.getByLabel('Who may buy').selectOption('everybody with an account');
+  await sale.getByLabel('Given out').selectOption('by a draw among all who enter');
+  await sale.getByLabel('Draw at').fill(localText(Date.now() - 7_200_000, 'UTC'));
+  await sale.getByRole('button', { name: 'Save' }).click();
+  await sale.getByText('Draw at: expected a time after the opening and before the end').waitFor();
+  await sale.getByLabel('Given out').selectOption('to those who press first');
+  await sale.getByLabel('What comes back').selectOption('offered to a waiting list, in turn');
   await sale.getByRole('button', { name: 'Save' }).click();
   await page.getByTestId('draft-terms').getByText('everybody with an account').waitFor();
+  await page.getByTestId('draft-terms').getByText('those that come back go to a waiting list').waitFor();
 
   const [preview] = await Promise.all([page.waitForEvent('popup'), page.getByTestId('preview-link').click()]);
   await preview.getByTestId('preview').waitFor();

@@ -102,20 +102,14 @@ function givingFields(sale, drawAt) {
   const time = timeField('Draw at', 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
   time.append(element('span', { class: 'hint' }, 'People enter from the opening until then.'));
   const returning = choiceField(
-    'Units that come back',
+    'What comes back is',
     'returns',
     returns,
     sale?.waitingList ? 'list' : '',
     'After a sell-out. In a draw they go to the next in its order.',
   );
   if (!isDraft(sale)) return [row(returning, ...(mode === 'draw' ? [time] : []))];
-  const choice = choiceField(
-    'Units are given',
-    'mode',
-    modes,
-    mode,
-    'It is fixed when the sale is published.',
-  );
+  const choice = choiceField('Given out', 'mode', modes, mode, 'It is fixed when the sale is published.');
   const select = choice.querySelector('select');
   const update = () => show(time, select?.value === 'draw');
   select?.addEventListener('input', update);

@@ -15,7 +15,7 @@ export function inWords(sale) {
     ...total,
     ['Limit', `${number(limitPerBuyer)} for each person`],
     ['Who may buy', sale.requiresVerifiedEmail ? 'only confirmed addresses' : 'everybody with an account'],
-    ['Units are given', givingInWords(sale)],
+    ['Given out', givingInWords(sale)],
     ['Payment', paymentInWords(paymentWindowSeconds)],
     ['Opens', openingInWords(opensAt)],
     ['Ends', `${momentInWords(closesAt)}, ${lengthInWords(opensAt, closesAt)} after the opening`],
