@@ -80,7 +80,6 @@ const place = new Schema<PlaceRecord>(
   } as never,
   { ...options, collection: 'places' },
 )
-  .index({ buyerId: 1 })
   .index({ saleId: 1, state: 1, position: 1 })
   // For the audit, which reads the places of all states in their order.
   .index({ saleId: 1, position: 1 })
