@@ -3,13 +3,9 @@ import type { Order } from '../sale/contract.ts';
 import { firstItemId, linesOf } from '../sale/items.ts';
 import type { Collections, EventRecord } from '../store/collections.ts';
 import { createdItemsOf, eventKey } from './events.ts';
-import type { Change, OrderChange } from './schemas.ts';
+import { type Change, type LoggedOrder, loggedOrderOf, type OrderChange } from './schemas.ts';
 
-interface ReplayedOrder
-  extends Pick<
-    OrderChange,
-    'buyerId' | 'personId' | 'quantity' | 'lines' | 'amount' | 'currency' | 'refundedAmount'
-  > {
+interface ReplayedOrder extends LoggedOrder {
   status: Order['status'];
 }
 
@@ -180,20 +176,7 @@ function keepBack(sale: ReplayedSale, change: OrderChange): void {
   }
 }
 
-function keep(
-  sale: ReplayedSale,
-  { orderId, buyerId, personId, quantity, lines, amount, currency, refundedAmount }: OrderChange,
-  status: Order['status'],
-): void {
-  if (!sale.keeps(orderId)) return;
-  sale.orders.set(orderId, {
-    buyerId,
-    ...(personId && { personId }),
-    quantity,
-    ...(lines && { lines }),
-    ...(amount !== undefined && { amount }),
-    ...(currency !== undefined && { currency }),
-    ...(refundedAmount !== undefined && { refundedAmount }),
-    status,
-  });
+function keep(sale: ReplayedSale, change: OrderChange, status: Order['status']): void {
+  if (!sale.keeps(change.orderId)) return;
+  sale.orders.set(change.orderId, { ...loggedOrderOf(change), status });
 }

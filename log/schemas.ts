@@ -146,6 +146,33 @@ export type Change =
   | (OrderChange & { type: 'order.refund_failed'; refundAmount: number })
   | (OrderChange & { type: 'order.rejected'; reason: RejectionReason; left?: number });
 
+/** What the log, and so a replay, knows of an order itself: whose it is, its lines and its money. */
+export type LoggedOrder = Pick<
+  OrderChange,
+  'buyerId' | 'personId' | 'quantity' | 'lines' | 'amount' | 'currency' | 'refundedAmount'
+>;
+
+/** Picks these out of an order or of a change in the log; what is absent there stays absent. */
+export function loggedOrderOf({
+  buyerId,
+  personId,
+  quantity,
+  lines,
+  amount,
+  currency,
+  refundedAmount,
+}: LoggedOrder): LoggedOrder {
+  return {
+    buyerId,
+    ...(personId && { personId }),
+    quantity,
+    ...(lines && { lines }),
+    ...(amount !== undefined && { amount }),
+    ...(currency !== undefined && { currency }),
+    ...(refundedAmount !== undefined && { refundedAmount }),
+  };
+}
+
 type OrderEntry = Extract<Change, { orderId: string }>;
 
 /** Whether an order begins with this entry of the log: it was held, paid without being held, or rejected. */

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Change, OrderChange } from '../log/schemas.ts';
+import { type Change, loggedOrderOf, type OrderChange } from '../log/schemas.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import { afterCursor, parseCursor, type TimeCursor } from '../store/time-cursor.ts';
 import type { Order, OrderLine, OrderPage, Purchase, PurchaseLine } from './contract.ts';
@@ -98,28 +98,9 @@ export function refundChangeOf(before: OrderRecord, after: OrderRecord, refundRe
   return { type: 'order.refunded', ...order, ...(refundReason && { refundReason }) };
 }
 
-function orderChangeOf({
-  _id: orderId,
-  buyerId,
-  personId,
-  quantity,
-  lines,
-  amount,
-  currency,
-  refundedAmount,
-  traceparent,
-}: OrderRecord): OrderChange {
-  return {
-    orderId,
-    buyerId,
-    ...(personId && { personId }),
-    quantity,
-    ...(lines && { lines }),
-    ...(amount !== undefined && { amount }),
-    ...(currency !== undefined && { currency }),
-    ...(refundedAmount !== undefined && { refundedAmount }),
-    ...(traceparent && { traceparent }),
-  };
+function orderChangeOf(order: OrderRecord): OrderChange {
+  const { _id: orderId, traceparent } = order;
+  return { orderId, ...loggedOrderOf(order), ...(traceparent && { traceparent }) };
 }
 
 /** Whether the order was held and no payment has paid it, whatever became of it. */
