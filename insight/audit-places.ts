@@ -10,8 +10,8 @@ type Check = ReturnType<typeof openFinding>['check'];
 const batchSize = 1_000;
 
 /**
- * Checks I8 for a sale: its draw follows from its seed and its list, and nobody was offered a unit before somebody ahead of them who
- * waited for the same item.
+ * Checks I8 for a sale: its draw follows from its seed and its list, and nobody was offered a unit before somebody ahead of
+ * them who waited for the same item.
  */
 export async function auditPlaces(
   collections: Collections,

@@ -2,7 +2,7 @@ import { Schema } from 'mongoose';
 import type { PurchaseLine } from '../sale/contract.ts';
 import type { OpenCollection } from './collections.ts';
 
-/** The documents about people who have entered a draw, or wait for units. */
+/** The collections of people's places: their entries in draws and their turns on waiting lists. */
 
 /** The place of one person in one sale. */
 export interface PlaceRecord {

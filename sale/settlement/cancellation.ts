@@ -102,7 +102,8 @@ export function openCancellations(
 }
 
 /**
- * Cancels or refunds the held and paid ones of these orders in one transaction. Their units go back on sale, or leave the sale. At most 1,000.
+ * Cancels or refunds the held and paid ones of these orders in one transaction, at most 1,000. Their units go back on sale, or
+ * leave the sale.
  * @returns an answer for each cancellation, and what changed; null when nothing did.
  */
 export function cancelOrders(
@@ -220,8 +221,8 @@ async function findSales(
 const isTaken = ({ status }: OrderRecord) => status === 'paid' || status === 'held';
 
 /**
- * Writes cancelled, refunded or expired orders and what follows from them. The sales are written first, so that a write conflict with another
- * transaction costs only this one command, and so that no other transaction can cancel orders of these sales from then on.
+ * Writes cancelled, refunded or expired orders and what follows from them. The sales are written first, so that a write conflict
+ * with another transaction costs only this one command, and no other transaction can cancel orders of these sales from then on.
  * @param ended the orders in their new state.
  * @throws Stale when one of them is no longer held or paid, a hold was lengthened, or a part was refunded.
  */
