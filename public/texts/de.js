@@ -115,7 +115,7 @@ export const german = {
     `${name} ist ausverkauft: Andere waren einen Moment schneller. Du zahlst nichts.`,
   noteLeft: (left) => `Es sind nur noch ${left} da. Nimm weniger.`,
   signInEarly: 'Jetzt anmelden, bereit sein',
-  buyMore: (remaining) => `Mehr kaufen (noch ${remaining} für dich)`,
+  buyMore: (remaining) => `Mehr kaufen (bis zu ${remaining})`,
   forget: 'Nicht weiter versuchen',
 
   total: 'Summe',

@@ -134,7 +134,7 @@ export const english = {
   noteLeft: (left) => (left === 1 ? 'Only 1 is left. Choose fewer.' : `Only ${left} are left. Choose fewer.`),
   signInEarly: 'Sign in now, be ready',
   /** @param {number} remaining */
-  buyMore: (remaining) => `Buy more (${remaining} left for you)`,
+  buyMore: (remaining) => `Buy more (up to ${remaining})`,
   forget: 'Stop trying',
 
   total: 'Total',

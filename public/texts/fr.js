@@ -115,7 +115,7 @@ export const french = {
     `${name} : épuisé, d’autres ont été un instant plus rapides. Vous ne payez rien.`,
   noteLeft: (left) => `Il n’en reste que ${left}. Choisissez-en moins.`,
   signInEarly: 'Se connecter dès maintenant',
-  buyMore: (remaining) => `En acheter plus (encore ${remaining} pour vous)`,
+  buyMore: (remaining) => `En acheter plus (jusqu’à ${remaining})`,
   forget: 'Ne plus essayer',
 
   total: 'Total',
