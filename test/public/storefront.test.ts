@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { Session } from '../../sale/contract.ts';
@@ -87,7 +88,7 @@ const watchForFaults = `
     const place = ({ node, previousRect: { top, bottom }, currentRect }) =>
       (node?.id || node?.className || node?.nodeName) + ' ' + [top, bottom] + ' → ' + [currentRect.top, currentRect.bottom];
     for (const { hadRecentInput, value, sources } of list.getEntries()) {
-      if (!hadRecentInput && value > 0.005) shifts.push(value.toFixed(3) + ' ' + sources.map(place).join('; '));
+      if (!hadRecentInput && value > 0.015) shifts.push(value.toFixed(3) + ' ' + sources.map(place).join('; '));
     }
   }).observe({ type: 'layout-shift', buffered: true });
   // The page's script runs before DOMContentLoaded, and after this.
