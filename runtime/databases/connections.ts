@@ -72,6 +72,9 @@ export function openMongo(
       waitQueueTimeoutMS: config.MONGO_WAIT_MS,
       connectTimeoutMS: config.MONGO_WAIT_MS,
       socketTimeoutMS: config.MONGO_SILENCE_MS,
+      // What a reader sees, and what was confirmed to a writer, survives the loss of the primary.
+      writeConcern: { w: 'majority' },
+      readConcern: { level: 'majority' },
       // Before the first connection a command fails at once; mongoose would buffer it for 10 s by default.
       bufferCommands: false,
       // Collections and indexes are created by prepareCollections only, so that a reading process creates none.
@@ -172,6 +175,32 @@ function sayPlainly(redis: Redis): void {
   };
 }
 
+const reopenMs = 1_000;
+
+/**
+ * Opens the connection again when it ended although nobody closed it. Bull disconnects its blocking connection to interrupt
+ * it and connects it again, and when it was just being established ioredis gives it up for good: a leader would then take no
+ * job any more.
+ * @returns a function that ends this.
+ */
+function reopenWhenEnded(redis: Redis, log: Log): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const reopen = () => {
+    if (redis.status !== 'end') return;
+    log.warn('Redis connection ended, connecting again');
+    redis.connect().catch(() => {}); // A failure is logged as an error of the connection.
+  };
+  const onEnd = () => {
+    clearTimeout(timer);
+    timer = setTimeout(reopen, reopenMs).unref();
+  };
+  redis.on('end', onEnd);
+  return () => {
+    redis.off('end', onEnd);
+    clearTimeout(timer);
+  };
+}
+
 function open({ REDIS_URL: url, FLUSH_DEADLINE_MS: waitMs }: Config, log: Log, options: Options) {
   const all: Options = { retryStrategy: retryDelayMs, connectTimeout: waitMs, ...options };
   const sentinel = sentinelOptionsOf(url);
@@ -188,10 +217,12 @@ function open({ REDIS_URL: url, FLUSH_DEADLINE_MS: waitMs }: Config, log: Log, o
   redis.on('error', (error) => log.warn({ error: error.message }, 'Redis connection error'));
   sayPlainly(redis);
   const unfollow = sentinel ? followFailovers(redis, sentinel) : () => {};
+  const letEnd = reopenWhenEnded(redis, log);
   return {
     redis,
     async close() {
       unfollow();
+      letEnd();
       redis.disconnect();
     },
   };

@@ -248,13 +248,18 @@ export function nextStep(payment: PaymentRecord, order: PaidOrder | null, now: D
 const lookBeforeMs = 15_000;
 const lookEveryMs = 5_000;
 
-function waitFor(order: PaidOrder, { providerId, isProcessing }: PaymentRecord, now: Date): Step {
+function waitFor(order: PaidOrder, { providerId, isProcessing, dueAt }: PaymentRecord, now: Date): Step {
   const { holdExpiresAt, holdLengthened } = order;
   const untilMs = (holdExpiresAt?.getTime() ?? 0) - lookBeforeMs;
-  if (now.getTime() < untilMs) return { do: 'wait', until: new Date(untilMs) };
+  const againMs = now.getTime() + lookEveryMs;
+  if (now.getTime() < untilMs) {
+    // The buyer has paid and waits for the outcome, of which the webhook may have been lost.
+    if (isProcessing && dueAt !== null && dueAt <= now) return { do: 'look' };
+    return { do: 'wait', until: new Date(isProcessing ? Math.min(untilMs, againMs) : untilMs) };
+  }
   if (isProcessing && !holdLengthened) return { do: 'lengthen' };
   // Nobody can have paid what was never handed over.
-  return providerId === null ? { do: 'wait', until: new Date(now.getTime() + lookEveryMs) } : { do: 'look' };
+  return providerId === null ? { do: 'wait', until: new Date(againMs) } : { do: 'look' };
 }
 
 /** Refunds that were asked for go first; then what a captured payment without its order still owes. */

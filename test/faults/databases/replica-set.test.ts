@@ -7,8 +7,9 @@ import { findMongod } from '../../../ops/local/databases/mongod.mjs';
 import { cacheFolder } from '../../../ops/local/folders.mjs';
 import { freePort } from '../../../ops/local/processes/port.mjs';
 import { type Launched, launch, stop, waitUntil } from '../../../ops/local/processes/process.mjs';
+import { openRandom } from '../../nemesis/random.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
-import { expectNothingLost, openRandom, seed, startBuyers, waitForAccepted } from '../support/buyers.ts';
+import { expectNothingLost, seed, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
 /** MongoDB with three members, named by a URL with three hosts. */
 

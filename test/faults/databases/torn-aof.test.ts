@@ -8,8 +8,9 @@ import { parse } from 'yaml';
 import { ROOT } from '../../../ops/local/folders.mjs';
 import { freePort } from '../../../ops/local/processes/port.mjs';
 import { type Launched, launch, run, stop, waitUntil } from '../../../ops/local/processes/process.mjs';
+import { openRandom } from '../../nemesis/random.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
-import { openRandom, seed } from '../support/buyers.ts';
+import { seed } from '../support/buyers.ts';
 
 /** Redis is killed while it writes a transaction to its append-only file. */
 

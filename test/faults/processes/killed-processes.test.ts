@@ -2,8 +2,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { readChanges } from '../../../log/events.ts';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { Failpoint } from '../../../runtime/failpoints.ts';
+import { openRandom } from '../../nemesis/random.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
-import { expectNothingLost, openRandom, seed, startBuyers, waitForAccepted } from '../support/buyers.ts';
+import { expectNothingLost, seed, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
 /** Processes that are killed, hang, or run twice. */
 

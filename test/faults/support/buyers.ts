@@ -4,6 +4,7 @@ import { nanoid } from 'nanoid';
 import { expect } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { SaleSnapshot } from '../../../sale/contract.ts';
+import { openRandom } from '../../nemesis/random.ts';
 import type { TestSystem } from '../../support/harness.ts';
 
 /**
@@ -11,17 +12,6 @@ import type { TestSystem } from '../../support/harness.ts';
  */
 export const seed = Number(process.env.FAULTS_SEED ?? randomInt(1, 2 ** 31));
 console.log(`FAULTS_SEED=${seed}`);
-
-/** Mulberry32: a pseudorandom number generator from 0 to 1. */
-export function openRandom(start: number): () => number {
-  let state = start;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 interface Accepted {
   orderId: string;

@@ -292,6 +292,19 @@ test('a payment is looked at before its hold ends, and a pending refund ever les
   expect(nextStep(started, { status: 'expired' }, now)).toEqual({ do: 'void' });
 });
 
+test('a payment that is being processed is looked at every five seconds, since its webhook may be lost', () => {
+  const held = { status: 'held', holdExpiresAt: new Date(now.getTime() + 120_000) } as PaidOrder;
+  const in5s = new Date(now.getTime() + 5_000);
+  const processing = apply({ ...fresh, dueAt: in5s }, reportOf('started', { isProcessing: true }), now);
+  expect(nextStep(processing, held, now)).toEqual({ do: 'wait', until: in5s });
+  expect(nextStep(processing, held, in5s)).toEqual({ do: 'look' });
+  const beforeTheEnd = { ...held, holdExpiresAt: new Date(now.getTime() + 17_000) };
+  expect(nextStep(processing, beforeTheEnd, now)).toEqual({
+    do: 'wait',
+    until: new Date(now.getTime() + 2_000),
+  });
+});
+
 test('Stripe gets each currency to the unit, or a reason why it cannot', () => {
   const to = (amount: number, currency: string) => stripeAmountOf({ amount, currency });
   expect(to(1_000, 'EUR')).toBe(1_000);
