@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
-import type { ClientSession } from 'mongoose';
 import { bornAt } from '../ops/local/processes/process-list.mjs';
-import { readInSnapshot } from '../runtime/databases/snapshot-read.ts';
+import { readInSnapshot, type Snapshot } from '../runtime/databases/snapshot-read.ts';
 import { retry } from '../runtime/retry.ts';
 import { collectionNames, prepareCollections } from '../store/collections.ts';
 import {
@@ -36,8 +35,8 @@ export async function writeArchive(
   const leftOut = foreign.filter((name) => !name.startsWith('system.'));
   if (leftOut.length > 0) onLeftOut?.(leftOut);
   const read = () =>
-    readInSnapshot(store.collections.connection, (session) =>
-      writeArchiveFile(file, entriesOf(store, session), signal),
+    readInSnapshot(store.collections.connection, (snapshot) =>
+      writeArchiveFile(file, entriesOf(store, snapshot), signal),
     );
   return await retry(read, {
     firstMs: retryMs,
@@ -52,10 +51,10 @@ const snapshotUnavailable = 246;
 const attemptsMax = 10;
 const retryMs = 500;
 
-async function* entriesOf(store: Store, session: ClientSession): AsyncGenerator<Entry> {
+async function* entriesOf(store: Store, snapshot: Snapshot): AsyncGenerator<Entry> {
   const db = databaseOf(store);
   for (const name of namesOf(store)) {
-    for await (const document of db.collection(name).find({}, { session, promoteValues: false })) {
+    for await (const document of db.collection(name).find({}, { ...snapshot, promoteValues: false })) {
       yield { in: name, document };
     }
   }

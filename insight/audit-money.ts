@@ -1,5 +1,5 @@
-import type { ClientSession } from 'mongoose';
 import { mongoClock } from '../runtime/clock.ts';
+import type { Snapshot } from '../runtime/databases/snapshot-read.ts';
 import { goingBackOf, refundedOf } from '../sale/payment/payment.ts';
 import { PaymentFault, type PaymentProvider, type PaymentReport } from '../sale/payment/provider.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
@@ -51,13 +51,13 @@ export async function auditMoney(
   saleId: string,
   orders: ReadonlyMap<string, PayableOrder>,
   isAmong: (orderId: string) => boolean,
-  session: ClientSession,
+  snapshot: Snapshot,
 ): Promise<MoneyFinding> {
   const { finding, check } = openFinding();
   const sums = { captured: {} as Record<string, number>, refunded: {} as Record<string, number> };
   const paying = new Set<string>();
   let pending = 0;
-  for await (const payment of payments.find({ saleId }, { session })) {
+  for await (const payment of payments.find({ saleId }, snapshot)) {
     if (!isAmong(payment.orderId)) continue;
     const { _id, orderId, currency, capturedAmount, amount, dueAt } = payment;
     const refunded = refundedOf(payment, ['succeeded']);

@@ -1,4 +1,4 @@
-import type { ClientSession } from 'mongoose';
+import type { Snapshot } from '../runtime/databases/snapshot-read.ts';
 import { commitmentOf, drawKeyOf, openListDigest } from '../sale/places/draw.ts';
 import { reservedItemsOf } from '../sale/places/reserve.ts';
 import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
@@ -17,14 +17,14 @@ export async function auditPlaces(
   collections: Collections,
   saleId: string,
   sale: SaleRecord | null,
-  session: ClientSession,
+  snapshot: Snapshot,
 ): Promise<Finding> {
   const { finding, check } = openFinding();
-  for await (const list of collections.placeLists.find({ _id: saleId }, { session })) {
+  for await (const list of collections.placeLists.find({ _id: saleId }, snapshot)) {
     if (!sale) check(false, () => `the places of sale ${list._id} have no sale`);
     else {
-      if (list.draw?.state === 'drawn') await auditDraw(collections, list._id, list.draw, check, session);
-      await auditOffers(collections, sale, list, check, session);
+      if (list.draw?.state === 'drawn') await auditDraw(collections, list._id, list.draw, check, snapshot);
+      await auditOffers(collections, sale, list, check, snapshot);
     }
   }
   return finding;
@@ -35,13 +35,13 @@ async function auditDraw(
   saleId: string,
   { seed, commitment, digest }: DrawRecord,
   check: Check,
-  session: ClientSession,
+  snapshot: Snapshot,
 ): Promise<void> {
   const key = Buffer.from(seed ?? '', 'hex');
   check(commitmentOf(key) === commitment, () => `sale ${saleId}: the seed is not the one committed to`);
   const list = openListDigest();
   const drawn: { hash: string; number: number | undefined }[] = [];
-  const entries = places.find({ saleId, pseudonym: { $gt: '' } }, { session }).sort({ pseudonym: 1 });
+  const entries = places.find({ saleId, pseudonym: { $gt: '' } }, snapshot).sort({ pseudonym: 1 });
   for await (const { pseudonym = '', drawn: number } of entries) {
     list.add(pseudonym);
     drawn.push({ hash: drawKeyOf(key, pseudonym), number });
@@ -58,7 +58,7 @@ async function auditOffers(
   sale: SaleRecord,
   { draw }: PlaceListRecord,
   check: Check,
-  session: ClientSession,
+  snapshot: Snapshot,
 ): Promise<void> {
   if (draw && draw.state !== 'drawn') return;
   const { _id: saleId } = sale;
@@ -69,7 +69,7 @@ async function auditOffers(
   let batch: { orderId: string; personId: string }[] = [];
   const checkOrders = async () => {
     const ids = batch.map(({ orderId }) => orderId);
-    const found = await orders.find({ _id: { $in: ids } }, { session }).toArray();
+    const found = await orders.find({ _id: { $in: ids } }, snapshot).toArray();
     const orderById = new Map<string, OrderRecord>(found.map((order) => [order._id, order]));
     for (const { orderId, personId } of batch) {
       const order = orderById.get(orderId);
@@ -78,7 +78,7 @@ async function auditOffers(
     }
     batch = [];
   };
-  const taken = places.find({ saleId, position: { $gt: 0 } }, { session }).sort({ position: 1 });
+  const taken = places.find({ saleId, position: { $gt: 0 } }, snapshot).sort({ position: 1 });
   for await (const { state, position, lines, personId, orderId, offer = 0, given = [] } of taken) {
     if (state === 'left') continue;
     for (const { itemId } of given) {

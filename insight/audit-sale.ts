@@ -1,6 +1,6 @@
-import { type ClientSession, mongo } from 'mongoose';
+import { mongo } from 'mongoose';
 import { replay } from '../log/replay.ts';
-import { isSnapshotUnavailable, readInSnapshot } from '../runtime/databases/snapshot-read.ts';
+import { isSnapshotUnavailable, readInSnapshot, type Snapshot } from '../runtime/databases/snapshot-read.ts';
 import { retry } from '../runtime/retry.ts';
 import type { PurchaseLine } from '../sale/contract.ts';
 import { hasSeveralItems, itemsOf, linesOf } from '../sale/items.ts';
@@ -50,13 +50,13 @@ export async function auditSale(
   collections: Collections,
   saleId: string,
 ): Promise<{ sale: SaleRecord | null; found: SaleAudit }> {
-  const read = async (session: ClientSession) => {
-    const sale = await collections.sales.findOne({ _id: saleId }, { session });
-    const orders = await collections.orders.countDocuments({ saleId }, { session });
+  const read = async (snapshot: Snapshot) => {
+    const sale = await collections.sales.findOne({ _id: saleId }, snapshot);
+    const orders = await collections.orders.countDocuments({ saleId }, snapshot);
     const found = noSaleAudit();
     const parts = Math.max(1, Math.ceil(orders / maxOrdersInMemory));
     for (let part = 0; part < parts; part++)
-      addSaleAudit(found, await auditPart(collections, saleId, sale, { part, parts }, session));
+      addSaleAudit(found, await auditPart(collections, saleId, sale, { part, parts }, snapshot));
     return { sale, found };
   };
   // A shop that has just started may still be making its collections.
@@ -81,7 +81,7 @@ async function auditPart(
   saleId: string,
   sale: SaleRecord | null,
   part: Part,
-  session: ClientSession,
+  snapshot: Snapshot,
 ): Promise<SaleAudit> {
   const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
   const isFirst = part.part === 0;
@@ -96,7 +96,7 @@ async function auditPart(
   const limits = sale && limitsOf(sale);
   let orders = 0;
 
-  for await (const record of collections.orders.find({ saleId }, { session })) {
+  for await (const record of collections.orders.find({ saleId }, snapshot)) {
     const { _id, buyerId, idempotencyKey, status } = record;
     if (isIn(part, _id)) {
       orders += 1;
@@ -121,15 +121,15 @@ async function auditPart(
   if (isFirst && sale) checkUnits(sale, sold, I1);
   if (isFirst && !sale && sold.size > 0)
     I1.check(false, () => `${sumOf(sold)} units sold of an unknown sale ${saleId}`);
-  await checkAllowances(collections, saleId, taken, part, I4, session);
+  await checkAllowances(collections, saleId, taken, part, I4, snapshot);
   return {
     orders,
     I1: I1.finding,
     I3: I3.finding,
     I4: I4.finding,
-    I5: await auditLog(collections, saleId, sale, accounts, part, session),
-    I7: await auditMoney(collections, saleId, payable, (orderId) => isIn(part, orderId), session),
-    I8: isFirst ? await auditPlaces(collections, saleId, sale, session) : noFinding(),
+    I5: await auditLog(collections, saleId, sale, accounts, part, snapshot),
+    I7: await auditMoney(collections, saleId, payable, (orderId) => isIn(part, orderId), snapshot),
+    I8: isFirst ? await auditPlaces(collections, saleId, sale, snapshot) : noFinding(),
   };
 }
 
@@ -169,12 +169,12 @@ async function checkAllowances(
   taken: Map<string, { units: number; limit: number }>,
   part: Part,
   I4: Check,
-  session: ClientSession,
+  snapshot: Snapshot,
 ): Promise<void> {
   for (const [key, { units, limit }] of taken)
     I4.check(units <= limit, () => `${key} has ${units} units, the limit is ${limit}`);
   const ofSale = { _id: { $gte: `${saleId}:`, $lt: `${saleId};` } };
-  for await (const { _id, units } of allowances.find(ofSale, { session })) {
+  for await (const { _id, units } of allowances.find(ofSale, snapshot)) {
     const [personId = ''] = _id.slice(saleId.length + 1).split(/:(?=\d+$)/);
     if (!isIn(part, personId)) continue;
     const ordered = taken.get(_id)?.units ?? 0;
@@ -203,13 +203,13 @@ async function auditLog(
   sale: SaleRecord | null,
   accounts: Map<string, string>,
   part: Part,
-  session: ClientSession,
+  snapshot: Snapshot,
 ): Promise<Finding> {
   const I5 = openFinding();
   let isLogged = false;
   try {
     const keeps = (orderId: string) => isIn(part, orderId);
-    for await (const replayed of replay(collections, { session, saleId, keeps })) {
+    for await (const replayed of replay(collections, { snapshot, saleId, keeps })) {
       isLogged = true;
       const { stock, unitsOnSale, items, isCalledOff, seq, orders } = replayed;
       if (part.part === 0) {

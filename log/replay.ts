@@ -1,4 +1,4 @@
-import type { ClientSession } from 'mongoose';
+import type { Snapshot } from '../runtime/databases/snapshot-read.ts';
 import type { Order } from '../sale/contract.ts';
 import { firstItemId, linesOf } from '../sale/items.ts';
 import type { Collections, EventRecord } from '../store/collections.ts';
@@ -39,12 +39,12 @@ export async function* replay(
   { events }: Collections,
   {
     until,
-    session,
+    snapshot,
     saleId,
     keeps = () => true,
   }: {
     until?: Date | undefined;
-    session?: ClientSession | undefined;
+    snapshot?: Snapshot;
     saleId?: string;
     keeps?: (orderId: string) => boolean;
   } = {},
@@ -53,7 +53,7 @@ export async function* replay(
     ...(until && { at: { $lte: until } }),
     ...(saleId !== undefined && { _id: { $gt: `${saleId}:`, $lt: `${saleId}:~` } }),
   };
-  const records = events.find(filter, session && { session }).sort({ _id: 1 });
+  const records = events.find(filter, snapshot).sort({ _id: 1 });
   let sale = emptySale('', keeps);
   for await (const record of records) {
     if (sale.saleId !== record.saleId) {

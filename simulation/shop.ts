@@ -245,7 +245,7 @@ async function work(
 /** Aborts the transaction after all its writes. */
 async function settleAndDie(collections: System['collections'], purchases: Purchase[]): Promise<void> {
   const session = await collections.connection.startSession();
-  session.startTransaction();
+  session.startTransaction({ readConcern: { level: 'local' } });
   const [first] = purchases;
   await collections.sales.updateOne({ _id: first?.saleId ?? '' }, { $inc: { stock: -1 } }, { session });
   await session.abortTransaction();

@@ -70,7 +70,9 @@ async function attempt<Value>(
   work: (session: ClientSession) => Promise<Value>,
   deadline: number,
 ): Promise<Value> {
-  session.startTransaction();
+  // Its commit waits for the majority. Without a read concern of its own, the driver writes this session's time into the one that
+  // all reads of the connection share.
+  session.startTransaction({ readConcern: { level: 'local' } });
   let value: Value;
   try {
     value = await work(session);

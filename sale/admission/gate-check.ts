@@ -1,7 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ClientSession } from 'mongoose';
 import { redisClock } from '../../runtime/clock.ts';
-import { readInSnapshot } from '../../runtime/databases/snapshot-read.ts';
+import { readInSnapshot, type Snapshot } from '../../runtime/databases/snapshot-read.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
@@ -92,7 +91,7 @@ export function openGateCheck({
    * @param exclusively runs the reads between which nothing may be committed; the others use the same snapshot.
    */
   function compare(saleIds: string[], buyers: string[] = [], exclusively: Exclusive = (reads) => reads()) {
-    return readInSnapshot(connection, async (session): Promise<Comparison[]> => {
+    return readInSnapshot(connection, async (snapshot): Promise<Comparison[]> => {
       const { before, gates, queued, after } = await exclusively(async () => {
         const projection = { eventSeq: 1, 'items.id': 1 };
         const before = await sales.find({ _id: { $in: saleIds } }, { projection }).toArray();
@@ -103,17 +102,17 @@ export function openGateCheck({
         });
         // The snapshot is taken here: when a sale's eventSeq did not change since the first read, nothing was committed
         // for it in between.
-        const after = await sales.find({ _id: { $in: [...gates.keys()] } }, { session }).toArray();
+        const after = await sales.find({ _id: { $in: [...gates.keys()] } }, snapshot).toArray();
         return { before, gates, queued, after };
       });
       const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
       const isUnchanged = (sale: SaleRecord) => seqs.get(sale._id) === sale.eventSeq;
       const canCompare = queued !== null && after.some(isUnchanged);
-      const queuedPurchases = await readQueued(canCompare ? queued : [], session);
+      const queuedPurchases = await readQueued(canCompare ? queued : [], snapshot);
       const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
       const counted =
         canCompare && keys.length > 0
-          ? await allowances.find({ _id: { $in: keys } }, { session }).toArray()
+          ? await allowances.find({ _id: { $in: keys } }, snapshot).toArray()
           : [];
       const units = new Map(counted.map((allowance) => [allowance._id, allowance.units]));
       return after.flatMap((sale): Comparison[] => {
@@ -141,10 +140,10 @@ export function openGateCheck({
     return await compare(saleIds, buyers, exclusive);
   }
 
-  async function readQueued(orderIds: string[], session: ClientSession) {
+  async function readQueued(orderIds: string[], snapshot: Snapshot) {
     if (orderIds.length === 0) return { bySale: new Map<string, QueuedPurchase[]>(), unknown: 0 };
     const purchases = await gate.findPurchases(orderIds);
-    const settled = await orders.find({ _id: { $in: orderIds } }, { session }).toArray();
+    const settled = await orders.find({ _id: { $in: orderIds } }, snapshot).toArray();
     const orderById = new Map(settled.map((order) => [order._id, order]));
     const known = orderIds.flatMap((orderId) => {
       const order = orderById.get(orderId) ?? null;

@@ -25,7 +25,7 @@ export interface SeenPurchase {
 }
 
 /** A place on a waiting list that the shop confirmed. */
-export interface SeenPlace {
+interface SeenPlace {
   saleId: string;
   buyerId: string;
 }
@@ -51,10 +51,9 @@ interface Answer {
   body: any;
 }
 
-/** What the crowd does in a sale: whether orders are held and paid, and whether people join its waiting list. */
+/** A sale, and whether people wait for its units. */
 export interface Stage {
   saleId: string;
-  isPaid: boolean;
   hasWaitingList: boolean;
 }
 

