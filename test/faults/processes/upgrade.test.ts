@@ -24,8 +24,9 @@ function sourcesOf(commit: string): string {
   return folder;
 }
 
-test.skipIf(!isHere)(
+test(
   'buyers notice nothing of an upgrade from the version before, whose processes stop last',
+  needs('git history'),
   async () => {
     const old = sourcesOf(versionBefore);
     const entries = { server: join(old, 'server/main.ts'), worker: join(old, 'worker/main.ts') };
