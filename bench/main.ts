@@ -13,6 +13,7 @@ import { crosscheck } from './scenarios/crosscheck.ts';
 import { fanout } from './scenarios/fanout.ts';
 import { growth } from './scenarios/growth.ts';
 import { ladder } from './scenarios/ladder.ts';
+import { model } from './scenarios/model.ts';
 import { payments } from './scenarios/payments.ts';
 import { refusals } from './scenarios/refusals.ts';
 import { rush } from './scenarios/rush.ts';
@@ -57,6 +58,7 @@ const scenarios: Record<string, Scenario> = {
   ),
   cancellations: scenario({ rounds: 3, orders: 5_000, atOnce: 1_000, connections: 200 }, cancellations),
   'sell-out': scenario({ stock: 1_000, buyers: 5_000, windowSeconds: 5, connections: 200 }, sellOut),
+  model: scenario({ rounds: 1, seconds: 4, buyers: 5_000 }, model),
   payments: scenario(
     { rounds: 2, payments: 2_000, atOnce: 200, connections: 200, expiries: 2_500 },
     payments,

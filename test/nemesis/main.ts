@@ -42,6 +42,9 @@ async function runInNamespaces(options: RunOptions): Promise<boolean> {
   const entry = join(ROOT, 'test/nemesis/run.ts');
   const command = [process.execPath, '--import', 'tsx', entry, JSON.stringify(options)];
   const child = spawn('unshare', [...namespaces, ...command], { stdio: 'inherit' });
+  // Its namespaces end with it.
+  process.once('exit', () => child.kill('SIGKILL'));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
   const [code] = await once(child, 'exit');
   return code === 0;
 }
