@@ -79,7 +79,8 @@ async function readAll<Entry>(path: string, field: string, token = system.adminT
 async function listCursors(): Promise<string[]> {
   const { connection } = system.store.collections;
   const admin = connection.getClient().db('admin');
-  const operations = await admin.aggregate([{ $currentOp: { idleCursors: true, allUsers: true } }]).toArray();
+  const stage = { $currentOp: { idleCursors: true, allUsers: true } };
+  const operations = await admin.aggregate([stage], { readConcern: { level: 'local' } }).toArray();
   return operations.flatMap(({ ns = '', cursor }) => {
     const opened = JSON.stringify(cursor?.originatingCommand ?? null);
     const isOurs = String(ns).startsWith(`${connection.name}.`) && opened !== 'null';
