@@ -157,7 +157,7 @@ const election = openLeaderElection(
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     audit: auditRegularly(redis, config, log),
-    'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
+    'hold-expiry': holdExpiry(collections, exclusive, { paid: announceChanged, expired: announceEnded }),
     places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
     'staff-log': numberStaffLog(collections),
     relay: relay(

@@ -222,6 +222,9 @@ export type Step =
   | { do: 'end'; as: 'payment_lost' | 'refunded' }
   | { do: 'refund'; refund: RefundRecord };
 
+/** In these states a payment pays its order while that is held. */
+export const payingStates: readonly PaymentState[] = ['authorised', 'captured'];
+
 /** @param order null when it does not exist, as after a restored backup. */
 export function nextStep(payment: PaymentRecord, order: PaidOrder | null, now: Date): Step {
   const isHeld = order?.status === 'held';
