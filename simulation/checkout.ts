@@ -61,8 +61,8 @@ export function openCheckout(system: System, by: By): Checkout {
     async refund(orderId, amount, isAnnounced) {
       const wanted = { orderId, amount, reason: 'simulated', key: undefined };
       const refunded = await payments.refund(wanted, by);
-      const whole = { by: 'staff', staff: by, reason: 'simulated', restock: false, refund: true } as const;
-      if (refunded === 'whole') await cancel({ orderId, ...whole }, isAnnounced);
+      const whole = { by: 'staff', staff: by, reason: 'simulated', restock: false } as const;
+      if (refunded === 'whole') await cancel({ orderId, ...whole, refund: { key: undefined } }, isAnnounced);
       await payments.drained();
     },
     async settle() {

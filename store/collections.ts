@@ -262,6 +262,8 @@ export interface OrderRecord {
   paymentId?: string;
   /** What of its payment went back or is on its way, in minor units. Absent when nothing is. */
   refundedAmount?: number;
+  /** The request by staff that ended it as refunded: its Idempotency-Key, and how much it gave back. Absent without a key. */
+  wholeRefund?: { key: string; amount: number };
   /** W3C trace context of the purchase's request. */
   traceparent?: string | undefined;
 }
@@ -487,6 +489,7 @@ const order = new Schema<OrderRecord>(
     holdLengthened: { type: Boolean },
     paymentId: { type: String },
     refundedAmount: { type: Number },
+    wholeRefund: { type: { _id: false, key: String, amount: Number } },
     traceparent: { type: String },
   },
   { ...options, collection: 'orders' },

@@ -530,7 +530,8 @@ async function planRefund(
   const known = await payments.find({ orderId }, { ...within }).toArray();
   const payment =
     known.find(({ _id }) => _id === order.paymentId) ?? known.find((one) => refundableOf(one) > 0);
-  const earlier = payment?.refunds.find((refund) => key !== undefined && refund.key === key);
+  const asked = [...(payment?.refunds ?? []), ...(order.wholeRefund ? [order.wholeRefund] : [])];
+  const earlier = asked.find((refund) => key !== undefined && refund.key === key);
   if (earlier) return earlier.amount === (amount ?? earlier.amount) ? 'asked' : keyReused(earlier.amount);
   const left = payment ? refundableOf(payment) : 0;
   const isPaid = order.status === 'paid';
@@ -542,7 +543,7 @@ async function planRefund(
   return { order, payment, refund: { amount: wanted, reason, ...(key !== undefined && { key }) } };
 }
 
-/** Whether a request for what is left may be that one again which has ended the order. A whole refund keeps no key. */
+/** Whether a request for what is left, without the key of the one that has ended the order, may be that one again. */
 function isRepeated(payment: PaymentRecord, { amount, key }: Pick<WantedRefund, 'amount' | 'key'>): boolean {
   const last = refundableOf(payment) || payment.refunds.at(-1)?.amount;
   return amount === undefined || (key !== undefined && amount === last);
@@ -555,7 +556,7 @@ const endOf = ({ as }: Extract<Step, { do: 'end' }>, { orderId }: PaymentRecord)
   ...({ orderId, by: 'staff', staff: null } as const),
   ...(as === 'payment_lost'
     ? { reason: as, restock: true }
-    : { reason: null, restock: false, refund: true as const }),
+    : { reason: null, restock: false, refund: { key: undefined } }),
 });
 
 const unclear = (pending: number) => ({
