@@ -5,6 +5,7 @@ import { mongoClock } from '../../runtime/clock.ts';
 import { gapMs, Stale, transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit, Overloaded } from '../../runtime/group-commit.ts';
+import { keyedQueue } from '../../runtime/keyed-queue.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { retry } from '../../runtime/retry.ts';
 import { type Collections, insertAll, isDuplicateKey, type OrderRecord } from '../../store/collections.ts';
@@ -153,8 +154,9 @@ interface Loaded {
 
 const maxBatch = 500;
 const maxWaiting = 10_000;
-/** Payments whose steps are taken right away; the others wait until they are due. */
-const maxSettling = 2_000;
+/** Payments whose steps are taken at once, and so the maximum of concurrent requests to the provider. */
+const maxSettling = 1_000;
+const maxWaitingToSettle = 20_000;
 /** More than any history takes: mark, capture, return, refund and the looks between them. */
 const maxSteps = 10;
 /** Attempts to pay one order, each of which has ended without money. */
@@ -194,25 +196,21 @@ export function openPayments({
   });
   const amend = (paymentId: string, change: Change) => amending.submit({ paymentId, change });
 
-  /** The payments whose steps are being taken; `again`: there was news of it meanwhile. */
-  const settling = new Map<string, { again: boolean; ended: Promise<void> }>();
+  const settling = keyedQueue({
+    work: (paymentId) =>
+      settle(paymentId).catch((error) =>
+        log.warn({ paymentId, error: error.message }, 'payment step failed, retrying later'),
+      ),
+    maxRunning: maxSettling,
+    maxWaiting: maxWaitingToSettle,
+  });
 
-  function settleSoon(paymentId: string): void {
-    const running = settling.get(paymentId);
-    if (running) running.again = true;
-    if (running || settling.size >= maxSettling) return;
-    const entry = { again: false, ended: Promise.resolve() };
-    settling.set(paymentId, entry);
-    entry.ended = settleWhileNews(paymentId, entry)
-      .catch((error) => log.warn({ paymentId, error: error.message }, 'payment step failed, retrying later'))
-      .finally(() => settling.delete(paymentId));
-  }
-
-  async function settleWhileNews(paymentId: string, entry: { again: boolean }): Promise<void> {
-    do {
-      entry.again = false;
-      await settle(paymentId);
-    } while (entry.again);
+  /** Takes the steps of a payment soon; when too many wait here, a worker takes them when they are due. */
+  function settleSoon(paymentId: string): Promise<void> {
+    const ended = settling.run(paymentId);
+    if (!ended)
+      log.warn({ paymentId }, 'too many payments wait to be settled, a worker takes this one later');
+    return ended ?? Promise.resolve();
   }
 
   async function settle(paymentId: string): Promise<void> {
@@ -367,7 +365,7 @@ export function openPayments({
       if (known !== report.providerId)
         throw new PaymentFault('transient', 'the payment was started elsewhere');
       const isOpen = state === 'started' || state === 'failed';
-      if (!isOpen) settleSoon(paymentId);
+      if (!isOpen) void settleSoon(paymentId);
       const handover = (isOpen && report.handover) || null;
       return { paymentId, provider: provider.name, state, isProcessing, failure, handover };
     },
@@ -381,7 +379,7 @@ export function openPayments({
       const loaded = report && (await amend(paymentId, taking(report)));
       if (!loaded) return 'not_ours';
       failpoint('received');
-      settleSoon(paymentId);
+      void settleSoon(paymentId);
       return 'stored';
     },
 
@@ -479,7 +477,7 @@ export function openPayments({
       if (refunded === null || typeof refunded === 'string' || 'fault' in refunded) return refunded;
       failpoint('refunding');
       announce({ stocks: [], orders: [orderMessageOf(refunded.after)] });
-      settleSoon(refunded.paymentId);
+      void settleSoon(refunded.paymentId);
       return 'asked';
     },
 
@@ -489,13 +487,12 @@ export function openPayments({
         .sort({ dueAt: 1 })
         .limit(limit)
         .toArray();
-      for (const { _id } of due) settleSoon(_id);
-      await Promise.all(due.map(({ _id }) => settling.get(_id)?.ended));
+      await Promise.all(due.map(({ _id }) => settleSoon(_id)));
       return due.length;
     },
 
     async drained() {
-      await Promise.all([...settling.values()].map(({ ended }) => ended));
+      await settling.drained();
       await Promise.all([amending.drained(), marking.drained()]);
     },
   };
