@@ -63,7 +63,18 @@ export interface SimulatedOptions {
 export interface SimulatedProvider extends PaymentProvider {
   /** Pays with a card. @returns the payment afterwards; null when there is none with this secret. */
   confirm(clientSecret: string, card: SimulatedCard): Promise<PaymentReport | null>;
+  /** Does what happens at a provider without the shop; nothing when the payment is not in such a state. */
+  happen(providerId: string, incident: Incident): Promise<void>;
 }
+
+/**
+ * What is processed is authorised or refused; an authorisation expires, or the bank takes it back; somebody gives a part of the
+ * money back in the provider's own pages.
+ */
+export type Incident =
+  | { type: 'processed'; isRefused: boolean }
+  | { type: 'authorisation_lost' }
+  | { type: 'refunded_elsewhere'; amount: number };
 
 const simulatedSignatureHeader = 'simulated-signature';
 const toleranceMs = 300_000;
@@ -116,6 +127,47 @@ export function openSimulated({
     send(changed);
     if (behaviourOf(record).answersErrors) throw new PaymentFault('unknown', 'answered 500');
     return reportOf(changed);
+  }
+
+  /** Makes a refund unless it exists, or more than is left would go back. */
+  async function makeRefund(
+    { _id, capturedAmount }: SimulatedPaymentRecord,
+    refund: SimulatedPaymentRecord['refunds'][number],
+  ): Promise<SimulatedPaymentRecord | null> {
+    const most = capturedAmount - refund.amount;
+    return await ledger.findOneAndUpdate(
+      {
+        _id,
+        'refunds.refundId': { $ne: refund.refundId },
+        $expr: { $lte: [{ $sum: '$refunds.amount' }, most] },
+      },
+      { $push: { refunds: refund } },
+      { returnDocument: 'after' },
+    );
+  }
+
+  async function happened(_id: string, incident: Incident): Promise<SimulatedPaymentRecord | null> {
+    const after = { returnDocument: 'after' } as const;
+    switch (incident.type) {
+      case 'processed': {
+        const outcome = incident.isRefused
+          ? { stage: 'failed' as const, failure: 'processing_failed' }
+          : { stage: 'authorised' as const };
+        const change = { $set: { ...outcome, processingUntil: null } };
+        return await ledger.findOneAndUpdate({ _id, processingUntil: { $ne: null } }, change, after);
+      }
+      case 'authorisation_lost':
+        return await ledger.findOneAndUpdate(
+          { _id, stage: 'authorised' },
+          { $set: { stage: 'voided' } },
+          after,
+        );
+      case 'refunded_elsewhere': {
+        const record = await ledger.findOne({ _id });
+        const refundId = `elsewhere_${record?.refunds.length}`;
+        return record && (await makeRefund(record, { refundId, amount: incident.amount }));
+      }
+    }
   }
 
   /** Sends a webhook with the state of the payment, as its card has it. */
@@ -178,15 +230,7 @@ export function openSimulated({
         throw new PaymentFault('refused', 'the balance is too low');
       }
       const refund = { refundId, amount };
-      const most = record.capturedAmount - amount;
-      await ledger.updateOne(
-        {
-          _id: record._id,
-          'refunds.refundId': { $ne: refundId },
-          $expr: { $lte: [{ $sum: '$refunds.amount' }, most] },
-        },
-        { $push: { refunds: refund } },
-      );
+      await makeRefund(record, refund);
       const after = await find(payment);
       if (!after.refunds.some((made) => made.refundId === refundId))
         throw new PaymentFault('refused', 'that is more than is left of the payment');
@@ -230,6 +274,11 @@ export function openSimulated({
       send(confirmed);
       if (processingMs) setTimeout(() => void finishLater(confirmed), processingMs).unref();
       return reportOf(confirmed);
+    },
+
+    async happen(providerId, incident) {
+      const changed = await happened(providerId, incident);
+      if (changed) send(changed);
     },
   };
 
