@@ -152,6 +152,13 @@ interface Loaded {
   order: PaidOrder | null;
 }
 
+interface Amendment {
+  paymentId: string;
+  change: Change;
+  /** What was read of it before. The change is made to that, unless it turns out to be out of date. */
+  known: Loaded | undefined;
+}
+
 const maxBatch = 500;
 const maxWaiting = 10_000;
 /** Payments whose steps are taken at once, and so the maximum of concurrent requests to the provider. */
@@ -176,66 +183,78 @@ export function openPayments({
   log,
 }: PaymentsOptions): Payments {
   const { payments, orders } = collections;
-  const amending = groupCommit<{ paymentId: string; change: Change }, Loaded | null>({
+  const amending = groupCommit<Amendment, Loaded | null>({
     send: (amendments) => amendAll(collections, amendments, stepMs),
     maxBatch,
     maxWaiting,
   });
-  const marking = groupCommit<Mark, void>({
+  /** @returns for each mark its order, if this payment has paid it just now. */
+  const marking = groupCommit<Mark, OrderRecord | null>({
     async send(marks) {
       otherWriters.announce();
       failpoint('marking');
-      const settled = await markPaid(collections, marks);
+      const marked = await markPaid(collections, marks);
       failpoint('marked');
-      if (settled) announce(settled);
-      return marks.map(() => undefined);
+      if (marked) announce(marked.settled);
+      const paidBy = new Map(marked?.paid.map((order) => [order.paymentId, order]));
+      return marks.map(({ paymentId }) => paidBy.get(paymentId) ?? null);
     },
     maxBatch,
     maxWaiting,
     gapMs: () => gapMs,
   });
-  const amend = (paymentId: string, change: Change) => amending.submit({ paymentId, change });
+  const amend = (paymentId: string, change: Change, known?: Loaded) =>
+    amending.submit({ paymentId, change, known });
 
-  const settling = keyedQueue({
-    work: (paymentId) =>
-      settle(paymentId).catch((error) =>
+  const settling = keyedQueue<Loaded>({
+    work: (paymentId, known) =>
+      settle(paymentId, known).catch((error) =>
         log.warn({ paymentId, error: error.message }, 'payment step failed, retrying later'),
       ),
     maxRunning: maxSettling,
     maxWaiting: maxWaitingToSettle,
   });
 
-  /** Takes the steps of a payment soon; when too many wait here, a worker takes them when they are due. */
-  function settleSoon(paymentId: string): Promise<void> {
-    const ended = settling.run(paymentId);
+  /**
+   * Takes the steps of a payment soon; when too many wait here, a worker takes them when they are due.
+   * @param known what was read of it just now.
+   */
+  function settleSoon(paymentId: string, known?: Loaded): Promise<void> {
+    const ended = settling.run(paymentId, known);
     if (!ended)
       log.warn({ paymentId }, 'too many payments wait to be settled, a worker takes this one later');
     return ended ?? Promise.resolve();
   }
 
-  async function settle(paymentId: string): Promise<void> {
-    let loaded = await amend(paymentId, same);
+  async function settle(paymentId: string, known?: Loaded): Promise<void> {
+    let loaded = known ?? (await amend(paymentId, same));
     let taken: Step['do'] | null = null;
     for (let steps = 0; loaded !== null && steps < maxSteps; steps++) {
       const step = nextStep(loaded.payment, loaded.order, mongoClock.now());
       // A step that has to be taken twice in a row has changed nothing.
       if (taken === step.do && step.do !== 'refund') return void (await amend(paymentId, rescheduled));
       taken = step.do;
+      if (step.do === 'mark') {
+        const order = await marking.submit({ orderId: loaded.payment.orderId, paymentId });
+        loaded = order ? { ...loaded, order } : await amend(paymentId, same);
+        continue;
+      }
       const change = await changeOf(step, loaded.payment);
-      loaded = change && (await amend(paymentId, change));
+      // What the provider answers changes nothing about the order, so that it need not be read again.
+      const stillTrue = isAsked(step) ? loaded : undefined;
+      loaded = change && (await amend(paymentId, change, stillTrue));
     }
   }
 
   /** Takes a step. @returns the change that it makes; null when it was the last one for now. */
-  async function changeOf(step: Step, payment: PaymentRecord): Promise<Change | null> {
+  async function changeOf(
+    step: Exclude<Step, { do: 'mark' }>,
+    payment: PaymentRecord,
+  ): Promise<Change | null> {
     if (step.do === 'nothing' || step.do === 'wait') {
       const dueAt = step.do === 'wait' ? step.until : null;
       if (payment.dueAt?.getTime() !== dueAt?.getTime()) await amend(payment._id, rescheduled);
       return null;
-    }
-    if (step.do === 'mark') {
-      await marking.submit({ orderId: payment.orderId, paymentId: payment._id });
-      return same;
     }
     if (step.do === 'lengthen') {
       const lengthened = await lengthenHold(collections, payment.orderId);
@@ -365,7 +384,7 @@ export function openPayments({
       if (known !== report.providerId)
         throw new PaymentFault('transient', 'the payment was started elsewhere');
       const isOpen = state === 'started' || state === 'failed';
-      if (!isOpen) void settleSoon(paymentId);
+      if (!isOpen) void settleSoon(paymentId, loaded);
       const handover = (isOpen && report.handover) || null;
       return { paymentId, provider: provider.name, state, isProcessing, failure, handover };
     },
@@ -379,7 +398,7 @@ export function openPayments({
       const loaded = report && (await amend(paymentId, taking(report)));
       if (!loaded) return 'not_ours';
       failpoint('received');
-      void settleSoon(paymentId);
+      void settleSoon(paymentId, loaded);
       return 'stored';
     },
 
@@ -579,6 +598,9 @@ function notRefundable(
 }
 
 const same: Change = (payment) => payment;
+const isAsked = ({ do: step }: Step) =>
+  step === 'capture' || step === 'void' || step === 'refund' || step === 'look';
+
 /** A copy, which is written with its new `dueAt`. */
 const rescheduled: Change = (payment) => ({ ...payment });
 
@@ -651,20 +673,24 @@ function dueAtOf(payment: PaymentRecord, order: PaidOrder | null, stepMs: number
 }
 
 /**
- * Reads these payments with their orders, changes them, and writes those that have changed, all in three commands.
+ * Reads these payments with their orders where they are not known, changes them, and writes those that have changed, all in at
+ * most three commands.
  * @returns each payment afterwards with its order; null when it does not exist.
  * @throws Overloaded when other processes changed them at each attempt.
  */
 async function amendAll(
   collections: Collections,
-  amendments: { paymentId: string; change: Change }[],
+  amendments: Amendment[],
   stepMs: number,
 ): Promise<(Loaded | null)[]> {
   const amended = new Map<string, Loaded>();
   let left = new Set(amendments.map(({ paymentId }) => paymentId));
+  let known = new Map(amendments.flatMap(({ paymentId, known }) => (known ? [[paymentId, known]] : [])));
   return await retry(
     async () => {
-      const loaded = await load(collections, [...left]);
+      const unknown = [...left].filter((id) => !known.has(id));
+      const loaded = new Map([...known, ...(unknown.length > 0 ? await load(collections, unknown) : [])]);
+      known = new Map();
       const changed = new Map<string, Loaded>();
       for (const { paymentId, change } of amendments) {
         const now = changed.get(paymentId) ?? loaded.get(paymentId);
@@ -672,8 +698,10 @@ async function amendAll(
         if (now && payment !== now.payment)
           changed.set(paymentId, { ...now, payment: payment as PaymentRecord });
       }
-      const stale = changed.size > 0 ? await write(collections, [...changed.values()], stepMs) : new Set();
-      for (const [id, one] of loaded) if (!stale.has(id)) amended.set(id, changed.get(id) ?? one);
+      const dated = [...changed.values()].map((one) => withDueAt(one, stepMs));
+      const stale = dated.length > 0 ? await write(collections, dated) : new Set();
+      for (const one of [...loaded.values(), ...dated.map(afterWrite)])
+        if (!stale.has(one.payment._id)) amended.set(one.payment._id, one);
       // What is written is not changed once more with what is not.
       left = new Set([...left].filter((id) => stale.has(id)));
       if (left.size > 0) throw new Stale();
@@ -710,9 +738,9 @@ async function load(
  * Writes each payment unless another process changed it since it was read.
  * @returns the ids of those that are not written.
  */
-async function write({ payments }: Collections, changed: Loaded[], stepMs: number): Promise<Set<string>> {
+async function write({ payments }: Collections, changed: Loaded[]): Promise<Set<string>> {
   // An update that matches nothing would insert, which fails because the id exists: so the errors name the stale ones.
-  const updates = changed.map((one) => ({ updateOne: { ...updateOf(one, stepMs), upsert: true } }));
+  const updates = changed.map((one) => ({ updateOne: { ...updateOf(one), upsert: true } }));
   try {
     await payments.bulkWrite(updates, { ordered: false });
     return new Set();
@@ -731,12 +759,20 @@ async function writeWithin(
   stepMs: number,
   session: ClientSession,
 ): Promise<void> {
-  const { filter, update } = updateOf(changed, stepMs);
+  const { filter, update } = updateOf(withDueAt(changed, stepMs));
   await payments.updateOne(filter, update, { session });
 }
 
-function updateOf({ payment, order }: Loaded, stepMs: number) {
-  const { _id, revision, ...fields } = payment;
-  const update = { $set: { ...fields, dueAt: dueAtOf(payment, order, stepMs) }, $inc: { revision: 1 } };
-  return { filter: { _id, revision }, update };
+const withDueAt = ({ payment, order }: Loaded, stepMs: number): Loaded => ({
+  payment: { ...payment, dueAt: dueAtOf(payment, order, stepMs) },
+  order,
+});
+
+function updateOf({ payment: { _id, revision, ...fields } }: Loaded) {
+  return { filter: { _id, revision }, update: { $set: fields, $inc: { revision: 1 } } };
 }
+
+const afterWrite = ({ payment, order }: Loaded): Loaded => ({
+  payment: { ...payment, revision: payment.revision + 1 },
+  order,
+});

@@ -20,7 +20,8 @@ const patienceMs = 5_000;
  */
 export async function payAuthorisedHolds(collections: Collections): Promise<Settled | null> {
   const marks = await findAuthorised(collections, await findDue(collections));
-  return marks.length > 0 ? await markPaid(collections, marks) : null;
+  const marked = marks.length > 0 ? await markPaid(collections, marks) : null;
+  return marked?.settled ?? null;
 }
 
 /**
