@@ -100,6 +100,8 @@ const settings = z
     OIDC_CLIENT_SECRET: z.string().max(1_000).default(''),
     /** Name of the provider on the button of the sign-in; by default its host. */
     OIDC_NAME: z.string().max(60).default(''),
+    /** `off`: nobody signs up or in with a password, only at the identity provider. */
+    PASSWORD_ACCOUNTS: z.enum(['on', 'off']).default('on'),
     /** Claim that names the person whose limits count. Several accounts of the provider can be one person. */
     OIDC_PERSON_CLAIM: z.string().min(1).max(255).default('sub'),
     /** Claim with the role of staff, one or a list, by the names of the roles here; empty: tokens make nobody staff. */
@@ -261,6 +263,14 @@ const settings = z
     {
       path: ['OIDC_ISSUER'],
       error: 'expected OIDC_AUDIENCE, OIDC_CLIENT_ID or both with it',
+    },
+  )
+  .refine(
+    ({ OIDC_ISSUER, OIDC_CLIENT_ID, PASSWORD_ACCOUNTS }) =>
+      PASSWORD_ACCOUNTS === 'on' || (OIDC_ISSUER && OIDC_CLIENT_ID),
+    {
+      path: ['PASSWORD_ACCOUNTS'],
+      error: 'expected OIDC_ISSUER and OIDC_CLIENT_ID with off, as otherwise nobody could sign in',
     },
   )
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {

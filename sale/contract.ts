@@ -58,7 +58,9 @@ export type User = z.infer<typeof user>;
 /** Answer to `GET /api/account`. */
 export const account = user.extend({
   createdAt: instant,
-  hasPassword: z.boolean().describe('False for an account of the identity provider'),
+  hasPassword: z
+    .boolean()
+    .describe('Whether it can sign in with one, unlike an account of the identity provider'),
 });
 export type AccountDetails = z.infer<typeof account>;
 

@@ -185,6 +185,7 @@ const shop = {
   mails: config.SMTP_URL ? openAccountMails(collections, tokenSecrets) : null,
   tokenSecrets,
   bcryptCost: config.BCRYPT_COST,
+  takesPasswords: config.PASSWORD_ACCOUNTS === 'on',
   provider: config.OIDC_CLIENT_ID ? identityProvider : null,
   publicUrl: config.PUBLIC_URL.replace(/\/$/, ''),
   log,

@@ -52,6 +52,8 @@ export interface Shop {
   mails: AccountMails | null;
   tokenSecrets: TokenSecrets;
   bcryptCost: number;
+  /** Whether there are accounts with passwords; otherwise everybody signs in at the identity provider. */
+  takesPasswords: boolean;
   /** For the sign-in in the pages; null when there is none. */
   provider: Provider | null;
   /** The shop's URL without a trailing slash. */

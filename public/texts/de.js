@@ -309,6 +309,7 @@ export const german = {
   resetTitle: 'Wähle ein neues Passwort',
   resetNow: 'Speichern und anmelden',
   linkExpired: 'Dieser Link wurde benutzt oder ist zu alt. Bitte fordere eine neue E-Mail an.',
+  noPasswords: 'Dieser Shop hat keine Passwörter: Melden Sie sich bei seinem Anmeldedienst an.',
   noMail: 'Dieser Shop verschickt keine E-Mails.',
   sessionsTitle: 'Wo du angemeldet bist',
   thisDevice: 'Dieses Gerät',

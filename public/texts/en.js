@@ -342,6 +342,7 @@ export const english = {
   resetTitle: 'Choose a new password',
   resetNow: 'Save and sign in',
   linkExpired: 'This link was used, or is too old. Please ask for a new mail.',
+  noPasswords: 'This shop has no passwords: sign in at its identity provider.',
   noMail: 'This shop sends no mail.',
   sessionsTitle: 'Where you are signed in',
   thisDevice: 'This device',

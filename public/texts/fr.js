@@ -310,6 +310,7 @@ export const french = {
   resetTitle: 'Choisissez un nouveau mot de passe',
   resetNow: 'Enregistrer et se connecter',
   linkExpired: 'Ce lien a déjà servi, ou il est trop ancien. Demandez un nouveau message.',
+  noPasswords: 'Cette boutique n’a pas de mots de passe : connectez-vous auprès de son service d’identité.',
   noMail: 'Cette boutique n’envoie pas de messages.',
   sessionsTitle: 'Où vous êtes connecté',
   thisDevice: 'Cet appareil',

@@ -36,6 +36,7 @@ export const problemTitles = {
   'too-many-api-keys': [409, 'No more API keys can be made'],
   'last-admin': [409, 'No admin would be left'],
   'provider-role': [409, 'The role comes from the identity provider'],
+  'no-passwords': [409, 'This shop has no accounts with passwords'],
   'email-verified': [409, 'The address is verified already'],
   'no-mail': [409, 'This shop sends no mail'],
   'email-taken': [409, 'There is an account with this e-mail address'],

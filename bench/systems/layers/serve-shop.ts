@@ -54,6 +54,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     limits: openAccountLimits(redis, config),
     challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
     bcryptCost: config.BCRYPT_COST,
+    takesPasswords: true,
     sessionSeconds: config.SESSION_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,
     settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),
