@@ -146,6 +146,6 @@ function signedIn() {
 /** @param {Session} session */
 function welcome(session) {
   dialog.close();
-  beginSession(session);
-  toast(texts.welcome(session.user.name));
+  const isKept = beginSession(session);
+  toast(isKept ? texts.welcome(session.user.name) : texts.signedInHere);
 }

@@ -270,6 +270,7 @@ export const german = {
   notAccepted: 'Das wurde nicht angenommen. Bitte sieh nach, was du eingegeben hast.',
   noAnswer: 'Der Shop antwortet nicht. Bitte versuche es noch einmal.',
   signInAgain: 'Deine Sitzung ist zu Ende. Bitte melde dich wieder an.',
+  signedInHere: 'Nur auf dieser Seite angemeldet, denn Ihr Browser speichert keine Daten dieser Website.',
   welcome: (name) => `Hallo, ${name}`,
   signedOut: 'Du bist abgemeldet.',
 

@@ -302,6 +302,7 @@ export const english = {
   notAccepted: 'That was not accepted. Please look at what you typed.',
   noAnswer: 'The shop does not answer. Please try again.',
   signInAgain: 'Your session is over. Please sign in again.',
+  signedInHere: 'Signed in on this page only, because your browser keeps no data of this site.',
   /** @param {string} name */
   welcome: (name) => `Hello, ${name}`,
   signedOut: 'You are signed out.',

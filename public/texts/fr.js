@@ -271,6 +271,8 @@ export const french = {
   notAccepted: 'Cela n’a pas été accepté. Vérifiez ce que vous avez saisi.',
   noAnswer: 'La boutique ne répond pas. Merci de réessayer.',
   signInAgain: 'Votre session est terminée. Merci de vous reconnecter.',
+  signedInHere:
+    'Connecté sur cette page seulement, car votre navigateur n’enregistre aucune donnée de ce site.',
   welcome: (name) => `Bonjour, ${name}`,
   signedOut: 'Vous êtes déconnecté.',
 
