@@ -61,8 +61,12 @@ export interface SimulatedOptions {
 
 /** The simulated provider, and what its own page would do for the buyer. */
 export interface SimulatedProvider extends PaymentProvider {
-  /** Pays with a card. @returns the payment afterwards; null when there is none with this secret. */
-  confirm(clientSecret: string, card: SimulatedCard): Promise<PaymentReport | null>;
+  /** Pays with a card; the provider gives its fingerprint as it is told here, or none. @returns the payment afterwards; null when there is none with this secret. */
+  confirm(
+    clientSecret: string,
+    card: SimulatedCard,
+    fingerprint?: string | undefined,
+  ): Promise<PaymentReport | null>;
   /** Does what happens at a provider without the shop; nothing when the payment is not in such a state. */
   happen(providerId: string, incident: Incident): Promise<void>;
 }
@@ -249,7 +253,7 @@ export function openSimulated({
       return isSigned ? (JSON.parse(body) as WebhookMessage) : null;
     },
 
-    async confirm(clientSecret, card) {
+    async confirm(clientSecret, card, fingerprint) {
       const { refusal, isDirect, processingMs, slowMs = 0 }: Behaviour = cards[card];
       await pause(latencyMs + slowMs);
       const now = mongoClock.now();
@@ -258,6 +262,7 @@ export function openSimulated({
       const stage = refusal ? 'failed' : isDirect ? 'captured' : processingMs ? found.stage : 'authorised';
       const fields = {
         card,
+        ...(fingerprint !== undefined && { fingerprint }),
         stage,
         failure: refusal ?? null,
         processingUntil: processingMs ? new Date(now.getTime() + processingMs) : null,
@@ -289,7 +294,7 @@ export function openSimulated({
 }
 
 function reportOf(record: SimulatedPaymentRecord, { withSecret = true } = {}): PaymentReport {
-  const { _id: providerId, paymentId, clientSecret, amount, currency, refunds } = record;
+  const { _id: providerId, paymentId, clientSecret, amount, currency, refunds, fingerprint } = record;
   return {
     paymentId,
     providerId,
@@ -299,6 +304,7 @@ function reportOf(record: SimulatedPaymentRecord, { withSecret = true } = {}): P
     capturedAmount: record.capturedAmount,
     refundedAmount: refunds.reduce((sum, refund) => sum + refund.amount, 0),
     failure: record.failure,
+    ...(fingerprint !== undefined && { fingerprint }),
     ...(withSecret && { handover: { clientSecret } }),
     refunds: refunds.map(refundOf),
   };
