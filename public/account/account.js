@@ -58,7 +58,10 @@ let takesPasswords = true;
 
 async function offerProvider() {
   if (elsewhere.textContent === '') {
-    const { provider, passwords = true } = await fetchSignIn().catch(() => ({ provider: null }));
+    const { provider, passwords = true } = await fetchSignIn().catch(() => ({
+      provider: null,
+      passwords: true,
+    }));
     if (!provider) return;
     takesPasswords = passwords;
     const returnTo = encodeURIComponent(location.pathname);
