@@ -105,6 +105,13 @@ export const eventSchemas = {
   'sale.item_limit_changed': sale.extend({ itemId: id, limitPerBuyer: units.nullable() }),
   'sale.ended': sale.extend({ closesAt: instant }),
   'sale.called_off': sale,
+  'sale.drawn': sale
+    .extend({
+      entries: count,
+      digest: z.string().describe('SHA-256 of the list of pseudonyms, in hex'),
+      seed: z.string().describe('In hex; with the list anyone can recompute the draw'),
+    })
+    .describe('The draw was made: every entry has its number'),
 } as const satisfies Record<`${string}.${string}`, z.ZodType<{ saleId: string }>>;
 
 type Schemas = typeof eventSchemas;

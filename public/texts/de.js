@@ -270,7 +270,7 @@ export const german = {
   notAccepted: 'Das wurde nicht angenommen. Bitte sieh nach, was du eingegeben hast.',
   noAnswer: 'Der Shop antwortet nicht. Bitte versuche es noch einmal.',
   signInAgain: 'Deine Sitzung ist zu Ende. Bitte melde dich wieder an.',
-  signedInHere: 'Nur auf dieser Seite angemeldet, denn Ihr Browser speichert keine Daten dieser Website.',
+  signedInHere: 'Nur auf dieser Seite angemeldet, denn dein Browser speichert keine Daten dieser Website.',
   welcome: (name) => `Hallo, ${name}`,
   signedOut: 'Du bist abgemeldet.',
 
@@ -310,7 +310,7 @@ export const german = {
   resetTitle: 'Wähle ein neues Passwort',
   resetNow: 'Speichern und anmelden',
   linkExpired: 'Dieser Link wurde benutzt oder ist zu alt. Bitte fordere eine neue E-Mail an.',
-  noPasswords: 'Dieser Shop hat keine Passwörter: Melden Sie sich bei seinem Anmeldedienst an.',
+  noPasswords: 'Dieser Shop hat keine Passwörter: Melde dich bei seinem Anmeldedienst an.',
   noMail: 'Dieser Shop verschickt keine E-Mails.',
   sessionsTitle: 'Wo du angemeldet bist',
   thisDevice: 'Dieses Gerät',

@@ -1,4 +1,5 @@
-import { redisClock } from '../../runtime/clock.ts';
+import { appendChanges } from '../../log/events.ts';
+import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import type { Collections } from '../../store/collections.ts';
@@ -120,13 +121,13 @@ async function arrange(collections: Collections, saleId: string, key: Buffer): P
 }
 
 async function publish(
-  { connection, placeLists, sales }: Collections,
+  { placeLists, sales, ...collections }: Collections,
   saleId: string,
   seed: Buffer,
   entries: number,
 ): Promise<void> {
   await transact(
-    connection,
+    collections.connection,
     async (session) => {
       const drawnAt = redisClock.now();
       const made = {
@@ -135,17 +136,27 @@ async function publish(
         'draw.drawnAt': drawnAt,
         lastPosition: entries,
       };
-      const { matchedCount } = await placeLists.updateOne(
+      const list = await placeLists.findOneAndUpdate(
         { _id: saleId, 'draw.state': 'frozen' },
         { $set: made, $inc: { writes: 1 } },
         { session },
       );
-      if (matchedCount === 0) return;
-      await sales.updateOne(
+      if (!list?.draw) return;
+      const sale = await sales.findOneAndUpdate(
         { _id: saleId },
-        { $set: { drawnAt }, $unset: { drawPending: 1 }, $inc: { revision: 1 } },
-        { session },
+        { $set: { drawnAt }, $unset: { drawPending: 1 }, $inc: { revision: 1, eventSeq: 1 } },
+        { session, returnDocument: 'after', projection: { eventSeq: 1 } },
       );
+      if (!sale) return;
+      const { digest } = list.draw;
+      const drawn = {
+        type: 'sale.drawn' as const,
+        entries,
+        digest: digest ?? '',
+        seed: seed.toString('hex'),
+      };
+      const entry = { saleId, seq: sale.eventSeq, changes: [drawn] };
+      await appendChanges({ placeLists, sales, ...collections }, [entry], mongoClock.now(), session);
     },
     { patienceMs },
   );

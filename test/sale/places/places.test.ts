@@ -168,6 +168,39 @@ test('500 people enter a draw at once; anyone can check it; units go down the dr
   await cancel(orders[3]?.id ?? '', winners[3] ?? '');
   expect(await offered(sale.id, next)).toMatchObject({ drawn: 21 });
   expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+
+  const { placeLists, places } = system.store.collections;
+  const breached = async (what: string) => {
+    const { ok, I8 } = await system.audit();
+    expect({ ok, examples: I8.examples.join() }).toEqual({
+      ok: false,
+      examples: expect.stringContaining(what),
+    });
+  };
+  const saleId = sale.id;
+  const drew = (number: number) => places.findOne({ saleId, drawn: number });
+  const [loser, winner] = [await drew(400), await drew(1)];
+  const give = (id = '', number = 0) => places.updateOne({ _id: id }, { $set: { drawn: number } });
+  await Promise.all([give(loser?._id, 1), give(winner?._id, 400)]);
+  await breached('has number');
+  await Promise.all([give(loser?._id, 400), give(winner?._id, 1)]);
+  const seed = draw.seed ?? '';
+  await placeLists.updateOne({ _id: saleId }, { $set: { 'draw.seed': seed.replace(/^../, '00') } });
+  await breached('not the one committed to');
+  await placeLists.updateOne({ _id: saleId }, { $set: { 'draw.seed': seed } });
+  await places.updateOne({ _id: loser?._id ?? '' }, { $set: { pseudonym: '0'.repeat(32) } });
+  await breached('not the published one');
+  await places.updateOne({ _id: loser?._id ?? '' }, { $set: { pseudonym: loser?.pseudonym ?? '' } });
+  await places.updateOne(
+    { saleId, drawn: 30 },
+    { $set: { state: 'offered', offer: 1, given: [{ itemId: '1', quantity: 1 }] } },
+  );
+  await breached('out of turn');
+  await places.updateOne(
+    { saleId, drawn: 30 },
+    { $set: { state: 'waiting' }, $unset: { offer: 1, given: 1 } },
+  );
+  expect(await system.audit()).toMatchObject({ ok: true });
 }, 120_000);
 
 test('200 people wait after a sell-out; what comes back goes to them in order, and to nobody else', async () => {
