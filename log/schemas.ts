@@ -74,6 +74,7 @@ const wholeSale = sale.extend({
   language: language.exactOptional(),
   mode: saleMode.exactOptional(),
   drawAt: instant.exactOptional(),
+  drawBeacon: z.literal(true).exactOptional(),
   waitingList: z.boolean().exactOptional(),
   paymentWindowSeconds: count.exactOptional(),
   ...window,
@@ -110,6 +111,7 @@ export const eventSchemas = {
       entries: count,
       digest: z.string().describe('SHA-256 of the list of pseudonyms, in hex'),
       seed: z.string().describe('In hex; with the list anyone can recompute the draw'),
+      randomness: z.string().exactOptional().describe('Of the beacon, in hex, where the draw depends on one'),
     })
     .describe('The draw was made: every entry has its number'),
 } as const satisfies Record<`${string}.${string}`, z.ZodType<{ saleId: string }>>;

@@ -107,6 +107,9 @@ const settings = z
     /** Claim with the role of staff, one or a list, by the names of the roles here; empty: tokens make nobody staff. */
     OIDC_ROLES_CLAIM: z.string().max(255).default(''),
 
+    /** A server of drand, which has the public random numbers of draws. It need not be trusted, because each is signed. */
+    DRAND_URL: z.url({ protocol: /^https?$/ }).default('https://api.drand.sh'),
+
     /** Factor of every rate limit, for a load test from one address; 0 turns all of them off. */
     LIMIT_FACTOR: z.coerce.number().min(0).default(1),
     /** Limits by address are generous, because an address may be a whole office behind one router. */
@@ -291,6 +294,8 @@ const constants = z.strictObject({
   SOCKET_MESSAGES_PER_MINUTE: z.coerce.number().int().min(1).default(120),
   /** Maximum number of jobs that a worker processes at once; their purchases are settled together. */
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
+  /** Another network than drand's quicknet, as JSON: hash, publicKey, genesisSeconds, periodSeconds. */
+  DRAND_CHAIN: z.string().default(''),
   /** How long each call of the simulated payment provider takes. */
   SIMULATED_LATENCY_MS: z.coerce.number().int().min(0).max(60_000).default(100),
   /** After this long, a step of a payment that no server has taken is taken by the leader. It doubles with each failure. */

@@ -11,6 +11,7 @@ import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import type { Payments } from '../sale/payment/payments.ts';
 import type { SimulatedProvider } from '../sale/payment/simulated.ts';
+import type { BeaconChain } from '../sale/places/beacon.ts';
 import type { Places } from '../sale/places/places.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
@@ -58,6 +59,8 @@ export interface Shop {
   provider: Provider | null;
   /** The shop's URL without a trailing slash. */
   publicUrl: string;
+  /** The network whose public random numbers draws depend on. */
+  beaconChain: BeaconChain;
   log: Log;
   aliasDomains: AliasDomains;
   /** How long a session can be renewed after a sign-in. */

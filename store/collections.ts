@@ -168,6 +168,8 @@ export interface SaleRecord {
   /** Whether the draw is still to be made. */
   drawPending?: true;
   drawnAt?: Date;
+  /** Whether the draw depends on a public random number too. */
+  drawBeacon?: true;
   /** Whether people can wait for units that come back after a sell-out. */
   waitingList?: boolean;
   /** Ids of the items whose units go only to the people who wait for them: see places/reserve.ts. Absent: none. */
@@ -428,6 +430,7 @@ const sale = new Schema<SaleRecord>(
     drawAt: { type: Date },
     drawPending: { type: Boolean },
     drawnAt: { type: Date },
+    drawBeacon: { type: Boolean },
     waitingList: { type: Boolean },
     reservedItems: { type: [String], default: undefined },
     language: { type: String, enum: language.options },

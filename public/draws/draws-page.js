@@ -30,10 +30,12 @@ async function load() {
     /** @type {Draw} */
     const draw = (await call('GET', `/sales/${saleId}/draw`)).body;
     const steps = texts.draws.explained(dateTime(draw.drawAt), draw.entries);
-    byId('explained').replaceChildren(...steps.map((step) => element('p', {}, step)));
+    const last = draw.beacon ? beaconInWords(draw.beacon) : texts.draws.cannotShow;
+    byId('explained').replaceChildren(...[...steps, last].map((step) => element('p', {}, step)));
     drawAtMs = Date.parse(draw.drawAt);
     if (draw.state === 'drawn') return offerRecomputing();
     isFrozen = draw.state === 'frozen';
+    isLate = draw.beacon?.isLate === true;
     tellWhen();
     setTimeout(load, jittered(POLL_MS));
   } catch (error) {
@@ -43,9 +45,16 @@ async function load() {
   }
 }
 
+/** @param {NonNullable<Draw['beacon']>} beacon */
+function beaconInWords({ round, at, waivedAt }) {
+  const { beacon, waived } = texts.draws;
+  return waivedAt === null ? beacon(round, dateTime(at)) : waived(round, dateTime(waivedAt));
+}
+
 /** When the draw is made, by the server's clock. */
 let drawAtMs = 0;
 let isFrozen = false;
+let isLate = false;
 
 /** Counts down to the draw; a screen reader hears the time of it once, and not every second. */
 function tellWhen() {
@@ -53,7 +62,7 @@ function tellWhen() {
   const isSoon = !isFrozen && leftMs > 0;
   show(byId('countdown'), isSoon);
   setText(byId('countdown'), isSoon ? countdown(leftMs) : '');
-  setText(byId('verdict'), isSoon ? texts.draws.notYet : texts.place.drawing);
+  setText(byId('verdict'), isSoon ? texts.draws.notYet : isLate ? texts.draws.late : texts.place.drawing);
 }
 
 /** The list may be long, so it is fetched only by who asks for it. */
@@ -76,7 +85,7 @@ async function recompute() {
     const checks = await checkDraw(await answer.json());
     byId('checks').replaceChildren(
       ...Object.entries(checks).map(([name, holds]) => {
-        const claim = texts.draws.checks[/** @type {keyof typeof checks} */ (name)];
+        const claim = texts.draws.checks[/** @type {keyof typeof texts.draws.checks} */ (name)];
         return element('li', {}, `${holds ? '✓' : '✗'} ${claim}`);
       }),
     );

@@ -365,8 +365,14 @@ export const german = {
       'Als der Verkauf veröffentlicht wurde, hat der Shop eine geheime Zahl gewählt, den Startwert, und deren Fingerabdruck veröffentlicht. Eine andere kann er danach nicht mehr wählen.',
       `Am ${drawAt} wird die Liste der Lose geschlossen (jetzt ${plural(entries, 'Los', 'Lose')}) und ihr Fingerabdruck veröffentlicht. Danach kann niemand mehr hinzukommen oder verschwinden. Auf der Liste stehen keine Namen: Jede Person hat ein Pseudonym, das nur sie kennt.`,
       'Dann wird der Startwert veröffentlicht. Zusammen mit dem Pseudonym ergibt er für jedes Los eine Zahl, die zufällig aussieht; die kleinste ist die erste. Das kann jeder nachrechnen; hier kann es dein Browser.',
-      'Was sich so nicht zeigen lässt: ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.',
     ],
+    cannotShow:
+      'Was sich so nicht zeigen lässt: ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.',
+    beacon: (round, at) =>
+      `Die Nummer jedes Loses hängt auch von einer Zufallszahl ab, die unabhängige Organisationen (drand) gemeinsam veröffentlichen: Runde ${round}, am ${at}. Die Liste wird geschlossen, bevor jemand sie kennen kann, also kann auch der Shop die Verlosung nicht lenken.`,
+    waived: (round, at) =>
+      `Die Nummern sollten auch von Runde ${round} von drand abhängen, die nicht zu bekommen war. Am ${at} hat der Shop entschieden, ohne sie weiterzumachen. Darum lässt sich nicht zeigen, ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.`,
+    late: 'Wir warten auf die öffentliche Zufallszahl, die sich verspätet. Gelost wird, sobald sie da ist.',
     notYet: 'Es wurde noch nicht gelost.',
     recompute: 'Hier nachrechnen',
     notHere:
@@ -377,6 +383,7 @@ export const german = {
     checks: {
       seed: 'Der Startwert hat den Fingerabdruck, der mit dem Verkauf veröffentlicht wurde.',
       list: 'Die Liste hat den Fingerabdruck, der bei ihrem Schluss veröffentlicht wurde.',
+      beacon: 'Die Zufallszahl von drand ist die veröffentlichte, und jünger als der Schluss der Liste.',
       order: 'Alle haben die Nummer, die aus beiden folgt.',
     },
     mine: (pseudonym, drawn) =>

@@ -22,6 +22,7 @@ export const problemTitles = {
   ended: [409, 'The sale has ended'],
   draw: [409, 'The units of this sale are drawn by lot'],
   'no-draw': [409, 'The sale is not a draw'],
+  'beacon-not-late': [409, 'The draw does not wait for a late random number'],
   'entries-closed': [409, 'The draw takes no entries any more'],
   'no-waiting-list': [409, 'The sale has no waiting list'],
   'still-on-sale': [409, 'There are units left to buy'],
