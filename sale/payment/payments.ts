@@ -686,6 +686,8 @@ async function amendAll(
   const amended = new Map<string, Loaded>();
   let left = new Set(amendments.map(({ paymentId }) => paymentId));
   let known = new Map(amendments.flatMap(({ paymentId, known }) => (known ? [[paymentId, known]] : [])));
+  // Whoever has to read a payment gets it as it is now.
+  for (const one of amendments) if (!one.known) known.delete(one.paymentId);
   return await retry(
     async () => {
       const unknown = [...left].filter((id) => !known.has(id));
