@@ -98,9 +98,14 @@ export function openBeacon({ url, chain }: { url: string; chain: BeaconChain }, 
       signal: AbortSignal.timeout(timeoutMs),
     });
     if (!response.ok) throw new Error(`answered ${response.status}`);
-    const text = await response.text();
-    if (text.length > maxBytes) throw new Error('answered too much');
-    return await verifyRound(chain, round, JSON.parse(text));
+    const parts: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const part of response.body ?? []) {
+      parts.push(part);
+      bytes += part.length;
+      if (bytes > maxBytes) throw new Error('answered too much');
+    }
+    return await verifyRound(chain, round, JSON.parse(Buffer.concat(parts).toString()));
   }
 
   return {
