@@ -541,9 +541,10 @@ async function planRefund(
   | null
 > {
   const within = session && { session };
+  // The order is read last: what another request has given back is never missing in it when the payment has it already.
+  const known = await payments.find({ orderId }, { ...within }).toArray();
   const order = await orders.findOne({ _id: orderId }, { ...within });
   if (!order) return null;
-  const known = await payments.find({ orderId }, { ...within }).toArray();
   const payment =
     known.find(({ _id }) => _id === order.paymentId) ?? known.find((one) => refundableOf(one) > 0);
   const asked = [...(payment?.refunds ?? []), ...(order.wholeRefund ? [order.wholeRefund] : [])];
