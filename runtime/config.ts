@@ -294,7 +294,7 @@ const constants = z.strictObject({
   SOCKET_MESSAGES_PER_MINUTE: z.coerce.number().int().min(1).default(120),
   /** Maximum number of jobs that a worker processes at once; their purchases are settled together. */
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
-  /** Another network than drand's quicknet, as JSON: hash, publicKey, genesisSeconds, periodSeconds. */
+  /** Another network than drand's quicknet: see sale/places/beacon.ts. */
   DRAND_CHAIN: z.string().default(''),
   /** How long each call of the simulated payment provider takes. */
   SIMULATED_LATENCY_MS: z.coerce.number().int().min(0).max(60_000).default(100),

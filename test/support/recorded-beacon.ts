@@ -15,3 +15,6 @@ export const recordedRound: Round = {
   signature:
     '95c93585c513ebbcb4777ff15599b3140e5ec0295faa0e483f3deadd88fa6d43f0d3703e3a4ce106e8fd6c6987f32126',
 };
+
+/** As DRAND_CHAIN has it. */
+export const recordedChainText = Object.values(recordedChain).join(':');

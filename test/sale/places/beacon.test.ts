@@ -7,7 +7,7 @@ import {
   roundFor,
   verifyRound,
 } from '../../../sale/places/beacon.ts';
-import { recordedChain, recordedRound } from '../../support/recorded-beacon.ts';
+import { recordedChain, recordedChainText, recordedRound } from '../../support/recorded-beacon.ts';
 
 test('the round of a draw is a minute after the end of the entries, or up to one period more', () => {
   const chain: BeaconChain = { ...recordedChain, genesisSeconds: 1_000, periodSeconds: 3 };
@@ -23,6 +23,10 @@ test('the round of a draw is a minute after the end of the entries, or up to one
   expect(at.getTime() - inAYear.getTime()).toBeGreaterThanOrEqual(60_000);
   expect(at.getTime() - inAYear.getTime()).toBeLessThanOrEqual(63_000);
   expect(round).toBeGreaterThan(30_000_000);
+});
+
+test('another chain is given as a text', () => {
+  expect(beaconChain(recordedChainText)).toEqual(recordedChain);
 });
 
 test('a recorded round is verified, and one with anything changed is not', async () => {

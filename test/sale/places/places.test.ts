@@ -13,7 +13,7 @@ import { checkDraw } from '../../../public/draws/check-draw.js';
 import type { Draw, Order, Place, Problem, SaleSnapshot } from '../../../sale/contract.ts';
 import type { Round } from '../../../sale/places/beacon.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
-import { recordedChain, recordedRound } from '../../support/recorded-beacon.ts';
+import { recordedChain, recordedChainText, recordedRound } from '../../support/recorded-beacon.ts';
 
 const run = promisify(execFile);
 
@@ -31,7 +31,7 @@ beforeAll(async () => {
   }).listen(0, '127.0.0.1');
   await once(drand, 'listening');
   const { port } = drand.address() as AddressInfo;
-  const env = { DRAND_URL: `http://127.0.0.1:${port}`, DRAND_CHAIN: JSON.stringify(recordedChain) };
+  const env = { DRAND_URL: `http://127.0.0.1:${port}`, DRAND_CHAIN: recordedChainText };
   system = await startSystem({ servers: 2, nginx: false, env });
 });
 afterAll(async () => {
@@ -284,7 +284,7 @@ test('a draw waits for the round of drand that it named, takes no forged one, an
     await writeFile(path, JSON.stringify(file));
     expect((await run('node', ['commands/verify-draw.mjs', path])).stdout).toContain('as it should be');
     expect(Object.values(await checkDraw(file)).every(Boolean)).toBe(true);
-    const env = { ...process.env, DRAND_CHAIN: JSON.stringify(recordedChain) };
+    const env = { ...process.env, DRAND_CHAIN: recordedChainText };
     const proof = run('node', ['run.mjs', 'commands/verify-beacon.ts', path], { env });
     if (id === second) await expect(proof).rejects.toMatchObject({ code: 1 });
     else expect((await proof).stdout).toContain('round 38 is signed');
