@@ -1,4 +1,5 @@
 import type { Snapshot } from '../runtime/databases/snapshot-read.ts';
+import { keyOf } from '../sale/places/beacon.ts';
 import { commitmentOf, drawKeyOf, openListDigest } from '../sale/places/draw.ts';
 import { reservedItemsOf } from '../sale/places/reserve.ts';
 import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
@@ -33,18 +34,21 @@ export async function auditPlaces(
 async function auditDraw(
   { places }: Collections,
   saleId: string,
-  { seed, commitment, digest }: DrawRecord,
+  { seed, commitment, digest, beacon }: DrawRecord,
   check: Check,
   snapshot: Snapshot,
 ): Promise<void> {
   const key = Buffer.from(seed ?? '', 'hex');
   check(commitmentOf(key) === commitment, () => `sale ${saleId}: the seed is not the one committed to`);
+  const drawKey = keyOf(key, beacon);
+  const isWhole = !beacon || beacon.waivedAt !== null || drawKey.length === 2 * key.length;
+  check(isWhole, () => `sale ${saleId}: the draw was made without its random number`);
   const list = openListDigest();
   const drawn: { hash: string; number: number | undefined }[] = [];
   const entries = places.find({ saleId, pseudonym: { $gt: '' } }, snapshot).sort({ pseudonym: 1 });
   for await (const { pseudonym = '', drawn: number } of entries) {
     list.add(pseudonym);
-    drawn.push({ hash: drawKeyOf(key, pseudonym), number });
+    drawn.push({ hash: drawKeyOf(drawKey, pseudonym), number });
   }
   check(list.hex() === digest, () => `sale ${saleId}: the list of entries is not the published one`);
   drawn.sort((one, other) => (one.hash < other.hash ? -1 : 1));

@@ -336,8 +336,9 @@ const suspectState = z.enum(['marked', 'cleared']);
 /** Why an order is worth a look before it is shipped. */
 const suspicion = z.object({
   state: suspectState,
-  group: z.string().describe('The same for all buyers of one network'),
-  buyers: count.describe('How many buyers of this sale came from that network'),
+  group: z.string().describe('The same for all buyers who share it'),
+  shared: z.enum(['network', 'payment_method']).describe('What its buyer shares with others'),
+  buyers: count.describe('How many buyers of this sale share it'),
 });
 export type Suspicion = z.infer<typeof suspicion>;
 
@@ -402,7 +403,7 @@ export type CancellationAnswers = z.infer<typeof cancellationAnswers>;
 
 const suspect = z.object({ order: adminOrder, suspicion });
 
-/** Answer to `GET /api/admin/sales/:id/suspects`: buyers of one network together. */
+/** Answer to `GET /api/admin/sales/:id/suspects`: those of one group together. */
 export const suspectPage = z.object({
   marked: count.describe('Orders that are marked, up to 10,000'),
   readAt: instant.describe('When they were read; a cancellation takes it as `markedBefore`'),

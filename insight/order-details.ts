@@ -20,6 +20,7 @@ import type {
 } from './contract.ts';
 import { noteOf } from './order-notes.ts';
 import { adminOrdersOf } from './order-search.ts';
+import { suspicionOf } from './suspects.ts';
 
 /** Reading a large sale's log for one order is given up after this time. */
 const logMaxMs = 3_000;
@@ -187,5 +188,5 @@ async function findDeliveries(
 
 async function findSuspicion({ suspects }: Collections, orderId: string): Promise<Suspicion | null> {
   const mark = await suspects.findOne({ _id: orderId });
-  return mark && { state: mark.state, group: mark.networkKey, buyers: mark.buyers };
+  return mark && suspicionOf(mark);
 }

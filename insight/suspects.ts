@@ -5,7 +5,7 @@ import { mongoClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Collections, OrderRecord } from '../store/collections.ts';
 import type { SuspectRecord } from '../store/desk-collections.ts';
-import type { SuspectPage } from './contract.ts';
+import type { SuspectPage, Suspicion } from './contract.ts';
 import { adminOrdersOf } from './order-search.ts';
 
 /** More orders of one sale than this are not looked at. */
@@ -27,9 +27,19 @@ export interface Marking {
   isWhole: boolean;
 }
 
+/** What buyers share. */
+interface Group {
+  shared: Suspicion['shared'];
+  networkKey: string;
+  buyerIds: string[];
+}
+
+/** Two buyers with one card are worth a look; a network is shared by an office as well, so staff say how many. */
+const minBuyersOfMethod = 2;
+
 /**
- * Marks the paid orders of a sale whose buyers signed in from a network that at least `minBuyers` of them share. An order
- * that was looked at and cleared stays cleared. Repeating it is safe.
+ * Marks the paid orders of a sale whose buyers signed in from a network that at least `minBuyers` of them share, or paid with
+ * the same card. An order that was looked at and cleared stays cleared. Repeating it is safe.
  */
 export async function markSuspects(
   collections: Collections,
@@ -38,16 +48,20 @@ export async function markSuspects(
 ): Promise<Marking> {
   const { suspects, orders } = collections;
   const { ordersOf, looked, isWhole } = await readBuyers(collections, saleId);
-  const buyersOf = await groupByNetwork(collections, [...ordersOf.keys()]);
+  const byNetwork = await groupByNetwork(collections, [...ordersOf.keys()]);
+  const byMethod = await groupByMethod(collections, saleId, ordersOf);
+  const groups = [
+    ...byNetwork.filter(({ buyerIds }) => buyerIds.length >= minBuyers),
+    ...byMethod.filter(({ buyerIds }) => buyerIds.length >= minBuyersOfMethod),
+  ];
   const markedAt = mongoClock.now();
   const marks = new Map<string, Omit<SuspectRecord, '_id' | 'state' | 'markedAt'>>();
-  for (const [networkKey, buyerIds] of buyersOf) {
-    if (buyerIds.length < minBuyers) continue;
+  for (const { buyerIds, ...group } of groups) {
     for (const buyerId of buyerIds) {
       for (const orderId of ordersOf.get(buyerId) ?? []) {
-        // A buyer of several networks is in the group with the most buyers.
-        if ((marks.get(orderId)?.buyers ?? 0) < buyerIds.length)
-          marks.set(orderId, { saleId, buyerId, networkKey, buyers: buyerIds.length });
+        // A buyer of several groups is in the one with the most buyers, and of equal ones in that of the card.
+        if ((marks.get(orderId)?.buyers ?? 0) <= buyerIds.length)
+          marks.set(orderId, { saleId, buyerId, ...group, buyers: buyerIds.length });
       }
     }
   }
@@ -87,10 +101,7 @@ async function readBuyers(collections: Collections, saleId: string) {
 }
 
 /** The buyers by the network from which they signed in within 30 days. */
-async function groupByNetwork(
-  { accountNetworks }: Collections,
-  buyerIds: string[],
-): Promise<Map<string, string[]>> {
+async function groupByNetwork({ accountNetworks }: Collections, buyerIds: string[]): Promise<Group[]> {
   const buyersOf = new Map<string, string[]>();
   for (let start = 0; start < buyerIds.length; start += atOnce) {
     const some = buyerIds.slice(start, start + atOnce);
@@ -101,10 +112,30 @@ async function groupByNetwork(
       else buyersOf.set(networkKey, [userId]);
     }
   }
-  return buyersOf;
+  return groupsOf('network', buyersOf);
 }
 
-/** A page of the marked orders of a sale, those of one network together. */
+/** The buyers by the card with which they have paid orders of the sale. */
+async function groupByMethod(
+  { payments }: Collections,
+  saleId: string,
+  ordersOf: Map<string, string[]>,
+): Promise<Group[]> {
+  const buyerOf = new Map([...ordersOf].flatMap(([buyer, ids]) => ids.map((id) => [id, buyer] as const)));
+  const paid = { saleId, state: 'captured' as const, methodKey: { $type: 'string' as const } };
+  const projection = { orderId: 1, methodKey: 1 };
+  const buyersOf = new Map<string, Set<string>>();
+  for await (const { orderId, methodKey } of payments.find(paid, { projection })) {
+    const buyer = buyerOf.get(orderId);
+    if (buyer && methodKey) buyersOf.set(methodKey, (buyersOf.get(methodKey) ?? new Set()).add(buyer));
+  }
+  return groupsOf('payment_method', buyersOf);
+}
+
+const groupsOf = (shared: Group['shared'], buyersOf: Map<string, Iterable<string>>): Group[] =>
+  [...buyersOf].map(([networkKey, buyers]) => ({ shared, networkKey, buyerIds: [...buyers] }));
+
+/** A page of the marked orders of a sale, those of one group together. */
 export async function listSuspects(
   collections: Collections,
   saleId: string,
@@ -131,13 +162,20 @@ export async function listSuspects(
   return {
     readAt,
     marked: await suspects.countDocuments(marked, { limit: countMax }),
-    suspects: page.flatMap(({ _id, state, networkKey: group, buyers }) => {
-      const order = orderById.get(_id);
-      return order ? [{ order, suspicion: { state, group, buyers } }] : [];
+    suspects: page.flatMap((mark) => {
+      const order = orderById.get(mark._id);
+      return order ? [{ order, suspicion: suspicionOf(mark) }] : [];
     }),
     nextCursor: last && found.length > pageSize ? `${last.networkKey}.${last._id}` : null,
   };
 }
+
+export const suspicionOf = ({
+  state,
+  networkKey: group,
+  shared = 'network',
+  buyers,
+}: SuspectRecord): Suspicion => ({ state, group, shared, buyers });
 
 /** The ids of orders of a sale that were marked before a time, at most so many. */
 export async function listMarked(

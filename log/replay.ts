@@ -115,6 +115,7 @@ function replayChange(sale: ReplayedSale, change: Change): void {
     case 'sale.rescheduled':
     case 'sale.opened':
     case 'sale.ended':
+    case 'sale.drawn':
       return;
     case 'order.held':
       putBack(sale, change, -1);

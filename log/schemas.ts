@@ -74,6 +74,7 @@ const wholeSale = sale.extend({
   language: language.exactOptional(),
   mode: saleMode.exactOptional(),
   drawAt: instant.exactOptional(),
+  drawBeacon: z.literal(true).exactOptional(),
   waitingList: z.boolean().exactOptional(),
   paymentWindowSeconds: count.exactOptional(),
   ...window,
@@ -105,6 +106,14 @@ export const eventSchemas = {
   'sale.item_limit_changed': sale.extend({ itemId: id, limitPerBuyer: units.nullable() }),
   'sale.ended': sale.extend({ closesAt: instant }),
   'sale.called_off': sale,
+  'sale.drawn': sale
+    .extend({
+      entries: count,
+      digest: z.string().describe('SHA-256 of the list of pseudonyms, in hex'),
+      seed: z.string().describe('In hex; with the list anyone can recompute the draw'),
+      randomness: z.string().exactOptional().describe('Of the beacon, in hex, where the draw depends on one'),
+    })
+    .describe('The draw was made: every entry has its number'),
 } as const satisfies Record<`${string}.${string}`, z.ZodType<{ saleId: string }>>;
 
 type Schemas = typeof eventSchemas;

@@ -100,10 +100,15 @@ const settings = z
     OIDC_CLIENT_SECRET: z.string().max(1_000).default(''),
     /** Name of the provider on the button of the sign-in; by default its host. */
     OIDC_NAME: z.string().max(60).default(''),
+    /** `off`: nobody signs up or in with a password, only at the identity provider. */
+    PASSWORD_ACCOUNTS: z.enum(['on', 'off']).default('on'),
     /** Claim that names the person whose limits count. Several accounts of the provider can be one person. */
     OIDC_PERSON_CLAIM: z.string().min(1).max(255).default('sub'),
     /** Claim with the role of staff, one or a list, by the names of the roles here; empty: tokens make nobody staff. */
     OIDC_ROLES_CLAIM: z.string().max(255).default(''),
+
+    /** A server of drand, which has the public random numbers of draws. It need not be trusted, because each is signed. */
+    DRAND_URL: z.url({ protocol: /^https?$/ }).default('https://api.drand.sh'),
 
     /** Factor of every rate limit, for a load test from one address; 0 turns all of them off. */
     LIMIT_FACTOR: z.coerce.number().min(0).default(1),
@@ -263,6 +268,14 @@ const settings = z
       error: 'expected OIDC_AUDIENCE, OIDC_CLIENT_ID or both with it',
     },
   )
+  .refine(
+    ({ OIDC_ISSUER, OIDC_CLIENT_ID, PASSWORD_ACCOUNTS }) =>
+      PASSWORD_ACCOUNTS === 'on' || (OIDC_ISSUER && OIDC_CLIENT_ID),
+    {
+      path: ['PASSWORD_ACCOUNTS'],
+      error: 'expected OIDC_ISSUER and OIDC_CLIENT_ID with off, as otherwise nobody could sign in',
+    },
+  )
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {
     const fault = faultOfKeys(JWT_SECRET, { isStrict: NODE_ENV === 'production' });
     if (fault) context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: fault });
@@ -281,6 +294,8 @@ const constants = z.strictObject({
   SOCKET_MESSAGES_PER_MINUTE: z.coerce.number().int().min(1).default(120),
   /** Maximum number of jobs that a worker processes at once; their purchases are settled together. */
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
+  /** Another network than drand's quicknet: see sale/places/beacon.ts. */
+  DRAND_CHAIN: z.string().default(''),
   /** How long each call of the simulated payment provider takes. */
   SIMULATED_LATENCY_MS: z.coerce.number().int().min(0).max(60_000).default(100),
   /** After this long, a step of a payment that no server has taken is taken by the leader. It doubles with each failure. */

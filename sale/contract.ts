@@ -58,7 +58,9 @@ export type User = z.infer<typeof user>;
 /** Answer to `GET /api/account`. */
 export const account = user.extend({
   createdAt: instant,
-  hasPassword: z.boolean().describe('False for an account of the identity provider'),
+  hasPassword: z
+    .boolean()
+    .describe('Whether it can sign in with one, unlike an account of the identity provider'),
 });
 export type AccountDetails = z.infer<typeof account>;
 
@@ -143,6 +145,10 @@ export const saleSnapshot = z.object({
   mode: saleMode.exactOptional().describe('How units are given out; `open` when absent'),
   drawAt: instant.exactOptional().describe('Only of a draw: people enter from opensAt until then'),
   drawnAt: instant.exactOptional().describe('When the draw was made'),
+  drawBeacon: z
+    .literal(true)
+    .exactOptional()
+    .describe('The draw depends on a public random number too, which nobody knows before'),
   waitingList: z
     .literal(true)
     .exactOptional()
@@ -409,7 +415,11 @@ const hex = z.string().regex(/^[0-9a-f]{64}$/);
 /** Answer to `GET /api/sales/:id/draw`: what anyone needs to check a draw, but for the list of entries. */
 export const draw = z.object({
   saleId: z.string(),
-  algorithm: z.literal('hmac-sha256-v1'),
+  algorithm: z
+    .enum(['hmac-sha256-v1', 'hmac-sha256-v2'])
+    .describe(
+      'The key of the HMAC: the seed (v1), or the seed followed by the randomness of the beacon (v2)',
+    ),
   state: z
     .enum(['entering', 'frozen', 'drawn'])
     .describe('`frozen`: nobody can enter any more, and `digest` names the list of entries'),
@@ -421,6 +431,18 @@ export const draw = z.object({
   frozenAt: instant.nullable(),
   seed: hex.nullable().describe('Secret until the draw is made'),
   drawnAt: instant.nullable(),
+  beacon: z
+    .object({
+      chain: hex.describe('Names the network of drand'),
+      round: count.describe('May be a later one until the list is fixed, should that be late'),
+      at: instant.describe('When the round is published'),
+      randomness: hex.nullable().describe('SHA-256 of the signature'),
+      signature: hex.nullable(),
+      isLate: z.boolean().describe('The round should be here, and is not'),
+      waivedAt: instant.nullable().describe('When the shop went on without it; then the algorithm is v1'),
+    })
+    .exactOptional()
+    .describe('The public random number of a draw that depends on one'),
 });
 export type Draw = z.infer<typeof draw>;
 

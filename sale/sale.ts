@@ -36,6 +36,8 @@ export interface NewSale {
   mode?: SaleMode | undefined;
   /** Only of a draw: after `opensAt` and before `closesAt`. */
   drawAt?: Date | undefined;
+  /** Only of a draw: it depends on a public random number too, which is known only after the entries are closed. */
+  drawBeacon?: boolean | undefined;
   waitingList?: boolean | undefined;
   /** Of the mails to buyers whose account has no language. */
   language?: Language | undefined;
@@ -127,17 +129,18 @@ export function choicesOf({
   language,
   mode,
   drawAt,
+  drawBeacon,
   waitingList,
 }: Pick<NewSale, Choice>): Pick<SaleRecord, Choice> {
   return {
     ...(requiresVerifiedEmail && { requiresVerifiedEmail }),
     ...(language && { language }),
-    ...(mode === 'draw' && { mode, ...(drawAt && { drawAt }) }),
+    ...(mode === 'draw' && { mode, ...(drawAt && { drawAt }), ...(drawBeacon && { drawBeacon }) }),
     ...(waitingList && { waitingList }),
   };
 }
 
-type Choice = 'requiresVerifiedEmail' | 'language' | 'mode' | 'drawAt' | 'waitingList';
+type Choice = 'requiresVerifiedEmail' | 'language' | 'mode' | 'drawAt' | 'drawBeacon' | 'waitingList';
 
 /** The id of the first product of these items that does not exist. */
 export const unknownProduct = (
@@ -361,6 +364,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     ...(sale.requiresVerifiedEmail && { requiresVerifiedEmail: true }),
     ...(sale.mode === 'draw' && { mode: sale.mode }),
     ...(sale.drawAt && { drawAt: sale.drawAt.toISOString() }),
+    ...(sale.drawBeacon && { drawBeacon: true }),
     ...(sale.drawnAt && { drawnAt: sale.drawnAt.toISOString() }),
     ...(sale.waitingList && { waitingList: true }),
     ...(sale.language && { language: sale.language }),

@@ -26,6 +26,7 @@ import { openGate } from '../sale/admission/gate.ts';
 import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
+import { beaconChain } from '../sale/places/beacon.ts';
 import { openPlaces } from '../sale/places/places.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { findSale } from '../sale/sale.ts';
@@ -185,7 +186,9 @@ const shop = {
   mails: config.SMTP_URL ? openAccountMails(collections, tokenSecrets) : null,
   tokenSecrets,
   bcryptCost: config.BCRYPT_COST,
+  takesPasswords: config.PASSWORD_ACCOUNTS === 'on',
   provider: config.OIDC_CLIENT_ID ? identityProvider : null,
+  beaconChain: beaconChain(config.DRAND_CHAIN),
   publicUrl: config.PUBLIC_URL.replace(/\/$/, ''),
   log,
   aliasDomains: config.PERSON_ALIAS_DOMAINS,

@@ -11,6 +11,7 @@ import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import type { Payments } from '../sale/payment/payments.ts';
 import type { SimulatedProvider } from '../sale/payment/simulated.ts';
+import type { BeaconChain } from '../sale/places/beacon.ts';
 import type { Places } from '../sale/places/places.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
@@ -52,10 +53,14 @@ export interface Shop {
   mails: AccountMails | null;
   tokenSecrets: TokenSecrets;
   bcryptCost: number;
+  /** Whether there are accounts with passwords; otherwise everybody signs in at the identity provider. */
+  takesPasswords: boolean;
   /** For the sign-in in the pages; null when there is none. */
   provider: Provider | null;
   /** The shop's URL without a trailing slash. */
   publicUrl: string;
+  /** The network whose public random numbers draws depend on. */
+  beaconChain: BeaconChain;
   log: Log;
   aliasDomains: AliasDomains;
   /** How long a session can be renewed after a sign-in. */

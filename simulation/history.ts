@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { SimulatedCard } from '../sale/payment/simulated.ts';
+import type { Incident, SimulatedCard } from '../sale/payment/simulated.ts';
 
 /**
  * A history is a list of steps, purchases and faults, that fast-check generates and shrinks. Buyers, sales and orders are
@@ -32,8 +32,12 @@ export type Step =
   | { type: 'webhook'; number: number }
   /** The steps of payments that are due are taken. */
   | { type: 'settle_payments' }
-  /** Staff give a part of an order's money back, or all that is left. */
-  | { type: 'refund'; order: number; amount: number | null; announced: boolean }
+  /** What happens at the provider without the shop to the latest payment of an order. Its webhook may come late, or never. */
+  | { type: 'incident'; order: number; incident: Incident }
+  /** Staff give a part of an order's money back, or all that is left; with the same key it is the same request. */
+  | { type: 'refund'; order: number; amount: number | null; key: number | null; announced: boolean }
+  /** The payment window of a held order has nearly passed, so that its payment is looked at. */
+  | { type: 'near_deadline'; order: number }
   /** The payment window of a held order passes. */
   | { type: 'expire'; order: number; announced: boolean }
   /** Negative units are withdrawn, unless fewer are left. */
@@ -110,7 +114,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('pay' as const),
       order: fc.nat({ max: 9 }),
-      card: fc.constantFrom('ok', 'refused', 'direct', 'answers-lost', 'refund-refused'),
+      card: fc.constantFrom('ok', 'refused', 'direct', 'answers-lost', 'refund-refused', 'processing'),
       asks: fc.boolean(),
     }),
   },
@@ -120,11 +124,31 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 2, arbitrary: fc.constant<Step>({ type: 'settle_payments' }) },
   {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('incident' as const),
+      order: fc.nat({ max: 9 }),
+      incident: fc.oneof(
+        fc.record({ type: fc.constant('processed' as const), isRefused: fc.boolean() }),
+        fc.constant<Incident>({ type: 'authorisation_lost' }),
+        fc.record({
+          type: fc.constant('refunded_elsewhere' as const),
+          amount: fc.integer({ min: 1, max: 300 }),
+        }),
+      ),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ type: fc.constant('near_deadline' as const), order: fc.nat({ max: 9 }) }),
+  },
+  {
     weight: 2,
     arbitrary: fc.record({
       type: fc.constant('refund' as const),
       order: fc.nat({ max: 9 }),
       amount: fc.option(fc.integer({ min: 1, max: 300 })),
+      key: fc.option(fc.nat({ max: 1 })),
       announced,
     }),
   },

@@ -16,7 +16,7 @@ import { cancelCalledOff } from '../sale/settlement/called-off.ts';
 import { cancelOrders } from '../sale/settlement/cancellation.ts';
 import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
 import { allowanceKey, holderOf } from '../sale/settlement/decide.ts';
-import { expireHolds } from '../sale/settlement/holds.ts';
+import { expireHolds, payAuthorisedHolds } from '../sale/settlement/holds.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
 import { settleBatch } from '../sale/settlement/transaction.ts';
@@ -137,12 +137,24 @@ async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, p
       return await system.checkout.settle();
     case 'refund': {
       const { orderId = '' } = pages.pressed[step.order] ?? {};
-      return await system.checkout.refund(orderId, step.amount ?? undefined, step.announced);
+      const wanted = {
+        amount: step.amount ?? undefined,
+        key: step.key === null ? undefined : `key-${step.key}`,
+      };
+      return await system.checkout.refund(orderId, wanted, step.announced);
+    }
+    case 'incident':
+      return await system.checkout.happen(pages.pressed[step.order]?.orderId ?? '', step.incident);
+    case 'near_deadline': {
+      const held = { _id: pages.pressed[step.order]?.orderId ?? '', status: 'held' as const };
+      await collections.orders.updateOne(held, { $set: { holdExpiresAt: new Date(Date.now() + 10_000) } });
+      return;
     }
     case 'expire': {
       const { orders } = collections;
       const held = { _id: pages.pressed[step.order]?.orderId ?? '', status: 'held' as const };
       await orders.updateOne(held, { $set: { holdExpiresAt: new Date(0) } });
+      await payAuthorisedHolds(collections);
       const expired = await expireHolds(collections);
       if (expired && step.announced) await gate.returnUnits(expired.returned);
       return;
@@ -342,6 +354,7 @@ async function repair(system: Shop, saleIds: string[], admit: Admit, pages: Page
     for (let n = 0; n < passesMax && (await cancelNext(system, { dies: false })); n++);
   }
   // A refund that is refused is asked for up to eight times, and five of them.
+  await system.checkout.hearOfRefunds();
   for (let pass = 0; pass < settlePasses; pass++) await system.checkout.settle();
   await reconcileNow(system);
 }
@@ -360,6 +373,10 @@ async function check(system: Shop, saleIds: string[], { accepted }: Pages): Prom
   const taken = { saleId: { $in: calledOff }, status: { $in: ['paid', 'held'] as const } };
   const kept = await system.collections.orders.countDocuments(taken);
   if (kept !== 0) throw new Error(`${kept} orders of a called-off sale are not cancelled`);
+  for (const { _id, refunds } of await system.collections.payments.find().toArray()) {
+    const keys = refunds.flatMap(({ key }) => key ?? []);
+    if (new Set(keys).size < keys.length) throw new Error(`${_id} has two refunds of one request`);
+  }
   const queued = await system.gate.countQueued();
   if (queued !== 0) throw new Error(`${queued} purchases stay queued`);
   for (const saleId of saleIds) {

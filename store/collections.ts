@@ -168,6 +168,8 @@ export interface SaleRecord {
   /** Whether the draw is still to be made. */
   drawPending?: true;
   drawnAt?: Date;
+  /** Whether the draw depends on a public random number too. */
+  drawBeacon?: true;
   /** Whether people can wait for units that come back after a sell-out. */
   waitingList?: boolean;
   /** Ids of the items whose units go only to the people who wait for them: see places/reserve.ts. Absent: none. */
@@ -262,6 +264,8 @@ export interface OrderRecord {
   paymentId?: string;
   /** What of its payment went back or is on its way, in minor units. Absent when nothing is. */
   refundedAmount?: number;
+  /** The request by staff that ended it as refunded: its Idempotency-Key, and how much it gave back. Absent without a key. */
+  wholeRefund?: { key: string; amount: number };
   /** W3C trace context of the purchase's request. */
   traceparent?: string | undefined;
 }
@@ -426,6 +430,7 @@ const sale = new Schema<SaleRecord>(
     drawAt: { type: Date },
     drawPending: { type: Boolean },
     drawnAt: { type: Date },
+    drawBeacon: { type: Boolean },
     waitingList: { type: Boolean },
     reservedItems: { type: [String], default: undefined },
     language: { type: String, enum: language.options },
@@ -487,6 +492,7 @@ const order = new Schema<OrderRecord>(
     holdLengthened: { type: Boolean },
     paymentId: { type: String },
     refundedAmount: { type: Number },
+    wholeRefund: { type: { _id: false, key: String, amount: Number } },
     traceparent: { type: String },
   },
   { ...options, collection: 'orders' },

@@ -38,9 +38,11 @@ export interface SuspectRecord {
   saleId: string;
   buyerId: string;
   state: Suspicion['state'];
-  /** The network that its buyer shares with others. */
+  /** Names what its buyer shares with others: a network, or a way to pay. */
   networkKey: string;
-  /** Number of buyers of the sale from that network. */
+  /** Absent in marks of an earlier version, which are by network. */
+  shared?: Suspicion['shared'];
+  /** Number of buyers of the sale who share it. */
   buyers: number;
   markedAt: Date;
 }
@@ -76,6 +78,7 @@ const suspect = new Schema<SuspectRecord>(
     buyerId: { ...text, index: true },
     state: text,
     networkKey: text,
+    shared: { type: String },
     buyers: { type: Number, required: true },
     markedAt: { type: Date, required: true, expires: markKeptSeconds },
   } as never,

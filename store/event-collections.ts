@@ -85,6 +85,8 @@ export interface MailRecord {
   /** `unsure`: transmitted twice without an answer of the mail server. `skipped`: the buyer has no account. */
   state?: UnsentState | 'skipped';
   event?: CloudEvent;
+  /** Set beside the event of a draw: the id of the place whose person gets the mail. */
+  placeId?: string;
   /** Set instead of `event` for a mail about an account. */
   account?: AccountMail;
   /** How often staff had it sent again after it had ended. */
@@ -172,6 +174,7 @@ const mail = new Schema<MailRecord>(
     _id: id,
     state: { type: String, enum: [...unsentState.options, 'skipped'] },
     event: { type: Schema.Types.Mixed } as never,
+    placeId: { type: String },
     account: { type: Schema.Types.Mixed } as never,
     attempts: { type: Number },
     unanswered: { type: Number },

@@ -49,6 +49,8 @@ export interface PaymentRecord {
   isProcessing: boolean;
   /** Why the buyer's last attempt was refused, in the provider's word; null when none was. */
   failure: string | null;
+  /** A hash of the provider's fingerprint of the card; null where there is none, absent in payments of an earlier version. */
+  methodKey?: string | null;
   capturedAmount: number;
   refunds: RefundRecord[];
   createdAt: Date;
@@ -79,6 +81,8 @@ export interface SimulatedPaymentRecord {
   failure: string | null;
   /** The test card that it was paid with; null before. */
   card: string | null;
+  /** The card's fingerprint, as the test has set it. */
+  fingerprint?: string;
   /** Until then the provider is processing an attempt to pay. */
   processingUntil: Date | null;
   capturedAmount: number;
@@ -127,6 +131,7 @@ const payment = new Schema<PaymentRecord>(
     },
     isProcessing: { type: Boolean, default: false },
     failure: textOrNull,
+    methodKey: textOrNull,
     capturedAmount: count,
     refunds: { type: [refund], default: [] },
     createdAt: time,
@@ -160,6 +165,7 @@ const simulatedPayment = new Schema<SimulatedPaymentRecord>(
     stage: { type: String, required: true },
     failure: textOrNull,
     card: textOrNull,
+    fingerprint: { type: String },
     processingUntil: timeOrNull,
     capturedAmount: count,
     refunds: { type: [{ _id: false, refundId: id, amount: Number }], default: [] },

@@ -30,6 +30,22 @@ export interface PlaceRecord {
   joinedAt: Date;
 }
 
+/** The public random number that a draw depends on: see sale/places/beacon.ts. */
+export interface BeaconRecord {
+  /** The hash that names its network. */
+  chain: string;
+  round: number;
+  /** When the round is published. */
+  at: Date;
+  /** In hex, as its signature; null until it is here. */
+  randomness: string | null;
+  signature: string | null;
+  /** Why it is not here, when it was asked for last. */
+  error: string | null;
+  /** When the shop went on without it. */
+  waivedAt: Date | null;
+}
+
 export interface DrawRecord {
   /** SHA-256 of the seed, in hex. */
   commitment: string;
@@ -43,6 +59,8 @@ export interface DrawRecord {
   /** In hex, published when the draw is made. */
   seed: string | null;
   drawnAt: Date | null;
+  /** Named with the digest. Absent in a draw that depends on none. */
+  beacon?: BeaconRecord;
 }
 
 /** What all places of a sale share. Every transaction that changes places writes it, so that they run one after the other. */

@@ -29,6 +29,7 @@ import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
+import { beaconChain, openBeacon } from '../sale/places/beacon.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { openCancellations } from '../sale/settlement/cancellation.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
@@ -136,6 +137,7 @@ const settle = openSettlement({
   },
 });
 
+const beacon = openBeacon({ url: config.DRAND_URL, chain: beaconChain(config.DRAND_CHAIN) }, log);
 const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
@@ -157,8 +159,11 @@ const election = openLeaderElection(
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     audit: auditRegularly(redis, config, log),
-    'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
-    places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
+    'hold-expiry': holdExpiry(collections, exclusive, { paid: announceChanged, expired: announceEnded }),
+    places: openPlacesTask(
+      { collections, gate, exclusive, announceSettled, announceSale, observer, beacon },
+      log,
+    ),
     'staff-log': numberStaffLog(collections),
     relay: relay(
       {

@@ -4,6 +4,7 @@ import type { Log } from '../runtime/observe/log.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
+import type { BeaconSource } from '../sale/places/beacon.ts';
 import { findDueDraws, makeDraw } from '../sale/places/drawing.ts';
 import { findOffering, type Offers, offerUnits } from '../sale/places/offers.ts';
 import { readSaleSnapshot } from '../sale/sale.ts';
@@ -23,13 +24,14 @@ interface Dependencies {
   announceSettled: (settled: Settled) => void;
   announceSale: (snapshot: SaleSnapshot) => void;
   observer: Pick<WorkerObserver, 'settled'>;
+  beacon: BeaconSource;
 }
 
 /** Makes the draws that are due, and offers units to the people who wait for them. */
 export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask {
   const { collections, exclusive } = dependencies;
   async function draw(saleId: string): Promise<void> {
-    await makeDraw(collections, saleId);
+    if (!(await makeDraw(collections, saleId, dependencies.beacon))) return;
     log.info({ saleId }, 'draw made');
     await announce(dependencies, saleId);
   }

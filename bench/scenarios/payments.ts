@@ -70,10 +70,14 @@ export async function payments(options: PaymentsOptions): Promise<boolean> {
       for (let round = 0; round <= rounds; round++)
         for (const kind of kinds) {
           const settled = await measure(testbed, kind, { count, atOnce, connections });
+          // It takes minutes, and a line each time shows how far it is.
+          const name = round === 0 ? 'warm-up' : `round ${round} of ${rounds}`;
+          console.log(`${name}: ${whatOf[kind]}, ${figure(settled.perSecond)} a second`);
           if (round > 0) results[kind].push(settled);
         }
     };
     await measureAll(['alone', 'beside']);
+    console.log(`${expiries} holds end, 10,000 a minute`);
     const lags = await measureExpiry(testbed, expiries);
     const isWhole = await auditTestbed(testbed.system);
     await measureAll(['grouped', 'plain']);

@@ -4,7 +4,7 @@
 
 import { call } from '../shared/api.js';
 
-/** Where to sign in besides with a password. @returns {Promise<{ provider: { name: string, path: string } | null }>} */
+/** Where to sign in. @returns {Promise<{ provider: { name: string, path: string } | null, passwords?: boolean }>} */
 export const fetchSignIn = async () => (await call('GET', '/sign-in')).body;
 
 /** @param {string} token @returns {Promise<AccountDetails>} */

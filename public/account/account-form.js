@@ -91,6 +91,7 @@ export function errorText(error) {
   if (!(error instanceof Problem)) return texts.noAnswer;
   if (error.name === 'link-expired') return texts.linkExpired;
   if (error.name === 'no-mail') return texts.noMail;
+  if (error.name === 'no-passwords') return texts.noPasswords;
   if (error.status === 401) return texts.wrongPassword;
   if (error.name === 'email-taken') return texts.emailTaken;
   if (error.status === 429) return texts.tooMany;

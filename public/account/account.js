@@ -53,15 +53,26 @@ export function openAccount(wanted = 'sign-in') {
 const elsewhere = element('a', { class: 'primary elsewhere', 'data-testid': 'provider' });
 elsewhere.hidden = true;
 
+/** Whether people sign in with passwords here; false once the server has said so. */
+let takesPasswords = true;
+
 async function offerProvider() {
   if (elsewhere.textContent === '') {
-    const { provider } = await fetchSignIn().catch(() => ({ provider: null }));
+    const { provider, passwords = true } = await fetchSignIn().catch(() => ({
+      provider: null,
+      passwords: true,
+    }));
     if (!provider) return;
+    takesPasswords = passwords;
     const returnTo = encodeURIComponent(location.pathname);
     elsewhere.setAttribute('href', `${provider.path}?returnTo=${returnTo}`);
     setText(elsewhere, texts.signInAt(provider.name));
   }
-  show(elsewhere, currentSession() === null);
+  const isSignedOut = currentSession() === null;
+  show(elsewhere, isSignedOut);
+  if (takesPasswords || !isSignedOut) return;
+  showView('sign-in');
+  elsewhere.focus();
 }
 
 /** @param {View} wanted */
@@ -73,7 +84,8 @@ function showView(wanted) {
   setText(title, user ? user.name : titles[wanted]);
   const address = views['signed-in'].querySelector('p');
   if (address) setText(address, user?.email ?? '');
-  for (const [name, view] of Object.entries(views)) show(view, name === wanted);
+  for (const [name, view] of Object.entries(views))
+    show(view, name === wanted && (takesPasswords || user !== undefined));
   views[wanted].querySelector('input')?.focus();
 }
 
@@ -137,6 +149,6 @@ function signedIn() {
 /** @param {Session} session */
 function welcome(session) {
   dialog.close();
-  beginSession(session);
-  toast(texts.welcome(session.user.name));
+  const isKept = beginSession(session);
+  toast(isKept ? texts.welcome(session.user.name) : texts.signedInHere);
 }

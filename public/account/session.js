@@ -1,9 +1,10 @@
-/** The session of a signed-in buyer or of a visitor, who may only watch. All tabs share it through localStorage. */
+/** The session of a signed-in buyer or of a visitor, who may only watch. All tabs share it. */
 
 /** @import { Session } from '../../sale/contract.ts' */
 
 import { createVisitor, deleteSession, deleteSessions, Problem, renewSession } from '../shared/api.js';
 import { serverNow } from '../shared/clock.js';
+import { dropStored, isStorageBlocked, readStored, store } from './storage.js';
 
 const SESSION = 'stampede.session';
 const VISITOR = 'stampede.visitor';
@@ -18,21 +19,22 @@ const listeners = new Set();
 /** @returns {Session | null} */
 export function currentSession() {
   try {
-    return JSON.parse(localStorage.getItem(SESSION) ?? 'null');
+    return JSON.parse(readStored(SESSION) ?? 'null');
   } catch {
     return null;
   }
 }
 
-/** @param {Session} session */
+/** @param {Session} session @returns {boolean} whether it outlasts this page */
 export function beginSession(session) {
-  localStorage.setItem(SESSION, JSON.stringify(session));
+  const isKept = store(SESSION, JSON.stringify(session));
   for (const listener of listeners) listener('signed-in');
+  return isKept;
 }
 
 /** @param {'signed-out' | 'expired'} why */
 export function endSession(why) {
-  localStorage.removeItem(SESSION);
+  dropStored(SESSION);
   for (const listener of listeners) listener(why);
 }
 
@@ -52,20 +54,15 @@ addEventListener('storage', (event) => {
 export async function socketToken() {
   const session = currentSession();
   if (session) return isExpiring(session.token) ? (await renew(session)).token : session.token;
-  try {
-    const held = localStorage.getItem(VISITOR);
-    if (held) return held;
-  } catch {
-    // A browser that blocks storage gets a token for each page.
-    return (await createVisitor()).token;
-  }
+  const held = readStored(VISITOR);
+  if (held) return held;
   const { token } = await createVisitor();
-  localStorage.setItem(VISITOR, token);
+  store(VISITOR, token);
   return token;
 }
 
 /** Removes an expired visitor token, so that the next `socketToken` creates a new one. */
-export const dropVisitorToken = () => localStorage.removeItem(VISITOR);
+export const dropVisitorToken = () => dropStored(VISITOR);
 
 /** Ends the session in this browser and on the server. */
 export async function signOut() {
@@ -76,11 +73,14 @@ export async function signOut() {
 
 const SIGNED_IN = '#signed-in';
 
-/** Takes over the session of a sign-in at the identity provider, from which the browser comes back to this page. */
+/**
+ * Takes over the session of the cookie: after a sign-in at the identity provider, from which the browser comes back to this
+ * page, and where the browser blocks storage, so that the page before could not leave its session to this one.
+ */
 export async function adoptSession() {
-  if (location.hash !== SIGNED_IN) return;
-  history.replaceState(null, '', location.pathname + location.search);
-  await renewSession().then(beginSession, () => {});
+  const isBack = location.hash === SIGNED_IN;
+  if (isBack) history.replaceState(null, '', location.pathname + location.search);
+  if (isBack || isStorageBlocked()) await renewSession().then(beginSession, () => {});
 }
 
 /** Ends the buyer's sessions on all devices. */
@@ -131,7 +131,7 @@ export function renew(session) {
       const renewed = await renewSession();
       // The cookie belongs to another buyer, who signed in in another tab.
       if (renewed.user.id !== session.user.id) beginSession(renewed);
-      else localStorage.setItem(SESSION, JSON.stringify(renewed));
+      else store(SESSION, JSON.stringify(renewed));
       return renewed;
     } catch (error) {
       if (!isRefused(error)) throw error;

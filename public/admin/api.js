@@ -1,7 +1,7 @@
 /** The requests of the control room, one function for each endpoint. */
 
 /** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../insight/contract.ts' */
-/** @import { DeadLetter, Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
+/** @import { DeadLetter, Draw, Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
 
 import { download, request, requestIdempotently, send, upload } from './http.js';
 
@@ -96,6 +96,12 @@ export const changeSale = (id, change) => requestIdempotently('PATCH', saleAt(id
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/report`);
+
+/** @param {string} id @returns {Promise<Draw>} */
+export const fetchDraw = (id) => request('GET', `/sales/${encodeURIComponent(id)}/draw`);
+
+/** @param {string} id @returns {Promise<Draw>} */
+export const waiveBeacon = (id) => request('POST', `/sales/${encodeURIComponent(id)}/draw/without-beacon`);
 
 /** @param {string} id @returns {Promise<{ minutes: SaleMinute[], nextCursor: string | null }>} */
 export const fetchMinutes = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/minutes`);

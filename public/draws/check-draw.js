@@ -1,25 +1,32 @@
 /** Recomputes a draw from what it published, with the browser's own SHA-256 and HMAC. */
 
+/** @import { Draw } from '../../sale/contract.ts' */
+
 const utf8 = new TextEncoder();
 const hexOf = (/** @type {ArrayBuffer} */ bytes) =>
   [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 const bytesOf = (/** @type {string} */ hex) =>
   Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
-const sha256 = async (/** @type {BufferSource} */ data) => hexOf(await crypto.subtle.digest('SHA-256', data));
+const sha256 = async (/** @type {Uint8Array<ArrayBuffer>} */ data) =>
+  hexOf(await crypto.subtle.digest('SHA-256', data));
 
 /** Hashes computed at once, so that a long list does not hold the page up. */
 const atOnce = 500;
 
 /**
- * @param {{ commitment: string, digest: string, seed: string, list: [string, number][] }} draw
- * @returns {Promise<{ seed: boolean, list: boolean, order: boolean }>} which of the claims hold
+ * @param {Draw & { list: [string, number][] }} draw which was made
+ * @returns {Promise<Record<string, boolean>>} which of the claims hold
  */
-export async function checkDraw({ commitment, digest, seed, list }) {
+export async function checkDraw({ algorithm: version, commitment, digest, beacon, frozenAt, ...draw }) {
+  const { list } = draw;
+  const seed = draw.seed ?? '';
   const names = list.map(([pseudonym]) => pseudonym);
   const isSorted = names.every((name, n) => n === 0 || String(names[n - 1]) < name);
   const listed = utf8.encode(names.map((name) => `${name}\n`).join(''));
   const algorithm = { name: 'HMAC', hash: 'SHA-256' };
-  const key = await crypto.subtle.importKey('raw', bytesOf(seed), algorithm, false, ['sign']);
+  const isLinked = version === 'hmac-sha256-v2';
+  const hashKey = bytesOf(seed + (isLinked ? beacon?.randomness : ''));
+  const key = await crypto.subtle.importKey('raw', hashKey, algorithm, false, ['sign']);
   /** @type {{ name: string, hash: string }[]} */
   const hashed = [];
   for (let start = 0; start < names.length; start += atOnce) {
@@ -33,6 +40,11 @@ export async function checkDraw({ commitment, digest, seed, list }) {
   return {
     seed: (await sha256(bytesOf(seed))) === commitment,
     list: isSorted && (await sha256(listed)) === digest,
+    ...(isLinked && {
+      beacon:
+        (await sha256(bytesOf(beacon?.signature ?? ''))) === beacon?.randomness &&
+        String(frozenAt) < String(beacon?.at),
+    }),
     order: list.every(([name, number]) => numbers.get(name) === number),
   };
 }

@@ -3,10 +3,10 @@
 /** @import { Draw } from '../../sale/contract.ts' */
 
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
-import { call, Problem } from '../shared/api.js';
-import { jittered } from '../shared/clock.js';
+import { call, fetchSale, Problem } from '../shared/api.js';
+import { jittered, serverNow } from '../shared/clock.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
-import { dateTime } from '../shared/format.js';
+import { countdown, dateTime } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { checkDraw } from './check-draw.js';
@@ -30,9 +30,13 @@ async function load() {
     /** @type {Draw} */
     const draw = (await call('GET', `/sales/${saleId}/draw`)).body;
     const steps = texts.draws.explained(dateTime(draw.drawAt), draw.entries);
-    byId('explained').replaceChildren(...steps.map((step) => element('p', {}, step)));
+    const last = draw.beacon ? beaconInWords(draw.beacon) : texts.draws.cannotShow;
+    byId('explained').replaceChildren(...[...steps, last].map((step) => element('p', {}, step)));
+    drawAtMs = Date.parse(draw.drawAt);
     if (draw.state === 'drawn') return offerRecomputing();
-    setText(byId('verdict'), draw.state === 'frozen' ? texts.place.drawing : texts.draws.notYet);
+    isFrozen = draw.state === 'frozen';
+    isLate = draw.beacon?.isLate === true;
+    tellWhen();
     setTimeout(load, jittered(POLL_MS));
   } catch (error) {
     const isMissing = error instanceof Problem && !error.isPassing;
@@ -41,8 +45,30 @@ async function load() {
   }
 }
 
+/** @param {NonNullable<Draw['beacon']>} beacon */
+function beaconInWords({ round, at, waivedAt }) {
+  const { beacon, waived } = texts.draws;
+  return waivedAt === null ? beacon(round, dateTime(at)) : waived(round, dateTime(waivedAt));
+}
+
+/** When the draw is made, by the server's clock. */
+let drawAtMs = 0;
+let isFrozen = false;
+let isLate = false;
+
+/** Counts down to the draw; a screen reader hears the time of it once, and not every second. */
+function tellWhen() {
+  const leftMs = drawAtMs - serverNow();
+  const isSoon = !isFrozen && leftMs > 0;
+  show(byId('countdown'), isSoon);
+  setText(byId('countdown'), isSoon ? countdown(leftMs) : '');
+  setText(byId('verdict'), isSoon ? texts.draws.notYet : isLate ? texts.draws.late : texts.place.drawing);
+}
+
 /** The list may be long, so it is fetched only by who asks for it. */
 function offerRecomputing() {
+  show(byId('countdown'), false);
+  clearInterval(ticking);
   // Browsers have it only over an encrypted connection.
   const canRecompute = globalThis.crypto?.subtle !== undefined;
   setText(byId('verdict'), canRecompute ? '' : texts.draws.notHere);
@@ -59,7 +85,7 @@ async function recompute() {
     const checks = await checkDraw(await answer.json());
     byId('checks').replaceChildren(
       ...Object.entries(checks).map(([name, holds]) => {
-        const claim = texts.draws.checks[/** @type {keyof typeof checks} */ (name)];
+        const claim = texts.draws.checks[/** @type {keyof typeof texts.draws.checks} */ (name)];
         return element('li', {}, `${holds ? '✓' : '✗'} ${claim}`);
       }),
     );
@@ -79,5 +105,8 @@ async function showMine() {
   setText(byId('mine'), pseudonym ? texts.draws.mine(pseudonym, drawn ?? null) : '');
 }
 
+const ticking = setInterval(() => drawAtMs > 0 && tellWhen(), 1_000);
 onSessionChange(showMine);
+// For the server's clock, which the countdown follows.
+fetchSale(decoded(location.pathname.split('/')[2] ?? '')).catch(() => {});
 await Promise.all([load(), showMine()]);

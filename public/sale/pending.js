@@ -1,5 +1,5 @@
 /**
- * The pending purchase, stored in localStorage BEFORE it is sent, so that a retry after a reload or a lost connection has
+ * The pending purchase, stored BEFORE it is sent, so that a retry after a reload or a lost connection has
  * the same Idempotency-Key and is the same purchase.
  *
  * @typedef {{ quantity: number, lines?: PurchaseLine[] }} Wanted what is bought; lines only of a sale with several items
@@ -18,6 +18,8 @@
 
 /** @import { PurchaseLine } from '../../sale/contract.ts' */
 
+import { dropStored, readStored, store, storedKeys } from '../account/storage.js';
+
 const PREFIX = 'stampede.pending.';
 
 /** @param {{ buyerId: string, saleId: string }} of */
@@ -26,7 +28,7 @@ const slot = ({ buyerId, saleId }) => `${PREFIX}${buyerId}.${saleId}`;
 /** @param {string} buyerId @param {string} saleId @returns {PendingPurchase | null} */
 export function readPending(buyerId, saleId) {
   try {
-    return JSON.parse(localStorage.getItem(slot({ buyerId, saleId })) ?? 'null');
+    return JSON.parse(readStored(slot({ buyerId, saleId })) ?? 'null');
   } catch {
     return null;
   }
@@ -34,21 +36,16 @@ export function readPending(buyerId, saleId) {
 
 /** All pending purchases of a buyer. @param {string} buyerId @returns {PendingPurchase[]} */
 export function listPending(buyerId) {
-  try {
-    const saleIds = Object.keys(localStorage)
-      .filter((key) => key.startsWith(`${PREFIX}${buyerId}.`))
-      .map((key) => key.slice(`${PREFIX}${buyerId}.`.length));
-    return saleIds.flatMap((saleId) => readPending(buyerId, saleId) ?? []);
-  } catch {
-    return [];
-  }
+  const prefix = slot({ buyerId, saleId: '' });
+  const saleIds = storedKeys(prefix).map((key) => key.slice(prefix.length));
+  return saleIds.flatMap((saleId) => readPending(buyerId, saleId) ?? []);
 }
 
 /** @param {PendingPurchase} purchase */
-export const keepPending = (purchase) => localStorage.setItem(slot(purchase), JSON.stringify(purchase));
+export const keepPending = (purchase) => store(slot(purchase), JSON.stringify(purchase));
 
 /** @param {PendingPurchase} purchase */
-export const dropPending = (purchase) => localStorage.removeItem(slot(purchase));
+export const dropPending = (purchase) => dropStored(slot(purchase));
 
 /** Calls the listener when another tab changed a pending purchase. @param {() => void} listener */
 export function onPendingChange(listener) {

@@ -270,6 +270,7 @@ export const german = {
   notAccepted: 'Das wurde nicht angenommen. Bitte sieh nach, was du eingegeben hast.',
   noAnswer: 'Der Shop antwortet nicht. Bitte versuche es noch einmal.',
   signInAgain: 'Deine Sitzung ist zu Ende. Bitte melde dich wieder an.',
+  signedInHere: 'Nur auf dieser Seite angemeldet, denn dein Browser speichert keine Daten dieser Website.',
   welcome: (name) => `Hallo, ${name}`,
   signedOut: 'Du bist abgemeldet.',
 
@@ -309,6 +310,7 @@ export const german = {
   resetTitle: 'Wähle ein neues Passwort',
   resetNow: 'Speichern und anmelden',
   linkExpired: 'Dieser Link wurde benutzt oder ist zu alt. Bitte fordere eine neue E-Mail an.',
+  noPasswords: 'Dieser Shop hat keine Passwörter: Melde dich bei seinem Anmeldedienst an.',
   noMail: 'Dieser Shop verschickt keine E-Mails.',
   sessionsTitle: 'Wo du angemeldet bist',
   thisDevice: 'Dieses Gerät',
@@ -363,8 +365,14 @@ export const german = {
       'Als der Verkauf veröffentlicht wurde, hat der Shop eine geheime Zahl gewählt, den Startwert, und deren Fingerabdruck veröffentlicht. Eine andere kann er danach nicht mehr wählen.',
       `Am ${drawAt} wird die Liste der Lose geschlossen (jetzt ${plural(entries, 'Los', 'Lose')}) und ihr Fingerabdruck veröffentlicht. Danach kann niemand mehr hinzukommen oder verschwinden. Auf der Liste stehen keine Namen: Jede Person hat ein Pseudonym, das nur sie kennt.`,
       'Dann wird der Startwert veröffentlicht. Zusammen mit dem Pseudonym ergibt er für jedes Los eine Zahl, die zufällig aussieht; die kleinste ist die erste. Das kann jeder nachrechnen; hier kann es dein Browser.',
-      'Was sich so nicht zeigen lässt: ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.',
     ],
+    cannotShow:
+      'Was sich so nicht zeigen lässt: ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.',
+    beacon: (round, at) =>
+      `Die Nummer jedes Loses hängt auch von einer Zufallszahl ab, die unabhängige Organisationen (drand) gemeinsam veröffentlichen: Runde ${round}, am ${at}. Die Liste wird geschlossen, bevor jemand sie kennen kann, also kann auch der Shop die Verlosung nicht lenken.`,
+    waived: (round, at) =>
+      `Die Nummern sollten auch von Runde ${round} von drand abhängen, die nicht zu bekommen war. Am ${at} hat der Shop entschieden, ohne sie weiterzumachen. Darum lässt sich nicht zeigen, ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.`,
+    late: 'Wir warten auf die öffentliche Zufallszahl, die sich verspätet. Gelost wird, sobald sie da ist.',
     notYet: 'Es wurde noch nicht gelost.',
     recompute: 'Hier nachrechnen',
     notHere:
@@ -375,6 +383,7 @@ export const german = {
     checks: {
       seed: 'Der Startwert hat den Fingerabdruck, der mit dem Verkauf veröffentlicht wurde.',
       list: 'Die Liste hat den Fingerabdruck, der bei ihrem Schluss veröffentlicht wurde.',
+      beacon: 'Die Zufallszahl von drand ist die veröffentlichte, und jünger als der Schluss der Liste.',
       order: 'Alle haben die Nummer, die aus beiden folgt.',
     },
     mine: (pseudonym, drawn) =>

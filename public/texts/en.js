@@ -302,6 +302,7 @@ export const english = {
   notAccepted: 'That was not accepted. Please look at what you typed.',
   noAnswer: 'The shop does not answer. Please try again.',
   signInAgain: 'Your session is over. Please sign in again.',
+  signedInHere: 'Signed in on this page only, because your browser keeps no data of this site.',
   /** @param {string} name */
   welcome: (name) => `Hello, ${name}`,
   signedOut: 'You are signed out.',
@@ -342,6 +343,7 @@ export const english = {
   resetTitle: 'Choose a new password',
   resetNow: 'Save and sign in',
   linkExpired: 'This link was used, or is too old. Please ask for a new mail.',
+  noPasswords: 'This shop has no passwords: sign in at its identity provider.',
   noMail: 'This shop sends no mail.',
   sessionsTitle: 'Where you are signed in',
   thisDevice: 'This device',
@@ -403,8 +405,16 @@ export const english = {
       'When the sale was published, the shop chose a secret number, the seed, and published its fingerprint. So it cannot choose another one later.',
       `At ${drawAt} the list of entries is closed (now ${plural(entries, 'entry', 'entries')}), and its fingerprint is published. So nobody can be added or removed. The list has no names: each person has a pseudonym, which only they know.`,
       'Then the seed is published. Seed and pseudonym together give each entry a number that looks random, and the lowest is first. Anyone can recompute it; your browser can do it here.',
-      'What this cannot show is whether the shop, which knew its seed, added entries of its own before the list was closed.',
     ],
+    cannotShow:
+      'What this cannot show is whether the shop, which knew its seed, added entries of its own before the list was closed.',
+    /** @param {number} round @param {string} at */
+    beacon: (round, at) =>
+      `The number of each entry also depends on a random number that independent organisations (drand) publish together: round ${round}, at ${at}. The list is closed before anybody can know it, so the shop cannot steer the draw either.`,
+    /** @param {number} round @param {string} at */
+    waived: (round, at) =>
+      `The numbers were to depend on round ${round} of drand as well, which was not to be had. At ${at} the shop decided to go on without it. So this cannot show whether the shop, which knew its seed, added entries of its own before the list was closed.`,
+    late: 'Waiting for the public random number, which is late. The draw is made when it is here.',
     notYet: 'The draw has not been made yet.',
     recompute: 'Recompute it here',
     notHere:
@@ -415,6 +425,7 @@ export const english = {
     checks: {
       seed: 'The seed has the fingerprint that was published with the sale.',
       list: 'The list has the fingerprint that was published when it was closed.',
+      beacon: 'The random number of drand is the one that was published, after the list was closed.',
       order: 'Everybody has the number that follows from both.',
     },
     /** @param {string} pseudonym @param {number | null} drawn */

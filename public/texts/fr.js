@@ -271,6 +271,8 @@ export const french = {
   notAccepted: 'Cela n’a pas été accepté. Vérifiez ce que vous avez saisi.',
   noAnswer: 'La boutique ne répond pas. Merci de réessayer.',
   signInAgain: 'Votre session est terminée. Merci de vous reconnecter.',
+  signedInHere:
+    'Connecté sur cette page seulement, car votre navigateur n’enregistre aucune donnée de ce site.',
   welcome: (name) => `Bonjour, ${name}`,
   signedOut: 'Vous êtes déconnecté.',
 
@@ -310,6 +312,7 @@ export const french = {
   resetTitle: 'Choisissez un nouveau mot de passe',
   resetNow: 'Enregistrer et se connecter',
   linkExpired: 'Ce lien a déjà servi, ou il est trop ancien. Demandez un nouveau message.',
+  noPasswords: 'Cette boutique n’a pas de mots de passe : connectez-vous auprès de son service d’identité.',
   noMail: 'Cette boutique n’envoie pas de messages.',
   sessionsTitle: 'Où vous êtes connecté',
   thisDevice: 'Cet appareil',
@@ -368,8 +371,14 @@ export const french = {
       'À la publication de la vente, la boutique a choisi un nombre secret, la graine, et publié son empreinte. Elle ne peut donc plus en choisir un autre.',
       `Le ${drawAt}, la liste est close (${plural(entries, 'participation', 'participations')} à présent) et son empreinte est publiée. Plus personne ne peut donc être ajouté ni retiré. La liste ne contient pas de noms : chaque personne a un pseudonyme qu’elle seule connaît.`,
       'Ensuite, la graine est publiée. Avec le pseudonyme, elle donne à chaque participation un nombre qui semble aléatoire ; le plus petit est le premier. Chacun peut le recalculer ; ici, votre navigateur peut le faire.',
-      'Ce que cela ne montre pas : si la boutique, qui connaissait sa graine, a ajouté ses propres participations avant la clôture de la liste.',
     ],
+    cannotShow:
+      'Ce que cela ne montre pas : si la boutique, qui connaissait sa graine, a ajouté ses propres participations avant la clôture de la liste.',
+    beacon: (round, at) =>
+      `Le numéro de chaque participation dépend aussi d’un nombre aléatoire que des organisations indépendantes (drand) publient ensemble : le tour ${round}, le ${at}. La liste est close avant que quiconque puisse le connaître ; la boutique ne peut donc pas non plus orienter le tirage.`,
+    waived: (round, at) =>
+      `Les numéros devaient aussi dépendre du tour ${round} de drand, qui était introuvable. Le ${at}, la boutique a décidé de continuer sans lui. Cela ne montre donc pas si la boutique, qui connaissait sa graine, a ajouté ses propres participations avant la clôture de la liste.`,
+    late: 'Nous attendons le nombre aléatoire public, qui est en retard. Le tirage a lieu dès qu’il est là.',
     notYet: 'Le tirage n’a pas encore eu lieu.',
     recompute: 'Le recalculer ici',
     notHere:
@@ -380,6 +389,7 @@ export const french = {
     checks: {
       seed: 'La graine a l’empreinte publiée avec la vente.',
       list: 'La liste a l’empreinte publiée à sa clôture.',
+      beacon: 'Le nombre aléatoire de drand est celui qui a été publié, après la clôture de la liste.',
       order: 'Chacun a le numéro qui en découle.',
     },
     mine: (pseudonym, drawn) =>

@@ -18,9 +18,12 @@ const patienceMs = 5_000;
 
 /**
  * Marks the orders paid that are still held, in one transaction. Of several payments of one order the first one pays it.
- * @returns what to announce; null when none was held any more.
+ * @returns the paid orders, and what to announce; null when none was held any more.
  */
-export async function markPaid(collections: Collections, marks: Mark[]): Promise<Settled | null> {
+export async function markPaid(
+  collections: Collections,
+  marks: Mark[],
+): Promise<{ paid: OrderRecord[]; settled: Settled } | null> {
   const paymentIds = new Map(marks.toReversed().map(({ orderId, paymentId }) => [orderId, paymentId]));
   return await untilFresh(
     collections.connection,
@@ -32,7 +35,7 @@ export async function markPaid(collections: Collections, marks: Mark[]): Promise
         const paymentId = paymentIds.get(order._id) as string;
         return { ...order, status: 'paid', paymentId };
       });
-      return await write((session) => writePaid(collections, paid, session));
+      return { paid, settled: await write((session) => writePaid(collections, paid, session)) };
     },
     { patienceMs },
   );

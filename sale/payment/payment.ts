@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { OrderRecord } from '../../store/collections.ts';
 import type {
   PaymentRecord,
@@ -32,6 +33,7 @@ export function newPayment(
     state: 'started',
     isProcessing: false,
     failure: null,
+    methodKey: null,
     capturedAmount: 0,
     refunds: [],
     createdAt: now,
@@ -52,7 +54,7 @@ export const paymentIdOf = (orderId: string, attempt: number) => `${orderId}.${a
  * @param now when the report came.
  */
 export function apply(payment: PaymentRecord, report: PaymentReport, now: Date): PaymentRecord {
-  const { price, capturedAmount, isProcessing, failure, providerId, refunds = [] } = report;
+  const { price, capturedAmount, isProcessing, failure, providerId, fingerprint, refunds = [] } = report;
   if (payment.providerId !== null && payment.providerId !== providerId) return payment;
   if (price.amount !== payment.amount || price.currency !== payment.currency) {
     const error = `the provider reports ${price.amount} ${price.currency}, expected ${payment.amount} ${payment.currency}`;
@@ -68,6 +70,7 @@ export function apply(payment: PaymentRecord, report: PaymentReport, now: Date):
     // While the buyer may still pay, the newest report counts: a second attempt is processed as one that was never refused.
     isProcessing: isOpen && isProcessing,
     failure: stage === 'failed' ? (failure ?? payment.failure) : null,
+    methodKey: payment.methodKey ?? (fingerprint ? methodKeyOf(payment.provider, fingerprint) : null),
     capturedAmount: Math.max(payment.capturedAmount, capturedAmount),
     authorisedAt: payment.authorisedAt ?? (isAuthorised ? now : null),
     capturedAt: payment.capturedAt ?? (stage === 'captured' ? now : null),
@@ -75,6 +78,10 @@ export function apply(payment: PaymentRecord, report: PaymentReport, now: Date):
   };
   return derive(payment, next, now);
 }
+
+/** Only a hash of the fingerprint is stored: it tells whether two payments were made with the same card, and nothing else. */
+const methodKeyOf = (provider: string, fingerprint: string) =>
+  hash('sha256', `${provider} ${fingerprint}`, 'base64url').slice(0, 22);
 
 /** The payment after the provider answered to a refund. */
 export const applyRefundReport = (payment: PaymentRecord, report: RefundReport, now: Date): PaymentRecord =>
@@ -116,9 +123,12 @@ const laterOf = <Stage>(order: readonly Stage[], one: Stage, other: Stage): Stag
   order.indexOf(other) > order.indexOf(one) ? other : one;
 
 function isSame(one: PaymentRecord, other: PaymentRecord): boolean {
-  const names = Object.keys(one) as (keyof PaymentRecord)[];
+  // A record of the version before lacks what this one adds.
+  const names = Object.keys({ ...one, ...other }) as (keyof PaymentRecord)[];
   return names.every((name) =>
-    name === 'refunds' ? isSameList(one.refunds, other.refunds) : one[name] === other[name],
+    name === 'refunds'
+      ? isSameList(one.refunds, other.refunds)
+      : (one[name] ?? null) === (other[name] ?? null),
   );
 }
 
@@ -221,6 +231,9 @@ export type Step =
   | { do: 'return'; amount: number; reason: string }
   | { do: 'end'; as: 'payment_lost' | 'refunded' }
   | { do: 'refund'; refund: RefundRecord };
+
+/** In these states a payment pays its order while that is held. */
+export const payingStates: readonly PaymentState[] = ['authorised', 'captured'];
 
 /** @param order null when it does not exist, as after a restored backup. */
 export function nextStep(payment: PaymentRecord, order: PaidOrder | null, now: Date): Step {

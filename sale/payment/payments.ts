@@ -5,6 +5,7 @@ import { mongoClock } from '../../runtime/clock.ts';
 import { gapMs, Stale, transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit, Overloaded } from '../../runtime/group-commit.ts';
+import { keyedQueue } from '../../runtime/keyed-queue.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { retry } from '../../runtime/retry.ts';
 import { type Collections, insertAll, isDuplicateKey, type OrderRecord } from '../../store/collections.ts';
@@ -151,10 +152,18 @@ interface Loaded {
   order: PaidOrder | null;
 }
 
+interface Amendment {
+  paymentId: string;
+  change: Change;
+  /** What was read of it before. The change is made to that, unless it turns out to be out of date. */
+  known: Loaded | undefined;
+}
+
 const maxBatch = 500;
 const maxWaiting = 10_000;
-/** Payments whose steps are taken right away; the others wait until they are due. */
-const maxSettling = 2_000;
+/** Payments whose steps are taken at once, and so the maximum of concurrent requests to the provider. */
+const maxSettling = 1_000;
+const maxWaitingToSettle = 20_000;
 /** More than any history takes: mark, capture, return, refund and the looks between them. */
 const maxSteps = 10;
 /** Attempts to pay one order, each of which has ended without money. */
@@ -174,70 +183,78 @@ export function openPayments({
   log,
 }: PaymentsOptions): Payments {
   const { payments, orders } = collections;
-  const amending = groupCommit<{ paymentId: string; change: Change }, Loaded | null>({
+  const amending = groupCommit<Amendment, Loaded | null>({
     send: (amendments) => amendAll(collections, amendments, stepMs),
     maxBatch,
     maxWaiting,
   });
-  const marking = groupCommit<Mark, void>({
+  /** @returns for each mark its order, if this payment has paid it just now. */
+  const marking = groupCommit<Mark, OrderRecord | null>({
     async send(marks) {
       otherWriters.announce();
       failpoint('marking');
-      const settled = await markPaid(collections, marks);
+      const marked = await markPaid(collections, marks);
       failpoint('marked');
-      if (settled) announce(settled);
-      return marks.map(() => undefined);
+      if (marked) announce(marked.settled);
+      const paidBy = new Map(marked?.paid.map((order) => [order.paymentId, order]));
+      return marks.map(({ paymentId }) => paidBy.get(paymentId) ?? null);
     },
     maxBatch,
     maxWaiting,
     gapMs: () => gapMs,
   });
-  const amend = (paymentId: string, change: Change) => amending.submit({ paymentId, change });
+  const amend = (paymentId: string, change: Change, known?: Loaded) =>
+    amending.submit({ paymentId, change, known });
 
-  /** The payments whose steps are being taken; `again`: there was news of it meanwhile. */
-  const settling = new Map<string, { again: boolean; ended: Promise<void> }>();
+  const settling = keyedQueue<Loaded>({
+    work: (paymentId, known) =>
+      settle(paymentId, known).catch((error) =>
+        log.warn({ paymentId, error: error.message }, 'payment step failed, retrying later'),
+      ),
+    maxRunning: maxSettling,
+    maxWaiting: maxWaitingToSettle,
+  });
 
-  function settleSoon(paymentId: string): void {
-    const running = settling.get(paymentId);
-    if (running) running.again = true;
-    if (running || settling.size >= maxSettling) return;
-    const entry = { again: false, ended: Promise.resolve() };
-    settling.set(paymentId, entry);
-    entry.ended = settleWhileNews(paymentId, entry)
-      .catch((error) => log.warn({ paymentId, error: error.message }, 'payment step failed, retrying later'))
-      .finally(() => settling.delete(paymentId));
+  /**
+   * Takes the steps of a payment soon; when too many wait here, a worker takes them when they are due.
+   * @param known what was read of it just now.
+   */
+  function settleSoon(paymentId: string, known?: Loaded): Promise<void> {
+    const ended = settling.run(paymentId, known);
+    if (!ended)
+      log.warn({ paymentId }, 'too many payments wait to be settled, a worker takes this one later');
+    return ended ?? Promise.resolve();
   }
 
-  async function settleWhileNews(paymentId: string, entry: { again: boolean }): Promise<void> {
-    do {
-      entry.again = false;
-      await settle(paymentId);
-    } while (entry.again);
-  }
-
-  async function settle(paymentId: string): Promise<void> {
-    let loaded = await amend(paymentId, same);
+  async function settle(paymentId: string, known?: Loaded): Promise<void> {
+    let loaded = known ?? (await amend(paymentId, same));
     let taken: Step['do'] | null = null;
     for (let steps = 0; loaded !== null && steps < maxSteps; steps++) {
       const step = nextStep(loaded.payment, loaded.order, mongoClock.now());
       // A step that has to be taken twice in a row has changed nothing.
       if (taken === step.do && step.do !== 'refund') return void (await amend(paymentId, rescheduled));
       taken = step.do;
+      if (step.do === 'mark') {
+        const order = await marking.submit({ orderId: loaded.payment.orderId, paymentId });
+        loaded = order ? { ...loaded, order } : await amend(paymentId, same);
+        continue;
+      }
       const change = await changeOf(step, loaded.payment);
-      loaded = change && (await amend(paymentId, change));
+      // What the provider answers changes nothing about the order, so that it need not be read again.
+      const stillTrue = isAsked(step) ? loaded : undefined;
+      loaded = change && (await amend(paymentId, change, stillTrue));
     }
   }
 
   /** Takes a step. @returns the change that it makes; null when it was the last one for now. */
-  async function changeOf(step: Step, payment: PaymentRecord): Promise<Change | null> {
+  async function changeOf(
+    step: Exclude<Step, { do: 'mark' }>,
+    payment: PaymentRecord,
+  ): Promise<Change | null> {
     if (step.do === 'nothing' || step.do === 'wait') {
       const dueAt = step.do === 'wait' ? step.until : null;
       if (payment.dueAt?.getTime() !== dueAt?.getTime()) await amend(payment._id, rescheduled);
       return null;
-    }
-    if (step.do === 'mark') {
-      await marking.submit({ orderId: payment.orderId, paymentId: payment._id });
-      return same;
     }
     if (step.do === 'lengthen') {
       const lengthened = await lengthenHold(collections, payment.orderId);
@@ -367,7 +384,7 @@ export function openPayments({
       if (known !== report.providerId)
         throw new PaymentFault('transient', 'the payment was started elsewhere');
       const isOpen = state === 'started' || state === 'failed';
-      if (!isOpen) settleSoon(paymentId);
+      if (!isOpen) void settleSoon(paymentId, loaded);
       const handover = (isOpen && report.handover) || null;
       return { paymentId, provider: provider.name, state, isProcessing, failure, handover };
     },
@@ -381,7 +398,7 @@ export function openPayments({
       const loaded = report && (await amend(paymentId, taking(report)));
       if (!loaded) return 'not_ours';
       failpoint('received');
-      settleSoon(paymentId);
+      void settleSoon(paymentId, loaded);
       return 'stored';
     },
 
@@ -479,7 +496,7 @@ export function openPayments({
       if (refunded === null || typeof refunded === 'string' || 'fault' in refunded) return refunded;
       failpoint('refunding');
       announce({ stocks: [], orders: [orderMessageOf(refunded.after)] });
-      settleSoon(refunded.paymentId);
+      void settleSoon(refunded.paymentId);
       return 'asked';
     },
 
@@ -489,13 +506,12 @@ export function openPayments({
         .sort({ dueAt: 1 })
         .limit(limit)
         .toArray();
-      for (const { _id } of due) settleSoon(_id);
-      await Promise.all(due.map(({ _id }) => settling.get(_id)?.ended));
+      await Promise.all(due.map(({ _id }) => settleSoon(_id)));
       return due.length;
     },
 
     async drained() {
-      await Promise.all([...settling.values()].map(({ ended }) => ended));
+      await settling.drained();
       await Promise.all([amending.drained(), marking.drained()]);
     },
   };
@@ -525,12 +541,14 @@ async function planRefund(
   | null
 > {
   const within = session && { session };
+  // The order is read last: what another request has given back is never missing in it when the payment has it already.
+  const known = await payments.find({ orderId }, { ...within }).toArray();
   const order = await orders.findOne({ _id: orderId }, { ...within });
   if (!order) return null;
-  const known = await payments.find({ orderId }, { ...within }).toArray();
   const payment =
     known.find(({ _id }) => _id === order.paymentId) ?? known.find((one) => refundableOf(one) > 0);
-  const earlier = payment?.refunds.find((refund) => key !== undefined && refund.key === key);
+  const asked = [...(payment?.refunds ?? []), ...(order.wholeRefund ? [order.wholeRefund] : [])];
+  const earlier = asked.find((refund) => key !== undefined && refund.key === key);
   if (earlier) return earlier.amount === (amount ?? earlier.amount) ? 'asked' : keyReused(earlier.amount);
   const left = payment ? refundableOf(payment) : 0;
   const isPaid = order.status === 'paid';
@@ -542,7 +560,7 @@ async function planRefund(
   return { order, payment, refund: { amount: wanted, reason, ...(key !== undefined && { key }) } };
 }
 
-/** Whether a request for what is left may be that one again which has ended the order. A whole refund keeps no key. */
+/** Whether a request for what is left, without the key of the one that has ended the order, may be that one again. */
 function isRepeated(payment: PaymentRecord, { amount, key }: Pick<WantedRefund, 'amount' | 'key'>): boolean {
   const last = refundableOf(payment) || payment.refunds.at(-1)?.amount;
   return amount === undefined || (key !== undefined && amount === last);
@@ -555,7 +573,7 @@ const endOf = ({ as }: Extract<Step, { do: 'end' }>, { orderId }: PaymentRecord)
   ...({ orderId, by: 'staff', staff: null } as const),
   ...(as === 'payment_lost'
     ? { reason: as, restock: true }
-    : { reason: null, restock: false, refund: true as const }),
+    : { reason: null, restock: false, refund: { key: undefined } }),
 });
 
 const unclear = (pending: number) => ({
@@ -581,6 +599,9 @@ function notRefundable(
 }
 
 const same: Change = (payment) => payment;
+const isAsked = ({ do: step }: Step) =>
+  step === 'capture' || step === 'void' || step === 'refund' || step === 'look';
+
 /** A copy, which is written with its new `dueAt`. */
 const rescheduled: Change = (payment) => ({ ...payment });
 
@@ -653,20 +674,26 @@ function dueAtOf(payment: PaymentRecord, order: PaidOrder | null, stepMs: number
 }
 
 /**
- * Reads these payments with their orders, changes them, and writes those that have changed, all in three commands.
+ * Reads these payments with their orders where they are not known, changes them, and writes those that have changed, all in at
+ * most three commands.
  * @returns each payment afterwards with its order; null when it does not exist.
  * @throws Overloaded when other processes changed them at each attempt.
  */
 async function amendAll(
   collections: Collections,
-  amendments: { paymentId: string; change: Change }[],
+  amendments: Amendment[],
   stepMs: number,
 ): Promise<(Loaded | null)[]> {
   const amended = new Map<string, Loaded>();
   let left = new Set(amendments.map(({ paymentId }) => paymentId));
+  let known = new Map(amendments.flatMap(({ paymentId, known }) => (known ? [[paymentId, known]] : [])));
+  // Whoever has to read a payment gets it as it is now.
+  for (const one of amendments) if (!one.known) known.delete(one.paymentId);
   return await retry(
     async () => {
-      const loaded = await load(collections, [...left]);
+      const unknown = [...left].filter((id) => !known.has(id));
+      const loaded = new Map([...known, ...(unknown.length > 0 ? await load(collections, unknown) : [])]);
+      known = new Map();
       const changed = new Map<string, Loaded>();
       for (const { paymentId, change } of amendments) {
         const now = changed.get(paymentId) ?? loaded.get(paymentId);
@@ -674,8 +701,10 @@ async function amendAll(
         if (now && payment !== now.payment)
           changed.set(paymentId, { ...now, payment: payment as PaymentRecord });
       }
-      const stale = changed.size > 0 ? await write(collections, [...changed.values()], stepMs) : new Set();
-      for (const [id, one] of loaded) if (!stale.has(id)) amended.set(id, changed.get(id) ?? one);
+      const dated = [...changed.values()].map((one) => withDueAt(one, stepMs));
+      const stale = dated.length > 0 ? await write(collections, dated) : new Set();
+      for (const one of [...loaded.values(), ...dated.map(afterWrite)])
+        if (!stale.has(one.payment._id)) amended.set(one.payment._id, one);
       // What is written is not changed once more with what is not.
       left = new Set([...left].filter((id) => stale.has(id)));
       if (left.size > 0) throw new Stale();
@@ -712,9 +741,9 @@ async function load(
  * Writes each payment unless another process changed it since it was read.
  * @returns the ids of those that are not written.
  */
-async function write({ payments }: Collections, changed: Loaded[], stepMs: number): Promise<Set<string>> {
+async function write({ payments }: Collections, changed: Loaded[]): Promise<Set<string>> {
   // An update that matches nothing would insert, which fails because the id exists: so the errors name the stale ones.
-  const updates = changed.map((one) => ({ updateOne: { ...updateOf(one, stepMs), upsert: true } }));
+  const updates = changed.map((one) => ({ updateOne: { ...updateOf(one), upsert: true } }));
   try {
     await payments.bulkWrite(updates, { ordered: false });
     return new Set();
@@ -733,12 +762,20 @@ async function writeWithin(
   stepMs: number,
   session: ClientSession,
 ): Promise<void> {
-  const { filter, update } = updateOf(changed, stepMs);
+  const { filter, update } = updateOf(withDueAt(changed, stepMs));
   await payments.updateOne(filter, update, { session });
 }
 
-function updateOf({ payment, order }: Loaded, stepMs: number) {
-  const { _id, revision, ...fields } = payment;
-  const update = { $set: { ...fields, dueAt: dueAtOf(payment, order, stepMs) }, $inc: { revision: 1 } };
-  return { filter: { _id, revision }, update };
+const withDueAt = ({ payment, order }: Loaded, stepMs: number): Loaded => ({
+  payment: { ...payment, dueAt: dueAtOf(payment, order, stepMs) },
+  order,
+});
+
+function updateOf({ payment: { _id, revision, ...fields } }: Loaded) {
+  return { filter: { _id, revision }, update: { $set: fields, $inc: { revision: 1 } } };
 }
+
+const afterWrite = ({ payment, order }: Loaded): Loaded => ({
+  payment: { ...payment, revision: payment.revision + 1 },
+  order,
+});

@@ -84,6 +84,11 @@ export interface PaymentReport {
   refundedAmount: number | null;
   /** The provider's word for why the last attempt was refused; null when none was. */
   failure: string | null;
+  /**
+   * The provider's fingerprint of the card or account that it is paid with: the same for each payment with it, and nothing of
+   * the card itself. Absent where the provider gives none, or did not say.
+   */
+  fingerprint?: string;
   /** What the page needs to let the buyer pay. */
   handover?: Handover;
   /** All refunds of it; absent when the provider did not say. */

@@ -61,9 +61,24 @@ export interface SimulatedOptions {
 
 /** The simulated provider, and what its own page would do for the buyer. */
 export interface SimulatedProvider extends PaymentProvider {
-  /** Pays with a card. @returns the payment afterwards; null when there is none with this secret. */
-  confirm(clientSecret: string, card: SimulatedCard): Promise<PaymentReport | null>;
+  /** Pays with a card; the provider gives its fingerprint as it is told here, or none. @returns the payment afterwards; null when there is none with this secret. */
+  confirm(
+    clientSecret: string,
+    card: SimulatedCard,
+    fingerprint?: string | undefined,
+  ): Promise<PaymentReport | null>;
+  /** Does what happens at a provider without the shop; nothing when the payment is not in such a state. */
+  happen(providerId: string, incident: Incident): Promise<void>;
 }
+
+/**
+ * What is processed is authorised or refused; an authorisation expires, or the bank takes it back; somebody gives a part of the
+ * money back in the provider's own pages.
+ */
+export type Incident =
+  | { type: 'processed'; isRefused: boolean }
+  | { type: 'authorisation_lost' }
+  | { type: 'refunded_elsewhere'; amount: number };
 
 const simulatedSignatureHeader = 'simulated-signature';
 const toleranceMs = 300_000;
@@ -116,6 +131,47 @@ export function openSimulated({
     send(changed);
     if (behaviourOf(record).answersErrors) throw new PaymentFault('unknown', 'answered 500');
     return reportOf(changed);
+  }
+
+  /** Makes a refund unless it exists, or more than is left would go back. */
+  async function makeRefund(
+    { _id, capturedAmount }: SimulatedPaymentRecord,
+    refund: SimulatedPaymentRecord['refunds'][number],
+  ): Promise<SimulatedPaymentRecord | null> {
+    const most = capturedAmount - refund.amount;
+    return await ledger.findOneAndUpdate(
+      {
+        _id,
+        'refunds.refundId': { $ne: refund.refundId },
+        $expr: { $lte: [{ $sum: '$refunds.amount' }, most] },
+      },
+      { $push: { refunds: refund } },
+      { returnDocument: 'after' },
+    );
+  }
+
+  async function happened(_id: string, incident: Incident): Promise<SimulatedPaymentRecord | null> {
+    const after = { returnDocument: 'after' } as const;
+    switch (incident.type) {
+      case 'processed': {
+        const outcome = incident.isRefused
+          ? { stage: 'failed' as const, failure: 'processing_failed' }
+          : { stage: 'authorised' as const };
+        const change = { $set: { ...outcome, processingUntil: null } };
+        return await ledger.findOneAndUpdate({ _id, processingUntil: { $ne: null } }, change, after);
+      }
+      case 'authorisation_lost':
+        return await ledger.findOneAndUpdate(
+          { _id, stage: 'authorised' },
+          { $set: { stage: 'voided' } },
+          after,
+        );
+      case 'refunded_elsewhere': {
+        const record = await ledger.findOne({ _id });
+        const refundId = `elsewhere_${record?.refunds.length}`;
+        return record && (await makeRefund(record, { refundId, amount: incident.amount }));
+      }
+    }
   }
 
   /** Sends a webhook with the state of the payment, as its card has it. */
@@ -178,15 +234,7 @@ export function openSimulated({
         throw new PaymentFault('refused', 'the balance is too low');
       }
       const refund = { refundId, amount };
-      const most = record.capturedAmount - amount;
-      await ledger.updateOne(
-        {
-          _id: record._id,
-          'refunds.refundId': { $ne: refundId },
-          $expr: { $lte: [{ $sum: '$refunds.amount' }, most] },
-        },
-        { $push: { refunds: refund } },
-      );
+      await makeRefund(record, refund);
       const after = await find(payment);
       if (!after.refunds.some((made) => made.refundId === refundId))
         throw new PaymentFault('refused', 'that is more than is left of the payment');
@@ -205,7 +253,7 @@ export function openSimulated({
       return isSigned ? (JSON.parse(body) as WebhookMessage) : null;
     },
 
-    async confirm(clientSecret, card) {
+    async confirm(clientSecret, card, fingerprint) {
       const { refusal, isDirect, processingMs, slowMs = 0 }: Behaviour = cards[card];
       await pause(latencyMs + slowMs);
       const now = mongoClock.now();
@@ -214,6 +262,7 @@ export function openSimulated({
       const stage = refusal ? 'failed' : isDirect ? 'captured' : processingMs ? found.stage : 'authorised';
       const fields = {
         card,
+        ...(fingerprint !== undefined && { fingerprint }),
         stage,
         failure: refusal ?? null,
         processingUntil: processingMs ? new Date(now.getTime() + processingMs) : null,
@@ -231,6 +280,11 @@ export function openSimulated({
       if (processingMs) setTimeout(() => void finishLater(confirmed), processingMs).unref();
       return reportOf(confirmed);
     },
+
+    async happen(providerId, incident) {
+      const changed = await happened(providerId, incident);
+      if (changed) send(changed);
+    },
   };
 
   async function finishLater({ _id }: SimulatedPaymentRecord): Promise<void> {
@@ -240,7 +294,7 @@ export function openSimulated({
 }
 
 function reportOf(record: SimulatedPaymentRecord, { withSecret = true } = {}): PaymentReport {
-  const { _id: providerId, paymentId, clientSecret, amount, currency, refunds } = record;
+  const { _id: providerId, paymentId, clientSecret, amount, currency, refunds, fingerprint } = record;
   return {
     paymentId,
     providerId,
@@ -250,6 +304,7 @@ function reportOf(record: SimulatedPaymentRecord, { withSecret = true } = {}): P
     capturedAmount: record.capturedAmount,
     refundedAmount: refunds.reduce((sum, refund) => sum + refund.amount, 0),
     failure: record.failure,
+    ...(fingerprint !== undefined && { fingerprint }),
     ...(withSecret && { handover: { clientSecret } }),
     refunds: refunds.map(refundOf),
   };

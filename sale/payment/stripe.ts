@@ -108,7 +108,8 @@ export async function openStripe({
 
     async capture({ paymentId, providerId, attempts }) {
       const options = { idempotencyKey: `capture-${paymentId}-${attempts}` };
-      return reportOf(await ask(stripe.paymentIntents.capture(providerId, {}, options)));
+      const wanted = { expand: ['latest_charge'] };
+      return reportOf(await ask(stripe.paymentIntents.capture(providerId, wanted, options)));
     },
 
     async void({ paymentId, providerId, attempts }) {
@@ -174,6 +175,8 @@ function reportOf(intent: Stripe.PaymentIntent): PaymentReport {
   const { id, status, metadata, last_payment_error: error, latest_charge: charge } = intent;
   const currency = intent.currency.toUpperCase();
   const isRefused = status === 'requires_payment_method' && error !== null;
+  const whole = charge !== null && typeof charge === 'object' ? charge : null;
+  const fingerprint = whole?.payment_method_details?.card?.fingerprint;
   return {
     paymentId: metadata.payment ?? '',
     providerId: id,
@@ -181,9 +184,9 @@ function reportOf(intent: Stripe.PaymentIntent): PaymentReport {
     isProcessing: status === 'processing',
     price: { amount: amountOfStripe(intent.amount, currency), currency },
     capturedAmount: amountOfStripe(intent.amount_received, currency),
-    refundedAmount:
-      charge !== null && typeof charge === 'object' ? amountOfStripe(charge.amount_refunded, currency) : null,
+    refundedAmount: whole && amountOfStripe(whole.amount_refunded, currency),
     failure: isRefused ? (error.decline_code ?? error.code ?? error.type) : null,
+    ...(fingerprint && { fingerprint }),
     ...(intent.client_secret && { handover: { clientSecret: intent.client_secret } }),
   };
 }

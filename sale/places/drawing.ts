@@ -1,8 +1,11 @@
-import { redisClock } from '../../runtime/clock.ts';
+import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
+import { appendChanges } from '../../log/events.ts';
+import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import type { Collections } from '../../store/collections.ts';
-import type { PlaceRecord } from '../../store/place-collections.ts';
+import type { BeaconRecord, PlaceRecord } from '../../store/place-collections.ts';
+import { type BeaconChain, type BeaconSource, isLate, keyOf, notHere, roundFor } from './beacon.ts';
 import { drawKeyOf, openListDigest, readSeed } from './draw.ts';
 
 const salesAtOnce = 100;
@@ -26,10 +29,17 @@ export async function findDueDraws({ sales }: Collections, now = redisClock.now(
  * Makes a draw: closes the entries, publishes the digest of their list, gives each entry its position, and publishes the
  * seed. Each step is one write that happens once, or gives the same result again, so that after a crash the next leader
  * goes on where this one was.
+ * @param source has the public random numbers, for which a draw may have to wait.
+ * @returns whether it is made now.
  */
-export async function makeDraw(collections: Collections, saleId: string): Promise<void> {
+export async function makeDraw(
+  collections: Collections,
+  saleId: string,
+  source: BeaconSource,
+): Promise<boolean> {
   const { placeLists } = collections;
-  const state = async () => (await placeLists.findOne({ _id: saleId }))?.draw?.state;
+  const draw = async () => (await placeLists.findOne({ _id: saleId }))?.draw;
+  const state = async () => (await draw())?.state;
   // Every entry writes the list too, so each is either committed before this or refused.
   if ((await state()) === 'entering') {
     await placeLists.updateOne(
@@ -39,31 +49,94 @@ export async function makeDraw(collections: Collections, saleId: string): Promis
     failpoint('closing');
   }
   if ((await state()) === 'closing') {
-    await freeze(collections, saleId);
+    await freeze(collections, saleId, source.chain);
     failpoint('frozen');
   }
-  if ((await state()) !== 'frozen') return;
+  const frozen = await draw();
+  if (frozen?.state !== 'frozen') return false;
+  const beacon = frozen.beacon && (await takeBeacon(collections, saleId, frozen.beacon, source));
+  if (beacon === null) return false;
   const seed = await readSeed(collections, saleId);
-  const entries = await arrange(collections, saleId, seed);
+  const entries = await arrange(collections, saleId, keyOf(seed, beacon));
   failpoint('drawing');
   await publish(collections, saleId, seed, entries);
   failpoint('drawn');
+  return true;
 }
 
-async function freeze(collections: Collections, saleId: string): Promise<void> {
+/** Stores the round that the draw depends on. @returns null while it is not here. */
+async function takeBeacon(
+  { placeLists }: Collections,
+  saleId: string,
+  beacon: BeaconRecord,
+  source: BeaconSource,
+): Promise<BeaconRecord | null> {
+  if (beacon.waivedAt || beacon.randomness !== null) return beacon;
+  if (redisClock.now() < beacon.at) return null;
+  const { randomness = null, signature = null, error } = source.poll(beacon.round);
+  if (randomness === null && error === beacon.error) return null;
+  // The shop may go on without it at the same moment, and only one of both counts.
+  const isOpen = { _id: saleId, 'draw.beacon.waivedAt': null, 'draw.beacon.randomness': null };
+  const news = {
+    'draw.beacon.randomness': randomness,
+    'draw.beacon.signature': signature,
+    'draw.beacon.error': error,
+  };
+  const after = await placeLists.findOneAndUpdate(isOpen, { $set: news }, { returnDocument: 'after' });
+  const stored = after?.draw?.beacon;
+  return stored && stored.randomness !== null ? stored : null;
+}
+
+/**
+ * Makes a draw go on without the random number that it was to depend on, because that is late. It is published so.
+ * @param by is noted in the staff log.
+ * @returns `not_late` when it is not, or when nothing waits for it; `unknown` when there is no such draw.
+ */
+export async function waiveBeacon(
+  { placeLists, ...collections }: Collections,
+  saleId: string,
+  by: By,
+): Promise<'waived' | 'not_late' | 'unknown'> {
+  return await transact(collections.connection, async (session) => {
+    const list = await placeLists.findOne({ _id: saleId }, { session });
+    if (!list?.draw) return 'unknown';
+    const { state, beacon } = list.draw;
+    const now = redisClock.now();
+    if (state === 'frozen' && beacon?.waivedAt) return 'waived';
+    if (state !== 'frozen' || !beacon || !isLate(beacon, now)) return 'not_late';
+    const change = { $set: { 'draw.beacon.waivedAt': now }, $inc: { writes: 1 } };
+    await placeLists.updateOne({ _id: saleId }, change, { session });
+    const subject = { kind: 'sale', id: saleId };
+    const after = { round: beacon.round, error: beacon.error };
+    const entry = { ...by, action: 'sale.beacon_waived', subject, after };
+    await appendStaffEntry({ placeLists, ...collections }, session, entry);
+    return 'waived';
+  });
+}
+
+async function freeze(collections: Collections, saleId: string, chain: BeaconChain): Promise<void> {
   const digest = openListDigest();
   let entries = 0;
   for await (const { pseudonym = '' } of readEntries(collections, saleId)) {
     digest.add(pseudonym);
     entries += 1;
   }
+  const sale = await collections.sales.findOne({ _id: saleId });
+  const now = redisClock.now();
   const frozen = {
     'draw.state': 'frozen' as const,
     'draw.entries': entries,
     'draw.digest': digest.hex(),
-    'draw.frozenAt': redisClock.now(),
+    'draw.frozenAt': now,
+    ...(sale?.drawBeacon && { 'draw.beacon': { ...roundOf(chain, sale.drawAt ?? now, now), ...notHere } }),
   };
   await collections.placeLists.updateOne({ _id: saleId, 'draw.state': 'closing' }, { $set: frozen });
+}
+
+/** The round that was named with the sale; a later one when that is known already, because the list is fixed late. */
+function roundOf(chain: BeaconChain, drawAt: Date, now: Date) {
+  const named = roundFor(chain, drawAt);
+  return now < named.at ? named : roundFor(chain, now);
 }
 
 /** The entries of a draw, sorted by pseudonym, page by page. Nobody can be added or removed once the entries are closed. */
@@ -120,13 +193,13 @@ async function arrange(collections: Collections, saleId: string, key: Buffer): P
 }
 
 async function publish(
-  { connection, placeLists, sales }: Collections,
+  { placeLists, sales, ...collections }: Collections,
   saleId: string,
   seed: Buffer,
   entries: number,
 ): Promise<void> {
   await transact(
-    connection,
+    collections.connection,
     async (session) => {
       const drawnAt = redisClock.now();
       const made = {
@@ -135,17 +208,29 @@ async function publish(
         'draw.drawnAt': drawnAt,
         lastPosition: entries,
       };
-      const { matchedCount } = await placeLists.updateOne(
+      const list = await placeLists.findOneAndUpdate(
         { _id: saleId, 'draw.state': 'frozen' },
         { $set: made, $inc: { writes: 1 } },
         { session },
       );
-      if (matchedCount === 0) return;
-      await sales.updateOne(
+      if (!list?.draw) return;
+      const sale = await sales.findOneAndUpdate(
         { _id: saleId },
-        { $set: { drawnAt }, $unset: { drawPending: 1 }, $inc: { revision: 1 } },
-        { session },
+        { $set: { drawnAt }, $unset: { drawPending: 1 }, $inc: { revision: 1, eventSeq: 1 } },
+        { session, returnDocument: 'after', projection: { eventSeq: 1 } },
       );
+      if (!sale) return;
+      const { digest, beacon } = list.draw;
+      const randomness = !beacon?.waivedAt && beacon?.randomness;
+      const drawn = {
+        type: 'sale.drawn' as const,
+        entries,
+        digest: digest ?? '',
+        seed: seed.toString('hex'),
+        ...(randomness && { randomness }),
+      };
+      const entry = { saleId, seq: sale.eventSeq, changes: [drawn] };
+      await appendChanges({ placeLists, sales, ...collections }, [entry], mongoClock.now(), session);
     },
     { patienceMs },
   );

@@ -1,16 +1,26 @@
+import { redisClock } from '../../runtime/clock.ts';
 import type { Collections } from '../../store/collections.ts';
+import type { BeaconRecord } from '../../store/place-collections.ts';
 import type { Draw } from '../contract.ts';
+import { type BeaconChain, isLate, notHere, roundFor } from './beacon.ts';
 import { readEntries } from './drawing.ts';
 
 /** @returns what a draw has published so far; null when there is no such draw. */
-export async function readDraw({ sales, placeLists }: Collections, saleId: string): Promise<Draw | null> {
+export async function readDraw(
+  { sales, placeLists }: Collections,
+  chain: BeaconChain,
+  saleId: string,
+): Promise<Draw | null> {
   const sale = await sales.findOne({ _id: saleId });
   const list = await placeLists.findOne({ _id: saleId });
   if (!sale?.drawAt || !list?.draw) return null;
   const { state, commitment, entries, digest, frozenAt, seed, drawnAt } = list.draw;
+  const isFixed = state !== 'entering' && state !== 'closing';
+  const named = !isFixed && sale.drawBeacon ? { ...roundFor(chain, sale.drawAt), ...notHere } : undefined;
+  const beacon = list.draw.beacon ?? named;
   return {
     saleId,
-    algorithm: 'hmac-sha256-v1',
+    algorithm: beacon && !beacon.waivedAt ? 'hmac-sha256-v2' : 'hmac-sha256-v1',
     state: state === 'closing' ? 'entering' : state,
     opensAt: sale.opensAt.toISOString(),
     drawAt: sale.drawAt.toISOString(),
@@ -20,6 +30,16 @@ export async function readDraw({ sales, placeLists }: Collections, saleId: strin
     frozenAt: frozenAt?.toISOString() ?? null,
     seed,
     drawnAt: drawnAt?.toISOString() ?? null,
+    ...(beacon && { beacon: beaconOf(beacon) }),
+  };
+}
+
+function beaconOf({ at, randomness, signature, waivedAt, ...named }: BeaconRecord): Required<Draw>['beacon'] {
+  const { chain, round } = named;
+  return {
+    ...{ chain, round, at: at.toISOString(), randomness, signature },
+    isLate: isLate({ at, randomness, waivedAt }, redisClock.now()),
+    waivedAt: waivedAt?.toISOString() ?? null,
   };
 }
 

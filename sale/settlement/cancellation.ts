@@ -25,10 +25,16 @@ export type Cancellation = {
   | { by: 'buyer'; buyerId: string }
   /**
    * Without `restock` the units leave the sale instead of going back on sale. `staff` is null when nobody asked for it, or the
-   * whole sale was called off, which has a staff entry of its own. With `refund`, a paid order ends as refunded; its payment
-   * gives all of its money back either way.
+   * whole sale was called off, which has a staff entry of its own. With `refund`, a paid order ends as refunded, and keeps the
+   * request's Idempotency-Key; its payment gives all of its money back either way.
    */
-  | { by: 'staff'; staff: By | null; reason: string | null; restock: boolean; refund?: true }
+  | {
+      by: 'staff';
+      staff: By | null;
+      reason: string | null;
+      restock: boolean;
+      refund?: { key: string | undefined };
+    }
 );
 
 /** The order afterwards; `too_late` when its buyer could cancel it only before; null when there is no such settled order. */
@@ -177,7 +183,10 @@ function cancelledBy(order: OrderRecord, cancellation: Cancellation, cancelledAt
   const why = { ...(reason && { cancelReason: reason }), ...(!restock && { keptBack: true as const }) };
   if (!refund) return { ...ended, ...why };
   const { amount = 0, refundedAmount: before = 0 } = order;
-  return { ...ended, ...why, status: 'refunded', refundedAmount: amount, refundAmount: amount - before };
+  const refundAmount = amount - before;
+  const { key } = refund;
+  const request = key !== undefined && { wholeRefund: { key, amount: refundAmount } };
+  return { ...ended, ...why, ...request, status: 'refunded', refundedAmount: amount, refundAmount };
 }
 
 function staffEntryOf(
@@ -254,10 +263,10 @@ export async function writeEnded(
 
   for (const alike of groupByEnd(ended)) {
     const [first] = alike as [EndedOrder];
-    const { status, cancelledBy, cancelledAt, cancelReason, keptBack, refundedAmount } = first;
+    const { status, cancelledBy, cancelledAt, cancelReason, keptBack, refundedAmount, wholeRefund } = first;
     const why = { ...(cancelReason && { cancelReason }), ...(keptBack && { keptBack }) };
     const who = status !== 'expired' && { cancelledBy, cancelledAt };
-    const money = status === 'refunded' && { refundedAmount };
+    const money = status === 'refunded' && { refundedAmount, ...(wholeRefund && { wholeRefund }) };
     const latestMs = Math.max(...alike.map(({ holdExpiresAt }) => holdExpiresAt?.getTime() ?? 0));
     const { modifiedCount } = await orders.updateMany(
       {
@@ -314,7 +323,7 @@ function groupByEnd(orders: EndedOrder[]): EndedOrder[][] {
   const groups = new Map<string, EndedOrder[]>();
   for (const order of orders) {
     const { status, cancelledBy, cancelReason, keptBack } = order;
-    const money = [order.refundedAmount, order.refundAmount];
+    const money = [order.refundedAmount, order.refundAmount, order.wholeRefund];
     const key = JSON.stringify([status, cancelledBy, cancelReason, keptBack, isUnpaid(order), ...money]);
     const group = groups.get(key);
     if (group) group.push(order);

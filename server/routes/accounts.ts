@@ -12,6 +12,7 @@ import { allow, verificationKeyOf } from '../http/limits.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { byOf, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
+import { noPasswords } from './passwords.ts';
 import { answerWithSession } from './sessions.ts';
 
 export function accountRoutes(shop: Shop): Route[] {
@@ -31,8 +32,9 @@ export function accountRoutes(shop: Shop): Route[] {
       takesProofOfWork: true,
       answer: [201, shapes.session],
       headers: ['Set-Cookie'],
-      problems: ['email-taken', 'work-required'],
+      problems: ['email-taken', 'work-required', 'no-passwords'],
       async handle({ body, request }) {
+        if (!shop.takesPasswords) return noPasswords(shop);
         const allowed = allow(limits.signUps, await limits.signUps.take(request.network));
         if (isRefusal(allowed)) return allowed;
         const challenge = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
@@ -61,7 +63,7 @@ export function accountRoutes(shop: Shop): Route[] {
       problems: ['not-found'],
       async handle({ identity: { userId } }) {
         const record = await collections.users.findOne({ _id: userId });
-        return record ? { status: 200, body: accountBodyOf(record) } : noAccount();
+        return record ? { status: 200, body: accountBodyOf(record, shop) } : noAccount();
       },
     }),
     route({
@@ -77,7 +79,7 @@ export function accountRoutes(shop: Shop): Route[] {
         const record = await collections.users.findOneAndUpdate({ _id: userId }, changed, {
           returnDocument: 'after',
         });
-        return record ? { status: 200, body: accountBodyOf(record) } : noAccount();
+        return record ? { status: 200, body: accountBodyOf(record, shop) } : noAccount();
       },
     }),
     route({
@@ -153,8 +155,11 @@ async function* jsonOf({
   yield '}';
 }
 
-function accountBodyOf(record: UserRecord): shapes.AccountDetails {
-  const hasPassword = record.passwordHash !== '';
+function accountBodyOf(
+  record: UserRecord,
+  { takesPasswords }: Pick<Shop, 'takesPasswords'>,
+): shapes.AccountDetails {
+  const hasPassword = takesPasswords && record.passwordHash !== '';
   return { ...userOf(record), createdAt: record.createdAt.toISOString(), hasPassword };
 }
 

@@ -20,8 +20,9 @@ export function passwordRoutes(shop: Shop): Route[] {
         'Forgot the password: mails a link, if there is an account; the answer is the same if there is none',
       body: z.strictObject({ email: spelledAddress }),
       answer: [202, null],
-      problems: ['no-mail'],
+      problems: ['no-mail', 'no-passwords'],
       async handle({ body: { email }, request }) {
+        if (!shop.takesPasswords) return noPasswords(shop);
         if (!mails) return noMail();
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
         if (isRefusal(allowed)) return allowed;
@@ -40,8 +41,9 @@ export function passwordRoutes(shop: Shop): Route[] {
       body: z.strictObject({ token: linkToken, password }),
       answer: [201, shapes.session],
       headers: ['Set-Cookie'],
-      problems: ['link-expired'],
+      problems: ['link-expired', 'no-passwords'],
       async handle({ body, request }) {
+        if (!shop.takesPasswords) return noPasswords(shop);
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
         if (isRefusal(allowed)) return allowed;
         const changed = await resetPassword(collections, mails, body, { bcryptCost });
@@ -57,8 +59,9 @@ export function passwordRoutes(shop: Shop): Route[] {
       summary: 'Change my password: every other session ends',
       body: z.strictObject({ oldPassword: typedPassword, password }),
       answer: [200, shapes.session],
-      problems: ['wrong-password', 'not-found'],
+      problems: ['wrong-password', 'not-found', 'no-passwords'],
       async handle({ body, identity: { userId, sessionId } }) {
+        if (!shop.takesPasswords) return noPasswords(shop);
         // Counted before the password is checked, so that concurrent guesses count as well.
         const headers = allow(limits.signInFailures, await limits.signInFailures.take(userId));
         if (isRefusal(headers)) return headers;
@@ -74,5 +77,8 @@ export function passwordRoutes(shop: Shop): Route[] {
     }),
   ];
 }
+
+export const noPasswords = ({ provider }: Pick<Shop, 'provider'>) =>
+  refuse('no-passwords', `Sign in at ${provider?.name}: GET /sign-in leads there`);
 
 export const noMail = () => refuse('no-mail', 'The shop has set no SMTP_URL');

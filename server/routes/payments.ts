@@ -17,6 +17,11 @@ const webhookMaxBytes = 65_536;
 const confirmation = z.strictObject({
   clientSecret: z.string().min(1).max(100),
   card: z.enum(simulatedCards),
+  fingerprint: z
+    .string()
+    .regex(/^\w{1,64}$/)
+    .optional()
+    .describe('Cards with the same one are the same card to the order desk'),
 });
 
 const externalPayment = z.strictObject({
@@ -145,7 +150,7 @@ export function paymentRoutes(shop: Shop): Route[] {
       answer: [200, z.object({ stage: z.string(), failure: z.string().nullable() })],
       problems: ['not-found'],
       async handle({ body }) {
-        const report = await shop.simulatedPayments?.confirm(body.clientSecret, body.card);
+        const report = await shop.simulatedPayments?.confirm(body.clientSecret, body.card, body.fingerprint);
         if (!report) return refuse('not-found', 'There is no simulated payment with this secret');
         return { status: 200, body: { stage: report.stage, failure: report.failure } };
       },

@@ -2,13 +2,14 @@ import type { z } from 'zod';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import { draw, place } from '../../sale/contract.ts';
 import { linesOf } from '../../sale/items.ts';
+import { waiveBeacon } from '../../sale/places/drawing.ts';
 import { readPlace } from '../../sale/places/place.ts';
 import type { PlaceRefusal, PlaceRequest } from '../../sale/places/places.ts';
 import { publishedDraw, readDraw } from '../../sale/places/published.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
 import { type Refusal, refuse } from '../http/problems.ts';
-import { type Answer, type Route, route } from '../http/route.ts';
+import { type Answer, byOf, type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 import { notVerified, purchasedIn, purchaseRequest } from './purchases.ts';
@@ -29,7 +30,7 @@ const cannotEnter = [
 /** People's places in draws and on waiting lists, and what a draw publishes. */
 export function placeRoutes(shop: Shop): Route[] {
   const { collections } = shop;
-  const read = singleFlight((saleId) => readDraw(collections, saleId));
+  const read = singleFlight((saleId) => readDraw(collections, shop.beaconChain, saleId));
 
   async function take(
     action: 'enter' | 'join',
@@ -117,6 +118,24 @@ export function placeRoutes(shop: Shop): Route[] {
         const found = await read(params.id);
         if (!found) return noDraw(params.id);
         return { status: 200, body: found, headers: { 'Cache-Control': 'no-cache', ...openToAnySite } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/api/sales/:id/draw/without-beacon',
+      access: 'admin',
+      summary: 'Make a draw without the public random number that it depends on, because that is late',
+      params: byId,
+      answer: [200, draw],
+      problems: ['not-found', 'no-draw', 'beacon-not-late'],
+      /** Again it is the same. That the shop has done so is published with the draw. */
+      async handle({ params, ...call }) {
+        const outcome = await waiveBeacon(collections, params.id, byOf(call));
+        const found = await readDraw(collections, shop.beaconChain, params.id);
+        if (outcome === 'unknown' || !found) return noDraw(params.id);
+        if (outcome === 'waived') return { status: 200, body: found };
+        const { at } = found.beacon ?? {};
+        return refuse('beacon-not-late', at ? `It is expected at ${at}` : 'The draw depends on none');
       },
     }),
     route({

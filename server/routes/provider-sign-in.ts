@@ -52,7 +52,7 @@ export function providerSignInRoutes(shop: Shop): Route[] {
       method: 'get',
       path: '/api/sign-in',
       access: 'anyone',
-      summary: 'Where to sign in besides with a password',
+      summary: 'Where to sign in: with a password, at the shop’s identity provider, or both',
       answer: [
         200,
         z.object({
@@ -60,9 +60,16 @@ export function providerSignInRoutes(shop: Shop): Route[] {
             .object({ name: z.string(), path: z.string() })
             .nullable()
             .describe('The shop’s identity provider; null when there is none'),
+          passwords: z.boolean().describe('Whether there are accounts with passwords'),
         }),
       ],
-      handle: () => ({ status: 200, body: { provider: provider && { name: provider.name, path } } }),
+      handle: () => ({
+        status: 200,
+        body: {
+          provider: provider && { name: provider.name, path },
+          passwords: shop.takesPasswords,
+        },
+      }),
     }),
     route({
       method: 'get',

@@ -18,6 +18,7 @@ import type { HttpRequest } from '../http/pipeline.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Answer, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
+import { noPasswords } from './passwords.ts';
 
 export function sessionRoutes(shop: Shop): Route[] {
   const { collections, limits, tokens, bcryptCost } = shop;
@@ -30,8 +31,9 @@ export function sessionRoutes(shop: Shop): Route[] {
       body: z.strictObject({ email: typedEmail, password: typedPassword }),
       answer: [201, shapes.session],
       headers: ['Set-Cookie'],
-      problems: ['unauthorized'],
+      problems: ['unauthorized', 'no-passwords'],
       async handle({ body, request }) {
+        if (!shop.takesPasswords) return noPasswords(shop);
         const address = accountKeyOf(body.email);
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
         if (isRefusal(allowed)) return allowed;

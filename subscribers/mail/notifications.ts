@@ -1,6 +1,6 @@
 import type { SendMailOptions } from 'nodemailer';
 import { addressOf } from '../../accounts/user.ts';
-import { type CloudEvent, type EventData, readData } from '../../log/schemas.ts';
+import { type CloudEvent, type EventData, type EventType, readData } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
 import { shortNumberOf } from '../../public/shared/items.js';
 import { moneyIn } from '../../public/shared/money.js';
@@ -8,6 +8,7 @@ import { mongoClock } from '../../runtime/clock.ts';
 import type { Language, RejectionReason } from '../../sale/contract.ts';
 import { firstItemId, itemRecordsOf } from '../../sale/items.ts';
 import type { Collections, ItemRecord, OrderRecord, SaleRecord } from '../../store/collections.ts';
+import { drawMailTypes, storeDrawMails } from './draw-mails.ts';
 import { layOut, type Shop, textsIn } from './layout.ts';
 import type { MailTexts } from './texts/en.ts';
 
@@ -36,8 +37,9 @@ const maxAgeMs = 3 * 86_400_000;
  */
 const holdMailMs = 60_000;
 
-function dueAtOf({ type, time, data }: BusEvent, now: Date): Date {
-  if (type !== 'order.held') return now;
+/** @param offered the orders that were offered to people who waited for them, and who may be doing something else. */
+function dueAtOf({ type, time, data }: BusEvent, offered: ReadonlySet<string>, now: Date): Date {
+  if (type !== 'order.held' || offered.has((data as EventData<Type>).orderId)) return now;
   const heldAtMs = Date.parse(time);
   const { holdExpiresAt } = data as EventData<'order.held'>;
   const windowMs = Date.parse(holdExpiresAt) - heldAtMs;
@@ -45,22 +47,30 @@ function dueAtOf({ type, time, data }: BusEvent, now: Date): Date {
 }
 
 /** Stores each mail as a record to be sent by sender.ts, so that a slow mail server does not delay the bus. */
-export function notifications({ mails }: Collections): Subscription {
+export function notifications(collections: Collections): Subscription {
+  const { mails } = collections;
   return {
     name: 'notifications',
-    types: [...mailTypes],
+    types: [...mailTypes, ...drawMailTypes],
     maxBatch: 1_000,
     async handle(events) {
       const now = mongoClock.now();
-      const writes = events.filter(isRecent).flatMap((event) => {
-        // Throws for invalid data, which makes the event a dead letter.
-        readData(event, event.type as Type);
+      const recent = events.filter(isRecent);
+      // Throws for invalid data, which makes the event a dead letter.
+      for (const event of recent) readData(event, event.type as EventType);
+      const [ofDraws, ofOrders] = [recent.filter(isOfDraw), recent.filter((event) => !isOfDraw(event))];
+      for (const event of ofDraws) await storeDrawMails(collections, event as CloudEvent, now);
+      const offered = await findOffered(
+        collections,
+        ofOrders.map(({ data }) => data as EventData<Type>),
+      );
+      const writes = ofOrders.flatMap((event) => {
         const due = {
           state: 'waiting' as const,
           event: event as CloudEvent,
           attempts: 0,
           unanswered: 0,
-          dueAt: dueAtOf(event, now),
+          dueAt: dueAtOf(event, offered, now),
           answer: null,
         };
         const unsent = { _id: event.id, state: { $exists: false }, sentAt: { $exists: false } };
@@ -82,6 +92,24 @@ export function notifications({ mails }: Collections): Subscription {
   };
 }
 
+const isOfDraw = ({ type }: BusEvent) => (drawMailTypes as readonly string[]).includes(type);
+
+/** Which of these orders were offered to a person who had a place. */
+async function findOffered(
+  { places }: Collections,
+  asked: Pick<EventData<Type>, 'orderId' | 'buyerId'>[],
+): Promise<ReadonlySet<string>> {
+  if (asked.length === 0) return new Set();
+  const ofBuyers = { buyerId: { $in: [...new Set(asked.map(({ buyerId }) => buyerId))] } };
+  const found = await places
+    .find(
+      { ...ofBuyers, orderId: { $in: asked.map(({ orderId }) => orderId) } },
+      { projection: { orderId: 1 } },
+    )
+    .toArray();
+  return new Set(found.flatMap(({ orderId }) => orderId ?? []));
+}
+
 const isRecent = ({ time }: BusEvent) => Date.parse(time) > mongoClock.now().getTime() - maxAgeMs;
 
 interface Mail {
@@ -100,10 +128,12 @@ export async function writeOrderMails(
     const type = event.type as Type;
     return { event, type, data: readData(event, type) };
   });
-  const [users, sales, known] = await Promise.all([
+  const heldOnes = mails.filter(({ type }) => type === 'order.held').map(({ data }) => data);
+  const [users, sales, known, offered] = await Promise.all([
     findBuyers(collections, mails),
     findSales(collections, mails),
     findOrders(collections, mails),
+    findOffered(collections, heldOnes),
   ]);
   return new Map(
     mails.flatMap((mail) => {
@@ -113,7 +143,18 @@ export async function writeOrderMails(
       const order = known.get(mail.data.orderId);
       const isOver = mail.type === 'order.held' && order?.status !== 'held';
       return to && sale && !isOver
-        ? [[mail.event.id, write(mail, to, user.language, { sale, order }, shop)] as const]
+        ? [
+            [
+              mail.event.id,
+              write(
+                mail,
+                to,
+                user.language,
+                { sale, order, isOffered: offered.has(mail.data.orderId) },
+                shop,
+              ),
+            ] as const,
+          ]
         : [];
     }),
   );
@@ -164,7 +205,7 @@ function write(
   { event, type, data }: Mail,
   to: string,
   language: Language | undefined,
-  { sale, order }: { sale: NamedSale; order: KnownOrder | undefined },
+  { sale, order, isOffered }: { sale: NamedSale; order: KnownOrder | undefined; isOffered: boolean },
   shop: Shop,
 ): SendMailOptions {
   const texts = textsIn(language ?? sale.language);
@@ -174,7 +215,7 @@ function write(
     { itemId: firstItemId, quantity: data.quantity, amount: data.amount ?? price.amount * data.quantity },
   ];
   const news = {
-    kind: kinds[type],
+    kind: isOffered && type === 'order.held' ? ('turn' as const) : kinds[type],
     lines: lines.map(({ itemId, quantity, amount }) => ({ name: nameOf(itemId), quantity, amount })),
     currency: data.currency ?? price.currency,
     ...('reason' in data && { reason: data.reason, left: data.left }),
@@ -185,7 +226,10 @@ function write(
     ...('refundReason' in data && { refundReason: data.refundReason }),
     ...(order?.holdExpiresAt && { payUntil: timeIn(texts.language, shop.timeZone, order.holdExpiresAt) }),
   };
-  const link = { url: `${shop.url}/orders`, label: texts.yourOrders };
+  const link =
+    news.kind === 'turn'
+      ? { url: `${shop.url}/orders/${data.orderId}`, label: texts.turn.pay }
+      : { url: `${shop.url}/orders`, label: texts.yourOrders };
   const notes = [texts.orderNumber(shortNumberOf(data.orderId))];
   return layOut(event.id, { to, ...orderMailOf(news, texts), link, notes }, texts, shop);
 }
@@ -205,7 +249,7 @@ const timeIn = (language: string, timeZone: string, time: Date) =>
 
 /** What has happened to an order. */
 interface OrderNews {
-  kind: (typeof kinds)[Type];
+  kind: (typeof kinds)[Type] | 'turn';
   /** At least one; amounts in minor units. */
   lines: { name: string; quantity: number; amount: number }[];
   currency: string;
@@ -246,8 +290,9 @@ export function orderMailOf(
       ? []
       : lines.map((line, n) => `${units[n]}: ${inMoney(line.amount)}`);
   switch (kind) {
+    case 'turn':
     case 'held': {
-      const { subject, text } = texts.held;
+      const { subject, text } = texts[kind];
       const first = text(what, total ?? inMoney(0), news.payUntil ?? '');
       return { subject: subject(inShort), paragraphs: [first, ...prices] };
     }

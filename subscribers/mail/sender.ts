@@ -10,6 +10,7 @@ import { backoffMs, retry } from '../../runtime/retry.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 import { writeAccountMail } from './account-mails.ts';
+import { writeDrawMail } from './draw-mails.ts';
 import type { Shop } from './layout.ts';
 import { writeOrderMails } from './notifications.ts';
 import type { MailEnding, MailTransport } from './transport.ts';
@@ -147,14 +148,17 @@ type Ending = MailEnding | { kind: 'skipped' };
 
 async function attempt(
   collections: Collections,
-  { _id, event, account, resends = 0 }: MailRecord,
+  mail: MailRecord,
   { transport, shop: settings, secretsOf }: MailSenderOptions,
 ): Promise<Ending> {
+  const { _id, event, account, placeId, resends = 0 } = mail;
   const { name } = await readTheme(collections);
   const shop = { ...settings, name: name || settings.name };
   const written = account
     ? await writeAccountMail(collections, _id, account, secretsOf, shop)
-    : event && (await writeOrderMails(collections, [event], shop)).get(_id);
+    : placeId
+      ? await writeDrawMail(collections, { id: _id, placeId }, shop)
+      : event && (await writeOrderMails(collections, [event], shop)).get(_id);
   if (!written) return { kind: 'skipped' };
   // A mailbox drops a second mail with the same id.
   const messageId = resends > 0 ? String(written.messageId).replace('<', `<${resends}.`) : written.messageId;
@@ -181,7 +185,15 @@ async function writeEnding(
   }
 }
 
-const ofUnsent = { event: '', account: '', attempts: '', unanswered: '', dueAt: '', answer: '' } as const;
+const ofUnsent = {
+  event: '',
+  placeId: '',
+  account: '',
+  attempts: '',
+  unanswered: '',
+  dueAt: '',
+  answer: '',
+} as const;
 
 function updateOf({ attempts = 0, unanswered = 0 }: MailRecord, ending: Ending, retryFirstMs: number) {
   const again = (waitMs: number) =>

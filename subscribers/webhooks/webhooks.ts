@@ -22,6 +22,7 @@ export const webhookTypes = [
   'sale.resumed',
   'sale.rescheduled',
   'sale.stock_added',
+  'sale.drawn',
   'sale.ended',
 ] as const satisfies EventType[];
 

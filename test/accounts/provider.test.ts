@@ -456,3 +456,32 @@ test('buyers and staff sign in through the pages, and are who the claims say', a
   expect((await system.buy(sale.id, session.token)).status).toBe(202);
   expect((await system.buy(sale.id, own.body.token)).status).toBe(409);
 });
+
+test('a shop without passwords refuses them everywhere, and its pages offer the provider alone', async () => {
+  const { url, close } = await system.startServer({ PASSWORD_ACCOUNTS: 'off' });
+  const [email, password] = [`${nanoid()}@example.com`, 'correct horse'];
+  const [token, link] = [system.adminToken, `${'a'.repeat(22)}.${'b'.repeat(43)}`];
+  for (const [path, body] of [
+    ['/api/users', { email, password, name: 'Ann' }],
+    ['/api/sessions', { email, password }],
+    ['/api/password-resets', { email }],
+    ['/api/passwords', { token: link, password }],
+    ['/api/account/password', { oldPassword: password, password }],
+    ['/api/admin/staff-invitations', { email, role: 'desk' }],
+    ['/api/staff-invitations/acceptance', { token: link, password }],
+  ] as const) {
+    const { status, body: problem } = await system.api('POST', path, { token, body, at: url });
+    expect([path, status, problem.type]).toEqual([path, 409, '/problems/no-passwords']);
+    expect(problem.detail).toContain('The club');
+  }
+  const ways = await system.api('GET', '/api/sign-in', { at: url });
+  expect(ways.body).toEqual({ provider: { name: 'The club', path: '/sign-in' }, passwords: false });
+
+  const page = await browser.page({ viewport: { width: 390, height: 844 } });
+  await page.goto(`${url}/orders`);
+  await page.getByTestId('account').click();
+  await page.getByRole('link', { name: 'Continue with The club' }).waitFor();
+  await page.getByTestId('sign-in-form').waitFor({ state: 'hidden' });
+  await page.screenshot({ path: '/tmp/people-no-passwords.png' });
+  await close();
+});

@@ -257,6 +257,37 @@ test('orders of buyers who share a network are marked for a look, and cancelled 
   expect(await system.audit()).toMatchObject({ ok: true });
 });
 
+test('orders of two buyers who paid with the same card are marked; of the card only a hash is kept', async () => {
+  const sale = await system.createSale({ stock: 5, paymentWindowSeconds: 600 });
+  const { payments } = system.store.collections;
+  const orders = await Promise.all(
+    ['card_1', 'card_1', 'card_2', undefined].map(async (fingerprint) => {
+      const token = system.buyerToken();
+      const order = await buyOne(sale, token);
+      const start = () => system.api('POST', `/api/orders/${order.id}/payments`, { token });
+      const { clientSecret } = (await start()).body;
+      await system.api('POST', '/api/payments/simulated/confirmations', {
+        body: { clientSecret, card: 'ok', fingerprint },
+      });
+      await start();
+      await waitUntil(async () => payments.findOne({ orderId: order.id, state: 'captured' }), {
+        deadlineMs: 20_000,
+        what: 'the payment is captured',
+      });
+      return order.id;
+    }),
+  );
+  const path = `/api/admin/sales/${sale.id}/suspects`;
+  expect((await system.api('POST', path, asAdmin({}))).body).toEqual({ looked: 4, marked: 2, isWhole: true });
+  const { body } = await system.api('GET', path, asAdmin());
+  const suspects: { order: AdminOrder; suspicion: object }[] = body.suspects;
+  expect(suspects.map(({ order }) => order.id).sort()).toEqual(orders.slice(0, 2).sort());
+  for (const { suspicion } of suspects)
+    expect(suspicion).toMatchObject({ shared: 'payment_method', buyers: 2, state: 'marked' });
+  const kept = await payments.find({ saleId: sale.id }).toArray();
+  expect(JSON.stringify([kept, suspects])).not.toContain('card_1');
+});
+
 test('the network of a session that is renewed elsewhere counts as well', async () => {
   const { email, password } = await system.signUp();
   const signedIn = await system.api<Session>('POST', '/api/sessions', { body: { email, password } });

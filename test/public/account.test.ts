@@ -137,3 +137,23 @@ test.each([
 ])('%s is %j', (userAgent, device) => {
   expect(deviceOf(userAgent)).toBe(device);
 });
+
+test('a browser that blocks storage signs in for as long as it has the cookie, and is told so', async () => {
+  const page = await browser.page({ viewport: { width: 390, height: 844 }, reducedMotion: 'reduce' });
+  await page.addInitScript(() => {
+    const get = () => {
+      throw new DOMException('blocked', 'SecurityError');
+    };
+    for (const name of ['localStorage', 'sessionStorage']) Object.defineProperty(globalThis, name, { get });
+  });
+  const sale = await system.createSale({ stock: 5 });
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await page.getByTestId('account').click();
+  await createAccount(page, { email: newEmail() });
+  await toasts(page, 'Signed in on this page only');
+  await page.screenshot({ path: '/tmp/people-no-storage.png' });
+  await page.getByTestId('buy').click();
+  await page.getByTestId('order-status').filter({ hasText: /\S/ }).waitFor();
+  await page.goto(`${system.url}/orders`);
+  await page.getByRole('link', { name: sale.product.name }).waitFor();
+});

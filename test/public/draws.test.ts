@@ -53,6 +53,12 @@ test('a buyer enters a draw on the page, sees the number, and the browser recomp
   await reads(page, 'place', 'You are in the draw');
   expect(await objections(page)).toEqual([]);
   if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/entered.png`, fullPage: true });
+  await page.goto(`${system.url}/draws/${sale.id}`);
+  await at(page, 'countdown')
+    .filter({ hasText: /^00:\d\d:\d\d$/ })
+    .waitFor();
+  expect(await objections(page)).toEqual([]);
+  await page.goto(`${system.url}/sales/${sale.id}`);
   await system.store.collections.sales.updateOne({ _id: sale.id }, { $set: { drawAt: new Date() } });
   await reads(page, 'place', 'It was your turn');
   await page.goto(`${system.url}/draws/${sale.id}`);

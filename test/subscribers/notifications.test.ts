@@ -84,6 +84,31 @@ test('a buyer who has not paid yet gets a mail about the hold, with its end, and
   expect(expired.text).toContain('A payment that came too late goes back to you.');
 });
 
+test('who entered a draw gets a mail with the number drawn, and who is offered units one at once', async () => {
+  const { product, price, opensAt, closesAt } = await system.createSale();
+  const people = await Promise.all([system.signUp(), system.signUp()]);
+  const drawAt = new Date(Date.now() + 1_800_000);
+  const sale = { productId: product.id, price, stock: 1, opensAt, closesAt, mode: 'draw', drawAt };
+  const { body } = await system.api('POST', '/api/sales', {
+    token: system.adminToken,
+    body: { ...sale, paymentWindowSeconds: 600 },
+  });
+  for (const { token } of people)
+    expect(
+      (await system.api('POST', `/api/sales/${body.id}/entries`, { token, body: { quantity: 1 } })).status,
+    ).toBe(200);
+  const { sales, orders } = system.store.collections;
+  await sales.updateOne({ _id: body.id }, { $set: { drawAt: new Date() } });
+  const mails = await Promise.all(people.map(({ email }) => mailTo(email, 'The draw is made')));
+  const numbers = mails.map(({ text }) => Number(/You have number (\d) of 2\./.exec(text ?? '')?.[1]));
+  expect(numbers.toSorted()).toEqual([1, 2]);
+  for (const { text } of mails) expect(text).toContain(`https://shop.example.com/draws/${body.id}`);
+  const turn = await mailTo(people[numbers.indexOf(1)]?.email ?? '', 'It is your turn');
+  const order = await orders.findOne({ saleId: body.id });
+  expect(turn.text).toMatch(/it is your turn: we are holding 1 × .* Pay €49\.00 until \w+day/);
+  expect(turn.text).toContain(`https://shop.example.com/orders/${order?._id}`);
+});
+
 test('a mail contains no user name, since anybody can sign up with a foreign address', async () => {
   const email = `${nanoid().toLowerCase()}@example.com`;
   const account = { email, password: 'correct horse', name: 'You won! Visit evil.example' };
@@ -228,6 +253,9 @@ test('the texts are true in every case, in every language', () => {
   expect(said({ ...refunded, isWhole: true }, 'de')).toContain('du bekommst 10,00\u00a0€ zurück');
   expect(said({ kind: 'held', payUntil: 'Friday at 6:00 PM UTC' })).toContain(
     'Pay €60.00 until Friday at 6:00 PM UTC',
+  );
+  expect(said({ kind: 'turn', payUntil: 'Freitag um 18:00 UTC' }, 'de')).toContain(
+    'bist jetzt an der Reihe: Wir halten 3 × A shirt, M für dich zurück. Zahle 60,00\u00a0€ bis Freitag',
   );
   expect(said({ kind: 'expired' }, 'fr')).toContain('n’a pas été payée à temps');
   const two = [

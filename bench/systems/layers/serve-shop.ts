@@ -6,6 +6,7 @@ import { healthRoutes } from '../../../runtime/observe/health.ts';
 import { openLog } from '../../../runtime/observe/log.ts';
 import type { Admit } from '../../../sale/admission/admission.ts';
 import { type Gate, openGate } from '../../../sale/admission/gate.ts';
+import { beaconChain } from '../../../sale/places/beacon.ts';
 import { openPurchaseQueue } from '../../../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
 import { createApp } from '../../../server/app.ts';
@@ -54,6 +55,8 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     limits: openAccountLimits(redis, config),
     challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
     bcryptCost: config.BCRYPT_COST,
+    takesPasswords: true,
+    beaconChain: beaconChain(''),
     sessionSeconds: config.SESSION_SECONDS,
     allowedOrigins: config.ALLOWED_ORIGINS,
     settledOrders: openSettledOrders({ gate, stopping: new AbortController().signal, ...config }),

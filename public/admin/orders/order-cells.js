@@ -1,6 +1,6 @@
 /** How lists of the desk show an order. */
 
-/** @import { AdminOrder } from '../../../insight/contract.ts' */
+/** @import { AdminOrder, OrderDetails } from '../../../insight/contract.ts' */
 
 import { element } from '../../shared/dom.js';
 import { money, number } from '../../shared/format.js';
@@ -42,6 +42,10 @@ export function unitsOf({ quantity, lines }) {
   const labels = lines.map(({ label, quantity }) => (label ? `${number(quantity)} × ${label}` : ''));
   return labels.some(Boolean) ? labels.join(', ') : number(quantity);
 }
+
+/** What makes an order worth a look. @param {NonNullable<OrderDetails['suspicion']>} suspicion */
+export const sharedBy = ({ shared, buyers }) =>
+  `${number(buyers)} buyers ${shared === 'network' ? 'on the same network' : 'with the same card'}`;
 
 /** @param {AdminOrder} order */
 export const buyerOf = ({ email, name, buyerId }) =>

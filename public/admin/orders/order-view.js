@@ -11,7 +11,7 @@ import { action, subheading } from '../components.js';
 import { errorText } from '../http.js';
 import { openCancelForm } from './cancel-form.js';
 import { addNote, cancelOrder, fetchOrderDetails, sendMailAgain } from './desk-api.js';
-import { amountOf, cancelReasonText, isCancellable } from './order-cells.js';
+import { amountOf, cancelReasonText, isCancellable, sharedBy } from './order-cells.js';
 import { openRefundForm, refundableOf } from './refund-form.js';
 
 /** @param {string} orderId */
@@ -163,9 +163,9 @@ function saleLink({ saleId }, sale) {
 }
 
 /** @param {NonNullable<OrderDetails['suspicion']>} suspicion */
-function suspicionText({ state, buyers }) {
-  const text = `${number(buyers)} buyers of this sale came from its network`;
-  return state === 'marked' ? text : `${text}; looked at and cleared`;
+function suspicionText(suspicion) {
+  const text = sharedBy(suspicion);
+  return suspicion.state === 'marked' ? text : `${text}; looked at and cleared`;
 }
 
 /** @param {OrderDetails} details */

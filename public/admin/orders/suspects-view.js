@@ -1,4 +1,4 @@
-/** The orders of a sale that are worth a look before they are shipped, those of one network together. */
+/** The orders of a sale that are worth a look before they are shipped, those of one group together. */
 
 /** @import { SuspectPage } from '../../../insight/contract.ts' */
 
@@ -9,7 +9,7 @@ import { action, heading, replaceRows, table } from '../components.js';
 import { errorText } from '../http.js';
 import { openCancelForm } from './cancel-form.js';
 import { cancelSuspects, clearSuspects, fetchSuspects, markSuspects } from './desk-api.js';
-import { amountOf, buyerOf, orderLink, outcomeOf, selectBox } from './order-cells.js';
+import { amountOf, buyerOf, orderLink, outcomeOf, selectBox, sharedBy } from './order-cells.js';
 
 /** @param {string} saleId */
 export function openSuspectsView(saleId) {
@@ -24,7 +24,7 @@ export function openSuspectsView(saleId) {
   const selected = new Set();
   const found = table(
     'suspects',
-    ['Select', 'Order', 'Outcome', 'Same network', 'Buyer', 'Amount', 'Accepted'],
+    ['Select', 'Order', 'Outcome', 'In common', 'Buyer', 'Amount', 'Accepted'],
     'Marked orders',
   );
   const note = element('p', { class: 'muted', role: 'status' });
@@ -56,7 +56,7 @@ export function openSuspectsView(saleId) {
         selectBox(order, selected, drawButtons),
         orderLink(order),
         outcomeOf(order),
-        `Group ${groups.get(suspicion.group)}: ${number(suspicion.buyers)} buyers`,
+        `Group ${groups.get(suspicion.group)}: ${sharedBy(suspicion)}`,
         buyerOf(order),
         amountOf(order),
         dateTime(order.createdAt),
@@ -78,7 +78,7 @@ export function openSuspectsView(saleId) {
       const { looked, marked: now, isWhole } = await markSuspects(saleId, Number(least.value));
       await load(null);
       const all = isWhole ? '' : ' The sale has more orders, which were not looked at.';
-      setText(note, `${number(now)} of ${number(looked)} paid orders come from shared networks.${all}`);
+      setText(note, `${number(now)} of ${number(looked)} paid orders share a network or a card.${all}`);
     },
     { class: 'primary compact', 'data-testid': 'look' },
   );
@@ -115,8 +115,8 @@ export function openSuspectsView(saleId) {
       element(
         'p',
         { class: 'muted' },
-        'Buyers who signed in from the same network (an IPv4 address, or a /64 of IPv6) may be one buyer with many accounts, ' +
-          'or an office, a school or a family. Look at them before you cancel.',
+        'Buyers who signed in from the same network (an IPv4 address, or a /64 of IPv6), or two who paid with the same card, may ' +
+          'be one buyer with many accounts, or an office, a school or a family. Look at them before you cancel.',
       ),
       element(
         'p',

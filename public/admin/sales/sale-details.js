@@ -15,6 +15,7 @@ import { minutesChart } from '../charts/minutes-chart.js';
 import { downloadReportPicture } from '../charts/report-picture.js';
 import { action, peopleAt, subheading } from '../components.js';
 import { errorText } from '../http.js';
+import { drawLine } from './draw-line.js';
 import { itemTable } from './item-table.js';
 import { figuresOf } from './report.js';
 import { saleButtons } from './sale-buttons.js';
@@ -35,6 +36,7 @@ export function openSaleDetails(saleId) {
   const state = element('p', { class: 'sale-state' });
   const chart = burnDown('Stock', { height: 300 });
   const items = itemTable();
+  const drawing = drawLine(saleId);
   const byMinute = minutesChart('Orders by the minute');
   const earlier = element('p', { class: 'muted', role: 'status' });
   const facts = element('dl', { class: 'report', 'data-testid': 'report' });
@@ -51,6 +53,7 @@ export function openSaleDetails(saleId) {
       setText(earlier, minutes.nextCursor === null ? '' : 'Earlier minutes are not in this chart.');
       draw(report.sale);
       drawFacts(report);
+      await drawing.draw(report.sale);
       setText(errorLine, '');
     } catch (error) {
       setText(errorLine, errorText(error));
@@ -122,6 +125,7 @@ export function openSaleDetails(saleId) {
       element('header', { class: 'view-head' }, title, element('div', { class: 'actions' }, ...buttons.all)),
       state,
       errorLine,
+      drawing.root,
       items.root,
       chart.root,
       byMinute.root,

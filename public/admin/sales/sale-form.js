@@ -58,6 +58,7 @@ const audiences = [
 const modes = [
   ['open', 'to those who press first'],
   ['draw', 'by a draw among all who enter'],
+  ['draw+beacon', 'by a draw that not even the shop can steer'],
 ];
 /** @type {[value: string, label: string][]} */
 const returns = [
@@ -99,6 +100,7 @@ const isDraft = (/** @type {SaleSnapshot | null} */ sale) => sale === null || sa
 /** How units are given out, and when lots are drawn. @param {SaleSnapshot | null} sale @param {number} drawAt */
 function givingFields(sale, drawAt) {
   const mode = sale?.mode ?? 'open';
+  const offered = sale === null ? modes : modes.filter(([value]) => !value.includes('+'));
   const time = timeField('Draw at', 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
   time.append(element('span', { class: 'hint' }, 'People enter from the opening until then.'));
   const returning = choiceField(
@@ -109,9 +111,9 @@ function givingFields(sale, drawAt) {
     'After a sell-out. In a draw they go to the next in its order.',
   );
   if (!isDraft(sale)) return [row(returning, ...(mode === 'draw' ? [time] : []))];
-  const choice = choiceField('Given out', 'mode', modes, mode, 'It is fixed when the sale is published.');
+  const choice = choiceField('Given out', 'mode', offered, mode, 'It is fixed when the sale is published.');
   const select = choice.querySelector('select');
-  const update = () => show(time, select?.value === 'draw');
+  const update = () => show(time, select?.value !== 'open');
   select?.addEventListener('input', update);
   update();
   return [row(choice, returning), time];
@@ -143,7 +145,7 @@ const earlyFields = (sale, drawAt) => [
  * @param {{ opensAt: string | undefined, closesAt: string | undefined }} window
  */
 function readEarly(read, sale, { opensAt, closesAt }) {
-  const mode = isDraft(sale) ? read.textOf('mode') : sale?.mode;
+  const [mode, beacon] = (isDraft(sale) ? read.textOf('mode') : (sale?.mode ?? '')).split('+');
   const drawAt = mode === 'draw' ? read.readTime('drawAt', 'Draw at') : undefined;
   if (drawAt && ((opensAt && drawAt <= opensAt) || (closesAt && drawAt >= closesAt)))
     read.refuse('drawAt', 'Draw at: expected a time after the opening and before the end');
@@ -152,6 +154,8 @@ function readEarly(read, sale, { opensAt, closesAt }) {
     requiresVerifiedEmail: read.textOf('audience') === 'verified',
     language: read.textOf('language') || null,
     ...(isDraft(sale) && { mode }),
+    // It is chosen when the draft is made.
+    ...(sale === null && beacon && { drawBeacon: true }),
     ...(drawAt && { drawAt }),
     waitingList: read.textOf('returns') === 'list',
   };

@@ -42,7 +42,7 @@ export const orderRefundRoutes = (shop: Shop): Route[] => [
         return refuse(refunded.isKeyReused ? 'key-reused' : 'not-refundable', refunded.fault);
       let isAnnounced = true;
       if (refunded === 'whole') {
-        const whole = { by: 'staff', staff: byOf(call), reason, restock: false, refund: true } as const;
+        const whole = { by: 'staff', staff: byOf(call), reason, restock: false, refund: { key } } as const;
         const traceparent = traceparentOf(call.request.header('traceparent'));
         const ended = await shop.cancel({ orderId, ...whole, traceparent });
         isAnnounced = ended.isAnnounced;

@@ -74,6 +74,10 @@ export const newSale = z
     paymentWindowSeconds: paymentWindow.default(0),
     mode: saleMode.optional().describe('How units are given out; in a `draw` people enter, and lots decide'),
     drawAt: drawAt.optional(),
+    drawBeacon: z
+      .boolean()
+      .optional()
+      .describe('Whether the draw depends on a round of drand as well, which nobody knows before'),
     waitingList: waitingList.optional(),
     opensAt: instant,
     closesAt: instant,

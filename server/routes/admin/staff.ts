@@ -17,6 +17,7 @@ import { parse } from '../../http/pipeline.ts';
 import { isRefusal, refuse } from '../../http/problems.ts';
 import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
+import { noPasswords } from '../passwords.ts';
 import { answerWithSession } from '../sessions.ts';
 
 export function staffRoutes(shop: Shop): Route[] {
@@ -83,7 +84,9 @@ export function staffRoutes(shop: Shop): Route[] {
             .describe('What follows /admin#join= in the link, shown this once; null when it was mailed'),
         }),
       ],
+      problems: ['no-passwords'],
       async handle({ body, ...call }) {
+        if (!shop.takesPasswords) return noPasswords(shop);
         const token = await invite(collections, body, { mails, secretsOf }, byOf(call));
         return { status: 201, body: { token } };
       },
@@ -126,8 +129,9 @@ export function staffRoutes(shop: Shop): Route[] {
       }),
       answer: [201, session],
       headers: ['Set-Cookie'],
-      problems: ['link-expired', 'wrong-password', 'last-admin'],
+      problems: ['link-expired', 'wrong-password', 'last-admin', 'no-passwords'],
       async handle({ body, request }) {
+        if (!shop.takesPasswords) return noPasswords(shop);
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
         if (isRefusal(allowed)) return allowed;
         const invitation = await readInvitation(collections, body.token);

@@ -17,6 +17,18 @@ export const german: MailTexts = {
     text: (what, total, until) =>
       `Wir halten ${what} für dich zurück. Zahle ${total} bis ${until}, sonst kommen andere zum Zug.`,
   },
+  turn: {
+    subject: (what) => `Du bist an der Reihe: ${what}`,
+    text: (what, total, until) =>
+      `Du hast darauf gewartet und bist jetzt an der Reihe: Wir halten ${what} für dich zurück. Zahle ${total} bis ${until}, sonst kommt die nächste Person zum Zug.`,
+    pay: 'Jetzt zahlen',
+  },
+  drawn: {
+    subject: (name) => `Die Verlosung ist gemacht: ${name}`,
+    text: (name, number, entries) =>
+      `Die Verlosung von ${name} ist gemacht. Du hast die Nummer ${number} von ${entries}. Was da ist, geht zuerst an die niedrigsten Nummern, und was nicht genommen wird, an die nächsten. Wir schreiben dir sofort, wenn du an der Reihe bist.`,
+    check: 'Wie gelost wurde, zum Nachprüfen',
+  },
   expired: {
     subject: (what) => `Nicht rechtzeitig bezahlt: ${what}`,
     text: (what) =>

@@ -26,6 +26,18 @@ export const english = {
     text: (what: string, total: string, until: string) =>
       `We are holding ${what} for you. Pay ${total} until ${until}, or others get the chance.`,
   },
+  turn: {
+    subject: (what: string) => `It is your turn: ${what}`,
+    text: (what: string, total: string, until: string) =>
+      `You waited for it, and it is your turn: we are holding ${what} for you. Pay ${total} until ${until}, or the next person gets the chance.`,
+    pay: 'Pay now',
+  },
+  drawn: {
+    subject: (name: string) => `The draw is made: ${name}`,
+    text: (name: string, number: number, entries: number) =>
+      `The draw for ${name} is made. You have number ${number} of ${entries}. What there is goes to the lowest numbers first, and what is not taken to the next. We write to you at once when it is your turn.`,
+    check: 'How it was drawn, to check for yourself',
+  },
   expired: {
     subject: (what: string) => `Not paid in time: ${what}`,
     text: (what: string) => `Your order of ${what} was not paid in time, and is not held for you any more.`,

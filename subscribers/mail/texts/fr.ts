@@ -17,6 +17,18 @@ export const french: MailTexts = {
     text: (what, total, until) =>
       `Nous vous réservons ${what}. Payez ${total} jusqu’au ${until}, sinon d’autres auront leur chance.`,
   },
+  turn: {
+    subject: (what) => `C’est votre tour : ${what}`,
+    text: (what, total, until) =>
+      `Vous l’attendiez, et c’est votre tour : nous vous réservons ${what}. Payez ${total} jusqu’au ${until}, sinon la personne suivante aura sa chance.`,
+    pay: 'Payer maintenant',
+  },
+  drawn: {
+    subject: (name) => `Le tirage au sort est fait : ${name}`,
+    text: (name, number, entries) =>
+      `Le tirage au sort pour ${name} est fait. Vous avez le numéro ${number} sur ${entries}. Ce qu’il y a va d’abord aux numéros les plus bas, et ce qui n’est pas pris aux suivants. Nous vous écrivons dès que c’est votre tour.`,
+    check: 'Comment le tirage a été fait, pour le vérifier',
+  },
   expired: {
     subject: (what) => `Pas payée à temps : ${what}`,
     text: (what) => `Votre commande (${what}) n’a pas été payée à temps et ne vous est plus réservée.`,

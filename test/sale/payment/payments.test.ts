@@ -174,6 +174,37 @@ test('money that comes too late is released, or given back once when it was take
   await ends(never, 'voided');
 });
 
+test('an authorisation before the deadline pays the order, although it is marked after it', async () => {
+  standIn.webhookUrl = null;
+  const [inTime, unpaid] = [await hold(), await hold()];
+  for (const held of [inTime, unpaid]) await start(held);
+  standIn.confirm((await start(inTime)).body.clientSecret);
+  // As if the server that heard of it had died, and nobody else were to take the next step before the deadline.
+  const [authorisedAt, muchLater] = [new Date(), new Date(Date.now() + 3_600_000)];
+  const { orders, payments } = system.store.collections;
+  await payments.updateOne(
+    { orderId: inTime.orderId },
+    { $set: { state: 'authorised', authorisedAt, dueAt: muchLater }, $inc: { revision: 1 } },
+  );
+  const ids = [inTime.orderId, unpaid.orderId];
+  await orders.updateMany({ _id: { $in: ids } }, { $set: { holdExpiresAt: new Date() } });
+  for (const [held, status] of [
+    [inTime, 'paid'],
+    [unpaid, 'expired'],
+  ] as const)
+    await waitUntil(async () => (await orderOf(held)).status === status, {
+      deadlineMs: 20_000,
+      what: `the order is ${status}`,
+    });
+  await payments.updateOne(
+    { orderId: inTime.orderId },
+    { $set: { dueAt: new Date() }, $inc: { revision: 1 } },
+  );
+  await ends(inTime, 'captured');
+  await ends(unpaid, 'voided');
+  expect([balanceOf(inTime), balanceOf(unpaid)]).toEqual([4_900, 0]);
+});
+
 test('a payment that is being processed lengthens its hold once, by two minutes', async () => {
   const held = await hold({ seconds: 10 });
   const { holdExpiresAt: before } = await orderOf(held);
@@ -362,7 +393,8 @@ test('a refund that Stripe refuses is visible and tried again, and after its las
 
 test('a whole refund that banks return five times is asked for again by staff, and the log replays', async () => {
   const held = await pay(await hold());
-  await refund(held, {});
+  const key = { 'Idempotency-Key': 'all-of-it' };
+  expect((await refund(held, {}, key)).status).toBe(200);
   for (let time = 1; time <= 5; time++) {
     await ends(held, 'refunded');
     standIn.changeRefund((await paymentOf(held))?.refunds.at(-1)?.providerId ?? '', 'failed');
@@ -375,6 +407,11 @@ test('a whole refund that banks return five times is asked for again by staff, a
     deadlineMs: 10_000,
     what: 'the failed refund does not count',
   });
+  // The same request again asks for nothing more; a new one does.
+  expect((await refund(held, {}, key)).status).toBe(200);
+  expect((await refund(held, { amount: 4_900 }, key)).status).toBe(200);
+  expect((await refund(held, { amount: 4_800 }, key)).status).toBe(422);
+  expect((await paymentOf(held))?.refunds).toHaveLength(5);
   expect((await refund(held, {})).status).toBe(200);
   await ends(held, 'refunded');
   await waitUntil(async () => (await orderOf(held)).refundedAmount === 4_900, {

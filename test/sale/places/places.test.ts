@@ -1,24 +1,42 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import { checkDraw } from '../../../public/draws/check-draw.js';
 import type { Draw, Order, Place, Problem, SaleSnapshot } from '../../../sale/contract.ts';
+import type { Round } from '../../../sale/places/beacon.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { recordedChain, recordedChainText, recordedRound } from '../../support/recorded-beacon.ts';
 
 const run = promisify(execFile);
 
 let system: TestSystem;
 let dir: string;
+/** Stands in for a server of drand: it answers with this, or 500. */
+let drand: Server;
+let served: Round | null = null;
+const asked: string[] = [];
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'stampede-draw-'));
-  system = await startSystem({ servers: 2, nginx: false });
+  drand = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.writeHead(served ? 200 : 500).end(JSON.stringify(served));
+  }).listen(0, '127.0.0.1');
+  await once(drand, 'listening');
+  const { port } = drand.address() as AddressInfo;
+  const env = { DRAND_URL: `http://127.0.0.1:${port}`, DRAND_CHAIN: recordedChainText };
+  system = await startSystem({ servers: 2, nginx: false, env });
 });
 afterAll(async () => {
   await system?.close();
+  drand.close();
   await rm(dir, { recursive: true, force: true });
 });
 
@@ -31,6 +49,7 @@ interface Options {
   paymentWindowSeconds?: number;
   waitingList?: boolean;
   isDraw?: boolean;
+  drawBeacon?: boolean;
 }
 
 async function putOnSale({ stock = 1, sizes, isDraw, ...terms }: Options): Promise<SaleSnapshot> {
@@ -168,6 +187,116 @@ test('500 people enter a draw at once; anyone can check it; units go down the dr
   await cancel(orders[3]?.id ?? '', winners[3] ?? '');
   expect(await offered(sale.id, next)).toMatchObject({ drawn: 21 });
   expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+
+  const { placeLists, places } = system.store.collections;
+  const breached = async (what: string) => {
+    const { ok, I8 } = await system.audit();
+    expect({ ok, examples: I8.examples.join() }).toEqual({
+      ok: false,
+      examples: expect.stringContaining(what),
+    });
+  };
+  const saleId = sale.id;
+  const drew = (number: number) => places.findOne({ saleId, drawn: number });
+  const [loser, winner] = [await drew(400), await drew(1)];
+  const give = (id = '', number = 0) => places.updateOne({ _id: id }, { $set: { drawn: number } });
+  await Promise.all([give(loser?._id, 1), give(winner?._id, 400)]);
+  await breached('has number');
+  await Promise.all([give(loser?._id, 400), give(winner?._id, 1)]);
+  const seed = draw.seed ?? '';
+  await placeLists.updateOne({ _id: saleId }, { $set: { 'draw.seed': seed.replace(/^../, '00') } });
+  await breached('not the one committed to');
+  await placeLists.updateOne({ _id: saleId }, { $set: { 'draw.seed': seed } });
+  await places.updateOne({ _id: loser?._id ?? '' }, { $set: { pseudonym: '0'.repeat(32) } });
+  await breached('not the published one');
+  await places.updateOne({ _id: loser?._id ?? '' }, { $set: { pseudonym: loser?.pseudonym ?? '' } });
+  await places.updateOne(
+    { saleId, drawn: 30 },
+    { $set: { state: 'offered', offer: 1, given: [{ itemId: '1', quantity: 1 }] } },
+  );
+  await breached('out of turn');
+  await places.updateOne(
+    { saleId, drawn: 30 },
+    { $set: { state: 'waiting' }, $unset: { offer: 1, given: 1 } },
+  );
+  expect(await system.audit()).toMatchObject({ ok: true });
+}, 120_000);
+
+test('a draw waits for the round of drand that it named, takes no forged one, and says when the shop goes on without', async () => {
+  const { placeLists } = system.store.collections;
+  const people = tokens(3);
+  const asAdmin = { token: system.adminToken };
+  const waive = (id: string) =>
+    system.api<Draw & Problem>('POST', `/api/sales/${id}/draw/without-beacon`, asAdmin);
+  const frozen = async () => {
+    const sale = await putOnSale({ isDraw: true, drawBeacon: true });
+    expect(sale.drawBeacon).toBe(true);
+    for (const token of people) expect((await ask('entries', sale.id, token)).status).toBe(200);
+    const { algorithm, beacon: named } = await drawOf(sale.id);
+    expect(algorithm).toBe('hmac-sha256-v2');
+    expect(Date.parse(named?.at ?? '')).toBeGreaterThan(Date.parse(sale.drawAt ?? ''));
+    await close(sale.id);
+    const { beacon } = await waitUntil(
+      async () => {
+        const draw = await drawOf(sale.id);
+        return draw.state === 'frozen' ? draw : null;
+      },
+      { deadlineMs: 30_000, what: 'the list is not fixed' },
+    );
+    expect(Date.parse(beacon?.at ?? '')).toBeGreaterThan(Date.now());
+    expect((await waive(sale.id)).body.type).toBe('/problems/beacon-not-late');
+    return sale.id;
+  };
+  /** As if the minute before the round, which was a recorded one, and another one were over. */
+  const letPass = (id: string) => {
+    const at = new Date(Date.now() - 60_000);
+    const named = { 'draw.beacon.round': recordedRound.round, 'draw.beacon.at': at };
+    const frozenAt = new Date(at.getTime() - 60_000);
+    return placeLists.updateOne({ _id: id }, { $set: { ...named, 'draw.frozenAt': frozenAt } });
+  };
+  const [first, second] = [await frozen(), await frozen()];
+  await letPass(first);
+  const failed = (id: string) =>
+    waitUntil(async () => (await placeLists.findOne({ _id: id }))?.draw?.beacon?.error, {
+      deadlineMs: 20_000,
+      what: 'the failure is known',
+    });
+  expect(await failed(first)).toContain('answered 500');
+  expect((await drawOf(first)).beacon).toMatchObject({ isLate: true, randomness: null });
+  await letPass(second);
+  expect((await waive(second)).body.beacon).toMatchObject({ waivedAt: expect.any(String), isLate: false });
+  expect((await waive(second)).status).toBe(200);
+  expect(await drawn(second)).toMatchObject({ algorithm: 'hmac-sha256-v1', beacon: { randomness: null } });
+
+  served = { ...recordedRound, randomness: `00${recordedRound.randomness.slice(2)}` };
+  await waitUntil(async () => (await failed(first)).includes('not valid'), {
+    deadlineMs: 20_000,
+    what: 'the forged round is refused',
+  });
+  served = recordedRound;
+  const draw = await drawn(first);
+  expect(draw).toMatchObject({ algorithm: 'hmac-sha256-v2', beacon: { ...recordedRound, isLate: false } });
+  expect(new Set(asked)).toEqual(new Set([`/${recordedChain.hash}/public/${recordedRound.round}`]));
+
+  for (const id of [first, second]) {
+    const { body: file } = await system.api('GET', `/api/sales/${id}/draw/file`);
+    const path = join(dir, `${id}.json`);
+    await writeFile(path, JSON.stringify(file));
+    expect((await run('node', ['commands/verify-draw.mjs', path])).stdout).toContain('as it should be');
+    expect(Object.values(await checkDraw(file)).every(Boolean)).toBe(true);
+    const env = { ...process.env, DRAND_CHAIN: recordedChainText };
+    const proof = run('node', ['run.mjs', 'commands/verify-beacon.ts', path], { env });
+    if (id === second) await expect(proof).rejects.toMatchObject({ code: 1 });
+    else expect((await proof).stdout).toContain('round 38 is signed');
+    const other = { ...file, algorithm: id === first ? 'hmac-sha256-v1' : 'hmac-sha256-v2' };
+    await writeFile(path, JSON.stringify(other));
+    await expect(run('node', ['commands/verify-draw.mjs', path])).rejects.toMatchObject({ code: 1 });
+  }
+  expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+  await placeLists.updateOne({ _id: first }, { $set: { 'draw.beacon.randomness': '00'.repeat(32) } });
+  expect(await system.audit()).toMatchObject({ ok: false });
+  const { randomness } = recordedRound;
+  await placeLists.updateOne({ _id: first }, { $set: { 'draw.beacon.randomness': randomness } });
 }, 120_000);
 
 test('200 people wait after a sell-out; what comes back goes to them in order, and to nobody else', async () => {

@@ -1,0 +1,75 @@
+/** Runs one function for many keys: for each key once at a time, for a bounded number of keys at once, in the order of arrival. */
+export interface KeyedQueue<News> {
+  /**
+   * Runs it for this key soon. While the key waits this is the same run, with the latest news; while it is running, one more
+   * follows, without any, because these may be out of date by then.
+   * @returns a promise of the end of it; null when `maxWaiting` keys wait already.
+   */
+  run(key: string, news?: News): Promise<void> | null;
+  /** Resolves when nothing waits or runs any more. */
+  drained(): Promise<void>;
+}
+
+interface Entry<News> {
+  news: News | undefined;
+  /** Whether it was asked for again since its latest run began. */
+  again: boolean;
+  ended: Promise<void>;
+}
+
+/** @param work it must not throw. */
+export function keyedQueue<News = never>({
+  work,
+  maxRunning,
+  maxWaiting,
+}: {
+  work: (key: string, news: News | undefined) => Promise<void>;
+  maxRunning: number;
+  maxWaiting: number;
+}): KeyedQueue<News> {
+  const entries = new Map<string, Entry<News>>();
+  /** What starts those that wait; a Map keeps the order in which they came. */
+  const waiting = new Map<string, () => void>();
+  let running = 0;
+
+  async function runInTurn(key: string, entry: Entry<News>): Promise<void> {
+    if (running < maxRunning) running++;
+    else await new Promise<void>((start) => waiting.set(key, start));
+    do {
+      entry.again = false;
+      const { news } = entry;
+      entry.news = undefined;
+      await work(key, news);
+    } while (entry.again);
+    entries.delete(key);
+    handOver();
+  }
+
+  /** The next one that waits gets the place of the one that has ended. */
+  function handOver(): void {
+    const [next] = waiting;
+    if (!next) return void running--;
+    const [key, start] = next;
+    waiting.delete(key);
+    start();
+  }
+
+  return {
+    run(key, news) {
+      const known = entries.get(key);
+      if (known) {
+        known.again = true;
+        if (waiting.has(key)) known.news = news;
+        return known.ended;
+      }
+      if (waiting.size >= maxWaiting) return null;
+      const entry: Entry<News> = { news, again: false, ended: Promise.resolve() };
+      entries.set(key, entry);
+      entry.ended = runInTurn(key, entry);
+      return entry.ended;
+    },
+    async drained() {
+      while (entries.size > 0) await Promise.all([...entries.values()].map(({ ended }) => ended));
+    },
+  };
+}
