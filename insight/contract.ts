@@ -178,6 +178,62 @@ export const saleReport = saleCurve.extend({
 });
 export type SaleReport = z.infer<typeof saleReport>;
 
+const rehearsalPart = z.object({
+  count,
+  failed: count,
+  /** The most frequent ones, with how often. */
+  faults: z.array(z.string()),
+  p50Ms: ms,
+  p99Ms: ms,
+});
+export type RehearsalPart = z.infer<typeof rehearsalPart>;
+
+/** One crowd of a rehearsal, and how each part of its way was. */
+const rehearsalStep = z.object({
+  buyers: count,
+  /** Units on sale for this crowd. */
+  stock: count,
+  parts: z.object({
+    browse: rehearsalPart.optional(),
+    gather: rehearsalPart.optional(),
+    press: rehearsalPart.optional(),
+    settle: rehearsalPart.optional(),
+    draw: rehearsalPart.optional(),
+    pay: rehearsalPart.optional(),
+  }),
+  /** What became of the presses or entries, e.g. `paid` or `sold-out`. */
+  outcomes: z.record(z.string(), count),
+  playerShare: z.number().describe('How busy the process that played the buyers was, from 0 to 1'),
+});
+export type RehearsalStep = z.infer<typeof rehearsalStep>;
+
+/** What a rehearsal found. */
+export const rehearsalReport = z.object({
+  saleId: z.string(),
+  name: z.string(),
+  at: instant,
+  url: z.string(),
+  buyers: count.describe('That were asked for'),
+  withinSeconds: count.describe('All of a crowd press within this time'),
+  mode: z.enum(['open', 'draw']),
+  go: z.boolean(),
+  taken: count.describe('The largest crowd for which every target held'),
+  weakest: z.string().nullable().describe('Which part gave way first; null when none did'),
+  signIns: rehearsalPart.extend({ perSecond }),
+  steps: z.array(rehearsalStep),
+  notes: z.array(z.string()).describe('What was not played, and why'),
+});
+export type RehearsalReport = z.infer<typeof rehearsalReport>;
+
+/** Answer to `GET /api/admin/rehearsals`. */
+export const rehearsalStatus = z.object({
+  state: z.enum(['idle', 'running']),
+  maxBuyers: count.describe('The bound that the operator set; 0 allows no rehearsal'),
+  last: rehearsalReport.nullable(),
+  failure: z.string().nullable().describe('Why the last one came to no result'),
+});
+export type RehearsalStatus = z.infer<typeof rehearsalStatus>;
+
 /** One entry of `GET /api/admin/sales/:id/minutes`: counts of a sale's order events in one minute. */
 export const saleMinute = z.object({
   /** Start of the minute. */

@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis';
 import { mongoClock, redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
+import { noRehearsals } from '../sale/rehearsal.ts';
 import type { Collections } from '../store/collections.ts';
 import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
 import { readAuditStatus } from './audit-status.ts';
@@ -129,7 +130,7 @@ export async function readCluster(sources: FigureSources) {
 /** The stock of the open sales that opened last. */
 async function readOpenStocks({ sales }: Collections): Promise<{ saleId: string; stock: number }[]> {
   const now = redisClock.now();
-  const on = { opensAt: { $lte: now }, closesAt: { $gt: now } };
+  const on = { ...noRehearsals, opensAt: { $lte: now }, closesAt: { $gt: now } };
   const found = await sales
     .find(on, { projection: { stock: 1 } })
     .sort({ opensAt: -1 })

@@ -193,6 +193,14 @@ const settings = z
     /** Where the page of a held order sends its buyer, with `{orderId}` in it. */
     EXTERNAL_CHECKOUT_URL: z.string().max(2_000).default(''),
 
+    /** Maximum number of buyers in a rehearsal; 0 allows none. */
+    REHEARSAL_MAX_BUYERS: z.coerce.number().int().min(0).max(100_000).default(5_000),
+    /** Where the buyers of a rehearsal go, if PUBLIC_URL cannot be reached from the workers. */
+    REHEARSAL_URL: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
+
     /** Collector that receives spans of purchases as OTLP over HTTP, e.g. `http://collector:4318`; without it none are sent. */
     OTEL_EXPORTER_OTLP_ENDPOINT: z
       .url({ protocol: /^https?$/ })

@@ -178,6 +178,7 @@ const shop = {
   redis,
   countLag: () => countLag(collections, bus),
   audits,
+  maxRehearsalBuyers: config.REHEARSAL_MAX_BUYERS,
   availability,
   tokens,
   limits: openAccountLimits(redis, config),

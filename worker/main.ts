@@ -46,6 +46,7 @@ import { openWorkerObserver } from './observer.ts';
 import { settlePayments } from './payments.ts';
 import { openPlacesTask } from './places.ts';
 import { reconciler } from './reconciler.ts';
+import { rehearseOnRequest } from './rehearsals.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
 import { numberStaffLog } from './staff-log.ts';
@@ -157,6 +158,7 @@ const election = openLeaderElection(
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     audit: auditRegularly(redis, config, log),
+    rehearsals: rehearseOnRequest(redis, config, log),
     'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
     places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
     'staff-log': numberStaffLog(collections),
