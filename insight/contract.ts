@@ -37,6 +37,8 @@ const secondFigures = z.object({
   rejected: count,
   expired: count,
   refunded: count,
+  /** Absent in an answer of the version before. */
+  cancelled: count.exactOptional(),
   /** From accepted to settled, of the orders settled in this second; null without any. */
   p50Ms: ms.nullable(),
   p99Ms: ms.nullable(),
@@ -107,13 +109,29 @@ export const liveFigures = z.object({
       since: instant.describe('When it answered last'),
     }),
   ),
-  readAt: z.object({ processes: readAt, queue: readAt, lag: readAt, audit: readAt, sales: readAt }),
+  readAt: z.object({
+    processes: readAt,
+    queue: readAt,
+    lag: readAt,
+    money: readAt.exactOptional(),
+    audit: readAt,
+    sales: readAt,
+  }),
   seconds: z.array(secondFigures),
   living: z.array(alive),
   /** Ids of processes whose heartbeat stopped within the last minute. */
   silent: z.array(z.string()),
   figures: queueFigures.nullable(),
   queue: jobCounts.extend({ purchases: count }).nullable(),
+  /** Holds and payments of the whole shop; absent in an answer of the version before, null when never read. */
+  money: z
+    .object({
+      holds: count.describe('Orders that are held until they are paid, up to 100,000'),
+      failedRefunds: count.describe('Payments with a refund that the provider refused for good'),
+      dueMs: ms.describe('How long the next step of a payment has been due'),
+    })
+    .nullable()
+    .exactOptional(),
   audit: auditStatus,
   sales: z.array(saleSnapshot),
   /** The `cursor` of `GET /api/sales` for further sales; null when these are all. */

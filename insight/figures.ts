@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis';
-import { mongoClock, redisClock } from '../runtime/clock.ts';
+import { redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { noRehearsals } from '../sale/rehearsal.ts';
@@ -120,10 +120,7 @@ export async function readCluster(sources: FigureSources) {
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
   const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
-  const oldestDueMs = money.oldestDueAt
-    ? Math.max(0, mongoClock.now().getTime() - money.oldestDueAt.getTime())
-    : 0;
-  const { holds, failedRefunds } = money;
+  const { holds, failedRefunds, dueMs: oldestDueMs } = money;
   return { ...backlog, lag, stocks, audit, mails, holds, failedRefunds, oldestDueMs };
 }
 

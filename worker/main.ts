@@ -107,6 +107,7 @@ const payments =
     collections,
     provider,
     announce: announceChanged,
+    changed: (state) => observer.payment(state),
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,

@@ -48,6 +48,8 @@ export interface PaymentsOptions {
   provider: PaymentProvider;
   /** Announces orders that became paid; it must not throw. */
   announce: (settled: Settled) => void;
+  /** Called with the new state of each payment whose state was changed; it must not throw. */
+  changed?: (state: PaymentRecord['state']) => void;
   otherWriters: Pick<OtherWriters, 'announce'>;
   cancel: Cancellations['cancel'];
   /** How long a step may take before it counts as abandoned; it doubles with each failure, up to 64 times as much. */
@@ -168,6 +170,7 @@ export function openPayments({
   collections,
   provider,
   announce,
+  changed = () => {},
   otherWriters,
   cancel,
   stepMs,
@@ -175,7 +178,7 @@ export function openPayments({
 }: PaymentsOptions): Payments {
   const { payments, orders } = collections;
   const amending = groupCommit<{ paymentId: string; change: Change }, Loaded | null>({
-    send: (amendments) => amendAll(collections, amendments, stepMs),
+    send: (amendments) => amendAll(collections, amendments, { stepMs, onState: changed }),
     maxBatch,
     maxWaiting,
   });
@@ -660,7 +663,7 @@ function dueAtOf(payment: PaymentRecord, order: PaidOrder | null, stepMs: number
 async function amendAll(
   collections: Collections,
   amendments: { paymentId: string; change: Change }[],
-  stepMs: number,
+  { stepMs, onState }: { stepMs: number; onState: NonNullable<PaymentsOptions['changed']> },
 ): Promise<(Loaded | null)[]> {
   const amended = new Map<string, Loaded>();
   let left = new Set(amendments.map(({ paymentId }) => paymentId));
@@ -675,7 +678,12 @@ async function amendAll(
           changed.set(paymentId, { ...now, payment: payment as PaymentRecord });
       }
       const stale = changed.size > 0 ? await write(collections, [...changed.values()], stepMs) : new Set();
-      for (const [id, one] of loaded) if (!stale.has(id)) amended.set(id, changed.get(id) ?? one);
+      for (const [id, one] of loaded) {
+        if (stale.has(id)) continue;
+        const now = changed.get(id) ?? one;
+        amended.set(id, now);
+        if (now.payment.state !== one.payment.state) onState(now.payment.state);
+      }
       // What is written is not changed once more with what is not.
       left = new Set([...left].filter((id) => stale.has(id)));
       if (left.size > 0) throw new Stale();

@@ -56,6 +56,10 @@ export const german = {
     holds: 'Offene Reservierungen',
   },
   oldest: (age) => `ältester ${age}`,
+  failedRefunds: (count) =>
+    count === 1 ? '1 Erstattung gescheitert' : `${number(count)} Erstattungen gescheitert`,
+  paymentsDue: (age) => `ältester Zahlungsschritt seit ${age} fällig`,
+  noPaymentDue: 'kein Zahlungsschritt fällig',
   lastTenSeconds: 'über die letzten 10 s',
   medianOfMinute: (median) => `p50 ${median}, über die letzte Minute`,
   ofAllAnswers: 'aller Antworten einer Minute',

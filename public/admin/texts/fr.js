@@ -57,6 +57,10 @@ export const french = {
     holds: 'Réservations ouvertes',
   },
   oldest: (age) => `le plus ancien : ${age}`,
+  failedRefunds: (count) =>
+    count === 1 ? '1 remboursement échoué' : `${number(count)} remboursements échoués`,
+  paymentsDue: (age) => `étape de paiement due depuis ${age}`,
+  noPaymentDue: 'aucune étape de paiement due',
   lastTenSeconds: 'sur les 10 dernières secondes',
   medianOfMinute: (median) => `p50 ${median}, sur la dernière minute`,
   ofAllAnswers: 'de toutes les réponses d’une minute',
