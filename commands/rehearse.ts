@@ -26,7 +26,10 @@ await runCommand(async () => {
   const system = await openSystem(environment);
   const { config, redis, baseUrl } = system;
   const { connection: mongo } = system.collections;
-  const clocks = followClocks({ redis, mongo, registry: new Registry() }, openLog(config, 'command'));
+  const clocks = followClocks(
+    { redis, mongo, registry: new Registry() },
+    openLog({ ...config, LOG_LEVEL: 'silent' }, 'command'),
+  );
   const owner = nanoid();
   if (!environment?.JWT_SECRET) throw new Error('expected JWT_SECRET, with which the buyers are signed in');
   if (!(await claimRehearsal(redis, owner, claimedMs)))

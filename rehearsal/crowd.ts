@@ -12,7 +12,8 @@ export interface Crowd {
   saleId: string;
   mode: 'open' | 'draw';
   buyers: { id: string; token: string }[];
-  itemId: string;
+  /** The buyers ask for them in turn. */
+  itemIds: string[];
   withinSeconds: number;
   /** Whether held orders are paid, with the simulated provider. */
   pays: boolean;
@@ -60,7 +61,7 @@ export async function playCrowd(
     const usedAt = performance.eventLoopUtilization();
     await spread(buyers.length, withinSeconds, async (n, intendedAt) => {
       const buyer = buyers[n] as Crowd['buyers'][number];
-      const answer = await press(crowd, buyer.token);
+      const answer = await press(crowd, buyer.token, crowd.itemIds[n % crowd.itemIds.length] ?? '');
       const accepted = mode === 'open' ? 202 : 200;
       const isAnswer = answer.status === accepted || answer.status === 409;
       samplers.press.add(performance.now() - intendedAt, isAnswer ? null : faultOf(answer.status));
@@ -118,7 +119,7 @@ async function gather(
   return sockets;
 }
 
-function press({ client, mode, saleId, itemId }: Crowd, token: string): Promise<Answer> {
+function press({ client, mode, saleId }: Crowd, token: string, itemId: string): Promise<Answer> {
   const body = { lines: [{ itemId, quantity: 1 }] };
   const path = `/api/sales/${saleId}/${mode === 'draw' ? 'entries' : 'purchases'}`;
   return client.ask('POST', path, { token, body, headers: { 'Idempotency-Key': nanoid() } });

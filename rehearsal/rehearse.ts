@@ -47,7 +47,10 @@ const tokenSeconds = 3_600;
 const hourMs = 3_600_000;
 /** Servers learn of a changed opening within this time. */
 const openingMs = 1_500;
+/** The clocks of Redis and of this process agree within less. */
+const afterOpeningMs = 100;
 const drawnWithinMs = 60_000;
+const playedWithinMs = 15 * 60_000;
 const soonMs = 15 * 60_000;
 
 /**
@@ -60,6 +63,8 @@ export async function rehearse(options: RehearsalOptions): Promise<RehearsalRepo
   const { REHEARSAL_MAX_BUYERS: max } = config;
   if (buyers < 1 || buyers > max)
     throw new Error(`expected 1 to ${max} buyers, the bound that REHEARSAL_MAX_BUYERS sets, got ${buyers}`);
+  if (config.CHALLENGE_DIFFICULTY_BITS > 0)
+    throw new Error('Simulated buyers do no proof of work: set CHALLENGE_DIFFICULTY_BITS to 0 meanwhile.');
   const values = await findValues(collections, saleId);
   if (!values) throw new Error(`There is no sale or draft ${saleId}.`);
   if (!options.besideOpenSales) await requireQuietShop(system);
@@ -175,7 +180,7 @@ async function playStep(
   const copy = await createSale(collections, copyOf(values, crowd / all, mode), by, id);
   if ('noProduct' in copy) throw new Error('A product of the sale was deleted.');
   const { items, unitsOnSale: stock } = copy;
-  /** In Unix ms; 0 until the copy opens. */
+  /** When the draw is made, or would be, in Unix ms; 0 until the copy opens. */
   let drawAt = 0;
   const change = async (to: Pick<SaleChange, 'opensAt' | 'drawAt' | 'closesAt' | 'calledOff'>) => {
     const changed = await changeSale(collections, id, to, by);
@@ -193,13 +198,15 @@ async function playStep(
     });
     const played = await playCrowd({
       ...{ client, url, saleId: id, mode, buyers, withinSeconds },
-      itemId: items[0]?.id ?? '1',
+      itemIds: items.map(({ id }) => id),
       pays: simulated && copy.paymentWindowSeconds > 0,
       async begin() {
         const opensAt = new Date(redisClock.now().getTime() + openingMs);
         drawAt = opensAt.getTime() + 2 * withinSeconds * 1_000;
-        await change({ opensAt, ...(mode === 'draw' && { drawAt: new Date(drawAt) }) });
-        await delay(Math.max(0, opensAt.getTime() - redisClock.now().getTime()));
+        // A copy whose rehearsal is killed ends by itself.
+        const closesAt = new Date(drawAt + playedWithinMs);
+        await change({ opensAt, closesAt, ...(mode === 'draw' && { drawAt: new Date(drawAt) }) });
+        await delay(opensAt.getTime() + afterOpeningMs - redisClock.now().getTime());
       },
       async drawn() {
         await delay(Math.max(0, drawAt - redisClock.now().getTime()));
@@ -217,7 +224,9 @@ async function playStep(
     });
     return { step: { buyers: crowd, stock, ...played }, copy };
   } finally {
-    await change(drawAt === 0 ? { calledOff: true } : { closesAt: redisClock.now() });
+    const now = redisClock.now();
+    const canEnd = mode === 'draw' ? drawAt > 0 && drawAt < now.getTime() : drawAt > 0;
+    await change(canEnd ? { closesAt: now } : { calledOff: true });
   }
 }
 

@@ -118,7 +118,7 @@ describe('nginx behind another proxy', needs('nginx'), () => {
   /** The client's address for the server when a client asks. */
   async function addressSeen(options: Omit<Asked, 'body'>): Promise<string> {
     const headers = { ...asAdmin(), ...options.headers };
-    const { status } = await ask('/api/admin/products', { ...options, headers, body: product });
+    const { status } = await ask('/api/products', { ...options, headers, body: product });
     expect(status).toBe(201);
     return await lastFrom();
   }
@@ -205,7 +205,7 @@ describe('nginx behind another proxy', needs('nginx'), () => {
       // Bodies that do not come keep these requests open.
       const open = ['2001:db8:0:7::1', '2001:db8:0:7:ffff::2'].map((address) => {
         const headers = { ...from(address), 'Content-Length': '100', ...asAdmin() };
-        const held = send('/api/admin/products', { by: controller, at: origin, body: product, headers });
+        const held = send('/api/products', { by: controller, at: origin, body: product, headers });
         held.on('error', () => {}).write('{');
         return held;
       });
@@ -248,7 +248,7 @@ describe('nginx behind another proxy', needs('nginx'), () => {
       'Content-Length': String(body.length),
     };
     const lines = Object.entries(head).map(([name, value]) => `${name}: ${value}\r\n`);
-    socket.write(`PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\nPOST /api/admin/products HTTP/1.1\r\n`);
+    socket.write(`PROXY TCP4 203.0.113.9 127.0.0.1 5000 80\r\nPOST /api/products HTTP/1.1\r\n`);
     socket.write(`${lines.join('')}\r\n${body}`);
     const answer = await text(socket);
     expect(answer).toMatch(/^HTTP\/1\.1 201 /);

@@ -12,7 +12,7 @@ import type { Shop } from '../../shop.ts';
 import { noSale } from '../sales.ts';
 
 const rehearsal = z.strictObject({
-  buyers: z.int().min(1).describe('At most REHEARSAL_MAX_BUYERS'),
+  buyers: z.int().min(1).max(100_000).describe('At most REHEARSAL_MAX_BUYERS'),
   besideOpenSales: z
     .boolean()
     .default(false)
