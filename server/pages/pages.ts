@@ -184,7 +184,7 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
 
 /** Their own texts are not translated. */
-const inEnglishOnly = new Set(['admin.html', 'docs.html', 'embed.html']);
+const inEnglishOnly = new Set(['docs.html', 'embed.html']);
 
 const inEnglish = ({ timeZone, shop }: PageContext) =>
   contextFor({ headers: {} }, { timeZone, shop: { ...shop, theme: { ...shop.theme, languages: ['en'] } } });

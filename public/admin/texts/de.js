@@ -71,7 +71,6 @@ export const german = {
   servers: (count) => plural(count, 'Server', 'Server'),
   workers: (count) => plural(count, 'Worker', 'Worker'),
   gone: (count) => `${number(count)} ausgefallen`,
-  expiredInMinute: (count) => `${number(count)} in einer Minute verfallen`,
 
   nowTitle: 'Leitstelle: jetzt',
   charts: {
@@ -113,4 +112,26 @@ export const german = {
   },
   auditedAgo: (ago) => `geprüft ${ago}`,
   auditUnknown: 'zurzeit unbekannt',
+
+  room: 'Leitstelle',
+  signIn: 'Anmelden',
+  signInAsStaff: 'Melde dich als Mitarbeiter des Shops an.',
+  onlyStaff: 'Zugang haben nur Mitarbeiter des Shops.',
+  tabs: {
+    now: 'Jetzt',
+    sales: 'Verkäufe',
+    products: 'Produkte',
+    orders: 'Bestellungen',
+    'dead-letters': 'Dead Letters',
+    queues: 'Warteschlangen',
+    shop: 'Shop',
+    staff: 'Personal',
+    keys: 'Schlüssel',
+    log: 'Protokoll',
+  },
+  checkNow: 'Jetzt prüfen',
+  auditRuns: 'Die Prüfung läuft',
+  saleColumns: ['Verkauf', 'Stand', 'Übrig', 'Hier', 'Preis', 'Zeitraum'],
+  leftOf: (left, all) => `${left} von ${all}`,
+  itemsLeft: (left, all) => `${left} von ${all} Artikeln`,
 };
