@@ -1,8 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
 import { Registry } from 'prom-client';
+import type { RehearsalReport } from '../insight/contract.ts';
 import { dataFolder } from '../ops/local/folders.mjs';
 import { rehearsalPage } from '../rehearsal/page.ts';
 import { rehearse } from '../rehearsal/rehearse.ts';
@@ -23,6 +25,8 @@ const usage =
 await runCommand(async () => {
   const { saleId, buyers, withinSeconds, ...options } = readOptions();
   const environment = findEnvironment();
+  if (environment && !environment.JWT_SECRET)
+    throw new Error('expected JWT_SECRET, with which the buyers are signed in');
   const system = await openSystem(environment);
   const { config, redis, baseUrl } = system;
   const { connection: mongo } = system.collections;
@@ -30,22 +34,15 @@ await runCommand(async () => {
     { redis, mongo, registry: new Registry() },
     openLog({ ...config, LOG_LEVEL: 'silent' }, 'command'),
   );
-  const owner = nanoid();
-  if (!environment?.JWT_SECRET) throw new Error('expected JWT_SECRET, with which the buyers are signed in');
-  if (!(await claimRehearsal(redis, owner, claimedMs)))
-    throw new Error('Another rehearsal runs; two would measure each other.');
-  const renewal = setInterval(
-    () => void claimRehearsal(redis, owner, claimedMs).catch(() => {}),
-    claimedMs / 3,
-  );
   try {
-    const report = await rehearse({
-      ...{ system, saleId, buyers, withinSeconds, besideOpenSales: options.besideOpenSales },
-      url: config.REHEARSAL_URL || baseUrl || config.PUBLIC_URL,
-      by: byCommand('npm run rehearse'),
-      report: (line) => console.error(line),
-    });
-    await saveRehearsal(redis, report);
+    const report = await withClaim(redis, () =>
+      rehearse({
+        ...{ system, saleId, buyers, withinSeconds, besideOpenSales: options.besideOpenSales },
+        url: config.REHEARSAL_URL || baseUrl || config.PUBLIC_URL,
+        by: byCommand('npm run rehearse'),
+        report: (line) => console.error(line),
+      }),
+    );
     const { go, taken, weakest } = report;
     console.error(
       go
@@ -56,12 +53,29 @@ await runCommand(async () => {
     console.log(JSON.stringify(report));
     if (!go) process.exitCode = 1;
   } finally {
-    clearInterval(renewal);
-    await releaseRehearsal(redis);
     clocks.close();
     await system.close();
   }
 });
+
+/** Plays while nobody else does, and stores what it found before others may. */
+async function withClaim(redis: Redis, play: () => Promise<RehearsalReport>): Promise<RehearsalReport> {
+  const owner = nanoid();
+  if (!(await claimRehearsal(redis, owner, claimedMs)))
+    throw new Error('Another rehearsal runs; two would measure each other.');
+  const renewal = setInterval(
+    () => void claimRehearsal(redis, owner, claimedMs).catch(() => {}),
+    claimedMs / 3,
+  );
+  try {
+    const report = await play();
+    await saveRehearsal(redis, report);
+    return report;
+  } finally {
+    clearInterval(renewal);
+    await releaseRehearsal(redis);
+  }
+}
 
 function readOptions() {
   let values: ReturnType<typeof parse>;

@@ -11,7 +11,12 @@ const requestKey = 'rehearsal:requested';
 /** A request that no worker takes up is forgotten. */
 const requestedSeconds = 30;
 
-const request = z.object({ saleId: z.string(), buyers: z.number(), besideOpenSales: z.boolean() });
+const request = z.object({
+  saleId: z.string(),
+  buyers: z.number(),
+  withinSeconds: z.number(),
+  besideOpenSales: z.boolean(),
+});
 export type RehearsalRequest = z.infer<typeof request>;
 
 type Last = Pick<RehearsalStatus, 'last' | 'failure'>;

@@ -17,9 +17,10 @@ export function rehearseOnRequest(redis: Redis, config: Config, log: Log): Leade
     for (; !stopping.aborted; await pause(lookEveryMs, stopping)) {
       const request = await readRehearsalRequest(redis);
       if (!request) continue;
-      const { saleId, buyers, besideOpenSales } = request;
+      const { saleId, buyers, withinSeconds, besideOpenSales } = request;
       log.info({ saleId, buyers }, 'rehearsal started');
       const args = ['--sale', saleId, '--buyers', String(buyers), '--without-page'];
+      args.push('--within', String(withinSeconds));
       if (besideOpenSales) args.push('--beside-open-sales');
       const why = await runCommandProcess('rehearse.ts', config, { args, memoryMb, deadlineMs, stopping });
       if (why === null || stopping.aborted) continue;

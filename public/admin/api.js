@@ -113,7 +113,7 @@ export async function downloadOrders(id) {
 /** @returns {Promise<RehearsalStatus>} */
 export const fetchRehearsals = () => request('GET', '/admin/rehearsals');
 
-/** @param {string} id @param {{ buyers: number | undefined, besideOpenSales: boolean }} body */
+/** @param {string} id @param {object} body */
 export const startRehearsal = (id, body) =>
   request('POST', `/admin/sales/${encodeURIComponent(id)}/rehearsals`, { body });
 

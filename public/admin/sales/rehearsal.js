@@ -60,8 +60,12 @@ export function rehearsalOf(saleId) {
         formOf(maxBuyers),
         async (read) => {
           const buyers = read.read('buyers', 'Buyers', parseWhole);
+          const withinSeconds = read.read('within', 'All press within', parseWhole);
           read.done();
-          await startRehearsal(saleId, { buyers, besideOpenSales: read.textOf('beside') === 'on' });
+          await startRehearsal(saleId, {
+            ...{ buyers, withinSeconds },
+            besideOpenSales: read.textOf('beside') === 'on',
+          });
           return true;
         },
         { submit: 'Play' },
@@ -89,13 +93,19 @@ const formOf = (maxBuyers) => [
   element(
     'p',
     {},
-    'Simulated buyers open a hidden copy of this sale, gather, press Buy within five seconds, and pay with the simulated provider. Nobody else sees the copy, and no mail or webhook is sent.',
+    'Simulated buyers open a hidden copy of this sale, gather, press Buy at the opening, and pay with the simulated provider. Nobody else sees the copy, and no mail or webhook is sent.',
   ),
   field(
     'Buyers',
     'buyers',
     { inputmode: 'numeric', autocomplete: 'off', value: String(Math.min(1_000, maxBuyers)) },
     `At most ${number(maxBuyers)}, which the operator has set.`,
+  ),
+  field(
+    'All press within',
+    'within',
+    { inputmode: 'numeric', autocomplete: 'off', value: '5' },
+    'Seconds after the opening, 1 to 60',
   ),
   element(
     'label',

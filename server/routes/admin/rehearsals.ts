@@ -13,6 +13,12 @@ import { noSale } from '../sales.ts';
 
 const rehearsal = z.strictObject({
   buyers: z.int().min(1).max(100_000).describe('At most REHEARSAL_MAX_BUYERS'),
+  withinSeconds: z
+    .int()
+    .min(1)
+    .max(60)
+    .default(5)
+    .describe('All press within so many seconds of the opening'),
   besideOpenSales: z
     .boolean()
     .default(false)
@@ -30,11 +36,11 @@ export const rehearsalRoutes = ({ collections, redis, maxRehearsalBuyers }: Shop
     body: rehearsal,
     answer: [202, z.object({ state: z.literal('running') })],
     problems: ['not-found', 'busy'],
-    async handle({ params, body: { buyers, besideOpenSales }, ...call }) {
-      if (buyers > maxRehearsalBuyers)
+    async handle({ params, body, ...call }) {
+      if (body.buyers > maxRehearsalBuyers)
         return wrongField('buyers', `expected at most ${maxRehearsalBuyers} (REHEARSAL_MAX_BUYERS)`);
       if (!(await findValues(collections, params.id))) return noSale(params.id);
-      const wanted = { saleId: params.id, buyers, besideOpenSales };
+      const wanted = { saleId: params.id, ...body };
       if (!(await requestRehearsal(redis, wanted)))
         return refuse('busy', 'A rehearsal runs, or waits for a worker');
       const subject = { kind: 'sale', id: params.id };
@@ -42,7 +48,7 @@ export const rehearsalRoutes = ({ collections, redis, maxRehearsalBuyers }: Shop
         ...byOf(call),
         action: 'rehearsal.requested',
         subject,
-        after: { buyers, besideOpenSales },
+        after: body,
       };
       await transact(collections.connection, (session) => appendStaffEntry(collections, session, entry));
       return { status: 202, body: { state: 'running' } };
