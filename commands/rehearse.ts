@@ -8,7 +8,12 @@ import type { RehearsalReport } from '../insight/contract.ts';
 import { dataFolder } from '../ops/local/folders.mjs';
 import { rehearsalPage } from '../rehearsal/page.ts';
 import { rehearse } from '../rehearsal/rehearse.ts';
-import { claimRehearsal, releaseRehearsal, saveRehearsal } from '../rehearsal/status.ts';
+import {
+  claimRehearsal,
+  releaseRehearsal,
+  saveRehearsal,
+  saveRehearsalFailure,
+} from '../rehearsal/status.ts';
 import { followClocks } from '../runtime/clock.ts';
 import { openLog } from '../runtime/observe/log.ts';
 import { byCommand, findEnvironment, openSystem, runCommand } from './system.ts';
@@ -71,6 +76,9 @@ async function withClaim(redis: Redis, play: () => Promise<RehearsalReport>): Pr
     const report = await play();
     await saveRehearsal(redis, report);
     return report;
+  } catch (error) {
+    await saveRehearsalFailure(redis, (error as Error).message);
+    throw error;
   } finally {
     clearInterval(renewal);
     await releaseRehearsal(redis);
@@ -96,7 +104,10 @@ function readOptions() {
 }
 
 function parse() {
+  // An id may begin with a hyphen, like an option.
+  const args = process.argv.slice(2).join('\n').replace('--sale\n', '--sale=').split('\n');
   return parseArgs({
+    args: args.filter(Boolean),
     options: {
       sale: { type: 'string' },
       buyers: { type: 'string', default: '' },

@@ -19,7 +19,8 @@ export function rehearseOnRequest(redis: Redis, config: Config, log: Log): Leade
       if (!request) continue;
       const { saleId, buyers, withinSeconds, besideOpenSales } = request;
       log.info({ saleId, buyers }, 'rehearsal started');
-      const args = ['--sale', saleId, '--buyers', String(buyers), '--without-page'];
+      // An id may begin with a hyphen.
+      const args = [`--sale=${saleId}`, '--buyers', String(buyers), '--without-page'];
       args.push('--within', String(withinSeconds));
       if (besideOpenSales) args.push('--beside-open-sales');
       const why = await runCommandProcess('rehearse.ts', config, { args, memoryMb, deadlineMs, stopping });

@@ -43,7 +43,9 @@ describe('the verdict', () => {
 describe('with a running shop', () => {
   let system: TestSystem;
   beforeAll(async () => {
-    system = await startSystem({ env: { REHEARSAL_MAX_BUYERS: '40', AUDIT_INTERVAL_MS: '3600000' } });
+    // Vite sets a BASE_URL of its own, which these processes would inherit.
+    const env = { REHEARSAL_MAX_BUYERS: '40', AUDIT_INTERVAL_MS: '3600000', BASE_URL: '' };
+    system = await startSystem({ env });
   });
   afterAll(() => system.close());
 
@@ -146,12 +148,14 @@ describe('with a running shop', () => {
       ...{ paymentWindowSeconds: 60, opensAt: at(60), drawAt: at(70), closesAt: at(80) },
     };
     const drawn = await system.api('POST', '/api/sales', { token: system.adminToken, body: values });
+    expect(drawn.status).toBe(201);
     const args = ['--sale', drawn.body.id, '--within', '1', '--beside-open-sales', '--without-page'];
     const [played, tooMany] = await Promise.all([
       rehearse(...args, '--buyers', '1'),
       rehearse(...args, '--buyers', '41'),
     ]);
     expect(tooMany.stderr).toMatch(/REHEARSAL_MAX_BUYERS|Another rehearsal runs/);
+    expect(played.stderr).toContain('buyers: ');
     const report = JSON.parse(played.stdout.trim().split('\n').at(-1) ?? '');
     expect(report).toMatchObject({ mode: 'draw', buyers: 1 });
     expect(report.steps.at(-1).parts.draw).toMatchObject({ count: 1, failed: 0 });
