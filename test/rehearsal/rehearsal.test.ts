@@ -124,7 +124,8 @@ describe('with a running shop', () => {
       system.api('GET', '/api/admin/live', { token }),
       system.api('GET', '/'),
     ]);
-    expect(JSON.stringify(lists.map(({ body }) => body))).not.toContain('rehearsal-');
+    const shown = lists.map(({ body }) => body.sales ?? body);
+    expect(JSON.stringify(shown)).not.toContain('rehearsal-');
     expect(await system.store.collections.users.countDocuments({ email: /^rehearsal-/ })).toBe(0);
     await waitUntil(async () => (await system.audit()).ok, {
       deadlineMs: 20_000,
