@@ -27,9 +27,9 @@ h1 { font-size: 1.25rem; margin: 0 }
 .muted { color: #5c5e66 }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-caption { text-align: left; font-weight: 600; padding: .5rem 0 }
 th, td { text-align: right; padding: .375rem .5rem; border-bottom: 1px solid #e2ded4; vertical-align: top }
 th:first-child, td:first-child { text-align: left }
+td { white-space: nowrap }
 .missed { color: #b32611; font-weight: 700 }
 </style>
 </head>
@@ -39,9 +39,9 @@ th:first-child, td:first-child { text-align: left }
 <p class="lead">${sentence}</p>
 ${gaveWay}
 <p class="muted">${at.slice(0, 16).replace('T', ' ')} UTC · ${url} · hidden copies of the sale, with as many units for each buyer as it has</p>
+<p><b>How long 99 of 100 waited, by the size of the crowd. Each buyer opens the page, keeps it open, ${what}, and pays.</b></p>
 <div class="scroll" tabindex="0" role="region" aria-label="Times by crowd">
 <table>
-<caption>How long 99 of 100 waited, by the size of the crowd. Each buyer opens the page, keeps it open, ${what}, and pays.</caption>
 <thead><tr><th scope="col">What</th><th scope="col">At most</th>${steps.map(headOf)}</tr></thead>
 <tbody>${targets.filter(({ name: part }) => steps.some(({ parts }) => parts[part])).map((target) => rowOf(target, steps))}
 <tr><th scope="row">What became of the presses</th><td></td>${steps.map(outcomesOf)}</tr>

@@ -19,7 +19,7 @@ export function rehearsalOf(saleId) {
   let again;
   let isClosed = false;
   let isAsked = false;
-  const root = element('section', { 'data-testid': 'rehearsal', hidden: true });
+  const root = element('section', { class: 'rehearsal', 'data-testid': 'rehearsal', hidden: true });
   const download = action('Page to show', () => downloadRehearsal(saleId));
   const head = subheading('Rehearsal', download);
   const body = element('div', { role: 'status' });
