@@ -21,6 +21,7 @@ COPY insight ./insight
 COPY messages ./messages
 COPY subscribers ./subscribers
 COPY public ./public
+COPY rehearsal ./rehearsal
 COPY commands ./commands
 COPY server ./server
 COPY worker ./worker

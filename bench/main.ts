@@ -4,6 +4,7 @@ import { prepareK6 } from './load/k6.ts';
 import { check } from './report/check.ts';
 import { report } from './report/report.ts';
 import { adapters } from './scenarios/adapters.ts';
+import { audit } from './scenarios/audit.ts';
 import { backlog } from './scenarios/backlog.ts';
 import { burst } from './scenarios/burst.ts';
 import { cancellations } from './scenarios/cancellations.ts';
@@ -52,6 +53,7 @@ const scenarios: Record<string, Scenario> = {
   rush: scenario({ seconds: 30, buyers: 5_000, connections: 200 }, rush),
   whole: scenario({ rounds: 3, seconds: 5, buyers: 5_000 }, whole),
   refusals: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, refusals),
+  audit: scenario({ orders: 1_000_000, buyers: 100_000 }, audit),
   backlog: scenario({ rounds: 3, backlog: 50_000, buyers: 5_000 }, backlog),
   workers: scenario({ backlog: 50_000, buyers: 5_000 }, (numbers, { engine = 'bull' }) =>
     workers({ ...numbers, engine }),

@@ -21,7 +21,8 @@ await runCommand(async () => {
   const tried = await tryPort(port);
   if (!tried.free)
     throw new Error(`Port ${port} is taken: ${tried.why}. Stop that, or open http://${address}`);
-  console.log(`Prometheus is at http://${address}`);
+  console.log(`Prometheus is at http://${address}; the control room of the shop has the same figures`);
+  console.log('With Grafana, in containers: docker compose --profile monitoring up');
   const config = join(dataDir, 'prometheus.yml');
   writeFileSync(config, configFor(targets));
   const args = [

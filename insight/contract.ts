@@ -37,6 +37,8 @@ const secondFigures = z.object({
   rejected: count,
   expired: count,
   refunded: count,
+  /** Absent in an answer of the version before. */
+  cancelled: count.exactOptional(),
   /** From accepted to settled, of the orders settled in this second; null without any. */
   p50Ms: ms.nullable(),
   p99Ms: ms.nullable(),
@@ -107,13 +109,29 @@ export const liveFigures = z.object({
       since: instant.describe('When it answered last'),
     }),
   ),
-  readAt: z.object({ processes: readAt, queue: readAt, lag: readAt, audit: readAt, sales: readAt }),
+  readAt: z.object({
+    processes: readAt,
+    queue: readAt,
+    lag: readAt,
+    money: readAt.exactOptional(),
+    audit: readAt,
+    sales: readAt,
+  }),
   seconds: z.array(secondFigures),
   living: z.array(alive),
   /** Ids of processes whose heartbeat stopped within the last minute. */
   silent: z.array(z.string()),
   figures: queueFigures.nullable(),
   queue: jobCounts.extend({ purchases: count }).nullable(),
+  /** Holds and payments of the whole shop; absent in an answer of the version before, null when never read. */
+  money: z
+    .object({
+      holds: count.describe('Orders that are held until they are paid, up to 100,000'),
+      failedRefunds: count.describe('Payments with a refund that the provider refused for good'),
+      dueMs: ms.describe('How long the next step of a payment has been due'),
+    })
+    .nullable()
+    .exactOptional(),
   audit: auditStatus,
   sales: z.array(saleSnapshot),
   /** The `cursor` of `GET /api/sales` for further sales; null when these are all. */
@@ -177,6 +195,62 @@ export const saleReport = saleCurve.extend({
   slowestMs: ms.nullable(),
 });
 export type SaleReport = z.infer<typeof saleReport>;
+
+const rehearsalPart = z.object({
+  count,
+  failed: count,
+  /** The most frequent ones, with how often. */
+  faults: z.array(z.string()),
+  p50Ms: ms,
+  p99Ms: ms,
+});
+export type RehearsalPart = z.infer<typeof rehearsalPart>;
+
+/** One crowd of a rehearsal, and how each part of its way was. */
+const rehearsalStep = z.object({
+  buyers: count,
+  /** Units on sale for this crowd. */
+  stock: count,
+  parts: z.object({
+    browse: rehearsalPart.optional(),
+    gather: rehearsalPart.optional(),
+    press: rehearsalPart.optional(),
+    settle: rehearsalPart.optional(),
+    draw: rehearsalPart.optional(),
+    pay: rehearsalPart.optional(),
+  }),
+  /** What became of the presses or entries, e.g. `paid` or `sold-out`. */
+  outcomes: z.record(z.string(), count),
+  playerShare: z.number().describe('How busy the process that played the buyers was, from 0 to 1'),
+});
+export type RehearsalStep = z.infer<typeof rehearsalStep>;
+
+/** What a rehearsal found. */
+export const rehearsalReport = z.object({
+  saleId: z.string(),
+  name: z.string(),
+  at: instant,
+  url: z.string(),
+  buyers: count.describe('That were asked for'),
+  withinSeconds: count.describe('All of a crowd press within this time'),
+  mode: z.enum(['open', 'draw']),
+  go: z.boolean(),
+  taken: count.describe('The largest crowd for which every target held'),
+  weakest: z.string().nullable().describe('Which part gave way first; null when none did'),
+  signIns: rehearsalPart.extend({ perSecond }),
+  steps: z.array(rehearsalStep),
+  notes: z.array(z.string()).describe('What was not played, and why'),
+});
+export type RehearsalReport = z.infer<typeof rehearsalReport>;
+
+/** Answer to `GET /api/admin/rehearsals`. */
+export const rehearsalStatus = z.object({
+  state: z.enum(['idle', 'running']),
+  maxBuyers: count.describe('The bound that the operator set; 0 allows no rehearsal'),
+  last: rehearsalReport.nullable(),
+  failure: z.string().nullable().describe('Why the last one came to no result'),
+});
+export type RehearsalStatus = z.infer<typeof rehearsalStatus>;
 
 /** One entry of `GET /api/admin/sales/:id/minutes`: counts of a sale's order events in one minute. */
 export const saleMinute = z.object({

@@ -1,10 +1,13 @@
 import type { Redis } from 'ioredis';
 import { nanoid } from 'nanoid';
+import type { Registry } from 'prom-client';
 import { redisClock } from '../runtime/clock.ts';
+import { exposeCounts } from '../runtime/observe/metrics.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { AdmissionResult } from '../sale/admission/admission.ts';
 import type { Order } from '../sale/contract.ts';
 import type { OrderRecord } from '../store/collections.ts';
+import type { PaymentState } from '../store/payment-collections.ts';
 import type { Backlog } from './figures.ts';
 
 /**
@@ -79,6 +82,9 @@ const noAdmissions = {
   failed: 0,
 } satisfies Record<AdmissionResult, number>;
 
+/** Payments by how an attempt ended; `failed`: refused by the provider, and another attempt may follow. */
+const noPayments = { captured: 0, failed: 0, voided: 0, refunded: 0 };
+
 type LaterStatus = 'paid_later' | 'expired' | 'cancelled' | 'refunded';
 
 export interface Counters {
@@ -86,6 +92,7 @@ export interface Counters {
   totals: {
     admissions: Readonly<Record<AdmissionResult, number>>;
     orders: Readonly<Record<'held' | 'paid' | 'rejected' | 'failed' | LaterStatus, number>>;
+    payments: Readonly<typeof noPayments>;
   };
   /** Counts the outcome of a press of Buy. */
   admission(saleId: string, result: AdmissionResult): void;
@@ -95,6 +102,8 @@ export interface Counters {
   failed(purchases: number): void;
   /** Counts orders that got another status after they were settled. */
   changed(orders: Pick<Order, 'saleId' | 'status'>[]): void;
+  /** Counts payments that got another state. */
+  payment(state: PaymentState): void;
   /** Counts an answer 5xx to another request than a press of Buy. */
   fault(): void;
   /** Counts answers that nginx made itself. */
@@ -103,7 +112,7 @@ export interface Counters {
 }
 
 export function openCounters(redis: Redis): Counters {
-  const totals = { admissions: { ...noAdmissions }, orders: { ...noOrders } };
+  const totals = { admissions: { ...noAdmissions }, orders: { ...noOrders }, payments: { ...noPayments } };
   let counts = new Map<string, Map<string, number>>();
   let extremes = new Map<string, { fastest: number; slowest: number }>();
 
@@ -189,6 +198,9 @@ export function openCounters(redis: Redis): Counters {
         count(saleId, later);
       }
     },
+    payment(state) {
+      if (Object.hasOwn(totals.payments, state)) totals.payments[state as keyof typeof noPayments] += 1;
+    },
     fault: () => add(secondKey(nowSecond()), 'otherFault'),
     proxyAnswers: (status, answers) => add(secondKey(nowSecond()), `nginx:${status}`, answers),
     async close() {
@@ -196,6 +208,22 @@ export function openCounters(redis: Redis): Counters {
       await flush('');
     },
   };
+}
+
+/** Exports what became of orders and payments, in servers and workers alike: each counts what it did itself. */
+export function exposeOutcomes(registry: Registry, { totals }: Pick<Counters, 'totals'>): void {
+  const orders = {
+    name: 'stampede_orders_total',
+    help: 'Accepted purchases by outcome (held, paid, rejected, or failed: not settled in any attempt), and orders by what they became later',
+    label: 'status',
+  };
+  exposeCounts(registry, orders, () => totals.orders);
+  const payments = {
+    name: 'stampede_payments_total',
+    help: 'Attempts to pay by outcome; failed: refused by the provider',
+    label: 'outcome',
+  };
+  exposeCounts(registry, payments, () => totals.payments);
 }
 
 /** The counts of each second from `from` to `to` (Unix time in seconds), or of every `step`th one, in order. */

@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
-import { mongoClock, redisClock } from '../runtime/clock.ts';
+import { redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
+import { noRehearsals } from '../sale/rehearsal.ts';
 import type { Collections } from '../store/collections.ts';
 import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
 import { readAuditStatus } from './audit-status.ts';
@@ -119,17 +120,14 @@ export async function readCluster(sources: FigureSources) {
   ]);
   const isKnown = light.at !== null && light.state !== 'failed';
   const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
-  const oldestDueMs = money.oldestDueAt
-    ? Math.max(0, mongoClock.now().getTime() - money.oldestDueAt.getTime())
-    : 0;
-  const { holds, failedRefunds } = money;
+  const { holds, failedRefunds, dueMs: oldestDueMs } = money;
   return { ...backlog, lag, stocks, audit, mails, holds, failedRefunds, oldestDueMs };
 }
 
 /** The stock of the open sales that opened last. */
 async function readOpenStocks({ sales }: Collections): Promise<{ saleId: string; stock: number }[]> {
   const now = redisClock.now();
-  const on = { opensAt: { $lte: now }, closesAt: { $gt: now } };
+  const on = { ...noRehearsals, opensAt: { $lte: now }, closesAt: { $gt: now } };
   const found = await sales
     .find(on, { projection: { stock: 1 } })
     .sort({ opensAt: -1 })

@@ -7,6 +7,7 @@ import { listSnapshots } from '../sale/sale.ts';
 import type { AuditStatus, LiveFigures, SecondFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds } from './counters.ts';
 import { answersOf, completeAfterSeconds, type FigureSources, faultsOf, readQueueState } from './figures.ts';
+import { readMoneyFigures } from './money.ts';
 
 export interface LiveSources extends FigureSources {
   availability: Availability;
@@ -44,6 +45,7 @@ export function openLiveFigures(sources: LiveSources): (since: number) => Promis
   const readJobs = part('redis', () => queue.countJobs());
   const readAudit = part('redis', sources.auditStatus);
   const readLag = part('mongodb', sources.countLag);
+  const readMoney = part('mongodb', () => readMoneyFigures(collections));
   const readSales = part('mongodb', () => listSnapshots(collections));
 
   async function readNewSeconds(since: number): Promise<SecondFigures[] | null> {
@@ -56,12 +58,13 @@ export function openLiveFigures(sources: LiveSources): (since: number) => Promis
   }
 
   return async (since) => {
-    const [processes, state, jobs, audit, lag, sales, seconds] = await Promise.all([
+    const [processes, state, jobs, audit, lag, money, sales, seconds] = await Promise.all([
       readProcesses(),
       readQueue(),
       readJobs(),
       readAudit(),
       readLag(),
+      readMoney(),
       readSales(),
       readNewSeconds(since),
     ]);
@@ -74,6 +77,7 @@ export function openLiveFigures(sources: LiveSources): (since: number) => Promis
         processes: processes?.readAt ?? null,
         queue: queueReadAt || null,
         lag: lag?.readAt ?? null,
+        money: money?.readAt ?? null,
         audit: audit?.readAt ?? null,
         sales: sales?.readAt ?? null,
       },
@@ -82,6 +86,7 @@ export function openLiveFigures(sources: LiveSources): (since: number) => Promis
       silent,
       figures: state && { ...state.value, lag: lag?.value ?? {} },
       queue: state && jobs && { purchases: state.value.depth, ...jobs.value },
+      money: money?.value ?? null,
       audit: audit?.value ?? noAudit,
       sales: sales?.value.sales ?? [],
       salesNextCursor: sales?.value.nextCursor ?? null,
@@ -112,6 +117,7 @@ function figuresOf(second: number, counts: Counts): SecondFigures {
     rejected: counts.rejected ?? 0,
     expired: counts.expired ?? 0,
     refunded: counts.refunded ?? 0,
+    cancelled: counts.cancelled ?? 0,
     p50Ms: quantileMs(counts, 0.5),
     p99Ms: quantileMs(counts, 0.99),
     queued: counts.queued ?? null,

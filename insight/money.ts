@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { mongoClock } from '../runtime/clock.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { Collections } from '../store/collections.ts';
 
@@ -29,7 +30,7 @@ export function openMoneyTaken(collections: Pick<Collections, 'payments'>) {
   });
 }
 
-/** Holds and payments of the whole shop, for the metrics. */
+/** Holds and payments of the whole shop, for the metrics and the control room. */
 export async function readMoneyFigures({ orders, payments }: Collections) {
   const [holds, [oldest], failedRefunds] = await Promise.all([
     orders.countDocuments({ status: 'held', holdExpiresAt: { $type: 'date' } }, { limit: maxCounted }),
@@ -40,7 +41,8 @@ export async function readMoneyFigures({ orders, payments }: Collections) {
       .toArray(),
     payments.countDocuments({ 'refunds.state': 'failed' }, { limit: maxCounted, hint: 'failed_refunds' }),
   ]);
-  return { holds, failedRefunds, oldestDueAt: oldest?.dueAt ?? null };
+  const dueMs = oldest?.dueAt ? Math.max(0, mongoClock.now().getTime() - oldest.dueAt.getTime()) : 0;
+  return { holds, failedRefunds, dueMs };
 }
 
 const maxCounted = 100_000;

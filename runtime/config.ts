@@ -1,9 +1,11 @@
+import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './databases/urls.ts';
 import { faultOfKeys } from './signing-keys.ts';
 
 const isTimeZone = (name: string) =>
   /^[A-Z]/i.test(name) && isAccepted(() => Intl.DateTimeFormat('en', { timeZone: name }));
+const isRange = (text: string) => ipaddr.isValid(text) || ipaddr.isValidCIDR(text);
 const isLocale = (tag: string) => isAccepted(() => Intl.NumberFormat.supportedLocalesOf(tag)[0]);
 
 function isAccepted(make: () => unknown): boolean {
@@ -31,6 +33,12 @@ const settings = z
     UNIX_SOCKET: z.string().max(100).default(''),
     /** Number of proxies in front whose X-Forwarded-For is trusted. */
     TRUST_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(0),
+    /** Proxies that are trusted wherever they stand in front, e.g. those of a CDN: addresses and ranges, separated by commas. */
+    TRUSTED_PROXIES: z
+      .string()
+      .default('')
+      .transform((list) => list.split(',').filter(Boolean))
+      .refine((ranges) => ranges.every(isRange), 'expected addresses or ranges, e.g. 192.0.2.0/24'),
     /** Other origins whose pages may use sockets, sessions and what the API offers buyers (CORS), separated by commas. */
     ALLOWED_ORIGINS: z
       .string()
@@ -197,6 +205,14 @@ const settings = z
       .default(''),
     /** Where the page of a held order sends its buyer, with `{orderId}` in it. */
     EXTERNAL_CHECKOUT_URL: z.string().max(2_000).default(''),
+
+    /** Maximum number of buyers in a rehearsal; 0 allows none. */
+    REHEARSAL_MAX_BUYERS: z.coerce.number().int().min(0).max(100_000).default(5_000),
+    /** Where the buyers of a rehearsal go, if PUBLIC_URL cannot be reached from the workers. */
+    REHEARSAL_URL: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
 
     /** Collector that receives spans of purchases as OTLP over HTTP, e.g. `http://collector:4318`; without it none are sent. */
     OTEL_EXPORTER_OTLP_ENDPOINT: z

@@ -74,10 +74,15 @@ export async function duplicateSale(
   id: string,
   maker: Maker,
 ): Promise<SaleSnapshot | 'key_reused' | null> {
-  const sale = await findSale(collections, id);
-  const copied = sale ? valuesOf(sale) : (await collections.drafts.findOne({ _id: id }))?.sale;
+  const copied = await findValues(collections, id);
   const made = copied && (await createDraft(collections, copied, maker));
   return made && !(typeof made === 'object' && 'noProduct' in made) ? made : null;
+}
+
+/** The values with which a sale or a draft could be made again; null when there is none. */
+export async function findValues(collections: Collections, id: string): Promise<NewSale | null> {
+  const sale = await findSale(collections, id);
+  return sale ? valuesOf(sale) : ((await collections.drafts.findOne({ _id: id }))?.sale ?? null);
 }
 
 /** The values with which a sale could be made again: with all the units that it has put on sale. */

@@ -23,6 +23,7 @@ import { itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts'
 import { changesOfPhase, phaseOf } from './phases.ts';
 import { insertDraw } from './places/draw.ts';
 import { publicCountsOf } from './places/reserve.ts';
+import { noRehearsals } from './rehearsal.ts';
 
 export interface NewSale {
   /** 1 to 50. */
@@ -245,7 +246,11 @@ export async function listSnapshotsOf(
   { id: productId }: Product,
 ): Promise<SaleSnapshot[]> {
   const found = await collections.sales
-    .find({ $or: [{ productId }, { 'items.productId': productId }], closesAt: { $gt: redisClock.now() } })
+    .find({
+      ...noRehearsals,
+      $or: [{ productId }, { 'items.productId': productId }],
+      closesAt: { $gt: redisClock.now() },
+    })
     .sort({ closesAt: -1 })
     .limit(listedSales)
     .toArray();
@@ -255,7 +260,7 @@ export async function listSnapshotsOf(
 /** One page of all sales, sorted by end time, the latest first. */
 export async function listSnapshots(collections: Collections, cursor?: string): Promise<SalePage> {
   const found = await collections.sales
-    .find(afterCursor('closesAt', cursor))
+    .find({ $and: [noRehearsals, afterCursor('closesAt', cursor)] })
     .sort({ closesAt: -1, _id: -1 })
     .limit(listedSales + 1)
     .toArray();
@@ -289,7 +294,7 @@ export async function listForBuyers(collections: Collections, cursor = 'open'): 
   for (const [part, field, direction] of partsForBuyers.slice(first)) {
     const after = part === from ? afterCursor(field, place, direction) : {};
     const sales = await collections.sales
-      .find({ $and: [filterOf(part, now), after] })
+      .find({ $and: [noRehearsals, filterOf(part, now), after] })
       .sort({ [field]: direction, _id: direction })
       .limit(listedSales + 1 - found.length)
       .toArray();

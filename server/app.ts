@@ -3,6 +3,7 @@ import express, { type Router } from 'express';
 import helmet from 'helmet';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/observe/log.ts';
+import { openTrust } from './http/client-address.ts';
 import { answerAcrossOrigins, preflights } from './http/cors.ts';
 import { serveRoutes } from './http/express.ts';
 import { openHotPath } from './http/hot.ts';
@@ -74,7 +75,8 @@ export function createApp(
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  app.set('trust proxy', config.TRUST_PROXY_HOPS);
+  const trusts = openTrust(config);
+  app.set('trust proxy', trusts);
   // Query strings are not parsed into objects: `?a[$ne]=1` is a field called `a[$ne]`.
   app.set('query parser', 'simple');
 
@@ -92,7 +94,7 @@ export function createApp(
   const routes = apiRoutes(shop, identify);
   const answer = openPipeline(identify, openRequestLimits(config), log);
   const respond = answerAcrossOrigins(answer, config.ALLOWED_ORIGINS);
-  const bounds = { bodyMaxBytes, trustedHops: config.TRUST_PROXY_HOPS };
+  const bounds = { bodyMaxBytes, trusts };
   const answersHot = openHotPath(routes, respond, bounds, { ...onApi, ...instance });
   app.use(preflights(routes, config.ALLOWED_ORIGINS));
   app.use(serveRoutes(routes, respond, bounds));

@@ -34,6 +34,7 @@ import { openSaleChanges } from '../sale/sale-change.ts';
 import { openCancellations } from '../sale/settlement/cancellation.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
+import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { createApp } from './app.ts';
@@ -130,7 +131,15 @@ const live = openLive(
   config,
   settledOrders.addSettled,
 );
-const announcements = openAnnouncements({ collections, gate, ...live }, log);
+/** Of orders that were settled before. */
+function announceChanged(settled: Settled): void {
+  observer.changed(settled.orders.map(({ order }) => order));
+  live.announceSettled(settled);
+}
+const announcements = openAnnouncements(
+  { collections, gate, ...live, announceSettled: announceChanged },
+  log,
+);
 const otherWriters = openOtherWriters(redis);
 const cancellations = openCancellations(collections, announcements.cancelled, otherWriters);
 const saleChanges = openSaleChanges(collections, announcements.changed, otherWriters);
@@ -141,10 +150,8 @@ const payments =
   openPayments({
     collections,
     provider,
-    announce(settled) {
-      observer.changed(settled.orders.map(({ order }) => order));
-      live.announceSettled(settled);
-    },
+    announce: announceChanged,
+    changed: (state) => observer.payment(state),
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,
@@ -179,6 +186,7 @@ const shop = {
   redis,
   countLag: () => countLag(collections, bus),
   audits,
+  maxRehearsalBuyers: config.REHEARSAL_MAX_BUYERS,
   availability,
   tokens,
   limits: openAccountLimits(redis, config),

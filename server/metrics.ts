@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Gauge, Histogram, type Registry } from 'prom-client';
-import type { Counters } from '../insight/counters.ts';
+import { type Counters, exposeOutcomes } from '../insight/counters.ts';
 import type { BatchTrip } from '../runtime/group-commit.ts';
 import { exposeCounts, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { Live } from './live/live.ts';
 import { preferredWaitOf } from './live/settled-orders.ts';
 
 /** The metrics of one server. Labels have few values, because every instance keeps a series for each value. */
-export function openServerMetrics(registry: Registry, { totals }: Pick<Counters, 'totals'>) {
+export function openServerMetrics(registry: Registry, counters: Pick<Counters, 'totals'>) {
   const registers = [registry];
   const requests = new Histogram({
     name: 'stampede_http_request_seconds',
@@ -25,8 +25,9 @@ export function openServerMetrics(registry: Registry, { totals }: Pick<Counters,
       help: 'Presses of Buy by outcome; failed: Redis or MongoDB was unavailable',
       label: 'outcome',
     },
-    () => totals.admissions,
+    () => counters.totals.admissions,
   );
+  exposeOutcomes(registry, counters);
   const flushSize = new Histogram({
     name: 'stampede_flush_purchases',
     help: 'Purchases in one flush to Redis',

@@ -21,6 +21,8 @@ export interface ServerObserver extends AdmissionObserver {
   failedBefore(saleId: string): void;
   /** Called when orders got another status after they were settled. */
   changed: Counters['changed'];
+  /** Called when a payment got another state. */
+  payment: Counters['payment'];
   /** Called when a request arrives, before it is answered. */
   request(request: IncomingMessage, response: ServerResponse): void;
   /** Exports the number of sockets and packets, which are read when Prometheus asks for the metrics. */
@@ -67,6 +69,7 @@ export async function openServerObserver({
     },
 
     changed: counters.changed,
+    payment: counters.payment,
 
     failedBefore: (saleId) => counters.admission(saleId, 'failed'),
 

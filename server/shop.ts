@@ -44,6 +44,8 @@ export interface Shop {
   /** The consumer lag in events, by subscription. */
   countLag: () => Promise<Record<string, number>>;
   audits: Audits;
+  /** The bound of a rehearsal that the operator set. */
+  maxRehearsalBuyers: number;
   /** Which databases do not answer. */
   availability: Availability;
   tokens: Tokens;

@@ -47,6 +47,7 @@ import { openWorkerObserver } from './observer.ts';
 import { settlePayments } from './payments.ts';
 import { openPlacesTask } from './places.ts';
 import { reconciler } from './reconciler.ts';
+import { rehearseOnRequest } from './rehearsals.ts';
 import { relay } from './relay.ts';
 import { saleClock } from './sale-clock.ts';
 import { numberStaffLog } from './staff-log.ts';
@@ -107,6 +108,7 @@ const payments =
     collections,
     provider,
     announce: announceChanged,
+    changed: (state) => observer.payment(state),
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,
@@ -159,6 +161,7 @@ const election = openLeaderElection(
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     audit: auditRegularly(redis, config, log),
+    rehearsals: rehearseOnRequest(redis, config, log),
     'hold-expiry': holdExpiry(collections, exclusive, { paid: announceChanged, expired: announceEnded }),
     places: openPlacesTask(
       { collections, gate, exclusive, announceSettled, announceSale, observer, beacon },

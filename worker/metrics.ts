@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Counters } from '../insight/counters.ts';
-import { exposeCounts, secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import { type Counters, exposeOutcomes } from '../insight/counters.ts';
+import { secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import type { Repairs } from './observer.ts';
 
@@ -10,7 +10,7 @@ import type { Repairs } from './observer.ts';
  */
 export function openWorkerMetrics(
   registry: Registry,
-  { totals }: Pick<Counters, 'totals'>,
+  counters: Pick<Counters, 'totals'>,
   isLeader: () => boolean,
 ) {
   const registers = [registry];
@@ -22,15 +22,7 @@ export function openWorkerMetrics(
       this.set(isLeader() ? 1 : 0);
     },
   });
-  exposeCounts(
-    registry,
-    {
-      name: 'stampede_orders_total',
-      help: 'Accepted purchases by outcome; failed: not settled in any attempt',
-      label: 'status',
-    },
-    () => totals.orders,
-  );
+  exposeOutcomes(registry, counters);
   const settleSeconds = new Histogram({
     name: 'stampede_settle_seconds',
     help: 'Time from the acceptance of a purchase to the commit of its order',

@@ -23,6 +23,8 @@ export interface WorkerObserver {
   settled(batch: Pick<Batch, 'createdOrders' | 'beganAt'>): void;
   /** Called when orders got another status after they were settled. */
   changed: Counters['changed'];
+  /** Called when a payment got another state. */
+  payment: Counters['payment'];
   repaired(done: Repairs): void;
   /** Called when events were published to a subscription. */
   published(subscription: string, events: BusEvent[], startedAtMs: number): void;
@@ -59,6 +61,7 @@ export async function openWorkerObserver(
     },
 
     changed: counters.changed,
+    payment: counters.payment,
 
     repaired(done) {
       const { failed = 0, forgotten = [], ...others } = done;

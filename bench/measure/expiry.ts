@@ -1,6 +1,6 @@
 import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { openSocketClient } from '../../rehearsal/socket-client.ts';
 import { mintTokens } from '../load/closed-loop.ts';
-import { openSocketClient } from '../load/socket-client.ts';
 import type { OwnTestbed } from '../systems/testbed.ts';
 import { holdOrders } from './authorised-payments.ts';
 

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
+import { openSocketClient, type SocketClient } from '../../rehearsal/socket-client.ts';
 import type { StockMessage } from '../../sale/contract.ts';
 import { mintTokens } from '../load/closed-loop.ts';
 import { pressAtRate } from '../load/open-loop.ts';
-import { openSocketClient, type SocketClient } from '../load/socket-client.ts';
 import { memoryAndHandlesOfGroup } from '../measure/process-usage.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile } from '../report/statistics.ts';

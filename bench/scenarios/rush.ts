@@ -1,5 +1,5 @@
+import { openSocketClient } from '../../rehearsal/socket-client.ts';
 import { mintTokens, pressBuy } from '../load/closed-loop.ts';
-import { openSocketClient } from '../load/socket-client.ts';
 import { saveResult } from '../report/results.ts';
 import { percentile, sum } from '../report/statistics.ts';
 import { figure } from '../report/table.ts';

@@ -138,6 +138,7 @@ export async function startScratchSystem({
           dataDir: join(dir, 'nginx'),
           port: nginxPort,
           clients,
+          origins: env.ALLOWED_ORIGINS?.split(',') ?? [],
           servers: plannedServers.map(({ port, socket }) => ({ host: '127.0.0.1', port, socket })),
         })
       : null,

@@ -9,6 +9,7 @@
  *   TLS_PORT                the port with TLS, after `npm run tls` (8443)
  *   STAMPEDE_DATA_DIR       the folder of data and logs (.data)
  *   STAMPEDE_WITHOUT_NGINX  1: one server without nginx
+ *   STAMPEDE_WITHOUT_INSTALLING  1: what is missing is not installed by apt, which only root could
  *   STAMPEDE_SHOW_LOG       the lowest log level that is shown (warn): error, info, silent
  *
  * It uses Node built-ins only, because the dependencies may not be installed yet.

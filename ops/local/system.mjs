@@ -149,7 +149,8 @@ export class System {
       socket: this.#socketOf(`server-${index + 1}`),
     }));
     const tls = tlsIn(this.settings.dataDir);
-    const options = { ...this.#placeOf('nginx'), port: this.settings.port, servers, tls };
+    const origins = process.env.ALLOWED_ORIGINS?.split(',') ?? [];
+    const options = { ...this.#placeOf('nginx'), port: this.settings.port, servers, tls, origins };
     const { how } = await this.#keep('nginx', 'nginx', async () => {
       const nginx = await openNginx(options);
       if (!nginx) throw new Error('nginx is no longer installed');

@@ -6,6 +6,7 @@ import { openAccount } from '../account/account.js';
 import { currentSession, onSessionChange } from '../account/session.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { relative } from '../shared/format.js';
+import { language } from '../shared/language.js';
 import { mountShell } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
 import { createQueueVisit, fetchLive, startAudit } from './api.js';
@@ -74,6 +75,9 @@ const needs = new Map(
   }),
 );
 
+/** The views that are in the reader's language; the others are in English. */
+const translated = new Set(['now']);
+
 const TICK_MS = 1_000;
 const AGES_EVERY_MS = 500;
 /** An audit that is older says little: the leader of the workers audits every five minutes. */
@@ -84,6 +88,8 @@ const incidents = openIncidents(figures);
 /** @type {View | null} */
 let view = null;
 let hasAccess = false;
+/** Whether the first figures have come, or have failed to. */
+let hasPolled = false;
 /** Whether the form of an invitation is shown, which ends with a new load of the page. */
 let isJoining = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -105,7 +111,7 @@ function enter() {
   document.body.dataset.role = currentSession()?.user.role ?? '';
   show(byId('room'), hasAccess);
   show(byId('no-access'), !hasAccess);
-  const text = currentSession() ? 'Only the staff of the shop has access.' : 'Sign in as staff of the shop.';
+  const text = currentSession() ? texts.onlyStaff : texts.signInAsStaff;
   setText(byId('no-access-text'), text);
   show(byId('no-access-sign-in'), currentSession() === null);
   if (!hasAccess) return leave();
@@ -129,6 +135,7 @@ function open() {
   view?.close?.();
   view = (views.get(name) ?? openNowView)(decoded(id), figures);
   byId('view').replaceChildren(view.root);
+  byId('view').lang = translated.has(name) ? language : 'en';
   const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
@@ -136,6 +143,8 @@ function open() {
   }
   const latest = figures.latest();
   if (latest) view.update?.(latest);
+  // What shows figures appears with the first ones, so that nothing moves when they come.
+  byId('room').toggleAttribute('data-waiting', !hasPolled && view.update !== undefined);
 }
 
 /** Opens Bull's board, a page of its own, which an admin enters with a one-time ticket. */
@@ -161,6 +170,8 @@ async function poll() {
     figures.failed();
   }
   drawHealth();
+  hasPolled = true;
+  byId('room').removeAttribute('data-waiting');
   clearTimeout(tick);
   // A hidden tab stops polling; its next request fetches the seconds that it missed.
   if (hasAccess && !document.hidden) tick = setTimeout(poll, TICK_MS);
@@ -196,13 +207,30 @@ function drawAuditStatus() {
   light.title = audit.examples.join('\n');
 }
 
+/** Writes the texts that are in the page from the beginning. */
+function translate() {
+  for (const heading of document.querySelectorAll('#no-access h1')) setText(heading, texts.room);
+  setText(byId('no-access-sign-in'), texts.signIn);
+  byId('tabs').setAttribute('aria-label', texts.room);
+  for (const link of byId('tabs').querySelectorAll('a')) {
+    const text = new Map(Object.entries(texts.tabs)).get(link.hash.slice(1));
+    if (text) link.firstChild?.replaceWith(`${text} `.slice(0, link.children.length > 0 ? undefined : -1));
+  }
+  document.title = document.title.replace(/^[^·]*·/, `${texts.room} ·`);
+}
+
 mountShell();
+translate();
 byId('room').prepend(incidents.root);
 setInterval(drawHealth, AGES_EVERY_MS);
-const auditButton = element('button', { type: 'button', class: 'small', 'data-needs': 'admin' }, 'Check now');
+const auditButton = element(
+  'button',
+  { type: 'button', class: 'small', 'data-needs': 'admin' },
+  texts.checkNow,
+);
 auditButton.addEventListener('click', () =>
   startAudit().then(
-    () => toast('The audit is running'),
+    () => toast(texts.auditRuns),
     (error) => toast(errorText(error)),
   ),
 );

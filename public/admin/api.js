@@ -1,6 +1,6 @@
 /** The requests of the control room, one function for each endpoint. */
 
-/** @import { AdminOrderPage, LiveFigures, Picture, SaleMinute, SaleReport } from '../../insight/contract.ts' */
+/** @import { AdminOrderPage, LiveFigures, Picture, RehearsalStatus, SaleMinute, SaleReport } from '../../insight/contract.ts' */
 /** @import { DeadLetter, Draw, Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
 
 import { download, request, requestIdempotently, send, upload } from './http.js';
@@ -114,6 +114,19 @@ export async function downloadOrders(id) {
   const path = `/admin/sales/${encodeURIComponent(id)}/orders.csv`;
   const response = await send('GET', path, { deadlineMs: DOWNLOAD_DEADLINE_MS });
   download(await response.blob(), `orders-${id}.csv`);
+}
+
+/** @returns {Promise<RehearsalStatus>} */
+export const fetchRehearsals = () => request('GET', '/admin/rehearsals');
+
+/** @param {string} id @param {object} body */
+export const startRehearsal = (id, body) =>
+  request('POST', `/admin/sales/${encodeURIComponent(id)}/rehearsals`, { body });
+
+/** Saves what the last rehearsal found as a page. @param {string} id */
+export async function downloadRehearsal(id) {
+  const response = await send('GET', '/admin/rehearsals/page');
+  download(await response.blob(), `rehearsal-${id}.html`);
 }
 
 /** The newest 100. @returns {Promise<{ deadLetters: DeadLetter[], total: number }>} */

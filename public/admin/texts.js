@@ -1,6 +1,6 @@
 /**
- * The control room's own texts; texts/ has one file for each language. The server makes the room in English always, because most
- * of it has no translation yet and one page does not mix languages. So only the English ones are loaded until then.
+ * The control room's own texts in the reader's language; a bundle has only that one instead of this module: see
+ * server/pages/bundles.ts. Views without translations are in English, and say so to screen readers: see admin-page.js.
  */
 
 import { language } from '../shared/language.js';

@@ -78,6 +78,12 @@ async function callOnce(method, path, { token, body, headers = {} }) {
   }
 }
 
+/** For how long a CDN may have held the answer, which says so in whole seconds. @param {Response} response */
+function heldMs(response) {
+  const age = response.headers.get('Age');
+  return age === null ? 0 : (Number(age) + 1) * 1_000;
+}
+
 /**
  * A page of sales in the order that buyers need.
  * @param {string | null} [cursor] the `nextCursor` of the previous page
@@ -85,14 +91,14 @@ async function callOnce(method, path, { token, body, headers = {} }) {
  */
 export async function fetchSales(cursor = null) {
   const query = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-  const { body, askedAt, answeredAt } = await call('GET', `/sales?order=for-buyers${query}`).catch(
+  const { body, response, askedAt, answeredAt } = await call('GET', `/sales?order=for-buyers${query}`).catch(
     (error) => {
       // A server of the previous version knows one order only, whose cursor is of no use here.
       if (error instanceof Problem && error.status === 400 && cursor === null) return call('GET', '/sales');
       throw error;
     },
   );
-  if (body.sales[0]) syncServerTime(body.sales[0].serverTime, askedAt, answeredAt);
+  if (body.sales[0]) syncServerTime(body.sales[0].serverTime, askedAt - heldMs(response), answeredAt);
   return body;
 }
 
@@ -100,7 +106,7 @@ export async function fetchSales(cursor = null) {
 export async function fetchSale(id, token) {
   const path = `/sales/${encodeURIComponent(id)}`;
   const { body, response, askedAt, answeredAt } = await call('GET', path, { token });
-  syncServerTime(body.serverTime, askedAt, answeredAt);
+  syncServerTime(body.serverTime, askedAt - heldMs(response), answeredAt);
   // Shows engineers and tests which server answered.
   document.documentElement.dataset.instance = response.headers.get('X-Instance') ?? '';
   return body;

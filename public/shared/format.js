@@ -24,7 +24,8 @@ const seconds = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle
 /** To the second. @param {string | number} at */
 export const exactTime = (at) => seconds.format(new Date(at));
 
-const spans = new Intl.RelativeTimeFormat(locale, { numeric: 'auto', style: 'short' });
+/** In the page's language, because it stands in its sentences. */
+const spans = new Intl.RelativeTimeFormat(language, { numeric: 'auto', style: 'short' });
 
 /** A relative time: `5 min ago`. @param {string | number} at */
 export function relative(at) {

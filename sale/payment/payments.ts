@@ -49,6 +49,8 @@ export interface PaymentsOptions {
   provider: PaymentProvider;
   /** Announces orders that became paid; it must not throw. */
   announce: (settled: Settled) => void;
+  /** Called with the new state of each payment whose state was changed; it must not throw. */
+  changed?: (state: PaymentRecord['state']) => void;
   otherWriters: Pick<OtherWriters, 'announce'>;
   cancel: Cancellations['cancel'];
   /** How long a step may take before it counts as abandoned; it doubles with each failure, up to 64 times as much. */
@@ -177,6 +179,7 @@ export function openPayments({
   collections,
   provider,
   announce,
+  changed = () => {},
   otherWriters,
   cancel,
   stepMs,
@@ -184,7 +187,7 @@ export function openPayments({
 }: PaymentsOptions): Payments {
   const { payments, orders } = collections;
   const amending = groupCommit<Amendment, Loaded | null>({
-    send: (amendments) => amendAll(collections, amendments, stepMs),
+    send: (amendments) => amendAll(collections, amendments, { stepMs, onState: changed }),
     maxBatch,
     maxWaiting,
   });
@@ -682,7 +685,7 @@ function dueAtOf(payment: PaymentRecord, order: PaidOrder | null, stepMs: number
 async function amendAll(
   collections: Collections,
   amendments: Amendment[],
-  stepMs: number,
+  { stepMs, onState }: { stepMs: number; onState: NonNullable<PaymentsOptions['changed']> },
 ): Promise<(Loaded | null)[]> {
   const amended = new Map<string, Loaded>();
   let left = new Set(amendments.map(({ paymentId }) => paymentId));
@@ -703,8 +706,12 @@ async function amendAll(
       }
       const dated = [...changed.values()].map((one) => withDueAt(one, stepMs));
       const stale = dated.length > 0 ? await write(collections, dated) : new Set();
-      for (const one of [...loaded.values(), ...dated.map(afterWrite)])
-        if (!stale.has(one.payment._id)) amended.set(one.payment._id, one);
+      for (const one of [...loaded.values(), ...dated.map(afterWrite)]) {
+        const { _id, state } = one.payment;
+        if (stale.has(_id)) continue;
+        if (state !== (amended.get(_id) ?? loaded.get(_id))?.payment.state) onState(state);
+        amended.set(_id, one);
+      }
       // What is written is not changed once more with what is not.
       left = new Set([...left].filter((id) => stale.has(id)));
       if (left.size > 0) throw new Stale();

@@ -1,13 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import express from 'express';
-import { clientAddressOf, networkOf } from './client-address.ts';
+import { clientAddressOf, networkOf, type TrustProxy } from './client-address.ts';
 import type { HttpRequest } from './pipeline.ts';
 import { invalidJson, type Refusal, refuse } from './problems.ts';
 import type { Route } from './route.ts';
 
 export interface RequestBounds {
-  /** Number of proxies in front whose headers are trusted. */
-  trustedHops: number;
+  /** Which proxies in front are trusted about their headers. */
+  trusts: TrustProxy;
   /** Maximum size of a JSON body. */
   bodyMaxBytes: number;
 }
@@ -41,14 +41,15 @@ export class NodeRequest implements HttpRequest {
     return this.#message.url ?? '';
   }
   get address(): string {
-    return clientAddressOf(this.#message, this.#bounds.trustedHops);
+    return clientAddressOf(this.#message, this.#bounds.trusts);
   }
   get network(): string {
     return networkOf(this.address);
   }
   get isSecure(): boolean {
     const protocol = this.header('x-forwarded-proto') ?? '';
-    return this.#bounds.trustedHops > 0 && protocol.split(',')[0]?.trim() === 'https';
+    if (protocol.split(',')[0]?.trim() !== 'https') return false;
+    return this.#bounds.trusts(this.#message.socket.remoteAddress ?? '', 0);
   }
 
   header(name: string): string | undefined {

@@ -4,7 +4,7 @@ import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import { limitHere } from '../../runtime/rate-limit.ts';
 import { refuseConnection } from '../connections/refusals.ts';
-import { clientAddressOf, networkOf } from '../http/client-address.ts';
+import { clientAddressOf, networkOf, openTrust } from '../http/client-address.ts';
 import { isFromOwnPage } from '../http/identity/origin.ts';
 import { limitOf } from '../http/limits.ts';
 
@@ -21,6 +21,7 @@ export function openConnectionGuard(
 ): { allows(request: IncomingMessage): boolean } {
   const connects = limitHere(limitOf(config, 'connects', config.SOCKET_CONNECTS_PER_ADDRESS_PER_MINUTE));
   const maxSockets = limitOf(config, 'sockets', config.SOCKETS_PER_ADDRESS).quota;
+  const trusts = openTrust(config);
   /** Number of open websockets, by network. */
   const open = new Map<string, number>();
 
@@ -30,7 +31,7 @@ export function openConnectionGuard(
       refuseConnection(socket, 'invalid-input', `expected an Upgrade at ${socketPath} alone`);
       return;
     }
-    const network = networkOf(clientAddressOf(request, config.TRUST_PROXY_HOPS));
+    const network = networkOf(clientAddressOf(request, trusts));
     open.set(network, (open.get(network) ?? 0) + 1);
     request.socket.once('close', () => {
       const left = (open.get(network) ?? 1) - 1;
@@ -42,7 +43,7 @@ export function openConnectionGuard(
   return {
     allows(request) {
       if (!isFromOwnPage(request.headers, config.ALLOWED_ORIGINS)) return false;
-      const network = networkOf(clientAddressOf(request, config.TRUST_PROXY_HOPS));
+      const network = networkOf(clientAddressOf(request, trusts));
       // This connection is counted already, because the listener above runs before socket.io's.
       return (open.get(network) ?? 0) <= maxSockets && connects.take(network).isAllowed;
     },

@@ -6,6 +6,7 @@ import type { Revocation } from '../../accounts/session.ts';
 import type { Config } from '../../runtime/config.ts';
 import { coalesceStock } from '../../sale/broadcast.ts';
 import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../../sale/contract.ts';
+import { isRehearsal } from '../../sale/rehearsal.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
 import type { Identity, Tokens } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
@@ -34,6 +35,8 @@ type EngineConnection = LiveSocket['conn'];
 
 /** The room of pages that list all sales. */
 const listRoom = 'sales';
+/** The rooms that hear of a changed sale; no list has a rehearsal. */
+const roomsOf = ({ id }: SaleSnapshot) => (isRehearsal(id) ? [saleRoom(id)] : [saleRoom(id), listRoom]);
 /** Stock messages per sale and second to pages that show that sale. */
 const stockMessagesPerSecond = 20;
 /** Stock messages per sale and second to pages that list all sales; they need not show every change. */
@@ -123,7 +126,7 @@ export function openLive(
   io.on('settled', sendToOwnSockets);
   // A worker found that a change had not reached the gate, so the pages may have missed it too.
   io.on('changed', (snapshot: SaleSnapshot) => {
-    io.local.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
+    io.local.to(roomsOf(snapshot)).emit('sale', snapshot);
   });
 
   function revokeHere({ userId, atMs }: Revocation): void {
@@ -157,7 +160,7 @@ export function openLive(
     traffic: () => traffic,
     updateAudience: audience.update,
     announceSale(snapshot) {
-      io.to([saleRoom(snapshot.id), listRoom]).emit('sale', snapshot);
+      io.to(roomsOf(snapshot)).emit('sale', snapshot);
     },
     announceSettled(settled) {
       sendToOwnSockets(settled);

@@ -27,6 +27,10 @@ function ownModules(folder: string, language: Language): Plugin {
         contents: `export { ${nameIn[language]} as ownTexts } from '../texts/${language}.js'`,
         resolveDir: join(folder, 'shared'),
       }));
+      onLoad({ filter: /\/admin\/texts\.js$/ }, () => ({
+        contents: `export { ${nameIn[language]} as texts } from './texts/${language}.js'`,
+        resolveDir: join(folder, 'admin'),
+      }));
     },
   };
 }

@@ -93,6 +93,9 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const policy = String(response.getHeader('Content-Security-Policy'));
     const hashes = [styleHash, style && sha256(style)].filter(Boolean).map((one) => `'sha256-${one}'`);
     if (styleHash) response.set('Content-Security-Policy', `${policy};style-src 'self' ${hashes.join(' ')}`);
+    // Its address may have the secret of a payment, with which a provider sends a buyer back.
+    if (status === 200 && response.req.query.payment_intent_client_secret === undefined)
+      response.set(keptByEdges);
     response
       .status(status)
       .set({ 'Cache-Control': 'no-cache', Vary: 'Accept-Language, Cookie', ETag: `"${etag}"` })
@@ -181,7 +184,7 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
 
 /** Their own texts are not translated. */
-const inEnglishOnly = new Set(['admin.html', 'docs.html', 'embed.html']);
+const inEnglishOnly = new Set(['docs.html', 'embed.html']);
 
 const inEnglish = ({ timeZone, shop }: PageContext) =>
   contextFor({ headers: {} }, { timeZone, shop: { ...shop, theme: { ...shop.theme, languages: ['en'] } } });
@@ -251,6 +254,9 @@ function leaveOut(response: ServerResponse, path: string): void {
 
 /** The custom elements for other sites, and what they import. */
 const filesForAnySite = ['embed.js', 'buy.js', 'sale/proof-of-work.js'];
+
+/** A CDN may keep what is the same for everybody for a second (RFC 9213); browsers ask each time. */
+export const keptByEdges = { 'CDN-Cache-Control': 'max-age=1' } as const;
 
 /** Headers of the embedded element and the snapshot that it reads, which other sites may load because both are public. */
 export const openToAnySite = {

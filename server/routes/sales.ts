@@ -8,7 +8,7 @@ import type { Identify } from '../http/identity/identification.ts';
 import { byId, cursorLike } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
-import { openToAnySite } from '../pages/pages.ts';
+import { keptByEdges, openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 
 const saleList = z
@@ -43,7 +43,11 @@ export function saleRoutes({ collections }: Shop, identify: Identify): Route[] {
       async handle({ query }) {
         const isForBuyers = query.order === 'for-buyers';
         const page = await (isForBuyers ? readPageForBuyers : readPage)(query.cursor ?? '');
-        return { status: 200, body: page, headers: validator(page.sales, page.nextCursor) };
+        return {
+          status: 200,
+          body: page,
+          headers: { ...validator(page.sales, page.nextCursor), ...keptByEdges },
+        };
       },
     }),
     route({
@@ -63,7 +67,11 @@ export function saleRoutes({ collections }: Shop, identify: Identify): Route[] {
           if (!draft) return noSale(params.id, openToAnySite);
           return { status: 200, body: draft, headers: validator([draft]) };
         }
-        return { status: 200, body: snapshot, headers: { ...validator([snapshot]), ...openToAnySite } };
+        return {
+          status: 200,
+          body: snapshot,
+          headers: { ...validator([snapshot]), ...keptByEdges, ...openToAnySite },
+        };
       },
     }),
   ];

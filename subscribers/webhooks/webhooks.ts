@@ -1,6 +1,7 @@
 import type { CloudEvent, EventType } from '../../log/schemas.ts';
 import type { BusEvent, Subscription } from '../../messages/bus.ts';
 import { mongoClock } from '../../runtime/clock.ts';
+import { isRehearsal } from '../../sale/rehearsal.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { WebhookRecord } from '../../store/event-collections.ts';
 
@@ -37,12 +38,15 @@ export function webhooks(collections: Collections): Subscription {
     maxBatch: 1_000,
     async handle(events) {
       const endpoints = await collections.webhooks.find().toArray();
-      const due = endpoints.flatMap((endpoint) => deliveriesTo(endpoint, events));
+      const due = endpoints.flatMap((endpoint) => deliveriesTo(endpoint, events.filter(isOfShop)));
       // Upserts by event and endpoint: a redelivered event leaves the existing delivery alone.
       if (due.length > 0) await collections.deliveries.bulkWrite(due, { ordered: false });
     },
   };
 }
+
+/** Nothing of a rehearsal leaves the shop. An event's id begins with its sale's. */
+const isOfShop = ({ id }: BusEvent) => !isRehearsal(id);
 
 /** Deliveries expire after 30 days, so an older event may have been delivered already and is skipped. */
 const maxAgeMs = 29 * 86_400_000;

@@ -46,6 +46,8 @@ const leftOut: Record<string, string> = {
   'npm run screenshots': 'it takes the pictures of README.md anew',
   'npm run verify-draw -- FILE': 'it needs the file of a draw; test/sale/places/places.test.ts runs it',
   'npm run verify-beacon -- FILE': 'as verify-draw',
+  'npm run rehearse -- --sale ID --buyers N':
+    'it needs the id of a sale; test/rehearsal/rehearsal.test.ts runs it',
   'npm run monitor': 'its port is fixed; test/ops/prometheus.test.ts runs Prometheus on these files',
   'npm run campus-food': 'test/examples/campus-start.test.ts runs it',
   'npm run example-shop': 'test/examples/shop.test.ts runs it',

@@ -168,3 +168,66 @@ test('the metrics are served without Redis, and omit values that need it', async
     what: 'the figures do not come back',
   });
 });
+
+test('the charts of the control room add up to what the database has, and payments are counted by outcome', async () => {
+  const second = () => Math.floor(Date.now() / 1_000);
+  const since = second();
+  await waitUntil(() => second() > since, { deadlineMs: 5_000, what: 'the clock stands still' });
+  const before = await sumOf('stampede_payments_total', { outcome: 'captured' });
+  const sale = await system.createSale({ stock: 9, paymentWindowSeconds: 600 });
+  const tokens = Array.from({ length: 5 }, () => system.buyerToken());
+  const ids = await Promise.all(tokens.map(async (token) => (await system.buy(sale.id, token)).body.orderId));
+  const become = (n: number, status: string) =>
+    waitUntil(
+      async () => {
+        const { body } = await system.api('GET', `/api/orders/${ids[n]}`, { token: tokens[n] });
+        return body.status === status;
+      },
+      { deadlineMs: 20_000, what: `order ${n} is not ${status}` },
+    );
+  async function pay(n: number, card: string): Promise<void> {
+    const { body } = await system.api('POST', `/api/orders/${ids[n]}/payments`, { token: tokens[n] });
+    const confirmation = { clientSecret: body.clientSecret, card };
+    await system.api('POST', '/api/payments/simulated/confirmations', { body: confirmation });
+  }
+  await Promise.all(ids.map((_, n) => become(n, 'held')));
+  await pay(0, 'refused');
+  await Promise.all([0, 1, 2].map((n) => pay(n, 'ok')));
+  await Promise.all([0, 1, 2].map((n) => become(n, 'paid')));
+  await system.api('DELETE', `/api/orders/${ids[3]}`, { token: tokens[3] });
+  await become(3, 'cancelled');
+  const [token, body] = [system.adminToken, { reason: 'broken' }];
+  await system.api('POST', `/api/admin/orders/${ids[2]}/refunds`, { token, body });
+  await become(2, 'refunded');
+
+  const { orders } = system.store.collections;
+  const stored = async (status: 'paid' | 'held' | 'cancelled' | 'refunded') =>
+    await orders.countDocuments({ saleId: sale.id, status });
+  const [paid, refunded, cancelled, held] = [
+    await stored('paid'),
+    await stored('refunded'),
+    await stored('cancelled'),
+    await stored('held'),
+  ];
+  expect([paid, refunded, cancelled, held]).toEqual([2, 1, 1, 1]);
+  const drawn = await waitUntil(
+    async () => {
+      const { body: live } = await system.api('GET', `/api/admin/live?since=${since}`, { token });
+      const sum = (field: string) =>
+        live.seconds.reduce((all: number, one: Record<string, number>) => all + (one[field] ?? 0), 0);
+      const sums = {
+        paid: sum('paid'),
+        refunded: sum('refunded'),
+        cancelled: sum('cancelled'),
+        held: sum('held'),
+      };
+      const all = { paid: paid + refunded, refunded, cancelled, held: held + paid + refunded + cancelled };
+      return JSON.stringify(sums) === JSON.stringify(all) && live.money.holds === held ? live : null;
+    },
+    { deadlineMs: 20_000, what: 'the charts say something else' },
+  );
+  expect(drawn.money).toMatchObject({ failedRefunds: 0 });
+  expect(await sumOf('stampede_payments_total', { outcome: 'captured' })).toBe(before + 3);
+  expect(await sumOf('stampede_payments_total', { outcome: 'failed' })).toBe(1);
+  expect(await sumOf('stampede_orders_total', { status: 'cancelled' })).toBe(cancelled);
+});

@@ -163,7 +163,7 @@ const measure = `
 test('every page loads with few requests and bytes, and nothing moves', async () => {
   const buyer = await system.signUp();
   const admin = { user: { id: 'test-admin', role: 'admin', name: 'Ada' }, token: system.adminToken };
-  const places: [path: string, as: object | null, shows: string][] = [
+  const places: [path: string, as: object | null, shows: string, width?: number][] = [
     ['/', null, '.card'],
     [`/sales/${open.id}`, null, '[data-state=sign-in]'],
     [`/sales/${soon.id}`, null, '[data-action=sign-in]'],
@@ -171,10 +171,11 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     ['/account', buyer, '#account:not([hidden])'],
     ['/nothing', null, '.way-on'],
     ['/admin', admin, '[data-testid=processes] td'],
+    ['/admin', admin, '[data-testid=processes] td', 1_440],
   ];
   const table = [];
-  for (const [path, as, shows] of places) {
-    const page = await browser.page({ viewport: { width: 390, height: 844 } });
+  for (const [path, as, shows, width = 390] of places) {
+    const page = await browser.page({ viewport: { width, height: 844 } });
     if (as)
       await page.addInitScript(
         `localStorage.setItem('stampede.session', ${JSON.stringify(JSON.stringify(as))})`,
@@ -182,8 +183,10 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     await page.addInitScript(measure);
     const network = await page.context().newCDPSession(page);
     await network.send('Network.enable');
-    await network.send('Network.emulateNetworkConditions', slowNetwork);
-    await network.send('Emulation.setCPUThrottlingRate', { rate: 4 });
+    if (width === 390) {
+      await network.send('Network.emulateNetworkConditions', slowNetwork);
+      await network.send('Emulation.setCPUThrottlingRate', { rate: 4 });
+    }
     let [requests, bytes] = [0, 0];
     network.on('Network.requestWillBeSent', () => {
       requests += 1;
@@ -216,9 +219,8 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
   for (const { page, kB, requests, CLS } of table) {
     expect(requests, page).toBeLessThan(12);
     expect(kB, page).toBeLessThan(page === '/admin' ? 92 : 90);
-    if (page === '/admin') continue;
-    // Chromium rounds the positions of text to a fraction of a pixel.
-    expect(CLS, page).toBeLessThan(0.005);
+    // Chromium rounds the positions of text to a fraction of a pixel. In the control room figures and legends come later.
+    expect(CLS, page).toBeLessThan(page === '/admin' ? 0.1 : 0.005);
   }
 }, 180_000);
 

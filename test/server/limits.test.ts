@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Problem } from '../../sale/contract.ts';
-import { clientAddressOf, networkOf } from '../../server/http/client-address.ts';
+import { clientAddressOf, networkOf, openTrust } from '../../server/http/client-address.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
 const failures = 5;
@@ -118,8 +118,23 @@ describe('the address', () => {
     ['two proxies, of which one said nothing', 2, '1.1.1.1', '1.1.1.1'],
   ])('of a socket is believed of %s', (_who, hops, forwarded, expected) => {
     const request = { headers: { 'x-forwarded-for': forwarded }, socket: { remoteAddress: '127.0.0.1' } };
-    expect(clientAddressOf(request as unknown as IncomingMessage, hops)).toBe(expected);
+    const trusts = openTrust({ TRUST_PROXY_HOPS: hops, TRUSTED_PROXIES: [] });
+    expect(clientAddressOf(request as unknown as IncomingMessage, trusts)).toBe(expected);
   });
+
+  test.each([
+    ['10.1.2.3', '6.6.6.6, 1.1.1.1', '1.1.1.1'],
+    ['10.1.2.3', '6.6.6.6, 1.1.1.1, 192.0.2.9', '1.1.1.1'],
+    ['8.8.8.8', '1.1.1.1', '8.8.8.8'],
+    ['::ffff:10.1.2.3', '2001:db8::1', '2001:db8::1'],
+  ])(
+    'behind trusted ranges, a connection of %s for %s is one of %s',
+    (remoteAddress, forwarded, expected) => {
+      const request = { headers: { 'x-forwarded-for': forwarded }, socket: { remoteAddress } };
+      const trusts = openTrust({ TRUST_PROXY_HOPS: 0, TRUSTED_PROXIES: ['10.0.0.0/8', '192.0.2.9'] });
+      expect(clientAddressOf(request as unknown as IncomingMessage, trusts)).toBe(expected);
+    },
+  );
 
   test.each([
     ['192.0.2.7', '192.0.2.7'],

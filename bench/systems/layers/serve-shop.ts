@@ -50,6 +50,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     redis,
     countLag: async () => ({}),
     audits: openAudits(redis),
+    maxRehearsalBuyers: 0,
     availability: { away: () => [], isAway: () => false, close() {} },
     tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS),
     limits: openAccountLimits(redis, config),

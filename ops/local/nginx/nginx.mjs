@@ -14,6 +14,8 @@ const OPEN_FILES_PER_CLIENT = 3;
 const WORKERS_MAX = 4;
 /** The share of nginx' connections that one purpose may take; each client needs two. */
 const SHARE_OF_AN_ADDRESS = 0.75;
+/** Nothing else may get into nginx's configuration. */
+const ORIGIN = /^https?:\/\/[\w.:[\]-]+$/i;
 const WITHOUT_NGINX =
   'nginx:   left out, as this machine has none; one server answers alone, without page cache';
 
@@ -46,6 +48,7 @@ export async function findNginx(report) {
  * @param {Address[]} options.servers
  * @param {number | undefined} [options.clients] concurrent clients to be prepared for.
  * @param {import('./tls.mjs').Tls | null} [options.tls] to listen with TLS as well.
+ * @param {string[]} [options.origins] whose pages may read what nginx answers itself, as in ALLOWED_ORIGINS.
  * @param {string} [options.logFile]
  * @param {import('../programs/program.mjs').Report} [options.report]
  * @returns {Promise<Nginx | null>} null when nginx is not installed, which is reported.
@@ -57,6 +60,7 @@ export async function openNginx({
   servers,
   clients = 10_000,
   tls = null,
+  origins = [],
   logFile,
   report = () => {},
 }) {
@@ -66,7 +70,7 @@ export async function openNginx({
   const configName = 'nginx.conf';
   writeFileSync(
     join(dataDir, configName),
-    renderNginxConfig(await valuesFor({ dataDir, port, servers, clients, tls })),
+    renderNginxConfig(await valuesFor({ dataDir, port, servers, clients, tls, origins })),
   );
   // nginx runs in its folder with relative paths, because it would read a `$` in a path as a variable.
   const place = ['-p', './', '-c', configName];
@@ -128,10 +132,10 @@ export function renderNginxConfig(values) {
 /**
  * Paths are relative to nginx's folder, because nginx cannot quote a `$`, and a long path would not fit into a Unix
  * socket's address.
- * @param {{ dataDir: string, port: number, servers: Address[], clients: number, tls: import('./tls.mjs').Tls | null }}
- *   options
+ * @param {{ dataDir: string, port: number, servers: Address[], clients: number, tls: import('./tls.mjs').Tls | null,
+ *   origins: string[] }} options
  */
-async function valuesFor({ dataDir, port, servers, clients, tls }) {
+async function valuesFor({ dataDir, port, servers, clients, tls, origins }) {
   const openFiles = await openFilesAllowed();
   const workers = Math.min(Math.ceil((clients * OPEN_FILES_PER_CLIENT) / openFiles), WORKERS_MAX);
   const local = (/** @type {string} */ path) => relative(dataDir, path);
@@ -144,6 +148,7 @@ async function valuesFor({ dataDir, port, servers, clients, tls }) {
     // Nothing here has a name to be resolved, nor a proxy in front.
     STAMPEDE_RESOLVER: '127.0.0.1',
     STAMPEDE_TRUSTED_PROXY: '',
+    STAMPEDE_ALLOWED_ORIGINS: origins.filter((origin) => ORIGIN.test(origin)).join(','),
     STAMPEDE_NGINX_DIR: '.',
     STAMPEDE_OPEN_FILES: String(openFiles),
     STAMPEDE_NGINX_WORKERS: String(workers),

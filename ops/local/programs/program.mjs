@@ -30,15 +30,15 @@ export function isExecutable(path) {
 }
 
 /**
- * Installs a Debian package, only as root and with a deadline.
+ * Installs a Debian package, only as root and with a deadline, and says so first.
  * @param {string} debianPackage
  * @param {Report} report
  * @returns {Promise<boolean>} whether the package is installed now.
  */
 export async function installFromDebian(debianPackage, report) {
   const aptGet = findProgram('apt-get');
-  if (!aptGet || process.getuid?.() !== 0) return false;
-  const what = `Installing Debian's package ${debianPackage}`;
+  if (!aptGet || process.getuid?.() !== 0 || process.env.STAMPEDE_WITHOUT_INSTALLING === '1') return false;
+  const what = `Installing Debian's package ${debianPackage} (STAMPEDE_WITHOUT_INSTALLING=1 prevents it)`;
   const { ok, output } = await showProgress(what, report, install(aptGet, debianPackage));
   if (!ok) report(`${what} failed: ${output.trim().split('\n').at(-1)}`);
   return ok;

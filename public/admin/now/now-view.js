@@ -34,9 +34,17 @@ const charts = () => {
         { label: t.paid, color: '--good', fill: true },
         { label: t.rejected, color: '--hot' },
         { label: t.expired, color: '--muted' },
+        { label: t.cancelled, color: '--ink' },
         { label: t.refunded, color: '--ink', dashed: true },
       ]),
-      lines: [countOf('held'), countOf('paid'), countOf('rejected'), countOf('expired'), countOf('refunded')],
+      lines: [
+        countOf('held'),
+        countOf('paid'),
+        countOf('rejected'),
+        countOf('expired'),
+        countOf('cancelled'),
+        countOf('refunded'),
+      ],
     },
     {
       drawn: chart(t.allFaults, [
@@ -70,7 +78,7 @@ const charts = () => {
   ];
 };
 
-/** @param {'held' | 'paid' | 'rejected' | 'expired' | 'refunded' | 'p50Ms' | 'p99Ms' | 'queued' | 'oldestMs'} count */
+/** @param {'held' | 'paid' | 'rejected' | 'expired' | 'cancelled' | 'refunded' | 'p50Ms' | 'p99Ms' | 'queued' | 'oldestMs'} count */
 const countOf = (count) => (/** @type {SecondFigures} */ second) => second[count] ?? null;
 
 /** @param {Record<string, number>} answers */
@@ -79,6 +87,7 @@ const faultsIn = ({ busy = 0, unconfirmed = 0, fault = 0 }) => busy + unconfirme
 /** @param {string} _id @param {ReturnType<typeof openFigures>} figures */
 export function openNowView(_id, figures) {
   const tiles = {
+    holds: tile(texts.tiles.holds, 'tile-holds', 'money'),
     people: tile(texts.tiles.people, 'tile-sockets', 'processes'),
     alive: tile(texts.tiles.alive, 'tile-alive', 'processes'),
   };
@@ -115,11 +124,16 @@ export function openNowView(_id, figures) {
   }
 
   /** @param {LiveFigures} news */
-  function updateTiles({ figures: queued, living, silent }) {
+  function updateTiles({ figures: queued, money, living, silent }) {
     const sockets = living.reduce((sum, { sockets: count = 0 }) => sum + count, 0);
     const servers = living.filter(({ role }) => role === 'server').length;
     const workers = living.length - servers;
     if (queued) queueFigures.set(queued);
+    if (money) {
+      const { holds, failedRefunds, dueMs } = money;
+      const isLate = dueMs > LATE_PAYMENT_MS;
+      tiles.holds.set(number(holds), noteOf(money), failedRefunds > 0 || isLate ? 'bad' : 'good');
+    }
     tiles.people.set(number(sockets), texts.onServers(servers));
     const gone = silent.length > 0 ? [texts.gone(silent.length)] : [];
     tiles.alive.set(
@@ -141,6 +155,15 @@ export function openNowView(_id, figures) {
     },
   };
 }
+
+/** @param {NonNullable<LiveFigures['money']>} money */
+function noteOf({ failedRefunds, dueMs }) {
+  if (failedRefunds > 0) return texts.failedRefunds(failedRefunds);
+  return dueMs > 0 ? texts.paymentsDue(duration(dueMs)) : texts.noPaymentDue;
+}
+
+/** As the alert PaymentsDue has it: see ops/alerts.yml. */
+const LATE_PAYMENT_MS = 300_000;
 
 /** A larger clock skew is shown, so that somebody sets the clock. No decision depends on it. */
 const CLOCK_SKEW_SHOWN_MS = 1_000;

@@ -9,6 +9,7 @@ import { deleteDraft, duplicateSale, fetchAllProducts, fetchDraft, publishDraft 
 import { action, factList } from '../components.js';
 import { openForm } from '../form.js';
 import { errorText } from '../http.js';
+import { rehearsalOf } from './rehearsal.js';
 import { openSaleForm } from './sale-form.js';
 import { inWords } from './sale-words.js';
 
@@ -77,8 +78,10 @@ export function openDraftView(id) {
     },
     'Preview',
   );
+  const rehearsal = rehearsalOf(id);
   load();
   return {
+    close: rehearsal.close,
     root: element(
       'div',
       { class: 'sale-details' },
@@ -86,7 +89,16 @@ export function openDraftView(id) {
         'header',
         { class: 'view-head' },
         title,
-        element('div', { class: 'actions' }, publish, edit, preview, duplicateButton(id), remove),
+        element(
+          'div',
+          { class: 'actions' },
+          publish,
+          edit,
+          preview,
+          duplicateButton(id),
+          rehearsal.button,
+          remove,
+        ),
       ),
       element(
         'p',
@@ -95,6 +107,7 @@ export function openDraftView(id) {
       ),
       errorLine,
       terms,
+      rehearsal.root,
     ),
   };
 }

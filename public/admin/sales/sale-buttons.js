@@ -14,8 +14,11 @@ import { duplicateButton } from './draft-view.js';
 import { openSaleForm } from './sale-form.js';
 import { nameOf } from './sale-words.js';
 
-/** @param {string} saleId @param {() => SaleSnapshot | null} saleOf @param {() => Promise<void>} reload */
-export function saleButtons(saleId, saleOf, reload) {
+/**
+ * @param {string} saleId @param {() => SaleSnapshot | null} saleOf @param {() => Promise<void>} reload
+ * @param {HTMLElement} rehearse the button of its rehearsal
+ */
+export function saleButtons(saleId, saleOf, reload, rehearse) {
   const change = async (/** @type {object} */ what, /** @type {string} */ done) => {
     await changeSale(saleId, what);
     toast(done);
@@ -63,7 +66,7 @@ export function saleButtons(saleId, saleOf, reload) {
     },
     { 'data-testid': 'call-off', class: 'small danger' },
   );
-  const all = [pause, resume, stock.root, edit, duplicateButton(saleId), end, callOff];
+  const all = [pause, resume, stock.root, edit, duplicateButton(saleId), rehearse, end, callOff];
   for (const node of all) node.dataset.needs = 'admin';
   return {
     all,
@@ -75,6 +78,7 @@ export function saleButtons(saleId, saleOf, reload) {
       show(resume, status === 'paused');
       show(stock.root, !isOver);
       show(edit, status !== 'called_off');
+      show(rehearse, !isOver);
       show(end, !isOver);
       show(callOff, status !== 'called_off');
     },

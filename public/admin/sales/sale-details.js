@@ -17,6 +17,7 @@ import { action, peopleAt, subheading } from '../components.js';
 import { errorText } from '../http.js';
 import { drawLine } from './draw-line.js';
 import { itemTable } from './item-table.js';
+import { rehearsalOf } from './rehearsal.js';
 import { figuresOf } from './report.js';
 import { saleButtons } from './sale-buttons.js';
 import { priceText } from './sale-table.js';
@@ -62,7 +63,8 @@ export function openSaleDetails(saleId) {
     if (!isClosed) again = setTimeout(load, REPORT_EVERY_MS);
   }
 
-  const buttons = saleButtons(saleId, () => report?.sale ?? null, load);
+  const rehearsal = rehearsalOf(saleId);
+  const buttons = saleButtons(saleId, () => report?.sale ?? null, load, rehearsal.button);
 
   /** @param {SaleSnapshot} sale */
   function draw(sale) {
@@ -132,6 +134,7 @@ export function openSaleDetails(saleId) {
       earlier,
       subheading('Report', picture, csv, watch, wall),
       facts,
+      rehearsal.root,
     ),
     /** @param {LiveFigures} news */
     update({ sales, people: watching }) {
@@ -142,6 +145,7 @@ export function openSaleDetails(saleId) {
     close() {
       isClosed = true;
       clearTimeout(again);
+      rehearsal.close();
       chart.close();
       byMinute.close();
     },

@@ -10,10 +10,11 @@ import { dateTime, money, number } from '../../shared/format.js';
 import { itemsOf, lowestPrice, saleName } from '../../shared/items.js';
 import { texts } from '../../shared/texts.js';
 import { peopleAt, replaceRows, table } from '../components.js';
+import { texts as room } from '../texts.js';
 import { olderSales } from './older-sales-button.js';
 
 export function saleTable() {
-  const { root, body } = table('sales', ['Sale', 'Status', 'Left', 'Here', 'Price', 'Window']);
+  const { root, body } = table('sales', room.saleColumns);
   const older = olderSales();
   return {
     root: element('div', {}, root, older.root),
@@ -51,7 +52,7 @@ export function priceText(sale) {
 function stockCell(sale) {
   const items = itemsOf(sale);
   const left = items.filter(({ stock }) => stock > 0).length;
-  const ofItems = items.length > 1 ? ` · ${number(left)} of ${number(items.length)} items` : '';
+  const ofItems = items.length > 1 ? ` · ${room.itemsLeft(number(left), number(items.length))}` : '';
   return element('span', {}, stockMeter(sale), element('span', { class: 'muted' }, ofItems));
 }
 
@@ -60,7 +61,7 @@ export function stockMeter({ stock, unitsOnSale }) {
   const meter = element('progress', {
     max: String(Math.max(1, unitsOnSale)),
     value: String(stock),
-    'aria-label': 'Left',
+    'aria-label': room.saleColumns[2],
   });
-  return element('span', { class: 'left' }, meter, `${number(stock)} of ${number(unitsOnSale)}`);
+  return element('span', { class: 'left' }, meter, room.leftOf(number(stock), number(unitsOnSale)));
 }

@@ -56,6 +56,10 @@ export const german = {
     holds: 'Offene Reservierungen',
   },
   oldest: (age) => `ältester ${age}`,
+  failedRefunds: (count) =>
+    count === 1 ? '1 Erstattung gescheitert' : `${number(count)} Erstattungen gescheitert`,
+  paymentsDue: (age) => `ältester Zahlungsschritt seit ${age} fällig`,
+  noPaymentDue: 'kein Zahlungsschritt fällig',
   lastTenSeconds: 'über die letzten 10 s',
   medianOfMinute: (median) => `p50 ${median}, über die letzte Minute`,
   ofAllAnswers: 'aller Antworten einer Minute',
@@ -67,7 +71,6 @@ export const german = {
   servers: (count) => plural(count, 'Server', 'Server'),
   workers: (count) => plural(count, 'Worker', 'Worker'),
   gone: (count) => `${number(count)} ausgefallen`,
-  expiredInMinute: (count) => `${number(count)} in einer Minute verfallen`,
 
   nowTitle: 'Leitstelle: jetzt',
   charts: {
@@ -109,4 +112,26 @@ export const german = {
   },
   auditedAgo: (ago) => `geprüft ${ago}`,
   auditUnknown: 'zurzeit unbekannt',
+
+  room: 'Leitstelle',
+  signIn: 'Anmelden',
+  signInAsStaff: 'Melde dich als Mitarbeiter des Shops an.',
+  onlyStaff: 'Zugang haben nur Mitarbeiter des Shops.',
+  tabs: {
+    now: 'Jetzt',
+    sales: 'Verkäufe',
+    products: 'Produkte',
+    orders: 'Bestellungen',
+    'dead-letters': 'Dead Letters',
+    queues: 'Warteschlangen',
+    shop: 'Shop',
+    staff: 'Personal',
+    keys: 'Schlüssel',
+    log: 'Protokoll',
+  },
+  checkNow: 'Jetzt prüfen',
+  auditRuns: 'Die Prüfung läuft',
+  saleColumns: ['Verkauf', 'Stand', 'Übrig', 'Hier', 'Preis', 'Zeitraum'],
+  leftOf: (left, all) => `${left} von ${all}`,
+  itemsLeft: (left, all) => `${left} von ${all} Artikeln`,
 };

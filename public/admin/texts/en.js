@@ -1,4 +1,4 @@
-/** The control room in English. */
+/** The control room in English: its shell, what happens now, and the health of the shop. */
 
 import { number } from '../../shared/format.js';
 
@@ -56,6 +56,9 @@ export const english = {
     holds: 'Holds open',
   },
   oldest: (/** @type {string} */ age) => `oldest ${age}`,
+  failedRefunds: (/** @type {number} */ count) => `${plural(count, 'refund')} failed for good`,
+  paymentsDue: (/** @type {string} */ age) => `oldest payment step due for ${age}`,
+  noPaymentDue: 'no payment step is due',
   lastTenSeconds: 'over the last 10 s',
   medianOfMinute: (/** @type {string} */ median) => `p50 ${median}, over the last minute`,
   ofAllAnswers: 'of all answers in a minute',
@@ -68,7 +71,6 @@ export const english = {
   servers: (/** @type {number} */ count) => plural(count, 'server'),
   workers: (/** @type {number} */ count) => plural(count, 'worker'),
   gone: (/** @type {number} */ count) => `${number(count)} gone`,
-  expiredInMinute: (/** @type {number} */ count) => `${number(count)} expired in a minute`,
 
   // Now
   nowTitle: 'Control room: now',
@@ -112,4 +114,27 @@ export const english = {
   },
   auditedAgo: (/** @type {string} */ ago) => `audited ${ago}`,
   auditUnknown: 'not known now',
+
+  // The room
+  room: 'Control room',
+  signIn: 'Sign in',
+  signInAsStaff: 'Sign in as staff of the shop.',
+  onlyStaff: 'Only the staff of the shop has access.',
+  tabs: {
+    now: 'Now',
+    sales: 'Sales',
+    products: 'Products',
+    orders: 'Orders',
+    'dead-letters': 'Dead letters',
+    queues: 'Queues',
+    shop: 'Shop',
+    staff: 'Staff',
+    keys: 'Keys',
+    log: 'Log',
+  },
+  checkNow: 'Check now',
+  auditRuns: 'The audit is running',
+  saleColumns: ['Sale', 'Status', 'Left', 'Here', 'Price', 'Window'],
+  leftOf: (/** @type {string} */ left, /** @type {string} */ all) => `${left} of ${all}`,
+  itemsLeft: (/** @type {string} */ left, /** @type {string} */ all) => `${left} of ${all} items`,
 };

@@ -57,6 +57,10 @@ export const french = {
     holds: 'Réservations ouvertes',
   },
   oldest: (age) => `le plus ancien : ${age}`,
+  failedRefunds: (count) =>
+    count === 1 ? '1 remboursement échoué' : `${number(count)} remboursements échoués`,
+  paymentsDue: (age) => `étape de paiement due depuis ${age}`,
+  noPaymentDue: 'aucune étape de paiement due',
   lastTenSeconds: 'sur les 10 dernières secondes',
   medianOfMinute: (median) => `p50 ${median}, sur la dernière minute`,
   ofAllAnswers: 'de toutes les réponses d’une minute',
@@ -68,7 +72,6 @@ export const french = {
   servers: (count) => plural(count, 'serveur', 'serveurs'),
   workers: (count) => plural(count, 'worker', 'workers'),
   gone: (count) => `${number(count)} disparu${count < 2 ? '' : 's'}`,
-  expiredInMinute: (count) => `${number(count)} expirée${count < 2 ? '' : 's'} en une minute`,
 
   nowTitle: 'Salle de contrôle : maintenant',
   charts: {
@@ -110,4 +113,26 @@ export const french = {
   },
   auditedAgo: (ago) => `vérifié ${ago}`,
   auditUnknown: 'inconnu à présent',
+
+  room: 'Salle de contrôle',
+  signIn: 'Se connecter',
+  signInAsStaff: 'Connectez-vous en tant que membre du personnel.',
+  onlyStaff: 'L’accès est réservé au personnel de la boutique.',
+  tabs: {
+    now: 'Maintenant',
+    sales: 'Ventes',
+    products: 'Produits',
+    orders: 'Commandes',
+    'dead-letters': 'Messages morts',
+    queues: 'Files d’attente',
+    shop: 'Boutique',
+    staff: 'Personnel',
+    keys: 'Clés',
+    log: 'Journal',
+  },
+  checkNow: 'Vérifier',
+  auditRuns: 'L’audit est en cours',
+  saleColumns: ['Vente', 'État', 'Reste', 'Ici', 'Prix', 'Période'],
+  leftOf: (left, all) => `${left} sur ${all}`,
+  itemsLeft: (left, all) => `${left} articles sur ${all}`,
 };

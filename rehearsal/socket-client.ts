@@ -1,5 +1,5 @@
 import { WebSocket } from 'ws';
-import { withTimeout } from '../../runtime/with-timeout.ts';
+import { withTimeout } from '../runtime/with-timeout.ts';
 
 /** A websocket client that watches a sale as a browser tab does, cheap enough for thousands in one process. */
 export interface SocketClient {
@@ -8,7 +8,7 @@ export interface SocketClient {
 
 /**
  * Speaks as much of socket.io's protocol as a page needs, and does not parse the messages. socket.io's own client parses
- * each message for each client, which with thousands of them would make the bench itself late. Resolves when the server
+ * each message for each client, which with thousands of them would make the clients themselves late. Resolves when the server
  * has acknowledged `watch`.
  * @param onEvent is given every event as JSON: `["stock",{…}]`.
  * @throws Error when the socket is refused, or `watch` is not acknowledged within 30 s.
