@@ -129,7 +129,7 @@ export async function openSystem(
     baseUrl: environment.BASE_URL ?? null,
     collections,
     redis,
-    gate: openGate(redis),
+    gate: openGate(redis, config.SHARDS),
     queue,
     close,
   };

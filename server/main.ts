@@ -72,13 +72,14 @@ const observer = await openServerObserver({ config, log, mongo, redis });
 const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
-const gate = openGate(redis);
+const gate = openGate(redis, config.SHARDS);
 const { admit, drained } = openAdmission({
   redis,
   gate,
   queue,
   findSale: (saleId) => findSale(collections, saleId),
-  requeueLost: ({ orderId }) => requeueLost({ collections, gate, queue }, [orderId]),
+  requeueLost: ({ orderId, saleId }) =>
+    requeueLost({ collections, gate, queue }, gate.shardOf(saleId), [orderId]),
   limits: admissionLimitsOf(config),
   observer,
 });

@@ -127,12 +127,14 @@ async function scanOnce(
   stopping: AbortSignal,
   repaired: (done: GateRepairCounts) => void,
 ): Promise<void> {
-  for await (const { saleIds, orderIds } of dependencies.gate.scan()) {
+  for await (const { saleIds, purchases } of dependencies.gate.scan()) {
     const startedAt = performance.now();
     const updated = await check.updateSettings(saleIds);
     await announce(dependencies, updated);
-    const requeued = await requeueLost(dependencies, orderIds);
-    repaired({ settings: updated.length, requeued: requeued.length });
+    let requeued = 0;
+    for (const [shard, orderIds] of purchases)
+      requeued += (await requeueLost(dependencies, shard, orderIds)).length;
+    repaired({ settings: updated.length, requeued });
     const tookMs = performance.now() - startedAt;
     await pause(tookMs / maxScanShare - tookMs, stopping);
     if (stopping.aborted) return;

@@ -71,9 +71,9 @@ const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, 
 mongo.on('connected', () => void prepare('database'));
 // Announcements after a commit wait for Redis, because the reconciler would repeat them only after its interval.
 const patient = openPatientRedis(config, log);
-const gate = openGate(patient.redis);
+const gate = openGate(patient.redis, config.SHARDS);
 // For the comparison of the gates, which fails at once while Redis is unavailable and is repeated later.
-const impatientGate = openGate(redis);
+const impatientGate = openGate(redis, config.SHARDS);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 /** Of orders that were settled before. */
@@ -145,8 +145,11 @@ const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs(
 const election = openLeaderElection(
   { redis, name: 'lead', ttlMs: leaseMs, log, isFit },
   {
-    settling: (signal) =>
-      queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle), signal),
+    async settling(signal) {
+      const settleOne = (data: unknown) => settleJob(data, queue, settle);
+      const { SETTLE_MAX_JOBS: maxJobs } = config;
+      await Promise.all(queue.shards.map((shard) => queue.process(shard, maxJobs, settleOne, signal)));
+    },
     reconciler: reconciler({ collections, gate, queue, announceSettled }, config, observer.repaired),
     gates: repairGates(
       { collections, gate: impatientGate, redis, queue, exclusive, announceSale },

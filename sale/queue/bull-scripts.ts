@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Redis } from 'ioredis';
 import type { Log } from '../../runtime/observe/log.ts';
+import { mastersOf } from '../shard.ts';
 
 /** @param name of a script in Bull's own folder, e.g. `addJob-6`. */
 const bullScript = (name: string): string =>
@@ -15,7 +16,10 @@ const inTransactions = ['addJob-6', 'saveStacktrace-1', 'moveToDelayed-4', 'retr
  * NOSCRIPT. Bull ignores this error, so jobs would never be retried and their errors would be lost.
  */
 export async function loadBullScripts(client: Redis): Promise<void> {
-  await Promise.all(inTransactions.map((name) => client.script('LOAD', bullScript(name))));
+  const nodes = mastersOf(client);
+  await Promise.all(
+    inTransactions.flatMap((name) => nodes.map((node) => node.script('LOAD', bullScript(name)))),
+  );
 }
 
 /** Loads the scripts at each connect, because a Redis that was restarted has none. */

@@ -18,10 +18,13 @@ import {
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../../runtime/rabbit/rabbit.ts';
 import { retry } from '../../runtime/retry.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
+import type { Shard } from '../shard.ts';
 import { attemptsMax, type PurchaseQueue } from './queue.ts';
 
 const queueName = 'purchases';
 const deadQueue = deadLettersOf(queueName);
+/** All shards share one queue, because a quorum queue costs a Raft group of its own. */
+const onlyShard: Shard = 0;
 
 /**
  * The queue on RabbitMQ: each job is a message. Redis and RabbitMQ cannot be written in one atomic step, so a process may
@@ -133,9 +136,10 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
   }
 
   return {
-    bull: null,
+    bulls: [],
+    shards: [onlyShard],
     flush: {
-      keys: [],
+      keysIn: () => [],
       lua: 'local function addJob() end\n',
       afterwards: {
         requireReady: rabbit.requireReady,
@@ -161,7 +165,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
       return atMs;
     },
 
-    async process(maxJobs, handle, signal) {
+    async process(_shard, maxJobs, handle, signal) {
       const either = AbortSignal.any([stopping.signal, signal]);
       processing = (async () => {
         const consumer = await consume(maxJobs, handle, either);

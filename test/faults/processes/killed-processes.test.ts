@@ -84,10 +84,13 @@ test('a worker dies halfway through a call-off: another goes on, and each order 
   const changes = (await readChanges(collections, sale.id).toArray()).flatMap(({ changes }) => changes);
   const ended = changes.flatMap((change) => (change.type === 'order.cancelled' ? [change.orderId] : []));
   expect(ended.sort()).toEqual(orderIds.sort());
-  await waitUntil(async () => (await system.store.redis.hget(`gate:${sale.id}`, 'left')) === '100', {
-    deadlineMs: 15_000,
-    what: 'the gate has every unit back',
-  });
+  await waitUntil(
+    async () => (await system.store.redis.hget(system.store.gate.keyOf(sale.id), 'left')) === '100',
+    {
+      deadlineMs: 15_000,
+      what: 'the gate has every unit back',
+    },
+  );
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 });
 
@@ -114,7 +117,7 @@ test('three workers keep the limits of a hot product whose gate admits far too m
   const misleading = setInterval(() => {
     redis
       .pipeline()
-      .hset(`gate:${sale.id}`, 'left', 100_000)
+      .hset(system.store.gate.keyOf(sale.id), 'left', 100_000)
       .del('lease:lead')
       .exec()
       .catch(() => {});

@@ -3,7 +3,6 @@ import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import { openAdmission } from '../../../sale/admission/admission.ts';
 import { orderIdOf } from '../../../sale/order.ts';
-import { bullOf } from '../../../sale/queue/bull-queue.ts';
 import { requeueLost } from '../../../sale/settlement/lost-purchases.ts';
 import type { SaleRecord } from '../../../store/collections.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
@@ -48,7 +47,8 @@ function openPress(sale: SaleRecord): (times: number) => Promise<string[]> {
     gate,
     queue,
     findSale: async () => sale,
-    requeueLost: ({ orderId }) => requeueLost({ collections, gate, queue }, [orderId]),
+    requeueLost: ({ orderId }) =>
+      requeueLost({ collections, gate, queue }, gate.shardOf(sale._id), [orderId]),
     limits,
   });
   return (times) =>
@@ -120,11 +120,11 @@ test.each(['bull', 'rabbitmq'])(
 
 /** Checks that no attempt was used up, and no finished job is left. */
 async function expectCleanBull(): Promise<void> {
-  const bull = bullOf(system.store.queue);
-  await waitUntil(async () => Object.values(await bull.getJobCounts()).every((count) => count === 0), {
+  const { queue, redis } = system.store;
+  await waitUntil(async () => Object.values(await queue.countJobs()).every((count) => count === 0), {
     deadlineMs: 10_000,
     what: 'Bull has no job left',
   });
-  const keys = await system.store.redis.keys(bull.toKey('[0-9]*'));
+  const keys = (await Promise.all(queue.bulls.map((bull) => redis.keys(bull.toKey('[0-9]*'))))).flat();
   expect(keys.filter((key) => !key.endsWith(':lock'))).toEqual([]);
 }
