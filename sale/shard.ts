@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import type { Cluster, Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 
 /**
  * Sales are spread over shards. All keys of a sale's purchases carry the hash tag of its shard, so that each script runs in
@@ -63,7 +63,3 @@ export function groupByShard<Value>(
   }
   return groups;
 }
-
-/** The nodes that hold keys: one Redis, or the masters of a cluster. */
-export const mastersOf = (redis: Redis): Redis[] =>
-  redis.isCluster ? (redis as unknown as Cluster).nodes('master') : [redis];

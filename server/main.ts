@@ -19,7 +19,7 @@ import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
 import { metricsRoute } from '../runtime/observe/metrics.ts';
-import { closeOnSignal } from '../runtime/shutdown.ts';
+import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
@@ -62,8 +62,10 @@ const collections = openCollections(mongo);
 
 const { redis, close: closeRedis } = openRedis(config, log);
 const stopping = new AbortController();
-const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
-mongo.on('connected', () => void prepare('database'));
+const prepare = singleFlight(() =>
+  prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
+);
+mongo.on('connected', () => void prepare('database').catch(refuseToRun));
 const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
 const queue = openPurchaseQueue(config, redis, log);

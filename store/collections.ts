@@ -280,6 +280,14 @@ export interface GuardRecord {
   writes: number;
 }
 
+/** Part of the sales: see sale/shard.ts. */
+export interface ShardRecord {
+  /** The shard's number. */
+  _id: string;
+  /** How many shards this database was made with. */
+  of: number;
+}
+
 /** What the last audit of a closed sale found, when it was in order: see insight/audit.ts. */
 export interface SaleAuditRecord {
   /** The sale's id. */
@@ -528,6 +536,11 @@ const guard = new Schema<GuardRecord>(
   { ...options, collection: 'guards' },
 );
 
+const shard = new Schema<ShardRecord>(
+  { _id: id, of: { type: Number, required: true } },
+  { ...options, collection: 'shards' },
+);
+
 const saleAudit = new Schema<SaleAuditRecord>(
   {
     _id: id,
@@ -563,6 +576,7 @@ export function openCollections(connection: Connection) {
     events: open<EventRecord>('Event', event),
     saleChangeKeys: open<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
     guards: open<GuardRecord>('Guard', guard),
+    shards: open<ShardRecord>('Shard', shard),
     saleAudits: open<SaleAuditRecord>('SaleAudit', saleAudit),
     ...openEventCollections(open),
     ...openStaffCollections(open),

@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { onReconnect } from '../runtime/databases/connections.ts';
 import type { LeaderTask } from '../runtime/leader/leader.ts';
 import type { Exclusive } from '../runtime/mutex.ts';
 import type { Log } from '../runtime/observe/log.ts';
@@ -47,11 +48,11 @@ export function repairGates(
   return async (stopping) => {
     const check = openGateCheck(dependencies);
     let isScanDue = true;
-    const onReconnect = () => {
+    const suspectAll = () => {
       check.suspectAll();
       isScanDue = true;
     };
-    redis.on('ready', onReconnect);
+    const stopListening = onReconnect(redis, suspectAll);
 
     /** Repeats `work`; the first failure of a row is logged, the others are not. */
     async function repeat(what: string, work: () => Promise<number>): Promise<void> {
@@ -105,7 +106,7 @@ export function repairGates(
         repeat('searching for lost purchases', scan),
       ]);
     } finally {
-      redis.off('ready', onReconnect);
+      stopListening();
     }
   };
 }

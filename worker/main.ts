@@ -23,7 +23,7 @@ import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
 import { metricsRoute } from '../runtime/observe/metrics.ts';
-import { closeOnSignal } from '../runtime/shutdown.ts';
+import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
@@ -67,8 +67,10 @@ const collections = openCollections(mongo);
 
 const { redis, close: closeRedis } = openRedis(config, log);
 const stopping = new AbortController();
-const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
-mongo.on('connected', () => void prepare('database'));
+const prepare = singleFlight(() =>
+  prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
+);
+mongo.on('connected', () => void prepare('database').catch(refuseToRun));
 // Announcements after a commit wait for Redis, because the reconciler would repeat them only after its interval.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis, config.SHARDS);

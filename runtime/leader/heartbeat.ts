@@ -57,11 +57,11 @@ export function openHeartbeat(
     const ahead = redisClock.aheadMs();
     const clock = ahead === null ? {} : { clockAheadMs: Math.round(ahead) };
     const own: Beat = { id, role, instance, startedAt, memoryMb, lateMs, ...clock, ...about() };
-    await redis
-      .pipeline()
-      .set(beatKey(id), JSON.stringify(own), 'PX', silentAfterMs)
-      .zadd(beatersKey, redisClock.now().getTime(), id)
-      .exec();
+    // Redis Cluster may hold the two keys on different nodes.
+    await Promise.all([
+      redis.set(beatKey(id), JSON.stringify(own), 'PX', silentAfterMs),
+      redis.zadd(beatersKey, redisClock.now().getTime(), id),
+    ]);
     const { living } = await readBeats(redis);
     await onBeats(living);
   }
@@ -73,12 +73,7 @@ export function openHeartbeat(
       clearInterval(timer);
       loop.disable();
       // Removed on a normal shutdown, so that the process is not listed as silent.
-      await redis
-        .pipeline()
-        .del(beatKey(id))
-        .zrem(beatersKey, id)
-        .exec()
-        .catch(() => {});
+      await Promise.all([redis.del(beatKey(id)), redis.zrem(beatersKey, id)]).catch(() => {});
     },
   };
 }
@@ -87,7 +82,7 @@ export function openHeartbeat(
 export async function readBeats(redis: Redis): Promise<{ living: Beat[]; silent: string[] }> {
   await redis.zremrangebyscore(beatersKey, 0, redisClock.now().getTime() - listedMs);
   const ids = await redis.zrange(beatersKey, '0', '-1');
-  const found = ids.length > 0 ? await redis.mget(ids.map((id) => beatKey(id))) : [];
+  const found = await Promise.all(ids.map((id) => redis.get(beatKey(id))));
   const living = found.flatMap((json) => (json ? [JSON.parse(json) as Beat] : []));
   return { living, silent: ids.filter((_, n) => !found[n]) };
 }

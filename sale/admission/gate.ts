@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
+import { mastersOf } from '../../runtime/databases/connections.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import type { Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
@@ -8,16 +9,7 @@ import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
 import { reservedFieldOf } from '../places/reserve.ts';
 import { groupBySale } from '../sale.ts';
 import { personOf } from '../settlement/decide.ts';
-import {
-  groupByShard,
-  keysOf,
-  mastersOf,
-  parseKey,
-  type Shard,
-  shardOf,
-  shardsIn,
-  unsharded,
-} from '../shard.ts';
+import { groupByShard, keysOf, parseKey, type Shard, shardOf, shardsIn, unsharded } from '../shard.ts';
 
 /** A queued purchase that has its order now, and the order's outcome. */
 export interface SettledPurchase {

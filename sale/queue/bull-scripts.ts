@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import type { Redis } from 'ioredis';
+import { mastersOf, onReconnect } from '../../runtime/databases/connections.ts';
 import type { Log } from '../../runtime/observe/log.ts';
-import { mastersOf } from '../shard.ts';
 
 /** @param name of a script in Bull's own folder, e.g. `addJob-6`. */
 const bullScript = (name: string): string =>
@@ -22,9 +22,9 @@ export async function loadBullScripts(client: Redis): Promise<void> {
   );
 }
 
-/** Loads the scripts at each connect, because a Redis that was restarted has none. */
+/** Loads the scripts at each connect, because a Redis that was restarted, or a replica that became a master, has none. */
 export function keepBullScripts(client: Redis, log: Log): void {
-  client.on('ready', () => {
+  onReconnect(client, () => {
     loadBullScripts(client).catch((error) =>
       log.warn({ error: error.message }, "loading Bull's scripts failed"),
     );
