@@ -34,6 +34,7 @@ import { openCancellations } from '../sale/settlement/cancellation.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlement.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
+import type { Shard } from '../sale/shard.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { auditRegularly } from './audits.ts';
@@ -150,7 +151,10 @@ const election = openLeaderElection(
     async settling(signal) {
       const settleOne = (data: unknown) => settleJob(data, queue, settle);
       const { SETTLE_MAX_JOBS: maxJobs } = config;
-      await Promise.all(queue.shards.map((shard) => queue.process(shard, maxJobs, settleOne, signal)));
+      // Each has a signal of its own, because Node.js warns of many listeners on one.
+      const settleShard = (shard: Shard) =>
+        queue.process(shard, maxJobs, settleOne, AbortSignal.any([signal]));
+      await Promise.all(queue.shards.map(settleShard));
     },
     reconciler: reconciler({ collections, gate, queue, announceSettled }, config, observer.repaired),
     gates: repairGates(
