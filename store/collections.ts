@@ -284,8 +284,12 @@ export interface GuardRecord {
 export interface ShardRecord {
   /** The shard's number. */
   _id: string;
-  /** How many shards this database was made with. */
-  of: number;
+  /** How many shards this database was made with; only in the first one. */
+  of?: number;
+  /** Fencing token: it grows with each worker that begins to settle the shard, and only the newest one's writes succeed. */
+  token?: number;
+  /** Counts the transactions that settled purchases of it, so that each writes the document. */
+  transactions?: number;
 }
 
 /** What the last audit of a closed sale found, when it was in order: see insight/audit.ts. */
@@ -537,7 +541,7 @@ const guard = new Schema<GuardRecord>(
 );
 
 const shard = new Schema<ShardRecord>(
-  { _id: id, of: { type: Number, required: true } },
+  { _id: id, of: { type: Number }, token: { type: Number }, transactions: { type: Number } },
   { ...options, collection: 'shards' },
 );
 

@@ -17,7 +17,8 @@ import {
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
 import { openLeaderElection } from '../runtime/leader/leader.ts';
-import { openMutex } from '../runtime/mutex.ts';
+import { openSharedLeases } from '../runtime/leader/shared-leases.ts';
+import { type Exclusive, openMutex } from '../runtime/mutex.ts';
 import { watchDependencies } from '../runtime/observe/availability.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
@@ -42,7 +43,7 @@ import { cancelCalledOffSales } from './called-off.ts';
 import { openEndedOrders } from './ended-orders.ts';
 import { repairGates } from './gate-repair.ts';
 import { holdExpiry } from './hold-expiry.ts';
-import { settleJob } from './job.ts';
+import { settleShard } from './job.ts';
 import { openWorkerObserver } from './observer.ts';
 import { settlePayments } from './payments.ts';
 import { openPlacesTask } from './places.ts';
@@ -52,7 +53,7 @@ import { saleClock } from './sale-clock.ts';
 import { numberStaffLog } from './staff-log.ts';
 import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 
-/** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
+/** Lifetime of a lease: a worker that does not renew it for this long is replaced. */
 const leaseMs = 3_000;
 
 /** How long accepted purchases wait for an unavailable MongoDB before the attempt counts as failed. */
@@ -86,17 +87,32 @@ const announceChanged = (settled: Settled) => {
 };
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
-const observer = await openWorkerObserver({ config, log, mongo, redis: [redis, patient.redis] }, () =>
-  election.isLeader(),
+const observer = await openWorkerObserver(
+  { config, log, mongo, redis: [redis, patient.redis] },
+  () => election.isLeader(),
+  () => shardLeases.held().map((name) => shardByLease.get(name) as Shard),
 );
 const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
 const queue = openPurchaseQueue(config, redis, log, { consumes: true });
-const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
+/** A leader needs MongoDB, and its clock: by its own it could expire holds early. */
+const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs() !== null;
 
-const exclusive = openMutex();
+const heartbeat = openHeartbeat(
+  redis,
+  { role: 'worker', instance: config.INSTANCE },
+  () => ({ ...queue.held(), ...(isFit() && { shards: shardLeases.held().length }) }),
+  (beats) => shardLeases.balance(beats.flatMap(({ shards }) => shards ?? [])),
+);
+
 const otherWriters = openOtherWriters(redis);
+const settlingExclusive = openMutex();
+/** Keeps this worker from settling meanwhile; the others leave gaps. */
+const exclusive: Exclusive = (work) => {
+  if (shardLeases.held().length < queue.shards.length) otherWriters.announce();
+  return settlingExclusive(work);
+};
 const announceEnded = openEndedOrders(
   { collections, gate, announceSettled: announceChanged, announceSale },
   log,
@@ -121,7 +137,7 @@ const settle = openSettlement({
   patienceMs: settlePatienceMs,
   isTransient: isMongoAway,
   stopping: stopping.signal,
-  exclusive,
+  exclusive: settlingExclusive,
   otherWriters,
   async afterCommit(batch) {
     const { settled, settledPurchases } = batch;
@@ -142,20 +158,22 @@ const settle = openSettlement({
 const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
-/** A leader needs MongoDB, and its clock: by its own it could expire holds early. */
-const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs() !== null;
+/** The lease of each shard. */
+const shardByLease = new Map(queue.shards.map((shard) => [`shard-${shard}`, shard]));
+const shardLeases = openSharedLeases(
+  { redis, names: [...shardByLease.keys()], ttlMs: leaseMs, log, isFit },
+  (name, signal) =>
+    settleShard(
+      { collections, queue, settle },
+      shardByLease.get(name) as Shard,
+      config.SETTLE_MAX_JOBS,
+      signal,
+    ),
+);
 
 const election = openLeaderElection(
   { redis, name: 'lead', ttlMs: leaseMs, log, isFit },
   {
-    async settling(signal) {
-      const settleOne = (data: unknown) => settleJob(data, queue, settle);
-      const { SETTLE_MAX_JOBS: maxJobs } = config;
-      // Each has a signal of its own, because Node.js warns of many listeners on one.
-      const settleShard = (shard: Shard) =>
-        queue.process(shard, maxJobs, settleOne, AbortSignal.any([signal]));
-      await Promise.all(queue.shards.map(settleShard));
-    },
     reconciler: reconciler({ collections, gate, queue, announceSettled }, config, observer.repaired),
     gates: repairGates(
       { collections, gate: impatientGate, redis, queue, exclusive, announceSale },
@@ -203,7 +221,7 @@ log.info({ address: http.address() }, 'worker started');
 closeOnSignal(
   async () => {
     stopping.abort();
-    await Promise.all([election.close(), subscribers.close()]);
+    await Promise.all([shardLeases.close(), election.close(), subscribers.close()]);
     await payments?.drained();
     await cancellations.drained();
     await queue.close();

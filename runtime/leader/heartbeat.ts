@@ -19,6 +19,8 @@ export interface Beat {
   /** Jobs that a worker is handling and the oldest one's timestamp (Unix ms); absent where the queue counts them itself. */
   heldJobs?: number;
   oldestJobMs?: number;
+  /** How many shards a worker settles; absent for one that cannot settle now, and for a server. */
+  shards?: number;
   /** Open sockets of a server; absent for a worker. */
   sockets?: number;
   /** The number of sockets that watch each sale. */
@@ -42,7 +44,7 @@ const beatKey = (id: string) => `beat:${id}`;
 export function openHeartbeat(
   redis: Redis,
   { role, instance }: Pick<Beat, 'role' | 'instance'>,
-  about: () => Pick<Beat, 'sockets' | 'watching' | 'heldJobs' | 'oldestJobMs'> = () => ({}),
+  about: () => Pick<Beat, 'sockets' | 'watching' | 'heldJobs' | 'oldestJobMs' | 'shards'> = () => ({}),
   onBeats: (beats: Beat[]) => void | Promise<void> = () => {},
 ): { close: () => Promise<void> } {
   const id = `${role}-${instance}-${hostname()}-${process.pid}`;

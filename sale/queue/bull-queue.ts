@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { aborted } from '../../runtime/pause.ts';
+import { Fenced } from '../../store/shards.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
 import { groupByShard, keysOf, type Shard, unsharded } from '../shard.ts';
 import { bullAddJob } from './bull-add-job.ts';
@@ -214,6 +215,9 @@ function openShardQueue(
   let isPaused = false;
   /** Ids of the jobs that this process is handling. */
   const inHand = new Set<string>();
+  const handling = new Set<Promise<void>>();
+  /** What the last call of `process` passed. */
+  let handleData: (data: unknown) => Promise<void> = async () => {};
 
   // Only the leader checks for stalled jobs, and jobs it is handling itself are excluded: it may be too busy to renew locks.
   const moveStalledJobs = bull.moveUnlockedJobsToWait;
@@ -243,6 +247,13 @@ function openShardQueue(
     await bull.moveUnlockedJobsToWait();
   }
 
+  function take(job: Job): Promise<void> {
+    const handled = handleJob(job, handleData);
+    const ended = handled.catch(() => {}).finally(() => handling.delete(ended));
+    handling.add(ended);
+    return handled;
+  }
+
   async function handleJob(job: Job, handle: (data: unknown) => Promise<void>): Promise<void> {
     // This worker was frozen after it fetched the job and another worker completed it; Bull then returns an empty job.
     if (Number.isNaN(job.timestamp)) {
@@ -254,6 +265,8 @@ function openShardQueue(
     try {
       await handle(job.data).catch(async (error) => {
         // Bull stores the failed attempt and its error by these scripts.
+        // It is no fault of the job, which stays active until its lock expires and another worker takes it over.
+        if (error instanceof Fenced) keepFromFailing(job);
         await loadBullScripts(bull.client as unknown as Redis);
         throw error;
       });
@@ -270,13 +283,15 @@ function openShardQueue(
     async process(maxJobs, handle, signal) {
       await bull.isReady();
       isPaused = false;
+      handleData = handle;
       await takeOver();
       if (isProcessing) await bull.resume(true);
-      else void bull.process(maxJobs, (job) => handleJob(job, handle));
+      else void bull.process(maxJobs, take);
       isProcessing = true;
       await aborted(signal);
       isPaused = true;
       await bull.pause(true, true);
+      await Promise.all(handling);
     },
   };
 }

@@ -24,8 +24,9 @@ export interface PurchaseQueue {
    */
   add(jobs: PurchaseJob[]): Promise<number>;
   /**
-   * Passes the data of one shard's jobs to `handle`, up to `maxJobs` at once, until the signal aborts. The data is not
-   * validated. It can be called again afterwards, with the same arguments.
+   * Passes the data of one shard's jobs to `handle`, up to `maxJobs` at once, until the signal aborts, and then
+   * waits for those. The data is not validated. It can be called again afterwards, with the same number of jobs. A job that
+   * ends with Fenced is left to the worker that settles the shard.
    */
   process(
     shard: Shard,

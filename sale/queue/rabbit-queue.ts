@@ -17,6 +17,7 @@ import {
 } from '../../runtime/rabbit/queues.ts';
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../../runtime/rabbit/rabbit.ts';
 import { retry } from '../../runtime/retry.ts';
+import { Fenced } from '../../store/shards.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
 import type { Shard } from '../shard.ts';
 import { attemptsMax, type PurchaseQueue } from './queue.ts';
@@ -95,6 +96,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
         firstMs: firstRetryMs,
         longestMs: Infinity,
         maxAttempts: attemptsMax,
+        shouldRetry: (error) => !(error instanceof Fenced),
         signal,
         onFailure(error) {
           stacks.push(String(error.stack).slice(0, stackMaxCharacters));
@@ -105,7 +107,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
         },
       });
     } catch (error) {
-      if (error === signal.reason) return 'again';
+      if (error === signal.reason || error instanceof Fenced) return 'again';
       await rabbit.publish([letterOf(message, (error as Error).message, stacks)]);
     }
     return 'done';

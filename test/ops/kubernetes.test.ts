@@ -206,7 +206,12 @@ describe('what the manifests name is in the code', () => {
     const registry = new Registry();
     const totals = { admissions: {}, orders: {} } as Counters['totals'];
     openServerMetrics(registry, { totals });
-    openWorkerMetrics(registry, { totals }, () => false);
+    openWorkerMetrics(
+      registry,
+      { totals },
+      () => false,
+      () => [],
+    );
     openClusterMetrics(registry, () => Promise.reject());
     const queries = sources
       .filter(({ kind }) => kind === 'ScaledObject')
