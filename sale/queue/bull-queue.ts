@@ -219,7 +219,7 @@ function openShardQueue(
   /** What the last call of `process` passed. */
   let handleData: (data: unknown) => Promise<void> = async () => {};
 
-  // Only the leader checks for stalled jobs, and jobs it is handling itself are excluded: it may be too busy to renew locks.
+  // Only the worker that settles the shard checks for stalled jobs, and jobs it is handling itself are excluded: it may be too busy to renew locks.
   const moveStalledJobs = bull.moveUnlockedJobsToWait;
   let isChecking = false;
   bull.moveUnlockedJobsToWait = async () => {
@@ -236,7 +236,7 @@ function openShardQueue(
   };
 
   /**
-   * Moves the previous leader's active jobs back to the queue if their locks have expired. This needs one check instead of
+   * Moves the previous worker's active jobs back to the queue if their locks have expired. This needs one check instead of
    * two, because this process has not taken a job yet. A job that is still locked is left to the regular checks.
    */
   async function takeOver(): Promise<void> {
@@ -264,9 +264,9 @@ function openShardQueue(
     inHand.add(String(job.id));
     try {
       await handle(job.data).catch(async (error) => {
-        // Bull stores the failed attempt and its error by these scripts.
         // It is no fault of the job, which stays active until its lock expires and another worker takes it over.
         if (error instanceof Fenced) keepFromFailing(job);
+        // Bull stores the failed attempt and its error by these scripts.
         await loadBullScripts(bull.client as unknown as Redis);
         throw error;
       });
