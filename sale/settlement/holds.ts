@@ -9,6 +9,12 @@ export const expiredAtOnce = 1_000;
 /** How long a batch is retried after write conflicts; the next pass tries again. */
 const patienceMs = 5_000;
 
+const dueHolds = () => ({ status: 'held' as const, holdExpiresAt: { $lte: mongoClock.now() } });
+
+/** Whether the payment window of a held order has passed. */
+export const isHoldDue = async ({ orders }: Collections) =>
+  (await orders.findOne(dueHolds(), { projection: { _id: 1 } })) !== null;
+
 /**
  * Expires the held orders whose payment window has passed by MongoDB's clock, those that are due longest first, in one
  * transaction: their units go back on sale. At most `expiredAtOnce`.
@@ -19,11 +25,7 @@ export async function expireHolds(collections: Collections): Promise<Cancelled |
   return await untilFresh(
     connection,
     async (write) => {
-      const due = await orders
-        .find({ status: 'held', holdExpiresAt: { $lte: mongoClock.now() } })
-        .sort({ holdExpiresAt: 1 })
-        .limit(expiredAtOnce)
-        .toArray();
+      const due = await orders.find(dueHolds()).sort({ holdExpiresAt: 1 }).limit(expiredAtOnce).toArray();
       if (due.length === 0) return null;
       const saleIds = [...new Set(due.map(({ saleId }) => saleId))];
       const found = await sales.find({ _id: { $in: saleIds } }).toArray();
