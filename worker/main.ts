@@ -55,6 +55,8 @@ import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './su
 
 /** Lifetime of a lease: a worker that does not renew it for this long is replaced. */
 const leaseMs = 3_000;
+/** Shorter, because purchases wait for it, and a fencing token keeps a worker that is only slow from doing harm. */
+const shardLeaseMs = 2_400;
 
 /** How long accepted purchases wait for an unavailable MongoDB before the attempt counts as failed. */
 const settlePatienceMs = 600_000;
@@ -161,7 +163,7 @@ const subscribers = openSubscribers(subscribersOf(config), { collections, bus, r
 /** The lease of each shard. */
 const shardByLease = new Map(queue.shards.map((shard) => [`shard-${shard}`, shard]));
 const shardLeases = openSharedLeases(
-  { redis, names: [...shardByLease.keys()], ttlMs: leaseMs, log, isFit },
+  { redis, names: [...shardByLease.keys()], ttlMs: shardLeaseMs, log, isFit },
   (name, signal) =>
     settleShard(
       { collections, queue, settle },

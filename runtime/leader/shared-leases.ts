@@ -85,10 +85,6 @@ export function openSharedLeases(
   }
 
   async function takeFree(name: string): Promise<void> {
-    if (await leaseOf(name).isHeld()) {
-      freeSince.delete(name);
-      return;
-    }
     const now = performance.now();
     const since = freeSince.get(name) ?? now;
     freeSince.set(name, since);
@@ -108,8 +104,12 @@ export function openSharedLeases(
     await Promise.all(surplus.map(giveUp));
     // Each candidate begins elsewhere, so that they do not ask for the same one.
     const start = Math.floor(Math.random() * names.length);
-    for (const name of [...names.slice(start), ...names.slice(0, start)])
-      if (!held.has(name) && !closing.signal.aborted) await takeFree(name);
+    const others = [...names.slice(start), ...names.slice(0, start)].filter((name) => !held.has(name));
+    const areHeld = await Promise.all(others.map((name) => leaseOf(name).isHeld()));
+    for (const [n, name] of others.entries()) {
+      if (areHeld[n]) freeSince.delete(name);
+      else if (!closing.signal.aborted) await takeFree(name);
+    }
   }
 
   async function run(): Promise<void> {
