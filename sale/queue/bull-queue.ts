@@ -168,13 +168,13 @@ export function openBullQueue(
   };
 }
 
-/** The job of each shard; a job can carry purchases of several, and one that is malformed names no sale. */
+/** The jobs of each shard: one can carry purchases of several. What is malformed names no sale, and goes to any of them. */
 function partsOf(jobs: PurchaseJob[], shardOfSale: (saleId: string) => Shard) {
-  return jobs.flatMap(({ purchases, ...job }) =>
-    [...groupByShard(purchases, (purchase) => shardOfSale(String(purchase?.saleId)))].map(
-      ([shard, ofShard]) => ({ shard, job: { ...job, purchases: ofShard } }),
-    ),
-  );
+  return jobs.flatMap((job) => {
+    if (!Array.isArray(job.purchases)) return [{ shard: shardOfSale(''), job }];
+    const parts = groupByShard(job.purchases, (purchase) => shardOfSale(String(purchase?.saleId)));
+    return [...parts].map(([shard, purchases]) => ({ shard, job: { ...job, purchases } }));
+  });
 }
 
 /** The id of a dead letter; those of the previous version's queue have the job's id only. */
