@@ -8,8 +8,8 @@ import type { Redis } from 'ioredis';
 export type Shard = number;
 
 /**
- * The keys of the previous version, which had no hash tag. Its queued purchases are still settled, found and counted; nothing
- * is admitted there. Remove it in the next version.
+ * The keys of the previous version, which had no hash tag. They are used while one of its processes lives; what is queued then is
+ * settled, found and counted afterwards too. Remove it in the next version.
  */
 export const unsharded: Shard = -1;
 

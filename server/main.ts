@@ -203,6 +203,7 @@ const heartbeat = openHeartbeat(
   { role: 'server', instance: config.INSTANCE },
   live.count,
   async (beats) => {
+    gate.keepUnsharded(beats.some(({ isSharded }) => !isSharded));
     live.updateAudience(audienceOf(beats));
     await storeBacklog(redis, await readBacklog(shop));
   },

@@ -105,7 +105,10 @@ const heartbeat = openHeartbeat(
   redis,
   { role: 'worker', instance: config.INSTANCE },
   () => ({ ...queue.held(), ...(isFit() && { shards: shardLeases.held().length }) }),
-  (beats) => shardLeases.balance(beats.flatMap(({ shards }) => shards ?? [])),
+  (beats) => {
+    for (const each of [gate, impatientGate]) each.keepUnsharded(beats.some(({ isSharded }) => !isSharded));
+    shardLeases.balance(beats.flatMap(({ shards }) => shards ?? []));
+  },
 );
 
 const otherWriters = openOtherWriters(redis);

@@ -19,6 +19,8 @@ export interface Beat {
   /** Jobs that a worker is handling and the oldest one's timestamp (Unix ms); absent where the queue counts them itself. */
   heldJobs?: number;
   oldestJobMs?: number;
+  /** Absent in the previous version, which knows no shards: see sale/shard.ts. */
+  isSharded?: true;
   /** How many shards a worker settles; absent for one that cannot settle now, and for a server. */
   shards?: number;
   /** Open sockets of a server; absent for a worker. */
@@ -58,7 +60,17 @@ export function openHeartbeat(
     loop.reset();
     const ahead = redisClock.aheadMs();
     const clock = ahead === null ? {} : { clockAheadMs: Math.round(ahead) };
-    const own: Beat = { id, role, instance, startedAt, memoryMb, lateMs, ...clock, ...about() };
+    const own: Beat = {
+      id,
+      role,
+      instance,
+      startedAt,
+      memoryMb,
+      lateMs,
+      isSharded: true,
+      ...clock,
+      ...about(),
+    };
     // Redis Cluster may hold the two keys on different nodes.
     await Promise.all([
       redis.set(beatKey(id), JSON.stringify(own), 'PX', silentAfterMs),

@@ -132,7 +132,9 @@ export type Gate = ReturnType<typeof openGate>;
  */
 export function openGate(redis: Redis, shards: number) {
   const allShards = shardsIn(redis, shards);
-  const shardOfSale = (saleId: string) => shardOf(saleId, shards);
+  let isUnshardedKept = false;
+  const shardOfSale = (saleId: string) =>
+    isUnshardedKept && !redis.isCluster ? unsharded : shardOf(saleId, shards);
   const gateKeyOf = (saleId: string) => keysOf(shardOfSale(saleId)).gates + saleId;
   /** The number of queued purchases in each shard, when they were last counted. */
   let lastCounts = new Map<Shard, number>();
@@ -176,7 +178,8 @@ export function openGate(redis: Redis, shards: number) {
      *   before the sale.
      */
     async sync(sale: SaleRecord, overwrites = ''): Promise<void> {
-      const fields = [
+      await redis.syncGate(
+        gateKeyOf(sale._id),
         sale.stock,
         unitsEverOnSale(sale),
         sale.limitPerBuyer,
@@ -191,11 +194,7 @@ export function openGate(redis: Redis, shards: number) {
         hasSeveralItems(sale) ? JSON.stringify(itemsOf(sale).map(gateItemOf)) : '',
         sale.requiresVerifiedEmail ? 1 : 0,
         reservedFieldOf(sale),
-      ];
-      await redis.syncGate(gateKeyOf(sale._id), ...fields);
-      // A server of the previous version may still admit by the gate that it made.
-      const before = keysOf(unsharded).gates + sale._id;
-      if (!redis.isCluster && (await redis.exists(before))) await redis.syncGate(before, ...fields);
+      );
     },
 
     /** Whether the gate's sale is only for buyers with a verified address; null when there is no gate. */
@@ -279,10 +278,10 @@ export function openGate(redis: Redis, shards: number) {
           await redis.removeSettled(keys.length, ...keys, gates, ...ofSales.flatMap(argumentsOf));
         }
       };
-      const removing = [...groupByShard(settledPurchases, ({ saleId }) => shardOfSale(saleId))].map(
+      const removing = [...groupByShard(settledPurchases, ({ saleId }) => shardOf(saleId, shards))].map(
         ([shard, ofShard]) => removeFrom(shard, ofShard),
       );
-      // The previous version may have admitted some of them.
+      // Some of them may have been admitted beside the previous version.
       if (!redis.isCluster && settledPurchases.length > 0 && (await redis.exists(keysOf(unsharded).queued)))
         removing.push(removeFrom(unsharded, settledPurchases));
       await Promise.all(removing);
@@ -465,7 +464,13 @@ export function openGate(redis: Redis, shards: number) {
     /** The shards that may hold purchases. */
     shards: allShards,
 
+    /** The shard by whose gate a sale's purchases are admitted. */
     shardOf: shardOfSale,
+
+    /** While a process of the previous version lives, sales keep the gates, the memory and the queue that it knows. */
+    keepUnsharded(isKept: boolean): void {
+      isUnshardedKept = isKept;
+    },
 
     /** The key of a sale's gate. */
     keyOf: gateKeyOf,
