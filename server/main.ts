@@ -21,6 +21,7 @@ import { openLog } from '../runtime/observe/log.ts';
 import { metricsRoute } from '../runtime/observe/metrics.ts';
 import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
+import { withTimeout } from '../runtime/with-timeout.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
@@ -75,6 +76,8 @@ const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
 const gate = openGate(redis, config.SHARDS);
+// Until the first heartbeats are read.
+gate.keepUnsharded(true);
 const { admit, drained } = openAdmission({
   redis,
   gate,
@@ -219,6 +222,8 @@ const probes = [
 const providerAccess =
   identityProvider && openProviderAccess(identityProvider, collections, tokens, config.PERSON_ALIAS_DOMAINS);
 const app = createApp(shop, config, probes, log, providerAccess);
+// Without Redis it listens all the same.
+await withTimeout(heartbeat.started, config.FLUSH_DEADLINE_MS).catch(() => {});
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
 await once(http, 'listening');
 const unixSocket = config.UNIX_SOCKET ? await listenOnUnixSocket(http, config.UNIX_SOCKET) : null;

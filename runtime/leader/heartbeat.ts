@@ -41,6 +41,7 @@ const beatKey = (id: string) => `beat:${id}`;
 /**
  * Writes a heartbeat once a second, and reads those of all processes.
  * @param about adds this process's own fields to each heartbeat.
+ * @returns `started` resolves when Redis has the first one, or has lost its connection again.
  * @param onBeats is called with the heartbeats of all living processes; it is not called while Redis is unavailable.
  */
 export function openHeartbeat(
@@ -48,7 +49,7 @@ export function openHeartbeat(
   { role, instance }: Pick<Beat, 'role' | 'instance'>,
   about: () => Pick<Beat, 'sockets' | 'watching' | 'heldJobs' | 'oldestJobMs' | 'shards'> = () => ({}),
   onBeats: (beats: Beat[]) => void | Promise<void> = () => {},
-): { close: () => Promise<void> } {
+): { started: Promise<void>; close: () => Promise<void> } {
   const id = `${role}-${instance}-${hostname()}-${process.pid}`;
   const startedAt = new Date(redisClock.now().getTime() - process.uptime() * 1_000).toISOString();
   const loop = monitorEventLoopDelay({ resolution: lagSampleMs });
@@ -80,9 +81,12 @@ export function openHeartbeat(
     await onBeats(living);
   }
   const timer = setInterval(() => void beat().catch(() => {}), beatEveryMs);
-  void beat().catch(() => {});
+  const isReady =
+    redis.status === 'ready' ? Promise.resolve() : new Promise((resolve) => redis.once('ready', resolve));
+  const started = isReady.then(beat).catch(() => {});
 
   return {
+    started,
     async close() {
       clearInterval(timer);
       loop.disable();
