@@ -19,6 +19,7 @@ import { payments } from './scenarios/payments.ts';
 import { refusals } from './scenarios/refusals.ts';
 import { rush } from './scenarios/rush.ts';
 import { sellOut } from './scenarios/sell-out.ts';
+import { shards } from './scenarios/shards.ts';
 import { soak, sustained } from './scenarios/sustained.ts';
 import { whole } from './scenarios/whole.ts';
 import { workers } from './scenarios/workers.ts';
@@ -74,6 +75,7 @@ const scenarios: Record<string, Scenario> = {
     { rounds: 7, presses: 10_000, orders: 1_000_000, sales: 10_000, connections: 10_000, workers: 4 },
     growth,
   ),
+  shards: scenario({ rounds: 3, presses: 5_000, connections: 200, workers: 4, sales: 64 }, shards),
   crosscheck: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, crosscheck),
   k6: scenario({ buyers: 5_000, stock: 50_000 }, prepareK6),
   check: scenario({ rounds: 2 }, check),

@@ -11,7 +11,7 @@ await runCommand(async () => {
   const { config, collections, redis, close } = await openSystem(findEnvironment(), { logLevel: 'info' });
   try {
     const log = openLog(config, 'command');
-    await prepareDatabase({ collections, redis, log }, new AbortController().signal);
+    await prepareDatabase({ collections, redis, shards: config.SHARDS, log }, new AbortController().signal);
     log.info('the database is prepared');
   } finally {
     await close();

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { openOwnDatabases } from '../ops/local/databases/own-databases.mjs';
 import { dataFolder } from '../ops/local/folders.mjs';
+import { mastersOf } from '../runtime/databases/connections.ts';
 import { readBeats } from '../runtime/leader/heartbeat.ts';
 import { readArchive } from './archive.ts';
 import { findEnvironment, openSystem, runCommand, type System } from './system.ts';
@@ -29,7 +30,7 @@ await runCommand(async () => {
     try {
       await requireQuiet(system, values['empty-redis']);
       const counts = await readArchive(system, file, async () => {
-        if (values['empty-redis']) await system.redis.flushdb();
+        if (values['empty-redis']) for (const node of mastersOf(system.redis)) await node.flushdb();
       });
       console.log(JSON.stringify(counts));
     } finally {
@@ -44,6 +45,7 @@ async function requireQuiet({ redis }: System, mayEmptyRedis: boolean): Promise<
   const { living } = await readBeats(redis);
   if (living.length > 0)
     throw new Error(`Stop these processes first: ${living.map(({ id }) => id).join(', ')}`);
-  if (!mayEmptyRedis && (await redis.dbsize()) > 0)
+  const sizes = await Promise.all(mastersOf(redis).map((node) => node.dbsize()));
+  if (!mayEmptyRedis && sizes.some((size) => size > 0))
     throw new Error('Redis is not empty; expected an empty one, or --empty-redis.');
 }

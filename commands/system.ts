@@ -15,6 +15,7 @@ import { type Gate, openGate } from '../sale/admission/gate.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { type Collections, openCollections } from '../store/collections.ts';
+import { readShards } from '../store/shards.ts';
 import { requireNoHalfRestore } from './archive.ts';
 
 /** The system that a command works on: the one named by the environment, or the one running in this folder. */
@@ -101,20 +102,23 @@ export async function openSystem(
   }
   // Commands that sign no token need no secret.
   const unused = randomBytes(32).toString('base64url');
-  const config = readConfig({ JWT_SECRET: unused, LOG_LEVEL: logLevel, ...environment });
-  const log = openLog(config, 'command');
-  const { mongo, close: closeMongo } = openMongo(config, log);
-  const { redis, close: closeRedis } = openPatientRedis(config, log);
+  const given = readConfig({ JWT_SECRET: unused, LOG_LEVEL: logLevel, ...environment });
+  const log = openLog(given, 'command');
+  const { mongo, close: closeMongo } = openMongo(given, log);
+  const { redis, close: closeRedis } = openPatientRedis(given, log);
   const collections = openCollections(mongo);
 
-  const deadlineMs = config.MONGO_WAIT_MS * 2;
+  let config: Config;
+  const deadlineMs = given.MONGO_WAIT_MS * 2;
   const closeDatabases = () => Promise.all([closeRedis(), closeMongo()]);
   try {
     await Promise.all([
-      requireAnswer(mongo.asPromise(), deadlineMs, 'MongoDB', 'MONGO_URL', config.MONGO_URL),
-      requireAnswer(redis.ping(), deadlineMs, 'Redis', 'REDIS_URL', config.REDIS_URL),
+      requireAnswer(mongo.asPromise(), deadlineMs, 'MongoDB', 'MONGO_URL', given.MONGO_URL),
+      requireAnswer(redis.ping(), deadlineMs, 'Redis', 'REDIS_URL', given.REDIS_URL),
     ]);
     if (!mayBeHalfRestored) await requireNoHalfRestore({ collections });
+    // A command need not be told SHARDS, because the database knows it.
+    config = { ...given, SHARDS: (await readShards(collections)) ?? given.SHARDS };
   } catch (error) {
     await closeDatabases();
     throw error;
@@ -129,7 +133,7 @@ export async function openSystem(
     baseUrl: environment.BASE_URL ?? null,
     collections,
     redis,
-    gate: openGate(redis),
+    gate: openGate(redis, config.SHARDS),
     queue,
     close,
   };

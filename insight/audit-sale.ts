@@ -4,7 +4,7 @@ import { isSnapshotUnavailable, readInSnapshot, type Snapshot } from '../runtime
 import { retry } from '../runtime/retry.ts';
 import type { PurchaseLine } from '../sale/contract.ts';
 import { hasSeveralItems, itemsOf, linesOf } from '../sale/items.ts';
-import { legacyOrderIdOf, orderIdOf } from '../sale/order.ts';
+import { formerOrderIdOf, orderIdOf } from '../sale/order.ts';
 import { allowanceKey, claimsOf, limitsOf, personOf, sumOf } from '../sale/settlement/decide.ts';
 import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
 import { addMoney, auditMoney, type MoneyFinding, noMoney, type PayableOrder } from './audit-money.ts';
@@ -102,7 +102,7 @@ async function auditPart(
       orders += 1;
       I3.check(
         _id === orderIdOf(buyerId, saleId, idempotencyKey) ||
-          _id === legacyOrderIdOf(buyerId, idempotencyKey),
+          _id === formerOrderIdOf(buyerId, idempotencyKey),
         () => `order ${_id} does not have the id derived from its buyer, sale and key`,
       );
       if (sale) accounts.set(_id, accountOf(status, record));

@@ -18,7 +18,9 @@ const requestedSeconds = 30;
 const minIntervalMs = 5_000;
 
 export async function readAuditStatus(redis: Redis): Promise<AuditStatus> {
-  const [kept, running, requested] = await redis.mget(statusKey, runningKey, requestedKey);
+  // One command for each key, because Redis Cluster may hold them on different nodes.
+  const keys = [statusKey, runningKey, requestedKey];
+  const [kept = null, running, requested] = await Promise.all(keys.map((key) => redis.get(key)));
   const last = { ...never, ...JSON.parse(kept ?? '{}') };
   return running || requested ? { ...last, state: 'running' } : last;
 }
@@ -36,8 +38,11 @@ export const isAuditRequested = async (redis: Redis) => (await redis.exists(requ
 
 /** Says for so many ms that an audit runs; 0 when it has ended. */
 export async function markAuditRunning(redis: Redis, ms: number): Promise<void> {
-  if (ms > 0) await redis.multi().set(runningKey, '1', 'PX', ms).del(requestedKey).exec();
-  else await redis.del(runningKey);
+  if (ms === 0) await redis.del(runningKey);
+  else {
+    await redis.set(runningKey, '1', 'PX', ms);
+    await redis.del(requestedKey);
+  }
 }
 
 export async function saveAuditStatus(redis: Redis, status: AuditStatus): Promise<void> {

@@ -15,9 +15,16 @@ import type { Backlog } from './figures.ts';
  * and adds its counts to Redis once a second, so that a purchase costs no round trip; a killed process loses the counts
  * of its last second, and those that wait for an unavailable Redis. The exact figures are in MongoDB.
  */
-const secondKey = (second: number) => `tally:${second}`;
-const saleKey = (saleId: string) => `tally:sale:${saleId}`;
-const extremesKey = (saleId: string) => `tally:edge:${saleId}`;
+const keysFor = (redis: Redis) => {
+  // On Redis Cluster they have one hash tag, because a script adds to all of them.
+  const tally = redis.isCluster ? '{tally}' : 'tally';
+  return {
+    second: (second: number) => `${tally}:${second}`,
+    sale: (saleId: string) => `${tally}:sale:${saleId}`,
+    extremes: (saleId: string) => `${tally}:edge:${saleId}`,
+    flush: (id: string) => `${tally}:flush:${id}`,
+  };
+};
 
 const secondKeptSeconds = 900;
 const saleKeptSeconds = 90 * 86_400;
@@ -112,6 +119,7 @@ export interface Counters {
 }
 
 export function openCounters(redis: Redis): Counters {
+  const keys = keysFor(redis);
   const totals = { admissions: { ...noAdmissions }, orders: { ...noOrders }, payments: { ...noPayments } };
   let counts = new Map<string, Map<string, number>>();
   let extremes = new Map<string, { fastest: number; slowest: number }>();
@@ -125,8 +133,8 @@ export function openCounters(redis: Redis): Counters {
     counts.set(key, fields);
   }
   function count(saleId: string, field: string): void {
-    add(secondKey(nowSecond()), field);
-    add(saleKey(saleId), field);
+    add(keys.second(nowSecond()), field);
+    add(keys.sale(saleId), field);
   }
   function countTime(saleId: string, ms: number): void {
     count(saleId, `ms:${stepOf(ms)}`);
@@ -137,9 +145,9 @@ export function openCounters(redis: Redis): Counters {
   const nowSecond = () => Math.floor(redisClock.now().getTime() / 1_000);
 
   function takeCounts(): Flush {
-    const ttlOf = (key: string) => (key.startsWith(saleKey('')) ? saleKeptSeconds : secondKeptSeconds);
+    const ttlOf = (key: string) => (key.startsWith(keys.sale('')) ? saleKeptSeconds : secondKeptSeconds);
     const sums = [...counts].map(([key, fields]) => [key, ttlOf(key), [...fields].flat()]);
-    const edges = [...extremes].map(([id, { fastest, slowest }]) => [extremesKey(id), fastest, slowest]);
+    const edges = [...extremes].map(([id, { fastest, slowest }]) => [keys.extremes(id), fastest, slowest]);
     counts = new Map();
     extremes = new Map();
     return { id: nanoid(), argument: JSON.stringify({ sums, edges }) };
@@ -148,7 +156,7 @@ export function openCounters(redis: Redis): Counters {
   /** While Redis is unavailable, each second's counts wait here as long as Redis would keep them. */
   function dropOld(): void {
     const oldest = nowSecond() - secondKeptSeconds;
-    const secondOf = new RegExp(`^${secondKey(0).slice(0, -1)}(\\d+)$`);
+    const secondOf = new RegExp(`^${keys.second(0).slice(0, -1)}(\\d+)$`);
     for (const key of counts.keys()) {
       const second = secondOf.exec(key)?.[1];
       if (second && Number(second) < oldest) counts.delete(key);
@@ -160,7 +168,7 @@ export function openCounters(redis: Redis): Counters {
     if (!unconfirmed) return;
     try {
       const { id, argument } = unconfirmed;
-      await redis.eval(addCounts, 1, `tally:flush:${id}`, argument, flushKeptSeconds, saleKeptSeconds);
+      await redis.eval(addCounts, 1, keys.flush(id), argument, flushKeptSeconds, saleKeptSeconds);
       unconfirmed = null;
     } catch {
       dropOld();
@@ -173,7 +181,7 @@ export function openCounters(redis: Redis): Counters {
     admission(saleId, result) {
       totals.admissions[result] += 1;
       // The field `failed` of a second counts purchases that could not be settled.
-      if (result === 'failed') add(secondKey(nowSecond()), 'fault');
+      if (result === 'failed') add(keys.second(nowSecond()), 'fault');
       // A client can invent ids of sales.
       else if (result !== 'unknown_sale') count(saleId, result);
     },
@@ -187,7 +195,7 @@ export function openCounters(redis: Redis): Counters {
     },
     failed(purchases) {
       totals.orders.failed += purchases;
-      if (purchases > 0) add(secondKey(nowSecond()), 'failed', purchases);
+      if (purchases > 0) add(keys.second(nowSecond()), 'failed', purchases);
     },
     changed(orders) {
       for (const { saleId, status } of orders) {
@@ -201,8 +209,8 @@ export function openCounters(redis: Redis): Counters {
     payment(state) {
       if (Object.hasOwn(totals.payments, state)) totals.payments[state as keyof typeof noPayments] += 1;
     },
-    fault: () => add(secondKey(nowSecond()), 'otherFault'),
-    proxyAnswers: (status, answers) => add(secondKey(nowSecond()), `nginx:${status}`, answers),
+    fault: () => add(keys.second(nowSecond()), 'otherFault'),
+    proxyAnswers: (status, answers) => add(keys.second(nowSecond()), `nginx:${status}`, answers),
     async close() {
       clearInterval(timer);
       await flush('');
@@ -229,7 +237,8 @@ export function exposeOutcomes(registry: Registry, { totals }: Pick<Counters, 't
 /** The counts of each second from `from` to `to` (Unix time in seconds), or of every `step`th one, in order. */
 export async function readSeconds(redis: Redis, from: number, to: number, step = 1): Promise<Counts[]> {
   const pipeline = redis.pipeline();
-  for (let second = from; second <= to; second += step) pipeline.hgetall(secondKey(second));
+  const { second: keyOf } = keysFor(redis);
+  for (let second = from; second <= to; second += step) pipeline.hgetall(keyOf(second));
   const replies = (await pipeline.exec()) ?? [];
   return replies.map(([, fields]) => numbersOf(fields as Record<string, string> | null));
 }
@@ -240,8 +249,8 @@ export async function readSaleCounts(
   saleId: string,
 ): Promise<{ counts: Counts; fastestMs: number | null; slowestMs: number | null }> {
   const [fields, extremes] = await Promise.all([
-    redis.hgetall(saleKey(saleId)),
-    redis.zmscore(extremesKey(saleId), 'fastest', 'slowest'),
+    redis.hgetall(keysFor(redis).sale(saleId)),
+    redis.zmscore(keysFor(redis).extremes(saleId), 'fastest', 'slowest'),
   ]);
   const [fastestMs, slowestMs] = extremes.map((ms) => (ms === null ? null : Number(ms)));
   return { counts: numbersOf(fields), fastestMs: fastestMs ?? null, slowestMs: slowestMs ?? null };
@@ -249,7 +258,7 @@ export async function readSaleCounts(
 
 /** Stores the queue's state for this second. Every instance stores it, because all read the same state. */
 export async function storeBacklog(redis: Redis, { depth, oldestMs, deadLetters }: Backlog): Promise<void> {
-  const key = secondKey(Math.floor(redisClock.now().getTime() / 1_000));
+  const key = keysFor(redis).second(Math.floor(redisClock.now().getTime() / 1_000));
   await redis
     .pipeline()
     .hset(key, { queued: depth, oldestMs, deadLetters })

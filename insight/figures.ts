@@ -27,12 +27,12 @@ export interface FigureSources {
 }
 
 export async function readBacklog({ gate, queue }: Pick<FigureSources, 'gate' | 'queue'>): Promise<Backlog> {
-  const [depth, [oldest], { failed }] = await Promise.all([
+  const [depth, oldest, { failed }] = await Promise.all([
     gate.countQueued(),
-    gate.listQueuedBefore(redisClock.now().getTime(), 1),
+    gate.oldestQueuedMs(),
     queue.countJobs(),
   ]);
-  const oldestMs = oldest ? Math.max(0, redisClock.now().getTime() - oldest.acceptedAtMs) : 0;
+  const oldestMs = oldest === null ? 0 : Math.max(0, redisClock.now().getTime() - oldest);
   return { depth, oldestMs, deadLetters: failed };
 }
 

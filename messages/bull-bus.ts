@@ -1,5 +1,6 @@
 import type Bull from 'bull';
 import type { Redis } from 'ioredis';
+import { onReconnect } from '../runtime/databases/connections.ts';
 import { type LeaderTask, openLeaderElection } from '../runtime/leader/leader.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import { withTimeout } from '../runtime/with-timeout.ts';
@@ -25,8 +26,6 @@ export interface BullBusOptions {
 
 /** Types of each subscription, as JSON by its name, for workers of the previous version and for publish(). */
 const subscriptionsKey = 'events:subscriptions';
-/** Number of publishes to each subscription's queue. It is lost together with the queues, which reveals the loss. */
-const publishesKey = 'events:publishes';
 
 /**
  * The bus on Bull: a queue `events-<name>` for each subscription, in which a job carries a chunk of the events that were
@@ -35,6 +34,10 @@ const publishesKey = 'events:publishes';
  */
 export function openBullBus(options: BullBusOptions): EventBus {
   const { redis, log, publishDeadlineMs, maxJobs = 200 } = options;
+  // On Redis Cluster the queues and the counts have one hash tag, because a publish writes both in one script.
+  const prefix = redis.isCluster ? '{bull}' : 'bull';
+  /** Number of publishes to each subscription's queue. It is lost together with the queues, which reveals the loss. */
+  const publishesKey = redis.isCluster ? '{bull}:events:publishes' : 'events:publishes';
   const shared = options.openPatientRedis();
   keepBullScripts(shared.redis, log);
   const clients = [shared];
@@ -46,7 +49,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
     for (const [name, types] of declared) await redis.hset(subscriptionsKey, name, JSON.stringify(types));
   };
   // Repeated on each connect, because Redis may have come back without its data.
-  redis.on('ready', () => void storeDeclared().catch(() => {}));
+  onReconnect(redis, () => void storeDeclared().catch(() => {}));
 
   function openClient(): Redis {
     // Bull does not allow the ready check on a blocking connection.
@@ -56,7 +59,7 @@ export function openBullBus(options: BullBusOptions): EventBus {
   }
 
   function queueOf<Data>(queueName: string): Bull.Queue<Data> {
-    const opened = queues.get(queueName) ?? openQueue(queueName, shared.redis, openClient, log);
+    const opened = queues.get(queueName) ?? openQueue(queueName, shared.redis, openClient, log, prefix);
     queues.set(queueName, opened);
     return opened;
   }

@@ -15,8 +15,15 @@ export interface EventJob {
 /** Maximum number of events in one job, which is then about 450 kB. */
 const maxEventsInJob = 1_000;
 
-export function openQueue(name: string, shared: Redis, openClient: () => Redis, log: Log): Bull.Queue {
+export function openQueue(
+  name: string,
+  shared: Redis,
+  openClient: () => Redis,
+  log: Log,
+  prefix = 'bull',
+): Bull.Queue {
   const queue = new Bull(name, {
+    prefix,
     // Only the blocking client, which waits for jobs, needs a connection of its own.
     createClient: ((type: string) => (type === 'bclient' ? openClient() : shared)) as never,
     // Duration of one blocking wait in seconds, which bounds the time that an idle subscription takes to stop.

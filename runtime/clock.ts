@@ -103,7 +103,9 @@ export function followClocks(
   });
   const followed = [
     redisClock.follow(async () => {
-      const [seconds, micros] = await redis.time();
+      // By a script with a key, so that Redis Cluster's answer comes from the same node each time.
+      const time = redis.isCluster ? redis.eval("return redis.call('TIME')", 1, 'clock') : redis.time();
+      const [seconds, micros] = (await time) as [string, string];
       return Number(seconds) * 1_000 + Number(micros) / 1_000;
     }, log),
     mongoClock.follow(async () => {

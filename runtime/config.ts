@@ -140,6 +140,12 @@ const settings = z
     /** How long Redis stores a purchase, for its Idempotency-Key and while it is queued. */
     PURCHASE_MEMORY_SECONDS: z.coerce.number().int().min(60).default(86_400),
 
+    /**
+     * Over how many shards the sales are spread: each has its own slot of Redis Cluster and its own queue. It is the same for all
+     * processes and stays what it was when the database was made.
+     */
+    SHARDS: z.coerce.number().int().min(1).max(64).default(16),
+
     /** Maximum number of unsettled purchases over all instances; further ones are answered 503. */
     QUEUE_MAX_PURCHASES: z.coerce.number().int().min(1).default(250_000),
 

@@ -29,3 +29,9 @@ export function closeOnSignal(close: () => Promise<void>, log: Log, deadlineMs: 
     void stop('uncaught exception', 1);
   });
 }
+
+/** Ends the process because of its settings. The message is the last line of its errors, which its starter shows. */
+export function refuseToRun({ message }: Error): never {
+  console.error(message);
+  process.exit(1);
+}

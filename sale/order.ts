@@ -15,8 +15,8 @@ export function orderIdOf(buyerId: string, saleId: string, idempotencyKey: strin
   return hash('sha256', `${buyerId}\n${saleId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
 }
 
-/** The id that the previous version gave a purchase. Remove it in the next version, when Redis holds none of these. */
-export function legacyOrderIdOf(buyerId: string, idempotencyKey: string): string {
+/** The id of an order that was made before the sale was hashed too. Such orders are kept. */
+export function formerOrderIdOf(buyerId: string, idempotencyKey: string): string {
   return hash('sha256', `${buyerId}\n${idempotencyKey}`, 'base64url').slice(0, 22);
 }
 

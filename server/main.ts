@@ -19,8 +19,9 @@ import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
 import { metricsRoute } from '../runtime/observe/metrics.ts';
-import { closeOnSignal } from '../runtime/shutdown.ts';
+import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
+import { withTimeout } from '../runtime/with-timeout.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
@@ -64,8 +65,10 @@ const collections = openCollections(mongo);
 
 const { redis, close: closeRedis } = openRedis(config, log);
 const stopping = new AbortController();
-const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
-mongo.on('connected', () => void prepare('database'));
+const prepare = singleFlight(() =>
+  prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
+);
+mongo.on('connected', () => void prepare('database').catch(refuseToRun));
 const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
 const queue = openPurchaseQueue(config, redis, log);
@@ -74,13 +77,16 @@ const observer = await openServerObserver({ config, log, mongo, redis });
 const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
-const gate = openGate(redis);
+const gate = openGate(redis, config.SHARDS);
+// Until the first heartbeats are read.
+gate.keepUnsharded(true);
 const { admit, drained } = openAdmission({
   redis,
   gate,
   queue,
   findSale: (saleId) => findSale(collections, saleId),
-  requeueLost: ({ orderId }) => requeueLost({ collections, gate, queue }, [orderId]),
+  requeueLost: ({ orderId, saleId }) =>
+    requeueLost({ collections, gate, queue }, gate.shardOf(saleId), [orderId]),
   limits: admissionLimitsOf(config),
   observer,
 });
@@ -211,6 +217,7 @@ const heartbeat = openHeartbeat(
   { role: 'server', instance: config.INSTANCE },
   live.count,
   async (beats) => {
+    gate.keepUnsharded(beats.some(({ isSharded }) => !isSharded));
     live.updateAudience(audienceOf(beats));
     await storeBacklog(redis, await readBacklog(shop));
   },
@@ -226,6 +233,8 @@ const probes = [
 const providerAccess =
   identityProvider && openProviderAccess(identityProvider, collections, tokens, config.PERSON_ALIAS_DOMAINS);
 const app = createApp(shop, config, probes, log, providerAccess);
+// Without Redis it listens all the same.
+await withTimeout(heartbeat.started, config.FLUSH_DEADLINE_MS).catch(() => {});
 http.listen({ port: config.PORT, host: config.HOST, backlog: 4_096 });
 await once(http, 'listening');
 const unixSocket = config.UNIX_SOCKET ? await listenOnUnixSocket(http, config.UNIX_SOCKET) : null;

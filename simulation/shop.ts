@@ -8,7 +8,6 @@ import { openGateCheck } from '../sale/admission/gate-check.ts';
 import { type Purchase, unitsIn } from '../sale/contract.ts';
 import { hasSeveralItems, itemsOf } from '../sale/items.ts';
 import { orderIdOf } from '../sale/order.ts';
-import { bullOf } from '../sale/queue/bull-queue.ts';
 import { readJob } from '../sale/queue/queue.ts';
 import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
@@ -20,6 +19,7 @@ import { expireHolds, payAuthorisedHolds } from '../sale/settlement/holds.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
 import { settleBatch } from '../sale/settlement/transaction.ts';
+import { keysOf, unsharded } from '../sale/shard.ts';
 import { type Checkout, openCheckout } from './checkout.ts';
 import {
   buyerCount,
@@ -65,7 +65,7 @@ export async function live(system: System, steps: Step[]): Promise<void> {
     gate: system.gate,
     queue: system.queue,
     findSale: (saleId) => findSale(system.collections, saleId),
-    requeueLost: ({ orderId }) => requeueLost(system, [orderId]),
+    requeueLost: ({ orderId, saleId }) => requeueLost(system, system.gate.shardOf(saleId), [orderId]),
     limits,
   });
   const pages: Pages = { pressed: [], accepted: new Map() };
@@ -184,12 +184,13 @@ async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, p
       await system.redis.flushall();
       return;
     case 'forget':
-      await system.redis.del(`purchase:${pages.pressed[step.order]?.orderId}`);
+      for (const shard of system.gate.shards)
+        await system.redis.del(keysOf(shard).purchases + pages.pressed[step.order]?.orderId);
       return;
     case 'lose_place':
       return await losePlace(system, pages.pressed[step.order]?.orderId ?? '');
     case 'drift':
-      return await drift(system, `gate:${saleIds[step.sale]}`, step);
+      return await drift(system, system.gate.keyOf(saleIds[step.sale] ?? ''), step);
     case 'reconcile':
       return await reconcileNow(system);
   }
@@ -236,12 +237,17 @@ async function press({ pressed, accepted }: Pages, admit: Admit, purchase: Purch
   if (outcome === 'admitted' || outcome === 'known') accepted.set(purchase.orderId, purchase);
 }
 
+async function waitingJobs({ bulls }: System['queue']) {
+  return (await Promise.all(bulls.map((bull) => bull.getJobs(['waiting'])))).flat().filter(Boolean);
+}
+
 async function work(
   { collections, gate, queue }: System,
   count: number,
   dies: WorkerDeath | null,
 ): Promise<void> {
-  const jobs = (await bullOf(queue).getJobs(['waiting'], 0, count - 1, true)).filter(Boolean);
+  const waiting = await waitingJobs(queue);
+  const jobs = waiting.sort((one, other) => one.timestamp - other.timestamp).slice(0, count);
   if (jobs.length === 0 || dies === 'before') return;
   const contents = jobs.map((job) => readJob(job.data));
   const purchases = contents.flatMap((content) => content.purchases);
@@ -289,27 +295,32 @@ async function cancelNext({ collections, gate }: System, { dies }: { dies: boole
 }
 
 async function giveUpOldest(system: System, thenRepublish: boolean): Promise<void> {
-  const { waiting } = await system.queue.countJobs();
-  const job = waiting > 0 ? await bullOf(system.queue).getNextJob() : null;
+  const { bulls, shards } = system.queue;
+  const counts = await Promise.all(bulls.map((bull) => bull.getWaitingCount()));
+  const n = counts.findIndex((count) => count > 0);
+  const job = await bulls[n]?.getNextJob();
   if (!job) return;
+  const id = shards[n] === unsharded ? String(job.id) : `${shards[n]}-${job.id}`;
   await job.discard(); // No further attempts.
   await job.moveToFailed({ message: 'given up' });
   await rejectFailed(deadLetterShop(system), job.data);
-  if (thenRepublish) await system.queue.republish(String(job.id));
-  else await discard(deadLetterShop(system), String(job.id), by);
+  if (thenRepublish) await system.queue.republish(id);
+  else await discard(deadLetterShop(system), id, by);
 }
 
 async function loseJobs({ queue }: System): Promise<void> {
-  await bullOf(queue).obliterate({ force: true });
-  await bullOf(queue).resume();
+  for (const bull of queue.bulls) {
+    await bull.obliterate({ force: true });
+    await bull.resume();
+  }
 }
 
-async function losePlace({ redis, queue }: System, orderId: string): Promise<void> {
-  for (const job of await bullOf(queue).getJobs(['waiting'])) {
+async function losePlace({ redis, gate, queue }: System, orderId: string): Promise<void> {
+  for (const job of await waitingJobs(queue)) {
     const isOnly = job?.data.purchases.length === 1 && job.data.purchases[0]?.orderId === orderId;
     if (isOnly) await job.remove();
   }
-  await redis.zrem('queued', orderId);
+  for (const shard of gate.shards) await redis.zrem(keysOf(shard).queued, orderId);
 }
 
 async function drift(
@@ -330,7 +341,9 @@ const passesMax = 20;
 
 async function reconcileNow(system: System): Promise<void> {
   await reconcile(deadLetterShop(system), { staleAfterMs: -1_000 });
-  for await (const { orderIds } of system.gate.scan()) await requeueLost(system, orderIds);
+  for await (const { purchases } of system.gate.scan()) {
+    for (const [shard, orderIds] of purchases) await requeueLost(system, shard, orderIds);
+  }
   const check = openGateCheck({ ...system, exclusive: openMutex(), recompareAfterMs: 0 });
   for (let n = 0; n < passesMax && (await check.compareSettings()).hasMore; n++);
   for (let n = 0; n < passesMax && (await check.compareCounts()).hasMore; n++);

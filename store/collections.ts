@@ -284,6 +284,18 @@ export interface GuardRecord {
   writes: number;
 }
 
+/** Part of the sales: see sale/shard.ts. */
+export interface ShardRecord {
+  /** The shard's number. */
+  _id: string;
+  /** How many shards this database was made with; only in the first one. */
+  of?: number;
+  /** Fencing token: it grows with each worker that begins to settle the shard, and only the newest one's writes succeed. */
+  token?: number;
+  /** Counts the transactions that settled purchases of it, so that each writes the document. */
+  transactions?: number;
+}
+
 /** What the last audit of a closed sale found, when it was in order: see insight/audit.ts. */
 export interface SaleAuditRecord {
   /** The sale's id. */
@@ -534,6 +546,11 @@ const guard = new Schema<GuardRecord>(
   { ...options, collection: 'guards' },
 );
 
+const shard = new Schema<ShardRecord>(
+  { _id: id, of: { type: Number }, token: { type: Number }, transactions: { type: Number } },
+  { ...options, collection: 'shards' },
+);
+
 const saleAudit = new Schema<SaleAuditRecord>(
   {
     _id: id,
@@ -569,6 +586,7 @@ export function openCollections(connection: Connection) {
     events: open<EventRecord>('Event', event),
     saleChangeKeys: open<SaleChangeKeyRecord>('SaleChangeKey', saleChangeKey),
     guards: open<GuardRecord>('Guard', guard),
+    shards: open<ShardRecord>('Shard', shard),
     saleAudits: open<SaleAuditRecord>('SaleAudit', saleAudit),
     ...openEventCollections(open),
     ...openStaffCollections(open),

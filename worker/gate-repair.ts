@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { onReconnect } from '../runtime/databases/connections.ts';
 import type { LeaderTask } from '../runtime/leader/leader.ts';
 import type { Exclusive } from '../runtime/mutex.ts';
 import type { Log } from '../runtime/observe/log.ts';
@@ -47,11 +48,11 @@ export function repairGates(
   return async (stopping) => {
     const check = openGateCheck(dependencies);
     let isScanDue = true;
-    const onReconnect = () => {
+    const suspectAll = () => {
       check.suspectAll();
       isScanDue = true;
     };
-    redis.on('ready', onReconnect);
+    const stopListening = onReconnect(redis, suspectAll);
 
     /** Repeats `work`; the first failure of a row is logged, the others are not. */
     async function repeat(what: string, work: () => Promise<number>): Promise<void> {
@@ -105,7 +106,7 @@ export function repairGates(
         repeat('searching for lost purchases', scan),
       ]);
     } finally {
-      redis.off('ready', onReconnect);
+      stopListening();
     }
   };
 }
@@ -127,12 +128,14 @@ async function scanOnce(
   stopping: AbortSignal,
   repaired: (done: GateRepairCounts) => void,
 ): Promise<void> {
-  for await (const { saleIds, orderIds } of dependencies.gate.scan()) {
+  for await (const { saleIds, purchases } of dependencies.gate.scan()) {
     const startedAt = performance.now();
     const updated = await check.updateSettings(saleIds);
     await announce(dependencies, updated);
-    const requeued = await requeueLost(dependencies, orderIds);
-    repaired({ settings: updated.length, requeued: requeued.length });
+    let requeued = 0;
+    for (const [shard, orderIds] of purchases)
+      requeued += (await requeueLost(dependencies, shard, orderIds)).length;
+    repaired({ settings: updated.length, requeued });
     const tookMs = performance.now() - startedAt;
     await pause(tookMs / maxScanShare - tookMs, stopping);
     if (stopping.aborted) return;

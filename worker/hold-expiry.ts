@@ -2,7 +2,7 @@ import type { LeaderTask } from '../runtime/leader/leader.ts';
 import type { Exclusive } from '../runtime/mutex.ts';
 import { pause } from '../runtime/pause.ts';
 import type { Cancelled } from '../sale/settlement/cancellation.ts';
-import { expiredAtOnce, expireHolds, payAuthorisedHolds } from '../sale/settlement/holds.ts';
+import { expiredAtOnce, expireHolds, isHoldDue, payAuthorisedHolds } from '../sale/settlement/holds.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
 import type { Collections } from '../store/collections.ts';
 
@@ -10,7 +10,8 @@ const lookEveryMs = 250;
 
 /**
  * Expires held orders that were not paid in time, and puts their units back on sale.
- * @param exclusive keeps this process from settling meanwhile, which would conflict on the sale.
+ * @param exclusive keeps this process from settling meanwhile, which would conflict on the sale; it is not taken while no hold is
+ *   due.
  * @param announce tells pages about orders that were paid in time after all; pages and gates about each transaction of expiries.
  */
 export function holdExpiry(
@@ -20,9 +21,10 @@ export function holdExpiry(
 ): LeaderTask {
   return async (stopping) => {
     while (!stopping.aborted) {
-      const paid = await exclusive(() => payAuthorisedHolds(collections));
+      const isDue = await isHoldDue(collections);
+      const paid = isDue ? await exclusive(() => payAuthorisedHolds(collections)) : null;
       if (paid) announce.paid(paid);
-      const expired = await exclusive(() => expireHolds(collections));
+      const expired = isDue ? await exclusive(() => expireHolds(collections)) : null;
       if (expired) await announce.expired(expired);
       const mayBeMore = expired?.settled.orders.length === expiredAtOnce;
       if (!mayBeMore) await pause(lookEveryMs, stopping);

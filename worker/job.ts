@@ -1,16 +1,42 @@
 import type { Purchase } from '../sale/contract.ts';
 import { type PurchaseQueue, readJob } from '../sale/queue/queue.ts';
 import type { Settle } from '../sale/settlement/settlement.ts';
+import type { Shard } from '../sale/shard.ts';
+import type { Collections } from '../store/collections.ts';
+import { type Fence, Fenced, takeFence } from '../store/shards.ts';
 
 /**
  * Settles one job. A purchase that cannot be settled gets a job of its own, which is retried and then becomes a dead letter,
  * so that it does not block the others.
  */
-export async function settleJob(data: unknown, queue: PurchaseQueue, settle: Settle): Promise<void> {
+async function settleJob(data: unknown, queue: PurchaseQueue, settle: Settle, fence: Fence): Promise<void> {
   const { purchases, malformed, again } = readJob(data);
-  const poison = [...malformed, ...(purchases.length > 0 ? await settle({ purchases, again }) : [])];
+  const poison = [...malformed, ...(purchases.length > 0 ? await settle({ purchases, again, fence }) : [])];
   const [first] = poison;
   if (!first) return;
   if (purchases.length + malformed.length === 1) throw first.error;
   await queue.add(poison.map(({ raw }) => ({ purchases: [raw as Purchase], ...(again && { again }) })));
+}
+
+/**
+ * Settles the jobs of a shard until the signal aborts, or another worker settles it.
+ * @param maxJobs how many at once.
+ */
+export async function settleShard(
+  { collections, queue, settle }: { collections: Collections; queue: PurchaseQueue; settle: Settle },
+  shard: Shard,
+  maxJobs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const fence = await takeFence(collections, shard);
+  const fenced = new AbortController();
+  async function settleOne(data: unknown): Promise<void> {
+    try {
+      await settleJob(data, queue, settle, fence);
+    } catch (error) {
+      if (error instanceof Fenced) fenced.abort();
+      throw error;
+    }
+  }
+  await queue.process(shard, maxJobs, settleOne, AbortSignal.any([signal, fenced.signal]));
 }

@@ -17,13 +17,14 @@ import {
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
 import { openLeaderElection } from '../runtime/leader/leader.ts';
-import { openMutex } from '../runtime/mutex.ts';
+import { openSharedLeases } from '../runtime/leader/shared-leases.ts';
+import { type Exclusive, openMutex } from '../runtime/mutex.ts';
 import { watchDependencies } from '../runtime/observe/availability.ts';
 import { openClusterMetrics } from '../runtime/observe/cluster-metrics.ts';
 import { healthRoutes } from '../runtime/observe/health.ts';
 import { openLog } from '../runtime/observe/log.ts';
 import { metricsRoute } from '../runtime/observe/metrics.ts';
-import { closeOnSignal } from '../runtime/shutdown.ts';
+import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
@@ -35,6 +36,7 @@ import { openCancellations } from '../sale/settlement/cancellation.ts';
 import { openOtherWriters } from '../sale/settlement/other-writers.ts';
 import { openSettlement, settleMaxPurchases } from '../sale/settlement/settlement.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
+import type { Shard } from '../sale/shard.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { auditRegularly } from './audits.ts';
@@ -42,7 +44,7 @@ import { cancelCalledOffSales } from './called-off.ts';
 import { openEndedOrders } from './ended-orders.ts';
 import { repairGates } from './gate-repair.ts';
 import { holdExpiry } from './hold-expiry.ts';
-import { settleJob } from './job.ts';
+import { settleShard } from './job.ts';
 import { openWorkerObserver } from './observer.ts';
 import { settlePayments } from './payments.ts';
 import { openPlacesTask } from './places.ts';
@@ -53,8 +55,10 @@ import { saleClock } from './sale-clock.ts';
 import { numberStaffLog } from './staff-log.ts';
 import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
 
-/** Lifetime of the leader's lease: a worker that does not renew it for this long is replaced. */
+/** Lifetime of a lease: a worker that does not renew it for this long is replaced. */
 const leaseMs = 3_000;
+/** Shorter, because purchases wait for it, and a fencing token keeps a worker that is only slow from doing harm. */
+const shardLeaseMs = 2_400;
 
 /** How long accepted purchases wait for an unavailable MongoDB before the attempt counts as failed. */
 const settlePatienceMs = 600_000;
@@ -69,13 +73,15 @@ const collections = openCollections(mongo);
 
 const { redis, close: closeRedis } = openRedis(config, log);
 const stopping = new AbortController();
-const prepare = singleFlight(() => prepareDatabase({ collections, redis, log }, stopping.signal));
-mongo.on('connected', () => void prepare('database'));
+const prepare = singleFlight(() =>
+  prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
+);
+mongo.on('connected', () => void prepare('database').catch(refuseToRun));
 // Announcements after a commit wait for Redis, because the reconciler would repeat them only after its interval.
 const patient = openPatientRedis(config, log);
-const gate = openGate(patient.redis);
+const gate = openGate(patient.redis, config.SHARDS);
 // For the comparison of the gates, which fails at once while Redis is unavailable and is repeated later.
-const impatientGate = openGate(redis);
+const impatientGate = openGate(redis, config.SHARDS);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 /** Of orders that were settled before. */
@@ -85,17 +91,35 @@ const announceChanged = (settled: Settled) => {
 };
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
-const observer = await openWorkerObserver({ config, log, mongo, redis: [redis, patient.redis] }, () =>
-  election.isLeader(),
+const observer = await openWorkerObserver(
+  { config, log, mongo, redis: [redis, patient.redis] },
+  () => election.isLeader(),
+  () => shardLeases.held().map((name) => shardByLease.get(name) as Shard),
 );
 const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
 const queue = openPurchaseQueue(config, redis, log, { consumes: true });
-const heartbeat = openHeartbeat(redis, { role: 'worker', instance: config.INSTANCE }, queue.held);
+/** A leader needs MongoDB, and its clock: by its own it could expire holds early. */
+const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs() !== null;
 
-const exclusive = openMutex();
+const heartbeat = openHeartbeat(
+  redis,
+  { role: 'worker', instance: config.INSTANCE },
+  () => ({ ...queue.held(), ...(isFit() && { shards: shardLeases.held().length }) }),
+  (beats) => {
+    for (const each of [gate, impatientGate]) each.keepUnsharded(beats.some(({ isSharded }) => !isSharded));
+    shardLeases.balance(beats.flatMap(({ shards }) => shards ?? []));
+  },
+);
+
 const otherWriters = openOtherWriters(redis);
+const settlingExclusive = openMutex();
+/** Keeps this worker from settling meanwhile; the others leave gaps. */
+const exclusive: Exclusive = (work) => {
+  if (shardLeases.held().length < queue.shards.length) otherWriters.announce();
+  return settlingExclusive(work);
+};
 const announceEnded = openEndedOrders(
   { collections, gate, announceSettled: announceChanged, announceSale },
   log,
@@ -121,7 +145,7 @@ const settle = openSettlement({
   patienceMs: settlePatienceMs,
   isTransient: isMongoAway,
   stopping: stopping.signal,
-  exclusive,
+  exclusive: settlingExclusive,
   otherWriters,
   async afterCommit(batch) {
     const { settled, settledPurchases } = batch;
@@ -143,14 +167,22 @@ const beacon = openBeacon({ url: config.DRAND_URL, chain: beaconChain(config.DRA
 const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 
-/** A leader needs MongoDB, and its clock: by its own it could expire holds early. */
-const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs() !== null;
+/** The lease of each shard. */
+const shardByLease = new Map(queue.shards.map((shard) => [`shard-${shard}`, shard]));
+const shardLeases = openSharedLeases(
+  { redis, names: [...shardByLease.keys()], ttlMs: shardLeaseMs, log, isFit },
+  (name, signal) =>
+    settleShard(
+      { collections, queue, settle },
+      shardByLease.get(name) as Shard,
+      config.SETTLE_MAX_JOBS,
+      signal,
+    ),
+);
 
 const election = openLeaderElection(
   { redis, name: 'lead', ttlMs: leaseMs, log, isFit },
   {
-    settling: (signal) =>
-      queue.process(config.SETTLE_MAX_JOBS, (data) => settleJob(data, queue, settle), signal),
     reconciler: reconciler({ collections, gate, queue, announceSettled }, config, observer.repaired),
     gates: repairGates(
       { collections, gate: impatientGate, redis, queue, exclusive, announceSale },
@@ -202,7 +234,7 @@ log.info({ address: http.address() }, 'worker started');
 closeOnSignal(
   async () => {
     stopping.abort();
-    await Promise.all([election.close(), subscribers.close()]);
+    await Promise.all([shardLeases.close(), election.close(), subscribers.close()]);
     await payments?.drained();
     await cancellations.drained();
     await queue.close();

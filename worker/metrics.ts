@@ -1,25 +1,38 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { type Counters, exposeOutcomes } from '../insight/counters.ts';
 import { secondsBuckets, sizeBuckets } from '../runtime/observe/metrics.ts';
+import type { Shard } from '../sale/shard.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import type { Repairs } from './observer.ts';
 
 /**
  * The metrics of one worker.
  * @param isLeader whether this worker is the leader.
+ * @param shards those that it settles.
  */
 export function openWorkerMetrics(
   registry: Registry,
   counters: Pick<Counters, 'totals'>,
   isLeader: () => boolean,
+  shards: () => Shard[],
 ) {
   const registers = [registry];
   new Gauge({
     name: 'stampede_leads',
-    help: '1 in the leader, the worker that settles, reconciles and relays events; 0 in a standby',
+    help: '1 in the leader, the worker that reconciles and relays events; 0 in the others',
     registers,
     collect() {
       this.set(isLeader() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'stampede_shards',
+    help: '1 for each shard of sales that this worker settles; -1 is the queue of the previous version',
+    labelNames: ['shard'],
+    registers,
+    collect() {
+      this.reset();
+      for (const shard of shards()) this.set({ shard }, 1);
     },
   });
   exposeOutcomes(registry, counters);

@@ -10,6 +10,7 @@ import { countProxyAnswers } from '../runtime/observe/proxy-answers.ts';
 import { openTracing } from '../runtime/observe/tracing.ts';
 import type { Reconciled } from '../sale/settlement/reconciliation.ts';
 import type { Batch } from '../sale/settlement/transaction.ts';
+import type { Shard } from '../sale/shard.ts';
 import type { OrderRecord } from '../store/collections.ts';
 import { openWorkerMetrics } from './metrics.ts';
 
@@ -32,15 +33,19 @@ export interface WorkerObserver {
   close(): Promise<void>;
 }
 
-/** @param isLeader whether this worker is the leader. */
+/**
+ * @param isLeader whether this worker is the leader.
+ * @param shards those that it settles.
+ */
 export async function openWorkerObserver(
   { config, log, mongo, redis }: { config: Config; log: Log; mongo: Connection; redis: [Redis, ...Redis[]] },
   isLeader: () => boolean,
+  shards: () => Shard[],
 ): Promise<WorkerObserver> {
   const registry = openMetrics({ mongo, redis });
   const counters = openCounters(redis[0]);
   countProxyAnswers(registry, config.PROXY_ANSWERS_DIR, counters.proxyAnswers);
-  const metrics = openWorkerMetrics(registry, counters, isLeader);
+  const metrics = openWorkerMetrics(registry, counters, isLeader, shards);
   const tracing = await openTracing(config, 'worker');
   const logSettled = openSampledLog(log, 'settled', config.LOG_PURCHASES_PER_SECOND);
 

@@ -71,7 +71,9 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
 /** The gate takes the units as those of purchases that were admitted and are settled now. */
 async function updateGate(dependencies: Dependencies, { batch, purchases, released }: Offers): Promise<void> {
   const { gate } = dependencies;
-  await gate.queueAgain(purchases);
+  // They are all of one sale.
+  const [first] = purchases;
+  if (first) await gate.queueAgain(gate.shardOf(first.saleId), purchases);
   await gate.removeSettled(batch.settledPurchases);
   if (!released) return;
   await gate.sync(released);

@@ -1,5 +1,4 @@
 import type { System } from '../../commands/system.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
 
 /** Commands that MongoDB and Redis executed, and the bytes on the wire in both directions. */
 export interface Traffic {
@@ -59,7 +58,8 @@ async function readWork({ collections, redis, queue }: System) {
   const { opcounters } = (await collections.connection.db?.command({ serverStatus: 1 })) ?? {};
   const kinds = ['query', 'getmore', 'insert', 'update', 'delete'];
   // Bull numbers its jobs consecutively.
-  const jobs = Number((await redis.get(bullOf(queue).toKey('id'))) ?? 0);
+  const ids = await Promise.all(queue.bulls.map((bull) => redis.get(bull.toKey('id'))));
+  const jobs = ids.reduce((sum, id) => sum + Number(id ?? 0), 0);
   return { mongoOperations: kinds.reduce((total, kind) => total + Number(opcounters[kind]), 0), jobs };
 }
 

@@ -172,7 +172,7 @@ function patch(url: string, saleId: string, token: string, change: object): stri
 /** @throws Error unless each unit was returned once: to the sale, and to its gate if there is one. */
 async function requireReturned({ system }: OwnTestbed, saleId: string, returned: number, left: number) {
   const sale = await system.collections.sales.findOne({ _id: saleId });
-  const gate = await system.redis.hget(`gate:${saleId}`, 'left');
+  const gate = await system.redis.hget(system.gate.keyOf(saleId), 'left');
   const inGate = gate === null ? left : Number(gate);
   if (sale?.unitsReturned === returned && sale.stock === left && inGate === left) return;
   throw new Error(

@@ -4,7 +4,6 @@ import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { openLog } from '../../runtime/observe/log.ts';
 import { admissionLimitsOf, openAdmission } from '../../sale/admission/admission.ts';
 import type { Purchase } from '../../sale/contract.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { findSale } from '../../sale/sale.ts';
 import { requeueLost } from '../../sale/settlement/lost-purchases.ts';
 import { countUnfinished, enqueueAll, openPlainQueue } from './plain/queue.ts';
@@ -56,7 +55,7 @@ export function stampedeOn(testbed: OwnTestbed): Side {
     gate,
     queue,
     findSale: (saleId) => findSale(system.collections, saleId),
-    requeueLost: ({ orderId }) => requeueLost(system, [orderId]),
+    requeueLost: ({ orderId, saleId }) => requeueLost(system, gate.shardOf(saleId), [orderId]),
     limits: { ...admissionLimitsOf(config), flushMaxPurchases: flushSize, flushMaxWaiting: flushSize },
   });
   async function enqueue(purchases: Purchase[]): Promise<void> {
@@ -76,7 +75,15 @@ export function stampedeOn(testbed: OwnTestbed): Side {
     isDone: async (saleIds) =>
       (await findUnrelayed(system.collections, saleIds)).length === 0 &&
       (await bus.countWaiting('analytics')) === 0,
-    queue: { enqueue, pause: () => bullOf(queue).pause(), resume: () => bullOf(queue).resume() },
+    queue: {
+      enqueue,
+      async pause() {
+        for (const bull of queue.bulls) await bull.pause();
+      },
+      async resume() {
+        for (const bull of queue.bulls) await bull.resume();
+      },
+    },
     async close() {
       await bus.close();
       await testbed.close();

@@ -1,9 +1,9 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import mongoose, { type Connection } from 'mongoose';
 import type { Config } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import { retry } from '../retry.ts';
-import { type SentinelOptions, sentinelOptionsOf } from './urls.ts';
+import { type ClusterNodes, clusterOptionsOf, type SentinelOptions, sentinelOptionsOf } from './urls.ts';
 
 const { MongoBulkWriteError, MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
 
@@ -46,7 +46,7 @@ export function isRedisAway(error: unknown): boolean {
   const { name = '', message = '' } = error as Error;
   return (
     /^(MaxRetriesPerRequest|ClusterAllFailed|Abort)Error$/.test(name) ||
-    /Command timed out|Connection is closed|Redis is not connected|^(OOM|LOADING|MISCONF|READONLY|BUSY|NOREPLICAS|MASTERDOWN)\b/.test(
+    /Command timed out|Connection is closed|Redis is not connected|Too many Cluster redirections|Cluster is ended|non local key|^(OOM|LOADING|MISCONF|READONLY|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b/.test(
       message,
     )
   );
@@ -167,11 +167,46 @@ export function openPatientRedis(
 /** Replaces ioredis' error about its stream and its options, which tells an operator nothing. */
 function sayPlainly(redis: Redis): void {
   const send = redis.sendCommand.bind(redis);
-  redis.sendCommand = (command, stream) => {
+  redis.sendCommand = (command, ...others) => {
     const { reject } = command;
     command.reject = (error) =>
       reject(/enableOfflineQueue/.test(error?.message) ? new Error('Redis is not connected') : error);
-    return send(command, stream);
+    return send(command, ...others);
+  };
+}
+
+/**
+ * Opens a connection to each node of a Redis Cluster that is needed, and follows its slots. It has the commands of a `Redis`, as
+ * long as the keys of one command are in one slot.
+ */
+function openCluster({ nodes, redisOptions }: ClusterNodes, options: Options): Redis {
+  const { retryStrategy: _, enableOfflineQueue = true, ...ofNodes } = options;
+  const cluster = new Cluster(nodes, {
+    enableOfflineQueue,
+    // A command of a patient connection follows slots and failovers without a limit, any other one for 1.6 s.
+    maxRedirections: options.maxRetriesPerRequest === null ? Number.POSITIVE_INFINITY : 16,
+    clusterRetryStrategy: retryDelayMs,
+    slotsRefreshInterval: 2_000,
+    // A certificate names hosts, not addresses.
+    ...(redisOptions.tls && { dnsLookup: (address, callback) => callback(null, address) }),
+    redisOptions: { ...redisOptions, ...ofNodes },
+  });
+  return cluster as unknown as Redis;
+}
+
+/** The nodes that hold keys: one Redis, or the masters of a cluster. */
+export const mastersOf = (redis: Redis): Redis[] =>
+  redis.isCluster ? (redis as unknown as Cluster).nodes('master') : [redis];
+
+/**
+ * Calls back at each connect, and when a node of a cluster comes or goes: it may have lost data.
+ * @returns a function that ends this.
+ */
+export function onReconnect(redis: Redis, callback: () => void): () => void {
+  const events = redis.isCluster ? ['ready', '+node', '-node'] : ['ready'];
+  for (const event of events) redis.on(event, callback);
+  return () => {
+    for (const event of events) redis.off(event, callback);
   };
 }
 
@@ -204,16 +239,19 @@ function reopenWhenEnded(redis: Redis, log: Log): () => void {
 function open({ REDIS_URL: url, FLUSH_DEADLINE_MS: waitMs }: Config, log: Log, options: Options) {
   const all: Options = { retryStrategy: retryDelayMs, connectTimeout: waitMs, ...options };
   const sentinel = sentinelOptionsOf(url);
-  const redis = sentinel
-    ? new Redis({
-        ...all,
-        ...sentinel,
-        sentinelCommandTimeout: waitMs,
-        sentinelRetryStrategy: retryDelayMs,
-        // A demoted master may keep its connections open, and answers writes with READONLY.
-        reconnectOnError: ({ message }) => message.startsWith('READONLY'),
-      })
-    : new Redis(url, all);
+  const cluster = clusterOptionsOf(url);
+  const redis = cluster
+    ? openCluster(cluster, all)
+    : sentinel
+      ? new Redis({
+          ...all,
+          ...sentinel,
+          sentinelCommandTimeout: waitMs,
+          sentinelRetryStrategy: retryDelayMs,
+          // A demoted master may keep its connections open, and answers writes with READONLY.
+          reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+        })
+      : new Redis(url, all);
   redis.on('error', (error) => log.warn({ error: error.message }, 'Redis connection error'));
   sayPlainly(redis);
   const unfollow = sentinel ? followFailovers(redis, sentinel) : () => {};

@@ -5,7 +5,8 @@ import mongoose from 'mongoose';
 export const expectedUrls = {
   mongo:
     'expected mongodb://host:27017,host:27017/database?replicaSet=name or mongodb+srv://host/database, as its driver takes it',
-  redis: 'expected redis://host:6379, rediss://host:6379 or redis+sentinel://host:26379,host:26379/name',
+  redis:
+    'expected redis://host:6379, rediss://host:6379, redis+sentinel://host:26379,host:26379/name or redis+cluster://host:6379,host:6379',
   rabbit: 'expected amqp://host:5672,host:5672/vhost or amqps://host:5671/vhost',
 };
 
@@ -46,6 +47,7 @@ export function isRedisUrl(url: string): boolean {
   try {
     const [first, ...others] = urlsOf(url);
     if (/^rediss?:$/.test(first.protocol)) return others.length === 0;
+    if (clusterOptionsOf(url)) return true;
     const { name, db = 0 } = sentinelOptionsOf(url) ?? {};
     return Boolean(name) && Number.isInteger(db);
   } catch {
@@ -68,7 +70,7 @@ export function sentinelOptionsOf(url: string): SentinelOptions | null {
   );
   return {
     sentinels: urls.map(({ hostname, port }) => ({
-      host: hostname.replace(/^\[|\]$/g, ''),
+      host: withoutBrackets(hostname),
       port: Number(port || 26_379),
     })),
     name,
@@ -80,3 +82,29 @@ export function sentinelOptionsOf(url: string): SentinelOptions | null {
     ...(protocol === 'rediss+sentinel:' && { tls: {}, sentinelTLS: {}, enableTLSForSentinelMode: true }),
   };
 }
+
+export interface ClusterNodes {
+  nodes: { host: string; port: number }[];
+  redisOptions: Pick<RedisOptions, 'username' | 'password' | 'tls'>;
+}
+
+/** @returns null when the URL names no nodes of a Redis Cluster. */
+export function clusterOptionsOf(url: string): ClusterNodes | null {
+  if (!/^rediss?\+cluster:/.test(url)) return null;
+  const urls = urlsOf(url);
+  const [{ protocol, username, password }] = urls;
+  return {
+    nodes: urls.map(({ hostname, port }) => ({
+      host: withoutBrackets(hostname),
+      port: Number(port || 6_379),
+    })),
+    redisOptions: {
+      ...(username && { username: decodeURIComponent(username) }),
+      ...(password && { password: decodeURIComponent(password) }),
+      ...(protocol === 'rediss+cluster:' && { tls: {} }),
+    },
+  };
+}
+
+/** The host of an IPv6 address in a URL. */
+const withoutBrackets = (hostname: string) => hostname.replace(/^\[|\]$/g, '');

@@ -19,6 +19,10 @@ export interface Beat {
   /** Jobs that a worker is handling and the oldest one's timestamp (Unix ms); absent where the queue counts them itself. */
   heldJobs?: number;
   oldestJobMs?: number;
+  /** Absent in the previous version, which knows no shards: see sale/shard.ts. */
+  isSharded?: true;
+  /** How many shards a worker settles; absent for one that cannot settle now, and for a server. */
+  shards?: number;
   /** Open sockets of a server; absent for a worker. */
   sockets?: number;
   /** The number of sockets that watch each sale. */
@@ -37,14 +41,15 @@ const beatKey = (id: string) => `beat:${id}`;
 /**
  * Writes a heartbeat once a second, and reads those of all processes.
  * @param about adds this process's own fields to each heartbeat.
+ * @returns `started` resolves when Redis has the first one, or has lost its connection again.
  * @param onBeats is called with the heartbeats of all living processes; it is not called while Redis is unavailable.
  */
 export function openHeartbeat(
   redis: Redis,
   { role, instance }: Pick<Beat, 'role' | 'instance'>,
-  about: () => Pick<Beat, 'sockets' | 'watching' | 'heldJobs' | 'oldestJobMs'> = () => ({}),
+  about: () => Pick<Beat, 'sockets' | 'watching' | 'heldJobs' | 'oldestJobMs' | 'shards'> = () => ({}),
   onBeats: (beats: Beat[]) => void | Promise<void> = () => {},
-): { close: () => Promise<void> } {
+): { started: Promise<void>; close: () => Promise<void> } {
   const id = `${role}-${instance}-${hostname()}-${process.pid}`;
   const startedAt = new Date(redisClock.now().getTime() - process.uptime() * 1_000).toISOString();
   const loop = monitorEventLoopDelay({ resolution: lagSampleMs });
@@ -56,29 +61,37 @@ export function openHeartbeat(
     loop.reset();
     const ahead = redisClock.aheadMs();
     const clock = ahead === null ? {} : { clockAheadMs: Math.round(ahead) };
-    const own: Beat = { id, role, instance, startedAt, memoryMb, lateMs, ...clock, ...about() };
-    await redis
-      .pipeline()
-      .set(beatKey(id), JSON.stringify(own), 'PX', silentAfterMs)
-      .zadd(beatersKey, redisClock.now().getTime(), id)
-      .exec();
+    const own: Beat = {
+      id,
+      role,
+      instance,
+      startedAt,
+      memoryMb,
+      lateMs,
+      isSharded: true,
+      ...clock,
+      ...about(),
+    };
+    // Redis Cluster may hold the two keys on different nodes.
+    await Promise.all([
+      redis.set(beatKey(id), JSON.stringify(own), 'PX', silentAfterMs),
+      redis.zadd(beatersKey, redisClock.now().getTime(), id),
+    ]);
     const { living } = await readBeats(redis);
     await onBeats(living);
   }
   const timer = setInterval(() => void beat().catch(() => {}), beatEveryMs);
-  void beat().catch(() => {});
+  const isReady =
+    redis.status === 'ready' ? Promise.resolve() : new Promise((resolve) => redis.once('ready', resolve));
+  const started = isReady.then(beat).catch(() => {});
 
   return {
+    started,
     async close() {
       clearInterval(timer);
       loop.disable();
       // Removed on a normal shutdown, so that the process is not listed as silent.
-      await redis
-        .pipeline()
-        .del(beatKey(id))
-        .zrem(beatersKey, id)
-        .exec()
-        .catch(() => {});
+      await Promise.all([redis.del(beatKey(id)), redis.zrem(beatersKey, id)]).catch(() => {});
     },
   };
 }
@@ -87,7 +100,7 @@ export function openHeartbeat(
 export async function readBeats(redis: Redis): Promise<{ living: Beat[]; silent: string[] }> {
   await redis.zremrangebyscore(beatersKey, 0, redisClock.now().getTime() - listedMs);
   const ids = await redis.zrange(beatersKey, '0', '-1');
-  const found = ids.length > 0 ? await redis.mget(ids.map((id) => beatKey(id))) : [];
+  const found = await Promise.all(ids.map((id) => redis.get(beatKey(id))));
   const living = found.flatMap((json) => (json ? [JSON.parse(json) as Beat] : []));
   return { living, silent: ids.filter((_, n) => !found[n]) };
 }

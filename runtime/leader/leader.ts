@@ -50,27 +50,10 @@ export function openLeaderElection(
     const renewal = setInterval(() => void renew().catch(() => {}), renewMs);
     isLeader = true;
     log.info({ lease: name }, 'this process is the leader now');
-    await Promise.all(Object.entries(tasks).map(([task, work]) => repeat(task, work, signal)));
+    await Promise.all(Object.entries(tasks).map(([task, work]) => repeatTask(name, task, work, signal, log)));
     clearInterval(renewal);
     isLeader = false;
     log.info({ lease: name }, 'this process is not the leader any more');
-  }
-
-  async function repeat(task: string, work: LeaderTask, signal: AbortSignal): Promise<void> {
-    for (let failures = 1; !signal.aborted; failures++) {
-      const begunAt = performance.now();
-      const fault = await Promise.resolve(signal)
-        .then(work)
-        .then(
-          () => null,
-          (error: Error) => error,
-        );
-      if (performance.now() > begunAt + backoff.longestMs) failures = 1;
-      const retryMs = backoffMs(backoff, failures);
-      const about = { lease: name, task, retryMs, error: fault?.message };
-      if (fault) log.warn(about, 'a leader task failed, retrying');
-      await pause(retryMs, signal);
-    }
   }
 
   async function run(): Promise<void> {
@@ -100,4 +83,28 @@ export function openLeaderElection(
       await running;
     },
   };
+}
+
+/** Runs a task until the signal aborts, and again after a wait when it ends or throws. */
+export async function repeatTask(
+  lease: string,
+  task: string,
+  work: LeaderTask,
+  signal: AbortSignal,
+  log: Log,
+): Promise<void> {
+  for (let failures = 1; !signal.aborted; failures++) {
+    const begunAt = performance.now();
+    const fault = await Promise.resolve(signal)
+      .then(work)
+      .then(
+        () => null,
+        (error: Error) => error,
+      );
+    if (performance.now() > begunAt + backoff.longestMs) failures = 1;
+    const retryMs = backoffMs(backoff, failures);
+    const about = { lease, task, retryMs, error: fault?.message };
+    if (fault) log.warn(about, 'a leader task failed, retrying');
+    await pause(retryMs, signal);
+  }
 }

@@ -14,6 +14,8 @@ export interface Lease {
   /** Acquires or renews the lease; false while another process holds it. */
   hold(): Promise<boolean>;
   release(): Promise<void>;
+  /** Whether any process holds it. */
+  isHeld(): Promise<boolean>;
 }
 
 export function openLease(redis: Redis, name: string, ttlMs: number): Lease {
@@ -24,5 +26,6 @@ export function openLease(redis: Redis, name: string, ttlMs: number): Lease {
     release: async () => {
       await redis.eval(releaseIfOwned, 1, key, owner);
     },
+    isHeld: async () => (await redis.exists(key)) === 1,
   };
 }

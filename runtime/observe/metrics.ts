@@ -121,12 +121,12 @@ function watchRedis(connections: Redis[], registry: Registry): void {
   });
   for (const redis of connections) {
     const send = redis.sendCommand.bind(redis);
-    redis.sendCommand = (command, stream) => {
+    redis.sendCommand = (command, ...others) => {
       const startedAt = performance.now();
       const noteAs = (result: string) => () =>
         seconds.observe({ command: command.name, result }, (performance.now() - startedAt) / 1_000);
       command.promise.then(noteAs('ok'), noteAs('failed'));
-      return send(command, stream);
+      return send(command, ...others);
     };
   }
 }

@@ -6,10 +6,10 @@ import { type BatchTrip, groupCommit } from '../../runtime/group-commit.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
-import { legacyOrderIdOf } from '../order.ts';
 import type { PurchaseQueue } from '../queue/queue.ts';
 import { personOf } from '../settlement/decide.ts';
-import { type Gate, gatePrefix, jsonOf, purchasePrefix, queuedKey, readLua } from './gate.ts';
+import { keysOf, type Shard } from '../shard.ts';
+import { type Gate, jsonOf, readLua } from './gate.ts';
 
 /** The result of an admission. Refusals are values; only a fault throws. */
 export type Admission =
@@ -31,7 +31,7 @@ export type Admission =
 export interface AdmissionLimits {
   /** Purchases in one flush. */
   flushMaxPurchases: number;
-  /** Purchases that may wait in this process for the next flush; one more is answered 503. */
+  /** Purchases of one shard that may wait in this process for the next flush; one more is answered 503. */
   flushMaxWaiting: number;
   /** Purchases accepted and not yet settled, over all instances. */
   queueMaxPurchases: number;
@@ -70,7 +70,8 @@ declare module 'ioredis' {
 }
 
 /**
- * Admits purchases: those that arrive together are flushed together, in one round trip to Redis, and become one job.
+ * Admits purchases: those of one shard that arrive together are flushed together, in one round trip to Redis, and become one
+ * job. The shards do not wait for each other.
  * @throws RabbitAway when the queue is on RabbitMQ and that is known to be unavailable: then nothing is admitted.
  * @param findSale reads from MongoDB a sale whose gate is missing; null when there is no such sale.
  * @param requeueLost adds a new job for a known purchase that is neither queued nor settled.
@@ -92,39 +93,50 @@ export function openAdmission({
   limits: AdmissionLimits;
   observer?: AdmissionObserver;
 }): { admit: Admit; drained: () => Promise<void> } {
-  const { keys, lua, afterwards } = queue.flush;
-  redis.defineCommand('admit', { numberOfKeys: 1 + keys.length, lua: lua + readLua('admit.lua') });
-  const fixed = [gatePrefix, purchasePrefix, limits.memorySeconds, limits.queueMaxPurchases];
+  const { keysIn, lua, afterwards } = queue.flush;
+  redis.defineCommand('admit', { lua: lua + readLua('admit.lua') });
 
-  const flush = groupCommit({
-    async send(purchases: Purchase[]) {
-      const startedAtMs = redisClock.now().getTime();
-      afterwards?.requireReady();
-      const fields = purchases.flatMap((purchase) => [
-        purchase.orderId,
-        legacyOrderIdOf(purchase.buyerId, purchase.idempotencyKey),
-        purchase.saleId,
-        personOf(purchase),
-        purchase.quantity,
-        JSON.stringify(purchase.lines ? withoutLines(purchase) : purchase),
-        jsonOf(purchase.lines),
-      ]);
-      failpoint('flushing');
-      const replies = await redis.admit(queuedKey, ...keys, ...fixed, ...fields);
-      failpoint('flushed');
-      const isAdmitted = (reply: string | undefined) => reply === 'admitted' || reply === 'admitted_plain';
-      const admitted = (afterwards ? purchases : []).flatMap((purchase, n) => {
-        if (!isAdmitted(replies[n])) return [];
-        return [replies[n] === 'admitted_plain' ? withoutLines(purchase) : purchase];
-      });
-      if (admitted.length === 0 || (await afterwards?.publish({ purchases: admitted }, startedAtMs)))
-        return replies;
-      return replies.map((reply) => (isAdmitted(reply) ? 'unconfirmed' : reply));
-    },
-    maxBatch: limits.flushMaxPurchases,
-    maxWaiting: limits.flushMaxWaiting,
-    ...(observer && { onBack: observer.flush }),
-  });
+  /** The flushes of one shard. */
+  const openFlush = (shard: Shard) =>
+    groupCommit({
+      async send(purchases: Purchase[]) {
+        const startedAtMs = redisClock.now().getTime();
+        afterwards?.requireReady();
+        const { gates, purchases: stored, queued } = keysOf(shard);
+        const keys = [queued, ...keysIn(shard)];
+        if (redis.isCluster)
+          for (const { saleId, orderId } of purchases) keys.push(gates + saleId, stored + orderId);
+        const queueMax = limits.queueMaxPurchases - gate.countedElsewhere(shard);
+        const fields = purchases.flatMap((purchase) => [
+          purchase.orderId,
+          purchase.saleId,
+          personOf(purchase),
+          purchase.quantity,
+          JSON.stringify(purchase.lines ? withoutLines(purchase) : purchase),
+          jsonOf(purchase.lines),
+        ]);
+        failpoint('flushing');
+        const fixed = [gates, stored, limits.memorySeconds, queueMax];
+        const replies = await redis.admit(keys.length, ...keys, ...fixed, ...fields);
+        failpoint('flushed');
+        const isAdmitted = (reply: string | undefined) => reply === 'admitted' || reply === 'admitted_plain';
+        const admitted = (afterwards ? purchases : []).flatMap((purchase, n) => {
+          if (!isAdmitted(replies[n])) return [];
+          return [replies[n] === 'admitted_plain' ? withoutLines(purchase) : purchase];
+        });
+        if (admitted.length === 0 || (await afterwards?.publish({ purchases: admitted }, startedAtMs)))
+          return replies;
+        return replies.map((reply) => (isAdmitted(reply) ? 'unconfirmed' : reply));
+      },
+      maxBatch: limits.flushMaxPurchases,
+      maxWaiting: limits.flushMaxWaiting,
+      ...(observer && { onBack: observer.flush }),
+    });
+  const flushes = new Map(gate.shards.map((shard) => [shard, openFlush(shard)]));
+  const flush = (purchase: Purchase) => {
+    const ofShard = flushes.get(gate.shardOf(purchase.saleId));
+    return (ofShard as NonNullable<typeof ofShard>).submit(purchase);
+  };
 
   /**
    * Builds a missing gate from MongoDB, for the first purchase of a sale or after Redis lost its data. Concurrent requests
@@ -137,10 +149,10 @@ export function openAdmission({
   });
 
   async function askGate(purchase: Purchase): Promise<Admission> {
-    let reply = await flush.submit(purchase);
+    let reply = await flush(purchase);
     if (reply === 'no_gate') {
       if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
-      reply = await flush.submit(purchase);
+      reply = await flush(purchase);
     }
     if (reply.startsWith(unqueued)) {
       const known: Purchase = JSON.parse(reply.slice(unqueued.length));
@@ -161,7 +173,9 @@ export function openAdmission({
         observer?.admission(purchase, result, requestId);
       }
     },
-    drained: flush.drained,
+    async drained() {
+      await Promise.all([...flushes.values()].map(({ drained }) => drained()));
+    },
   };
 }
 

@@ -4,8 +4,10 @@
   Nothing is written for a refused purchase. The queue's function addJob(KEYS, job, now) is put in front of this script:
   Bull's adds the job here, RabbitMQ's does nothing, because the server publishes the job afterwards.
 
+  All keys are of one shard.
   KEYS[1]    sorted set of the purchases that are accepted and not yet settled: order id by time of arrival (ms)
-  KEYS[2..]  the keys that addJob needs
+  KEYS[2..]  the keys that addJob needs, and after them, on Redis Cluster only, the gates and stored purchases, so that it
+             refuses the flush as a whole while it moves one of them
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, returned, revision, queued = purchases not yet settled,
              b:<personId> = units this person took, checked = how often the gate was corrected,
@@ -17,9 +19,9 @@
              b:<personId>:<itemId>; left, units and returned are the sums
   ARGV[2]    prefix of stored purchases: JSON by order id
   ARGV[3]    seconds for which a purchase is stored
-  ARGV[4]    how many purchases may be queued
-  ARGV[5..]  for each purchase: order id, its legacy id, sale id, person id, quantity, the purchase as JSON without lines,
-             its lines as JSON (empty when it has none)
+  ARGV[4]    how many purchases may be queued in this shard
+  ARGV[5..]  for each purchase: order id, sale id, person id, quantity, the purchase as JSON without lines, its lines as JSON
+             (empty when it has none)
 
   Returns for each purchase one of
     admitted | known:<the stored JSON> | busy | no_gate | paused | ended
@@ -126,33 +128,22 @@ local function recall(orderId)
   local json = redis.call('GET', purchasePrefix .. orderId)
   if not json then return end
   local isQueued = isAdmitted[orderId] or redis.call('ZSCORE', KEYS[1], orderId)
-  return (isQueued and 'known:' or 'unqueued:') .. json, json
+  return (isQueued and 'known:' or 'unqueued:') .. json
 end
 
-local perPurchase = 7
-
--- To be removed in the next version: the previous one derived the id without the sale. One EXISTS checks the whole flush.
-local legacyKeys = {}
-for i = 5, #ARGV, perPurchase do legacyKeys[#legacyKeys + 1] = purchasePrefix .. ARGV[i + 1] end
-local isLegacyRemembered = redis.call('EXISTS', unpack(legacyKeys)) > 0
-local function recallLegacy(orderId, saleId)
-  local reply, json = recall(orderId)
-  return json and cjson.decode(json).saleId == saleId and reply or nil
-end
+local perPurchase = 6
 
 local replies, admitted, queued, linesAt = {}, {}, {}, {}
 for i = 5, #ARGV, perPurchase do
-  local orderId, legacyId, saleId, personId = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local quantity, json = tonumber(ARGV[i + 4]), ARGV[i + 5]
+  local orderId, saleId, personId = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local quantity, json = tonumber(ARGV[i + 3]), ARGV[i + 4]
   local gate = gateOf(saleId)
-  local lines = ARGV[i + 6] ~= '' and cjson.decode(ARGV[i + 6]) or nil
+  local lines = ARGV[i + 5] ~= '' and cjson.decode(ARGV[i + 5]) or nil
   local refusal = refusalOf(gate, saleId, personId, quantity, lines)
   local hasLines = gate and gate.items and lines
-  if hasLines then json = json:sub(1, -2) .. ',"lines":' .. ARGV[i + 6] .. '}' end
-  local reply = isLegacyRemembered and recallLegacy(legacyId, saleId)
-  if reply then
-    -- It was admitted before, under its legacy id.
-  elseif not refusal and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
+  if hasLines then json = json:sub(1, -2) .. ',"lines":' .. ARGV[i + 5] .. '}' end
+  local reply
+  if not refusal and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
     redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, quantity)
     queued[#queued + 1] = now
     queued[#queued + 1] = orderId
@@ -178,7 +169,7 @@ end
 -- A purchase whose stored JSON expired while it was queued has its units already, so they are not taken twice.
 local function undoQueuedBefore()
   for i = 5, #ARGV, perPurchase do
-    local orderId, saleId, personId, quantity = ARGV[i], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
+    local orderId, saleId, personId, quantity = ARGV[i], ARGV[i + 1], ARGV[i + 2], tonumber(ARGV[i + 3])
     local reply = replies[(i - 5) / perPurchase + 1]
     if reply:sub(1, 8) == 'admitted' and tonumber(redis.call('ZSCORE', KEYS[1], orderId)) ~= now then
       redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, -quantity)

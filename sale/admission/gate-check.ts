@@ -9,6 +9,7 @@ import { purchaseOf } from '../order.ts';
 import { reservedFieldOf } from '../places/reserve.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey } from '../settlement/decide.ts';
+import type { Shard } from '../shard.ts';
 import { agreedDrift, driftOf, isDrift, type QueuedPurchase } from './drift.ts';
 import { buyersAtOnce, type Gate, type GateDrift, type GateFields, unitsEverOnSale } from './gate.ts';
 
@@ -108,7 +109,7 @@ export function openGateCheck({
       const seqs = new Map(before.map(({ _id, eventSeq }) => [_id, eventSeq]));
       const isUnchanged = (sale: SaleRecord) => seqs.get(sale._id) === sale.eventSeq;
       const canCompare = queued !== null && after.some(isUnchanged);
-      const queuedPurchases = await readQueued(canCompare ? queued : [], snapshot);
+      const queuedPurchases = await readQueued(canCompare ? queued : new Map(), snapshot);
       const keys = saleIds.flatMap((saleId) => buyers.map((buyer) => allowanceKey(saleId, buyer)));
       const counted =
         canCompare && keys.length > 0
@@ -140,9 +141,11 @@ export function openGateCheck({
     return await compare(saleIds, buyers, exclusive);
   }
 
-  async function readQueued(orderIds: string[], snapshot: Snapshot) {
+  async function readQueued(queued: ReadonlyMap<Shard, string[]>, snapshot: Snapshot) {
+    const orderIds = [...queued.values()].flat();
     if (orderIds.length === 0) return { bySale: new Map<string, QueuedPurchase[]>(), unknown: 0 };
-    const purchases = await gate.findPurchases(orderIds);
+    const found = await Promise.all([...queued].map(([shard, ids]) => gate.findPurchases(shard, ids)));
+    const purchases = new Map(found.flatMap((ofShard) => [...ofShard]));
     const settled = await orders.find({ _id: { $in: orderIds } }, snapshot).toArray();
     const orderById = new Map(settled.map((order) => [order._id, order]));
     const known = orderIds.flatMap((orderId) => {

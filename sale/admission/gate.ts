@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
+import { mastersOf } from '../../runtime/databases/connections.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import type { Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
@@ -8,6 +9,7 @@ import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
 import { reservedFieldOf } from '../places/reserve.ts';
 import { groupBySale } from '../sale.ts';
 import { personOf } from '../settlement/decide.ts';
+import { groupByShard, keysOf, parseKey, type Shard, shardOf, shardsIn, unsharded } from '../shard.ts';
 
 /** A queued purchase that has its order now, and the order's outcome. */
 export interface SettledPurchase {
@@ -93,11 +95,6 @@ export interface Returned {
   orders: { personId: string; quantity: number; lines?: PurchaseLine[] | undefined }[];
 }
 
-export const gatePrefix = 'gate:';
-/** Admitted purchases as JSON, by order id. */
-export const purchasePrefix = 'purchase:';
-/** Sorted set of the purchases that are accepted and not yet settled: order id by time of arrival. */
-export const queuedKey = 'queued';
 /** A gate stays this long after the sale's end, so that late requests are refused without reading MongoDB. */
 const gateKeptMs = 24 * 3_600_000;
 
@@ -128,30 +125,50 @@ declare module 'ioredis' {
 
 export type Gate = ReturnType<typeof openGate>;
 
-/** Access to what Redis holds of sales: the gate of each, and the purchases that are not yet settled. */
-export function openGate(redis: Redis) {
+/**
+ * Access to what Redis holds of sales: the gate of each, and the purchases that are not yet settled. A script gets all keys that
+ * are known beforehand, so that Redis Cluster refuses it as a whole while it moves one of them.
+ * @param shards over how many shards the sales are spread.
+ */
+export function openGate(redis: Redis, shards: number) {
+  const allShards = shardsIn(redis, shards);
+  let isUnshardedKept = false;
+  const shardOfSale = (saleId: string) =>
+    isUnshardedKept && !redis.isCluster ? unsharded : shardOf(saleId, shards);
+  const gateKeyOf = (saleId: string) => keysOf(shardOfSale(saleId)).gates + saleId;
+  /** The number of queued purchases in each shard, when they were last counted. */
+  let lastCounts = new Map<Shard, number>();
+
   redis.defineCommand('syncGate', { numberOfKeys: 1, lua: takeReturned + readLua('sync-gate.lua') });
   redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
-  redis.defineCommand('queueAgain', { numberOfKeys: 1, lua: giveBackUnits + readLua('queue-again.lua') });
+  redis.defineCommand('queueAgain', { lua: giveBackUnits + readLua('queue-again.lua') });
 
   /** The newest queued purchases as JSON. The read is expensive in a rush, so concurrent callers share one. */
   const readQueued = singleFlight(async () => {
-    const ids = await redis.zrange(queuedKey, 0, String(searchedMax), 'REV');
+    const found = await Promise.all(
+      allShards.map(async (shard) => {
+        const { queued } = keysOf(shard);
+        const ids = await redis.zrange(queued, 0, String(searchedMax), 'REV', 'WITHSCORES');
+        return entriesOf(ids).map((entry) => ({ ...entry, shard }));
+      }),
+    );
+    const ids = found.flat().sort((one, other) => other.acceptedAtMs - one.acceptedAtMs);
     const texts: string[] = [];
-    for (let start = 0; start < Math.min(ids.length, searchedMax); start += searchedAtOnce) {
-      const keys = ids.slice(start, start + searchedAtOnce).map((orderId) => purchasePrefix + orderId);
-      for (const json of await redis.mget(keys)) if (json) texts.push(json);
+    for (const [shard, ofShard] of groupByShard(ids.slice(0, searchedMax), ({ shard }) => shard)) {
+      for (let start = 0; start < ofShard.length; start += searchedAtOnce) {
+        const some = ofShard.slice(start, start + searchedAtOnce);
+        const keys = some.map(({ orderId }) => keysOf(shard).purchases + orderId);
+        for (const json of await redis.mget(keys)) if (json) texts.push(json);
+      }
     }
     return { texts, isComplete: ids.length <= searchedMax };
   });
 
   redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGateLua });
   redis.defineCommand('removeSettled', {
-    numberOfKeys: 1,
     lua: giveBackUnits + readLua('remove-settled.lua'),
   });
   redis.defineCommand('returnUnits', {
-    numberOfKeys: 1,
     lua: takeReturned + giveBackUnits + readLua('return-units.lua'),
   });
   return {
@@ -162,7 +179,7 @@ export function openGate(redis: Redis) {
      */
     async sync(sale: SaleRecord, overwrites = ''): Promise<void> {
       await redis.syncGate(
-        gatePrefix + sale._id,
+        gateKeyOf(sale._id),
         sale.stock,
         unitsEverOnSale(sale),
         sale.limitPerBuyer,
@@ -182,16 +199,16 @@ export function openGate(redis: Redis) {
 
     /** Whether the gate's sale is only for buyers with a verified address; null when there is no gate. */
     async requiresVerifiedEmail(saleId: string): Promise<boolean | null> {
-      const [revision, verified] = await redis.hmget(gatePrefix + saleId, 'revision', 'verified');
+      const [revision, verified] = await redis.hmget(gateKeyOf(saleId), 'revision', 'verified');
       return revision === null ? null : verified === '1';
     },
 
     /**
-     * Reads gates and the queued purchases in one atomic step.
+     * Reads gates and the queued purchases of their shards, in one atomic step for each shard.
      * @param buyers whose units are read from each gate.
      * @param queuedMax how many queued purchases are listed.
      * @param items the items to read of each sale, by sale id; none for a sale with one item.
-     * @returns gates by sale id, without sales that have none; `queued` is null when there are more than that.
+     * @returns gates by sale id, without sales that have none; `queued`, by shard, is null when there are more than that.
      */
     async read(
       saleIds: string[],
@@ -200,29 +217,35 @@ export function openGate(redis: Redis) {
         queuedMax,
         items = new Map(),
       }: { buyers?: string[]; queuedMax: number; items?: ReadonlyMap<string, string[]> },
-    ): Promise<{ gates: Map<string, GateFields>; queued: string[] | null }> {
-      const reading = redis.multi().zrange(queuedKey, 0, String(queuedMax));
+    ): Promise<{ gates: Map<string, GateFields>; queued: Map<Shard, string[]> | null }> {
       const names = [...fieldNames, ...buyers.map((buyerId) => buyerPrefix + buyerId)];
       const itemIdsOf = (saleId: string) => items.get(saleId) ?? [];
-      for (const saleId of saleIds)
-        reading.hmget(gatePrefix + saleId, ...names, ...itemIdsOf(saleId).flatMap(itemFieldsOf));
-      const [queued, ...found] = valuesOf(await reading.exec()) as [string[], ...(string | null)[][]];
       const gates = new Map<string, GateFields>();
-      for (const [n, fields] of found.entries()) {
-        const saleId = saleIds[n] as string;
-        if (fields[0]) gates.set(saleId, fieldsOf(fields, buyers, itemIdsOf(saleId)));
-      }
-      return { gates, queued: queued.length > queuedMax ? null : queued };
+      const queued = new Map<Shard, string[]>();
+      const readShard = async ([shard, ofShard]: [Shard, string[]]) => {
+        const reading = redis.multi().zrange(keysOf(shard).queued, 0, String(queuedMax));
+        for (const saleId of ofShard)
+          reading.hmget(gateKeyOf(saleId), ...names, ...itemIdsOf(saleId).flatMap(itemFieldsOf));
+        const [ids, ...found] = valuesOf(await reading.exec()) as [string[], ...(string | null)[][]];
+        queued.set(shard, ids);
+        for (const [n, fields] of found.entries()) {
+          const saleId = ofShard[n] as string;
+          if (fields[0]) gates.set(saleId, fieldsOf(fields, buyers, itemIdsOf(saleId)));
+        }
+      };
+      await Promise.all([...groupByShard(saleIds, shardOfSale)].map(readShard));
+      const count = [...queued.values()].reduce((sum, ids) => sum + ids.length, 0);
+      return { gates, queued: count > queuedMax ? null : queued };
     },
 
     /** Marks a gate before its buyers are compared, so that a gate rebuilt later is recognised by its missing mark. */
     async mark(saleId: string): Promise<void> {
-      await redis.markGate(gatePrefix + saleId);
+      await redis.markGate(gateKeyOf(saleId));
     },
 
     /** A page of the buyers in a gate; `cursor` is '0' for the first page, and is returned as '0' after the last. */
     async scanBuyers(saleId: string, cursor: string): Promise<{ buyers: string[]; cursor: string }> {
-      const [next, fields] = await redis.hscan(gatePrefix + saleId, cursor, 'COUNT', buyersAtOnce);
+      const [next, fields] = await redis.hscan(gateKeyOf(saleId), cursor, 'COUNT', buyersAtOnce);
       const names = fields.filter((_, n) => n % 2 === 0);
       const buyers = names.filter((name) => name.startsWith(buyerPrefix));
       return { buyers: buyers.map((name) => name.slice(buyerPrefix.length)), cursor: next };
@@ -239,7 +262,7 @@ export function openGate(redis: Redis) {
       { left, queued, buyers, items }: GateDrift,
     ): Promise<boolean> {
       const differences = [left, queued, items.size, ...[...items].flat(), ...[...buyers].flat()];
-      return (await redis.correctGate(gatePrefix + saleId, checked, ...differences)) === 1;
+      return (await redis.correctGate(gateKeyOf(saleId), checked, ...differences)) === 1;
     },
 
     /**
@@ -247,10 +270,21 @@ export function openGate(redis: Redis) {
      * the sale unless the stock was sold out, because then the gate's count was too high.
      */
     async removeSettled(settledPurchases: SettledPurchase[]): Promise<void> {
-      for (let start = 0; start < settledPurchases.length; start += removedAtOnce) {
-        const ofSales = groupBySale(settledPurchases.slice(start, start + removedAtOnce));
-        await redis.removeSettled(queuedKey, gatePrefix, ...[...ofSales].flatMap(argumentsOf));
-      }
+      const removeFrom = async (shard: Shard, ofShard: SettledPurchase[]) => {
+        const { gates, queued } = keysOf(shard);
+        for (let start = 0; start < ofShard.length; start += removedAtOnce) {
+          const ofSales = [...groupBySale(ofShard.slice(start, start + removedAtOnce))];
+          const keys = [queued, ...ofSales.map(([saleId]) => gates + saleId)];
+          await redis.removeSettled(keys.length, ...keys, gates, ...ofSales.flatMap(argumentsOf));
+        }
+      };
+      const removing = [...groupByShard(settledPurchases, ({ saleId }) => shardOf(saleId, shards))].map(
+        ([shard, ofShard]) => removeFrom(shard, ofShard),
+      );
+      // Some of them may have been admitted beside the previous version.
+      if (!redis.isCluster && settledPurchases.length > 0 && (await redis.exists(keysOf(unsharded).queued)))
+        removing.push(removeFrom(unsharded, settledPurchases));
+      await Promise.all(removing);
     },
 
     /**
@@ -258,53 +292,74 @@ export function openGate(redis: Redis) {
      * person's limit gets the units back at each call.
      */
     async returnUnits(returned: Returned[]): Promise<void> {
-      const fields = returned.flatMap(({ saleId, unitsReturned, items, orders }) => {
-        const ofItems = items.flatMap(({ id, unitsReturned }) => [id, unitsReturned]);
-        const ofPeople = orders.flatMap(({ personId, quantity, lines }) => [
-          personId,
-          quantity,
-          jsonOf(lines),
-        ]);
-        return [saleId, unitsReturned, items.length, orders.length, ...ofItems, ...ofPeople];
-      });
-      if (fields.length > 0) await redis.returnUnits(gatePrefix, ...fields);
+      const returning = [...groupByShard(returned, ({ saleId }) => shardOfSale(saleId))].map(
+        ([shard, ofShard]) => {
+          const fields = ofShard.flatMap(({ saleId, unitsReturned, items, orders }) => {
+            const ofItems = items.flatMap(({ id, unitsReturned }) => [id, unitsReturned]);
+            const ofPeople = orders.flatMap(({ personId, quantity, lines }) => [
+              personId,
+              quantity,
+              jsonOf(lines),
+            ]);
+            return [saleId, unitsReturned, items.length, orders.length, ...ofItems, ...ofPeople];
+          });
+          const keys = ofShard.map(({ saleId }) => gateKeyOf(saleId));
+          return redis.returnUnits(keys.length, ...keys, keysOf(shard).gates, ...fields);
+        },
+      );
+      await Promise.all(returning);
     },
 
-    /** An admitted purchase and whether it is still queued; null when it has expired in Redis. */
-    async findPurchase(orderId: string): Promise<{ purchase: Purchase; isQueued: boolean } | null> {
-      const reading = redis
-        .pipeline()
-        .get(purchasePrefix + orderId)
-        .zscore(queuedKey, orderId);
-      const [json, score] = valuesOf(await reading.exec()) as [string | null, string | null];
-      return json === null ? null : { purchase: JSON.parse(json), isQueued: score !== null };
+    /**
+     * An admitted purchase, where it is stored and whether it is still queued; null when it has expired in Redis. An order's id
+     * does not name its sale, so every shard is asked at once.
+     */
+    async findPurchase(
+      orderId: string,
+    ): Promise<{ purchase: Purchase; shard: Shard; isQueued: boolean } | null> {
+      const found = await Promise.all(
+        allShards.map(async (shard) => {
+          const { purchases, queued } = keysOf(shard);
+          const json = await redis.get(purchases + orderId);
+          if (json === null) return [];
+          const isQueued = (await redis.zscore(queued, orderId)) !== null;
+          return [{ purchase: JSON.parse(json) as Purchase, shard, isQueued }];
+        }),
+      );
+      return found.flat().sort((one, other) => Number(other.isQueued) - Number(one.isQueued))[0] ?? null;
     },
 
-    /** The purchases among these that Redis holds, by order id. */
-    async findPurchases(orderIds: string[]): Promise<Map<string, Purchase>> {
+    /** The purchases among these that Redis holds in a shard, by order id. */
+    async findPurchases(shard: Shard, orderIds: string[]): Promise<Map<string, Purchase>> {
       if (orderIds.length === 0) return new Map();
-      const found = await redis.mget(orderIds.map((orderId) => purchasePrefix + orderId));
+      const { purchases } = keysOf(shard);
+      const found = await redis.mget(orderIds.map((orderId) => purchases + orderId));
       return new Map(
         found.flatMap((json, n) => (json ? [[orderIds[n] as string, JSON.parse(json) as Purchase]] : [])),
       );
     },
 
-    /** The order ids among these that are not queued. */
-    async findUnqueued(orderIds: string[]): Promise<string[]> {
+    /** The order ids among these that are not queued in a shard. */
+    async findUnqueued(shard: Shard, orderIds: string[]): Promise<string[]> {
       if (orderIds.length === 0) return [];
-      const scores = await redis.zmscore(queuedKey, ...orderIds);
+      const scores = await redis.zmscore(keysOf(shard).queued, ...orderIds);
       return orderIds.filter((_, n) => scores[n] === null);
     },
 
-    /** Adds these to the queued set and takes their units. @returns the purchases that were not queued. */
-    async queueAgain(purchases: Purchase[]): Promise<Purchase[]> {
-      if (purchases.length === 0) return [];
-      const all = purchases.flatMap((purchase) => {
+    /**
+     * Adds these to the queued set of a shard, which is that of their sales or `unsharded`, and takes their units.
+     * @returns the purchases that were not queued.
+     */
+    async queueAgain(shard: Shard, all: Purchase[]): Promise<Purchase[]> {
+      if (all.length === 0) return [];
+      const { gates, queued } = keysOf(shard);
+      const fields = all.flatMap((purchase) => {
         const { orderId, saleId, quantity, lines } = purchase;
         return [orderId, saleId, personOf(purchase), quantity, jsonOf(lines)];
       });
-      const added = await redis.queueAgain(queuedKey, gatePrefix, ...all);
-      return purchases.filter((_, n) => added[n] === 1);
+      const keys = [queued, ...new Set(all.map(({ saleId }) => gates + saleId))];
+      const added = await redis.queueAgain(keys.length, ...keys, gates, ...fields);
+      return all.filter((_, n) => added[n] === 1);
     },
 
     /**
@@ -321,54 +376,104 @@ export function openGate(redis: Redis) {
       return { purchases: purchases.filter((purchase) => purchase.buyerId === buyerId), isComplete };
     },
 
-    /** The purchases among these that Redis holds; the others (`forgotten`) are removed from the queued set. */
-    async recall(orderIds: string[]): Promise<{ purchases: Purchase[]; forgotten: string[] }> {
-      const found = await this.findPurchases(orderIds);
+    /** The purchases among these that Redis holds; the others (`forgotten`) are removed from the shard's queued set. */
+    async recall(shard: Shard, orderIds: string[]): Promise<{ purchases: Purchase[]; forgotten: string[] }> {
+      const found = await this.findPurchases(shard, orderIds);
       const forgotten = orderIds.filter((orderId) => !found.has(orderId));
-      if (forgotten.length > 0) await redis.zrem(queuedKey, forgotten);
+      if (forgotten.length > 0) await redis.zrem(keysOf(shard).queued, forgotten);
       return { purchases: [...found.values()], forgotten };
     },
 
     /** The order ids of every purchase that Redis holds. */
     async listRemembered(): Promise<string[]> {
       const ids = new Set<string>();
-      for await (const { orderIds } of this.scan()) for (const orderId of orderIds) ids.add(orderId);
+      for await (const { purchases } of this.scan()) {
+        for (const orderIds of purchases.values()) for (const orderId of orderIds) ids.add(orderId);
+      }
       return [...ids];
     },
 
-    /** Iterates over every sale that has a gate and every stored purchase, in pages; SCAN may return a key twice. */
-    async *scan(): AsyncGenerator<{ saleIds: string[]; orderIds: string[] }> {
-      for (let cursor = '0', first = true; first || cursor !== '0'; first = false) {
-        const [next, keys] = await redis.scan(cursor, 'COUNT', 1_000);
-        yield { saleIds: idsIn(keys, gatePrefix), orderIds: idsIn(keys, purchasePrefix) };
-        cursor = next;
+    /**
+     * Iterates over every sale that has a gate, and the order id of every stored purchase by shard, in pages; SCAN may return a
+     * key twice.
+     */
+    async *scan(): AsyncGenerator<{ saleIds: string[]; purchases: Map<Shard, string[]> }> {
+      for (const node of mastersOf(redis)) {
+        for (let cursor = '0', first = true; first || cursor !== '0'; first = false) {
+          const [next, keys] = await node.scan(cursor, 'COUNT', 1_000);
+          const found = keys.flatMap((key) => parseKey(key) ?? []);
+          const ofKind = (wanted: string) => found.filter(({ kind }) => kind === wanted);
+          const purchases = [...groupByShard(ofKind('purchase'), ({ shard }) => shard)].map(
+            ([shard, ofShard]) => [shard, ofShard.map(({ id }) => id)] as const,
+          );
+          yield { saleIds: ofKind('gate').map(({ id }) => id), purchases: new Map(purchases) };
+          cursor = next;
+        }
       }
     },
 
-    /** Up to `limit` queued purchases that were accepted before this time, the oldest first. */
+    /** Up to `limit` queued purchases of a shard that were accepted before this time, the oldest first. */
     async listQueuedBefore(
+      shard: Shard,
       timeMs: number,
       limit: number,
     ): Promise<{ orderId: string; acceptedAtMs: number }[]> {
-      const found = await redis.zrangebyscore(queuedKey, 0, `(${timeMs}`, 'WITHSCORES', 'LIMIT', 0, limit);
-      return Array.from({ length: found.length / 2 }, (_, n) => ({
-        orderId: found[2 * n] as string,
-        acceptedAtMs: Number(found[2 * n + 1]),
-      }));
+      const { queued } = keysOf(shard);
+      return entriesOf(await redis.zrangebyscore(queued, 0, `(${timeMs}`, 'WITHSCORES', 'LIMIT', 0, limit));
+    },
+
+    /** When the oldest of all queued purchases was accepted, in Unix ms; null when none is queued. */
+    async oldestQueuedMs(): Promise<number | null> {
+      const oldest = await Promise.all(
+        allShards.map(async (shard) =>
+          entriesOf(await redis.zrange(keysOf(shard).queued, '0', '0', 'WITHSCORES')),
+        ),
+      );
+      const times = oldest.flat().map(({ acceptedAtMs }) => acceptedAtMs);
+      return times.length > 0 ? Math.min(...times) : null;
     },
 
     /** The order ids of all queued purchases. */
     async listQueued(): Promise<Set<string>> {
-      return new Set(await redis.zrange(queuedKey, '0', '-1'));
+      const ids = await Promise.all(allShards.map((shard) => redis.zrange(keysOf(shard).queued, '0', '-1')));
+      return new Set(ids.flat());
     },
 
     /** Sets the time of acceptance of purchases that got a new job to that job's timestamp. */
-    async requeue(orderIds: string[], acceptedAtMs: number): Promise<void> {
-      await redis.zadd(queuedKey, 'XX', ...orderIds.flatMap((orderId) => [acceptedAtMs, orderId]));
+    async requeue(shard: Shard, orderIds: string[], acceptedAtMs: number): Promise<void> {
+      const { queued } = keysOf(shard);
+      await redis.zadd(queued, 'XX', ...orderIds.flatMap((orderId) => [acceptedAtMs, orderId]));
     },
 
     /** The number of accepted purchases that are not yet settled. */
-    countQueued: () => redis.zcard(queuedKey),
+    async countQueued(): Promise<number> {
+      const counts = await Promise.all(
+        allShards.map(async (shard) => [shard, await redis.zcard(keysOf(shard).queued)] as const),
+      );
+      lastCounts = new Map(counts);
+      return counts.reduce((sum, [, count]) => sum + count, 0);
+    },
+
+    /** The number of purchases that were queued in the other shards at the last `countQueued` of this process. */
+    countedElsewhere(shard: Shard): number {
+      let sum = 0;
+      for (const [other, count] of lastCounts) if (other !== shard) sum += count;
+      return sum;
+    },
+
+    /** The shards that may hold purchases. */
+    shards: allShards,
+
+    /** The shard by whose gate a sale's purchases are admitted. */
+    shardOf: shardOfSale,
+
+    /** While a process of the previous version lives, sales keep the gates, the memory and the queue that it knows. */
+    keepUnsharded(isKept: boolean): void {
+      isUnshardedKept = isKept;
+    },
+
+    /** The key of a sale's gate. */
+    keyOf: gateKeyOf,
   };
 }
 
@@ -438,8 +543,12 @@ function valuesOf(replies: [Error | null, unknown][] | null): unknown[] {
   });
 }
 
-const idsIn = (keys: string[], prefix: string) =>
-  keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length));
+/** Reads a reply WITHSCORES of the queued set. */
+const entriesOf = (reply: string[]) =>
+  Array.from({ length: reply.length / 2 }, (_, n) => ({
+    orderId: reply[2 * n] as string,
+    acceptedAtMs: Number(reply[2 * n + 1]),
+  }));
 
 /** The arguments of remove-settled.lua for one sale. A purchase that got its units, as nearly all do, needs only its order id. */
 function argumentsOf([saleId, settledPurchases]: [string, SettledPurchase[]]): (string | number)[] {

@@ -2,8 +2,8 @@
   Adds purchases to the queued set if they are missing, and takes their units from their gates, because a queued purchase
   always holds its units. give-back.lua is put in front of this script.
 
-  KEYS[1] sorted set of queued purchases
-  ARGV[1] prefix of gate keys
+  KEYS[1] sorted set of queued purchases of a shard; KEYS[2..] the gates, so that Redis Cluster refuses the call as a whole
+  ARGV[1] prefix of the shard's gate keys
   ARGV    for each purchase: order id, sale id, person id, quantity, lines as JSON (empty for a sale with one item)
   Returns for each purchase 1 when it was not queued, otherwise 0
 ]]

@@ -2,8 +2,8 @@
   Removes settled purchases from the queued set, and gives the units of rejected purchases back to their gates. Idempotent,
   because a purchase that is not queued any more is skipped. give-back.lua is put in front of this script.
 
-  KEYS[1] sorted set of queued purchases
-  ARGV[1] prefix of gate keys
+  KEYS[1] sorted set of queued purchases of a shard; KEYS[2..] the gates, so that Redis Cluster refuses the call as a whole
+  ARGV[1] prefix of the shard's gate keys
   ARGV    for each sale: its id, the number of paid purchases, the number of rejected purchases,
           the order id of each paid purchase,
           and for each rejected purchase: order id, person id, units for the person's limits, units for the gate,

@@ -2,15 +2,16 @@
   Returns the units of cancelled orders to the gates and to each person's limit. A gate that does not exist is skipped,
   because it will be rebuilt from MongoDB. take-returned.lua and give-back.lua are put in front of this script.
 
-  KEYS[1]    prefix of gate keys
-  ARGV       for each sale: its id, the units ever put back on sale, how many of its items had units put back (none for a
+  KEYS       the gates, all of one shard
+  ARGV[1]    prefix of the shard's gate keys
+  ARGV[2..]  for each sale: its id, the units ever put back on sale, how many of its items had units put back (none for a
              sale with one item), how many orders were cancelled,
              for each of these items: item id, the units of it ever put back on sale,
              and for each of these orders: person id, units, lines as JSON (empty for a sale with one item)
 ]]
-local at = 1
+local at = 2
 while at <= #ARGV do
-  local gate, returned = KEYS[1] .. ARGV[at], tonumber(ARGV[at + 1])
+  local gate, returned = ARGV[1] .. ARGV[at], tonumber(ARGV[at + 1])
   local items, orders = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
   at = at + 4
   local isThere = redis.call('EXISTS', gate) == 1

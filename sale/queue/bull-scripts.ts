@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type { Redis } from 'ioredis';
+import { mastersOf, onReconnect } from '../../runtime/databases/connections.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 
 /** @param name of a script in Bull's own folder, e.g. `addJob-6`. */
@@ -15,12 +16,15 @@ const inTransactions = ['addJob-6', 'saveStacktrace-1', 'moveToDelayed-4', 'retr
  * NOSCRIPT. Bull ignores this error, so jobs would never be retried and their errors would be lost.
  */
 export async function loadBullScripts(client: Redis): Promise<void> {
-  await Promise.all(inTransactions.map((name) => client.script('LOAD', bullScript(name))));
+  const nodes = mastersOf(client);
+  await Promise.all(
+    inTransactions.flatMap((name) => nodes.map((node) => node.script('LOAD', bullScript(name)))),
+  );
 }
 
-/** Loads the scripts at each connect, because a Redis that was restarted has none. */
+/** Loads the scripts at each connect, because a Redis that was restarted, or a replica that became a master, has none. */
 export function keepBullScripts(client: Redis, log: Log): void {
-  client.on('ready', () => {
+  onReconnect(client, () => {
     loadBullScripts(client).catch((error) =>
       log.warn({ error: error.message }, "loading Bull's scripts failed"),
     );

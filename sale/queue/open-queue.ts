@@ -3,6 +3,7 @@ import type { Config } from '../../runtime/config.ts';
 import { openPatientRedis } from '../../runtime/databases/connections.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { openRabbit } from '../../runtime/rabbit/rabbit.ts';
+import { shardOf, shardsIn } from '../shard.ts';
 import { openBullQueue } from './bull-queue.ts';
 import type { PurchaseQueue } from './queue.ts';
 import { openRabbitQueue } from './rabbit-queue.ts';
@@ -24,6 +25,10 @@ export function openPurchaseQueue(
     case 'bull':
       return openBullQueue(
         (options) => openPatientRedis(config, log, options),
+        {
+          shards: shardsIn(redis, config.SHARDS),
+          shardOfSale: (saleId) => shardOf(saleId, config.SHARDS),
+        },
         { lockMs, firstRetryMs },
         log,
       );

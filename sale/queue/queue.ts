@@ -8,6 +8,7 @@ import {
   purchase,
   purchaseJob,
 } from '../contract.ts';
+import type { Shard } from '../shard.ts';
 
 /**
  * The queue of admitted purchases, implemented by bull-queue.ts and rabbit-queue.ts. Jobs are delivered at least once. A
@@ -23,16 +24,24 @@ export interface PurchaseQueue {
    */
   add(jobs: PurchaseJob[]): Promise<number>;
   /**
-   * Passes the data of jobs to `handle`, up to `maxJobs` at once, until the signal aborts. The data is not validated. It
-   * can be called again afterwards, with the same arguments.
+   * Passes the data of one shard's jobs to `handle`, up to `maxJobs` at once, until the signal aborts, and then
+   * waits for those. The data is not validated. It can be called again afterwards, with the same number of jobs. A job that
+   * ends with Fenced is left to the worker that settles the shard.
    */
-  process(maxJobs: number, handle: (data: unknown) => Promise<void>, signal: AbortSignal): Promise<void>;
+  process(
+    shard: Shard,
+    maxJobs: number,
+    handle: (data: unknown) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /** The shards whose jobs are handed out apart from each other; one for an engine that keeps all in one queue. */
+  readonly shards: readonly Shard[];
   countJobs(): Promise<JobCounts>;
   /**
-   * Timestamp of the oldest unfinished job, in Unix ms; Infinity when there is none. A queued purchase that is older
-   * has lost its job.
+   * Timestamp of the oldest unfinished job of a shard, in Unix ms; Infinity when there is none. A purchase that is queued there
+   * and older has lost its job.
    */
-  oldestJobMs(): Promise<number>;
+  oldestJobMs(shard: Shard): Promise<number>;
   /** The order ids of all jobs; null when the engine cannot list its queue. */
   listOrderIds(): Promise<Set<string> | null>;
   /** Newest first. */
@@ -49,8 +58,8 @@ export interface PurchaseQueue {
   held(): HeldJobs;
   /** Checks of the servers it needs beside Redis, for `/readyz`. */
   readonly dependencies: Record<string, () => Promise<unknown>>;
-  /** Bull's own queue, for its board; null with another engine. */
-  readonly bull: Bull.Queue<PurchaseJob> | null;
+  /** Bull's own queues, for its board; none with another engine. */
+  readonly bulls: readonly Bull.Queue<PurchaseJob>[];
   /** Waits for the jobs being handled. */
   close(): Promise<void>;
 }
@@ -58,7 +67,7 @@ export interface PurchaseQueue {
 /** The engine's part in a flush: Bull's job is added by the flush's script, RabbitMQ's is published after it. */
 export interface FlushPart {
   /** The script's KEYS from the second on. */
-  keys: string[];
+  keysIn(shard: Shard): string[];
   /** Lua that defines `addJob(KEYS, job, now)`, called with the job as JSON if any purchase was admitted. */
   lua: string;
   /** Absent when the script adds the job. */

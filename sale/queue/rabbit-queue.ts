@@ -17,11 +17,15 @@ import {
 } from '../../runtime/rabbit/queues.ts';
 import { isRabbitAway, type Rabbit, type RabbitMessage } from '../../runtime/rabbit/rabbit.ts';
 import { retry } from '../../runtime/retry.ts';
+import { Fenced } from '../../store/shards.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
+import type { Shard } from '../shard.ts';
 import { attemptsMax, type PurchaseQueue } from './queue.ts';
 
 const queueName = 'purchases';
 const deadQueue = deadLettersOf(queueName);
+/** All shards share one queue, because a quorum queue costs a Raft group of its own. */
+const onlyShard: Shard = 0;
 
 /**
  * The queue on RabbitMQ: each job is a message. Redis and RabbitMQ cannot be written in one atomic step, so a process may
@@ -92,6 +96,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
         firstMs: firstRetryMs,
         longestMs: Infinity,
         maxAttempts: attemptsMax,
+        shouldRetry: (error) => !(error instanceof Fenced),
         signal,
         onFailure(error) {
           stacks.push(String(error.stack).slice(0, stackMaxCharacters));
@@ -102,7 +107,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
         },
       });
     } catch (error) {
-      if (error === signal.reason) return 'again';
+      if (error === signal.reason || error instanceof Fenced) return 'again';
       await rabbit.publish([letterOf(message, (error as Error).message, stacks)]);
     }
     return 'done';
@@ -133,9 +138,10 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
   }
 
   return {
-    bull: null,
+    bulls: [],
+    shards: [onlyShard],
     flush: {
-      keys: [],
+      keysIn: () => [],
       lua: 'local function addJob() end\n',
       afterwards: {
         requireReady: rabbit.requireReady,
@@ -161,7 +167,7 @@ export function openRabbitQueue(rabbit: Rabbit, redis: Redis, firstRetryMs: numb
       return atMs;
     },
 
-    async process(maxJobs, handle, signal) {
+    async process(_shard, maxJobs, handle, signal) {
       const either = AbortSignal.any([stopping.signal, signal]);
       processing = (async () => {
         const consumer = await consume(maxJobs, handle, either);

@@ -13,6 +13,12 @@ export const expiredAtOnce = 1_000;
 /** How long a batch is retried after write conflicts; the next pass tries again. */
 const patienceMs = 5_000;
 
+const dueHolds = () => ({ status: 'held' as const, holdExpiresAt: { $lte: mongoClock.now() } });
+
+/** Whether the payment window of a held order has passed. */
+export const isHoldDue = async ({ orders }: Collections) =>
+  (await orders.findOne(dueHolds(), { projection: { _id: 1 } })) !== null;
+
 /**
  * Marks the orders paid whose payment was authorised, but which were not marked before their payment window passed: their
  * buyers were in time. At most `expiredAtOnce`.
@@ -59,11 +65,7 @@ export async function expireHolds(collections: Collections): Promise<Cancelled |
 }
 
 const findDue = ({ orders }: Collections): Promise<OrderRecord[]> =>
-  orders
-    .find({ status: 'held', holdExpiresAt: { $lte: mongoClock.now() } })
-    .sort({ holdExpiresAt: 1 })
-    .limit(expiredAtOnce)
-    .toArray();
+  orders.find(dueHolds()).sort({ holdExpiresAt: 1 }).limit(expiredAtOnce).toArray();
 
 /** The payments that pay one of these orders while it is held. */
 async function findAuthorised(

@@ -1,6 +1,7 @@
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { stockMessageOf } from '../items.ts';
 import { orderMessageOf, purchaseOf } from '../order.ts';
+import type { Shard } from '../shard.ts';
 import { rejectDeadLetters, type SettlementDependencies } from './dead-letters.ts';
 import { settledPurchasesOf } from './transaction.ts';
 
@@ -16,7 +17,7 @@ export interface Reconciled {
   forgotten: string[];
 }
 
-/** Limits of one pass; the next pass handles the rest. */
+/** Limits of one pass, in each shard where purchases are queued; the next pass handles the rest. */
 const deadLettersAtOnce = 200;
 const queuedAtOnce = 1_000;
 const salesAtOnce = 1_000;
@@ -31,42 +32,51 @@ export async function reconcile(
   { staleAfterMs }: { staleAfterMs: number },
 ): Promise<Reconciled> {
   const failed = await rejectDeadLetters(dependencies, deadLettersAtOnce);
-  const stale = await repairStalePurchases(dependencies, redisClock.now().getTime() - staleAfterMs);
+  const report: Reconciled = { failed, ended: 0, requeued: 0, forgotten: [] };
+  const beforeMs = redisClock.now().getTime() - staleAfterMs;
+  for (const shard of dependencies.gate.shards)
+    await repairStalePurchases(dependencies, shard, beforeMs, report);
   await announceStockAgain(dependencies);
-  return { failed, ...stale };
+  return report;
 }
 
-async function repairStalePurchases(dependencies: SettlementDependencies, beforeMs: number) {
-  const { collections, gate, queue, announceSettled } = dependencies;
-  const stale = await gate.listQueuedBefore(beforeMs, queuedAtOnce);
-  const report = { ended: 0, requeued: 0, forgotten: [] as string[] };
-  if (stale.length === 0) return report;
+async function repairStalePurchases(
+  { collections, gate, queue, announceSettled }: SettlementDependencies,
+  shard: Shard,
+  beforeMs: number,
+  report: Reconciled,
+): Promise<void> {
+  const stale = await gate.listQueuedBefore(shard, beforeMs, queuedAtOnce);
+  if (stale.length === 0) return;
 
   const ids = stale.map(({ orderId }) => orderId);
   const records = await collections.orders.find({ _id: { $in: ids } }).toArray();
   // Redis holds the units that the admission took; when that has expired, the order has the same values.
-  const queuedAs = await gate.findPurchases(ids);
+  const queuedAs = await gate.findPurchases(shard, ids);
   const ended = records.map((record) => queuedAs.get(record._id) ?? purchaseOf(record));
   await gate.removeSettled(settledPurchasesOf(ended, records));
   announceSettled({ stocks: [], orders: records.map(orderMessageOf) });
-  report.ended = records.length;
+  report.ended += records.length;
 
   // A job carries its purchases' time of acceptance, so a purchase older than the oldest job has no job.
   const settled = new Set(records.map(({ _id }) => _id));
-  const oldestMs = await queue.oldestJobMs();
+  const oldestMs = await queue.oldestJobMs(shard);
   const orphans = stale.filter(
     ({ orderId, acceptedAtMs }) => !settled.has(orderId) && acceptedAtMs < oldestMs,
   );
-  const { purchases, forgotten } = await gate.recall(orphans.map(({ orderId }) => orderId));
-  report.forgotten = forgotten;
-  if (purchases.length === 0) return report;
+  const { purchases, forgotten } = await gate.recall(
+    shard,
+    orphans.map(({ orderId }) => orderId),
+  );
+  report.forgotten.push(...forgotten);
+  if (purchases.length === 0) return;
   const timeMs = await queue.add([{ purchases }]);
   await gate.requeue(
+    shard,
     purchases.map(({ orderId }) => orderId),
     timeMs,
   );
-  report.requeued = purchases.length;
-  return report;
+  report.requeued += purchases.length;
 }
 
 /** Announces the stock of open sales again, for pages that missed a message. */

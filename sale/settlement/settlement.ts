@@ -3,6 +3,7 @@ import { groupCommit } from '../../runtime/group-commit.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import { retry } from '../../runtime/retry.ts';
 import type { Collections } from '../../store/collections.ts';
+import { type Fence, Fenced } from '../../store/shards.ts';
 import type { Purchase } from '../contract.ts';
 import type { Poison } from '../queue/queue.ts';
 import type { OtherWriters } from './other-writers.ts';
@@ -13,12 +14,15 @@ interface SettleRequest {
   purchases: Purchase[];
   /** Whether those whose order was rejected as `failed` are decided again. */
   again: boolean;
+  /** The right to settle them. */
+  fence: Fence;
 }
 
 /**
  * Resolves when every purchase has its order in MongoDB. Settling again is always safe.
  * @returns the purchases that cannot be settled although MongoDB is available.
- * @throws when MongoDB is unavailable for longer than the settlement's `patienceMs`.
+ * @throws Fenced when another worker settles their shard; MongoDB's error when it is unavailable for longer than the settlement's
+ *   `patienceMs`.
  */
 export type Settle = (request: SettleRequest) => Promise<Poison[]>;
 
@@ -48,6 +52,8 @@ export interface SettlementOptions {
 /** A request whose transactions have ended. */
 interface SettledRequest {
   poison: Poison[];
+  /** Set when another worker settles its shard, and nothing was written. */
+  fenced?: Fenced;
   /** Resolves when `afterCommit` has finished for all of the request's transactions. */
   announced: Promise<unknown>;
 }
@@ -70,7 +76,8 @@ export function openSettlement(options: SettlementOptions): Settle {
     gapMs: otherWriters.gapMs,
   });
   return async (request) => {
-    const { poison, announced } = await commit.submit(request);
+    const { poison, fenced, announced } = await commit.submit(request);
+    if (fenced) throw fenced;
     await announced;
     return poison;
   };
@@ -88,6 +95,7 @@ async function settleOrSplit(
     const announced = announce(await settleWhenPossible(requests, options), options);
     return requests.map(() => ({ poison: [], announced }));
   } catch (error) {
+    if (error instanceof Fenced) return await settleUnfenced(requests, error, options);
     if (options.stopping.aborted || options.isTransient(error)) throw error;
     const [only, ...others] = requests;
     if (only && others.length === 0) return [await splitRequest(only, error as Error, options)];
@@ -97,8 +105,24 @@ async function settleOrSplit(
   }
 }
 
+/** Settles the requests of the shards that are still this worker's. */
+async function settleUnfenced(
+  requests: SettleRequest[],
+  fenced: Fenced,
+  options: SettlementOptions,
+): Promise<SettledRequest[]> {
+  const isFenced = ({ fence }: SettleRequest) => fenced.shards.has(fence.shard);
+  const others = requests.filter((request) => !isFenced(request));
+  const done = others.length > 0 ? await settleOrSplit(others, options) : [];
+  return requests.map((request) =>
+    isFenced(request)
+      ? { poison: [], fenced, announced: Promise.resolve() }
+      : (done.shift() as SettledRequest),
+  );
+}
+
 async function splitRequest(
-  { purchases, again }: SettleRequest,
+  { purchases, again, fence }: SettleRequest,
   error: Error,
   options: SettlementOptions,
 ): Promise<SettledRequest> {
@@ -106,11 +130,13 @@ async function splitRequest(
   const middle = Math.ceil(purchases.length / 2);
   const halves = [purchases.slice(0, middle), purchases.slice(middle)];
   const done = await settleOrSplit(
-    halves.map((half) => ({ purchases: half, again })),
+    halves.map((half) => ({ purchases: half, again, fence })),
     options,
   );
+  const fenced = done.find((half) => half.fenced)?.fenced;
   return {
     poison: done.flatMap(({ poison }) => poison),
+    ...(fenced && { fenced }),
     announced: Promise.all(done.map(({ announced }) => announced)),
   };
 }
@@ -144,5 +170,6 @@ function settleTogether(
 ): Promise<Batch> {
   const purchases = requests.flatMap((request) => request.purchases);
   const again = requests.flatMap((request) => (request.again ? request.purchases : []));
-  return exclusive(() => settleBatch(collections, purchases, again));
+  const fences = new Map(requests.map(({ fence }) => [`${fence.shard} ${fence.token}`, fence]));
+  return exclusive(() => settleBatch(collections, purchases, again, [...fences.values()]));
 }

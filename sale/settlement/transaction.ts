@@ -11,6 +11,7 @@ import {
   type OrderRecord,
   type SaleRecord,
 } from '../../store/collections.ts';
+import { type Fence, requireFences } from '../../store/shards.ts';
 import type { SettledPurchase } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
 import { countPath, hasSeveralItems, pricedLinesOf, stockMessageOf } from '../items.ts';
@@ -48,19 +49,21 @@ export interface Batch {
  * Settles purchases in one transaction: reads what is needed, decides, writes. A purchase that was settled before keeps its
  * order. That is so rare that existing orders are read only after MongoDB reported a duplicate key.
  * @param again the purchases of republished dead letters: an order rejected as `failed` is deleted and decided again.
- * @throws the error of MongoDB; then nothing was written.
+ * @param fences the right to settle the shards of these purchases.
+ * @throws Fenced, or the error of MongoDB; then nothing was written.
  */
 export async function settleBatch(
   collections: Collections,
   purchases: Purchase[],
   again: Purchase[] = [],
+  fences: Fence[] = [],
 ): Promise<Batch> {
   try {
-    return await settleInTransaction(collections, purchases, again, async () => []);
+    return await settleInTransaction(collections, purchases, again, fences, async () => []);
   } catch (error) {
     if (!isDuplicateKey(error)) throw error;
     const ids = purchases.map(({ orderId }) => orderId);
-    return await settleInTransaction(collections, purchases, again, (session) =>
+    return await settleInTransaction(collections, purchases, again, fences, (session) =>
       collections.orders.find({ _id: { $in: ids } }, { session }).toArray(),
     );
   }
@@ -73,11 +76,13 @@ async function settleInTransaction(
   collections: Collections,
   purchases: Purchase[],
   again: Purchase[],
+  fences: Fence[],
   findSettled: (session: ClientSession) => Promise<OrderRecord[]>,
 ): Promise<Batch> {
   return await transact(
     collections.connection,
     async (session) => {
+      await requireFences(collections, fences, session);
       if (again.length > 0) await deleteFailedOrders(collections, again, session);
       const settledBefore = await findSettled(session);
       const batch = await settleWithin(collections, purchases, settledBefore, session);

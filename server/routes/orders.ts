@@ -113,7 +113,7 @@ export async function findOwnOrder(
   if (settled) return settled;
   const found = await shop.gate.findPurchase(orderId);
   if (found?.purchase.buyerId === buyerId) {
-    if (found.isQueued || (await requeueLost(shop, [orderId])).length > 0) {
+    if (found.isQueued || (await requeueLost(shop, found.shard, [orderId])).length > 0) {
       shop.settledOrders.addQueued(found.purchase);
       return queuedOrderOf(found.purchase);
     }

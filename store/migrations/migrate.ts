@@ -4,6 +4,7 @@ import { openLease } from '../../runtime/leader/lease.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { retry } from '../../runtime/retry.ts';
 import { type Collections, prepareCollections } from '../collections.ts';
+import { keepShards, ShardsChanged } from '../shards.ts';
 import { people } from './0001-people.ts';
 import { items } from './0002-items.ts';
 import { voidedPayments } from './0003-voided-payments.ts';
@@ -35,15 +36,18 @@ interface Stores {
   collections: Collections;
   /** A connection whose commands fail while Redis is away. */
   redis: Redis;
+  /** The setting SHARDS. */
+  shards: number;
   log: Log;
 }
 
 /**
  * Creates collections and indexes, and runs pending migrations, in one process at a time. Resolves when none is pending, or
  * the signal aborts; it retries while a database is unavailable.
+ * @throws ShardsChanged when the database was made with another number of shards.
  */
 export async function prepareDatabase(
-  { collections, redis, log }: Stores,
+  { collections, redis, shards, log }: Stores,
   signal: AbortSignal,
 ): Promise<void> {
   const lease = openLease(redis, 'migrations', leaseMs);
@@ -59,6 +63,7 @@ export async function prepareDatabase(
 
   let prepared = false;
   const migrate = async () => {
+    await keepShards(collections, shards);
     if (!prepared) await prepareCollections(collections);
     prepared = true;
     if ((await umzug.pending()).length === 0) return;
@@ -72,6 +77,7 @@ export async function prepareDatabase(
   await retry(migrate, {
     ...backoff,
     signal,
+    shouldRetry: (error) => !(error instanceof ShardsChanged),
     onFailure: ({ message }, retryMs) =>
       log.warn({ error: message, retryMs }, 'preparing the database failed, retrying'),
   }).catch((error) => {

@@ -268,10 +268,12 @@ test('a sale for verified addresses refuses others, also without a gate, until t
   const refused = [403, '/problems/email-not-verified'];
   for (const { url } of system.servers) expect(await press(buyer.token, url)).toEqual(refused);
   const { redis } = system.store;
-  await redis.del(`gate:${id}`);
+  await redis.del(system.store.gate.keyOf(id));
   // Its answer is used for a second, and then the gate is made from the sale.
   await expect
-    .poll(async () => [...(await press(buyer.token)), await redis.exists(`gate:${id}`)], { timeout: 10_000 })
+    .poll(async () => [...(await press(buyer.token)), await redis.exists(system.store.gate.keyOf(id))], {
+      timeout: 10_000,
+    })
     .toEqual([...refused, 1]);
 
   await post('/api/email-verifications', { token: await verificationTo(buyer.email) });

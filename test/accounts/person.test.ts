@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { deleteAccount } from '../../accounts/account.ts';
 import { byCommand } from '../../commands/system.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { gatePrefix } from '../../sale/admission/gate.ts';
 import type { Order, Purchase, Session } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
 import { allowanceKey } from '../../sale/settlement/decide.ts';
@@ -68,7 +67,7 @@ test('a person who deletes an account and signs up again keeps the used part of 
   expect((await system.api('GET', `/api/orders/${order.id}`, { token: last.token })).status).toBe(404);
 
   // A gate that lost its counts admits them, and the transaction rejects them.
-  await system.store.redis.del(gatePrefix + sale.id);
+  await system.store.redis.del(system.store.gate.keyOf(sale.id));
   expect(await buyAndSettle(sale.id, last)).toMatchObject({ status: 'rejected', reason: 'over_limit' });
   expect(await unitsOf(sale.id, personId)).toBe(2);
   expect(await system.audit()).toMatchObject({ ok: true });

@@ -10,9 +10,9 @@ import { ROOT } from '../../ops/local/folders.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { allowanceKey } from '../../sale/settlement/decide.ts';
 import type { EventRecord, OrderRecord } from '../../store/collections.ts';
+import { bullOf, jobsIn, pauseQueues, resumeQueues } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -100,26 +100,25 @@ test('I2: an accepted purchase without order and job is a breach', async () => {
 });
 
 test('I2: an accepted purchase is no breach while its job is queued', async () => {
-  await bullOf(system.store.queue).pause();
+  await pauseQueues(system.store.queue);
   try {
     const { body } = await system.buy(sale.id, system.buyerToken());
     expect(await system.audit()).toMatchObject({ ok: true, queued: 1 });
-    for (const job of await bullOf(system.store.queue).getJobs(['waiting', 'paused', 'delayed']))
-      await job.remove();
+    for (const job of await jobsIn(system.store.queue, ['waiting', 'paused', 'delayed'])) await job.remove();
     await expectBreach(['I2'], body.orderId);
   } finally {
-    await bullOf(system.store.queue).resume();
+    await resumeQueues(system.store.queue);
   }
 });
 
 test('a malformed job does not stop the audit', async () => {
-  await bullOf(system.store.queue).pause();
+  await pauseQueues(system.store.queue);
   try {
     await bullOf(system.store.queue).add({ purchases: 'poison' } as never);
     expect(await system.audit()).toMatchObject({ ok: true });
   } finally {
     await bullOf(system.store.queue).removeJobs('*');
-    await bullOf(system.store.queue).resume();
+    await resumeQueues(system.store.queue);
   }
 });
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readSaleCounts } from '../../insight/counters.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { isPrivateAddress } from '../../runtime/observe/metrics.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { bullOf } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { readSamples, valueIn } from '../support/samples.ts';
 

@@ -206,7 +206,12 @@ describe('what the manifests name is in the code', () => {
     const [ofServers, ofWorkers] = [new Registry(), new Registry()];
     const totals = { admissions: {}, orders: {}, payments: {} } as Counters['totals'];
     openServerMetrics(ofServers, { totals });
-    openWorkerMetrics(ofWorkers, { totals }, () => false);
+    openWorkerMetrics(
+      ofWorkers,
+      { totals },
+      () => false,
+      () => [],
+    );
     openClusterMetrics(ofWorkers, () => Promise.reject());
     const queries = sources
       .filter(({ kind }) => kind === 'ScaledObject')

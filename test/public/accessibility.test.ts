@@ -2,8 +2,8 @@ import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SaleSnapshot, Session } from '../../sale/contract.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { bullOf } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;

@@ -5,8 +5,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { LiveFigures, SaleReport } from '../../insight/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { localText } from '../../public/admin/local-time.js';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { bullOf } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;

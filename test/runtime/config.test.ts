@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { withDatabase } from '../../ops/local/databases/database-url.mjs';
 import { readConfig, warningsAbout } from '../../runtime/config.ts';
-import { sentinelOptionsOf } from '../../runtime/databases/urls.ts';
+import { clusterOptionsOf, sentinelOptionsOf } from '../../runtime/databases/urls.ts';
 import { subscribersOf } from '../../worker/subscribers.ts';
 
 const good = {
@@ -59,6 +59,7 @@ test.each([
   ['REDIS_URL', 'mongodb://:sesame@127.0.0.1'],
   ['REDIS_URL', 'redis://h1:6379,sesame:6379'],
   ['REDIS_URL', 'redis+sentinel://sesame:26379'],
+  ['REDIS_URL', 'redis+cluster://h1,sesame:none'],
   ['REDIS_URL', 'redis+sentinel://h1,sesame:none/the-shop'],
   ['RABBITMQ_URL', 'amqp://h1,sesame:none'],
   ['JWT_SECRET', 'sesame'],
@@ -98,6 +99,7 @@ test.each([
   ['REDIS_URL', 'redis://127.0.0.1:6379?path=%2Ftmp%2Fredis.sock'],
   ['REDIS_URL', 'redis+sentinel://h1:26379,h2,h3:26381/the-shop'],
   ['REDIS_URL', 'rediss+sentinel://user:p%40ss@h1,h2/the-shop/2?sentinelPassword=other'],
+  ['REDIS_URL', 'redis+cluster://h1:7000,h2:7001,h3'],
   ['RABBITMQ_URL', 'amqps://user:p%40ss@rabbit.example.com/shop?frameMax=8192'],
   ['RABBITMQ_URL', 'amqp://h1:5672,h2:5672/%2F'],
 ])('%s=%s is taken', (name, value) => {
@@ -184,5 +186,16 @@ test('an empty setting counts as unset, as docker compose passes it', () => {
     PORT: 8080,
     MONGO_POOL_CONNECTIONS: 20,
     LOG_LEVEL: 'info',
+  });
+});
+
+test('a Cluster URL becomes the nodes to ask first, and what all nodes need', () => {
+  expect(clusterOptionsOf('redis+sentinel://h1,h2/shop')).toBeNull();
+  expect(clusterOptionsOf('rediss+cluster://user:p%40ss@h1,[::1]:7001')).toEqual({
+    nodes: [
+      { host: 'h1', port: 6_379 },
+      { host: '::1', port: 7_001 },
+    ],
+    redisOptions: { username: 'user', password: 'p@ss', tls: {} },
   });
 });

@@ -50,7 +50,7 @@ function change(saleId: string, body: object, { key, at = system.url }: { key?: 
 }
 
 const statusesOf = (answers: ApiAnswer<unknown>[]) => [...new Set(answers.map(({ status }) => status))];
-const leftIn = ({ id }: SaleSnapshot) => system.store.redis.hget(`gate:${id}`, 'left');
+const leftIn = ({ id }: SaleSnapshot) => system.store.redis.hget(system.store.gate.keyOf(id), 'left');
 const recordOf = async ({ id }: SaleSnapshot) => {
   const record = await system.store.collections.sales.findOne({ _id: id });
   if (!record) throw new Error(`sale ${id} does not exist`);

@@ -1,7 +1,7 @@
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Order, OrderPage, SaleSnapshot } from '../../sale/contract.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { pauseQueues, resumeQueues } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -77,7 +77,7 @@ test('a rejected order can be neither paid nor cancelled', async () => {
   await buyPaid(sale);
   // The gate counts too many units, as after a lost Redis, and MongoDB decides.
   const redis = system.store.redis;
-  await redis.hset(`gate:${sale.id}`, 'left', 1);
+  await redis.hset(system.store.gate.keyOf(sale.id), 'left', 1);
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token);
   expect(await system.settled(body.orderId, token)).toMatchObject({ status: 'rejected', reason: 'sold_out' });
@@ -138,7 +138,7 @@ test('queued purchases are listed once, together with settled ones', async () =>
   const token = system.buyerToken();
   await buyPaid(sale, { token });
   await buyPaid(sale, { token });
-  await bullOf(system.store.queue).pause();
+  await pauseQueues(system.store.queue);
   try {
     for (let n = 0; n < 3; n++) expect((await system.buy(sale.id, token)).status).toBe(202);
     await system.buy(sale.id, system.buyerToken());
@@ -154,7 +154,7 @@ test('queued purchases are listed once, together with settled ones', async () =>
     }
     expect(paged).toEqual(whole.orders);
   } finally {
-    await bullOf(system.store.queue).resume();
+    await resumeQueues(system.store.queue);
   }
 });
 

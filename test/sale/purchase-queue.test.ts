@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'amqplib';
+import type Bull from 'bull';
 import { nanoid } from 'nanoid';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openRabbit } from '../../ops/local/databases/rabbit.mjs';
@@ -17,10 +18,11 @@ import { openAdmission } from '../../sale/admission/admission.ts';
 import { openGate } from '../../sale/admission/gate.ts';
 import type { Purchase } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { openPurchaseQueue } from '../../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../../sale/queue/queue.ts';
+import { shardOf, unsharded } from '../../sale/shard.ts';
 import type { SaleRecord } from '../../store/collections.ts';
+import { bullOf } from '../support/bull.ts';
 import { needs, pathOf } from '../support/needs.ts';
 import { queuesAreRegistered } from '../support/registered.ts';
 
@@ -60,6 +62,7 @@ async function openTestbed(engine: Config['PURCHASE_QUEUE']) {
     REDIS_URL: redis.url,
     JWT_SECRET: 'x'.repeat(32),
     LOG_LEVEL: 'silent',
+    SHARDS: '2',
     PURCHASE_QUEUE: engine,
     FLUSH_DEADLINE_MS: '3000',
     TEST_OPTIONS: 'PURCHASE_RETRY_FIRST_MS=50',
@@ -88,7 +91,7 @@ async function openTestbed(engine: Config['PURCHASE_QUEUE']) {
     },
 
     openAdmission(queue: PurchaseQueue, sale: SaleRecord) {
-      const gate = openGate(client.redis);
+      const gate = openGate(client.redis, config.SHARDS);
       const limits = {
         flushMaxPurchases: 100,
         flushMaxWaiting: 1_000,
@@ -142,6 +145,9 @@ type Testbed = Awaited<ReturnType<typeof openTestbed>>;
 
 const forever = () => new AbortController().signal;
 
+const processAll = (queue: PurchaseQueue, handle: (data: unknown) => Promise<void>, signal: AbortSignal) =>
+  Promise.all(queue.shards.map((shard) => queue.process(shard, 10, handle, signal)));
+
 /** A worker that records its jobs; `fault` may return an error for one. */
 type Fault = (data: unknown) => Error | undefined | Promise<Error | undefined>;
 
@@ -154,7 +160,7 @@ function worker(queue: PurchaseQueue, fault: Fault = () => undefined) {
     if (error) throw error;
     done.push(data);
   };
-  void queue.process(10, handle, forever());
+  void processAll(queue, handle, forever());
   const does = (count: number) =>
     waitUntil(() => done.length >= count, { ...soon, what: `${count} jobs are done` });
   return { handed, done, does };
@@ -295,17 +301,17 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
 
   test('the age of the oldest job is known while one is queued or active', async () => {
     const [queue, busy] = [await testbed.openQueue(), await testbed.openQueue()];
-    expect(await queue.oldestJobMs()).toBe(Number.POSITIVE_INFINITY);
+    expect(await queue.oldestJobMs(unsharded)).toBe(Number.POSITIVE_INFINITY);
     let finish = () => {};
-    void busy.process(10, () => new Promise<void>((resolve) => (finish = resolve)), forever());
+    void processAll(busy, () => new Promise<void>((resolve) => (finish = resolve)), forever());
     const addedAtMs = await queue.add([{ purchases: [purchaseOf()] }]);
     await waitUntil(async () => (await queue.countJobs()).active === 1, {
       ...soon,
       what: 'the job is in hand',
     });
-    expect(await queue.oldestJobMs()).toBe(addedAtMs);
+    expect(await queue.oldestJobMs(unsharded)).toBe(addedAtMs);
     finish();
-    await waitUntil(async () => (await queue.oldestJobMs()) === Number.POSITIVE_INFINITY, {
+    await waitUntil(async () => (await queue.oldestJobMs(unsharded)) === Number.POSITIVE_INFINITY, {
       ...soon,
       what: 'no job is left',
     });
@@ -314,7 +320,7 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
   test('a paused worker takes no more jobs, and continues when resumed', async () => {
     const [queue, other] = [await testbed.openQueue(), await testbed.openQueue()];
     const done: unknown[] = [];
-    const process = (signal: AbortSignal) => queue.process(10, async (data) => void done.push(data), signal);
+    const process = (signal: AbortSignal) => processAll(queue, async (data) => void done.push(data), signal);
     const leaving = new AbortController();
     const first = process(leaving.signal);
     await other.add([{ purchases: [purchaseOf()] }]);
@@ -390,7 +396,7 @@ describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
     // As a killed worker leaves it.
     await testbed.redis.rpoplpush(bull.toKey('wait'), bull.toKey('active'));
     const { handed } = worker(queue);
-    const letter = await waitUntil(() => queue.findDeadLetter(String(job.id)), {
+    const letter = await waitUntil(() => queue.findDeadLetter(`0-${job.id}`), {
       ...soon,
       what: 'it is dead',
     });
@@ -403,7 +409,8 @@ describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
 
   test('a handled job whose lock was lost is not retried', async () => {
     const queue = await testbed.openQueue();
-    const bull = bullOf(queue);
+    const job = { purchases: [purchaseOf()] };
+    const bull = queue.bulls[shardOf(job.purchases[0]?.saleId ?? '', 2)] as Bull.Queue;
     const id = Number((await testbed.redis.get(bull.toKey('id'))) ?? 0) + 1;
     let isFirst = true;
     const { done, does } = worker(queue, async () => {
@@ -413,7 +420,7 @@ describe('the queue of purchases on Bull, whose worker Redis refuses', () => {
     });
     const failures: unknown[] = [];
     bull.on('failed', (_job, error) => failures.push(error));
-    await queue.add([{ purchases: [purchaseOf()] }]);
+    await queue.add([job]);
     // Delivered again, because its completion could not be recorded.
     await does(2);
     await empty(queue);
@@ -442,13 +449,13 @@ describe('a flush whose job goes to RabbitMQ', needs('RabbitMQ'), () => {
       ...soon,
       what: 'the outage is noticed',
     });
-    const left = Number(await testbed.redis.hget(`gate:${sale._id}`, 'left'));
+    const left = Number(await testbed.redis.hget(gate.keyOf(sale._id), 'left'));
     await expect(admit(purchaseOf(sale._id))).rejects.toSatisfy(isRabbitAway);
-    expect(Number(await testbed.redis.hget(`gate:${sale._id}`, 'left'))).toBe(left);
+    expect(Number(await testbed.redis.hget(gate.keyOf(sale._id), 'left'))).toBe(left);
     await testbed.start();
     const again = await waitUntil(() => admit(late).catch(() => null), { ...soon, what: 'it admits again' });
     expect(['admitted', 'known']).toContain(again.outcome);
-    expect(await gate.findPurchase(late.orderId)).toEqual({ purchase: late, isQueued: true });
+    expect(await gate.findPurchase(late.orderId)).toMatchObject({ purchase: late, isQueued: true });
   });
 
   test('a purchase that RabbitMQ does not confirm is refused in time, and its resend is queued once', async () => {

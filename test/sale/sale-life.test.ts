@@ -47,7 +47,7 @@ describe('a draft', () => {
     expect(list.sales.map((sale) => sale.id)).not.toContain(id);
     const { body: drafts } = await system.api<SalePage>('GET', '/api/admin/drafts', asAdmin());
     expect(drafts.sales.map((sale) => sale.id)).toContain(id);
-    expect(await system.store.redis.exists(`gate:${id}`)).toBe(0);
+    expect(await system.store.redis.exists(system.store.gate.keyOf(id))).toBe(0);
     for (const [method, at] of [
       ['POST', `${path}/publication`],
       ['POST', `${path}/duplicates`],
@@ -298,7 +298,7 @@ describe('the terms of a sale', () => {
     expect(await patch(draft.id, terms)).toMatchObject({ status: 200, body: { status: 'draft', ...terms } });
     await publish(draft.id);
     expect(await read(draft.id)).toMatchObject(terms);
-    const gate = () => system.store.redis.hget(`gate:${draft.id}`, 'verified');
+    const gate = () => system.store.redis.hget(system.store.gate.keyOf(draft.id), 'verified');
     await buy(draft.id);
     expect(await gate()).toBe('1');
     const none = { requiresVerifiedEmail: false, language: null, paymentWindowSeconds: 0 };

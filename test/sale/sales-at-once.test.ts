@@ -3,7 +3,7 @@ import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readAuditStatus } from '../../insight/audit-status.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
+import { bullOf } from '../support/bull.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';
 
 /** Limits under concurrency: of many requests at once to two servers, exactly as many as allowed succeed. */
@@ -76,7 +76,7 @@ test.each([
   // Otherwise it would fail again and become the next dead letter.
   await bull.pause();
   const act = (n: number) =>
-    system.api(method, `/api/admin/dead-letters/${job.id}${action}`, { ...asAdmin(), at: serverOf(n) });
+    system.api(method, `/api/admin/dead-letters/0-${job.id}${action}`, { ...asAdmin(), at: serverOf(n) });
   expect(await statusesOf(12, act)).toEqual({ [status]: 1, 404: 11 });
   await bull.resume();
 });

@@ -9,6 +9,7 @@ import { allowanceKey } from '../../sale/settlement/decide.ts';
 import { openSettlement } from '../../sale/settlement/settlement.ts';
 import type { Batch } from '../../sale/settlement/transaction.ts';
 import { type Collections, openCollections, prepareCollections } from '../../store/collections.ts';
+import { Fenced, requireFences, takeFence } from '../../store/shards.ts';
 
 let mongo: Connection;
 let collections: Collections;
@@ -50,9 +51,18 @@ function press(saleId: string, { buyerId = nanoid(), quantity = 1, key = nanoid(
   return { orderId, saleId, buyerId, quantity, idempotencyKey: key, createdAt: new Date().toISOString() };
 }
 
+/** Each settles as a shard of its own, so that two of them do not shut each other out. */
+let nextShard = 100;
+
 /** Settles as a worker does. @param committed receives every committed batch. */
 function openSettle(committed: Batch[] = []): (purchases: Purchase[], again?: boolean) => Promise<Poison[]> {
-  const settle = openSettlement({
+  const settle = openSettlementOf(committed);
+  const begun = takeFence(collections, nextShard++);
+  return async (purchases, again = false) => settle({ purchases, again, fence: await begun });
+}
+
+function openSettlementOf(committed: Batch[] = []) {
+  return openSettlement({
     collections,
     maxPurchases: 1_000,
     minIntervalMs: 0,
@@ -65,7 +75,6 @@ function openSettle(committed: Batch[] = []): (purchases: Purchase[], again?: bo
       committed.push(batch);
     },
   });
-  return (purchases, again = false) => settle({ purchases, again });
 }
 
 /** All documents of a sale that a settlement may change. */
@@ -259,4 +268,35 @@ test.each<[string, unknown]>([
   ['a field too many', { purchases: [good], price: 0 }],
 ])('a job with %s for its content is refused', (_what, data) => {
   expect(() => readJob(data)).toThrow(/^Not a purchase: /);
+});
+
+test('a worker that another one has followed writes nothing of that shard, and settles its other shards', async () => {
+  const [lost, kept] = [await putOnSale({ stock: 3 }), await putOnSale({ stock: 3 })];
+  const settle = openSettlementOf();
+  const [former, other] = [await takeFence(collections, 1), await takeFence(collections, 2)];
+  const newer = await takeFence(collections, 1);
+  expect(newer.token).toBeGreaterThan(former.token);
+  const before = await stateOf(lost);
+  const [ofFormer, ofOther] = await Promise.allSettled([
+    settle({ purchases: [press(lost)], again: false, fence: former }),
+    settle({ purchases: [press(kept)], again: false, fence: other }),
+  ]);
+  expect(ofFormer).toMatchObject({ status: 'rejected', reason: expect.any(Fenced) });
+  expect(ofOther).toMatchObject({ status: 'fulfilled', value: [] });
+  expect(await stateOf(lost)).toEqual(before);
+  expect((await stateOf(kept)).paid).toBe(1);
+  await settle({ purchases: [press(lost)], again: false, fence: newer });
+  expect((await stateOf(lost)).paid).toBe(1);
+});
+
+test('a transaction that is in progress when another worker takes its shard is undone', async () => {
+  const saleId = await putOnSale({ stock: 3 });
+  const former = await takeFence(collections, 3);
+  const session = await collections.connection.startSession();
+  session.startTransaction();
+  // It has its snapshot before the other worker begins.
+  await collections.sales.findOne({ _id: saleId }, { session });
+  await takeFence(collections, 3);
+  await expect(requireFences(collections, [former], session)).rejects.toMatchObject({ code: 112 });
+  await session.endSession();
 });

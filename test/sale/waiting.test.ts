@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
-import { bullOf } from '../../sale/queue/bull-queue.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { openSettledOrders, preferredWaitOf } from '../../server/live/settled-orders.ts';
+import { pauseQueues, resumeQueues } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 /** `Prefer: wait` on a purchase and on an order, through nginx, with two servers. */
@@ -35,12 +35,12 @@ const look = (orderId: string, token: string, seconds: number, at?: string) =>
 
 /** Runs `work` while no worker takes jobs. */
 async function whilePaused<Value>(work: (resume: () => Promise<void>) => Promise<Value>): Promise<Value> {
-  const queue = bullOf(system.store.queue);
-  await queue.pause();
+  const { queue } = system.store;
+  await pauseQueues(queue);
   try {
-    return await work(() => queue.resume());
+    return await work(async () => void (await resumeQueues(queue)));
   } finally {
-    await queue.resume();
+    await resumeQueues(queue);
   }
 }
 
@@ -63,7 +63,7 @@ describe('a purchase that waits', () => {
     // What was settled long ago is not waited for.
     expect(await press(sale.id, { token, key: 'a-key' })).toMatchObject({ status: 200, body: answer.body });
     // A gate that counted too much: MongoDB has the last word, and the answer is what became of it.
-    await system.store.redis.hset(`gate:${sale.id}`, 'left', 9);
+    await system.store.redis.hset(system.store.gate.keyOf(sale.id), 'left', 9);
     const all = await Promise.all(Array.from({ length: 5 }, () => press(sale.id)));
     expect(all.map(({ body }) => body.reason).sort()).toEqual([null, null, null, null, 'sold_out'].sort());
   });

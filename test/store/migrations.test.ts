@@ -190,3 +190,9 @@ test('an order that a voided payment of the previous version still pays ends, an
   expect(await orders.findOne({ _id: lost })).toMatchObject({ cancelReason: 'payment_lost' });
   expect(await orders.findOne({ _id: paidOtherwise })).toMatchObject({ status: 'paid' });
 });
+
+test('a process with another number of shards than the database was made with refuses to run, and says so', async () => {
+  await expect(system.startServer({ SHARDS: '4' })).rejects.toThrow(
+    'SHARDS is 4, but this database was made with 16: set SHARDS=16',
+  );
+});

@@ -59,7 +59,7 @@ async function history() {
   await buy(sale.id, 3);
   const { orderId, token } = await buy(sale.id, 2);
   // Makes the gate admit more units than there are.
-  await system.store.redis.hset(`gate:${sale.id}`, 'left', 100);
+  await system.store.redis.hset(system.store.gate.keyOf(sale.id), 'left', 100);
   await buy(sale.id, 1);
   await system.api('DELETE', `/api/orders/${orderId}`, { token });
   return sale;

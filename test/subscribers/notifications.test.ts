@@ -125,7 +125,7 @@ test('the mail of a rejected order contains its reason', async () => {
   await system.changeSale(sale.id, { addStock: 1 });
   await buy(sale.id, system.buyerToken());
   const { token, email } = await system.signUp();
-  await system.store.redis.hset(`gate:${sale.id}`, 'left', 100);
+  await system.store.redis.hset(system.store.gate.keyOf(sale.id), 'left', 100);
   await buy(sale.id, token);
   expect((await mailTo(email, 'Not this time')).text).toContain('Others were quicker: none was left');
 });

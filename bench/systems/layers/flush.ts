@@ -7,7 +7,7 @@ await serveShop(({ config, redis, collections, gate, queue }) => {
   const { admit } = openAdmission({
     redis,
     gate,
-    queue: { ...queue, flush: { keys: [], lua: 'local function addJob() end\n' } },
+    queue: { ...queue, flush: { keysIn: () => [], lua: 'local function addJob() end\n' } },
     findSale: (saleId) => findSale(collections, saleId),
     requeueLost: async () => {},
     limits: admissionLimitsOf(config),

@@ -33,7 +33,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const log = openLog(config, 'layer');
   const { redis } = openPatientRedis(config, log);
   const collections = openCollections(openMongo(config, log).mongo);
-  const gate = openGate(redis);
+  const gate = openGate(redis, config.SHARDS);
   const queue = openPurchaseQueue(config, redis, log);
   const shop: Shop = {
     collections,

@@ -17,11 +17,11 @@ export async function checkDatabases({ MONGO_URL, REDIS_URL, RABBITMQ_URL }) {
  * @param {(url: string) => Promise<unknown>} ask
  */
 async function check(name, url, scheme, ask) {
-  // Accepts variants of the scheme: rediss and amqps (TLS), mongodb+srv (DNS), redis+sentinel.
-  const rest = /^(s|\+srv|s?\+sentinel)?:\/\/./.exec(url.slice(scheme.length));
+  // Accepts variants of the scheme: rediss and amqps (TLS), mongodb+srv (DNS), redis+sentinel, redis+cluster.
+  const rest = /^(s|\+srv|s?\+(sentinel|cluster))?:\/\/./.exec(url.slice(scheme.length));
   if (!url.startsWith(scheme) || !rest) throw new Error(`${name} must begin with ${scheme}://`);
   // With several hosts one may be down; only MongoDB's driver accepts them all in one URL.
-  if (scheme !== 'mongodb' && (rest[1]?.endsWith('sentinel') || hostsOf(url).includes(','))) return;
+  if (scheme !== 'mongodb' && (/sentinel|cluster/.test(rest[1] ?? '') || hostsOf(url).includes(','))) return;
   try {
     await ask(url);
   } catch (error) {

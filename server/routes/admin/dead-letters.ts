@@ -7,9 +7,9 @@ import { type Refusal, refuse } from '../../http/problems.ts';
 import { byOf, type Route, route } from '../../http/route.ts';
 import type { Shop } from '../../shop.ts';
 
-/** The id of a job in Bull is a number; the id of a message in RabbitMQ is longer. */
+/** The id of a job in Bull is a number, behind that of its shard; the id of a message in RabbitMQ is longer. */
 const byJobId = z.strictObject({
-  id: z.string().regex(/^(\d{1,15}|[\w-]{21,64})$/, "expected a dead letter's id"),
+  id: z.string().regex(/^((\d{1,2}-)?\d{1,15}|[\w-]{21,64})$/, "expected a dead letter's id"),
 });
 
 export function deadLetterRoutes(shop: Shop): Route[] {

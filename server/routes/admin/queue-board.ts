@@ -34,8 +34,8 @@ export const queueVisitRoutes = ({ queue, redis, collections }: Shop): Route[] =
     summary: 'A ticket for one visit to the board of the queue',
     answer: [201, z.object({ path: z.string() })],
     async handle(call) {
-      if (!queue.bull) return refuse('not-found', 'RabbitMQ has a board of its own');
-      const subject = { kind: 'queue_board', id: queue.bull.name };
+      if (queue.bulls.length === 0) return refuse('not-found', 'RabbitMQ has a board of its own');
+      const subject = { kind: 'queue_board', id: 'purchases' };
       await logStaffAction(collections, { ...byOf(call), action: 'queue_board.visited', subject });
       const ticket = nanoid(32);
       await redis.set(ticketKey(ticket), call.identity.userId, 'EX', ticketSeconds);
@@ -44,13 +44,13 @@ export const queueVisitRoutes = ({ queue, redis, collections }: Shop): Route[] =
   }),
 ];
 
-export function boardRoutes({ queue: { bull }, redis, collections }: Shop): Router {
-  if (!bull) return Router();
+export function boardRoutes({ queue: { bulls }, redis, collections }: Shop): Router {
+  if (bulls.length === 0) return Router();
   const adapter = new ExpressAdapter();
   adapter.setBasePath(boardPath);
   createBullBoard({
     // The cast is needed, because the adapter's types are those of another version of Bull.
-    queues: [new BullAdapter(bull as never, { readOnlyMode: true, allowRetries: false })],
+    queues: bulls.map((bull) => new BullAdapter(bull as never, { readOnlyMode: true, allowRetries: false })),
     serverAdapter: adapter,
     options: { uiConfig: { boardTitle: 'Stampede', hideRedisDetails: true } },
   });

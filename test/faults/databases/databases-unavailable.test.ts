@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { SaleSnapshot } from '../../../sale/contract.ts';
-import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { jobsIn } from '../../support/bull.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 
 /** Longer than any timeout of the settings, and much shorter than a page's timeout. */
@@ -163,7 +163,7 @@ describe('without MongoDB', { timeout: 120_000 }, () => {
       expect((await system.api('GET', '/healthz', { at: url })).status).toBe(200);
 
     // The worker has retried during those answers, without using up an attempt of any job.
-    const jobs = await bullOf(system.store.queue).getJobs(['waiting', 'active', 'delayed', 'failed']);
+    const jobs = await jobsIn(system.store.queue, ['waiting', 'active', 'delayed', 'failed']);
     expect(jobs.length).toBeGreaterThan(0);
     expect(jobs.filter(({ attemptsMade }) => attemptsMade > 0)).toEqual([]);
 

@@ -5,9 +5,10 @@ import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { Purchase, SaleSnapshot } from '../../../sale/contract.ts';
-import { legacyOrderIdOf } from '../../../sale/order.ts';
-import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { orderIdOf } from '../../../sale/order.ts';
 import { allowanceKey } from '../../../sale/settlement/decide.ts';
+import { keysOf, unsharded } from '../../../sale/shard.ts';
+import { jobsIn, pauseQueues, resumeQueues } from '../../support/bull.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { readSamples, valueIn } from '../../support/samples.ts';
 import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
@@ -29,7 +30,7 @@ afterAll(() => system.close());
 async function countsOf(saleId: string) {
   const { collections, gate, redis } = system.store;
   const sale = await collections.sales.findOne({ _id: saleId });
-  const fields = await redis.hgetall(`gate:${saleId}`);
+  const fields = await redis.hgetall(gate.keyOf(saleId));
   const allowances = await collections.allowances.find().toArray();
   const prefix = allowanceKey(saleId, '');
   const inMongo = allowances.filter(({ _id, units }) => _id.startsWith(prefix) && units > 0);
@@ -87,7 +88,8 @@ async function expectRight(...saleIds: string[]): Promise<void> {
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 }
 
-const forget = (orderId: string) => system.store.redis.del(`purchase:${orderId}`);
+const forget = (saleId: string, orderId: string) =>
+  system.store.redis.del(keysOf(system.store.gate.shardOf(saleId)).purchases + orderId);
 
 describe('a purchase that Redis lost, and that is sent again with its key', () => {
   test('for another sale, gets an order of its own, and both sales sell every unit', async () => {
@@ -95,7 +97,7 @@ describe('a purchase that Redis lost, and that is sent again with its key', () =
     const [token, key] = [system.buyerToken(), nanoid()];
     const first = await system.buy(one.id, token, { key });
     await system.settled(first.body.orderId, token);
-    await forget(first.body.orderId);
+    await forget(one.id, first.body.orderId);
     const second = await system.buy(other.id, token, { key });
     expect(second.status).toBe(202);
     expect(second.body.orderId).not.toBe(first.body.orderId);
@@ -115,7 +117,7 @@ describe('a purchase that Redis lost, and that is sent again with its key', () =
     const order = await system.settled(first.body.orderId, kept);
     await system.settled(second.body.orderId, cancelled);
     await system.api('DELETE', `/api/orders/${second.body.orderId}`, { token: cancelled });
-    for (const { body } of [first, second]) await forget(body.orderId);
+    for (const { body } of [first, second]) await forget(sale.id, body.orderId);
 
     const again = await system.buy(sale.id, kept, { key, quantity: 2 });
     expect([again.status, again.body.orderId]).toEqual([202, order.id]);
@@ -134,26 +136,30 @@ describe('a purchase that Redis lost, and that is sent again with its key', () =
   test('while it is queued, takes its units once', async () => {
     const sale = await system.createSale({ stock: 5, limitPerBuyer: 2 });
     const [token, key] = [system.buyerToken('ann'), nanoid()];
-    await bullOf(system.store.queue).pause();
+    await pauseQueues(system.store.queue);
     const { body } = await system.buy(sale.id, token, { key });
-    await forget(body.orderId);
+    await forget(sale.id, body.orderId);
     expect((await system.buy(sale.id, token, { key })).body).toEqual(body);
-    const { left, queued, 'b:ann': units } = await system.store.redis.hgetall(`gate:${sale.id}`);
+    const {
+      left,
+      queued,
+      'b:ann': units,
+    } = await system.store.redis.hgetall(system.store.gate.keyOf(sale.id));
     expect([left, queued, units]).toEqual(['4', '1', '1']);
-    await bullOf(system.store.queue).resume();
+    await resumeQueues(system.store.queue);
     await expectRight(sale.id);
   });
 });
 
 test('units below those of queued purchases are withdrawn: new ones can be bought within seconds', async () => {
   const sale = await system.createSale({ stock: 10 });
-  await bullOf(system.store.queue).pause();
+  await pauseQueues(system.store.queue);
   const tokens = Array.from({ length: 8 }, () => system.buyerToken());
   const bought = await Promise.all(tokens.map((token) => system.buy(sale.id, token)));
   await system.changeSale(sale.id, { withdrawStock: 5 });
-  const left = async () => Number(await system.store.redis.hget(`gate:${sale.id}`, 'left'));
+  const left = async () => Number(await system.store.redis.hget(system.store.gate.keyOf(sale.id), 'left'));
   expect(await left()).toBe(-3);
-  await bullOf(system.store.queue).resume();
+  await resumeQueues(system.store.queue);
   const orders = await Promise.all(
     bought.map(({ body }, n) => system.settled(body.orderId, tokens[n] ?? '')),
   );
@@ -173,13 +179,13 @@ test('gates are repaired while purchases flow and Redis loses some or all of its
   };
   const load = startBuyers(system, sale);
   await waitForAccepted(load, 50);
-  for (const { orderId } of load.accepted.slice(-20)) await forget(orderId);
+  for (const { orderId } of load.accepted.slice(-20)) await forget(sale.id, orderId);
   await waitForAccepted(load, 20);
   await system.store.redis.flushall();
   await waitForAccepted(load, 50);
   const before = await repairs();
-  await system.store.redis.hincrby(`gate:${sale.id}`, 'left', -300);
-  await system.store.redis.hincrby(`gate:${sale.id}`, 'b:somebody', 2);
+  await system.store.redis.hincrby(system.store.gate.keyOf(sale.id), 'left', -300);
+  await system.store.redis.hincrby(system.store.gate.keyOf(sale.id), 'b:somebody', 2);
   await waitUntil(async () => (await repairs()) >= before + 2, { ...soon, what: 'the gate is corrected' });
   await load.stop();
   await waitUntil(async () => (await load.resendUnknown()) === 0, { ...soon, what: 'all is known' });
@@ -268,7 +274,12 @@ describe('a gate that missed a change', () => {
     const sale = await system.createSale({ stock: 5 });
     await system.buy(sale.id, system.buyerToken());
     await system.quiet();
-    await system.store.redis.hset(`gate:${sale.id}`, { revision: 9, paused: 1, units: 8, left: 7 });
+    await system.store.redis.hset(system.store.gate.keyOf(sale.id), {
+      revision: 9,
+      paused: 1,
+      units: 8,
+      left: 7,
+    });
     expect(await refusalOf(sale.id)).toBe('/problems/paused');
     await waitUntil(async () => (await refusalOf(sale.id)) !== '/problems/paused', {
       ...obeysWithin,
@@ -287,11 +298,11 @@ describe('a gate that missed a change', () => {
 describe('a purchase that Redis remembers but whose job is lost', () => {
   async function lose(saleId: string) {
     const [token, key] = [system.buyerToken(), nanoid()];
-    await bullOf(system.store.queue).pause();
+    await pauseQueues(system.store.queue);
     const { body } = await system.buy(saleId, token, { key });
-    for (const job of await bullOf(system.store.queue).getJobs(['waiting', 'paused'])) await job.remove();
-    await system.store.redis.zrem('queued', body.orderId);
-    await bullOf(system.store.queue).resume();
+    for (const job of await jobsIn(system.store.queue, ['waiting', 'paused'])) await job.remove();
+    await system.store.redis.zrem(keysOf(system.store.gate.shardOf(saleId)).queued, body.orderId);
+    await resumeQueues(system.store.queue);
     expect((await system.audit()).I2).toMatchObject({ breaches: 1 });
     return { token, key, orderId: body.orderId };
   }
@@ -329,11 +340,11 @@ describe('a purchase that Redis remembers but whose job is lost', () => {
   });
 });
 
-test('a retry finds a purchase that the previous version stored', async () => {
+test('a purchase that the previous version queued is settled, and sent again here it stays one order', async () => {
   const [sale, other] = [await system.createSale({ stock: 3 }), await system.createSale({ stock: 3 })];
   const [token, key] = [system.buyerToken('ann'), nanoid()];
   const purchase: Purchase = {
-    orderId: legacyOrderIdOf('ann', key),
+    orderId: orderIdOf('ann', sale.id, key),
     saleId: sale.id,
     buyerId: 'ann',
     quantity: 1,
@@ -341,13 +352,19 @@ test('a retry finds a purchase that the previous version stored', async () => {
     createdAt: new Date().toISOString(),
   };
   const { redis, gate, queue } = system.store;
-  await system.buy(sale.id, system.buyerToken());
-  await redis.set(`purchase:${purchase.orderId}`, JSON.stringify(purchase), 'EX', 600);
-  await gate.queueAgain([purchase]);
-  await queue.add([{ purchases: [purchase] }]);
-  await system.settled(purchase.orderId, token);
-  expect((await system.buy(sale.id, token, { key })).body.orderId).toBe(purchase.orderId);
+  const before = keysOf(unsharded);
+  await pauseQueues(queue);
+  await redis.set(before.purchases + purchase.orderId, JSON.stringify(purchase), 'EX', 600);
+  await gate.queueAgain(unsharded, [purchase]);
+  await queue.bulls.at(-1)?.add({ purchases: [purchase] }, { attempts: 5, removeOnComplete: true });
+  expect((await system.api('GET', `/api/orders/${purchase.orderId}`, { token })).body.status).toBe('queued');
+  const again = await system.buy(sale.id, token, { key });
+  expect([again.status, again.body.orderId]).toEqual([202, purchase.orderId]);
+  await resumeQueues(queue);
+  expect((await system.settled(purchase.orderId, token)).status).toBe('paid');
   const elsewhere = await system.buy(other.id, token, { key });
   expect(elsewhere.body.orderId).not.toBe(purchase.orderId);
   await expectRight(sale.id, other.id);
+  expect(await redis.exists(before.queued)).toBe(0);
+  expect(await system.store.collections.orders.countDocuments({ saleId: sale.id, buyerId: 'ann' })).toBe(1);
 });

@@ -84,19 +84,28 @@ test('a worker dies halfway through a call-off: another goes on, and each order 
   const changes = (await readChanges(collections, sale.id).toArray()).flatMap(({ changes }) => changes);
   const ended = changes.flatMap((change) => (change.type === 'order.cancelled' ? [change.orderId] : []));
   expect(ended.sort()).toEqual(orderIds.sort());
-  await waitUntil(async () => (await system.store.redis.hget(`gate:${sale.id}`, 'left')) === '100', {
-    deadlineMs: 15_000,
-    what: 'the gate has every unit back',
-  });
+  await waitUntil(
+    async () => (await system.store.redis.hget(system.store.gate.keyOf(sale.id), 'left')) === '100',
+    {
+      deadlineMs: 15_000,
+      what: 'the gate has every unit back',
+    },
+  );
   expect(await system.audit()).toMatchObject({ ok: true, queued: 0 });
 });
 
 test('nothing is settled twice when a worker hangs past its lock and another takes its jobs', async () => {
-  // So long that another worker becomes the leader and finds the jobs' locks expired.
-  await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:9000` });
+  // So long that another worker takes its shards and finds the jobs' locks expired.
+  const hanging = await system.startWorker({ FAILPOINTS: `settling@${someVisit()}=block:9000` });
   const sale = await system.createSale({ ...bigSale, limitPerBuyer: 500 });
   const load = startBuyers(system, sale);
   await waitForAccepted(load, 30);
+  const answers = () =>
+    fetch(`${hanging.url}/healthz`, { signal: AbortSignal.timeout(500) }).then(
+      () => true,
+      () => false,
+    );
+  await waitUntil(async () => !(await answers()), { deadlineMs: 30_000, what: 'it hangs' });
   const other = await system.startWorker();
   await settles(other);
   await waitForAccepted(load, 600);
@@ -108,20 +117,25 @@ test('three workers keep the limits of a hot product whose gate admits far too m
   const sale = await system.createSale({ stock: 300, limitPerBuyer: 6 });
   const load = startBuyers(system, sale, { buyers: 30 });
   await waitForAccepted(load, 1);
-  // The gate is corrupted repeatedly, because the leader repairs it. A deposed leader notices after a second; until then two
-  // or three workers settle.
-  const { redis } = system.store;
+  // The gate is corrupted repeatedly, because the leader repairs it. The worker that settles the sale loses its lease again and
+  // again, and notices it only later.
+  const { redis, gate } = system.store;
+  const lease = `lease:shard-${gate.shardOf(sale.id)}`;
   const misleading = setInterval(() => {
     redis
       .pipeline()
-      .hset(`gate:${sale.id}`, 'left', 100_000)
-      .del('lease:lead')
+      .hset(gate.keyOf(sale.id), 'left', 100_000)
+      .set(lease, 'nobody', 'PX', 100)
       .exec()
       .catch(() => {});
-  }, 200);
+  }, 1_000);
   try {
     await waitForAccepted(load, 600);
-    for (const worker of system.workers) await settles(worker);
+    const haveSettled = async () => {
+      const made = await Promise.all(system.workers.map((worker) => system.ordersMadeBy(worker)));
+      return made.filter((orders) => orders > 0).length >= 2;
+    };
+    await waitUntil(haveSettled, { deadlineMs: 60_000, what: 'two workers have settled it' });
   } finally {
     clearInterval(misleading);
   }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { DeadLetter, Purchase } from '../../../sale/contract.ts';
 import { orderIdOf } from '../../../sale/order.ts';
-import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { bullOf } from '../../support/bull.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
-import { bullOf } from '../../../sale/queue/bull-queue.ts';
+import { resumeQueues } from '../../support/bull.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
@@ -15,8 +15,8 @@ test('purchases whose job is lost get a new job', async () => {
   const load = startBuyers(system, sale);
   await waitForAccepted(load, 50);
   await load.stop();
-  await bullOf(system.store.queue).obliterate({ force: true });
-  await bullOf(system.store.queue).resume();
+  for (const bull of system.store.queue.bulls) await bull.obliterate({ force: true });
+  await resumeQueues(system.store.queue);
   expect(await system.store.gate.countQueued()).toBeGreaterThan(0);
   await system.startWorker();
   await expectNothingLost(system, sale, load);
@@ -41,8 +41,8 @@ test('another worker reconciles when the reconciling worker is killed', async ()
   const token = system.buyerToken();
   await system.settled((await system.buy(sale.id, token)).body.orderId, token);
   // As after a crash before a unit was given back.
-  await client.hincrby(`gate:${sale.id}`, 'left', -4);
-  await waitUntil(async () => (await client.hget(`gate:${sale.id}`, 'left')) === '9', {
+  await client.hincrby(system.store.gate.keyOf(sale.id), 'left', -4);
+  await waitUntil(async () => (await client.hget(system.store.gate.keyOf(sale.id), 'left')) === '9', {
     deadlineMs: 10_000,
     what: 'the gate counts what MongoDB has',
   });

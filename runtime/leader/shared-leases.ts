@@ -1,0 +1,148 @@
+import type { Redis } from 'ioredis';
+import type { Log } from '../observe/log.ts';
+import { pause } from '../pause.ts';
+import { type LeaderTask, repeatTask } from './leader.ts';
+import { type Lease, openLease } from './lease.ts';
+
+export interface SharedLeasesOptions {
+  /** A connection whose commands fail while Redis is unavailable. */
+  redis: Redis;
+  /** The leases, of which each candidate holds its share. */
+  names: string[];
+  /** A holder that does not renew a lease for this long is replaced. */
+  ttlMs: number;
+  log: Log;
+  /** Whether this process can hold leases; while it cannot, it leaves them to others. */
+  isFit: () => boolean;
+}
+
+export interface SharedLeases {
+  /** The leases that this process holds. */
+  held(): string[];
+  /**
+   * Tells how many leases each living candidate holds, this one among them. A candidate that holds at least two more than
+   * another gives up half of the difference.
+   */
+  balance(counts: number[]): void;
+  close(): Promise<void>;
+}
+
+/** Work that takes longer to end is not waited for: MongoDB may be away. */
+const handOverMs = 1_000;
+
+/**
+ * Spreads leases in Redis evenly over the candidates. `work` runs for each lease in the process that holds it; its signal aborts
+ * when this process closes, becomes unfit, loses the lease or gives it up. Work that throws is started again after a wait.
+ */
+export function openSharedLeases(
+  { redis, names, ttlMs, log, isFit }: SharedLeasesOptions,
+  work: (name: string, signal: AbortSignal) => ReturnType<LeaderTask>,
+): SharedLeases {
+  /** A lease that nobody takes for this long is taken by a candidate that has its share already. */
+  const orphanedMs = ttlMs / 6;
+  /** After leases were given up, the others' counts are outdated for this long. */
+  const outdatedMs = ttlMs;
+  const leases = new Map(names.map((name) => [name, openLease(redis, name, ttlMs)]));
+  const leaseOf = (name: string) => leases.get(name) as Lease;
+  const held = new Map<string, AbortController>();
+  /** The work for each lease, which may outlast it. */
+  const working = new Map<string, Promise<void>>();
+  /** When a lease was first seen to be free. */
+  const freeSince = new Map<string, number>();
+  const closing = new AbortController();
+  let candidates = 1;
+  let excess = 0;
+  let countsAreNewAt = 0;
+  let logged = '';
+
+  function begin(name: string): void {
+    const end = new AbortController();
+    freeSince.delete(name);
+    held.set(name, end);
+    const verified = async (signal: AbortSignal) => {
+      if (await leaseOf(name).hold()) await work(name, signal);
+      else lose(name);
+    };
+    const before = working.get(name) ?? Promise.resolve();
+    const all = before.then(() => repeatTask(name, 'share', verified, end.signal, log));
+    working.set(name, all);
+  }
+
+  function lose(name: string): void {
+    held.get(name)?.abort();
+    held.delete(name);
+  }
+
+  /** Ends the work, and releases the lease when it has ended, or takes long to. */
+  async function giveUp(name: string): Promise<void> {
+    lose(name);
+    await Promise.race([working.get(name), pause(handOverMs)]);
+    await leaseOf(name).release();
+  }
+
+  async function renew(name: string): Promise<void> {
+    if (!(await leaseOf(name).hold())) lose(name);
+  }
+
+  async function takeFree(name: string): Promise<void> {
+    const now = performance.now();
+    const since = freeSince.get(name) ?? now;
+    freeSince.set(name, since);
+    const share = Math.ceil(names.length / candidates);
+    if (held.size >= share && now - since < orphanedMs) return;
+    if (await leaseOf(name).hold()) begin(name);
+  }
+
+  async function pass(): Promise<void> {
+    if (!isFit()) {
+      await Promise.all([...held.keys()].map(giveUp));
+      return;
+    }
+    await Promise.all([...held.keys()].map(renew));
+    const surplus = [...held.keys()].slice(0, excess);
+    excess = 0;
+    await Promise.all(surplus.map(giveUp));
+    // Each candidate begins elsewhere, so that they do not ask for the same one.
+    const start = Math.floor(Math.random() * names.length);
+    const others = [...names.slice(start), ...names.slice(0, start)].filter((name) => !held.has(name));
+    const areHeld = await Promise.all(others.map((name) => leaseOf(name).isHeld()));
+    for (const [n, name] of others.entries()) {
+      if (areHeld[n]) freeSince.delete(name);
+      else if (!closing.signal.aborted) await takeFree(name);
+    }
+  }
+
+  async function run(): Promise<void> {
+    let isFailing = false;
+    while (!closing.signal.aborted) {
+      try {
+        await pass();
+        const all = [...held.keys()].sort().join(' ');
+        if (all !== logged) log.info({ leases: all }, 'the leases of this process have changed');
+        logged = all;
+        isFailing = false;
+      } catch (error) {
+        // While Redis is unavailable nobody else can take a lease.
+        if (!isFailing) log.warn({ error: (error as Error).message }, 'renewing leases failed, retrying');
+        isFailing = true;
+      }
+      await pause(ttlMs / 6, closing.signal);
+    }
+    await Promise.all([...held.keys()].map((name) => giveUp(name).catch(() => {})));
+  }
+
+  const running = run();
+  return {
+    held: () => [...held.keys()],
+    balance(counts) {
+      candidates = Math.max(1, counts.length);
+      if (performance.now() < countsAreNewAt) return;
+      excess = Math.max(0, Math.floor((held.size - Math.min(held.size, ...counts)) / 2));
+      if (excess > 0) countsAreNewAt = performance.now() + outdatedMs;
+    },
+    async close() {
+      closing.abort();
+      await running;
+    },
+  };
+}
