@@ -28,6 +28,7 @@ import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
 import { openPlaces } from '../sale/places/places.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
+import { openPasses } from '../sale/room/passes.ts';
 import { findSale } from '../sale/sale.ts';
 import { openSaleChanges } from '../sale/sale-change.ts';
 import { openCancellations } from '../sale/settlement/cancellation.ts';
@@ -47,6 +48,7 @@ import { ensureRequestId } from './http/request-id.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
 import { followRevocations } from './live/revocations.ts';
+import { openRooms } from './live/rooms.ts';
 import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerObserver } from './observer.ts';
 import { openProviderAccess } from './provider-access.ts';
@@ -122,12 +124,14 @@ const http = createServer(bounds, (request, response) => {
 http.setTimeout(30_000);
 refuseNonRequests(http);
 const settledOrders = openSettledOrders({ gate, stopping: stopping.signal, ...config });
+const rooms = openRooms(collections, gate);
 const live = openLive(
   http,
   tokens,
   { publisher: publisher.redis, subscriber: subscriber.redis },
   config,
   settledOrders.addSettled,
+  rooms.keep,
 );
 const announcements = openAnnouncements({ collections, gate, ...live }, log);
 const otherWriters = openOtherWriters(redis);
@@ -182,6 +186,9 @@ const shop = {
   tokens,
   limits: openAccountLimits(redis, config),
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+  rooms,
+  passes: openPasses(config.JWT_SECRET),
+  roomPassSeconds: config.ROOM_PASS_SECONDS,
   mails: config.SMTP_URL ? openAccountMails(collections, tokenSecrets) : null,
   tokenSecrets,
   bcryptCost: config.BCRYPT_COST,

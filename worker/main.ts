@@ -26,7 +26,7 @@ import { metricsRoute } from '../runtime/observe/metrics.ts';
 import { closeOnSignal } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openGate } from '../sale/admission/gate.ts';
-import type { SaleSnapshot } from '../sale/contract.ts';
+import type { RoomStatus, SaleSnapshot } from '../sale/contract.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
@@ -47,6 +47,7 @@ import { settlePayments } from './payments.ts';
 import { openPlacesTask } from './places.ts';
 import { reconciler } from './reconciler.ts';
 import { relay } from './relay.ts';
+import { openRoomTask } from './room.ts';
 import { saleClock } from './sale-clock.ts';
 import { numberStaffLog } from './staff-log.ts';
 import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
@@ -81,6 +82,7 @@ const announceChanged = (settled: Settled) => {
   observer.changed(settled.orders.map(({ order }) => order));
   return announceSettled(settled);
 };
+const announceRoom = (status: RoomStatus) => emitter.serverSideEmit('room', status);
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
 const observer = await openWorkerObserver({ config, log, mongo, redis: [redis, patient.redis] }, () =>
@@ -159,6 +161,11 @@ const election = openLeaderElection(
     audit: auditRegularly(redis, config, log),
     'hold-expiry': holdExpiry(collections, exclusive, announceEnded),
     places: openPlacesTask({ collections, gate, exclusive, announceSettled, announceSale, observer }, log),
+    room: openRoomTask(
+      { collections, gate: impatientGate, announceRoom },
+      { answerSeconds: config.ROOM_ANSWER_SECONDS },
+      log,
+    ),
     'staff-log': numberStaffLog(collections),
     relay: relay(
       {

@@ -186,6 +186,12 @@ export function openGate(redis: Redis) {
       return revision === null ? null : verified === '1';
     },
 
+    /** Units that the gate still admits; null when there is no gate. */
+    async unitsLeft(saleId: string): Promise<number | null> {
+      const left = await redis.hget(gatePrefix + saleId, 'left');
+      return left === null ? null : Number(left);
+    },
+
     /**
      * Reads gates and the queued purchases in one atomic step.
      * @param buyers whose units are read from each gate.

@@ -6,14 +6,16 @@ import { readEntries } from './drawing.ts';
 export async function readDraw({ sales, placeLists }: Collections, saleId: string): Promise<Draw | null> {
   const sale = await sales.findOne({ _id: saleId });
   const list = await placeLists.findOne({ _id: saleId });
-  if (!sale?.drawAt || !list?.draw) return null;
+  const isRoom = sale?.mode === 'room';
+  const drawAt = isRoom ? sale.opensAt : sale?.drawAt;
+  if (!sale || !drawAt || !list?.draw) return null;
   const { state, commitment, entries, digest, frozenAt, seed, drawnAt } = list.draw;
   return {
     saleId,
     algorithm: 'hmac-sha256-v1',
     state: state === 'closing' ? 'entering' : state,
-    opensAt: sale.opensAt.toISOString(),
-    drawAt: sale.drawAt.toISOString(),
+    opensAt: (isRoom ? (sale.publishedAt ?? sale.createdAt) : sale.opensAt).toISOString(),
+    drawAt: drawAt.toISOString(),
     commitment,
     entries: entries ?? list.places,
     digest,

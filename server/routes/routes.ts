@@ -15,6 +15,7 @@ import { orderAdminRoutes } from './admin/orders.ts';
 import { overviewRoutes } from './admin/overview.ts';
 import { productRoutes } from './admin/products.ts';
 import { queueVisitRoutes } from './admin/queue-board.ts';
+import { roomRoutes } from './admin/room.ts';
 import { saleAdminRoutes } from './admin/sales.ts';
 import { staffRoutes } from './admin/staff.ts';
 import { staffLogRoutes } from './admin/staff-log.ts';
@@ -49,6 +50,7 @@ const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   productRoutes,
   saleAdminRoutes,
   draftRoutes,
+  roomRoutes,
   overviewRoutes,
   controlRoomRoutes,
   auditRoutes,
