@@ -38,7 +38,7 @@ export interface PlaceRecord {
 }
 
 /** One call of one person into a waiting room. */
-export interface RoomCall {
+interface RoomCall {
   /** The place from which the person was called. */
   position: number;
   /** Counts all calls of the room. */

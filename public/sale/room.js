@@ -62,7 +62,7 @@ export function openRoom(saleId, { onChange }) {
   const alarm = element('p', { class: 'visually-hidden', role: 'alert' });
   const section = element(
     'section',
-    { class: 'order place room', 'aria-labelledby': 'place-text' },
+    { class: 'order place', 'aria-labelledby': 'place-text' },
     ...[text, note, element('div', { class: 'room-buttons' }, main, quit), link, polite, alarm],
   );
   const first = document.getElementById('place');

@@ -152,6 +152,8 @@ export const german = {
     'email-not-verified':
       'Dieses Angebot ist nur für bestätigte Adressen. Bestätige deine unter „Mein Konto“ und kaufe dann hier.',
     'over-limit': 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
+    'pass-required':
+      'Deine Zeit zum Kaufen ist vorbei, oder du bist noch nicht an der Reihe. Du zahlst nichts.',
   },
   heldFor: (time) => `Noch ${time} für dich zurückgelegt`,
   notePaid: 'Es gehört dir. Wie es weitergeht, sagt dir der Shop.',

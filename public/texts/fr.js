@@ -152,6 +152,8 @@ export const french = {
     'email-not-verified':
       'Cette vente est réservée aux adresses confirmées. Confirmez la vôtre dans « Mon compte », puis achetez ici.',
     'over-limit': 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
+    'pass-required':
+      'Votre temps pour acheter est passé, ou ce n’est pas encore votre tour. Vous ne payez rien.',
   },
   heldFor: (time) => `Réservée pour vous encore ${time}`,
   notePaid: 'Elle est à vous. Le magasin vous dira la suite.',

@@ -17,6 +17,7 @@ import { action, peopleAt, subheading } from '../components.js';
 import { errorText } from '../http.js';
 import { itemTable } from './item-table.js';
 import { figuresOf } from './report.js';
+import { roomPanel } from './room-panel.js';
 import { saleButtons } from './sale-buttons.js';
 import { priceText } from './sale-table.js';
 
@@ -51,6 +52,7 @@ export function openSaleDetails(saleId) {
       setText(earlier, minutes.nextCursor === null ? '' : 'Earlier minutes are not in this chart.');
       draw(report.sale);
       drawFacts(report);
+      await room.load(report.sale);
       setText(errorLine, '');
     } catch (error) {
       setText(errorLine, errorText(error));
@@ -59,6 +61,7 @@ export function openSaleDetails(saleId) {
     if (!isClosed) again = setTimeout(load, REPORT_EVERY_MS);
   }
 
+  const room = roomPanel(saleId, load);
   const buttons = saleButtons(saleId, () => report?.sale ?? null, load);
 
   /** @param {SaleSnapshot} sale */
@@ -122,6 +125,7 @@ export function openSaleDetails(saleId) {
       element('header', { class: 'view-head' }, title, element('div', { class: 'actions' }, ...buttons.all)),
       state,
       errorLine,
+      room.root,
       items.root,
       chart.root,
       byMinute.root,
