@@ -192,7 +192,6 @@ export function openRoom(saleId, { onChange }) {
       section.dataset.kind = seen.kind;
       setText(text, seen.text);
       setText(note, seen.note);
-      show(note, seen.note !== '');
       main.dataset.action = seen.action ?? '';
       if (seen.action) setText(main, view.isSignedIn ? texts.room.actions[seen.action] : texts.buySignIn);
       show(main, seen.action !== null);

@@ -72,7 +72,7 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
     calendar: `/sales/${encodeURIComponent(sale.id)}/calendar.ics`,
     notScheduled: hiddenUnless(isScheduled),
     ...pickerOf(sale, context),
-    noStepper: hiddenUnless(limitPerBuyer > 1 && !leadsOn(status)),
+    noStepper: hiddenUnless(limitPerBuyer > 1 && !leadsOn(status) && sale.mode !== 'room'),
     ...buttonOf(sale, status, context),
     ...placeOf(sale, { status, now }, context),
     snapshot: snapshotOf(sale),
@@ -189,7 +189,12 @@ function placeOf(
   const button = seen.action
     ? html`<button type="button" class="primary" aria-disabled="true">${texts.buySignIn}</button>`
     : '';
-  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${button}<a href="/draws/${encodeURIComponent(sale.id)}">${sale.mode === 'room' ? texts.room.check : texts.place.check}</a></section>`;
+  const isRoom = sale.mode === 'room';
+  const check = isRoom ? texts.room.check : texts.place.check;
+  const buttons = isRoom
+    ? html`<p class="muted room-note"></p><div class="room-buttons">${button}</div>`
+    : button;
+  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${buttons}<a href="/draws/${encodeURIComponent(sale.id)}">${check}</a></section>`;
   return { noBuy, noNote: hiddenUnless(false), place };
 }
 
