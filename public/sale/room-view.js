@@ -1,6 +1,6 @@
 /** Decides what is said about a waiting room and a person's place in it. Pure. */
 
-/** @import { Place, RoomStatus, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+/** @import { Place, RoomStatus, SaleStatus } from '../../sale/contract.ts' */
 /** @import { english } from '../texts/en.js' */
 
 /**
@@ -12,6 +12,7 @@
  * @property {string} kind changes when something happens that a person has to know of
  * @property {string} text
  * @property {string} note
+ * @property {string} message of the shop
  * @property {RoomAction} action
  * @property {boolean} mayLeave
  */
@@ -50,48 +51,50 @@ export function steady(before, next) {
 export const isUnlikely = (ahead, { inside, left, unitsPerCall }) => (ahead + inside) * unitsPerCall >= left;
 
 /**
- * @param {{ sale: SaleSnapshot, status: SaleStatus, now: number }} view
+ * @param {{ status: SaleStatus, now: number }} view
  * @param {Place | null} place
  * @param {RoomStatus | null} room null before anything is known of it
  * @param {Wait | null} wait
  * @param {{ texts: Pick<typeof english, 'room' | 'place'>, clock: (milliseconds: number) => string }} words
  * @returns {RoomView | null} null when there is nothing to say
  */
-export function roomView({ sale, status, now }, place, room, wait, { texts, clock }) {
+export function roomView({ status, now }, place, room, wait, { texts, clock }) {
   const t = texts.room;
+  const message = room?.message ? t.message(room.message) : '';
   /** @param {string} kind @param {string} text @param {Partial<RoomView>} [more] @returns {RoomView} */
-  const say = (kind, text, more = {}) => ({ kind, text, note: '', action: null, mayLeave: false, ...more });
+  const say = (kind, text, more = {}) => {
+    return { kind, text, note: '', message, action: null, mayLeave: false, ...more };
+  };
   if (status === 'ended' || status === 'called_off') return null;
-  const note = room?.message ? t.message(room.message) : '';
   if (status === 'scheduled') {
-    const here = room ? t.gathered(room.waiting) : '';
-    if (place) return say('entered', t.entered, { note: note || here, mayLeave: true });
-    return say('rules', t.rules, { note: note || here, action: 'join' });
+    const note = room ? t.gathered(room.waiting) : '';
+    return place
+      ? say('entered', t.entered, { note, mayLeave: true })
+      : say('rules', t.rules, { note, action: 'join' });
   }
   const left = (/** @type {string | undefined} */ until) => clock(Math.max(0, Date.parse(until ?? '') - now));
   if (place?.state === 'called')
-    return say('called', t.called(left(place.answerBy)), { note, action: 'come', mayLeave: true });
-  if (place?.state === 'inside')
-    return say('inside', t.inside(left(place.passUntil)), { note, mayLeave: true });
+    return say('called', t.called(left(place.answerBy)), { action: 'come', mayLeave: true });
+  if (place?.state === 'inside') return say('inside', t.inside(left(place.passUntil)), { mayLeave: true });
   if (place?.state === 'served') return null;
   const isSoldOut = status === 'sold_out' || room?.state === 'sold_out';
   if (place?.state === 'entered' || place?.state === 'waiting') {
     if (place.state === 'entered' || !room || room.state === 'drawing' || room.state === 'gathering')
-      return say('drawing', texts.place.drawing, { note });
+      return say('drawing', texts.place.drawing);
     const position = place.position ?? 0;
     const ahead = aheadOf(position, room);
     const where = [place.missed ? t.missed : '', t.place(position, ahead)].filter(Boolean).join(' ');
-    const mine = { note: note || waitIn(wait, t), mayLeave: true };
-    if (isSoldOut) return say('sold-out', t.soldOut, { note: note || where, mayLeave: true });
+    const mine = { note: waitIn(wait, t), mayLeave: true };
+    if (isSoldOut) return say('sold-out', t.soldOut, { ...mine, note: where });
     if (room.state === 'paused' || status === 'paused')
-      return say('paused', `${where} ${t.paused}`, { ...mine, note });
+      return say('paused', where, { ...mine, note: t.paused });
     if (isUnlikely(ahead, room)) return say('unlikely', `${where} ${t.unlikely}`, mine);
     return say('waiting', where, mine);
   }
-  if (isSoldOut) return say('sold-out', t.soldOut, { note, action: 'join' });
+  if (isSoldOut) return say('sold-out', t.soldOut, { action: 'join' });
   const passed = place?.state === 'left' && place.position !== null ? t.passed : t.late;
-  const waiting = room && room.waiting > 0 ? t.waiting(room.waiting) : '';
-  return say('late', passed, { note: note || waiting, action: sale.stock > 0 ? 'join' : null });
+  const note = room && room.waiting > 0 ? t.waiting(room.waiting) : '';
+  return say('late', passed, { note, action: 'join' });
 }
 
 /** @param {Wait | null} wait @param {typeof english['room']} t */

@@ -46,11 +46,12 @@ export function openRoom(saleId, { onChange }) {
   let readAt = Number.NEGATIVE_INFINITY;
   let isBusy = false;
   let isAsking = false;
-  const spoken = { kind: '', at: Number.NEGATIVE_INFINITY };
+  const spoken = { kind: '', told: '', at: Number.NEGATIVE_INFINITY };
   const path = `/sales/${encodeURIComponent(saleId)}`;
 
   const text = element('p', { id: 'place-text', class: 'room-text', 'data-testid': 'place' });
   const note = element('p', { class: 'muted room-note', 'data-testid': 'room-note' });
+  const message = element('p', { class: 'room-message', 'data-testid': 'room-message', hidden: true });
   const main = element('button', { type: 'button', class: 'primary', 'data-testid': 'place-button' });
   const quit = element(
     'button',
@@ -63,7 +64,7 @@ export function openRoom(saleId, { onChange }) {
   const section = element(
     'section',
     { class: 'order place', 'aria-labelledby': 'place-text' },
-    ...[text, note, element('div', { class: 'room-buttons' }, main, quit), link, polite, alarm],
+    ...[text, note, element('div', { class: 'room-buttons' }, main, quit), message, link, polite, alarm],
   );
   const first = document.getElementById('place');
   if (first) first.replaceWith(section);
@@ -153,13 +154,13 @@ export function openRoom(saleId, { onChange }) {
   );
 
   /** The call is spoken at once, the place rarely. @param {RoomView} seen */
-  function speak({ kind, text: said, note: more }) {
-    const isNew = kind !== spoken.kind;
+  function speak({ kind, text: said, note: more, message: told }) {
+    const isNew = kind !== spoken.kind || told !== spoken.told;
     if (!isNew && (kind === 'called' || kind === 'inside')) return;
     if (!isNew && performance.now() - spoken.at < SPEAK_EVERY_MS) return;
-    Object.assign(spoken, { kind, at: performance.now() });
+    Object.assign(spoken, { kind, told, at: performance.now() });
     setText(alarm, kind === 'called' ? said : '');
-    setText(polite, kind === 'called' ? '' : `${said} ${more}`);
+    setText(polite, kind === 'called' ? told : `${said} ${more} ${told}`);
   }
 
   return {
@@ -192,6 +193,8 @@ export function openRoom(saleId, { onChange }) {
       section.dataset.kind = seen.kind;
       setText(text, seen.text);
       setText(note, seen.note);
+      setText(message, seen.message);
+      show(message, seen.message !== '');
       main.dataset.action = seen.action ?? '';
       if (seen.action) setText(main, view.isSignedIn ? texts.room.actions[seen.action] : texts.buySignIn);
       show(main, seen.action !== null);

@@ -2,11 +2,10 @@ import { expect, test } from 'vitest';
 import { isUnlikely, roomView, steady, type Wait, waitOf } from '../../public/sale/room-view.js';
 import { shortCountdown } from '../../public/shared/formats.js';
 import { english as texts } from '../../public/texts/en.js';
-import type { Place, RoomStatus, SaleSnapshot, SaleStatus } from '../../sale/contract.ts';
+import type { Place, RoomStatus, SaleStatus } from '../../sale/contract.ts';
 
 const now = Date.UTC(2027, 0, 1);
 const at = (ms: number) => new Date(now + ms).toISOString();
-const sale = { stock: 40, mode: 'room' } as SaleSnapshot;
 const room: RoomStatus = {
   ...{ saleId: 's', state: 'open', waiting: 90, inside: 2, calledUpTo: 10, left: 40, unitsPerCall: 1 },
   ...{ slowest: 60, fastest: 60, message: null, at: at(0) },
@@ -19,7 +18,7 @@ const look = (
   place: Place | null,
   status: RoomStatus | null = room,
   { of = 'open', wait = null }: { of?: SaleStatus; wait?: Wait | null } = {},
-) => roomView({ sale, status: of, now }, place, status, wait, { texts, clock: shortCountdown });
+) => roomView({ status: of, now }, place, status, wait, { texts, clock: shortCountdown });
 
 test('a page says in each state what a person has to know, and offers what they can do', () => {
   expect(look(null, null, { of: 'scheduled' })).toMatchObject({
@@ -51,7 +50,7 @@ test('a page says in each state what a person has to know, and offers what they 
   expect(look(placeIn('left'))).toMatchObject({ kind: 'late', action: 'join', text: texts.room.passed });
   for (const over of [look(placeIn('served')), look(null, room, { of: 'ended' })]) expect(over).toBeNull();
   expect(look(placeIn('waiting', { missed: true }))?.text).toContain('did not come');
-  expect(look(placeIn('waiting'), { ...room, message: '<b>Soon</b>' })?.note).toBe(
+  expect(look(placeIn('called'), { ...room, message: '<b>Soon</b>' })?.message).toBe(
     'The shop says: <b>Soon</b>',
   );
 });
