@@ -8,6 +8,8 @@ import { readRoom } from '../sale/room/room.ts';
 import type { Collections } from '../store/collections.ts';
 
 const lookEveryMs = 250;
+/** After a fault, so that one that lasts does not fill the log. */
+const retryMs = 2_000;
 /** Pages that wait are told so often. */
 const tellEveryMs = 1_000;
 
@@ -37,15 +39,17 @@ export function openRoomTask(
   return async (stopping) => {
     while (!stopping.aborted) {
       const rooms = await findRooms(collections);
+      let hasFailed = false;
       for (const saleId of rooms) {
         try {
           await look(saleId);
         } catch (error) {
+          hasFailed = true;
           log.warn({ error: (error as Error).message, saleId }, 'calling people failed, retrying');
         }
       }
       toldAt = new Map(rooms.map((saleId) => [saleId, toldAt.get(saleId) ?? 0]));
-      await pause(lookEveryMs, stopping);
+      await pause(hasFailed ? retryMs : lookEveryMs, stopping);
     }
   };
 }

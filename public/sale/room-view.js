@@ -1,6 +1,7 @@
 /** Decides what is said about a waiting room and a person's place in it. Pure. */
 
 /** @import { Place, RoomStatus, SaleStatus } from '../../sale/contract.ts' */
+/** @import { BuyState } from './buy-state.js' */
 /** @import { english } from '../texts/en.js' */
 
 /**
@@ -22,6 +23,9 @@ const MINUTE_MS = 60_000;
 const [SOONER, LATER] = [0.8, 1.25];
 /** A new estimate is at most so much longer than the one before. */
 const MOST_GROWTH = 1.1;
+
+/** The states of an order that says all itself. @type {ReadonlySet<BuyState>} */
+const isBuying = new Set(['sending', 'queued', 'busy', 'stalled', 'held', 'paid']);
 
 /** At most so many people are ahead: some of them may have left. @param {number} position @param {RoomStatus} status */
 export const aheadOf = (position, { calledUpTo }) => Math.max(0, position - calledUpTo - 1);
@@ -51,21 +55,21 @@ export function steady(before, next) {
 export const isUnlikely = (ahead, { inside, left, unitsPerCall }) => (ahead + inside) * unitsPerCall >= left;
 
 /**
- * @param {{ status: SaleStatus, now: number }} view
+ * @param {{ status: SaleStatus, now: number, buy?: BuyState }} view `buy` is absent before the page knows its reader
  * @param {Place | null} place
  * @param {RoomStatus | null} room null before anything is known of it
  * @param {Wait | null} wait
  * @param {{ texts: Pick<typeof english, 'room' | 'place'>, clock: (milliseconds: number) => string }} words
  * @returns {RoomView | null} null when there is nothing to say
  */
-export function roomView({ status, now }, place, room, wait, { texts, clock }) {
+export function roomView({ status, now, buy }, place, room, wait, { texts, clock }) {
   const t = texts.room;
   const message = room?.message ? t.message(room.message) : '';
   /** @param {string} kind @param {string} text @param {Partial<RoomView>} [more] @returns {RoomView} */
   const say = (kind, text, more = {}) => {
     return { kind, text, note: '', message, action: null, mayLeave: false, ...more };
   };
-  if (status === 'ended' || status === 'called_off') return null;
+  if (status === 'ended' || status === 'called_off' || (buy && isBuying.has(buy))) return null;
   if (status === 'scheduled') {
     const note = room ? t.gathered(room.waiting) : '';
     return place
@@ -76,7 +80,6 @@ export function roomView({ status, now }, place, room, wait, { texts, clock }) {
   if (place?.state === 'called')
     return say('called', t.called(left(place.answerBy)), { action: 'come', mayLeave: true });
   if (place?.state === 'inside') return say('inside', t.inside(left(place.passUntil)), { mayLeave: true });
-  if (place?.state === 'served') return null;
   const isSoldOut = status === 'sold_out' || room?.state === 'sold_out';
   if (place?.state === 'entered' || place?.state === 'waiting') {
     if (place.state === 'entered' || !room || room.state === 'drawing' || room.state === 'gathering')

@@ -54,6 +54,7 @@ const checkout = openCheckout(saleId, {
     if (outcome.kind === 'settled') state.addOrder(outcome.order);
     if (outcome.kind === 'refused') {
       state.setRefusal(outcome.problem, purchase, serverNow());
+      place?.refresh();
       refresh();
     }
     draw();

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { BuyState } from '../../public/sale/buy-state.js';
 import { isUnlikely, roomView, steady, type Wait, waitOf } from '../../public/sale/room-view.js';
 import { shortCountdown } from '../../public/shared/formats.js';
 import { english as texts } from '../../public/texts/en.js';
@@ -17,8 +18,9 @@ const placeIn = (state: Place['state'], more: Partial<Place> = {}): Place => {
 const look = (
   place: Place | null,
   status: RoomStatus | null = room,
-  { of = 'open', wait = null }: { of?: SaleStatus; wait?: Wait | null } = {},
-) => roomView({ status: of, now }, place, status, wait, { texts, clock: shortCountdown });
+  { of = 'open', wait = null, buy }: { of?: SaleStatus; wait?: Wait | null; buy?: BuyState } = {},
+) =>
+  roomView({ status: of, now, ...(buy && { buy }) }, place, status, wait, { texts, clock: shortCountdown });
 
 test('a page says in each state what a person has to know, and offers what they can do', () => {
   expect(look(null, null, { of: 'scheduled' })).toMatchObject({
@@ -48,7 +50,13 @@ test('a page says in each state what a person has to know, and offers what they 
   });
   expect(look(placeIn('inside', { passUntil: at(90_000) }))).toMatchObject({ kind: 'inside', action: null });
   expect(look(placeIn('left'))).toMatchObject({ kind: 'late', action: 'join', text: texts.room.passed });
-  for (const over of [look(placeIn('served')), look(null, room, { of: 'ended' })]) expect(over).toBeNull();
+  for (const over of [look(placeIn('inside'), room, { buy: 'paid' }), look(null, room, { of: 'ended' })])
+    expect(over).toBeNull();
+  // Whoever has bought and wants more takes another place.
+  expect(look(placeIn('served'), room, { buy: 'buy' })).toMatchObject({
+    action: 'join',
+    text: texts.room.late,
+  });
   expect(look(placeIn('waiting', { missed: true }))?.text).toContain('did not come');
   expect(look(placeIn('called'), { ...room, message: '<b>Soon</b>' })?.message).toBe(
     'The shop says: <b>Soon</b>',
