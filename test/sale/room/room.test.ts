@@ -236,7 +236,10 @@ test('who does not come goes to the end, once, and holds nobody up; staff pause,
   expect((await comeIn(sale.id, away)).status).toBe(404);
   const orderId = await buyInTurn(sale.id, fourth);
   expect((await system.settled(orderId, fourth)).status).toBe('paid');
-  expect((await join_(sale.id, fourth)).body.type).toBe('/problems/over-limit');
+  await waitUntil(async () => (await join_(sale.id, fourth)).body.type === '/problems/over-limit', {
+    ...soon,
+    what: 'who has bought is not served',
+  });
   const log = await waitUntil(
     async () => {
       const { body } = await system.api('GET', '/api/admin/staff-log', asAdmin);
