@@ -27,7 +27,7 @@ export function roomPanel(saleId, reload) {
     'data-testid': 'let-in-count',
   });
   const pace = element('input', {
-    ...{ ...typed, inputmode: 'numeric', 'aria-label': 'People a minute, at most' },
+    ...{ ...typed, inputmode: 'numeric', 'aria-label': 'People a minute, at most', placeholder: 'a minute' },
     'data-testid': 'room-pace',
   });
   const message = element('input', {
