@@ -109,7 +109,10 @@ export async function deleteAccount(
     if (role !== 'buyer') await appendStaffEntry(collections, session, { ...entry, before: { role } });
     await users.deleteOne({ _id: userId }, { session });
     // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing.
-    const waiting = { buyerId: userId, state: 'waiting' as const };
+    const waiting = {
+      buyerId: userId,
+      state: { $in: ['waiting' as const, 'called' as const, 'inside' as const] },
+    };
     await places.updateMany(waiting, { $set: { state: 'left' } }, { session });
     return true;
   });

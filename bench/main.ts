@@ -17,6 +17,7 @@ import { ladder } from './scenarios/ladder.ts';
 import { model } from './scenarios/model.ts';
 import { payments } from './scenarios/payments.ts';
 import { refusals } from './scenarios/refusals.ts';
+import { room } from './scenarios/room.ts';
 import { rush } from './scenarios/rush.ts';
 import { sellOut } from './scenarios/sell-out.ts';
 import { shards } from './scenarios/shards.ts';
@@ -66,6 +67,7 @@ const scenarios: Record<string, Scenario> = {
     { rounds: 2, payments: 2_000, atOnce: 200, connections: 200, expiries: 2_500 },
     payments,
   ),
+  room: scenario({ people: 500, stock: 300, perMinute: 600, connections: 50 }, room),
   sustained: scenario({ rate: 1_000, seconds: 30, buyers: 10_000, connections: 1_000 }, sustained),
   soak: scenario({ rate: 300, minutes: 10, buyers: 10_000, connections: 200 }, soak),
   connections: scenario({ connections: 10_000, presses: 20_000 }, connections),

@@ -11,8 +11,8 @@ type Check = ReturnType<typeof openFinding>['check'];
 const batchSize = 1_000;
 
 /**
- * Checks I8 for a sale: its draw follows from its seed and its list, and nobody was offered a unit before somebody ahead of
- * them who waited for the same item.
+ * Checks I8 for a sale: its draw follows from its seed and its list, and nobody was offered a unit, or called into the waiting
+ * room, before somebody ahead of them who waited for the same.
  */
 export async function auditPlaces(
   collections: Collections,
@@ -25,7 +25,8 @@ export async function auditPlaces(
     if (!sale) check(false, () => `the places of sale ${list._id} have no sale`);
     else {
       if (list.draw?.state === 'drawn') await auditDraw(collections, list._id, list.draw, check, snapshot);
-      await auditOffers(collections, sale, list, check, snapshot);
+      if (list.room) await auditRoom(collections, list._id, list, check, snapshot);
+      else await auditOffers(collections, sale, list, check, snapshot);
     }
   }
   return finding;
@@ -102,4 +103,56 @@ async function auditOffers(
     if (batch.length === batchSize) await checkOrders();
   }
   await checkOrders();
+}
+
+/** A purchase and the call before it are timed in two processes. */
+const clockToleranceMs = 2_000;
+
+/**
+ * Recomputes the order in which a room called: by their places, each place once. Nobody who waits was passed over, and nobody
+ * bought before they were called.
+ */
+async function auditRoom(
+  { places, orders }: Collections,
+  saleId: string,
+  { room, draw, lastPosition }: PlaceListRecord,
+  check: Check,
+  snapshot: Snapshot,
+): Promise<void> {
+  if (!room || draw?.state !== 'drawn') return;
+  const calls: { position: number; number: number }[] = [];
+  const first = new Map<string, number>();
+  for await (const { personId, state, position, drawn, calls: own = [] } of places.find(
+    { saleId },
+    snapshot,
+  )) {
+    calls.push(...own);
+    if (own[0]) first.set(personId, own[0].at.getTime());
+    if (state !== 'waiting') continue;
+    const isBehind = position !== null && position > room.calledUpTo && position <= lastPosition;
+    check(
+      isBehind,
+      () => `sale ${saleId}: place ${position ?? drawn} waits, and others behind it were called`,
+    );
+  }
+  calls.sort((one, other) => one.position - other.position);
+  for (const [n, { position, number }] of calls.entries()) {
+    const before = calls[n - 1];
+    const isTwice = before?.position === position;
+    check(!isTwice, () => `sale ${saleId}: place ${position} was called twice`);
+    check(
+      number === n + 1,
+      () => `sale ${saleId}: place ${position} was called out of turn, as number ${number}`,
+    );
+  }
+  check(
+    calls.length === room.calls,
+    () => `sale ${saleId}: ${room.calls} calls, of which ${calls.length} are known`,
+  );
+  const projection = { buyerId: 1, personId: 1, createdAt: 1 } as const;
+  for await (const order of orders.find({ saleId, reason: null }, { ...snapshot, projection })) {
+    const calledAt = first.get(order.personId ?? order.buyerId) ?? Number.POSITIVE_INFINITY;
+    const isInTurn = order.createdAt.getTime() + clockToleranceMs >= calledAt;
+    check(isInTurn, () => `sale ${saleId}: order ${order._id} was made before its person was called`);
+  }
 }

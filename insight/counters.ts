@@ -82,6 +82,7 @@ const noAdmissions = {
   paused: 0,
   ended: 0,
   drawn: 0,
+  no_pass: 0,
   unknown_sale: 0,
   unknown_item: 0,
   busy: 0,

@@ -73,6 +73,7 @@ const wholeSale = sale.extend({
   requiresVerifiedEmail: z.literal(true).exactOptional(),
   language: language.exactOptional(),
   mode: saleMode.exactOptional(),
+  roomPerMinute: units.exactOptional(),
   drawAt: instant.exactOptional(),
   drawBeacon: z.literal(true).exactOptional(),
   waitingList: z.boolean().exactOptional(),

@@ -74,6 +74,7 @@ const words = {
     paid: 'It is yours.',
     rejected: 'Sold out: others were faster.',
     over: 'This order has ended.',
+    takePart: 'Take part',
   },
   de: {
     buy: 'Kaufen',
@@ -100,6 +101,7 @@ const words = {
     paid: 'Gekauft.',
     rejected: 'Ausverkauft: andere waren schneller.',
     over: 'Diese Bestellung ist beendet.',
+    takePart: 'Teilnehmen',
   },
   fr: {
     buy: 'Acheter',
@@ -126,6 +128,7 @@ const words = {
     paid: 'C’est à vous.',
     rejected: 'Épuisé : d’autres ont été plus rapides.',
     over: 'Cette commande est terminée.',
+    takePart: 'Participer',
   },
 };
 /** @typedef {keyof typeof words} Language */
@@ -255,9 +258,16 @@ class StampedeBuy extends HTMLElement {
     return Date.now() + this.#aheadMs;
   }
 
-  /** Pays the order that is held, or buys. */
+  /** Whether people take places, on the shop's own page of the sale: for a draw, or in a waiting room. */
+  #hasPlaces() {
+    return (this.#sale?.mode ?? 'open') !== 'open';
+  }
+
+  /** Pays the order that is held, goes to where places are taken, or buys. */
   async #act() {
     if (this.#isBusy) return;
+    if (this.#hasPlaces() && this.#order?.status !== 'held')
+      return location.assign(`${shop}/sales/${encodeURIComponent(this.#id)}`);
     this.#isBusy = true;
     this.#said = null;
     this.#draw();
@@ -538,11 +548,12 @@ class StampedeBuy extends HTMLElement {
   #drawButton(status, left, say) {
     const button = /** @type {HTMLButtonElement} */ (this.#part('button'));
     const isHeld = this.#order?.status === 'held';
-    const canBuy = status === 'open' && left > 0;
+    const takesPart = this.#hasPlaces() && (status === 'scheduled' || status === 'open');
+    const canBuy = (status === 'open' && left > 0) || takesPart;
     button.disabled = this.#isBusy || !(isHeld || canBuy);
     const isOpen = status === 'open' || status === null || status === 'draft';
     const idle = isHeld ? say.pay : canBuy || isOpen ? (left > 0 ? say.buy : say.sold_out) : say[status];
-    this.#set('button', this.#isBusy ? say.sending : idle);
+    this.#set('button', this.#isBusy ? say.sending : takesPart && !isHeld ? say.takePart : idle);
   }
 
   /**

@@ -353,6 +353,10 @@ const constants = z.strictObject({
   MAIL_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(5_000),
   /** Time without an answer after which the identity provider counts as unavailable. */
   OIDC_TIMEOUT_MS: z.coerce.number().int().min(100).max(10_000).default(3_000),
+  /** Within which a person who is called into a waiting room has to come. */
+  ROOM_ANSWER_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
+  /** For how long a pass into a sale with a waiting room lets its person buy. */
+  ROOM_PASS_SECONDS: z.coerce.number().int().min(1).max(3_600).default(180),
   /** Minimum time between two reads of the identity provider's keys. */
   OIDC_KEYS_INTERVAL_MS: z.coerce.number().int().min(0).max(600_000).default(10_000),
   /** Time-out of an attempt to deliver a webhook. */

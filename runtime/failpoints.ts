@@ -17,6 +17,7 @@
  *   closing    after the entries of a draw were closed     frozen     after the digest of their list was stored
  *   drawing    after the entries got their positions       drawn      after the seed was published
  *   offering   before a transaction that offers units commits             offered    after it committed
+ *   calling    before a transaction that calls people into a room commits  called    after it committed
  *   relayed     after events were published, before the relay's position is stored
  *   handled     after a subscriber handled events, before they are acknowledged
  */
@@ -40,6 +41,8 @@ export type Failpoint =
   | 'frozen'
   | 'drawing'
   | 'drawn'
+  | 'calling'
+  | 'called'
   | 'offering'
   | 'offered'
   | 'relayed'

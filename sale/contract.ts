@@ -94,8 +94,11 @@ export type Product = z.infer<typeof product>;
 const saleStatus = z.enum(['draft', 'scheduled', 'open', 'paused', 'sold_out', 'ended', 'called_off']);
 export type SaleStatus = z.infer<typeof saleStatus>;
 
-/** `draw`: people enter, and lots decide who is offered the units. */
-export const saleMode = z.enum(['open', 'draw']);
+/**
+ * `draw`: people enter, and lots decide who is offered the units. `room`: people gather in a waiting room, get their places by
+ * lot at the opening, and are called in turn.
+ */
+export const saleMode = z.enum(['open', 'room', 'draw']);
 export type SaleMode = z.infer<typeof saleMode>;
 
 /** The former price; null when the shop gives none. */
@@ -143,6 +146,9 @@ export const saleSnapshot = z.object({
     .exactOptional()
     .describe('Only buyers who have confirmed their address can buy'),
   mode: saleMode.exactOptional().describe('How units are given out; `open` when absent'),
+  roomPerMinute: units
+    .exactOptional()
+    .describe('Only of a waiting room: how many people a minute are let in, at most'),
   drawAt: instant.exactOptional().describe('Only of a draw: people enter from opensAt until then'),
   drawnAt: instant.exactOptional().describe('When the draw was made'),
   drawBeacon: z
@@ -392,23 +398,56 @@ export const deadLetter = z.object({
 export type DeadLetter = z.infer<typeof deadLetter>;
 
 const placeState = z
-  .enum(['entered', 'waiting', 'offered', 'left'])
-  .describe('`entered`: in a draw that is not made yet; `offered`: the order says what became of it');
+  .enum(['entered', 'waiting', 'offered', 'left', 'called', 'inside', 'served'])
+  .describe(
+    '`entered`: in a draw that is not made yet; `offered`: the order says what became of it. In a waiting room: `called`, `inside` with a pass to buy, `served` after buying',
+  );
 
-/** A person's place in a draw or on a waiting list. */
+/** A person's place in a draw, on a waiting list or in a waiting room. */
 export const place = z.object({
   saleId: z.string(),
   state: placeState,
   lines: z.array(purchaseLine).describe('What is asked for, at most: an offer has what is left of it'),
   position: count.nullable().describe('Units go to lower positions first; null until the draw is made'),
-  ahead: count.nullable().describe('How many people wait before this one; null while nobody waits here'),
+  ahead: count
+    .nullable()
+    .describe('How many people wait before this one; null while nobody waits here, and in a waiting room'),
   moreAhead: z.literal(true).exactOptional().describe('More people than `ahead` says'),
   pseudonym: z.string().exactOptional().describe('The name of this person in the list of the draw'),
   drawn: count.exactOptional().describe('The number that was drawn'),
   orderId: z.string().nullable().describe('The order that was made for this person when it was their turn'),
+  answerBy: instant.exactOptional().describe('Only of a person who is called: until when to come'),
+  passUntil: instant.exactOptional().describe('Only of a person inside: until when to buy'),
+  missed: z
+    .literal(true)
+    .exactOptional()
+    .describe('Did not come when called, and was sent to the end of the waiting room for it'),
   joinedAt: instant,
 });
 export type Place = z.infer<typeof place>;
+
+/** The pass of a person who was called into a sale, for the header Room-Pass. */
+export const roomPass = z.object({ pass: z.string(), passUntil: instant });
+
+const perMinute = z.number().min(0);
+
+/** Answer to `GET /api/sales/:id/room`, and socket event `room`: what everybody who waits needs, once a second for all. */
+export const roomStatus = z.object({
+  saleId: z.string(),
+  state: z
+    .enum(['gathering', 'drawing', 'open', 'paused', 'sold_out', 'ended'])
+    .describe('`drawing`: the places are being drawn; `paused`: nobody is called now'),
+  waiting: count.describe('People who wait, or have gathered; counted up to 100,000'),
+  inside: count.describe('People who are called, or have a pass'),
+  calledUpTo: count.describe('Everybody up to this place was called or has left'),
+  left: count.describe('Units that are neither sold nor asked for'),
+  unitsPerCall: z.number().min(0).describe('How many units each person who was called has taken so far'),
+  slowest: perMinute.describe('Places a minute by which the room moved on lately, at the least'),
+  fastest: perMinute.describe('The same, at the most'),
+  message: z.string().nullable().describe('What the shop tells everybody who waits'),
+  at: instant,
+});
+export type RoomStatus = z.infer<typeof roomStatus>;
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -488,6 +527,7 @@ export interface ServerToClientEvents {
   sale: (snapshot: SaleSnapshot) => void;
   order: (order: Order) => void;
   crowd: (message: CrowdMessage) => void;
+  room: (status: RoomStatus) => void;
 }
 
 /**

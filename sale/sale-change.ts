@@ -16,6 +16,7 @@ import {
 } from '../store/collections.ts';
 import type { Language, Money, SaleMode } from './contract.ts';
 import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
+import { isDrawn } from './places/draw.ts';
 import { choicesOf, creationOf } from './sale.ts';
 import type { OtherWriters } from './settlement/other-writers.ts';
 
@@ -45,6 +46,8 @@ export interface SaleChange {
   oldAmount?: number | null | undefined;
   /** In a draft only. */
   mode?: SaleMode | undefined;
+  /** Only of a waiting room; also while it is open. */
+  roomPerMinute?: number | undefined;
   drawAt?: Date | undefined;
   waitingList?: boolean | undefined;
   /** Replaces all items; one with the id of an item that is there keeps it. */
@@ -84,6 +87,10 @@ export type SaleChangeRefusal =
   | 'draw_is_fixed'
   /** A draw is made after the opening and before the end; another sale has none. */
   | 'draw_outside'
+  /** Only a waiting room has a pace. */
+  | 'no_room'
+  /** Who waits in a room is called when units come back, so it has no waiting list besides. */
+  | 'room_is_list'
   | 'item_limit_only_grows'
   | 'terms_are_fixed'
   /** The only item of a sale has the sale's limit. */
@@ -263,8 +270,8 @@ export function stateOf(sale: SaleRecord) {
   const { paymentWindowSeconds } = sale;
   const items = itemsOf(sale).map(({ stock: _, unitsReturned: __, unitsKept: ___, ...item }) => item);
   const { currency } = sale.price;
-  const { mode, drawAt, waitingList } = sale;
-  const terms = { limitPerBuyer, unitsOnSale, currency, items, mode, drawAt, waitingList };
+  const { mode, roomPerMinute, drawAt, waitingList } = sale;
+  const terms = { limitPerBuyer, unitsOnSale, currency, items, mode, roomPerMinute, drawAt, waitingList };
   const choices = { ...choicesOf(sale), ...(paymentWindowSeconds && { paymentWindowSeconds }) };
   return { paused, opensAt, closesAt, cancelWindowSeconds, ...terms, ...choices, calledOffAt };
 }
@@ -287,7 +294,9 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   const { mode, drawAt } = mended.after;
   if (mode === 'draw' ? !drawAt || drawAt <= opensAt || drawAt >= closesAt : drawAt) return 'draw_outside';
   const isMoved = opensAt.getTime() !== sale.opensAt.getTime();
-  if (mode === 'draw' && isMoved && !isBeforeOpening(sale, now)) return 'draw_is_fixed';
+  if (isDrawn(mended.after) && isMoved && !isBeforeOpening(sale, now)) return 'draw_is_fixed';
+  const { roomPerMinute = mended.after.roomPerMinute } = change;
+  if (roomPerMinute !== undefined && mode !== 'room') return 'no_room';
   const changes = [...mended.changes];
   if (change.paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
   changes.push(...stocked.changes);
@@ -301,7 +310,8 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   const opened = sale.publishedAt !== null &&
     opensAt > now &&
     now >= sale.opensAt && { hasOpened: true as const };
-  const after = { ...stocked.after, paused, opensAt, closesAt, ...cancelling, ...opened };
+  const pace = roomPerMinute === undefined ? {} : { roomPerMinute };
+  const after = { ...stocked.after, paused, opensAt, closesAt, ...cancelling, ...pace, ...opened };
   return { after, changes, isEarly: mended.isEarly };
 }
 
@@ -435,10 +445,12 @@ function changePlaces(
   const isSwitched = waitingList !== undefined && waitingList !== now.waitingList;
   if (!isOther && !isMoved && !isSwitched) return sale;
   if (!isEarly) return 'draw_is_fixed';
-  const { drawAt: before, ...rest } = sale;
+  if ((mode ?? now.mode) === 'room' && (waitingList ?? now.waitingList)) return 'room_is_list';
+  const { drawAt: before, roomPerMinute, ...rest } = sale;
   const at = drawAt ?? (isOther ? undefined : before);
   return {
     ...rest,
+    ...(!isOther && roomPerMinute && { roomPerMinute }),
     ...(mode && { mode }),
     ...(at && { drawAt: at }),
     ...(waitingList !== undefined && { waitingList }),
@@ -501,7 +513,7 @@ function withUnits(sale: SaleRecord, { id, stock, unitsOnSale }: Item, units: nu
 /** The fields that a change sets. Counts are incremented, because purchases are settled meanwhile. */
 const settable = [
   ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
-  ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'waitingList'],
+  ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'waitingList', 'roomPerMinute'],
   ...['items', 'productId', 'price', 'oldAmount'],
   ...['requiresVerifiedEmail', 'language', 'paymentWindowSeconds'],
 ] as (keyof SaleRecord)[];

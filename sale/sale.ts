@@ -21,7 +21,7 @@ import type {
 } from './contract.ts';
 import { itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { changesOfPhase, phaseOf } from './phases.ts';
-import { insertDraw } from './places/draw.ts';
+import { insertDraw, isDrawn } from './places/draw.ts';
 import { publicCountsOf } from './places/reserve.ts';
 import { noRehearsals } from './rehearsal.ts';
 
@@ -35,6 +35,8 @@ export interface NewSale {
   /** Whether only buyers with a verified address may buy. */
   requiresVerifiedEmail?: boolean | undefined;
   mode?: SaleMode | undefined;
+  /** Only of a waiting room: how many people a minute are let in, at most. */
+  roomPerMinute?: number | undefined;
   /** Only of a draw: after `opensAt` and before `closesAt`. */
   drawAt?: Date | undefined;
   /** Only of a draw: it depends on a public random number too, which is known only after the entries are closed. */
@@ -97,7 +99,7 @@ export async function insertSale(
   await collections.sales.insertOne(record, { session });
   const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
   await appendChanges(collections, [{ saleId: id, seq: 1, changes }], now, session);
-  if (record.mode === 'draw') await insertDraw(collections, id, session);
+  if (isDrawn(record)) await insertDraw(collections, record, session);
   return record;
 }
 
@@ -112,7 +114,7 @@ export function saleRecordOf(id: string, sale: NewSale, createdAt: Date): SaleRe
     opensAt,
     closesAt,
     ...choicesOf(sale),
-    ...(sale.mode === 'draw' && { drawPending: true }),
+    ...(isDrawn(sale) && { drawPending: true }),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     ...(paymentWindowSeconds && { paymentWindowSeconds }),
     paused: false,
@@ -129,6 +131,7 @@ export function choicesOf({
   requiresVerifiedEmail,
   language,
   mode,
+  roomPerMinute,
   drawAt,
   drawBeacon,
   waitingList,
@@ -137,11 +140,19 @@ export function choicesOf({
     ...(requiresVerifiedEmail && { requiresVerifiedEmail }),
     ...(language && { language }),
     ...(mode === 'draw' && { mode, ...(drawAt && { drawAt }), ...(drawBeacon && { drawBeacon }) }),
+    ...(mode === 'room' && { mode, ...(roomPerMinute && { roomPerMinute }) }),
     ...(waitingList && { waitingList }),
   };
 }
 
-type Choice = 'requiresVerifiedEmail' | 'language' | 'mode' | 'drawAt' | 'drawBeacon' | 'waitingList';
+type Choice =
+  | 'requiresVerifiedEmail'
+  | 'language'
+  | 'mode'
+  | 'roomPerMinute'
+  | 'drawAt'
+  | 'drawBeacon'
+  | 'waitingList';
 
 /** The id of the first product of these items that does not exist. */
 export const unknownProduct = (
@@ -367,7 +378,8 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     unitsOnSale: sale.unitsOnSale,
     limitPerBuyer: sale.limitPerBuyer,
     ...(sale.requiresVerifiedEmail && { requiresVerifiedEmail: true }),
-    ...(sale.mode === 'draw' && { mode: sale.mode }),
+    ...(isDrawn(sale) && sale.mode && { mode: sale.mode }),
+    ...(sale.roomPerMinute && { roomPerMinute: sale.roomPerMinute }),
     ...(sale.drawAt && { drawAt: sale.drawAt.toISOString() }),
     ...(sale.drawBeacon && { drawBeacon: true }),
     ...(sale.drawnAt && { drawnAt: sale.drawnAt.toISOString() }),

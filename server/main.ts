@@ -30,6 +30,7 @@ import { openPayments } from '../sale/payment/payments.ts';
 import { beaconChain } from '../sale/places/beacon.ts';
 import { openPlaces } from '../sale/places/places.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
+import { openPasses } from '../sale/room/passes.ts';
 import { findSale } from '../sale/sale.ts';
 import { openSaleChanges } from '../sale/sale-change.ts';
 import { openCancellations } from '../sale/settlement/cancellation.ts';
@@ -50,6 +51,7 @@ import { ensureRequestId } from './http/request-id.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
 import { followRevocations } from './live/revocations.ts';
+import { openRooms } from './live/rooms.ts';
 import { openSettledOrders } from './live/settled-orders.ts';
 import { openServerObserver } from './observer.ts';
 import { openProviderAccess } from './provider-access.ts';
@@ -130,12 +132,14 @@ const http = createServer(bounds, (request, response) => {
 http.setTimeout(30_000);
 refuseNonRequests(http);
 const settledOrders = openSettledOrders({ gate, stopping: stopping.signal, ...config });
+const rooms = openRooms(collections, gate);
 const live = openLive(
   http,
   tokens,
   { publisher: publisher.redis, subscriber: subscriber.redis },
   config,
   settledOrders.addSettled,
+  rooms.keep,
 );
 /** Of orders that were settled before. */
 function announceChanged(settled: Settled): void {
@@ -197,6 +201,9 @@ const shop = {
   tokens,
   limits: openAccountLimits(redis, config),
   challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+  rooms,
+  passes: openPasses(config.JWT_SECRET),
+  roomPassSeconds: config.ROOM_PASS_SECONDS,
   mails: config.SMTP_URL ? openAccountMails(collections, tokenSecrets) : null,
   tokenSecrets,
   bcryptCost: config.BCRYPT_COST,

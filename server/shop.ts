@@ -14,6 +14,7 @@ import type { SimulatedProvider } from '../sale/payment/simulated.ts';
 import type { BeaconChain } from '../sale/places/beacon.ts';
 import type { Places } from '../sale/places/places.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
+import type { Passes } from '../sale/room/passes.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Cancellations } from '../sale/settlement/cancellation.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
@@ -21,6 +22,7 @@ import type { Collections } from '../store/collections.ts';
 import type { Tokens } from './http/identity/tokens.ts';
 import type { AccountLimits } from './http/limits.ts';
 import type { Challenges } from './http/proof-of-work.ts';
+import type { Rooms } from './live/rooms.ts';
 import type { SettledOrders } from './live/settled-orders.ts';
 import type { Audits } from './routes/admin/audits.ts';
 
@@ -51,6 +53,10 @@ export interface Shop {
   tokens: Tokens;
   limits: AccountLimits;
   challenges: Challenges;
+  rooms: Rooms;
+  passes: Passes;
+  /** For how long a pass into a sale with a waiting room lets its person buy. */
+  roomPassSeconds: number;
   /** Null when this shop sends no mail. */
   mails: AccountMails | null;
   tokenSecrets: TokenSecrets;

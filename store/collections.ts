@@ -163,9 +163,11 @@ export interface SaleRecord {
   requiresVerifiedEmail?: true;
   /** How units are given out; absent for `open`. In a draw people enter from `opensAt` to `drawAt`. */
   mode?: SaleMode;
-  /** Only of a draw, as the next two. */
+  /** How many people a minute are let in from a waiting room, at most. Absent: as many as it can take. */
+  roomPerMinute?: number;
+  /** Only of a draw. */
   drawAt?: Date;
-  /** Whether the draw is still to be made. */
+  /** Whether the draw is still to be made; a waiting room has one at its opening. */
   drawPending?: true;
   drawnAt?: Date;
   /** Whether the draw depends on a public random number too. */
@@ -439,6 +441,7 @@ const sale = new Schema<SaleRecord>(
     limitPerBuyer: { type: Number, required: true, min: 1 },
     requiresVerifiedEmail: { type: Boolean },
     mode: { type: String, enum: saleMode.options },
+    roomPerMinute: { type: Number },
     drawAt: { type: Date },
     drawPending: { type: Boolean },
     drawnAt: { type: Date },
@@ -467,7 +470,10 @@ const sale = new Schema<SaleRecord>(
   .index({ productId: 1, closesAt: -1 })
   .index({ 'items.productId': 1, closesAt: -1 })
   .index({ phase: 1, opensAt: 1 })
-  .index({ drawAt: 1 }, { partialFilterExpression: { drawPending: true } });
+  .index({ drawAt: 1 }, { partialFilterExpression: { drawPending: true } })
+  // The waiting rooms whose draw is due, and those that have not ended.
+  .index({ mode: 1, opensAt: 1 }, { partialFilterExpression: { drawPending: true } })
+  .index({ mode: 1, closesAt: 1 }, { partialFilterExpression: { mode: 'room' } });
 
 const draft = new Schema<DraftRecord>(
   {

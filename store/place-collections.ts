@@ -2,7 +2,7 @@ import { Schema } from 'mongoose';
 import type { PurchaseLine } from '../sale/contract.ts';
 import type { OpenCollection } from './collections.ts';
 
-/** The collections of people's places: their entries in draws and their turns on waiting lists. */
+/** The collections of people's places: in draws, on waiting lists and in waiting rooms. */
 
 /** The place of one person in one sale. */
 export interface PlaceRecord {
@@ -12,9 +12,10 @@ export interface PlaceRecord {
   personId: string;
   /** The account with which the person came last; it gets the order. */
   buyerId: string;
-  /** What is asked for, at most. */
+  /** What is asked for, at most. None in a waiting room, where people choose when they buy. */
   lines: PurchaseLine[];
-  state: 'waiting' | 'offered' | 'left';
+  /** `called` and the next two only in a waiting room: `inside` with a pass to buy, `served` when they have bought. */
+  state: 'waiting' | 'offered' | 'left' | 'called' | 'inside' | 'served';
   /** Units go to lower positions first. Null until the draw. */
   position: number | null;
   /** What the draw publishes instead of the person. Absent when the person has not entered the draw, as the next two. */
@@ -27,6 +28,12 @@ export interface PlaceRecord {
   orderId?: string;
   offer?: number;
   given?: PurchaseLine[];
+  /** Each time that the person was called into a waiting room, the last one last. */
+  calls?: RoomCall[];
+  /** Whether the person did not come when called, and was sent to the end for it. */
+  missed?: true;
+  /** When the pass of a person inside ends. */
+  passUntil?: Date;
   joinedAt: Date;
 }
 
@@ -44,6 +51,37 @@ export interface BeaconRecord {
   error: string | null;
   /** When the shop went on without it. */
   waivedAt: Date | null;
+}
+
+/** One call of one person into a waiting room. */
+interface RoomCall {
+  /** The place from which the person was called. */
+  position: number;
+  /** Counts all calls of the room. */
+  number: number;
+  at: Date;
+  /** The person has to come before then. */
+  answerBy: Date;
+  /** Units of the sale that the person had before. */
+  units: number;
+}
+
+/** The state of a waiting room. */
+export interface RoomRecord {
+  /** Nobody is called while it is paused. */
+  paused: boolean;
+  /** What the shop tells everybody who waits. */
+  message: string | null;
+  /** How many people the shop lets in beyond the pace. */
+  extra: number;
+  /** Number of calls made so far. */
+  calls: number;
+  /** Everybody up to this position was called, or has left. */
+  calledUpTo: number;
+  /** By the maximum pace nobody is called before then. */
+  nextCallAt: Date | null;
+  /** How far the last calls got, the latest last: by these the pace is measured. */
+  recent: { at: Date; calledUpTo: number }[];
 }
 
 export interface DrawRecord {
@@ -73,6 +111,8 @@ export interface PlaceListRecord {
   offers: number;
   writes: number;
   draw: DrawRecord | null;
+  /** Only of a waiting room. */
+  room?: RoomRecord;
 }
 
 const text = { type: String, required: true } as const;
@@ -94,6 +134,9 @@ const place = new Schema<PlaceRecord>(
     orderId: { type: String },
     offer: { type: Number },
     given: { type: Schema.Types.Mixed } as never,
+    calls: { type: Schema.Types.Mixed } as never,
+    missed: { type: Boolean },
+    passUntil: { type: Date },
     joinedAt: { type: Date, required: true },
   } as never,
   { ...options, collection: 'places' },
@@ -113,6 +156,7 @@ const placeList = new Schema<PlaceListRecord>(
     offers: number,
     writes: number,
     draw: { type: Schema.Types.Mixed, default: null } as never,
+    room: { type: Schema.Types.Mixed } as never,
   },
   { ...options, collection: 'place_lists' },
 );

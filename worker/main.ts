@@ -27,7 +27,7 @@ import { metricsRoute } from '../runtime/observe/metrics.ts';
 import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { openGate } from '../sale/admission/gate.ts';
-import type { SaleSnapshot } from '../sale/contract.ts';
+import type { RoomStatus, SaleSnapshot } from '../sale/contract.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
 import { beaconChain, openBeacon } from '../sale/places/beacon.ts';
@@ -51,6 +51,7 @@ import { openPlacesTask } from './places.ts';
 import { reconciler } from './reconciler.ts';
 import { rehearseOnRequest } from './rehearsals.ts';
 import { relay } from './relay.ts';
+import { openRoomTask } from './room.ts';
 import { saleClock } from './sale-clock.ts';
 import { numberStaffLog } from './staff-log.ts';
 import { isTransientFault, listIdle, openSubscribers, subscribersOf } from './subscribers.ts';
@@ -89,6 +90,7 @@ const announceChanged = (settled: Settled) => {
   observer.changed(settled.orders.map(({ order }) => order));
   return announceSettled(settled);
 };
+const announceRoom = (status: RoomStatus) => emitter.serverSideEmit('room', status);
 const announceSale = (snapshot: SaleSnapshot) => emitter.serverSideEmit('changed', snapshot);
 
 const observer = await openWorkerObserver(
@@ -197,6 +199,11 @@ const election = openLeaderElection(
     'hold-expiry': holdExpiry(collections, exclusive, { paid: announceChanged, expired: announceEnded }),
     places: openPlacesTask(
       { collections, gate, exclusive, announceSettled, announceSale, observer, beacon },
+      log,
+    ),
+    room: openRoomTask(
+      { collections, gate: impatientGate, announceRoom },
+      { answerSeconds: config.ROOM_ANSWER_SECONDS },
       log,
     ),
     'staff-log': numberStaffLog(collections),

@@ -68,15 +68,19 @@ export async function openBenchSale(
   {
     name,
     stock,
+    opensAt = new Date(),
     ...limits
-  }: { name: string; stock: number } & Pick<NewSale, 'limitPerBuyer' | 'paymentWindowSeconds'>,
+  }: { name: string; stock: number; opensAt?: Date } & Pick<
+    NewSale,
+    'limitPerBuyer' | 'paymentWindowSeconds' | 'mode' | 'roomPerMinute'
+  >,
 ): Promise<string> {
   const product = await createProduct(collections, { name, description: 'A load test', image: '' }, by);
   const newSale = {
     items: [{ productId: product.id, amount: 100, stock }],
     currency: 'EUR',
     ...limits,
-    opensAt: new Date(),
+    opensAt,
     closesAt: new Date(Date.now() + hourMs),
   };
   const sale = await createSale(collections, newSale, by);
@@ -159,8 +163,8 @@ export async function auditTestbed(
   { withLog = true }: { withLog?: boolean } = {},
 ): Promise<boolean> {
   const { provider } = await openProvider(config, collections);
-  const { I1, I2, I3, I4, I5, I7 } = await audit(collections, gate, queue, { provider });
-  const findings = [I1, I2, I3, I4, ...(withLog ? [I5] : []), I7];
+  const { I1, I2, I3, I4, I5, I7, I8 } = await audit(collections, gate, queue, { provider });
+  const findings = [I1, I2, I3, I4, ...(withLog ? [I5] : []), I7, I8];
   for (const { examples } of findings) for (const breach of examples) console.log(`BROKEN: ${breach}`);
   return findings.every(({ breaches }) => breaches === 0);
 }

@@ -1,7 +1,7 @@
 /** The requests of the control room, one function for each endpoint. */
 
 /** @import { AdminOrderPage, LiveFigures, Picture, RehearsalStatus, SaleMinute, SaleReport } from '../../insight/contract.ts' */
-/** @import { DeadLetter, Draw, Product, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
+/** @import { DeadLetter, Draw, Product, RoomStatus, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
 
 import { download, request, requestIdempotently, send, upload } from './http.js';
 
@@ -93,6 +93,13 @@ export const callOffSale = (id) => request('POST', `${saleAt(id)}/call-off`);
 
 /** @param {string} id @param {object} change @returns {Promise<SaleSnapshot>} */
 export const changeSale = (id, change) => requestIdempotently('PATCH', saleAt(id), change);
+
+/** @param {string} id @returns {Promise<RoomStatus>} */
+export const fetchRoom = (id) => request('GET', `${saleAt(id)}/room`);
+
+/** @param {string} id @param {object} change */
+export const changeRoom = (id, change) =>
+  request('PATCH', `/admin/sales/${encodeURIComponent(id)}/room`, { body: change });
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/report`);

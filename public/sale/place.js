@@ -77,6 +77,10 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
 
   return {
     refresh,
+    /** While nothing tells of a change. */
+    poll: (/** @type {{ isUp: boolean }} */ _) => refresh(),
+    pass: () => undefined,
+    hear() {},
     /** @param {SaleView} view */
     render(view) {
       shown = view;

@@ -36,7 +36,10 @@ let isUp = false;
 let isReachable = true;
 /** Counts `sale` messages, since an answer requested before a message may be older than it. */
 let saleMessages = 0;
-/** Loaded where there is a draw or a waiting list. @type {ReturnType<typeof import('./place.js').openPlace> | null} */
+/**
+ * Loaded where there is a draw, a waiting list or a waiting room.
+ * @type {ReturnType<typeof import('./place.js').openPlace> | ReturnType<typeof import('./room.js').openRoom> | null}
+ */
 let place = null;
 /** The id of the buyer who has confirmed the address since the session began. @type {string | null} */
 let verifiedId = null;
@@ -51,6 +54,7 @@ const checkout = openCheckout(saleId, {
     if (outcome.kind === 'settled') state.addOrder(outcome.order);
     if (outcome.kind === 'refused') {
       state.setRefusal(outcome.problem, purchase, serverNow());
+      place?.refresh();
       refresh();
     }
     draw();
@@ -149,11 +153,14 @@ async function refresh() {
 
 /** @param {SaleSnapshot} sale */
 async function loadPlace(sale) {
-  if (place === null && (sale.mode === 'draw' || sale.waitingList)) {
+  if (place === null && sale.mode === 'room') {
+    const { openRoom } = await import('./room.js');
+    place ??= openRoom(saleId, { onChange: draw });
+  } else if (place === null && (sale.mode === 'draw' || sale.waitingList)) {
     const { openPlace } = await import('./place.js');
     place ??= openPlace(saleId, state.wanted, { onChange: draw, chooseItem: focusPicker });
   }
-  place?.refresh();
+  place?.poll({ isUp });
 }
 
 /** A session does not hear of an address that was confirmed elsewhere, so the account is asked where that matters. */
@@ -200,7 +207,8 @@ function press() {
   if (buy === 'stalled') return checkout.retry();
   if (buy === 'held') return location.assign(`${addressOfOrder(state.newestOrder()?.id ?? '')}#pay`);
   state.clearRefusal();
-  checkout.start(state.wanted());
+  const pass = place?.pass();
+  checkout.start({ ...state.wanted(), ...(pass && { pass }) });
 }
 
 function pressSecondary() {
@@ -282,6 +290,9 @@ openLive({
     if (id !== saleId) return;
     state.setPeople(people);
     draw();
+  },
+  onRoom(status) {
+    if (status.saleId === saleId) place?.hear(status);
   },
   onOrder(order) {
     checkout.receiveOrder(order);

@@ -114,14 +114,14 @@ export async function fetchSale(id, token) {
 
 /**
  * @param {string} token
- * @param {{ saleId: string, quantity: number, lines?: PurchaseLine[], idempotencyKey: string }} purchase
+ * @param {{ saleId: string, quantity: number, lines?: PurchaseLine[], pass?: string, idempotencyKey: string }} purchase
  * @returns {Promise<{ receipt: PurchaseReceipt, retryAfterMs: number }>}
  */
-export async function sendPurchase(token, { saleId, quantity, lines, idempotencyKey }) {
+export async function sendPurchase(token, { saleId, quantity, lines, pass, idempotencyKey }) {
   const { body, response } = await call('POST', `/sales/${encodeURIComponent(saleId)}/purchases`, {
     token,
     body: lines ? { lines } : { quantity },
-    headers: { 'Idempotency-Key': idempotencyKey },
+    headers: { 'Idempotency-Key': idempotencyKey, ...(pass && { 'Room-Pass': pass }) },
   });
   return { receipt: body, retryAfterMs: retryAfterMs(response) };
 }

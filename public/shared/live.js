@@ -1,7 +1,7 @@
 /** The socket.io connection. Messages may be lost, so a page fetches a snapshot each time the socket connects. */
 
 /** @import { Socket } from 'socket.io-client' */
-/** @import { ClientToServerEvents, CrowdMessage, Order, SaleSnapshot, ServerToClientEvents, StockMessage } from '../../sale/contract.ts' */
+/** @import { ClientToServerEvents, CrowdMessage, Order, RoomStatus, SaleSnapshot, ServerToClientEvents, StockMessage } from '../../sale/contract.ts' */
 
 import { io } from '/socket.io/socket.io.esm.min.js';
 import {
@@ -30,8 +30,19 @@ const CONNECT_MS = 8_000;
  * @param {(sale: SaleSnapshot) => void} [page.onSale]
  * @param {(order: Order) => void} [page.onOrder]
  * @param {(message: CrowdMessage) => void} [page.onCrowd]
+ * @param {(status: RoomStatus) => void} [page.onRoom]
  */
-export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale, onOrder, onCrowd }) {
+export function openLive({
+  saleId,
+  isList = false,
+  onUp,
+  onDown,
+  onStock,
+  onSale,
+  onOrder,
+  onCrowd,
+  onRoom,
+}) {
   /** @type {Socket<ServerToClientEvents, ClientToServerEvents>} */
   const socket = io({
     transports: ['websocket'],
@@ -108,4 +119,5 @@ export function openLive({ saleId, isList = false, onUp, onDown, onStock, onSale
   if (onSale) socket.on('sale', onSale);
   if (onOrder) socket.on('order', onOrder);
   if (onCrowd) socket.on('crowd', onCrowd);
+  if (onRoom) socket.on('room', onRoom);
 }

@@ -152,6 +152,8 @@ export const german = {
     'email-not-verified':
       'Dieses Angebot ist nur für bestätigte Adressen. Bestätige deine unter „Mein Konto“ und kaufe dann hier.',
     'over-limit': 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
+    'pass-required':
+      'Deine Zeit zum Kaufen ist vorbei, oder du bist noch nicht an der Reihe. Du zahlst nichts.',
   },
   heldFor: (time) => `Noch ${time} für dich zurückgelegt`,
   notePaid: 'Es gehört dir. Wie es weitergeht, sagt dir der Shop.',
@@ -357,6 +359,41 @@ export const german = {
         'Dieser Verkauf ist für bestätigte Adressen. Bestätige deine zuerst unter „Mein Konto“.',
       paused: 'Der Verkauf ist angehalten.',
       ended: 'Der Verkauf ist vorbei.',
+    },
+  },
+  room: {
+    actions: { join: 'Platz nehmen', come: 'Hereinkommen' },
+    rules:
+      'Diese Aktion hat einen Warteraum. Nimm vor der Öffnung Platz: Bei der Öffnung entscheidet das Los über die Reihenfolge, nicht die Geschwindigkeit. Wer später kommt, ist dahinter. Du wirst aufgerufen, wenn du an der Reihe bist.',
+    gathered: (people) => `${plural(people, 'Person hat', 'Personen haben')} Platz genommen.`,
+    entered:
+      'Du bist im Warteraum. Dein Platz wird bei der Öffnung gelost. Er bleibt deiner, auch wenn du die Seite schließt oder das Gerät wechselst.',
+    place: (position, ahead) =>
+      ahead === 0
+        ? `Dein Platz ist ${number(position)}. Du bist als Nächstes an der Reihe.`
+        : `Dein Platz ist ${number(position)}: vor dir höchstens ${plural(ahead, 'Person', 'Personen')}.`,
+    waitUnknown: 'Wie lange es dauert, zeigt sich gleich.',
+    waitWithin: (minutes) =>
+      minutes === 1 ? 'Innerhalb einer Minute.' : `Innerhalb von ${minutes} Minuten.`,
+    waitRange: (from, to) => `In ${from} bis ${to} Minuten.`,
+    waitLonger: (minutes) => `Länger als ${plural(minutes, 'Minute', 'Minuten')}.`,
+    unlikely: 'Es ist unwahrscheinlich geworden, dass noch etwas da ist, wenn du an der Reihe bist.',
+    paused: 'Der Shop hat den Raum angehalten. Dein Platz bleibt deiner.',
+    soldOut: 'Ausverkauft. Kommt etwas zurück, wird die nächste Person aufgerufen.',
+    missed:
+      'Du bist nicht gekommen, als du aufgerufen wurdest, und bist nun am Ende. Beim nächsten Mal verfällt dein Platz.',
+    passed: 'Deine Reihe ist vorbei. Du kannst hinter den anderen Platz nehmen.',
+    late: 'Der Raum ist offen. Nimm Platz: Du wirst der Reihe nach aufgerufen.',
+    waiting: (people) => `${plural(people, 'Person wartet', 'Personen warten')}.`,
+    yourTurn: 'Du bist an der Reihe',
+    called: (left) => `Du bist an der Reihe! Komm innerhalb von ${left} herein.`,
+    inside: (left) => `Du bist drin. Kaufe innerhalb von ${left}.`,
+    message: (message) => `Der Shop sagt: ${message}`,
+    check: 'Wie die Plätze gelost werden und wie du es nachprüfst',
+    refused: {
+      'not-called': 'Deine Zeit zum Hereinkommen ist vorbei.',
+      'called-too-often': 'Du wurdest in dieser Aktion zu oft aufgerufen.',
+      'list-full': 'Der Warteraum ist voll.',
     },
   },
   draws: {

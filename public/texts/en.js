@@ -176,6 +176,7 @@ export const english = {
     'email-not-verified':
       'This sale is for confirmed addresses. Confirm yours in “My account”, then buy here.',
     'over-limit': 'That would be more than one buyer may have. You pay nothing.',
+    'pass-required': 'Your time to buy has passed, or it is not your turn yet. You pay nothing.',
   },
   /** @param {string} time minutes and seconds */
   heldFor: (time) => `Held for you for ${time}`,
@@ -396,6 +397,49 @@ export const english = {
       'email-not-verified': 'This sale is for confirmed addresses. Confirm yours in “My account” first.',
       paused: 'The sale is paused.',
       ended: 'The sale has ended.',
+    },
+  },
+  room: {
+    /** @type {Record<'join' | 'come', string>} */
+    actions: { join: 'Take a place', come: 'Come in' },
+    rules:
+      'This sale has a waiting room. Take a place before the opening: at the opening lots decide the order, not speed. Whoever comes later is behind. You are called when it is your turn.',
+    /** @param {number} people */
+    gathered: (people) => `${plural(people, 'person has', 'people have')} taken a place.`,
+    entered:
+      'You are in the waiting room. Your place is drawn at the opening. It stays yours when you close this page or change the device.',
+    /** @param {number} position @param {number} ahead */
+    place: (position, ahead) =>
+      ahead === 0
+        ? `Your place is ${number(position)}. You are next.`
+        : `Your place is ${number(position)}: at most ${plural(ahead, 'person', 'people')} ahead of you.`,
+    waitUnknown: 'How long it takes shows in a moment.',
+    /** @param {number} minutes */
+    waitWithin: (minutes) => (minutes === 1 ? 'Within a minute.' : `Within ${minutes} minutes.`),
+    /** @param {number} from @param {number} to */
+    waitRange: (from, to) => `In ${from} to ${to} minutes.`,
+    /** @param {number} minutes */
+    waitLonger: (minutes) => `Longer than ${plural(minutes, 'minute', 'minutes')}.`,
+    unlikely: 'It has become unlikely that something is left when it is your turn.',
+    paused: 'The shop has paused the room. Your place stays yours.',
+    soldOut: 'Sold out. If something comes back, the next in line is called.',
+    missed: 'You did not come when you were called, so you are at the end. The next time your turn passes.',
+    passed: 'Your turn has passed. You can take a place behind the others.',
+    late: 'The room is open. Take a place: you are called in turn.',
+    /** @param {number} people */
+    waiting: (people) => `${plural(people, 'person waits', 'people wait')}.`,
+    yourTurn: 'It is your turn',
+    /** @param {string} left */
+    called: (left) => `It is your turn! Come in within ${left}.`,
+    /** @param {string} left */
+    inside: (left) => `You are in. Buy within ${left}.`,
+    /** @param {string} message */
+    message: (message) => `The shop says: ${message}`,
+    check: 'How the places are drawn, and how to check it',
+    refused: {
+      'not-called': 'Your time to come in has passed.',
+      'called-too-often': 'You were called too often in this sale.',
+      'list-full': 'The waiting room is full.',
     },
   },
   draws: {

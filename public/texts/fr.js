@@ -152,6 +152,8 @@ export const french = {
     'email-not-verified':
       'Cette vente est réservée aux adresses confirmées. Confirmez la vôtre dans « Mon compte », puis achetez ici.',
     'over-limit': 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
+    'pass-required':
+      'Votre temps pour acheter est passé, ou ce n’est pas encore votre tour. Vous ne payez rien.',
   },
   heldFor: (time) => `Réservée pour vous encore ${time}`,
   notePaid: 'Elle est à vous. Le magasin vous dira la suite.',
@@ -363,6 +365,40 @@ export const french = {
         'Cette vente est réservée aux adresses confirmées. Confirmez d’abord la vôtre dans « Mon compte ».',
       paused: 'La vente est en pause.',
       ended: 'La vente est terminée.',
+    },
+  },
+  room: {
+    actions: { join: 'Prendre une place', come: 'Entrer' },
+    rules:
+      'Cette vente a une salle d’attente. Prenez une place avant l’ouverture : à l’ouverture, c’est le sort qui décide de l’ordre, pas la vitesse. Qui vient plus tard est derrière. Vous serez appelé quand ce sera votre tour.',
+    gathered: (people) => `${plural(people, 'personne a', 'personnes ont')} pris une place.`,
+    entered:
+      'Vous êtes dans la salle d’attente. Votre place est tirée au sort à l’ouverture. Elle reste la vôtre, même si vous fermez cette page ou changez d’appareil.',
+    place: (position, ahead) =>
+      ahead === 0
+        ? `Votre place est la ${number(position)}. Vous êtes le prochain.`
+        : `Votre place est la ${number(position)} : au plus ${plural(ahead, 'personne', 'personnes')} avant vous.`,
+    waitUnknown: 'La durée de l’attente s’affichera dans un instant.',
+    waitWithin: (minutes) => (minutes === 1 ? 'D’ici une minute.' : `D’ici ${minutes} minutes.`),
+    waitRange: (from, to) => `Dans ${from} à ${to} minutes.`,
+    waitLonger: (minutes) => `Plus de ${plural(minutes, 'minute', 'minutes')}.`,
+    unlikely: 'Il est devenu improbable qu’il en reste quand ce sera votre tour.',
+    paused: 'La boutique a mis la salle en pause. Votre place reste la vôtre.',
+    soldOut: 'Épuisé. Si une pièce revient, la personne suivante est appelée.',
+    missed:
+      'Vous n’êtes pas venu quand vous avez été appelé : vous êtes maintenant à la fin. La prochaine fois, votre tour passe.',
+    passed: 'Votre tour est passé. Vous pouvez prendre une place derrière les autres.',
+    late: 'La salle est ouverte. Prenez une place : vous serez appelé à votre tour.',
+    waiting: (people) => `${plural(people, 'personne attend', 'personnes attendent')}.`,
+    yourTurn: 'C’est votre tour',
+    called: (left) => `C’est votre tour ! Entrez d’ici ${left}.`,
+    inside: (left) => `Vous êtes entré. Achetez d’ici ${left}.`,
+    message: (message) => `La boutique dit : ${message}`,
+    check: 'Comment les places sont tirées au sort, et comment le vérifier',
+    refused: {
+      'not-called': 'Le temps pour entrer est passé.',
+      'called-too-often': 'Vous avez été appelé trop souvent dans cette vente.',
+      'list-full': 'La salle d’attente est pleine.',
     },
   },
   draws: {

@@ -19,8 +19,8 @@ export type Admission =
   | { outcome: 'sold_out'; left: number; itemId: string | null }
   | { outcome: 'not_open'; opensAt: Date }
   | { outcome: 'over_limit'; itemId: string | null }
-  /** `drawn`: the sale is a draw, in which nobody presses. */
-  | { outcome: 'paused' | 'ended' | 'drawn' | 'unknown_sale' }
+  /** `drawn`: the sale is a draw, in which nobody presses. `no_pass`: it has a waiting room, and the person no pass. */
+  | { outcome: 'paused' | 'ended' | 'drawn' | 'no_pass' | 'unknown_sale' }
   /** The sale has no such item; null when the purchase names none although the sale has several. */
   | { outcome: 'unknown_item'; itemId: string | null }
   /** Too many accepted purchases wait to be settled. */
@@ -54,8 +54,8 @@ export function admissionLimitsOf(
 /** What a press of Buy comes to; failed: Redis or MongoDB could not say. */
 export type AdmissionResult = Admission['outcome'] | 'failed';
 
-/** @param requestId names the request in the log. */
-export type Admit = (purchase: Purchase, requestId?: string) => Promise<Admission>;
+/** @param requestId names the request in the log. @param hasPass whether the person has a pass of the sale's waiting room. */
+export type Admit = (purchase: Purchase, requestId?: string, hasPass?: boolean) => Promise<Admission>;
 
 /** Hears what admission does, for metrics, counters, log and traces. It must not throw. */
 export interface AdmissionObserver {
@@ -96,6 +96,9 @@ export function openAdmission({
   const { keysIn, lua, afterwards } = queue.flush;
   redis.defineCommand('admit', { lua: lua + readLua('admit.lua') });
 
+  /** The purchases that came with a valid pass. They are not marked themselves, because they become jobs as they are. */
+  const passed = new WeakSet<Purchase>();
+
   /** The flushes of one shard. */
   const openFlush = (shard: Shard) =>
     groupCommit({
@@ -114,6 +117,7 @@ export function openAdmission({
           purchase.quantity,
           JSON.stringify(purchase.lines ? withoutLines(purchase) : purchase),
           jsonOf(purchase.lines),
+          passed.has(purchase) ? 1 : 0,
         ]);
         failpoint('flushing');
         const fixed = [gates, stored, limits.memorySeconds, queueMax];
@@ -163,7 +167,8 @@ export function openAdmission({
   }
 
   return {
-    async admit(purchase, requestId = '') {
+    async admit(purchase, requestId = '', hasPass = false) {
+      if (hasPass) passed.add(purchase);
       let result: AdmissionResult = 'failed';
       try {
         const admission = await askGate(purchase);
@@ -206,6 +211,7 @@ function admissionOf(reply: string): Admission {
     case 'paused':
     case 'ended':
     case 'drawn':
+    case 'no_pass':
     case 'busy':
     case 'unconfirmed':
       return { outcome };

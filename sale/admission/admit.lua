@@ -13,7 +13,7 @@
              b:<personId> = units this person took, checked = how often the gate was corrected,
              verified (0 or 1) = whether only buyers with a verified address may buy, which is checked before,
              reserved = the items of which nothing is sold here, because people with a place get it: their ids between
-             commas, or * for a draw.
+             commas, or * for a draw; with a waiting room they begin with ,room, and are sold to whoever has a pass.
              The gate of a sale with several items also has items = how many, and for each of them left:<itemId>,
              units:<itemId>, returned:<itemId> and, where it has a limit of its own, limit:<itemId> and
              b:<personId>:<itemId>; left, units and returned are the sums
@@ -21,7 +21,7 @@
   ARGV[3]    seconds for which a purchase is stored
   ARGV[4]    how many purchases may be queued in this shard
   ARGV[5..]  for each purchase: order id, sale id, person id, quantity, the purchase as JSON without lines, its lines as JSON
-             (empty when it has none)
+             (empty when it has none), whether its person has a pass of the waiting room (0 or 1)
 
   Returns for each purchase one of
     admitted | known:<the stored JSON> | busy | no_gate | paused | ended
@@ -29,7 +29,7 @@
     unqueued:<the stored JSON>: known but not queued, because it is settled or its job was lost
     not_open:<opensAt ms> | over_limit, or over_limit:<item id> | sold_out:<units left>, or sold_out:<units left>:<item id>
     unknown_item: it has no lines, and the sale has several items | unknown_item:<item id>
-    drawn: the sale is a draw
+    drawn: the sale is a draw | no_pass: the sale has a waiting room, and the person no pass
 ]]
 local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
 local room = tonumber(ARGV[4]) - redis.call('ZCARD', KEYS[1])
@@ -44,7 +44,7 @@ local function gateOf(saleId)
     gates[saleId] = f[1] and {
       left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0, admitted = 0,
       opensAt = tonumber(f[3]), closesAt = tonumber(f[4]), paused = f[5] == '1',
-      items = f[6] and {}, reserved = f[7] or '',
+      items = f[6] and {}, reserved = f[7] or '', isRoom = (f[7] or ''):sub(1, 6) == ',room,',
     } or false
   end
   return gates[saleId]
@@ -52,7 +52,7 @@ end
 
 -- Whether the units of an item go to people with a place.
 local function isReserved(gate, itemId)
-  return gate.reserved ~= '' and gate.reserved:find(',' .. itemId .. ',', 1, true) ~= nil
+  return gate.reserved ~= '' and not gate.isRoom and gate.reserved:find(',' .. itemId .. ',', 1, true) ~= nil
 end
 
 -- An item of a sale that has several; false when there is no such item.
@@ -99,12 +99,13 @@ end
 -- The only item of a sale has this id.
 local onlyItem = '1'
 
-local function refusalOf(gate, saleId, personId, quantity, lines)
+local function refusalOf(gate, saleId, personId, quantity, lines, hasPass)
   if not gate then return 'no_gate' end
   if now >= gate.closesAt then return 'ended' end
   if now < gate.opensAt then return string.format('not_open:%.0f', gate.opensAt) end
   if gate.reserved == '*' then return 'drawn' end
   if gate.paused then return 'paused' end
+  if gate.isRoom and not hasPass then return 'no_pass' end
   if gate.items then
     local refusal = lineRefusalOf(gate, saleId, personId, lines)
     if refusal then return refusal end
@@ -131,7 +132,7 @@ local function recall(orderId)
   return (isQueued and 'known:' or 'unqueued:') .. json
 end
 
-local perPurchase = 6
+local perPurchase = 7
 
 local replies, admitted, queued, linesAt = {}, {}, {}, {}
 for i = 5, #ARGV, perPurchase do
@@ -139,7 +140,7 @@ for i = 5, #ARGV, perPurchase do
   local quantity, json = tonumber(ARGV[i + 3]), ARGV[i + 4]
   local gate = gateOf(saleId)
   local lines = ARGV[i + 5] ~= '' and cjson.decode(ARGV[i + 5]) or nil
-  local refusal = refusalOf(gate, saleId, personId, quantity, lines)
+  local refusal = refusalOf(gate, saleId, personId, quantity, lines, ARGV[i + 6] == '1')
   local hasLines = gate and gate.items and lines
   if hasLines then json = json:sub(1, -2) .. ',"lines":' .. ARGV[i + 5] .. '}' end
   local reply

@@ -203,6 +203,12 @@ export function openGate(redis: Redis, shards: number) {
       return revision === null ? null : verified === '1';
     },
 
+    /** Units that the gate still admits; null when there is no gate. */
+    async unitsLeft(saleId: string): Promise<number | null> {
+      const left = await redis.hget(gateKeyOf(saleId), 'left');
+      return left === null ? null : Number(left);
+    },
+
     /**
      * Reads gates and the queued purchases of their shards, in one atomic step for each shard.
      * @param buyers whose units are read from each gate.

@@ -1,7 +1,8 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
-import type { Collections } from '../../store/collections.ts';
-import type { DrawRecord, PlaceListRecord } from '../../store/place-collections.ts';
+import type { Collections, SaleRecord } from '../../store/collections.ts';
+import type { DrawRecord, PlaceListRecord, RoomRecord } from '../../store/place-collections.ts';
+import type { SaleMode } from '../contract.ts';
 
 /**
  * A draw that anyone can check. The hash of a secret seed is published with the sale; when entering ends, the list of the
@@ -33,10 +34,10 @@ export const pseudonymOf = (key: Buffer, personId: string): string =>
 const seedIdOf = (saleId: string) => `draw-seed:${saleId}`;
 const namesIdOf = (saleId: string) => `draw-names:${saleId}`;
 
-/** Makes the secrets of a draw, when its sale is published. */
+/** Makes the secrets of a draw, when its sale is published. A waiting room has one for the order at its opening. */
 export async function insertDraw(
   { secrets, placeLists }: Collections,
-  saleId: string,
+  { _id: saleId, mode }: Pick<SaleRecord, '_id' | 'mode'>,
   session: ClientSession,
 ): Promise<void> {
   const [seed, names] = [randomBytes(32), randomBytes(32)];
@@ -54,8 +55,22 @@ export async function insertDraw(
     seed: null,
     drawnAt: null,
   };
-  await placeLists.insertOne({ ...newListOf(saleId), draw }, { session });
+  const room = mode === 'room' && { room: newRoom };
+  await placeLists.insertOne({ ...newListOf(saleId), draw, ...room }, { session });
 }
+
+const newRoom: RoomRecord = {
+  paused: false,
+  message: null,
+  extra: 0,
+  calls: 0,
+  calledUpTo: 0,
+  nextCallAt: null,
+  recent: [],
+};
+
+/** Whether people take their places in a drawn order. */
+export const isDrawn = ({ mode }: { mode?: SaleMode | undefined }) => mode === 'draw' || mode === 'room';
 
 export const newListOf = (saleId: string): PlaceListRecord => ({
   _id: saleId,

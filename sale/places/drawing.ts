@@ -15,9 +15,15 @@ const patienceMs = 5_000;
 
 /** The ids of the sales whose draw is to be made now. */
 export async function findDueDraws({ sales }: Collections, now = redisClock.now()): Promise<string[]> {
+  const pending = { drawPending: true, phase: { $ne: 'called_off' } } as const;
   const due = await sales
     .find(
-      { drawPending: true, drawAt: { $lte: now }, phase: { $ne: 'called_off' } },
+      {
+        $or: [
+          { ...pending, drawAt: { $lte: now } },
+          { ...pending, mode: 'room', opensAt: { $lte: now } },
+        ],
+      },
       { projection: { _id: 1 } },
     )
     .limit(salesAtOnce)
@@ -42,10 +48,13 @@ export async function makeDraw(
   const state = async () => (await draw())?.state;
   // Every entry writes the list too, so each is either committed before this or refused.
   if ((await state()) === 'entering') {
-    await placeLists.updateOne(
-      { _id: saleId, 'draw.state': 'entering' },
-      { $set: { 'draw.state': 'closing' }, $inc: { writes: 1 } },
-    );
+    // Whoever comes to a waiting room from now on is behind everybody who has entered.
+    const closing = {
+      'draw.state': 'closing',
+      lastPosition: '$places',
+      writes: { $add: ['$writes', 1] },
+    };
+    await placeLists.updateOne({ _id: saleId, 'draw.state': 'entering' }, [{ $set: closing }]);
     failpoint('closing');
   }
   if ((await state()) === 'closing') {
@@ -206,11 +215,10 @@ async function publish(
         'draw.state': 'drawn' as const,
         'draw.seed': seed.toString('hex'),
         'draw.drawnAt': drawnAt,
-        lastPosition: entries,
       };
       const list = await placeLists.findOneAndUpdate(
         { _id: saleId, 'draw.state': 'frozen' },
-        { $set: made, $inc: { writes: 1 } },
+        { $set: made, $max: { lastPosition: entries }, $inc: { writes: 1 } },
         { session },
       );
       if (!list?.draw) return;

@@ -1,5 +1,5 @@
 import type { Collections } from '../../store/collections.ts';
-import type { DrawRecord, PlaceRecord } from '../../store/place-collections.ts';
+import type { PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
 import type { Place } from '../contract.ts';
 
 /** More people ahead than this are not counted. */
@@ -16,19 +16,20 @@ export async function readPlace(
   const record = await collections.places.findOne({ _id: placeIdOf(saleId, personId) });
   if (!record) return null;
   const list = await collections.placeLists.findOne({ _id: saleId });
-  return await placeOf(collections, record, list?.draw ?? null);
+  return await placeOf(collections, record, list ?? { draw: null });
 }
 
-/** @param draw the draw of its sale; null when the sale is none. */
+/** @param list of its sale. */
 export async function placeOf(
   { places }: Collections,
   record: PlaceRecord,
-  draw: Pick<DrawRecord, 'state'> | null,
+  { draw, room }: Pick<PlaceListRecord, 'draw' | 'room'>,
 ): Promise<Place> {
-  const { saleId, lines, position, pseudonym, drawn, orderId, joinedAt } = record;
+  const { saleId, lines, position, pseudonym, drawn, orderId, missed, passUntil, joinedAt } = record;
   // Positions are written one after the other, and hold once the draw is made.
   const isPending = draw !== null && draw.state !== 'drawn';
-  const isWaiting = record.state === 'waiting' && !isPending && position !== null;
+  // A waiting room tells everybody at once how far it got, so nobody has to be counted for each of them.
+  const isWaiting = record.state === 'waiting' && !isPending && !room && position !== null;
   const isAhead = { saleId, state: 'waiting' as const, position: { $gt: 0, $lt: position ?? 0 } };
   const ahead = isWaiting ? await places.countDocuments(isAhead, { limit: countedAhead + 1 }) : null;
   return {
@@ -41,6 +42,9 @@ export async function placeOf(
     ...(pseudonym && { pseudonym }),
     ...(!isPending && drawn !== undefined && { drawn }),
     orderId: orderId ?? null,
+    ...(record.state === 'called' && { answerBy: record.calls?.at(-1)?.answerBy.toISOString() ?? '' }),
+    ...(record.state === 'inside' && passUntil && { passUntil: passUntil.toISOString() }),
+    ...(missed && { missed }),
     joinedAt: joinedAt.toISOString(),
   };
 }

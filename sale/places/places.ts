@@ -3,18 +3,19 @@ import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { gapMs, transact } from '../../runtime/databases/transact.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
-import type { DrawRecord, PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
+import type { PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
 import { type Place, type PurchaseLine, unitsIn } from '../contract.ts';
 import { groupBySale } from '../sale.ts';
 import { allowanceKey, claimsOf, limitsOf } from '../settlement/decide.ts';
 import type { OtherWriters } from '../settlement/other-writers.ts';
-import { newListOf, pseudonymOf, readNamesKey } from './draw.ts';
+import { isDrawn, newListOf, pseudonymOf, readNamesKey } from './draw.ts';
 import { placeIdOf, placeOf } from './place.ts';
 import { publicCountsOf, reservedItemsOf } from './reserve.ts';
 
-/** What a person asks for: to enter a draw, to wait for units that come back, or to do so no longer. */
+/** What a person asks for: to enter a draw, to wait for units that come back, to gather in a room, or to leave. */
 export type PlaceRequest = { saleId: string; personId: string; buyerId: string } & (
   | { action: 'enter' | 'join'; lines: PurchaseLine[] }
+  | { action: 'gather' }
   | { action: 'leave' }
 );
 
@@ -32,7 +33,10 @@ export type PlaceRefusal =
   | 'still_on_sale'
   /** People wait only once the draw is made. */
   | 'not_drawn'
+  | 'no_room'
   | 'list_full'
+  /** The person was called into the room too often. */
+  | 'called_out'
   /** The place has become an order already. */
   | 'offered';
 
@@ -46,6 +50,8 @@ const maxWaiting = 20_000;
 const patienceMs = 5_000;
 /** Places of one sale. */
 const maxPlaces = 1_000_000;
+/** Calls of one person into a waiting room, who may come again and again. */
+const maxCalls = 10;
 
 export interface Places {
   /** @throws Overloaded when too many requests wait; MongoDB's write conflict when the retries ran out. */
@@ -87,7 +93,7 @@ async function changePlaces(
   const keys = new Map<string, Buffer>();
   for (const [saleId] of ofSales) {
     const sale = await collections.sales.findOne({ _id: saleId }, { projection: { mode: 1 } });
-    if (sale?.mode === 'draw') keys.set(saleId, await readNamesKey(collections, saleId));
+    if (sale && isDrawn(sale)) keys.set(saleId, await readNamesKey(collections, saleId));
   }
   const { outcomes, reserving } = await transact(
     collections.connection,
@@ -100,7 +106,7 @@ async function changePlaces(
         for (const { request, at, n } of ofSale) {
           const refusal = edit.apply(request, at);
           const place = edit.places.get(request.personId) ?? null;
-          outcomes[n] = { refusal, place, draw: state.list.draw };
+          outcomes[n] = { refusal, place, list: state.list };
         }
         const sale = await write(collections, edit, state, session, otherWriters);
         if (sale) reserving.push(sale);
@@ -109,8 +115,8 @@ async function changePlaces(
     },
     { patienceMs },
   );
-  const answers = outcomes.map(({ refusal, place, draw }) => {
-    return refusal ?? (place && placeOf(collections, place, draw));
+  const answers = outcomes.map(({ refusal, place, list }) => {
+    return refusal ?? (place && placeOf(collections, place, list));
   });
   return { answers: await Promise.all(answers), reserving };
 }
@@ -118,7 +124,7 @@ async function changePlaces(
 interface Outcome {
   refusal: PlaceRefusal | null;
   place: PlaceRecord | null;
-  draw: DrawRecord | null;
+  list: PlaceListRecord;
 }
 
 interface State {
@@ -152,6 +158,7 @@ async function readState(
   const limits = sale && limitsOf(sale);
   const holders = asked.flatMap(({ request }) => {
     if (request.action === 'leave' || !limits) return [];
+    if (request.action === 'gather') return [request.personId];
     return claimsOf({ ...request, quantity: unitsIn(request.lines) }, limits).map(({ holder }) => holder);
   });
   const allowanceKeys = [...new Set(holders)].map((holder) => allowanceKey(saleId, holder));
@@ -170,16 +177,59 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
   const changed = new Set<string>();
   const reserved = new Set(sale ? reservedItemsOf(sale) : []);
   let lastPosition = list.lastPosition;
+  /** The draw's state, if it is changed: whoever comes to a room when it opens closes the list of those before. */
+  let isClosed = false;
+  const drawState = () => (isClosed ? 'closing' : (list.draw?.state ?? 'drawn'));
 
   function leave(personId: string): PlaceRefusal | null {
     const place = places.get(personId);
-    if (!place || place.state === 'left') return null;
+    if (!place || place.state === 'left' || place.state === 'served') return null;
     if (place.state === 'offered') return 'offered';
-    const state = list.draw?.state ?? 'drawn';
+    const state = drawState();
     if (state === 'closing' || state === 'frozen') return 'entries_closed';
     changed.add(personId);
     if (state === 'entering') places.delete(personId);
     else places.set(personId, { ...place, state: 'left' });
+    return null;
+  }
+
+  /** Before the opening a person in a room takes part in the draw, and afterwards gets the place behind all others. */
+  function gather({ saleId, personId, buyerId }: PlaceRequest, at: Date): PlaceRefusal | null {
+    if (!sale?.publishedAt) return 'unknown_sale';
+    if (sale.mode !== 'room') return 'no_room';
+    if (at >= sale.closesAt) return 'ended';
+    const known = places.get(personId);
+    if (known?.state === 'waiting' || known?.state === 'called' || known?.state === 'inside') {
+      if (known.buyerId === buyerId) return null;
+      places.set(personId, { ...known, buyerId });
+      changed.add(personId);
+      return null;
+    }
+    if ((allowances.get(allowanceKey(saleId, personId)) ?? 0) >= sale.limitPerBuyer) return 'over_limit';
+    const count = list.places + places.size - before.size;
+    if (!known && count >= maxPlaces) return 'list_full';
+    if ((known?.calls?.length ?? 0) >= maxCalls) return 'called_out';
+    const isEntry = drawState() === 'entering' && at < sale.opensAt;
+    if (!isEntry && drawState() === 'entering') {
+      isClosed = true;
+      lastPosition = count;
+    }
+    if (!isEntry) lastPosition += 1;
+    const { pseudonym, drawKey, drawn, calls } = known ?? {};
+    places.set(personId, {
+      _id: placeIdOf(saleId, personId),
+      saleId,
+      personId,
+      buyerId,
+      lines: [],
+      state: 'waiting',
+      position: isEntry ? null : lastPosition,
+      ...(pseudonym && { pseudonym, ...(drawKey && { drawKey }), ...(drawn && { drawn }) }),
+      ...(isEntry && namesKey && { pseudonym: pseudonymOf(namesKey, personId) }),
+      ...(calls && { calls }),
+      joinedAt: mongoClock.now(),
+    });
+    changed.add(personId);
     return null;
   }
 
@@ -190,7 +240,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
     if (!sale?.publishedAt) return 'unknown_sale';
     const isEntry = request.action === 'enter';
     if (isEntry && sale.mode !== 'draw') return 'no_draw';
-    if (!isEntry && !sale.waitingList) return 'no_waiting_list';
+    if (!isEntry && (!sale.waitingList || sale.mode === 'room')) return 'no_waiting_list';
     if (at >= sale.closesAt) return 'ended';
     if (at < sale.opensAt) return 'not_open';
     if (sale.paused) return 'paused';
@@ -216,6 +266,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
     places,
     changed,
     lastPosition: () => lastPosition,
+    isClosed: () => isClosed,
     /** The items that people wait for now. */
     reserved,
     /** @returns why it is refused; null when the place is as it was asked for. */
@@ -223,6 +274,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
       const { saleId, personId, buyerId } = request;
       if (!sale) return 'unknown_sale';
       if (request.action === 'leave') return leave(personId);
+      if (request.action === 'gather') return gather(request, at);
       const refusal = refusalOf(request, at);
       if (refusal) return refusal;
       const { lines } = request;
@@ -265,7 +317,7 @@ function asksNoMore(before: PurchaseLine[], now: PurchaseLine[]): boolean {
 /** @returns the sale when more of its items are reserved than before. */
 async function write(
   { places, placeLists, sales }: Collections,
-  { changed, reserved, lastPosition, places: after }: ReturnType<typeof openEdit>,
+  { changed, reserved, lastPosition, isClosed, places: after }: ReturnType<typeof openEdit>,
   { sale, list, places: before }: State,
   session: ClientSession,
   otherWriters: Pick<OtherWriters, 'announce'>,
@@ -279,7 +331,7 @@ async function write(
   });
   await places.bulkWrite(writes, { session });
   const counts = {
-    $set: { lastPosition: lastPosition() },
+    $set: { lastPosition: lastPosition(), ...(isClosed() && { 'draw.state': 'closing' as const }) },
     $inc: { places: after.size - before.size },
   };
   if (lastPosition() !== list.lastPosition || after.size !== before.size)

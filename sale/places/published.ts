@@ -13,17 +13,19 @@ export async function readDraw(
 ): Promise<Draw | null> {
   const sale = await sales.findOne({ _id: saleId });
   const list = await placeLists.findOne({ _id: saleId });
-  if (!sale?.drawAt || !list?.draw) return null;
+  const isRoom = sale?.mode === 'room';
+  const drawAt = isRoom ? sale.opensAt : sale?.drawAt;
+  if (!sale || !drawAt || !list?.draw) return null;
   const { state, commitment, entries, digest, frozenAt, seed, drawnAt } = list.draw;
   const isFixed = state !== 'entering' && state !== 'closing';
-  const named = !isFixed && sale.drawBeacon ? { ...roundFor(chain, sale.drawAt), ...notHere } : undefined;
+  const named = !isFixed && sale.drawBeacon ? { ...roundFor(chain, drawAt), ...notHere } : undefined;
   const beacon = list.draw.beacon ?? named;
   return {
     saleId,
     algorithm: beacon && !beacon.waivedAt ? 'hmac-sha256-v2' : 'hmac-sha256-v1',
     state: state === 'closing' ? 'entering' : state,
-    opensAt: sale.opensAt.toISOString(),
-    drawAt: sale.drawAt.toISOString(),
+    opensAt: (isRoom ? (sale.publishedAt ?? sale.createdAt) : sale.opensAt).toISOString(),
+    drawAt: drawAt.toISOString(),
     commitment,
     entries: entries ?? list.places,
     digest,

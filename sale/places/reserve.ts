@@ -5,13 +5,19 @@ import { type Item, itemsOf, type SaleOfItems } from '../items.ts';
  * Units of a reserved item go only to people with a place, in the order of their positions: the gate refuses purchases of it,
  * settlement rejects those that the gate had admitted before, and pages show that none are left. All items of a draw are
  * reserved. In another sale an item is reserved from the first person who waits for it until units are left that nobody
- * waits for.
+ * waits for. In a sale with a waiting room everything is reserved for whoever shows a pass.
  */
 export type Reserving = Pick<SaleRecord, 'mode' | 'reservedItems'>;
 
-/** What a gate knows of it: `*` for a draw, otherwise the items' ids between commas, empty when nothing is reserved. */
-export function reservedFieldOf({ mode, reservedItems = [] }: Reserving): string {
+/**
+ * What a gate knows of it: `*` for a draw, otherwise the items' ids between commas, empty when nothing is reserved. For a
+ * waiting room `room` comes before the ids of all items, so that a server of the version before, which knows no passes, sells
+ * none of them.
+ */
+export function reservedFieldOf(sale: Reserving & SaleOfItems): string {
+  const { mode, reservedItems = [] } = sale;
   if (mode === 'draw') return '*';
+  if (mode === 'room') return `,room,${itemsOf(sale).map(({ id }) => id)},`;
   return reservedItems.length === 0 ? '' : `,${reservedItems.join(',')},`;
 }
 

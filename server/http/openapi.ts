@@ -56,6 +56,13 @@ const proofOfWork = {
   schema: { type: 'string' },
 };
 
+const roomPass = {
+  name: 'Room-Pass',
+  in: 'header',
+  description: 'The pass of a person who was called; a sale with a waiting room needs one',
+  schema: { type: 'string' },
+};
+
 const ifMatch = {
   name: 'If-Match',
   in: 'header',
@@ -93,6 +100,7 @@ function describe(route: Route): Json {
       : []),
     ...(route.takesIfMatch ? [ifMatch] : []),
     ...(route.takesProofOfWork ? [proofOfWork] : []),
+    ...(route.takesRoomPass ? [roomPass] : []),
     ...(route.afterWaiting ? [prefer] : []),
   ];
   return {

@@ -64,6 +64,8 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   afterWaiting?: z.ZodType;
   /** Requires a proof of work while challenges are turned on. */
   takesProofOfWork?: true;
+  /** Takes a pass of a sale's waiting room. */
+  takesRoomPass?: true;
   /** Requires the cookie that a sign-in sets. */
   takesSessionCookie?: true;
 

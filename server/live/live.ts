@@ -5,7 +5,12 @@ import { Server, type Socket } from 'socket.io';
 import type { Revocation } from '../../accounts/session.ts';
 import type { Config } from '../../runtime/config.ts';
 import { coalesceStock } from '../../sale/broadcast.ts';
-import type { ClientToServerEvents, SaleSnapshot, ServerToClientEvents } from '../../sale/contract.ts';
+import type {
+  ClientToServerEvents,
+  RoomStatus,
+  SaleSnapshot,
+  ServerToClientEvents,
+} from '../../sale/contract.ts';
 import { isRehearsal } from '../../sale/rehearsal.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
 import type { Identity, Tokens } from '../http/identity/tokens.ts';
@@ -18,6 +23,7 @@ import { limitSocket, openConnectionGuard, socketPath } from './bounds.ts';
 interface InterServerEvents {
   changed: (snapshot: SaleSnapshot) => void;
   settled: (settled: Settled) => void;
+  room: (status: RoomStatus) => void;
   /** A user's access tokens issued before a time are revoked. */
   expelled: (who: Revocation) => void;
 }
@@ -67,6 +73,7 @@ export interface Live {
 /**
  * @param publisher and `subscriber` are two dedicated connections, because a subscribing one takes no other commands.
  * @param addSettled is called with every order that any instance settled.
+ * @param keepRoom is called with every status of a waiting room.
  */
 export function openLive(
   http: HttpServer,
@@ -74,6 +81,7 @@ export function openLive(
   { publisher, subscriber }: { publisher: Redis; subscriber: Redis },
   config: Config,
   addSettled: (orders: Settled['orders']) => void,
+  keepRoom: (status: RoomStatus) => void,
 ): Live {
   const guard = openConnectionGuard(http, config);
   const messagesPerMinute = limitOf(config, 'messages', config.SOCKET_MESSAGES_PER_MINUTE).quota;
@@ -127,6 +135,11 @@ export function openLive(
   // A worker found that a change had not reached the gate, so the pages may have missed it too.
   io.on('changed', (snapshot: SaleSnapshot) => {
     io.local.to(roomsOf(snapshot)).emit('sale', snapshot);
+  });
+
+  io.on('room', (status: RoomStatus) => {
+    keepRoom(status);
+    io.local.to(saleRoom(status.saleId)).emit('room', status);
   });
 
   function revokeHere({ userId, atMs }: Revocation): void {

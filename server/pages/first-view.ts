@@ -1,6 +1,7 @@
 import { statusNow } from '../../public/sale/buy-state.js';
 import { placeView } from '../../public/sale/place-view.js';
-import { countdown, pictureSizes, smallPicture } from '../../public/shared/formats.js';
+import { roomView } from '../../public/sale/room-view.js';
+import { countdown, pictureSizes, shortCountdown, smallPicture } from '../../public/shared/formats.js';
 import { hasSeveralProducts, itemName, itemsOf, lowestPrice, saleName } from '../../public/shared/items.js';
 import { decimalOf } from '../../public/shared/money.js';
 import type { SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts';
@@ -71,7 +72,7 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
     calendar: `/sales/${encodeURIComponent(sale.id)}/calendar.ics`,
     notScheduled: hiddenUnless(isScheduled),
     ...pickerOf(sale, context),
-    noStepper: hiddenUnless(limitPerBuyer > 1 && !leadsOn(status)),
+    noStepper: hiddenUnless(limitPerBuyer > 1 && !leadsOn(status) && sale.mode !== 'room'),
     ...buttonOf(sale, status, context),
     ...placeOf(sale, { status, now }, context),
     snapshot: snapshotOf(sale),
@@ -173,20 +174,27 @@ const snapshotOf = (sale: SaleSnapshot) =>
     `<script type="application/json" id="snapshot">${JSON.stringify(sale).replaceAll('<', '\\u003c')}</script>`,
   );
 
-/** In a draw nobody presses Buy: the place's words and button are where the script puts them. */
+/** In a draw and outside a waiting room nobody presses Buy: the place's words and button are where the script puts them. */
 function placeOf(
   sale: SaleSnapshot,
   { status, now }: { status: SaleStatus; now: number },
   { texts, formats }: PageContext,
 ): Values {
-  const noBuy = hiddenUnless(sale.mode !== 'draw');
+  const noBuy = hiddenUnless((sale.mode ?? 'open') === 'open');
   const view = { sale, choice: null, status, now };
-  const seen = sale.mode === 'draw' ? placeView(view, null, { texts, dateTime: formats.dateTime }) : null;
+  const inRoom = () => roomView(view, null, null, null, { texts, clock: shortCountdown });
+  const inDraw = () => placeView(view, null, { texts, dateTime: formats.dateTime });
+  const seen = sale.mode === 'room' ? inRoom() : sale.mode === 'draw' ? inDraw() : null;
   if (!seen) return { noBuy, noNote: '', place: '' };
   const button = seen.action
     ? html`<button type="button" class="primary" aria-disabled="true">${texts.buySignIn}</button>`
     : '';
-  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${button}<a href="/draws/${encodeURIComponent(sale.id)}">${texts.place.check}</a></section>`;
+  const isRoom = sale.mode === 'room';
+  const check = isRoom ? texts.room.check : texts.place.check;
+  const buttons = isRoom
+    ? html`<p class="muted room-note"></p><div class="room-buttons">${button}</div>`
+    : button;
+  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${buttons}<a href="/draws/${encodeURIComponent(sale.id)}">${check}</a></section>`;
   return { noBuy, noNote: hiddenUnless(false), place };
 }
 

@@ -1,11 +1,12 @@
 import type { z } from 'zod';
 import { singleFlight } from '../../runtime/single-flight.ts';
-import { draw, place } from '../../sale/contract.ts';
+import { draw, place, roomPass, roomStatus } from '../../sale/contract.ts';
 import { linesOf } from '../../sale/items.ts';
 import { waiveBeacon } from '../../sale/places/drawing.ts';
 import { readPlace } from '../../sale/places/place.ts';
 import type { PlaceRefusal, PlaceRequest } from '../../sale/places/places.ts';
 import { publishedDraw, readDraw } from '../../sale/places/published.ts';
+import { comeIn } from '../../sale/room/room.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
 import { type Refusal, refuse } from '../http/problems.ts';
@@ -27,10 +28,12 @@ const cannotEnter = [
   'busy',
 ] as const;
 
-/** People's places in draws and on waiting lists, and what a draw publishes. */
+/** People's places in draws, on waiting lists and in waiting rooms, and what a draw publishes. */
 export function placeRoutes(shop: Shop): Route[] {
   const { collections } = shop;
   const read = singleFlight((saleId) => readDraw(collections, shop.beaconChain, saleId));
+
+  const noPlace = (saleId: string) => refuse('not-found', `You have no place in sale ${saleId}`);
 
   async function take(
     action: 'enter' | 'join',
@@ -50,19 +53,18 @@ export function placeRoutes(shop: Shop): Route[] {
     return request.action === 'leave' ? { status: 204 } : { status: 200, body: answer };
   }
 
-  const mine = (what: 'entries' | 'waiting-list') => [
+  const mine = (what: keyof typeof mineInWords) => [
     route({
       method: 'get',
       path: `/api/sales/:id/${what}/mine`,
       access: 'buyer',
-      summary:
-        what === 'entries' ? 'My entry in the draw, and what became of it' : 'My place on the waiting list',
+      summary: mineInWords[what].read,
       params: byId,
       answer: [200, place],
       problems: ['not-found'],
       async handle({ params, identity }) {
         const found = await readPlace(collections, params.id, identity.personId);
-        if (!found) return refuse('not-found', `You have no place in sale ${params.id}`);
+        if (!found) return noPlace(params.id);
         return { status: 200, body: found };
       },
     }),
@@ -70,7 +72,7 @@ export function placeRoutes(shop: Shop): Route[] {
       method: 'delete',
       path: `/api/sales/:id/${what}/mine`,
       access: 'buyer',
-      summary: what === 'entries' ? 'Take back my entry in the draw' : 'Leave the waiting list',
+      summary: mineInWords[what].leave,
       params: byId,
       answer: [204, null],
       problems: ['not-found', 'entries-closed', 'place-offered', 'busy'],
@@ -106,6 +108,56 @@ export function placeRoutes(shop: Shop): Route[] {
       handle: ({ params, body, identity }) => take('join', params.id, body, identity),
     }),
     ...mine('waiting-list'),
+    route({
+      method: 'post',
+      path: '/api/sales/:id/places',
+      access: 'buyer',
+      summary:
+        'Take a place in the waiting room: before the opening one that is drawn then, later the last one',
+      params: byId,
+      answer: [200, place],
+      problems: [...cannotEnter, 'no-room', 'called-too-often'],
+      async handle({ params, identity: { userId: buyerId, personId, emailVerified } }) {
+        if (!emailVerified && (await shop.requiresVerifiedEmail(params.id))) return notVerified();
+        return await change({ action: 'gather', saleId: params.id, personId, buyerId });
+      },
+    }),
+    ...mine('places'),
+    route({
+      method: 'post',
+      path: '/api/sales/:id/places/mine/pass',
+      access: 'buyer',
+      summary: 'Come in when called: a pass to buy, which ends soon; asked for again it is the same',
+      params: byId,
+      answer: [200, roomPass],
+      problems: ['not-found', 'not-called'],
+      async handle({ params, identity: { personId } }) {
+        const until = await comeIn(collections, params.id, personId, shop.roomPassSeconds);
+        if (until === 'no_place') return noPlace(params.id);
+        if (until === 'not_called')
+          return refuse('not-called', 'Read your place, and come when it is `called`');
+        const pass = shop.passes.issue(params.id, personId, until);
+        return { status: 200, body: { pass, passUntil: until.toISOString() } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/sales/:id/room',
+      access: 'anyone',
+      summary: 'How far the waiting room got: one answer for everybody, a second old at most',
+      params: byId,
+      answer: [200, roomStatus],
+      problems: ['not-found', 'no-room'],
+      async handle({ params }) {
+        const status = await shop.rooms.read(params.id);
+        if (!status) return refuse('no-room', `Sale ${params.id} does not exist, or has no waiting room`);
+        return {
+          status: 200,
+          body: status,
+          headers: { 'Cache-Control': 'public, max-age=1', ...openToAnySite },
+        };
+      },
+    }),
     route({
       method: 'get',
       path: '/api/sales/:id/draw',
@@ -163,6 +215,12 @@ export function placeRoutes(shop: Shop): Route[] {
   ];
 }
 
+const mineInWords = {
+  entries: { read: 'My entry in the draw, and what became of it', leave: 'Take back my entry in the draw' },
+  'waiting-list': { read: 'My place on the waiting list', leave: 'Leave the waiting list' },
+  places: { read: 'My place in the waiting room', leave: 'Leave the waiting room' },
+};
+
 const noDraw = (saleId: string) => refuse('no-draw', `Sale ${saleId} does not exist, or is not a draw`);
 
 function refusalOf(refusal: PlaceRefusal, saleId: string): Refusal {
@@ -185,6 +243,10 @@ function refusalOf(refusal: PlaceRefusal, saleId: string): Refusal {
       return refuse('no-draw', 'Buy instead');
     case 'entries_closed':
       return refuse('entries-closed', 'The list of entries is fixed');
+    case 'no_room':
+      return refuse('no-room', 'Buy instead');
+    case 'called_out':
+      return refuse('called-too-often', 'Others have not been called once');
     case 'no_waiting_list':
       return refuse('no-waiting-list', 'Units that come back are on sale for everybody');
     case 'still_on_sale':

@@ -54,6 +54,7 @@ export function purchaseRoutes({
   admit,
   requiresVerifiedEmail,
   challenges,
+  passes,
   settledOrders,
   collections,
 }: Shop): Route[] {
@@ -67,6 +68,7 @@ export function purchaseRoutes({
       body: purchaseRequest,
       takesIdempotencyKey: true,
       takesProofOfWork: true,
+      takesRoomPass: true,
       answer: [202, purchaseReceipt],
       headers: ['Location', 'Retry-After', 'Idempotency-Key'],
       afterWaiting: order,
@@ -77,6 +79,7 @@ export function purchaseRoutes({
         'paused',
         'ended',
         'draw',
+        'pass-required',
         'over-limit',
         'email-not-verified',
         'key-reused',
@@ -109,7 +112,8 @@ export function purchaseRoutes({
           createdAt: mongoClock.now().toISOString(),
           traceparent: traceparentOf(request.header('traceparent')),
         };
-        const admission = await admit(purchase, request.header('x-request-id'));
+        const hasPass = passes.allows(request.header('room-pass'), params.id, personId);
+        const admission = await admit(purchase, request.header('x-request-id'), hasPass);
         if (admission.outcome === 'known') {
           if (!isDeepStrictEqual(linesOf(admission.purchase), linesOf(purchase)))
             return keyReused(purchase, admission.purchase);
@@ -179,6 +183,11 @@ function refusal(
       return refuse('ended', 'Nothing can be bought any more');
     case 'drawn':
       return refuse('draw', `Enter the draw instead: POST /api/sales/${saleId}/entries`);
+    case 'no_pass':
+      return refuse(
+        'pass-required',
+        `Join the waiting room: POST /api/sales/${saleId}/places. When you are called, get a pass for you and this sale: POST /api/sales/${saleId}/places/mine/pass, and send it in Room-Pass before it ends.`,
+      );
     case 'over_limit': {
       const { itemId } = admission;
       const asked = lines?.find((line) => line.itemId === itemId)?.quantity ?? quantity;

@@ -16,6 +16,7 @@ import { overviewRoutes } from './admin/overview.ts';
 import { productRoutes } from './admin/products.ts';
 import { queueVisitRoutes } from './admin/queue-board.ts';
 import { rehearsalRoutes } from './admin/rehearsals.ts';
+import { roomRoutes } from './admin/room.ts';
 import { saleAdminRoutes } from './admin/sales.ts';
 import { staffRoutes } from './admin/staff.ts';
 import { staffLogRoutes } from './admin/staff-log.ts';
@@ -50,6 +51,7 @@ const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   productRoutes,
   saleAdminRoutes,
   draftRoutes,
+  roomRoutes,
   overviewRoutes,
   controlRoomRoutes,
   auditRoutes,

@@ -93,3 +93,84 @@ test('a buyer waits after the sell-out, and leaves again', async () => {
   await reads(page, 'place', 'Du warst an der Reihe');
   expect(await objections(page)).toEqual([]);
 }, 120_000);
+
+test('a buyer gathers, waits, is called and buys with the pass, on two devices; staff see and steer the room', async () => {
+  const { product, price } = await system.createSale();
+  const asAdmin = { token: system.adminToken };
+  const [opensAt, closesAt] = [new Date(Date.now() + hourMs), new Date(Date.now() + 2 * hourMs)];
+  const { body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', {
+    ...asAdmin,
+    body: { productId: product.id, price, stock: 2, opensAt, closesAt, mode: 'room' },
+  });
+  const shot = async (page: Page, name: string) => {
+    if (process.env.SHOTS)
+      await page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
+  };
+  const { body: shown } = await system.api<string>('GET', `/sales/${sale.id}`);
+  expect(shown).toMatch(/class="primary buy" hidden/);
+  expect(shown).toContain('This sale has a waiting room');
+
+  const buyer = await system.signUp();
+  const phone = await openPage(buyer, { viewport: { width: 390, height: 844 } });
+  await phone.goto(`${system.url}/sales/${sale.id}`);
+  await reads(phone, 'place', 'This sale has a waiting room');
+  await shot(phone, 'room-rules');
+  await at(phone, 'place-button').focus();
+  await phone.keyboard.press('Enter');
+  await reads(phone, 'place', 'You are in the waiting room');
+  await reads(phone, 'room-note', '1 person has taken a place');
+  expect(await objections(phone)).toEqual([]);
+  await shot(phone, 'room-entered');
+
+  const admin = { id: 'test-admin', role: 'admin' as const, name: 'Ada', email: 'admin@example.com' };
+  const desk = await openPage(
+    { user: admin, token: system.adminToken },
+    { viewport: { width: 1440, height: 1000 } },
+  );
+  await desk.goto(`${system.url}/admin#sale/${sale.id}`);
+  await reads(desk, 'room-facts', 'People gather');
+  await at(desk, 'pause-room').click();
+  await at(desk, 'room-message').fill('Back <b>soon</b>');
+  await at(desk, 'tell-room').click();
+  await reads(phone, 'room-message', 'The shop says: Back <b>soon</b>');
+
+  await system.changeSale(sale.id, { opensAt: new Date(Date.now() + 1_500) });
+  await reads(desk, 'room-facts', 'Paused');
+  await reads(phone, 'place', 'Your place is 1. You are next.');
+  await reads(phone, 'room-note', 'The shop has paused the room');
+  await reads(desk, 'room-facts', 'Back <b>soon</b>');
+  await shot(phone, 'room-waiting');
+  await desk.addScriptTag({ content: axe.source });
+  expect(await objections(desk)).toEqual([]);
+  await shot(desk, 'room-desk');
+  await desk.setViewportSize({ width: 390, height: 844 });
+  await shot(desk, 'room-desk-390');
+  expect(await at(phone, 'buy').isVisible()).toBe(false);
+  await at(desk, 'resume-room').click();
+  await reads(phone, 'place', 'It is your turn');
+  await phone.getByRole('alert').filter({ hasText: 'It is your turn' }).waitFor({ state: 'attached' });
+  expect(await phone.title()).toContain('It is your turn');
+  await shot(phone, 'room-called');
+  expect(await objections(phone)).toEqual([]);
+  await at(phone, 'place-button').focus();
+  await phone.keyboard.press('Enter');
+  await reads(phone, 'place', 'You are in');
+  await shot(phone, 'room-inside');
+
+  // The place belongs to the person, on every device.
+  const laptop = await openPage(buyer, { viewport: { width: 1440, height: 900 } });
+  await laptop.goto(`${system.url}/sales/${sale.id}`);
+  await reads(laptop, 'place', 'You are in');
+  await shot(laptop, 'room-inside-1440');
+  await at(laptop, 'buy').click();
+  await reads(laptop, 'order-status', 'Paid');
+  await reads(phone, 'order-status', 'Paid');
+  expect(await at(phone, 'place').isVisible()).toBe(false);
+
+  const other = await openPage(await system.signUp(), { locale: 'de-DE' });
+  await other.goto(`${system.url}/sales/${sale.id}`);
+  await reads(other, 'place', 'Der Raum ist offen');
+  await system.changeSale(sale.id, { withdrawStock: 1 });
+  await reads(other, 'place', 'Ausverkauft');
+  expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+}, 120_000);

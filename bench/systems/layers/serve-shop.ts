@@ -9,6 +9,7 @@ import { type Gate, openGate } from '../../../sale/admission/gate.ts';
 import { beaconChain } from '../../../sale/places/beacon.ts';
 import { openPurchaseQueue } from '../../../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
+import { openPasses } from '../../../sale/room/passes.ts';
 import { createApp } from '../../../server/app.ts';
 import { openTokens } from '../../../server/http/identity/tokens.ts';
 import { openAccountLimits } from '../../../server/http/limits.ts';
@@ -55,6 +56,9 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS),
     limits: openAccountLimits(redis, config),
     challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+    rooms: { keep() {}, read: async () => null },
+    passes: openPasses(config.JWT_SECRET),
+    roomPassSeconds: config.ROOM_PASS_SECONDS,
     bcryptCost: config.BCRYPT_COST,
     takesPasswords: true,
     beaconChain: beaconChain(''),

@@ -19,6 +19,7 @@ import { drawLine } from './draw-line.js';
 import { itemTable } from './item-table.js';
 import { rehearsalOf } from './rehearsal.js';
 import { figuresOf } from './report.js';
+import { roomPanel } from './room-panel.js';
 import { saleButtons } from './sale-buttons.js';
 import { priceText } from './sale-table.js';
 
@@ -55,6 +56,7 @@ export function openSaleDetails(saleId) {
       draw(report.sale);
       drawFacts(report);
       await drawing.draw(report.sale);
+      await room.load(report.sale);
       setText(errorLine, '');
     } catch (error) {
       setText(errorLine, errorText(error));
@@ -64,6 +66,7 @@ export function openSaleDetails(saleId) {
   }
 
   const rehearsal = rehearsalOf(saleId);
+  const room = roomPanel(saleId, load);
   const buttons = saleButtons(saleId, () => report?.sale ?? null, load, rehearsal.button);
 
   /** @param {SaleSnapshot} sale */
@@ -128,6 +131,7 @@ export function openSaleDetails(saleId) {
       state,
       errorLine,
       drawing.root,
+      room.root,
       items.root,
       chart.root,
       byMinute.root,

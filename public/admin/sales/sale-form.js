@@ -57,6 +57,7 @@ const audiences = [
 /** @type {[value: string, label: string][]} */
 const modes = [
   ['open', 'to those who press first'],
+  ['room', 'in turn, from a waiting room'],
   ['draw', 'by a draw among all who enter'],
   ['draw+beacon', 'by a draw that not even the shop can steer'],
 ];
@@ -101,6 +102,12 @@ const isDraft = (/** @type {SaleSnapshot | null} */ sale) => sale === null || sa
 function givingFields(sale, drawAt) {
   const mode = sale?.mode ?? 'open';
   const offered = sale === null ? modes : modes.filter(([value]) => !value.includes('+'));
+  const pace = field(
+    'People let in a minute, at most',
+    'roomPerMinute',
+    { ...whole, value: String(sale?.roomPerMinute ?? '') },
+    'Empty: as many as the stock and the settling allow. It can be changed at any time.',
+  );
   const time = timeField('Draw at', 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
   time.append(element('span', { class: 'hint' }, 'People enter from the opening until then.'));
   const returning = choiceField(
@@ -110,13 +117,17 @@ function givingFields(sale, drawAt) {
     sale?.waitingList ? 'list' : '',
     'After a sell-out. In a draw they go to the next in its order.',
   );
-  if (!isDraft(sale)) return [row(returning, ...(mode === 'draw' ? [time] : []))];
+  if (!isDraft(sale)) return mode === 'room' ? [pace] : [row(returning, ...(mode === 'draw' ? [time] : []))];
   const choice = choiceField('Given out', 'mode', offered, mode, 'It is fixed when the sale is published.');
   const select = choice.querySelector('select');
-  const update = () => show(time, select?.value !== 'open');
+  const update = () => {
+    show(time, select?.value.startsWith('draw') ?? false);
+    show(pace, select?.value === 'room');
+    show(returning, select?.value !== 'room');
+  };
   select?.addEventListener('input', update);
   update();
-  return [row(choice, returning), time];
+  return [row(choice, returning), time, pace];
 }
 
 /** What can be chosen only until the sale opens. @param {SaleSnapshot | null} sale @param {number} drawAt */
@@ -157,8 +168,15 @@ function readEarly(read, sale, { opensAt, closesAt }) {
     // It is chosen when the draft is made.
     ...(sale === null && beacon && { drawBeacon: true }),
     ...(drawAt && { drawAt }),
-    waitingList: read.textOf('returns') === 'list',
+    ...(mode === 'room' ? paceIn(read) : {}),
+    waitingList: mode !== 'room' && read.textOf('returns') === 'list',
   };
+}
+
+/** @param {Reader} read */
+function paceIn(read) {
+  if (read.textOf('roomPerMinute') === '') return {};
+  return { roomPerMinute: read.read('roomPerMinute', 'People let in a minute', parseWhole) };
 }
 
 /**

@@ -27,7 +27,11 @@ export function inWords(sale) {
 }
 
 /** @param {SaleSnapshot} sale */
-function givingInWords({ drawAt, waitingList }) {
+function givingInWords({ mode, roomPerMinute, drawAt, waitingList }) {
+  if (mode === 'room') {
+    const pace = roomPerMinute ? `, at most ${number(roomPerMinute)} people a minute` : '';
+    return `in turn, from a waiting room: places are drawn at the opening${pace}`;
+  }
   if (drawAt) return `by a draw at ${momentInWords(drawAt)}, among all who enter from the opening until then`;
   const returning = waitingList ? '; after a sell-out those that come back go to a waiting list' : '';
   return `to those who press first${returning}`;

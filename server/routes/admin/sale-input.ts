@@ -33,6 +33,11 @@ const cancelWindow = z
 const drawAt = instant.describe(
   'Only of a draw: people enter from opensAt until then; units are offered until closesAt',
 );
+const roomPerMinute = z
+  .int()
+  .min(1)
+  .max(100_000)
+  .describe('Only with a waiting room: how many people a minute are let in, at most');
 const waitingList = z.boolean().describe('Whether people can wait for units that come back after a sell-out');
 const paymentWindow = z
   .int()
@@ -72,7 +77,12 @@ export const newSale = z
     language: language.optional().describe('Of the mails to buyers whose account has no language'),
     cancelWindowSeconds: cancelWindow,
     paymentWindowSeconds: paymentWindow.default(0),
-    mode: saleMode.optional().describe('How units are given out; in a `draw` people enter, and lots decide'),
+    mode: saleMode
+      .optional()
+      .describe(
+        'How units are given out: in a `draw` people enter, and lots decide; from a `room` people are called in turn',
+      ),
+    roomPerMinute: roomPerMinute.optional(),
     drawAt: drawAt.optional(),
     drawBeacon: z
       .boolean()
@@ -90,6 +100,8 @@ export const newSale = z
     if (sale.opensAt >= sale.closesAt) refuse(['closesAt'], 'expected a time after opensAt');
     const { mode, drawAt: at, opensAt, closesAt } = sale;
     if (mode === 'draw' ? !at || at <= opensAt || at >= closesAt : at) refuse(['drawAt'], drawOutside);
+    if (mode !== 'room' && sale.roomPerMinute !== undefined) refuse(['roomPerMinute'], paceOutside);
+    if (mode === 'room' && sale.waitingList) refuse(['waitingList'], listInRoom);
     for (const field of ['productId', 'price', 'stock'] as const) {
       const isGiven = sale[field] !== undefined;
       if (sale.items && isGiven) refuse([field], 'expected it in the items, not beside them');
@@ -111,6 +123,8 @@ export const tooDear = 'expected a limit at which an order costs less than 2^53 
 export const aboveStock = 'expected at most as many as there are units on sale';
 export const drawOutside =
   'expected a time after opensAt and before closesAt in a draw, and none in another sale';
+export const paceOutside = 'expected it only with a waiting room';
+export const listInRoom = 'expected none with a waiting room: who waits there is called when units come back';
 export const oldTooLow = 'expected more than the price';
 
 function itemsIn({ items, productId, price, oldAmount, stock }: z.infer<typeof newSale>): SentItem[] {
@@ -198,6 +212,7 @@ export const saleChange = z
     oldAmount: oldAmount.nullish().describe('Null when there is none any more'),
     items: z.array(changedItem).min(1).max(maxItems).optional().describe('All items, as they should be'),
     mode: saleMode.optional().describe('In a draft only'),
+    roomPerMinute: roomPerMinute.optional(),
     drawAt: drawAt.optional(),
     waitingList: waitingList.optional(),
     free: z.boolean().default(false).describe('Confirms a price of 0'),
@@ -208,7 +223,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, language, paymentWindowSeconds, price, oldAmount, items, mode, drawAt, waitingList';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList';
       refuse([], `expected at least one of ${fields}`);
     }
     if (

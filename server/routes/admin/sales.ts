@@ -21,9 +21,11 @@ import { noProduct } from './products.ts';
 import {
   aboveStock,
   drawOutside,
+  listInRoom,
   newSale,
   newSaleOf,
   oldTooLow,
+  paceOutside,
   saleChange,
   saleChangeOf,
   tooDear,
@@ -178,6 +180,10 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return conflict('already-open', 'drawAt', fixed('The draw', 'Its end can be moved.'));
     case 'draw_outside':
       return wrongField('drawAt', drawOutside);
+    case 'no_room':
+      return wrongField('roomPerMinute', paceOutside);
+    case 'room_is_list':
+      return wrongField('waitingList', listInRoom);
     case 'item_limit_only_grows':
       return conflict('already-open', 'itemLimits', fixed('The limit', 'It can only be raised.'));
     case 'terms_are_fixed': {

@@ -1,0 +1,205 @@
+/** The waiting room on the sale page: a place, the way to the front, and the pass. */
+
+/** @import { Place, RoomStatus } from '../../sale/contract.ts' */
+/** @import { SaleView } from './sale-view.js' */
+/** @import { RoomView, Wait } from './room-view.js' */
+
+import { openAccount } from '../account/account.js';
+import { asBuyer, currentSession } from '../account/session.js';
+import { call, Problem } from '../shared/api.js';
+import { jittered, serverNow } from '../shared/clock.js';
+import { byId, element, setText, show } from '../shared/dom.js';
+import { shortCountdown } from '../shared/format.js';
+import { texts } from '../shared/texts.js';
+import { toast } from '../shared/toast.js';
+import { aheadOf, roomView, steady, waitOf } from './room-view.js';
+
+/** A place that has not changed is read again only after this time: what everybody hears says the rest. */
+const READ_PLACE_MS = 5 * 60_000;
+/** So many people's pages ask at the same moment that they spread over this time. */
+const SPREAD_MS = 1_500;
+/** A screen reader hears the place no more often. */
+const SPEAK_EVERY_MS = 60_000;
+/** The button for buying is shown to whoever is inside, and while an order is on its way or waits to be paid. */
+const shownOutside = new Set([
+  'sending',
+  'queued',
+  'busy',
+  'stalled',
+  'held',
+  'paid',
+  'ended',
+  'called-off',
+  'offline',
+]);
+
+/** @param {string} saleId @param {{ onChange: () => void }} page */
+export function openRoom(saleId, { onChange }) {
+  /** @type {Place | null} */
+  let place = null;
+  /** @type {RoomStatus | null} */
+  let room = null;
+  /** @type {Wait | null} */
+  let wait = null;
+  /** @type {string | null} */
+  let pass = null;
+  let readAt = Number.NEGATIVE_INFINITY;
+  let isBusy = false;
+  let isAsking = false;
+  const spoken = { kind: '', told: '', at: Number.NEGATIVE_INFINITY };
+  const path = `/sales/${encodeURIComponent(saleId)}`;
+
+  const text = element('p', { id: 'place-text', class: 'room-text', 'data-testid': 'place' });
+  const note = element('p', { class: 'muted room-note', 'data-testid': 'room-note' });
+  const message = element('p', { class: 'room-message', 'data-testid': 'room-message', hidden: true });
+  const main = element('button', { type: 'button', class: 'primary', 'data-testid': 'place-button' });
+  const quit = element(
+    'button',
+    { type: 'button', class: 'quiet', 'data-testid': 'leave-button' },
+    texts.place.actions.leave,
+  );
+  const link = element('a', { href: `/draws/${encodeURIComponent(saleId)}` }, texts.room.check);
+  const polite = element('p', { class: 'visually-hidden', 'aria-live': 'polite' });
+  const alarm = element('p', { class: 'visually-hidden', role: 'alert' });
+  const section = element(
+    'section',
+    { class: 'order place', 'aria-labelledby': 'place-text' },
+    ...[text, note, element('div', { class: 'room-buttons' }, main, quit), message, link, polite, alarm],
+  );
+  const first = document.getElementById('place');
+  if (first) first.replaceWith(section);
+  else byId('order').before(section);
+
+  async function readPlace() {
+    const buyerId = currentSession()?.user.id;
+    try {
+      const { body } = await asBuyer((token) => call('GET', `${path}/places/mine`, { token }));
+      if (currentSession()?.user.id !== buyerId) return;
+      place = body;
+    } catch (error) {
+      // Otherwise there is no answer: what is shown stays until the next one.
+      if (!(error instanceof Problem && !error.isPassing) && buyerId) return;
+      place = null;
+    }
+    readAt = performance.now();
+    // Also after a reload, and on another device.
+    if (place?.state === 'inside' && !pass) await askForPass();
+    if (place?.state !== 'inside') pass = null;
+    onChange();
+  }
+
+  async function askForPass() {
+    const { body } = await asBuyer((token) => call('POST', `${path}/places/mine/pass`, { token }));
+    pass = body.pass;
+  }
+
+  /** Reads the place again soon, once. */
+  function askSoon(/** @type {number} */ withinMs) {
+    if (isAsking) return;
+    isAsking = true;
+    setTimeout(() => readPlace().finally(() => (isAsking = false)), Math.random() * withinMs);
+  }
+
+  /** @param {RoomStatus} status */
+  function hear(status) {
+    if (room && status.at < room.at) return;
+    const wasDrawn = room && room.state !== 'gathering' && room.state !== 'drawing';
+    const isDrawn = status.state !== 'gathering' && status.state !== 'drawing';
+    room = status;
+    if (place?.state === 'entered' && isDrawn) askSoon(wasDrawn ? jittered(SPREAD_MS) : SPREAD_MS);
+    if (place?.state === 'waiting') {
+      const position = place.position ?? 0;
+      if (position <= status.calledUpTo) askSoon(0);
+      else if (status.state === 'open') wait = steady(wait, waitOf(aheadOf(position, status), status));
+    }
+    onChange();
+  }
+
+  async function readRoom() {
+    try {
+      hear((await call('GET', `${path}/room`)).body);
+    } catch {
+      // The next one comes by the socket, or when the page asks again.
+    }
+  }
+
+  /** @param {() => Promise<unknown>} ask */
+  async function act(ask) {
+    if (!currentSession()) return openAccount();
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      await ask();
+    } catch (error) {
+      const name = error instanceof Problem ? error.name : '';
+      const reasons = /** @type {Record<string, string>} */ ({
+        ...texts.place.refused,
+        ...texts.room.refused,
+      });
+      toast(reasons[name] ?? texts.loadFailed);
+    } finally {
+      isBusy = false;
+    }
+    wait = null;
+    await readPlace();
+  }
+  main.addEventListener('click', () =>
+    act(async () => {
+      if (main.dataset.action === 'come') return await askForPass();
+      await asBuyer((token) => call('POST', `${path}/places`, { token }));
+    }),
+  );
+  quit.addEventListener('click', () =>
+    act(() => asBuyer((token) => call('DELETE', `${path}/places/mine`, { token }))),
+  );
+
+  /** The call is spoken at once, the place rarely. @param {RoomView} seen */
+  function speak({ kind, text: said, note: more, message: told }) {
+    const isNew = kind !== spoken.kind || told !== spoken.told;
+    if (!isNew && (kind === 'called' || kind === 'inside')) return;
+    if (!isNew && performance.now() - spoken.at < SPEAK_EVERY_MS) return;
+    Object.assign(spoken, { kind, told, at: performance.now() });
+    setText(alarm, kind === 'called' ? said : '');
+    setText(polite, kind === 'called' ? told : `${said} ${more} ${told}`);
+  }
+
+  return {
+    /** The pass of a person inside. */
+    pass: () => pass ?? undefined,
+    hear,
+
+    /** Reads the place anew. */
+    refresh: readPlace,
+
+    /** While there is a connection nothing has to be read: everybody is told. @param {{ isUp: boolean }} how */
+    async poll({ isUp }) {
+      if (!isUp || room === null) await readRoom();
+      if (!isUp || performance.now() - readAt > READ_PLACE_MS) await readPlace();
+    },
+
+    /** @param {SaleView} view */
+    render(view) {
+      const seen = roomView(view, place, room, wait, { texts, clock: shortCountdown });
+      const isInside = place?.state === 'inside';
+      const showsBuy = isInside || shownOutside.has(view.buy);
+      show(byId('buy'), showsBuy);
+      show(byId('buy-note'), showsBuy);
+      if (!showsBuy) show(byId('stepper'), false);
+      show(section, seen !== null);
+      if (!seen) return;
+      const end = place?.state === 'called' ? place.answerBy : isInside ? place?.passUntil : undefined;
+      if (end && Date.parse(end) <= serverNow()) askSoon(2_000);
+      if (seen.kind === 'called') document.title = `${texts.room.yourTurn} · ${texts.brand}`;
+      section.dataset.kind = seen.kind;
+      setText(text, seen.text);
+      setText(note, seen.note);
+      setText(message, seen.message);
+      show(message, seen.message !== '');
+      main.dataset.action = seen.action ?? '';
+      if (seen.action) setText(main, view.isSignedIn ? texts.room.actions[seen.action] : texts.buySignIn);
+      show(main, seen.action !== null);
+      show(quit, seen.mayLeave);
+      speak(seen);
+    },
+  };
+}

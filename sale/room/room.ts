@@ -1,0 +1,121 @@
+import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
+import { redisClock } from '../../runtime/clock.ts';
+import { transact } from '../../runtime/databases/transact.ts';
+import type { Collections } from '../../store/collections.ts';
+import type { RoomRecord } from '../../store/place-collections.ts';
+import type { RoomStatus } from '../contract.ts';
+import { placeIdOf } from '../places/place.ts';
+import { freeUnits, type RoomStock } from './calls.ts';
+import { speedsOf } from './pace.ts';
+
+/** More people are not counted. */
+const countedMax = 100_000;
+/** How much the first people weigh in the units that each one takes. */
+const assumedPeople = 3;
+
+/** @returns what everybody in a waiting room needs to know; null when there is no such room. */
+export async function readRoom(
+  { sales, places, placeLists }: Collections,
+  saleId: string,
+  stock: Pick<RoomStock, 'gateLeft'>,
+): Promise<RoomStatus | null> {
+  const sale = await sales.findOne({ _id: saleId });
+  const list = await placeLists.findOne({ _id: saleId });
+  if (!sale || !list?.room) return null;
+  const now = redisClock.now();
+  const { room, draw } = list;
+  const isDrawn = draw?.state === 'drawn';
+  const waiting = isDrawn
+    ? await places.countDocuments({ saleId, state: 'waiting' }, { limit: countedMax })
+    : Math.min(list.places, countedMax);
+  const inside = isDrawn ? await places.countDocuments({ saleId, state: { $in: ['called', 'inside'] } }) : 0;
+  const left = freeUnits(sale, stock);
+  const ended = Math.max(0, room.calls - inside);
+  const taken = sale.unitsOnSale - left;
+  const isOver = Boolean(sale.calledOffAt) || now >= sale.closesAt;
+  const opened = sale.paused || room.paused ? 'paused' : left === 0 ? 'sold_out' : 'open';
+  const gathering = now >= sale.opensAt ? 'drawing' : 'gathering';
+  return {
+    saleId,
+    state: isOver ? 'ended' : isDrawn ? opened : gathering,
+    waiting,
+    inside,
+    calledUpTo: room.calledUpTo,
+    left,
+    unitsPerCall: (taken + assumedPeople) / (ended + assumedPeople),
+    ...speedsOf(room.recent, now),
+    message: room.message,
+    at: now.toISOString(),
+  };
+}
+
+/**
+ * A person who was called comes in. Coming again, also on another device, gives the same pass.
+ * @returns when the pass ends, or why there is none.
+ */
+export async function comeIn(
+  { places }: Collections,
+  saleId: string,
+  personId: string,
+  passSeconds: number,
+): Promise<Date | 'no_place' | 'not_called'> {
+  const _id = placeIdOf(saleId, personId);
+  const now = redisClock.now();
+  const passUntil = new Date(now.getTime() + passSeconds * 1_000);
+  const inTime = { _id, state: 'called' as const, calls: { $elemMatch: { answerBy: { $gt: now } } } };
+  await places.updateOne(inTime, { $set: { state: 'inside', passUntil } });
+  const place = await places.findOne({ _id });
+  if (!place || place.state === 'left') return 'no_place';
+  const isInside = place.state === 'inside' && place.passUntil && place.passUntil > now;
+  return isInside ? (place.passUntil as Date) : 'not_called';
+}
+
+/** What staff may do with a room. */
+export interface RoomChange {
+  paused?: boolean | undefined;
+  /** How many people to let in beyond the pace. */
+  letIn?: number | undefined;
+  /** Null: none. */
+  message?: string | null | undefined;
+}
+
+/** The same as the staff log keeps it. */
+type RoomControl = Pick<RoomRecord, 'paused' | 'message' | 'extra'>;
+const controlOf = ({ paused, message, extra }: RoomRecord): RoomControl => ({ paused, message, extra });
+
+/** People let in beyond the pace that are still to be called. */
+const maxExtra = 10_000;
+
+/** @returns null when there is no such room. */
+export async function changeRoom(
+  collections: Collections,
+  saleId: string,
+  { paused, letIn = 0, message }: RoomChange,
+  by: By,
+): Promise<RoomControl | null> {
+  return await transact(collections.connection, async (session) => {
+    const { placeLists } = collections;
+    const before = (await placeLists.findOne({ _id: saleId }, { session }))?.room;
+    if (!before) return null;
+    const after = {
+      ...before,
+      paused: paused ?? before.paused,
+      extra: Math.min(before.extra + letIn, maxExtra),
+      message: message === undefined ? before.message : message || null,
+    };
+    const changes = {
+      'room.paused': after.paused,
+      'room.extra': after.extra,
+      'room.message': after.message,
+    };
+    await placeLists.updateOne({ _id: saleId }, { $set: changes, $inc: { writes: 1 } }, { session });
+    const states = { before: controlOf(before), after: controlOf(after) };
+    await appendStaffEntry(collections, session, {
+      ...by,
+      action: 'room.changed',
+      subject: { kind: 'sale', id: saleId },
+      ...states,
+    });
+    return controlOf(after);
+  });
+}

@@ -1,0 +1,299 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { nanoid } from 'nanoid';
+import { io } from 'socket.io-client';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { Draw, Place, Problem, RoomStatus, SaleSnapshot } from '../../../sale/contract.ts';
+import { openPasses } from '../../../sale/room/passes.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
+
+const run = promisify(execFile);
+
+let system: TestSystem;
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'stampede-room-'));
+  const env = { ROOM_ANSWER_SECONDS: '4', ROOM_PASS_SECONDS: '60', LIMIT_FACTOR: '0' };
+  system = await startSystem({ servers: 2, nginx: false, ownMongo: true, env });
+});
+afterAll(async () => {
+  await system?.close();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const hourMs = 3_600_000;
+
+async function openRoom(terms: { stock: number; limitPerBuyer?: number; roomPerMinute?: number }) {
+  const { product } = await system.createSale();
+  const [opensAt, closesAt] = [new Date(Date.now() + hourMs), new Date(Date.now() + 2 * hourMs)];
+  const price = { amount: 1_000, currency: 'EUR' };
+  const body = { productId: product.id, price, ...terms, opensAt, closesAt, mode: 'room' };
+  const asAdmin = { token: system.adminToken };
+  const { status, body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', { ...asAdmin, body });
+  expect(status, JSON.stringify(sale)).toBe(201);
+  return sale;
+}
+
+const at = (n: number) => system.servers[n % system.servers.length]?.url ?? '';
+const join_ = (saleId: string, token: string, n = 0) =>
+  system.api<Place & Problem>('POST', `/api/sales/${saleId}/places`, { token, at: at(n) });
+const mine = async (saleId: string, token: string) =>
+  (await system.api<Place>('GET', `/api/sales/${saleId}/places/mine`, { token })).body;
+const leave = (saleId: string, token: string) =>
+  system.api('DELETE', `/api/sales/${saleId}/places/mine`, { token });
+const comeIn = (saleId: string, token: string) =>
+  system.api<{ pass: string } & Problem>('POST', `/api/sales/${saleId}/places/mine/pass`, { token });
+const statusOf = async (saleId: string) =>
+  (await system.api<RoomStatus>('GET', `/api/sales/${saleId}/room`)).body;
+const buy = (saleId: string, token: string, pass = '', key = nanoid()) =>
+  system.api<{ orderId: string } & Problem>('POST', `/api/sales/${saleId}/purchases`, {
+    token,
+    body: { quantity: 1 },
+    headers: { 'Idempotency-Key': key, ...(pass && { 'Room-Pass': pass }) },
+  });
+const tokens = (count: number) => Array.from({ length: count }, () => system.buyerToken());
+const soon = { deadlineMs: 60_000, everyMs: 50 };
+
+/** Opens the doors now. */
+async function open(saleId: string): Promise<void> {
+  await system.changeSale(saleId, { opensAt: new Date(Date.now() + 1_200) });
+}
+const drawn = (saleId: string) =>
+  waitUntil(
+    async () => {
+      const { body } = await system.api<Draw>('GET', `/api/sales/${saleId}/draw`);
+      return body.state === 'drawn' ? body : null;
+    },
+    { ...soon, what: 'the places are not drawn' },
+  );
+const called = (saleId: string, token: string) =>
+  waitUntil(async () => (await mine(saleId, token)).state === 'called', {
+    ...soon,
+    what: 'the person is not called',
+  });
+/** Comes in as soon as called. */
+async function passOf(saleId: string, token: string): Promise<string> {
+  await called(saleId, token);
+  const { status, body } = await comeIn(saleId, token);
+  expect([status, body.type]).toEqual([200, undefined]);
+  return body.pass;
+}
+async function buyInTurn(saleId: string, token: string): Promise<string> {
+  const bought = await buy(saleId, token, await passOf(saleId, token));
+  expect([bought.status, bought.body.type]).toEqual([202, undefined]);
+  return bought.body.orderId;
+}
+/** In the order of their places. */
+async function inOrder(saleId: string, people: string[]): Promise<string[]> {
+  const places = await Promise.all(people.map((token) => mine(saleId, token)));
+  const byPlace = people.map((token, n) => ({ token, position: places[n]?.position ?? 0 }));
+  return byPlace.sort((one, other) => one.position - other.position).map(({ token }) => token);
+}
+const audited = () => system.audit();
+const control = (saleId: string, body: object) =>
+  system.api('PATCH', `/api/admin/sales/${saleId}/room`, { token: system.adminToken, body });
+
+test('people gather, are drawn at the opening, come in turn, and need their own pass; anyone can check it', async () => {
+  const sale = await openRoom({ stock: 5 });
+  const people = tokens(60);
+  const joined = await Promise.all(people.map((token, n) => join_(sale.id, token, n)));
+  expect(joined.filter(({ status }) => status !== 200)).toEqual([]);
+  expect(joined[0]?.body).toMatchObject({ state: 'entered', position: null, ahead: null });
+  const [first = '', second = ''] = people;
+  await Promise.all(Array.from({ length: 20 }, (_, n) => join_(sale.id, first, n)));
+  expect((await leave(sale.id, second)).status).toBe(204);
+  expect((await buy(sale.id, first)).body.type).toBe('/problems/not-open');
+  expect((await comeIn(sale.id, first)).body.type).toBe('/problems/not-called');
+  const gathering = await system.api<RoomStatus>('GET', `/api/sales/${sale.id}/room`);
+  expect(gathering.headers.get('cache-control')).toBe('public, max-age=1');
+  await waitUntil(async () => (await statusOf(sale.id)).waiting === 59, { ...soon, what: 'not 59 gather' });
+  expect(await statusOf(sale.id)).toMatchObject({ state: 'gathering', left: 5, inside: 0 });
+
+  await control(sale.id, { paused: true });
+  const told: RoomStatus[] = [];
+  const toldFrom = performance.now();
+  const socket = io(at(1), { transports: ['websocket'], auth: { token: first } });
+  socket.on('room', (status) => told.push(status));
+  await new Promise<void>((resolve) => socket.on('connect', resolve));
+  socket.emit('watch', { saleId: sale.id });
+  await open(sale.id);
+  expect(await drawn(sale.id)).toMatchObject({ entries: 59 });
+  const { body: late } = await join_(sale.id, second);
+  expect(late).toMatchObject({ state: 'waiting', position: 60 });
+  const { body: file } = await system.api('GET', `/api/sales/${sale.id}/draw/file`);
+  await writeFile(join(dir, 'room.json'), JSON.stringify(file));
+  const { stdout } = await run('node', ['commands/verify-draw.mjs', join(dir, 'room.json')]);
+  expect(stdout).toContain('as it should be');
+
+  const order = await inOrder(sale.id, people);
+  const [one = '', two = '', three = '', , , sixth = ''] = order;
+  await control(sale.id, { paused: false });
+  const passesOf = await Promise.all(order.slice(0, 5).map((token) => passOf(sale.id, token)));
+  const [pass = ''] = passesOf;
+  expect((await comeIn(sale.id, one)).body.pass).toBe(pass);
+  expect((await comeIn(sale.id, sixth)).body.type).toBe('/problems/not-called');
+  const passes = openPasses(system.env.JWT_SECRET ?? '');
+  const person = String(JSON.parse(atob(one.split('.')[1] ?? '')).sub);
+  const wrong = [
+    await buy(sale.id, one),
+    await buy(sale.id, two, pass),
+    await buy(sale.id, one, `${pass.slice(0, -2)}AA`),
+    await buy(sale.id, one, passes.issue(sale.id, person, new Date(Date.now() - 1_000))),
+    await buy(sale.id, one, passes.issue('another-sale', person, new Date(Date.now() + hourMs))),
+  ];
+  expect(wrong.map(({ body }) => body.type)).toEqual(wrong.map(() => '/problems/pass-required'));
+  expect(wrong[0]?.body.detail).toContain(`POST /api/sales/${sale.id}/places`);
+  const key = nanoid();
+  const bought = await buy(sale.id, one, pass, key);
+  expect(bought.status).toBe(202);
+  // The same purchase again is the same, even when the pass has ended.
+  expect((await buy(sale.id, one, '', key)).body.orderId).toBe(bought.body.orderId);
+  const others = order.slice(1, 5).map((token, n) => buy(sale.id, token, passesOf[n + 1]));
+  expect((await Promise.all(others)).map(({ status }) => status)).toEqual([202, 202, 202, 202]);
+  await waitUntil(() => told.at(-1)?.state === 'sold_out', {
+    ...soon,
+    what: 'nobody is told of the sell-out',
+  });
+  socket.disconnect();
+  expect(told.length).toBeLessThan((performance.now() - toldFrom) / 900 + 3);
+  expect(await mine(sale.id, sixth)).toMatchObject({ state: 'waiting', position: 6 });
+  await waitUntil(async () => (await mine(sale.id, three)).state === 'served', { ...soon, what: 'unserved' });
+  // Whoever gives a unit back makes room for the next.
+  await system.api('DELETE', `/api/orders/${bought.body.orderId}`, { token: one });
+  await buyInTurn(sale.id, sixth);
+  await system.quiet();
+  expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+
+  const { places, orders } = system.store.collections;
+  const [a, b] = await places.find({ saleId: sale.id, 'calls.position': { $in: [2, 3] } }).toArray();
+  const tamper = async (id: string, position: number) =>
+    await places.updateOne({ _id: id }, { $set: { 'calls.0.position': position } });
+  const [ofA, ofB] = [a?.calls?.[0]?.position ?? 0, b?.calls?.[0]?.position ?? 0];
+  await tamper(a?._id ?? '', ofB);
+  await tamper(b?._id ?? '', ofA);
+  const { ok, I8 } = await audited();
+  expect([ok, I8.examples.join()]).toEqual([false, expect.stringContaining('out of turn')]);
+  await tamper(a?._id ?? '', ofA);
+  await tamper(b?._id ?? '', ofB);
+  const waits = { saleId: sale.id, position: 7 };
+  await places.updateOne(waits, { $set: { position: 2 } });
+  expect((await audited()).I8.examples.join()).toContain('others behind it were called');
+  await places.updateOne({ saleId: sale.id, position: 2, state: 'waiting' }, { $set: { position: 7 } });
+  await orders.updateOne({ _id: bought.body.orderId }, { $set: { personId: 'nobody', status: 'paid' } });
+  expect((await audited()).I8.examples.join()).toContain('before its person was called');
+  await orders.updateOne(
+    { _id: bought.body.orderId },
+    { $unset: { personId: '' }, $set: { status: 'cancelled' } },
+  );
+  expect((await audited()).I8.breaches).toBe(0);
+});
+
+test('who does not come goes to the end, once, and holds nobody up; staff pause, let in, and tell', async () => {
+  const sale = await openRoom({ stock: 1, roomPerMinute: 600 });
+  const asAdmin = { token: system.adminToken };
+  const change = (body: object) => control(sale.id, body);
+  expect((await change({ paused: true })).body).toEqual({ paused: true, message: null, extra: 0 });
+  for (const wrong of [{}, { letIn: 0 }, { letIn: 1_001 }, { message: 'x'.repeat(201) }, { open: true }])
+    expect((await change(wrong)).status).toBe(400);
+  expect(
+    (await system.api('PATCH', `/api/admin/sales/${sale.id}/room`, { body: { paused: true } })).status,
+  ).toBe(401);
+  const people = tokens(4);
+  await Promise.all(people.map((token) => join_(sale.id, token)));
+  await open(sale.id);
+  await drawn(sale.id);
+  const [away = '', gone = '', third = '', fourth = ''] = await inOrder(sale.id, people);
+  await change({ message: '<b>Back in a minute</b>' });
+  await waitUntil(async () => (await statusOf(sale.id)).message, { ...soon, what: 'nobody is told' });
+  expect(await statusOf(sale.id)).toMatchObject({
+    state: 'paused',
+    message: '<b>Back in a minute</b>',
+    inside: 0,
+  });
+  await change({ paused: false, message: null });
+  await called(sale.id, away);
+  expect((await mine(sale.id, gone)).state).toBe('waiting');
+  // Redis forgets everything: the places are in MongoDB.
+  await system.store.redis.flushall();
+  // The next one is called before the bound of the one who is away has passed for good.
+  await waitUntil(async () => (await mine(sale.id, away)).missed, { ...soon, what: 'nobody was missed' });
+  expect(await mine(sale.id, away)).toMatchObject({ state: 'waiting', position: 5 });
+  await called(sale.id, gone);
+  expect((await leave(sale.id, gone)).status).toBe(204);
+  await called(sale.id, third);
+  expect((await comeIn(sale.id, third)).status).toBe(200);
+  expect((await mine(sale.id, fourth)).state).toBe('waiting');
+  await change({ letIn: 1 });
+  await called(sale.id, fourth);
+  // Their bound passes too, and the one who was away is called again, and is out then.
+  expect((await leave(sale.id, third)).status).toBe(204);
+  await called(sale.id, away);
+  await waitUntil(async () => (await mine(sale.id, away)).state === 'left', { ...soon, what: 'they stay' });
+  expect((await comeIn(sale.id, away)).status).toBe(404);
+  const orderId = await buyInTurn(sale.id, fourth);
+  expect((await system.settled(orderId, fourth)).status).toBe('paid');
+  await waitUntil(async () => (await join_(sale.id, fourth)).body.type === '/problems/over-limit', {
+    ...soon,
+    what: 'who has bought is not served',
+  });
+  const log = await waitUntil(
+    async () => {
+      const { body } = await system.api('GET', '/api/admin/staff-log', asAdmin);
+      const entries = body.entries.filter(({ action }: { action: string }) => action === 'room.changed');
+      return entries.length >= 4 ? entries : null;
+    },
+    { ...soon, what: 'the staff log has no entries' },
+  );
+  expect(log.at(-1)).toMatchObject({ before: { paused: false }, after: { paused: true } });
+  expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+});
+
+test('a worker that is killed while it calls, and MongoDB away at the opening: nobody is skipped or called twice', async () => {
+  const sale = await openRoom({ stock: 6, roomPerMinute: 120 });
+  const people = tokens(9);
+  await Promise.all(people.map((token) => join_(sale.id, token)));
+  await system.closeAllBut({ servers: 2 });
+  await system.changeSale(sale.id, { opensAt: new Date(Date.now() + 2_000) });
+  process.kill(system.mongo()?.pid ?? Number.NaN, 'SIGKILL');
+  expect((await join_(sale.id, people[0] ?? '')).status).toBe(503);
+  await waitUntil(() => Date.now() > Date.parse(sale.serverTime) + 2_500, { ...soon, what: 'time stands' });
+  await system.restartMongo();
+  // Whoever comes after the opening is behind all who were there before, although nothing is drawn yet.
+  const [late = ''] = tokens(1);
+  const place = await waitUntil(
+    async () => {
+      const { status, body } = await join_(sale.id, late);
+      return status === 200 ? body : null;
+    },
+    { ...soon, what: 'MongoDB does not come back' },
+  );
+  expect(place).toMatchObject({ state: 'entered', position: null });
+  const { places, placeLists } = system.store.collections;
+  expect(await places.findOne({ saleId: sale.id, position: 10 })).toMatchObject({ state: 'waiting' });
+  for (const point of ['frozen', 'calling', 'called', 'calling', 'called']) {
+    const doomed = await system.startWorker({ FAILPOINTS: `${point}@1=kill` });
+    expect(await doomed.ended).toBe('SIGKILL');
+  }
+  await system.startWorker();
+  expect((await placeLists.findOne({ _id: sale.id }))?.room?.calls).toBeGreaterThanOrEqual(2);
+  // Everybody is there, as pages are: they come when they are called.
+  const sold = new Set<string>();
+  await waitUntil(
+    async () => {
+      for (const token of [...people, late]) {
+        if (sold.has(token) || (await mine(sale.id, token)).state !== 'called') continue;
+        const { body } = await comeIn(sale.id, token);
+        if (body.pass && (await buy(sale.id, token, body.pass)).status === 202) sold.add(token);
+      }
+      return sold.size === 6;
+    },
+    { ...soon, what: 'not everything is sold' },
+  );
+  await system.quiet();
+  const report = await audited();
+  expect(report, JSON.stringify(report)).toMatchObject({ ok: true, I8: { breaches: 0 } });
+});
