@@ -28,15 +28,22 @@ export async function settleShard(
   maxJobs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const fence = await takeFence(collections, shard);
   const fenced = new AbortController();
+  let fault: unknown;
+  // Jobs are taken meanwhile, because a transaction of a frozen worker can hold the document for seconds.
+  const begun = takeFence(collections, shard).catch((error) => {
+    fault = error;
+    throw new Fenced([shard]);
+  });
+  begun.catch(() => fenced.abort());
   async function settleOne(data: unknown): Promise<void> {
     try {
-      await settleJob(data, queue, settle, fence);
+      await settleJob(data, queue, settle, await begun);
     } catch (error) {
       if (error instanceof Fenced) fenced.abort();
       throw error;
     }
   }
   await queue.process(shard, maxJobs, settleOne, AbortSignal.any([signal, fenced.signal]));
+  if (fault) throw fault;
 }
