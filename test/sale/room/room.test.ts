@@ -296,4 +296,4 @@ test('a worker that is killed while it calls, and MongoDB away at the opening: n
   await system.quiet();
   const report = await audited();
   expect(report, JSON.stringify(report)).toMatchObject({ ok: true, I8: { breaches: 0 } });
-});
+}, 180_000);
