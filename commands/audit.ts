@@ -7,7 +7,7 @@ import { openSystem, runCommand } from './system.ts';
  * `npm run audit`: checks every invariant and prints one JSON line; exit code 1 on any breach. Closed sales that have not
  * changed since an audit found them in order are not read again, but with `--whole` they are; with `--without-provider` the
  * payments are not compared with the provider's list. The result is also shown in the control room and exported as metrics. The
- * workers' leader runs it every few minutes, without the provider: see worker/audits.ts.
+ * workers' leader runs it every few minutes, without the provider: see worker/tasks/audits.ts.
  */
 await runCommand(async () => {
   const options = new Set(process.argv.slice(2));

@@ -25,7 +25,7 @@ const usage =
 /**
  * `npm run rehearse -- --sale ID --buyers N`: plays hidden copies of a sale or a draft against the shop as it stands, with
  * crowds of up to N buyers, and answers go or no-go. The last line it prints is JSON; exit code 1 on no-go. It also writes a page
- * for people. The control room starts it as well: see worker/rehearsals.ts.
+ * for people. The control room starts it as well: see worker/tasks/rehearsals.ts.
  */
 await runCommand(async () => {
   const { saleId, buyers, withinSeconds, ...options } = readOptions();

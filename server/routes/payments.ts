@@ -8,7 +8,7 @@ import { byId } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { byOf, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
-import { price } from './admin/sale-input.ts';
+import { price } from './admin/sales/sale-input.ts';
 import { findOwnOrder, notSettled } from './orders.ts';
 
 /** Four times the largest events of Stripe; nginx accepts as much. */

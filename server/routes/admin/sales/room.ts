@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { count } from '../../../sale/contract.ts';
-import { changeRoom } from '../../../sale/room/room.ts';
-import { byId, line } from '../../http/inputs.ts';
-import { refuse } from '../../http/problems.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import type { Shop } from '../../shop.ts';
+import { count } from '../../../../sale/contract.ts';
+import { changeRoom } from '../../../../sale/room/room.ts';
+import { byId, line } from '../../../http/inputs.ts';
+import { refuse } from '../../../http/problems.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import type { Shop } from '../../../shop.ts';
 
 /** What the control room does with a waiting room, besides its pace, which is a term of the sale. */
 const roomChange = z

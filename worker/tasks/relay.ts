@@ -1,10 +1,10 @@
-import { findUnrelayed, openRelay, watchLog } from '../log/relay.ts';
-import type { BusEvent, EventBus } from '../messages/bus.ts';
-import type { Config } from '../runtime/config.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Log } from '../runtime/observe/log.ts';
-import { pause } from '../runtime/pause.ts';
-import type { Collections } from '../store/collections.ts';
+import { findUnrelayed, openRelay, watchLog } from '../../log/relay.ts';
+import type { BusEvent, EventBus } from '../../messages/bus.ts';
+import type { Config } from '../../runtime/config.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Collections } from '../../store/collections.ts';
 
 /** How often all sales are scanned for unpublished events, in case the change stream missed one. */
 const scanIntervalMs = 30_000;

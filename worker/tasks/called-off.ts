@@ -1,9 +1,9 @@
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Exclusive } from '../runtime/mutex.ts';
-import { pause } from '../runtime/pause.ts';
-import { cancelCalledOff } from '../sale/settlement/called-off.ts';
-import type { Cancelled } from '../sale/settlement/cancellation.ts';
-import type { Collections } from '../store/collections.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Exclusive } from '../../runtime/mutex.ts';
+import { pause } from '../../runtime/pause.ts';
+import { cancelCalledOff } from '../../sale/settlement/called-off.ts';
+import type { Cancelled } from '../../sale/settlement/cancellation.ts';
+import type { Collections } from '../../store/collections.ts';
 
 const lookEveryMs = 1_000;
 /** Between two batches, in which purchases of other sales are settled. */

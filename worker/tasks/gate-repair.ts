@@ -1,16 +1,16 @@
 import type { Redis } from 'ioredis';
-import { onReconnect } from '../runtime/databases/connections.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Exclusive } from '../runtime/mutex.ts';
-import type { Log } from '../runtime/observe/log.ts';
-import { pause } from '../runtime/pause.ts';
-import type { Gate } from '../sale/admission/gate.ts';
-import { type GateCheck, openGateCheck } from '../sale/admission/gate-check.ts';
-import type { SaleSnapshot } from '../sale/contract.ts';
-import type { PurchaseQueue } from '../sale/queue/queue.ts';
-import { readSaleSnapshot } from '../sale/sale.ts';
-import { requeueLost } from '../sale/settlement/lost-purchases.ts';
-import type { Collections } from '../store/collections.ts';
+import { onReconnect } from '../../runtime/databases/connections.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Exclusive } from '../../runtime/mutex.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Gate } from '../../sale/admission/gate.ts';
+import { type GateCheck, openGateCheck } from '../../sale/admission/gate-check.ts';
+import type { SaleSnapshot } from '../../sale/contract.ts';
+import type { PurchaseQueue } from '../../sale/queue/queue.ts';
+import { readSaleSnapshot } from '../../sale/sale.ts';
+import { requeueLost } from '../../sale/settlement/lost-purchases.ts';
+import type { Collections } from '../../store/collections.ts';
 
 interface GateRepairDependencies {
   collections: Collections;

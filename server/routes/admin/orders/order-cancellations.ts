@@ -3,17 +3,17 @@ import {
   type CancellationAnswers,
   type CancelOutcome,
   cancellationAnswers,
-} from '../../../insight/contract.ts';
-import { type Order, order } from '../../../sale/contract.ts';
-import { madeElsewhere, orderNotHeld } from '../../../sale/payment/payment.ts';
-import { isTooLate } from '../../../sale/settlement/cancellation.ts';
-import { byId, id, name } from '../../http/inputs.ts';
-import { type Refusal, refusalOf, refuse } from '../../http/problems.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import { traceparentOf } from '../../http/trace-context.ts';
-import { takesEffectSoon } from '../../live/announcements.ts';
-import type { Shop } from '../../shop.ts';
-import { notSettled } from '../orders.ts';
+} from '../../../../insight/contract.ts';
+import { type Order, order } from '../../../../sale/contract.ts';
+import { madeElsewhere, orderNotHeld } from '../../../../sale/payment/payment.ts';
+import { isTooLate } from '../../../../sale/settlement/cancellation.ts';
+import { byId, id, name } from '../../../http/inputs.ts';
+import { type Refusal, refusalOf, refuse } from '../../../http/problems.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import { traceparentOf } from '../../../http/trace-context.ts';
+import { takesEffectSoon } from '../../../live/announcements.ts';
+import type { Shop } from '../../../shop.ts';
+import { notSettled } from '../../orders.ts';
 
 /** So many fit into a body. */
 export const cancelledAtOnce = 500;

@@ -1,11 +1,11 @@
-import { type SaleSnapshot, salePage, saleSnapshot } from '../../../sale/contract.ts';
-import { deleteDraft, duplicateSale, listDrafts, publishDraft } from '../../../sale/draft.ts';
-import { findSale } from '../../../sale/sale.ts';
-import { byId, pageAfter } from '../../http/inputs.ts';
-import { type Refusal, refuse, wrongField } from '../../http/problems.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import type { Shop } from '../../shop.ts';
-import { matches, noSale } from '../sales.ts';
+import { type SaleSnapshot, salePage, saleSnapshot } from '../../../../sale/contract.ts';
+import { deleteDraft, duplicateSale, listDrafts, publishDraft } from '../../../../sale/draft.ts';
+import { findSale } from '../../../../sale/sale.ts';
+import { byId, pageAfter } from '../../../http/inputs.ts';
+import { type Refusal, refuse, wrongField } from '../../../http/problems.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import type { Shop } from '../../../shop.ts';
+import { matches, noSale } from '../../sales.ts';
 import { unpayable } from './payable.ts';
 import { keyReused } from './sales.ts';
 

@@ -1,9 +1,9 @@
-import type { Config } from '../runtime/config.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Exclusive } from '../runtime/mutex.ts';
-import { pause } from '../runtime/pause.ts';
-import { logPhaseChanges } from '../sale/phases.ts';
-import type { Collections } from '../store/collections.ts';
+import type { Config } from '../../runtime/config.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Exclusive } from '../../runtime/mutex.ts';
+import { pause } from '../../runtime/pause.ts';
+import { logPhaseChanges } from '../../sale/phases.ts';
+import type { Collections } from '../../store/collections.ts';
 
 /** Writes to the event log when a sale opens and ends. Admission does not depend on it: the gate knows the sale's times. */
 export function saleClock(

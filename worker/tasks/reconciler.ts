@@ -1,8 +1,8 @@
-import type { Config } from '../runtime/config.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import { pause } from '../runtime/pause.ts';
-import type { SettlementDependencies } from '../sale/settlement/dead-letters.ts';
-import { type Reconciled, reconcile } from '../sale/settlement/reconciliation.ts';
+import type { Config } from '../../runtime/config.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { SettlementDependencies } from '../../sale/settlement/dead-letters.ts';
+import { type Reconciled, reconcile } from '../../sale/settlement/reconciliation.ts';
 
 /**
  * Reconciles every `RECONCILE_INTERVAL_MS`.

@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { changeProduct, createProduct, isPicturePath, listProducts } from '../../../catalogue/product.ts';
-import { nextCursor, product } from '../../../sale/contract.ts';
-import { listSnapshotsOf } from '../../../sale/sale.ts';
-import { byId, name, pageAfter, prose } from '../../http/inputs.ts';
-import { refuse } from '../../http/problems.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import type { Shop } from '../../shop.ts';
+import { changeProduct, createProduct, isPicturePath, listProducts } from '../../../../catalogue/product.ts';
+import { nextCursor, product } from '../../../../sale/contract.ts';
+import { listSnapshotsOf } from '../../../../sale/sale.ts';
+import { byId, name, pageAfter, prose } from '../../../http/inputs.ts';
+import { refuse } from '../../../http/problems.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import type { Shop } from '../../../shop.ts';
 
 const picturePath = z
   .string()

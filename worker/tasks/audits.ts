@@ -5,13 +5,13 @@ import {
   readAuditStatus,
   saveAuditStatus,
   statusOfFailure,
-} from '../insight/audit-status.ts';
-import { redisClock } from '../runtime/clock.ts';
-import type { Config } from '../runtime/config.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Log } from '../runtime/observe/log.ts';
-import { pause } from '../runtime/pause.ts';
-import { runCommandProcess } from './command-process.ts';
+} from '../../insight/audit-status.ts';
+import { redisClock } from '../../runtime/clock.ts';
+import type { Config } from '../../runtime/config.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import { runCommandProcess } from '../command-process.ts';
 
 const lookEveryMs = 1_000;
 /** A leader audits soon after it has begun, when the last audit is old. */

@@ -1,16 +1,16 @@
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Exclusive } from '../runtime/mutex.ts';
-import type { Log } from '../runtime/observe/log.ts';
-import { pause } from '../runtime/pause.ts';
-import type { Gate } from '../sale/admission/gate.ts';
-import type { SaleSnapshot } from '../sale/contract.ts';
-import type { BeaconSource } from '../sale/places/beacon.ts';
-import { findDueDraws, makeDraw } from '../sale/places/drawing.ts';
-import { findOffering, type Offers, offerUnits } from '../sale/places/offers.ts';
-import { readSaleSnapshot } from '../sale/sale.ts';
-import type { Settled } from '../sale/settlement/transaction.ts';
-import type { Collections } from '../store/collections.ts';
-import type { WorkerObserver } from './observer.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Exclusive } from '../../runtime/mutex.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Gate } from '../../sale/admission/gate.ts';
+import type { SaleSnapshot } from '../../sale/contract.ts';
+import type { BeaconSource } from '../../sale/places/beacon.ts';
+import { findDueDraws, makeDraw } from '../../sale/places/drawing.ts';
+import { findOffering, type Offers, offerUnits } from '../../sale/places/offers.ts';
+import { readSaleSnapshot } from '../../sale/sale.ts';
+import type { Settled } from '../../sale/settlement/transaction.ts';
+import type { Collections } from '../../store/collections.ts';
+import type { WorkerObserver } from '../observer.ts';
 
 const lookEveryMs = 250;
 /** Between two rounds of offers, in which purchases of other sales are settled. */

@@ -1,16 +1,21 @@
 import { z } from 'zod';
-import { logStaffAction } from '../../../accounts/staff-log.ts';
-import { type AdminOrder, adminOrder, adminOrderPage } from '../../../insight/contract.ts';
-import { everyOrder, searchOrders } from '../../../insight/order-search.ts';
-import { decimalOf } from '../../../public/shared/money.js';
-import { type OrderLine, type SaleItem, type SaleSnapshot, settledStatus } from '../../../sale/contract.ts';
-import { readSaleSnapshot } from '../../../sale/sale.ts';
-import type { Collections } from '../../../store/collections.ts';
-import { byId, cursorLike, id } from '../../http/inputs.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import type { Shop } from '../../shop.ts';
-import { noSale } from '../sales.ts';
-import { byteOrderMark, csvLines } from './csv.ts';
+import { logStaffAction } from '../../../../accounts/staff-log.ts';
+import { type AdminOrder, adminOrder, adminOrderPage } from '../../../../insight/contract.ts';
+import { everyOrder, searchOrders } from '../../../../insight/order-search.ts';
+import { decimalOf } from '../../../../public/shared/money.js';
+import {
+  type OrderLine,
+  type SaleItem,
+  type SaleSnapshot,
+  settledStatus,
+} from '../../../../sale/contract.ts';
+import { readSaleSnapshot } from '../../../../sale/sale.ts';
+import type { Collections } from '../../../../store/collections.ts';
+import { byId, cursorLike, id } from '../../../http/inputs.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import type { Shop } from '../../../shop.ts';
+import { noSale } from '../../sales.ts';
+import { byteOrderMark, csvLines } from '../csv.ts';
 
 const orderSearch = z.strictObject({
   q: z.string().trim().max(254).default(''),

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { logStaffAction } from '../../../accounts/staff-log.ts';
-import { suspectPage } from '../../../insight/contract.ts';
-import { clearSuspects, listMarked, listSuspects, markSuspects } from '../../../insight/suspects.ts';
-import { singleFlight } from '../../../runtime/single-flight.ts';
-import { count, instant } from '../../../sale/contract.ts';
-import { findSale } from '../../../sale/sale.ts';
-import { byId, cursorLike, id } from '../../http/inputs.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import type { Shop } from '../../shop.ts';
-import { noSale } from '../sales.ts';
+import { logStaffAction } from '../../../../accounts/staff-log.ts';
+import { suspectPage } from '../../../../insight/contract.ts';
+import { clearSuspects, listMarked, listSuspects, markSuspects } from '../../../../insight/suspects.ts';
+import { singleFlight } from '../../../../runtime/single-flight.ts';
+import { count, instant } from '../../../../sale/contract.ts';
+import { findSale } from '../../../../sale/sale.ts';
+import { byId, cursorLike, id } from '../../../http/inputs.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import type { Shop } from '../../../shop.ts';
+import { noSale } from '../../sales.ts';
 import { cancellation, cancelledAtOnce, cancelMany } from './order-cancellations.ts';
 
 const search = z.strictObject({

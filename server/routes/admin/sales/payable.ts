@@ -1,6 +1,6 @@
-import type { Money } from '../../../sale/contract.ts';
-import { type Refusal, refuse } from '../../http/problems.ts';
-import type { Shop } from '../../shop.ts';
+import type { Money } from '../../../../sale/contract.ts';
+import { type Refusal, refuse } from '../../../http/problems.ts';
+import type { Shop } from '../../../shop.ts';
 
 /** What decides whether the orders of a sale can be paid. */
 interface PaymentTerms {

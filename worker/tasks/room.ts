@@ -1,11 +1,11 @@
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Log } from '../runtime/observe/log.ts';
-import { pause } from '../runtime/pause.ts';
-import type { Gate } from '../sale/admission/gate.ts';
-import type { RoomStatus } from '../sale/contract.ts';
-import { callPeople, findRooms, type RoomTimes } from '../sale/room/calls.ts';
-import { readRoom } from '../sale/room/room.ts';
-import type { Collections } from '../store/collections.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Gate } from '../../sale/admission/gate.ts';
+import type { RoomStatus } from '../../sale/contract.ts';
+import { callPeople, findRooms, type RoomTimes } from '../../sale/room/calls.ts';
+import { readRoom } from '../../sale/room/room.ts';
+import type { Collections } from '../../store/collections.ts';
 
 const lookEveryMs = 250;
 /** After a fault, so that one that lasts does not fill the log. */

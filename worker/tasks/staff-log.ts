@@ -1,7 +1,7 @@
-import { numberStaffEntries } from '../accounts/staff-log.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import { pause } from '../runtime/pause.ts';
-import type { Collections } from '../store/collections.ts';
+import { numberStaffEntries } from '../../accounts/staff-log.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Collections } from '../../store/collections.ts';
 
 const intervalMs = 1_000;
 

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { orderDetails } from '../../../insight/contract.ts';
-import { readOrderDetails } from '../../../insight/order-details.ts';
-import { isTooLate } from '../../../sale/settlement/cancellation.ts';
-import { byId } from '../../http/inputs.ts';
-import { refuse } from '../../http/problems.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import { traceparentOf } from '../../http/trace-context.ts';
-import { takesEffectSoon } from '../../live/announcements.ts';
-import type { Shop } from '../../shop.ts';
-import { notSettled } from '../orders.ts';
+import { orderDetails } from '../../../../insight/contract.ts';
+import { readOrderDetails } from '../../../../insight/order-details.ts';
+import { isTooLate } from '../../../../sale/settlement/cancellation.ts';
+import { byId } from '../../../http/inputs.ts';
+import { refuse } from '../../../http/problems.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import { traceparentOf } from '../../../http/trace-context.ts';
+import { takesEffectSoon } from '../../../live/announcements.ts';
+import type { Shop } from '../../../shop.ts';
+import { notSettled } from '../../orders.ts';
 import { cancellation, noOrder } from './order-cancellations.ts';
 
 const refund = cancellation.pick({ reason: true }).extend({

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import { isCurrency } from '../../../public/shared/money.js';
-import { language, maxItems, saleMode } from '../../../sale/contract.ts';
-import type { NewItem } from '../../../sale/items.ts';
-import { choicesOf, type NewSale } from '../../../sale/sale.ts';
-import type { SaleChange } from '../../../sale/sale-change.ts';
-import { id, instant, itemId, line, units } from '../../http/inputs.ts';
+import { isCurrency } from '../../../../public/shared/money.js';
+import { language, maxItems, saleMode } from '../../../../sale/contract.ts';
+import type { NewItem } from '../../../../sale/items.ts';
+import { choicesOf, type NewSale } from '../../../../sale/sale.ts';
+import type { SaleChange } from '../../../../sale/sale-change.ts';
+import { id, instant, itemId, line, units } from '../../../http/inputs.ts';
 
 /** What staff send to make a sale or to change one. */
 

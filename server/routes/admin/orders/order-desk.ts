@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import { addressOf } from '../../../accounts/user.ts';
-import { orderDetails, orderNote } from '../../../insight/contract.ts';
-import { findMailedEvent, readOrderDetails } from '../../../insight/order-details.ts';
-import { addNote } from '../../../insight/order-notes.ts';
-import { sendAgain } from '../../../subscribers/mail/order-mail.ts';
-import { byId, prose } from '../../http/inputs.ts';
-import { refuse } from '../../http/problems.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import type { Shop } from '../../shop.ts';
-import { notSettled } from '../orders.ts';
+import { addressOf } from '../../../../accounts/user.ts';
+import { orderDetails, orderNote } from '../../../../insight/contract.ts';
+import { findMailedEvent, readOrderDetails } from '../../../../insight/order-details.ts';
+import { addNote } from '../../../../insight/order-notes.ts';
+import { sendAgain } from '../../../../subscribers/mail/order-mail.ts';
+import { byId, prose } from '../../../http/inputs.ts';
+import { refuse } from '../../../http/problems.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import type { Shop } from '../../../shop.ts';
+import { notSettled } from '../../orders.ts';
 import { noOrder } from './order-cancellations.ts';
 
 const newNote = z.strictObject({ text: prose(2_000).trim().min(1) });

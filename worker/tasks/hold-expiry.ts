@@ -1,10 +1,10 @@
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Exclusive } from '../runtime/mutex.ts';
-import { pause } from '../runtime/pause.ts';
-import type { Cancelled } from '../sale/settlement/cancellation.ts';
-import { expiredAtOnce, expireHolds, isHoldDue, payAuthorisedHolds } from '../sale/settlement/holds.ts';
-import type { Settled } from '../sale/settlement/transaction.ts';
-import type { Collections } from '../store/collections.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Exclusive } from '../../runtime/mutex.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Cancelled } from '../../sale/settlement/cancellation.ts';
+import { expiredAtOnce, expireHolds, isHoldDue, payAuthorisedHolds } from '../../sale/settlement/holds.ts';
+import type { Settled } from '../../sale/settlement/transaction.ts';
+import type { Collections } from '../../store/collections.ts';
 
 const lookEveryMs = 250;
 

@@ -1,15 +1,15 @@
 import { z } from 'zod';
-import { appendStaffEntry } from '../../../accounts/staff-log.ts';
-import { rehearsalReport, rehearsalStatus } from '../../../insight/contract.ts';
-import { rehearsalPage } from '../../../rehearsal/page.ts';
-import { readRehearsalStatus, requestRehearsal } from '../../../rehearsal/status.ts';
-import { transact } from '../../../runtime/databases/transact.ts';
-import { findValues } from '../../../sale/draft.ts';
-import { byId } from '../../http/inputs.ts';
-import { refuse, wrongField } from '../../http/problems.ts';
-import { byOf, type Route, route } from '../../http/route.ts';
-import type { Shop } from '../../shop.ts';
-import { noSale } from '../sales.ts';
+import { appendStaffEntry } from '../../../../accounts/staff-log.ts';
+import { rehearsalReport, rehearsalStatus } from '../../../../insight/contract.ts';
+import { rehearsalPage } from '../../../../rehearsal/page.ts';
+import { readRehearsalStatus, requestRehearsal } from '../../../../rehearsal/status.ts';
+import { transact } from '../../../../runtime/databases/transact.ts';
+import { findValues } from '../../../../sale/draft.ts';
+import { byId } from '../../../http/inputs.ts';
+import { refuse, wrongField } from '../../../http/problems.ts';
+import { byOf, type Route, route } from '../../../http/route.ts';
+import type { Shop } from '../../../shop.ts';
+import { noSale } from '../../sales.ts';
 
 const rehearsal = z.strictObject({
   buyers: z.int().min(1).max(100_000).describe('At most REHEARSAL_MAX_BUYERS'),

@@ -1,7 +1,7 @@
-import type { Config } from '../runtime/config.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import { pause } from '../runtime/pause.ts';
-import type { Payments } from '../sale/payment/payments.ts';
+import type { Config } from '../../runtime/config.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import { pause } from '../../runtime/pause.ts';
+import type { Payments } from '../../sale/payment/payments.ts';
 
 /** Payments whose steps are taken at once, and so the maximum of concurrent requests to the provider. */
 const atOnce = 50;

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
-import { readRehearsalRequest, saveRehearsalFailure } from '../rehearsal/status.ts';
-import type { Config } from '../runtime/config.ts';
-import type { LeaderTask } from '../runtime/leader/leader.ts';
-import type { Log } from '../runtime/observe/log.ts';
-import { pause } from '../runtime/pause.ts';
-import { runCommandProcess } from './command-process.ts';
+import { readRehearsalRequest, saveRehearsalFailure } from '../../rehearsal/status.ts';
+import type { Config } from '../../runtime/config.ts';
+import type { LeaderTask } from '../../runtime/leader/leader.ts';
+import type { Log } from '../../runtime/observe/log.ts';
+import { pause } from '../../runtime/pause.ts';
+import { runCommandProcess } from '../command-process.ts';
 
 const lookEveryMs = 1_000;
 const deadlineMs = 30 * 60_000;

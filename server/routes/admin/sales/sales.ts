@@ -1,6 +1,6 @@
-import { saleSnapshot } from '../../../sale/contract.ts';
-import { changeDraft, createDraft, type Maker } from '../../../sale/draft.ts';
-import { itemsOf } from '../../../sale/items.ts';
+import { saleSnapshot } from '../../../../sale/contract.ts';
+import { changeDraft, createDraft, type Maker } from '../../../../sale/draft.ts';
+import { itemsOf } from '../../../../sale/items.ts';
 import {
   createSale,
   createSaleOnce,
@@ -8,14 +8,14 @@ import {
   findSale,
   snapshotOfRecord,
   unknownProduct,
-} from '../../../sale/sale.ts';
-import type { SaleChange, SaleChangeRefusal } from '../../../sale/sale-change.ts';
-import { byId } from '../../http/inputs.ts';
-import { type Refusal, refuse, wrongField } from '../../http/problems.ts';
-import { type Answer, byOf, type Route, route } from '../../http/route.ts';
-import { takesEffectSoon } from '../../live/announcements.ts';
-import type { Shop } from '../../shop.ts';
-import { noSale } from '../sales.ts';
+} from '../../../../sale/sale.ts';
+import type { SaleChange, SaleChangeRefusal } from '../../../../sale/sale-change.ts';
+import { byId } from '../../../http/inputs.ts';
+import { type Refusal, refuse, wrongField } from '../../../http/problems.ts';
+import { type Answer, byOf, type Route, route } from '../../../http/route.ts';
+import { takesEffectSoon } from '../../../live/announcements.ts';
+import type { Shop } from '../../../shop.ts';
+import { noSale } from '../../sales.ts';
 import { termsOf, unpayable } from './payable.ts';
 import { noProduct } from './products.ts';
 import {
