@@ -197,7 +197,10 @@ test('the charts of the control room add up to what the database has, and paymen
   await system.api('DELETE', `/api/orders/${ids[3]}`, { token: tokens[3] });
   await become(3, 'cancelled');
   const [token, body] = [system.adminToken, { reason: 'broken' }];
-  await system.api('POST', `/api/admin/orders/${ids[2]}/refunds`, { token, body });
+  // What is paid may not be captured yet, and only then can it go back.
+  const refund = async () =>
+    (await system.api('POST', `/api/admin/orders/${ids[2]}/refunds`, { token, body })).status === 200;
+  await waitUntil(refund, { deadlineMs: 20_000, what: 'the order cannot be refunded' });
   await become(2, 'refunded');
 
   const { orders } = system.store.collections;
