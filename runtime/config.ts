@@ -137,6 +137,11 @@ const settings = z
 
     /** Deadline for Redis to acknowledge a flush, after which its purchases are answered 503. */
     FLUSH_DEADLINE_MS: z.coerce.number().int().min(50).default(2_000),
+    /**
+     * How many replicas of Redis must have a purchase before it is answered 202, so that a failover loses none; without so many
+     * of them purchases are answered 503. 0 does not wait. Redis Cluster has no such wait.
+     */
+    REDIS_WAIT_REPLICAS: z.coerce.number().int().min(0).max(5).default(0),
     /** How long Redis stores a purchase, for its Idempotency-Key and while it is queued. */
     PURCHASE_MEMORY_SECONDS: z.coerce.number().int().min(60).default(86_400),
 
@@ -252,6 +257,13 @@ const settings = z
     path: ['TEST_OPTIONS'],
     error: 'expected none in production',
   })
+  .refine(
+    ({ REDIS_WAIT_REPLICAS, REDIS_URL }) => REDIS_WAIT_REPLICAS === 0 || !/\+cluster:/.test(REDIS_URL),
+    {
+      path: ['REDIS_WAIT_REPLICAS'],
+      error: 'expected 0 with Redis Cluster',
+    },
+  )
   .refine(({ DRAIN_NOTICE_MS, STOP_DEADLINE_MS }) => DRAIN_NOTICE_MS < STOP_DEADLINE_MS, {
     path: ['DRAIN_NOTICE_MS'],
     error: 'expected less than STOP_DEADLINE_MS',

@@ -25,7 +25,7 @@ export type Admission =
   | { outcome: 'unknown_item'; itemId: string | null }
   /** Too many accepted purchases wait to be settled. */
   | { outcome: 'busy' }
-  /** Admitted, but the queue did not confirm the job. A retry of the same purchase is `known`. */
+  /** Admitted, but the queue or the replicas did not confirm it. A retry of the same purchase is `known`. */
   | { outcome: 'unconfirmed' };
 
 export interface AdmissionLimits {
@@ -37,17 +37,27 @@ export interface AdmissionLimits {
   queueMaxPurchases: number;
   /** Seconds for which Redis stores a purchase. */
   memorySeconds: number;
+  /**
+   * How many replicas of Redis must have a purchase before it counts as admitted, and for how long that is waited for; without
+   * it none.
+   */
+  replicas?: { count: number; waitMs: number };
 }
 
 /** The limits of a server. */
 export function admissionLimitsOf(
-  config: Pick<Config, 'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS'>,
+  config: Pick<
+    Config,
+    'QUEUE_MAX_PURCHASES' | 'PURCHASE_MEMORY_SECONDS' | 'REDIS_WAIT_REPLICAS' | 'FLUSH_DEADLINE_MS'
+  >,
 ): AdmissionLimits {
   return {
     flushMaxPurchases: 500,
     flushMaxWaiting: 20_000,
     queueMaxPurchases: config.QUEUE_MAX_PURCHASES,
     memorySeconds: config.PURCHASE_MEMORY_SECONDS,
+    // Half of the time, so that the answer of Redis comes before the command's deadline.
+    replicas: { count: config.REDIS_WAIT_REPLICAS, waitMs: config.FLUSH_DEADLINE_MS / 2 },
   };
 }
 
@@ -99,6 +109,12 @@ export function openAdmission({
   /** The purchases that came with a valid pass. They are not marked themselves, because they become jobs as they are. */
   const passed = new WeakSet<Purchase>();
 
+  /** Whether enough replicas have all that this connection has written. It is sent right behind a flush. */
+  async function isWithReplicas(): Promise<boolean> {
+    const { count, waitMs } = limits.replicas ?? { count: 0, waitMs: 0 };
+    return count === 0 || (await redis.wait(count, Math.floor(waitMs))) >= count;
+  }
+
   /** The flushes of one shard. */
   const openFlush = (shard: Shard) =>
     groupCommit({
@@ -121,8 +137,13 @@ export function openAdmission({
         ]);
         failpoint('flushing');
         const fixed = [gates, stored, limits.memorySeconds, queueMax];
-        const replies = await redis.admit(keys.length, ...keys, ...fixed, ...fields);
+        const [replies, isReplicated] = await Promise.all([
+          redis.admit(keys.length, ...keys, ...fixed, ...fields),
+          isWithReplicas(),
+        ]);
         failpoint('flushed');
+        // What a failover might lose is not confirmed; sent again it is known, and waits for the replicas once more.
+        if (!isReplicated) return replies.map((reply) => (isAccepted(reply) ? 'unconfirmed' : reply));
         const isAdmitted = (reply: string | undefined) => reply === 'admitted' || reply === 'admitted_plain';
         const admitted = (afterwards ? purchases : []).flatMap((purchase, n) => {
           if (!isAdmitted(replies[n])) return [];
@@ -185,6 +206,8 @@ export function openAdmission({
 }
 
 const unqueued = 'unqueued:';
+
+const isAccepted = (reply: string) => /^(admitted|known|unqueued)/.test(reply);
 
 const withoutLines = ({ lines: _, ...purchase }: Purchase): Purchase => purchase;
 

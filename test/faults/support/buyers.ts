@@ -24,6 +24,8 @@ export interface BuyerLoad {
   accepted: Accepted[];
   /** How often each status was answered; 0 stands for no answer. */
   statuses: Map<number, number>;
+  /** How many accepted purchases the system did not know any more, and got again. */
+  resent: number;
   /** The longest latency, in ms. */
   slowestMs: number;
   stop(): Promise<void>;
@@ -45,7 +47,7 @@ export function startBuyers(
   sale: SaleSnapshot,
   { buyers = 12, at = system.servers.map(({ url }) => url), triesMax = 60 } = {},
 ): BuyerLoad {
-  const load: BuyerLoad = { accepted: [], statuses: new Map(), slowestMs: 0, stop, resendUnknown };
+  const load: BuyerLoad = { accepted: [], statuses: new Map(), resent: 0, slowestMs: 0, stop, resendUnknown };
   const tokens = Array.from({ length: 400 }, (_, n) => system.buyerToken(`load-${seed}-${n}`));
   let stopped = false;
 
@@ -94,6 +96,7 @@ export function startBuyers(
       open += 1;
       // For a second after it accepted a purchase, a server answers from its memory, even when Redis was emptied meanwhile.
       if (order.status !== 404) continue;
+      load.resent += 1;
       const { status } = await tryOnce(token, key, quantity, 0);
       // The units were sold meanwhile, so the purchase is refused, as the page would show.
       if (status === 409) load.accepted.splice(load.accepted.indexOf(purchase), 1);
