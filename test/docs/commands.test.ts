@@ -35,6 +35,8 @@ const lasting: Record<string, RegExp> = {
 
 /** Commands that a test cannot run, and why. */
 const leftOut: Record<string, string> = {
+  'npm run nemesis -- --minutes 5': 'it needs root; test/nemesis/nemesis.test.ts runs it',
+  'npm run simulate-scale': 'it plans for minutes; test/bench/model.test.ts tests the simulation',
   'npm ci': 'it would replace the packages that this test runs on; .ci/run begins with it',
   'npm test': 'it runs this test',
   'npm test -- test/sale/buying.test.ts': 'it is run with the choice of one test',
@@ -52,6 +54,7 @@ const leftOut: Record<string, string> = {
   'npm run campus-food': 'test/examples/campus-start.test.ts runs it',
   'npm run example-shop': 'test/examples/shop.test.ts runs it',
   'npm run client': 'it changes a file; test/server/openapi.test.ts says when it has to be run',
+  'npm run bench -- model': 'it takes minutes',
   'npm run bench -- compare --rounds 2': 'it takes minutes',
   'npm run bench -- workers': 'it takes minutes',
   'npm run bench -- workers --engine rabbitmq': 'it takes minutes',
