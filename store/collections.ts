@@ -642,6 +642,12 @@ export async function insertAll<Record extends { _id: string }>(
 }
 
 /**
+ * The options of a transaction of the driver's own. Without a read concern of its own, the driver writes this session's time
+ * into the one that all reads of the connection share.
+ */
+export const transactionOptions = () => ({ readConcern: { level: 'local' as const } });
+
+/**
  * Inserts a document unless its collection has `max` already. Concurrent calls cannot exceed the limit, because each
  * transaction updates the collection's guard document, so that they run one after the other.
  * @param also writes more in the same transaction.
@@ -663,7 +669,7 @@ export async function insertWithin<Record extends { _id: string }>(
       await insertAll({ connection }, collection, [record], session);
       await also(session);
       return true;
-    }),
+    }, transactionOptions()),
   );
 }
 

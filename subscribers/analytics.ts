@@ -2,7 +2,7 @@ import type { ClientSession } from 'mongoose';
 import type { SaleMinute } from '../insight/contract.ts';
 import { type EventData, readData } from '../log/schemas.ts';
 import type { BusEvent, Subscription } from '../messages/bus.ts';
-import type { Collections } from '../store/collections.ts';
+import { type Collections, transactionOptions } from '../store/collections.ts';
 import type { AnalyticsRecord } from '../store/event-collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 
@@ -66,7 +66,7 @@ async function count(collections: Collections, events: Placed[]): Promise<void> 
       if (fresh.length === 0) return;
       await collections.minutes.bulkWrite(minutesOf(fresh), { session, ordered: false });
       await collections.analytics.bulkWrite(positionsOf(fresh, positions), { session });
-    }),
+    }, transactionOptions()),
   );
 }
 

@@ -1,3 +1,5 @@
+import { isMongoAway } from '../runtime/databases/connections.ts';
+import { retry } from '../runtime/retry.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { type PurchaseQueue, readJob } from '../sale/queue/queue.ts';
 import type { Settle } from '../sale/settlement/settlement.ts';
@@ -29,9 +31,16 @@ export async function settleShard(
   signal: AbortSignal,
 ): Promise<void> {
   const fenced = new AbortController();
+  const ending = AbortSignal.any([signal, fenced.signal]);
   let fault: unknown;
-  // Jobs are taken meanwhile, because a transaction of a frozen worker can hold the document for seconds.
-  const begun = takeFence(collections, shard).catch((error) => {
+  // Jobs are taken meanwhile, because a transaction of a frozen worker can hold the document for seconds. They stay in hand while
+  // MongoDB is away, since giving them back costs each of them an attempt.
+  const begun = retry(() => takeFence(collections, shard), {
+    firstMs: 100,
+    longestMs: 2_000,
+    signal: ending,
+    shouldRetry: isMongoAway,
+  }).catch((error) => {
     fault = error;
     throw new Fenced([shard]);
   });
@@ -44,6 +53,6 @@ export async function settleShard(
       throw error;
     }
   }
-  await queue.process(shard, maxJobs, settleOne, AbortSignal.any([signal, fenced.signal]));
-  if (fault) throw fault;
+  await queue.process(shard, maxJobs, settleOne, ending);
+  if (fault && !signal.aborted) throw fault;
 }

@@ -83,6 +83,8 @@ const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis, config.SHARDS);
 // For the comparison of the gates, which fails at once while Redis is unavailable and is repeated later.
 const impatientGate = openGate(redis, config.SHARDS);
+// Until the first heartbeats are read.
+for (const each of [gate, impatientGate]) each.keepUnsharded(true);
 const emitter = new Emitter(patient.redis);
 const announceSettled = (settled: Settled) => emitter.serverSideEmit('settled', settled);
 /** Of orders that were settled before. */

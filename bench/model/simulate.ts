@@ -211,19 +211,8 @@ class Process {
 
 interface Press {
   number: number;
-  shard: number;
   pressedAt: number;
   answered: () => void;
-}
-
-function groupByShard(presses: Press[]): Map<number, Press[]> {
-  const groups = new Map<number, Press[]>();
-  for (const press of presses) {
-    const group = groups.get(press.shard);
-    if (group) group.push(press);
-    else groups.set(press.shard, [press]);
-  }
-  return groups;
 }
 
 /** @returns what the load meets; every press is accepted and settled. */
@@ -245,28 +234,24 @@ export function simulateLoad(costs: Costs, layout: Layout, load: SimulatedLoad):
   const [answers, paid]: [number[], number[]] = [[], []];
   let [answeredAt, paidAt, begun] = [0, 0, 0];
 
-  const flushers = kinds.servers.map((server) => {
+  /** A server has a flush of its own for each shard. */
+  function openFlusher(server: Process, shard: number): (press: Press) => void {
     const waiting: Press[] = [];
     let isFlushing = false;
     const next = () => {
       if (isFlushing || waiting.length === 0) return;
       isFlushing = true;
-      const batch = waiting.splice(0, maxFlush);
-      const byShard = groupByShard(batch);
-      let open = byShard.size;
-      for (const [shard, presses] of byShard) {
-        server.do(costs.server.flush, () =>
-          pick(kinds.redis, shard).do(costs.redis.flush + costs.redis.press * presses.length, () =>
-            simulation.after(costs.waits.flush, () => {
-              for (const press of presses) answer(press);
-              pick(settlers, shard)(presses);
-              if (--open > 0) return;
-              isFlushing = false;
-              next();
-            }),
-          ),
-        );
-      }
+      const presses = waiting.splice(0, maxFlush);
+      server.do(costs.server.flush, () =>
+        pick(kinds.redis, shard).do(costs.redis.flush + costs.redis.press * presses.length, () =>
+          simulation.after(costs.waits.flush, () => {
+            for (const press of presses) answer(press);
+            pick(settlers, shard)(presses);
+            isFlushing = false;
+            next();
+          }),
+        ),
+      );
     };
     const answer = (press: Press) =>
       server.do(costs.server.press * (1 - before), () =>
@@ -276,7 +261,10 @@ export function simulateLoad(costs: Costs, layout: Layout, load: SimulatedLoad):
       waiting.push(press);
       next();
     };
-  });
+  }
+  const flushers = kinds.servers.map((server) =>
+    Array.from({ length: shards }, (_, shard) => openFlusher(server, shard)),
+  );
 
   const settlers = kinds.workers.map((worker, n) => {
     const queued: Press[] = [];
@@ -325,7 +313,7 @@ export function simulateLoad(costs: Costs, layout: Layout, load: SimulatedLoad):
     client.do(costs.client.press / 2, () =>
       pick(kinds.nginx, n).do(costs.nginx.press / 2, () =>
         pick(kinds.servers, n).do(costs.server.press * before, () =>
-          pick(flushers, n)({ number: n, shard, pressedAt, answered }),
+          pick(pick(flushers, n), shard)({ number: n, pressedAt, answered }),
         ),
       ),
     );

@@ -189,7 +189,14 @@ function openCluster({ nodes, redisOptions }: ClusterNodes, options: Options): R
     slotsRefreshInterval: 2_000,
     // A certificate names hosts, not addresses.
     ...(redisOptions.tls && { dnsLookup: (address, callback) => callback(null, address) }),
-    redisOptions: { ...redisOptions, ...ofNodes },
+    // Connected at once, because a node that still waits to be would queue commands whatever `enableOfflineQueue` says.
+    redisOptions: { ...redisOptions, ...ofNodes, lazyConnect: false },
+  });
+  // A command that has timed out meanwhile must not be sent any more when a node is tried again.
+  cluster.on('+node', (node: Redis) => {
+    const send = node.sendCommand.bind(node);
+    node.sendCommand = (command, ...others) =>
+      command.isSettled ? command.promise : send(command, ...others);
   });
   return cluster as unknown as Redis;
 }

@@ -53,8 +53,8 @@ export async function untilFresh<Value>(
   const leftMs = () => Math.max(0, deadline - performance.now());
   try {
     return await retry(() => attempt((work) => transact(connection, work, { patienceMs: leftMs() })), {
-      firstMs: 0,
-      longestMs: 0,
+      firstMs: 1,
+      longestMs: 50,
       patienceMs,
       shouldRetry: (error) => error instanceof Stale,
     });

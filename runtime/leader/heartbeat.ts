@@ -73,10 +73,12 @@ export function openHeartbeat(
       ...about(),
     };
     // Redis Cluster may hold the two keys on different nodes.
-    await Promise.all([
+    const written = await Promise.allSettled([
       redis.set(beatKey(id), JSON.stringify(own), 'PX', silentAfterMs),
       redis.zadd(beatersKey, redisClock.now().getTime(), id),
     ]);
+    // One node of a cluster that is away must not stop what others tell.
+    if (written.every(({ status }) => status === 'rejected')) throw new Error('Redis is not available');
     const { living } = await readBeats(redis);
     await onBeats(living);
   }

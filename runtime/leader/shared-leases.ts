@@ -84,6 +84,14 @@ export function openSharedLeases(
     if (!(await leaseOf(name).hold())) lose(name);
   }
 
+  /** Does this for each name; the node of a cluster that holds one lease may be away while the others answer. */
+  async function forEach(all: string[], ask: (name: string) => Promise<void>): Promise<void> {
+    const asked = await Promise.allSettled(all.map(ask));
+    const failed = asked.filter(({ status }) => status === 'rejected');
+    const [first] = failed as PromiseRejectedResult[];
+    if (first && failed.length === all.length) throw first.reason;
+  }
+
   async function takeFree(name: string): Promise<void> {
     const now = performance.now();
     const since = freeSince.get(name) ?? now;
@@ -98,18 +106,19 @@ export function openSharedLeases(
       await Promise.all([...held.keys()].map(giveUp));
       return;
     }
-    await Promise.all([...held.keys()].map(renew));
+    await forEach([...held.keys()], renew);
     const surplus = [...held.keys()].slice(0, excess);
     excess = 0;
     await Promise.all(surplus.map(giveUp));
     // Each candidate begins elsewhere, so that they do not ask for the same one.
     const start = Math.floor(Math.random() * names.length);
     const others = [...names.slice(start), ...names.slice(0, start)].filter((name) => !held.has(name));
-    const areHeld = await Promise.all(others.map((name) => leaseOf(name).isHeld()));
-    for (const [n, name] of others.entries()) {
-      if (areHeld[n]) freeSince.delete(name);
-      else if (!closing.signal.aborted) await takeFree(name);
-    }
+    const free = new Set<string>();
+    await forEach(others, async (name) => {
+      if (await leaseOf(name).isHeld()) freeSince.delete(name);
+      else free.add(name);
+    });
+    for (const name of others) if (free.has(name) && !closing.signal.aborted) await takeFree(name);
   }
 
   async function run(): Promise<void> {

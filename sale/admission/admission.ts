@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
-import { type BatchTrip, groupCommit } from '../../runtime/group-commit.ts';
+import { type BatchTrip, groupCommit, Overloaded } from '../../runtime/group-commit.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import type { Purchase } from '../contract.ts';
@@ -175,7 +175,9 @@ export function openAdmission({
 
   async function askGate(purchase: Purchase): Promise<Admission> {
     let reply = await flush(purchase);
-    if (reply === 'no_gate') {
+    // The gate may be lost again, or looked for under the key of the other version when the last process of that one stops.
+    for (let made = 0; reply === 'no_gate'; made++) {
+      if (made === maxGatesMade) throw new Overloaded('the gate of the sale was lost again and again');
       if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
       reply = await flush(purchase);
     }
@@ -204,6 +206,8 @@ export function openAdmission({
     },
   };
 }
+
+const maxGatesMade = 3;
 
 const unqueued = 'unqueued:';
 

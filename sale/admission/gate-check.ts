@@ -95,7 +95,9 @@ export function openGateCheck({
     return readInSnapshot(connection, async (snapshot): Promise<Comparison[]> => {
       const { before, gates, queued, after } = await exclusively(async () => {
         const projection = { eventSeq: 1, 'items.id': 1 };
-        const before = await sales.find({ _id: { $in: saleIds } }, { projection }).toArray();
+        // At local, so that what is committed and not yet in the snapshot shows as a change.
+        const readConcern = { level: 'local' as const };
+        const before = await sales.find({ _id: { $in: saleIds } }, { projection, readConcern }).toArray();
         const { gates, queued } = await gate.read(saleIds, {
           buyers,
           queuedMax: queuedMaxCompared,

@@ -123,6 +123,9 @@ declare module 'ioredis' {
   }
 }
 
+/** A count that is older than this is not used any more. */
+const countedForMs = 5_000;
+
 export type Gate = ReturnType<typeof openGate>;
 
 /**
@@ -137,7 +140,7 @@ export function openGate(redis: Redis, shards: number) {
     isUnshardedKept && !redis.isCluster ? unsharded : shardOf(saleId, shards);
   const gateKeyOf = (saleId: string) => keysOf(shardOfSale(saleId)).gates + saleId;
   /** The number of queued purchases in each shard, when they were last counted. */
-  let lastCounts = new Map<Shard, number>();
+  const lastCounts = new Map<Shard, { count: number; countedAt: number }>();
 
   redis.defineCommand('syncGate', { numberOfKeys: 1, lua: takeReturned + readLua('sync-gate.lua') });
   redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
@@ -453,17 +456,28 @@ export function openGate(redis: Redis, shards: number) {
 
     /** The number of accepted purchases that are not yet settled. */
     async countQueued(): Promise<number> {
-      const counts = await Promise.all(
-        allShards.map(async (shard) => [shard, await redis.zcard(keysOf(shard).queued)] as const),
+      const counts = await Promise.allSettled(
+        allShards.map(async (shard) => {
+          const count = await redis.zcard(keysOf(shard).queued);
+          lastCounts.set(shard, { count, countedAt: performance.now() });
+          return count;
+        }),
       );
-      lastCounts = new Map(counts);
-      return counts.reduce((sum, [, count]) => sum + count, 0);
+      return counts.reduce((sum, counted) => {
+        if (counted.status === 'rejected') throw counted.reason;
+        return sum + counted.value;
+      }, 0);
     },
 
-    /** The number of purchases that were queued in the other shards at the last `countQueued` of this process. */
+    /**
+     * The number of purchases that were queued in the other shards at the last `countQueued` of this process. A shard whose Redis
+     * does not answer is left out after a while, because nothing is added to it either.
+     */
     countedElsewhere(shard: Shard): number {
+      const sinceMs = performance.now() - countedForMs;
       let sum = 0;
-      for (const [other, count] of lastCounts) if (other !== shard) sum += count;
+      for (const [other, { count, countedAt }] of lastCounts)
+        if (other !== shard && countedAt > sinceMs) sum += count;
       return sum;
     },
 

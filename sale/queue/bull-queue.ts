@@ -290,8 +290,11 @@ function openShardQueue(
       isProcessing = true;
       await aborted(signal);
       isPaused = true;
-      await bull.pause(true, true);
-      await Promise.all(handling);
+      try {
+        await bull.pause(true, true);
+      } finally {
+        await Promise.all(handling);
+      }
     },
   };
 }

@@ -27,8 +27,9 @@ export async function requeueLost(
   // The queue is read before MongoDB, because a purchase leaves the queue only after its order exists.
   const unqueued = await gate.findUnqueued(shard, orderIds);
   if (unqueued.length === 0) return [];
+  // At local, because just after a failover the majority may not have all yet that was settled, and units would be taken twice.
   const settled = await collections.orders
-    .find({ _id: { $in: unqueued } }, { projection: { _id: 1 } })
+    .find({ _id: { $in: unqueued } }, { projection: { _id: 1 }, readConcern: { level: 'local' } })
     .toArray();
   const ordered = new Set(settled.map(({ _id }) => _id));
   const unordered = unqueued.filter((orderId) => !ordered.has(orderId));

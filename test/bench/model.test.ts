@@ -39,6 +39,12 @@ test('many clients get what the busiest process can do, and two servers do twice
   expect(two.acceptedPerSecond / one.acceptedPerSecond).toBeGreaterThan(1.5);
 });
 
+test('a sale in each shard has flushes of its own', () => {
+  const load = { presses: 5_000, connections: 200 };
+  const [one, many] = [1, 16].map((sales) => simulateLoad(costs, spread, { ...load, sales }));
+  expect(many?.busy.redis).toBeGreaterThan(1.2 * (one?.busy.redis ?? 1));
+});
+
 test('processes that share a core share its time', () => {
   const load = { presses: 5_000, connections: 200, sales: 1 };
   const alone = { ...spread, ...{ nginx: [1], servers: [1], redis: [1], workers: [1], mongo: [1] } };

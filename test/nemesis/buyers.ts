@@ -17,6 +17,8 @@ export interface SeenPurchase {
   orderId: string | null;
   /** Whether the shop refused it, as sold out or for another reason. */
   refused: 'sold_out' | 'other' | null;
+  /** Whether it was accepted, lost, and refused when it was sent again. */
+  refusedAfterAccepted: boolean;
   /** Each status that the buyer was told, in order. */
   statuses: OrderStatus[];
   /** When the buyer asked to cancel, and when that was confirmed. */
@@ -130,6 +132,10 @@ export function startCrowd({
   function take(purchase: SeenPurchase, { status, body }: Answer): void {
     if (status === 202) purchase.orderId = body.orderId;
     if (status !== 409) return;
+    if (purchase.orderId !== null) {
+      purchase.refusedAfterAccepted = true;
+      return;
+    }
     purchase.refused = /sold-out/.test(body.type) ? 'sold_out' : 'other';
     purchase.knownAt = now();
   }
@@ -155,6 +161,7 @@ export function startCrowd({
       knownAt: null,
       orderId: null,
       refused: null,
+      refusedAfterAccepted: false,
       statuses: [],
       cancelAskedAt: null,
       cancelledAt: null,
@@ -222,8 +229,8 @@ export function startCrowd({
   }
 
   async function resolveUnknown(): Promise<number> {
-    const isOpen = ({ refused, statuses }: SeenPurchase) =>
-      refused === null && ['queued', undefined].includes(statuses.at(-1));
+    const isOpen = ({ refused, refusedAfterAccepted, statuses }: SeenPurchase) =>
+      refused === null && !refusedAfterAccepted && ['queued', undefined].includes(statuses.at(-1));
     for (const purchase of crowd.purchases.filter(isOpen)) {
       if (purchase.orderId === null) take(purchase, await send(purchase));
       else await look(purchase);

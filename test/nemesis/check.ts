@@ -58,6 +58,12 @@ export async function findFaults(system: System, crowd: Crowd, stages: Stage[]):
     accepted.flatMap(({ orderId }) => (orders.has(orderId ?? '') ? [] : [String(orderId)])),
   );
   blame(
+    'accepted and refused later',
+    crowd.purchases.flatMap(({ orderId, refusedAfterAccepted }) =>
+      refusedAfterAccepted ? [String(orderId)] : [],
+    ),
+  );
+  blame(
     'told otherwise',
     accepted.flatMap(({ orderId, statuses }) => {
       const story = [...statuses, orders.get(orderId ?? '')?.status ?? 'missing'];

@@ -80,6 +80,7 @@ export async function openCluster(folder: string): Promise<Cluster> {
         env: { ...process.env, ...env },
         logFile: join(logsDir, `${name}.log`),
       });
+      if (isClosed) signalGroup(current.pid, 'SIGKILL');
     };
     await start();
     async function keepRunning(): Promise<void> {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -32,7 +32,7 @@ await runCommand(async () => {
   const counters = await readFile(join(folder, 'counters.json'), 'utf8').catch(() => '[]');
   const { isPossible, report } = await isLinearizable(counters);
   console.log(report);
-  if (isWell && isPossible) return;
+  if (isWell && isPossible) return await rm(folder, { recursive: true });
   process.exitCode = 1;
   console.log(`Something is wrong with --seed ${seed}.`);
 });

@@ -53,6 +53,7 @@ test('the check blames each way in which a shop could break its word', async () 
       pressedAt: 0,
       knownAt: 1,
       refused: null,
+      refusedAfterAccepted: false,
     },
     ...{ orderId: body.orderId, statuses: ['held'], cancelAskedAt: null, cancelledAt: null },
     ...more,
@@ -71,6 +72,7 @@ test('the check blames each way in which a shop could break its word', async () 
     'accepted and without an order',
     'told otherwise',
   ]);
+  expect(await blamed([seen({ refusedAfterAccepted: true })])).toEqual(['accepted and refused later']);
   expect(await blamed([seen({ statuses: ['rejected'] })])).toEqual(['told otherwise']);
   expect(await blamed([seen({ cancelledAt: 2 })])).toEqual(['cancelled for its buyer only']);
   expect(await blamed([])).toEqual(['an order that nobody asked for']);

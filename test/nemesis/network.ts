@@ -37,8 +37,8 @@ export async function openNetwork(nodes: number): Promise<Network> {
     execute('ip', 'netns', 'exec', namespaceOf(node), ...args);
   const all = Array.from({ length: nodes }, (_, n) => n + 1);
 
-  await execute('mkdir', '-p', '/run/netns');
-  await execute('mount', '-t', 'tmpfs', 'namespaces', '/run/netns');
+  // `ip netns` keeps its names in /run/netns.
+  await execute('mount', '-t', 'tmpfs', 'namespaces', '/run');
   await execute('ip', 'link', 'set', 'lo', 'up');
   await execute('ip', 'link', 'add', bridge, 'type', 'bridge');
   await execute('ip', 'address', 'add', `${addressOf(0)}/24`, 'dev', bridge);
