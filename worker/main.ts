@@ -61,6 +61,9 @@ const leaseMs = 3_000;
 /** Shorter, because purchases wait for it, and a fencing token keeps a worker that is only slow from doing harm. */
 const shardLeaseMs = 2_400;
 
+/** For how long the others leave gaps when the leader writes. */
+const leaderWritesMs = 500;
+
 /** How long accepted purchases wait for an unavailable MongoDB before the attempt counts as failed. */
 const settlePatienceMs = 600_000;
 
@@ -121,7 +124,7 @@ const otherWriters = openOtherWriters(redis);
 const settlingExclusive = openMutex();
 /** Keeps this worker from settling meanwhile; the others leave gaps. */
 const exclusive: Exclusive = (work) => {
-  if (shardLeases.held().length < queue.shards.length) otherWriters.announce();
+  if (shardLeases.held().length < queue.shards.length) otherWriters.announce(leaderWritesMs);
   return settlingExclusive(work);
 };
 const announceEnded = openEndedOrders(

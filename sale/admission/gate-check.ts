@@ -136,11 +136,15 @@ export function openGateCheck({
 
   /** Repeats comparisons that commits invalidated; the last attempt runs while this process commits nothing. */
   async function compareUntilValid(saleIds: string[], buyers: string[] = []): Promise<Comparison[]> {
+    const valid: Comparison[] = [];
+    let left = saleIds;
     for (let n = 0; n < concurrentAttempts; n++) {
-      const comparisons = await compare(saleIds, buyers);
-      if (comparisons.every(({ drift }) => drift)) return comparisons;
+      const comparisons = await compare(left, buyers);
+      valid.push(...comparisons.filter(({ drift }) => drift));
+      left = comparisons.flatMap(({ drift, sale }) => (drift ? [] : [sale._id]));
+      if (left.length === 0) return valid;
     }
-    return await compare(saleIds, buyers, exclusive);
+    return [...valid, ...(await compare(left, buyers, exclusive))];
   }
 
   async function readQueued(queued: ReadonlyMap<Shard, string[]>, snapshot: Snapshot) {

@@ -12,9 +12,9 @@ const announcedMs = 5_000;
 export function openOtherWriters(redis: Redis) {
   let areThere = false;
   return {
-    /** Asks for gaps. It may fail: without gaps a writer still gets its turn, only later. */
-    announce(): void {
-      redis.set(key, '1', 'PX', announcedMs).catch(() => {});
+    /** Asks for gaps for this long. It may fail: without gaps a writer still gets its turn, only later. */
+    announce(forMs = announcedMs): void {
+      redis.set(key, '1', 'PX', forMs).catch(() => {});
     },
     /** Reads whether another process writes sales now. */
     async refresh(): Promise<void> {
