@@ -206,7 +206,10 @@ function renderBuy(view) {
   input.disabled = !isChoosing;
   byId('fewer').toggleAttribute('disabled', !isChoosing || quantity <= 1);
   byId('more').toggleAttribute('disabled', !isChoosing || quantity >= mostQuantity);
-  show(byId('stepper'), sale.limitPerBuyer > 1 && !withoutQuantity.has(buy));
+  const stepper = byId('stepper');
+  // Once shown it stays, so that the button does not move when an answer or a sell-out comes.
+  const hasStepper = !stepper.hidden || !withoutQuantity.has(buy);
+  show(stepper, sale.limitPerBuyer > 1 && hasStepper);
 
   const more =
     (buy === 'paid' || buy === 'held') && remaining > 0 && status === 'open' ? texts.buyMore(remaining) : '';

@@ -72,7 +72,7 @@ test('a purchase whose flush was torn is stored as a whole or not at all, after 
 
   await press(before);
   const orderId = await press(torn);
-  await die((file) => tear(file, `purchase:${orderId}`));
+  await die((file) => tear(file, orderId));
   await press(between);
   await die(() => {});
 
