@@ -8,11 +8,11 @@ import type { Crowd, SeenPurchase } from './buyers.ts';
 import { findFaults } from './check.ts';
 import { isLinearizable } from './linearizable.ts';
 
-test('five nodes keep every promise while faults come and go for 24 seconds', {
+test('five nodes keep every promise while faults come and go for 18 seconds', {
   ...needs('network namespaces'),
   timeout: 300_000,
 }, async () => {
-  const args = ['run.mjs', 'test/nemesis/main.ts', '--minutes', '0.4', '--seed', String(seed)];
+  const args = ['run.mjs', 'test/nemesis/main.ts', '--minutes', '0.3', '--seed', String(seed)];
   const { ok, output } = await run(process.execPath, args, { deadlineMs: 240_000 });
   expect(ok, output).toBe(true);
   expect(output).toMatch(/[1-9]\d* paid/);
