@@ -35,7 +35,6 @@ const lasting: Record<string, RegExp> = {
 
 /** Commands that a test cannot run, and why. */
 const leftOut: Record<string, string> = {
-  'npm run nemesis': 'as with its option',
   'npm run nemesis -- --minutes 5': 'it needs root; test/nemesis/nemesis.test.ts runs it',
   'npm run simulate-scale': 'it plans for minutes; test/bench/model.test.ts tests the simulation',
   'npm ci': 'it would replace the packages that this test runs on; .ci/run begins with it',
