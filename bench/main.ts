@@ -17,6 +17,7 @@ import { ladder } from './scenarios/ladder.ts';
 import { model } from './scenarios/model.ts';
 import { payments } from './scenarios/payments.ts';
 import { refusals } from './scenarios/refusals.ts';
+import { replicas } from './scenarios/replicas.ts';
 import { room } from './scenarios/room.ts';
 import { rush } from './scenarios/rush.ts';
 import { sellOut } from './scenarios/sell-out.ts';
@@ -54,6 +55,7 @@ const scenarios: Record<string, Scenario> = {
   ),
   rush: scenario({ seconds: 30, buyers: 5_000, connections: 200 }, rush),
   whole: scenario({ rounds: 3, seconds: 5, buyers: 5_000 }, whole),
+  replicas: scenario({ rounds: 3, seconds: 4, connections: 200, buyers: 5_000 }, replicas),
   refusals: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, refusals),
   audit: scenario({ orders: 1_000_000, buyers: 100_000 }, audit),
   backlog: scenario({ rounds: 3, backlog: 50_000, buyers: 5_000 }, backlog),
