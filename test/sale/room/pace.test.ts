@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { extraOf } from '../../../sale/room/calls.ts';
 import { callsNow, paceOf, type RoomLoad, speedsOf, withStep } from '../../../sale/room/pace.ts';
 import { openPasses } from '../../../sale/room/passes.ts';
 
@@ -6,6 +7,9 @@ const load = (more: Partial<RoomLoad> = {}): RoomLoad => ({
   ...{ free: 100, inside: 0, answering: 0, invited: 0, backlog: 0, paced: 500, extra: 0 },
   ...more,
 });
+const newRoom = {
+  ...{ paused: false, message: null, extra: 0, calls: 0, calledUpTo: 0, nextCallAt: null, recent: [] },
+};
 const at = (ms: number) => new Date(1_800_000_000_000 + ms);
 
 test('as many are called as there are units for them, and nobody when there is none', () => {
@@ -27,6 +31,8 @@ test('the maximum pace, a backlog of settling and the size of a round bound it; 
   expect(callsNow(load({ free: 9, paced: 4, extra: 3 }))).toEqual({ calls: 7, beyond: 3 });
   // However many the shop lets in: no more than three for each unit.
   expect(callsNow(load({ free: 1, extra: 500 }))).toEqual({ calls: 3, beyond: 2 });
+  const room = { ...newRoom, extra: 500, extraUntil: at(60_000) };
+  expect([extraOf(room, at(0)), extraOf(room, at(60_000)), extraOf(newRoom, at(0))]).toEqual([500, 0, 0]);
   expect(callsNow(load({ free: 1, inside: 2, answering: 1, invited: 3, extra: 500 })).calls).toBe(0);
 });
 
