@@ -337,7 +337,16 @@ export const sessionList = z.object({
 export type SessionList = z.infer<typeof sessionList>;
 
 /** Answer 202 to `POST /api/sales/:id/purchases`. */
-export const purchaseReceipt = z.object({ orderId: z.string(), status: z.literal(orderStatus.enum.queued) });
+export const purchaseReceipt = z.object({
+  orderId: z.string(),
+  status: z.literal(orderStatus.enum.queued),
+  pass: z
+    .string()
+    .exactOptional()
+    .describe(
+      'In a sale with a waiting room: a pass for sending this purchase again after the other has ended',
+    ),
+});
 export type PurchaseReceipt = z.infer<typeof purchaseReceipt>;
 
 /** The units of one item that a buyer asks for. */

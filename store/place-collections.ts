@@ -74,6 +74,10 @@ export interface RoomRecord {
   message: string | null;
   /** How many people the shop lets in beyond the pace. */
   extra: number;
+  /** Then the shop does not want them any more. Absent before it let in any. */
+  extraUntil?: Date;
+  /** Since when the sale is paused, whose people inside lose no time by it. Absent while it is not. */
+  pausedAt?: Date;
   /** Number of calls made so far. */
   calls: number;
   /** Everybody up to this position was called, or has left. */

@@ -97,9 +97,13 @@ export const changeSale = (id, change) => requestIdempotently('PATCH', saleAt(id
 /** @param {string} id @returns {Promise<RoomStatus>} */
 export const fetchRoom = (id) => request('GET', `${saleAt(id)}/room`);
 
+const roomAt = (/** @type {string} */ id) => `/admin/sales/${encodeURIComponent(id)}/room`;
+
+/** @param {string} id @returns {Promise<{ paused: boolean, message: string | null, extra: number }>} */
+export const fetchRoomControl = (id) => request('GET', roomAt(id));
+
 /** @param {string} id @param {object} change */
-export const changeRoom = (id, change) =>
-  request('PATCH', `/admin/sales/${encodeURIComponent(id)}/room`, { body: change });
+export const changeRoom = (id, change) => request('PATCH', roomAt(id), { body: change });
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/report`);

@@ -58,7 +58,8 @@ export async function completePurchase(purchase, { send, fetchById, save, wait, 
         pollAfterMs = Math.min(POLL_MAX_MS, pollAfterMs * 1.5);
       } else {
         const { receipt, retryAfterMs } = await send(purchase);
-        purchase = { ...purchase, orderId: receipt.orderId };
+        // Sent again, it needs no living pass of the person.
+        purchase = { ...purchase, orderId: receipt.orderId, ...(receipt.pass && { pass: receipt.pass }) };
         save(purchase);
         pollAfterMs = retryAfterMs || POLL_FIRST_MS;
       }

@@ -24,6 +24,11 @@ const [SOONER, LATER] = [0.8, 1.25];
 /** A new estimate is at most so much longer than the one before. */
 const MOST_GROWTH = 1.1;
 
+const [ASK_FIRST_MS, ASK_LAST_MS] = [2_000, 30_000];
+
+/** After so long a place is asked for again that was the same so many times. @param {number} unchanged at least 1 */
+export const askAgainMs = (unchanged) => Math.min(ASK_LAST_MS, ASK_FIRST_MS * 2 ** (unchanged - 1));
+
 /** The states of an order that says all itself. @type {ReadonlySet<BuyState>} */
 const isBuying = new Set(['sending', 'queued', 'busy', 'stalled', 'held', 'paid']);
 
@@ -77,9 +82,11 @@ export function roomView({ status, now, buy }, place, room, wait, { texts, clock
       : say('rules', t.rules, { note, action: 'join' });
   }
   const left = (/** @type {string | undefined} */ until) => clock(Math.max(0, Date.parse(until ?? '') - now));
+  if (status === 'paused' && (place?.state === 'called' || place?.state === 'inside'))
+    return say('held', t.held, { mayLeave: place.state === 'called' });
   if (place?.state === 'called')
     return say('called', t.called(left(place.answerBy)), { action: 'come', mayLeave: true });
-  if (place?.state === 'inside') return say('inside', t.inside(left(place.passUntil)), { mayLeave: true });
+  if (place?.state === 'inside') return say('inside', t.inside(left(place.passUntil)));
   const isSoldOut = status === 'sold_out' || room?.state === 'sold_out';
   if (place?.state === 'entered' || place?.state === 'waiting') {
     if (place.state === 'entered' || !room || room.state === 'drawing' || room.state === 'gathering')

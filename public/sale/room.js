@@ -12,7 +12,7 @@ import { byId, element, setText, show } from '../shared/dom.js';
 import { shortCountdown } from '../shared/format.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
-import { aheadOf, roomView, steady, waitOf } from './room-view.js';
+import { aheadOf, askAgainMs, roomView, steady, waitOf } from './room-view.js';
 
 /** A place that has not changed is read again only after this time: what everybody hears says the rest. */
 const READ_PLACE_MS = 5 * 60_000;
@@ -41,11 +41,15 @@ export function openRoom(saleId, { onChange }) {
   let room = null;
   /** @type {Wait | null} */
   let wait = null;
-  /** @type {string | null} */
+  /** @type {{ pass: string, passUntil: string } | null} */
   let pass = null;
   let readAt = Number.NEGATIVE_INFINITY;
   let isBusy = false;
   let isAsking = false;
+  let isPaused = false;
+  /** How often the place was asked for in a row and was the same, and when it may be asked for again. */
+  let unchanged = 0;
+  let askAt = Number.NEGATIVE_INFINITY;
   const spoken = { kind: '', told: '', at: Number.NEGATIVE_INFINITY };
   const path = `/sales/${encodeURIComponent(saleId)}`;
 
@@ -82,22 +86,44 @@ export function openRoom(saleId, { onChange }) {
       place = null;
     }
     readAt = performance.now();
-    // Also after a reload, and on another device.
-    if (place?.state === 'inside' && !pass) await askForPass();
     if (place?.state !== 'inside') pass = null;
+    try {
+      // Also after a reload, on another device, and after a pause, which makes it last longer.
+      if (lacksPass()) await askForPass();
+    } catch {
+      // It is asked for again soon.
+    }
     onChange();
   }
 
   async function askForPass() {
     const { body } = await asBuyer((token) => call('POST', `${path}/places/mine/pass`, { token }));
-    pass = body.pass;
+    pass = body;
   }
 
-  /** Reads the place again soon, once. */
+  const lacksPass = () => place?.state === 'inside' && place.passUntil !== pass?.passUntil;
+
+  const known = () =>
+    JSON.stringify([place?.state, place?.position, place?.answerBy, place?.passUntil, pass]);
+
+  /** Reads the place again soon, once; less and less often while it is the same. */
   function askSoon(/** @type {number} */ withinMs) {
-    if (isAsking) return;
+    if (isAsking || isPaused || performance.now() < askAt) return;
     isAsking = true;
-    setTimeout(() => readPlace().finally(() => (isAsking = false)), Math.random() * withinMs);
+    setTimeout(async () => {
+      const before = known();
+      await readPlace().finally(() => (isAsking = false));
+      unchanged = known() === before ? unchanged + 1 : 0;
+      if (unchanged > 0) askAt = performance.now() + jittered(askAgainMs(unchanged));
+    }, Math.random() * withinMs);
+  }
+
+  /** The times of whoever is called or inside have changed. */
+  function hearResumed() {
+    if (place?.state !== 'called' && place?.state !== 'inside') return;
+    unchanged = 0;
+    askAt = Number.NEGATIVE_INFINITY;
+    askSoon(SPREAD_MS);
   }
 
   /** @param {RoomStatus} status */
@@ -105,7 +131,9 @@ export function openRoom(saleId, { onChange }) {
     if (room && status.at < room.at) return;
     const wasDrawn = room && room.state !== 'gathering' && room.state !== 'drawing';
     const isDrawn = status.state !== 'gathering' && status.state !== 'drawing';
+    const goesOn = room?.state === 'paused' && status.state !== 'paused';
     room = status;
+    if (goesOn) hearResumed();
     if (place?.state === 'entered' && isDrawn) askSoon(wasDrawn ? jittered(SPREAD_MS) : SPREAD_MS);
     if (place?.state === 'waiting') {
       const position = place.position ?? 0;
@@ -141,6 +169,8 @@ export function openRoom(saleId, { onChange }) {
       isBusy = false;
     }
     wait = null;
+    unchanged = 0;
+    askAt = Number.NEGATIVE_INFINITY;
     await readPlace();
   }
   main.addEventListener('click', () =>
@@ -165,7 +195,7 @@ export function openRoom(saleId, { onChange }) {
 
   return {
     /** The pass of a person inside. */
-    pass: () => pass ?? undefined,
+    pass: () => pass?.pass,
     hear,
 
     /** Reads the place anew. */
@@ -179,6 +209,9 @@ export function openRoom(saleId, { onChange }) {
 
     /** @param {SaleView} view */
     render(view) {
+      const wasPaused = isPaused;
+      isPaused = view.status === 'paused';
+      if (wasPaused && !isPaused) hearResumed();
       const seen = roomView(view, place, room, wait, { texts, clock: shortCountdown });
       const isInside = place?.state === 'inside';
       const showsBuy = isInside || shownOutside.has(view.buy);
@@ -188,7 +221,7 @@ export function openRoom(saleId, { onChange }) {
       show(section, seen !== null);
       if (!seen) return;
       const end = place?.state === 'called' ? place.answerBy : isInside ? place?.passUntil : undefined;
-      if (end && Date.parse(end) <= serverNow()) askSoon(2_000);
+      if ((end && Date.parse(end) <= serverNow()) || lacksPass()) askSoon(2_000);
       if (seen.kind === 'called') document.title = `${texts.room.yourTurn} · ${texts.brand}`;
       section.dataset.kind = seen.kind;
       setText(text, seen.text);

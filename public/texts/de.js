@@ -379,6 +379,7 @@ export const german = {
     waitLonger: (minutes) => `Länger als ${plural(minutes, 'Minute', 'Minuten')}.`,
     unlikely: 'Es ist unwahrscheinlich geworden, dass noch etwas da ist, wenn du an der Reihe bist.',
     paused: 'Der Shop hat den Raum angehalten. Dein Platz bleibt deiner.',
+    held: 'Du bist an der Reihe. Der Verkauf ist angehalten: Deine Zeit steht still, bis er weitergeht.',
     soldOut: 'Ausverkauft. Kommt etwas zurück, wird die nächste Person aufgerufen.',
     missed:
       'Du bist nicht gekommen, als du aufgerufen wurdest, und bist nun am Ende. Beim nächsten Mal verfällt dein Platz.',

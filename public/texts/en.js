@@ -422,6 +422,7 @@ export const english = {
     waitLonger: (minutes) => `Longer than ${plural(minutes, 'minute', 'minutes')}.`,
     unlikely: 'It has become unlikely that something is left when it is your turn.',
     paused: 'The shop has paused the room. Your place stays yours.',
+    held: 'It is your turn. The sale is paused: your time stands still until it goes on.',
     soldOut: 'Sold out. If something comes back, the next in line is called.',
     missed: 'You did not come when you were called, so you are at the end. The next time your turn passes.',
     passed: 'Your turn has passed. You can take a place behind the others.',

@@ -384,6 +384,7 @@ export const french = {
     waitLonger: (minutes) => `Plus de ${plural(minutes, 'minute', 'minutes')}.`,
     unlikely: 'Il est devenu improbable qu’il en reste quand ce sera votre tour.',
     paused: 'La boutique a mis la salle en pause. Votre place reste la vôtre.',
+    held: 'C’est votre tour. La vente est en pause : votre temps s’arrête jusqu’à ce qu’elle reprenne.',
     soldOut: 'Épuisé. Si une pièce revient, la personne suivante est appelée.',
     missed:
       'Vous n’êtes pas venu quand vous avez été appelé : vous êtes maintenant à la fin. La prochaine fois, votre tour passe.',

@@ -13,7 +13,9 @@
              b:<personId> = units this person took, checked = how often the gate was corrected,
              verified (0 or 1) = whether only buyers with a verified address may buy, which is checked before,
              reserved = the items of which nothing is sold here, because people with a place get it: their ids between
-             commas, or * for a draw; with a waiting room they begin with ,room, and are sold to whoever has a pass.
+             commas, or * for a draw,
+             room (0 or 1) = whether the sale has a waiting room, in which everything is sold to whoever has a pass; a gate
+             without this field was made by the version before, and is synchronised first like a missing one.
              The gate of a sale with several items also has items = how many, and for each of them left:<itemId>,
              units:<itemId>, returned:<itemId> and, where it has a limit of its own, limit:<itemId> and
              b:<personId>:<itemId>; left, units and returned are the sums
@@ -40,11 +42,11 @@ local gates = {}
 local function gateOf(saleId)
   if gates[saleId] == nil then
     local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused', 'items',
-      'reserved')
-    gates[saleId] = f[1] and {
+      'reserved', 'room')
+    gates[saleId] = f[1] and f[8] and {
       left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0, admitted = 0,
       opensAt = tonumber(f[3]), closesAt = tonumber(f[4]), paused = f[5] == '1',
-      items = f[6] and {}, reserved = f[7] or '', isRoom = (f[7] or ''):sub(1, 6) == ',room,',
+      items = f[6] and {}, reserved = f[7] or '', isRoom = f[8] == '1',
     } or false
   end
   return gates[saleId]

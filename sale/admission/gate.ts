@@ -197,6 +197,7 @@ export function openGate(redis: Redis, shards: number) {
         hasSeveralItems(sale) ? JSON.stringify(itemsOf(sale).map(gateItemOf)) : '',
         sale.requiresVerifiedEmail ? 1 : 0,
         reservedFieldOf(sale),
+        sale.mode === 'room' ? 1 : 0,
       );
     },
 

@@ -10,7 +10,8 @@
           when the gate expires (ms), units ever put back on sale by cancellations,
           the revision to overwrite (empty: none), the items as JSON (empty for a sale with one item): for each its
           id, stock, units, returned and limit (absent: none),
-          whether only buyers with a verified address may buy (0 or 1), what is reserved for people with a place
+          whether only buyers with a verified address may buy (0 or 1), what is reserved for people with a place,
+          whether the sale has a waiting room (0 or 1)
 ]]
 local units, revision, returned = tonumber(ARGV[2]), tonumber(ARGV[7]), tonumber(ARGV[9])
 local items = ARGV[11] == '' and {} or cjson.decode(ARGV[11])
@@ -30,6 +31,8 @@ if known[1] and (revision > tonumber(known[2]) or known[2] == ARGV[10]) and areI
   known = {}
 end
 
+-- A published sale keeps it, so it is written whatever the revision: a gate made by the version before has no such field.
+redis.call('HSET', KEYS[1], 'room', ARGV[14])
 if known[1] then
   local isOverwritten = known[2] == ARGV[10]
   takeReturned(KEYS[1], '', returned, isOverwritten)

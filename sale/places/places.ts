@@ -37,6 +37,8 @@ export type PlaceRefusal =
   | 'list_full'
   /** The person was called into the room too often. */
   | 'called_out'
+  /** The person has a pass into the room, with which they could still buy. */
+  | 'inside'
   /** The place has become an order already. */
   | 'offered';
 
@@ -184,7 +186,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
   function leave(personId: string): PlaceRefusal | null {
     const place = places.get(personId);
     if (!place || place.state === 'left' || place.state === 'served') return null;
-    if (place.state === 'offered') return 'offered';
+    if (place.state === 'offered' || place.state === 'inside') return place.state;
     const state = drawState();
     if (state === 'closing' || state === 'frozen') return 'entries_closed';
     changed.add(personId);

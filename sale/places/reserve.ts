@@ -10,14 +10,13 @@ import { type Item, itemsOf, type SaleOfItems } from '../items.ts';
 export type Reserving = Pick<SaleRecord, 'mode' | 'reservedItems'>;
 
 /**
- * What a gate knows of it: `*` for a draw, otherwise the items' ids between commas, empty when nothing is reserved. For a
- * waiting room `room` comes before the ids of all items, so that a server of the version before, which knows no passes, sells
- * none of them.
+ * What a gate knows of it: `*` for a draw, otherwise the items' ids between commas, empty when nothing is reserved. That a sale
+ * has a waiting room is in a field of its own; all its items are reserved besides for a server that knows no passes.
  */
 export function reservedFieldOf(sale: Reserving & SaleOfItems): string {
   const { mode, reservedItems = [] } = sale;
   if (mode === 'draw') return '*';
-  if (mode === 'room') return `,room,${itemsOf(sale).map(({ id }) => id)},`;
+  if (mode === 'room') return `,${itemsOf(sale).map(({ id }) => id)},`;
   return reservedItems.length === 0 ? '' : `,${reservedItems.join(',')},`;
 }
 

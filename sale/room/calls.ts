@@ -7,7 +7,10 @@ import type { PlaceListRecord, PlaceRecord, RoomRecord } from '../../store/place
 import { allowanceKey } from '../settlement/decide.ts';
 import { callsNow, paceOf, withStep } from './pace.ts';
 
-const roomsAtOnce = 100;
+/** Rooms that are open at once; of those before the opening only the next ones are told how many have gathered. */
+const maxRooms = { open: 1_000, gathering: 100 };
+/** A room is looked after from this time before its opening on. */
+const soonMs = 1_000;
 /** Places of people who are called or inside, which every round reads. It is above what `callsNow` allows. */
 const openPlacesMax = 5_000;
 /** How long a transaction is retried after write conflicts; the next round tries again. */
@@ -31,14 +34,29 @@ export interface RoomStock {
   backlog: number;
 }
 
-/** The ids of the sales with a waiting room that have not ended. */
-export async function findRooms({ sales }: Collections, now = redisClock.now()): Promise<string[]> {
+/**
+ * The ids of the sales with a waiting room that are open, or that people gather for, each in the order of their openings.
+ * @returns `isWhole` is false when more are open than are looked after.
+ */
+export async function findRooms(
+  { sales }: Collections,
+  part: keyof typeof maxRooms,
+  now = redisClock.now(),
+): Promise<{ ids: string[]; isWhole: boolean }> {
+  const soon = new Date(now.getTime() + soonMs);
+  const opensAt = part === 'open' ? { $lte: soon } : { $gt: soon };
   const found = await sales
-    .find({ mode: 'room', closesAt: { $gt: now } }, { projection: { _id: 1 } })
-    .limit(roomsAtOnce)
+    .find({ mode: 'room', closesAt: { $gt: now }, opensAt }, { projection: { _id: 1 } })
+    .sort({ opensAt: 1 })
+    .limit(maxRooms[part] + 1)
     .toArray();
-  return found.map(({ _id }) => _id);
+  const ids = found.slice(0, maxRooms[part]).map(({ _id }) => _id);
+  return { ids, isWhole: ids.length === found.length };
 }
+
+/** People who are still to be let in beyond the pace. */
+export const extraOf = ({ extra, extraUntil }: RoomRecord, now: Date) =>
+  extraUntil && extraUntil > now ? extra : 0;
 
 /** Units that are neither sold nor asked for. */
 export const freeUnits = (sale: SaleRecord, { gateLeft }: Pick<RoomStock, 'gateLeft'>) =>
@@ -56,14 +74,18 @@ export async function callPeople(
   stock: RoomStock,
   times: RoomTimes,
 ): Promise<number> {
-  if (!(await planRound(collections, saleId, stock))) return 0;
+  if (!(await planRound(collections, saleId, stock, times))) return 0;
   const called = await transact(
     collections.connection,
     async (session) => {
       // Written first, so that a write conflict with people who come or leave costs only this one command.
       await collections.placeLists.updateOne({ _id: saleId }, { $inc: { writes: 1 } }, { session });
-      const round = await planRound(collections, saleId, stock, session);
+      const round = await planRound(collections, saleId, stock, times, session);
       if (!round) return 0;
+      if ('pausedAt' in round) {
+        await writePause(collections, saleId, round, session);
+        return 0;
+      }
       await writeRound(collections, round, times, session);
       failpoint('calling');
       return round.next.length;
@@ -90,13 +112,24 @@ interface Round {
   now: Date;
 }
 
+/** The sale was paused, or goes on. */
+interface Pause {
+  /** Null when it goes on. */
+  pausedAt: Date | null;
+  /** How long it was paused. */
+  lastedMs: number;
+  /** Whoever is called or inside. */
+  open: PlaceRecord[];
+}
+
 /** What is to be done in a room; null when it is nothing. */
 async function planRound(
   collections: Collections,
   saleId: string,
   stock: RoomStock,
+  { answerSeconds }: RoomTimes,
   session?: ClientSession,
-): Promise<Round | null> {
+): Promise<Round | Pause | null> {
   const options = session && { session };
   const { places } = collections;
   const now = redisClock.now();
@@ -104,16 +137,25 @@ async function planRound(
   const list = await collections.placeLists.findOne({ _id: saleId }, options);
   if (!sale || !list?.room || list.draw?.state !== 'drawn') return null;
   const { room } = list;
+  if (sale.calledOffAt || now < sale.opensAt || now >= sale.closesAt) return null;
   // The times of people inside go on while the room is paused, but not while the sale is.
-  if (sale.paused || sale.calledOffAt || now < sale.opensAt || now >= sale.closesAt) return null;
+  if (sale.paused) return room.pausedAt ? null : { pausedAt: now, lastedMs: 0, open: [] };
   const open = await places
     .find({ saleId, state: { $in: ['called', 'inside'] } }, options)
     .limit(openPlacesMax)
     .toArray();
-  const taken = await unitsOf(collections, open, session);
   const at = now.getTime();
+  if (room.pausedAt) return { pausedAt: null, lastedMs: Math.max(0, at - room.pausedAt.getTime()), open };
+  const taken = await unitsOf(collections, open, session);
+  // Whoever had units before may have given some back meanwhile, so for them the count does not say it.
+  const again = await buyersAgain(
+    collections,
+    saleId,
+    open.filter(({ calls }) => (calls?.at(-1)?.units ?? 0) > 0),
+    session,
+  );
   const hasBought = (place: PlaceRecord) =>
-    (taken.get(keyOf(place)) ?? 0) > (place.calls?.at(-1)?.units ?? 0);
+    (taken.get(keyOf(place)) ?? 0) > (place.calls?.at(-1)?.units ?? 0) || again.has(place._id);
   const served = open.filter(hasBought);
   const others = open.filter((place) => !hasBought(place));
   const inside = others.filter(({ state }) => state === 'inside');
@@ -121,7 +163,9 @@ async function planRound(
   const late = called.filter(({ calls }) => (calls?.at(-1)?.answerBy.getTime() ?? 0) <= at);
   const gone = inside.filter(({ passUntil }) => (passUntil?.getTime() ?? 0) + graceMs <= at);
   const { paced } = paceOf({ perMinute: sale.roomPerMinute, nextCallAt: room.nextCallAt }, now);
-  const answering = called.filter(({ calls }) => (calls?.at(-1)?.at.getTime() ?? 0) + promptMs > at);
+  // By the end of their time, which a pause puts off.
+  const promptUntil = (by: Date) => by.getTime() - answerSeconds * 1_000 + promptMs;
+  const answering = called.filter(({ calls }) => promptUntil(calls?.at(-1)?.answerBy ?? now) > at);
   const { calls, beyond } = callsNow({
     free: freeUnits(sale, stock),
     inside: inside.length - gone.length,
@@ -129,7 +173,7 @@ async function planRound(
     invited: others.length - late.length - gone.length,
     backlog: stock.backlog,
     paced,
-    extra: room.extra,
+    extra: extraOf(room, now),
   });
   const next = room.paused ? [] : await findNext(collections, saleId, calls, session);
   if (served.length + late.length + gone.length + next.length === 0) return null;
@@ -174,6 +218,57 @@ async function unitsOf(
   return new Map(found.map(({ _id, units }) => [_id, units]));
 }
 
+/** The places of those who have an order that was made after their last call. */
+async function buyersAgain(
+  { orders }: Collections,
+  saleId: string,
+  places: PlaceRecord[],
+  session?: ClientSession,
+): Promise<Set<string>> {
+  if (places.length === 0) return new Set();
+  const calledAt = (place: PlaceRecord) => place.calls?.at(-1)?.at.getTime() ?? 0;
+  const found = await orders
+    .find(
+      {
+        buyerId: { $in: places.map(({ buyerId }) => buyerId) },
+        createdAt: { $gt: new Date(Math.min(...places.map(calledAt))) },
+        saleId,
+        reason: null,
+      },
+      { ...(session && { session }), projection: { buyerId: 1, createdAt: 1 } },
+    )
+    .toArray();
+  const lastAt = new Map<string, number>();
+  for (const { buyerId, createdAt } of found)
+    lastAt.set(buyerId, Math.max(lastAt.get(buyerId) ?? 0, createdAt.getTime()));
+  const hasOrder = (place: PlaceRecord) => (lastAt.get(place.buyerId) ?? 0) > calledAt(place);
+  return new Set(places.filter(hasOrder).map(({ _id }) => _id));
+}
+
+/** Notes that the sale is paused, or puts the times of everybody called or inside off by how long it was. */
+async function writePause(
+  { places, placeLists }: Collections,
+  saleId: string,
+  { pausedAt, lastedMs, open }: Pause,
+  session: ClientSession,
+): Promise<void> {
+  const later = (time: Date) => new Date(time.getTime() + lastedMs);
+  const updates = open.map((place) => {
+    const calls = place.calls?.map((call, n, { length }) =>
+      n === length - 1 ? { ...call, answerBy: later(call.answerBy) } : call,
+    );
+    const { passUntil } = place;
+    return update(place, {
+      $set: { ...(calls && { calls }), ...(passUntil && { passUntil: later(passUntil) }) },
+    });
+  });
+  if (updates.length > 0) await places.bulkWrite(updates, { session });
+  const change = pausedAt
+    ? { $set: { 'room.pausedAt': pausedAt } }
+    : { $unset: { 'room.pausedAt': '' as const } };
+  await placeLists.updateOne({ _id: saleId }, change, { session });
+}
+
 async function writeRound(
   { places, placeLists }: Collections,
   { sale, list, served, over, missed, next, had, beyond, now }: Round,
@@ -205,7 +300,7 @@ async function writeRound(
   // Single fields, because staff may change the others meanwhile.
   const changes = {
     lastPosition,
-    'room.extra': room.extra - beyond,
+    'room.extra': extraOf(room, now) - beyond,
     'room.calls': room.calls + next.length,
     'room.calledUpTo': calledUpTo,
     'room.nextCallAt': nextAfter(next.length - beyond),

@@ -24,6 +24,8 @@ const maxInvited = 2_000;
 const maxCalls = 500;
 /** With more purchases waiting to be settled than this, nobody else is called. */
 const maxBacklog = 5_000;
+/** The shop lets in no more people for each free unit than this, so that few of them find nothing. */
+const maxPeoplePerUnit = 3;
 
 /**
  * How many people are to be called now, and how many of them beyond the pace. Each person who may buy has a unit to buy:
@@ -37,7 +39,8 @@ export function callsNow({ free, inside, answering, invited, backlog, paced, ext
   if (free <= 0) return { calls: 0, beyond: 0 };
   const useful = Math.min(free - inside - answering, maxBacklog - backlog, paced);
   const calls = Math.max(0, Math.min(useful, room));
-  const beyond = Math.max(0, Math.min(extra, room - calls));
+  const bearable = maxPeoplePerUnit * free - inside - answering - calls;
+  const beyond = Math.max(0, Math.min(extra, room - calls, bearable));
   return { calls: calls + beyond, beyond };
 }
 

@@ -5,7 +5,7 @@ import type { Collections } from '../../store/collections.ts';
 import type { RoomRecord } from '../../store/place-collections.ts';
 import type { RoomStatus } from '../contract.ts';
 import { placeIdOf } from '../places/place.ts';
-import { freeUnits, type RoomStock } from './calls.ts';
+import { extraOf, freeUnits, type RoomStock } from './calls.ts';
 import { speedsOf } from './pace.ts';
 
 /** More people are not counted. */
@@ -54,12 +54,16 @@ export async function readRoom(
  * @returns when the pass ends, or why there is none.
  */
 export async function comeIn(
-  { places }: Collections,
+  { sales, places, placeLists }: Collections,
   saleId: string,
   personId: string,
   passSeconds: number,
-): Promise<Date | 'no_place' | 'not_called'> {
+): Promise<Date | 'no_place' | 'not_called' | 'paused'> {
   const _id = placeIdOf(saleId, personId);
+  const sale = await sales.findOne({ _id: saleId }, { projection: { paused: 1 } });
+  const list = await placeLists.findOne({ _id: saleId }, { projection: { 'room.pausedAt': 1 } });
+  // Also until the time of the pause is given back.
+  if (sale?.paused || list?.room?.pausedAt) return 'paused';
   const now = redisClock.now();
   const passUntil = new Date(now.getTime() + passSeconds * 1_000);
   const inTime = { _id, state: 'called' as const, calls: { $elemMatch: { answerBy: { $gt: now } } } };
@@ -81,10 +85,21 @@ export interface RoomChange {
 
 /** The same as the staff log keeps it. */
 type RoomControl = Pick<RoomRecord, 'paused' | 'message' | 'extra'>;
-const controlOf = ({ paused, message, extra }: RoomRecord): RoomControl => ({ paused, message, extra });
+const controlOf = (room: RoomRecord, now: Date): RoomControl => {
+  const { paused, message } = room;
+  return { paused, message, extra: extraOf(room, now) };
+};
+
+/** @returns null when there is no such room. */
+export async function readControl({ placeLists }: Collections, saleId: string): Promise<RoomControl | null> {
+  const room = (await placeLists.findOne({ _id: saleId }))?.room;
+  return room ? controlOf(room, redisClock.now()) : null;
+}
 
 /** People let in beyond the pace that are still to be called. */
 const maxExtra = 10_000;
+/** Whoever was not called by then, for want of units, is not let in beyond the pace any more. */
+const extraMs = 60_000;
 
 /** @returns null when there is no such room. */
 export async function changeRoom(
@@ -97,25 +112,28 @@ export async function changeRoom(
     const { placeLists } = collections;
     const before = (await placeLists.findOne({ _id: saleId }, { session }))?.room;
     if (!before) return null;
+    const now = redisClock.now();
     const after = {
       ...before,
       paused: paused ?? before.paused,
-      extra: Math.min(before.extra + letIn, maxExtra),
+      extra: Math.min(extraOf(before, now) + letIn, maxExtra),
+      ...(letIn > 0 && { extraUntil: new Date(now.getTime() + extraMs) }),
       message: message === undefined ? before.message : message || null,
     };
     const changes = {
       'room.paused': after.paused,
       'room.extra': after.extra,
       'room.message': after.message,
+      ...(after.extraUntil && { 'room.extraUntil': after.extraUntil }),
     };
     await placeLists.updateOne({ _id: saleId }, { $set: changes, $inc: { writes: 1 } }, { session });
-    const states = { before: controlOf(before), after: controlOf(after) };
+    const states = { before: controlOf(before, now), after: controlOf(after, now) };
     await appendStaffEntry(collections, session, {
       ...by,
       action: 'room.changed',
       subject: { kind: 'sale', id: saleId },
       ...states,
     });
-    return controlOf(after);
+    return controlOf(after, now);
   });
 }

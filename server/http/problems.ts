@@ -32,6 +32,7 @@ export const problemTitles = {
   'pass-required': [409, 'A pass of the waiting room is required'],
   'list-full': [409, 'Too many people wait already'],
   'place-offered': [409, 'The place has become an order'],
+  'place-inside': [409, 'You are inside the waiting room'],
   'over-limit': [409, 'Over the limit for each buyer'],
   'already-open': [409, 'The sale has opened'],
   'already-published': [409, 'The sale is published'],

@@ -75,7 +75,7 @@ export function placeRoutes(shop: Shop): Route[] {
       summary: mineInWords[what].leave,
       params: byId,
       answer: [204, null],
-      problems: ['not-found', 'entries-closed', 'place-offered', 'busy'],
+      problems: ['not-found', 'entries-closed', 'place-offered', 'place-inside', 'busy'],
       /** Leaving twice is the same as once. */
       handle: ({ params, identity: { personId, userId: buyerId } }) =>
         change({ action: 'leave', saleId: params.id, personId, buyerId }),
@@ -130,10 +130,12 @@ export function placeRoutes(shop: Shop): Route[] {
       summary: 'Come in when called: a pass to buy, which ends soon; asked for again it is the same',
       params: byId,
       answer: [200, roomPass],
-      problems: ['not-found', 'not-called'],
+      problems: ['not-found', 'not-called', 'paused'],
       async handle({ params, identity: { personId } }) {
         const until = await comeIn(collections, params.id, personId, shop.roomPassSeconds);
         if (until === 'no_place') return noPlace(params.id);
+        if (until === 'paused')
+          return refuse('paused', 'It goes on when the shop resumes it, and so does your time');
         if (until === 'not_called')
           return refuse('not-called', 'Read your place, and come when it is `called`');
         const pass = shop.passes.issue(params.id, personId, until);
@@ -255,6 +257,8 @@ function refusalOf(refusal: PlaceRefusal, saleId: string): Refusal {
       return refuse('draw', `Enter the draw instead: POST /api/sales/${saleId}/entries`);
     case 'list_full':
       return refuse('list-full', 'Come back later');
+    case 'inside':
+      return refuse('place-inside', 'The place ends with the pass, with which you can still buy');
     case 'offered':
       return refuse(
         'place-offered',

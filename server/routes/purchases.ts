@@ -112,7 +112,8 @@ export function purchaseRoutes({
           createdAt: mongoClock.now().toISOString(),
           traceparent: traceparentOf(request.header('traceparent')),
         };
-        const hasPass = passes.allows(request.header('room-pass'), params.id, personId);
+        const pass = request.header('room-pass');
+        const hasPass = passes.allows(pass, params.id, personId, purchase.orderId);
         const admission = await admit(purchase, request.header('x-request-id'), hasPass);
         if (admission.outcome === 'known') {
           if (!isDeepStrictEqual(linesOf(admission.purchase), linesOf(purchase)))
@@ -127,7 +128,10 @@ export function purchaseRoutes({
         const mayBeSettled = admission.outcome === 'known';
         const held = await settledOrders.waitFor(orderId, request, { find, mayBeSettled });
         if (held?.order) return { status: 200, body: held.order, headers: { ...headers, ...held.headers } };
-        const receipt: PurchaseReceipt = { orderId, status: 'queued' };
+        const receipt: PurchaseReceipt = {
+          ...{ orderId, status: 'queued' },
+          ...(hasPass && { pass: passes.issueForOrder(params.id, orderId) }),
+        };
         return {
           status: 202,
           body: receipt,

@@ -9,13 +9,15 @@ const mailsAtOnce = 1_000;
 /** The events after which everybody who entered a draw gets a mail. */
 export const drawMailTypes = ['sale.drawn'] as const;
 
-/** Stores a mail to each person who entered a draw that was made. Repeating it adds none. */
+/** Stores a mail to each person who entered a draw that was made; none for a waiting room. Repeating it adds none. */
 export async function storeDrawMails(
-  { places, mails }: Collections,
+  { sales, places, mails }: Collections,
   event: CloudEvent,
   now: Date,
 ): Promise<void> {
   const { saleId } = event.data;
+  // In a waiting room nobody can say when it is their turn, so its page tells them.
+  if (await sales.findOne({ _id: saleId, mode: 'room' }, { projection: { _id: 1 } })) return;
   const drawn = { saleId, drawn: { $exists: true } };
   let writes: Parameters<typeof mails.bulkWrite>[0][number][] = [];
   const store = async () => {
@@ -36,7 +38,7 @@ export async function storeDrawMails(
   await store();
 }
 
-/** @returns the mail about the number that a person drew; null when the person has left, or has no account or address. */
+/** @returns the mail about the number that a person drew; null when the person has left, or has no account or address, and for a waiting room. */
 export async function writeDrawMail(
   { places, placeLists, users, sales, products }: Collections,
   { id, placeId }: { id: string; placeId: string },
@@ -47,7 +49,7 @@ export async function writeDrawMail(
   const user = await users.findOne({ _id: place.buyerId });
   const sale = await sales.findOne({ _id: place.saleId });
   const to = user && addressOf(user);
-  if (!to || !sale) return null;
+  if (!to || !sale || sale.mode === 'room') return null;
   const product = await products.findOne({ _id: sale.productId }, { projection: { name: 1 } });
   const list = await placeLists.findOne({ _id: place.saleId });
   const texts = textsIn(user.language ?? sale.language);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { BuyState } from '../../public/sale/buy-state.js';
-import { isUnlikely, roomView, steady, type Wait, waitOf } from '../../public/sale/room-view.js';
+import { askAgainMs, isUnlikely, roomView, steady, type Wait, waitOf } from '../../public/sale/room-view.js';
 import { shortCountdown } from '../../public/shared/formats.js';
 import { english as texts } from '../../public/texts/en.js';
 import type { Place, RoomStatus, SaleStatus } from '../../sale/contract.ts';
@@ -61,6 +61,15 @@ test('a page says in each state what a person has to know, and offers what they 
   expect(look(placeIn('called'), { ...room, message: '<b>Soon</b>' })?.message).toBe(
     'The shop says: <b>Soon</b>',
   );
+});
+
+test('while the sale is paused nobody is told that time runs, and a place that is the same is asked for less often', () => {
+  const times = { answerBy: at(-1_000), passUntil: at(-1_000) };
+  for (const state of ['called', 'inside'] as const) {
+    const held = look(placeIn(state, times), { ...room, state: 'paused' }, { of: 'paused' });
+    expect(held).toMatchObject({ kind: 'held', action: null, text: texts.room.held });
+  }
+  expect([1, 2, 3, 4, 5, 9].map(askAgainMs)).toEqual([2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
 });
 
 test('all who wait hear of a sell-out and of a pause; it is unlikely when those ahead will take what is left', () => {

@@ -10,8 +10,10 @@ import type { Collections } from '../../store/collections.ts';
 const lookEveryMs = 250;
 /** After a fault, so that one that lasts does not fill the log. */
 const retryMs = 2_000;
-/** Pages that wait are told so often. */
-const tellEveryMs = 1_000;
+/** Pages that wait are told so often; before the opening only the number of people changes. */
+const [tellEveryMs, tellGatheringEveryMs] = [1_000, 5_000];
+/** Rooms that are looked after at the same time, so that a slow one does not hold up the others. */
+const roomsAtOnce = 4;
 
 interface Dependencies {
   collections: Collections;
@@ -27,29 +29,51 @@ export function openRoomTask(
 ): LeaderTask {
   /** When each room was told last, by `performance.now()`. */
   let toldAt = new Map<string, number>();
-  async function look(saleId: string): Promise<void> {
-    // Without Redis nobody can buy, so nobody is called.
-    const [gateLeft, backlog] = await Promise.all([gate.unitsLeft(saleId), gate.countQueued()]);
-    await callPeople(collections, saleId, { gateLeft, backlog }, times);
-    if (performance.now() - (toldAt.get(saleId) ?? Number.NEGATIVE_INFINITY) < tellEveryMs) return;
+
+  async function tell(saleId: string, gateLeft: number | null, everyMs: number): Promise<void> {
+    if (performance.now() - (toldAt.get(saleId) ?? Number.NEGATIVE_INFINITY) < everyMs) return;
     const status = await readRoom(collections, saleId, { gateLeft });
     if (status) announceRoom(status);
     toldAt.set(saleId, performance.now());
   }
-  return async (stopping) => {
-    while (!stopping.aborted) {
-      const rooms = await findRooms(collections);
-      let hasFailed = false;
-      for (const saleId of rooms) {
+
+  /** @returns whether it worked for all of them. */
+  async function each(saleIds: string[], look: (saleId: string) => Promise<void>): Promise<boolean> {
+    let isFine = true;
+    const rest = saleIds.values();
+    const lookAtNext = async () => {
+      for (const saleId of rest) {
         try {
           await look(saleId);
         } catch (error) {
-          hasFailed = true;
+          isFine = false;
           log.warn({ error: (error as Error).message, saleId }, 'calling people failed, retrying');
         }
       }
-      toldAt = new Map(rooms.map((saleId) => [saleId, toldAt.get(saleId) ?? 0]));
-      await pause(hasFailed ? retryMs : lookEveryMs, stopping);
+    };
+    await Promise.all(Array.from({ length: roomsAtOnce }, lookAtNext));
+    return isFine;
+  }
+
+  let wasWhole = true;
+  return async (stopping) => {
+    while (!stopping.aborted) {
+      const { ids: open, isWhole } = await findRooms(collections, 'open');
+      if (wasWhole && !isWhole)
+        log.warn({ rooms: open.length }, 'more waiting rooms are open than are served');
+      wasWhole = isWhole;
+      // Without Redis nobody can buy, so nobody is called.
+      const backlog = open.length > 0 ? await gate.countQueued() : 0;
+      const isOpenFine = await each(open, async (saleId) => {
+        const gateLeft = await gate.unitsLeft(saleId);
+        await callPeople(collections, saleId, { gateLeft, backlog }, times);
+        await tell(saleId, gateLeft, tellEveryMs);
+      });
+      const { ids: gathering } = await findRooms(collections, 'gathering');
+      const isFine = await each(gathering, (saleId) => tell(saleId, null, tellGatheringEveryMs));
+      const rooms = [...open, ...gathering];
+      toldAt = new Map(rooms.flatMap((saleId) => [[saleId, toldAt.get(saleId) ?? Number.NEGATIVE_INFINITY]]));
+      await pause(isOpenFine && isFine ? lookEveryMs : retryMs, stopping);
     }
   };
 }

@@ -6,7 +6,7 @@ import { element, show } from '../../shared/dom.js';
 import { number } from '../../shared/format.js';
 import { parseWhole } from '../../shared/money.js';
 import { toast } from '../../shared/toast.js';
-import { changeRoom, changeSale, fetchRoom } from '../api.js';
+import { changeRoom, changeSale, fetchRoom, fetchRoomControl } from '../api.js';
 import { action, factList, subheading } from '../components.js';
 
 const states = {
@@ -77,26 +77,27 @@ export function roomPanel(saleId, reload) {
     element('span', { class: 'adding room-message' }, message, tell),
   );
   const root = element('section', { hidden: true }, subheading('Waiting room'), facts, controls);
-  let isPaused = false;
 
   async function load() {
     /** @type {RoomStatus} */
     const room = await fetchRoom(saleId);
-    isPaused = room.state === 'paused';
+    // The sale may be paused besides, and the room may be paused before it opens.
+    const { paused, extra, message: told } = await fetchRoomControl(saleId);
     /** @type {[string, string][]} */
     const lines = [
-      ['Now', states[room.state]],
+      ['Now', paused && room.state !== 'paused' ? `${states[room.state]} (room paused)` : states[room.state]],
       ['Waiting', number(room.waiting)],
       ['Called or inside', number(room.inside)],
       ['Called up to place', number(room.calledUpTo)],
       ['Places a minute lately', speed(room)],
       ['Units left', number(room.left)],
-      ['They read', room.message ?? '–'],
+      ['To be let in besides', number(extra)],
+      ['They read', told ?? '–'],
     ];
     const drawn = factList(lines, 'room-facts');
     if (!drawn.isEqualNode(facts.firstElementChild)) facts.replaceChildren(drawn);
-    show(pause, !isPaused);
-    show(resume, isPaused);
+    show(pause, !paused);
+    show(resume, paused);
   }
 
   return {

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { extraOf } from '../../../sale/room/calls.ts';
 import { callsNow, paceOf, type RoomLoad, speedsOf, withStep } from '../../../sale/room/pace.ts';
 import { openPasses } from '../../../sale/room/passes.ts';
 
@@ -6,6 +7,9 @@ const load = (more: Partial<RoomLoad> = {}): RoomLoad => ({
   ...{ free: 100, inside: 0, answering: 0, invited: 0, backlog: 0, paced: 500, extra: 0 },
   ...more,
 });
+const newRoom = {
+  ...{ paused: false, message: null, extra: 0, calls: 0, calledUpTo: 0, nextCallAt: null, recent: [] },
+};
 const at = (ms: number) => new Date(1_800_000_000_000 + ms);
 
 test('as many are called as there are units for them, and nobody when there is none', () => {
@@ -25,6 +29,11 @@ test('the maximum pace, a backlog of settling and the size of a round bound it; 
   expect(callsNow(load({ free: 10_000, invited: 1_900 })).calls).toBe(100);
   expect(callsNow(load({ free: 2, inside: 2, invited: 2, extra: 3 }))).toEqual({ calls: 3, beyond: 3 });
   expect(callsNow(load({ free: 9, paced: 4, extra: 3 }))).toEqual({ calls: 7, beyond: 3 });
+  // However many the shop lets in: no more than three for each unit.
+  expect(callsNow(load({ free: 1, extra: 500 }))).toEqual({ calls: 3, beyond: 2 });
+  const room = { ...newRoom, extra: 500, extraUntil: at(60_000) };
+  expect([extraOf(room, at(0)), extraOf(room, at(60_000)), extraOf(newRoom, at(0))]).toEqual([500, 0, 0]);
+  expect(callsNow(load({ free: 1, inside: 2, answering: 1, invited: 3, extra: 500 })).calls).toBe(0);
 });
 
 test('the maximum pace is kept over a minute, whatever the rounds, and a rest gives no more than a second of it', () => {
@@ -67,8 +76,8 @@ test('a pass is for one person, one sale and a time; a forged one is none; a for
   const passes = openPasses(`${fresh},${old}`);
   const soon = new Date(Date.now() + 60_000);
   const pass = passes.issue('sale', 'Ann', soon);
-  expect(passes.allows(pass, 'sale', 'Ann')).toBe(true);
-  expect(passes.allows(openPasses(old).issue('sale', 'Ann', soon), 'sale', 'Ann')).toBe(true);
+  expect(passes.allows(pass, 'sale', 'Ann', 'order-1')).toBe(true);
+  expect(passes.allows(openPasses(old).issue('sale', 'Ann', soon), 'sale', 'Ann', 'order-1')).toBe(true);
   const later = `${(soon.getTime() + 1).toString(36)}${pass.slice(pass.indexOf('.'))}`;
   const refused: [string | undefined, string, string][] = [
     [pass, 'sale', 'Bob'],
@@ -80,5 +89,14 @@ test('a pass is for one person, one sale and a time; a forged one is none; a for
     ['', 'sale', 'Ann'],
     [undefined, 'sale', 'Ann'],
   ];
-  for (const [shown, saleId, personId] of refused) expect(passes.allows(shown, saleId, personId)).toBe(false);
+  for (const [shown, saleId, personId] of refused)
+    expect(passes.allows(shown, saleId, personId, 'order-1')).toBe(false);
+});
+
+test('an accepted purchase has a pass for itself alone, also when the pass of its person has ended', () => {
+  const passes = openPasses('x'.repeat(32));
+  const pass = passes.issueForOrder('sale', 'order-1');
+  expect(passes.allows(pass, 'sale', 'Ann', 'order-1')).toBe(true);
+  expect(passes.allows(pass, 'sale', 'Ann', 'order-2')).toBe(false);
+  expect(passes.allows(pass, 'other', 'Ann', 'order-1')).toBe(false);
 });

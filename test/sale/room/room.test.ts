@@ -6,9 +6,12 @@ import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { CloudEvent } from '../../../log/schemas.ts';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type { Draw, Place, Problem, RoomStatus, SaleSnapshot } from '../../../sale/contract.ts';
+import { findRooms } from '../../../sale/room/calls.ts';
 import { openPasses } from '../../../sale/room/passes.ts';
+import { storeDrawMails } from '../../../subscribers/mail/draw-mails.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 
 const run = promisify(execFile);
@@ -27,13 +30,24 @@ afterAll(async () => {
 
 const hourMs = 3_600_000;
 
-async function openRoom(terms: { stock: number; limitPerBuyer?: number; roomPerMinute?: number }) {
+interface Terms {
+  stock: number;
+  limitPerBuyer?: number;
+  roomPerMinute?: number;
+  draft?: true;
+}
+
+async function postRoom(terms: Terms) {
   const { product } = await system.createSale();
   const [opensAt, closesAt] = [new Date(Date.now() + hourMs), new Date(Date.now() + 2 * hourMs)];
   const price = { amount: 1_000, currency: 'EUR' };
   const body = { productId: product.id, price, ...terms, opensAt, closesAt, mode: 'room' };
   const asAdmin = { token: system.adminToken };
-  const { status, body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', { ...asAdmin, body });
+  return await system.api<SaleSnapshot & Pick<Problem, 'detail'>>('POST', '/api/sales', { ...asAdmin, body });
+}
+
+async function openRoom(terms: Terms) {
+  const { status, body: sale } = await postRoom(terms);
   expect(status, JSON.stringify(sale)).toBe(201);
   return sale;
 }
@@ -44,13 +58,13 @@ const join_ = (saleId: string, token: string, n = 0) =>
 const mine = async (saleId: string, token: string) =>
   (await system.api<Place>('GET', `/api/sales/${saleId}/places/mine`, { token })).body;
 const leave = (saleId: string, token: string) =>
-  system.api('DELETE', `/api/sales/${saleId}/places/mine`, { token });
+  system.api<Problem>('DELETE', `/api/sales/${saleId}/places/mine`, { token });
 const comeIn = (saleId: string, token: string) =>
   system.api<{ pass: string } & Problem>('POST', `/api/sales/${saleId}/places/mine/pass`, { token });
 const statusOf = async (saleId: string) =>
   (await system.api<RoomStatus>('GET', `/api/sales/${saleId}/room`)).body;
 const buy = (saleId: string, token: string, pass = '', key = nanoid()) =>
-  system.api<{ orderId: string } & Problem>('POST', `/api/sales/${saleId}/purchases`, {
+  system.api<{ orderId: string; pass?: string } & Problem>('POST', `/api/sales/${saleId}/purchases`, {
     token,
     body: { quantity: 1 },
     headers: { 'Idempotency-Key': key, ...(pass && { 'Room-Pass': pass }) },
@@ -228,14 +242,19 @@ test('who does not come goes to the end, once, and holds nobody up; staff pause,
   expect((await comeIn(sale.id, third)).status).toBe(200);
   expect((await mine(sale.id, fourth)).state).toBe('waiting');
   await change({ letIn: 1 });
-  await called(sale.id, fourth);
-  // Their bound passes too, and the one who was away is called again, and is out then.
-  expect((await leave(sale.id, third)).status).toBe(204);
+  const pass = await passOf(sale.id, fourth);
+  // Whoever has a pass could still buy, so nobody gets their place for that.
+  expect((await leave(sale.id, third)).body.type).toBe('/problems/place-inside');
+  // The one who was away is called again, and is out then.
+  await change({ letIn: 1 });
   await called(sale.id, away);
   await waitUntil(async () => (await mine(sale.id, away)).state === 'left', { ...soon, what: 'they stay' });
   expect((await comeIn(sale.id, away)).status).toBe(404);
-  const orderId = await buyInTurn(sale.id, fourth);
+  const { orderId } = (await buy(sale.id, fourth, pass)).body;
   expect((await system.settled(orderId, fourth)).status).toBe('paid');
+  await change({ letIn: 1_000 });
+  const setBy = await system.api('GET', `/api/admin/sales/${sale.id}/room`, asAdmin);
+  expect(setBy.body).toEqual({ paused: false, message: null, extra: 1_000 });
   await waitUntil(async () => (await join_(sale.id, fourth)).body.type === '/problems/over-limit', {
     ...soon,
     what: 'who has bought is not served',
@@ -250,6 +269,83 @@ test('who does not come goes to the end, once, and holds nobody up; staff pause,
   );
   expect(log.at(-1)).toMatchObject({ before: { paused: false }, after: { paused: true } });
   expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+});
+
+test('a pause costs nobody their turn; an accepted purchase that Redis lost is taken again without a living pass', async () => {
+  const sale = await openRoom({ stock: 3, limitPerBuyer: 2 });
+  const { collections, redis, gate } = system.store;
+  const isFound = async (part: 'open' | 'gathering') =>
+    (await findRooms(collections, part)).ids.includes(sale.id);
+  expect([await isFound('open'), await isFound('gathering')]).toEqual([false, true]);
+  const [ann = ''] = tokens(1);
+  await join_(sale.id, ann);
+  await open(sale.id);
+  await called(sale.id, ann);
+  await system.changeSale(sale.id, { paused: true });
+  expect((await comeIn(sale.id, ann)).body.type).toBe('/problems/paused');
+  expect([await isFound('open'), await isFound('gathering')]).toEqual([true, false]);
+  const drawn = { id: 'drawn', data: { saleId: sale.id } } as unknown as CloudEvent;
+  await storeDrawMails(collections, drawn, new Date());
+  expect(await collections.mails.countDocuments({ placeId: { $regex: `^${sale.id}` } })).toBe(0);
+  const { answerBy = '' } = await mine(sale.id, ann);
+  await waitUntil(() => Date.now() > Date.parse(answerBy) + 500, { ...soon, what: 'time stands' });
+  expect(await mine(sale.id, ann)).toMatchObject({ state: 'called', answerBy });
+  await system.changeSale(sale.id, { paused: false });
+  const first = await waitUntil(async () => (await comeIn(sale.id, ann)).body.pass, {
+    ...soon,
+    what: 'nobody may come in after the pause',
+  });
+  const { passUntil = '' } = await mine(sale.id, ann);
+  await system.changeSale(sale.id, { paused: true });
+  const list = async () => (await collections.placeLists.findOne({ _id: sale.id }))?.room;
+  await waitUntil(async () => (await list())?.pausedAt, { ...soon, what: 'the pause is not noted' });
+  await system.changeSale(sale.id, { paused: false });
+  await waitUntil(async () => ((await mine(sale.id, ann)).passUntil ?? '') > passUntil, {
+    ...soon,
+    what: 'the pass lasts no longer',
+  });
+  const { pass } = (await comeIn(sale.id, ann)).body;
+  expect(pass).not.toBe(first);
+
+  // A worker of the version before writes the gate as that of any sale, or makes it anew.
+  await redis.hset(gate.keyOf(sale.id), 'reserved', '');
+  expect((await buy(sale.id, ann)).body.type).toBe('/problems/pass-required');
+  await redis.hdel(gate.keyOf(sale.id), 'room');
+  expect((await buy(sale.id, ann)).body.type).toBe('/problems/pass-required');
+
+  const key = nanoid();
+  const { body: bought } = await buy(sale.id, ann, pass, key);
+  await system.settled(bought.orderId, ann);
+  await system.quiet();
+  await redis.flushall();
+  expect((await buy(sale.id, ann, '', key)).body.type).toBe('/problems/pass-required');
+  expect((await buy(sale.id, ann, bought.pass)).body.type).toBe('/problems/pass-required');
+  expect((await buy(sale.id, ann, bought.pass, key)).body.orderId).toBe(bought.orderId);
+  await system.quiet();
+
+  // Whoever returns an earlier order and buys one has as many as before the call, and is served all the same.
+  const isServed = { ...soon, what: 'who has bought is not served' };
+  await waitUntil(async () => (await mine(sale.id, ann)).state === 'served', isServed);
+  await join_(sale.id, ann);
+  const again = await passOf(sale.id, ann);
+  await system.api('DELETE', `/api/orders/${bought.orderId}`, { token: ann });
+  expect((await buy(sale.id, ann, again)).status).toBe(202);
+  await waitUntil(async () => (await mine(sale.id, ann)).state === 'served', isServed);
+  await system.quiet();
+  expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+
+  const { body: draft } = await postRoom({ stock: 1, draft: true });
+  const old = { id: 'old', role: 'server', instance: 'old-1', startedAt: '', memoryMb: 1, lateMs: 0 };
+  await redis.set('beat:old', JSON.stringify(old), 'PX', 60_000);
+  await redis.zadd('beaters', Date.now(), 'old');
+  const asAdmin = { token: system.adminToken };
+  const refused = [
+    await postRoom({ stock: 1 }),
+    await system.api<Problem>('POST', `/api/sales/${draft.id}/publication`, asAdmin),
+  ];
+  await redis.del('beat:old');
+  await redis.zrem('beaters', 'old');
+  expect(refused.map(({ body }) => body.detail)).toEqual(refused.map(() => expect.stringContaining('old-1')));
 });
 
 test('a worker that is killed while it calls, and MongoDB away at the opening: nobody is skipped or called twice', async () => {

@@ -1,5 +1,5 @@
 import { type SaleSnapshot, salePage, saleSnapshot } from '../../../../sale/contract.ts';
-import { deleteDraft, duplicateSale, listDrafts, publishDraft } from '../../../../sale/draft.ts';
+import { deleteDraft, duplicateSale, findValues, listDrafts, publishDraft } from '../../../../sale/draft.ts';
 import { findSale } from '../../../../sale/sale.ts';
 import { byId, pageAfter } from '../../../http/inputs.ts';
 import { type Refusal, refuse, wrongField } from '../../../http/problems.ts';
@@ -7,10 +7,11 @@ import { byOf, type Route, route } from '../../../http/route.ts';
 import type { Shop } from '../../../shop.ts';
 import { matches, noSale } from '../../sales.ts';
 import { unpayable } from './payable.ts';
+import { unsafeRoom } from './room.ts';
 import { keyReused } from './sales.ts';
 
 /** Sales before they are public. `POST /api/sales` makes one with `draft: true`; `PATCH /api/sales/:id` changes it. */
-export const draftRoutes = ({ collections, announceSale, payments }: Shop): Route[] => [
+export const draftRoutes = ({ collections, announceSale, payments, redis }: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/drafts',
@@ -33,6 +34,9 @@ export const draftRoutes = ({ collections, announceSale, payments }: Shop): Rout
     problems: ['not-found', 'precondition-failed', 'busy'],
     /** Publishing twice is the same as once. */
     async handle({ params, ...call }) {
+      const values = await findValues(collections, params.id);
+      const unsafe = await unsafeRoom({ redis }, values?.mode);
+      if (unsafe) return unsafe;
       const ifMatch = call.request.header('if-match');
       let refusal: Refusal | null = null;
       const isAsConfirmed = (draft: SaleSnapshot) => {

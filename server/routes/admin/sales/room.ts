@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { count } from '../../../../sale/contract.ts';
-import { changeRoom } from '../../../../sale/room/room.ts';
+import { readBeats } from '../../../../runtime/leader/heartbeat.ts';
+import { count, type SaleMode } from '../../../../sale/contract.ts';
+import { changeRoom, readControl } from '../../../../sale/room/room.ts';
 import { byId, line } from '../../../http/inputs.ts';
-import { refuse } from '../../../http/problems.ts';
+import { type Refusal, refuse } from '../../../http/problems.ts';
 import { byOf, type Route, route } from '../../../http/route.ts';
 import type { Shop } from '../../../shop.ts';
 
@@ -22,10 +23,44 @@ const roomChange = z
 const roomControl = z.object({
   paused: z.boolean(),
   message: z.string().nullable(),
-  extra: count.describe('People to be let in beyond the pace who are not called yet'),
+  extra: count.describe(
+    'People to be let in beyond the pace who are not called yet; a minute later none any more',
+  ),
 });
 
+/**
+ * A process of the version before sells past a waiting room, because it knows none.
+ * @returns why a sale with a waiting room cannot be published now; null when it can, and for any other sale.
+ */
+export async function unsafeRoom(
+  { redis }: Pick<Shop, 'redis'>,
+  mode: SaleMode | undefined,
+): Promise<Refusal | null> {
+  if (mode !== 'room') return null;
+  const { living } = await readBeats(redis);
+  const old = living.filter(({ isSharded }) => !isSharded).map(({ instance }) => instance);
+  if (old.length === 0) return null;
+  const detail = `A waiting room needs all processes updated; of the version before: ${old.slice(0, 10).join(', ')}`;
+  return refuse('unavailable', detail);
+}
+
+const noRoom = (saleId: string) => refuse('no-room', `Sale ${saleId} does not exist, or has no waiting room`);
+
 export const roomRoutes = ({ collections }: Shop): Route[] => [
+  route({
+    method: 'get',
+    path: '/api/admin/sales/:id/room',
+    access: 'viewer',
+    scope: 'sales:read',
+    summary: 'What the shop has set in a waiting room',
+    params: byId,
+    answer: [200, roomControl],
+    problems: ['no-room'],
+    async handle({ params }) {
+      const control = await readControl(collections, params.id);
+      return control ? { status: 200, body: control } : noRoom(params.id);
+    },
+  }),
   route({
     method: 'patch',
     path: '/api/admin/sales/:id/room',
@@ -38,8 +73,7 @@ export const roomRoutes = ({ collections }: Shop): Route[] => [
     problems: ['no-room'],
     async handle({ params, body, ...call }) {
       const control = await changeRoom(collections, params.id, body, byOf(call));
-      if (!control) return refuse('no-room', `Sale ${params.id} does not exist, or has no waiting room`);
-      return { status: 200, body: control };
+      return control ? { status: 200, body: control } : noRoom(params.id);
     },
   }),
 ];

@@ -18,6 +18,7 @@ import type { Shop } from '../../../shop.ts';
 import { noSale } from '../../sales.ts';
 import { termsOf, unpayable } from './payable.ts';
 import { noProduct } from './products.ts';
+import { unsafeRoom } from './room.ts';
 import {
   aboveStock,
   drawOutside,
@@ -48,7 +49,8 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       async handle({ body, idempotencyKey, ...call }) {
         const [sale, by] = [newSaleOf(body), byOf(call)];
         const maker = { by, idempotencyKey };
-        const refusal = unpayable(shop, termsOf(sale));
+        const refusal =
+          unpayable(shop, termsOf(sale)) ?? (body.draft ? null : await unsafeRoom(shop, sale.mode));
         if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
