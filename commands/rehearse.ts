@@ -2,23 +2,22 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Redis } from 'ioredis';
-import { nanoid } from 'nanoid';
 import { Registry } from 'prom-client';
 import type { RehearsalReport } from '../insight/contract.ts';
 import { dataFolder } from '../ops/local/folders.mjs';
 import { rehearsalPage } from '../rehearsal/page.ts';
 import { rehearse } from '../rehearsal/rehearse.ts';
 import {
-  claimRehearsal,
-  releaseRehearsal,
+  claimedMs,
+  openRehearsalLease,
   saveRehearsal,
   saveRehearsalFailure,
+  takeRehearsalRequest,
 } from '../rehearsal/status.ts';
 import { followClocks } from '../runtime/clock.ts';
 import { openLog } from '../runtime/observe/log.ts';
 import { byCommand, findEnvironment, openSystem, runCommand } from './system.ts';
 
-const claimedMs = 10_000;
 const usage =
   'expected npm run rehearse -- --sale ID --buyers N [--within SECONDS] [--beside-open-sales] [--without-page]';
 
@@ -40,11 +39,11 @@ await runCommand(async () => {
     openLog({ ...config, LOG_LEVEL: 'silent' }, 'command'),
   );
   try {
-    const report = await withClaim(redis, () =>
+    const report = await withClaim(redis, (signal) =>
       rehearse({
         ...{ system, saleId, buyers, withinSeconds, besideOpenSales: options.besideOpenSales },
         url: config.REHEARSAL_URL || baseUrl || config.PUBLIC_URL,
-        by: byCommand('npm run rehearse'),
+        ...{ by: byCommand('npm run rehearse'), signal },
         report: (line) => console.error(line),
       }),
     );
@@ -64,16 +63,21 @@ await runCommand(async () => {
 });
 
 /** Plays while nobody else does, and stores what it found before others may. */
-async function withClaim(redis: Redis, play: () => Promise<RehearsalReport>): Promise<RehearsalReport> {
-  const owner = nanoid();
-  if (!(await claimRehearsal(redis, owner, claimedMs)))
-    throw new Error('Another rehearsal runs; two would measure each other.');
-  const renewal = setInterval(
-    () => void claimRehearsal(redis, owner, claimedMs).catch(() => {}),
-    claimedMs / 3,
-  );
+async function withClaim(
+  redis: Redis,
+  play: (signal: AbortSignal) => Promise<RehearsalReport>,
+): Promise<RehearsalReport> {
+  const lease = openRehearsalLease(redis);
+  if (!(await lease.hold())) throw new Error('Another rehearsal runs; two would measure each other.');
+  const lost = new AbortController();
+  const renew = async () => {
+    if (!(await lease.hold())) lost.abort(new Error('Another rehearsal has begun; two measure each other.'));
+  };
+  const renewal = setInterval(() => void renew().catch(() => {}), claimedMs / 3);
   try {
-    const report = await play();
+    await takeRehearsalRequest(redis);
+    const report = await play(lost.signal);
+    lost.signal.throwIfAborted();
     await saveRehearsal(redis, report);
     return report;
   } catch (error) {
@@ -81,7 +85,7 @@ async function withClaim(redis: Redis, play: () => Promise<RehearsalReport>): Pr
     throw error;
   } finally {
     clearInterval(renewal);
-    await releaseRehearsal(redis);
+    await lease.release();
   }
 }
 

@@ -7,11 +7,10 @@ if (!file || others.length > 0) {
   console.error('expected npm run verify-draw -- FILE, where FILE is what /api/sales/SALE/draw/file answers');
   process.exit(2);
 }
-const { algorithm, state, commitment, digest, entries, seed, beacon, ...rest } = JSON.parse(
-  readFileSync(file, 'utf8'),
-);
+const draw = JSON.parse(readFileSync(file, 'utf8'));
+const { algorithm, state, drawAt, frozenAt, commitment, digest, entries, seed, beacon } = draw;
 /** @type {[string, number][]} Each entry: its pseudonym, and the number that it drew. */
-const list = rest.list;
+const list = draw.list;
 const sha256 = (/** @type {string | Buffer} */ data) => createHash('sha256').update(data).digest('hex');
 let agrees = true;
 function check(/** @type {boolean} */ holds, /** @type {string} */ claim) {
@@ -30,18 +29,29 @@ check(isSorted && names.length === entries, `the list has ${entries} entries, so
 check(sha256(names.map((name) => `${name}\n`).join('')) === digest, 'its SHA-256 is the published digest');
 const key = Buffer.from(seed ?? '', 'hex');
 check(sha256(key) === commitment, 'the SHA-256 of the seed is the commitment published with the sale');
-// The beacon was known to nobody when the list was closed; npm run verify-beacon checks that the network has signed it.
-const signature = Buffer.from(beacon?.signature ?? '', 'hex');
-const isOfRound = !isLinked || (sha256(signature) === beacon.randomness && rest.frozenAt < beacon.at);
-check(isOfRound, 'the random number of the beacon, if there is one, is later than the list');
+// Nobody knew the beacon's number when the list was closed; npm run verify-beacon checks that the network has signed it.
+if (isLinked) {
+  const [, , genesis = 0, period = 0] = (process.env.DRAND_CHAIN ?? '::1692803367:3').split(':').map(Number);
+  const named = Math.ceil((Date.parse(drawAt) / 1_000 + 60 - genesis) / period) + 1;
+  const isAtItsTime = Date.parse(beacon.at) === (genesis + (beacon.round - 1) * period) * 1_000;
+  const isLater = isAtItsTime && beacon.round >= named && Date.parse(frozenAt) < Date.parse(beacon.at);
+  check(
+    isLater,
+    "the beacon's round is the one that the sale named, or a later one, and later than the list",
+  );
+  if (beacon.round > named) console.log(`note it is later than round ${named}: the list was closed late`);
+  check(
+    sha256(Buffer.from(beacon.signature ?? '', 'hex')) === beacon.randomness,
+    'its number is its signature',
+  );
+}
 const hashKey = isLinked ? Buffer.concat([key, Buffer.from(beacon.randomness, 'hex')]) : key;
 // Each pseudonym is hashed with the seed; whoever has the lowest hash is first.
-const hashed = names.map((name) => ({
-  name,
-  hash: createHmac('sha256', hashKey).update(name).digest('hex'),
-}));
-hashed.sort((one, other) => (one.hash < other.hash ? -1 : 1));
-const numbers = new Map(hashed.map(({ name }, n) => [name, n + 1]));
+const hashOf = (/** @type {string} */ name) => createHmac('sha256', hashKey).update(name).digest('hex');
+const hashed = names
+  .map((name) => [hashOf(name), name])
+  .sort(([one = ''], [other = '']) => (one < other ? -1 : 1));
+const numbers = new Map(hashed.map(([, name], n) => [name, n + 1]));
 const areDrawn = list.every(([name, number]) => numbers.get(name) === number);
 check(areDrawn, 'everybody has the number that follows from it');
 console.log(agrees ? 'The draw is as it should be.' : 'The draw is NOT as it should be.');

@@ -6,14 +6,16 @@ import { exposeCounts } from '../runtime/observe/metrics.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import type { AdmissionResult } from '../sale/admission/admission.ts';
 import type { Order } from '../sale/contract.ts';
+import { isRehearsal } from '../sale/rehearsal.ts';
 import type { OrderRecord } from '../store/collections.ts';
-import type { PaymentState } from '../store/payment-collections.ts';
+import type { PaymentRecord } from '../store/payment-collections.ts';
 import type { Backlog } from './figures.ts';
 
 /**
  * Counts of the events of each second over all instances, for the control room. Every process counts in its own memory
  * and adds its counts to Redis once a second, so that a purchase costs no round trip; a killed process loses the counts
- * of its last second, and those that wait for an unavailable Redis. The exact figures are in MongoDB.
+ * of its last second, and those that wait for an unavailable Redis. The exact figures are in MongoDB. Nothing of a rehearsal is
+ * counted, because the figures are the shop's.
  */
 const keysFor = (redis: Redis) => {
   // On Redis Cluster they have one hash tag, because a script adds to all of them.
@@ -110,8 +112,8 @@ export interface Counters {
   failed(purchases: number): void;
   /** Counts orders that got another status after they were settled. */
   changed(orders: Pick<Order, 'saleId' | 'status'>[]): void;
-  /** Counts payments that got another state. */
-  payment(state: PaymentState): void;
+  /** Counts a payment that got another state. */
+  payment(changed: Pick<PaymentRecord, 'saleId' | 'state'>): void;
   /** Counts an answer 5xx to another request than a press of Buy. */
   fault(): void;
   /** Counts answers that nginx made itself. */
@@ -180,6 +182,7 @@ export function openCounters(redis: Redis): Counters {
   return {
     totals,
     admission(saleId, result) {
+      if (isRehearsal(saleId)) return;
       totals.admissions[result] += 1;
       // The field `failed` of a second counts purchases that could not be settled.
       if (result === 'failed') add(keys.second(nowSecond()), 'fault');
@@ -188,6 +191,7 @@ export function openCounters(redis: Redis): Counters {
     },
     settled(createdOrders) {
       for (const { saleId, status, createdAt, settledAt } of createdOrders) {
+        if (isRehearsal(saleId)) continue;
         totals.orders[status === 'paid' || status === 'held' ? status : 'rejected'] += 1;
         count(saleId, status);
         const ms = settledAt.getTime() - createdAt.getTime();
@@ -203,11 +207,13 @@ export function openCounters(redis: Redis): Counters {
         const later = status === 'paid' ? 'paid_later' : status;
         if (later !== 'paid_later' && later !== 'expired' && later !== 'cancelled' && later !== 'refunded')
           continue;
+        if (isRehearsal(saleId)) continue;
         totals.orders[later] += 1;
         count(saleId, later);
       }
     },
-    payment(state) {
+    payment({ saleId, state }) {
+      if (isRehearsal(saleId)) return;
       if (Object.hasOwn(totals.payments, state)) totals.payments[state as keyof typeof noPayments] += 1;
     },
     fault: () => add(keys.second(nowSecond()), 'otherFault'),

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { mongoClock } from '../runtime/clock.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
+import { notOfRehearsals } from '../sale/rehearsal.ts';
 import type { Collections } from '../store/collections.ts';
 
 const freshMs = 5_000;
@@ -30,16 +31,22 @@ export function openMoneyTaken(collections: Pick<Collections, 'payments'>) {
   });
 }
 
-/** Holds and payments of the whole shop, for the metrics and the control room. */
+/** Holds and payments of the whole shop without its rehearsals, for the metrics and the control room. */
 export async function readMoneyFigures({ orders, payments }: Collections) {
   const [holds, [oldest], failedRefunds] = await Promise.all([
-    orders.countDocuments({ status: 'held', holdExpiresAt: { $type: 'date' } }, { limit: maxCounted }),
+    orders.countDocuments(
+      { ...notOfRehearsals, status: 'held', holdExpiresAt: { $type: 'date' } },
+      { limit: maxCounted },
+    ),
     payments
-      .find({ dueAt: { $type: 'date' } }, { projection: { dueAt: 1 } })
+      .find({ ...notOfRehearsals, dueAt: { $type: 'date' } }, { projection: { dueAt: 1 } })
       .sort({ dueAt: 1 })
       .limit(1)
       .toArray(),
-    payments.countDocuments({ 'refunds.state': 'failed' }, { limit: maxCounted, hint: 'failed_refunds' }),
+    payments.countDocuments(
+      { ...notOfRehearsals, 'refunds.state': 'failed' },
+      { limit: maxCounted, hint: 'failed_refunds' },
+    ),
   ]);
   const dueMs = oldest?.dueAt ? Math.max(0, mongoClock.now().getTime() - oldest.dueAt.getTime()) : 0;
   return { holds, failedRefunds, dueMs };

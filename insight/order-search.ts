@@ -5,6 +5,7 @@ import { beginsOrder } from '../log/schemas.ts';
 import { isOverTime } from '../runtime/databases/connections.ts';
 import type { SettledStatus } from '../sale/contract.ts';
 import { orderOf } from '../sale/order.ts';
+import { notOfRehearsals } from '../sale/rehearsal.ts';
 import type { Collections, EventRecord, OrderRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { AdminOrder, AdminOrderPage } from './contract.ts';
@@ -19,6 +20,7 @@ export interface OrderSearch {
    * are listed, newest first.
    */
   text: string;
+  /** Orders of rehearsals are found only where this names one. */
   saleId: string | undefined;
   status: SettledStatus | undefined;
   /** The previous page's `nextCursor`. */
@@ -58,7 +60,7 @@ async function findOrders(
   const found = await collections.orders
     .find({
       $and: [filter, afterCursor('createdAt', cursor)],
-      ...(saleId && { saleId }),
+      ...(saleId ? { saleId } : notOfRehearsals),
       ...(status && { status }),
     })
     .sort({ createdAt: -1, _id: -1 })

@@ -17,6 +17,8 @@ export interface Crowd {
   withinSeconds: number;
   /** Whether held orders are paid, with the simulated provider. */
   pays: boolean;
+  /** Aborted, it ends with an error soon. */
+  signal: AbortSignal;
   /** Opens the sale or the entries of its draw; resolves at that time. */
   begin(): Promise<void>;
   /**
@@ -36,7 +38,7 @@ const paidPollMs = 100;
 export async function playCrowd(
   crowd: Crowd,
 ): Promise<Pick<RehearsalStep, 'parts' | 'outcomes' | 'playerShare'>> {
-  const { buyers, mode, withinSeconds } = crowd;
+  const { buyers, mode, withinSeconds, signal } = crowd;
   const samplers = {
     browse: openSampler(),
     gather: openSampler(),
@@ -49,7 +51,7 @@ export async function playCrowd(
   const note = (outcome: string) => outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
   const held: { orderId: string; token: string }[] = [];
 
-  await spread(buyers.length, withinSeconds, async (_, intendedAt) => {
+  await spread(buyers.length, withinSeconds, signal, async (_, intendedAt) => {
     for (const path of [`/sales/${crowd.saleId}`, `/api/sales/${crowd.saleId}`]) {
       const { status } = await crowd.client.ask('GET', path);
       samplers.browse.add(performance.now() - intendedAt, status === 200 ? null : faultOf(status));
@@ -59,7 +61,7 @@ export async function playCrowd(
   try {
     await crowd.begin();
     const usedAt = performance.eventLoopUtilization();
-    await spread(buyers.length, withinSeconds, async (n, intendedAt) => {
+    await spread(buyers.length, withinSeconds, signal, async (n, intendedAt) => {
       const buyer = buyers[n] as Crowd['buyers'][number];
       const answer = await press(crowd, buyer.token, crowd.itemIds[n % crowd.itemIds.length] ?? '');
       const accepted = mode === 'open' ? 202 : 200;
@@ -86,6 +88,7 @@ export async function playCrowd(
     }
     if (crowd.pays)
       await inTurns(held, payingAtOnce, async (order) => {
+        signal.throwIfAborted();
         const since = performance.now();
         const fault = await pay(crowd.client, order);
         samplers.pay.add(performance.now() - since, fault);
@@ -103,11 +106,12 @@ export async function playCrowd(
 }
 
 async function gather(
-  { url, saleId, buyers }: Crowd,
+  { url, saleId, buyers, signal }: Crowd,
   sampler: ReturnType<typeof openSampler>,
 ): Promise<SocketClient[]> {
   const sockets: SocketClient[] = [];
   await inTurns(buyers, connectingAtOnce, async ({ token }) => {
+    signal.throwIfAborted();
     const since = performance.now();
     try {
       sockets.push(await openSocketClient({ url, token, saleId }, () => {}));
@@ -164,11 +168,13 @@ async function pay(client: Client, { orderId, token }: { orderId: string; token:
 async function spread(
   count: number,
   seconds: number,
+  signal: AbortSignal,
   act: (n: number, intendedAt: number) => Promise<void>,
 ): Promise<void> {
   const since = performance.now();
   const acting: Promise<void>[] = [];
   for (let n = 0; n < count; ) {
+    signal.throwIfAborted();
     const intendedAt = since + (n / count) * seconds * 1_000;
     if (intendedAt <= performance.now()) acting.push(act(n++, intendedAt));
     else await delay(1);

@@ -75,6 +75,7 @@ const outcomesOf = ({ outcomes }: RehearsalStep): Html =>
 
 function signInSentence(report: RehearsalReport): string {
   const { signIns, buyers } = report;
+  if (signIns.count === 0) return 'Buyers sign in at the identity provider, which was not measured.';
   const seconds = signInsTakeSeconds(report, buyers);
   if (!Number.isFinite(seconds) || signIns.failed > 0) return `Sign-ins failed: ${signIns.faults.join(', ')}`;
   return `${number(signIns.perSecond)} buyers can sign in a second, so all need ${number(seconds)} s, of at most ${signInSeconds} s before the opening.`;

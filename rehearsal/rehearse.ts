@@ -17,8 +17,9 @@ import { changeSale, type SaleChange } from '../sale/sale-change.ts';
 import { openTokens } from '../server/http/identity/tokens.ts';
 import { type Client, openClient } from './client.ts';
 import { playCrowd } from './crowd.ts';
+import { rehearsalAddress, removeLeftovers } from './leftovers.ts';
 import { openSampler } from './samples.ts';
-import { missedIn, verdictOf } from './verdict.ts';
+import { faultOf, missedIn, verdictOf } from './verdict.ts';
 
 export interface RehearsalOptions {
   system: Pick<System, 'collections' | 'gate' | 'config'>;
@@ -29,6 +30,8 @@ export interface RehearsalOptions {
   /** Whether it may take from buyers of a sale that is open, or opens soon. */
   besideOpenSales: boolean;
   by: By;
+  /** Aborted when another rehearsal may have begun; then this one ends with an error. */
+  signal: AbortSignal;
   report(line: string): void;
 }
 
@@ -67,12 +70,16 @@ export async function rehearse(options: RehearsalOptions): Promise<RehearsalRepo
     throw new Error('Simulated buyers do no proof of work: set CHALLENGE_DIFFICULTY_BITS to 0 meanwhile.');
   const values = await findValues(collections, saleId);
   if (!values) throw new Error(`There is no sale or draft ${saleId}.`);
+  const fault = faultOf(values);
+  if (fault) throw new Error(fault);
   if (!options.besideOpenSales) await requireQuietShop(system);
+  await removeLeftovers(system, options.by);
   const simulated = (await openProvider(config, collections)).simulated !== null;
   const mode = values.mode === 'draw' ? 'draw' : 'open';
   const client = openClient(url, connections);
   try {
-    const signedIn = await measureSignIns(options, client);
+    const hasSignIns = config.PASSWORD_ACCOUNTS === 'on';
+    const signedIn = hasSignIns ? await measureSignIns(options, client) : noSignIns;
     const steps: RehearsalStep[] = [];
     let name = '';
     const play = async (crowd: number) => {
@@ -104,18 +111,34 @@ export async function rehearse(options: RehearsalOptions): Promise<RehearsalRepo
       mode,
       ...measured,
       ...verdictOf(measured),
-      notes: notesOf(values, simulated),
+      notes: notesOf(values, { simulated, hasSignIns }),
     };
   } finally {
     client.close();
   }
 }
 
-function notesOf(values: NewSale, simulated: boolean): string[] {
-  const signIn = `${signIns} sign-ins were played; the other buyers came signed in.`;
-  if (!values.paymentWindowSeconds) return [signIn];
-  if (simulated) return [signIn, 'Payments were played with the simulated provider.'];
-  return [signIn, 'Orders were held but not paid, because the shop has a real payment provider.'];
+/** Of a shop that has none of its own. */
+const noSignIns = { ...openSampler().part(), perSecond: 0 };
+
+function notesOf(
+  { paymentWindowSeconds, drawBeacon }: NewSale,
+  { simulated, hasSignIns }: { simulated: boolean; hasSignIns: boolean },
+): string[] {
+  const notes = [
+    hasSignIns
+      ? `${signIns} sign-ins were played; the other buyers came signed in.`
+      : 'No sign-ins were played, because buyers sign in at the identity provider; all came signed in.',
+  ];
+  if (drawBeacon)
+    notes.push('The copies were drawn at once, without the public random number for which the draw waits.');
+  if (paymentWindowSeconds)
+    notes.push(
+      simulated
+        ? 'Payments were played with the simulated provider.'
+        : 'Orders were held but not paid, because the shop has a real payment provider.',
+    );
+  return notes;
 }
 
 /** @throws Error when a crowd would take from buyers who are there now or soon. */
@@ -137,7 +160,7 @@ async function measureSignIns(
   client: Client,
 ): Promise<RehearsalReport['signIns']> {
   const account = {
-    email: `rehearsal-${nanoid(12).toLowerCase()}@rehearsal.invalid`,
+    email: rehearsalAddress(nanoid(12).toLowerCase()),
     password: randomBytes(18).toString('base64url'),
     name: 'Rehearsal',
   };
@@ -172,7 +195,7 @@ interface StepOptions {
 }
 
 async function playStep(
-  { system, url, buyers: all, withinSeconds, by }: RehearsalOptions,
+  { system, url, buyers: all, withinSeconds, by, signal }: RehearsalOptions,
   { values, crowd, client, mode, simulated }: StepOptions,
 ): Promise<{ step: RehearsalStep; copy: SaleSnapshot }> {
   const { collections, gate, config } = system;
@@ -193,11 +216,11 @@ async function playStep(
       throw new Error(`${url} is not this shop, or does not answer: it answered ${status} for the copy.`);
     const tokens = openTokens(config.JWT_SECRET, tokenSeconds);
     const buyers = Array.from({ length: crowd }, () => {
-      const buyer = { id: `rehearsal-${nanoid()}`, role: 'buyer', emailVerified: true } as const;
+      const buyer = { id: newRehearsalId(), role: 'buyer', emailVerified: true } as const;
       return { id: buyer.id, token: tokens.issue(buyer) };
     });
     const played = await playCrowd({
-      ...{ client, url, saleId: id, mode, buyers, withinSeconds },
+      ...{ client, url, saleId: id, mode, buyers, withinSeconds, signal },
       itemIds: items.map(({ id }) => id),
       pays: simulated && copy.paymentWindowSeconds > 0,
       async begin() {
@@ -236,7 +259,8 @@ const won: SettledStatus[] = ['held', 'paid'];
 /** The sale with as many units for each buyer as it has for all, and not open yet. */
 function copyOf(values: NewSale, share: number, mode: 'open' | 'draw'): NewSale {
   const now = redisClock.now().getTime();
-  const { requiresVerifiedEmail: _, drawAt: __, mode: ___, waitingList: ____, ...others } = values;
+  const { requiresVerifiedEmail: _, waitingList: __, mode: ___, drawAt: ____, ...kept } = values;
+  const { drawBeacon: _____, ...others } = kept;
   return {
     ...others,
     items: values.items.map((item) => ({ ...item, stock: Math.max(1, Math.round(item.stock * share)) })),

@@ -1,13 +1,15 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { RehearsalReport, RehearsalStatus } from '../insight/contract.ts';
+import { openLease } from '../runtime/leader/lease.ts';
 
 /** The last rehearsal and the request for the next one, in Redis: servers take it in, and the workers' leader plays it. */
-const lastKey = 'rehearsal:last';
+const keysFor = (redis: Redis) => {
+  // On Redis Cluster they have one hash tag, because one command reads or writes both.
+  const tag = redis.isCluster ? '{rehearsal}' : 'rehearsal';
+  return { last: `${tag}:last`, request: `${tag}:requested` };
+};
 const keptSeconds = 30 * 86_400;
-/** Exists while one runs, and expires when its process dies. */
-const runningKey = 'rehearsal:running';
-const requestKey = 'rehearsal:requested';
 /** A request that no worker takes up is forgotten. */
 const requestedSeconds = 30;
 
@@ -21,35 +23,38 @@ export type RehearsalRequest = z.infer<typeof request>;
 
 type Last = Pick<RehearsalStatus, 'last' | 'failure'>;
 
+/** The claim of a process that has died expires after this time. */
+export const claimedMs = 10_000;
+
+/** The right to rehearse: two crowds at once would measure each other. */
+export const openRehearsalLease = (redis: Redis) => openLease(redis, 'rehearsal', claimedMs);
+
 export async function readRehearsalStatus(redis: Redis): Promise<Omit<RehearsalStatus, 'maxBuyers'>> {
-  const [kept, running, requested] = await redis.mget(lastKey, runningKey, requestKey);
+  const keys = keysFor(redis);
+  const [[kept, requested], isHeld] = await Promise.all([
+    redis.mget(keys.last, keys.request),
+    openRehearsalLease(redis).isHeld(),
+  ]);
   const { last, failure }: Last = kept ? JSON.parse(kept) : { last: null, failure: null };
-  return { state: running || requested ? 'running' : 'idle', last, failure };
+  return { state: isHeld || requested ? 'running' : 'idle', last, failure };
 }
 
 /** @returns false while one runs or is requested. */
 export async function requestRehearsal(redis: Redis, wanted: RehearsalRequest): Promise<boolean> {
   if ((await readRehearsalStatus(redis)).state === 'running') return false;
-  return (await redis.set(requestKey, JSON.stringify(wanted), 'EX', requestedSeconds, 'NX')) === 'OK';
+  const { request } = keysFor(redis);
+  return (await redis.set(request, JSON.stringify(wanted), 'EX', requestedSeconds, 'NX')) === 'OK';
 }
 
 export async function readRehearsalRequest(redis: Redis): Promise<RehearsalRequest | null> {
-  const kept = await redis.get(requestKey);
+  const kept = await redis.get(keysFor(redis).request);
   return kept ? request.parse(JSON.parse(kept)) : null;
 }
 
-/** Claims the right to rehearse for so many ms; two crowds at once would measure each other. @returns whether it was free. */
-export async function claimRehearsal(redis: Redis, owner: string, ms: number): Promise<boolean> {
-  if (
-    (await redis.set(runningKey, owner, 'PX', ms, 'NX')) !== 'OK' &&
-    (await redis.get(runningKey)) !== owner
-  )
-    return false;
-  await redis.multi().set(runningKey, owner, 'PX', ms).del(requestKey).exec();
-  return true;
+/** Called once the lease is held, so that the request is not played again. */
+export async function takeRehearsalRequest(redis: Redis): Promise<void> {
+  await redis.del(keysFor(redis).request);
 }
-
-export const releaseRehearsal = async (redis: Redis): Promise<void> => void (await redis.del(runningKey));
 
 export async function saveRehearsal(redis: Redis, report: RehearsalReport): Promise<void> {
   await save(redis, { last: report, failure: null });
@@ -60,5 +65,7 @@ export async function saveRehearsalFailure(redis: Redis, why: string): Promise<v
   await save(redis, { last, failure: why });
 }
 
-const save = (redis: Redis, last: Last) =>
-  redis.multi().set(lastKey, JSON.stringify(last), 'EX', keptSeconds).del(requestKey).exec();
+function save(redis: Redis, last: Last) {
+  const keys = keysFor(redis);
+  return redis.multi().set(keys.last, JSON.stringify(last), 'EX', keptSeconds).del(keys.request).exec();
+}

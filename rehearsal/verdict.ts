@@ -1,4 +1,11 @@
 import type { RehearsalReport, RehearsalStep } from '../insight/contract.ts';
+import type { SaleMode } from '../sale/contract.ts';
+
+/** Why a sale cannot be rehearsed; null when it can. */
+export const faultOf = ({ mode }: { mode?: SaleMode | undefined }): string | null =>
+  mode === 'room'
+    ? 'A sale with a waiting room cannot be rehearsed: its buyers come in at its own pace, not all at once'
+    : null;
 
 /** What a buyer feels, and what gives way when it gets worse than that. */
 export interface Target {
@@ -52,6 +59,12 @@ export function missedIn({ parts }: Pick<RehearsalStep, 'parts'>): Target[] {
 export const signInsTakeSeconds = ({ signIns }: Pick<RehearsalReport, 'signIns'>, buyers: number) =>
   signIns.perSecond > 0 ? Math.ceil(buyers / signIns.perSecond) : Number.POSITIVE_INFINITY;
 
+/** How many can sign in in time: all where the sign-ins are not the shop's own, and none was played. */
+function signedInWithin({ count, failed, perSecond }: RehearsalReport['signIns']): number {
+  if (count === 0) return Number.POSITIVE_INFINITY;
+  return failed > 0 ? 0 : Math.floor(perSecond * signInSeconds);
+}
+
 /**
  * What a rehearsal says: a crowd was taken when none of its steps' targets was missed, and all of it can sign in in time.
  * @param measured without the verdict.
@@ -62,7 +75,7 @@ export function verdictOf(
   const { buyers, steps, signIns } = measured;
   const good = steps.filter((step) => missedIn(step).length === 0);
   const played = Math.max(0, ...good.map((step) => step.buyers));
-  const signedIn = signIns.failed > 0 ? 0 : Math.floor(signIns.perSecond * signInSeconds);
+  const signedIn = signedInWithin(signIns);
   const taken = Math.min(played, signedIn);
   const go = taken >= buyers;
   if (go) return { go, taken, weakest: null };

@@ -1,8 +1,8 @@
 /** Runs one function for many keys: for each key once at a time, for a bounded number of keys at once, in the order of arrival. */
 export interface KeyedQueue<News> {
   /**
-   * Runs it for this key soon. While the key waits this is the same run, with the latest news; while it is running, one more
-   * follows, without any, because these may be out of date by then.
+   * Runs it for this key soon. While the key waits this is the same run; while it is running, one more follows. Only a run that
+   * starts at once gets the news, because these may be out of date after a wait.
    * @returns a promise of the end of it; null when `maxWaiting` keys wait already.
    */
   run(key: string, news?: News): Promise<void> | null;
@@ -10,8 +10,7 @@ export interface KeyedQueue<News> {
   drained(): Promise<void>;
 }
 
-interface Entry<News> {
-  news: News | undefined;
+interface Entry {
   /** Whether it was asked for again since its latest run began. */
   again: boolean;
   ended: Promise<void>;
@@ -27,19 +26,22 @@ export function keyedQueue<News = never>({
   maxRunning: number;
   maxWaiting: number;
 }): KeyedQueue<News> {
-  const entries = new Map<string, Entry<News>>();
+  const entries = new Map<string, Entry>();
   /** What starts those that wait; a Map keeps the order in which they came. */
   const waiting = new Map<string, () => void>();
   let running = 0;
 
-  async function runInTurn(key: string, entry: Entry<News>): Promise<void> {
+  async function runInTurn(key: string, entry: Entry, news: News | undefined): Promise<void> {
+    let fresh = news;
     if (running < maxRunning) running++;
-    else await new Promise<void>((start) => waiting.set(key, start));
+    else {
+      fresh = undefined;
+      await new Promise<void>((start) => waiting.set(key, start));
+    }
     do {
       entry.again = false;
-      const { news } = entry;
-      entry.news = undefined;
-      await work(key, news);
+      await work(key, fresh);
+      fresh = undefined;
     } while (entry.again);
     entries.delete(key);
     handOver();
@@ -59,13 +61,12 @@ export function keyedQueue<News = never>({
       const known = entries.get(key);
       if (known) {
         known.again = true;
-        if (waiting.has(key)) known.news = news;
         return known.ended;
       }
       if (waiting.size >= maxWaiting) return null;
-      const entry: Entry<News> = { news, again: false, ended: Promise.resolve() };
+      const entry: Entry = { again: false, ended: Promise.resolve() };
       entries.set(key, entry);
-      entry.ended = runInTurn(key, entry);
+      entry.ended = runInTurn(key, entry, news);
       return entry.ended;
     },
     async drained() {

@@ -161,7 +161,7 @@ const payments =
     collections,
     provider,
     announce: announceChanged,
-    changed: (state) => observer.payment(state),
+    changed: (payment) => observer.payment(payment),
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,

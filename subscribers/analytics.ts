@@ -2,6 +2,7 @@ import type { ClientSession } from 'mongoose';
 import type { SaleMinute } from '../insight/contract.ts';
 import { type EventData, readData } from '../log/schemas.ts';
 import type { BusEvent, Subscription } from '../messages/bus.ts';
+import { isRehearsal } from '../sale/rehearsal.ts';
 import { type Collections, transactionOptions } from '../store/collections.ts';
 import type { AnalyticsRecord } from '../store/event-collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
@@ -34,7 +35,8 @@ export function analytics(collections: Collections): Subscription {
     maxBatch: 1_000,
     async handle(events) {
       try {
-        await count(collections, events.map(place));
+        const ofShop = events.filter(({ id }) => !isRehearsal(id));
+        if (ofShop.length > 0) await count(collections, ofShop.map(place));
       } catch (error) {
         // It may become a dead letter and be republished after later events were counted, so it is noted as skipped.
         if (events[0] && events.length === 1) await noteSkipped(collections, events[0].id);

@@ -139,7 +139,7 @@ const payments =
     collections,
     provider,
     announce: announceChanged,
-    changed: (state) => observer.payment(state),
+    changed: (payment) => observer.payment(payment),
     otherWriters,
     cancel: cancellations.cancel,
     stepMs: config.PAYMENT_STEP_MS,
@@ -200,7 +200,7 @@ const election = openLeaderElection(
     'sale-clock': saleClock(collections, exclusive, config),
     'called-off': cancelCalledOffSales(collections, exclusive, announceEnded),
     audit: auditRegularly(redis, config, log),
-    rehearsals: rehearseOnRequest(redis, config, log),
+    rehearsals: rehearseOnRequest({ redis, collections, gate }, config, log),
     'hold-expiry': holdExpiry(collections, exclusive, { paid: announceChanged, expired: announceEnded }),
     places: openPlacesTask(
       { collections, gate, exclusive, announceSettled, announceSale, observer, beacon },

@@ -10,15 +10,36 @@ const bytesOf = (/** @type {string} */ hex) =>
 const sha256 = async (/** @type {Uint8Array<ArrayBuffer>} */ data) =>
   hexOf(await crypto.subtle.digest('SHA-256', data));
 
+/** The network of drand whose rounds draws name, and how long after the end of the entries such a round is. */
+const quicknet = { genesisSeconds: 1_692_803_367, periodSeconds: 3 };
+const DELAY_SECONDS = 60;
+
+/** The round that was named with the sale. @param {string} drawAt */
+export function namedRound(drawAt, { genesisSeconds, periodSeconds } = quicknet) {
+  return Math.ceil((Date.parse(drawAt) / 1_000 + DELAY_SECONDS - genesisSeconds) / periodSeconds) + 1;
+}
+
+/**
+ * Whether nobody knew the round when the list was closed.
+ * @param {Pick<Draw, 'beacon' | 'drawAt' | 'frozenAt'>} draw
+ */
+function isLaterThanList({ beacon, drawAt, frozenAt }, network = quicknet) {
+  if (!beacon || frozenAt === null) return false;
+  const atMs = (network.genesisSeconds + (beacon.round - 1) * network.periodSeconds) * 1_000;
+  const isNamed = beacon.round >= namedRound(drawAt, network);
+  return Date.parse(beacon.at) === atMs && isNamed && Date.parse(frozenAt) < atMs;
+}
+
 /** Hashes computed at once, so that a long list does not hold the page up. */
 const atOnce = 500;
 
 /**
  * @param {Draw & { list: [string, number][] }} draw which was made
+ * @param {typeof quicknet} [network] whose rounds it names
  * @returns {Promise<Record<string, boolean>>} which of the claims hold
  */
-export async function checkDraw({ algorithm: version, commitment, digest, beacon, frozenAt, ...draw }) {
-  const { list } = draw;
+export async function checkDraw(draw, network) {
+  const { algorithm: version, commitment, digest, beacon, list } = draw;
   const seed = draw.seed ?? '';
   const names = list.map(([pseudonym]) => pseudonym);
   const isSorted = names.every((name, n) => n === 0 || String(names[n - 1]) < name);
@@ -43,7 +64,7 @@ export async function checkDraw({ algorithm: version, commitment, digest, beacon
     ...(isLinked && {
       beacon:
         (await sha256(bytesOf(beacon?.signature ?? ''))) === beacon?.randomness &&
-        String(frozenAt) < String(beacon?.at),
+        isLaterThanList(draw, network),
     }),
     order: list.every(([name, number]) => numbers.get(name) === number),
   };

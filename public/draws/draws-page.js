@@ -9,7 +9,7 @@ import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { countdown, dateTime } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
-import { checkDraw } from './check-draw.js';
+import { checkDraw, namedRound } from './check-draw.js';
 
 const saleId = encodeURIComponent(decoded(location.pathname.split('/')[2] ?? ''));
 const fileUrl = `/api/sales/${saleId}/draw/file`;
@@ -30,8 +30,8 @@ async function load() {
     /** @type {Draw} */
     const draw = (await call('GET', `/sales/${saleId}/draw`)).body;
     const steps = texts.draws.explained(dateTime(draw.drawAt), draw.entries);
-    const last = draw.beacon ? beaconInWords(draw.beacon) : texts.draws.cannotShow;
-    byId('explained').replaceChildren(...[...steps, last].map((step) => element('p', {}, step)));
+    const last = draw.beacon ? beaconInWords(draw.beacon, draw.drawAt) : [texts.draws.cannotShow];
+    byId('explained').replaceChildren(...[...steps, ...last].map((step) => element('p', {}, step)));
     drawAtMs = Date.parse(draw.drawAt);
     if (draw.state === 'drawn') return offerRecomputing();
     isFrozen = draw.state === 'frozen';
@@ -45,10 +45,12 @@ async function load() {
   }
 }
 
-/** @param {NonNullable<Draw['beacon']>} beacon */
-function beaconInWords({ round, at, waivedAt }) {
-  const { beacon, waived } = texts.draws;
-  return waivedAt === null ? beacon(round, dateTime(at)) : waived(round, dateTime(waivedAt));
+/** @param {NonNullable<Draw['beacon']>} beacon @param {string} drawAt */
+function beaconInWords({ round, at, waivedAt }, drawAt) {
+  const { beacon, waived, laterRound } = texts.draws;
+  if (waivedAt !== null) return [waived(round, dateTime(waivedAt))];
+  const named = namedRound(drawAt);
+  return [beacon(round, dateTime(at)), ...(round > named ? [laterRound(named)] : [])];
 }
 
 /** When the draw is made, by the server's clock. */

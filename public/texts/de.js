@@ -408,6 +408,8 @@ export const german = {
       'Was sich so nicht zeigen lässt: ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.',
     beacon: (round, at) =>
       `Die Nummer jedes Loses hängt auch von einer Zufallszahl ab, die unabhängige Organisationen (drand) gemeinsam veröffentlichen: Runde ${round}, am ${at}. Die Liste wird geschlossen, bevor jemand sie kennen kann, also kann auch der Shop die Verlosung nicht lenken.`,
+    laterRound: (named) =>
+      `Die Liste wurde verspätet geschlossen, als Runde ${named}, die mit dem Verkauf genannt war, schon bekannt sein konnte. Darum zählt eine spätere.`,
     waived: (round, at) =>
       `Die Nummern sollten auch von Runde ${round} von drand abhängen, die nicht zu bekommen war. Am ${at} hat der Shop entschieden, ohne sie weiterzumachen. Darum lässt sich nicht zeigen, ob der Shop, der seinen Startwert kannte, vor dem Schließen der Liste eigene Lose hinzugefügt hat.`,
     late: 'Wir warten auf die öffentliche Zufallszahl, die sich verspätet. Gelost wird, sobald sie da ist.',

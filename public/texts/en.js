@@ -456,6 +456,9 @@ export const english = {
     /** @param {number} round @param {string} at */
     beacon: (round, at) =>
       `The number of each entry also depends on a random number that independent organisations (drand) publish together: round ${round}, at ${at}. The list is closed before anybody can know it, so the shop cannot steer the draw either.`,
+    /** @param {number} named */
+    laterRound: (named) =>
+      `The list was closed late, when round ${named}, which the sale had named, could be known already. So a later one counts.`,
     /** @param {number} round @param {string} at */
     waived: (round, at) =>
       `The numbers were to depend on round ${round} of drand as well, which was not to be had. At ${at} the shop decided to go on without it. So this cannot show whether the shop, which knew its seed, added entries of its own before the list was closed.`,

@@ -413,6 +413,8 @@ export const french = {
       'Ce que cela ne montre pas : si la boutique, qui connaissait sa graine, a ajouté ses propres participations avant la clôture de la liste.',
     beacon: (round, at) =>
       `Le numéro de chaque participation dépend aussi d’un nombre aléatoire que des organisations indépendantes (drand) publient ensemble : le tour ${round}, le ${at}. La liste est close avant que quiconque puisse le connaître ; la boutique ne peut donc pas non plus orienter le tirage.`,
+    laterRound: (named) =>
+      `La liste a été close en retard, alors que le tour ${named}, annoncé avec la vente, pouvait déjà être connu. C’est donc un tour plus tardif qui compte.`,
     waived: (round, at) =>
       `Les numéros devaient aussi dépendre du tour ${round} de drand, qui était introuvable. Le ${at}, la boutique a décidé de continuer sans lui. Cela ne montre donc pas si la boutique, qui connaissait sa graine, a ajouté ses propres participations avant la clôture de la liste.`,
     late: 'Nous attendons le nombre aléatoire public, qui est en retard. Le tirage a lieu dès qu’il est là.',

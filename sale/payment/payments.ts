@@ -49,8 +49,8 @@ export interface PaymentsOptions {
   provider: PaymentProvider;
   /** Announces orders that became paid; it must not throw. */
   announce: (settled: Settled) => void;
-  /** Called with the new state of each payment whose state was changed; it must not throw. */
-  changed?: (state: PaymentRecord['state']) => void;
+  /** Called with each payment whose state was changed; it must not throw. */
+  changed?: (payment: PaymentRecord) => void;
   otherWriters: Pick<OtherWriters, 'announce'>;
   cancel: Cancellations['cancel'];
   /** How long a step may take before it counts as abandoned; it doubles with each failure, up to 64 times as much. */
@@ -187,7 +187,7 @@ export function openPayments({
 }: PaymentsOptions): Payments {
   const { payments, orders } = collections;
   const amending = groupCommit<Amendment, Loaded | null>({
-    send: (amendments) => amendAll(collections, amendments, { stepMs, onState: changed }),
+    send: (amendments) => amendAll(collections, amendments, { stepMs, changed }),
     maxBatch,
     maxWaiting,
   });
@@ -220,7 +220,7 @@ export function openPayments({
 
   /**
    * Takes the steps of a payment soon; when too many wait here, a worker takes them when they are due.
-   * @param known what was read of it just now.
+   * @param known what was read of it just now; it is read again if the steps have to wait for others.
    */
   function settleSoon(paymentId: string, known?: Loaded): Promise<void> {
     const ended = settling.run(paymentId, known);
@@ -685,7 +685,7 @@ function dueAtOf(payment: PaymentRecord, order: PaidOrder | null, stepMs: number
 async function amendAll(
   collections: Collections,
   amendments: Amendment[],
-  { stepMs, onState }: { stepMs: number; onState: NonNullable<PaymentsOptions['changed']> },
+  { stepMs, changed: onChanged }: { stepMs: number; changed: NonNullable<PaymentsOptions['changed']> },
 ): Promise<(Loaded | null)[]> {
   const amended = new Map<string, Loaded>();
   let left = new Set(amendments.map(({ paymentId }) => paymentId));
@@ -709,7 +709,7 @@ async function amendAll(
       for (const one of [...loaded.values(), ...dated.map(afterWrite)]) {
         const { _id, state } = one.payment;
         if (stale.has(_id)) continue;
-        if (state !== (amended.get(_id) ?? loaded.get(_id))?.payment.state) onState(state);
+        if (state !== (amended.get(_id) ?? loaded.get(_id))?.payment.state) onChanged(one.payment);
         amended.set(_id, one);
       }
       // What is written is not changed once more with what is not.

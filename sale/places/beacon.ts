@@ -1,4 +1,6 @@
+import { hash } from 'node:crypto';
 import type { ChainClient, ChainInfo } from 'drand-client';
+import { LRUCache } from 'lru-cache';
 import type { Log } from '../../runtime/observe/log.ts';
 import type { BeaconRecord } from '../../store/place-collections.ts';
 
@@ -50,12 +52,30 @@ export function roundFor(
 /** A published round, in hex. */
 export type Round = { round: number; randomness: string; signature: string };
 
-/** @throws Error unless the network has signed exactly this round. */
+/** Why a published draw's round may have been known before its list was fixed; null when it was not. */
+export function faultOfRound(
+  chain: BeaconChain,
+  { beacon, drawAt, frozenAt }: { beacon: Pick<BeaconRecord, 'round' | 'at'>; drawAt: Date; frozenAt: Date },
+): string | null {
+  const { genesisSeconds, periodSeconds } = chain;
+  const at = new Date((genesisSeconds + (beacon.round - 1) * periodSeconds) * 1_000);
+  if (beacon.at.getTime() !== at.getTime()) return `round ${beacon.round} is of ${at.toISOString()}`;
+  const named = roundFor(chain, drawAt);
+  if (beacon.round < named.round) return `it is earlier than round ${named.round}, which the sale named`;
+  return frozenAt < at ? null : 'the list was fixed after it was known';
+}
+
+const hash256 = /^[0-9a-f]{64}$/;
+const hexBytes = /^([0-9a-f]{2})+$/;
+
+/** @returns the round, spelled in one way. @throws Error unless the network has signed exactly this round. */
 export async function verifyRound(
   chain: BeaconChain,
   wanted: number,
   { round, randomness, signature }: Round,
 ): Promise<Round> {
+  // The randomness keys the draw, and another spelling of it could give other bytes there.
+  if (!hash256.test(randomness) || !hexBytes.test(signature)) throw new Error('answered no round');
   const { fetchBeacon } = await import('drand-client');
   const beacon = { round, randomness, signature };
   const info: ChainInfo = {
@@ -74,11 +94,13 @@ export async function verifyRound(
     chain: () => ({ baseUrl: '', info: async () => info }),
   };
   await fetchBeacon(client, wanted);
-  return beacon;
+  return { round, signature, randomness: hash('sha256', Buffer.from(signature, 'hex')) };
 }
 
 const timeoutMs = 3_000;
 const retryMs = 5_000;
+/** Rounds that are remembered; one that is dropped is asked for again. */
+const maxAsked = 1_000;
 /** A round has less than 500. */
 const maxBytes = 10_000;
 
@@ -95,7 +117,7 @@ export interface BeaconSource {
 }
 
 export function openBeacon({ url, chain }: { url: string; chain: BeaconChain }, log: Log): BeaconSource {
-  const asked = new Map<number, { answer: Answer; againAtMs: number }>();
+  const asked = new LRUCache<number, { answer: Answer; againAtMs: number }>({ max: maxAsked });
 
   async function read(round: number): Promise<Round> {
     const response = await fetch(`${url.replace(/\/$/, '')}/${chain.hash}/public/${round}`, {

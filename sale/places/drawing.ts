@@ -73,15 +73,22 @@ export async function makeDraw(
   return true;
 }
 
+/** For so long after a sale's end its round is asked for, in case the beacon was away. */
+const askedAfterEndMs = 7 * 86_400_000;
+
 /** Stores the round that the draw depends on. @returns null while it is not here. */
 async function takeBeacon(
-  { placeLists }: Collections,
+  { placeLists, sales }: Collections,
   saleId: string,
   beacon: BeaconRecord,
   source: BeaconSource,
 ): Promise<BeaconRecord | null> {
   if (beacon.waivedAt || beacon.randomness !== null) return beacon;
-  if (redisClock.now() < beacon.at) return null;
+  const now = redisClock.now();
+  if (now < beacon.at) return null;
+  // Nothing can be offered any more, so that a round which never came is not asked for without end.
+  const sale = await sales.findOne({ _id: saleId }, { projection: { closesAt: 1 } });
+  if (!sale || now.getTime() > sale.closesAt.getTime() + askedAfterEndMs) return null;
   const { randomness = null, signature = null, error } = source.poll(beacon.round);
   if (randomness === null && error === beacon.error) return null;
   // The shop may go on without it at the same moment, and only one of both counts.

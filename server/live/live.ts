@@ -123,7 +123,7 @@ export function openLive(
     addSettled(orders);
     for (const message of stocks) {
       stock.push(message);
-      listStock.push(message);
+      if (!isRehearsal(message.saleId)) listStock.push(message);
     }
     const { rooms } = io.of('/').adapter;
     for (const { buyerId, order } of orders) {

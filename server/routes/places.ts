@@ -6,6 +6,7 @@ import { waiveBeacon } from '../../sale/places/drawing.ts';
 import { readPlace } from '../../sale/places/place.ts';
 import type { PlaceRefusal, PlaceRequest } from '../../sale/places/places.ts';
 import { publishedDraw, readDraw } from '../../sale/places/published.ts';
+import { mayTakePart } from '../../sale/rehearsal.ts';
 import { comeIn } from '../../sale/room/room.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
@@ -47,6 +48,7 @@ export function placeRoutes(shop: Shop): Route[] {
   }
 
   async function change(request: PlaceRequest): Promise<Answer | Refusal> {
+    if (!mayTakePart(request.saleId, request.buyerId)) return noSale(request.saleId);
     const answer = await shop.changePlace(request);
     if (answer === null) return { status: 204 };
     if (typeof answer === 'string') return refusalOf(answer, request.saleId);

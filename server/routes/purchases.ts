@@ -14,6 +14,7 @@ import {
 } from '../../sale/contract.ts';
 import { linesOf } from '../../sale/items.ts';
 import { findOrder, orderIdOf } from '../../sale/order.ts';
+import { mayTakePart } from '../../sale/rehearsal.ts';
 import { byId, itemId, units } from '../http/inputs.ts';
 import { type Refusal, refuse, wrongField } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
@@ -90,6 +91,7 @@ export function purchaseRoutes({
       hot: true,
       async handle({ params, body, identity, idempotencyKey = nanoid(), request }) {
         const { userId: buyerId, personId, emailVerified } = identity;
+        if (!mayTakePart(params.id, buyerId)) return noSale(params.id);
         if (!emailVerified) {
           // Awaited only when it is not known, because most presses come from buyers without a verified address.
           const required = requiresVerifiedEmail(params.id);

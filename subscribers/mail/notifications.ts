@@ -7,6 +7,7 @@ import { moneyIn } from '../../public/shared/money.js';
 import { mongoClock } from '../../runtime/clock.ts';
 import type { Language, RejectionReason } from '../../sale/contract.ts';
 import { firstItemId, itemRecordsOf } from '../../sale/items.ts';
+import { isRehearsal } from '../../sale/rehearsal.ts';
 import type { Collections, ItemRecord, OrderRecord, SaleRecord } from '../../store/collections.ts';
 import { drawMailTypes, storeDrawMails } from './draw-mails.ts';
 import { layOut, type Shop, textsIn } from './layout.ts';
@@ -55,7 +56,7 @@ export function notifications(collections: Collections): Subscription {
     maxBatch: 1_000,
     async handle(events) {
       const now = mongoClock.now();
-      const recent = events.filter(isRecent);
+      const recent = events.filter((event) => isRecent(event) && !isRehearsal(event.id));
       // Throws for invalid data, which makes the event a dead letter.
       for (const event of recent) readData(event, event.type as EventType);
       const [ofDraws, ofOrders] = [recent.filter(isOfDraw), recent.filter((event) => !isOfDraw(event))];

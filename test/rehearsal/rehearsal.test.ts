@@ -1,3 +1,4 @@
+import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RehearsalPart, RehearsalStatus, RehearsalStep } from '../../insight/contract.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
@@ -35,6 +36,9 @@ describe('the verdict', () => {
     expect(verdictOf(failed)).toMatchObject({ taken: 0, weakest: 'admission: servers and Redis' });
     const many = { buyers: 20_000, steps: [stepOf(20_000)], signIns };
     expect(verdictOf(many)).toMatchObject({ go: false, taken: 12_000, weakest: /^sign-in/ });
+    const elsewhere = { ...part(0), count: 0, perSecond: 0 };
+    const unmeasured = { buyers: 20_000, steps: [stepOf(20_000)], signIns: elsewhere };
+    expect(verdictOf(unmeasured)).toMatchObject({ go: true, taken: 20_000 });
     const late = { buyers: 500, steps: [stepOf(500, { press: part(900) }, 0.97)], signIns };
     expect(verdictOf(late)).toMatchObject({ go: false, weakest: /^the machine that played/ });
   });
@@ -55,6 +59,7 @@ describe('with a running shop', () => {
       env: { ...process.env, ...system.env },
       deadlineMs: 120_000,
     });
+  const anyOrder = () => system.store.collections.orders.findOne({ saleId: /^rehearsal-/ });
   const copies = () => system.store.collections.sales.find({ _id: /^rehearsal-/ }).toArray();
 
   test('the control room has a draft rehearsed, and nothing of it is seen outside', async () => {
@@ -84,6 +89,27 @@ describe('with a running shop', () => {
     const ask = (buyers: number) =>
       system.api('POST', `${path}/rehearsals`, { token, body: { buyers, withinSeconds: 1 } });
     expect(await ask(41)).toMatchObject({ status: 400, body: { errors: [{ field: 'buyers' }] } });
+    // What a killed rehearsal has left.
+    const { collections } = system.store;
+    const { id: leftId } = await system.createSale({ stock: 3, opensAt: new Date(Date.now() + hourMs) });
+    const left = await collections.sales.findOne({ _id: leftId });
+    const leftover = `rehearsal-${leftId}`;
+    await collections.sales.insertOne({ ...left, _id: leftover } as NonNullable<typeof left>);
+    const shown: { saleId: string }[] = [];
+    const socket = io(system.url, { transports: ['websocket'], auth: { token: system.buyerToken() } });
+    socket.on('stock', (message) => shown.push(message));
+    socket.on('sale', ({ id }) => shown.push({ saleId: id }));
+    await new Promise<void>((resolve) => socket.emit('browse', () => resolve()));
+    const buyers = [system.buyerToken(), system.buyerToken('rehearsal-buyer')];
+    const presses = await Promise.all(buyers.map((buyer) => system.buy(leftover, buyer)));
+    expect(presses.map(({ status }) => status)).toEqual([404, 409]);
+    for (const verb of ['entries', 'waiting-list'])
+      expect(
+        await system.api('POST', `/api/sales/${leftover}/${verb}`, {
+          token: buyers[0],
+          body: { quantity: 1 },
+        }),
+      ).toMatchObject({ status: 404 });
     expect(await ask(2)).toMatchObject({ status: 202 });
     expect(await ask(2)).toMatchObject({ status: 503 });
 
@@ -116,6 +142,16 @@ describe('with a running shop', () => {
     expect(page.body).toContain('Rehearsal of Lamp &lt;b&gt;');
     expect(page.body).not.toContain('<b>:');
 
+    socket.close();
+    expect(shown.filter(({ saleId }) => saleId.startsWith('rehearsal-'))).toEqual([]);
+    const abandoned = await collections.sales.findOne({ _id: leftover });
+    expect(abandoned?.calledOffAt).toBeInstanceOf(Date);
+    await collections.sales.deleteOne({ _id: leftover });
+    const found = await system.api('GET', `/api/admin/orders?q=${(await anyOrder())?._id}`, { token });
+    expect(found.body.orders).toEqual([]);
+    const asked = await system.api('GET', '/api/admin/staff-log', { token });
+    expect(JSON.stringify(asked.body)).toContain(draft.body.id);
+
     const played = await copies();
     expect(played.length).toBe(last?.steps.length);
     expect(played.every(({ closesAt }) => closesAt <= new Date())).toBe(true);
@@ -124,8 +160,8 @@ describe('with a running shop', () => {
       system.api('GET', '/api/admin/live', { token }),
       system.api('GET', '/'),
     ]);
-    const shown = lists.map(({ body }) => body.sales ?? body);
-    expect(JSON.stringify(shown)).not.toContain('rehearsal-');
+    const listed = lists.map(({ body }) => body.sales ?? body);
+    expect(JSON.stringify(listed)).not.toContain('rehearsal-');
     expect(await system.store.collections.users.countDocuments({ email: /^rehearsal-/ })).toBe(0);
     await waitUntil(async () => (await system.audit()).ok, {
       deadlineMs: 20_000,
@@ -146,7 +182,7 @@ describe('with a running shop', () => {
     expect(refused.stderr).toContain(`The sale ${sale.id} is open or opens within 15 minutes`);
     const values = {
       ...{ productId: sale.product.id, price: sale.price, stock: 4, mode: 'draw' },
-      ...{ paymentWindowSeconds: 60, opensAt: at(60), drawAt: at(70), closesAt: at(80) },
+      ...{ paymentWindowSeconds: 60, opensAt: at(60), drawAt: at(70), closesAt: at(80), drawBeacon: true },
     };
     const drawn = await system.api('POST', '/api/sales', { token: system.adminToken, body: values });
     expect(drawn.status).toBe(201);
@@ -161,5 +197,16 @@ describe('with a running shop', () => {
     expect(report).toMatchObject({ mode: 'draw', buyers: 1 });
     expect(report.steps.at(-1).parts.draw).toMatchObject({ count: 1, failed: 0 });
     expect(report.steps[0].outcomes).toMatchObject({ entered: 1, offered: 1, 'paid for': 1 });
+    expect(report.notes.join()).toContain('without the public random number');
+    const { drawAt: _, drawBeacon: __, ...others } = values;
+    const room = await system.api('POST', '/api/sales', {
+      token: system.adminToken,
+      body: { ...others, mode: 'room' },
+    });
+    const ofRoom = await system.api('POST', `/api/admin/sales/${room.body.id}/rehearsals`, {
+      token: system.adminToken,
+      body: { buyers: 1 },
+    });
+    expect([ofRoom.status, ofRoom.body.detail]).toEqual([400, expect.stringContaining('waiting room')]);
   });
 });

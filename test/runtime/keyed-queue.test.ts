@@ -54,3 +54,22 @@ test('a key that comes when too many wait is not taken, and may come again', asy
   await queue.drained();
   expect(begun).toEqual(['a', 'b', 'c']);
 });
+
+test('only a run that starts at once gets the news, which may be out of date after a wait', async () => {
+  const seen: [string, string | undefined][] = [];
+  const queue = keyedQueue<string>({
+    work: async (key, news) => {
+      seen.push([key, news]);
+      await new Promise(setImmediate);
+    },
+    maxRunning: 1,
+    maxWaiting: 10,
+  });
+  for (const key of ['a', 'b', 'a']) queue.run(key, `news of ${key}`);
+  await queue.drained();
+  expect(seen).toEqual([
+    ['a', 'news of a'],
+    ['a', undefined],
+    ['b', undefined],
+  ]);
+});

@@ -123,7 +123,7 @@ function factsOf({ at, go, buyers, taken, weakest, withinSeconds, signIns }) {
   return [
     ['Verdict', verdict],
     ['Gave way first', weakest ?? 'nothing'],
-    ['Sign-ins', `${number(signIns.perSecond)} a second`],
+    ['Sign-ins', signIns.count === 0 ? 'not played' : `${number(signIns.perSecond)} a second`],
     ['Played', dateTime(at)],
   ];
 }

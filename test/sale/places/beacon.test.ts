@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import {
   type BeaconChain,
   beaconChain,
+  faultOfRound,
   isLate,
   notHere,
   roundFor,
@@ -39,9 +40,25 @@ test('a recorded round is verified, and one with anything changed is not', async
     [round, { ...recordedRound, randomness: flip(randomness) }],
     [round, { ...recordedRound, signature: flip(signature) }],
     [round, {} as typeof recordedRound],
+    // Another spelling of the same number would be other bytes in the draw's key.
+    [round, { ...recordedRound, randomness: randomness.toUpperCase() }],
+    [round, { ...recordedRound, signature: `${signature}zz` }],
   ] as const)
     await expect(verifyRound(recordedChain, wanted, forged)).rejects.toThrow();
   await expect(verifyRound(beaconChain(''), round, recordedRound)).rejects.toThrow();
+});
+
+test('a round counts that is the named one or later, at its own time, and later than the list', () => {
+  const chain: BeaconChain = { ...recordedChain, genesisSeconds: 1_000, periodSeconds: 3 };
+  const drawAt = new Date(1_000_000);
+  const draw = { drawAt, frozenAt: new Date(1_001_000), beacon: roundFor(chain, drawAt) };
+  expect(faultOfRound(chain, draw)).toBeNull();
+  expect(faultOfRound(chain, { ...draw, beacon: roundFor(chain, new Date(1_100_000)) })).toBeNull();
+  const known = { ...draw.beacon, round: 5 };
+  expect(faultOfRound(chain, { ...draw, beacon: known })).toContain('round 5 is of');
+  const earlier = { ...draw.beacon, round: 20, at: new Date(1_057_000) };
+  expect(faultOfRound(chain, { ...draw, beacon: earlier })).toContain('earlier than round 21');
+  expect(faultOfRound(chain, { ...draw, frozenAt: draw.beacon.at })).toContain('the list was fixed after');
 });
 
 test('a round is late half a minute after its time, unless it is here or given up', () => {

@@ -13,7 +13,7 @@ import { checkDraw } from '../../../public/draws/check-draw.js';
 import type { Draw, Order, Place, Problem, SaleSnapshot } from '../../../sale/contract.ts';
 import type { Round } from '../../../sale/places/beacon.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
-import { recordedChain, recordedChainText, recordedRound } from '../../support/recorded-beacon.ts';
+import { recordedChain, recordedRound } from '../../support/recorded-beacon.ts';
 
 const run = promisify(execFile);
 
@@ -22,6 +22,11 @@ let dir: string;
 /** Stands in for a server of drand: it answers with this, or 500. */
 let drand: Server;
 let served: Round | null = null;
+/** The recorded network, as if it had begun so that its recorded round was a minute ago. */
+const roundAt = new Date(Math.floor(Date.now() / 1_000 - 60) * 1_000);
+const genesisSeconds = roundAt.getTime() / 1_000 - (recordedRound.round - 1) * recordedChain.periodSeconds;
+const chain = { ...recordedChain, genesisSeconds };
+const DRAND_CHAIN = Object.values(chain).join(':');
 const asked: string[] = [];
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'stampede-draw-'));
@@ -31,7 +36,7 @@ beforeAll(async () => {
   }).listen(0, '127.0.0.1');
   await once(drand, 'listening');
   const { port } = drand.address() as AddressInfo;
-  const env = { DRAND_URL: `http://127.0.0.1:${port}`, DRAND_CHAIN: recordedChainText };
+  const env = { DRAND_URL: `http://127.0.0.1:${port}`, DRAND_CHAIN };
   system = await startSystem({ servers: 2, nginx: false, env });
 });
 afterAll(async () => {
@@ -248,11 +253,11 @@ test('a draw waits for the round of drand that it named, takes no forged one, an
     return sale.id;
   };
   /** As if the minute before the round, which was a recorded one, and another one were over. */
-  const letPass = (id: string) => {
-    const at = new Date(Date.now() - 60_000);
-    const named = { 'draw.beacon.round': recordedRound.round, 'draw.beacon.at': at };
-    const frozenAt = new Date(at.getTime() - 60_000);
-    return placeLists.updateOne({ _id: id }, { $set: { ...named, 'draw.frozenAt': frozenAt } });
+  const letPass = async (id: string) => {
+    const named = { 'draw.beacon.round': recordedRound.round, 'draw.beacon.at': roundAt };
+    const frozenAt = new Date(roundAt.getTime() - 60_000);
+    await system.store.collections.sales.updateOne({ _id: id }, { $set: { drawAt: frozenAt } });
+    await placeLists.updateOne({ _id: id }, { $set: { ...named, 'draw.frozenAt': frozenAt } });
   };
   const [first, second] = [await frozen(), await frozen()];
   await letPass(first);
@@ -282,15 +287,23 @@ test('a draw waits for the round of drand that it named, takes no forged one, an
     const { body: file } = await system.api('GET', `/api/sales/${id}/draw/file`);
     const path = join(dir, `${id}.json`);
     await writeFile(path, JSON.stringify(file));
-    expect((await run('node', ['commands/verify-draw.mjs', path])).stdout).toContain('as it should be');
-    expect(Object.values(await checkDraw(file)).every(Boolean)).toBe(true);
-    const env = { ...process.env, DRAND_CHAIN: recordedChainText };
+    const env = { ...process.env, DRAND_CHAIN };
+    const verified = run('node', ['commands/verify-draw.mjs', path], { env });
+    expect((await verified).stdout).toContain('as it should be');
+    expect(Object.values(await checkDraw(file, chain)).every(Boolean)).toBe(true);
     const proof = run('node', ['run.mjs', 'commands/verify-beacon.ts', path], { env });
     if (id === second) await expect(proof).rejects.toMatchObject({ code: 1 });
     else expect((await proof).stdout).toContain('round 38 is signed');
     const other = { ...file, algorithm: id === first ? 'hmac-sha256-v1' : 'hmac-sha256-v2' };
     await writeFile(path, JSON.stringify(other));
-    await expect(run('node', ['commands/verify-draw.mjs', path])).rejects.toMatchObject({ code: 1 });
+    await expect(run('node', ['commands/verify-draw.mjs', path], { env })).rejects.toMatchObject({ code: 1 });
+    // A round that was known before the list was closed, and says that it is later.
+    const known = { ...file, drawAt: new Date(roundAt.getTime() + 1_000) };
+    if (id === second) continue;
+    await writeFile(path, JSON.stringify(known));
+    for (const program of [['commands/verify-draw.mjs'], ['run.mjs', 'commands/verify-beacon.ts']])
+      await expect(run('node', [...program, path], { env })).rejects.toMatchObject({ code: 1 });
+    expect(await checkDraw(known, chain)).toMatchObject({ beacon: false, order: true });
   }
   expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
   await placeLists.updateOne({ _id: first }, { $set: { 'draw.beacon.randomness': '00'.repeat(32) } });

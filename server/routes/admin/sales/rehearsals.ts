@@ -3,6 +3,7 @@ import { appendStaffEntry } from '../../../../accounts/staff-log.ts';
 import { rehearsalReport, rehearsalStatus } from '../../../../insight/contract.ts';
 import { rehearsalPage } from '../../../../rehearsal/page.ts';
 import { readRehearsalStatus, requestRehearsal } from '../../../../rehearsal/status.ts';
+import { faultOf } from '../../../../rehearsal/verdict.ts';
 import { transact } from '../../../../runtime/databases/transact.ts';
 import { findValues } from '../../../../sale/draft.ts';
 import { byId } from '../../../http/inputs.ts';
@@ -39,10 +40,11 @@ export const rehearsalRoutes = ({ collections, redis, maxRehearsalBuyers }: Shop
     async handle({ params, body, ...call }) {
       if (body.buyers > maxRehearsalBuyers)
         return wrongField('buyers', `expected at most ${maxRehearsalBuyers} (REHEARSAL_MAX_BUYERS)`);
-      if (!(await findValues(collections, params.id))) return noSale(params.id);
-      const wanted = { saleId: params.id, ...body };
-      if (!(await requestRehearsal(redis, wanted)))
-        return refuse('busy', 'A rehearsal runs, or waits for a worker');
+      const values = await findValues(collections, params.id);
+      if (!values) return noSale(params.id);
+      const fault = faultOf(values);
+      if (fault) return wrongField('id', fault);
+      if ((await readRehearsalStatus(redis)).state === 'running') return busy();
       const subject = { kind: 'sale', id: params.id };
       const entry = {
         ...byOf(call),
@@ -50,7 +52,9 @@ export const rehearsalRoutes = ({ collections, redis, maxRehearsalBuyers }: Shop
         subject,
         after: body,
       };
+      // Written first, so that none is played which the staff log does not have.
       await transact(collections.connection, (session) => appendStaffEntry(collections, session, entry));
+      if (!(await requestRehearsal(redis, { saleId: params.id, ...body }))) return busy();
       return { status: 202, body: { state: 'running' } };
     },
   }),
@@ -93,6 +97,8 @@ export const rehearsalRoutes = ({ collections, redis, maxRehearsalBuyers }: Shop
     },
   }),
 ];
+
+const busy = () => refuse('busy', 'A rehearsal runs, or waits for a worker');
 
 async function* once(text: string) {
   yield text;
