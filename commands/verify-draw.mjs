@@ -2,11 +2,8 @@
 import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
-const [file, ...others] = process.argv.slice(2);
-if (!file || others.length > 0) {
-  console.error('expected npm run verify-draw -- FILE, where FILE is what /api/sales/SALE/draw/file answers');
-  process.exit(2);
-}
+const [, , file] = process.argv;
+if (!file) throw new Error('expected npm run verify-draw -- FILE, what /api/sales/SALE/draw/file answers');
 const draw = JSON.parse(readFileSync(file, 'utf8'));
 const { algorithm, state, drawAt, frozenAt, commitment, digest, entries, seed, beacon } = draw;
 /** @type {[string, number][]} Each entry: its pseudonym, and the number that it drew. */
@@ -35,23 +32,16 @@ if (isLinked) {
   const named = Math.ceil((Date.parse(drawAt) / 1_000 + 60 - genesis) / period) + 1;
   const isAtItsTime = Date.parse(beacon.at) === (genesis + (beacon.round - 1) * period) * 1_000;
   const isLater = isAtItsTime && beacon.round >= named && Date.parse(frozenAt) < Date.parse(beacon.at);
-  check(
-    isLater,
-    "the beacon's round is the one that the sale named, or a later one, and later than the list",
-  );
+  check(isLater, "the beacon's round is that of the sale or a later one, and later than the list");
   if (beacon.round > named) console.log(`note it is later than round ${named}: the list was closed late`);
-  check(
-    sha256(Buffer.from(beacon.signature ?? '', 'hex')) === beacon.randomness,
-    'its number is its signature',
-  );
+  const signature = Buffer.from(beacon.signature ?? '', 'hex');
+  check(sha256(signature) === beacon.randomness, 'its number is the SHA-256 of its signature');
 }
 const hashKey = isLinked ? Buffer.concat([key, Buffer.from(beacon.randomness, 'hex')]) : key;
 // Each pseudonym is hashed with the seed; whoever has the lowest hash is first.
 const hashOf = (/** @type {string} */ name) => createHmac('sha256', hashKey).update(name).digest('hex');
-const hashed = names
-  .map((name) => [hashOf(name), name])
-  .sort(([one = ''], [other = '']) => (one < other ? -1 : 1));
-const numbers = new Map(hashed.map(([, name], n) => [name, n + 1]));
+const hashed = names.map((name) => `${hashOf(name)} ${name}`).sort();
+const numbers = new Map(hashed.map((one, n) => [one.split(' ')[1], n + 1]));
 const areDrawn = list.every(([name, number]) => numbers.get(name) === number);
 check(areDrawn, 'everybody has the number that follows from it');
 console.log(agrees ? 'The draw is as it should be.' : 'The draw is NOT as it should be.');

@@ -485,7 +485,10 @@ export const draw = z.object({
       round: count.describe('May be a later one until the list is fixed, should that be late'),
       at: instant.describe('When the round is published'),
       randomness: hex.nullable().describe('SHA-256 of the signature'),
-      signature: hex.nullable(),
+      signature: z
+        .string()
+        .regex(/^[0-9a-f]{96}$/)
+        .nullable(),
       isLate: z.boolean().describe('The round should be here, and is not'),
       waivedAt: instant.nullable().describe('When the shop went on without it; then the algorithm is v1'),
     })

@@ -1,9 +1,11 @@
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { byCommand } from '../../commands/system.ts';
 import type { RehearsalPart, RehearsalStatus, RehearsalStep } from '../../insight/contract.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
 import { missedIn, verdictOf } from '../../rehearsal/verdict.ts';
+import { createSale, type NewSale } from '../../sale/sale.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 const hourMs = 3_600_000;
@@ -91,10 +93,14 @@ describe('with a running shop', () => {
     expect(await ask(41)).toMatchObject({ status: 400, body: { errors: [{ field: 'buyers' }] } });
     // What a killed rehearsal has left.
     const { collections } = system.store;
-    const { id: leftId } = await system.createSale({ stock: 3, opensAt: new Date(Date.now() + hourMs) });
-    const left = await collections.sales.findOne({ _id: leftId });
-    const leftover = `rehearsal-${leftId}`;
-    await collections.sales.insertOne({ ...left, _id: leftover } as NonNullable<typeof left>);
+    const leftover = 'rehearsal-left';
+    const left: NewSale = {
+      items: [{ productId: product.body.id, amount: 1_000, stock: 3 }],
+      ...{ currency: 'EUR', limitPerBuyer: 1 },
+      opensAt: new Date(Date.now() + hourMs),
+      closesAt: new Date(Date.now() + 2 * hourMs),
+    };
+    await createSale(collections, left, byCommand('test'), leftover);
     const shown: { saleId: string }[] = [];
     const socket = io(system.url, { transports: ['websocket'], auth: { token: system.buyerToken() } });
     socket.on('stock', (message) => shown.push(message));
@@ -146,13 +152,12 @@ describe('with a running shop', () => {
     expect(shown.filter(({ saleId }) => saleId.startsWith('rehearsal-'))).toEqual([]);
     const abandoned = await collections.sales.findOne({ _id: leftover });
     expect(abandoned?.calledOffAt).toBeInstanceOf(Date);
-    await collections.sales.deleteOne({ _id: leftover });
     const found = await system.api('GET', `/api/admin/orders?q=${(await anyOrder())?._id}`, { token });
     expect(found.body.orders).toEqual([]);
     const asked = await system.api('GET', '/api/admin/staff-log', { token });
     expect(JSON.stringify(asked.body)).toContain(draft.body.id);
 
-    const played = await copies();
+    const played = (await copies()).filter(({ _id }) => _id !== leftover);
     expect(played.length).toBe(last?.steps.length);
     expect(played.every(({ closesAt }) => closesAt <= new Date())).toBe(true);
     const lists = await Promise.all([
