@@ -642,8 +642,8 @@ export async function insertAll<Record extends { _id: string }>(
 }
 
 /**
- * The options of a transaction of the driver's own. Without a read concern of its own, the driver writes this session's time
- * into the one that all reads of the connection share.
+ * The options for the driver's `withTransaction`. They name a read concern, because without one the driver changes the default
+ * read concern object of the connection, which all its other reads use.
  */
 export const transactionOptions = () => ({ readConcern: { level: 'local' as const } });
 

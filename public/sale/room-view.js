@@ -26,7 +26,10 @@ const MOST_GROWTH = 1.1;
 
 const [ASK_FIRST_MS, ASK_LAST_MS] = [2_000, 30_000];
 
-/** After so long a place is asked for again that was the same so many times. @param {number} unchanged at least 1 */
+/**
+ * The wait before the person's place is requested again: exponential backoff.
+ * @param {number} unchanged how many requests in a row had the same answer, at least 1
+ */
 export const askAgainMs = (unchanged) => Math.min(ASK_LAST_MS, ASK_FIRST_MS * 2 ** (unchanged - 1));
 
 /** The states of an order that says all itself. @type {ReadonlySet<BuyState>} */

@@ -70,8 +70,8 @@ async function attempt<Value>(
   work: (session: ClientSession) => Promise<Value>,
   deadline: number,
 ): Promise<Value> {
-  // Its commit waits for the majority. Without a read concern of its own, the driver writes this session's time into the one that
-  // all reads of the connection share.
+  // It names a read concern, because without one the driver changes the default read concern object of the connection, which all
+  // its other reads use. The commit waits for the majority.
   session.startTransaction({ readConcern: { level: 'local' } });
   let value: Value;
   try {

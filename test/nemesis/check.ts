@@ -186,7 +186,7 @@ export async function countersOf(
   return histories;
 }
 
-/** Between which times an order's units came back; null when they did not. */
+/** The earliest and the latest time at which the units of an order were back on sale; null when it kept them. */
 function gaveBackAt(
   { cancelAskedAt, cancelledAt }: SeenPurchase,
   deadline: number,
