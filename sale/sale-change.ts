@@ -89,7 +89,7 @@ export type SaleChangeRefusal =
   | 'draw_outside'
   /** Only a waiting room has a pace. */
   | 'no_room'
-  /** Who waits in a room is called when units come back, so it has no waiting list besides. */
+  /** A waiting room calls the people who still wait when units come back, so such a sale needs no waiting list. */
   | 'room_is_list'
   | 'item_limit_only_grows'
   | 'terms_are_fixed'
