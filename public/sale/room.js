@@ -214,7 +214,8 @@ export function openRoom(saleId, { onChange }) {
       if (wasPaused && !isPaused) hearResumed();
       const seen = roomView(view, place, room, wait, { texts, clock: shortCountdown });
       const isInside = place?.state === 'inside';
-      const showsBuy = isInside || shownOutside.has(view.buy);
+      // The place is known a moment before the pass, without which a press would be refused.
+      const showsBuy = (isInside && pass !== null) || shownOutside.has(view.buy);
       show(byId('buy'), showsBuy);
       show(byId('buy-note'), showsBuy);
       if (!showsBuy) show(byId('stepper'), false);

@@ -8,7 +8,7 @@ import { openLog } from '../../runtime/observe/log.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
 import type { OrderRecord } from '../../store/collections.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
-import { readSamples, valueIn } from '../support/samples.ts';
+import { readSamples, readWithFigures, valueIn } from '../support/samples.ts';
 
 /** Compares the six figures of the control room, under load, with MongoDB and the queue. */
 let system: TestSystem;
@@ -25,6 +25,8 @@ async function figures(): Promise<QueueFigures> {
   const { body } = await system.api('GET', '/api/admin/overview', { token: system.adminToken });
   return body.figures;
 }
+
+const samplesAt = async (url: string) => readSamples((await system.api('GET', '/metrics', { at: url })).body);
 
 async function press(presses: number): Promise<void> {
   const urls = system.servers.map(({ url }) => url);
@@ -59,7 +61,7 @@ test('queue depth and age in the control room and in the metrics match accepted 
     expect(oldestMs).toBeGreaterThan(0);
     expect(oldestMs).toBeLessThanOrEqual(Date.now() - startedAt);
     for (const { url } of system.servers) {
-      const samples = readSamples((await system.api('GET', '/metrics', { at: url })).body);
+      const samples = await readWithFigures(() => samplesAt(url));
       expect(valueIn(samples, 'stampede_queue_purchases')).toBe(depth);
     }
   } finally {
@@ -128,7 +130,7 @@ test('consumer lag counts the events queued for a stopped subscriber, until it h
   expect(await bus.countWaiting('sleeper')).toBe(7);
   expect((await figures()).lag).toMatchObject({ sleeper: 7 });
   for (const { url } of [...system.servers, ...system.workers]) {
-    const samples = readSamples((await system.api('GET', '/metrics', { at: url })).body);
+    const samples = await readWithFigures(() => samplesAt(url));
     expect(valueIn(samples, 'stampede_consumer_lag_events', { subscriber: 'sleeper' })).toBe(7);
   }
   const subscribed = await bus.subscribe({ ...subscription, maxBatch: 10, handle: async () => {} });

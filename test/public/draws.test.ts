@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import axe from 'axe-core';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { SaleSnapshot, Session } from '../../sale/contract.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -106,7 +108,14 @@ test('a buyer gathers, waits, is called and buys with the pass, on two devices; 
     if (process.env.SHOTS)
       await page.screenshot({ path: `${process.env.SHOTS}/${name}.png`, fullPage: true });
   };
-  const { body: shown } = await system.api<string>('GET', `/sales/${sale.id}`);
+  // The first page of a server may come without its sale, because it is shown rather than late.
+  const shown = await waitUntil(
+    async () => {
+      const { body } = await system.api<string>('GET', `/sales/${sale.id}`);
+      return body.includes('id="snapshot"') ? body : null;
+    },
+    { deadlineMs: 20_000, what: 'the page shows its sale' },
+  );
   expect(shown).toMatch(/class="primary buy" hidden/);
   expect(shown).toContain('This sale has a waiting room');
 
@@ -159,6 +168,11 @@ test('a buyer gathers, waits, is called and buys with the pass, on two devices; 
 
   // The place belongs to the person, on every device.
   const laptop = await openPage(buyer, { viewport: { width: 1440, height: 900 } });
+  // A pass that comes late: the button for buying comes with it.
+  await laptop.route('**/places/mine/pass', async (route) => {
+    await delay(500);
+    await route.continue();
+  });
   await laptop.goto(`${system.url}/sales/${sale.id}`);
   await reads(laptop, 'place', 'You are in');
   await shot(laptop, 'room-inside-1440');
