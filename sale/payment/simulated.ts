@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { mongoClock } from '../../runtime/clock.ts';
+import { groupCommit } from '../../runtime/group-commit.ts';
 import { pause } from '../../runtime/pause.ts';
 import { type Collections, findOrInsert } from '../../store/collections.ts';
 import type { SimulatedPaymentRecord } from '../../store/payment-collections.ts';
@@ -80,6 +81,16 @@ export type Incident =
   | { type: 'authorisation_lost' }
   | { type: 'refunded_elsewhere'; amount: number };
 
+/** A change of a payment that is in one of these stages. */
+interface LedgerChange {
+  _id: string;
+  stages: SimulatedPaymentRecord['stage'][];
+  fields: Pick<SimulatedPaymentRecord, 'stage'> & Partial<SimulatedPaymentRecord>;
+}
+
+const maxBatch = 500;
+const maxWaiting = 10_000;
+
 const simulatedSignatureHeader = 'simulated-signature';
 const toleranceMs = 300_000;
 const lateMs = 5_000;
@@ -95,10 +106,21 @@ export function openSimulated({
   deliver,
 }: SimulatedOptions): SimulatedProvider {
   const { simulatedPayments: ledger } = collections;
+  // The ledger is in the shop's MongoDB, where a command for each payment would cost more than the shop's own writes.
+  const reading = groupCommit({
+    send: (ids: string[]) => readAll(ledger, ids),
+    maxBatch,
+    maxWaiting,
+  });
+  const changing = groupCommit({
+    send: (changes: LedgerChange[]) => changeAll(ledger, changes),
+    maxBatch,
+    maxWaiting,
+  });
 
   async function find({ providerId }: ProviderPayment): Promise<SimulatedPaymentRecord> {
     await pause(latencyMs);
-    const record = await ledger.findOne({ _id: providerId });
+    const record = await reading.submit(providerId);
     if (!record) throw new PaymentFault('refused', `there is no payment ${providerId}`);
     const { slowMs = 0 } = behaviourOf(record);
     if (slowMs > 0) await pause(slowMs);
@@ -119,14 +141,10 @@ export function openSimulated({
   async function change(
     payment: ProviderPayment,
     stages: SimulatedPaymentRecord['stage'][],
-    fields: Partial<SimulatedPaymentRecord>,
+    fields: LedgerChange['fields'],
   ): Promise<PaymentReport> {
     const record = await find(payment);
-    const changed = await ledger.findOneAndUpdate(
-      { _id: record._id, stage: { $in: stages } },
-      { $set: fields },
-      { returnDocument: 'after' },
-    );
+    const changed = await changing.submit({ _id: record._id, stages, fields });
     if (!changed) throw new PaymentFault('refused', `the payment is ${record.stage}`);
     send(changed);
     if (behaviourOf(record).answersErrors) throw new PaymentFault('unknown', 'answered 500');
@@ -291,6 +309,31 @@ export function openSimulated({
     const record = await ledger.findOne({ _id }).catch(() => null);
     if (record) send(await finishProcessing(record));
   }
+}
+
+type Ledger = Collections['simulatedPayments'];
+
+async function readAll(ledger: Ledger, ids: string[]): Promise<(SimulatedPaymentRecord | null)[]> {
+  const records = await ledger.find({ _id: { $in: ids } }).toArray();
+  const byId = new Map(records.map((record) => [record._id, record]));
+  return ids.map((id) => byId.get(id) ?? null);
+}
+
+/** @returns each payment afterwards; null when it was in none of the stages. */
+async function changeAll(
+  ledger: Ledger,
+  changes: LedgerChange[],
+): Promise<(SimulatedPaymentRecord | null)[]> {
+  await ledger.bulkWrite(
+    changes.map(({ _id, stages, fields }) => ({
+      updateOne: { filter: { _id, stage: { $in: stages } }, update: { $set: fields } },
+    })),
+  );
+  const after = await readAll(
+    ledger,
+    changes.map(({ _id }) => _id),
+  );
+  return after.map((record, n) => (record?.stage === changes[n]?.fields.stage ? record : null));
 }
 
 function reportOf(record: SimulatedPaymentRecord, { withSecret = true } = {}): PaymentReport {
