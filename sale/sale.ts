@@ -391,6 +391,11 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
   };
 }
 
+/** The part of a filter that lets a sharded MongoDB send the command only where these sales are. */
+export const inSales = (items: { saleId: string }[]) => ({
+  saleId: { $in: [...new Set(items.map(({ saleId }) => saleId))] },
+});
+
 /** Groups items by sale id and keeps their order. */
 export function groupBySale<Item extends { saleId: string }>(items: Item[]): Map<string, Item[]> {
   const ofSales = new Map<string, Item[]>();

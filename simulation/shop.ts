@@ -110,6 +110,9 @@ async function putOnSale({ collections }: System, items: number): Promise<string
   return sale.id;
 }
 
+const heldOf = ({ orderId: _id = '', saleId = '' }: Partial<Purchase> = {}) =>
+  ({ _id, saleId, status: 'held' }) as const;
+
 async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
   const { collections, gate } = system;
   switch (step.type) {
@@ -146,13 +149,13 @@ async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, p
     case 'incident':
       return await system.checkout.happen(pages.pressed[step.order]?.orderId ?? '', step.incident);
     case 'near_deadline': {
-      const held = { _id: pages.pressed[step.order]?.orderId ?? '', status: 'held' as const };
+      const held = heldOf(pages.pressed[step.order]);
       await collections.orders.updateOne(held, { $set: { holdExpiresAt: new Date(Date.now() + 10_000) } });
       return;
     }
     case 'expire': {
       const { orders } = collections;
-      const held = { _id: pages.pressed[step.order]?.orderId ?? '', status: 'held' as const };
+      const held = heldOf(pages.pressed[step.order]);
       await orders.updateOne(held, { $set: { holdExpiresAt: new Date(0) } });
       await payAuthorisedHolds(collections);
       const expired = await expireHolds(collections);

@@ -641,6 +641,9 @@ export async function insertAll<Record extends { _id: string }>(
   if (error) throw new mongo.MongoServerError(error);
 }
 
+/** The index for a filter that names a sale beside ids: the sale's own index would find all of its records. */
+export const byId = { _id: 1 } as const;
+
 /**
  * The options for the driver's `withTransaction`. They name a read concern, because without one the driver changes the default
  * read concern object of the connection, which all its other reads use.

@@ -115,6 +115,9 @@ const refund = new Schema<RefundRecord>(
   { _id: false, strict: 'throw' },
 );
 
+/** The index by which an order's payments are found, also where a filter names the sale as well. */
+export const byOrder = { orderId: 1 } as const;
+
 const payment = new Schema<PaymentRecord>(
   {
     _id: id,
@@ -145,7 +148,7 @@ const payment = new Schema<PaymentRecord>(
   },
   { ...options, collection: 'payments' },
 )
-  .index({ orderId: 1 })
+  .index(byOrder)
   .index({ providerId: 1 })
   .index({ saleId: 1 })
   .index(

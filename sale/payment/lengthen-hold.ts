@@ -1,4 +1,5 @@
-import type { Collections, OrderRecord } from '../../store/collections.ts';
+import { byId, type Collections, type OrderRecord } from '../../store/collections.ts';
+import type { PaymentRecord } from '../../store/payment-collections.ts';
 
 /** How much later a hold ends, once, while the provider processes its payment. */
 export const lengthenedByMs = 120_000;
@@ -6,10 +7,10 @@ export const lengthenedByMs = 120_000;
 /** @returns the order; null when it is not held any more, or was lengthened before. */
 export async function lengthenHold(
   { orders }: Pick<Collections, 'orders'>,
-  orderId: string,
+  { orderId, saleId }: Pick<PaymentRecord, 'orderId' | 'saleId'>,
 ): Promise<OrderRecord | null> {
   return await orders.findOneAndUpdate(
-    { _id: orderId, status: 'held', holdLengthened: { $exists: false } },
+    { _id: orderId, saleId, status: 'held', holdLengthened: { $exists: false } },
     [
       {
         $set: {
@@ -18,6 +19,6 @@ export async function lengthenHold(
         },
       },
     ],
-    { returnDocument: 'after' },
+    { returnDocument: 'after', hint: byId },
   );
 }

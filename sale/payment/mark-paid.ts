@@ -2,7 +2,7 @@ import type { ClientSession } from 'mongoose';
 import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { Stale, untilFresh } from '../../runtime/databases/transact.ts';
-import type { Collections, OrderRecord } from '../../store/collections.ts';
+import { byId, type Collections, type OrderRecord } from '../../store/collections.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { groupBySale } from '../sale.ts';
 import type { Settled } from '../settlement/transaction.ts';
@@ -55,9 +55,10 @@ async function writePaid(
   const saleIds = [...ofSales.keys()];
   await sales.updateMany({ _id: { $in: saleIds } }, { $inc: { eventSeq: 1 } }, { session });
   const { modifiedCount } = await orders.bulkWrite(
-    paid.map(({ _id, paymentId }) => ({
+    paid.map(({ _id, saleId, paymentId }) => ({
       updateOne: {
-        filter: { _id, status: 'held' as const },
+        filter: { _id, saleId, status: 'held' as const },
+        hint: byId,
         update: { $set: { status: 'paid' as const, paymentId: paymentId as string } },
       },
     })),

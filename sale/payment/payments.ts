@@ -8,10 +8,17 @@ import { groupCommit, Overloaded } from '../../runtime/group-commit.ts';
 import { keyedQueue } from '../../runtime/keyed-queue.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { retry } from '../../runtime/retry.ts';
-import { type Collections, insertAll, isDuplicateKey, type OrderRecord } from '../../store/collections.ts';
-import type { PaymentRecord } from '../../store/payment-collections.ts';
+import {
+  byId,
+  type Collections,
+  insertAll,
+  isDuplicateKey,
+  type OrderRecord,
+} from '../../store/collections.ts';
+import { byOrder, type PaymentRecord } from '../../store/payment-collections.ts';
 import type { Money, OrderStatus } from '../contract.ts';
 import { orderMessageOf } from '../order.ts';
+import { inSales } from '../sale.ts';
 import type { Cancellation, Cancellations } from '../settlement/cancellation.ts';
 import type { OtherWriters } from '../settlement/other-writers.ts';
 import type { Settled } from '../settlement/transaction.ts';
@@ -260,7 +267,7 @@ export function openPayments({
       return null;
     }
     if (step.do === 'lengthen') {
-      const lengthened = await lengthenHold(collections, payment.orderId);
+      const lengthened = await lengthenHold(collections, payment);
       if (lengthened) announce({ stocks: [], orders: [orderMessageOf(lengthened)] });
       return rescheduled;
     }
@@ -273,7 +280,7 @@ export function openPayments({
       return same;
     }
     if (step.do === 'count') {
-      const counted = await countRefunds(collections, payment._id);
+      const counted = await countRefunds(collections, payment);
       if (counted) announce({ stocks: [], orders: [orderMessageOf(counted)] });
       return rescheduled;
     }
@@ -447,8 +454,11 @@ export function openPayments({
       const paymentId = externalIdOf(orderId, reference);
       // The refund may have been asked for just now, and not be noted at the payment yet.
       await settle(paymentId);
+      const settled = await payments.findOne({ _id: paymentId }, { projection: { saleId: 1 } });
+      if (!settled) return null;
       return await transact(collections.connection, async (session) => {
-        const loaded = (await load(collections, [paymentId], session)).get(paymentId);
+        const within = { session, saleId: settled.saleId };
+        const loaded = (await load(collections, [paymentId], within)).get(paymentId);
         if (!loaded) return null;
         const pending = loaded.payment.refunds.filter(({ state }) => state === 'pending');
         if (given === undefined && pending.length > 1) return unclear(pending.length);
@@ -472,7 +482,7 @@ export function openPayments({
       const planned = await planRefund(collections, wanted);
       if (planned === null || typeof planned === 'string' || 'fault' in planned) return planned;
       const giveBack = async (session: ClientSession) => {
-        const plan = await planRefund(collections, wanted, session);
+        const plan = await planRefund(collections, wanted, { session, saleId: planned.order.saleId });
         if (plan === null || typeof plan === 'string' || 'fault' in plan) return plan;
         const { order, payment, refund } = plan;
         const total = (order.refundedAmount ?? 0) + refund.amount;
@@ -531,11 +541,22 @@ export function openPayments({
   }
 }
 
+/** A transaction, all of which is about one sale. */
+interface Within {
+  session: ClientSession;
+  saleId: string;
+}
+
+const partsOf = (within: Within | undefined) => ({
+  ofSale: within ? { saleId: within.saleId } : {},
+  options: within ? { session: within.session } : {},
+});
+
 /** @returns the refund to write; otherwise what `refund` answers without writing. */
 async function planRefund(
   { orders, payments }: Collections,
   { orderId, amount, reason, key }: WantedRefund,
-  session?: ClientSession,
+  within?: Within,
 ): Promise<
   | { order: OrderRecord; payment: PaymentRecord; refund: { amount: number; reason: string; key?: string } }
   | 'asked'
@@ -543,10 +564,10 @@ async function planRefund(
   | NotRefundable
   | null
 > {
-  const within = session && { session };
+  const { ofSale, options } = partsOf(within);
   // The order is read last: what another request has given back is never missing in it when the payment has it already.
-  const known = await payments.find({ orderId }, { ...within }).toArray();
-  const order = await orders.findOne({ _id: orderId }, { ...within });
+  const known = await payments.find({ orderId, ...ofSale }, { ...options, hint: byOrder }).toArray();
+  const order = await orders.findOne({ _id: orderId, ...ofSale }, { ...options, hint: byId });
   if (!order) return null;
   const payment =
     known.find(({ _id }) => _id === order.paymentId) ?? known.find((one) => refundableOf(one) > 0);
@@ -731,13 +752,13 @@ const ofOrder = {
 async function load(
   { payments, orders }: Collections,
   ids: string[],
-  session?: ClientSession,
+  within?: Within,
 ): Promise<Map<string, Loaded>> {
-  const within = session && { session };
-  const found = await payments.find({ _id: { $in: ids } }, { ...within }).toArray();
-  const ofOrders = await orders
-    .find({ _id: { $in: found.map(({ orderId }) => orderId) } }, { ...within, projection: ofOrder })
-    .toArray();
+  const { ofSale, options } = partsOf(within);
+  const hinted = { ...options, hint: byId };
+  const found = await payments.find({ _id: { $in: ids }, ...ofSale }, hinted).toArray();
+  const filter = { _id: { $in: found.map(({ orderId }) => orderId) }, ...inSales(found) };
+  const ofOrders = await orders.find(filter, { ...hinted, projection: ofOrder }).toArray();
   const orderById = new Map(ofOrders.map((order) => [order._id, order]));
   return new Map(
     found.map((payment) => [payment._id, { payment, order: orderById.get(payment.orderId) ?? null }]),
@@ -769,8 +790,8 @@ async function writeWithin(
   stepMs: number,
   session: ClientSession,
 ): Promise<void> {
-  const { filter, update } = updateOf(withDueAt(changed, stepMs));
-  await payments.updateOne(filter, update, { session });
+  const { filter, update, hint } = updateOf(withDueAt(changed, stepMs));
+  await payments.updateOne(filter, update, { session, hint });
 }
 
 const withDueAt = ({ payment, order }: Loaded, stepMs: number): Loaded => ({
@@ -778,8 +799,8 @@ const withDueAt = ({ payment, order }: Loaded, stepMs: number): Loaded => ({
   order,
 });
 
-function updateOf({ payment: { _id, revision, ...fields } }: Loaded) {
-  return { filter: { _id, revision }, update: { $set: fields, $inc: { revision: 1 } } };
+function updateOf({ payment: { _id, saleId, revision, ...fields } }: Loaded) {
+  return { filter: { _id, saleId, revision }, update: { $set: fields, $inc: { revision: 1 } }, hint: byId };
 }
 
 const afterWrite = ({ payment, order }: Loaded): Loaded => ({

@@ -3,13 +3,13 @@ import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
-import type { Collections, SaleRecord } from '../../store/collections.ts';
+import { byId, type Collections, type SaleRecord } from '../../store/collections.ts';
 import type { PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
 import { type Purchase, type PurchaseLine, unitsIn } from '../contract.ts';
 import { hasSeveralItems, itemsOf } from '../items.ts';
 import { orderIdOf } from '../order.ts';
 import { allowanceKey, holderOf, limitsOf } from '../settlement/decide.ts';
-import { type Batch, settleWithin } from '../settlement/transaction.ts';
+import { type Batch, ordersOf, settleWithin } from '../settlement/transaction.ts';
 import { reservedItemsOf } from './reserve.ts';
 
 /** People who are offered units in one transaction. */
@@ -261,8 +261,7 @@ async function settle(
   purchases: Purchase[],
   session: ClientSession,
 ): Promise<Batch> {
-  const ids = purchases.map(({ orderId }) => orderId);
-  const before = await collections.orders.find({ _id: { $in: ids } }, { session }).toArray();
+  const before = await collections.orders.find(ordersOf(purchases), { session, hint: byId }).toArray();
   return await settleWithin(collections, purchases, before, session, true);
 }
 

@@ -5,13 +5,13 @@ import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { gapMs, Stale, untilFresh } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { groupCommit } from '../../runtime/group-commit.ts';
-import type { Collections, OrderRecord, SaleRecord } from '../../store/collections.ts';
+import { byId, type Collections, type OrderRecord, type SaleRecord } from '../../store/collections.ts';
 import type { Returned } from '../admission/gate.ts';
 import { type Order, unitsIn } from '../contract.ts';
 import { countPath, hasSeveralItems, linesOf, stockMessageOf } from '../items.ts';
 import { changeOf, isUnpaid, orderMessageOf, orderOf } from '../order.ts';
 import { wakePayments } from '../payment/wake.ts';
-import { cancellableUntil, groupBySale } from '../sale.ts';
+import { cancellableUntil, groupBySale, inSales } from '../sale.ts';
 import { allowanceKey, claimsOf, limitsOf, personOf } from './decide.ts';
 import type { OtherWriters } from './other-writers.ts';
 import type { Settled } from './transaction.ts';
@@ -271,12 +271,13 @@ export async function writeEnded(
     const { modifiedCount } = await orders.updateMany(
       {
         _id: { $in: alike.map(({ _id }) => _id) },
+        ...inSales(alike),
         status: isUnpaid(first) ? 'held' : 'paid',
         refundedAmount: refundedBefore(first),
         ...(status === 'expired' && { holdExpiresAt: { $lte: new Date(latestMs) } }),
       },
       { $set: { status, ...who, ...why, ...money } as Partial<OrderRecord> },
-      { session },
+      { session, hint: byId },
     );
     if (modifiedCount !== alike.length) throw new Stale();
   }

@@ -2,7 +2,7 @@ import { type By, logStaffAction } from '../../accounts/staff-log.ts';
 import { appendChanges } from '../../log/events.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
-import type { Collections, OrderRecord } from '../../store/collections.ts';
+import { byId, type Collections, type OrderRecord } from '../../store/collections.ts';
 import type { Gate } from '../admission/gate.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
 import { type PurchaseQueue, purchasesIn } from '../queue/queue.ts';
@@ -65,7 +65,8 @@ async function insertRejected(collections: Collections, record: OrderRecord): Pr
   return await transact(
     connection,
     async (session) => {
-      if (await orders.findOne({ _id: record._id }, { session })) return false;
+      const { _id, saleId } = record;
+      if (await orders.findOne({ _id, saleId }, { session, hint: byId })) return false;
       await orders.insertOne(record, { session });
       const sale = await sales.findOneAndUpdate(
         { _id: record.saleId },

@@ -3,8 +3,10 @@ import { mongoClock } from '../../runtime/clock.ts';
 import { Stale, untilFresh } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import type { Collections, OrderRecord } from '../../store/collections.ts';
+import { byOrder } from '../../store/payment-collections.ts';
 import { type Mark, markPaid } from '../payment/mark-paid.ts';
 import { payingStates } from '../payment/payment.ts';
+import { inSales } from '../sale.ts';
 import { type Cancelled, writeEnded } from './cancellation.ts';
 import type { Settled } from './transaction.ts';
 
@@ -76,8 +78,8 @@ async function findAuthorised(
   if (due.length === 0) return [];
   const found = await payments
     .find(
-      { orderId: { $in: due.map(({ _id }) => _id) }, state: { $in: [...payingStates] } },
-      { projection: { orderId: 1 }, ...(session && { session }) },
+      { orderId: { $in: due.map(({ _id }) => _id) }, ...inSales(due), state: { $in: [...payingStates] } },
+      { projection: { orderId: 1 }, hint: byOrder, ...(session && { session }) },
     )
     .sort({ createdAt: 1 })
     .toArray();

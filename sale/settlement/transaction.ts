@@ -5,6 +5,7 @@ import { transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import {
   type AllowanceRecord,
+  byId,
   type Collections,
   insertAll,
   isDuplicateKey,
@@ -16,7 +17,7 @@ import type { SettledPurchase } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
 import { countPath, hasSeveralItems, pricedLinesOf, stockMessageOf } from '../items.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
-import { groupBySale } from '../sale.ts';
+import { groupBySale, inSales } from '../sale.ts';
 import {
   allowanceKey,
   claimsOf,
@@ -62,9 +63,8 @@ export async function settleBatch(
     return await settleInTransaction(collections, purchases, again, fences, async () => []);
   } catch (error) {
     if (!isDuplicateKey(error)) throw error;
-    const ids = purchases.map(({ orderId }) => orderId);
     return await settleInTransaction(collections, purchases, again, fences, (session) =>
-      collections.orders.find({ _id: { $in: ids } }, { session }).toArray(),
+      collections.orders.find(ordersOf(purchases), { session, hint: byId }).toArray(),
     );
   }
 }
@@ -129,9 +129,15 @@ async function deleteFailedOrders(
   purchases: Purchase[],
   session: ClientSession,
 ): Promise<void> {
-  const ids = purchases.map(({ orderId }) => orderId);
-  await orders.deleteMany({ _id: { $in: ids }, status: 'rejected', reason: 'failed' }, { session });
+  const failed = { ...ordersOf(purchases), status: 'rejected', reason: 'failed' } as const;
+  await orders.deleteMany(failed, { session, hint: byId });
 }
+
+/** The filter that finds the orders of these purchases by their ids. */
+export const ordersOf = (purchases: Purchase[]) => ({
+  _id: { $in: purchases.map(({ orderId }) => orderId) },
+  ...inSales(purchases),
+});
 
 interface Snapshot extends SettlementSnapshot {
   settledBefore: OrderRecord[];
