@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import mongoose from 'mongoose';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { findMongod } from '../../../ops/local/databases/mongod.mjs';
-import { cacheFolder } from '../../../ops/local/folders.mjs';
+import { cacheFolder, ROOT } from '../../../ops/local/folders.mjs';
 import { freePort } from '../../../ops/local/processes/port.mjs';
-import { type Launched, launch, stop, waitUntil } from '../../../ops/local/processes/process.mjs';
+import { type Launched, launch, run, stop, waitUntil } from '../../../ops/local/processes/process.mjs';
 import { openRandom } from '../../nemesis/random.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { expectNothingLost, seed, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
-/** MongoDB with three members, named by a URL with three hosts. */
+/** MongoDB with three members, named by a URL with three hosts, and a hidden one that is some seconds behind. */
 
 type Client = mongoose.mongo.MongoClient;
 const { MongoClient } = mongoose.mongo;
@@ -19,18 +19,26 @@ const random = openRandom(seed);
 /** The time of an election, with a margin for a loaded machine. */
 const electionMs = 20_000;
 
+/** How far the hidden member is behind; in a shop an hour. */
+const delaySeconds = 6;
+
 let dir: string;
-let members: { port: number; mongod: Launched }[];
+let binary: string;
+let members: Member[];
+let delayed: Member;
 let client: Client;
 let system: TestSystem;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'stampede-members-'));
-  const { binary } = await findMongod({ cacheDir: cacheFolder(), report: console.log });
-  members = await Promise.all([0, 1, 2].map((n) => startMember(binary, n)));
-  const direct = new MongoClient(`mongodb://127.0.0.1:${members[0]?.port}/?directConnection=true`);
-  await waitUntil(() => direct.connect(), { deadlineMs: 30_000, what: 'the first member answers' });
-  const hosts = members.map(({ port }, _id) => ({ _id, host: `127.0.0.1:${port}` }));
+  ({ binary } = await findMongod({ cacheDir: cacheFolder(), report: console.log }));
+  members = await Promise.all([0, 1, 2].map((n) => startMember(n)));
+  delayed = await startMember(3);
+  const direct = await connectTo(members[0] as Member);
+  const hosts = [
+    ...members.map(({ port }, _id) => ({ _id, host: `127.0.0.1:${port}` })),
+    { _id: 3, host: `127.0.0.1:${delayed.port}`, ...behind(delaySeconds) },
+  ];
   // By default a replica set waits 10 s for a silent primary.
   const config = { _id: 'three', members: hosts, settings: { electionTimeoutMillis: 2_000 } };
   await direct.db('admin').command({ replSetInitiate: config });
@@ -41,18 +49,40 @@ beforeAll(async () => {
 afterEach(() => system?.close());
 afterAll(async () => {
   await client?.close();
-  await Promise.all(members.map(({ mongod }) => stop(mongod)));
+  await Promise.all([...members, delayed].map(({ mongod }) => stop(mongod)));
   await rm(dir, { recursive: true });
 });
 
-async function startMember(binary: string, n: number): Promise<(typeof members)[0]> {
-  const port = await freePort();
+interface Member {
+  port: number;
+  dbpath: string;
+  mongod: Launched;
+}
+
+/** A member that is `seconds` behind has no vote and is not asked. */
+const behind = (seconds: number) => {
+  const counts = seconds > 0 ? 0 : 1;
+  return { priority: counts, votes: counts, hidden: seconds > 0, secondaryDelaySecs: seconds };
+};
+
+async function startMember(n: number): Promise<Member> {
   const dbpath = await mkdtemp(join(dir, `member-${n}-`));
+  const port = await freePort();
+  return { port, dbpath, mongod: await launchMember(port, dbpath) };
+}
+
+function launchMember(port: number, dbpath: string): Promise<Launched> {
   const where = ['--bind_ip', '127.0.0.1', '--port', String(port), '--dbpath', dbpath, '--nounixsocket'];
   const as = ['--replSet', 'three', '--wiredTigerCacheSizeGB', '0.25', '--quiet'];
   const more = ['--setParameter', 'transactionLifetimeLimitSeconds=3'];
-  const logFile = join(dir, `member-${n}.log`);
-  return { port, mongod: await launch(`member-${n}`, binary, [...where, ...as, ...more], { logFile }) };
+  return launch(`member-${port}`, binary, [...where, ...as, ...more], { logFile: `${dbpath}.log` });
+}
+
+const urlOf = ({ port }: Member) => `mongodb://127.0.0.1:${port}/?directConnection=true`;
+
+async function connectTo(member: Member): Promise<Client> {
+  const direct = new MongoClient(urlOf(member), { readPreference: 'secondaryPreferred' });
+  return await waitUntil(() => direct.connect(), { deadlineMs: 30_000, what: 'the member answers' });
 }
 
 const urlOfAll = () =>
@@ -78,7 +108,7 @@ async function readsAgain(saleId: string): Promise<number> {
   return performance.now() - startedAt;
 }
 
-test('a sale goes on when the primary steps down twice and is killed', async () => {
+test('a sale goes on when the primary steps down twice and is killed, and goes back to before a mistake', async () => {
   system = await startSystem({ mongoUrl: urlOfAll(), nginx: false, plain: true });
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const load = startBuyers(system, sale);
@@ -109,4 +139,46 @@ test('a sale goes on when the primary steps down twice and is killed', async () 
   await expectNothingLost(system, sale, load);
   // Buying itself needs no MongoDB.
   expect([...load.statuses.keys()].filter((status) => status !== 202)).toEqual([]);
-}, 180_000);
+
+  // A mistake that every other member repeats is not on the delayed one yet: the shop goes back to before it.
+  const orders = await system.store.collections.orders.find({ saleId: sale.id }).toArray();
+  const ofDelayed = await connectTo(delayed);
+  const database = system.store.collections.connection.name;
+  const countAt = (at: Client) => at.db(database).collection('orders').countDocuments({ saleId: sale.id });
+  await waitUntil(async () => (await countAt(ofDelayed)) === orders.length, {
+    deadlineMs: 60_000,
+    what: 'the delayed member has all orders',
+  });
+  await ofDelayed.close();
+  await system.store.collections.orders.deleteMany({ saleId: sale.id });
+  process.kill(delayed.mongod.pid, 'SIGKILL');
+  await delayed.mongod.ended;
+  // At another address it is no member any more, so that it repeats nothing.
+  delayed.port = await freePort();
+  delayed.mongod = await launchMember(delayed.port, delayed.dbpath);
+  const recovered = await connectTo(delayed);
+  const admin = recovered.db('admin');
+  const { config } = await admin.command({ replSetGetConfig: 1 });
+  const alone = config.members.filter(({ _id }: { _id: number }) => _id === 3);
+  const only = alone.map((member: object) => ({
+    ...member,
+    ...behind(0),
+    host: `127.0.0.1:${delayed.port}`,
+  }));
+  await admin.command({
+    replSetReconfig: { ...config, members: only, version: config.version + 1 },
+    force: true,
+  });
+  await waitUntil(async () => (await admin.command({ hello: 1 })).isWritablePrimary, {
+    deadlineMs: electionMs,
+    what: 'the delayed member is a primary of its own',
+  });
+  expect(await countAt(recovered)).toBe(orders.length);
+  await recovered.close();
+  const { stdout } = await run(process.execPath, ['run.mjs', 'commands/audit.ts'], {
+    cwd: ROOT,
+    env: { ...process.env, ...system.env, MONGO_URL: urlOf(delayed).replace('/?', `/${database}?`) },
+    deadlineMs: 60_000,
+  });
+  expect(JSON.parse(stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({ ok: true, queued: 0 });
+}, 240_000);
