@@ -142,6 +142,7 @@ export const german = {
     unknown_sale: 'Dieses Angebot gibt es nicht mehr. Du zahlst nichts.',
     unknown_item: 'Dieses Angebot enthält nicht, was du wolltest. Du zahlst nichts.',
     called_off: 'Der Shop hat dieses Angebot abgesagt. Du zahlst nichts.',
+    code_used: 'Als du an der Reihe warst, war der Code schon eingelöst oder gesperrt. Du zahlst nichts.',
     failed: 'Bei uns ist etwas kaputtgegangen. Du zahlst nichts; bitte versuche es noch einmal.',
   },
   refusal: {
@@ -152,6 +153,9 @@ export const german = {
     'email-not-verified':
       'Dieses Angebot ist nur für bestätigte Adressen. Bestätige deine unter „Mein Konto“ und kaufe dann hier.',
     'over-limit': 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
+    'not-admitted': 'Für dich ist das Angebot nicht offen. Du zahlst nichts.',
+    'code-refused': 'Diesen Code kennt der Shop nicht. Sieh ihn dir noch einmal an. Du zahlst nichts.',
+    'code-used': 'Dieser Code ist schon eingelöst. Du zahlst nichts.',
     'pass-required':
       'Deine Zeit zum Kaufen ist vorbei, oder du bist noch nicht an der Reihe. Du zahlst nichts.',
   },

@@ -165,6 +165,7 @@ export const english = {
     unknown_sale: 'This sale is gone. You pay nothing.',
     unknown_item: 'This sale does not have what you asked for. You pay nothing.',
     called_off: 'The shop has called this sale off. You pay nothing.',
+    code_used: 'When your turn came, the code had been used or revoked. You pay nothing.',
     failed: 'Something broke on our side. You pay nothing; please try again.',
   },
   /** By the name of the problem. For any other the page shows the server's `detail`. @type {Record<string, string>} */
@@ -176,6 +177,9 @@ export const english = {
     'email-not-verified':
       'This sale is for confirmed addresses. Confirm yours in “My account”, then buy here.',
     'over-limit': 'That would be more than one buyer may have. You pay nothing.',
+    'not-admitted': 'The sale is not open for you. You pay nothing.',
+    'code-refused': 'The shop does not know this code. Look at it once more. You pay nothing.',
+    'code-used': 'This code has been used already. You pay nothing.',
     'pass-required': 'Your time to buy has passed, or it is not your turn yet. You pay nothing.',
   },
   /** @param {string} time minutes and seconds */

@@ -142,6 +142,7 @@ export const french = {
     unknown_sale: 'Cette vente n’existe plus. Vous ne payez rien.',
     unknown_item: 'Cette vente ne propose pas ce que vous avez demandé. Vous ne payez rien.',
     called_off: 'La boutique a annulé cette vente. Vous ne payez rien.',
+    code_used: 'Quand votre tour est venu, le code était déjà utilisé ou annulé. Vous ne payez rien.',
     failed: 'Une erreur de notre côté. Vous ne payez rien ; merci de réessayer.',
   },
   refusal: {
@@ -152,6 +153,9 @@ export const french = {
     'email-not-verified':
       'Cette vente est réservée aux adresses confirmées. Confirmez la vôtre dans « Mon compte », puis achetez ici.',
     'over-limit': 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
+    'not-admitted': 'La vente ne vous est pas ouverte. Vous ne payez rien.',
+    'code-refused': 'La boutique ne connaît pas ce code. Vérifiez-le. Vous ne payez rien.',
+    'code-used': 'Ce code a déjà été utilisé. Vous ne payez rien.',
     'pass-required':
       'Votre temps pour acheter est passé, ou ce n’est pas encore votre tour. Vous ne payez rien.',
   },
