@@ -17,8 +17,7 @@ export type PlaceRequest = {
   saleId: string;
   personId: string;
   buyerId: string;
-} & /** `redeems`: the id of the code that the person's order will redeem; null when it needs none. */
-(
+} /** `redeems`: the id of the code that the person's order will redeem; null when it needs none. */ & (
   | { action: 'enter' | 'join'; lines: PurchaseLine[]; redeems?: string | null }
   | { action: 'gather' }
   | { action: 'leave' }
