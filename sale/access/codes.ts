@@ -1,7 +1,7 @@
 import { hash, randomInt } from 'node:crypto';
 import type { ClientSession } from 'mongoose';
 import { nanoid } from 'nanoid';
-import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
+import { appendStaffEntry, type By, changeInTurn } from '../../accounts/staff-log.ts';
 import { mongoClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
 import type { CodeBatchRecord, CodeRecord } from '../../store/access-collections.ts';
@@ -67,28 +67,30 @@ export async function createCodes(
   });
   const guard = { _id: 'sale_codes' };
   await guards.updateOne(guard, { $setOnInsert: { writes: 0 } }, { upsert: true });
-  return await transact(
-    collections.connection,
-    async (session) => {
-      const here = { session, projection: { _id: 1 } };
-      const known =
-        (await sales.findOne({ _id: saleId }, here)) ?? (await drafts.findOne({ _id: saleId }, here));
-      if (!known) return null;
-      // Transactions that make codes conflict on this document, so that none counts past another one.
-      await guards.updateOne(guard, { $inc: { writes: 1 } }, { session });
-      const made = await codeBatches.find({ saleId }, { session, projection: { codes: 1 } }).toArray();
-      const total = made.reduce((sum, one) => sum + one.codes, count);
-      if (made.length >= maxBatches || total > maxCodesOfSale) return 'too_many';
-      await insertAll(collections, codeBatches, [batch], session);
-      await insertAll(collections, collections.codes, records, session);
-      await appendStaffEntry(collections, session, {
-        ...{ ...by, action: 'codes.created', subject: { kind: 'sale', id: saleId } },
-        after: { batch: batch._id, name, codes: count, uses },
-      });
-      return { batch: batchOf(batch, 0), codes };
-    },
-    patience,
-  );
+  const create = () =>
+    transact(
+      collections.connection,
+      async (session) => {
+        const here = { session, projection: { _id: 1 } };
+        const known =
+          (await sales.findOne({ _id: saleId }, here)) ?? (await drafts.findOne({ _id: saleId }, here));
+        if (!known) return null;
+        // Transactions that make codes conflict on this document, so that none counts past another one.
+        await guards.updateOne(guard, { $inc: { writes: 1 } }, { session });
+        const made = await codeBatches.find({ saleId }, { session, projection: { codes: 1 } }).toArray();
+        const total = made.reduce((sum, one) => sum + one.codes, count);
+        if (made.length >= maxBatches || total > maxCodesOfSale) return 'too_many' as const;
+        await insertAll(collections, codeBatches, [batch], session);
+        await insertAll(collections, collections.codes, records, session);
+        await appendStaffEntry(collections, session, {
+          ...{ ...by, action: 'codes.created', subject: { kind: 'sale', id: saleId } },
+          after: { batch: batch._id, name, codes: count, uses },
+        });
+        return { batch: batchOf(batch, 0), codes };
+      },
+      patience,
+    );
+  return await changeInTurn(guard._id, create);
 }
 
 const batchOf = ({ _id: id, name, codes, uses, createdAt, revokedAt }: CodeBatchRecord, used: number) => ({
