@@ -107,6 +107,32 @@ export const english = {
   buyBusy: 'Very busy, trying again',
   buyStalled: 'Try again',
   buyOffline: 'Offline',
+  buyNotYet: 'Not open for you yet',
+  /** @param {string} time */
+  buyFrom: (time) => `Opens for you ${time}`,
+  access: {
+    title: 'Who may buy when',
+    /** @type {Record<import('../../sale/contract.ts').PhaseAccess, string>} */
+    who: { everybody: 'everybody', list: 'people on the shop’s list', code: 'with a code' },
+    /** @param {string} time */
+    from: (time) => `from ${time}`,
+    now: 'open now',
+    codeLabel: 'Code',
+    useCode: 'Use this code',
+    signIn: 'If you are on the shop’s list, sign in with that address.',
+    listed: 'You are on the list.',
+    code: {
+      valid: 'Your code is valid.',
+      used: 'This code has been used already.',
+      refused: 'The shop does not know this code. Look at it once more.',
+    },
+    needsCode: 'You can buy here with a code from the shop.',
+    closed: 'This sale does not open for you.',
+    /** @param {string} time */
+    opensForYou: (time) => `It opens for you: ${time}.`,
+    openForYou: 'It is open for you.',
+    confirm: 'On the list only confirmed addresses count: you confirm yours in “My account”.',
+  },
 
   noteSoon: 'Buy opens here by itself. No need to reload.',
   noteVerify: 'This sale is only for confirmed addresses, and yours is not confirmed yet.',

@@ -93,6 +93,34 @@ export const french = {
   buyBusy: 'Beaucoup de monde, nouvel essai',
   buyStalled: 'Réessayer',
   buyOffline: 'Hors ligne',
+  buyNotYet: 'Pas encore ouverte pour vous',
+  /** @param {string} time */
+  buyFrom: (time) => `Pour vous : ${time}`,
+  access: {
+    title: 'Qui peut acheter, et quand',
+    who: {
+      everybody: 'tout le monde',
+      list: 'les personnes sur la liste de la boutique',
+      code: 'avec un code',
+    },
+    from: (time) => `dès ${time}`,
+    now: 'ouverte maintenant',
+    codeLabel: 'Code',
+    useCode: 'Utiliser ce code',
+    signIn: 'Si vous êtes sur la liste de la boutique, connectez-vous avec cette adresse.',
+    listed: 'Vous êtes sur la liste.',
+    code: {
+      valid: 'Votre code est valable.',
+      used: 'Ce code a déjà été utilisé.',
+      refused: 'La boutique ne connaît pas ce code. Vérifiez-le.',
+    },
+    needsCode: 'Avec un code de la boutique, vous pouvez acheter ici.',
+    closed: 'Cette vente ne s’ouvre pas pour vous.',
+    opensForYou: (time) => `Elle s’ouvre pour vous : ${time}.`,
+    openForYou: 'Elle est ouverte pour vous.',
+    confirm:
+      'Sur la liste, seules les adresses confirmées comptent : confirmez la vôtre dans « Mon compte ».',
+  },
 
   noteSoon: 'L’achat s’ouvre ici tout seul. Inutile de recharger.',
   noteVerify: 'Réservée aux adresses confirmées. La vôtre ne l’est pas encore.',
