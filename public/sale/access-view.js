@@ -20,7 +20,7 @@
 const begun = ({ phases = [] }, now) => phases.filter(({ opensAt }) => Date.parse(opensAt) <= now);
 
 /** Whether nobody needs a list or a code. @param {Pick<SaleSnapshot, 'phases'>} sale @param {number} now */
-export const isForEverybody = (sale, now) =>
+const isForEverybody = (sale, now) =>
   (sale.phases ?? []).length === 0 || begun(sale, now).some(({ access }) => access === 'everybody');
 
 /**
