@@ -30,6 +30,9 @@ const isForEverybody = (sale, now) =>
 export const isOpenFor = (sale, access, now) =>
   isForEverybody(sale, now) || (access?.opensAt != null && Date.parse(access.opensAt) <= now);
 
+/** @param {string} name @param {string} who */
+const isSame = (name, who) => name.toLowerCase() === who.toLowerCase();
+
 /**
  * @param {Pick<SaleSnapshot, 'phases'>} sale
  * @param {{ access: SaleAccess | null, isSignedIn: boolean, isVerified: boolean, now: number }} buyer
@@ -45,7 +48,7 @@ export function accessView(sale, { access, isSignedIn, isVerified, now }, { text
   const isOver = isForEverybody(sale, now);
   const lines = phases.map((phase) => ({
     name: phase.name,
-    who: t.who[phase.access],
+    who: isSame(phase.name, t.who[phase.access]) ? '' : t.who[phase.access],
     when: t.from(dateTime(phase.opensAt)),
     isNow: phase === latest,
   }));
@@ -63,7 +66,7 @@ export function accessView(sale, { access, isSignedIn, isVerified, now }, { text
     if (access.code) parts.push(t.code[access.code]);
     if (access.opensAt === null) parts.push(has('code') && !access.code ? t.needsCode : t.closed);
     else if (Date.parse(access.opensAt) > now) parts.push(t.opensForYou(dateTime(access.opensAt)));
-    else parts.push(t.openForYou);
+    else return [...parts, t.openForYou].join(' ');
     if (has('list') && !isVerified && !access.isListed) parts.push(t.confirm);
     return parts.join(' ');
   }

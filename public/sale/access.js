@@ -109,7 +109,7 @@ export function openAccess(saleId, { onChange }) {
           'li',
           isNow ? { 'data-now': '' } : {},
           element('strong', {}, name),
-          element('span', {}, who),
+          ...(who ? [element('span', {}, who)] : []),
           element('span', { class: 'phase-when' }, isNow ? texts.access.now : when),
         ),
       );

@@ -163,6 +163,8 @@ function noteOf(view) {
   const { sale, choice, buy, remaining, heldUntil, now } = view;
   if (needsVerifying(view)) return view.isSignedIn ? texts.noteVerify : texts.noteVerifiedOnly;
   if (buy === 'held' && heldUntil) return texts.heldFor(shortCountdown(Date.parse(heldUntil) - now));
+  if (buy === 'not-yet' && view.access?.opensAt)
+    return texts.access.opensForYou(dateTime(view.access.opensAt));
   const name = choice ? itemName(sale, choice) : '';
   if (buy === 'choose-another') return texts.choiceSoldOut(name, namesLeft(sale));
   const { limitPerBuyer } = sale;
@@ -194,11 +196,7 @@ function renderBuy(view) {
   button.setAttribute('aria-disabled', String(!pressable.has(buy)));
   setText(
     byId('buy-label'),
-    buy === 'buy'
-      ? texts.buy(quantity, money(choice?.price ?? sale.price, quantity))
-      : buy === 'not-yet' && view.access?.opensAt
-        ? texts.buyFrom(dateTime(view.access.opensAt))
-        : buttons[buy].label,
+    buy === 'buy' ? texts.buy(quantity, money(choice?.price ?? sale.price, quantity)) : buttons[buy].label,
   );
 
   setText(byId('buy-note'), note || noteOf(view));

@@ -94,8 +94,6 @@ export const german = {
   buyStalled: 'Noch einmal versuchen',
   buyOffline: 'Offline',
   buyNotYet: 'Für dich noch nicht offen',
-  /** @param {string} time */
-  buyFrom: (time) => `Für dich ab ${time}`,
   access: {
     title: 'Wer wann kaufen kann',
     who: { everybody: 'alle', list: 'wer auf der Liste des Shops steht', code: 'mit einem Code' },

@@ -108,8 +108,6 @@ export const english = {
   buyStalled: 'Try again',
   buyOffline: 'Offline',
   buyNotYet: 'Not open for you yet',
-  /** @param {string} time */
-  buyFrom: (time) => `Opens for you ${time}`,
   access: {
     title: 'Who may buy when',
     /** @type {Record<import('../../sale/contract.ts').PhaseAccess, string>} */

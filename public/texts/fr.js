@@ -94,8 +94,6 @@ export const french = {
   buyStalled: 'Réessayer',
   buyOffline: 'Hors ligne',
   buyNotYet: 'Pas encore ouverte pour vous',
-  /** @param {string} time */
-  buyFrom: (time) => `Pour vous : ${time}`,
   access: {
     title: 'Qui peut acheter, et quand',
     who: {

@@ -212,7 +212,7 @@ function accessOf(
   const t = texts.access;
   const lines = seen.phases.map(
     ({ name, who, when, isNow }) =>
-      html`<li ${new Html(isNow ? 'data-now' : '')}><strong>${name}</strong><span>${who}</span><span class="phase-when">${isNow ? t.now : when}</span></li>`,
+      html`<li ${new Html(isNow ? 'data-now' : '')}><strong>${name}</strong>${who ? html`<span>${who}</span>` : ''}<span class="phase-when">${isNow ? t.now : when}</span></li>`,
   );
   const form = html`<form class="code-form"><label for="code">${t.codeLabel}</label><input id="code" disabled><button class="quiet" disabled>${t.useCode}</button></form>`;
   return html`<section id="access" class="access" aria-label="${t.title}"><ol class="phases">${lines}</ol>${seen.asksCode ? form : ''}<p class="access-text">${seen.text}</p></section>`;

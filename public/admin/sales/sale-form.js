@@ -17,7 +17,7 @@ import {
 } from '../../shared/money.js';
 import { changeSale, createDraft } from '../api.js';
 import { field, fieldOf, openForm, row, timeField } from '../form.js';
-import { phaseFields } from './phase-fields.js';
+import { phaseFields } from './phases.js';
 import { nameOf } from './sale-words.js';
 
 const HOUR_MS = 3_600_000;

@@ -5,7 +5,7 @@
 import { serverNow } from '../../shared/clock.js';
 import { countdown, longDateTime, money, number } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
-import { phasesInWords } from './phase-fields.js';
+import { phasesInWords } from './phases.js';
 
 /** @param {SaleSnapshot} sale @returns {[name: string, words: string][]} */
 export function inWords(sale) {

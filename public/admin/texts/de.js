@@ -142,7 +142,7 @@ export const german = {
     hint: 'Alle können ab Beginn kaufen. Mit Phasen kommen Mitglieder oder Leute mit einem Code zuerst.',
     phase: 'Phase',
     name: 'Name',
-    whoMayBuy: 'Wer kaufen kann',
+    whoMayBuy: 'Offen für',
     begins: 'Beginnt',
     remove: 'Entfernen',
     members: 'Mitglieder zuerst',

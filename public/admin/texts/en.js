@@ -145,7 +145,7 @@ export const english = {
     hint: 'Everybody may buy from the opening on. With phases, members or people with a code come first.',
     phase: 'Phase',
     name: 'Name',
-    whoMayBuy: 'Who may buy',
+    whoMayBuy: 'Open to',
     begins: 'Begins',
     remove: 'Remove',
     members: 'Members first',

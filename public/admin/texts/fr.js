@@ -143,7 +143,7 @@ export const french = {
     hint: 'Tout le monde peut acheter dès l’ouverture. Avec des phases, les membres ou les personnes avec un code passent d’abord.',
     phase: 'Phase',
     name: 'Nom',
-    whoMayBuy: 'Qui peut acheter',
+    whoMayBuy: 'Ouverte à',
     begins: 'Début',
     remove: 'Retirer',
     members: 'Les membres d’abord',
