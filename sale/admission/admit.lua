@@ -105,15 +105,16 @@ local function takeLines(gate, saleId, personId, lines, sign)
   end
 end
 
--- Why a buyer is not let into a sale with phases.
+-- Why a buyer is not let into a sale with phases, and when it opens for them.
 local function doorRefusalOf(gate, saleId, entry)
-  if not entry or entry.phases ~= gate.phases then return 'phased:' .. gate.phases end
+  if gate.phases == '' then return end
+  if not entry or entry.phases ~= gate.phases then return 'phased:' .. gate.phases, math.huge end
   if entry.opensMs and now >= entry.opensMs then return end
+  local first = math.min(entry.opensMs or math.huge, entry.withCodeMs or math.huge)
   if not entry.withCodeMs or now < entry.withCodeMs then
-    local first = math.min(entry.opensMs or math.huge, entry.withCodeMs or math.huge)
-    return first == math.huge and 'not_admitted' or string.format('not_admitted:%.0f', first)
+    return first == math.huge and 'not_admitted' or string.format('not_admitted:%.0f', first), first
   end
-  if unitsOf(saleId, 'code:' .. entry.code) + 1 > entry.uses then return 'code_used' end
+  if unitsOf(saleId, 'code:' .. entry.code) + 1 > entry.uses then return 'code_used', first end
 end
 
 -- The only item of a sale has this id.
@@ -122,14 +123,14 @@ local onlyItem = '1'
 local function refusalOf(gate, saleId, personId, quantity, lines, hasPass, entry)
   if not gate then return 'no_gate' end
   if now >= gate.closesAt then return 'ended' end
-  if now < gate.opensAt then return string.format('not_open:%.0f', gate.opensAt) end
+  local doorRefusal, opensForBuyer = doorRefusalOf(gate, saleId, entry)
+  if now < gate.opensAt and (not doorRefusal or opensForBuyer <= gate.opensAt) then
+    return string.format('not_open:%.0f', gate.opensAt)
+  end
   if gate.reserved == '*' then return 'drawn' end
+  if doorRefusal then return doorRefusal end
   if gate.paused then return 'paused' end
   if gate.isRoom and not hasPass then return 'no_pass' end
-  if gate.phases ~= '' then
-    local refusal = doorRefusalOf(gate, saleId, entry)
-    if refusal then return refusal end
-  end
   if gate.items then
     local refusal = lineRefusalOf(gate, saleId, personId, lines)
     if refusal then return refusal end

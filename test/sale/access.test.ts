@@ -301,6 +301,18 @@ test('a phase begins at its moment, and each buyer is told when it opens for the
   expect((await system.audit()).ok).toBe(true);
 });
 
+test('before the opening everybody is told when it opens for them', async () => {
+  const sale = await putOnSale([
+    { access: 'list', inMs: hourMs },
+    { access: 'everybody', inMs: 2 * hourMs },
+  ]);
+  const ann = await member();
+  await upload(sale.id, ann.email);
+  const [ofAnn, ofBob] = [await buy(sale.id, ann.token), await buy(sale.id, system.buyerToken())];
+  expect([typeOf(ofAnn), ofAnn.body.opensAt]).toEqual(['not-open', sale.opensAt]);
+  expect([typeOf(ofBob), ofBob.body.opensAt]).toEqual(['not-admitted', sale.phases?.[1]?.opensAt]);
+});
+
 test('whoever is on a list stays on it with another account, under the same limit; a list is replaced as a whole', async () => {
   const sale = await putOnSale([{ access: 'list', inMs: -hourMs }], { limitPerBuyer: 1 });
   const ann = await member();
