@@ -93,7 +93,7 @@ async function auditPart(
   const accounts = new Map<string, string>();
   /** The orders with a payment or a payment window, by id. */
   const payable = new Map<string, PayableOrder>();
-  const limits = sale && limitsOf(sale);
+  const limits = sale && { ...limitsOf(sale), codes: await readAllUses(collections, saleId, snapshot) };
   let orders = 0;
 
   for await (const record of collections.orders.find({ saleId }, snapshot)) {
@@ -112,8 +112,9 @@ async function auditPart(
     if (isFirst)
       for (const { itemId, quantity } of linesOf(record))
         sold.set(itemId, (sold.get(itemId) ?? 0) + quantity);
-    if (!isIn(part, personOf(record))) continue;
     for (const claim of claimsOf(record, limits ?? noLimits)) {
+      // The orders of one code are of many persons.
+      if (!isIn(part, claim.refusal === 'code_used' ? claim.holder : personOf(record))) continue;
       const key = allowanceKey(saleId, claim.holder);
       taken.set(key, { units: (taken.get(key)?.units ?? 0) + claim.units, limit: claim.limit });
     }
@@ -134,6 +135,18 @@ async function auditPart(
 }
 
 type Check = ReturnType<typeof openFinding>;
+
+/** How many orders each code of the sale may let in, by its id. A code that was revoked has let in those before. */
+async function readAllUses(
+  { codes }: Collections,
+  saleId: string,
+  snapshot: Snapshot,
+): Promise<Map<string, number>> {
+  const all = new Map<string, number>();
+  for await (const { _id, uses } of codes.find({ saleId }, { ...snapshot, projection: { uses: 1 } }))
+    all.set(_id.slice(saleId.length + 1), uses);
+  return all;
+}
 
 const noLimits = { limitPerBuyer: 0, items: new Map() };
 

@@ -85,6 +85,8 @@ const noAdmissions = {
   ended: 0,
   drawn: 0,
   no_pass: 0,
+  not_admitted: 0,
+  code_used: 0,
   unknown_sale: 0,
   unknown_item: 0,
   busy: 0,

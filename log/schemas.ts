@@ -9,6 +9,7 @@ import {
   refundedAmount,
   rejectionReason,
   saleMode,
+  salePhase,
   units,
 } from '../sale/contract.ts';
 
@@ -70,6 +71,7 @@ const wholeSale = sale.extend({
   currency: z.string().exactOptional(),
   items: z.array(createdItem).exactOptional().describe('Absent in events of an earlier version'),
   cancelWindowSeconds: count.nullable().exactOptional(),
+  phases: z.array(salePhase).exactOptional(),
   requiresVerifiedEmail: z.literal(true).exactOptional(),
   language: language.exactOptional(),
   mode: saleMode.exactOptional(),

@@ -258,9 +258,13 @@ class StampedeBuy extends HTMLElement {
     return Date.now() + this.#aheadMs;
   }
 
-  /** Whether people take places, on the shop's own page of the sale: for a draw, or in a waiting room. */
+  /** Whether the shop's own page of the sale is needed: for a draw, a waiting room, or while a list or a code lets people in. */
   #hasPlaces() {
-    return (this.#sale?.mode ?? 'open') !== 'open';
+    const { mode = 'open', phases = [] } = this.#sale ?? {};
+    const isForEverybody = phases.some(
+      ({ access, opensAt }) => access === 'everybody' && Date.parse(opensAt) <= this.#now(),
+    );
+    return mode !== 'open' || (phases.length > 0 && !isForEverybody);
   }
 
   /** Pays the order that is held, goes to where places are taken, or buys. */

@@ -17,7 +17,10 @@
  *   settle     turn a batch of admitted purchases into orders, in one MongoDB transaction.
  *   order      the final outcome of an admitted purchase, and the truth about it.
  *   person     the owner of an e-mail address, over all their accounts; a sale's limit counts for a person: see person.ts.
- *   allowance  the number of units of a sale that one person has bought.
+ *   allowance  the number of units of a sale that one person has bought, or of orders that one code has let in.
+ *   phase      a part of a sale's time, from which on more people may buy: see access/access.ts. A sale's *stage* is whether it has
+ *              opened, or ended.
+ *   code       lets its holder into a phase; it is *redeemed* by an order.
  *
  * Times are ISO 8601 strings in UTC; money is an integer count of the currency's minor unit.
  */
@@ -101,6 +104,17 @@ export type SaleStatus = z.infer<typeof saleStatus>;
 export const saleMode = z.enum(['open', 'room', 'draw']);
 export type SaleMode = z.infer<typeof saleMode>;
 
+/**
+ * Whom a phase lets in: everybody, people on the sale's list whose address is confirmed, or whoever redeems a code. A phase lasts until
+ * the sale ends.
+ */
+export const phaseAccess = z.enum(['everybody', 'list', 'code']);
+export type PhaseAccess = z.infer<typeof phaseAccess>;
+
+export const maxPhases = 5;
+export const salePhase = z.object({ name: z.string(), opensAt: instant, access: phaseAccess });
+export type SalePhase = z.infer<typeof salePhase>;
+
 /** The former price; null when the shop gives none. */
 const oldPrice = money.nullable().describe('What it cost before');
 const unitsLeft = count.describe('Units not yet sold, as settled');
@@ -141,6 +155,10 @@ export const saleSnapshot = z.object({
   /** Every unit ever put on sale: sold + left. */
   unitsOnSale: count,
   limitPerBuyer: units,
+  phases: z
+    .array(salePhase)
+    .exactOptional()
+    .describe('Who may buy from when on, at most 5, the first one from the opening; absent: everybody'),
   requiresVerifiedEmail: z
     .literal(true)
     .exactOptional()
@@ -193,6 +211,7 @@ export const rejectionReason = z.enum([
   'unknown_sale',
   'unknown_item',
   'called_off',
+  'code_used',
   'failed',
 ]);
 export type RejectionReason = z.infer<typeof rejectionReason>;
@@ -365,6 +384,8 @@ export const purchase = z
     quantity: units,
     /** Only for a sale with several items: a worker of the version before refuses a purchase with lines. */
     lines: z.array(purchaseLine).min(1).max(maxItems).exactOptional(),
+    /** The id of the code that it redeems, only where it needs one: a worker of the version before refuses a purchase with a code. */
+    code: z.string().length(22).exactOptional(),
     idempotencyKey: z.string().min(1),
     createdAt: instant,
     /** W3C trace context of the request. */
@@ -405,6 +426,29 @@ export const deadLetter = z.object({
   stacks: z.array(z.string()),
 });
 export type DeadLetter = z.infer<typeof deadLetter>;
+
+/** Codes that were made together for one sale. */
+export const codeBatch = z.object({
+  id: z.string(),
+  name: z.string(),
+  codes: units.describe('How many codes it has'),
+  uses: units.describe('How many orders each of them lets in'),
+  used: count.describe('Orders that they have let in and that are not rejected, expired or cancelled'),
+  createdAt: instant,
+  revokedAt: instant.nullable(),
+});
+export type CodeBatch = z.infer<typeof codeBatch>;
+
+/** Answer to `POST /api/sales/:id/access`: when a sale with phases opens for the buyer. */
+export const saleAccess = z.object({
+  opensAt: instant.nullable().describe('When it opens for this buyer; null: never with what was shown'),
+  isListed: z.boolean().describe('Whether the buyer is on the list of the sale'),
+  code: z
+    .enum(['valid', 'used', 'refused'])
+    .nullable()
+    .describe('What the code is worth; `refused`: it is none of this sale, or was revoked'),
+});
+export type SaleAccess = z.infer<typeof saleAccess>;
 
 const placeState = z
   .enum(['entered', 'waiting', 'offered', 'left', 'called', 'inside', 'served'])
@@ -505,7 +549,7 @@ export const problem = z.object({
   detail: z.string(),
   /** For bad input: which field, and what was expected of it. */
   errors: z.array(z.object({ field: z.string(), message: z.string() })).exactOptional(),
-  /** For `not-open`: when it opens. */
+  /** For `not-open`: when it opens. For `not-admitted`: when it opens for this buyer; absent when it does not. */
   opensAt: instant.exactOptional(),
   /** For `sold-out`: units left, fewer than were asked for. */
   left: count.exactOptional(),

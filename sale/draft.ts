@@ -5,6 +5,7 @@ import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { Stale, transact, untilFresh } from '../runtime/databases/transact.ts';
 import { type Collections, type DraftRecord, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
+import { deleteAccess } from './access/codes.ts';
 import type { SalePage, SaleSnapshot } from './contract.ts';
 import { itemsOf } from './items.ts';
 import {
@@ -184,6 +185,7 @@ export async function deleteDraft(collections: Collections, id: string, by: By):
   return await transact(collections.connection, async (session) => {
     const deleted = await collections.drafts.findOneAndDelete({ _id: id }, { session });
     if (!deleted) return false;
+    await deleteAccess(collections, id, session);
     const entry = { ...by, action: 'draft.deleted', subject: { kind: 'sale', id }, before: deleted.sale };
     await appendStaffEntry(collections, session, entry);
     return true;

@@ -132,12 +132,14 @@ export function purchaseOf({
   quantity,
   lines,
   personId,
+  code,
   idempotencyKey,
   createdAt,
 }: OrderRecord): Purchase {
   const what = {
     quantity,
     ...(lines && { lines: lines.map(({ itemId, quantity }) => ({ itemId, quantity })) }),
+    ...(code && { code }),
   };
   const whose = { buyerId, ...(personId !== undefined && { personId }) };
   return { orderId, saleId, ...whose, ...what, idempotencyKey, createdAt: createdAt.toISOString() };

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { ClientSession } from 'mongoose';
 import { appendStaffEntry, type By, type StaffEntry } from '../accounts/staff-log.ts';
 import { appendChanges } from '../log/events.ts';
@@ -14,6 +15,7 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
+import { type PhaseRecord, phasesFault } from './access/access.ts';
 import type { Language, Money, SaleMode } from './contract.ts';
 import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { isDrawn } from './places/draw.ts';
@@ -38,6 +40,8 @@ export interface SaleChange {
   itemLimits?: { itemId: string; limitPerBuyer: number | null }[] | undefined;
   /** Until the sale opens, like all that follow. */
   requiresVerifiedEmail?: boolean | undefined;
+  /** All phases, as they should be; none: everybody from the opening on. */
+  phases?: PhaseRecord[] | undefined;
   /** Null: none. */
   language?: Language | null | undefined;
   paymentWindowSeconds?: number | undefined;
@@ -92,6 +96,8 @@ export type SaleChangeRefusal =
   /** A waiting room calls the people who still wait when units come back, so such a sale needs no waiting list. */
   | 'room_is_list'
   | 'item_limit_only_grows'
+  /** The phases do not begin with the sale, one after the other, before its end. */
+  | 'phases_outside'
   | 'terms_are_fixed'
   /** The only item of a sale has the sale's limit. */
   | 'no_item_limit'
@@ -291,6 +297,11 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   if (typeof stocked === 'string') return stocked;
   const { paused = sale.paused, opensAt = sale.opensAt, closesAt = sale.closesAt } = change;
   if (opensAt >= closesAt) return 'closes_first';
+  // Phases of a sale that has opened stay as they are, also when it is moved or ends at once.
+  const arePhasesChecked =
+    change.phases !== undefined || sale.publishedAt === null || (opensAt > now && isBeforeOpening(sale, now));
+  if (arePhasesChecked && phasesFault(mended.after.phases ?? [], { opensAt, closesAt }))
+    return 'phases_outside';
   const { mode, drawAt } = mended.after;
   if (mode === 'draw' ? !drawAt || drawAt <= opensAt || drawAt >= closesAt : drawAt) return 'draw_outside';
   const isMoved = opensAt.getTime() !== sale.opensAt.getTime();
@@ -395,16 +406,18 @@ function withTerms(sale: SaleRecord, change: SaleChange): SaleRecord {
     requiresVerifiedEmail = sale.requiresVerifiedEmail === true,
     language = sale.language ?? null,
     paymentWindowSeconds = sale.paymentWindowSeconds ?? 0,
+    phases = sale.phases ?? [],
   } = change;
   const isSame =
     requiresVerifiedEmail === (sale.requiresVerifiedEmail === true) &&
     language === (sale.language ?? null) &&
-    paymentWindowSeconds === (sale.paymentWindowSeconds ?? 0);
+    paymentWindowSeconds === (sale.paymentWindowSeconds ?? 0) &&
+    isDeepStrictEqual(phases, sale.phases ?? []);
   if (isSame) return sale;
-  const { requiresVerifiedEmail: _, language: __, ...others } = sale;
+  const { requiresVerifiedEmail: _, language: __, phases: ___, ...others } = sale;
   return {
     ...others,
-    ...choicesOf({ requiresVerifiedEmail, language: language ?? undefined }),
+    ...choicesOf({ phases, requiresVerifiedEmail, language: language ?? undefined }),
     paymentWindowSeconds,
   };
 }
@@ -515,7 +528,7 @@ const settable = [
   ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
   ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'waitingList', 'roomPerMinute'],
   ...['items', 'productId', 'price', 'oldAmount'],
-  ...['requiresVerifiedEmail', 'language', 'paymentWindowSeconds'],
+  ...['phases', 'requiresVerifiedEmail', 'language', 'paymentWindowSeconds'],
 ] as (keyof SaleRecord)[];
 
 function updateOf(_id: string, { before, after, changes, isEarly }: Edit) {

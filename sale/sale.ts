@@ -10,17 +10,19 @@ import { mongoClock, redisClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
+import type { PhaseRecord } from './access/access.ts';
 import type {
   Language,
   Product,
   SaleItem,
   SaleMode,
   SalePage,
+  SalePhase,
   SaleSnapshot,
   SaleStatus,
 } from './contract.ts';
 import { itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
-import { changesOfPhase, phaseOf } from './phases.ts';
+import { changesOfStage, stageOf } from './opening.ts';
 import { insertDraw, isDrawn } from './places/draw.ts';
 import { publicCountsOf } from './places/reserve.ts';
 import { noRehearsals } from './rehearsal.ts';
@@ -34,6 +36,8 @@ export interface NewSale {
   limitPerBuyer: number;
   /** Whether only buyers with a verified address may buy. */
   requiresVerifiedEmail?: boolean | undefined;
+  /** Who may buy from when on; none or absent: everybody from the opening on. */
+  phases?: PhaseRecord[] | undefined;
   mode?: SaleMode | undefined;
   /** Only of a waiting room: how many people a minute are let in, at most. */
   roomPerMinute?: number | undefined;
@@ -94,10 +98,10 @@ export async function insertSale(
   session: ClientSession,
 ): Promise<SaleRecord> {
   const now = mongoClock.now();
-  const phase = phaseOf(sale, redisClock.now());
+  const phase = stageOf(sale, redisClock.now());
   const record: SaleRecord = { ...saleRecordOf(id, sale, now), phase, publishedAt: now, eventSeq: 1 };
   await collections.sales.insertOne(record, { session });
-  const changes = [creationOf(record), ...changesOfPhase('scheduled', phase, record)];
+  const changes = [creationOf(record), ...changesOfStage('scheduled', phase, record)];
   await appendChanges(collections, [{ saleId: id, seq: 1, changes }], now, session);
   if (isDrawn(record)) await insertDraw(collections, record, session);
   return record;
@@ -128,6 +132,7 @@ export function saleRecordOf(id: string, sale: NewSale, createdAt: Date): SaleRe
 
 /** The choices of the shop that a usual sale does not have. */
 export function choicesOf({
+  phases,
   requiresVerifiedEmail,
   language,
   mode,
@@ -137,6 +142,7 @@ export function choicesOf({
   waitingList,
 }: Pick<NewSale, Choice>): Pick<SaleRecord, Choice> {
   return {
+    ...(phases?.length && { phases }),
     ...(requiresVerifiedEmail && { requiresVerifiedEmail }),
     ...(language && { language }),
     ...(mode === 'draw' && { mode, ...(drawAt && { drawAt }), ...(drawBeacon && { drawBeacon }) }),
@@ -146,6 +152,7 @@ export function choicesOf({
 }
 
 type Choice =
+  | 'phases'
   | 'requiresVerifiedEmail'
   | 'language'
   | 'mode'
@@ -202,7 +209,7 @@ export function creationOf(
     Parameters<typeof itemsOf>[0],
 ): Extract<Change, { type: 'sale.created' }> {
   const { productId, price, stock, limitPerBuyer, cancelWindowSeconds, paymentWindowSeconds } = sale;
-  const { drawAt, ...choices } = choicesOf(sale);
+  const { drawAt, phases, ...choices } = choicesOf(sale);
   const items = itemsOf(sale).map(({ id: itemId, ...item }) => ({
     itemId,
     productId: item.productId,
@@ -222,6 +229,7 @@ export function creationOf(
     limitPerBuyer,
     ...(!isPlain && { items }),
     ...choices,
+    ...(phases && { phases: phases.map(phaseOf) }),
     ...(drawAt && { drawAt: drawAt.toISOString() }),
     ...(cancelWindowSeconds !== undefined && { cancelWindowSeconds }),
     ...(paymentWindowSeconds && { paymentWindowSeconds }),
@@ -333,8 +341,8 @@ function statusOf(sale: SaleRecord, now: Date): SaleStatus {
   const { stock } = publicCountsOf(sale);
   if (publishedAt === null) return 'draft';
   if (calledOffAt) return 'called_off';
-  const phase = phaseOf(sale, now);
-  if (phase !== 'open') return phase;
+  const stage = stageOf(sale, now);
+  if (stage !== 'open') return stage;
   if (paused) return 'paused';
   return stock === 0 && mode !== 'draw' ? 'sold_out' : 'open';
 }
@@ -377,6 +385,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     stockVersion: sale.stockVersion,
     unitsOnSale: sale.unitsOnSale,
     limitPerBuyer: sale.limitPerBuyer,
+    ...(sale.phases && { phases: sale.phases.map(phaseOf) }),
     ...(sale.requiresVerifiedEmail && { requiresVerifiedEmail: true }),
     ...(isDrawn(sale) && sale.mode && { mode: sale.mode }),
     ...(sale.roomPerMinute && { roomPerMinute: sale.roomPerMinute }),
@@ -394,6 +403,11 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
 /** The part of a filter that lets a sharded MongoDB send the command only where these sales are. */
 export const inSales = (items: { saleId: string }[]) => ({
   saleId: { $in: [...new Set(items.map(({ saleId }) => saleId))] },
+});
+
+const phaseOf = ({ name, opensAt, access }: PhaseRecord): SalePhase => ({
+  ...{ name, access },
+  opensAt: opensAt.toISOString(),
 });
 
 /** Groups items by sale id and keeps their order. */

@@ -22,6 +22,7 @@ import { metricsRoute } from '../runtime/observe/metrics.ts';
 import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { withTimeout } from '../runtime/with-timeout.ts';
+import { openDoor } from '../sale/access/door.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
@@ -82,11 +83,13 @@ const clocks = followClocks({ redis, mongo, registry }, log);
 const gate = openGate(redis, config.SHARDS);
 // Until the first heartbeats are read.
 gate.keepUnsharded(true);
+const door = openDoor(collections, config.PERSON_ALIAS_DOMAINS);
 const { admit, drained } = openAdmission({
   redis,
   gate,
   queue,
   findSale: (saleId) => findSale(collections, saleId),
+  door,
   requeueLost: ({ orderId, saleId }) =>
     requeueLost({ collections, gate, queue }, gate.shardOf(saleId), [orderId]),
   limits: admissionLimitsOf(config),
@@ -180,6 +183,7 @@ const bus = openBus(config, log, () => true);
 const shop = {
   collections,
   admit,
+  door,
   requiresVerifiedEmail: openVerifiedBuyers(
     gate,
     (saleId) => findSale(collections, saleId),

@@ -6,6 +6,7 @@ import type { Provider } from '../accounts/provider/provider.ts';
 import type { Revocation } from '../accounts/session.ts';
 import type { Availability } from '../runtime/observe/availability.ts';
 import type { Log } from '../runtime/observe/log.ts';
+import type { Door } from '../sale/access/door.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
@@ -30,6 +31,8 @@ import type { Audits } from './routes/admin/audits.ts';
 export interface Shop {
   collections: Collections;
   admit: Admit;
+  /** Says when a sale with phases opens for a buyer. */
+  door: Door;
   /** Whether a sale is only for buyers with a verified address. */
   requiresVerifiedEmail: (saleId: string) => boolean | Promise<boolean>;
   cancel: Cancellations['cancel'];

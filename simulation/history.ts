@@ -9,7 +9,7 @@ export type Step =
   /**
    * A buyer presses Buy; `again` repeats an earlier press with its key, unchanged or of this sale and quantity. Who `isBack`
    * deleted an account and has another one: the orders are the account's, the limit is the person's. In a sale with several
-   * items, `quantity` units of the item are asked for, and one of the item `beside` it.
+   * items, `quantity` units of the item are asked for, and one of the item `beside` it. The first sale is for those with a code.
    */
   | {
       type: 'press';
@@ -19,6 +19,7 @@ export type Step =
       quantity: number;
       item: number;
       beside: number | null;
+      code: number;
       again: number | null;
       unchanged: boolean;
     }
@@ -54,7 +55,7 @@ export type Step =
   | { type: 'forget'; order: number }
   | { type: 'lose_place'; order: number }
   /** A gate's counts are wrong. */
-  | { type: 'drift'; sale: number; item: number; buyer: number; left: number; units: number }
+  | { type: 'drift'; sale: number; item: number; buyer: number; code: number; left: number; units: number }
   | { type: 'reconcile' };
 
 /** Crash points: before, inside and after the transaction, and after the update of the gate but before Bull's. */
@@ -65,6 +66,8 @@ export const itemsOfSales = [1, 2];
 export const buyerCount = 4;
 export const initialStock = 5;
 export const limitPerBuyer = 3;
+/** How many orders each code of the first sale lets in. */
+export const usesOfCodes = [2, 5];
 /** Of each item of a sale that has several. */
 export const limitPerItem = 2;
 
@@ -82,6 +85,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       quantity: fc.integer({ min: 1, max: limitPerBuyer + 1 }),
       item,
       beside: fc.option(item),
+      code: fc.nat({ max: usesOfCodes.length - 1 }),
       again: fc.option(fc.nat({ max: 9 }), { freq: 4 }),
       unchanged: fc.boolean(),
     }),
@@ -181,6 +185,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       sale,
       item,
       buyer: fc.nat({ max: buyerCount - 1 }),
+      code: fc.nat({ max: usesOfCodes.length - 1 }),
       left: fc.integer({ min: -2, max: 2 }),
       units: fc.integer({ min: -2, max: 2 }),
     }),

@@ -2,6 +2,8 @@ import { nanoid } from 'nanoid';
 import { byCommand, type System } from '../commands/system.ts';
 import { audit } from '../insight/audit.ts';
 import { openMutex } from '../runtime/mutex.ts';
+import { codeIdOf, createCodes } from '../sale/access/codes.ts';
+import { openDoor } from '../sale/access/door.ts';
 import { type Admit, openAdmission } from '../sale/admission/admission.ts';
 import { unitsEverOnSale } from '../sale/admission/gate.ts';
 import { openGateCheck } from '../sale/admission/gate-check.ts';
@@ -14,7 +16,7 @@ import { changeSale } from '../sale/sale-change.ts';
 import { cancelCalledOff } from '../sale/settlement/called-off.ts';
 import { cancelOrders } from '../sale/settlement/cancellation.ts';
 import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
-import { allowanceKey, holderOf } from '../sale/settlement/decide.ts';
+import { allowanceKey, codeHolderOf, holderOf } from '../sale/settlement/decide.ts';
 import { expireHolds, payAuthorisedHolds } from '../sale/settlement/holds.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
@@ -28,17 +30,22 @@ import {
   limitPerBuyer,
   limitPerItem,
   type Step,
+  usesOfCodes,
   type WorkerDeath,
 } from './history.ts';
 
 interface Shop extends System {
   checkout: Checkout;
+  /** Of the first sale. */
+  codes: string[];
 }
 
 /** The buyers' pages: their purchases, and the accepted order ids. */
 interface Pages {
   pressed: Purchase[];
   accepted: Map<string, Purchase>;
+  /** The code that was shown with each purchase, by its order id. */
+  shown: Map<string, string>;
 }
 
 const hourMs = 3_600_000;
@@ -60,16 +67,18 @@ export async function live(system: System, steps: Step[]): Promise<void> {
   await empty(system);
   const saleIds: string[] = [];
   for (const items of itemsOfSales) saleIds.push(await putOnSale(system, items));
+  const codes = await makeCodes(system, saleIds[0] ?? '');
   const { admit } = openAdmission({
     redis: system.redis,
     gate: system.gate,
     queue: system.queue,
     findSale: (saleId) => findSale(system.collections, saleId),
+    door: openDoor(system.collections, []),
     requeueLost: ({ orderId, saleId }) => requeueLost(system, system.gate.shardOf(saleId), [orderId]),
     limits,
   });
-  const pages: Pages = { pressed: [], accepted: new Map() };
-  const shop = { ...system, checkout: openCheckout(system, by) };
+  const pages: Pages = { pressed: [], accepted: new Map(), shown: new Map() };
+  const shop = { ...system, checkout: openCheckout(system, by), codes };
   for (const step of steps) await take(step, shop, saleIds, admit, pages);
   await repair(shop, saleIds, admit, pages);
   await check(shop, saleIds, pages);
@@ -77,8 +86,8 @@ export async function live(system: System, steps: Step[]): Promise<void> {
 
 async function empty({ collections, redis }: System): Promise<void> {
   await redis.flushall();
-  const { sales, orders, allowances, events, payments, simulatedPayments } = collections;
-  for (const model of [sales, orders, allowances, events, payments, simulatedPayments])
+  const { sales, orders, allowances, events, payments, simulatedPayments, codes, codeBatches } = collections;
+  for (const model of [sales, orders, allowances, events, payments, simulatedPayments, codes, codeBatches])
     await model.deleteMany();
 }
 
@@ -91,6 +100,7 @@ async function putOnSale({ collections }: System, items: number): Promise<string
     image: '',
     createdAt: new Date(),
   });
+  const opensAt = new Date(Date.now() - hourMs);
   const newSale = {
     items: Array.from({ length: items }, (_, n) => ({
       productId,
@@ -102,7 +112,10 @@ async function putOnSale({ collections }: System, items: number): Promise<string
     currency: 'EUR',
     limitPerBuyer,
     paymentWindowSeconds: items === itemsOfSales.at(-1) ? 3_600 : 0,
-    opensAt: new Date(Date.now() - hourMs),
+    ...(items === itemsOfSales[0] && {
+      phases: [{ name: 'With a code', opensAt, access: 'code' as const }],
+    }),
+    opensAt,
     closesAt: new Date(Date.now() + hourMs),
   };
   const sale = await createSale(collections, newSale, by);
@@ -113,11 +126,21 @@ async function putOnSale({ collections }: System, items: number): Promise<string
 const heldOf = ({ orderId: _id = '', saleId = '' }: Partial<Purchase> = {}) =>
   ({ _id, saleId, status: 'held' }) as const;
 
+async function makeCodes({ collections }: System, saleId: string): Promise<string[]> {
+  const codes: string[] = [];
+  for (const uses of usesOfCodes) {
+    const made = await createCodes(collections, saleId, { name: '', codes: 1, uses }, by);
+    if (made === null || made === 'too_many') throw new Error('The codes were not made.');
+    codes.push(...made.codes);
+  }
+  return codes;
+}
+
 async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, pages: Pages): Promise<void> {
   const { collections, gate } = system;
   switch (step.type) {
     case 'press':
-      return await press(pages, admit, purchaseOf(step, saleIds, pages));
+      return await press(pages, admit, purchaseOf(step, saleIds, pages), system.codes[step.code] ?? '');
     case 'work':
       return await work(system, step.jobs, step.dies);
     case 'cancel': {
@@ -193,7 +216,7 @@ async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, p
     case 'lose_place':
       return await losePlace(system, pages.pressed[step.order]?.orderId ?? '');
     case 'drift':
-      return await drift(system, system.gate.keyOf(saleIds[step.sale] ?? ''), step);
+      return await drift(system, saleIds[step.sale] ?? '', step);
     case 'reconcile':
       return await reconcileNow(system);
   }
@@ -234,9 +257,15 @@ function createdAt(): string {
 }
 let lastPressMs = 0;
 
-async function press({ pressed, accepted }: Pages, admit: Admit, purchase: Purchase): Promise<void> {
+async function press(
+  { pressed, accepted, shown }: Pages,
+  admit: Admit,
+  purchase: Purchase,
+  code: string,
+): Promise<void> {
   if (!pressed.some(({ orderId }) => orderId === purchase.orderId)) pressed.push(purchase);
-  const { outcome } = await admit(purchase);
+  shown.set(purchase.orderId, code);
+  const { outcome } = await admit(purchase, '', false, { emailVerified: false, code });
   if (outcome === 'admitted' || outcome === 'known') accepted.set(purchase.orderId, purchase);
 }
 
@@ -327,13 +356,18 @@ async function losePlace({ redis, gate, queue }: System, orderId: string): Promi
 }
 
 async function drift(
-  { redis }: System,
-  gate: string,
-  { item, buyer, left, units }: Extract<Step, { type: 'drift' }>,
+  { redis, gate: { keyOf }, codes }: Shop,
+  saleId: string,
+  { item, buyer, code, left, units }: Extract<Step, { type: 'drift' }>,
 ): Promise<void> {
+  const gate = keyOf(saleId);
   if (!(await redis.exists(gate))) return;
   await redis.hincrby(gate, 'left', left);
   await redis.hincrby(gate, `b:buyer-${buyer}`, units);
+  if (await redis.hget(gate, 'phases')) {
+    const codeId = codeIdOf(saleId, codes[code] ?? '') ?? '';
+    await redis.hincrby(gate, `b:${codeHolderOf(codeId)}`, units);
+  }
   const itemId = itemIdOf(item);
   if (!(await redis.hexists(gate, `left:${itemId}`))) return;
   await redis.hincrby(gate, `left:${itemId}`, -left);
@@ -361,7 +395,8 @@ async function repair(system: Shop, saleIds: string[], admit: Admit, pages: Page
       (await system.gate.findPurchase(purchase.orderId));
     if (known) continue;
     // A page that gets 404 sends the purchase again, and shows it as refused if it is refused now.
-    const { outcome } = await admit({ ...purchase, createdAt: createdAt() });
+    const shown = { emailVerified: false, code: pages.shown.get(purchase.orderId) };
+    const { outcome } = await admit({ ...purchase, createdAt: createdAt() }, '', false, shown);
     if (outcome !== 'admitted' && outcome !== 'known') pages.accepted.delete(purchase.orderId);
   }
   for (let round = 0; round < 3; round++) {
@@ -403,12 +438,15 @@ async function check(system: Shop, saleIds: string[], { accepted }: Pages): Prom
 }
 
 /** The counts of a sale in its gate and in MongoDB; null when the sale has no gate. */
-async function countsOf({ gate, collections }: System, saleId: string) {
+async function countsOf({ gate, collections, codes }: Shop, saleId: string) {
   const sale = await collections.sales.findOne({ _id: saleId });
   const items = sale && hasSeveralItems(sale) ? itemsOf(sale) : [];
   const itemIds = items.map(({ id }) => id);
   const people = Array.from({ length: buyerCount }, (_, n) => `buyer-${n}`);
-  const buyers = people.flatMap((person) => [person, ...itemIds.map((id) => holderOf(person, id))]);
+  const buyers = [
+    ...people.flatMap((person) => [person, ...itemIds.map((id) => holderOf(person, id))]),
+    ...codes.map((code) => codeHolderOf(codeIdOf(saleId, code) ?? '')),
+  ];
   const { gates } = await gate.read([saleId], { buyers, queuedMax: 1, items: new Map([[saleId, itemIds]]) });
   const fields = gates.get(saleId);
   if (!fields || !sale) return null;

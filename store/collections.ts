@@ -1,6 +1,7 @@
 import { type ClientSession, type Connection, mongo, Schema } from 'mongoose';
 import type { SaleAudit } from '../insight/audit-sale.ts';
 import type { Change } from '../log/schemas.ts';
+import type { PhaseRecord } from '../sale/access/access.ts';
 import {
   type AccountRole,
   accountRole,
@@ -18,6 +19,7 @@ import {
   settledStatus,
 } from '../sale/contract.ts';
 import type { NewSale } from '../sale/sale.ts';
+import { openAccessCollections } from './access-collections.ts';
 import { openDeskCollections } from './desk-collections.ts';
 import { openEventCollections } from './event-collections.ts';
 import { openPaymentCollections } from './payment-collections.ts';
@@ -117,7 +119,8 @@ export interface PictureRecord {
   createdAt: Date;
 }
 
-export type SalePhase = Extract<SaleStatus, 'scheduled' | 'open' | 'ended' | 'called_off'>;
+/** Whether a sale has opened yet, or ended. */
+export type SaleStage = Extract<SaleStatus, 'scheduled' | 'open' | 'ended' | 'called_off'>;
 
 /** What a sale offers, without its counts. */
 export interface ItemRecord {
@@ -156,9 +159,11 @@ export interface SaleRecord {
   opensAt: Date;
   closesAt: Date;
   paused: boolean;
-  /** The last phase written to the event log. Absent in records of an earlier version. */
-  phase?: SalePhase | null;
+  /** The last stage written to the event log; it is not one of `phases`. Absent in records of an earlier version. */
+  phase?: SaleStage | null;
   limitPerBuyer: number;
+  /** Who may buy from when on; at most 5. Absent: everybody from the opening on. */
+  phases?: PhaseRecord[];
   /** Whether only buyers with a verified address may buy, from its creation on. Absent: everybody may. */
   requiresVerifiedEmail?: true;
   /** How units are given out; absent for `open`. In a draw people enter from `opensAt` to `drawAt`. */
@@ -247,6 +252,8 @@ export interface OrderRecord {
   idempotencyKey: string;
   status: SettledStatus;
   reason: RejectionReason | null;
+  /** The id of the code that it redeemed. Absent when it needed none. */
+  code?: string;
   /** Units that were left of the only line of an order rejected as sold out. Absent in orders of an earlier version. */
   left?: number;
   createdAt: Date;
@@ -272,9 +279,12 @@ export interface OrderRecord {
   traceparent?: string | undefined;
 }
 
-/** The units that a person has of a sale or, where an item has a limit of its own, of that item. */
+/**
+ * The units that a person has of a sale or, where an item has a limit of its own, of that item; and the orders that a code has let
+ * in.
+ */
 export interface AllowanceRecord {
-  /** `<saleId>:<personId>` or `<saleId>:<personId>:<itemId>` */
+  /** `<saleId>:<personId>`, `<saleId>:<personId>:<itemId>` or `<saleId>:code:<codeId>` */
   _id: string;
   units: number;
 }
@@ -439,6 +449,7 @@ const sale = new Schema<SaleRecord>(
     paused: { type: Boolean, default: false },
     phase: { type: String },
     limitPerBuyer: { type: Number, required: true, min: 1 },
+    phases: { type: Schema.Types.Mixed } as never,
     requiresVerifiedEmail: { type: Boolean },
     mode: { type: String, enum: saleMode.options },
     roomPerMinute: { type: Number },
@@ -499,6 +510,7 @@ const order = new Schema<OrderRecord>(
     idempotencyKey: { type: String, required: true },
     status: { type: String, required: true, enum: settledStatus.options },
     reason: { type: String, default: null, enum: [...rejectionReason.options, null] },
+    code: { type: String },
     left: { type: Number },
     createdAt: { type: Date, required: true },
     settledAt: { type: Date, required: true },
@@ -599,6 +611,7 @@ export function openCollections(connection: Connection) {
     ...openDeskCollections(open),
     ...openPaymentCollections(open),
     ...openPlaceCollections(open),
+    ...openAccessCollections(open),
   };
 }
 

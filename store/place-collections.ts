@@ -14,6 +14,8 @@ export interface PlaceRecord {
   buyerId: string;
   /** What is asked for, at most. None in a waiting room, where people choose when they buy. */
   lines: PurchaseLine[];
+  /** The id of the code that the person's order redeems. Absent when it needs none. */
+  code?: string;
   /** `called` and the next two only in a waiting room: `inside` with a pass to buy, `served` when they have bought. */
   state: 'waiting' | 'offered' | 'left' | 'called' | 'inside' | 'served';
   /** Units go to lower positions first. Null until the draw. */
@@ -130,6 +132,7 @@ const place = new Schema<PlaceRecord>(
     personId: text,
     buyerId: { ...text, index: true },
     lines: { type: Schema.Types.Mixed, required: true } as never,
+    code: { type: String },
     state: text,
     position: { type: Number },
     pseudonym: { type: String },

@@ -1,7 +1,7 @@
 /** The requests of the control room, one function for each endpoint. */
 
 /** @import { AdminOrderPage, LiveFigures, Picture, RehearsalStatus, SaleMinute, SaleReport } from '../../insight/contract.ts' */
-/** @import { DeadLetter, Draw, Product, RoomStatus, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
+/** @import { CodeBatch, DeadLetter, Draw, Product, RoomStatus, SalePage, SaleSnapshot } from '../../sale/contract.ts' */
 
 import { download, request, requestIdempotently, send, upload } from './http.js';
 
@@ -104,6 +104,30 @@ export const fetchRoomControl = (id) => request('GET', roomAt(id));
 
 /** @param {string} id @param {object} change */
 export const changeRoom = (id, change) => request('PATCH', roomAt(id), { body: change });
+
+const accessAt = (/** @type {string} */ id, /** @type {string} */ what) =>
+  `/admin/sales/${encodeURIComponent(id)}/${what}`;
+
+/** @param {string} id @returns {Promise<{ people: number }>} */
+export const fetchListed = (id) => request('GET', accessAt(id, 'list'));
+
+/** @param {string} id @param {string} text of a CSV, or lines @returns {Promise<{ people: number }>} */
+export const replaceList = (id, text) =>
+  upload(accessAt(id, 'list'), new Blob([text], { type: 'text/csv' }), () => {});
+
+/** @param {string} id @returns {Promise<{ batches: CodeBatch[] }>} */
+export const fetchCodeBatches = (id) => request('GET', accessAt(id, 'codes'));
+
+/** @param {string} id @param {object} body @returns {Promise<{ batch: CodeBatch, codes: string[] }>} */
+export const createCodes = (id, body) => request('POST', accessAt(id, 'codes'), { body });
+
+/** @param {string} id @param {string} batchId */
+export const revokeCodeBatch = (id, batchId) =>
+  request('DELETE', accessAt(id, `codes/${encodeURIComponent(batchId)}`));
+
+/** @param {string} id @param {string} code @returns {Promise<{ uses: number, used: number }>} */
+export const revokeCode = (id, code) =>
+  request('POST', accessAt(id, 'codes/revocations'), { body: { code } });
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/report`);

@@ -1,13 +1,14 @@
 /** Decides the state of the Buy button. Pure. */
 
-/** @import { Order, SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+/** @import { Order, SaleAccess, SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 
 import { linesOf } from '../shared/items.js';
+import { isOpenFor } from './access-view.js';
 
 /**
  * @typedef {'sending' | 'queued' | 'busy'} Progress of a purchase that is not settled
  *
- * @typedef {'soon' | 'sign-in' | 'choose' | 'choose-another' | 'buy' | Progress | 'stalled' | 'held' | 'paid' | 'sold-out'
+ * @typedef {'soon' | 'sign-in' | 'choose' | 'choose-another' | 'not-yet' | 'buy' | Progress | 'stalled' | 'held' | 'paid' | 'sold-out'
  *   | 'over-limit' | 'paused' | 'ended' | 'called-off' | 'offline'} BuyState
  *
  * @typedef {object} Circumstances
@@ -16,6 +17,7 @@ import { linesOf } from '../shared/items.js';
  * @property {number} now the server's clock
  * @property {boolean} isReachable
  * @property {boolean} isSignedIn
+ * @property {SaleAccess | null} [access] when a sale with phases opens for the buyer; null or absent while it is not known
  * @property {Progress | 'stalled' | null} progress the progress of the pending purchase
  * @property {Order[]} orders the buyer's orders of this sale, newest first
  * @property {boolean} wantsMore the buyer has one and asked to buy another
@@ -51,7 +53,17 @@ export function remainingFor(sale, orders, item = null) {
 }
 
 /** @param {Circumstances} circumstances @returns {BuyState} */
-export function buyState({ sale, choice, now, isReachable, isSignedIn, progress, orders, wantsMore }) {
+export function buyState({
+  sale,
+  choice,
+  now,
+  isReachable,
+  isSignedIn,
+  access = null,
+  progress,
+  orders,
+  wantsMore,
+}) {
   if (progress) return progress;
   // This comes before 'sold-out', which would make a buyer who has one doubt their purchase.
   const newest = orders[0]?.status;
@@ -65,6 +77,7 @@ export function buyState({ sale, choice, now, isReachable, isSignedIn, progress,
   if (status === 'sold_out') return 'sold-out';
   if (choice?.stock === 0) return 'choose-another';
   if (!isSignedIn) return 'sign-in';
+  if (!isOpenFor(sale, access, now)) return 'not-yet';
   if (remainingFor(sale, orders) === 0) return 'over-limit';
   if (!choice) return 'choose';
   return remainingFor(sale, orders, choice) > 0 ? 'buy' : 'over-limit';

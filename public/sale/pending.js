@@ -2,8 +2,8 @@
  * The pending purchase, stored BEFORE it is sent, so that a retry after a reload or a lost connection has
  * the same Idempotency-Key and is the same purchase.
  *
- * @typedef {{ quantity: number, lines?: PurchaseLine[], pass?: string }} Wanted what is bought; lines only of a sale with
- *   several items, a pass only of one with a waiting room
+ * @typedef {{ quantity: number, lines?: PurchaseLine[], pass?: string, code?: string }} Wanted what is bought; lines only of a
+ *   sale with several items, a pass only of one with a waiting room, a code only of one with phases
  *
  * @typedef {object} PendingPurchase
  * @property {string} buyerId
@@ -11,6 +11,7 @@
  * @property {number} quantity units of all lines
  * @property {PurchaseLine[]} [lines]
  * @property {string} [pass] of the waiting room
+ * @property {string} [code] as it was typed
  * @property {string} idempotencyKey
  * @property {number} sentAt by the server's clock, in milliseconds
  * @property {string} [orderId] once it is accepted

@@ -66,7 +66,7 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
       await asBuyer((token) => call(method, `${path}/${target}${end}`, { token, body }));
     } catch (error) {
       const name = error instanceof Problem ? error.name : '';
-      const reasons = /** @type {Record<string, string>} */ (texts.place.refused);
+      const reasons = /** @type {Record<string, string>} */ ({ ...texts.refusal, ...texts.place.refused });
       toast(reasons[name] ?? texts.loadFailed);
     } finally {
       isBusy = false;

@@ -33,8 +33,8 @@ const shownOutside = new Set([
   'offline',
 ]);
 
-/** @param {string} saleId @param {{ onChange: () => void }} page */
-export function openRoom(saleId, { onChange }) {
+/** @param {string} saleId @param {{ onChange: () => void, shown: () => { code?: string } }} page `shown`: what may let the buyer in */
+export function openRoom(saleId, { onChange, shown }) {
   /** @type {Place | null} */
   let place = null;
   /** @type {RoomStatus | null} */
@@ -161,6 +161,7 @@ export function openRoom(saleId, { onChange }) {
     } catch (error) {
       const name = error instanceof Problem ? error.name : '';
       const reasons = /** @type {Record<string, string>} */ ({
+        ...texts.refusal,
         ...texts.place.refused,
         ...texts.room.refused,
       });
@@ -176,7 +177,9 @@ export function openRoom(saleId, { onChange }) {
   main.addEventListener('click', () =>
     act(async () => {
       if (main.dataset.action === 'come') return await askForPass();
-      await asBuyer((token) => call('POST', `${path}/places`, { token }));
+      const { code } = shown();
+      const query = code ? `?code=${encodeURIComponent(code)}` : '';
+      await asBuyer((token) => call('POST', `${path}/places${query}`, { token }));
     }),
   );
   quit.addEventListener('click', () =>

@@ -41,6 +41,9 @@ let saleMessages = 0;
  * @type {ReturnType<typeof import('./place.js').openPlace> | ReturnType<typeof import('./room.js').openRoom> | null}
  */
 let place = null;
+/** Loaded where the sale has phases. @type {ReturnType<typeof import('./access.js').openAccess> | null} */
+let door = null;
+let knownPhases = '[]';
 /** The id of the buyer who has confirmed the address since the session began. @type {string | null} */
 let verifiedId = null;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -55,6 +58,7 @@ const checkout = openCheckout(saleId, {
     if (outcome.kind === 'refused') {
       state.setRefusal(outcome.problem, purchase, serverNow());
       place?.refresh();
+      door?.refresh();
       refresh();
     }
     draw();
@@ -89,11 +93,13 @@ function draw() {
     isReachable,
     isSignedIn: currentSession() !== null,
     isVerified: currentSession()?.user.emailVerified === true || verifiedId === currentSession()?.user.id,
+    access: door?.access() ?? null,
     pending: checkout.pending(),
     progress: checkout.progress(),
   });
   if (!view) return;
   renderSale(view);
+  door?.render(view);
   place?.render(view);
   announceStock(view.sale, view.status);
   announceChoice(view.choice, view.buy === 'choose-another' ? byId('buy-note').textContent : '');
@@ -122,7 +128,7 @@ async function begin() {
   const snapshot = JSON.parse(text);
   syncServerTime(snapshot.serverTime, performance.timeOrigin - PAGE_AGE_MS, Date.now());
   await loadPicker(snapshot);
-  await loadPlace(snapshot);
+  await Promise.all([loadPlace(snapshot), loadDoor(snapshot)]);
   if (!state.sale()) update(snapshot);
 }
 
@@ -132,7 +138,7 @@ async function refresh() {
     const snapshot = await (isPreview ? asBuyer((token) => fetchSale(saleId, token)) : fetchSale(saleId));
     // The page is drawn with the picker at once, so that nothing moves afterwards.
     await loadPicker(snapshot);
-    await loadPlace(snapshot);
+    await Promise.all([loadPlace(snapshot), loadDoor(snapshot)]);
     if (messagesBefore !== saleMessages) return refresh();
     isReachable = true;
     update(snapshot);
@@ -152,13 +158,24 @@ async function refresh() {
 }
 
 /** @param {SaleSnapshot} sale */
+async function loadDoor(sale) {
+  const phases = JSON.stringify(sale.phases ?? []);
+  if (phases === knownPhases) return;
+  knownPhases = phases;
+  const { openAccess } = await import('./access.js');
+  door ??= openAccess(saleId, { onChange: draw });
+  if (currentSession()) door.refresh();
+}
+
+/** @param {SaleSnapshot} sale */
 async function loadPlace(sale) {
   if (place === null && sale.mode === 'room') {
     const { openRoom } = await import('./room.js');
-    place ??= openRoom(saleId, { onChange: draw });
+    place ??= openRoom(saleId, { onChange: draw, shown });
   } else if (place === null && (sale.mode === 'draw' || sale.waitingList)) {
     const { openPlace } = await import('./place.js');
-    place ??= openPlace(saleId, state.wanted, { onChange: draw, chooseItem: focusPicker });
+    const wanted = () => ({ ...state.wanted(), ...shown() });
+    place ??= openPlace(saleId, wanted, { onChange: draw, chooseItem: focusPicker });
   }
   place?.poll({ isUp });
 }
@@ -198,6 +215,9 @@ async function refreshOrders() {
   }
 }
 
+/** What may let the buyer into a phase. */
+const shown = () => door?.shown() ?? {};
+
 function press() {
   const buy = /** @type {BuyState} */ (byId('buy').dataset.state);
   if (!pressable.has(buy)) return;
@@ -208,7 +228,7 @@ function press() {
   if (buy === 'held') return location.assign(`${addressOfOrder(state.newestOrder()?.id ?? '')}#pay`);
   state.clearRefusal();
   const pass = place?.pass();
-  checkout.start({ ...state.wanted(), ...(pass && { pass }) });
+  checkout.start({ ...state.wanted(), ...(pass && { pass }), ...shown() });
 }
 
 function pressSecondary() {
@@ -246,6 +266,7 @@ byId('item-options').addEventListener('change', ({ target }) => {
 onSessionChange(() => {
   state.clearBuyer();
   place?.refresh();
+  door?.refresh();
   draw();
   if (isPreview) refresh();
   askWhetherVerified();

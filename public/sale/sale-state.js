@@ -1,6 +1,6 @@
 /** The state of the sale page, and the view derived from it. */
 
-/** @import { Order, SaleItem, SaleSnapshot } from '../../sale/contract.ts' */
+/** @import { Order, SaleAccess, SaleItem, SaleSnapshot } from '../../sale/contract.ts' */
 /** @import { Problem } from '../shared/api.js' */
 /** @import { OrderCard } from '../orders/order-view.js' */
 /** @import { PendingPurchase, Wanted } from './pending.js' */
@@ -137,11 +137,12 @@ export function openSaleState(saleId, chosenBefore) {
      * @param {boolean} around.isReachable
      * @param {boolean} around.isSignedIn
      * @param {boolean} around.isVerified
+     * @param {SaleAccess | null} around.access
      * @param {PendingPurchase | null} around.pending
      * @param {Progress | 'stalled' | null} around.progress
      * @returns {SaleView | null}
      */
-    view({ now, isReachable, isSignedIn, isVerified, pending, progress }) {
+    view({ now, isReachable, isSignedIn, isVerified, access, pending, progress }) {
       if (!sale) return null;
       const shown = shownStock.of(sale, now);
       const choice = choiceIn(shown, pending);
@@ -151,7 +152,17 @@ export function openSaleState(saleId, chosenBefore) {
         Math.min(remainingFor(shown, orders, choice), (choice ?? shown).stock || shown.limitPerBuyer),
       );
       quantity = Math.min(quantity, mostQuantity);
-      const around = { sale: shown, choice, now, isReachable, isSignedIn, progress, orders, wantsMore };
+      const around = {
+        sale: shown,
+        choice,
+        now,
+        isReachable,
+        isSignedIn,
+        access,
+        progress,
+        orders,
+        wantsMore,
+      };
       const buy = buyState(around);
       const left = choice && shownStock.limitOf(choice.id, now);
       return {
@@ -165,6 +176,7 @@ export function openSaleState(saleId, chosenBefore) {
         remaining,
         isSignedIn,
         isVerified,
+        access,
         orderCard: currentCard(shown, pending),
         people,
         latestEvent: recentEvents.list()[0],

@@ -1,6 +1,6 @@
 /** Renders the sale page. It writes only what changed and decides nothing. */
 
-/** @import { SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
+/** @import { SaleAccess, SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts' */
 /** @import { BuyState } from './buy-state.js' */
 /** @import { RecentEvent } from './recent-events.js' */
 /** @import { OrderCard } from '../orders/order-view.js' */
@@ -34,6 +34,7 @@ import { inWords } from './recent-events.js';
  * @property {number} remaining units that the buyer may still buy
  * @property {boolean} isSignedIn
  * @property {boolean} isVerified whether the buyer has confirmed the address, as far as this page knows
+ * @property {SaleAccess | null} access when a sale with phases opens for the buyer; null while it is not known
  * @property {OrderCard | null} orderCard
  * @property {string | null} heldUntil when the time to pay the newest order ends; null when it is not held
  * @property {string} note replaces the default note of the button
@@ -47,6 +48,7 @@ const buttons = {
   'sign-in': { label: texts.buySignIn, note: '' },
   choose: { label: texts.buyChoose, note: '' },
   'choose-another': { label: texts.buyChooseAnother, note: '' },
+  'not-yet': { label: texts.buyNotYet, note: '' },
   buy: { label: '', note: '' },
   sending: { label: texts.buySending, note: '' },
   queued: { label: texts.buyQueued, note: '' },
@@ -161,6 +163,8 @@ function noteOf(view) {
   const { sale, choice, buy, remaining, heldUntil, now } = view;
   if (needsVerifying(view)) return view.isSignedIn ? texts.noteVerify : texts.noteVerifiedOnly;
   if (buy === 'held' && heldUntil) return texts.heldFor(shortCountdown(Date.parse(heldUntil) - now));
+  if (buy === 'not-yet' && view.access?.opensAt)
+    return texts.access.opensForYou(dateTime(view.access.opensAt));
   const name = choice ? itemName(sale, choice) : '';
   if (buy === 'choose-another') return texts.choiceSoldOut(name, namesLeft(sale));
   const { limitPerBuyer } = sale;
@@ -198,7 +202,8 @@ function renderBuy(view) {
   setText(byId('buy-note'), note || noteOf(view));
 
   const input = /** @type {HTMLInputElement} */ (byId('quantity'));
-  const isChoosing = buy === 'buy' || buy === 'choose' || buy === 'sign-in' || buy === 'soon';
+  const isChoosing =
+    buy === 'buy' || buy === 'choose' || buy === 'sign-in' || buy === 'soon' || buy === 'not-yet';
   // An empty focused input means that the buyer is typing a new number.
   const isTyping = input.value === '' && document.activeElement === input;
   if (Number(input.value) !== quantity && !isTyping) input.value = String(quantity);

@@ -114,13 +114,13 @@ export async function fetchSale(id, token) {
 
 /**
  * @param {string} token
- * @param {{ saleId: string, quantity: number, lines?: PurchaseLine[], pass?: string, idempotencyKey: string }} purchase
+ * @param {{ saleId: string, quantity: number, lines?: PurchaseLine[], pass?: string, code?: string, idempotencyKey: string }} purchase
  * @returns {Promise<{ receipt: PurchaseReceipt, retryAfterMs: number }>}
  */
-export async function sendPurchase(token, { saleId, quantity, lines, pass, idempotencyKey }) {
+export async function sendPurchase(token, { saleId, quantity, lines, pass, code, idempotencyKey }) {
   const { body, response } = await call('POST', `/sales/${encodeURIComponent(saleId)}/purchases`, {
     token,
-    body: lines ? { lines } : { quantity },
+    body: { ...(lines ? { lines } : { quantity }), ...(code && { code }) },
     headers: { 'Idempotency-Key': idempotencyKey, ...(pass && { 'Room-Pass': pass }) },
   });
   return { receipt: body, retryAfterMs: retryAfterMs(response) };

@@ -93,6 +93,27 @@ export const german = {
   buyBusy: 'Viel los, neuer Versuch',
   buyStalled: 'Noch einmal versuchen',
   buyOffline: 'Offline',
+  buyNotYet: 'Für dich noch nicht offen',
+  access: {
+    title: 'Wer wann kaufen kann',
+    who: { everybody: 'alle', list: 'wer auf der Liste des Shops steht', code: 'mit einem Code' },
+    from: (time) => `ab ${time}`,
+    now: 'jetzt offen',
+    codeLabel: 'Code',
+    useCode: 'Code verwenden',
+    signIn: 'Stehst du auf der Liste des Shops? Dann melde dich mit dieser Adresse an.',
+    listed: 'Du stehst auf der Liste.',
+    code: {
+      valid: 'Dein Code ist gültig.',
+      used: 'Dieser Code ist schon eingelöst.',
+      refused: 'Diesen Code kennt der Shop nicht. Sieh ihn dir noch einmal an.',
+    },
+    needsCode: 'Mit einem Code des Shops kannst du hier kaufen.',
+    closed: 'Dieses Angebot öffnet nicht für dich.',
+    opensForYou: (time) => `Für dich öffnet es: ${time}.`,
+    openForYou: 'Es ist für dich offen.',
+    confirm: 'Auf der Liste zählen nur bestätigte Adressen: Deine bestätigst du unter „Mein Konto“.',
+  },
 
   noteSoon: 'Hier kannst du gleich kaufen, ohne neu zu laden.',
   noteVerify: 'Nur für bestätigte Adressen. Deine ist noch nicht bestätigt.',
@@ -142,6 +163,7 @@ export const german = {
     unknown_sale: 'Dieses Angebot gibt es nicht mehr. Du zahlst nichts.',
     unknown_item: 'Dieses Angebot enthält nicht, was du wolltest. Du zahlst nichts.',
     called_off: 'Der Shop hat dieses Angebot abgesagt. Du zahlst nichts.',
+    code_used: 'Als du an der Reihe warst, war der Code schon eingelöst oder gesperrt. Du zahlst nichts.',
     failed: 'Bei uns ist etwas kaputtgegangen. Du zahlst nichts; bitte versuche es noch einmal.',
   },
   refusal: {
@@ -152,6 +174,9 @@ export const german = {
     'email-not-verified':
       'Dieses Angebot ist nur für bestätigte Adressen. Bestätige deine unter „Mein Konto“ und kaufe dann hier.',
     'over-limit': 'Das wären mehr, als einer bekommt. Du zahlst nichts.',
+    'not-admitted': 'Für dich ist das Angebot nicht offen. Du zahlst nichts.',
+    'code-refused': 'Diesen Code kennt der Shop nicht. Sieh ihn dir noch einmal an. Du zahlst nichts.',
+    'code-used': 'Dieser Code ist schon eingelöst. Du zahlst nichts.',
     'pass-required':
       'Deine Zeit zum Kaufen ist vorbei, oder du bist noch nicht an der Reihe. Du zahlst nichts.',
   },

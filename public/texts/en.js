@@ -107,6 +107,30 @@ export const english = {
   buyBusy: 'Very busy, trying again',
   buyStalled: 'Try again',
   buyOffline: 'Offline',
+  buyNotYet: 'Not open for you yet',
+  access: {
+    title: 'Who may buy when',
+    /** @type {Record<import('../../sale/contract.ts').PhaseAccess, string>} */
+    who: { everybody: 'everybody', list: 'people on the shop’s list', code: 'with a code' },
+    /** @param {string} time */
+    from: (time) => `from ${time}`,
+    now: 'open now',
+    codeLabel: 'Code',
+    useCode: 'Use this code',
+    signIn: 'If you are on the shop’s list, sign in with that address.',
+    listed: 'You are on the list.',
+    code: {
+      valid: 'Your code is valid.',
+      used: 'This code has been used already.',
+      refused: 'The shop does not know this code. Look at it once more.',
+    },
+    needsCode: 'You can buy here with a code from the shop.',
+    closed: 'This sale does not open for you.',
+    /** @param {string} time */
+    opensForYou: (time) => `It opens for you: ${time}.`,
+    openForYou: 'It is open for you.',
+    confirm: 'On the list only confirmed addresses count: you confirm yours in “My account”.',
+  },
 
   noteSoon: 'Buy opens here by itself. No need to reload.',
   noteVerify: 'This sale is only for confirmed addresses, and yours is not confirmed yet.',
@@ -165,6 +189,7 @@ export const english = {
     unknown_sale: 'This sale is gone. You pay nothing.',
     unknown_item: 'This sale does not have what you asked for. You pay nothing.',
     called_off: 'The shop has called this sale off. You pay nothing.',
+    code_used: 'When your turn came, the code had been used or revoked. You pay nothing.',
     failed: 'Something broke on our side. You pay nothing; please try again.',
   },
   /** By the name of the problem. For any other the page shows the server's `detail`. @type {Record<string, string>} */
@@ -176,6 +201,9 @@ export const english = {
     'email-not-verified':
       'This sale is for confirmed addresses. Confirm yours in “My account”, then buy here.',
     'over-limit': 'That would be more than one buyer may have. You pay nothing.',
+    'not-admitted': 'The sale is not open for you. You pay nothing.',
+    'code-refused': 'The shop does not know this code. Look at it once more. You pay nothing.',
+    'code-used': 'This code has been used already. You pay nothing.',
     'pass-required': 'Your time to buy has passed, or it is not your turn yet. You pay nothing.',
   },
   /** @param {string} time minutes and seconds */

@@ -93,6 +93,32 @@ export const french = {
   buyBusy: 'Beaucoup de monde, nouvel essai',
   buyStalled: 'Réessayer',
   buyOffline: 'Hors ligne',
+  buyNotYet: 'Pas encore ouverte pour vous',
+  access: {
+    title: 'Qui peut acheter, et quand',
+    who: {
+      everybody: 'tout le monde',
+      list: 'les personnes sur la liste de la boutique',
+      code: 'avec un code',
+    },
+    from: (time) => `dès ${time}`,
+    now: 'ouverte maintenant',
+    codeLabel: 'Code',
+    useCode: 'Utiliser ce code',
+    signIn: 'Si vous êtes sur la liste de la boutique, connectez-vous avec cette adresse.',
+    listed: 'Vous êtes sur la liste.',
+    code: {
+      valid: 'Votre code est valable.',
+      used: 'Ce code a déjà été utilisé.',
+      refused: 'La boutique ne connaît pas ce code. Vérifiez-le.',
+    },
+    needsCode: 'Avec un code de la boutique, vous pouvez acheter ici.',
+    closed: 'Cette vente ne s’ouvre pas pour vous.',
+    opensForYou: (time) => `Elle s’ouvre pour vous : ${time}.`,
+    openForYou: 'Elle est ouverte pour vous.',
+    confirm:
+      'Sur la liste, seules les adresses confirmées comptent : confirmez la vôtre dans « Mon compte ».',
+  },
 
   noteSoon: 'L’achat s’ouvre ici tout seul. Inutile de recharger.',
   noteVerify: 'Réservée aux adresses confirmées. La vôtre ne l’est pas encore.',
@@ -142,6 +168,7 @@ export const french = {
     unknown_sale: 'Cette vente n’existe plus. Vous ne payez rien.',
     unknown_item: 'Cette vente ne propose pas ce que vous avez demandé. Vous ne payez rien.',
     called_off: 'La boutique a annulé cette vente. Vous ne payez rien.',
+    code_used: 'Quand votre tour est venu, le code était déjà utilisé ou annulé. Vous ne payez rien.',
     failed: 'Une erreur de notre côté. Vous ne payez rien ; merci de réessayer.',
   },
   refusal: {
@@ -152,6 +179,9 @@ export const french = {
     'email-not-verified':
       'Cette vente est réservée aux adresses confirmées. Confirmez la vôtre dans « Mon compte », puis achetez ici.',
     'over-limit': 'C’est plus qu’une personne ne peut en avoir. Vous ne payez rien.',
+    'not-admitted': 'La vente ne vous est pas ouverte. Vous ne payez rien.',
+    'code-refused': 'La boutique ne connaît pas ce code. Vérifiez-le. Vous ne payez rien.',
+    'code-used': 'Ce code a déjà été utilisé. Vous ne payez rien.',
     'pass-required':
       'Votre temps pour acheter est passé, ou ce n’est pas encore votre tour. Vous ne payez rien.',
   },

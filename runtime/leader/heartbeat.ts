@@ -21,6 +21,8 @@ export interface Beat {
   oldestJobMs?: number;
   /** Absent in the previous version, which knows no shards: see sale/shard.ts. */
   isSharded?: true;
+  /** Absent in the previous version, which would sell past the phases of a sale: see sale/access/access.ts. */
+  knowsPhases?: true;
   /** How many shards a worker settles; absent for one that cannot settle now, and for a server. */
   shards?: number;
   /** Open sockets of a server; absent for a worker. */
@@ -69,6 +71,7 @@ export function openHeartbeat(
       memoryMb,
       lateMs,
       isSharded: true,
+      knowsPhases: true,
       ...clock,
       ...about(),
     };

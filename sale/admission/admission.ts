@@ -1,10 +1,13 @@
 import type { Redis } from 'ioredis';
+import { LRUCache } from 'lru-cache';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
 import { type BatchTrip, groupCommit, Overloaded } from '../../runtime/group-commit.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
+import { entryOf, phasesIn } from '../access/access.ts';
+import type { Door, Visitor } from '../access/door.ts';
 import type { Purchase } from '../contract.ts';
 import type { PurchaseQueue } from '../queue/queue.ts';
 import { personOf } from '../settlement/decide.ts';
@@ -21,6 +24,10 @@ export type Admission =
   | { outcome: 'over_limit'; itemId: string | null }
   /** `drawn`: the sale is a draw, in which nobody presses. `no_pass`: it has a waiting room, and the person no pass. */
   | { outcome: 'paused' | 'ended' | 'drawn' | 'no_pass' | 'unknown_sale' }
+  /** It opens for this buyer later; null: never, with what the buyer has shown. */
+  | { outcome: 'not_admitted'; opensAt: Date | null; isCodeRefused: boolean }
+  /** The code has let in as many orders as it may. */
+  | { outcome: 'code_used' }
   /** The sale has no such item; null when the purchase names none although the sale has several. */
   | { outcome: 'unknown_item'; itemId: string | null }
   /** Too many accepted purchases wait to be settled. */
@@ -64,8 +71,17 @@ export function admissionLimitsOf(
 /** What a press of Buy comes to; failed: Redis or MongoDB could not say. */
 export type AdmissionResult = Admission['outcome'] | 'failed';
 
-/** @param requestId names the request in the log. @param hasPass whether the person has a pass of the sale's waiting room. */
-export type Admit = (purchase: Purchase, requestId?: string, hasPass?: boolean) => Promise<Admission>;
+/**
+ * @param requestId names the request in the log.
+ * @param hasPass whether the person has a pass of the sale's waiting room.
+ * @param shown what may let the buyer into a sale with phases.
+ */
+export type Admit = (
+  purchase: Purchase,
+  requestId?: string,
+  hasPass?: boolean,
+  shown?: Omit<Visitor, 'userId'>,
+) => Promise<Admission>;
 
 /** Hears what admission does, for metrics, counters, log and traces. It must not throw. */
 export interface AdmissionObserver {
@@ -84,6 +100,7 @@ declare module 'ioredis' {
  * job. The shards do not wait for each other.
  * @throws RabbitAway when the queue is on RabbitMQ and that is known to be unavailable: then nothing is admitted.
  * @param findSale reads from MongoDB a sale whose gate is missing; null when there is no such sale.
+ * @param door says when a sale with phases opens for a buyer; without it only phases for everybody do.
  * @param requeueLost adds a new job for a known purchase that is neither queued nor settled.
  */
 export function openAdmission({
@@ -91,6 +108,7 @@ export function openAdmission({
   gate,
   queue,
   findSale,
+  door = forEverybody,
   requeueLost,
   limits,
   observer,
@@ -99,6 +117,7 @@ export function openAdmission({
   gate: Gate;
   queue: PurchaseQueue;
   findSale: (saleId: string) => Promise<SaleRecord | null>;
+  door?: Pick<Door, 'admittanceOf'>;
   requeueLost: (purchase: Purchase) => Promise<unknown>;
   limits: AdmissionLimits;
   observer?: AdmissionObserver;
@@ -108,6 +127,10 @@ export function openAdmission({
 
   /** The purchases that came with a valid pass. They are not marked themselves, because they become jobs as they are. */
   const passed = new WeakSet<Purchase>();
+  /** When a sale with phases opens for the buyer of a purchase, as the script takes it. */
+  const entries = new WeakMap<Purchase, string>();
+  /** The phases of the sales that have any, so that their purchases are not sent twice. The script tells when they are others. */
+  const phasesOf = new LRUCache<string, string>({ max: rememberedSales });
 
   /** Whether enough replicas have all that this connection has written. It is sent right behind a flush. */
   async function isWithReplicas(): Promise<boolean> {
@@ -134,6 +157,7 @@ export function openAdmission({
           JSON.stringify(purchase.lines ? withoutLines(purchase) : purchase),
           jsonOf(purchase.lines),
           passed.has(purchase) ? 1 : 0,
+          entries.get(purchase) ?? '',
         ]);
         failpoint('flushing');
         const fixed = [gates, stored, limits.memorySeconds, queueMax];
@@ -144,10 +168,12 @@ export function openAdmission({
         failpoint('flushed');
         // What a failover might lose is not confirmed; sent again it is known, and waits for the replicas once more.
         if (!isReplicated) return replies.map((reply) => (isAccepted(reply) ? 'unconfirmed' : reply));
-        const isAdmitted = (reply: string | undefined) => reply === 'admitted' || reply === 'admitted_plain';
+        const isAdmitted = (reply: string | undefined) => reply?.startsWith('admitted') === true;
         const admitted = (afterwards ? purchases : []).flatMap((purchase, n) => {
-          if (!isAdmitted(replies[n])) return [];
-          return [replies[n] === 'admitted_plain' ? withoutLines(purchase) : purchase];
+          const reply = replies[n];
+          if (!reply || !isAdmitted(reply)) return [];
+          const plain = reply.includes('_plain') ? withoutLines(purchase) : purchase;
+          return [reply.endsWith('_code') ? withCode(plain, entries.get(purchase)) : plain];
         });
         if (admitted.length === 0 || (await afterwards?.publish({ purchases: admitted }, startedAtMs)))
           return replies;
@@ -173,12 +199,44 @@ export function openAdmission({
     return sale !== null;
   });
 
-  async function askGate(purchase: Purchase): Promise<Admission> {
+  /** Looks up when a sale with these phases opens for the buyer. @returns whether a code was shown that is not valid. */
+  async function showAtDoor(
+    purchase: Purchase,
+    phases: string,
+    shown: Omit<Visitor, 'userId'>,
+  ): Promise<boolean> {
+    const visitor = { ...shown, userId: purchase.buyerId };
+    const { opensMs, withCodeMs, code, isCodeRefused } = await door.admittanceOf(
+      purchase.saleId,
+      phases,
+      visitor,
+    );
+    const entry = {
+      phases,
+      ...(opensMs !== null && { opensMs }),
+      ...(withCodeMs !== null && code && { withCodeMs, code: code.id, uses: code.uses }),
+    };
+    entries.set(purchase, JSON.stringify(entry));
+    return isCodeRefused;
+  }
+
+  async function askGate(purchase: Purchase, shown: Omit<Visitor, 'userId'>): Promise<Admission> {
+    const { saleId } = purchase;
+    const known = phasesOf.get(saleId);
+    let isCodeRefused = known !== undefined && (await showAtDoor(purchase, known, shown));
     let reply = await flush(purchase);
-    // The gate may be lost again, or looked for under the key of the other version when the last process of that one stops.
-    for (let made = 0; reply === 'no_gate'; made++) {
-      if (made === maxGatesMade) throw new Overloaded('the gate of the sale was lost again and again');
-      if (!(await makeGate(purchase.saleId))) return { outcome: 'unknown_sale' };
+    // The gate may be lost again, or looked for under the key of the other version when the last process of that one stops. The
+    // phases may be changed again.
+    for (let tries = 0; reply === 'no_gate' || reply.startsWith(phased); tries++) {
+      if (tries === maxTries)
+        throw new Overloaded('the gate of the sale was lost or changed again and again');
+      if (reply === 'no_gate') {
+        if (!(await makeGate(saleId))) return { outcome: 'unknown_sale' };
+      } else {
+        const phases = reply.slice(phased.length);
+        phasesOf.set(saleId, phases);
+        isCodeRefused = await showAtDoor(purchase, phases, shown);
+      }
       reply = await flush(purchase);
     }
     if (reply.startsWith(unqueued)) {
@@ -186,15 +244,16 @@ export function openAdmission({
       await requeueLost(known);
       return { outcome: 'known', purchase: known };
     }
-    return admissionOf(reply);
+    const admission = admissionOf(reply);
+    return admission.outcome === 'not_admitted' ? { ...admission, isCodeRefused } : admission;
   }
 
   return {
-    async admit(purchase, requestId = '', hasPass = false) {
+    async admit(purchase, requestId = '', hasPass = false, shown = nothingShown) {
       if (hasPass) passed.add(purchase);
       let result: AdmissionResult = 'failed';
       try {
-        const admission = await askGate(purchase);
+        const admission = await askGate(purchase, shown);
         result = admission.outcome;
         return admission;
       } finally {
@@ -207,13 +266,28 @@ export function openAdmission({
   };
 }
 
-const maxGatesMade = 3;
+const maxTries = 4;
+const rememberedSales = 10_000;
+const nothingShown = { emailVerified: false };
+const forEverybody: Pick<Door, 'admittanceOf'> = {
+  async admittanceOf(_, phases) {
+    const credentials = { isMember: false, code: null };
+    return { ...entryOf(phasesIn(phases), credentials), ...credentials, isCodeRefused: false };
+  },
+};
 
 const unqueued = 'unqueued:';
+const phased = 'phased:';
 
 const isAccepted = (reply: string) => /^(admitted|known|unqueued)/.test(reply);
 
 const withoutLines = ({ lines: _, ...purchase }: Purchase): Purchase => purchase;
+
+/** @param entry with the code, as the script took it. */
+const withCode = (purchase: Purchase, entry = '{}'): Purchase => ({
+  ...purchase,
+  code: JSON.parse(entry).code,
+});
 
 /** Reads a reply of admit.lua. */
 function admissionOf(reply: string): Admission {
@@ -231,7 +305,11 @@ function admissionOf(reply: string): Admission {
     case 'unknown_item':
       return { outcome, itemId: colon === -1 ? null : detail };
     case 'admitted_plain':
+    case 'admitted_code':
+    case 'admitted_plain_code':
       return { outcome: 'admitted' };
+    case 'not_admitted':
+      return { outcome, opensAt: colon === -1 ? null : new Date(Number(detail)), isCodeRefused: false };
     case 'not_open':
       return { outcome, opensAt: new Date(Number(detail)) };
     case 'admitted':
@@ -239,6 +317,7 @@ function admissionOf(reply: string): Admission {
     case 'ended':
     case 'drawn':
     case 'no_pass':
+    case 'code_used':
     case 'busy':
     case 'unconfirmed':
       return { outcome };

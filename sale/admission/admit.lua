@@ -15,7 +15,9 @@
              reserved = the items of which nothing is sold here, because people with a place get it: their ids between
              commas, or * for a draw,
              room (0 or 1) = whether the sale has a waiting room, in which everything is sold to whoever has a pass; a gate
-             without this field was made by the version before, and is synchronised first like a missing one.
+             without this field was made by the version before, and is synchronised first like a missing one,
+             phases = who may buy from when on; empty: everybody. It is only compared with what the buyer's times follow from,
+             b:code:<codeId> = the orders that a code has let in
              The gate of a sale with several items also has items = how many, and for each of them left:<itemId>,
              units:<itemId>, returned:<itemId> and, where it has a limit of its own, limit:<itemId> and
              b:<personId>:<itemId>; left, units and returned are the sums
@@ -23,15 +25,20 @@
   ARGV[3]    seconds for which a purchase is stored
   ARGV[4]    how many purchases may be queued in this shard
   ARGV[5..]  for each purchase: order id, sale id, person id, quantity, the purchase as JSON without lines, its lines as JSON
-             (empty when it has none), whether its person has a pass of the waiting room (0 or 1)
+             (empty when it has none), whether its person has a pass of the waiting room (0 or 1),
+             when the sale opens for the buyer, as JSON (empty when that was not looked up):
+             phases = from which it follows, opensMs = when (absent: never), withCodeMs = when by redeeming a code (absent: never),
+             code = the code's id, uses = how many orders it lets in
 
   Returns for each purchase one of
     admitted | known:<the stored JSON> | busy | no_gate | paused | ended
-    admitted_plain: as a purchase without lines, because the sale has one item
+    admitted_plain: as a purchase without lines, because the sale has one item; each with _code when it redeems its code
     unqueued:<the stored JSON>: known but not queued, because it is settled or its job was lost
     not_open:<opensAt ms> | over_limit, or over_limit:<item id> | sold_out:<units left>, or sold_out:<units left>:<item id>
     unknown_item: it has no lines, and the sale has several items | unknown_item:<item id>
     drawn: the sale is a draw | no_pass: the sale has a waiting room, and the person no pass
+    phased:<phases>: look up when it opens for the buyer, and send it again
+    not_admitted, or not_admitted:<opensMs>: it does not open for the buyer, or later | code_used: as often as it may be
 ]]
 local gatePrefix, purchasePrefix, memorySeconds = ARGV[1], ARGV[2], ARGV[3]
 local room = tonumber(ARGV[4]) - redis.call('ZCARD', KEYS[1])
@@ -42,11 +49,11 @@ local gates = {}
 local function gateOf(saleId)
   if gates[saleId] == nil then
     local f = redis.call('HMGET', gatePrefix .. saleId, 'left', 'limit', 'opensAt', 'closesAt', 'paused', 'items',
-      'reserved', 'room')
-    gates[saleId] = f[1] and f[8] and {
+      'reserved', 'room', 'phases')
+    gates[saleId] = f[1] and f[8] and f[9] and {
       left = tonumber(f[1]), limit = tonumber(f[2]), taken = 0, admitted = 0,
       opensAt = tonumber(f[3]), closesAt = tonumber(f[4]), paused = f[5] == '1',
-      items = f[6] and {}, reserved = f[7] or '', isRoom = f[8] == '1',
+      items = f[6] and {}, reserved = f[7] or '', isRoom = f[8] == '1', phases = f[9],
     } or false
   end
   return gates[saleId]
@@ -98,14 +105,30 @@ local function takeLines(gate, saleId, personId, lines, sign)
   end
 end
 
+-- Why a buyer is not let into a sale with phases, and when it opens for them.
+local function doorRefusalOf(gate, saleId, entry)
+  if gate.phases == '' then return end
+  if not entry or entry.phases ~= gate.phases then return 'phased:' .. gate.phases, math.huge end
+  if entry.opensMs and now >= entry.opensMs then return end
+  local first = math.min(entry.opensMs or math.huge, entry.withCodeMs or math.huge)
+  if not entry.withCodeMs or now < entry.withCodeMs then
+    return first == math.huge and 'not_admitted' or string.format('not_admitted:%.0f', first), first
+  end
+  if unitsOf(saleId, 'code:' .. entry.code) + 1 > entry.uses then return 'code_used', first end
+end
+
 -- The only item of a sale has this id.
 local onlyItem = '1'
 
-local function refusalOf(gate, saleId, personId, quantity, lines, hasPass)
+local function refusalOf(gate, saleId, personId, quantity, lines, hasPass, entry)
   if not gate then return 'no_gate' end
   if now >= gate.closesAt then return 'ended' end
-  if now < gate.opensAt then return string.format('not_open:%.0f', gate.opensAt) end
+  local doorRefusal, opensForBuyer = doorRefusalOf(gate, saleId, entry)
+  if now < gate.opensAt and (not doorRefusal or opensForBuyer <= gate.opensAt) then
+    return string.format('not_open:%.0f', gate.opensAt)
+  end
   if gate.reserved == '*' then return 'drawn' end
+  if doorRefusal then return doorRefusal end
   if gate.paused then return 'paused' end
   if gate.isRoom and not hasPass then return 'no_pass' end
   if gate.items then
@@ -134,17 +157,21 @@ local function recall(orderId)
   return (isQueued and 'known:' or 'unqueued:') .. json
 end
 
-local perPurchase = 7
+local perPurchase = 8
 
-local replies, admitted, queued, linesAt = {}, {}, {}, {}
+local replies, admitted, queued, linesAt, codeAt = {}, {}, {}, {}, {}
 for i = 5, #ARGV, perPurchase do
   local orderId, saleId, personId = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local quantity, json = tonumber(ARGV[i + 3]), ARGV[i + 4]
   local gate = gateOf(saleId)
   local lines = ARGV[i + 5] ~= '' and cjson.decode(ARGV[i + 5]) or nil
-  local refusal = refusalOf(gate, saleId, personId, quantity, lines, ARGV[i + 6] == '1')
+  local entry = ARGV[i + 7] ~= '' and cjson.decode(ARGV[i + 7]) or nil
+  local refusal = refusalOf(gate, saleId, personId, quantity, lines, ARGV[i + 6] == '1', entry)
   local hasLines = gate and gate.items and lines
   if hasLines then json = json:sub(1, -2) .. ',"lines":' .. ARGV[i + 5] .. '}' end
+  -- A code is redeemed only by a buyer whom nothing else lets in.
+  local code = not refusal and gate.phases ~= '' and not (entry.opensMs and now >= entry.opensMs) and entry.code or nil
+  if code then json = json:sub(1, -2) .. ',"code":"' .. code .. '"}' end
   local reply
   if not refusal and redis.call('SET', purchasePrefix .. orderId, json, 'EX', memorySeconds, 'NX') then
     redis.call('HINCRBY', gatePrefix .. saleId, 'b:' .. personId, quantity)
@@ -163,6 +190,11 @@ for i = 5, #ARGV, perPurchase do
     elseif lines then
       reply = 'admitted_plain'
     end
+    if code then
+      redis.call('HINCRBY', gatePrefix .. saleId, 'b:code:' .. code, 1)
+      codeAt[i] = code
+      reply = reply .. '_code'
+    end
   else
     reply = recall(orderId) or refusal
   end
@@ -179,6 +211,7 @@ local function undoQueuedBefore()
       gates[saleId].taken = gates[saleId].taken - quantity
       gates[saleId].admitted = gates[saleId].admitted - 1
       takeLines(gates[saleId], saleId, personId, linesAt[i] or {}, -1)
+      if codeAt[i] then redis.call('HINCRBY', gatePrefix .. saleId, 'b:code:' .. codeAt[i], -1) end
     end
   end
 end

@@ -4,6 +4,7 @@ import { redisClock } from '../../runtime/clock.ts';
 import { mastersOf } from '../../runtime/databases/connections.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
+import { phasesFieldOf } from '../access/access.ts';
 import type { Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
 import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
 import { reservedFieldOf } from '../places/reserve.ts';
@@ -19,6 +20,8 @@ export interface SettledPurchase {
   quantity: number;
   /** Only of a sale with several items. */
   lines?: PurchaseLine[];
+  /** Only where it redeemed one. */
+  code?: string;
   /**
    * Null when the buyer got the units; `admitted_again` when the existing order belongs to an earlier admission of this
    * purchase, which Redis had lost.
@@ -51,10 +54,12 @@ export interface GateFields {
   requiresVerifiedEmail: boolean;
   /** Which items are reserved for people with a place: see places/reserve.ts. */
   reserved: string;
+  /** Who may buy from when on: see access/access.ts. */
+  phases: string;
   revision: string;
   /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
-  /** Units by holder, which is a person or a person's share of an item, for the requested holders. */
+  /** Units by holder, which is a person, a person's share of an item, or a code, for the requested holders. */
   buyers: Map<string, number>;
   /** By item id, for the requested items that the gate knows. */
   items: Map<string, GateItem>;
@@ -92,7 +97,12 @@ export interface Returned {
   unitsReturned: number;
   /** The same total of each item that had units returned; none for a sale with one item. */
   items: { id: string; unitsReturned: number }[];
-  orders: { personId: string; quantity: number; lines?: PurchaseLine[] | undefined }[];
+  orders: {
+    personId: string;
+    quantity: number;
+    lines?: PurchaseLine[] | undefined;
+    code?: string | undefined;
+  }[];
 }
 
 /** A gate stays this long after the sale's end, so that late requests are refused without reading MongoDB. */
@@ -198,6 +208,7 @@ export function openGate(redis: Redis, shards: number) {
         sale.requiresVerifiedEmail ? 1 : 0,
         reservedFieldOf(sale),
         sale.mode === 'room' ? 1 : 0,
+        phasesFieldOf(sale),
       );
     },
 
@@ -306,10 +317,11 @@ export function openGate(redis: Redis, shards: number) {
         ([shard, ofShard]) => {
           const fields = ofShard.flatMap(({ saleId, unitsReturned, items, orders }) => {
             const ofItems = items.flatMap(({ id, unitsReturned }) => [id, unitsReturned]);
-            const ofPeople = orders.flatMap(({ personId, quantity, lines }) => [
+            const ofPeople = orders.flatMap(({ personId, quantity, lines, code = '' }) => [
               personId,
               quantity,
               jsonOf(lines),
+              code,
             ]);
             return [saleId, unitsReturned, items.length, orders.length, ...ofItems, ...ofPeople];
           });
@@ -364,8 +376,8 @@ export function openGate(redis: Redis, shards: number) {
       if (all.length === 0) return [];
       const { gates, queued } = keysOf(shard);
       const fields = all.flatMap((purchase) => {
-        const { orderId, saleId, quantity, lines } = purchase;
-        return [orderId, saleId, personOf(purchase), quantity, jsonOf(lines)];
+        const { orderId, saleId, quantity, lines, code = '' } = purchase;
+        return [orderId, saleId, personOf(purchase), quantity, jsonOf(lines), code];
       });
       const keys = [queued, ...new Set(all.map(({ saleId }) => gates + saleId))];
       const added = await redis.queueAgain(keys.length, ...keys, gates, ...fields);
@@ -509,6 +521,7 @@ const fieldNames = [
   'paused',
   'verified',
   'reserved',
+  'phases',
   'revision',
   'checked',
 ] as const;
@@ -529,7 +542,7 @@ const fieldsPerItem = itemFieldsOf('').length;
 
 function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]): GateFields {
   const [left, queued, units, returned, limit, opensAt, closesAt, ...flags] = fields;
-  const [paused, verified, reserved, revision, checked, ...others] = flags;
+  const [paused, verified, reserved, phases, revision, checked, ...others] = flags;
   const [ofBuyers, ofItems] = [others.slice(0, buyers.length), others.slice(buyers.length)];
   return {
     left: Number(left),
@@ -542,6 +555,7 @@ function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]
     isPaused: paused === '1',
     requiresVerifiedEmail: verified === '1',
     reserved: reserved ?? '',
+    phases: phases ?? '',
     revision: revision ?? '',
     checked: checked ?? '',
     buyers: new Map(buyers.map((buyerId, n) => [buyerId, Number(ofBuyers[n] ?? 0)])),
@@ -575,9 +589,9 @@ const entriesOf = (reply: string[]) =>
 function argumentsOf([saleId, settledPurchases]: [string, SettledPurchase[]]): (string | number)[] {
   const paid = settledPurchases.filter(({ reason }) => reason === null);
   const rejected = settledPurchases.filter(({ reason }) => reason !== null);
-  const givenBack = rejected.flatMap(({ orderId, personId, quantity, lines, reason }) => {
+  const givenBack = rejected.flatMap(({ orderId, personId, quantity, lines, code = '', reason }) => {
     const { ofSale, ofBuyer } = unitsGivenBack({ quantity, reason });
-    return [orderId, personId, ofBuyer, ofSale, jsonOf(lines)];
+    return [orderId, personId, ofBuyer, ofSale, jsonOf(lines), code];
   });
   return [saleId, paid.length, rejected.length, ...paid.map(({ orderId }) => orderId), ...givenBack];
 }

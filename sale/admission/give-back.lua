@@ -8,10 +8,12 @@ local function giveBackToHolder(gate, holder, units)
   end
 end
 
--- Gives units back to a person's limits: to that of the sale, and to those of the items of which the person has units.
-local function giveBackToPerson(gate, personId, units, lines)
+-- Gives units back to a person's limits: to that of the sale, and to those of the items of which the person has units. `code` is the
+-- id of the code that gets a use back, or empty.
+local function giveBackToPerson(gate, personId, units, lines, code)
   giveBackToHolder(gate, personId, units)
   for _, line in ipairs(lines) do giveBackToHolder(gate, personId .. ':' .. line.itemId, line.quantity) end
+  if code ~= '' then giveBackToHolder(gate, 'code:' .. code, 1) end
 end
 
 -- The lines of a purchase, from their JSON; none when it is empty, or the gate counts no items because the sale has one.
@@ -21,10 +23,10 @@ local function linesIn(gate, json)
 end
 
 -- Gives units back to a gate. A gate that does not exist will be rebuilt from MongoDB and needs nothing.
-local function giveBackUnits(gate, personId, personUnits, gateUnits, json)
+local function giveBackUnits(gate, personId, personUnits, gateUnits, json, code)
   if redis.call('EXISTS', gate) == 0 then return end
   local lines = linesIn(gate, json)
-  giveBackToPerson(gate, personId, personUnits, lines)
+  giveBackToPerson(gate, personId, personUnits, lines, code)
   redis.call('HINCRBY', gate, 'left', gateUnits)
   if gateUnits == 0 then return end
   for _, line in ipairs(lines) do redis.call('HINCRBY', gate, 'left:' .. line.itemId, line.quantity) end

@@ -7,7 +7,7 @@
   ARGV    for each sale: its id, the number of paid purchases, the number of rejected purchases,
           the order id of each paid purchase,
           and for each rejected purchase: order id, person id, units for the person's limits, units for the gate,
-          lines as JSON (empty for a sale with one item)
+          lines as JSON (empty for a sale with one item), id of its code (empty: none)
 ]]
 local at = 2
 while at <= #ARGV do
@@ -18,9 +18,9 @@ while at <= #ARGV do
   for _ = 1, rejected do
     if redis.call('ZREM', KEYS[1], ARGV[at]) == 1 then
       removed = removed + 1
-      giveBackUnits(gate, ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4])
+      giveBackUnits(gate, ARGV[at + 1], tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5])
     end
-    at = at + 5
+    at = at + 6
   end
   if removed > 0 and redis.call('EXISTS', gate) == 1 then redis.call('HINCRBY', gate, 'queued', -removed) end
 end

@@ -7,7 +7,8 @@
   ARGV[2..]  for each sale: its id, the units ever put back on sale, how many of its items had units put back (none for a
              sale with one item), how many orders were cancelled,
              for each of these items: item id, the units of it ever put back on sale,
-             and for each of these orders: person id, units, lines as JSON (empty for a sale with one item)
+             and for each of these orders: person id, units, lines as JSON (empty for a sale with one item), id of its
+             code (empty: none)
 ]]
 local at = 2
 while at <= #ARGV do
@@ -21,7 +22,9 @@ while at <= #ARGV do
     at = at + 2
   end
   for _ = 1, orders do
-    if isThere then giveBackToPerson(gate, ARGV[at], tonumber(ARGV[at + 1]), linesIn(gate, ARGV[at + 2])) end
-    at = at + 3
+    if isThere then
+      giveBackToPerson(gate, ARGV[at], tonumber(ARGV[at + 1]), linesIn(gate, ARGV[at + 2]), ARGV[at + 3])
+    end
+    at = at + 4
   end
 end

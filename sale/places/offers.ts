@@ -212,7 +212,7 @@ export function shareOut<Asking extends { lines: PurchaseLine[] }>(
 
 /** The same place always gets the same order, so that no offer is made twice. */
 function purchaseFor(place: PlaceRecord, given: PurchaseLine[], sale: SaleRecord): Purchase {
-  const { saleId, buyerId, personId, position } = place;
+  const { saleId, buyerId, personId, position, code } = place;
   const idempotencyKey = `place-${position}`;
   return {
     orderId: orderIdOf(buyerId, saleId, idempotencyKey),
@@ -221,6 +221,7 @@ function purchaseFor(place: PlaceRecord, given: PurchaseLine[], sale: SaleRecord
     ...(personId !== buyerId && { personId }),
     quantity: unitsIn(given),
     ...(hasSeveralItems(sale) && { lines: given }),
+    ...(code && { code }),
     idempotencyKey,
     createdAt: mongoClock.now().toISOString(),
   };

@@ -13,8 +13,12 @@ import { placeIdOf, placeOf } from './place.ts';
 import { publicCountsOf, reservedItemsOf } from './reserve.ts';
 
 /** What a person asks for: to enter a draw, to wait for units that come back, to gather in a room, or to leave. */
-export type PlaceRequest = { saleId: string; personId: string; buyerId: string } & (
-  | { action: 'enter' | 'join'; lines: PurchaseLine[] }
+export type PlaceRequest = {
+  saleId: string;
+  personId: string;
+  buyerId: string;
+} /** `redeems`: the id of the code that the person's order will redeem; null when it needs none. */ & (
+  | { action: 'enter' | 'join'; lines: PurchaseLine[]; redeems?: string | null }
   | { action: 'gather' }
   | { action: 'leave' }
 );
@@ -279,12 +283,13 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
       if (request.action === 'gather') return gather(request, at);
       const refusal = refusalOf(request, at);
       if (refusal) return refusal;
-      const { lines } = request;
+      const { lines, redeems: code } = request;
       const known = places.get(personId);
       const isWaiting = known?.state === 'waiting';
       // Whoever asks for more than before has not waited for it yet.
       const keepsPosition = isWaiting && (request.action === 'enter' || asksNoMore(known.lines, lines));
-      if (keepsPosition) places.set(personId, { ...known, buyerId, lines });
+      if (keepsPosition)
+        places.set(personId, { ...withoutCode(known), buyerId, lines, ...(code && { code }) });
       else {
         const { pseudonym, drawKey, drawn } = known ?? {};
         const ofDraw = pseudonym ? { pseudonym, ...(drawKey && { drawKey }), ...(drawn && { drawn }) } : {};
@@ -297,6 +302,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
           personId,
           buyerId,
           lines,
+          ...(code && { code }),
           state: 'waiting',
           position: request.action === 'join' ? lastPosition : null,
           ...ofDraw,
@@ -310,6 +316,8 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
     },
   };
 }
+
+const withoutCode = ({ code: _, ...place }: PlaceRecord): PlaceRecord => place;
 
 function asksNoMore(before: PurchaseLine[], now: PurchaseLine[]): boolean {
   const units = new Map(before.map(({ itemId, quantity }) => [itemId, quantity]));

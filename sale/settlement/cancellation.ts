@@ -309,6 +309,7 @@ export async function writeEnded(
         personId: personOf(order),
         quantity: order.quantity,
         lines: order.lines,
+        code: order.code,
       })),
     })),
     shrunk: saleIds.filter((saleId) => ofSales.get(saleId)?.some(({ keptBack }) => keptBack)),

@@ -13,6 +13,8 @@ export interface SaleLimits {
   paymentWindowSeconds: number;
   /** By item id. */
   items: ReadonlyMap<string, Pick<Item, 'stock' | 'limitPerBuyer' | 'amount'>>;
+  /** How many orders each code lets in, by its id; absent where no purchase has one. */
+  codes?: ReadonlyMap<string, number>;
   /** Ids of the items of which a press of Buy gets nothing, because their units are offered to people with a place. */
   reserved?: readonly string[];
 }
@@ -63,30 +65,42 @@ export const allowanceKey = (saleId: string, holder: string) => `${saleId}:${hol
 /** Who holds units of an item that has a limit of its own, in allowances and in gates. */
 export const holderOf = (personId: string, itemId: string) => `${personId}:${itemId}`;
 
-/** Units that count towards one limit. */
+/** Who holds the uses of a code, in allowances and in gates. No person's id contains a colon. */
+export const codeHolderOf = (codeId: string) => `code:${codeId}`;
+
+/** Units that count towards one limit; of a code it is one for each order. */
 export interface Claim {
-  /** The person, or the person's share of an item. */
+  /** The person, the person's share of an item, or the code. */
   holder: string;
   units: number;
   limit: number;
+  /** Why the purchase is rejected when it would be over the limit. */
+  refusal: Extract<RejectionReason, 'over_limit' | 'code_used'>;
 }
 
-/** The limits that a purchase or an order counts towards: the sale's, and those of the items that have one. */
+/** The limits that a purchase or an order counts towards: the sale's, those of the items that have one, and its code's. */
 export function claimsOf(
-  purchase: Pick<Purchase, 'buyerId' | 'personId' | 'quantity'> & { lines?: PurchaseLine[] | undefined },
+  purchase: Pick<Purchase, 'buyerId' | 'personId' | 'quantity' | 'code'> & {
+    lines?: PurchaseLine[] | undefined;
+  },
   {
     limitPerBuyer,
     items,
-  }: Pick<SaleLimits, 'limitPerBuyer'> & {
+    codes,
+  }: Pick<SaleLimits, 'limitPerBuyer' | 'codes'> & {
     items: ReadonlyMap<string, Pick<Item, 'limitPerBuyer'>>;
   },
 ): Claim[] {
   const holder = personOf(purchase);
-  const claims: Claim[] = [{ holder, units: purchase.quantity, limit: limitPerBuyer }];
+  const claims: Claim[] = [{ holder, units: purchase.quantity, limit: limitPerBuyer, refusal: 'over_limit' }];
   for (const { itemId, quantity: units } of linesOf(purchase)) {
     const limit = items.get(itemId)?.limitPerBuyer ?? null;
-    if (limit !== null) claims.push({ holder: holderOf(holder, itemId), units, limit });
+    if (limit !== null)
+      claims.push({ holder: holderOf(holder, itemId), units, limit, refusal: 'over_limit' });
   }
+  const { code } = purchase;
+  if (code !== undefined)
+    claims.push({ holder: codeHolderOf(code), units: 1, limit: codes?.get(code) ?? 0, refusal: 'code_used' });
   return claims;
 }
 
@@ -133,9 +147,9 @@ function refusalOf(
   const lines = linesOf(purchase);
   const isClear = purchase.lines !== undefined || sale.items.size === 1;
   if (!isClear || !lines.every(({ itemId }) => sale.items.has(itemId))) return 'unknown_item';
-  for (const { holder, units, limit } of claimsOf(purchase, sale)) {
+  for (const { holder, units, limit, refusal } of claimsOf(purchase, sale)) {
     const key = allowanceKey(saleId, holder);
-    if ((allowances.get(key) ?? 0) + (taken.get(key) ?? 0) + units > limit) return 'over_limit';
+    if ((allowances.get(key) ?? 0) + (taken.get(key) ?? 0) + units > limit) return refusal;
   }
   if (lines.some(({ itemId }) => sale.reserved?.includes(itemId))) return 'sold_out';
   const soldOfSale = sold.get(saleId) ?? nothing;

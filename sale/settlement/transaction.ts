@@ -13,6 +13,7 @@ import {
   type SaleRecord,
 } from '../../store/collections.ts';
 import { type Fence, requireFences } from '../../store/shards.ts';
+import { readUses } from '../access/codes.ts';
 import type { SettledPurchase } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
 import { countPath, hasSeveralItems, pricedLinesOf, stockMessageOf } from '../items.ts';
@@ -147,17 +148,29 @@ interface Snapshot extends SettlementSnapshot {
 
 /** The reads run one after the other, because a MongoDB session does not support parallel operations. */
 async function readForSettling(
-  { sales, allowances }: Collections,
+  collections: Collections,
   purchases: Purchase[],
   settledBefore: OrderRecord[],
   session: ClientSession,
   areOffers: boolean,
 ): Promise<Snapshot> {
+  const { sales, allowances } = collections;
   const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
   const found = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
   const limits = new Map(
     found.map((sale) => [sale._id, areOffers ? { ...limitsOf(sale), reserved: [] } : limitsOf(sale)]),
   );
+  for (const [saleId, ofSale] of groupBySale(purchases.filter(({ code }) => code !== undefined))) {
+    const sale = limits.get(saleId);
+    if (!sale) continue;
+    const codes = await readUses(
+      collections,
+      saleId,
+      ofSale.flatMap(({ code }) => code ?? []),
+      session,
+    );
+    limits.set(saleId, { ...sale, codes });
+  }
   const keys = new Set<string>();
   for (const purchase of purchases) {
     const sale = limits.get(purchase.saleId);
@@ -287,6 +300,7 @@ export function orderRecordOf(
     ...(purchase.personId && { personId: purchase.personId }),
     quantity: purchase.quantity,
     ...pricedLinesOf(purchase, sale),
+    ...(purchase.code && { code: purchase.code }),
     idempotencyKey: purchase.idempotencyKey,
     status,
     reason,
@@ -343,7 +357,7 @@ export function settledPurchaseOf(
   purchase: Purchase,
   order: Pick<OrderRecord, 'createdAt' | 'reason'>,
 ): SettledPurchase {
-  const { orderId, saleId, quantity, lines, createdAt } = purchase;
+  const { orderId, saleId, quantity, lines, code, createdAt } = purchase;
   const isOfThisAdmission = order.createdAt.getTime() === Date.parse(createdAt);
   return {
     orderId,
@@ -351,6 +365,7 @@ export function settledPurchaseOf(
     personId: personOf(purchase),
     quantity,
     ...(lines && { lines }),
+    ...(code && { code }),
     reason: isOfThisAdmission ? order.reason : 'admitted_again',
   };
 }

@@ -56,7 +56,7 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   query?: z.ZodType<Query>;
   body?: z.ZodType<Body>;
   /** A file replaces the JSON body; the handler gets its bytes as they came, and checks its content. */
-  file?: { type: 'image/*' | 'application/json'; maxBytes: number };
+  file?: { type: 'image/*' | 'application/json' | 'text/csv'; maxBytes: number };
   takesIdempotencyKey?: true;
   /** Takes the ETag of what the client has seen in If-Match. */
   takesIfMatch?: true;

@@ -1,3 +1,4 @@
+import { accessView } from '../../public/sale/access-view.js';
 import { statusNow } from '../../public/sale/buy-state.js';
 import { placeView } from '../../public/sale/place-view.js';
 import { roomView } from '../../public/sale/room-view.js';
@@ -33,7 +34,7 @@ export const unknownSale = ({ shop }: PageContext): Values => ({
   noStepper: hiddenUnless(true),
   ...{ buyState: '', buy: '', note: '', second: '', noSecond: hiddenUnless(false) },
   noOthers: hiddenUnless(false),
-  ...{ noBuy: '', noNote: '', place: '', snapshot: '' },
+  ...{ noBuy: '', noNote: '', access: '', place: '', snapshot: '' },
 });
 
 /** @param address of the page, as others see it. */
@@ -74,6 +75,7 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
     ...pickerOf(sale, context),
     noStepper: hiddenUnless(limitPerBuyer > 1 && !leadsOn(status) && sale.mode !== 'room'),
     ...buttonOf(sale, status, context),
+    access: accessOf(sale, { status, now }, context),
     ...placeOf(sale, { status, now }, context),
     snapshot: snapshotOf(sale),
     second,
@@ -196,6 +198,24 @@ function placeOf(
     : button;
   const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${buttons}<a href="/draws/${encodeURIComponent(sale.id)}">${check}</a></section>`;
   return { noBuy, noNote: hiddenUnless(false), place };
+}
+
+/** Who may buy when; the script adds what only the buyer's own time tells. */
+function accessOf(
+  sale: SaleSnapshot,
+  { status, now }: { status: SaleStatus; now: number },
+  { texts, formats }: PageContext,
+): Html | string {
+  const stranger = { access: null, isSignedIn: false, isVerified: false, now };
+  const seen = accessView(sale, stranger, { texts, dateTime: formats.dateTime });
+  if (!seen || isOver(status)) return '';
+  const t = texts.access;
+  const lines = seen.phases.map(
+    ({ name, who, when, isNow }) =>
+      html`<li ${new Html(isNow ? 'data-now' : '')}><strong>${name}</strong>${who ? html`<span>${who}</span>` : ''}<span class="phase-when">${isNow ? t.now : when}</span></li>`,
+  );
+  const form = html`<form class="code-form"><label for="code">${t.codeLabel}</label><input id="code" disabled><button class="quiet" disabled>${t.useCode}</button></form>`;
+  return html`<section id="access" class="access" aria-label="${t.title}"><ol class="phases">${lines}</ol>${seen.asksCode ? form : ''}<p class="access-text">${seen.text}</p></section>`;
 }
 
 /** How many sales the list shows before its script runs. */

@@ -1,4 +1,5 @@
-import type { z } from 'zod';
+import { z } from 'zod';
+import { redisClock } from '../../runtime/clock.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import { draw, place, roomPass, roomStatus } from '../../sale/contract.ts';
 import { linesOf } from '../../sale/items.ts';
@@ -10,11 +11,12 @@ import { mayTakePart } from '../../sale/rehearsal.ts';
 import { comeIn } from '../../sale/room/room.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
-import { type Refusal, refuse } from '../http/problems.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
 import { type Answer, byOf, type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
-import { notVerified, purchasedIn, purchaseRequest } from './purchases.ts';
+import { enterSale } from './access.ts';
+import { code, notVerified, purchasedIn, purchaseRequest } from './purchases.ts';
 import { noSale } from './sales.ts';
 
 const cannotEnter = [
@@ -23,6 +25,9 @@ const cannotEnter = [
   'paused',
   'ended',
   'over-limit',
+  'not-admitted',
+  'code-refused',
+  'code-used',
   'email-not-verified',
   'list-full',
   'place-offered',
@@ -40,12 +45,18 @@ export function placeRoutes(shop: Shop): Route[] {
     action: 'enter' | 'join',
     saleId: string,
     body: z.infer<typeof purchaseRequest>,
-    { userId: buyerId, personId, emailVerified }: Identity,
+    identity: Identity,
   ): Promise<Answer | Refusal> {
+    const { userId: buyerId, personId, emailVerified } = identity;
     if (!emailVerified && (await shop.requiresVerifiedEmail(saleId))) return notVerified();
+    const redeems = await enter(saleId, identity, body.code);
+    if (isRefusal(redeems)) return redeems;
     const lines = linesOf(purchasedIn(body));
-    return await change({ action, saleId, personId, buyerId, lines });
+    return await change({ action, saleId, personId, buyerId, lines, redeems });
   }
+
+  const enter = (saleId: string, identity: Identity, code: string | undefined) =>
+    enterSale(shop, saleId, identity, { code, nowMs: redisClock.now().getTime() });
 
   async function change(request: PlaceRequest): Promise<Answer | Refusal> {
     if (!mayTakePart(request.saleId, request.buyerId)) return noSale(request.saleId);
@@ -117,10 +128,14 @@ export function placeRoutes(shop: Shop): Route[] {
       summary:
         'Take a place in the waiting room: before the opening one that is drawn then, later the last one',
       params: byId,
+      query: z.strictObject({ code: code.optional() }),
       answer: [200, place],
       problems: [...cannotEnter, 'no-room', 'called-too-often'],
-      async handle({ params, identity: { userId: buyerId, personId, emailVerified } }) {
+      async handle({ params, query, identity }) {
+        const { userId: buyerId, personId, emailVerified } = identity;
         if (!emailVerified && (await shop.requiresVerifiedEmail(params.id))) return notVerified();
+        const redeemed = await enter(params.id, identity, query.code);
+        if (isRefusal(redeemed)) return redeemed;
         return await change({ action: 'gather', saleId: params.id, personId, buyerId });
       },
     }),

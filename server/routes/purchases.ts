@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { mongoClock } from '../../runtime/clock.ts';
+import { codeIdOf } from '../../sale/access/codes.ts';
 import type { Admission } from '../../sale/admission/admission.ts';
 import {
   maxItems,
@@ -22,6 +23,9 @@ import { traceparentOf } from '../http/trace-context.ts';
 import type { Shop } from '../shop.ts';
 import { noSale } from './sales.ts';
 
+/** A code as it was typed, which need not be one. */
+export const code = z.string().min(1).max(64);
+
 /** `quantity` alone is for a sale with one item. */
 export const purchaseRequest = z
   .strictObject({
@@ -31,6 +35,9 @@ export const purchaseRequest = z
       .min(1)
       .max(maxItems)
       .optional(),
+    code: code
+      .optional()
+      .describe('Lets its holder into a phase of the sale; a letter case and hyphens do not matter'),
   })
   .check(({ value: { quantity, lines }, issues }) => {
     const refuse = (field: string, message: string) =>
@@ -82,6 +89,9 @@ export function purchaseRoutes({
         'draw',
         'pass-required',
         'over-limit',
+        'not-admitted',
+        'code-refused',
+        'code-used',
         'email-not-verified',
         'key-reused',
         'busy',
@@ -116,10 +126,17 @@ export function purchaseRoutes({
         };
         const pass = request.header('room-pass');
         const hasPass = passes.allows(pass, params.id, personId, purchase.orderId);
-        const admission = await admit(purchase, request.header('x-request-id'), hasPass);
+        const shown = { emailVerified, ...(body.code && { code: body.code }) };
+        const admission = await admit(purchase, request.header('x-request-id'), hasPass, shown);
         if (admission.outcome === 'known') {
           if (!isDeepStrictEqual(linesOf(admission.purchase), linesOf(purchase)))
             return keyReused(purchase, admission.purchase);
+          const redeemed = admission.purchase.code;
+          if (redeemed !== undefined && redeemed !== codeIdOf(params.id, body.code ?? ''))
+            return refuse(
+              'key-reused',
+              'This key came with another code before; expected the same, or a new key',
+            );
         } else if (admission.outcome === 'admitted') {
           settledOrders.addQueued(purchase);
         } else return refusal(admission, purchase);
@@ -148,6 +165,22 @@ export const notVerified = () =>
   refuse(
     'email-not-verified',
     'This sale is for confirmed addresses. Ask for a mail with a link, open it, and renew the session.',
+  );
+
+export const codeRefused = () =>
+  refuse('code-refused', 'There is no such code for this sale, or the shop has revoked it');
+
+export const codeUsed = () =>
+  refuse('code-used', 'Others have used this code, or you did. An order that is cancelled gives it back.');
+
+/** @param opensAt when the sale opens for the buyer; null when it does not. */
+export const notAdmitted = (saleId: string, opensAt: Date | null) =>
+  refuse(
+    'not-admitted',
+    opensAt
+      ? `It opens for you at ${opensAt.toISOString()}`
+      : `It is open to those on its list, whose address is confirmed, or with a code: read the phases of GET /api/sales/${saleId}`,
+    opensAt ? { opensAt: opensAt.toISOString() } : {},
   );
 
 function keyReused(asked: Purchase, known: Purchase): Refusal {
@@ -194,6 +227,13 @@ function refusal(
         'pass-required',
         `Join the waiting room: POST /api/sales/${saleId}/places. When you are called, get a pass for you and this sale: POST /api/sales/${saleId}/places/mine/pass, and send it in Room-Pass before it ends.`,
       );
+    case 'not_admitted': {
+      const { opensAt, isCodeRefused } = admission;
+      if (isCodeRefused) return codeRefused();
+      return notAdmitted(saleId, opensAt);
+    }
+    case 'code_used':
+      return codeUsed();
     case 'over_limit': {
       const { itemId } = admission;
       const asked = lines?.find((line) => line.itemId === itemId)?.quantity ?? quantity;

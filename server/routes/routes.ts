@@ -1,6 +1,7 @@
 import type { Identify } from '../http/identity/identification.ts';
 import type { Route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
+import { accessRoutes } from './access.ts';
 import { accountRoutes } from './accounts.ts';
 import { apiKeyRoutes } from './admin/api-keys.ts';
 import { auditRoutes } from './admin/audits.ts';
@@ -14,6 +15,7 @@ import { orderAdminRoutes } from './admin/orders/orders.ts';
 import { suspectRoutes } from './admin/orders/suspects.ts';
 import { overviewRoutes } from './admin/overview.ts';
 import { queueVisitRoutes } from './admin/queue-board.ts';
+import { saleAccessRoutes } from './admin/sales/access.ts';
 import { draftRoutes } from './admin/sales/drafts.ts';
 import { productRoutes } from './admin/sales/products.ts';
 import { rehearsalRoutes } from './admin/sales/rehearsals.ts';
@@ -44,6 +46,7 @@ const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   providerSignInRoutes,
   saleRoutes,
   purchaseRoutes,
+  accessRoutes,
   placeRoutes,
   orderRoutes,
   paymentRoutes,
@@ -52,6 +55,7 @@ const features: ((shop: Shop, identify: Identify) => Route[])[] = [
   saleAdminRoutes,
   draftRoutes,
   roomRoutes,
+  saleAccessRoutes,
   overviewRoutes,
   controlRoomRoutes,
   auditRoutes,

@@ -5,6 +5,7 @@ import { linesOf } from '../../sale/items.ts';
 import {
   allowanceKey,
   claimsOf,
+  codeHolderOf,
   decide,
   holderOf,
   type SaleLimits,
@@ -32,6 +33,7 @@ const purchase: fc.Arbitrary<Purchase> = fc
       personId: fc.constantFrom('ann', 'bob'),
       quantity,
       lines,
+      code: fc.constantFrom('once', 'often', 'no-such-code'),
       idempotencyKey: fc.constant('a-key'),
       createdAt: fc.constant('2026-01-01T00:00:00.000Z'),
     },
@@ -57,34 +59,45 @@ const saleOf = (ids: string[]): fc.Arbitrary<SaleLimits> =>
       limitPerBuyer: limit,
       paymentWindowSeconds: fc.constantFrom(0, 600),
       // Fewer than the items have: a process of the version before sold from the whole sale only.
+      // A code that was revoked lets in nobody.
+      once: fc.constantFrom(0, 1),
+      often: fc.integer({ min: 1, max: 4 }),
       missing: fc.option(fc.integer({ min: 1, max: 5 }), { freq: 4 }),
     })
-    .map(({ items, limitPerBuyer, paymentWindowSeconds, missing }) => ({
+    .map(({ items, limitPerBuyer, paymentWindowSeconds, missing, once, often }) => ({
       stock: Math.max(0, items.reduce((sum, item) => sum + item.stock, 0) - (missing ?? 0)),
       limitPerBuyer,
       paymentWindowSeconds,
       items: new Map(items.map((item, n) => [ids[n] as string, item])),
+      codes: new Map([
+        ['once', once],
+        ['often', often],
+      ]),
     }));
-const keys = (['lamp', 'chair'] as const).flatMap((saleId) =>
-  ['ann', 'bob', 'cy'].flatMap((id) => [
+const keys = (['lamp', 'chair'] as const).flatMap((saleId) => [
+  ...['ann', 'bob', 'cy'].flatMap((id) => [
     allowanceKey(saleId, id),
     ...itemIds[saleId].map((itemId) => allowanceKey(saleId, holderOf(id, itemId))),
   ]),
-);
+  ...['once', 'often'].map((code) => allowanceKey(saleId, codeHolderOf(code))),
+]);
 
 const snapshot: fc.Arbitrary<SettlementSnapshot> = fc
   .record({
     lamp: saleOf(itemIds.lamp),
     chair: saleOf(itemIds.chair),
     units: fc.array(fc.integer({ min: 0, max: 8 }), { minLength: keys.length, maxLength: keys.length }),
+    used: fc.constantFrom(0, 0, 1),
     settled: fc.uniqueArray(fc.integer({ min: 0, max: 30 }), { maxLength: 5 }),
   })
-  .map(({ lamp, chair, units, settled }) => ({
+  .map(({ lamp, chair, units, used, settled }) => ({
     sales: new Map([
       ['lamp', lamp],
       ['chair', chair],
     ]),
-    allowances: new Map(keys.map((key, index) => [key, units[index] ?? 0])),
+    allowances: new Map(
+      keys.map((key, index) => [key, key.includes(codeHolderOf('')) ? used : (units[index] ?? 0)]),
+    ),
     settledOrderIds: new Set(settled.map((n) => `order-${n}`)),
   }));
 
@@ -116,7 +129,7 @@ test('never sells more units than there are, and counts what it sells', () => {
   });
 });
 
-test('never lets a person past the limit, over all accounts, and counts what each one takes', () => {
+test('never lets a person or a code past the limit, over all accounts, and counts what each one takes', () => {
   check((purchases, snapshot) => {
     const { outcomes, taken } = decide(purchases, snapshot);
     const paid = new Map<string, number>();
@@ -129,9 +142,11 @@ test('never lets a person past the limit, over all accounts, and counts what eac
     }
     expect(taken).toEqual(paid);
     for (const [key, units] of taken) {
-      const [saleId = '', , itemId] = key.split(':');
+      const [saleId = '', holder = '', part = ''] = key.split(':');
       const sale = snapshot.sales.get(saleId);
-      const limit = itemId ? sale?.items.get(itemId)?.limitPerBuyer : sale?.limitPerBuyer;
+      const ofCode = holder === 'code' ? sale?.codes?.get(part) : undefined;
+      const limit =
+        holder === 'code' ? ofCode : part ? sale?.items.get(part)?.limitPerBuyer : sale?.limitPerBuyer;
       expect((snapshot.allowances.get(key) ?? 0) + units).toBeLessThanOrEqual(limit ?? 0);
     }
   });
@@ -165,7 +180,8 @@ test('refuses only for a reason that is true at its turn, and never fulfils a pu
       const [sale, lines] = [snapshot.sales.get(saleId), linesOf(purchase)];
       const claims = sale ? claimsOf(purchase, sale) : [];
       const keyOf = ({ holder }: { holder: string }) => allowanceKey(saleId, holder);
-      const isOver = claims.some((claim) => (has.get(keyOf(claim)) ?? 0) + claim.units > claim.limit);
+      const over = claims.find((claim) => (has.get(keyOf(claim)) ?? 0) + claim.units > claim.limit);
+      const isOfCode = over?.holder === codeHolderOf(purchase.code ?? '');
       const isClear = purchase.lines || sale?.items.size === 1;
       const areFew = (line: { itemId: string; quantity: number }) =>
         line.quantity > (sale?.items.get(line.itemId)?.stock ?? 0) - soldOf(saleId, line.itemId);
@@ -173,8 +189,10 @@ test('refuses only for a reason that is true at its turn, and never fulfils a pu
         ? 'unknown_sale'
         : !isClear || lines.some(({ itemId }) => !sale.items.has(itemId))
           ? 'unknown_item'
-          : isOver
-            ? 'over_limit'
+          : over
+            ? isOfCode
+              ? 'code_used'
+              : 'over_limit'
             : quantity > (left.get(saleId) ?? 0) || lines.some(areFew)
               ? 'sold_out'
               : null;

@@ -4,6 +4,7 @@ import { type Config, readConfig } from '../../../runtime/config.ts';
 import { openMongo, openPatientRedis } from '../../../runtime/databases/connections.ts';
 import { healthRoutes } from '../../../runtime/observe/health.ts';
 import { openLog } from '../../../runtime/observe/log.ts';
+import { openDoor } from '../../../sale/access/door.ts';
 import type { Admit } from '../../../sale/admission/admission.ts';
 import { type Gate, openGate } from '../../../sale/admission/gate.ts';
 import { beaconChain } from '../../../sale/places/beacon.ts';
@@ -38,6 +39,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const queue = openPurchaseQueue(config, redis, log);
   const shop: Shop = {
     collections,
+    door: openDoor(collections, []),
     requiresVerifiedEmail: () => false,
     admit: admission({ config, redis, collections, gate, queue }),
     cancel: async () => ({ answer: null, isAnnounced: true }),

@@ -9,6 +9,7 @@ import { deleteDraft, duplicateSale, fetchAllProducts, fetchDraft, publishDraft 
 import { action, factList } from '../components.js';
 import { openForm } from '../form.js';
 import { errorText } from '../http.js';
+import { accessPanel } from './access-panel.js';
 import { rehearsalOf } from './rehearsal.js';
 import { openSaleForm } from './sale-form.js';
 import { inWords } from './sale-words.js';
@@ -31,6 +32,7 @@ export function openDraftView(id) {
       }
       setText(title, draft.product.name);
       terms.replaceChildren(factList(inWords(draft), 'draft-terms'));
+      await access.load(draft);
       setText(errorLine, '');
     } catch (error) {
       setText(errorLine, errorText(error));
@@ -79,6 +81,7 @@ export function openDraftView(id) {
     'Preview',
   );
   const rehearsal = rehearsalOf(id);
+  const access = accessPanel(id);
   load();
   return {
     close: rehearsal.close,
@@ -107,6 +110,7 @@ export function openDraftView(id) {
       ),
       errorLine,
       terms,
+      access.root,
       rehearsal.root,
     ),
   };

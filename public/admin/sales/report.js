@@ -12,6 +12,7 @@ const rejections = {
   unknown_sale: 'unknown sale',
   unknown_item: 'unknown item',
   called_off: 'called off',
+  code_used: 'their code was used up',
   failed: 'failed on our side',
 };
 const refusals = { not_open: 'not open yet', paused: 'paused', ended: 'ended', busy: 'too busy' };

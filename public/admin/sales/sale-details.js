@@ -15,6 +15,7 @@ import { minutesChart } from '../charts/minutes-chart.js';
 import { downloadReportPicture } from '../charts/report-picture.js';
 import { action, peopleAt, subheading } from '../components.js';
 import { errorText } from '../http.js';
+import { accessPanel } from './access-panel.js';
 import { drawLine } from './draw-line.js';
 import { itemTable } from './item-table.js';
 import { rehearsalOf } from './rehearsal.js';
@@ -57,6 +58,7 @@ export function openSaleDetails(saleId) {
       drawFacts(report);
       await drawing.draw(report.sale);
       await room.load(report.sale);
+      await access.load(report.sale);
       setText(errorLine, '');
     } catch (error) {
       setText(errorLine, errorText(error));
@@ -67,6 +69,7 @@ export function openSaleDetails(saleId) {
 
   const rehearsal = rehearsalOf(saleId);
   const room = roomPanel(saleId, load);
+  const access = accessPanel(saleId);
   const buttons = saleButtons(saleId, () => report?.sale ?? null, load, rehearsal.button);
 
   /** @param {SaleSnapshot} sale */
@@ -132,6 +135,7 @@ export function openSaleDetails(saleId) {
       errorLine,
       drawing.root,
       room.root,
+      access.root,
       items.root,
       chart.root,
       byMinute.root,

@@ -17,6 +17,7 @@ import {
 } from '../../shared/money.js';
 import { changeSale, createDraft } from '../api.js';
 import { field, fieldOf, openForm, row, timeField } from '../form.js';
+import { phaseFields } from './phases.js';
 import { nameOf } from './sale-words.js';
 
 const HOUR_MS = 3_600_000;
@@ -190,6 +191,7 @@ export function openSaleForm(products, sale) {
   const items = hasOpened ? fixedItems(sale) : itemFields(products, sale);
   const opensAt = sale ? Date.parse(sale.opensAt) : (Math.floor(serverNow() / HOUR_MS) + 1) * HOUR_MS;
   const closesAt = sale ? Date.parse(sale.closesAt) : opensAt + 24 * HOUR_MS;
+  const phases = hasOpened ? null : phaseFields(sale, opensAt);
   const limitHint = hasOpened ? 'It can only be raised now' : '';
   return openForm(
     sale ? 'Edit sale' : 'New sale',
@@ -202,6 +204,7 @@ export function openSaleForm(products, sale) {
         limitHint,
       ),
       row(timeField('Opens', 'opensAt', opensAt), timeField('Ends', 'closesAt', closesAt)),
+      ...(phases ? [phases.root] : []),
       ...(hasOpened ? [] : earlyFields(sale, (opensAt + closesAt) / 2)),
       row(
         choiceField(
@@ -233,6 +236,7 @@ export function openSaleForm(products, sale) {
         limitPerBuyer,
         ...window,
         ...(hasOpened ? {} : readEarly(read, sale, window)),
+        ...(phases && { phases: phases.read(read, window.opensAt) }),
         cancelWindowSeconds: cancelWindow === '' ? null : Number(cancelWindow),
       };
       read.done();

@@ -5,6 +5,7 @@
 import { serverNow } from '../../shared/clock.js';
 import { countdown, longDateTime, money, number } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
+import { phasesInWords } from './phases.js';
 
 /** @param {SaleSnapshot} sale @returns {[name: string, words: string][]} */
 export function inWords(sale) {
@@ -15,6 +16,7 @@ export function inWords(sale) {
     ...total,
     ['Limit', `${number(limitPerBuyer)} for each person`],
     ['Who may buy', sale.requiresVerifiedEmail ? 'only confirmed addresses' : 'everybody with an account'],
+    ...phasesInWords(sale),
     ['Given out', givingInWords(sale)],
     ['Payment', paymentInWords(paymentWindowSeconds)],
     ['Opens', openingInWords(opensAt)],

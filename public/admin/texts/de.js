@@ -134,4 +134,60 @@ export const german = {
   saleColumns: ['Verkauf', 'Stand', 'Übrig', 'Hier', 'Preis', 'Zeitraum'],
   leftOf: (left, all) => `${left} von ${all}`,
   itemsLeft: (left, all) => `${left} von ${all} Artikeln`,
+
+  // Phasen, Listen und Codes
+  access: {
+    title: 'Wer wann kaufen kann',
+    add: 'Phase hinzufügen',
+    hint: 'Alle können ab Beginn kaufen. Mit Phasen kommen Mitglieder oder Leute mit einem Code zuerst.',
+    phase: 'Phase',
+    name: 'Name',
+    whoMayBuy: 'Offen für',
+    begins: 'Beginnt',
+    remove: 'Entfernen',
+    members: 'Mitglieder zuerst',
+    all: 'Alle',
+    who: { everybody: 'alle', list: 'wer auf der Liste steht', code: 'wer einen Code hat' },
+    fromThen: (/** @type {string} */ who, /** @type {string} */ at) => `${who}, ab ${at}`,
+    nameMissing: 'Gib der Phase einen Namen: Käufer lesen ihn',
+    afterBefore: 'Erwartet ist eine Zeit nach der Phase davor',
+    list: 'Liste',
+    upload: 'Liste hochladen…',
+    uploadTitle: 'Liste ersetzen',
+    uploadHint:
+      'Eine Adresse je Zeile oder eine CSV-Datei mit einer Spalte voller Adressen; höchstens 100.000. Sie ersetzt die jetzige Liste. Aufbewahrt werden nur Prüfsummen mit Schlüssel, und nur bestätigte Adressen zählen.',
+    addresses: 'Adressen',
+    orFile: 'Oder eine Datei',
+    noAddresses: 'Füge Adressen ein oder wähle eine Datei',
+    listed: (/** @type {number} */ count) =>
+      count === 1 ? '1 Person steht auf der Liste' : `${number(count)} Personen stehen auf der Liste`,
+    codes: 'Codes',
+    columns: ['Wofür', 'Codes', 'Je Code', 'Eingelöst', 'Erstellt', 'Gesperrt'],
+    make: 'Codes erstellen…',
+    makeTitle: 'Codes erstellen',
+    makeNow: 'Erstellen',
+    batchName: 'Wofür',
+    batchHint: 'Nur ihr seht es, etwa den Newsletter, in dem sie stehen.',
+    count: 'Wie viele Codes',
+    countHint: 'Einer ist ein gemeinsamer Code.',
+    uses: 'Bestellungen je Code',
+    usesHint: 'Eine stornierte Bestellung gibt ihre Einlösung zurück.',
+    csvHead: 'code,link',
+    once: (/** @type {number} */ count) =>
+      count === 1
+        ? '1 Code steht in der gespeicherten Datei. Behalte sie: Codes werden nur als Prüfsumme aufbewahrt und nicht noch einmal gezeigt.'
+        : `${number(count)} Codes stehen in der gespeicherten Datei. Behalte sie: Codes werden nur als Prüfsumme aufbewahrt und nicht noch einmal gezeigt.`,
+    saveAgain: 'Datei noch einmal speichern',
+    code: 'Code',
+    revoke: 'Sperren',
+    revokeOne: 'Einen sperren…',
+    revokeTitle: 'Einen Code sperren',
+    revokeHint: 'Bestellungen, die er ermöglicht hat, bleiben.',
+    revokeConfirm: (/** @type {number} */ count) =>
+      count === 1
+        ? '1 Code sperren? Bestellungen, die er ermöglicht hat, bleiben.'
+        : `${number(count)} Codes sperren? Bestellungen, die sie ermöglicht haben, bleiben.`,
+    revokedAt: (/** @type {string} */ at) => `gesperrt ${at}`,
+    revokedAfter: (/** @type {number} */ count) => `Gesperrt; er war ${number(count)}-mal eingelöst`,
+  },
 };

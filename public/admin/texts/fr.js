@@ -135,4 +135,66 @@ export const french = {
   saleColumns: ['Vente', 'État', 'Reste', 'Ici', 'Prix', 'Période'],
   leftOf: (left, all) => `${left} sur ${all}`,
   itemsLeft: (left, all) => `${left} articles sur ${all}`,
+
+  // Phases, listes et codes
+  access: {
+    title: 'Qui peut acheter, et quand',
+    add: 'Ajouter une phase',
+    hint: 'Tout le monde peut acheter dès l’ouverture. Avec des phases, les membres ou les personnes avec un code passent d’abord.',
+    phase: 'Phase',
+    name: 'Nom',
+    whoMayBuy: 'Ouverte à',
+    begins: 'Début',
+    remove: 'Retirer',
+    members: 'Les membres d’abord',
+    all: 'Tout le monde',
+    who: {
+      everybody: 'tout le monde',
+      list: 'les personnes sur la liste',
+      code: 'les personnes avec un code',
+    },
+    fromThen: (/** @type {string} */ who, /** @type {string} */ at) => `${who}, dès ${at}`,
+    nameMissing: 'Donnez un nom à la phase : les acheteurs le lisent',
+    afterBefore: 'Une heure après la phase précédente est attendue',
+    list: 'Liste',
+    upload: 'Envoyer une liste…',
+    uploadTitle: 'Remplacer la liste',
+    uploadHint:
+      'Une adresse par ligne, ou un CSV avec une colonne d’adresses ; 100 000 au plus. Elle remplace la liste actuelle. Seules des empreintes à clé sont gardées, et seules les adresses confirmées comptent.',
+    addresses: 'Adresses',
+    orFile: 'Ou un fichier',
+    noAddresses: 'Collez des adresses, ou choisissez un fichier',
+    listed: (/** @type {number} */ count) =>
+      count < 2
+        ? `${number(count)} personne est sur la liste`
+        : `${number(count)} personnes sont sur la liste`,
+    codes: 'Codes',
+    columns: ['Pour', 'Codes', 'Par code', 'Utilisés', 'Créés', 'Annulés'],
+    make: 'Créer des codes…',
+    makeTitle: 'Créer des codes',
+    makeNow: 'Créer',
+    batchName: 'Pour',
+    batchHint: 'Vous seuls le voyez, par exemple la lettre dans laquelle ils sont envoyés.',
+    count: 'Nombre de codes',
+    countHint: 'Un seul est un code partagé.',
+    uses: 'Commandes par code',
+    usesHint: 'Une commande annulée rend son utilisation.',
+    csvHead: 'code,lien',
+    once: (/** @type {number} */ count) =>
+      count < 2
+        ? '1 code est dans le fichier enregistré. Gardez-le : les codes ne sont conservés que sous forme d’empreinte et ne sont plus affichés.'
+        : `${number(count)} codes sont dans le fichier enregistré. Gardez-le : les codes ne sont conservés que sous forme d’empreinte et ne sont plus affichés.`,
+    saveAgain: 'Enregistrer le fichier à nouveau',
+    code: 'Code',
+    revoke: 'Annuler',
+    revokeOne: 'En annuler un…',
+    revokeTitle: 'Annuler un code',
+    revokeHint: 'Les commandes qu’il a permises restent.',
+    revokeConfirm: (/** @type {number} */ count) =>
+      count < 2
+        ? 'Annuler 1 code ? Les commandes qu’il a permises restent.'
+        : `Annuler ${number(count)} codes ? Les commandes qu’ils ont permises restent.`,
+    revokedAt: (/** @type {string} */ at) => `annulés ${at}`,
+    revokedAfter: (/** @type {number} */ count) => `Annulé ; il a été utilisé ${number(count)} fois`,
+  },
 };

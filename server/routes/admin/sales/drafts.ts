@@ -7,7 +7,7 @@ import { byOf, type Route, route } from '../../../http/route.ts';
 import type { Shop } from '../../../shop.ts';
 import { matches, noSale } from '../../sales.ts';
 import { unpayable } from './payable.ts';
-import { unsafeRoom } from './room.ts';
+import { unsafeDoors } from './room.ts';
 import { keyReused } from './sales.ts';
 
 /** Sales before they are public. `POST /api/sales` makes one with `draft: true`; `PATCH /api/sales/:id` changes it. */
@@ -35,7 +35,7 @@ export const draftRoutes = ({ collections, announceSale, payments, redis }: Shop
     /** Publishing twice is the same as once. */
     async handle({ params, ...call }) {
       const values = await findValues(collections, params.id);
-      const unsafe = await unsafeRoom({ redis }, values?.mode);
+      const unsafe = values && (await unsafeDoors({ redis }, values));
       if (unsafe) return unsafe;
       const ifMatch = call.request.header('if-match');
       let refusal: Refusal | null = null;

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { readBeats } from '../../../../runtime/leader/heartbeat.ts';
-import { count, type SaleMode } from '../../../../sale/contract.ts';
+import { type Beat, readBeats } from '../../../../runtime/leader/heartbeat.ts';
+import { count } from '../../../../sale/contract.ts';
 import { changeRoom, readControl } from '../../../../sale/room/room.ts';
+import type { NewSale } from '../../../../sale/sale.ts';
 import { byId, line } from '../../../http/inputs.ts';
 import { type Refusal, refuse } from '../../../http/problems.ts';
 import { byOf, type Route, route } from '../../../http/route.ts';
@@ -29,18 +30,20 @@ const roomControl = z.object({
 });
 
 /**
- * A process of the version before sells past a waiting room, because it knows none.
- * @returns why a sale with a waiting room cannot be published now; null when it can, and for any other sale.
+ * A process of a version before sells past a waiting room, or past phases, because it knows none.
+ * @returns why a sale with one of them cannot be published now; null when it can, and for any other sale.
  */
-export async function unsafeRoom(
+export async function unsafeDoors(
   { redis }: Pick<Shop, 'redis'>,
-  mode: SaleMode | undefined,
+  { mode, phases = [] }: Pick<NewSale, 'mode' | 'phases'>,
 ): Promise<Refusal | null> {
-  if (mode !== 'room') return null;
+  const isRoom = mode === 'room';
+  if (!isRoom && phases.length === 0) return null;
   const { living } = await readBeats(redis);
-  const old = living.filter(({ isSharded }) => !isSharded).map(({ instance }) => instance);
+  const isOld = (beat: Beat) => (isRoom && !beat.isSharded) || (phases.length > 0 && !beat.knowsPhases);
+  const old = living.filter(isOld).map(({ instance }) => instance);
   if (old.length === 0) return null;
-  const detail = `A waiting room needs all processes updated; of the version before: ${old.slice(0, 10).join(', ')}`;
+  const detail = `A waiting room and phases need all processes updated; of the version before: ${old.slice(0, 10).join(', ')}`;
   return refuse('unavailable', detail);
 }
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../../public/shared/money.js';
-import { language, maxItems, saleMode } from '../../../../sale/contract.ts';
+import { phasesFault } from '../../../../sale/access/access.ts';
+import { language, maxItems, maxPhases, phaseAccess, saleMode } from '../../../../sale/contract.ts';
 import type { NewItem } from '../../../../sale/items.ts';
 import { choicesOf, type NewSale } from '../../../../sale/sale.ts';
 import type { SaleChange } from '../../../../sale/sale-change.ts';
@@ -39,6 +40,18 @@ const roomPerMinute = z
   .max(100_000)
   .describe('Only with a waiting room: how many people a minute are let in, at most');
 const waitingList = z.boolean().describe('Whether people can wait for units that come back after a sell-out');
+const phases = z
+  .array(
+    z.strictObject({
+      name: line(40).min(1),
+      opensAt: instant,
+      access: phaseAccess,
+    }),
+  )
+  .max(maxPhases)
+  .describe(
+    'Who may buy from when on: the first phase begins with the sale, and each lasts until its end. None: everybody from the opening on',
+  );
 const paymentWindow = z
   .int()
   .min(0)
@@ -74,6 +87,7 @@ export const newSale = z
       .boolean()
       .optional()
       .describe('Whether only buyers who have confirmed their address may buy'),
+    phases: phases.optional(),
     language: language.optional().describe('Of the mails to buyers whose account has no language'),
     cancelWindowSeconds: cancelWindow,
     paymentWindowSeconds: paymentWindow.default(0),
@@ -100,6 +114,8 @@ export const newSale = z
     if (sale.opensAt >= sale.closesAt) refuse(['closesAt'], 'expected a time after opensAt');
     const { mode, drawAt: at, opensAt, closesAt } = sale;
     if (mode === 'draw' ? !at || at <= opensAt || at >= closesAt : at) refuse(['drawAt'], drawOutside);
+    const fault = phasesFault(sale.phases ?? [], sale);
+    if (fault) refuse(['phases'], fault);
     if (mode !== 'room' && sale.roomPerMinute !== undefined) refuse(['roomPerMinute'], paceOutside);
     if (mode === 'room' && sale.waitingList) refuse(['waitingList'], listInRoom);
     for (const field of ['productId', 'price', 'stock'] as const) {
@@ -206,6 +222,7 @@ export const saleChange = z
       .optional()
       .describe('The own limits of items, null for none; they can only be raised when the sale has opened'),
     requiresVerifiedEmail: z.boolean().optional().describe('Until the sale opens, as all that follow'),
+    phases: phases.optional(),
     language: language.nullable().optional(),
     paymentWindowSeconds: paymentWindow.optional(),
     price: price.optional(),
@@ -223,7 +240,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, phases, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList';
       refuse([], `expected at least one of ${fields}`);
     }
     if (

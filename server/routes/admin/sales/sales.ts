@@ -18,7 +18,7 @@ import type { Shop } from '../../../shop.ts';
 import { noSale } from '../../sales.ts';
 import { termsOf, unpayable } from './payable.ts';
 import { noProduct } from './products.ts';
-import { unsafeRoom } from './room.ts';
+import { unsafeDoors } from './room.ts';
 import {
   aboveStock,
   drawOutside,
@@ -49,8 +49,7 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       async handle({ body, idempotencyKey, ...call }) {
         const [sale, by] = [newSaleOf(body), byOf(call)];
         const maker = { by, idempotencyKey };
-        const refusal =
-          unpayable(shop, termsOf(sale)) ?? (body.draft ? null : await unsafeRoom(shop, sale.mode));
+        const refusal = unpayable(shop, termsOf(sale)) ?? (body.draft ? null : await unsafeDoors(shop, sale));
         if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
@@ -85,7 +84,9 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
-        const refusal = await unpayableAfter(shop, params.id, change);
+        const refusal =
+          (await unpayableAfter(shop, params.id, change)) ??
+          (await unsafeDoors(shop, { phases: change.phases }));
         if (refusal) return refusal;
         const ofSale = await changePublished(shop, params.id, change, maker);
         if (ofSale !== 'unknown_sale') return ofSale;
@@ -192,6 +193,11 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       const terms = 'Who may buy, the language of the mails, and the time to pay';
       return conflict('already-open', 'paymentWindowSeconds', fixed(terms, 'Add a new sale with others.'));
     }
+    case 'phases_outside':
+      return wrongField(
+        'phases',
+        'expected the first phase to begin with the sale, each after the one before it, and all before its end; send them with opensAt',
+      );
     case 'no_item_limit':
       return wrongField('itemLimits', "expected none: the only item has the sale's limit");
     case 'closes_first':

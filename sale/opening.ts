@@ -3,20 +3,20 @@ import type { Change } from '../log/schemas.ts';
 import { redisClock } from '../runtime/clock.ts';
 import { transact } from '../runtime/databases/transact.ts';
 import type { Exclusive } from '../runtime/mutex.ts';
-import type { Collections, SalePhase, SaleRecord } from '../store/collections.ts';
+import type { Collections, SaleRecord, SaleStage } from '../store/collections.ts';
 
 type Window = Pick<SaleRecord, 'opensAt' | 'closesAt'>;
 
-export function phaseOf({ opensAt, closesAt }: Window, now: Date): SalePhase {
+export function stageOf({ opensAt, closesAt }: Window, now: Date): SaleStage {
   if (now >= closesAt) return 'ended';
   return now >= opensAt ? 'open' : 'scheduled';
 }
 
 /**
- * The log entries for a sale's change of phase. An ended sale that was rescheduled opens again; a sale that goes back to
+ * The log entries for a sale's change of stage. An ended sale that was rescheduled opens again; a sale that goes back to
  * `scheduled` adds none, because `sale.rescheduled` is in the log already.
  */
-export function changesOfPhase(from: SalePhase, to: SalePhase, { opensAt, closesAt }: Window): Change[] {
+export function changesOfStage(from: SaleStage, to: SaleStage, { opensAt, closesAt }: Window): Change[] {
   const opened: Change = { type: 'sale.opened', opensAt: opensAt.toISOString() };
   const ended: Change = { type: 'sale.ended', closesAt: closesAt.toISOString() };
   if (from === to || to === 'scheduled') return [];
@@ -31,11 +31,11 @@ const patienceMs = 5_000;
 
 /**
  * Appends `sale.opened` and `sale.ended` to the log of each sale that has opened or ended. Each is written exactly once,
- * because the sale stores its last logged phase and both change in one transaction.
+ * because the sale stores its last logged stage (in `phase`) and both change in one transaction.
  * @param exclusive keeps this process from settling meanwhile, because a sale that opens is the one that it settles.
- * @returns the number of sales whose phase changed; when it equals `salesAtOnce`, there may be more.
+ * @returns the number of sales whose stage changed; when it equals `salesAtOnce`, there may be more.
  */
-export async function logPhaseChanges(
+export async function logStageChanges(
   collections: Collections,
   exclusive: Exclusive,
   now = redisClock.now(),
@@ -51,14 +51,14 @@ export async function logPhaseChanges(
     })
     .limit(salesAtOnce)
     .toArray();
-  for (const sale of due) await exclusive(() => logPhaseChange(collections, sale, now));
+  for (const sale of due) await exclusive(() => logStageChange(collections, sale, now));
   return due.length;
 }
 
-async function logPhaseChange(collections: Collections, sale: SaleRecord, now: Date): Promise<void> {
+async function logStageChange(collections: Collections, sale: SaleRecord, now: Date): Promise<void> {
   const { _id, opensAt, closesAt, phase = null } = sale;
-  const next = phaseOf(sale, now);
-  const changes = changesOfPhase(phase ?? 'scheduled', next, sale);
+  const next = stageOf(sale, now);
+  const changes = changesOfStage(phase ?? 'scheduled', next, sale);
   await transact(
     collections.connection,
     async (session) => {

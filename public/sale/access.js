@@ -1,0 +1,122 @@
+/** The phases of a sale on its page: who may buy when, the buyer's own time, and the field for a code. */
+
+/** @import { SaleAccess } from '../../sale/contract.ts' */
+/** @import { SaleView } from './sale-view.js' */
+
+import { asBuyer, currentSession } from '../account/session.js';
+import { call, Problem } from '../shared/api.js';
+import { byId, element, setText, show } from '../shared/dom.js';
+import { dateTime } from '../shared/format.js';
+import { texts } from '../shared/texts.js';
+import { accessView } from './access-view.js';
+
+/** @param {string} saleId @param {{ onChange: () => void }} page */
+export function openAccess(saleId, { onChange }) {
+  const codeKey = `stampede.code.${saleId}`;
+  let code = new URLSearchParams(location.search).get('code')?.trim() || keptCode();
+  /** @type {SaleAccess | null} */
+  let access = null;
+  /** What the server said the answer was for, so that a late answer for another code is dropped. */
+  let asked = 0;
+
+  const list = element('ol', { class: 'phases', 'data-testid': 'phases' });
+  const text = element('p', { class: 'access-text', role: 'status', 'data-testid': 'access' });
+  const input = element('input', {
+    ...{ id: 'code', name: 'code', maxlength: '64', autocomplete: 'off', autocapitalize: 'characters' },
+    ...{ spellcheck: 'false', value: code, 'data-testid': 'code' },
+  });
+  const form = element(
+    'form',
+    { class: 'code-form' },
+    element('label', { for: 'code' }, texts.access.codeLabel),
+    input,
+    element('button', { class: 'quiet', 'data-testid': 'use-code' }, texts.access.useCode),
+  );
+  const section = element(
+    'section',
+    { id: 'access', class: 'access', 'aria-label': texts.access.title },
+    ...[list, form, text],
+  );
+  // The server has shown it, without what only the buyer's own time tells.
+  const first = document.getElementById('access');
+  if (first) first.replaceWith(section);
+  else byId('buy').closest('.buying')?.before(section);
+
+  /** Without storage, which a browser may block, the code is lost with a reload. */
+  function keptCode() {
+    try {
+      return sessionStorage.getItem(codeKey) ?? '';
+    } catch {
+      return '';
+    }
+  }
+
+  function keepCode() {
+    try {
+      sessionStorage.setItem(codeKey, code);
+    } catch {
+      // It is lost with a reload.
+    }
+  }
+
+  async function refresh() {
+    const buyerId = currentSession()?.user.id;
+    asked += 1;
+    const now = asked;
+    try {
+      const body = code ? { code: code.slice(0, 64) } : {};
+      const path = `/sales/${encodeURIComponent(saleId)}/access`;
+      const answer = await asBuyer((token) => call('POST', path, { token, body }));
+      if (now !== asked || currentSession()?.user.id !== buyerId) return;
+      access = answer.body;
+    } catch (error) {
+      // Otherwise there is no answer: what is shown stays until the next one.
+      if (!(error instanceof Problem && !error.isPassing) && buyerId) return;
+      access = null;
+    }
+    onChange();
+  }
+
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    code = input.value.trim();
+    keepCode();
+    await refresh();
+  });
+  // Whoever presses Buy right after typing means what is typed.
+  input.addEventListener('input', () => {
+    code = input.value.trim();
+  });
+  input.addEventListener('change', () => {
+    keepCode();
+    refresh();
+  });
+
+  return {
+    refresh,
+    access: () => access,
+    /** What a purchase or a place shows at the door. @returns {{ code?: string }} */
+    shown: () => (code && !form.hidden ? { code: code.slice(0, 64) } : {}),
+
+    /** @param {SaleView} view */
+    render({ sale, now, status, isSignedIn, isVerified }) {
+      const seen = accessView(sale, { access, isSignedIn, isVerified, now }, { texts, dateTime });
+      const isOver = status === 'ended' || status === 'called_off';
+      show(section, seen !== null && !isOver);
+      if (!seen) return;
+      const lines = seen.phases.map(({ name, who, when, isNow }) =>
+        element(
+          'li',
+          isNow ? { 'data-now': '' } : {},
+          element('strong', {}, name),
+          ...(who ? [element('span', {}, who)] : []),
+          element('span', { class: 'phase-when' }, isNow ? texts.access.now : when),
+        ),
+      );
+      const drawn = element('ol', {}, ...lines);
+      if (drawn.innerHTML !== list.innerHTML) list.replaceChildren(...lines);
+      setText(text, seen.text);
+      show(form, seen.asksCode);
+    },
+  };
+}
