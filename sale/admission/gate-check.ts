@@ -3,6 +3,7 @@ import { redisClock } from '../../runtime/clock.ts';
 import { readInSnapshot, type Snapshot } from '../../runtime/databases/snapshot-read.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
+import { demandsFieldOf } from '../bots/demands.ts';
 import type { Purchase } from '../contract.ts';
 import { hasSeveralItems, itemsOf } from '../items.ts';
 import { purchaseOf } from '../order.ts';
@@ -378,6 +379,7 @@ function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
     gate.isPaused !== sale.paused ||
     gate.requiresVerifiedEmail !== (sale.requiresVerifiedEmail ?? false) ||
     gate.reserved !== reservedFieldOf(sale) ||
+    gate.demands !== demandsFieldOf(sale) ||
     hasOtherItems(gate, sale)
   );
 }

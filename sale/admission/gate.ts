@@ -4,6 +4,7 @@ import { redisClock } from '../../runtime/clock.ts';
 import { mastersOf } from '../../runtime/databases/connections.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
+import { type Demands, demandsFieldOf } from '../bots/demands.ts';
 import type { Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
 import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
 import { reservedFieldOf } from '../places/reserve.ts';
@@ -51,6 +52,8 @@ export interface GateFields {
   requiresVerifiedEmail: boolean;
   /** Which items are reserved for people with a place: see places/reserve.ts. */
   reserved: string;
+  /** What is demanded against bots, as JSON; empty for nothing. */
+  demands: string;
   revision: string;
   /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
@@ -198,13 +201,22 @@ export function openGate(redis: Redis, shards: number) {
         sale.requiresVerifiedEmail ? 1 : 0,
         reservedFieldOf(sale),
         sale.mode === 'room' ? 1 : 0,
+        demandsFieldOf(sale),
       );
     },
 
-    /** Whether the gate's sale is only for buyers with a verified address; null when there is no gate. */
-    async requiresVerifiedEmail(saleId: string): Promise<boolean | null> {
-      const [revision, verified] = await redis.hmget(gateKeyOf(saleId), 'revision', 'verified');
-      return revision === null ? null : verified === '1';
+    /** What the gate's sale demands before a purchase or a place; null when there is no gate. */
+    async demands(saleId: string): Promise<Demands | null> {
+      const names = ['verified', 'room', 'opensAt', 'closesAt', 'demands'];
+      const [verified, room, opensAt, closesAt, demands] = await redis.hmget(gateKeyOf(saleId), ...names);
+      if (!opensAt) return null;
+      return {
+        requiresVerifiedEmail: verified === '1',
+        isRoom: room === '1',
+        opensAt: new Date(Number(opensAt)),
+        closesAt: new Date(Number(closesAt)),
+        ...(demands && JSON.parse(demands)),
+      };
     },
 
     /** Units that the gate still admits; null when there is no gate. */
@@ -471,10 +483,10 @@ export function openGate(redis: Redis, shards: number) {
     },
 
     /**
-     * The number of purchases that were queued in the other shards at the last `countQueued` of this process. A shard whose Redis
-     * does not answer is left out after a while, because nothing is added to it either.
+     * The number of purchases that were queued in the other shards, or without one in all, at the last `countQueued` of this
+     * process. A shard whose Redis does not answer is left out after a while, because nothing is added to it either.
      */
-    countedElsewhere(shard: Shard): number {
+    countedElsewhere(shard?: Shard): number {
       const sinceMs = performance.now() - countedForMs;
       let sum = 0;
       for (const [other, { count, countedAt }] of lastCounts)
@@ -509,6 +521,7 @@ const fieldNames = [
   'paused',
   'verified',
   'reserved',
+  'demands',
   'revision',
   'checked',
 ] as const;
@@ -529,7 +542,7 @@ const fieldsPerItem = itemFieldsOf('').length;
 
 function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]): GateFields {
   const [left, queued, units, returned, limit, opensAt, closesAt, ...flags] = fields;
-  const [paused, verified, reserved, revision, checked, ...others] = flags;
+  const [paused, verified, reserved, demands, revision, checked, ...others] = flags;
   const [ofBuyers, ofItems] = [others.slice(0, buyers.length), others.slice(buyers.length)];
   return {
     left: Number(left),
@@ -542,6 +555,7 @@ function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]
     isPaused: paused === '1',
     requiresVerifiedEmail: verified === '1',
     reserved: reserved ?? '',
+    demands: demands ?? '',
     revision: revision ?? '',
     checked: checked ?? '',
     buyers: new Map(buyers.map((buyerId, n) => [buyerId, Number(ofBuyers[n] ?? 0)])),

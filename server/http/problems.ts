@@ -33,6 +33,7 @@ export const problemTitles = {
   'list-full': [409, 'Too many people wait already'],
   'place-offered': [409, 'The place has become an order'],
   'place-inside': [409, 'You are inside the waiting room'],
+  'network-full': [409, 'Enough people from this network take part'],
   'over-limit': [409, 'Over the limit for each buyer'],
   'already-open': [409, 'The sale has opened'],
   'already-published': [409, 'The sale is published'],
@@ -59,6 +60,8 @@ export const problemTitles = {
   'no-such-range': [416, 'There is no such range'],
   'key-reused': [422, 'The Idempotency-Key was used for another request'],
   'work-required': [428, 'A proof of work is required'],
+  'proof-of-work-required': [428, 'The sale demands a proof of work'],
+  'captcha-required': [428, 'A captcha is required'],
   'too-many-requests': [429, 'Too many requests'],
   'headers-too-large': [431, 'The headers are too large'],
   'internal-error': [500, 'Something broke on our side'],
@@ -84,7 +87,7 @@ export interface Refusal {
 export function refuse(
   name: ProblemName,
   detail: string,
-  more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'itemId' | 'challenge' | 'difficultyBits'> = {},
+  more: Omit<Problem, 'type' | 'title' | 'status' | 'detail'> = {},
   headers: Record<string, string> = {},
 ): Refusal {
   const [status, title] = problemTitles[name];

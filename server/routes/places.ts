@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { singleFlight } from '../../runtime/single-flight.ts';
-import { draw, place, roomPass, roomStatus } from '../../sale/contract.ts';
+import { subjectOf } from '../../sale/bots/puzzles.ts';
+import { draw, place, puzzle, roomPass, roomStatus } from '../../sale/contract.ts';
 import { linesOf } from '../../sale/items.ts';
 import { waiveBeacon } from '../../sale/places/drawing.ts';
 import { readPlace } from '../../sale/places/place.ts';
@@ -8,13 +9,15 @@ import type { PlaceRefusal, PlaceRequest } from '../../sale/places/places.ts';
 import { publishedDraw, readDraw } from '../../sale/places/published.ts';
 import { mayTakePart } from '../../sale/rehearsal.ts';
 import { comeIn } from '../../sale/room/room.ts';
+import { difficultyNow, placeDemands, requirePlace } from '../bots/entry.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
-import { type Refusal, refuse } from '../http/problems.ts';
-import { type Answer, byOf, type Route, route } from '../http/route.ts';
+import type { HttpRequest } from '../http/pipeline.ts';
+import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
+import { type Answer, byOf, type Call, type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
-import { notVerified, purchasedIn, purchaseRequest } from './purchases.ts';
+import { purchasedIn, purchaseRequest } from './purchases.ts';
 import { noSale } from './sales.ts';
 
 const cannotEnter = [
@@ -23,7 +26,7 @@ const cannotEnter = [
   'paused',
   'ended',
   'over-limit',
-  'email-not-verified',
+  ...placeDemands,
   'list-full',
   'place-offered',
   'busy',
@@ -39,12 +42,36 @@ export function placeRoutes(shop: Shop): Route[] {
   async function take(
     action: 'enter' | 'join',
     saleId: string,
-    body: z.infer<typeof purchaseRequest>,
-    { userId: buyerId, personId, emailVerified }: Identity,
+    {
+      body,
+      identity,
+      request,
+    }: Pick<
+      Call<unknown, unknown, z.infer<typeof purchaseRequest>, Identity>,
+      'body' | 'identity' | 'request'
+    >,
   ): Promise<Answer | Refusal> {
-    if (!emailVerified && (await shop.requiresVerifiedEmail(saleId))) return notVerified();
+    const { userId: buyerId, personId } = identity;
     const lines = linesOf(purchasedIn(body));
-    return await change({ action, saleId, personId, buyerId, lines });
+    return await takePlace({ action, saleId, personId, buyerId, lines }, identity, request);
+  }
+
+  /** The person counts towards their network only with a place. */
+  async function takePlace(place: PlaceRequest, identity: Identity, request: HttpRequest) {
+    const { saleId, personId } = place;
+    const entry = await requirePlace(shop, saleId, identity, request);
+    if (isRefusal(entry)) return entry;
+    const { isNew, networkKey } = entry;
+    const answer = await change({ ...place, ...(networkKey && { networkKey }) });
+    if (isNew && isRefusal(answer)) await shop.networks.release(saleId, personId);
+    return answer;
+  }
+
+  async function leave(place: PlaceRequest & { action: 'leave' }) {
+    const answer = await change(place);
+    const isLimited = !isRefusal(answer) && (await shop.demandsOf(place.saleId))?.networkLimit;
+    if (isLimited) await shop.networks.release(place.saleId, place.personId);
+    return answer;
   }
 
   async function change(request: PlaceRequest): Promise<Answer | Refusal> {
@@ -80,7 +107,7 @@ export function placeRoutes(shop: Shop): Route[] {
       problems: ['not-found', 'entries-closed', 'place-offered', 'place-inside', 'busy'],
       /** Leaving twice is the same as once. */
       handle: ({ params, identity: { personId, userId: buyerId } }) =>
-        change({ action: 'leave', saleId: params.id, personId, buyerId }),
+        leave({ action: 'leave', saleId: params.id, personId, buyerId }),
     }),
   ];
 
@@ -94,7 +121,8 @@ export function placeRoutes(shop: Shop): Route[] {
       body: purchaseRequest,
       answer: [200, place],
       problems: [...cannotEnter, 'no-draw', 'entries-closed'],
-      handle: ({ params, body, identity }) => take('enter', params.id, body, identity),
+      ...demanded,
+      handle: ({ params, ...call }) => take('enter', params.id, call),
     }),
     ...mine('entries'),
     route({
@@ -107,7 +135,8 @@ export function placeRoutes(shop: Shop): Route[] {
       body: purchaseRequest,
       answer: [200, place],
       problems: [...cannotEnter, 'no-waiting-list', 'still-on-sale', 'draw'],
-      handle: ({ params, body, identity }) => take('join', params.id, body, identity),
+      ...demanded,
+      handle: ({ params, ...call }) => take('join', params.id, call),
     }),
     ...mine('waiting-list'),
     route({
@@ -119,9 +148,11 @@ export function placeRoutes(shop: Shop): Route[] {
       params: byId,
       answer: [200, place],
       problems: [...cannotEnter, 'no-room', 'called-too-often'],
-      async handle({ params, identity: { userId: buyerId, personId, emailVerified } }) {
-        if (!emailVerified && (await shop.requiresVerifiedEmail(params.id))) return notVerified();
-        return await change({ action: 'gather', saleId: params.id, personId, buyerId });
+      ...demanded,
+      async handle({ params, identity, request }) {
+        const { userId: buyerId, personId } = identity;
+        const place = { action: 'gather' as const, saleId: params.id, personId, buyerId };
+        return await takePlace(place, identity, request);
       },
     }),
     ...mine('places'),
@@ -142,6 +173,21 @@ export function placeRoutes(shop: Shop): Route[] {
           return refuse('not-called', 'Read your place, and come when it is `called`');
         const pass = shop.passes.issue(params.id, personId, until);
         return { status: 200, body: { pass, passUntil: until.toISOString() } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/sales/:id/puzzle',
+      access: 'buyer',
+      summary: 'A puzzle that the sale demands, to be solved before it is needed',
+      params: byId,
+      answer: [200, puzzle],
+      problems: ['not-found'],
+      async handle({ params, identity: { personId } }) {
+        const demands = await shop.demandsOf(params.id);
+        const bits = demands ? difficultyNow(shop, demands) : 0;
+        if (bits === 0) return refuse('not-found', `Sale ${params.id} does not exist, or has no puzzles`);
+        return { status: 200, body: shop.puzzles.give(subjectOf(params.id, personId), bits) };
       },
     }),
     route({
@@ -218,6 +264,8 @@ export function placeRoutes(shop: Shop): Route[] {
     }),
   ];
 }
+
+const demanded = { takesProofOfWork: true, takesCaptcha: true } as const;
 
 const mineInWords = {
   entries: { read: 'My entry in the draw, and what became of it', leave: 'Take back my entry in the draw' },

@@ -6,6 +6,8 @@ import { healthRoutes } from '../../../runtime/observe/health.ts';
 import { openLog } from '../../../runtime/observe/log.ts';
 import type { Admit } from '../../../sale/admission/admission.ts';
 import { type Gate, openGate } from '../../../sale/admission/gate.ts';
+import { openNetworks } from '../../../sale/bots/networks.ts';
+import { openPuzzles } from '../../../sale/bots/puzzles.ts';
 import { beaconChain } from '../../../sale/places/beacon.ts';
 import { openPurchaseQueue } from '../../../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
@@ -13,7 +15,6 @@ import { openPasses } from '../../../sale/room/passes.ts';
 import { createApp } from '../../../server/app.ts';
 import { openTokens } from '../../../server/http/identity/tokens.ts';
 import { openAccountLimits } from '../../../server/http/limits.ts';
-import { openChallenges } from '../../../server/http/proof-of-work.ts';
 import { openSettledOrders } from '../../../server/live/settled-orders.ts';
 import { openAudits } from '../../../server/routes/admin/audits.ts';
 import type { Shop } from '../../../server/shop.ts';
@@ -38,7 +39,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const queue = openPurchaseQueue(config, redis, log);
   const shop: Shop = {
     collections,
-    requiresVerifiedEmail: () => false,
+    demandsOf: () => null,
     admit: admission({ config, redis, collections, gate, queue }),
     cancel: async () => ({ answer: null, isAnnounced: true }),
     changeSale: async () => 'unknown_sale',
@@ -55,7 +56,10 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     availability: { away: () => [], isAway: () => false, close() {} },
     tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS),
     limits: openAccountLimits(redis, config),
-    challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+    puzzles: openPuzzles(config.JWT_SECRET),
+    difficultyBits: config.CHALLENGE_DIFFICULTY_BITS,
+    captcha: null,
+    networks: openNetworks(redis, collections, config.SHARDS),
     rooms: { keep() {}, read: async () => null },
     passes: openPasses(config.JWT_SECRET),
     roomPassSeconds: config.ROOM_PASS_SECONDS,

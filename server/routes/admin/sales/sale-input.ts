@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../../public/shared/money.js';
-import { language, maxItems, saleMode } from '../../../../sale/contract.ts';
+import type { AgainstBots } from '../../../../sale/bots/demands.ts';
+import { language, maxItems, networkLimit, proofOfWork, saleMode } from '../../../../sale/contract.ts';
 import type { NewItem } from '../../../../sale/items.ts';
 import { choicesOf, type NewSale } from '../../../../sale/sale.ts';
 import type { SaleChange } from '../../../../sale/sale-change.ts';
@@ -39,6 +40,22 @@ const roomPerMinute = z
   .max(100_000)
   .describe('Only with a waiting room: how many people a minute are let in, at most');
 const waitingList = z.boolean().describe('Whether people can wait for units that come back after a sell-out');
+/** What a sale demands against bots; it can be changed at any time. */
+const demands = {
+  proofOfWork: z
+    .union([z.literal('off'), proofOfWork])
+    .optional()
+    .describe('A puzzle before a purchase, a place or an entry; pages solve it by themselves'),
+  networkLimit: z
+    .union([z.literal('off'), networkLimit])
+    .optional()
+    .describe('How many people from one network can buy, join or enter'),
+  captcha: z
+    .boolean()
+    .optional()
+    .describe('Whether joining and entering need the captcha of CAPTCHA_PROVIDER; buying needs none'),
+};
+
 const paymentWindow = z
   .int()
   .min(0)
@@ -89,6 +106,7 @@ export const newSale = z
       .optional()
       .describe('Whether the draw depends on a round of drand as well, which nobody knows before'),
     waitingList: waitingList.optional(),
+    ...demands,
     opensAt: instant,
     closesAt: instant,
     draft: z.boolean().default(false).describe('Made for staff only, until it is published'),
@@ -172,7 +190,8 @@ export function newSaleOf(sale: z.infer<typeof newSale>): NewSale {
   const sent = itemsIn(sale);
   const currency = sent[0]?.price.currency ?? '';
   const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
-  const terms = { limitPerBuyer, ...choicesOf(sale), ...cancelling, paymentWindowSeconds };
+  const choices = choicesOf({ ...sale, ...demandsIn(sale) });
+  const terms = { limitPerBuyer, ...choices, ...cancelling, paymentWindowSeconds };
   return { items: sent.map(newItemOf), currency, ...terms, opensAt, closesAt };
 }
 
@@ -215,6 +234,7 @@ export const saleChange = z
     roomPerMinute: roomPerMinute.optional(),
     drawAt: drawAt.optional(),
     waitingList: waitingList.optional(),
+    ...demands,
     free: z.boolean().default(false).describe('Confirms a price of 0'),
   })
   .check(({ value: change, issues }) => {
@@ -223,7 +243,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList, proofOfWork, networkLimit, captcha';
       refuse([], `expected at least one of ${fields}`);
     }
     if (
@@ -245,7 +265,20 @@ export const saleChange = z
 
 const isGiven = (value: unknown) => value !== undefined;
 
-export function saleChangeOf({ free: _, items, ...change }: z.infer<typeof saleChange>): SaleChange {
+/** Null for what is off. */
+function demandsIn({ proofOfWork, networkLimit }: Pick<z.infer<typeof saleChange>, keyof AgainstBots>) {
+  const orNull = <Value>(sent: Value | 'off') => (sent === 'off' ? null : sent);
+  return { proofOfWork: orNull(proofOfWork), networkLimit: orNull(networkLimit) };
+}
+
+export function saleChangeOf({
+  free: _,
+  items,
+  proofOfWork,
+  networkLimit,
+  ...others
+}: z.infer<typeof saleChange>): SaleChange {
+  const change = { ...others, ...demandsIn({ proofOfWork, networkLimit }) };
   if (!items) return change;
   return { ...change, items: { list: items.map(newItemOf), currency: items[0]?.price.currency ?? '' } };
 }

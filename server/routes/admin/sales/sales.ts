@@ -50,7 +50,9 @@ export function saleAdminRoutes(shop: Shop): Route[] {
         const [sale, by] = [newSaleOf(body), byOf(call)];
         const maker = { by, idempotencyKey };
         const refusal =
-          unpayable(shop, termsOf(sale)) ?? (body.draft ? null : await unsafeRoom(shop, sale.mode));
+          noCaptcha(shop, body) ??
+          unpayable(shop, termsOf(sale)) ??
+          (body.draft ? null : await unsafeRoom(shop, sale.mode));
         if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
@@ -85,7 +87,7 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
-        const refusal = await unpayableAfter(shop, params.id, change);
+        const refusal = noCaptcha(shop, body) ?? (await unpayableAfter(shop, params.id, change));
         if (refusal) return refusal;
         const ofSale = await changePublished(shop, params.id, change, maker);
         if (ofSale !== 'unknown_sale') return ofSale;
@@ -113,6 +115,11 @@ export function saleAdminRoutes(shop: Shop): Route[] {
     }),
   ];
 }
+
+const noCaptcha = (shop: Shop, { captcha }: { captcha?: boolean | undefined }) =>
+  captcha && !shop.captcha
+    ? wrongField('captcha', 'expected false, because the shop has no CAPTCHA_PROVIDER')
+    : null;
 
 /** @returns why orders could not be paid any more after a change of prices, the limit or the time to pay; null when they can. */
 async function unpayableAfter(shop: Shop, saleId: string, change: SaleChange): Promise<Refusal | null> {
