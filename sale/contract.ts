@@ -352,6 +352,7 @@ export const accountExport = z.object({
         lines: z.array(z.object({ itemId: z.string(), quantity: units })),
         state: z.string(),
         pseudonym: z.string(),
+        networkKey: z.string().exactOptional().describe('A keyed hash of the network from which you came'),
         joinedAt: instant,
       }),
     )

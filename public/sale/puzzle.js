@@ -81,7 +81,6 @@ export function openPuzzle({ fetchPuzzle, now }) {
     },
 
     /** The header of a request of this buyer. @param {string | undefined} buyerId @returns {Record<string, string>} */
-    headers: (buyerId) =>
-      solved && buyerId && isFresh(buyerId) ? { 'Proof-Of-Work': solved.answer } : {},
+    headers: (buyerId) => (solved && buyerId && isFresh(buyerId) ? { 'Proof-Of-Work': solved.answer } : {}),
   };
 }

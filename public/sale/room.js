@@ -33,8 +33,8 @@ const shownOutside = new Set([
   'offline',
 ]);
 
-/** @param {string} saleId @param {{ onChange: () => void }} page */
-export function openRoom(saleId, { onChange }) {
+/** @param {string} saleId @param {{ shown: () => Record<string, string>, onChange: () => void }} page */
+export function openRoom(saleId, { shown, onChange }) {
   /** @type {Place | null} */
   let place = null;
   /** @type {RoomStatus | null} */
@@ -176,7 +176,7 @@ export function openRoom(saleId, { onChange }) {
   main.addEventListener('click', () =>
     act(async () => {
       if (main.dataset.action === 'come') return await askForPass();
-      await asBuyer((token) => call('POST', `${path}/places`, { token }));
+      await asBuyer((token) => call('POST', `${path}/places`, { token, headers: shown() }));
     }),
   );
   quit.addEventListener('click', () =>
@@ -194,6 +194,8 @@ export function openRoom(saleId, { onChange }) {
   }
 
   return {
+    mayTakePlace: () => place === null || place.state === 'left',
+
     /** The pass of a person inside. */
     pass: () => pass?.pass,
     hear,

@@ -92,7 +92,7 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const etag = createHash('sha256').update(body).digest('base64url').slice(0, 16);
     const policy = String(response.getHeader('Content-Security-Policy'));
     const hashes = [styleHash, style && sha256(style)].filter(Boolean).map((one) => `'sha256-${one}'`);
-    if (styleHash) response.set('Content-Security-Policy', `${policy};style-src 'self' ${hashes.join(' ')}`);
+    if (styleHash) response.set('Content-Security-Policy', withStyles(policy, hashes));
     // Its address may have the secret of a payment, with which a provider sends a buyer back.
     if (status === 200 && response.req.query.payment_intent_client_secret === undefined)
       response.set(keptByEdges);
@@ -180,6 +180,12 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     return true;
   }
 }
+
+/** Allows these styles in the page as well; the policy of a captcha has a list already. */
+const withStyles = (policy: string, hashes: string[]) =>
+  policy.includes('style-src')
+    ? policy.replace('style-src', `style-src ${hashes.join(' ')}`)
+    : `${policy};style-src 'self' ${hashes.join(' ')}`;
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
 
