@@ -43,11 +43,14 @@ const waitingList = z.boolean().describe('Whether people can wait for units that
 /** What a sale demands against bots; it can be changed at any time. */
 const demands = {
   proofOfWork: z
-    .union([z.literal('off'), proofOfWork])
+    .union(
+      [z.literal('off'), proofOfWork],
+      'expected `off`, or {bits} with, where wished, opening {bits, seconds} and load {bits, backlog}',
+    )
     .optional()
     .describe('A puzzle before a purchase, a place or an entry; pages solve it by themselves'),
   networkLimit: z
-    .union([z.literal('off'), networkLimit])
+    .union([z.literal('off'), networkLimit], 'expected `off`, or {people, of}')
     .optional()
     .describe('How many people from one network can buy, join or enter'),
   captcha: z
