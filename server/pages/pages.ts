@@ -30,7 +30,10 @@ const addresses = {
   '/embed.html': 'embed.html',
 } as const;
 
-type PageSettings = Pick<Config, 'SHOP_NAME' | 'SHOP_TIME_ZONE' | 'SHOP_LOCALE' | 'PUBLIC_URL' | 'NODE_ENV'>;
+type PageSettings = Pick<
+  Config,
+  'SHOP_NAME' | 'SHOP_TIME_ZONE' | 'SHOP_LOCALE' | 'PUBLIC_URL' | 'NODE_ENV' | 'CAPTCHA_PROVIDER'
+>;
 
 export interface Pages {
   router: Router;
@@ -78,10 +81,12 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const locale = isRoom ? settings.SHOP_LOCALE : own.reader.locale;
     const { html: source, styleHash } = template(file, own.reader.language);
     const path = response.req.path;
+    // The form of a sale offers one only where the operator has plugged it in.
+    const captcha = new Html(isRoom && settings.CAPTCHA_PROVIDER !== 'none' ? ' data-captcha' : '');
     const style = styleOf(shop.theme);
     const body = fill(withPlaces(source), {
       ...textsOf(own),
-      root: html`lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"`,
+      root: html`lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"${captcha}`,
       ...shellOf(own, path, hash),
       theme: new Html(style && `<style>${style}</style>`),
       title: shop.name,

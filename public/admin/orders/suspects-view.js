@@ -7,6 +7,7 @@ import { dateTime, number } from '../../shared/format.js';
 import { toast } from '../../shared/toast.js';
 import { action, heading, replaceRows, subheading, table } from '../components.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { openCancelForm } from './cancel-form.js';
 import { cancelSuspects, clearSuspects, fetchSuspects, markSuspects } from './desk-api.js';
 import { amountOf, buyerOf, orderLink, outcomeOf, selectBox, sharedBy } from './order-cells.js';
@@ -27,16 +28,13 @@ export function openSuspectsView(saleId) {
     ['Select', 'Order', 'Outcome', 'In common', 'Buyer', 'Amount', 'Accepted'],
     'Marked orders',
   );
-  const networks = table('networks', ['Network', 'People', 'Refused'], 'Networks with the most people');
+  const t = texts.bots;
+  const networks = table('networks', [t.networkName, t.peopleName, t.refusedName], t.networks);
   const ofNetworks = element(
     'section',
-    { hidden: true },
-    subheading('Networks with the most people'),
-    element(
-      'p',
-      { class: 'muted' },
-      'This sale limits how many people from one network take part. Refused says how often more of them came.',
-    ),
+    { class: 'sale-details', hidden: true },
+    subheading(t.networks),
+    element('p', { class: 'muted' }, t.networksWhy),
     networks.root,
   );
   const note = element('p', { class: 'muted', role: 'status' });

@@ -17,6 +17,7 @@ import {
 } from '../../shared/money.js';
 import { changeSale, createDraft } from '../api.js';
 import { field, fieldOf, openForm, row, timeField } from '../form.js';
+import { botFields, readBotFields } from './bot-fields.js';
 import { nameOf } from './sale-words.js';
 
 const HOUR_MS = 3_600_000;
@@ -223,6 +224,7 @@ export function openSaleForm(products, sale) {
               ),
             ]),
       ),
+      ...botFields(sale),
     ],
     (read) => {
       const limitPerBuyer = read.read('limitPerBuyer', 'Limit for each person', parseWhole);
@@ -233,6 +235,7 @@ export function openSaleForm(products, sale) {
         limitPerBuyer,
         ...window,
         ...(hasOpened ? {} : readEarly(read, sale, window)),
+        ...readBotFields(read, sale),
         cancelWindowSeconds: cancelWindow === '' ? null : Number(cancelWindow),
       };
       read.done();

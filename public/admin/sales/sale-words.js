@@ -5,6 +5,8 @@
 import { serverNow } from '../../shared/clock.js';
 import { countdown, longDateTime, money, number } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
+import { texts } from '../texts.js';
+import { botsInWords } from './bot-fields.js';
 
 /** @param {SaleSnapshot} sale @returns {[name: string, words: string][]} */
 export function inWords(sale) {
@@ -16,6 +18,7 @@ export function inWords(sale) {
     ['Limit', `${number(limitPerBuyer)} for each person`],
     ['Who may buy', sale.requiresVerifiedEmail ? 'only confirmed addresses' : 'everybody with an account'],
     ['Given out', givingInWords(sale)],
+    [texts.bots.title, botsInWords(sale)],
     ['Payment', paymentInWords(paymentWindowSeconds)],
     ['Opens', openingInWords(opensAt)],
     ['Ends', `${momentInWords(closesAt)}, ${lengthInWords(opensAt, closesAt)} after the opening`],
