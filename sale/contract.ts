@@ -538,7 +538,7 @@ export const draw = z.object({
 });
 export type Draw = z.infer<typeof draw>;
 
-export const captchaProvider = z.enum(['turnstile', 'hcaptcha']);
+const captchaProvider = z.enum(['turnstile', 'hcaptcha']);
 export type CaptchaProvider = z.infer<typeof captchaProvider>;
 
 /** RFC 9457 problem details, `application/problem+json`. */

@@ -15,7 +15,7 @@ export interface Demands {
   captcha?: true;
 }
 
-export const demandsOf = ({
+const demandsOf = ({
   mode,
   opensAt,
   closesAt,

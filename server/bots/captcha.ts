@@ -33,7 +33,7 @@ export const captchaProviders = {
 } as const;
 
 /** hCaptcha's tokens are the longest, with a few thousand characters. */
-export const tokenMaxLength = 8_192;
+const tokenMaxLength = 8_192;
 const maxVerifying = 200;
 
 /** Both providers answer so; an error code that begins like this is about our own secret. */
