@@ -15,13 +15,7 @@ export interface Demands {
   captcha?: true;
 }
 
-const demandsOf = ({
-  mode,
-  opensAt,
-  closesAt,
-  requiresVerifiedEmail,
-  ...sale
-}: SaleRecord): Demands => ({
+const demandsOf = ({ mode, opensAt, closesAt, requiresVerifiedEmail, ...sale }: SaleRecord): Demands => ({
   requiresVerifiedEmail: requiresVerifiedEmail === true,
   isRoom: mode === 'room',
   opensAt,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { redisClock } from '../../runtime/clock.ts';
+import { Overloaded } from '../../runtime/group-commit.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { Collections } from '../../store/collections.ts';
 import { keysOf, shardOf } from '../shard.ts';
@@ -19,6 +20,7 @@ const keptMs = 30 * 86_400_000;
 /** People per call of a script, which blocks every other command of Redis. */
 const countedAtOnce = 500;
 const listedNetworks = 20;
+const maxCountings = 3;
 
 /** Counts people who have a place, each once, and then marks the counts as complete when `ARGV[2]` is 1. */
 const countPeopleLua = `
@@ -82,17 +84,21 @@ export function openNetworks(redis: Redis, { places }: Pick<Collections, 'places
   });
 
   return {
-    /** @param max how many people of one network may take part. */
+    /**
+     * @param max how many people of one network may take part.
+     * @throws Overloaded when Redis loses the counts again and again.
+     */
     async take(
       { saleId, personId, networkKey }: { saleId: string; personId: string; networkKey: string },
       { max, closesAt }: { max: number; closesAt: Date },
     ): Promise<'taken' | 'known' | 'refused'> {
       const expiry = expiryOf(closesAt);
-      for (;;) {
+      for (let counted = 0; counted < maxCountings; counted++) {
         const taken = await redis.takeNetwork(...keysFor(saleId), personId, networkKey, max, expiry);
         if (taken !== 'missing') return taken;
         await countAgain(`${saleId} ${expiry}`);
       }
+      throw new Overloaded('the people of the networks were lost again and again');
     },
 
     /** For a person who takes part no more, or did not get to. */

@@ -4,11 +4,12 @@ import { subjectOf } from '../../sale/bots/puzzles.ts';
 import { draw, place, puzzle, roomPass, roomStatus } from '../../sale/contract.ts';
 import { linesOf } from '../../sale/items.ts';
 import { waiveBeacon } from '../../sale/places/drawing.ts';
-import { readPlace } from '../../sale/places/place.ts';
+import { placeIdOf, readPlace } from '../../sale/places/place.ts';
 import type { PlaceRefusal, PlaceRequest } from '../../sale/places/places.ts';
 import { publishedDraw, readDraw } from '../../sale/places/published.ts';
 import { mayTakePart } from '../../sale/rehearsal.ts';
 import { comeIn } from '../../sale/room/room.ts';
+import { allowanceKey } from '../../sale/settlement/decide.ts';
 import { difficultyNow, placeDemands, requirePlace } from '../bots/entry.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
@@ -67,10 +68,19 @@ export function placeRoutes(shop: Shop): Route[] {
     return answer;
   }
 
+  /** Whoever leaves makes room for another person of their network, unless they have bought. */
   async function leave(place: PlaceRequest & { action: 'leave' }) {
+    const { saleId, personId } = place;
+    const isLimited = (await shop.demandsOf(saleId))?.networkLimit !== undefined;
+    const waits = {
+      _id: placeIdOf(saleId, personId),
+      state: { $in: ['waiting' as const, 'called' as const] },
+    };
+    const isWaiting = isLimited && (await collections.places.findOne(waits)) !== null;
     const answer = await change(place);
-    const isLimited = !isRefusal(answer) && (await shop.demandsOf(place.saleId))?.networkLimit;
-    if (isLimited) await shop.networks.release(place.saleId, place.personId);
+    if (!isWaiting || isRefusal(answer)) return answer;
+    const bought = await collections.allowances.findOne({ _id: allowanceKey(saleId, personId) });
+    if (!bought?.units) await shop.networks.release(saleId, personId);
     return answer;
   }
 

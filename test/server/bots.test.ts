@@ -292,6 +292,13 @@ describe('a limit for each network', () => {
       409,
       'network-full',
     ]);
+    // Who has bought counts on, whatever else they give up.
+    const list = `/api/sales/${open.id}/waiting-list/mine`;
+    expect((await system.api('DELETE', list, { token })).status).toBe(204);
+    expect(typeOf(await buy(open.id, { token: tokenOf(nanoid()), from: one }))).toEqual([
+      409,
+      'network-full',
+    ]);
     // Nobody who gets nothing takes up the network.
     for (let n = 0; n < 2; n++)
       expect(typeOf(await buy(open.id, { token: tokenOf(nanoid()), from: two }))).toEqual([409, 'sold-out']);
