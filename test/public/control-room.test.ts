@@ -93,7 +93,7 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await sale.getByText('Draw at: expected a time after the opening and before the end').waitFor();
   await sale.getByLabel('Given out').selectOption('to those who press first');
   await sale.getByLabel('What comes back').selectOption('offered to a waiting list, in turn');
-  await sale.getByLabel('Puzzle').selectOption('light: not noticed on a phone');
+  await sale.locator('[name=puzzle]').selectOption('light: not noticed on a phone');
   await sale.getByLabel('Four times as hard').selectOption('in the first minute');
   await sale.getByLabel('People from one network, at most').fill('4');
   await sale.getByRole('button', { name: 'Save' }).click();
