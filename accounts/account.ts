@@ -66,8 +66,12 @@ async function* readMarks({ suspects }: Collections, buyerId: string) {
 }
 
 async function* readPlaces({ places }: Collections, buyerId: string) {
-  for await (const { saleId, lines, state, pseudonym = '', joinedAt } of places.find({ buyerId }))
-    yield { saleId, lines, state, pseudonym, joinedAt: joinedAt.toISOString() };
+  for await (const { saleId, lines, state, pseudonym = '', networkKey, joinedAt } of places.find({
+    buyerId,
+  })) {
+    const network = networkKey === undefined ? {} : { networkKey };
+    yield { saleId, lines, state, pseudonym, ...network, joinedAt: joinedAt.toISOString() };
+  }
 }
 
 /** Reads page by page, so that no MongoDB cursor stays open while the client reads slowly. */
@@ -114,6 +118,7 @@ export async function deleteAccount(
       state: { $in: ['waiting' as const, 'called' as const, 'inside' as const] },
     };
     await places.updateMany(waiting, { $set: { state: 'left' } }, { session });
+    await places.updateMany({ buyerId: userId }, { $unset: { networkKey: '' } }, { session });
     return true;
   });
   if (isDeleted === 'last_admin') return isDeleted;

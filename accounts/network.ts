@@ -12,6 +12,13 @@ const secretId = 'network';
 /** Cached, because the key never changes and every sign-in needs it. */
 const keys = new WeakMap<Collections, Buffer>();
 
+/** What is stored of a network. */
+export async function networkKeyOf(collections: Collections, network: string): Promise<string> {
+  const key = keys.get(collections) ?? (await readSecret(collections, secretId));
+  keys.set(collections, key);
+  return createHmac('sha256', key).update(network).digest('base64url').slice(0, 22);
+}
+
 /** @param network the client's IPv4 address, or the /64 network of its IPv6 address. */
 export async function rememberNetwork(
   collections: Collections,
@@ -19,9 +26,7 @@ export async function rememberNetwork(
   network: string,
 ): Promise<void> {
   if (network === '') return;
-  const key = keys.get(collections) ?? (await readSecret(collections, secretId));
-  keys.set(collections, key);
-  const networkKey = createHmac('sha256', key).update(network).digest('base64url').slice(0, 22);
+  const networkKey = await networkKeyOf(collections, network);
   const seen = { $set: { userId, networkKey, seenAt: mongoClock.now() } };
   try {
     await collections.accountNetworks.updateOne({ _id: `${userId}:${networkKey}` }, seen, { upsert: true });

@@ -11,6 +11,7 @@ import { cancellations } from './scenarios/cancellations.ts';
 import { compare } from './scenarios/compare.ts';
 import { connections } from './scenarios/connections.ts';
 import { crosscheck } from './scenarios/crosscheck.ts';
+import { fairness } from './scenarios/fairness.ts';
 import { fanout } from './scenarios/fanout.ts';
 import { growth } from './scenarios/growth.ts';
 import { ladder } from './scenarios/ladder.ts';
@@ -70,6 +71,10 @@ const scenarios: Record<string, Scenario> = {
     payments,
   ),
   room: scenario({ people: 500, stock: 300, perMinute: 600, connections: 50 }, room),
+  fairness: scenario(
+    { clients: 200, botPercent: 5, accountsPerBot: 50, stock: 100, bits: 13, people: 2 },
+    fairness,
+  ),
   sustained: scenario({ rate: 1_000, seconds: 30, buyers: 10_000, connections: 1_000 }, sustained),
   soak: scenario({ rate: 300, minutes: 10, buyers: 10_000, connections: 200 }, soak),
   connections: scenario({ connections: 10_000, presses: 20_000 }, connections),

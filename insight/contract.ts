@@ -483,6 +483,20 @@ export const suspectPage = z.object({
   readAt: instant.describe('When they were read; a cancellation takes it as `markedBefore`'),
   suspects: z.array(suspect),
   nextCursor,
+  networks: z
+    .array(
+      z.object({
+        group: z
+          .string()
+          .describe('As in the suspicions of those who share it, where the limit is by address'),
+        people: count.describe('Who take part'),
+        refused: count.describe('How often more people were refused'),
+      }),
+    )
+    .exactOptional()
+    .describe(
+      'Of a sale that limits the people of one network: the 20 networks with the most people and refusals; absent on later pages and while Redis is away',
+    ),
 });
 export type SuspectPage = z.infer<typeof suspectPage>;
 

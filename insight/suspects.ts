@@ -38,8 +38,8 @@ interface Group {
 const minBuyersOfMethod = 2;
 
 /**
- * Marks the paid orders of a sale whose buyers signed in from a network that at least `minBuyers` of them share, or paid with
- * the same card. An order that was looked at and cleared stays cleared. Repeating it is safe.
+ * Marks the paid orders of a sale whose buyers signed in or took their places from a network that at least `minBuyers` of them
+ * share, or paid with the same card. An order that was looked at and cleared stays cleared. Repeating it is safe.
  */
 export async function markSuspects(
   collections: Collections,
@@ -48,7 +48,7 @@ export async function markSuspects(
 ): Promise<Marking> {
   const { suspects, orders } = collections;
   const { ordersOf, looked, isWhole } = await readBuyers(collections, saleId);
-  const byNetwork = await groupByNetwork(collections, [...ordersOf.keys()]);
+  const byNetwork = await groupByNetwork(collections, saleId, [...ordersOf.keys()]);
   const byMethod = await groupByMethod(collections, saleId, ordersOf);
   const groups = [
     ...byNetwork.filter(({ buyerIds }) => buyerIds.length >= minBuyers),
@@ -100,17 +100,25 @@ async function readBuyers(collections: Collections, saleId: string) {
   return { ordersOf, looked, isWhole: !isMore };
 }
 
-/** The buyers by the network from which they signed in within 30 days. */
-async function groupByNetwork({ accountNetworks }: Collections, buyerIds: string[]): Promise<Group[]> {
-  const buyersOf = new Map<string, string[]>();
+/** The buyers by the network from which they signed in within 30 days, or came to take their place in this sale. */
+async function groupByNetwork(
+  { accountNetworks, places }: Collections,
+  saleId: string,
+  buyerIds: string[],
+): Promise<Group[]> {
+  const buyersOf = new Map<string, Set<string>>();
   for (let start = 0; start < buyerIds.length; start += atOnce) {
     const some = buyerIds.slice(start, start + atOnce);
-    const found = await accountNetworks.find({ userId: { $in: some } }).toArray();
-    for (const { networkKey, userId } of found) {
-      const ofNetwork = buyersOf.get(networkKey);
-      if (ofNetwork) ofNetwork.push(userId);
-      else buyersOf.set(networkKey, [userId]);
-    }
+    const signedIn = await accountNetworks.find({ userId: { $in: some } }).toArray();
+    const came = await places
+      .find({ buyerId: { $in: some }, saleId, networkKey: { $exists: true } })
+      .toArray();
+    const seen = [
+      ...signedIn.map(({ userId, networkKey }) => ({ userId, networkKey })),
+      ...came.map(({ buyerId, networkKey = '' }) => ({ userId: buyerId, networkKey })),
+    ];
+    for (const { userId, networkKey } of seen)
+      buyersOf.set(networkKey, (buyersOf.get(networkKey) ?? new Set()).add(userId));
   }
   return groupsOf('network', buyersOf);
 }

@@ -5,6 +5,8 @@ import {
   count,
   instant,
   language,
+  networkLimit,
+  proofOfWork,
   type RejectionReason,
   refundedAmount,
   rejectionReason,
@@ -79,6 +81,9 @@ const wholeSale = sale.extend({
   drawAt: instant.exactOptional(),
   drawBeacon: z.literal(true).exactOptional(),
   waitingList: z.boolean().exactOptional(),
+  proofOfWork: proofOfWork.exactOptional(),
+  networkLimit: networkLimit.exactOptional(),
+  captcha: z.literal(true).exactOptional(),
   paymentWindowSeconds: count.exactOptional(),
   ...window,
 });

@@ -129,8 +129,23 @@ const settings = z
     REQUESTS_PER_API_KEY_PER_MINUTE: z.coerce.number().int().min(1).default(1_200),
     SOCKETS_PER_ADDRESS: z.coerce.number().int().min(1).default(20_000),
 
-    /** Proof of work for a sign-up and a purchase; each bit doubles the work. 0 requires none, 16 takes a page a second. */
+    /**
+     * Proof of work for a sign-up and for a purchase in every sale; each bit doubles the work. 0 requires none but what a sale
+     * demands itself.
+     */
     CHALLENGE_DIFFICULTY_BITS: z.coerce.number().int().min(0).max(24).default(0),
+    /** Captcha for sign-ups, and for places in sales that demand one: see server/bots/captcha.ts. */
+    CAPTCHA_PROVIDER: z.enum(['none', 'turnstile', 'hcaptcha']).default('none'),
+    CAPTCHA_SITE_KEY: z.string().max(200).default(''),
+    CAPTCHA_SECRET: z.string().max(200).default(''),
+    CAPTCHA_SIGN_UPS: z.enum(['on', 'off']).default('off'),
+    /** While the provider does not answer: `refuse` with 503, or let people in with a `proof-of-work` alone. */
+    CAPTCHA_WHEN_AWAY: z.enum(['refuse', 'proof-of-work']).default('refuse'),
+    /** Another server that speaks the provider's API, for tests. */
+    CAPTCHA_VERIFY_URL: z
+      .url({ protocol: /^https?$/ })
+      .or(z.literal(''))
+      .default(''),
 
     /** Deadline after which a request is answered 408 or 503. It is below the proxy's time-out of 15 s in nginx.conf. */
     ANSWER_DEADLINE_MS: z.coerce.number().int().min(100).max(14_000).default(12_000),
@@ -291,6 +306,11 @@ const settings = z
       error: 'expected a URL with {orderId} in it, since PAYMENT_PROVIDER is external',
     },
   )
+  .refine(
+    ({ CAPTCHA_PROVIDER, CAPTCHA_SITE_KEY, CAPTCHA_SECRET }) =>
+      CAPTCHA_PROVIDER === 'none' || (CAPTCHA_SITE_KEY && CAPTCHA_SECRET),
+    { path: ['CAPTCHA_PROVIDER'], error: 'expected CAPTCHA_SITE_KEY and CAPTCHA_SECRET with it' },
+  )
   .refine(({ SUBSCRIBERS, SMTP_URL }) => SMTP_URL || !SUBSCRIBERS?.includes('notifications'), {
     path: ['SMTP_URL'],
     error: 'expected one, since SUBSCRIBERS names notifications',
@@ -365,6 +385,8 @@ const constants = z.strictObject({
   MAIL_RETRY_FIRST_MS: z.coerce.number().int().min(1).max(60_000).default(5_000),
   /** Time without an answer after which the identity provider counts as unavailable. */
   OIDC_TIMEOUT_MS: z.coerce.number().int().min(100).max(10_000).default(3_000),
+  /** Time without an answer after which the provider of the captcha counts as unavailable. */
+  CAPTCHA_TIMEOUT_MS: z.coerce.number().int().min(50).max(10_000).default(3_000),
   /** Within which a person who is called into a waiting room has to come. */
   ROOM_ANSWER_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
   /** For how long a pass into a sale with a waiting room lets its person buy. */

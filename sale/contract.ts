@@ -119,6 +119,39 @@ export type SalePhase = z.infer<typeof salePhase>;
 const oldPrice = money.nullable().describe('What it cost before');
 const unitsLeft = count.describe('Units not yet sold, as settled');
 
+/** The hardest puzzle: a phone takes half a minute for it. */
+const difficulty = z.int().min(1).max(22).describe('Zero bits of the hash; each one doubles the work');
+
+/** What a sale demands against bots, before a purchase, a place or an entry. */
+export const proofOfWork = z.strictObject({
+  bits: difficulty,
+  opening: z
+    .strictObject({ bits: difficulty, seconds: units.max(3_600) })
+    .exactOptional()
+    .describe('Harder for so long after the opening, and for answers that could still be used then'),
+  load: z
+    .strictObject({ bits: difficulty, backlog: units.max(1_000_000) })
+    .exactOptional()
+    .describe('Harder while so many accepted purchases wait to be settled'),
+});
+export type ProofOfWork = z.infer<typeof proofOfWork>;
+
+export const networkLimit = z.strictObject({
+  people: units.max(10_000),
+  of: z
+    .enum(['address', 'range'])
+    .describe('`address`: an IPv4 address or IPv6 /64; `range`: an IPv4 /24 or IPv6 /48'),
+});
+export type NetworkLimit = z.infer<typeof networkLimit>;
+
+/** A puzzle for one person in one sale; its answer goes into the header Proof-Of-Work. */
+export const puzzle = z.object({
+  challenge: z.string(),
+  difficultyBits: count,
+  expiresAt: instant,
+});
+export type Puzzle = z.infer<typeof puzzle>;
+
 const saleItem = z.object({
   id: z.string().describe('Within the sale: 1, 2, …'),
   product: product.pick({ id: true, name: true, image: true }),
@@ -177,6 +210,13 @@ export const saleSnapshot = z.object({
     .literal(true)
     .exactOptional()
     .describe('After a sell-out people can wait for units that come back'),
+  proofOfWork: proofOfWork
+    .exactOptional()
+    .describe('A purchase, a place or an entry needs the answer to a puzzle'),
+  networkLimit: networkLimit
+    .exactOptional()
+    .describe('How many people from one network can buy, join or enter'),
+  captcha: z.literal(true).exactOptional().describe('Joining and entering need a captcha'),
   language: language.exactOptional().describe('Of the mails to buyers whose account has no language'),
   paymentWindowSeconds: count.describe(
     'For how long an order is held until it is paid; 0 when nothing is paid here',
@@ -331,6 +371,7 @@ export const accountExport = z.object({
         lines: z.array(z.object({ itemId: z.string(), quantity: units })),
         state: z.string(),
         pseudonym: z.string(),
+        networkKey: z.string().exactOptional().describe('A keyed hash of the network from which you came'),
         joinedAt: instant,
       }),
     )
@@ -541,6 +582,9 @@ export const draw = z.object({
 });
 export type Draw = z.infer<typeof draw>;
 
+const captchaProvider = z.enum(['turnstile', 'hcaptcha']);
+export type CaptchaProvider = z.infer<typeof captchaProvider>;
+
 /** RFC 9457 problem details, `application/problem+json`. */
 export const problem = z.object({
   type: z.string().describe('`/problems/<name>`, stable'),
@@ -555,9 +599,12 @@ export const problem = z.object({
   left: count.exactOptional(),
   /** For `sold-out` and `over-limit`: the item of which there are too few, or too many for one buyer; absent for a sale with one item. */
   itemId: z.string().exactOptional(),
-  /** For `work-required`: what to answer in the header Proof-Of-Work, and how hard that is. */
+  /** For `work-required` and `proof-of-work-required`: the puzzle to answer in the header Proof-Of-Work. */
   challenge: z.string().exactOptional(),
   difficultyBits: count.exactOptional(),
+  expiresAt: instant.exactOptional(),
+  /** For `captcha-required`: whose captcha to solve for the header Captcha-Token. */
+  captcha: z.object({ provider: captchaProvider, siteKey: z.string() }).exactOptional(),
 });
 export type Problem = z.infer<typeof problem>;
 

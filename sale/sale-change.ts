@@ -16,14 +16,15 @@ import {
   type SaleRecord,
 } from '../store/collections.ts';
 import { type PhaseRecord, phasesFault } from './access/access.ts';
+import { type AgainstBots, againstBots } from './bots/demands.ts';
 import type { Language, Money, SaleMode } from './contract.ts';
 import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { isDrawn } from './places/draw.ts';
 import { choicesOf, creationOf } from './sale.ts';
 import type { OtherWriters } from './settlement/other-writers.ts';
 
-/** What staff may change of a published sale. */
-export interface SaleChange {
+/** What staff may change of a published sale; what is demanded against bots also while it is open. */
+export interface SaleChange extends AgainstBots {
   paused?: boolean | undefined;
   addStock?: number | undefined;
   /** At most the units that are left. */
@@ -322,8 +323,19 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
     opensAt > now &&
     now >= sale.opensAt && { hasOpened: true as const };
   const pace = roomPerMinute === undefined ? {} : { roomPerMinute };
-  const after = { ...stocked.after, paused, opensAt, closesAt, ...cancelling, ...pace, ...opened };
+  const demanding = withDemands(stocked.after, change);
+  const after = { ...demanding, paused, opensAt, closesAt, ...cancelling, ...pace, ...opened };
   return { after, changes, isEarly: mended.isEarly };
+}
+
+function withDemands(sale: SaleRecord, change: SaleChange): SaleRecord {
+  const { proofOfWork, networkLimit, captcha, ...others } = sale;
+  const {
+    proofOfWork: work = proofOfWork,
+    networkLimit: limit = networkLimit,
+    captcha: form = captcha,
+  } = change;
+  return { ...others, ...againstBots({ proofOfWork: work, networkLimit: limit, captcha: form }) };
 }
 
 /** The window ends now, so that gates and processes of the version before refuse purchases as of an ended sale. */
@@ -529,6 +541,7 @@ const settable = [
   ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'waitingList', 'roomPerMinute'],
   ...['items', 'productId', 'price', 'oldAmount'],
   ...['phases', 'requiresVerifiedEmail', 'language', 'paymentWindowSeconds'],
+  ...['proofOfWork', 'networkLimit', 'captcha'],
 ] as (keyof SaleRecord)[];
 
 function updateOf(_id: string, { before, after, changes, isEarly }: Edit) {

@@ -11,6 +11,7 @@ import { transact } from '../runtime/databases/transact.ts';
 import { type Collections, isDuplicateKey, type SaleRecord } from '../store/collections.ts';
 import { afterCursor, pageOf } from '../store/time-cursor.ts';
 import type { PhaseRecord } from './access/access.ts';
+import { type AgainstBots, againstBots } from './bots/demands.ts';
 import type {
   Language,
   Product,
@@ -27,7 +28,7 @@ import { insertDraw, isDrawn } from './places/draw.ts';
 import { publicCountsOf } from './places/reserve.ts';
 import { noRehearsals } from './rehearsal.ts';
 
-export interface NewSale {
+export interface NewSale extends AgainstBots {
   /** 1 to 50. */
   items: NewItem[];
   /** Of all prices, as ISO 4217 has it. */
@@ -140,6 +141,7 @@ export function choicesOf({
   drawAt,
   drawBeacon,
   waitingList,
+  ...others
 }: Pick<NewSale, Choice>): Pick<SaleRecord, Choice> {
   return {
     ...(phases?.length && { phases }),
@@ -148,6 +150,7 @@ export function choicesOf({
     ...(mode === 'draw' && { mode, ...(drawAt && { drawAt }), ...(drawBeacon && { drawBeacon }) }),
     ...(mode === 'room' && { mode, ...(roomPerMinute && { roomPerMinute }) }),
     ...(waitingList && { waitingList }),
+    ...againstBots(others),
   };
 }
 
@@ -159,7 +162,8 @@ type Choice =
   | 'roomPerMinute'
   | 'drawAt'
   | 'drawBeacon'
-  | 'waitingList';
+  | 'waitingList'
+  | keyof AgainstBots;
 
 /** The id of the first product of these items that does not exist. */
 export const unknownProduct = (
@@ -393,6 +397,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     ...(sale.drawBeacon && { drawBeacon: true }),
     ...(sale.drawnAt && { drawnAt: sale.drawnAt.toISOString() }),
     ...(sale.waitingList && { waitingList: true }),
+    ...againstBots(sale),
     ...(sale.language && { language: sale.language }),
     paymentWindowSeconds: sale.paymentWindowSeconds ?? 0,
     cancellableUntil: cancellableUntil(sale)?.toISOString() ?? null,

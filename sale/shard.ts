@@ -31,6 +31,8 @@ export const keysOf = (shard: Shard) => ({
   gates: `gate:${tagOf(shard)}`,
   /** Prefix of admitted purchases as JSON, before the order's id. */
   purchases: `purchase:${tagOf(shard)}`,
+  /** Prefix of the people of each network who take part in a sale, before the sale's id. */
+  networks: `networks:${tagOf(shard)}`,
   /** Sorted set of the purchases that are accepted and not yet settled: order id by time of arrival. */
   queued: shard === unsharded ? 'queued' : `queued:{s${shard}}`,
   /** Bull's queue. */

@@ -3,6 +3,7 @@ import express, { type Router } from 'express';
 import helmet from 'helmet';
 import type { Config } from '../runtime/config.ts';
 import type { Log } from '../runtime/observe/log.ts';
+import { captchaProviders } from './bots/captcha.ts';
 import { openTrust } from './http/client-address.ts';
 import { answerAcrossOrigins, preflights } from './http/cors.ts';
 import { serveRoutes } from './http/express.ts';
@@ -31,11 +32,17 @@ const ofStripe = {
   connectSrc: ["'self'", 'https://api.stripe.com'],
 };
 
+/** The form of the captcha's provider, on the pages where people sign up and take places. */
+function ofCaptcha(origins: readonly string[]): Record<string, string[]> {
+  const ours = ["'self'", ...origins];
+  return { scriptSrc: ours, frameSrc: [...origins], connectSrc: ours, styleSrc: ours };
+}
+
 /** The pages load only their own files and pictures over https, and connect only to this site. */
-const policyOf = (more: Record<string, string[]> | null = null) =>
+const policyOf = (more: Record<string, string[]> = {}, { hasPopups = false } = {}) =>
   helmet({
     // A wallet or a bank may open a window of its own at paying, and reports to the form that has opened it.
-    crossOriginOpenerPolicy: { policy: more ? 'same-origin-allow-popups' : 'same-origin' },
+    crossOriginOpenerPolicy: { policy: hasPopups ? 'same-origin-allow-popups' : 'same-origin' },
     contentSecurityPolicy: {
       useDefaults: false,
       directives: {
@@ -70,8 +77,10 @@ export function createApp(
   provider: ProviderAccess | null = null,
 ): RequestListener {
   const instance = { 'X-Instance': config.INSTANCE };
-  const onPages = policyOf();
-  const onPaying = config.PAYMENT_PROVIDER === 'stripe' ? policyOf(ofStripe) : onPages;
+  const onOthers = policyOf();
+  const { captcha } = shop;
+  const onPages = captcha ? policyOf(ofCaptcha(captchaProviders[captcha.provider].origins)) : onOthers;
+  const onPaying = config.PAYMENT_PROVIDER === 'stripe' ? policyOf(ofStripe, { hasPopups: true }) : onOthers;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -83,8 +92,10 @@ export function createApp(
   app.use((request, response, next) => {
     response.set({ ...instance, [requestIdHeader]: requestIdOf(request) });
     const { path } = request;
-    if (!path.startsWith('/api/'))
-      return (path.startsWith('/orders/') ? onPaying : onPages)(request, response, next);
+    if (!path.startsWith('/api/')) {
+      const policy = path.startsWith('/orders/') ? onPaying : path.startsWith('/admin') ? onOthers : onPages;
+      return policy(request, response, next);
+    }
     response.set(onApi);
     next();
   });

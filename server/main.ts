@@ -25,7 +25,9 @@ import { withTimeout } from '../runtime/with-timeout.ts';
 import { openDoor } from '../sale/access/door.ts';
 import { admissionLimitsOf, openAdmission } from '../sale/admission/admission.ts';
 import { openGate } from '../sale/admission/gate.ts';
-import { openVerifiedBuyers } from '../sale/admission/verified-buyers.ts';
+import { openDemands } from '../sale/bots/demands.ts';
+import { openNetworks } from '../sale/bots/networks.ts';
+import { openPuzzles } from '../sale/bots/puzzles.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openPayments } from '../sale/payment/payments.ts';
 import { beaconChain } from '../sale/places/beacon.ts';
@@ -41,13 +43,13 @@ import type { Settled } from '../sale/settlement/transaction.ts';
 import { openCollections } from '../store/collections.ts';
 import { prepareDatabase } from '../store/migrations/migrate.ts';
 import { createApp } from './app.ts';
+import { openCaptcha } from './bots/captcha.ts';
 import { answerInTime, uploadDeadlineMs } from './connections/deadline.ts';
 import { deliverToSelf } from './connections/own-address.ts';
 import { refuseNonRequests } from './connections/refusals.ts';
 import { listenOnUnixSocket } from './connections/unix-socket.ts';
 import { openTokens } from './http/identity/tokens.ts';
 import { openAccountLimits } from './http/limits.ts';
-import { openChallenges } from './http/proof-of-work.ts';
 import { ensureRequestId } from './http/request-id.ts';
 import { openAnnouncements } from './live/announcements.ts';
 import { openLive } from './live/live.ts';
@@ -184,11 +186,7 @@ const shop = {
   collections,
   admit,
   door,
-  requiresVerifiedEmail: openVerifiedBuyers(
-    gate,
-    (saleId) => findSale(collections, saleId),
-    observer.failedBefore,
-  ),
+  demandsOf: openDemands(gate, (saleId) => findSale(collections, saleId), observer.failedBefore),
   cancel: cancellations.cancel,
   changePlace: places.change,
   changeSale: saleChanges.change,
@@ -204,7 +202,10 @@ const shop = {
   availability,
   tokens,
   limits: openAccountLimits(redis, config),
-  challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+  puzzles: openPuzzles(config.JWT_SECRET),
+  difficultyBits: config.CHALLENGE_DIFFICULTY_BITS,
+  captcha: openCaptcha(config, log),
+  networks: openNetworks(redis, collections, config.SHARDS),
   rooms,
   passes: openPasses(config.JWT_SECRET),
   roomPassSeconds: config.ROOM_PASS_SECONDS,

@@ -9,6 +9,9 @@ import type { Log } from '../runtime/observe/log.ts';
 import type { Door } from '../sale/access/door.ts';
 import type { Admit } from '../sale/admission/admission.ts';
 import type { Gate } from '../sale/admission/gate.ts';
+import type { openDemands } from '../sale/bots/demands.ts';
+import type { Networks } from '../sale/bots/networks.ts';
+import type { Puzzles } from '../sale/bots/puzzles.ts';
 import type { SaleSnapshot } from '../sale/contract.ts';
 import type { Payments } from '../sale/payment/payments.ts';
 import type { SimulatedProvider } from '../sale/payment/simulated.ts';
@@ -20,9 +23,9 @@ import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Cancellations } from '../sale/settlement/cancellation.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
 import type { Collections } from '../store/collections.ts';
+import type { Captcha } from './bots/captcha.ts';
 import type { Tokens } from './http/identity/tokens.ts';
 import type { AccountLimits } from './http/limits.ts';
-import type { Challenges } from './http/proof-of-work.ts';
 import type { Rooms } from './live/rooms.ts';
 import type { SettledOrders } from './live/settled-orders.ts';
 import type { Audits } from './routes/admin/audits.ts';
@@ -33,8 +36,8 @@ export interface Shop {
   admit: Admit;
   /** Says when a sale with phases opens for a buyer. */
   door: Door;
-  /** Whether a sale is only for buyers with a verified address. */
-  requiresVerifiedEmail: (saleId: string) => boolean | Promise<boolean>;
+  /** What a sale demands of people before a purchase or a place; null for an unknown sale. */
+  demandsOf: ReturnType<typeof openDemands>;
   cancel: Cancellations['cancel'];
   changePlace: Places['change'];
   changeSale: SaleChanges['change'];
@@ -55,7 +58,12 @@ export interface Shop {
   availability: Availability;
   tokens: Tokens;
   limits: AccountLimits;
-  challenges: Challenges;
+  puzzles: Puzzles;
+  /** How hard the puzzle for a sign-up and any purchase is; 0 for none. */
+  difficultyBits: number;
+  /** Null when the shop has none. */
+  captcha: Captcha | null;
+  networks: Networks;
   rooms: Rooms;
   passes: Passes;
   /** For how long a pass into a sale with a waiting room lets its person buy. */

@@ -10,6 +10,8 @@ import {
   type Language,
   language,
   type Money,
+  type NetworkLimit,
+  type ProofOfWork,
   type RejectionReason,
   rejectionReason,
   type SaleMode,
@@ -181,6 +183,10 @@ export interface SaleRecord {
   waitingList?: boolean;
   /** Ids of the items whose units go only to the people who wait for them: see places/reserve.ts. Absent: none. */
   reservedItems?: string[];
+  /** What is demanded against bots, each absent when it is not. */
+  proofOfWork?: ProofOfWork;
+  networkLimit?: NetworkLimit;
+  captcha?: true;
   /** Of the mails to buyers whose account has no language. Absent: English. */
   language?: Language;
   /** Units left. Only ever changed by `$inc`, with a `$gte` guard when it shrinks. */
@@ -459,6 +465,9 @@ const sale = new Schema<SaleRecord>(
     drawBeacon: { type: Boolean },
     waitingList: { type: Boolean },
     reservedItems: { type: [String], default: undefined },
+    proofOfWork: { type: Schema.Types.Mixed } as never,
+    networkLimit: { type: Schema.Types.Mixed } as never,
+    captcha: { type: Boolean },
     language: { type: String, enum: language.options },
     stock: { type: Number, required: true, min: 0 },
     stockVersion: { type: Number, default: 0 },

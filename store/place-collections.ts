@@ -36,6 +36,8 @@ export interface PlaceRecord {
   missed?: true;
   /** When the pass of a person inside ends. */
   passUntil?: Date;
+  /** A keyed hash of the network from which the person came; only in a sale that limits the people of one network. */
+  networkKey?: string;
   joinedAt: Date;
 }
 
@@ -144,6 +146,7 @@ const place = new Schema<PlaceRecord>(
     calls: { type: Schema.Types.Mixed } as never,
     missed: { type: Boolean },
     passUntil: { type: Date },
+    networkKey: { type: String },
     joinedAt: { type: Date, required: true },
   } as never,
   { ...options, collection: 'places' },

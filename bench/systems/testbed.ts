@@ -70,9 +70,9 @@ export async function openBenchSale(
     stock,
     opensAt = new Date(),
     ...limits
-  }: { name: string; stock: number; opensAt?: Date } & Pick<
+  }: { name: string; stock: number; opensAt?: Date } & Omit<
     NewSale,
-    'limitPerBuyer' | 'paymentWindowSeconds' | 'mode' | 'roomPerMinute'
+    'items' | 'currency' | 'opensAt' | 'closesAt'
   >,
 ): Promise<string> {
   const product = await createProduct(collections, { name, description: 'A load test', image: '' }, by);
@@ -89,9 +89,17 @@ export async function openBenchSale(
 }
 
 /** Ends the sale, so that it does not stay open in a shop that goes on running. */
-export async function endBenchSale({ collections, gate }: System, saleId: string): Promise<void> {
-  const ended = await changeSale(collections, saleId, { closesAt: new Date() }, by);
-  if (typeof ended !== 'string') await gate.sync(ended);
+export async function endBenchSale(system: System, saleId: string): Promise<void> {
+  await moveBenchSale(system, saleId, { closesAt: new Date() });
+}
+
+export async function moveBenchSale(
+  { collections, gate }: System,
+  saleId: string,
+  window: { opensAt?: Date; closesAt?: Date },
+): Promise<void> {
+  const moved = await changeSale(collections, saleId, window, by);
+  if (typeof moved !== 'string') await gate.sync(moved);
 }
 
 /** Waits until every accepted purchase is settled. */

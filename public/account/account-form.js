@@ -94,6 +94,7 @@ export function errorText(error) {
   if (error.name === 'no-passwords') return texts.noPasswords;
   if (error.status === 401) return texts.wrongPassword;
   if (error.name === 'email-taken') return texts.emailTaken;
+  if (error.name === 'captcha-required') return texts.place.refused['captcha-required'];
   if (error.status === 429) return texts.tooMany;
   return error.status >= 500 ? texts.noAnswer : texts.notAccepted;
 }

@@ -23,10 +23,10 @@ const exclusively = (name, task) => (navigator.locks ? navigator.locks.request(n
 
 /**
  * @param {string} saleId
- * @param {{ onChange: () => void, onOutcome: (outcome: Outcome, purchase: PendingPurchase) => void,
+ * @param {{ shown: () => Record<string, string>, onChange: () => void, onOutcome: (outcome: Outcome, purchase: PendingPurchase) => void,
  *   onSettledElsewhere: () => void }} page
  */
-export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }) {
+export function openCheckout(saleId, { shown, onChange, onOutcome, onSettledElsewhere }) {
   /** @type {Progress | null} */
   let progress = null;
   let isRunning = false;
@@ -53,7 +53,7 @@ export function openCheckout(saleId, { onChange, onOutcome, onSettledElsewhere }
     if (!purchase || purchase.stalled) return;
     const { buyerId } = purchase;
     const outcome = await completePurchase(purchase, {
-      send: (unsent) => asBuyer((token) => sendPurchase(token, unsent), buyerId),
+      send: (unsent) => asBuyer((token) => sendPurchase(token, unsent, shown()), buyerId),
       fetchById: (orderId) => asBuyer((token) => fetchOrder(token, orderId), buyerId),
       save: (step) => keepPending(step.orderId ? { ...step, acceptedAt: serverNow() } : step),
       wait,

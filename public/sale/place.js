@@ -16,9 +16,9 @@ import { placeView } from './place-view.js';
 /**
  * @param {string} saleId
  * @param {() => { quantity: number, lines?: object[] }} wanted
- * @param {{ onChange: () => void, chooseItem: () => void }} page
+ * @param {{ shown: () => Record<string, string>, onChange: () => void, chooseItem: () => void }} page
  */
-export function openPlace(saleId, wanted, { onChange, chooseItem }) {
+export function openPlace(saleId, wanted, { shown: demanded, onChange, chooseItem }) {
   /** @type {Place | null} */
   let place = null;
   /** @type {SaleView | null} */
@@ -63,7 +63,8 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
       const target = action === 'enter' ? 'entries' : 'waiting-list';
       const [method, end] = action === 'leave' ? ['DELETE', '/mine'] : ['POST', ''];
       const body = action === 'leave' ? undefined : wanted();
-      await asBuyer((token) => call(method, `${path}/${target}${end}`, { token, body }));
+      const headers = action === 'leave' ? {} : demanded();
+      await asBuyer((token) => call(method, `${path}/${target}${end}`, { token, body, headers }));
     } catch (error) {
       const name = error instanceof Problem ? error.name : '';
       const reasons = /** @type {Record<string, string>} */ ({ ...texts.refusal, ...texts.place.refused });
@@ -79,6 +80,7 @@ export function openPlace(saleId, wanted, { onChange, chooseItem }) {
     refresh,
     /** While nothing tells of a change. */
     poll: (/** @type {{ isUp: boolean }} */ _) => refresh(),
+    mayTakePlace: () => place === null || place.state === 'left',
     pass: () => undefined,
     hear() {},
     /** @param {SaleView} view */

@@ -33,8 +33,11 @@ const shownOutside = new Set([
   'offline',
 ]);
 
-/** @param {string} saleId @param {{ onChange: () => void, shown: () => { code?: string } }} page `shown`: what may let the buyer in */
-export function openRoom(saleId, { onChange, shown }) {
+/**
+ * @param {string} saleId
+ * @param {{ shown: () => Record<string, string>, withCode: () => { code?: string }, onChange: () => void }} page
+ */
+export function openRoom(saleId, { shown, withCode, onChange }) {
   /** @type {Place | null} */
   let place = null;
   /** @type {RoomStatus | null} */
@@ -177,9 +180,9 @@ export function openRoom(saleId, { onChange, shown }) {
   main.addEventListener('click', () =>
     act(async () => {
       if (main.dataset.action === 'come') return await askForPass();
-      const { code } = shown();
+      const { code } = withCode();
       const query = code ? `?code=${encodeURIComponent(code)}` : '';
-      await asBuyer((token) => call('POST', `${path}/places${query}`, { token }));
+      await asBuyer((token) => call('POST', `${path}/places${query}`, { token, headers: shown() }));
     }),
   );
   quit.addEventListener('click', () =>
@@ -197,6 +200,8 @@ export function openRoom(saleId, { onChange, shown }) {
   }
 
   return {
+    mayTakePlace: () => place === null || place.state === 'left',
+
     /** The pass of a person inside. */
     pass: () => pass?.pass,
     hear,

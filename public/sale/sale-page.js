@@ -6,7 +6,7 @@
 import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
 import { announceChoice, announceStock } from '../shared/announcements.js';
-import { fetchOrders, fetchSale, Problem } from '../shared/api.js';
+import { fetchOrders, fetchPuzzle, fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow, syncServerTime, untilNextSecond } from '../shared/clock.js';
 import { byId, decoded, setText, show } from '../shared/dom.js';
 import { addressOfOrder, withStock } from '../shared/items.js';
@@ -15,6 +15,7 @@ import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
 import { openCheckout } from './checkout.js';
+import { openPuzzle } from './puzzle.js';
 import { openSaleState } from './sale-state.js';
 import { focusPicker, loadPicker, pressable, renderSale } from './sale-view.js';
 
@@ -51,7 +52,14 @@ let tick;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
 
+const puzzle = openPuzzle({
+  fetchPuzzle: () => asBuyer((token) => fetchPuzzle(token, saleId)),
+  now: serverNow,
+});
+const shown = () => puzzle.headers(currentSession()?.user.id);
+
 const checkout = openCheckout(saleId, {
+  shown,
   onChange: draw,
   onOutcome(outcome, purchase) {
     if (outcome.kind === 'settled') state.addOrder(outcome.order);
@@ -101,6 +109,8 @@ function draw() {
   renderSale(view);
   door?.render(view);
   place?.render(view);
+  const mayBuy = view.sale.mode === undefined && view.remaining > 0 && !checkout.pending();
+  if (mayBuy || place?.mayTakePlace()) puzzle.prepare(view.sale, currentSession()?.user.id);
   announceStock(view.sale, view.status);
   announceChoice(view.choice, view.buy === 'choose-another' ? byId('buy-note').textContent : '');
   const moments = [view.sale.opensAt, view.sale.closesAt, view.heldUntil ?? []].flat();
@@ -171,11 +181,11 @@ async function loadDoor(sale) {
 async function loadPlace(sale) {
   if (place === null && sale.mode === 'room') {
     const { openRoom } = await import('./room.js');
-    place ??= openRoom(saleId, { onChange: draw, shown });
+    place ??= openRoom(saleId, { shown, withCode, onChange: draw });
   } else if (place === null && (sale.mode === 'draw' || sale.waitingList)) {
     const { openPlace } = await import('./place.js');
-    const wanted = () => ({ ...state.wanted(), ...shown() });
-    place ??= openPlace(saleId, wanted, { onChange: draw, chooseItem: focusPicker });
+    const wanted = () => ({ ...state.wanted(), ...withCode() });
+    place ??= openPlace(saleId, wanted, { shown, onChange: draw, chooseItem: focusPicker });
   }
   place?.poll({ isUp });
 }
@@ -216,7 +226,7 @@ async function refreshOrders() {
 }
 
 /** What may let the buyer into a phase. */
-const shown = () => door?.shown() ?? {};
+const withCode = () => door?.shown() ?? {};
 
 function press() {
   const buy = /** @type {BuyState} */ (byId('buy').dataset.state);
@@ -228,7 +238,7 @@ function press() {
   if (buy === 'held') return location.assign(`${addressOfOrder(state.newestOrder()?.id ?? '')}#pay`);
   state.clearRefusal();
   const pass = place?.pass();
-  checkout.start({ ...state.wanted(), ...(pass && { pass }), ...shown() });
+  checkout.start({ ...state.wanted(), ...(pass && { pass }), ...withCode() });
 }
 
 function pressSecondary() {

@@ -1,11 +1,13 @@
 /** The HTTP client of the storefront. Each call returns the body or throws `Problem` (an error answer) or `Unreachable`. */
 
-/** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseLine, PurchaseReceipt, SalePage, SaleSnapshot, Session } from '../../sale/contract.ts' */
+/** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseLine, PurchaseReceipt, Puzzle, SalePage, SaleSnapshot, Session } from '../../sale/contract.ts' */
 
-import { answerTo } from '../sale/proof-of-work.js';
+import { solve } from '../sale/puzzle.js';
 import { syncServerTime } from './clock.js';
 
 const ANSWER_DEADLINE_MS = 10_000;
+/** A puzzle, a captcha, and each once more, because the first one was too old. */
+const MAX_DEMANDS = 4;
 
 /** There was no answer: offline, a reset connection, or a timeout. */
 export class Unreachable extends Error {}
@@ -39,14 +41,33 @@ function retryAfterMs(response) {
  * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} [options]
  */
 export async function call(method, path, options = {}) {
-  try {
-    return await callOnce(method, path, options);
-  } catch (error) {
-    if (!(error instanceof Problem && error.name === 'work-required')) throw error;
-    const { challenge = '', difficultyBits = 0 } = error.details;
-    const headers = { ...options.headers, 'Proof-Of-Work': await answerTo(challenge, difficultyBits) };
-    return await callOnce(method, path, { ...options, headers });
+  let headers = options.headers ?? {};
+  for (let demands = 0; ; demands++) {
+    try {
+      return await callOnce(method, path, { ...options, headers });
+    } catch (error) {
+      if (!(error instanceof Problem) || demands === MAX_DEMANDS) throw error;
+      const shown = await meet(error, path);
+      if (!shown) throw error;
+      headers = { ...headers, ...shown };
+    }
   }
+}
+
+/**
+ * Does what the server demands before a request.
+ * @param {Problem} problem @param {string} path
+ * @returns {Promise<Record<string, string> | null>} headers; null when it demands nothing, or the person does not want to
+ */
+async function meet({ name, details }, path) {
+  const { challenge = '', difficultyBits = 0, captcha } = details;
+  if (name === 'work-required' || name === 'proof-of-work-required')
+    return { 'Proof-Of-Work': await solve(challenge, difficultyBits) };
+  if (name !== 'captcha-required' || !captcha) return null;
+  const { solveCaptcha } = await import('./captcha.js');
+  const about = /^\/sales\/([^/]+)/.exec(path)?.[1] ?? 'sign-up';
+  const token = await solveCaptcha(captcha, about);
+  return token === null ? null : { 'Captcha-Token': token };
 }
 
 /**
@@ -115,16 +136,25 @@ export async function fetchSale(id, token) {
 /**
  * @param {string} token
  * @param {{ saleId: string, quantity: number, lines?: PurchaseLine[], pass?: string, code?: string, idempotencyKey: string }} purchase
+ * @param {Record<string, string>} [shown] headers with what the sale demands
  * @returns {Promise<{ receipt: PurchaseReceipt, retryAfterMs: number }>}
  */
-export async function sendPurchase(token, { saleId, quantity, lines, pass, code, idempotencyKey }) {
+export async function sendPurchase(
+  token,
+  { saleId, quantity, lines, pass, code, idempotencyKey },
+  shown = {},
+) {
   const { body, response } = await call('POST', `/sales/${encodeURIComponent(saleId)}/purchases`, {
     token,
     body: { ...(lines ? { lines } : { quantity }), ...(code && { code }) },
-    headers: { 'Idempotency-Key': idempotencyKey, ...(pass && { 'Room-Pass': pass }) },
+    headers: { ...shown, 'Idempotency-Key': idempotencyKey, ...(pass && { 'Room-Pass': pass }) },
   });
   return { receipt: body, retryAfterMs: retryAfterMs(response) };
 }
+
+/** @param {string} token @param {string} saleId @returns {Promise<Puzzle>} */
+export const fetchPuzzle = async (token, saleId) =>
+  (await call('GET', `/sales/${encodeURIComponent(saleId)}/puzzle`, { token })).body;
 
 /** @param {string} token @param {string} id @returns {Promise<Order>} */
 export const fetchOrder = async (token, id) =>

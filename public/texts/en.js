@@ -13,6 +13,7 @@ export const english = {
   navOrders: 'My orders',
   navSignIn: 'Sign in',
   close: 'Close',
+  captcha: 'Are you a human?',
 
   salesTitle: 'Flash sales',
   salesLead: 'Few pieces, one moment. What is left is counted live.',
@@ -194,6 +195,7 @@ export const english = {
   },
   /** By the name of the problem. For any other the page shows the server's `detail`. @type {Record<string, string>} */
   refusal: {
+    'network-full': 'Enough people from your network take part already. You pay nothing.',
     'sold-out': 'Sold out: others were a moment faster. You pay nothing.',
     'not-open': 'The sale is not open yet.',
     paused: 'The sale is paused.',
@@ -418,6 +420,8 @@ export const english = {
     over: 'The draw was made.',
     check: 'How this draw works, and how to check it',
     refused: {
+      'network-full': 'Enough people from your network take part already.',
+      'captcha-required': 'Please show first that you are a human.',
       'over-limit': 'That is more than one person may have.',
       'entries-closed': 'The list of entries is fixed now.',
       'still-on-sale': 'There is one left: buy it.',

@@ -16,6 +16,7 @@ export const french = {
   navOrders: 'Commandes',
   navSignIn: 'Connexion',
   close: 'Fermer',
+  captcha: 'Êtes-vous un être humain ?',
 
   salesTitle: 'Ventes flash',
   salesLead: 'Peu de pièces, un seul instant. Ce qui reste est compté en direct.',
@@ -172,6 +173,7 @@ export const french = {
     failed: 'Une erreur de notre côté. Vous ne payez rien ; merci de réessayer.',
   },
   refusal: {
+    'network-full': 'Assez de personnes de votre réseau participent déjà. Vous ne payez rien.',
     'sold-out': 'Épuisé : d’autres ont été un instant plus rapides. Vous ne payez rien.',
     'not-open': 'La vente n’a pas encore commencé.',
     paused: 'La vente est en pause.',
@@ -387,6 +389,8 @@ export const french = {
     over: 'Le tirage a eu lieu.',
     check: 'Comment fonctionne ce tirage, et comment le vérifier',
     refused: {
+      'network-full': 'Assez de personnes de votre réseau participent déjà.',
+      'captcha-required': 'Montrez d’abord que vous êtes un être humain.',
       'over-limit': 'C’est plus qu’une personne ne peut avoir.',
       'entries-closed': 'La liste des participations est close.',
       'still-on-sale': 'Il en reste : achetez.',

@@ -11,7 +11,8 @@
   ARGV[1]    prefix of gate keys; a gate is a hash: left, limit, opensAt, closesAt (ms), paused (0 or 1),
              units, returned, revision, queued = purchases not yet settled,
              b:<personId> = units this person took, checked = how often the gate was corrected,
-             verified (0 or 1) = whether only buyers with a verified address may buy, which is checked before,
+             verified (0 or 1) = whether only buyers with a verified address may buy, and demands = what is demanded against
+             bots, as JSON, both of which are checked before,
              reserved = the items of which nothing is sold here, because people with a place get it: their ids between
              commas, or * for a draw,
              room (0 or 1) = whether the sale has a waiting room, in which everything is sold to whoever has a pass; a gate

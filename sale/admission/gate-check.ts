@@ -4,6 +4,7 @@ import { readInSnapshot, type Snapshot } from '../../runtime/databases/snapshot-
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
 import { phasesFieldOf } from '../access/access.ts';
+import { demandsFieldOf } from '../bots/demands.ts';
 import type { Purchase } from '../contract.ts';
 import { hasSeveralItems, itemsOf } from '../items.ts';
 import { purchaseOf } from '../order.ts';
@@ -380,6 +381,7 @@ function hasOtherSettings(gate: GateFields, sale: SaleRecord): boolean {
     gate.requiresVerifiedEmail !== (sale.requiresVerifiedEmail ?? false) ||
     gate.reserved !== reservedFieldOf(sale) ||
     gate.phases !== phasesFieldOf(sale) ||
+    gate.demands !== demandsFieldOf(sale) ||
     hasOtherItems(gate, sale)
   );
 }

@@ -5,6 +5,7 @@ import { mastersOf } from '../../runtime/databases/connections.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
 import type { SaleRecord } from '../../store/collections.ts';
 import { phasesFieldOf } from '../access/access.ts';
+import { type Demands, demandsFieldOf } from '../bots/demands.ts';
 import type { Purchase, PurchaseLine, RejectionReason } from '../contract.ts';
 import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
 import { reservedFieldOf } from '../places/reserve.ts';
@@ -56,6 +57,8 @@ export interface GateFields {
   reserved: string;
   /** Who may buy from when on: see access/access.ts. */
   phases: string;
+  /** What is demanded against bots, as JSON; empty for nothing. */
+  demands: string;
   revision: string;
   /** How often the gate was corrected; empty when its buyers were not compared yet. */
   checked: string;
@@ -209,13 +212,22 @@ export function openGate(redis: Redis, shards: number) {
         reservedFieldOf(sale),
         sale.mode === 'room' ? 1 : 0,
         phasesFieldOf(sale),
+        demandsFieldOf(sale),
       );
     },
 
-    /** Whether the gate's sale is only for buyers with a verified address; null when there is no gate. */
-    async requiresVerifiedEmail(saleId: string): Promise<boolean | null> {
-      const [revision, verified] = await redis.hmget(gateKeyOf(saleId), 'revision', 'verified');
-      return revision === null ? null : verified === '1';
+    /** What the gate's sale demands before a purchase or a place; null when there is no gate. */
+    async demands(saleId: string): Promise<Demands | null> {
+      const names = ['verified', 'room', 'opensAt', 'closesAt', 'demands'];
+      const [verified, room, opensAt, closesAt, demands] = await redis.hmget(gateKeyOf(saleId), ...names);
+      if (!opensAt) return null;
+      return {
+        requiresVerifiedEmail: verified === '1',
+        isRoom: room === '1',
+        opensAt: new Date(Number(opensAt)),
+        closesAt: new Date(Number(closesAt)),
+        ...(demands && JSON.parse(demands)),
+      };
     },
 
     /** Units that the gate still admits; null when there is no gate. */
@@ -483,10 +495,10 @@ export function openGate(redis: Redis, shards: number) {
     },
 
     /**
-     * The number of purchases that were queued in the other shards at the last `countQueued` of this process. A shard whose Redis
-     * does not answer is left out after a while, because nothing is added to it either.
+     * The number of purchases that were queued in the other shards, or without one in all, at the last `countQueued` of this
+     * process. A shard whose Redis does not answer is left out after a while, because nothing is added to it either.
      */
-    countedElsewhere(shard: Shard): number {
+    countedElsewhere(shard?: Shard): number {
       const sinceMs = performance.now() - countedForMs;
       let sum = 0;
       for (const [other, { count, countedAt }] of lastCounts)
@@ -522,6 +534,7 @@ const fieldNames = [
   'verified',
   'reserved',
   'phases',
+  'demands',
   'revision',
   'checked',
 ] as const;
@@ -542,7 +555,7 @@ const fieldsPerItem = itemFieldsOf('').length;
 
 function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]): GateFields {
   const [left, queued, units, returned, limit, opensAt, closesAt, ...flags] = fields;
-  const [paused, verified, reserved, phases, revision, checked, ...others] = flags;
+  const [paused, verified, reserved, phases, demands, revision, checked, ...others] = flags;
   const [ofBuyers, ofItems] = [others.slice(0, buyers.length), others.slice(buyers.length)];
   return {
     left: Number(left),
@@ -556,6 +569,7 @@ function fieldsOf(fields: (string | null)[], buyers: string[], itemIds: string[]
     requiresVerifiedEmail: verified === '1',
     reserved: reserved ?? '',
     phases: phases ?? '',
+    demands: demands ?? '',
     revision: revision ?? '',
     checked: checked ?? '',
     buyers: new Map(buyers.map((buyerId, n) => [buyerId, Number(ofBuyers[n] ?? 0)])),

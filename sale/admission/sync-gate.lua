@@ -11,7 +11,8 @@
           the revision to overwrite (empty: none), the items as JSON (empty for a sale with one item): for each its
           id, stock, units, returned and limit (absent: none),
           whether only buyers with a verified address may buy (0 or 1), what is reserved for people with a place,
-          whether the sale has a waiting room (0 or 1), its phases (empty: none)
+          whether the sale has a waiting room (0 or 1), its phases (empty: none), its demands against bots as JSON (empty:
+          none)
 ]]
 local units, revision, returned = tonumber(ARGV[2]), tonumber(ARGV[7]), tonumber(ARGV[9])
 local items = ARGV[11] == '' and {} or cjson.decode(ARGV[11])
@@ -63,5 +64,6 @@ for _, item in ipairs(items) do
 end
 if #items > 0 then redis.call('HSET', KEYS[1], 'items', #items) end
 redis.call('HSET', KEYS[1], 'units', units, 'limit', ARGV[3], 'opensAt', ARGV[4], 'closesAt', ARGV[5],
-  'paused', ARGV[6], 'revision', revision, 'verified', ARGV[12], 'reserved', ARGV[13], 'phases', ARGV[15])
+  'paused', ARGV[6], 'revision', revision, 'verified', ARGV[12], 'reserved', ARGV[13], 'phases', ARGV[15],
+  'demands', ARGV[16])
 redis.call('PEXPIREAT', KEYS[1], ARGV[8])

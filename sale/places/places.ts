@@ -13,11 +13,8 @@ import { placeIdOf, placeOf } from './place.ts';
 import { publicCountsOf, reservedItemsOf } from './reserve.ts';
 
 /** What a person asks for: to enter a draw, to wait for units that come back, to gather in a room, or to leave. */
-export type PlaceRequest = {
-  saleId: string;
-  personId: string;
-  buyerId: string;
-} /** `redeems`: the id of the code that the person's order will redeem; null when it needs none. */ & (
+/** `redeems`: the id of the code that the person's order will redeem; null when it needs none. */
+export type PlaceRequest = { saleId: string; personId: string; buyerId: string; networkKey?: string } & (
   | { action: 'enter' | 'join'; lines: PurchaseLine[]; redeems?: string | null }
   | { action: 'gather' }
   | { action: 'leave' }
@@ -200,7 +197,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
   }
 
   /** Before the opening a person in a room takes part in the draw, and afterwards gets the place behind all others. */
-  function gather({ saleId, personId, buyerId }: PlaceRequest, at: Date): PlaceRefusal | null {
+  function gather({ saleId, personId, buyerId, networkKey }: PlaceRequest, at: Date): PlaceRefusal | null {
     if (!sale?.publishedAt) return 'unknown_sale';
     if (sale.mode !== 'room') return 'no_room';
     if (at >= sale.closesAt) return 'ended';
@@ -233,6 +230,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
       ...(pseudonym && { pseudonym, ...(drawKey && { drawKey }), ...(drawn && { drawn }) }),
       ...(isEntry && namesKey && { pseudonym: pseudonymOf(namesKey, personId) }),
       ...(calls && { calls }),
+      ...(networkKey && { networkKey }),
       joinedAt: mongoClock.now(),
     });
     changed.add(personId);
@@ -277,7 +275,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
     reserved,
     /** @returns why it is refused; null when the place is as it was asked for. */
     apply(request: PlaceRequest, at: Date): PlaceRefusal | null {
-      const { saleId, personId, buyerId } = request;
+      const { saleId, personId, buyerId, networkKey } = request;
       if (!sale) return 'unknown_sale';
       if (request.action === 'leave') return leave(personId);
       if (request.action === 'gather') return gather(request, at);
@@ -307,6 +305,7 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
           position: request.action === 'join' ? lastPosition : null,
           ...ofDraw,
           ...entered,
+          ...(networkKey && { networkKey }),
           joinedAt: mongoClock.now(),
         });
       }

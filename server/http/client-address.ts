@@ -25,6 +25,15 @@ export function clientAddressOf(request: IncomingMessage, trusts: TrustProxy): s
   return proxyAddr(request, trusts) ?? '';
 }
 
+/** The IPv4 /24 or IPv6 /48 of an address, which a provider gives to one larger customer. */
+export function rangeOf(address: string): string {
+  const parsed = ipaddr.process(address);
+  const text = parsed.toNormalizedString();
+  return parsed.kind() === 'ipv4'
+    ? text.split('.').slice(0, 3).join('.')
+    : text.split(':').slice(0, 3).join(':');
+}
+
 /**
  * The key by which limits count a client: an IPv4 address, or the /64 network of an IPv6 address, because providers assign a
  * whole /64 network to one customer.

@@ -52,7 +52,14 @@ export function openApiOf(routes: Route[], version: string): Json {
 const proofOfWork = {
   name: 'Proof-Of-Work',
   in: 'header',
-  description: 'An answer to the challenge of a `work-required`',
+  description: 'The answer to the puzzle of a `work-required` or `proof-of-work-required`',
+  schema: { type: 'string' },
+};
+
+const captcha = {
+  name: 'Captcha-Token',
+  in: 'header',
+  description: 'What the form of the captcha’s provider gave for a `captcha-required`; each is valid once',
   schema: { type: 'string' },
 };
 
@@ -100,6 +107,7 @@ function describe(route: Route): Json {
       : []),
     ...(route.takesIfMatch ? [ifMatch] : []),
     ...(route.takesProofOfWork ? [proofOfWork] : []),
+    ...(route.takesCaptcha ? [captcha] : []),
     ...(route.takesRoomPass ? [roomPass] : []),
     ...(route.afterWaiting ? [prefer] : []),
   ];

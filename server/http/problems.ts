@@ -33,6 +33,7 @@ export const problemTitles = {
   'list-full': [409, 'Too many people wait already'],
   'place-offered': [409, 'The place has become an order'],
   'place-inside': [409, 'You are inside the waiting room'],
+  'network-full': [409, 'Enough people from this network take part'],
   'over-limit': [409, 'Over the limit for each buyer'],
   'not-admitted': [409, 'The sale is not open for you'],
   'code-refused': [409, 'The code is not one of this sale'],
@@ -63,6 +64,8 @@ export const problemTitles = {
   'no-such-range': [416, 'There is no such range'],
   'key-reused': [422, 'The Idempotency-Key was used for another request'],
   'work-required': [428, 'A proof of work is required'],
+  'proof-of-work-required': [428, 'The sale demands a proof of work'],
+  'captcha-required': [428, 'A captcha is required'],
   'too-many-requests': [429, 'Too many requests'],
   'headers-too-large': [431, 'The headers are too large'],
   'internal-error': [500, 'Something broke on our side'],
@@ -88,7 +91,7 @@ export interface Refusal {
 export function refuse(
   name: ProblemName,
   detail: string,
-  more: Pick<Problem, 'errors' | 'opensAt' | 'left' | 'itemId' | 'challenge' | 'difficultyBits'> = {},
+  more: Omit<Problem, 'type' | 'title' | 'status' | 'detail'> = {},
   headers: Record<string, string> = {},
 ): Refusal {
   const [status, title] = problemTitles[name];

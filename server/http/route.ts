@@ -62,8 +62,10 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   takesIfMatch?: true;
   /** Body of the 200 that answers `Prefer: wait` when the order is settled in time. */
   afterWaiting?: z.ZodType;
-  /** Requires a proof of work while challenges are turned on. */
+  /** Takes the answer to a puzzle, where the operator or the sale demands a proof of work. */
   takesProofOfWork?: true;
+  /** Takes the token of a solved captcha, where the operator or the sale demands one. */
+  takesCaptcha?: true;
   /** Takes a pass of a sale's waiting room. */
   takesRoomPass?: true;
   /** Requires the cookie that a sign-in sets. */

@@ -30,7 +30,10 @@ const addresses = {
   '/embed.html': 'embed.html',
 } as const;
 
-type PageSettings = Pick<Config, 'SHOP_NAME' | 'SHOP_TIME_ZONE' | 'SHOP_LOCALE' | 'PUBLIC_URL' | 'NODE_ENV'>;
+type PageSettings = Pick<
+  Config,
+  'SHOP_NAME' | 'SHOP_TIME_ZONE' | 'SHOP_LOCALE' | 'PUBLIC_URL' | 'NODE_ENV' | 'CAPTCHA_PROVIDER'
+>;
 
 export interface Pages {
   router: Router;
@@ -78,10 +81,12 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const locale = isRoom ? settings.SHOP_LOCALE : own.reader.locale;
     const { html: source, styleHash } = template(file, own.reader.language);
     const path = response.req.path;
+    // The form of a sale offers one only where the operator has plugged it in.
+    const captcha = new Html(isRoom && settings.CAPTCHA_PROVIDER !== 'none' ? ' data-captcha' : '');
     const style = styleOf(shop.theme);
     const body = fill(withPlaces(source), {
       ...textsOf(own),
-      root: html`lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"`,
+      root: html`lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"${captcha}`,
       ...shellOf(own, path, hash),
       theme: new Html(style && `<style>${style}</style>`),
       title: shop.name,
@@ -92,7 +97,7 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const etag = createHash('sha256').update(body).digest('base64url').slice(0, 16);
     const policy = String(response.getHeader('Content-Security-Policy'));
     const hashes = [styleHash, style && sha256(style)].filter(Boolean).map((one) => `'sha256-${one}'`);
-    if (styleHash) response.set('Content-Security-Policy', `${policy};style-src 'self' ${hashes.join(' ')}`);
+    if (styleHash) response.set('Content-Security-Policy', withStyles(policy, hashes));
     // Its address may have the secret of a payment, with which a provider sends a buyer back.
     if (status === 200 && response.req.query.payment_intent_client_secret === undefined)
       response.set(keptByEdges);
@@ -180,6 +185,12 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     return true;
   }
 }
+
+/** Allows these styles in the page as well; the policy of a captcha has a list already. */
+const withStyles = (policy: string, hashes: string[]) =>
+  policy.includes('style-src')
+    ? policy.replace('style-src', `style-src ${hashes.join(' ')}`)
+    : `${policy};style-src 'self' ${hashes.join(' ')}`;
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
 

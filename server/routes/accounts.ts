@@ -1,11 +1,12 @@
-import { nanoid } from 'nanoid';
 import { z } from 'zod';
 import { type AccountReading, deleteAccount, exportAccount } from '../../accounts/account.ts';
 import { emailAddress } from '../../accounts/email-address.ts';
 import { revokeTokensOf } from '../../accounts/session.ts';
 import { createUser, userOf } from '../../accounts/user.ts';
+import { subjectOfSignUp } from '../../sale/bots/puzzles.ts';
 import * as shapes from '../../sale/contract.ts';
 import type { UserRecord } from '../../store/collections.ts';
+import { bitsWithoutCaptcha, requireCaptcha, requireWork } from '../bots/entry.ts';
 import { noSessionCookie } from '../http/identity/session-cookie.ts';
 import { name, password } from '../http/inputs.ts';
 import { allow, verificationKeyOf } from '../http/limits.ts';
@@ -16,7 +17,7 @@ import { noPasswords } from './passwords.ts';
 import { answerWithSession } from './sessions.ts';
 
 export function accountRoutes(shop: Shop): Route[] {
-  const { collections, gate, limits, challenges, tokens, mails, bcryptCost } = shop;
+  const { collections, gate, limits, tokens, mails, bcryptCost } = shop;
   return [
     route({
       method: 'post',
@@ -30,15 +31,22 @@ export function accountRoutes(shop: Shop): Route[] {
         language: shapes.language.optional(),
       }),
       takesProofOfWork: true,
+      takesCaptcha: true,
       answer: [201, shapes.session],
       headers: ['Set-Cookie'],
-      problems: ['email-taken', 'work-required', 'no-passwords'],
+      problems: ['email-taken', 'work-required', 'captcha-required', 'no-passwords'],
       async handle({ body, request }) {
         if (!shop.takesPasswords) return noPasswords(shop);
         const allowed = allow(limits.signUps, await limits.signUps.take(request.network));
         if (isRefusal(allowed)) return allowed;
-        const challenge = await challenges.requireWork(body.email, request.header('proof-of-work'), nanoid());
-        if (challenge) return challenge;
+        const work = (bits: number) =>
+          requireWork(shop, 'work-required', subjectOfSignUp(body.email), bits, request);
+        const unsolved = work(shop.difficultyBits);
+        if (unsolved) return unsolved;
+        const captcha = shop.captcha?.isForSignUps ? await requireCaptcha(shop, 'sign-up', request) : null;
+        if (isRefusal(captcha)) return captcha;
+        const instead = captcha === 'away' && shop.difficultyBits === 0 ? work(bitsWithoutCaptcha) : null;
+        if (instead) return instead;
         const mailsKey = verificationKeyOf(body.email);
         // Without a mail the account is made as well: the buyer can ask for one later.
         const isMailed = mails !== null && (await limits.accountMails.take(mailsKey)).isAllowed;

@@ -1,22 +1,26 @@
 import { z } from 'zod';
 import { redisClock } from '../../runtime/clock.ts';
 import { singleFlight } from '../../runtime/single-flight.ts';
-import { draw, place, roomPass, roomStatus } from '../../sale/contract.ts';
+import { subjectOf } from '../../sale/bots/puzzles.ts';
+import { draw, place, puzzle, roomPass, roomStatus } from '../../sale/contract.ts';
 import { linesOf } from '../../sale/items.ts';
 import { waiveBeacon } from '../../sale/places/drawing.ts';
-import { readPlace } from '../../sale/places/place.ts';
+import { placeIdOf, readPlace } from '../../sale/places/place.ts';
 import type { PlaceRefusal, PlaceRequest } from '../../sale/places/places.ts';
 import { publishedDraw, readDraw } from '../../sale/places/published.ts';
 import { mayTakePart } from '../../sale/rehearsal.ts';
 import { comeIn } from '../../sale/room/room.ts';
+import { allowanceKey } from '../../sale/settlement/decide.ts';
+import { difficultyNow, placeDemands, requirePlace } from '../bots/entry.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
+import type { HttpRequest } from '../http/pipeline.ts';
 import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
-import { type Answer, byOf, type Route, route } from '../http/route.ts';
+import { type Answer, byOf, type Call, type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 import { enterSale } from './access.ts';
-import { code, notVerified, purchasedIn, purchaseRequest } from './purchases.ts';
+import { code, purchasedIn, purchaseRequest } from './purchases.ts';
 import { noSale } from './sales.ts';
 
 const cannotEnter = [
@@ -28,7 +32,7 @@ const cannotEnter = [
   'not-admitted',
   'code-refused',
   'code-used',
-  'email-not-verified',
+  ...placeDemands,
   'list-full',
   'place-offered',
   'busy',
@@ -44,15 +48,47 @@ export function placeRoutes(shop: Shop): Route[] {
   async function take(
     action: 'enter' | 'join',
     saleId: string,
-    body: z.infer<typeof purchaseRequest>,
-    identity: Identity,
+    {
+      body,
+      identity,
+      request,
+    }: Pick<
+      Call<unknown, unknown, z.infer<typeof purchaseRequest>, Identity>,
+      'body' | 'identity' | 'request'
+    >,
   ): Promise<Answer | Refusal> {
-    const { userId: buyerId, personId, emailVerified } = identity;
-    if (!emailVerified && (await shop.requiresVerifiedEmail(saleId))) return notVerified();
+    const { userId: buyerId, personId } = identity;
     const redeems = await enter(saleId, identity, body.code);
     if (isRefusal(redeems)) return redeems;
     const lines = linesOf(purchasedIn(body));
-    return await change({ action, saleId, personId, buyerId, lines, redeems });
+    return await takePlace({ action, saleId, personId, buyerId, lines, redeems }, identity, request);
+  }
+
+  /** The person counts towards their network only with a place. */
+  async function takePlace(place: PlaceRequest, identity: Identity, request: HttpRequest) {
+    const { saleId, personId } = place;
+    const entry = await requirePlace(shop, saleId, identity, request);
+    if (isRefusal(entry)) return entry;
+    const { isNew, networkKey } = entry;
+    const answer = await change({ ...place, ...(networkKey && { networkKey }) });
+    if (isNew && isRefusal(answer)) await shop.networks.release(saleId, personId);
+    return answer;
+  }
+
+  /** Whoever leaves makes room for another person of their network, unless they have bought. */
+  async function leave(place: PlaceRequest & { action: 'leave' }) {
+    const { saleId, personId } = place;
+    const isLimited = (await shop.demandsOf(saleId))?.networkLimit !== undefined;
+    const waits = {
+      _id: placeIdOf(saleId, personId),
+      state: { $in: ['waiting' as const, 'called' as const] },
+    };
+    const isWaiting = isLimited && (await collections.places.findOne(waits)) !== null;
+    const answer = await change(place);
+    if (!isWaiting || isRefusal(answer)) return answer;
+    const bought = await collections.allowances.findOne({ _id: allowanceKey(saleId, personId) });
+    if (!bought?.units) await shop.networks.release(saleId, personId);
+    return answer;
   }
 
   const enter = (saleId: string, identity: Identity, code: string | undefined) =>
@@ -91,7 +127,7 @@ export function placeRoutes(shop: Shop): Route[] {
       problems: ['not-found', 'entries-closed', 'place-offered', 'place-inside', 'busy'],
       /** Leaving twice is the same as once. */
       handle: ({ params, identity: { personId, userId: buyerId } }) =>
-        change({ action: 'leave', saleId: params.id, personId, buyerId }),
+        leave({ action: 'leave', saleId: params.id, personId, buyerId }),
     }),
   ];
 
@@ -105,7 +141,8 @@ export function placeRoutes(shop: Shop): Route[] {
       body: purchaseRequest,
       answer: [200, place],
       problems: [...cannotEnter, 'no-draw', 'entries-closed'],
-      handle: ({ params, body, identity }) => take('enter', params.id, body, identity),
+      ...demanded,
+      handle: ({ params, ...call }) => take('enter', params.id, call),
     }),
     ...mine('entries'),
     route({
@@ -118,7 +155,8 @@ export function placeRoutes(shop: Shop): Route[] {
       body: purchaseRequest,
       answer: [200, place],
       problems: [...cannotEnter, 'no-waiting-list', 'still-on-sale', 'draw'],
-      handle: ({ params, body, identity }) => take('join', params.id, body, identity),
+      ...demanded,
+      handle: ({ params, ...call }) => take('join', params.id, call),
     }),
     ...mine('waiting-list'),
     route({
@@ -131,12 +169,13 @@ export function placeRoutes(shop: Shop): Route[] {
       query: z.strictObject({ code: code.optional() }),
       answer: [200, place],
       problems: [...cannotEnter, 'no-room', 'called-too-often'],
-      async handle({ params, query, identity }) {
-        const { userId: buyerId, personId, emailVerified } = identity;
-        if (!emailVerified && (await shop.requiresVerifiedEmail(params.id))) return notVerified();
+      ...demanded,
+      async handle({ params, query, identity, request }) {
         const redeemed = await enter(params.id, identity, query.code);
         if (isRefusal(redeemed)) return redeemed;
-        return await change({ action: 'gather', saleId: params.id, personId, buyerId });
+        const { userId: buyerId, personId } = identity;
+        const place = { action: 'gather' as const, saleId: params.id, personId, buyerId };
+        return await takePlace(place, identity, request);
       },
     }),
     ...mine('places'),
@@ -157,6 +196,21 @@ export function placeRoutes(shop: Shop): Route[] {
           return refuse('not-called', 'Read your place, and come when it is `called`');
         const pass = shop.passes.issue(params.id, personId, until);
         return { status: 200, body: { pass, passUntil: until.toISOString() } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/api/sales/:id/puzzle',
+      access: 'buyer',
+      summary: 'A puzzle that the sale demands, to be solved before it is needed',
+      params: byId,
+      answer: [200, puzzle],
+      problems: ['not-found'],
+      async handle({ params, identity: { personId } }) {
+        const demands = await shop.demandsOf(params.id);
+        const bits = demands ? difficultyNow(shop, demands) : 0;
+        if (bits === 0) return refuse('not-found', `Sale ${params.id} does not exist, or has no puzzles`);
+        return { status: 200, body: shop.puzzles.give(subjectOf(params.id, personId), bits) };
       },
     }),
     route({
@@ -233,6 +287,8 @@ export function placeRoutes(shop: Shop): Route[] {
     }),
   ];
 }
+
+const demanded = { takesProofOfWork: true, takesCaptcha: true } as const;
 
 const mineInWords = {
   entries: { read: 'My entry in the draw, and what became of it', leave: 'Take back my entry in the draw' },

@@ -16,8 +16,9 @@ import {
 import { linesOf } from '../../sale/items.ts';
 import { findOrder, orderIdOf } from '../../sale/order.ts';
 import { mayTakePart } from '../../sale/rehearsal.ts';
+import { notVerified, requirePurchaseWork, takeNetwork } from '../bots/entry.ts';
 import { byId, itemId, units } from '../http/inputs.ts';
-import { type Refusal, refuse, wrongField } from '../http/problems.ts';
+import { isRefusal, type Refusal, refuse, wrongField } from '../http/problems.ts';
 import { type Route, route } from '../http/route.ts';
 import { traceparentOf } from '../http/trace-context.ts';
 import type { Shop } from '../shop.ts';
@@ -58,14 +59,8 @@ export function purchasedIn({
   return { quantity: unitsIn(lines), lines: sorted };
 }
 
-export function purchaseRoutes({
-  admit,
-  requiresVerifiedEmail,
-  challenges,
-  passes,
-  settledOrders,
-  collections,
-}: Shop): Route[] {
+export function purchaseRoutes(shop: Shop): Route[] {
+  const { admit, demandsOf, passes, settledOrders, collections, networks } = shop;
   return [
     route({
       method: 'post',
@@ -96,24 +91,23 @@ export function purchaseRoutes({
         'key-reused',
         'busy',
         'work-required',
+        'proof-of-work-required',
+        'network-full',
       ],
       limit: 'purchases',
       hot: true,
       async handle({ params, body, identity, idempotencyKey = nanoid(), request }) {
         const { userId: buyerId, personId, emailVerified } = identity;
         if (!mayTakePart(params.id, buyerId)) return noSale(params.id);
-        if (!emailVerified) {
-          // Awaited only when it is not known, because most presses come from buyers without a verified address.
-          const required = requiresVerifiedEmail(params.id);
-          if (required === true || (required !== false && (await required))) return notVerified();
-        }
-        const subject = `${buyerId}:${params.id}`;
-        const challenge = await challenges.requireWork(
-          subject,
-          request.header('proof-of-work'),
-          idempotencyKey,
-        );
-        if (challenge) return challenge;
+        // Awaited only when it is not known, as once a second for each sale.
+        const known = demandsOf(params.id);
+        const demands = known instanceof Promise ? await known : known;
+        if (demands?.requiresVerifiedEmail && !emailVerified) return notVerified();
+        const unsolved = requirePurchaseWork(shop, params.id, personId, demands, request);
+        if (unsolved) return unsolved;
+        const isCounted = demands?.networkLimit !== undefined && !demands.isRoom;
+        const network = isCounted ? await takeNetwork(shop, params.id, personId, demands, request) : null;
+        if (isRefusal(network)) return network;
         const purchase: Purchase = {
           orderId: orderIdOf(buyerId, params.id, idempotencyKey),
           saleId: params.id,
@@ -139,7 +133,10 @@ export function purchaseRoutes({
             );
         } else if (admission.outcome === 'admitted') {
           settledOrders.addQueued(purchase);
-        } else return refusal(admission, purchase);
+        } else {
+          if (network?.isNew) await networks.release(params.id, personId);
+          return refusal(admission, purchase);
+        }
 
         const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
         const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': idempotencyKey };
@@ -160,12 +157,6 @@ export function purchaseRoutes({
     }),
   ];
 }
-
-export const notVerified = () =>
-  refuse(
-    'email-not-verified',
-    'This sale is for confirmed addresses. Ask for a mail with a link, open it, and renew the session.',
-  );
 
 export const codeRefused = () =>
   refuse('code-refused', 'There is no such code for this sale, or the shop has revoked it');

@@ -93,9 +93,15 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await sale.getByText('Draw at: expected a time after the opening and before the end').waitFor();
   await sale.getByLabel('Given out').selectOption('to those who press first');
   await sale.getByLabel('What comes back').selectOption('offered to a waiting list, in turn');
+  await sale.locator('[name=puzzle]').selectOption('light: not noticed on a phone');
+  await sale.getByLabel('Four times as hard').selectOption('in the first minute');
+  await sale.getByLabel('People from one network, at most').fill('4');
   await sale.getByRole('button', { name: 'Save' }).click();
   await page.getByTestId('draft-terms').getByText('everybody with an account').waitFor();
   await page.getByTestId('draft-terms').getByText('those that come back go to a waiting list').waitFor();
+  const bots =
+    'a puzzle, light: not noticed on a phone; four times as hard in the first minute; at most 4 people from one network (one internet connection)';
+  await page.getByTestId('draft-terms').getByText(bots).waitFor();
 
   const [preview] = await Promise.all([page.waitForEvent('popup'), page.getByTestId('preview-link').click()]);
   await preview.getByTestId('preview').waitFor();

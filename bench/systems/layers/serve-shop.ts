@@ -7,6 +7,8 @@ import { openLog } from '../../../runtime/observe/log.ts';
 import { openDoor } from '../../../sale/access/door.ts';
 import type { Admit } from '../../../sale/admission/admission.ts';
 import { type Gate, openGate } from '../../../sale/admission/gate.ts';
+import { openNetworks } from '../../../sale/bots/networks.ts';
+import { openPuzzles } from '../../../sale/bots/puzzles.ts';
 import { beaconChain } from '../../../sale/places/beacon.ts';
 import { openPurchaseQueue } from '../../../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
@@ -14,7 +16,6 @@ import { openPasses } from '../../../sale/room/passes.ts';
 import { createApp } from '../../../server/app.ts';
 import { openTokens } from '../../../server/http/identity/tokens.ts';
 import { openAccountLimits } from '../../../server/http/limits.ts';
-import { openChallenges } from '../../../server/http/proof-of-work.ts';
 import { openSettledOrders } from '../../../server/live/settled-orders.ts';
 import { openAudits } from '../../../server/routes/admin/audits.ts';
 import type { Shop } from '../../../server/shop.ts';
@@ -40,7 +41,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
   const shop: Shop = {
     collections,
     door: openDoor(collections, []),
-    requiresVerifiedEmail: () => false,
+    demandsOf: () => null,
     admit: admission({ config, redis, collections, gate, queue }),
     cancel: async () => ({ answer: null, isAnnounced: true }),
     changeSale: async () => 'unknown_sale',
@@ -57,7 +58,10 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     availability: { away: () => [], isAway: () => false, close() {} },
     tokens: openTokens(config.JWT_SECRET, config.TOKEN_SECONDS),
     limits: openAccountLimits(redis, config),
-    challenges: openChallenges(redis, config.JWT_SECRET, config.CHALLENGE_DIFFICULTY_BITS),
+    puzzles: openPuzzles(config.JWT_SECRET),
+    difficultyBits: config.CHALLENGE_DIFFICULTY_BITS,
+    captcha: null,
+    networks: openNetworks(redis, collections, config.SHARDS),
     rooms: { keep() {}, read: async () => null },
     passes: openPasses(config.JWT_SECRET),
     roomPassSeconds: config.ROOM_PASS_SECONDS,

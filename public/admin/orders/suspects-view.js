@@ -5,8 +5,9 @@
 import { element, setText, show } from '../../shared/dom.js';
 import { dateTime, number } from '../../shared/format.js';
 import { toast } from '../../shared/toast.js';
-import { action, heading, replaceRows, table } from '../components.js';
+import { action, heading, replaceRows, subheading, table } from '../components.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { openCancelForm } from './cancel-form.js';
 import { cancelSuspects, clearSuspects, fetchSuspects, markSuspects } from './desk-api.js';
 import { amountOf, buyerOf, orderLink, outcomeOf, selectBox, sharedBy } from './order-cells.js';
@@ -27,6 +28,15 @@ export function openSuspectsView(saleId) {
     ['Select', 'Order', 'Outcome', 'In common', 'Buyer', 'Amount', 'Accepted'],
     'Marked orders',
   );
+  const t = texts.bots;
+  const networks = table('networks', [t.networkName, t.peopleName, t.refusedName], t.networks);
+  const ofNetworks = element(
+    'section',
+    { class: 'sale-details', hidden: true },
+    subheading(t.networks),
+    element('p', { class: 'muted' }, t.networksWhy),
+    networks.root,
+  );
   const note = element('p', { class: 'muted', role: 'status' });
   const least = element('input', { type: 'number', min: '2', max: '1000', value: '3', name: 'minBuyers' });
 
@@ -39,6 +49,7 @@ export function openSuspectsView(saleId) {
       marked = page.marked;
       if (after === null) readAt = page.readAt;
       if (after === null) selected.clear();
+      if (after === null) drawNetworks(page.networks ?? []);
     } catch (error) {
       setText(note, errorText(error));
     }
@@ -64,6 +75,15 @@ export function openSuspectsView(saleId) {
     );
     show(more, cursor !== null);
     drawButtons();
+  }
+
+  /** @param {NonNullable<SuspectPage['networks']>} counted */
+  function drawNetworks(counted) {
+    show(ofNetworks, counted.length > 0);
+    replaceRows(
+      networks.body,
+      counted.map(({ group, people, refused }) => [group.slice(0, 6), number(people), number(refused)]),
+    );
   }
 
   function drawButtons() {
@@ -128,6 +148,7 @@ export function openSuspectsView(saleId) {
       note,
       found.root,
       more,
+      ofNetworks,
     ),
   };
 }

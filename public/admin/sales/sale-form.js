@@ -17,6 +17,7 @@ import {
 } from '../../shared/money.js';
 import { changeSale, createDraft } from '../api.js';
 import { field, fieldOf, openForm, row, timeField } from '../form.js';
+import { botFields, readBotFields } from './bot-fields.js';
 import { phaseFields } from './phases.js';
 import { nameOf } from './sale-words.js';
 
@@ -226,6 +227,7 @@ export function openSaleForm(products, sale) {
               ),
             ]),
       ),
+      ...botFields(sale),
     ],
     (read) => {
       const limitPerBuyer = read.read('limitPerBuyer', 'Limit for each person', parseWhole);
@@ -237,6 +239,7 @@ export function openSaleForm(products, sale) {
         ...window,
         ...(hasOpened ? {} : readEarly(read, sale, window)),
         ...(phases && { phases: phases.read(read, window.opensAt) }),
+        ...readBotFields(read, sale),
         cancelWindowSeconds: cancelWindow === '' ? null : Number(cancelWindow),
       };
       read.done();

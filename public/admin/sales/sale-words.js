@@ -5,6 +5,7 @@
 import { serverNow } from '../../shared/clock.js';
 import { countdown, longDateTime, money, number } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
+import { botsInWords } from './bot-fields.js';
 import { phasesInWords } from './phases.js';
 
 /** @param {SaleSnapshot} sale @returns {[name: string, words: string][]} */
@@ -18,6 +19,7 @@ export function inWords(sale) {
     ['Who may buy', sale.requiresVerifiedEmail ? 'only confirmed addresses' : 'everybody with an account'],
     ...phasesInWords(sale),
     ['Given out', givingInWords(sale)],
+    [texts.bots.title, botsInWords(sale)],
     ['Payment', paymentInWords(paymentWindowSeconds)],
     ['Opens', openingInWords(opensAt)],
     ['Ends', `${momentInWords(closesAt)}, ${lengthInWords(opensAt, closesAt)} after the opening`],

@@ -55,7 +55,12 @@ export function suspectRoutes(shop: Shop): Route[] {
       query: z.strictObject({ cursor: cursorLike(/^[\w-]{1,64}\.[\w-]{1,64}$/) }),
       answer: [200, suspectPage],
       async handle({ params, query }) {
-        return { status: 200, body: await listSuspects(collections, params.id, query.cursor) };
+        const page = await listSuspects(collections, params.id, query.cursor);
+        if (query.cursor) return { status: 200, body: page };
+        // The orders matter more than these counts.
+        const counted = await shop.networks.list(params.id).catch(() => null);
+        const networks = counted?.map(({ networkKey: group, ...counts }) => ({ group, ...counts }));
+        return { status: 200, body: { ...page, ...(networks && { networks }) } };
       },
     }),
     route({

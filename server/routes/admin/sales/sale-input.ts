@@ -1,7 +1,16 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../../public/shared/money.js';
 import { phasesFault } from '../../../../sale/access/access.ts';
-import { language, maxItems, maxPhases, phaseAccess, saleMode } from '../../../../sale/contract.ts';
+import type { AgainstBots } from '../../../../sale/bots/demands.ts';
+import {
+  language,
+  maxItems,
+  maxPhases,
+  networkLimit,
+  phaseAccess,
+  proofOfWork,
+  saleMode,
+} from '../../../../sale/contract.ts';
 import type { NewItem } from '../../../../sale/items.ts';
 import { choicesOf, type NewSale } from '../../../../sale/sale.ts';
 import type { SaleChange } from '../../../../sale/sale-change.ts';
@@ -52,6 +61,25 @@ const phases = z
   .describe(
     'Who may buy from when on: the first phase begins with the sale, and each lasts until its end. None: everybody from the opening on',
   );
+/** What a sale demands against bots; it can be changed at any time. */
+const demands = {
+  proofOfWork: z
+    .union(
+      [z.literal('off'), proofOfWork],
+      'expected `off`, or {bits} with, where wished, opening {bits, seconds} and load {bits, backlog}',
+    )
+    .optional()
+    .describe('A puzzle before a purchase, a place or an entry; pages solve it by themselves'),
+  networkLimit: z
+    .union([z.literal('off'), networkLimit], 'expected `off`, or {people, of}')
+    .optional()
+    .describe('How many people from one network can buy, join or enter'),
+  captcha: z
+    .boolean()
+    .optional()
+    .describe('Whether joining and entering need the captcha of CAPTCHA_PROVIDER; buying needs none'),
+};
+
 const paymentWindow = z
   .int()
   .min(0)
@@ -103,6 +131,7 @@ export const newSale = z
       .optional()
       .describe('Whether the draw depends on a round of drand as well, which nobody knows before'),
     waitingList: waitingList.optional(),
+    ...demands,
     opensAt: instant,
     closesAt: instant,
     draft: z.boolean().default(false).describe('Made for staff only, until it is published'),
@@ -188,7 +217,8 @@ export function newSaleOf(sale: z.infer<typeof newSale>): NewSale {
   const sent = itemsIn(sale);
   const currency = sent[0]?.price.currency ?? '';
   const cancelling = cancelWindowSeconds === undefined ? {} : { cancelWindowSeconds };
-  const terms = { limitPerBuyer, ...choicesOf(sale), ...cancelling, paymentWindowSeconds };
+  const choices = choicesOf({ ...sale, ...demandsIn(sale) });
+  const terms = { limitPerBuyer, ...choices, ...cancelling, paymentWindowSeconds };
   return { items: sent.map(newItemOf), currency, ...terms, opensAt, closesAt };
 }
 
@@ -232,6 +262,7 @@ export const saleChange = z
     roomPerMinute: roomPerMinute.optional(),
     drawAt: drawAt.optional(),
     waitingList: waitingList.optional(),
+    ...demands,
     free: z.boolean().default(false).describe('Confirms a price of 0'),
   })
   .check(({ value: change, issues }) => {
@@ -240,7 +271,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, phases, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, phases, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList, proofOfWork, networkLimit, captcha';
       refuse([], `expected at least one of ${fields}`);
     }
     if (
@@ -262,7 +293,20 @@ export const saleChange = z
 
 const isGiven = (value: unknown) => value !== undefined;
 
-export function saleChangeOf({ free: _, items, ...change }: z.infer<typeof saleChange>): SaleChange {
+/** Null for what is off. */
+function demandsIn({ proofOfWork, networkLimit }: Pick<z.infer<typeof saleChange>, keyof AgainstBots>) {
+  const orNull = <Value>(sent: Value | 'off') => (sent === 'off' ? null : sent);
+  return { proofOfWork: orNull(proofOfWork), networkLimit: orNull(networkLimit) };
+}
+
+export function saleChangeOf({
+  free: _,
+  items,
+  proofOfWork,
+  networkLimit,
+  ...others
+}: z.infer<typeof saleChange>): SaleChange {
+  const change = { ...others, ...demandsIn({ proofOfWork, networkLimit }) };
   if (!items) return change;
   return { ...change, items: { list: items.map(newItemOf), currency: items[0]?.price.currency ?? '' } };
 }

@@ -49,7 +49,10 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       async handle({ body, idempotencyKey, ...call }) {
         const [sale, by] = [newSaleOf(body), byOf(call)];
         const maker = { by, idempotencyKey };
-        const refusal = unpayable(shop, termsOf(sale)) ?? (body.draft ? null : await unsafeDoors(shop, sale));
+        const refusal =
+          noCaptcha(shop, body) ??
+          unpayable(shop, termsOf(sale)) ??
+          (body.draft ? null : await unsafeDoors(shop, sale));
         if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
@@ -85,6 +88,7 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
         const refusal =
+          noCaptcha(shop, body) ??
           (await unpayableAfter(shop, params.id, change)) ??
           (await unsafeDoors(shop, { phases: change.phases }));
         if (refusal) return refusal;
@@ -114,6 +118,11 @@ export function saleAdminRoutes(shop: Shop): Route[] {
     }),
   ];
 }
+
+const noCaptcha = (shop: Shop, { captcha }: { captcha?: boolean | undefined }) =>
+  captcha && !shop.captcha
+    ? wrongField('captcha', 'expected false, because the shop has no CAPTCHA_PROVIDER')
+    : null;
 
 /** @returns why orders could not be paid any more after a change of prices, the limit or the time to pay; null when they can. */
 async function unpayableAfter(shop: Shop, saleId: string, change: SaleChange): Promise<Refusal | null> {
