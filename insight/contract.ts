@@ -237,6 +237,10 @@ export const rehearsalReport = z.object({
   go: z.boolean(),
   taken: count.describe('The largest crowd for which every target held'),
   weakest: z.string().nullable().describe('Which part gave way first; null when none did'),
+  weakestPart: z
+    .enum(['browse', 'gather', 'press', 'settle', 'draw', 'pay', 'signIn', 'player'])
+    .exactOptional()
+    .describe('The same as a word for programs'),
   signIns: rehearsalPart.extend({ perSecond }).describe('`count` is 0 when none was played'),
   steps: z.array(rehearsalStep),
   notes: z.array(z.string()).describe('What was not played, and why'),

@@ -66,6 +66,9 @@ export const factList = (facts, testId) =>
     ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
   );
 
+/** What only programs say, which is in English: an error or a log line. @param {string} text */
+export const technical = (text) => element('span', { lang: 'en', translate: 'no' }, text);
+
 /** @param {string} title @param {...(Node | string)} aside */
 export const heading = (title, ...aside) => headed('h1', title, aside);
 
