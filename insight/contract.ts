@@ -69,6 +69,10 @@ const auditStatus = z.object({
   /** The first breaches, or why it failed. */
   examples: z.array(z.string()),
   orders: count,
+  ordersReadAt: instant
+    .nullable()
+    .exactOptional()
+    .describe('When the orders of a large open sale were read last, if that was before this audit'),
 });
 export type AuditStatus = z.infer<typeof auditStatus>;
 

@@ -198,7 +198,9 @@ function drawAuditStatus() {
   light.dataset.state = isUnknown ? 'stale' : isOld ? 'old' : audit.state;
   const ago = audit.at && audit.state !== 'running' ? [texts.auditedAgo(relative(audit.at))] : [];
   const unknown = isUnknown ? [texts.auditUnknown] : [];
-  setText(byId('audit-text'), [texts.audit[audit.state], ...ago, ...unknown].join(' · '));
+  // The orders of a large open sale are read less often than its log and counts.
+  const orders = audit.ordersReadAt ? [texts.ordersReadAgo(relative(audit.ordersReadAt))] : [];
+  setText(byId('audit-text'), [texts.audit[audit.state], ...ago, ...orders, ...unknown].join(' · '));
   light.title = audit.examples.join('\n');
 }
 

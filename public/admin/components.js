@@ -58,11 +58,11 @@ export function action(text, act, attributes = {}) {
   return button;
 }
 
-/** @param {[name: string, value: string][]} facts @param {string} testId */
-export const factList = (facts, testId) =>
+/** @param {[name: string, value: string][]} facts @param {string} testId @param {boolean} [areShort] */
+export const factList = (facts, testId, areShort = false) =>
   element(
     'dl',
-    { class: 'report', 'data-testid': testId },
+    { class: areShort ? 'report counts' : 'report', 'data-testid': testId },
     ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
   );
 

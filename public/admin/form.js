@@ -227,3 +227,6 @@ export function timeField(label, name, at) {
 
 /** @param {...HTMLElement} fields shown side by side if there is room */
 export const row = (...fields) => element('div', { class: 'row' }, ...fields);
+
+/** @param {...HTMLElement} fields with labels that need more room */
+export const longRow = (...fields) => element('div', { class: 'row long' }, ...fields);

@@ -87,7 +87,7 @@ export function roomPanel(saleId, reload) {
       [t.extra, number(extra)],
       [t.theyRead, told ?? '–'],
     ];
-    const drawn = factList(lines, 'room-facts');
+    const drawn = factList(lines, 'room-facts', true);
     if (!drawn.isEqualNode(facts.firstElementChild)) facts.replaceChildren(drawn);
     show(pause, !paused);
     show(resume, paused);

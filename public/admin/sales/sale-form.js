@@ -16,7 +16,7 @@ import {
   typedAmount,
 } from '../../shared/money.js';
 import { changeSale, createDraft } from '../api.js';
-import { field, fieldOf, openForm, row, timeField } from '../form.js';
+import { field, fieldOf, longRow, openForm, row, timeField } from '../form.js';
 import { texts } from '../texts.js';
 import { nameOf } from './sale-words.js';
 
@@ -262,7 +262,7 @@ function fixedItems(sale) {
     lines: [
       element('ul', { class: 'fixed' }, ...lines),
       element('p', { class: 'hint' }, t.fixedItems),
-      ...(limits.length > 0 ? [row(...limits), element('p', { class: 'hint' }, t.onlyRaised)] : []),
+      ...(limits.length > 0 ? [longRow(...limits), element('p', { class: 'hint' }, t.onlyRaised)] : []),
     ],
     /** @param {Reader} read */
     read(read) {
@@ -341,7 +341,11 @@ function itemRow(products, item, currencyNow, onRemoved) {
   const choices = products.map(({ id, name }) =>
     element('option', { value: id, selected: id === item?.product.id }, name),
   );
-  const understood = element('span', { class: 'hint', role: 'status', 'data-testid': 'parsed-price' });
+  const understood = element('span', {
+    class: 'hint understood',
+    role: 'status',
+    'data-testid': 'parsed-price',
+  });
   const price = field(texts.words.price, '', {
     ...typed,
     ...{ 'data-field': 'price', value: item ? typedAmount(item.price, locale) : '', placeholder: '149' },
@@ -349,6 +353,7 @@ function itemRow(products, item, currencyNow, onRemoved) {
   price.querySelector('input')?.addEventListener('input', ({ target }) => {
     setText(understood, understoodAs(/** @type {HTMLInputElement} */ (target).value, currencyNow()));
   });
+  price.querySelector('.beside')?.before(understood);
   const remove = element('button', { type: 'button', class: 'small danger remove' }, texts.words.remove);
   const root = element(
     'fieldset',
@@ -387,7 +392,7 @@ function itemRow(products, item, currencyNow, onRemoved) {
         },
       }),
     ),
-    element('div', { class: 'row-foot' }, understood, remove),
+    remove,
   );
   remove.addEventListener('click', () => {
     root.remove();

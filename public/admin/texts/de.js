@@ -111,6 +111,7 @@ export const german = {
     failed: 'Die Prüfung lief nicht',
   },
   auditedAgo: (ago) => `geprüft ${ago}`,
+  ordersReadAgo: (ago) => `Bestellungen großer laufender Verkäufe ${ago}`,
   auditUnknown: 'zurzeit unbekannt',
 
   room: 'Leitstelle',
@@ -360,11 +361,11 @@ export const german = {
     fixedItems:
       'Artikel und Preise stehen seit dem Beginn fest, weil gekauft wird, was zu sehen war. Bestand kommt auf der Seite des Verkaufs hinzu oder geht dort ab.',
     onlyRaised:
-      'Die eigene Höchstmenge eines Artikels lässt sich jetzt nur noch erhöhen; ohne sie zählt allein die je Person.',
-    ownLimitOf: (name) => `Eigene Höchstmenge von ${name}`,
-    ownLimit: 'Eigene Höchstmenge',
-    noLimit: 'keine',
-    atLeast: (limit) => `erwartet wird mindestens ${limit === null ? 'keine, wie jetzt' : number(limit)}`,
+      'Das eigene Limit eines Artikels lässt sich jetzt nur noch erhöhen; ohne es zählt allein die Höchstmenge je Person.',
+    ownLimitOf: (name) => `Eigenes Limit von ${name}`,
+    ownLimit: 'Eigenes Limit',
+    noLimit: 'keins',
+    atLeast: (limit) => `erwartet wird mindestens ${limit === null ? 'keins, wie jetzt' : number(limit)}`,
     currency: 'Währung',
     addItem: 'Artikel hinzufügen',
     itemNumber: (at) => `Artikel ${number(at)}`,

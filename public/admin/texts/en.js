@@ -113,6 +113,7 @@ export const english = {
     failed: 'The audit did not run',
   },
   auditedAgo: (/** @type {string} */ ago) => `audited ${ago}`,
+  ordersReadAgo: (/** @type {string} */ ago) => `orders of large open sales ${ago}`,
   auditUnknown: 'not known now',
 
   // The room

@@ -112,6 +112,7 @@ export const french = {
     failed: 'La vérification n’a pas eu lieu',
   },
   auditedAgo: (ago) => `vérifié ${ago}`,
+  ordersReadAgo: (ago) => `commandes des grandes ventes en cours ${ago}`,
   auditUnknown: 'inconnu à présent',
 
   room: 'Salle de contrôle',
