@@ -42,28 +42,27 @@ export function addSaleAudit(sum: SaleAudit, one: SaleAudit): void {
 const maxOrdersInMemory = 250_000;
 
 /**
- * Checks I1, I3, I4, I5, I7 and I8 of a sale in one snapshot; its memory is bounded, whatever the size of the sale.
+ * Checks I1, I3, I4, I5, I7 and I8 of a sale, each part of it in one snapshot; its memory is bounded, whatever its size.
  * @param saleId may be unknown, when there are orders, allowances or events of a sale that does not exist.
- * @returns also the sale as it was in that snapshot, null when it does not exist, and what its log gives.
+ * @returns also the sale and what its log gives, as they were in the first snapshot; null when there is none.
  */
 export async function auditSale(
   collections: Collections,
   saleId: string,
 ): Promise<{ sale: SaleRecord | null; found: SaleAudit; log: LoggedCounts | null }> {
-  const read = async (snapshot: Snapshot) => {
-    const sale = await collections.sales.findOne({ _id: saleId }, snapshot);
-    const orders = await collections.orders.countDocuments({ saleId }, snapshot);
-    const found = noSaleAudit();
-    const parts = Math.max(1, Math.ceil(orders / maxOrdersInMemory));
-    let log: LoggedCounts | null = null;
-    for (let part = 0; part < parts; part++) {
-      const one = await auditPart(collections, saleId, sale, { part, parts }, snapshot);
-      addSaleAudit(found, one);
-      log = one.log;
-    }
-    return { sale, found, log };
+  const orders = await collections.orders.countDocuments({ saleId });
+  const parts = Math.max(1, Math.ceil(orders / maxOrdersInMemory));
+  const read = async (part: number) => {
+    const readPart = async (snapshot: Snapshot) => {
+      const sale = await collections.sales.findOne({ _id: saleId }, snapshot);
+      return { sale, ...(await auditPart(collections, saleId, sale, { part, parts }, snapshot)) };
+    };
+    return await retry(() => readInSnapshot(collections.connection, readPart), patience);
   };
-  return await retry(() => readInSnapshot(collections.connection, read), patience);
+  // Each part has a snapshot of its own, because MongoDB does not keep one for as long as all of them take.
+  const { sale, log, ...found } = await read(0);
+  for (let part = 1; part < parts; part++) addSaleAudit(found, await read(part));
+  return { sale, found, log };
 }
 
 /** A shop that has just started may still be making its collections. */
