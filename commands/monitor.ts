@@ -22,7 +22,10 @@ await runCommand(async () => {
   if (!tried.free)
     throw new Error(`Port ${port} is taken: ${tried.why}. Stop that, or open http://${address}`);
   console.log(`Prometheus is at http://${address}; the control room of the shop has the same figures`);
-  console.log('With Grafana, in containers: docker compose --profile monitoring up');
+  console.log(
+    'Grafana: `docker compose --profile monitoring up` brings it with the dashboard; one of your own takes ' +
+      `ops/grafana/stampede.json, with http://${address} as its Prometheus`,
+  );
   const config = join(dataDir, 'prometheus.yml');
   writeFileSync(config, configFor(targets));
   const args = [

@@ -1,5 +1,5 @@
 import { mongo } from 'mongoose';
-import { replay } from '../log/replay.ts';
+import { countsOf, type LoggedCounts, replay, replayCounts } from '../log/replay.ts';
 import { isSnapshotUnavailable, readInSnapshot, type Snapshot } from '../runtime/databases/snapshot-read.ts';
 import { retry } from '../runtime/retry.ts';
 import type { PurchaseLine } from '../sale/contract.ts';
@@ -42,27 +42,67 @@ export function addSaleAudit(sum: SaleAudit, one: SaleAudit): void {
 const maxOrdersInMemory = 250_000;
 
 /**
- * Checks I1, I3, I4, I5, I7 and I8 of a sale in one snapshot; its memory is bounded, whatever the size of the sale.
+ * Checks I1, I3, I4, I5, I7 and I8 of a sale, each part of it in one snapshot; its memory is bounded, whatever its size.
  * @param saleId may be unknown, when there are orders, allowances or events of a sale that does not exist.
- * @returns also the sale as it was in that snapshot; null when it does not exist.
+ * @returns also the sale and what its log gives, as they were in the first snapshot; null when there is none.
  */
 export async function auditSale(
   collections: Collections,
   saleId: string,
-): Promise<{ sale: SaleRecord | null; found: SaleAudit }> {
+): Promise<{ sale: SaleRecord | null; found: SaleAudit; log: LoggedCounts | null }> {
+  const orders = await collections.orders.countDocuments({ saleId });
+  const parts = Math.max(1, Math.ceil(orders / maxOrdersInMemory));
+  const read = async (part: number) => {
+    const readPart = async (snapshot: Snapshot) => {
+      const sale = await collections.sales.findOne({ _id: saleId }, snapshot);
+      return { sale, ...(await auditPart(collections, saleId, sale, { part, parts }, snapshot)) };
+    };
+    return await retry(() => readInSnapshot(collections.connection, readPart), patience);
+  };
+  // Each part has a snapshot of its own, because MongoDB does not keep one for as long as all of them take.
+  const { sale, log, ...found } = await read(0);
+  for (let part = 1; part < parts; part++) addSaleAudit(found, await read(part));
+  return { sale, found, log };
+}
+
+/** A shop that has just started may still be making its collections. */
+const patience = { firstMs: 100, longestMs: 1_000, patienceMs: 10_000, shouldRetry: isSnapshotUnavailable };
+
+/**
+ * Checks that the log, read on from a number, gives the counts that the sale has, none of them below zero.
+ * @returns what the log gives; null when it does not agree.
+ */
+export async function glanceAtLog(
+  collections: Collections,
+  saleId: string,
+  log: LoggedCounts,
+): Promise<LoggedCounts | null> {
   const read = async (snapshot: Snapshot) => {
     const sale = await collections.sales.findOne({ _id: saleId }, snapshot);
-    const orders = await collections.orders.countDocuments({ saleId }, snapshot);
-    const found = noSaleAudit();
-    const parts = Math.max(1, Math.ceil(orders / maxOrdersInMemory));
-    for (let part = 0; part < parts; part++)
-      addSaleAudit(found, await auditPart(collections, saleId, sale, { part, parts }, snapshot));
-    return { sale, found };
+    const seen = await replayCounts(collections, saleId, log, snapshot);
+    const isSound =
+      sale &&
+      haveSameCounts(sale, seen) &&
+      Boolean(sale.calledOffAt) === seen.isCalledOff &&
+      itemsOf(sale).every(({ stock }) => stock >= 0);
+    return isSound ? seen : null;
   };
-  // A shop that has just started may still be making its collections.
-  const patience = { firstMs: 100, longestMs: 1_000, patienceMs: 10_000, shouldRetry: isSnapshotUnavailable };
-  return await retry(() => readInSnapshot(collections.connection, read), patience);
+  try {
+    return await retry(() => readInSnapshot(collections.connection, read), patience);
+  } catch (error) {
+    if (error instanceof mongo.MongoError) throw error;
+    return null;
+  }
 }
+
+/** Whether a sale has the counts that its log gives. */
+const haveSameCounts = (sale: SaleRecord, { seq, stock, unitsOnSale, items }: LoggedCounts) =>
+  sale.stock === stock &&
+  sale.unitsOnSale === unitsOnSale &&
+  sale.eventSeq === seq &&
+  itemsOf(sale).every(
+    ({ id, stock, unitsOnSale }) => items[id]?.stock === stock && items[id].unitsOnSale === unitsOnSale,
+  );
 
 /** One of several parts of a sale's orders and persons; what concerns all of them is checked with the first. */
 interface Part {
@@ -82,7 +122,7 @@ async function auditPart(
   sale: SaleRecord | null,
   part: Part,
   snapshot: Snapshot,
-): Promise<SaleAudit> {
+): Promise<SaleAudit & { log: LoggedCounts | null }> {
   const [I1, I3, I4] = [openFinding(), openFinding(), openFinding()];
   const isFirst = part.part === 0;
   /** By item id. */
@@ -123,12 +163,14 @@ async function auditPart(
   if (isFirst && !sale && sold.size > 0)
     I1.check(false, () => `${sumOf(sold)} units sold of an unknown sale ${saleId}`);
   await checkAllowances(collections, saleId, taken, part, I4, snapshot);
+  const { I5, log } = await auditLog(collections, saleId, sale, accounts, part, snapshot);
   return {
+    log,
     orders,
     I1: I1.finding,
     I3: I3.finding,
     I4: I4.finding,
-    I5: await auditLog(collections, saleId, sale, accounts, part, snapshot),
+    I5,
     I7: await auditMoney(collections, saleId, payable, (orderId) => isIn(part, orderId), snapshot),
     I8: isFirst ? await auditPlaces(collections, saleId, sale, snapshot) : noFinding(),
   };
@@ -217,28 +259,21 @@ async function auditLog(
   accounts: Map<string, string>,
   part: Part,
   snapshot: Snapshot,
-): Promise<Finding> {
+): Promise<{ I5: Finding; log: LoggedCounts | null }> {
   const I5 = openFinding();
-  let isLogged = false;
+  let log: LoggedCounts | null = null;
   try {
     const keeps = (orderId: string) => isIn(part, orderId);
     for await (const replayed of replay(collections, { snapshot, saleId, keeps })) {
-      isLogged = true;
-      const { stock, unitsOnSale, items, isCalledOff, seq, orders } = replayed;
+      const { stock, unitsOnSale, isCalledOff, orders } = replayed;
+      const counts = countsOf(replayed);
+      log = counts;
       if (part.part === 0) {
-        const agrees =
-          sale?.stock === stock &&
-          sale.unitsOnSale === unitsOnSale &&
-          sale.eventSeq === seq &&
-          itemsOf(sale).every(({ id, stock, unitsOnSale }) => {
-            const logged = items.get(id);
-            return logged?.stock === stock && logged.unitsOnSale === unitsOnSale;
-          });
         I5.check(Boolean(sale?.calledOffAt) === isCalledOff, () => {
           return `sale ${saleId}: the log says that it was ${isCalledOff ? '' : 'not '}called off`;
         });
         I5.check(
-          agrees,
+          sale !== null && haveSameCounts(sale, counts),
           () =>
             `sale ${saleId}: the log gives ${stock} of ${unitsOnSale} units left, the sale has ${sale?.stock}`,
         );
@@ -254,7 +289,7 @@ async function auditLog(
     if (error instanceof mongo.MongoError) throw error;
     I5.check(false, () => (error as Error).message);
   }
-  if (sale && !isLogged) I5.check(false, () => `sale ${saleId} is not in the log`);
+  if (sale && !log) I5.check(false, () => `sale ${saleId} is not in the log`);
   for (const orderId of accounts.keys()) I5.check(false, () => `order ${orderId} is not in the log`);
-  return I5.finding;
+  return { I5: I5.finding, log };
 }

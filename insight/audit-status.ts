@@ -65,7 +65,9 @@ export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditSta
     finding.examples.map((example) => `${name}: ${example}`),
   );
   const at = redisClock.now().toISOString();
-  return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: examples.slice(0, examplesKept) };
+  const { ordersReadAt } = report;
+  const kept = examples.slice(0, examplesKept);
+  return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: kept, ordersReadAt };
 }
 
 function findingOf({ broken }: AuditReport['staffLog']) {

@@ -69,6 +69,10 @@ const auditStatus = z.object({
   /** The first breaches, or why it failed. */
   examples: z.array(z.string()),
   orders: count,
+  ordersReadAt: instant
+    .nullable()
+    .exactOptional()
+    .describe('When the orders of a large open sale were read last, if that was before this audit'),
 });
 export type AuditStatus = z.infer<typeof auditStatus>;
 
@@ -237,6 +241,10 @@ export const rehearsalReport = z.object({
   go: z.boolean(),
   taken: count.describe('The largest crowd for which every target held'),
   weakest: z.string().nullable().describe('Which part gave way first; null when none did'),
+  weakestPart: z
+    .enum(['browse', 'gather', 'press', 'settle', 'draw', 'pay', 'signIn', 'player'])
+    .exactOptional()
+    .describe('The same as a word for programs'),
   signIns: rehearsalPart.extend({ perSecond }).describe('`count` is 0 when none was played'),
   steps: z.array(rehearsalStep),
   notes: z.array(z.string()).describe('What was not played, and why'),

@@ -15,6 +15,14 @@ interface ReplayedCounts {
   unitsOnSale: number;
 }
 
+/** A sale's counts as its log gives them up to a document. */
+export interface LoggedCounts extends ReplayedCounts {
+  seq: number;
+  /** By item id. */
+  items: Record<string, ReplayedCounts>;
+  isCalledOff: boolean;
+}
+
 /** The state of a sale and its orders, rebuilt from the log. */
 export interface ReplayedSale extends ReplayedCounts {
   saleId: string;
@@ -149,6 +157,28 @@ function replayChange(sale: ReplayedSale, change: Change): void {
 
 const statusOf = ({ orders }: ReplayedSale, { orderId }: OrderChange) =>
   orders.get(orderId)?.status ?? 'paid';
+
+/**
+ * Goes on replaying a sale's counts where an earlier replay stopped.
+ * @throws Error when a document is missing in the sale's history.
+ */
+export async function replayCounts(
+  { events }: Collections,
+  saleId: string,
+  { seq, stock, unitsOnSale, items, isCalledOff }: LoggedCounts,
+  snapshot: Snapshot,
+): Promise<LoggedCounts> {
+  const sale = { ...emptySale(saleId, () => false), seq, stock, unitsOnSale, isCalledOff };
+  sale.items = new Map(Object.entries(items).map(([id, counts]) => [id, { ...counts }]));
+  const later = { _id: { $gt: eventKey(saleId, seq), $lt: `${saleId}:~` } };
+  for await (const record of events.find(later, snapshot).sort({ _id: 1 })) apply(sale, record);
+  return countsOf(sale);
+}
+
+export const countsOf = ({ seq, stock, unitsOnSale, items, isCalledOff }: ReplayedSale): LoggedCounts => ({
+  ...{ seq, stock, unitsOnSale, isCalledOff },
+  items: Object.fromEntries(items),
+});
 
 /** Puts more units of an item on sale; with negative `units` takes them off it. */
 function putOnSale(sale: ReplayedSale, itemId: string, units: number): void {

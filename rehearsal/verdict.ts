@@ -71,7 +71,7 @@ function signedInWithin({ count, failed, perSecond }: RehearsalReport['signIns']
  */
 export function verdictOf(
   measured: Pick<RehearsalReport, 'buyers' | 'steps' | 'signIns'>,
-): Pick<RehearsalReport, 'go' | 'taken' | 'weakest'> {
+): Pick<RehearsalReport, 'go' | 'taken' | 'weakest' | 'weakestPart'> {
   const { buyers, steps, signIns } = measured;
   const good = steps.filter((step) => missedIn(step).length === 0);
   const played = Math.max(0, ...good.map((step) => step.buyers));
@@ -81,9 +81,12 @@ export function verdictOf(
   if (go) return { go, taken, weakest: null };
   const broken = steps.filter((step) => missedIn(step).length > 0).sort((a, b) => a.buyers - b.buyers)[0];
   if (!broken || signedIn < broken.buyers)
-    return { go, taken, weakest: 'sign-in: password hashing on the servers' };
+    return { go, taken, weakest: 'sign-in: password hashing on the servers', weakestPart: 'signIn' };
   const player =
     'the machine that played the buyers, which says nothing about the shop: play from a larger one';
-  const isPlayer = broken.playerShare > maxPlayerShare;
-  return { go, taken, weakest: isPlayer ? player : (missedIn(broken)[0]?.dependsOn ?? null) };
+  if (broken.playerShare > maxPlayerShare) return { go, taken, weakest: player, weakestPart: 'player' };
+  const [first] = missedIn(broken);
+  return first
+    ? { go, taken, weakest: first.dependsOn, weakestPart: first.name }
+    : { go, taken, weakest: null };
 }

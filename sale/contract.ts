@@ -592,7 +592,19 @@ export const problem = z.object({
   status: z.int(),
   detail: z.string(),
   /** For bad input: which field, and what was expected of it. */
-  errors: z.array(z.object({ field: z.string(), message: z.string() })).exactOptional(),
+  errors: z
+    .array(
+      z.object({
+        field: z.string(),
+        message: z.string(),
+        fault: z
+          .enum(['missing', 'tooShort', 'tooLong', 'tooSmall', 'tooBig', 'tooFew', 'tooMany'])
+          .exactOptional()
+          .describe('What a page can say in the reader’s language, with the limit'),
+        limit: z.number().exactOptional(),
+      }),
+    )
+    .exactOptional(),
   /** For `not-open`: when it opens. For `not-admitted`: when it opens for this buyer; absent when it does not. */
   opensAt: instant.exactOptional(),
   /** For `sold-out`: units left, fewer than were asked for. */

@@ -1,5 +1,6 @@
 import { type ClientSession, type Connection, mongo, Schema } from 'mongoose';
 import type { SaleAudit } from '../insight/audit-sale.ts';
+import type { LoggedCounts } from '../log/replay.ts';
 import type { Change } from '../log/schemas.ts';
 import type { PhaseRecord } from '../sale/access/access.ts';
 import {
@@ -322,6 +323,10 @@ export interface SaleAuditRecord {
   state: string;
   found: SaleAudit;
   at: Date;
+  /** How long it took to read it. */
+  tookMs?: number;
+  /** What the log gave up to a number, from which a look at an open sale goes on. */
+  log?: LoggedCounts;
 }
 
 export interface EventRecord {
@@ -584,6 +589,8 @@ const saleAudit = new Schema<SaleAuditRecord>(
     state: { type: String, required: true },
     found: { type: Schema.Types.Mixed, required: true } as never,
     at: { type: Date, required: true },
+    tookMs: { type: Number },
+    log: { type: Schema.Types.Mixed } as never,
   },
   { ...options, collection: 'sale_audits' },
 );

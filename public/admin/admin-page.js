@@ -6,7 +6,6 @@ import { openAccount } from '../account/account.js';
 import { currentSession, onSessionChange } from '../account/session.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { relative } from '../shared/format.js';
-import { language } from '../shared/language.js';
 import { mountShell } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
 import { createQueueVisit, fetchLive, startAudit } from './api.js';
@@ -75,9 +74,6 @@ const needs = new Map(
   }),
 );
 
-/** The views that are in the reader's language; the others are in English. */
-const translated = new Set(['now']);
-
 const TICK_MS = 1_000;
 const AGES_EVERY_MS = 500;
 /** An audit that is older says little: the leader of the workers audits every five minutes. */
@@ -135,7 +131,6 @@ function open() {
   view?.close?.();
   view = (views.get(name) ?? openNowView)(decoded(id), figures);
   byId('view').replaceChildren(view.root);
-  byId('view').lang = translated.has(name) ? language : 'en';
   const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
@@ -203,7 +198,9 @@ function drawAuditStatus() {
   light.dataset.state = isUnknown ? 'stale' : isOld ? 'old' : audit.state;
   const ago = audit.at && audit.state !== 'running' ? [texts.auditedAgo(relative(audit.at))] : [];
   const unknown = isUnknown ? [texts.auditUnknown] : [];
-  setText(byId('audit-text'), [texts.audit[audit.state], ...ago, ...unknown].join(' · '));
+  // The orders of a large open sale are read less often than its log and counts.
+  const orders = audit.ordersReadAt ? [texts.ordersReadAgo(relative(audit.ordersReadAt))] : [];
+  setText(byId('audit-text'), [texts.audit[audit.state], ...ago, ...orders, ...unknown].join(' · '));
   light.title = audit.examples.join('\n');
 }
 

@@ -58,13 +58,16 @@ export function action(text, act, attributes = {}) {
   return button;
 }
 
-/** @param {[name: string, value: string][]} facts @param {string} testId */
-export const factList = (facts, testId) =>
+/** @param {[name: string, value: string][]} facts @param {string} testId @param {boolean} [areShort] */
+export const factList = (facts, testId, areShort = false) =>
   element(
     'dl',
-    { class: 'report', 'data-testid': testId },
+    { class: areShort ? 'report counts' : 'report', 'data-testid': testId },
     ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
   );
+
+/** What only programs say, which is in English: an error or a log line. @param {string} text */
+export const technical = (text) => element('span', { lang: 'en', translate: 'no' }, text);
 
 /** @param {string} title @param {...(Node | string)} aside */
 export const heading = (title, ...aside) => headed('h1', title, aside);

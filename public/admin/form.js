@@ -6,6 +6,8 @@ import { timeZone } from '../shared/language.js';
 import { InputError } from '../shared/money.js';
 import { errorText } from './http.js';
 import { instantOf, localText, UnclearTime } from './local-time.js';
+import { faultsIn } from './problem-text.js';
+import { texts } from './texts.js';
 
 /**
  * What keeps a field from being accepted.
@@ -20,7 +22,7 @@ import { instantOf, localText, UnclearTime } from './local-time.js';
 class FormError extends Error {
   /** @param {Fault[]} faults */
   constructor(faults) {
-    super('Some fields need another look');
+    super(texts.someFields);
     this.faults = faults;
   }
 }
@@ -55,7 +57,7 @@ function openReader(form) {
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
         const choices = error instanceof UnclearTime ? error.choices : [];
-        faults.push({ field: name, message: `${label}: ${error.message}`, choices });
+        faults.push({ field: name, message: texts.faultOf(label, errorText(error)), choices });
       }
     },
 
@@ -88,7 +90,12 @@ const chosenOf = (/** @type {string} */ field) => `${field}-chosen`;
  * @param {{ submit?: string, back?: string }} [labels] of the buttons
  * @returns {Promise<Result | null>} null when the dialog was closed without saving
  */
-export function openForm(title, lines, save, { submit: submitText = 'Save', back = 'Cancel' } = {}) {
+export function openForm(
+  title,
+  lines,
+  save,
+  { submit: submitText = texts.words.save, back = texts.words.cancel } = {},
+) {
   const errorLine = element('p', { class: 'error', role: 'alert' });
   const submit = element('button', { class: 'primary compact' }, submitText);
   const cancel = element('button', { type: 'button', class: 'small' }, back);
@@ -133,8 +140,7 @@ export function openForm(title, lines, save, { submit: submitText = 'Save', back
 /** @param {HTMLFormElement} form @param {HTMLElement} errorLine @param {unknown} error */
 function showErrors(form, errorLine, error) {
   /** @type {Fault[]} */
-  const faults =
-    error instanceof FormError ? error.faults : error instanceof Problem ? (error.details.errors ?? []) : [];
+  const faults = error instanceof FormError ? error.faults : error instanceof Problem ? faultsIn(error) : [];
   /** @type {Set<Fault>} */
   const shown = new Set();
   /** @type {HTMLElement | null} */
@@ -212,7 +218,7 @@ export function fieldOf(label, input, hint = '') {
 /** A field for a time in the shop's zone. @param {string} label @param {string} name @param {number} at */
 export function timeField(label, name, at) {
   const attributes = { type: 'datetime-local', step: '1', max: '9999-12-31T23:59:59' };
-  const root = field(label, name, { ...attributes, value: localText(at, timeZone) }, `in ${timeZone}`);
+  const root = field(label, name, { ...attributes, value: localText(at, timeZone) }, texts.inZone(timeZone));
   // A text that is not changed means this very moment, also in an hour that clocks show twice.
   const value = new Date(at).toISOString();
   root.querySelector('.beside')?.append(element('input', { type: 'hidden', name: chosenOf(name), value }));
@@ -221,3 +227,6 @@ export function timeField(label, name, at) {
 
 /** @param {...HTMLElement} fields shown side by side if there is room */
 export const row = (...fields) => element('div', { class: 'row' }, ...fields);
+
+/** @param {...HTMLElement} fields with labels that need more room */
+export const longRow = (...fields) => element('div', { class: 'row long' }, ...fields);

@@ -3,6 +3,9 @@
 import { asBuyer, NotSignedIn } from '../account/session.js';
 import { newIdempotencyKey } from '../sale/pending.js';
 import { Problem, Unreachable } from '../shared/api.js';
+import { InputError } from '../shared/money.js';
+import { problemText } from './problem-text.js';
+import { texts } from './texts.js';
 
 const ANSWER_DEADLINE_MS = 30_000;
 
@@ -103,8 +106,10 @@ export async function requestIdempotently(method, path, body) {
 
 /** The error as a text for the admin. @param {unknown} error */
 export function errorText(error) {
-  if (error instanceof NotSignedIn) return 'Sign in again';
-  if (error instanceof Unreachable) return 'The shop does not answer';
+  if (error instanceof NotSignedIn) return texts.signInAgain;
+  if (error instanceof Unreachable) return texts.noAnswer;
+  if (error instanceof Problem) return problemText(error);
+  if (error instanceof InputError) return texts.inputs[error.fault](...error.parts);
   return error instanceof Error ? error.message : String(error);
 }
 

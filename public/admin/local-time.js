@@ -8,9 +8,9 @@ const DAY_MS = 86_400_000;
 
 /** A local time that does not exist or occurs twice, and the two instants that may have been meant. */
 export class UnclearTime extends InputError {
-  /** @param {string} message @param {Choice[]} choices */
-  constructor(message, choices) {
-    super(`${message}: did you mean ${choices.map(({ text }) => text).join(' or ')}?`);
+  /** @param {'skippedTime' | 'doubleTime'} fault @param {string} typed @param {string} zone @param {Choice[]} choices */
+  constructor(fault, typed, zone, choices) {
+    super(fault, typed, zone, ...choices.map(({ text }) => text));
     this.choices = choices;
   }
 }
@@ -61,16 +61,14 @@ export function instantOf(text, zone) {
   const [, toTheMinute, seconds = '00'] =
     /^([1-9]\d{3}-\d\d-\d\dT\d\d:\d\d)(?::(\d\d)(?:\.0+)?)?$/.exec(text) ?? [];
   if (!toTheMinute) {
-    const got = text === '' ? 'nothing' : text.slice(0, 40);
-    throw new InputError(`expected a date with a year of four digits and a time, got ${got}`);
+    throw new InputError('time', text.slice(0, 40));
   }
   const typed = `${toTheMinute}:${seconds}`;
   const shown = typed.replace('T', ' ');
   const asUtc = Date.parse(`${typed}Z`);
   const onCalendar = Number.isNaN(asUtc) ? '' : new Date(asUtc).toISOString().slice(0, 19);
   if (onCalendar !== typed) {
-    const instead = onCalendar && `: did you mean ${onCalendar.replace('T', ' ')}?`;
-    throw new InputError(`${shown} does not exist${instead}`);
+    throw new InputError('noSuchTime', shown, onCalendar.replace('T', ' '));
   }
   // The zone's offsets a day before and after: they differ if clocks are changed in between.
   const offsets = [asUtc - DAY_MS, asUtc + DAY_MS].map((at) => Date.parse(`${localText(at, zone)}Z`) - at);
@@ -78,10 +76,5 @@ export function instantOf(text, zone) {
   const [only, ...others] = readings.filter((at) => localText(at, zone) === typed);
   if (only !== undefined && others.length === 0) return new Date(only).toISOString();
   const choices = readings.map((at) => choiceOf(at, zone));
-  throw new UnclearTime(
-    only === undefined
-      ? `${shown} does not exist in ${zone}, where clocks are set forward then`
-      : `${shown} occurs twice in ${zone}, where clocks are set back then`,
-    choices,
-  );
+  throw new UnclearTime(only === undefined ? 'skippedTime' : 'doubleTime', shown, zone, choices);
 }

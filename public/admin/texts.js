@@ -1,6 +1,6 @@
 /**
  * The control room's own texts in the reader's language; a bundle has only that one instead of this module: see
- * server/pages/bundles.ts. Views without translations are in English, and say so to screen readers: see admin-page.js.
+ * server/pages/bundles.ts.
  */
 
 import { language } from '../shared/language.js';

@@ -36,13 +36,25 @@ export function moneyIn(locale, { amount, currency }, quantity = 1) {
   return format.format(decimalOf({ amount, currency }, quantity));
 }
 
-/** The typed text is ambiguous or invalid. The message is shown to the person who typed it. */
-export class InputError extends Error {}
+/**
+ * What is wrong with a typed text; the texts of the control room say it in words.
+ * @typedef {'number' | 'meant' | 'wholeOnly' | 'decimals' | 'most' | 'currency' | 'time' | 'noSuchTime' | 'skippedTime' | 'doubleTime'} InputFault
+ */
+
+/** The typed text is ambiguous or invalid. */
+export class InputError extends Error {
+  /** @param {InputFault} fault @param {...string} parts what was typed, expected or may have been meant */
+  constructor(fault, ...parts) {
+    super(`${fault}: ${parts.join(', ')}`);
+    this.fault = fault;
+    this.parts = parts;
+  }
+}
 
 /** Parses a typed currency. @param {string} text @throws {InputError} */
 export function parseCurrency(text) {
   if (isCurrency(text)) return text;
-  throw new InputError(`expected the ISO 4217 code of a currency, e.g. EUR, got ${shortened(text)}`);
+  throw new InputError('currency', shortened(text));
 }
 
 /** Parses a typed price into minor units of the currency. What was understood is shown in the format of the locale.
@@ -51,7 +63,7 @@ export const parseAmount = (text, currency, locale = 'en') =>
   parseDecimal(text, decimalsOf(parseCurrency(currency)), currency, pointIn(locale));
 
 /** Parses a typed whole number. @param {string} text @throws {InputError} */
-export const parseWhole = (text) => parseDecimal(text, 0, 'a whole number', '.');
+export const parseWhole = (text) => parseDecimal(text, 0, '', '.');
 
 /** The amount as a person of this locale types it, e.g. `129,00`. @param {Money} price @param {string} locale */
 export const typedAmount = (price, locale) => decimalOf(price).replace('.', pointIn(locale));
@@ -69,7 +81,7 @@ const groupedBoth = /^(\d{1,3}(?:(?:,\d{3})+(?=\.)|(?:\.\d{3})+(?=,)))[.,](\d+)$
 /** A separator that occurs twice is a thousands separator. */
 const groupedOften = /^\d{1,3}([.,])\d{3}(?:\1\d{3})+$/;
 
-/** @param {string} text @param {number} decimals @param {string} unit @param {'.' | ','} point the locale's decimal separator */
+/** @param {string} text @param {number} decimals @param {string} unit the currency; empty for a whole number @param {'.' | ','} point the locale's decimal separator */
 function parseDecimal(text, decimals, unit, point) {
   const typed = text.trim();
   const plain = typed.replace(groupedByBlanks, (digits) => digits.replace(/\D/g, ''));
@@ -81,7 +93,7 @@ function parseDecimal(text, decimals, unit, point) {
   const [, whole = '', separator, fraction = ''] = /^(\d+)([.,])(\d+)$/.exec(plain) ?? [];
   if (!separator) {
     const example = pointed(10n ** BigInt(decimals) * 1_500n, decimals).replace('.', point);
-    throw new InputError(`expected a number such as ${example}, got ${shortened(typed)}`);
+    throw new InputError('number', example, shortened(typed));
   }
   const couldGroup = plain === typed && fraction.length === 3 && /^[1-9]\d{0,2}$/.test(whole);
   // The locale's separator before exactly as many decimals as the currency has is the format of these pages themselves.
@@ -91,23 +103,22 @@ function parseDecimal(text, decimals, unit, point) {
   const cut = fraction.replace(/0+$/, '');
   if (decimals > 0 && cut.length <= decimals) readings.push(minorOf(whole, cut, decimals, unit));
   const meant = readings.map((minor) => pointed(BigInt(minor), decimals).replace('.', point));
-  throw new InputError(`${typed}: did you mean ${meant.join(' or ')}?`);
+  throw new InputError('meant', typed, ...meant);
 }
 
 /** @param {string} whole @param {string} fraction @param {number} decimals @param {string} unit */
 function minorOf(whole, fraction, decimals, unit) {
   if (fraction.length > decimals) {
-    const has = decimals === 0 ? 'no decimals' : `${decimals} decimals`;
-    throw new InputError(
-      `${unit} has ${has}, got ${fraction.length} in ${shortened(`${whole}.${fraction}`)}`,
-    );
+    const typed = [String(fraction.length), shortened(`${whole}.${fraction}`)];
+    throw decimals === 0
+      ? new InputError('wholeOnly', unit, ...typed)
+      : new InputError('decimals', unit, String(decimals), ...typed);
   }
   const minor = BigInt(whole + fraction.padEnd(decimals, '0'));
   const most = BigInt(Number.MAX_SAFE_INTEGER);
-  if (minor > most)
-    throw new InputError(`expected at most ${pointed(most, decimals)}, got ${shortened(whole)}`);
+  if (minor > most) throw new InputError('most', pointed(most, decimals), shortened(whole));
   return Number(minor);
 }
 
 /** @param {string} text */
-const shortened = (text) => (text === '' ? 'nothing' : text.length > 40 ? `${text.slice(0, 40)}…` : text);
+const shortened = (text) => (text.length > 40 ? `${text.slice(0, 40)}…` : text);

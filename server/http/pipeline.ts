@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Log } from '../../runtime/observe/log.ts';
+import type { Problem } from '../../sale/contract.ts';
 import type { Identify } from './identity/identification.ts';
 import type { Identity } from './identity/tokens.ts';
 import { idempotencyKey } from './inputs.ts';
@@ -125,8 +126,22 @@ export function parse<Value>(
     return fields.map((field) => ({
       field: [...issue.path, ...(field === undefined ? [] : [field])].join('.') || where,
       message: field === undefined ? issue.message : 'not expected here',
+      ...faultOf(issue),
     }));
   });
   const summary = errors.map(({ field, message }) => `${field}: ${message}`).join('; ');
   return refuse('invalid-input', summary, { errors });
+}
+
+type FieldError = NonNullable<Problem['errors']>[number];
+
+/** What pages say about an issue of the schema, in the reader's language. */
+function faultOf(issue: z.core.$ZodIssue): Pick<FieldError, 'fault' | 'limit'> {
+  if (issue.code === 'invalid_type' && issue.input === undefined) return { fault: 'missing' };
+  if (issue.code !== 'too_small' && issue.code !== 'too_big') return {};
+  const isSmall = issue.code === 'too_small';
+  const limit = Number(isSmall ? issue.minimum : issue.maximum);
+  if (issue.origin === 'string') return { fault: isSmall ? 'tooShort' : 'tooLong', limit };
+  if (issue.origin === 'array') return { fault: isSmall ? 'tooFew' : 'tooMany', limit };
+  return { fault: isSmall ? 'tooSmall' : 'tooBig', limit };
 }

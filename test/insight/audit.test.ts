@@ -207,6 +207,46 @@ test('a closed sale is read again only when it or its orders or payments have ch
   expect(await next()).toMatchObject({ ok: false, salesRead: 1 });
 });
 
+test('the orders of an open sale that takes long to read rest, and its log and counts do not', async () => {
+  const { collections, gate, queue } = system.store;
+  const next = async () => {
+    const { ok, salesRead, salesGlanced, orders, ordersReadAt } = await audit(collections, gate, queue, {
+      isWhole: false,
+      glanceAboveMs: 0,
+    });
+    return { ok, read: [salesRead, salesGlanced], orders, ordersReadAt };
+  };
+  const readAgain = (tookMs: number) =>
+    collections.saleAudits.updateOne({ _id: sale.id }, { $set: { tookMs } });
+  expect(await next()).toMatchObject({ ok: true, read: [1, 0], ordersReadAt: null });
+  // As if reading had taken a minute: it rests for twenty.
+  await readAgain(60_000);
+  const kept = await collections.saleAudits.findOne({ _id: sale.id });
+  const rested = { ok: true, read: [0, 1], orders: 1, ordersReadAt: kept?.at.toISOString() };
+  expect(await next()).toEqual(rested);
+  // What was sold since is in the log, from which the next look goes on.
+  const token = system.buyerToken();
+  await system.settled((await system.buy(sale.id, token)).body.orderId, token);
+  await system.quiet();
+  expect(await next()).toEqual(rested);
+  expect((await collections.saleAudits.findOne({ _id: sale.id }))?.log).toMatchObject({
+    stock: 6,
+    unitsOnSale: 10,
+  });
+  // Counts that the log does not give are seen at once, and so is a gap in the log.
+  const { sales, events } = collections;
+  await sales.updateOne({ _id: sale.id }, { $inc: { stock: 1 } });
+  expect(await next()).toMatchObject({ ok: false, read: [1, 0] });
+  await sales.updateOne({ _id: sale.id }, { $inc: { stock: -1 } });
+  expect(await next()).toMatchObject({ ok: true, read: [1, 0], orders: 2 });
+  await readAgain(60_000);
+  await system.settled((await system.buy(sale.id, system.buyerToken())).body.orderId, token).catch(() => {});
+  await system.quiet();
+  const last = await events.findOne({ saleId: sale.id }, { sort: { _id: -1 } });
+  await events.deleteOne({ _id: last?._id ?? '' });
+  expect(await next()).toMatchObject({ ok: false, read: [1, 0] });
+});
+
 test('the leader runs an audit of its own process when it is requested', async () => {
   const request = () => system.api('POST', '/api/admin/audits', { token: system.adminToken });
   const light = async () => (await readAuditStatus(system.store.redis)).state;

@@ -27,8 +27,35 @@ const read = (file: string) => readFileSync(join(ops, file), 'utf8');
 const rules: Rule[] = parse(read('alerts.yml')).groups.flatMap(({ rules }: { rules: Rule[] }) => rules);
 const alerts = rules.flatMap(({ alert }) => alert ?? []);
 const dashboard = JSON.parse(read('grafana/stampede.json'));
-const panels: { title: string; targets?: { expr: string }[] }[] = dashboard.panels;
+const panels: { type: string; title: string; targets?: { expr: string }[] }[] = dashboard.panels;
 const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
+
+test('the control room shows what the first two rows of the dashboard show, under these names', () => {
+  const rows = panels.flatMap(({ type }, n) => (type === 'row' ? [n] : []));
+  const shown = panels.slice(0, rows[2]).filter(({ type }) => type !== 'row');
+  const inRoom: Record<string, string[]> = {
+    'Queue depth': ['tiles.depth', 'charts.waiting', 'charts.age'],
+    'Rates in and out': ['tiles.rates'],
+    'Consumer lag': ['tiles.lag'],
+    Latency: ['tiles.latency', 'charts.pace'],
+    'Dead letters': ['tiles.deadLetters'],
+    'Success rate': ['tiles.success'],
+    'Orders by outcome': ['charts.orders'],
+    'Answers 5xx': ['charts.allFaults'],
+    Holds: ['tiles.holds'],
+    'Payments that are due': ['paymentsDue'],
+    'Refunds that failed': ['failedRefunds'],
+  };
+  expect(shown.map(({ title }) => title)).toEqual(Object.keys(inRoom));
+  const now = ['now-view.js', 'queue-tiles.js'].map((file) =>
+    readFileSync(join(ROOT, 'public/admin/now', file), 'utf8'),
+  );
+  for (const name of Object.values(inRoom).flat())
+    expect(now.join('').replace(/\bt\./g, 'texts.charts.'), name).toContain(`texts.${name}`);
+  // Each outcome of an order has its line.
+  for (const outcome of ['held', 'paid', 'rejected', 'expired', 'cancelled', 'refunded'])
+    expect(now.join(''), outcome).toContain(`countOf('${outcome}')`);
+});
 
 test('every alert has a paragraph in the runbook, a test in which it fires, and one in which it does not', () => {
   const headings = [...read('RUNBOOK.md').matchAll(/^## (\w+)$/gm)].map(([, name]) => name);

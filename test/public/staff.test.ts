@@ -90,7 +90,7 @@ test('an admin makes a key, which is shown once, and revokes it', async () => {
   const form = page.getByTestId('form');
   await form.locator('[name=name]').fill('The till');
   await form.getByRole('button', { name: 'Save' }).click();
-  await form.getByRole('alert').filter({ hasText: 'expected at least one scope' }).waitFor();
+  await form.getByRole('alert').filter({ hasText: 'Choose at least one thing that it may do.' }).waitFor();
   await form.getByLabel('Read orders').check();
   await look(page, 'new-key');
   await form.getByRole('button', { name: 'Save' }).click();
@@ -116,7 +116,7 @@ test('the log is searched and shows what changed', async () => {
   await log.getByText('sale.paused').waitFor({ state: 'detached' });
   await page.getByLabel('Action').fill('A b');
   await page.getByRole('button', { name: 'Search' }).click();
-  await page.getByText('expected an action').waitFor();
+  await page.getByText('Expected an action such as sale.paused').waitFor();
 });
 
 test('each role sees what it may do', async () => {

@@ -29,7 +29,12 @@ describe('the verdict', () => {
     const slow = stepOf(1_000, { settle: part(2_500), pay: part(9_000) });
     const steps = [stepOf(500), stepOf(750, { settle: part(2_001) }), slow];
     expect(missedIn(slow).map(({ name }) => name)).toEqual(['settle', 'pay']);
-    const verdict = { go: false, taken: 500, weakest: 'settlement: worker and MongoDB' };
+    const verdict = {
+      go: false,
+      taken: 500,
+      weakest: 'settlement: worker and MongoDB',
+      weakestPart: 'settle',
+    };
     expect(verdictOf({ buyers: 1_000, steps, signIns })).toEqual(verdict);
   });
 

@@ -107,6 +107,8 @@ function optionsOf(root, lines, { width, height, write }) {
   return {
     width,
     height,
+    // Room for half of the last label of the time.
+    padding: [8, 30, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, (high ?? 0) * 1.12)] } },

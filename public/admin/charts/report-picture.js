@@ -3,9 +3,11 @@
 /** @import { SaleReport } from '../../../insight/contract.ts' */
 
 import { serverNow } from '../../shared/clock.js';
-import { duration, number } from '../../shared/format.js';
+import { duration } from '../../shared/format.js';
+import { texts as storefront } from '../../shared/texts.js';
 import { download } from '../http.js';
 import { figuresOf, soldOf } from '../sales/report.js';
+import { texts } from '../texts.js';
 import { curveOf } from './burn-down.js';
 
 const WIDTH = 1_200;
@@ -21,7 +23,7 @@ export async function downloadReportPicture(report) {
   canvas.width = WIDTH;
   canvas.height = HEIGHT;
   const pen = canvas.getContext('2d');
-  if (!pen) throw new Error('This browser has no 2D canvas');
+  if (!pen) throw new Error(texts.noCanvas);
   const style = getComputedStyle(document.documentElement);
   const ink = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
 
@@ -44,18 +46,28 @@ export async function downloadReportPicture(report) {
       WIDTH - plot.left - plot.width - 48 - EDGE,
     );
   });
-  write(pen, ink('--muted'), 16, 600, `Stampede · ${report.sale.closesAt.slice(0, 10)}`, EDGE, HEIGHT - 32);
+  write(
+    pen,
+    ink('--muted'),
+    16,
+    600,
+    `${storefront.brand} · ${report.sale.closesAt.slice(0, 10)}`,
+    EDGE,
+    HEIGHT - 32,
+  );
 
   const blob = await new Promise((resolve) => canvas.toBlob(resolve, 'image/png'));
-  if (!(blob instanceof Blob)) throw new Error('The browser could not create the picture');
+  if (!(blob instanceof Blob)) throw new Error(texts.noCanvas);
   download(blob, `sale-${report.sale.id}.png`);
 }
 
 /** @param {SaleReport} report */
 function headlineOf(report) {
-  const sold = `${number(soldOf(report).units)} sold`;
+  const { units } = soldOf(report);
   const { soldOutAfterMs } = report;
-  return soldOutAfterMs === null ? sold : `${sold}, the last one after ${duration(soldOutAfterMs)}`;
+  return soldOutAfterMs === null
+    ? texts.report.headline(units)
+    : texts.report.headlineSoldOut(units, duration(soldOutAfterMs));
 }
 
 /** @param {CanvasRenderingContext2D} pen @param {SaleReport} report @param {(name: string) => string} ink */

@@ -3,11 +3,12 @@
 /** @import { DeadLetter } from '../../../sale/contract.ts' */
 
 import { element, setText } from '../../shared/dom.js';
-import { dateTime, number } from '../../shared/format.js';
+import { dateTime } from '../../shared/format.js';
 import { toast } from '../../shared/toast.js';
 import { discardDeadLetter, fetchDeadLetters, republishDeadLetter } from '../api.js';
-import { action, heading } from '../components.js';
+import { action, heading, technical } from '../components.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 
 export function openDeadLettersView() {
   const list = element('ul', { class: 'dead-letters', 'data-testid': 'dead-letters' });
@@ -25,36 +26,32 @@ export function openDeadLettersView() {
 
   /** @param {number} shown @param {number} total */
   function noteOn(shown, total) {
-    if (shown === 0) return 'None. Everything that was accepted could be settled.';
-    return total > shown ? `The newest ${number(shown)} of ${number(total)} are shown.` : '';
+    if (shown === 0) return texts.deadLetters.none;
+    return total > shown ? texts.deadLetters.newest(shown, total) : '';
   }
 
   /** @param {DeadLetter} deadLetter */
   function lineOf({ id, reason, attempts, failedAt, data, stacks }) {
-    const again = action('Try again', async () => {
+    const again = action(texts.deadLetters.again, async () => {
       await republishDeadLetter(id);
-      toast(`Dead letter ${id} is back in the queue`);
+      toast(texts.deadLetters.isBack(id));
       await load();
     });
-    const discard = action('Discard', async () => {
-      if (!confirm('Discard it? Its buyers keep the answer that their order failed.')) return;
+    const discard = action(texts.deadLetters.discard, async () => {
+      if (!confirm(texts.deadLetters.discardConfirm)) return;
       await discardDeadLetter(id);
       await load();
     });
     return element(
       'li',
       { class: 'card-box dead-letter' },
-      element('h2', {}, `No. ${id}`),
-      element('p', { class: 'failure' }, reason),
-      element(
-        'p',
-        { class: 'muted' },
-        `${attempts} ${attempts === 1 ? 'attempt' : 'attempts'} · ${dateTime(failedAt)}`,
-      ),
+      element('h2', {}, texts.deadLetters.numbered(id)),
+      element('p', { class: 'failure' }, technical(reason)),
+      element('p', { class: 'muted' }, `${texts.order.attempts(attempts)} · ${dateTime(failedAt)}`),
       element(
         'details',
         {},
-        element('summary', {}, 'Content'),
+        element('summary', {}, texts.deadLetters.content),
         element('pre', { tabindex: '0' }, JSON.stringify(data, null, 2)),
         element('pre', { tabindex: '0' }, stacks.at(-1) ?? ''),
       ),
@@ -63,5 +60,13 @@ export function openDeadLettersView() {
   }
 
   load();
-  return { root: element('div', {}, heading('Dead letters', action('Look again', load)), note, list) };
+  return {
+    root: element(
+      'div',
+      {},
+      heading(texts.tabs['dead-letters'], action(texts.words.lookAgain, load)),
+      note,
+      list,
+    ),
+  };
 }

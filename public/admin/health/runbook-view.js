@@ -1,6 +1,7 @@
-/** One paragraph of ops/RUNBOOK.md, to which an incident links. */
+/** One paragraph of ops/RUNBOOK.md, which is in English, to which an incident links. */
 
 import { element, setText } from '../../shared/dom.js';
+import { language } from '../../shared/language.js';
 import { fetchRunbook } from '../api.js';
 import { heading } from '../components.js';
 import { errorText } from '../http.js';
@@ -8,11 +9,12 @@ import { texts } from '../texts.js';
 
 /** @param {string} name of the paragraph */
 export function openRunbookView(name) {
-  const text = element('p', { class: 'runbook', 'data-testid': 'runbook' });
+  const text = element('p', { class: 'runbook', lang: 'en', 'data-testid': 'runbook' });
   const back = element('a', { class: 'small', href: '#now' }, texts.backToNow);
   fetchRunbook().then(
     ({ paragraphs }) => {
       const found = paragraphs.find((one) => one.name === name);
+      if (!found) text.lang = language;
       text.replaceChildren(...(found ? inline(found.text) : [texts.noParagraph]));
     },
     (error) => setText(text, errorText(error)),

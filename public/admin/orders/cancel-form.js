@@ -1,16 +1,10 @@
 /** The dialog that asks why orders are cancelled, and whether their units go back on sale. */
 
 import { element } from '../../shared/dom.js';
-import { number } from '../../shared/format.js';
 import { field, openForm } from '../form.js';
+import { texts } from '../texts.js';
 
 /** @import { Why } from './desk-api.js' */
-
-const USUAL_REASONS = [
-  'Damaged or lost before shipping',
-  'Asked for by the buyer',
-  'Bought against the rules',
-];
 
 /**
  * @template Result
@@ -19,33 +13,35 @@ const USUAL_REASONS = [
  * @returns {Promise<Result | null>} null when the dialog was closed
  */
 export function openCancelForm(orders, cancel) {
-  const title = orders === 1 ? 'Cancel this order' : `Cancel ${number(orders)} orders`;
+  const { cancelForm: t, words } = texts;
+  const title = orders === 1 ? t.one : t.some(orders);
   const reasons = element(
     'datalist',
     { id: 'usual-reasons' },
-    ...USUAL_REASONS.map((value) => element('option', { value })),
+    ...t.usualReasons.map((value) => element('option', { value })),
   );
   const reason = field(
-    'Reason',
+    words.reason,
     'reason',
     { required: true, maxlength: '300', list: 'usual-reasons', autocomplete: 'off' },
-    'The buyer sees it, in the shop and in the mail.',
+    words.reasonHint,
   );
   return openForm(
     title,
     [reason, reasons, restockChoice()],
     (read) => cancel({ reason: read.textOf('reason'), restock: read.textOf('restock') === 'yes' }),
-    { submit: orders === 1 ? 'Cancel the order' : 'Cancel the orders', back: 'Back' },
+    { submit: orders === 1 ? t.submitOne : t.submitSome, back: texts.backToNow },
   );
 }
 
 function restockChoice() {
+  const { cancelForm: t } = texts;
   return element(
     'fieldset',
     { class: 'choice' },
-    element('legend', {}, 'The units'),
-    choice('yes', 'Put back on sale', 'Others can buy them at once, if the sale is open.', true),
-    choice('no', 'Keep back', 'They leave the sale, for good.', false),
+    element('legend', {}, t.units),
+    choice('yes', t.restock, t.restockHint, true),
+    choice('no', t.keep, t.keepHint, false),
   );
 }
 

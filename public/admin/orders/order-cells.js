@@ -5,7 +5,9 @@
 import { element } from '../../shared/dom.js';
 import { money, number } from '../../shared/format.js';
 import { shortNumberOf } from '../../shared/items.js';
-import { texts } from '../../shared/texts.js';
+import { texts as storefront } from '../../shared/texts.js';
+import { reasonText } from '../sales/report.js';
+import { texts } from '../texts.js';
 
 /** The number that the buyer sees, which leads to the order. @param {AdminOrder} order */
 export const orderLink = ({ id }) =>
@@ -18,18 +20,21 @@ export const orderLink = ({ id }) =>
 /** Whether staff can cancel it. @param {AdminOrder} order */
 export const isCancellable = ({ status }) => status === 'paid' || status === 'held';
 
-/** What the system says why an order was cancelled; anything else are the staff's own words. @type {Record<string, string>} */
-const cancelReasons = { payment_lost: 'its money could not be taken', called_off: 'the sale was called off' };
-
-/** @param {string | null | undefined} reason */
-export const cancelReasonText = (reason) => (reason && cancelReasons[reason]) || reason;
+/** Why an order was cancelled: a code of the system's, or the staff's own words. @param {string | null | undefined} reason */
+export const cancelReasonText = (reason) =>
+  reason && Object.hasOwn(texts.orders.cancelReasons, reason) ? texts.orders.cancelReasons[reason] : reason;
 
 /** @param {AdminOrder} order */
 export function outcomeOf({ status, reason, cancelledBy, cancelReason }) {
-  const chip = element('span', { class: 'chip', 'data-status': status }, texts.orderStatus[status]);
-  const why = reason ?? cancelReasonText(cancelReason) ?? (cancelledBy === 'buyer' ? 'by the buyer' : '');
-  const title = reason ? texts.rejection[reason] : why;
-  return element('span', { class: 'outcome' }, chip, element('span', { class: 'muted', title }, why));
+  const chip = element('span', { class: 'chip', 'data-status': status }, storefront.orderStatus[status]);
+  const why = cancelReasonText(cancelReason) ?? (cancelledBy === 'buyer' ? texts.orders.byBuyer : '');
+  const title = reason ? storefront.rejection[reason] : why;
+  return element(
+    'span',
+    { class: 'outcome' },
+    chip,
+    element('span', { class: 'muted', title }, reason ? reasonText(reason) : why),
+  );
 }
 
 /** @param {AdminOrder} order */
@@ -45,7 +50,7 @@ export function unitsOf({ quantity, lines }) {
 
 /** What makes an order worth a look. @param {NonNullable<OrderDetails['suspicion']>} suspicion */
 export const sharedBy = ({ shared, buyers }) =>
-  `${number(buyers)} buyers ${shared === 'network' ? 'on the same network' : 'with the same card'}`;
+  (shared === 'network' ? texts.orders.sharedNetwork : texts.orders.sharedCard)(buyers);
 
 /** @param {AdminOrder} order */
 export const buyerOf = ({ email, name, buyerId }) =>
@@ -56,7 +61,10 @@ export const buyerOf = ({ email, name, buyerId }) =>
  * @param {AdminOrder} order @param {Set<string>} selected the ids @param {() => void} onChange
  */
 export function selectBox({ id }, selected, onChange) {
-  const box = element('input', { type: 'checkbox', 'aria-label': `Select order ${shortNumberOf(id)}` });
+  const box = element('input', {
+    type: 'checkbox',
+    'aria-label': texts.orders.selectOrder(shortNumberOf(id)),
+  });
   box.checked = selected.has(id);
   box.addEventListener('change', () => {
     if (box.checked) selected.add(id);

@@ -5,10 +5,12 @@
 import { element, setText } from '../../shared/dom.js';
 import { dateTime, exactTime, money, number } from '../../shared/format.js';
 import { shortNumberOf } from '../../shared/items.js';
-import { texts } from '../../shared/texts.js';
+import { texts as storefront } from '../../shared/texts.js';
 import { toast } from '../../shared/toast.js';
 import { action, subheading } from '../components.js';
 import { errorText } from '../http.js';
+import { reasonText } from '../sales/report.js';
+import { texts } from '../texts.js';
 import { openCancelForm } from './cancel-form.js';
 import { addNote, cancelOrder, fetchOrderDetails, sendMailAgain } from './desk-api.js';
 import { amountOf, cancelReasonText, isCancellable, sharedBy } from './order-cells.js';
@@ -16,23 +18,24 @@ import { openRefundForm, refundableOf } from './refund-form.js';
 
 /** @param {string} orderId */
 export function openOrderView(orderId) {
+  const { order: t, words } = texts;
   const short = shortNumberOf(orderId);
   const body = element('div', { class: 'order-details', 'data-testid': 'order-details' });
   const errorLine = element('p', { class: 'failure', role: 'status' });
   const cancel = action(
-    'Cancel order',
+    t.cancel,
     async () => {
       const done = await openCancelForm(1, (why) => cancelOrder(orderId, why));
-      if (done) toast(`Order ${short} is cancelled`);
+      if (done) toast(t.cancelled(short));
       await load();
     },
     { class: 'small danger', 'data-testid': 'cancel' },
   );
   const mail = action(
-    'Send its mail again',
+    t.mailAgain,
     async () => {
       await sendMailAgain(orderId);
-      toast('The mail is sent again');
+      toast(t.mailSent);
       await load();
     },
     { 'data-testid': 'mail-again' },
@@ -40,10 +43,10 @@ export function openOrderView(orderId) {
   /** @type {OrderDetails | null} */
   let shown = null;
   const refund = action(
-    'Give money back',
+    texts.refundForm.title,
     async () => {
       const payment = shown && refundableOf(shown);
-      if (payment && (await openRefundForm(orderId, payment))) toast('The money goes back');
+      if (payment && (await openRefundForm(orderId, payment))) toast(texts.refundForm.done);
       await load();
     },
     { 'data-testid': 'refund' },
@@ -74,8 +77,8 @@ export function openOrderView(orderId) {
       element(
         'header',
         { class: 'view-head' },
-        element('h1', {}, `Order ${short}`),
-        element('div', { class: 'actions' }, cancel, refund, mail, action('Look again', load)),
+        element('h1', {}, t.title(short)),
+        element('div', { class: 'actions' }, cancel, refund, mail, action(words.lookAgain, load)),
       ),
       errorLine,
       body,
@@ -86,21 +89,22 @@ export function openOrderView(orderId) {
 /** @param {OrderDetails} details @param {() => Promise<void>} reload @returns {Node[]} */
 function sectionsOf(details, reload) {
   const { order, stepsOmitted, mails, deliveries } = details;
+  const { order: t, words } = texts;
   return [
     facts(details),
-    section('Lines', linesOf(details)),
+    section(t.lines, linesOf(details)),
     section(
-      'What happened',
+      t.happened,
       list(
-        [stepLine(order.createdAt, 'Accepted'), ...details.steps.map(stepOf)],
-        stepsOmitted ? 'The sale’s log is too long to read now. Look again later.' : '',
+        [stepLine(order.createdAt, words.accepted), ...details.steps.map(stepOf)],
+        stepsOmitted ? t.logTooLong : '',
       ),
     ),
     ...(details.payments.length > 0 ? [paymentsOf(details)] : []),
-    section('Mails', list(mails.map(mailOf), stepsOmitted || mails.length > 0 ? '' : 'None.')),
+    section(t.mails, list(mails.map(mailOf), stepsOmitted || mails.length > 0 ? '' : words.none)),
     section(
-      'Webhooks',
-      list(deliveries.map(deliveryOf), stepsOmitted || deliveries.length > 0 ? '' : 'None.'),
+      t.webhooks,
+      list(deliveries.map(deliveryOf), stepsOmitted || deliveries.length > 0 ? '' : words.none),
     ),
     notesOf(details, reload),
   ];
@@ -121,10 +125,11 @@ const list = (items, note) =>
 
 /** @param {OrderDetails} details */
 function facts({ order, sale, keptBack, suspicion }) {
+  const { order: t, words } = texts;
   const chip = element(
     'span',
     { class: 'chip', 'data-status': order.status },
-    texts.orderStatus[order.status],
+    storefront.orderStatus[order.status],
   );
   const state = element(
     'span',
@@ -134,15 +139,15 @@ function facts({ order, sale, keptBack, suspicion }) {
   );
   /** @type {[string, Node | string][]} */
   const all = [
-    ['State', state],
-    ['Buyer', order.name ?? (order.email === null ? 'No account' : '')],
-    ['E-mail', order.email ?? '–'],
-    ['Amount', amountOf(order)],
-    ['Sale', saleLink(order, sale)],
-    ['Order id', element('code', {}, order.id)],
-    ['Buyer id', element('code', {}, order.buyerId)],
+    [t.state, state],
+    [words.buyer, order.name ?? (order.email === null ? t.noAccount : '')],
+    [words.email, order.email ?? '–'],
+    [words.amount, amountOf(order)],
+    [words.sale, saleLink(order, sale)],
+    [t.orderId, element('code', {}, order.id)],
+    [t.buyerId, element('code', {}, order.buyerId)],
   ];
-  if (suspicion) all.push(['Look before shipping', suspicionText(suspicion)]);
+  if (suspicion) all.push([words.lookBeforeShipping, suspicionText(suspicion)]);
   return element(
     'dl',
     { class: 'report order-facts' },
@@ -152,10 +157,14 @@ function facts({ order, sale, keptBack, suspicion }) {
 
 /** @param {AdminOrder} order @param {boolean} keptBack */
 function stateText({ reason, cancelledBy, cancelReason }, keptBack) {
-  if (reason) return reason;
-  const who = cancelledBy === 'buyer' ? 'by the buyer' : cancelledBy === 'staff' ? 'by the shop' : '';
-  return [who, cancelReasonText(cancelReason), keptBack ? 'units kept back' : ''].filter(Boolean).join(' · ');
+  if (reason) return reasonText(reason);
+  const kept = keptBack ? texts.order.keptBack : '';
+  return [byWhom(cancelledBy), cancelReasonText(cancelReason), kept].filter(Boolean).join(' · ');
 }
+
+/** @param {OrderStep['cancelledBy'] | undefined} canceller */
+const byWhom = (canceller) =>
+  canceller ? (canceller === 'buyer' ? texts.orders.byBuyer : texts.orders.byShop) : '';
 
 /** @param {AdminOrder} order @param {OrderDetails['sale']} sale */
 function saleLink({ saleId }, sale) {
@@ -165,7 +174,7 @@ function saleLink({ saleId }, sale) {
 /** @param {NonNullable<OrderDetails['suspicion']>} suspicion */
 function suspicionText(suspicion) {
   const text = sharedBy(suspicion);
-  return suspicion.state === 'marked' ? text : `${text}; looked at and cleared`;
+  return suspicion.state === 'marked' ? text : texts.order.cleared(text);
 }
 
 /** @param {OrderDetails} details */
@@ -187,21 +196,18 @@ const logLine = (text, aside) =>
 /** @param {string} at @param {string} text */
 const stepLine = (at, text) => logLine(text, exactTime(at));
 
-const stepTexts = {
-  'order.held': 'Held until paid',
-  'order.paid': 'Paid',
-  'order.rejected': 'Rejected',
-  'order.cancelled': 'Cancelled',
-  'order.expired': 'Not paid in time',
-  'order.refunded': 'Refunded',
-  'order.refund_failed': 'A refund failed',
-};
+/** What an event of an order says; an event of another kind is named as in the log. @param {string} type */
+const eventText = (type) =>
+  Object.hasOwn(texts.order.steps, type) ? (texts.order.steps[type] ?? type) : type;
 
 /** @param {OrderStep} step */
 function stepOf({ at, type, reason, cancelledBy, keptBack }) {
-  const by = cancelledBy === null ? '' : cancelledBy === 'buyer' ? ' by the buyer' : ' by the shop';
-  const why = reason ? `: ${reason}` : '';
-  return stepLine(at, `${stepTexts[type]}${by}${why}${keptBack ? ' (units kept back)' : ''}`);
+  const { order: t } = texts;
+  const step = eventText(type);
+  const done = cancelledBy === null ? step : t.by(step, byWhom(cancelledBy));
+  const why = type === 'order.rejected' && reason ? reasonText(reason) : cancelReasonText(reason);
+  const text = why ? texts.faultOf(done, why) : done;
+  return stepLine(at, keptBack ? `${text} (${t.keptBack})` : text);
 }
 
 /** @param {OrderDetails} details */
@@ -210,75 +216,57 @@ function paymentsOf({ payments }) {
     paymentLine(payment),
     ...payment.refunds.map(refundLine(payment)),
   ]);
-  const box = section('Payments', list(lines, ''));
+  const box = section(texts.order.payments, list(lines, ''));
   box.dataset.testid = 'payments';
   return box;
 }
 
-const paymentTexts = {
-  started: 'begun, not paid',
-  failed: 'refused, may be tried again',
-  authorised: 'authorised, the money is being taken',
-  voided: 'ended without money',
-  captured: 'paid',
-  refunded: 'paid, and all of it given back',
-};
+/** An error of a provider, which is in English. @param {string | null} error */
+const lastAttempt = (error) => error && `${texts.order.lastAttempt} ${error}`;
 
 /** @param {OrderPayment} payment */
 function paymentLine({ provider, providerId, state, amount, currency, createdAt, capturedAt, error }) {
-  const aside = [providerId, dateTime(capturedAt ?? createdAt), error && `last attempt: ${error}`];
-  const text = `${money({ amount, currency })} by ${provider}: ${paymentTexts[state]}`;
+  const aside = [providerId, dateTime(capturedAt ?? createdAt), lastAttempt(error)];
+  const text = texts.order.payment(money({ amount, currency }), provider, texts.order.paymentStates[state]);
   return logLine(text, aside.filter(Boolean).join(' · '));
 }
-
-const refundTexts = {
-  requested: 'asked for',
-  pending: 'on its way',
-  succeeded: 'given back',
-  failed: 'failed for good: ask for another',
-};
 
 /** @param {OrderPayment} payment @returns {(refund: OrderPayment['refunds'][number]) => HTMLElement} */
 const refundLine =
   ({ currency }) =>
   ({ amount, reason, state, error, requestedAt }) => {
-    const aside = [dateTime(requestedAt), error && `last attempt: ${error}`].filter(Boolean).join(' · ');
-    const line = logLine(`↩ ${money({ amount, currency })} ${refundTexts[state]}: ${reason}`, aside);
+    const aside = [dateTime(requestedAt), lastAttempt(error)].filter(Boolean).join(' · ');
+    const line = logLine(
+      `↩ ${money({ amount, currency })} · ${texts.faultOf(texts.order.refundStates[state], reason)}`,
+      aside,
+    );
     line.classList.toggle('failure', state === 'failed');
     return line;
   };
 
-const mailTexts = {
-  sent: 'sent',
-  waiting: 'waits to be sent',
-  failed: 'failed for good',
-  unsure: 'may have been delivered',
-  skipped: 'not sent: no address is known',
-  none: 'no record',
-};
-
 /** @param {OrderMail} mail */
 function mailOf({ type, state, at, attempts, answer }) {
-  const tries = attempts > 1 ? `${number(attempts)} attempts` : '';
+  const tries = attempts > 1 ? texts.order.attempts(attempts) : '';
   const aside = [answer, tries, at ? dateTime(at) : ''].filter(Boolean).join(' · ');
-  return logLine(`About ${type}: ${mailTexts[state]}`, aside);
+  return logLine(texts.order.mailAbout(eventText(type), texts.order.mailStates[state]), aside);
 }
 
 /** @param {OrderDelivery} delivery */
 function deliveryOf({ url, type, state, status, error, attempts }) {
-  const tries = attempts > 1 ? `${number(attempts)} attempts` : '';
+  const tries = attempts > 1 ? texts.order.attempts(attempts) : '';
   const aside = [status === null ? '' : `HTTP ${status}`, error, tries].filter(Boolean).join(' · ');
-  return logLine(`${type} to ${url}: ${state}`, aside);
+  return logLine(texts.order.deliveryTo(type, url, texts.order.deliveryStates[state]), aside);
 }
 
 /** @param {OrderDetails} details @param {() => Promise<void>} reload */
 function notesOf({ order, notes }, reload) {
+  const { order: t } = texts;
   const text = element('textarea', { name: 'text', rows: '3', maxlength: '2000', required: true });
-  const add = element('button', { class: 'small', 'data-testid': 'add-note' }, 'Add note');
+  const add = element('button', { class: 'small', 'data-testid': 'add-note' }, t.addNote);
   const form = element(
     'form',
     { class: 'form note-form' },
-    element('label', {}, 'New note, which the buyer does not see', text),
+    element('label', {}, t.newNote, text),
     element('div', { class: 'actions' }, add),
   );
   form.addEventListener('submit', async (event) => {
@@ -305,7 +293,7 @@ function notesOf({ order, notes }, reload) {
   return element(
     'section',
     { class: 'order-section card-box', 'data-testid': 'notes' },
-    subheading('Notes'),
+    subheading(t.notes),
     items.length > 0 ? element('ul', { class: 'log' }, ...items) : '',
     order.status === 'queued' ? '' : form,
   );

@@ -4,12 +4,14 @@
 /** @import { OrderStatus } from '../../../sale/contract.ts' */
 
 import { element, setText, show } from '../../shared/dom.js';
-import { dateTime, duration, number } from '../../shared/format.js';
+import { dateTime, duration } from '../../shared/format.js';
+import { texts as storefront } from '../../shared/texts.js';
 import { toast } from '../../shared/toast.js';
 import { downloadOrders, searchOrders } from '../api.js';
 import { action, heading, replaceRows, table } from '../components.js';
 import { errorText } from '../http.js';
 import { olderSales } from '../sales/older-sales-button.js';
+import { texts } from '../texts.js';
 import { openCancelForm } from './cancel-form.js';
 import { cancelOrders } from './desk-api.js';
 import { amountOf, buyerOf, isCancellable, orderLink, outcomeOf, selectBox, unitsOf } from './order-cells.js';
@@ -18,28 +20,25 @@ const ALL_SALES = 'all';
 
 /** @param {string} saleId the sale selected at first */
 export function openOrdersView(saleId) {
-  const text = element('input', { type: 'search', name: 'q', placeholder: 'Order number, name or e-mail' });
-  const sale = element('select', { name: 'saleId', 'aria-label': 'Sale' });
+  const { orders: t, words } = texts;
+  const text = element('input', { type: 'search', name: 'q', placeholder: t.placeholder });
+  const sale = element('select', { name: 'saleId', 'aria-label': words.sale });
   /** @type {OrderStatus[]} */
   const outcomes = ['paid', 'held', 'expired', 'rejected', 'cancelled', 'refunded'];
-  const statuses = [['', 'Any outcome'], ...outcomes.map((value) => [value, value])];
+  const statuses = [['', t.anyOutcome], ...outcomes.map((value) => [value, storefront.orderStatus[value]])];
   const status = element(
     'select',
-    { name: 'status', 'aria-label': 'Outcome' },
+    { name: 'status', 'aria-label': words.outcome },
     ...statuses.map(([value, label]) => element('option', { value }, label ?? '')),
   );
   const search = element(
     'label',
     { class: 'search' },
-    element('span', { class: 'visually-hidden' }, 'Search'),
+    element('span', { class: 'visually-hidden' }, words.search),
     text,
   );
   const form = element('form', { class: 'filters', role: 'search' }, search, sale, status);
-  const found = table(
-    'orders',
-    ['Select', 'Order', 'Sale', 'Outcome', 'Units', 'Amount', 'Buyer', 'Accepted', 'Settled in'],
-    'Orders',
-  );
+  const found = table('orders', t.columns, texts.tabs.orders);
   const note = element('p', { class: 'muted', role: 'status' });
   /** @type {AdminOrder[]} */
   let orders = [];
@@ -82,15 +81,14 @@ export function openOrdersView(saleId) {
 
   /** @param {AdminOrderPage} page */
   function noteOn({ incomplete }) {
-    if (sale.value === ALL_SALES && text.value.trim() === '')
-      return 'Type an order number, a name or an e-mail address to search all sales.';
-    if (incomplete) return 'This fits too many for a whole search: say more, such as the e-mail address.';
-    return orders.length === 0 ? 'No orders.' : '';
+    if (sale.value === ALL_SALES && text.value.trim() === '') return t.howToSearch;
+    if (incomplete) return t.tooMany;
+    return orders.length === 0 ? t.noOrders : '';
   }
 
   function drawButtons() {
     cancel.disabled = selected.size === 0;
-    setText(cancel, selected.size === 0 ? 'Cancel selected' : `Cancel ${number(selected.size)} selected`);
+    setText(cancel, selected.size === 0 ? t.cancelSelected : t.cancelSome(selected.size));
     const isOne = sale.value !== ALL_SALES;
     show(suspects, isOne);
     show(csv, isOne);
@@ -98,18 +96,18 @@ export function openOrdersView(saleId) {
   }
 
   const older = olderSales();
-  const more = action('Show more', () => load(cursor));
-  const csv = action('Download CSV', () => downloadOrders(sale.value), { 'data-testid': 'csv' });
-  const suspects = element('a', { class: 'small' }, 'Look before shipping');
+  const more = action(words.showMore, () => load(cursor));
+  const csv = action(words.downloadCsv, () => downloadOrders(sale.value), { 'data-testid': 'csv' });
+  const suspects = element('a', { class: 'small' }, words.lookBeforeShipping);
   const cancel = action(
-    'Cancel selected',
+    t.cancelSelected,
     async () => {
       const answers = await openCancelForm(selected.size, (why) => cancelOrders([...selected], why));
       if (!answers) return;
       const cancelled = answers.filter(({ outcome }) => outcome === 'cancelled').length;
       const others = answers.length - cancelled;
       await load(null);
-      toast(`${number(cancelled)} cancelled${others > 0 ? `, ${number(others)} could not be` : ''}`);
+      toast(others > 0 ? t.cancelledBut(cancelled, others) : t.cancelled(cancelled));
     },
     { class: 'small danger', 'data-testid': 'cancel-selected' },
   );
@@ -129,7 +127,7 @@ export function openOrdersView(saleId) {
     sale.dataset.known = known;
     names = new Map(sales.map(({ id, product }) => [id, product.name]));
     sale.replaceChildren(
-      element('option', { value: ALL_SALES }, 'All sales'),
+      element('option', { value: ALL_SALES }, t.allSales),
       ...sales.map(({ id, product, opensAt }) =>
         element('option', { value: id }, `${product.name} · ${dateTime(opensAt)}`),
       ),
@@ -141,7 +139,7 @@ export function openOrdersView(saleId) {
     root: element(
       'div',
       {},
-      heading('Orders', cancel, suspects, csv),
+      heading(texts.tabs.orders, cancel, suspects, csv),
       form,
       older.root,
       found.root,
@@ -159,7 +157,7 @@ function lineOf(order, saleName, selected, onSelect) {
   return [
     isCancellable(order) ? selectBox(order, selected, onSelect) : '',
     orderLink(order),
-    element('a', { href: `#sale/${encodeURIComponent(order.saleId)}` }, saleName ?? 'An older sale'),
+    element('a', { href: `#sale/${encodeURIComponent(order.saleId)}` }, saleName ?? texts.orders.olderSale),
     outcomeOf(order),
     unitsOf(order),
     amountOf(order),

@@ -8,6 +8,7 @@ import { money } from '../../shared/format.js';
 import { locale } from '../../shared/language.js';
 import { parseAmount, typedAmount } from '../../shared/money.js';
 import { field, openForm } from '../form.js';
+import { texts } from '../texts.js';
 import { refundOrder } from './desk-api.js';
 
 /** What can still be given back, of the payment that has paid the order; null when there is nothing. @param {OrderDetails} details */
@@ -21,38 +22,35 @@ export function refundableOf({ order, payments }) {
  * @returns {Promise<OrderDetails | null>} null when the dialog was closed
  */
 export function openRefundForm(orderId, { refundableAmount, currency }) {
+  const { refundForm: t, words } = texts;
   const left = { amount: refundableAmount, currency };
   const reason = field(
-    'Reason',
+    words.reason,
     'reason',
     { required: true, maxlength: '300', autocomplete: 'off' },
-    'The buyer sees it, in the shop and in the mail.',
+    words.reasonHint,
   );
   const amount = field(
-    `Amount in ${currency}`,
+    t.amountIn(currency),
     'amount',
     { inputmode: 'decimal', autocomplete: 'off', value: typedAmount(left, locale) },
-    `At most ${money(left)}. With all of it the order ends as refunded, and its units leave the sale.`,
+    t.amountHint(money(left)),
   );
   // However often the same amount has to be sent, it is one refund.
   const dialog = newIdempotencyKey();
   return openForm(
-    'Give money back',
-    [
-      amount,
-      reason,
-      element('p', { class: 'hint' }, 'It goes back the way it came, and cannot be taken again.'),
-    ],
+    t.title,
+    [amount, reason, element('p', { class: 'hint' }, t.hint)],
     (read) => {
-      const wanted = read.read('amount', 'Amount', (text) => parseAmount(text, currency, locale));
+      const wanted = read.read('amount', words.amount, (text) => parseAmount(text, currency, locale));
       if (wanted !== undefined && (wanted < 1 || wanted > refundableAmount))
-        read.refuse('amount', `Amount: expected more than 0 and at most ${money(left)}`);
+        read.refuse('amount', texts.faultOf(words.amount, t.outside(money(left))));
       const why = read.textOf('reason');
-      if (why === '') read.refuse('reason', 'Reason: expected a word or two');
+      if (why === '') read.refuse('reason', texts.faultOf(words.reason, t.noReason));
       read.done();
       const part = wanted === refundableAmount ? {} : { amount: wanted };
       return refundOrder(orderId, { ...part, reason: why }, `${dialog}-${wanted}`);
     },
-    { submit: 'Give it back', back: 'Back' },
+    { submit: t.submit, back: texts.backToNow },
   );
 }

@@ -14,6 +14,7 @@ import { amountOf, buyerOf, orderLink, outcomeOf, selectBox, sharedBy } from './
 
 /** @param {string} saleId */
 export function openSuspectsView(saleId) {
+  const { suspects: t, words } = texts;
   /** @type {SuspectPage['suspects']} */
   let suspects = [];
   /** @type {string | null} */
@@ -23,18 +24,14 @@ export function openSuspectsView(saleId) {
   let readAt = '';
   /** @type {Set<string>} */
   const selected = new Set();
-  const found = table(
-    'suspects',
-    ['Select', 'Order', 'Outcome', 'In common', 'Buyer', 'Amount', 'Accepted'],
-    'Marked orders',
-  );
-  const t = texts.bots;
-  const networks = table('networks', [t.networkName, t.peopleName, t.refusedName], t.networks);
+  const found = table('suspects', t.columns, t.marked);
+  const b = texts.bots;
+  const networks = table('networks', [b.networkName, b.peopleName, b.refusedName], b.networks);
   const ofNetworks = element(
     'section',
     { class: 'sale-details', hidden: true },
-    subheading(t.networks),
-    element('p', { class: 'muted' }, t.networksWhy),
+    subheading(b.networks),
+    element('p', { class: 'muted' }, b.networksWhy),
     networks.root,
   );
   const note = element('p', { class: 'muted', role: 'status' });
@@ -67,7 +64,7 @@ export function openSuspectsView(saleId) {
         selectBox(order, selected, drawButtons),
         orderLink(order),
         outcomeOf(order),
-        `Group ${groups.get(suspicion.group)}: ${sharedBy(suspicion)}`,
+        t.group(groups.get(suspicion.group) ?? 0, sharedBy(suspicion)),
         buyerOf(order),
         amountOf(order),
         dateTime(order.createdAt),
@@ -89,41 +86,39 @@ export function openSuspectsView(saleId) {
   function drawButtons() {
     clear.disabled = selected.size === 0;
     cancel.disabled = marked === 0;
-    setText(cancel, marked === 0 ? 'Cancel all marked' : `Cancel all ${number(marked)} marked`);
+    setText(cancel, marked === 0 ? t.cancelAll : t.cancelSome(marked));
   }
 
   const look = action(
-    'Look for them',
+    t.look,
     async () => {
       const { looked, marked: now, isWhole } = await markSuspects(saleId, Number(least.value));
       await load(null);
-      const all = isWhole ? '' : ' The sale has more orders, which were not looked at.';
-      setText(note, `${number(now)} of ${number(looked)} paid orders share a network or a card.${all}`);
+      setText(note, isWhole ? t.found(now, looked) : `${t.found(now, looked)} ${t.notAll}`);
     },
     { class: 'primary compact', 'data-testid': 'look' },
   );
   const clear = action(
-    'Selected are fine',
+    t.fine,
     async () => {
       const { cleared } = await clearSuspects(saleId, [...selected]);
-      toast(`${number(cleared)} cleared`);
+      toast(t.cleared(cleared));
       await load(null);
     },
     { 'data-testid': 'clear' },
   );
   const cancel = action(
-    'Cancel all marked',
+    t.cancelAll,
     async () => {
       const before = readAt;
       const done = await openCancelForm(marked, (why) => cancelSuspects(saleId, why, before));
       if (done === null) return;
-      const rest = done.left ? '. The others are still marked: try again in a moment' : '';
-      toast(`${number(done.cancelled)} cancelled${rest}`);
+      toast(done.left ? t.rest(done.cancelled) : texts.orders.cancelled(done.cancelled));
       await load(null);
     },
     { class: 'small danger', 'data-testid': 'cancel-marked' },
   );
-  const more = action('Show more', () => load(cursor));
+  const more = action(words.showMore, () => load(cursor));
   more.hidden = true;
 
   load(null);
@@ -131,19 +126,14 @@ export function openSuspectsView(saleId) {
     root: element(
       'div',
       {},
-      heading('Look before shipping', clear, cancel),
-      element(
-        'p',
-        { class: 'muted' },
-        'Buyers who signed in from the same network (an IPv4 address, or a /64 of IPv6), or two who paid with the same card, may ' +
-          'be one buyer with many accounts, or an office, a school or a family. Look at them before you cancel.',
-      ),
+      heading(words.lookBeforeShipping, clear, cancel),
+      element('p', { class: 'muted' }, t.lead),
       element(
         'p',
         { class: 'actions look-for' },
-        element('label', {}, 'Buyers who share a network, at least ', least),
+        element('label', {}, `${t.atLeast} `, least),
         look,
-        element('a', { class: 'small', href: `#orders/${encodeURIComponent(saleId)}` }, 'All orders'),
+        element('a', { class: 'small', href: `#orders/${encodeURIComponent(saleId)}` }, t.allOrders),
       ),
       note,
       found.root,

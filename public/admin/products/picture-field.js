@@ -4,11 +4,13 @@ import { element, setText } from '../../shared/dom.js';
 import { smallPicture } from '../../shared/format.js';
 import { uploadPicture } from '../api.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 
 const MAX_PICTURES = 8;
 
 /** @param {string[]} known paths, the main picture first */
 export function pictureField(known) {
+  const { products: t } = texts;
   let paths = [...known];
   const strip = element('ul', { class: 'strip', 'data-testid': 'pictures' });
   const note = element('span', { class: 'hint', role: 'status' });
@@ -24,13 +26,13 @@ export function pictureField(known) {
     if (path === undefined) return;
     paths.splice(to, 0, path);
     draw();
-    setText(note, to === 0 ? 'It stands for the product now.' : `It is picture ${to + 1} now.`);
+    setText(note, to === 0 ? t.isMain : t.isAt(to + 1));
   }
 
   /** @param {string} path @param {number} n */
   function itemOf(path, n) {
     const image = element('img', {
-      ...{ src: smallPicture(path), alt: `Picture ${n + 1}`, width: '96', height: '96', draggable: 'false' },
+      ...{ src: smallPicture(path), alt: t.picture(n + 1), width: '96', height: '96', draggable: 'false' },
     });
     /** @param {string} sign @param {string} label @param {boolean} isPossible @param {() => void} act */
     const button = (sign, label, isPossible, act) => {
@@ -52,14 +54,12 @@ export function pictureField(known) {
       element(
         'div',
         { class: 'picture-buttons' },
-        button('←', `Move picture ${n + 1} forward`, n > 0, () => moveBy(n - 1, 'button:first-child')),
-        button('×', `Remove picture ${n + 1}`, true, () => {
+        button('←', t.moveForward(n + 1), n > 0, () => moveBy(n - 1, 'button:first-child')),
+        button('×', t.removePicture(n + 1), true, () => {
           paths = paths.filter((other) => other !== path);
           draw();
         }),
-        button('→', `Move picture ${n + 1} back`, n < paths.length - 1, () =>
-          moveBy(n + 1, 'button:last-child'),
-        ),
+        button('→', t.moveBack(n + 1), n < paths.length - 1, () => moveBy(n + 1, 'button:last-child')),
       ),
     );
     item.addEventListener('dragstart', (event) => {
@@ -84,7 +84,7 @@ export function pictureField(known) {
 
   /** @param {File} file */
   async function send(file) {
-    const bar = element('progress', { max: '1', value: '0', 'aria-label': `Sending ${file.name}` });
+    const bar = element('progress', { max: '1', value: '0', 'aria-label': t.sending(file.name) });
     const line = element('p', { class: 'hint' }, bar, ` ${file.name}`);
     uploads.append(line);
     try {
@@ -106,7 +106,7 @@ export function pictureField(known) {
     const sent = files.slice(0, MAX_PICTURES - paths.length);
     const left = files.length - sent.length;
     uploads.replaceChildren();
-    setText(note, left > 0 ? `A product has up to ${MAX_PICTURES} pictures: ${left} left out.` : '');
+    setText(note, left > 0 ? t.leftOut(MAX_PICTURES, left) : '');
     input.disabled = true;
     // One after the other, so that they keep their order.
     for (const file of sent) await send(file);
@@ -120,12 +120,8 @@ export function pictureField(known) {
       'div',
       { class: 'picture-field' },
       strip,
-      element('label', {}, 'Add pictures', input),
-      element(
-        'span',
-        { class: 'hint' },
-        'JPEG, PNG, WebP or AVIF, up to 8 MB each. The first one stands for the product; drag them to order them.',
-      ),
+      element('label', {}, t.addPictures, input),
+      element('span', { class: 'hint' }, t.picturesHint),
       uploads,
       note,
     ),

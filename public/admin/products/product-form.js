@@ -5,6 +5,7 @@
 import { element } from '../../shared/dom.js';
 import { saveProduct } from '../api.js';
 import { field, fieldOf, openForm } from '../form.js';
+import { texts } from '../texts.js';
 import { pictureField } from './picture-field.js';
 
 /** @param {Product | null} product */
@@ -13,10 +14,10 @@ export function openProductForm(product) {
   const words = element('textarea', { name: 'description', rows: '4', maxlength: '5000' });
   words.value = product?.description ?? '';
   return openForm(
-    product ? 'Edit product' : 'New product',
+    product ? texts.products.editProduct : texts.products.newProduct,
     [
-      field('Name', 'name', { required: true, maxlength: '200', value: product?.name }),
-      fieldOf('Description', words),
+      field(texts.words.name, 'name', { required: true, maxlength: '200', value: product?.name }),
+      fieldOf(texts.products.description, words),
       pictures.root,
     ],
     (read) => {

@@ -8,6 +8,7 @@ import { toast } from '../../shared/toast.js';
 import { fetchProducts } from '../api.js';
 import { action, heading } from '../components.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { openProductForm } from './product-form.js';
 
 export function openProductsView() {
@@ -28,7 +29,7 @@ export function openProductsView() {
     }
   }
 
-  const more = action('Show more', () => load(next), { 'data-testid': 'more-products' });
+  const more = action(texts.words.showMore, () => load(next), { 'data-testid': 'more-products' });
   more.hidden = true;
 
   /** @param {Product} product */
@@ -37,11 +38,11 @@ export function openProductsView() {
     const picture = image
       ? element('img', { src: smallPicture(image), alt: '', width: '160', height: '160', loading: 'lazy' })
       : element('span', { class: 'no-picture' });
-    const edit = action('Edit', () => openEditor(product), {
-      'aria-label': `Edit ${name}`,
+    const edit = action(texts.words.edit, () => openEditor(product), {
+      'aria-label': texts.products.editOf(name),
       'data-needs': 'admin',
     });
-    const count = images.length > 1 ? `${images.length} pictures` : '';
+    const count = images.length > 1 ? texts.products.pictures(images.length) : '';
     return element(
       'li',
       { class: 'product card-box' },
@@ -58,11 +59,11 @@ export function openProductsView() {
     if (await openProductForm(product)) await load();
   }
 
-  const add = action('New product', () => openEditor(null), {
+  const add = action(texts.products.newProduct, () => openEditor(null), {
     class: 'primary compact',
     'data-testid': 'new-product',
     'data-needs': 'admin',
   });
   load();
-  return { root: element('div', {}, heading('Products', add), list, more) };
+  return { root: element('div', {}, heading(texts.tabs.products, add), list, more) };
 }

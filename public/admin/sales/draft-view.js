@@ -3,12 +3,13 @@
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
 
 import { element, setText } from '../../shared/dom.js';
-import { texts } from '../../shared/texts.js';
+import { texts as storefront } from '../../shared/texts.js';
 import { toast } from '../../shared/toast.js';
 import { deleteDraft, duplicateSale, fetchAllProducts, fetchDraft, publishDraft } from '../api.js';
 import { action, factList } from '../components.js';
 import { openForm } from '../form.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { accessPanel } from './access-panel.js';
 import { rehearsalOf } from './rehearsal.js';
 import { openSaleForm } from './sale-form.js';
@@ -39,20 +40,17 @@ export function openDraftView(id) {
     }
   }
 
-  const edit = action('Edit', async () => {
+  const edit = action(texts.words.edit, async () => {
     if (draft && (await openSaleForm(await fetchAllProducts(), draft))) await load();
   });
   const publish = action(
-    'Publish…',
+    texts.draft.publish,
     async () => {
       // Read again, so that what is confirmed is what is published.
       const { sale, etag } = await fetchDraft(id);
-      const lines = [
-        element('p', {}, 'Everybody will see this sale, and it opens by itself at its time:'),
-        factList(inWords(sale), 'publish-terms'),
-      ];
-      const published = await openForm('Publish this sale?', lines, () => publishDraft(id, etag), {
-        submit: 'Publish',
+      const lines = [element('p', {}, texts.draft.publishLead), factList(inWords(sale), 'publish-terms')];
+      const published = await openForm(texts.draft.publishTitle, lines, () => publishDraft(id, etag), {
+        submit: texts.draft.publishNow,
       });
       if (published) location.hash = `sale/${encodeURIComponent(id)}`;
       else await load();
@@ -60,11 +58,11 @@ export function openDraftView(id) {
     { class: 'primary compact', 'data-testid': 'publish' },
   );
   const remove = action(
-    'Delete',
+    texts.draft.delete,
     async () => {
-      if (!confirm('Delete this draft?')) return;
+      if (!confirm(texts.draft.deleteConfirm)) return;
       await deleteDraft(id);
-      toast('Draft deleted');
+      toast(texts.draft.deleted);
       location.hash = 'sales';
     },
     { class: 'small danger', 'data-testid': 'delete-draft' },
@@ -78,7 +76,7 @@ export function openDraftView(id) {
       target: '_blank',
       'data-testid': 'preview-link',
     },
-    'Preview',
+    texts.draft.preview,
   );
   const rehearsal = rehearsalOf(id);
   const access = accessPanel(id);
@@ -106,7 +104,7 @@ export function openDraftView(id) {
       element(
         'p',
         { class: 'sale-state' },
-        element('span', { class: 'chip', 'data-status': 'draft' }, texts.saleStatus.draft),
+        element('span', { class: 'chip', 'data-status': 'draft' }, storefront.saleStatus.draft),
       ),
       errorLine,
       terms,
@@ -119,10 +117,10 @@ export function openDraftView(id) {
 /** Makes a draft like this sale, and opens it. @param {string} id */
 export const duplicateButton = (id) =>
   action(
-    'Duplicate',
+    texts.draft.duplicate,
     async () => {
       const copy = await duplicateSale(id);
-      toast('Duplicated: this is the copy');
+      toast(texts.draft.duplicated);
       location.hash = `draft/${encodeURIComponent(copy.id)}`;
     },
     { 'data-testid': 'duplicate', 'data-needs': 'admin' },

@@ -7,15 +7,15 @@ import { element, setText, show } from '../../shared/dom.js';
 import { dateTime, exactTime } from '../../shared/format.js';
 import { fetchDraw, waiveBeacon } from '../api.js';
 import { action } from '../components.js';
+import { texts } from '../texts.js';
 
 /** @param {string} saleId */
 export function drawLine(saleId) {
   const text = element('span', {});
   const waive = action(
-    'Draw without it',
+    texts.drawLine.without,
     async () => {
-      const asked = 'Draw without the public random number? That you did so is published with the draw.';
-      if (confirm(asked)) tell(await waiveBeacon(saleId));
+      if (confirm(texts.drawLine.withoutConfirm)) tell(await waiveBeacon(saleId));
     },
     { 'data-testid': 'waive-beacon', 'data-needs': 'admin' },
   );
@@ -27,9 +27,9 @@ export function drawLine(saleId) {
     show(root, state === 'frozen' && beacon !== undefined);
     if (!beacon) return;
     const { round, at, isLate, waivedAt } = beacon;
-    const when = isLate ? `has been late since ${exactTime(at)}` : `is expected at ${exactTime(at)}`;
-    const waits = `The draw waits for round ${round} of drand, which ${when}.`;
-    setText(text, waivedAt ? `Drawing without round ${round}, as decided at ${dateTime(waivedAt)}.` : waits);
+    const { waived, late, expected } = texts.drawLine;
+    const waits = isLate ? late(round, exactTime(at)) : expected(round, exactTime(at));
+    setText(text, waivedAt ? waived(round, dateTime(waivedAt)) : waits);
     show(waive, isLate);
   }
   return {

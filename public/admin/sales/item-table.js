@@ -7,10 +7,11 @@ import { element, show } from '../../shared/dom.js';
 import { dateTime, money, number } from '../../shared/format.js';
 import { itemName, itemsOf } from '../../shared/items.js';
 import { replaceRows, table } from '../components.js';
+import { texts } from '../texts.js';
 import { stockMeter } from './sale-table.js';
 
 export function itemTable() {
-  const { root, body } = table('items', ['Item', 'Left', 'Price', 'Sold', 'Taken', 'Sold out']);
+  const { root, body } = table('items', texts.saleDetails.itemColumns);
   root.classList.add('item-table');
   root.hidden = true;
   return {

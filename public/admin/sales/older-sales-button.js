@@ -4,9 +4,9 @@
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
 
 import { element, setText, show } from '../../shared/dom.js';
-import { number } from '../../shared/format.js';
 import { fetchOlderSales } from '../api.js';
 import { action } from '../components.js';
+import { texts } from '../texts.js';
 
 export function olderSales() {
   /** @type {Map<string, SaleSnapshot>} */
@@ -17,7 +17,7 @@ export function olderSales() {
   let latest = { sales: [], salesNextCursor: null };
 
   const note = element('span', { class: 'muted', role: 'status' });
-  const more = action('Show older sales', async () => {
+  const more = action(texts.salesView.older, async () => {
     const from = nextOf(latest);
     if (from === null) return;
     const page = await fetchOlderSales(from);
@@ -36,7 +36,7 @@ export function olderSales() {
       latest = news;
       const fresh = new Set(news.sales.map(({ id }) => id));
       const sales = [...news.sales, ...[...older.values()].filter(({ id }) => !fresh.has(id))];
-      setText(note, `These are the ${number(sales.length)} sales that end last.`);
+      setText(note, texts.salesView.endLast(sales.length));
       show(root, nextOf(news) !== null);
       return sales;
     },

@@ -3,13 +3,14 @@
 /** @import { RehearsalReport, RehearsalStatus } from '../../../insight/contract.ts' */
 
 import { element, show } from '../../shared/dom.js';
-import { dateTime, number } from '../../shared/format.js';
+import { dateTime } from '../../shared/format.js';
 import { parseWhole } from '../../shared/money.js';
 import { toast } from '../../shared/toast.js';
 import { downloadRehearsal, fetchRehearsals, startRehearsal } from '../api.js';
-import { action, factList, subheading } from '../components.js';
+import { action, factList, subheading, technical } from '../components.js';
 import { field, openForm } from '../form.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 
 const LOOK_EVERY_MS = 2_000;
 
@@ -20,8 +21,8 @@ export function rehearsalOf(saleId) {
   let isClosed = false;
   let isAsked = false;
   const root = element('section', { class: 'rehearsal', 'data-testid': 'rehearsal', hidden: true });
-  const download = action('Page to show', () => downloadRehearsal(saleId));
-  const head = subheading('Rehearsal', download);
+  const download = action(texts.rehearsal.page, () => downloadRehearsal(saleId));
+  const head = subheading(texts.rehearsal.title, download);
   const body = element('div', { role: 'status' });
   root.append(head, body);
 
@@ -41,9 +42,9 @@ export function rehearsalOf(saleId) {
   function draw({ state, last, failure }) {
     const own = last?.saleId === saleId ? last : null;
     const lines = [];
-    if (state === 'running') lines.push(element('p', {}, 'Buyers are being played …'));
+    if (state === 'running') lines.push(element('p', {}, texts.rehearsal.running));
     else if (failure)
-      lines.push(element('p', { class: 'failure' }, `The last one came to no result: ${failure}`));
+      lines.push(element('p', { class: 'failure' }, texts.rehearsal.failed, ' ', technical(failure)));
     if (own) lines.push(factList(factsOf(own), 'rehearsal-result'));
     show(download, own !== null);
     show(root, lines.length > 0 && (own !== null || isAsked));
@@ -51,16 +52,16 @@ export function rehearsalOf(saleId) {
   }
 
   const button = action(
-    'Rehearse…',
+    texts.rehearsal.rehearse,
     async () => {
       const { maxBuyers } = await fetchRehearsals();
-      if (maxBuyers === 0) throw new Error('Rehearsals are turned off here (REHEARSAL_MAX_BUYERS)');
+      if (maxBuyers === 0) return toast(texts.rehearsal.off);
       const started = await openForm(
-        'Rehearse this sale',
+        texts.rehearsal.formTitle,
         formOf(maxBuyers),
         async (read) => {
-          const buyers = read.read('buyers', 'Buyers', parseWhole);
-          const withinSeconds = read.read('within', 'All press within', parseWhole);
+          const buyers = read.read('buyers', texts.rehearsal.buyers, parseWhole);
+          const withinSeconds = read.read('withinSeconds', texts.rehearsal.within, parseWhole);
           read.done();
           await startRehearsal(saleId, {
             ...{ buyers, withinSeconds },
@@ -68,11 +69,11 @@ export function rehearsalOf(saleId) {
           });
           return true;
         },
-        { submit: 'Play' },
+        { submit: texts.rehearsal.play },
       );
       if (!started) return;
       isAsked = true;
-      toast('The rehearsal begins');
+      toast(texts.rehearsal.begins);
       await load();
     },
     { 'data-testid': 'rehearse', 'data-needs': 'admin' },
@@ -90,40 +91,36 @@ export function rehearsalOf(saleId) {
 
 /** @param {number} maxBuyers */
 const formOf = (maxBuyers) => [
-  element(
-    'p',
-    {},
-    'Simulated buyers open a hidden copy of this sale, gather, press Buy at the opening, and pay with the simulated provider. Nobody else sees the copy, and no mail or webhook is sent.',
-  ),
+  element('p', {}, texts.rehearsal.lead),
   field(
-    'Buyers',
+    texts.rehearsal.buyers,
     'buyers',
     { inputmode: 'numeric', autocomplete: 'off', value: String(Math.min(1_000, maxBuyers)) },
-    `At most ${number(maxBuyers)}, which the operator has set.`,
+    texts.rehearsal.buyersHint(maxBuyers),
   ),
   field(
-    'All press within',
-    'within',
+    texts.rehearsal.within,
+    'withinSeconds',
     { inputmode: 'numeric', autocomplete: 'off', value: '5' },
-    'Seconds after the opening, 1 to 60',
+    texts.rehearsal.withinHint,
   ),
   element(
     'label',
     { class: 'question' },
     element('input', { type: 'checkbox', name: 'beside' }),
-    'Also while a sale is open or opens within 15 minutes: its buyers would feel it',
+    texts.rehearsal.beside,
   ),
 ];
 
 /** @param {RehearsalReport} report @returns {[string, string][]} */
-function factsOf({ at, go, buyers, taken, weakest, withinSeconds, signIns }) {
-  const verdict = go
-    ? `Go: it takes ${number(buyers)} buyers who press within ${withinSeconds} s`
-    : `No-go: it takes ${number(taken)} of ${number(buyers)} buyers who press within ${withinSeconds} s`;
+function factsOf({ at, go, buyers, taken, weakest, weakestPart, withinSeconds, signIns }) {
+  const { rehearsal: t } = texts;
+  // A report of the version before names the part in English alone.
+  const gaveWay = weakestPart ? t.parts[weakestPart] : weakest;
   return [
-    ['Verdict', verdict],
-    ['Gave way first', weakest ?? 'nothing'],
-    ['Sign-ins', signIns.count === 0 ? 'not played' : `${number(signIns.perSecond)} a second`],
-    ['Played', dateTime(at)],
+    [t.verdict, go ? t.go(buyers, withinSeconds) : t.noGo(taken, buyers, withinSeconds)],
+    [t.weakest, gaveWay ?? t.nothing],
+    [t.signIns, signIns.count === 0 ? t.notPlayed : t.aSecond(signIns.perSecond)],
+    [t.played, dateTime(at)],
   ];
 }

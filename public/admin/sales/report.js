@@ -1,29 +1,20 @@
 /** The rows of a sale's report. */
 
 /** @import { SaleReport } from '../../../insight/contract.ts' */
-/** @import { RejectionReason } from '../../../sale/contract.ts' */
 
 import { duration, money, number } from '../../shared/format.js';
+import { texts } from '../texts.js';
 
-/** @type {Record<RejectionReason, string>} */
-const rejections = {
-  sold_out: 'sold out',
-  over_limit: 'over the limit',
-  unknown_sale: 'unknown sale',
-  unknown_item: 'unknown item',
-  called_off: 'called off',
-  code_used: 'their code was used up',
-  failed: 'failed on our side',
-};
-const refusals = { not_open: 'not open yet', paused: 'paused', ended: 'ended', busy: 'too busy' };
-const reasons = new Map(Object.entries({ ...rejections, ...refusals }));
+/** Why a purchase was refused or rejected. @param {string} reason */
+export const reasonText = (reason) =>
+  Object.hasOwn(texts.report.reasons, reason) ? (texts.report.reasons[reason] ?? reason) : reason;
 
 /** @param {Record<string, number>} counts */
 const listed = (counts) =>
   Object.entries(counts)
     .sort(([, one], [, other]) => other - one)
-    .map(([reason, count]) => `${number(count)} ${reasons.get(reason) ?? reason}`)
-    .join(' · ') || 'none';
+    .map(([reason, count]) => `${number(count)} ${reasonText(reason)}`)
+    .join(' · ') || texts.report.none;
 
 /** @param {number | null} ms */
 const timeOrNone = (ms) => (ms === null ? '–' : duration(ms));
@@ -40,22 +31,22 @@ export function figuresOf(report) {
   const sold = soldOf(report);
   const { price, paymentWindowSeconds } =
     /** @type {SaleReport['sale'] & { paymentWindowSeconds?: number }} */ (report.sale);
-  const orders = sold.orders === 1 ? 'order' : 'orders';
+  const { report: t } = texts;
   const hasHolds = Boolean(paymentWindowSeconds) || report.heldUnits + report.expiredUnits > 0;
   const refunded = report.refundedAmount ?? 0;
   return [
-    ['Sold', `${number(sold.units)} of ${number(report.units)} in ${number(sold.orders)} ${orders}`],
-    ['Taken', money({ ...price, amount: report.taken ?? report.amount })],
+    [t.sold, t.soldOf(sold.units, report.units, sold.orders)],
+    [t.taken, money({ ...price, amount: report.taken ?? report.amount })],
     ...(hasHolds
-      ? [pair('Held · expired units', `${number(report.heldUnits)} · ${number(report.expiredUnits)}`)]
+      ? [pair(t.heldExpired, `${number(report.heldUnits)} · ${number(report.expiredUnits)}`)]
       : []),
-    ...(refunded > 0 ? [pair('Refunded', money({ ...price, amount: refunded }))] : []),
-    ['Time to sell out', timeOrNone(report.soldOutAfterMs)],
-    ['Refused at the gate', listed(report.refused)],
-    ['Rejected when settled', listed(/** @type {Record<string, number>} */ (report.rejected))],
-    ['Cancelled units', number(report.cancelledUnits)],
-    ['Accepted to settled, median · p99', `${timeOrNone(report.p50Ms)} · ${timeOrNone(report.p99Ms)}`],
-    ['Fastest · slowest', `${timeOrNone(report.fastestMs)} · ${timeOrNone(report.slowestMs)}`],
+    ...(refunded > 0 ? [pair(t.refunded, money({ ...price, amount: refunded }))] : []),
+    [t.timeToSellOut, timeOrNone(report.soldOutAfterMs)],
+    [t.refused, listed(report.refused)],
+    [t.rejected, listed(/** @type {Record<string, number>} */ (report.rejected))],
+    [t.cancelled, number(report.cancelledUnits)],
+    [t.pace, `${timeOrNone(report.p50Ms)} · ${timeOrNone(report.p99Ms)}`],
+    [t.extremes, `${timeOrNone(report.fastestMs)} · ${timeOrNone(report.slowestMs)}`],
   ];
 }
 

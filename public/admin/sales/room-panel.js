@@ -8,64 +8,57 @@ import { parseWhole } from '../../shared/money.js';
 import { toast } from '../../shared/toast.js';
 import { changeRoom, changeSale, fetchRoom, fetchRoomControl } from '../api.js';
 import { action, factList, subheading } from '../components.js';
-
-const states = {
-  gathering: 'People gather until the opening',
-  drawing: 'The places are being drawn',
-  open: 'People are called in turn',
-  paused: 'Paused: nobody is called',
-  sold_out: 'Sold out: the next is called when something comes back',
-  ended: 'Over',
-};
+import { texts } from '../texts.js';
 
 /** @param {string} saleId @param {() => Promise<void>} reload */
 export function roomPanel(saleId, reload) {
+  const { roomPanel: t } = texts;
   const facts = element('div', {});
   const typed = { autocomplete: 'off' };
   const people = element('input', {
-    ...{ ...typed, inputmode: 'numeric', value: '10', 'aria-label': 'How many more people to let in' },
+    ...{ ...typed, inputmode: 'numeric', value: '10', 'aria-label': t.howMany },
     'data-testid': 'let-in-count',
   });
   const pace = element('input', {
-    ...{ ...typed, inputmode: 'numeric', 'aria-label': 'People a minute, at most', placeholder: 'a minute' },
+    ...{ ...typed, inputmode: 'numeric', 'aria-label': t.pace, placeholder: t.aMinute },
     'data-testid': 'room-pace',
   });
   const message = element('input', {
-    ...{ ...typed, maxlength: '200', 'aria-label': 'Message to everybody who waits' },
-    ...{ placeholder: 'Message to everybody who waits', 'data-testid': 'room-message' },
+    ...{ ...typed, maxlength: '200', 'aria-label': t.message },
+    ...{ placeholder: t.message, 'data-testid': 'room-message' },
   });
   const change = async (/** @type {object} */ what, /** @type {string} */ done) => {
     await changeRoom(saleId, what);
     toast(done);
     await load();
   };
-  const pause = action('Pause the room', () => change({ paused: true }, 'The room is paused'), {
+  const pause = action(t.pause, () => change({ paused: true }, t.paused), {
     'data-testid': 'pause-room',
   });
-  const resume = action('Resume the room', () => change({ paused: false }, 'The room goes on'), {
+  const resume = action(t.resume, () => change({ paused: false }, t.resumed), {
     'data-testid': 'resume-room',
   });
   const letIn = action(
-    'Let more in',
+    t.letIn,
     async () => {
       const more = parseWhole(people.value);
-      await change({ letIn: more }, `${number(more)} more are let in`);
+      await change({ letIn: more }, t.letInDone(more));
     },
     { 'data-testid': 'let-in' },
   );
   const setPace = action(
-    'Set the pace',
+    t.setPace,
     async () => {
       const roomPerMinute = parseWhole(pace.value);
       await changeSale(saleId, { roomPerMinute });
-      toast(`At most ${number(roomPerMinute)} a minute`);
+      toast(t.paceSet(roomPerMinute));
       await reload();
     },
     { 'data-testid': 'set-pace' },
   );
   const tell = action(
-    'Tell them',
-    () => change({ message: message.value.trim() || null }, message.value.trim() ? 'Told' : 'Taken back'),
+    t.tell,
+    () => change({ message: message.value.trim() || null }, message.value.trim() ? t.told : t.takenBack),
     { 'data-testid': 'tell-room' },
   );
   const controls = element(
@@ -76,7 +69,7 @@ export function roomPanel(saleId, reload) {
     element('span', { class: 'adding' }, pace, setPace),
     element('span', { class: 'adding room-message' }, message, tell),
   );
-  const root = element('section', { hidden: true }, subheading('Waiting room'), facts, controls);
+  const root = element('section', { hidden: true }, subheading(t.title), facts, controls);
 
   async function load() {
     /** @type {RoomStatus} */
@@ -85,16 +78,16 @@ export function roomPanel(saleId, reload) {
     const { paused, extra, message: told } = await fetchRoomControl(saleId);
     /** @type {[string, string][]} */
     const lines = [
-      ['Now', paused && room.state !== 'paused' ? `${states[room.state]} (room paused)` : states[room.state]],
-      ['Waiting', number(room.waiting)],
-      ['Called or inside', number(room.inside)],
-      ['Called up to place', number(room.calledUpTo)],
-      ['Places a minute lately', speed(room)],
-      ['Units left', number(room.left)],
-      ['To be let in besides', number(extra)],
-      ['They read', told ?? '–'],
+      [t.now, paused && room.state !== 'paused' ? t.alsoPaused(t.states[room.state]) : t.states[room.state]],
+      [t.waiting, number(room.waiting)],
+      [t.inside, number(room.inside)],
+      [t.calledUpTo, number(room.calledUpTo)],
+      [t.speed, speed(room)],
+      [t.left, number(room.left)],
+      [t.extra, number(extra)],
+      [t.theyRead, told ?? '–'],
     ];
-    const drawn = factList(lines, 'room-facts');
+    const drawn = factList(lines, 'room-facts', true);
     if (!drawn.isEqualNode(facts.firstElementChild)) facts.replaceChildren(drawn);
     show(pause, !paused);
     show(resume, paused);
@@ -117,5 +110,5 @@ export function roomPanel(saleId, reload) {
 /** @param {RoomStatus} room */
 function speed({ slowest, fastest }) {
   const [from, to] = [Math.round(slowest), Math.round(fastest)];
-  return from === to ? number(to) : `${number(from)} to ${number(to)}`;
+  return from === to ? number(to) : texts.roomPanel.range(from, to);
 }

@@ -4,12 +4,12 @@
 
 import { serverNow } from '../../shared/clock.js';
 import { element, show } from '../../shared/dom.js';
-import { number } from '../../shared/format.js';
 import { parseWhole } from '../../shared/money.js';
 import { toast } from '../../shared/toast.js';
 import { callOffSale, changeSale, fetchAllProducts } from '../api.js';
 import { action } from '../components.js';
 import { openForm } from '../form.js';
+import { texts } from '../texts.js';
 import { duplicateButton } from './draft-view.js';
 import { openSaleForm } from './sale-form.js';
 import { nameOf } from './sale-words.js';
@@ -19,16 +19,17 @@ import { nameOf } from './sale-words.js';
  * @param {HTMLElement} rehearse the button of its rehearsal
  */
 export function saleButtons(saleId, saleOf, reload, rehearse) {
+  const { saleDetails: t } = texts;
   const change = async (/** @type {object} */ what, /** @type {string} */ done) => {
     await changeSale(saleId, what);
     toast(done);
     await reload();
   };
-  const pause = action('Pause', () => change({ paused: true }, 'Paused'), { 'data-testid': 'pause' });
-  const resume = action('Resume', () => change({ paused: false }, 'Resumed'), { 'data-testid': 'resume' });
+  const pause = action(t.pause, () => change({ paused: true }, t.paused), { 'data-testid': 'pause' });
+  const resume = action(t.resume, () => change({ paused: false }, t.resumed), { 'data-testid': 'resume' });
   const stock = stockButtons(change);
   const edit = action(
-    'Edit',
+    texts.words.edit,
     async () => {
       const sale = saleOf();
       if (sale && (await openSaleForm(await fetchAllProducts(), sale))) await reload();
@@ -36,31 +37,26 @@ export function saleButtons(saleId, saleOf, reload, rehearse) {
     { 'data-testid': 'edit' },
   );
   const end = action(
-    'End',
+    t.end,
     async () => {
       const sale = saleOf();
-      if (!sale || !confirm('End this sale now? Nothing can be bought any more.')) return;
+      if (!sale || !confirm(t.endConfirm)) return;
       const now = serverNow();
       // A sale that has not opened is ended by moving its whole window into the past.
       const opensAt = now <= Date.parse(sale.opensAt) ? { opensAt: new Date(now - 1_000).toISOString() } : {};
-      await change({ ...opensAt, closesAt: new Date(now).toISOString() }, 'Ended');
+      await change({ ...opensAt, closesAt: new Date(now).toISOString() }, t.endedNow);
     },
     { 'data-testid': 'end', class: 'small danger' },
   );
   const callOff = action(
-    'Call off…',
+    t.callOff,
     async () => {
       const sale = saleOf();
       if (!sale) return;
       const sold = sale.unitsOnSale - sale.stock;
-      const lines = [
-        'Nothing more can be bought, and the sale cannot be opened again.',
-        `All orders are cancelled: ${number(sold)} sold ${sold === 1 ? 'unit' : 'units'}, and what is still queued.`,
-        'Everybody with an order is told.',
-      ];
-      const words = lines.map((line) => element('p', {}, line));
-      if (await openForm('Call this sale off?', words, () => callOffSale(saleId), { submit: 'Call off' })) {
-        toast('Called off');
+      const words = t.callOffLines(sold).map((line) => element('p', {}, line));
+      if (await openForm(t.callOffTitle, words, () => callOffSale(saleId), { submit: t.callOffNow })) {
+        toast(t.callOffDone);
         await reload();
       }
     },
@@ -87,28 +83,29 @@ export function saleButtons(saleId, saleOf, reload, rehearse) {
 
 /** @param {(what: object, done: string) => Promise<void>} change */
 function stockButtons(change) {
-  const item = element('select', { 'aria-label': 'Of which item', 'data-testid': 'stock-item' });
+  const { saleDetails: t } = texts;
+  const item = element('select', { 'aria-label': t.ofWhichItem, 'data-testid': 'stock-item' });
   const units = element('input', {
     inputmode: 'numeric',
     autocomplete: 'off',
     value: '10',
-    'aria-label': 'Units to add or withdraw',
+    'aria-label': t.unitsToMove,
     'data-testid': 'add-units',
   });
   const itemId = () => (item.options.length > 1 ? { itemId: item.value } : {});
   const add = action(
-    'Add stock',
+    t.addStock,
     async () => {
       const addStock = parseWhole(units.value);
-      await change({ addStock, ...itemId() }, `${number(addStock)} added`);
+      await change({ addStock, ...itemId() }, t.added(addStock));
     },
     { 'data-testid': 'add-stock' },
   );
   const withdraw = action(
-    'Withdraw',
+    t.withdraw,
     async () => {
       const withdrawStock = parseWhole(units.value);
-      await change({ withdrawStock, ...itemId() }, `${number(withdrawStock)} withdrawn`);
+      await change({ withdrawStock, ...itemId() }, t.withdrawn(withdrawStock));
     },
     { 'data-testid': 'withdraw-stock' },
   );

@@ -8,13 +8,14 @@ import { serverNow } from '../../shared/clock.js';
 import { element, setText } from '../../shared/dom.js';
 import { countdown, dateTime, number } from '../../shared/format.js';
 import { saleName } from '../../shared/items.js';
-import { texts } from '../../shared/texts.js';
+import { texts as storefront } from '../../shared/texts.js';
 import { downloadOrders, fetchMinutes, fetchReport } from '../api.js';
 import { burnDown } from '../charts/burn-down.js';
 import { minutesChart } from '../charts/minutes-chart.js';
 import { downloadReportPicture } from '../charts/report-picture.js';
 import { action, peopleAt, subheading } from '../components.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { accessPanel } from './access-panel.js';
 import { drawLine } from './draw-line.js';
 import { itemTable } from './item-table.js';
@@ -29,6 +30,7 @@ const REPORT_EVERY_MS = 2_000;
 
 /** @param {string} saleId */
 export function openSaleDetails(saleId) {
+  const { saleDetails: t } = texts;
   /** @type {SaleReport | null} */
   let report = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -37,10 +39,10 @@ export function openSaleDetails(saleId) {
   let people = 0;
   const title = element('h1', { 'data-testid': 'sale-name' }, '…');
   const state = element('p', { class: 'sale-state' });
-  const chart = burnDown('Stock', { height: 300 });
+  const chart = burnDown(t.stock, { height: 300 });
   const items = itemTable();
   const drawing = drawLine(saleId);
-  const byMinute = minutesChart('Orders by the minute');
+  const byMinute = minutesChart(t.byMinute);
   const earlier = element('p', { class: 'muted', role: 'status' });
   const facts = element('dl', { class: 'report', 'data-testid': 'report' });
   const errorLine = element('p', { class: 'failure', role: 'status' });
@@ -53,7 +55,7 @@ export function openSaleDetails(saleId) {
       report = fresh;
       chart.set(report);
       byMinute.set(minutes.minutes);
-      setText(earlier, minutes.nextCursor === null ? '' : 'Earlier minutes are not in this chart.');
+      setText(earlier, minutes.nextCursor === null ? '' : t.earlierMinutes);
       draw(report.sale);
       drawFacts(report);
       await drawing.draw(report.sale);
@@ -79,14 +81,14 @@ export function openSaleDetails(saleId) {
     const chip = element(
       'span',
       { class: 'chip', 'data-status': status, 'data-testid': 'sale-status' },
-      texts.saleStatus[status],
+      storefront.saleStatus[status],
     );
     const left = element(
       'strong',
       { 'data-testid': 'sale-left' },
-      `${number(sale.stock)} of ${number(sale.unitsOnSale)} left`,
+      t.left(number(sale.stock), number(sale.unitsOnSale)),
     );
-    const here = element('span', { class: 'muted' }, `${number(people)} here`);
+    const here = element('span', { class: 'muted' }, t.here(people));
     const next = [
       chip,
       left,
@@ -108,22 +110,22 @@ export function openSaleDetails(saleId) {
     facts.replaceChildren(...lines);
   }
 
-  const picture = action('Picture', async () => report && downloadReportPicture(report), {
+  const picture = action(t.picture, async () => report && downloadReportPicture(report), {
     'data-testid': 'picture',
   });
-  const csv = action('Orders as CSV', () => downloadOrders(saleId), {
+  const csv = action(t.csv, () => downloadOrders(saleId), {
     'data-testid': 'csv',
     'data-needs': 'desk',
   });
   const watch = element(
     'a',
     { class: 'small', href: `/sales/${encodeURIComponent(saleId)}`, target: '_blank' },
-    'Page',
+    t.page,
   );
   const wall = element(
     'a',
     { class: 'small', href: `/ticker/${encodeURIComponent(saleId)}`, target: '_blank' },
-    'Big screen',
+    t.bigScreen,
   );
   load();
   return {
@@ -140,7 +142,7 @@ export function openSaleDetails(saleId) {
       chart.root,
       byMinute.root,
       earlier,
-      subheading('Report', picture, csv, watch, wall),
+      subheading(t.report, picture, csv, watch, wall),
       facts,
       rehearsal.root,
     ),
@@ -162,8 +164,9 @@ export function openSaleDetails(saleId) {
 
 /** @param {SaleSnapshot} sale @param {string} status */
 function momentOf({ opensAt, closesAt }, status) {
-  if (status === 'called_off') return `called off ${dateTime(closesAt)}`;
-  if (status === 'ended') return `ended ${dateTime(closesAt)}`;
-  if (status === 'scheduled') return `opens ${dateTime(opensAt)}`;
-  return `ends in ${countdown(Date.parse(closesAt) - serverNow())}`;
+  const { saleDetails: t } = texts;
+  if (status === 'called_off') return t.calledOff(dateTime(closesAt));
+  if (status === 'ended') return t.ended(dateTime(closesAt));
+  if (status === 'scheduled') return t.opens(dateTime(opensAt));
+  return t.endsIn(countdown(Date.parse(closesAt) - serverNow()));
 }

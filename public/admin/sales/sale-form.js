@@ -16,7 +16,8 @@ import {
   typedAmount,
 } from '../../shared/money.js';
 import { changeSale, createDraft } from '../api.js';
-import { field, fieldOf, openForm, row, timeField } from '../form.js';
+import { field, fieldOf, longRow, openForm, row, timeField } from '../form.js';
+import { texts } from '../texts.js';
 import { botFields, readBotFields } from './bot-fields.js';
 import { phaseFields } from './phases.js';
 import { nameOf } from './sale-words.js';
@@ -34,43 +35,45 @@ const MINUTE = 60;
 const HOUR = 3_600;
 const DAY = 86_400;
 
+const { saleForm: t } = texts;
+
 /** @type {[value: string, label: string][]} */
 const cancelWindows = [
-  ['0', 'until the sale is over'],
-  [String(HOUR), 'until an hour after it'],
-  [String(DAY), 'until a day after it'],
-  [String(14 * DAY), 'until 14 days after it'],
-  ['', 'never, only the shop cancels'],
+  ['0', t.untilOver],
+  [String(HOUR), t.untilHour],
+  [String(DAY), t.untilDay],
+  [String(14 * DAY), t.untilDays(14)],
+  ['', t.never],
 ];
 /** @type {[value: string, label: string][]} */
 const paymentWindows = [
-  ['0', 'not here: every order counts as paid'],
+  ['0', texts.terms.notHere],
   ...[5, 10, 15, 30].map(
-    (minutes) => /** @type {[string, string]} */ ([`${minutes * MINUTE}`, `${minutes} minutes`]),
+    (minutes) => /** @type {[string, string]} */ ([`${minutes * MINUTE}`, t.minutes(minutes)]),
   ),
-  [String(HOUR), '1 hour'],
-  [String(DAY), '1 day'],
+  [String(HOUR), t.hour],
+  [String(DAY), t.day],
 ];
 /** @type {[value: string, label: string][]} */
 const audiences = [
-  ['', 'everybody with an account'],
-  ['verified', 'only confirmed addresses'],
+  ['', texts.terms.everybody],
+  ['verified', texts.terms.verified],
 ];
 /** @type {[value: string, label: string][]} */
 const modes = [
-  ['open', 'to those who press first'],
-  ['room', 'in turn, from a waiting room'],
-  ['draw', 'by a draw among all who enter'],
-  ['draw+beacon', 'by a draw that not even the shop can steer'],
+  ['open', t.modes.open],
+  ['room', t.modes.room],
+  ['draw', t.modes.draw],
+  ['draw+beacon', t.modes.beacon],
 ];
 /** @type {[value: string, label: string][]} */
 const returns = [
-  ['', 'on sale for everybody'],
-  ['list', 'offered to a waiting list, in turn'],
+  ['', t.returnsToAll],
+  ['list', t.returnsToList],
 ];
 /** @type {[value: string, label: string][]} */
 const languages = [
-  ['', 'the shop’s'],
+  ['', t.shopsLanguage],
   ['en', 'English'],
   ['de', 'Deutsch'],
   ['fr', 'Français'],
@@ -84,7 +87,7 @@ const languages = [
 function choiceField(label, name, choices, present, hint) {
   const isUsual = choices.some(([value]) => value === present);
   /** @type {[value: string, label: string][]} */
-  const all = isUsual ? choices : [...choices, [present, `${present} seconds, as now`]];
+  const all = isUsual ? choices : [...choices, [present, t.secondsAsNow(present)]];
   const options = all.map(([value, text]) => element('option', { value, selected: value === present }, text));
   return fieldOf(label, element('select', { name }, ...options), hint);
 }
@@ -105,22 +108,22 @@ function givingFields(sale, drawAt) {
   const mode = sale?.mode ?? 'open';
   const offered = sale === null ? modes : modes.filter(([value]) => !value.includes('+'));
   const pace = field(
-    'People let in a minute, at most',
+    t.pace,
     'roomPerMinute',
     { ...whole, value: String(sale?.roomPerMinute ?? '') },
-    'Empty: as many as the stock and the settling allow. It can be changed at any time.',
+    t.paceHint,
   );
-  const time = timeField('Draw at', 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
-  time.append(element('span', { class: 'hint' }, 'People enter from the opening until then.'));
+  const time = timeField(t.drawAt, 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
+  time.append(element('span', { class: 'hint' }, t.drawHint));
   const returning = choiceField(
-    'What comes back is',
+    t.returns,
     'returns',
     returns,
     sale?.waitingList ? 'list' : '',
-    'After a sell-out. In a draw they go to the next in its order.',
+    t.returnsHint,
   );
   if (!isDraft(sale)) return mode === 'room' ? [pace] : [row(returning, ...(mode === 'draw' ? [time] : []))];
-  const choice = choiceField('Given out', 'mode', offered, mode, 'It is fixed when the sale is published.');
+  const choice = choiceField(texts.terms.givenOut, 'mode', offered, mode, t.modeHint);
   const select = choice.querySelector('select');
   const update = () => {
     show(time, select?.value.startsWith('draw') ?? false);
@@ -136,18 +139,18 @@ function givingFields(sale, drawAt) {
 const earlyFields = (sale, drawAt) => [
   row(
     choiceField(
-      'Time to pay',
+      t.timeToPay,
       'paymentWindowSeconds',
       paymentWindows,
       String(sale?.paymentWindowSeconds ?? 0),
-      'An order is held so long. Unpaid by then, it is given to others.',
+      t.timeToPayHint,
     ),
     choiceField(
-      'Who may buy',
+      texts.terms.whoMayBuy,
       'audience',
       audiences,
       sale?.requiresVerifiedEmail ? 'verified' : '',
-      'The page says so before the opening, and leads to the confirmation.',
+      t.audienceHint,
     ),
   ),
   ...givingFields(sale, drawAt),
@@ -159,9 +162,9 @@ const earlyFields = (sale, drawAt) => [
  */
 function readEarly(read, sale, { opensAt, closesAt }) {
   const [mode, beacon] = (isDraft(sale) ? read.textOf('mode') : (sale?.mode ?? '')).split('+');
-  const drawAt = mode === 'draw' ? read.readTime('drawAt', 'Draw at') : undefined;
+  const drawAt = mode === 'draw' ? read.readTime('drawAt', t.drawAt) : undefined;
   if (drawAt && ((opensAt && drawAt <= opensAt) || (closesAt && drawAt >= closesAt)))
-    read.refuse('drawAt', 'Draw at: expected a time after the opening and before the end');
+    read.refuse('drawAt', texts.faultOf(t.drawAt, t.drawOutside));
   return {
     paymentWindowSeconds: Number(read.textOf('paymentWindowSeconds')),
     requiresVerifiedEmail: read.textOf('audience') === 'verified',
@@ -178,7 +181,7 @@ function readEarly(read, sale, { opensAt, closesAt }) {
 /** @param {Reader} read */
 function paceIn(read) {
   if (read.textOf('roomPerMinute') === '') return {};
-  return { roomPerMinute: read.read('roomPerMinute', 'People let in a minute', parseWhole) };
+  return { roomPerMinute: read.read('roomPerMinute', t.paceShort, parseWhole) };
 }
 
 /**
@@ -187,50 +190,34 @@ function paceIn(read) {
  * @returns {Promise<SaleSnapshot | null>}
  */
 export function openSaleForm(products, sale) {
-  if (products.length === 0) throw new Error('Create a product first');
+  if (products.length === 0) throw new Error(t.noProduct);
   const hasOpened = sale !== null && sale.status !== 'draft' && sale.status !== 'scheduled';
   const items = hasOpened ? fixedItems(sale) : itemFields(products, sale);
   const opensAt = sale ? Date.parse(sale.opensAt) : (Math.floor(serverNow() / HOUR_MS) + 1) * HOUR_MS;
   const closesAt = sale ? Date.parse(sale.closesAt) : opensAt + 24 * HOUR_MS;
   const phases = hasOpened ? null : phaseFields(sale, opensAt);
-  const limitHint = hasOpened ? 'It can only be raised now' : '';
+  const limitHint = hasOpened ? t.limitOnlyGrows : '';
   return openForm(
-    sale ? 'Edit sale' : 'New sale',
+    sale ? t.editTitle : t.newTitle,
     [
       ...items.lines,
-      field(
-        'Limit for each person',
-        'limitPerBuyer',
-        { ...whole, value: String(sale?.limitPerBuyer ?? 1) },
-        limitHint,
+      field(t.limit, 'limitPerBuyer', { ...whole, value: String(sale?.limitPerBuyer ?? 1) }, limitHint),
+      row(
+        timeField(texts.terms.opens, 'opensAt', opensAt),
+        timeField(texts.terms.ends, 'closesAt', closesAt),
       ),
-      row(timeField('Opens', 'opensAt', opensAt), timeField('Ends', 'closesAt', closesAt)),
       ...(phases ? [phases.root] : []),
       ...(hasOpened ? [] : earlyFields(sale, (opensAt + closesAt) / 2)),
       row(
-        choiceField(
-          'Buyers can cancel',
-          'cancelWindow',
-          cancelWindows,
-          cancelWindowOf(sale),
-          'What they give back is sold again, and their money goes back.',
-        ),
+        choiceField(t.cancelling, 'cancelWindow', cancelWindows, cancelWindowOf(sale), t.cancellingHint),
         ...(hasOpened
           ? []
-          : [
-              choiceField(
-                'Language of mails',
-                'language',
-                languages,
-                sale?.language ?? '',
-                'For buyers whose account has none.',
-              ),
-            ]),
+          : [choiceField(t.language, 'language', languages, sale?.language ?? '', t.languageHint)]),
       ),
       ...botFields(sale),
     ],
     (read) => {
-      const limitPerBuyer = read.read('limitPerBuyer', 'Limit for each person', parseWhole);
+      const limitPerBuyer = read.read('limitPerBuyer', t.limit, parseWhole);
       const cancelWindow = read.textOf('cancelWindow');
       const window = readWindow(read, sale);
       const change = {
@@ -253,49 +240,44 @@ export function openSaleForm(products, sale) {
 /** @param {Reader} read @param {SaleSnapshot | null} sale */
 function readWindow(read, sale) {
   const now = serverNow();
-  const opensAt = read.readTime('opensAt', 'Opens');
-  const closesAt = read.readTime('closesAt', 'Ends');
+  const opensAt = read.readTime('opensAt', texts.terms.opens);
+  const closesAt = read.readTime('closesAt', texts.terms.ends);
   if (opensAt && closesAt && opensAt >= closesAt)
-    read.refuse('closesAt', 'Ends: expected a time after the opening');
+    read.refuse('closesAt', texts.faultOf(texts.terms.ends, t.afterOpening));
   else if (closesAt && Date.parse(closesAt) <= now && closesAt !== sale?.closesAt)
-    read.refuse('closesAt', 'Ends: expected a time that has not passed');
+    read.refuse('closesAt', texts.faultOf(texts.terms.ends, t.notPassed));
   if (opensAt && opensAt !== sale?.opensAt && Date.parse(opensAt) < now - JUST_PASSED_MS) {
-    const when = sale && sale.status !== 'draft' ? 'at once' : 'as soon as it is published';
-    read.ask('opensAt', `This time has passed. Tick to open the sale ${when}`);
+    read.ask('opensAt', isDraft(sale) ? t.opensOnceOut : t.opensAtOnce);
   }
   return { opensAt, closesAt };
 }
 
 const limitOf = (/** @type {SaleItem} */ { id }) => `limit.${id}`;
-const onlyRaised =
-  'An item’s own limit can only be raised now; without one the limit for each person counts alone.';
 
 /** What cannot be changed any more, with the reason. @param {SaleSnapshot} sale */
 function fixedItems(sale) {
   const lines = sale.items.map((item) => element('li', {}, `${nameOf(item)}: ${money(item.price)}`));
-  const why = 'Items and prices are fixed since the opening, because people buy what they saw.';
-  const stock = 'Stock is added and withdrawn on the page of the sale.';
   // The only item has the limit of the sale.
   const limited = sale.items.length > 1 ? sale.items : [];
   const limits = limited.map((item) =>
-    field(`Own limit of ${nameOf(item)}`, limitOf(item), {
+    field(t.ownLimitOf(nameOf(item)), limitOf(item), {
       ...whole,
-      ...{ placeholder: 'none', value: String(item.limitPerBuyer ?? '') },
+      ...{ placeholder: t.noLimit, value: String(item.limitPerBuyer ?? '') },
     }),
   );
   return {
     lines: [
       element('ul', { class: 'fixed' }, ...lines),
-      element('p', { class: 'hint' }, `${why} ${stock}`),
-      ...(limits.length > 0 ? [row(...limits), element('p', { class: 'hint' }, onlyRaised)] : []),
+      element('p', { class: 'hint' }, t.fixedItems),
+      ...(limits.length > 0 ? [longRow(...limits), element('p', { class: 'hint' }, t.onlyRaised)] : []),
     ],
     /** @param {Reader} read */
     read(read) {
       const itemLimits = limited.flatMap((item) => {
         const text = read.textOf(limitOf(item));
-        const limitPerBuyer = text === '' ? null : read.read(limitOf(item), 'Own limit', parseWhole);
+        const limitPerBuyer = text === '' ? null : read.read(limitOf(item), t.ownLimit, parseWhole);
         if ((limitPerBuyer ?? Number.POSITIVE_INFINITY) < (item.limitPerBuyer ?? Number.POSITIVE_INFINITY))
-          read.refuse(limitOf(item), `Own limit: expected at least ${item.limitPerBuyer ?? 'none, as now'}`);
+          read.refuse(limitOf(item), texts.faultOf(t.ownLimit, t.atLeast(item.limitPerBuyer)));
         return limitPerBuyer === item.limitPerBuyer ? [] : [{ itemId: item.id, limitPerBuyer }];
       });
       return itemLimits.length > 0 ? { itemLimits } : {};
@@ -307,7 +289,7 @@ function fixedItems(sale) {
 function itemFields(products, sale) {
   const rows = element('div', { class: 'item-rows' });
   const options = Intl.supportedValuesOf('currency').map((value) => element('option', { value }));
-  const currency = field('Currency', 'currency', {
+  const currency = field(t.currency, 'currency', {
     ...{
       value: sale?.price.currency ?? document.documentElement.dataset.currency ?? 'EUR',
       maxlength: '3',
@@ -315,7 +297,7 @@ function itemFields(products, sale) {
       list: 'currencies',
     },
   });
-  const add = element('button', { type: 'button', class: 'small', 'data-testid': 'add-item' }, 'Add an item');
+  const add = element('button', { type: 'button', class: 'small', 'data-testid': 'add-item' }, t.addItem);
   const currencyNow = () => currency.querySelector('input')?.value.trim() ?? '';
 
   /** Names the fields by the place of their row, as the server does in its problems. */
@@ -324,7 +306,7 @@ function itemFields(products, sale) {
     all.forEach((one, n) => {
       for (const input of one.querySelectorAll('[data-field]'))
         input.setAttribute('name', `items.${n}.${input.getAttribute('data-field')}`);
-      one.querySelector('legend')?.replaceChildren(all.length > 1 ? `Item ${n + 1}` : 'Item');
+      one.querySelector('legend')?.replaceChildren(all.length > 1 ? t.itemNumber(n + 1) : texts.words.item);
       const remove = one.querySelector('.remove');
       if (remove instanceof HTMLElement) show(remove, all.length > 1);
     });
@@ -350,11 +332,11 @@ function itemFields(products, sale) {
     lines: [rows, row(add, currency), element('datalist', { id: 'currencies' }, ...options)],
     /** @param {Reader} read @param {number | undefined} limit */
     read(read, limit) {
-      const code = read.read('currency', 'Currency', parseCurrency);
+      const code = read.read('currency', t.currency, parseCurrency);
       const list = [...rows.children].map((one, n) => readItem(read, n, code, one.getAttribute('data-id')));
       const stock = list.reduce((sum, item) => sum + (item.stock ?? 0), 0);
       if (limit !== undefined && list.every((item) => item.stock !== undefined) && limit > stock)
-        read.refuse('limitPerBuyer', `Limit for each person: expected at most ${stock}, the units on sale`);
+        read.refuse('limitPerBuyer', texts.faultOf(t.limit, t.atMostUnits(stock)));
       // Every price of 0 was confirmed beside its field.
       return { items: list, free: true };
     },
@@ -366,45 +348,58 @@ function itemRow(products, item, currencyNow, onRemoved) {
   const choices = products.map(({ id, name }) =>
     element('option', { value: id, selected: id === item?.product.id }, name),
   );
-  const understood = element('span', { class: 'hint', role: 'status', 'data-testid': 'parsed-price' });
-  const price = field('Price', '', {
+  const understood = element('span', {
+    class: 'hint understood',
+    role: 'status',
+    'data-testid': 'parsed-price',
+  });
+  const price = field(texts.words.price, '', {
     ...typed,
     ...{ 'data-field': 'price', value: item ? typedAmount(item.price, locale) : '', placeholder: '149' },
   });
   price.querySelector('input')?.addEventListener('input', ({ target }) => {
     setText(understood, understoodAs(/** @type {HTMLInputElement} */ (target).value, currencyNow()));
   });
-  const remove = element('button', { type: 'button', class: 'small danger remove' }, 'Remove');
+  price.querySelector('.beside')?.before(understood);
+  const remove = element('button', { type: 'button', class: 'small danger remove' }, texts.words.remove);
   const root = element(
     'fieldset',
     { class: 'item-row', 'data-id': item?.id },
-    element('legend', {}, 'Item'),
+    element('legend', {}, texts.words.item),
     row(
-      fieldOf('Product', element('select', { 'data-field': 'productId' }, ...choices)),
-      field('Label', '', {
+      fieldOf(texts.words.product, element('select', { 'data-field': 'productId' }, ...choices)),
+      field(t.label, '', {
         ...{
           'data-field': 'label',
           maxlength: '40',
           autocomplete: 'off',
-          placeholder: 'a size, if there are several',
+          placeholder: t.labelExample,
         },
         value: item?.label ?? '',
       }),
     ),
     row(
       price,
-      field('Old price', '', {
+      field(t.oldPrice, '', {
         ...typed,
-        ...{ 'data-field': 'oldAmount', placeholder: 'optional' },
+        ...{ 'data-field': 'oldAmount', placeholder: t.optional },
         value: item?.oldPrice ? typedAmount(item.oldPrice, locale) : '',
       }),
-      field('Units', '', { ...whole, 'data-field': 'stock', value: String(item?.unitsOnSale ?? 100) }),
-      field('Own limit', '', {
+      field(texts.words.units, '', {
         ...whole,
-        ...{ 'data-field': 'limitPerBuyer', placeholder: 'none', value: String(item?.limitPerBuyer ?? '') },
+        'data-field': 'stock',
+        value: String(item?.unitsOnSale ?? 100),
+      }),
+      field(t.ownLimit, '', {
+        ...whole,
+        ...{
+          'data-field': 'limitPerBuyer',
+          placeholder: t.noLimit,
+          value: String(item?.limitPerBuyer ?? ''),
+        },
       }),
     ),
-    element('div', { class: 'row-foot' }, understood, remove),
+    remove,
   );
   remove.addEventListener('click', () => {
     root.remove();
@@ -433,15 +428,15 @@ function readItem(read, n, currency, id) {
     /** @type {string} */ label,
     /** @type {(text: string) => number} */ parse,
   ) => (read.textOf(at(name)) === '' ? null : read.read(at(name), label, parse));
-  const amount = read.read(at('price'), 'Price', amountOf);
-  const oldAmount = optional('oldAmount', 'Old price', amountOf);
-  const stock = read.read(at('stock'), 'Units', parseWhole);
-  const limitPerBuyer = optional('limitPerBuyer', 'Own limit', parseWhole);
-  if (amount === 0) read.ask(at('price'), 'A price of 0 gives it away. Tick to confirm');
+  const amount = read.read(at('price'), texts.words.price, amountOf);
+  const oldAmount = optional('oldAmount', t.oldPrice, amountOf);
+  const stock = read.read(at('stock'), texts.words.units, parseWhole);
+  const limitPerBuyer = optional('limitPerBuyer', t.ownLimit, parseWhole);
+  if (amount === 0) read.ask(at('price'), t.free);
   if (typeof oldAmount === 'number' && amount !== undefined && oldAmount <= amount)
-    read.refuse(at('oldAmount'), 'Old price: expected more than the price');
+    read.refuse(at('oldAmount'), texts.faultOf(t.oldPrice, t.moreThanPrice));
   if (typeof limitPerBuyer === 'number' && stock !== undefined && limitPerBuyer > stock)
-    read.refuse(at('limitPerBuyer'), 'Own limit: expected at most the units');
+    read.refuse(at('limitPerBuyer'), texts.faultOf(t.ownLimit, t.atMostStock));
   return {
     ...(id ? { id } : {}),
     productId: read.textOf(at('productId')),

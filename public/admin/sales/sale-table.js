@@ -8,13 +8,13 @@ import { serverNow } from '../../shared/clock.js';
 import { element } from '../../shared/dom.js';
 import { dateTime, money, number } from '../../shared/format.js';
 import { itemsOf, lowestPrice, saleName } from '../../shared/items.js';
-import { texts } from '../../shared/texts.js';
+import { texts as storefront } from '../../shared/texts.js';
 import { peopleAt, replaceRows, table } from '../components.js';
-import { texts as room } from '../texts.js';
+import { texts } from '../texts.js';
 import { olderSales } from './older-sales-button.js';
 
 export function saleTable() {
-  const { root, body } = table('sales', room.saleColumns);
+  const { root, body } = table('sales', texts.saleColumns);
   const older = olderSales();
   return {
     root: element('div', {}, root, older.root),
@@ -34,7 +34,7 @@ function lineOf(sale, people) {
   const status = statusNow(sale, serverNow());
   return [
     element('a', { href: `#sale/${encodeURIComponent(sale.id)}` }, saleName(sale)),
-    element('span', { class: 'chip', 'data-status': status }, texts.saleStatus[status]),
+    element('span', { class: 'chip', 'data-status': status }, storefront.saleStatus[status]),
     stockCell(sale),
     number(people),
     priceText(sale),
@@ -45,14 +45,14 @@ function lineOf(sale, people) {
 /** @param {SaleSnapshot} sale */
 export function priceText(sale) {
   const { price, isOnly } = lowestPrice(sale);
-  return isOnly ? money(price) : texts.from(money(price));
+  return isOnly ? money(price) : storefront.from(money(price));
 }
 
 /** @param {SaleSnapshot} sale */
 function stockCell(sale) {
   const items = itemsOf(sale);
   const left = items.filter(({ stock }) => stock > 0).length;
-  const ofItems = items.length > 1 ? ` · ${room.itemsLeft(number(left), number(items.length))}` : '';
+  const ofItems = items.length > 1 ? ` · ${texts.itemsLeft(number(left), number(items.length))}` : '';
   return element('span', {}, stockMeter(sale), element('span', { class: 'muted' }, ofItems));
 }
 
@@ -61,7 +61,7 @@ export function stockMeter({ stock, unitsOnSale }) {
   const meter = element('progress', {
     max: String(Math.max(1, unitsOnSale)),
     value: String(stock),
-    'aria-label': room.saleColumns[2],
+    'aria-label': texts.saleColumns[2],
   });
-  return element('span', { class: 'left' }, meter, room.leftOf(number(stock), number(unitsOnSale)));
+  return element('span', { class: 'left' }, meter, texts.leftOf(number(stock), number(unitsOnSale)));
 }

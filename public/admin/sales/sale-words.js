@@ -3,68 +3,62 @@
 /** @import { SaleItem, SaleSnapshot } from '../../../sale/contract.ts' */
 
 import { serverNow } from '../../shared/clock.js';
-import { countdown, longDateTime, money, number } from '../../shared/format.js';
+import { countdown, longDateTime, money } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
+import { texts } from '../texts.js';
 import { botsInWords } from './bot-fields.js';
 import { phasesInWords } from './phases.js';
 
 /** @param {SaleSnapshot} sale @returns {[name: string, words: string][]} */
 export function inWords(sale) {
   const { items, unitsOnSale, limitPerBuyer, opensAt, closesAt, paymentWindowSeconds } = sale;
-  const total = items.length > 1 ? [/** @type {[string, string]} */ (['In all', units(unitsOnSale)])] : [];
+  const { terms: t } = texts;
+  const total = items.length > 1 ? [/** @type {[string, string]} */ ([t.inAll, t.units(unitsOnSale)])] : [];
   return [
     ...items.map((item) => /** @type {[string, string]} */ ([nameOf(item), itemInWords(item)])),
     ...total,
-    ['Limit', `${number(limitPerBuyer)} for each person`],
-    ['Who may buy', sale.requiresVerifiedEmail ? 'only confirmed addresses' : 'everybody with an account'],
+    [t.limit, t.eachPerson(limitPerBuyer)],
+    [t.whoMayBuy, sale.requiresVerifiedEmail ? t.verified : t.everybody],
     ...phasesInWords(sale),
-    ['Given out', givingInWords(sale)],
+    [t.givenOut, givingInWords(sale)],
     [texts.bots.title, botsInWords(sale)],
-    ['Payment', paymentInWords(paymentWindowSeconds)],
-    ['Opens', openingInWords(opensAt)],
-    ['Ends', `${momentInWords(closesAt)}, ${lengthInWords(opensAt, closesAt)} after the opening`],
-    [
-      'Cancelling',
-      sale.cancellableUntil ? `until ${momentInWords(sale.cancellableUntil)}` : 'only by the shop',
-    ],
+    [t.payment, paymentInWords(paymentWindowSeconds)],
+    [t.opens, openingInWords(opensAt)],
+    [t.ends, t.endsAfter(momentInWords(closesAt), lengthInWords(opensAt, closesAt))],
+    [t.cancelling, sale.cancellableUntil ? t.until(momentInWords(sale.cancellableUntil)) : t.onlyShop],
   ];
 }
 
 /** @param {SaleSnapshot} sale */
 function givingInWords({ mode, roomPerMinute, drawAt, waitingList }) {
+  const { terms: t } = texts;
   if (mode === 'room') {
-    const pace = roomPerMinute ? `, at most ${number(roomPerMinute)} people a minute` : '';
-    return `in turn, from a waiting room: places are drawn at the opening${pace}`;
+    return t.inTurn + (roomPerMinute ? t.atMostAMinute(roomPerMinute) : '');
   }
-  if (drawAt) return `by a draw at ${momentInWords(drawAt)}, among all who enter from the opening until then`;
-  const returning = waitingList ? '; after a sell-out those that come back go to a waiting list' : '';
-  return `to those who press first${returning}`;
+  if (drawAt) return t.byDraw(momentInWords(drawAt));
+  return t.firstCome + (waitingList ? t.thenList : '');
 }
 
 /** @param {number} seconds */
 const paymentInWords = (seconds) =>
-  seconds === 0
-    ? 'not here: every order counts as paid'
-    : `within ${countdown(seconds * 1_000)}, or the units go back on sale`;
+  seconds === 0 ? texts.terms.notHere : texts.terms.payWithin(countdown(seconds * 1_000));
 
 /** @param {Pick<SaleItem, 'product' | 'label'>} item */
 export const nameOf = ({ product, label }) => (label ? `${product.name}, ${label}` : product.name);
 
 /** @param {SaleItem} item */
 function itemInWords({ price, oldPrice, unitsOnSale, limitPerBuyer }) {
-  const cost = price.amount === 0 ? `free of charge (${money(price)})` : `${money(price)} each`;
-  const before = oldPrice ? `, ${money(oldPrice)} before` : '';
-  const limit = limitPerBuyer === null ? '' : `, at most ${number(limitPerBuyer)} for each person`;
-  return `${cost}${before}, ${units(unitsOnSale)}${limit}`;
+  const { terms: t } = texts;
+  const cost = price.amount === 0 ? t.free(money(price)) : t.each(money(price));
+  const before = oldPrice ? t.before(money(oldPrice)) : '';
+  const limit = limitPerBuyer === null ? '' : t.limitEach(limitPerBuyer);
+  return `${cost}${before}, ${t.units(unitsOnSale)}${limit}`;
 }
-
-/** @param {number} count */
-const units = (count) => `${number(count)} ${count === 1 ? 'unit' : 'units'}`;
 
 /** @param {string} opensAt */
 function openingInWords(opensAt) {
   const inMs = Date.parse(opensAt) - serverNow();
-  return inMs > 0 ? `${momentInWords(opensAt)}, in ${countdown(inMs)}` : 'at once, when it is published';
+  return inMs > 0 ? texts.terms.opensIn(momentInWords(opensAt), countdown(inMs)) : texts.terms.atOnce;
 }
 
 /** @param {string} at */

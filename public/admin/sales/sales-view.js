@@ -8,6 +8,7 @@ import { dateTime, money, number } from '../../shared/format.js';
 import { fetchAllProducts, fetchDrafts } from '../api.js';
 import { action, heading, replaceRows, subheading, table } from '../components.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { openSaleForm } from './sale-form.js';
 import { saleTable } from './sale-table.js';
 
@@ -15,7 +16,7 @@ export function openSalesView() {
   const sales = saleTable();
   const drafts = draftTable();
   const add = action(
-    'New sale',
+    texts.salesView.newSale,
     async () => {
       const draft = await openSaleForm(await fetchAllProducts(), null);
       if (draft) location.hash = `draft/${encodeURIComponent(draft.id)}`;
@@ -23,21 +24,21 @@ export function openSalesView() {
     { class: 'primary compact', 'data-testid': 'new-sale', 'data-needs': 'admin' },
   );
   return {
-    root: element('div', {}, heading('Sales', add), drafts, sales.root),
+    root: element('div', {}, heading(texts.sales, add), drafts, sales.root),
     update: (/** @type {LiveFigures} */ news) => sales.set(news),
   };
 }
 
 /** The drafts, which nobody else changes often: they are read once. */
 function draftTable() {
-  const { root, body } = table('drafts', ['Draft', 'Units', 'Price', 'Window']);
+  const { root, body } = table('drafts', texts.salesView.draftColumns);
   const note = element('p', { class: 'muted', role: 'status' });
-  const box = element('section', { class: 'drafts' }, subheading('Drafts'), root, note);
+  const box = element('section', { class: 'drafts' }, subheading(texts.salesView.drafts), root, note);
   box.hidden = true;
   fetchDrafts().then(
     ({ sales, nextCursor }) => {
       replaceRows(body, sales.map(lineOf));
-      setText(note, nextCursor === null ? '' : `These are the newest ${number(sales.length)}.`);
+      setText(note, nextCursor === null ? '' : texts.salesView.newestDrafts(sales.length));
       show(box, sales.length > 0);
     },
     (error) => {

@@ -4,7 +4,7 @@ import { beginSession } from '../../account/session.js';
 import { element, setText } from '../../shared/dom.js';
 import { field } from '../form.js';
 import { errorText } from '../http.js';
-import { roleTexts } from './roles.js';
+import { texts } from '../texts.js';
 import { acceptInvitation, readInvitation } from './staff-api.js';
 
 /** The token in the address of an invitation; null in any other address. */
@@ -12,11 +12,11 @@ export const invitationInAddress = () => /^#join=([\w.-]+)$/.exec(location.hash)
 
 /** @param {string} token */
 export function openJoinForm(token) {
-  const text = element('p', { role: 'status' }, 'One moment…');
-  const root = element('div', { 'data-testid': 'join' }, element('h1', {}, 'Join the staff'), text);
+  const text = element('p', { role: 'status' }, texts.staff.moment);
+  const root = element('div', { 'data-testid': 'join' }, element('h1', {}, texts.staff.join), text);
   readInvitation(token).then(
     ({ email, role, hasAccount }) => {
-      const what = roleTexts[/** @type {keyof typeof roleTexts} */ (role)] ?? role;
+      const what = texts.roles[/** @type {keyof typeof texts.roles} */ (role)] ?? role;
       setText(text, `${email} · ${what}`);
       root.append(formOf(token, email, hasAccount));
     },
@@ -28,19 +28,19 @@ export function openJoinForm(token) {
 /** @param {string} token @param {string} email @param {boolean} hasAccount */
 function formOf(token, email, hasAccount) {
   const error = element('p', { class: 'error', role: 'alert' });
-  const submit = element('button', { class: 'primary' }, 'Join');
+  const submit = element('button', { class: 'primary' }, texts.staff.joinNow);
   const password = hasAccount
-    ? field('Password of your account', 'password', { autocomplete: 'current-password' })
+    ? field(texts.staff.ownPassword, 'password', { autocomplete: 'current-password' })
     : field(
-        'Password',
+        texts.staff.password,
         'password',
         { autocomplete: 'new-password', minlength: '8' },
-        'At least 8 characters',
+        texts.staff.passwordHint,
       );
   const input = password.querySelector('input');
   input?.setAttribute('type', 'password');
   input?.setAttribute('required', '');
-  const name = field('Name', 'name', { autocomplete: 'name', required: true, maxlength: '100' });
+  const name = field(texts.words.name, 'name', { autocomplete: 'name', required: true, maxlength: '100' });
   const form = element(
     'form',
     { class: 'form' },

@@ -8,21 +8,16 @@ import { toast } from '../../shared/toast.js';
 import { action, heading, replaceRows, table } from '../components.js';
 import { field, openForm } from '../form.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { shownOnce } from './shown-once.js';
 import { createApiKey, fetchApiKeys, revokeApiKey } from './staff-api.js';
 
 /** @type {Record<ApiKey['scopes'][number], string>} */
-const scopeTexts = {
-  'sales:read': 'Read sales, products and their figures',
-  'sales:write': 'Make and change sales and products',
-  'orders:read': 'Read orders, with names and addresses',
-  'orders:write': 'Change orders and send their mails again',
-  'payments:write': 'Say what was paid and given back in your own checkout',
-  'refunds:write': 'Give money of orders back, and see these with names and addresses',
-};
+const scopeTexts = texts.keys.scopes;
 
 export function openKeysView() {
-  const keys = table('api-keys', ['Name', 'Key', 'May', 'Since', 'Last used', 'Actions']);
+  const { keys: t, words } = texts;
+  const keys = table('api-keys', t.columns);
   const note = element('p', { class: 'muted', role: 'status' });
   const made = element('div');
 
@@ -30,7 +25,7 @@ export function openKeysView() {
     try {
       const { apiKeys } = await fetchApiKeys();
       replaceRows(keys.body, apiKeys.map(lineOf));
-      setText(note, apiKeys.length === 0 ? 'No keys. A server of yours needs one to call the API.' : '');
+      setText(note, apiKeys.length === 0 ? t.none : '');
     } catch (error) {
       setText(note, errorText(error));
     }
@@ -39,31 +34,31 @@ export function openKeysView() {
   /** @param {ApiKey} key */
   function lineOf({ id, name, prefix, scopes, createdAt, lastUsedAt }) {
     const revoke = action(
-      'Revoke',
+      t.revoke,
       async () => {
-        if (!confirm(`Revoke the key of ${name}? Its next request is refused.`)) return;
+        if (!confirm(t.revokeConfirm(name))) return;
         await revokeApiKey(id);
         made.replaceChildren();
-        toast(`The key of ${name} is revoked`);
+        toast(t.revoked(name));
         await load();
       },
-      { 'aria-label': `Revoke the key of ${name}`, class: 'small danger' },
+      { 'aria-label': t.revokeOf(name), class: 'small danger' },
     );
-    const used = lastUsedAt ? `used ${relative(lastUsedAt)}` : 'never used';
+    const used = lastUsedAt ? t.used(relative(lastUsedAt)) : t.neverUsed;
     return [
       name,
       element('code', {}, `${prefix}…`),
       scopes.join(', '),
-      `since ${dateTime(createdAt)}`,
+      t.since(dateTime(createdAt)),
       used,
       revoke,
     ];
   }
 
   const add = action(
-    'New key',
+    t.newKey,
     async () => {
-      const name = field('Name', 'name', { required: true, maxlength: '100' }, 'Which server uses it');
+      const name = field(words.name, 'name', { required: true, maxlength: '100' }, t.nameHint);
       const boxes = Object.entries(scopeTexts).map(([value, text]) =>
         element(
           'label',
@@ -72,8 +67,8 @@ export function openKeysView() {
           text,
         ),
       );
-      const scopes = element('fieldset', {}, element('legend', {}, 'It may'), ...boxes);
-      const key = await openForm('New key', [name, scopes], ({ textOf }) => {
+      const scopes = element('fieldset', {}, element('legend', {}, t.itMay), ...boxes);
+      const key = await openForm(t.newKey, [name, scopes], ({ textOf }) => {
         const chosen = scopes.querySelectorAll('input:checked');
         return createApiKey({
           name: textOf('name'),
@@ -81,11 +76,11 @@ export function openKeysView() {
         });
       });
       if (!key) return;
-      made.replaceChildren(shownOnce(`The key of ${key.name}. Copy it now: it is not shown again.`, key.key));
+      made.replaceChildren(shownOnce(t.made(key.name), key.key));
       await load();
     },
     { class: 'primary compact', 'data-testid': 'new-key' },
   );
   load();
-  return { root: element('div', { class: 'stacked' }, heading('Keys', add), made, note, keys.root) };
+  return { root: element('div', { class: 'stacked' }, heading(texts.tabs.keys, add), made, note, keys.root) };
 }

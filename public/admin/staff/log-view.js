@@ -8,22 +8,25 @@ import { timeZone } from '../../shared/language.js';
 import { action, heading, replaceRows, table } from '../components.js';
 import { errorText } from '../http.js';
 import { instantOf } from '../local-time.js';
+import { texts } from '../texts.js';
+import { roleName } from './roles.js';
 import { downloadStaffLog, searchStaffLog } from './staff-api.js';
 
 export function openLogView() {
+  const { log: t, words } = texts;
   const input = (/** @type {string} */ name, /** @type {string} */ label, type = 'search') =>
     element('label', { class: 'log-filter' }, label, element('input', { name, type, autocomplete: 'off' }));
   const form = element(
     'form',
     { class: 'filters log-filters', role: 'search' },
-    input('actor', 'Who (e-mail, key)'),
-    input('action', 'Action, e.g. sale.paused'),
-    input('subject', 'Id of what was changed'),
-    input('from', 'From', 'datetime-local'),
-    input('to', 'To', 'datetime-local'),
-    element('button', { class: 'small' }, 'Search'),
+    input('actor', t.who),
+    input('action', t.action),
+    input('subject', t.subject),
+    input('from', t.from, 'datetime-local'),
+    input('to', t.to, 'datetime-local'),
+    element('button', { class: 'small' }, words.search),
   );
-  const found = table('staff-log', ['When', 'Who', 'Action', 'What', 'Change', 'From']);
+  const found = table('staff-log', t.columns);
   const note = element('p', { class: 'muted', role: 'status' });
   /** @type {StaffEntry[]} */
   let entries = [];
@@ -49,7 +52,7 @@ export function openLogView() {
       const page = await searchStaffLog({ ...query(), limit: '50', ...(after && { cursor: after }) });
       entries = after === null ? page.entries : [...entries, ...page.entries];
       cursor = page.nextCursor;
-      setText(note, entries.length === 0 ? 'Nothing found.' : '');
+      setText(note, entries.length === 0 ? t.nothing : '');
       replaceRows(found.body, entries.map(lineOf));
       show(more, cursor !== null);
     } catch (error) {
@@ -57,8 +60,8 @@ export function openLogView() {
     }
   }
 
-  const more = action('Show more', () => load(cursor));
-  const csv = action('Download CSV', () => downloadStaffLog(query()), { 'data-testid': 'log-csv' });
+  const more = action(words.showMore, () => load(cursor));
+  const csv = action(words.downloadCsv, () => downloadStaffLog(query()), { 'data-testid': 'log-csv' });
   more.hidden = true;
   form.addEventListener('submit', (event) => {
     event.preventDefault();
@@ -66,7 +69,7 @@ export function openLogView() {
   });
   load(null);
   return {
-    root: element('div', { class: 'stacked' }, heading('Staff log', csv), form, note, found.root, more),
+    root: element('div', { class: 'stacked' }, heading(t.title, csv), form, note, found.root, more),
   };
 }
 
@@ -75,7 +78,7 @@ function lineOf({ at, actor, from, requestId, action: done, subject, before, aft
   const { kind, id } = subject;
   const what = element('span', {}, `${kind} `, element('code', {}, id));
   const who = element('span', { title: actor.id }, actor.name ?? actor.id);
-  const role = actor.role ?? actor.kind.replace('_', ' ');
+  const role = actor.role ? roleName(actor.role) : texts.log.actors[actor.kind];
   return [
     dateTime(at),
     element('span', { class: 'two-lines' }, who, element('span', { class: 'muted' }, role)),

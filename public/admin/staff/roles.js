@@ -1,14 +1,9 @@
 /** The roles of staff, and what each may do. */
 
 import { currentSession } from '../../account/session.js';
+import { texts } from '../texts.js';
 
 const ranked = /** @type {const} */ (['viewer', 'desk', 'admin']);
-
-export const roleTexts = {
-  viewer: 'Viewer: reads the control room',
-  desk: 'Desk: also cares for orders',
-  admin: 'Admin: does everything',
-};
 
 /** Whether the signed-in user has this role or one above it. @param {typeof ranked[number]} needed */
 export function isAtLeast(needed) {
@@ -16,5 +11,9 @@ export function isAtLeast(needed) {
   return ranked.indexOf(/** @type {any} */ (role)) >= ranked.indexOf(needed);
 }
 
+/** @param {string} role */
+export const roleName = (role) =>
+  Object.hasOwn(texts.roleNames, role) ? texts.roleNames[/** @type {typeof ranked[number]} */ (role)] : role;
+
 /** The options of a select. @returns {[value: string, label: string][]} */
-export const roleOptions = () => Object.entries(roleTexts);
+export const roleOptions = () => Object.entries(texts.roles);

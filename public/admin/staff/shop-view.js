@@ -7,23 +7,17 @@ import { toast } from '../../shared/toast.js';
 import { action, factList, heading } from '../components.js';
 import { field, openForm, row } from '../form.js';
 import { errorText } from '../http.js';
+import { texts } from '../texts.js';
 import { isAtLeast } from './roles.js';
 import { changeTheme, fetchTheme } from './staff-api.js';
 
-const languages = /** @type {const} */ ({ en: 'English', de: 'German', fr: 'French' });
-const links = /** @type {const} */ ({ imprint: 'Imprint', privacy: 'Privacy', terms: 'Terms' });
-const tokens = /** @type {const} */ ({
-  accent: 'Buttons and what is on now',
-  ground: 'Page',
-  surface: 'Cards',
-  ink: 'Text',
-});
+const { shop: t } = texts;
+const { languages, links, tokens, schemes } = t;
 /** Where a choice of own colours begins: the colours as they come. */
 const usual = {
   light: { accent: '#d4321a', ground: '#f5f3ee', surface: '#ffffff', ink: '#16171a' },
   dark: { accent: '#ff6242', ground: '#0f1013', surface: '#191b20', ink: '#f3f1ec' },
 };
-const schemes = /** @type {const} */ ({ light: 'Own colours', dark: 'Own colours on dark devices' });
 
 /** @param {'light' | 'dark'} scheme @param {Colours | null} colours */
 function colourFields(scheme, colours) {
@@ -36,14 +30,14 @@ function colourFields(scheme, colours) {
     'fieldset',
     {},
     element('legend', {}, schemes[scheme]),
-    element('label', { class: 'check' }, own, 'Use these'),
+    element('label', { class: 'check' }, own, t.useThese),
     row(...fields),
   );
 }
 
 /** @param {Theme} theme */
 function edit(theme) {
-  const texts = Object.entries(languages).flatMap(([code, name]) => {
+  const ofLanguages = Object.entries(languages).flatMap(([code, name]) => {
     const { title, lead } = theme.texts[/** @type {keyof typeof languages} */ (code)];
     const offered = theme.languages.some((one) => one === code);
     return [
@@ -55,25 +49,25 @@ function edit(theme) {
           'label',
           { class: 'check' },
           element('input', { type: 'checkbox', name: `offers.${code}`, checked: offered }),
-          'Pages are in this language',
+          t.isOffered,
         ),
-        field('Title of the list', `texts.${code}.title`, { value: title, maxlength: '100' }),
-        field('Below the title', `texts.${code}.lead`, { value: lead, maxlength: '300' }),
+        field(t.listTitle, `texts.${code}.title`, { value: title, maxlength: '100' }),
+        field(t.listLead, `texts.${code}.lead`, { value: lead, maxlength: '300' }),
       ),
     ];
   });
   const lines = [
-    field('Name', 'name', { value: theme.name, maxlength: '100' }, 'empty: the one in SHOP_NAME'),
-    field('Logo', 'logo', { value: theme.logo }, 'a path on this site, or an https address'),
+    field(texts.words.name, 'name', { value: theme.name, maxlength: '100' }, t.nameHint),
+    field(t.logo, 'logo', { value: theme.logo }, t.logoHint),
     colourFields('light', theme.light),
     colourFields('dark', theme.dark),
-    ...texts,
+    ...ofLanguages,
     ...Object.entries(links).map(([kind, label]) =>
       field(label, `links.${kind}`, { value: theme.links[/** @type {keyof typeof links} */ (kind)] }),
     ),
-    field('Currency of new sales', 'currency', { value: theme.currency, maxlength: '3' }),
+    field(t.currency, 'currency', { value: theme.currency, maxlength: '3' }),
   ];
-  return openForm('The shop', lines, (read) => {
+  return openForm(t.title, lines, (read) => {
     const { textOf } = read;
     const colours = (/** @type {'light' | 'dark'} */ scheme) =>
       textOf(`${scheme}.own`) === ''
@@ -104,33 +98,33 @@ export function openShopView() {
   /** @param {Theme} theme */
   function draw(theme) {
     const colours = (/** @type {Colours | null} */ own) =>
-      own ? Object.values(own).join(', ') : 'as they come';
+      own ? Object.values(own).join(', ') : t.asTheyCome;
     facts.replaceChildren(
       factList(
         [
-          ['Name', theme.name || 'from SHOP_NAME'],
-          ['Logo', theme.logo || 'none'],
-          ['Colours', colours(theme.light)],
-          ['On dark devices', theme.dark ? colours(theme.dark) : theme.light ? 'the same' : 'as they come'],
-          ['Languages', theme.languages.map((code) => languages[code]).join(', ')],
-          ['Links', Object.values(theme.links).filter(Boolean).join(', ') || 'none'],
-          ['Currency of new sales', theme.currency],
+          [texts.words.name, theme.name || t.fromSetting],
+          [t.logo, theme.logo || t.none],
+          [t.colours, colours(theme.light)],
+          [t.onDark, theme.dark ? colours(theme.dark) : theme.light ? t.theSame : t.asTheyCome],
+          [t.languagesLabel, theme.languages.map((code) => languages[code]).join(', ')],
+          [t.linksLabel, Object.values(theme.links).filter(Boolean).join(', ') || t.none],
+          [t.currency, theme.currency],
         ],
         'theme',
       ),
     );
   }
   const change = action(
-    'Change',
+    texts.words.change,
     async () => {
       const changed = await edit(await fetchTheme());
       if (!changed) return;
       draw(changed);
-      toast('Pages show it within two seconds');
+      toast(t.changed);
     },
     { class: 'primary compact', 'data-testid': 'change-theme' },
   );
   fetchTheme().then(draw, (error) => toast(errorText(error)));
-  const title = isAtLeast('admin') ? heading('The shop', change) : heading('The shop');
+  const title = isAtLeast('admin') ? heading(t.title, change) : heading(t.title);
   return { root: element('div', { class: 'stacked' }, title, facts) };
 }

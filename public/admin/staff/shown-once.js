@@ -3,13 +3,14 @@
 import { element } from '../../shared/dom.js';
 import { toast } from '../../shared/toast.js';
 import { action } from '../components.js';
+import { texts } from '../texts.js';
 
 /** @param {string} text says what it is @param {string} secret */
 export function shownOnce(text, secret) {
   const code = element('code', { tabindex: '0', 'data-testid': 'secret' }, secret);
-  const copy = action('Copy', async () => {
+  const copy = action(texts.staff.copy, async () => {
     await navigator.clipboard.writeText(secret);
-    toast('Copied');
+    toast(texts.staff.copied);
   });
   // The Clipboard API is missing on plain http.
   copy.hidden = !navigator.clipboard;

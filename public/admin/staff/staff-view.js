@@ -9,14 +9,16 @@ import { toast } from '../../shared/toast.js';
 import { action, heading, replaceRows, subheading, table } from '../components.js';
 import { field, openForm } from '../form.js';
 import { errorText } from '../http.js';
-import { roleOptions, roleTexts } from './roles.js';
+import { texts } from '../texts.js';
+import { roleOptions } from './roles.js';
 import { shownOnce } from './shown-once.js';
 import { changeRole, fetchStaff, invite, removeStaff, withdrawInvitation } from './staff-api.js';
 
 export function openStaffView() {
-  const members = table('staff', ['Name', 'E-mail', 'Role', 'Actions']);
-  const invited = table('invitations', ['Invited', 'Role', 'Until', 'Actions']);
-  const pending = element('section', {}, subheading('Invitations'), invited.root);
+  const { staff: t, words } = texts;
+  const members = table('staff', t.columns);
+  const invited = table('invitations', t.invitedColumns);
+  const pending = element('section', {}, subheading(t.invitations), invited.root);
   const note = element('p', { class: 'muted', role: 'status' });
   const link = element('div');
   pending.hidden = true;
@@ -27,7 +29,7 @@ export function openStaffView() {
       replaceRows(members.body, staff.map(memberLine));
       replaceRows(invited.body, invitations.map(invitationLine));
       show(pending, invitations.length > 0);
-      setText(note, more ? 'There are more, which are not shown.' : '');
+      setText(note, more ? t.more : '');
     } catch (error) {
       setText(note, errorText(error));
     }
@@ -35,63 +37,62 @@ export function openStaffView() {
 
   /** @param {StaffMember} member */
   function memberLine({ id, email, name, role, ofProvider }) {
-    const you = id === currentSession()?.user.id ? ' (you)' : '';
-    if (ofProvider) return [name + you, email, roleTexts[role], 'Changed at the identity provider'];
+    const shown = id === currentSession()?.user.id ? t.you(name) : name;
+    if (ofProvider) return [shown, email, texts.roleNames[role], t.ofProvider];
     const change = action(
-      'Change role',
+      t.changeRole,
       async () => {
-        const select = element('label', {}, 'Role', roleSelect(role, { name: 'role' }));
-        const note = element('p', { class: 'hint' }, 'It takes effect at once, and ends their sessions.');
-        const changed = await openForm(`Role of ${email}`, [select, note], async ({ textOf }) => {
+        const select = element('label', {}, words.role, roleSelect(role, { name: 'role' }));
+        const note = element('p', { class: 'hint' }, t.atOnce);
+        const changed = await openForm(t.roleOf(email), [select, note], async ({ textOf }) => {
           await changeRole(id, textOf('role'));
           return true;
         });
         if (!changed) return;
-        toast(`${name} signs in again with the new role`);
+        toast(t.roleChanged(name));
         await load();
       },
-      { 'aria-label': `Change the role of ${email}` },
+      { 'aria-label': t.changeRoleOf(email) },
     );
     const remove = action(
-      'Remove',
+      words.remove,
       async () => {
-        if (!confirm(`Remove ${email} from the staff? It takes effect at once.`)) return;
+        if (!confirm(t.removeConfirm(email))) return;
         await removeStaff(id);
-        toast(`${name} is no longer on the staff`);
+        toast(t.removed(name));
         await load();
       },
-      { 'aria-label': `Remove ${email}`, class: 'small danger' },
+      { 'aria-label': t.removeOf(email), class: 'small danger' },
     );
-    return [name + you, email, role, element('div', { class: 'actions' }, change, remove)];
+    return [shown, email, texts.roleNames[role], element('div', { class: 'actions' }, change, remove)];
   }
 
   /** @param {StaffInvitation} invitation */
   function invitationLine({ id, email, role, expiresAt }) {
     const withdraw = action(
-      'Withdraw',
+      t.withdraw,
       async () => {
         await withdrawInvitation(id);
         await load();
       },
-      { 'aria-label': `Withdraw the invitation of ${email}` },
+      { 'aria-label': t.withdrawOf(email) },
     );
-    return [email, role, dateTime(expiresAt), withdraw];
+    return [email, texts.roleNames[role], dateTime(expiresAt), withdraw];
   }
 
   const add = action(
-    'Invite',
+    t.invite,
     async () => {
-      const role = element('label', {}, 'Role', roleSelect('viewer', { name: 'role' }));
-      const email = field('E-mail', 'email', { type: 'email', required: true, autocomplete: 'off' });
-      const sent = await openForm('Invite somebody', [email, role], async ({ textOf }) => {
+      const role = element('label', {}, words.role, roleSelect('viewer', { name: 'role' }));
+      const email = field(words.email, 'email', { type: 'email', required: true, autocomplete: 'off' });
+      const sent = await openForm(t.inviteTitle, [email, role], async ({ textOf }) => {
         const invitation = { email: textOf('email'), role: textOf('role') };
         return { ...invitation, ...(await invite(invitation)) };
       });
       if (!sent) return;
-      if (sent.token === null) toast(`An invitation was mailed to ${sent.email}`);
+      if (sent.token === null) toast(t.mailed(sent.email));
       else {
-        const text = `Send this link to ${sent.email}. It works once and for three days, and is not shown again.`;
-        link.replaceChildren(shownOnce(text, `${location.origin}/admin#join=${sent.token}`));
+        link.replaceChildren(shownOnce(t.link(sent.email), `${location.origin}/admin#join=${sent.token}`));
       }
       await load();
     },
@@ -99,7 +100,15 @@ export function openStaffView() {
   );
   load();
   return {
-    root: element('div', { class: 'stacked' }, heading('Staff', add), link, note, members.root, pending),
+    root: element(
+      'div',
+      { class: 'stacked' },
+      heading(texts.tabs.staff, add),
+      link,
+      note,
+      members.root,
+      pending,
+    ),
   };
 }
 
