@@ -11,7 +11,7 @@ import { texts } from '../texts.js';
 
 const t = texts.bots;
 /** Twice as hard with each bit; a page of a phone tries some hundred thousand answers a second. */
-const [LIGHT_BITS, USUAL_BITS, HEAVY_BITS] = [13, 16, 19];
+const [LIGHT_BITS, USUAL_BITS, HEAVY_BITS] = [12, 15, 18];
 const HARDER_BITS = 2;
 const OPENING_SECONDS = 60;
 const BACKLOG = 5_000;
