@@ -6,7 +6,7 @@
 import { element } from '../../shared/dom.js';
 import { number } from '../../shared/format.js';
 import { parseWhole } from '../../shared/money.js';
-import { field, fieldOf, row } from '../form.js';
+import { field, fieldOf } from '../form.js';
 import { texts } from '../texts.js';
 
 const t = texts.bots;
@@ -70,19 +70,15 @@ export function botFields(sale) {
   const { proofOfWork, networkLimit, captcha } = sale ?? {};
   const hasCaptcha = document.documentElement.dataset.captcha !== undefined;
   return [
-    row(
-      choice(t.puzzle, 'puzzle', puzzles, String(proofOfWork?.bits ?? ''), t.puzzleHint),
-      choice(t.harder, 'harder', harder, harderOf(proofOfWork), t.harderHint),
+    choice(t.puzzle, 'puzzle', puzzles, String(proofOfWork?.bits ?? ''), t.puzzleHint),
+    choice(t.harder, 'harder', harder, harderOf(proofOfWork), t.harderHint),
+    field(
+      t.people,
+      'networkPeople',
+      { inputmode: 'numeric', autocomplete: 'off', value: String(networkLimit?.people ?? '') },
+      t.peopleHint,
     ),
-    row(
-      field(
-        t.people,
-        'networkPeople',
-        { inputmode: 'numeric', autocomplete: 'off', value: String(networkLimit?.people ?? '') },
-        t.peopleHint,
-      ),
-      choice(t.network, 'networkSize', sizes, networkLimit?.of ?? 'address'),
-    ),
+    choice(t.network, 'networkSize', sizes, networkLimit?.of ?? 'address'),
     ...(hasCaptcha ? [choice(t.captcha, 'captcha', captchas, captcha ? 'on' : '', t.captchaHint)] : []),
   ];
 }
