@@ -6,12 +6,12 @@
 import { element } from '../../shared/dom.js';
 import { number } from '../../shared/format.js';
 import { parseWhole } from '../../shared/money.js';
-import { field, fieldOf, row } from '../form.js';
+import { field, fieldOf } from '../form.js';
 import { texts } from '../texts.js';
 
 const t = texts.bots;
 /** Twice as hard with each bit; a page of a phone tries some hundred thousand answers a second. */
-const [LIGHT_BITS, USUAL_BITS, HEAVY_BITS] = [13, 16, 19];
+const [LIGHT_BITS, USUAL_BITS, HEAVY_BITS] = [12, 15, 18];
 const HARDER_BITS = 2;
 const OPENING_SECONDS = 60;
 const BACKLOG = 5_000;
@@ -70,19 +70,15 @@ export function botFields(sale) {
   const { proofOfWork, networkLimit, captcha } = sale ?? {};
   const hasCaptcha = document.documentElement.dataset.captcha !== undefined;
   return [
-    row(
-      choice(t.puzzle, 'puzzle', puzzles, String(proofOfWork?.bits ?? ''), t.puzzleHint),
-      choice(t.harder, 'harder', harder, harderOf(proofOfWork), t.harderHint),
+    choice(t.puzzle, 'puzzle', puzzles, String(proofOfWork?.bits ?? ''), t.puzzleHint),
+    choice(t.harder, 'harder', harder, harderOf(proofOfWork), t.harderHint),
+    field(
+      t.people,
+      'networkPeople',
+      { inputmode: 'numeric', autocomplete: 'off', value: String(networkLimit?.people ?? '') },
+      t.peopleHint,
     ),
-    row(
-      field(
-        t.people,
-        'networkPeople',
-        { inputmode: 'numeric', autocomplete: 'off', value: String(networkLimit?.people ?? '') },
-        t.peopleHint,
-      ),
-      choice(t.network, 'networkSize', sizes, networkLimit?.of ?? 'address'),
-    ),
+    choice(t.network, 'networkSize', sizes, networkLimit?.of ?? 'address'),
     ...(hasCaptcha ? [choice(t.captcha, 'captcha', captchas, captcha ? 'on' : '', t.captchaHint)] : []),
   ];
 }
