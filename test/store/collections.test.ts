@@ -26,6 +26,22 @@ test('every document that the shop writes is as the schema of its collection say
   const offer = { productId: product.id, price, stock: 1, opensAt, closesAt, mode: 'draw', drawAt };
   const draw = await system.api('POST', '/api/sales', { ...asAdmin, body: offer });
   await system.api('POST', `/api/sales/${draw.body.id}/entries`, { token, body: { quantity: 1 } });
+  const phases = [
+    { name: 'Members', opensAt, access: 'list' },
+    { name: 'Guests', opensAt: new Date(Date.parse(opensAt) + 60_000), access: 'code' },
+  ];
+  const withPhases = { ...offer, mode: 'open', drawAt: undefined, phases };
+  const { body: phased } = await system.api('POST', '/api/sales', { ...asAdmin, body: withPhases });
+  const codes = await system.api('POST', `/api/admin/sales/${phased.id}/codes`, {
+    ...asAdmin,
+    body: { codes: 1 },
+  });
+  const list = await system.api('POST', `/api/admin/sales/${phased.id}/list`, {
+    ...asAdmin,
+    body: 'ann@example.com',
+    headers: { 'Content-Type': 'text/csv' },
+  });
+  expect([codes.status, list.status]).toEqual([201, 200]);
   const headers = { 'Idempotency-Key': nanoid() };
   await system.api('PATCH', `/api/sales/${sale.id}`, { ...asAdmin, headers, body: { addStock: 1 } });
   for (const quantity of [2, 1]) {
