@@ -8,20 +8,23 @@ import { texts } from './texts.js';
 /** @typedef {NonNullable<ProblemDetails['errors']>[number]} FieldError */
 
 /** What is wrong with each field. @param {Problem} problem @returns {{ field: string, message: string }[]} */
-export const faultsIn = ({ details }) =>
-  (details.errors ?? []).map((error) => ({ field: error.field, message: faultText(error) }));
+export const faultsIn = ({ name, details }) =>
+  (details.errors ?? []).map((error) => ({ field: error.field, message: faultText(name, error) }));
 
 /** @param {Problem} problem */
 export function problemText({ name, message, details }) {
   const [first] = details.errors ?? [];
-  if (first) return faultText(first);
+  if (first) return faultText(name, first);
   return textIn(texts.problems, name) ?? texts.otherProblem(message);
 }
 
-/** @param {FieldError} error */
-function faultText({ field, message, fault, limit }) {
-  const own = textIn(texts.fieldFaults, field.split('.').at(-1) ?? '');
-  if (own !== undefined) return own;
+/** @param {string} name of the problem @param {FieldError} error */
+function faultText(name, { field, message, fault, limit }) {
+  // Another problem than bad input says why the field cannot be so now, which is no rule of the field.
+  const why = textIn(texts.problems, name) ?? textIn(texts.fieldFaults, field.split('.').at(-1) ?? '');
+  if (why !== undefined) return why;
+  const [, line] = /^line (\d+)$/.exec(field) ?? [];
+  if (line !== undefined) return texts.badLine(Number(line));
   if (fault === 'missing') return texts.faults.missing;
   if (fault && limit !== undefined) return texts.faults[fault](limit);
   return texts.otherProblem(message);

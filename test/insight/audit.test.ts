@@ -10,6 +10,7 @@ import { ROOT } from '../../ops/local/folders.mjs';
 import { run, waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order } from '../../sale/contract.ts';
 import { orderIdOf } from '../../sale/order.ts';
+import { openSimulated } from '../../sale/payment/simulated.ts';
 import { allowanceKey } from '../../sale/settlement/decide.ts';
 import type { EventRecord, OrderRecord } from '../../store/collections.ts';
 import { bullOf, jobsIn, pauseQueues, resumeQueues } from '../support/bull.ts';
@@ -224,6 +225,15 @@ test('the orders of an open sale that takes long to read rest, and its log and c
   const kept = await collections.saleAudits.findOne({ _id: sale.id });
   const rested = { ok: true, read: [0, 1], orders: 1, ordersReadAt: kept?.at.toISOString() };
   expect(await next()).toEqual(rested);
+  // The provider's list is compared with payments that are read for it.
+  const provider = openSimulated({ collections, webhookSecrets: ['secret'], latencyMs: 0 });
+  const withProvider = { isWhole: false, glanceAboveMs: 0, provider };
+  expect(await audit(collections, gate, queue, withProvider)).toMatchObject({
+    salesRead: 1,
+    salesGlanced: 0,
+  });
+  await readAgain(60_000);
+  rested.ordersReadAt = (await collections.saleAudits.findOne({ _id: sale.id }))?.at.toISOString();
   // What was sold since is in the log, from which the next look goes on.
   const token = system.buyerToken();
   await system.settled((await system.buy(sale.id, token)).body.orderId, token);

@@ -75,8 +75,11 @@ export function phaseFields(sale, opensAt) {
 
   return {
     root: element('section', { class: 'phase-fields', 'aria-label': t.title }, hint, rows, add),
-    /** @param {Reader} read @param {string | undefined} opening @returns {SalePhase[]} */
-    read(read, opening) {
+    /**
+     * @param {Reader} read @param {{ opensAt?: string | undefined, closesAt?: string | undefined }} window
+     * @returns {SalePhase[]}
+     */
+    read(read, { opensAt: opening, closesAt }) {
       let before = opening;
       return [...rows.children].map((one, n) => {
         const key = one.getAttribute('data-key');
@@ -84,6 +87,7 @@ export function phaseFields(sale, opensAt) {
         if (name === '') read.refuse(`${key}.name`, t.nameMissing);
         const at = n === 0 ? opening : read.readTime(`${key}.opensAt`, t.begins);
         if (n > 0 && at && before && at <= before) read.refuse(`${key}.opensAt`, t.afterBefore);
+        if (n > 0 && at && closesAt && at >= closesAt) read.refuse(`${key}.opensAt`, t.beforeEnd);
         before = at ?? before;
         const access = /** @type {SalePhase['access']} */ (read.textOf(`${key}.access`));
         return { name, access, opensAt: at ?? '' };

@@ -225,7 +225,7 @@ export function openSaleForm(products, sale) {
         limitPerBuyer,
         ...window,
         ...(hasOpened ? {} : readEarly(read, sale, window)),
-        ...(phases && { phases: phases.read(read, window.opensAt) }),
+        ...(phases && { phases: phases.read(read, window) }),
         ...readBotFields(read, sale),
         cancelWindowSeconds: cancelWindow === '' ? null : Number(cancelWindow),
       };

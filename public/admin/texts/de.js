@@ -152,6 +152,7 @@ export const german = {
     fromThen: (/** @type {string} */ who, /** @type {string} */ at) => `${who}, ab ${at}`,
     nameMissing: 'Gib der Phase einen Namen: Käufer lesen ihn',
     afterBefore: 'Erwartet ist eine Zeit nach der Phase davor',
+    beforeEnd: 'Erwartet ist eine Zeit vor dem Ende des Verkaufs',
     list: 'Liste',
     upload: 'Liste hochladen…',
     uploadTitle: 'Liste ersetzen',
@@ -300,6 +301,7 @@ export const german = {
     unavailable: 'Ein Teil des Shops fehlt gerade. Versuche es gleich noch einmal',
   },
   otherProblem: () => 'Das wurde nicht angenommen. Prüfe die Eingaben.',
+  badLine: (line) => `Zeile ${number(line)}: erwartet wird eine Adresse wie anna@example.com`,
   faults: {
     missing: 'Das fehlt.',
     tooShort: (limit) => `Mindestens ${plural(limit, 'Zeichen', 'Zeichen')}.`,
@@ -310,6 +312,7 @@ export const german = {
     tooMany: (limit) => `Wähle höchstens ${number(limit)}.`,
   },
   fieldFaults: {
+    phases: 'Erwartet wird, dass jede Phase nach der davor beginnt, und vor dem Ende des Verkaufs.',
     email: 'Erwartet wird eine ganze Adresse wie ada@example.com.',
     password: 'Erwartet werden 8 bis 72 Zeichen.',
     closesAt: 'Erwartet wird eine Zeit nach dem Beginn, die nicht vorbei ist.',

@@ -156,6 +156,7 @@ export const english = {
     fromThen: (/** @type {string} */ who, /** @type {string} */ at) => `${who}, from ${at}`,
     nameMissing: 'Give the phase a name: buyers read it',
     afterBefore: 'Expected a time after the phase before',
+    beforeEnd: 'Expected a time before the sale ends',
     list: 'List',
     upload: 'Upload a list…',
     uploadTitle: 'Replace the list',
@@ -303,6 +304,7 @@ export const english = {
   },
   /** @param {string} said by the server, in English */
   otherProblem: (said) => said,
+  badLine: (/** @type {number} */ line) => `Line ${number(line)}: expected an address like ann@example.com`,
   faults: {
     missing: 'It is missing.',
     tooShort: (/** @type {number} */ limit) => `Expected at least ${plural(limit, 'character')}.`,
@@ -314,6 +316,7 @@ export const english = {
   },
   /** By the name of the field. @type {Record<string, string>} */
   fieldFaults: {
+    phases: 'Expected each phase to begin after the one before it, and before the sale ends.',
     email: 'Expected a whole address, such as ada@example.com.',
     password: 'Expected 8 to 72 characters.',
     closesAt: 'Expected a time after the opening, which has not passed.',

@@ -157,6 +157,7 @@ export const french = {
     fromThen: (/** @type {string} */ who, /** @type {string} */ at) => `${who}, dès ${at}`,
     nameMissing: 'Donnez un nom à la phase : les acheteurs le lisent',
     afterBefore: 'Une heure après la phase précédente est attendue',
+    beforeEnd: 'Une heure avant la fin de la vente est attendue',
     list: 'Liste',
     upload: 'Envoyer une liste…',
     uploadTitle: 'Remplacer la liste',
@@ -307,6 +308,7 @@ export const french = {
     unavailable: 'Une partie de la boutique est absente. Réessayez dans un instant',
   },
   otherProblem: () => 'Cela n’a pas été accepté. Vérifiez votre saisie.',
+  badLine: (line) => `Ligne ${number(line)} : une adresse comme anne@example.com est attendue`,
   faults: {
     missing: 'C’est manquant.',
     tooShort: (limit) => `Au moins ${plural(limit, 'caractère', 'caractères')}.`,
@@ -317,6 +319,7 @@ export const french = {
     tooMany: (limit) => `Choisissez-en au plus ${number(limit)}.`,
   },
   fieldFaults: {
+    phases: 'Chaque phase doit commencer après la précédente, et avant la fin de la vente.',
     email: 'Il faut une adresse entière, comme ada@example.com.',
     password: 'Il faut 8 à 72 caractères.',
     closesAt: 'Il faut une heure après l’ouverture, qui n’est pas passée.',
