@@ -130,7 +130,7 @@ export function openAdmission({
   /** When a sale with phases opens for the buyer of a purchase, as the script takes it. */
   const entries = new WeakMap<Purchase, string>();
   /** The phases of the sales that have any, so that their purchases are not sent twice. The script tells when they are others. */
-  const phasesOf = new LRUCache<string, string>({ max: rememberedSales });
+  const phasesOf = new LRUCache<string, string>({ max: rememberedSales, ttl: phasesKnownMs });
 
   /** Whether enough replicas have all that this connection has written. It is sent right behind a flush. */
   async function isWithReplicas(): Promise<boolean> {
@@ -267,6 +267,8 @@ export function openAdmission({
 }
 
 const maxTries = 4;
+/** Phases that were taken away again are forgotten after this time. */
+const phasesKnownMs = 60_000;
 const rememberedSales = 10_000;
 const nothingShown = { emailVerified: false };
 const forEverybody: Pick<Door, 'admittanceOf'> = {

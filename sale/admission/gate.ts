@@ -220,7 +220,8 @@ export function openGate(redis: Redis, shards: number) {
     async demands(saleId: string): Promise<Demands | null> {
       const names = ['verified', 'room', 'opensAt', 'closesAt', 'demands'];
       const [verified, room, opensAt, closesAt, demands] = await redis.hmget(gateKeyOf(saleId), ...names);
-      if (!opensAt) return null;
+      // A gate that the version before made does not know the demands: it is completed from the sale.
+      if (!opensAt || typeof demands !== 'string') return null;
       return {
         requiresVerifiedEmail: verified === '1',
         isRoom: room === '1',

@@ -35,6 +35,7 @@ end
 -- A published sale keeps it, so it is written whatever the revision: a gate made by the version before has no such field.
 redis.call('HSET', KEYS[1], 'room', ARGV[14])
 redis.call('HSETNX', KEYS[1], 'phases', ARGV[15])
+redis.call('HSETNX', KEYS[1], 'demands', ARGV[16])
 if known[1] then
   local isOverwritten = known[2] == ARGV[10]
   takeReturned(KEYS[1], '', returned, isOverwritten)

@@ -67,6 +67,7 @@ export function openDemands(
   const answers = new LRUCache<string, { demands: Demands | null }>({
     max: rememberedSales,
     ttl: freshMs,
+    ignoreFetchAbort: true,
     async fetchMethod(saleId) {
       const known = await gate.demands(saleId);
       if (known) return { demands: known };

@@ -17,8 +17,11 @@ export interface Puzzles {
   end(): Date;
   /** The puzzle for a subject; the same one until its end changes. */
   give(subject: string, difficultyBits: number): Puzzle;
-  /** Whether this is an answer to a puzzle that was given for this subject, at the difficulty of that time. */
-  isAnswer(subject: string, answer: string | undefined): boolean;
+  /**
+   * Whether this is an answer to a puzzle that was given for this subject, at the difficulty of that time.
+   * @param leastBits what a puzzle has to have, however easy it was when it was given.
+   */
+  isAnswer(subject: string, answer: string | undefined, leastBits?: number): boolean;
 }
 
 /** No id of a person or a sale contains a line feed. */
@@ -49,9 +52,9 @@ export function openPuzzles(secrets: string): Puzzles {
         expiresAt: expiresAt.toISOString(),
       };
     },
-    isAnswer(subject, answer) {
+    isAnswer(subject, answer, leastBits = 0) {
       const [, , until, bits, signature] = format.exec(answer ?? '') ?? [];
-      if (!answer || !until || !bits || !signature) return false;
+      if (!answer || !until || !bits || !signature || Number(bits) < leastBits) return false;
       if (Number.parseInt(until, 36) <= redisClock.now().getTime()) return false;
       const theirs = Buffer.from(signature, 'base64url');
       if (!keys.some((key) => timingSafeEqual(sign(key, until, bits, subject), theirs))) return false;

@@ -203,8 +203,10 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
     if (at >= sale.closesAt) return 'ended';
     const known = places.get(personId);
     if (known?.state === 'waiting' || known?.state === 'called' || known?.state === 'inside') {
-      if (known.buyerId === buyerId) return null;
-      places.set(personId, { ...known, buyerId });
+      // A place that is older than the sale's limit for networks counts from now on.
+      const isCounted = !networkKey || known.networkKey !== undefined;
+      if (known.buyerId === buyerId && isCounted) return null;
+      places.set(personId, { ...known, buyerId, ...(!isCounted && { networkKey }) });
       changed.add(personId);
       return null;
     }
@@ -287,7 +289,12 @@ function openEdit({ sale, list, places: before, allowances }: State, namesKey: B
       // Whoever asks for more than before has not waited for it yet.
       const keepsPosition = isWaiting && (request.action === 'enter' || asksNoMore(known.lines, lines));
       if (keepsPosition)
-        places.set(personId, { ...withoutCode(known), buyerId, lines, ...(code && { code }) });
+        places.set(personId, {
+          ...withoutCode(known),
+          ...{ buyerId, lines },
+          ...(code && { code }),
+          ...(networkKey && !known.networkKey && { networkKey }),
+        });
       else {
         const { pseudonym, drawKey, drawn } = known ?? {};
         const ofDraw = pseudonym ? { pseudonym, ...(drawKey && { drawKey }), ...(drawn && { drawn }) } : {};

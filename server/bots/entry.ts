@@ -44,8 +44,10 @@ export function requireWork(
   subject: string,
   difficultyBits: number,
   request: HttpRequest,
+  leastBits = 0,
 ): Refusal | null {
-  if (difficultyBits === 0 || puzzles.isAnswer(subject, request.header('proof-of-work'))) return null;
+  const answer = request.header('proof-of-work');
+  if (difficultyBits === 0 || puzzles.isAnswer(subject, answer, leastBits)) return null;
   const detail =
     'expected `Proof-Of-Work: <challenge>.<nonce>` whose SHA-256 begins with that many zero bits, before it expires';
   return refuse(name, detail, puzzles.give(subject, difficultyBits));
@@ -62,7 +64,8 @@ export function requirePurchaseWork(
   const ofSale = demands && !demands.isRoom ? difficultyNow(shop, demands) : 0;
   const name = ofSale > 0 ? 'proof-of-work-required' : 'work-required';
   const bits = Math.max(ofSale, shop.difficultyBits);
-  return requireWork(shop, name, subjectOf(saleId, personId), bits, request);
+  // The easier puzzle of a place in the same sale is not enough.
+  return requireWork(shop, name, subjectOf(saleId, personId), bits, request, shop.difficultyBits);
 }
 
 /** @param about the sale's id, or `sign-up`. @returns a refusal; `away` when the provider is and the work has to do. */
@@ -121,6 +124,8 @@ export async function requirePlace(
   const bits = difficultyNow(shop, demands);
   const unsolved = work(bits);
   if (unsolved) return unsolved;
+  if (demands.captcha && !shop.captcha)
+    return refuse('unavailable', 'This sale demands a captcha, and this server has no CAPTCHA_PROVIDER');
   const captcha = demands.captcha ? await requireCaptcha(shop, saleId, request) : null;
   if (isRefusal(captcha)) return captcha;
   const instead = captcha === 'away' && bits === 0 ? work(bitsWithoutCaptcha) : null;

@@ -5,7 +5,9 @@ import { requestIdHeader, requestIdOf } from '../http/request-id.ts';
 import { picturesPath } from '../routes/pictures.ts';
 import { endConnection } from './refusals.ts';
 
-/** Deadline for the upload of a picture, which may have 8 MB. */
+const listPath = /^\/api\/admin\/sales\/[^/]+\/list$/;
+
+/** Deadline for the upload of a picture or a list, which may have 8 MB. */
 export const uploadDeadlineMs = 60_000;
 
 /**
@@ -14,7 +16,8 @@ export const uploadDeadlineMs = 60_000;
  * handler is not interrupted; its late answer is dropped.
  */
 export function answerInTime(request: IncomingMessage, response: ServerResponse, config: Config): void {
-  const isUpload = request.url === picturesPath;
+  const { url = '' } = request;
+  const isUpload = url === picturesPath || listPath.test(url);
   const ms = isUpload ? uploadDeadlineMs : config.ANSWER_DEADLINE_MS;
   const late = setTimeout(() => {
     const { complete } = request;

@@ -210,7 +210,9 @@ export function placeRoutes(shop: Shop): Route[] {
         const demands = await shop.demandsOf(params.id);
         const bits = demands ? difficultyNow(shop, demands) : 0;
         if (bits === 0) return refuse('not-found', `Sale ${params.id} does not exist, or has no puzzles`);
-        return { status: 200, body: shop.puzzles.give(subjectOf(params.id, personId), bits) };
+        const forPurchases = demands?.isRoom ? 0 : shop.difficultyBits;
+        const given = shop.puzzles.give(subjectOf(params.id, personId), Math.max(bits, forPurchases));
+        return { status: 200, body: given };
       },
     }),
     route({

@@ -8,10 +8,10 @@ import type { Shop } from '../../../shop.ts';
 import { matches, noSale } from '../../sales.ts';
 import { unpayable } from './payable.ts';
 import { unsafeDoors } from './room.ts';
-import { keyReused } from './sales.ts';
+import { keyReused, noCaptcha } from './sales.ts';
 
 /** Sales before they are public. `POST /api/sales` makes one with `draft: true`; `PATCH /api/sales/:id` changes it. */
-export const draftRoutes = ({ collections, announceSale, payments, redis }: Shop): Route[] => [
+export const draftRoutes = ({ collections, announceSale, payments, redis, captcha }: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/drafts',
@@ -35,8 +35,8 @@ export const draftRoutes = ({ collections, announceSale, payments, redis }: Shop
     /** Publishing twice is the same as once. */
     async handle({ params, ...call }) {
       const values = await findValues(collections, params.id);
-      const unsafe = values && (await unsafeDoors({ redis }, values));
-      if (unsafe) return unsafe;
+      const refused = values && (noCaptcha({ captcha }, values) ?? (await unsafeDoors({ redis }, values)));
+      if (refused) return refused;
       const ifMatch = call.request.header('if-match');
       let refusal: Refusal | null = null;
       const isAsConfirmed = (draft: SaleSnapshot) => {

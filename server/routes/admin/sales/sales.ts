@@ -119,7 +119,7 @@ export function saleAdminRoutes(shop: Shop): Route[] {
   ];
 }
 
-const noCaptcha = (shop: Shop, { captcha }: { captcha?: boolean | undefined }) =>
+export const noCaptcha = (shop: Pick<Shop, 'captcha'>, { captcha }: { captcha?: boolean | undefined }) =>
   captcha && !shop.captcha
     ? wrongField('captcha', 'expected false, because the shop has no CAPTCHA_PROVIDER')
     : null;
