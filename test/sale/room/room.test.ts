@@ -348,6 +348,56 @@ test('a pause costs nobody their turn; an accepted purchase that Redis lost is t
   expect(refused.map(({ body }) => body.detail)).toEqual(refused.map(() => expect.stringContaining('old-1')));
 });
 
+test('a draw and a room that take long hold up no other draw, offer or room', async () => {
+  const { collections } = system.store;
+  const sale = { stock: 3, roomPerMinute: 6_000 };
+  const [slowDraw, slowRoom, other] = [await openRoom(sale), await openRoom(sale), await openRoom(sale)];
+  const people = tokens(3);
+  const joinAll = ({ id }: SaleSnapshot) => Promise.all(people.map((token) => join_(id, token)));
+  for (const room of [slowDraw, slowRoom, other]) await joinAll(room);
+  await control(slowRoom.id, { paused: true });
+  await open(slowRoom.id);
+  await drawn(slowRoom.id);
+  const { product } = await system.createSale();
+  const price = { amount: 0, currency: 'EUR' };
+  const now = Date.now();
+  const times = {
+    opensAt: new Date(now),
+    drawAt: new Date(now + hourMs),
+    closesAt: new Date(now + 2 * hourMs),
+  };
+  const { body: lots } = await system.api<SaleSnapshot>('POST', '/api/sales', {
+    token: system.adminToken,
+    body: { productId: product.id, price, stock: 2, mode: 'draw', ...times },
+  });
+  for (const token of people)
+    await system.api('POST', `/api/sales/${lots.id}/entries`, { token, body: { quantity: 1 } });
+
+  // Whoever writes these lists meanwhile has to wait, as for a draw with very many entries.
+  const session = await collections.connection.startSession();
+  session.startTransaction();
+  await collections.placeLists.updateMany(
+    { _id: { $in: [slowDraw.id, slowRoom.id] } },
+    { $inc: { writes: 1 }, $set: { 'room.paused': false } },
+    { session },
+  );
+  await system.changeSale(slowDraw.id, { opensAt: new Date(Date.now() + 1_200) });
+  await open(other.id);
+  await collections.sales.updateOne({ _id: lots.id }, { $set: { drawAt: new Date(Date.now() + 1_000) } });
+  await Promise.all(people.map((token) => called(other.id, token)));
+  await waitUntil(
+    async () => (await collections.places.countDocuments({ saleId: lots.id, state: 'offered' })) === 2,
+    { ...soon, what: 'nothing is offered' },
+  );
+  expect((await statusOf(slowDraw.id)).state).not.toBe('open');
+  expect(
+    (await Promise.all(people.map((token) => mine(slowRoom.id, token)))).map(({ state }) => state),
+  ).toEqual(people.map(() => 'waiting'));
+  await session.commitTransaction();
+  await session.endSession();
+  await Promise.all([slowDraw, slowRoom].map(({ id }) => called(id, people[0] ?? '')));
+});
+
 test('a worker that is killed while it calls, and MongoDB away at the opening: nobody is skipped or called twice', async () => {
   const sale = await openRoom({ stock: 6, roomPerMinute: 120 });
   const people = tokens(9);
