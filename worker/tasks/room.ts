@@ -4,7 +4,7 @@ import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import type { Gate } from '../../sale/admission/gate.ts';
 import type { RoomStatus } from '../../sale/contract.ts';
-import { callPeople, findRooms, type RoomTimes } from '../../sale/room/calls.ts';
+import { callPeople, findRooms, type RoomSettings } from '../../sale/room/calls.ts';
 import { readRoom } from '../../sale/room/room.ts';
 import type { Collections } from '../../store/collections.ts';
 
@@ -27,7 +27,7 @@ interface Dependencies {
 /** Calls people into the waiting rooms, and tells all pages once a second how far each room got. */
 export function openRoomTask(
   { collections, gate, announceRoom }: Dependencies,
-  times: RoomTimes,
+  settings: RoomSettings,
   log: Log,
 ): LeaderTask {
   /** Since when each room that was told is due again, and since when one that failed is, by `performance.now()`. */
@@ -49,7 +49,7 @@ export function openRoomTask(
       const backlog = open.get(saleId);
       if (backlog === undefined) return await tell(saleId, null, tellGatheringEveryMs);
       const gateLeft = await gate.unitsLeft(saleId);
-      await callPeople(collections, saleId, { gateLeft, backlog }, times);
+      await callPeople(collections, saleId, { gateLeft, backlog }, settings);
       await tell(saleId, gateLeft, tellEveryMs);
     }
     const rooms = keyedQueue({
