@@ -4437,6 +4437,8 @@ export interface operations {
                      * @description Only of a draw: people enter from opensAt until then; units are offered until closesAt
                      */
                     drawAt?: string;
+                    /** @description In a draft of a draw only */
+                    drawBeacon?: boolean;
                     /** @description Whether people can wait for units that come back after a sell-out */
                     waitingList?: boolean;
                     /** @description A puzzle before a purchase, a place or an entry; pages solve it by themselves */
@@ -6120,7 +6122,9 @@ export interface operations {
     };
     post_api_sales_id_places_mine_pass: {
         parameters: {
-            query?: never;
+            query?: {
+                returnTo?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -6139,6 +6143,8 @@ export interface operations {
                         pass: string;
                         /** Format: date-time */
                         passUntil: string;
+                        /** @description The site that the person came from, with a pass into it: see docs/WAITING-ROOM.md */
+                        returnUrl?: string;
                     };
                 };
             };
@@ -13005,7 +13011,7 @@ export interface operations {
                         mails: {
                             eventId: string;
                             type: string;
-                            /** @description Empty for a mail about an account */
+                            /** @description Empty for a mail about an account or a call */
                             orderId: string;
                             /** @enum {string} */
                             state: "waiting" | "failed" | "unsure";
