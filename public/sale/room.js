@@ -22,6 +22,22 @@ const SPREAD_MS = 1_500;
 const SPEAK_EVERY_MS = 60_000;
 /** The end of the pass with which the person went back. */
 const RETURNED_KEY = 'room-returned';
+/** The page that sent the person here, because a sign-in elsewhere comes back without it. */
+const RETURN_TO_KEY = 'room-return-to:';
+
+/**
+ * What this tab keeps, also after it was elsewhere; where the browser blocks storage, nothing.
+ * @param {string} key @param {string | null} [text] kept from now on
+ */
+function keptForTab(key, text = null) {
+  try {
+    if (text !== null) sessionStorage.setItem(key, text);
+    return sessionStorage.getItem(key);
+  } catch {
+    return text;
+  }
+}
+
 /** The button for buying is shown to whoever is inside, and while an order is on its way or waits to be paid. */
 const shownOutside = new Set([
   'sending',
@@ -49,7 +65,7 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
   /** @type {import('../../sale/contract.ts').RoomPass | null} */
   let pass = null;
   /** The page of another site that sent the person here to wait. */
-  let returnTo = new URLSearchParams(location.search).get('return');
+  let returnTo = keptForTab(RETURN_TO_KEY + saleId, new URLSearchParams(location.search).get('return'));
   let readAt = Number.NEGATIVE_INFINITY;
   let isBusy = false;
   let isAsking = false;
@@ -132,8 +148,8 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
     if (!pass?.returnUrl) return;
     onward.href = pass.returnUrl;
     setText(onward, texts.room.goOn(new URL(pass.returnUrl).host));
-    if (sessionStorage.getItem(RETURNED_KEY) === pass.passUntil) return;
-    sessionStorage.setItem(RETURNED_KEY, pass.passUntil);
+    if (keptForTab(RETURNED_KEY) === pass.passUntil) return;
+    keptForTab(RETURNED_KEY, pass.passUntil);
     location.assign(pass.returnUrl);
   }
 
