@@ -1,6 +1,7 @@
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { aheadOf, steady, type Wait, waitOf } from '../../public/sale/room-view.js';
 import { openSocketClient, type SocketClient } from '../../rehearsal/socket-client.ts';
+import { pause } from '../../runtime/pause.ts';
 import type { Place, RoomStatus } from '../../sale/contract.ts';
 import { mintTokens } from '../load/closed-loop.ts';
 import { sendAll } from '../load/send-all.ts';
@@ -39,9 +40,10 @@ interface Person {
 
 /** The room opens when all have gathered; until then it would open in half an hour. */
 const [gatherMs, openMs] = [1_800_000, 2_000];
+const [attemptsMax, retryMs] = [20, 2_000];
 /** Tabs that connect at the same time. */
 const connectAtOnce = 100;
-const deadlineMs = 600_000;
+const deadlineMs = 240_000;
 
 /** People gather, the room opens, and they are called until everything is sold. @returns whether all targets are met. */
 export async function room(options: RoomOptions): Promise<boolean> {
@@ -71,12 +73,16 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
       { token }: Person,
       method: string,
       to: string,
-      pass?: string,
+      purchase?: { pass: string; key: string },
     ): Promise<Body | null> {
-      const body = pass ? { body: '{"quantity":1}' } : {};
+      const body = purchase ? { body: '{"quantity":1}' } : {};
       const headers = {
         Authorization: `Bearer ${token}`,
-        ...(pass && { 'Room-Pass': pass, 'Content-Type': 'application/json' }),
+        ...(purchase && {
+          'Room-Pass': purchase.pass,
+          'Idempotency-Key': purchase.key,
+          'Content-Type': 'application/json',
+        }),
       };
       const answer = await fetch(url + path + to, { method, headers, ...body }).catch(() => null);
       if (answer?.ok) return (await answer.json()) as Body;
@@ -86,8 +92,13 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
     }
     async function come(person: Person): Promise<void> {
       person.calledAt = Date.now();
-      const answer = await ask<{ pass: string }>(person, 'POST', '/places/mine/pass');
-      if (answer) await ask(person, 'POST', '/purchases', answer.pass);
+      // As a page does, which asks again after a failure, and with the same key.
+      const key = crypto.randomUUID();
+      for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+        const answer = await ask<{ pass: string }>(person, 'POST', '/places/mine/pass');
+        if (answer && (await ask(person, 'POST', '/purchases', { pass: answer.pass, key }))) return;
+        await pause(Math.random() * retryMs);
+      }
     }
     let [isDrawn, jumps, latest] = [false, 0, null as RoomStatus | null];
     function hear(status: RoomStatus): void {
@@ -108,11 +119,13 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
     const tab = await openSocketClient({ url, saleId, token: people[0]?.token ?? '' }, (event) => {
       if (event.startsWith('["room"')) hear(JSON.parse(event)[1]);
     });
+    console.log(`${count} people have gathered, ${joined.failed} could not`);
     const heard = { statuses: 0 };
     const crowd = await openTabs(
       { url, saleId, tokens: people.slice(0, tabs).map(({ token }) => token) },
       heard,
     );
+    console.log(`${tabs} tabs watch; the room opens`);
     opensAt = new Date(Date.now() + openMs);
     await moveBenchSale(system, saleId, { opensAt });
     await waitUntil(() => latest !== null && !['gathering', 'drawing'].includes(latest.state), {
