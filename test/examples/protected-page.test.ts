@@ -1,51 +1,37 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { cookieOf, readKeys, verifyPass } from '../../clients/pass-verifier/pass-verifier.mjs';
-import { withDatabase } from '../../ops/local/databases/database-url.mjs';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Problem, RoomPass, Session } from '../../sale/contract.ts';
 import { openSitePasses } from '../../sale/room/site-passes.ts';
 import type { Collections } from '../../store/collections.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startExample } from '../support/example.ts';
 
 /** The page of examples/protected-page behind a real nginx, with a Stampede of its own. */
 
 const run = promisify(execFile);
 
-let child: ChildProcess;
-let output = '';
+let example: Awaited<ReturnType<typeof startExample>>;
 let [siteUrl, stampedeUrl, saleId] = ['', '', ''];
 let browser: OpenBrowser;
 
 beforeAll(async () => {
-  child = spawn(process.execPath, ['run.mjs', 'examples/protected-page/start.ts'], {
-    cwd: ROOT,
-    env: { ...process.env, MONGO_URL: withDatabase(inject('mongoUrl'), `page-${nanoid(6)}`) },
-  });
-  child.stdout?.on('data', (text) => (output += text));
-  child.stderr?.on('data', (text) => (output += text));
+  example = await startExample('examples/protected-page/start.ts');
+  const { output } = example;
   browser = await openBrowser();
-  await waitUntil(() => child.exitCode !== null || output.includes('Ctrl+C'), {
-    deadlineMs: 90_000,
-    what: 'the page has started',
-  });
   [, siteUrl = ''] = /^The page +(\S+)$/m.exec(output) ?? [];
   [, stampedeUrl = '', saleId = ''] = /^The room +(\S+)\/sales\/(\S+)$/m.exec(output) ?? [];
   expect(saleId, output).not.toBe('');
 });
 afterAll(async () => {
-  if (child.exitCode === null) {
-    const ended = once(child, 'exit');
-    child.kill('SIGTERM');
-    await ended;
-  }
+  await example?.close();
   await browser.close();
 });
 
