@@ -1,6 +1,7 @@
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { aheadOf, steady, type Wait, waitOf } from '../../public/sale/room-view.js';
 import { openSocketClient, type SocketClient } from '../../rehearsal/socket-client.ts';
+import { keyedQueue } from '../../runtime/keyed-queue.ts';
 import { pause } from '../../runtime/pause.ts';
 import type { Place, RoomStatus } from '../../sale/contract.ts';
 import { mintTokens } from '../load/closed-loop.ts';
@@ -31,7 +32,8 @@ export interface RoomOptions {
 /** A person with a page, which hears how far the room got and does the rest by itself. */
 interface Person {
   token: string;
-  position: number;
+  /** Null until it is drawn and read. */
+  position: number | null;
   wait: Wait | null;
   /** The first range that the page promised, and when, in Unix ms. */
   promised: { from: number; to: number; at: number } | null;
@@ -62,7 +64,7 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
     const saleId = await openBenchSale(system, { name: 'Bench: room', stock, ...terms });
     const path = `/api/sales/${saleId}`;
     const people = mintTokens(count, secret).map((token): Person => {
-      return { token, position: 0, wait: null, promised: null, calledAt: null };
+      return { token, position: null, wait: null, promised: null, calledAt: null };
     });
     const joins = people.map(({ token }) => {
       return `POST ${path}/places HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer ${token}\r\nContent-Length: 0\r\n\r\n`;
@@ -90,8 +92,14 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
       failed[what] = (failed[what] ?? 0) + 1;
       return null;
     }
+    const byToken = new Map(people.map((person) => [person.token, person]));
+    // No more requests at once than there are connections.
+    const coming = keyedQueue({
+      work: (token) => come(byToken.get(token) as Person),
+      maxRunning: connections,
+      maxWaiting: count,
+    });
     async function come(person: Person): Promise<void> {
-      person.calledAt = Date.now();
       // As a page does, which asks again after a failure, and with the same key.
       const key = crypto.randomUUID();
       for (let attempt = 1; attempt <= attemptsMax; attempt++) {
@@ -100,18 +108,24 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
         await pause(Math.random() * retryMs);
       }
     }
-    let [isDrawn, jumps, latest] = [false, 0, null as RoomStatus | null];
+    let [jumps, latest] = [0, null as RoomStatus | null];
     function hear(status: RoomStatus): void {
       latest = status;
-      if (!isDrawn || status.state === 'sold_out') return;
-      for (const person of people.filter(({ calledAt }) => calledAt === null)) {
-        if (person.position <= status.calledUpTo) void come(person);
-        else promise(person, status);
+      if (status.state === 'sold_out') return;
+      for (const person of people) look(person, status);
+    }
+    function look(person: Person, status: RoomStatus): void {
+      const { position, calledAt } = person;
+      if (position === null || calledAt !== null) return;
+      if (position > status.calledUpTo) promise(person, position, status);
+      else {
+        person.calledAt = Date.now();
+        coming.run(person.token);
       }
     }
-    function promise(person: Person, status: RoomStatus): void {
+    function promise(person: Person, position: number, status: RoomStatus): void {
       const before = person.wait;
-      person.wait = steady(before, waitOf(aheadOf(person.position, status), status));
+      person.wait = steady(before, waitOf(aheadOf(position, status), status));
       const { from = 0, to = null } = person.wait ?? {};
       if (before?.to && to !== null && to > before.to * 1.1 + 1) jumps += 1;
       if (to !== null) person.promised ??= { from, to, at: Date.now() };
@@ -136,10 +150,10 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
         const person = people[at] as Person;
         person.position =
           (await ask<Place>(person, 'GET', '/places/mine'))?.position ?? Number.POSITIVE_INFINITY;
+        if (latest) look(person, latest);
       }
     });
     await Promise.all(readers);
-    isDrawn = true;
     const { orders } = system.collections;
     await waitUntil(async () => (await orders.countDocuments({ saleId, reason: null })) >= stock, {
       ...{ deadlineMs, what: 'not everything is sold', everyMs: 250 },

@@ -118,11 +118,12 @@ export async function waiting({ people, rounds, tabs, connections }: WaitingOpti
       [people, ...steps.map((step) => ms[step]), pollMs, dataMb, indexMb, redisMb].map(figure),
     ),
   );
+  const options = { people, rounds, tabs, connections };
+  saveResult('waiting', { options, sizes, verdicts });
   const drop = { people: tabs, stock: tabs, perMinute: 30_000, connections, tabs };
   const played = tabs > 0 ? await playRoom(drop) : null;
   if (played) verdicts.push(...played.verdicts);
   printVerdicts(verdicts);
-  const options = { people, rounds, tabs, connections };
   console.log(`\nWritten to ${saveResult('waiting', { options, sizes, played, verdicts })}`);
   return verdicts.every(({ pass }) => pass);
 }
