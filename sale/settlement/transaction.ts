@@ -207,7 +207,7 @@ async function findCalled(
   if (rooms.length === 0) return called;
   const ofRooms = purchases.filter(({ saleId }) => called.has(saleId));
   const ids = [...new Set(ofRooms.map((purchase) => placeIdOf(purchase.saleId, personOf(purchase))))];
-  const wereCalled = { _id: { $in: ids }, 'calls.0': { $exists: true } };
+  const wereCalled = { _id: { $in: ids }, ...inSales(ofRooms), 'calls.0': { $exists: true } };
   const projection = { saleId: 1, personId: 1 };
   for (const { saleId, personId } of await places.find(wereCalled, { session, projection }).toArray())
     called.get(saleId)?.add(personId);
