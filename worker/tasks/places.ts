@@ -7,7 +7,7 @@ import type { Gate } from '../../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
 import type { BeaconSource } from '../../sale/places/beacon.ts';
 import { findDueDraws, makeDraw } from '../../sale/places/drawing.ts';
-import { findOffering, type Offers, offerUnits } from '../../sale/places/offers.ts';
+import { findOffering, offerUnits, takeFromGate } from '../../sale/places/offers.ts';
 import { readSaleSnapshot } from '../../sale/sale.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
 import type { Collections } from '../../store/collections.ts';
@@ -47,7 +47,8 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
     dependencies.observer.settled(offers.batch);
     dependencies.announceSettled(offers.batch.settled);
     try {
-      await updateGate(dependencies, offers);
+      await takeFromGate(dependencies.gate, offers);
+      if (offers.released) await announce(dependencies, saleId);
     } catch (error) {
       // The comparison of the gates corrects it.
       log.warn({ error: (error as Error).message, saleId }, 'units offered, but updating the gate failed');
@@ -83,18 +84,6 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
       await Promise.all([draws.drained(), rounds.drained()]);
     }
   };
-}
-
-/** The gate takes the units as those of purchases that were admitted and are settled now. */
-async function updateGate(dependencies: Dependencies, { batch, purchases, released }: Offers): Promise<void> {
-  const { gate } = dependencies;
-  // They are all of one sale.
-  const [first] = purchases;
-  if (first) await gate.queueAgain(gate.shardOf(first.saleId), purchases);
-  await gate.removeSettled(batch.settledPurchases);
-  if (!released) return;
-  await gate.sync(released);
-  await announce(dependencies, released._id);
 }
 
 async function announce({ collections, announceSale }: Dependencies, saleId: string): Promise<void> {
