@@ -24,6 +24,7 @@ import { rush } from './scenarios/rush.ts';
 import { sellOut } from './scenarios/sell-out.ts';
 import { shards } from './scenarios/shards.ts';
 import { soak, sustained } from './scenarios/sustained.ts';
+import { waiting } from './scenarios/waiting.ts';
 import { whole } from './scenarios/whole.ts';
 import { workers } from './scenarios/workers.ts';
 
@@ -70,11 +71,12 @@ const scenarios: Record<string, Scenario> = {
     { rounds: 2, payments: 2_000, atOnce: 200, connections: 200, expiries: 2_500 },
     payments,
   ),
-  room: scenario({ people: 500, stock: 300, perMinute: 600, connections: 50 }, room),
   fairness: scenario(
     { clients: 200, botPercent: 5, accountsPerBot: 50, stock: 100, bits: 13, people: 2 },
     fairness,
   ),
+  room: scenario({ people: 500, stock: 300, perMinute: 600, connections: 50, tabs: 0 }, room),
+  waiting: scenario({ people: 1_000_000, rounds: 5, tabs: 10_000, connections: 200 }, waiting),
   sustained: scenario({ rate: 1_000, seconds: 30, buyers: 10_000, connections: 1_000 }, sustained),
   soak: scenario({ rate: 300, minutes: 10, buyers: 10_000, connections: 200 }, soak),
   connections: scenario({ connections: 10_000, presses: 20_000 }, connections),

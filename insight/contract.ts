@@ -311,10 +311,10 @@ export type UnsentState = z.infer<typeof unsentState>;
 
 /** A mail to a buyer that has not been sent. */
 export const unsentMail = z.object({
-  /** Id of the event that caused it; a mail about an account has an id of its own. */
+  /** Id of the event that caused it; a mail about an account or a call into a waiting room has an id of its own. */
   eventId: z.string(),
   type: z.string(),
-  orderId: z.string().describe('Empty for a mail about an account'),
+  orderId: z.string().describe('Empty for a mail about an account or a call'),
   state: unsentState,
   attempts: count,
   /** Time of the next attempt, or of the last one. */

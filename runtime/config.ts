@@ -1,12 +1,18 @@
 import ipaddr from 'ipaddr.js';
 import { z } from 'zod';
 import { expectedUrls, isMongoUrl, isRabbitUrl, isRedisUrl } from './databases/urls.ts';
-import { faultOfKeys } from './signing-keys.ts';
+import { faultOfKeys, readSigningKeys } from './signing-keys.ts';
 
 const isTimeZone = (name: string) =>
   /^[A-Z]/i.test(name) && isAccepted(() => Intl.DateTimeFormat('en', { timeZone: name }));
 const isRange = (text: string) => ipaddr.isValid(text) || ipaddr.isValidCIDR(text);
 const isLocale = (tag: string) => isAccepted(() => Intl.NumberFormat.supportedLocalesOf(tag)[0]);
+
+function isSite(address: string): boolean {
+  if (!URL.canParse(address)) return false;
+  const { protocol, username, password, search, hash } = new URL(address);
+  return /^https?:$/.test(protocol) && !(username || password || search || hash);
+}
 
 function isAccepted(make: () => unknown): boolean {
   try {
@@ -44,6 +50,26 @@ const settings = z
       .string()
       .default('')
       .transform((list) => list.split(',').filter(Boolean)),
+    /**
+     * Pages of other sites in front of which waiting rooms stand: addresses or their beginnings, separated by commas, e.g.
+     * `https://shop.example.com/drop`. Nobody is sent back anywhere else. See docs/WAITING-ROOM.md.
+     */
+    ROOM_SITES: z
+      .string()
+      .default('')
+      .transform((list) => list.split(',').filter(Boolean))
+      .refine(
+        (sites) => sites.every(isSite),
+        'expected http(s) addresses without a query, e.g. https://shop.example.com/',
+      ),
+    /**
+     * Keys of the passes into these sites, `kid:secret,kid:secret`, of which the first one signs. The sites have the same keys
+     * and no others. To rotate, add the new one at the sites, then put it in front here, and remove the old one at the sites an
+     * hour later.
+     */
+    ROOM_PASS_KEYS: z.string().default(''),
+    /** For how long a pass into a sale with a waiting room, or into one of these sites, lets its person in. */
+    ROOM_PASS_SECONDS: z.coerce.number().int().min(1).max(3_600).default(180),
     /** Name of the instance in the `X-Instance` header and in the log. */
     INSTANCE: z.string().max(64).default('1'),
 
@@ -330,6 +356,13 @@ const settings = z
       error: 'expected OIDC_ISSUER and OIDC_CLIENT_ID with off, as otherwise nobody could sign in',
     },
   )
+  .superRefine(({ NODE_ENV, ROOM_SITES, ROOM_PASS_KEYS }, context) => {
+    if (ROOM_SITES.length === 0 && !ROOM_PASS_KEYS) return;
+    const isNamed = readSigningKeys(ROOM_PASS_KEYS).every(({ kid }) => /^[\w-]{1,32}$/.test(kid));
+    const fault = faultOfKeys(ROOM_PASS_KEYS, { isStrict: NODE_ENV === 'production' });
+    const message = isNamed ? fault : 'expected kid:secret, the kid of letters, digits, _ and -';
+    if (message) context.addIssue({ code: 'custom', path: ['ROOM_PASS_KEYS'], message });
+  })
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {
     const fault = faultOfKeys(JWT_SECRET, { isStrict: NODE_ENV === 'production' });
     if (fault) context.addIssue({ code: 'custom', path: ['JWT_SECRET'], message: fault });
@@ -389,8 +422,6 @@ const constants = z.strictObject({
   CAPTCHA_TIMEOUT_MS: z.coerce.number().int().min(50).max(10_000).default(3_000),
   /** Within which a person who is called into a waiting room has to come. */
   ROOM_ANSWER_SECONDS: z.coerce.number().int().min(1).max(3_600).default(60),
-  /** For how long a pass into a sale with a waiting room lets its person buy. */
-  ROOM_PASS_SECONDS: z.coerce.number().int().min(1).max(3_600).default(180),
   /** Minimum time between two reads of the identity provider's keys. */
   OIDC_KEYS_INTERVAL_MS: z.coerce.number().int().min(0).max(600_000).default(10_000),
   /** Time-out of an attempt to deliver a webhook. */

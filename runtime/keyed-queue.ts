@@ -42,6 +42,12 @@ export function keyedQueue<News = never>({
       entry.again = false;
       await work(key, fresh);
       fresh = undefined;
+      // The keys that wait come first, so that a key which is asked for again and again holds up none.
+      if (entry.again && waiting.size > 0) {
+        const turn = new Promise<void>((start) => waiting.set(key, start));
+        handOver();
+        await turn;
+      }
     } while (entry.again);
     entries.delete(key);
     handOver();

@@ -521,7 +521,16 @@ export const place = z.object({
 export type Place = z.infer<typeof place>;
 
 /** The pass of a person who was called into a sale, for the header Room-Pass. */
-export const roomPass = z.object({ pass: z.string(), passUntil: instant });
+export const roomPass = z.object({
+  pass: z.string(),
+  passUntil: instant,
+  returnUrl: z
+    .string()
+    .exactOptional()
+    .describe('The site that the person came from, with a pass into it: see docs/WAITING-ROOM.md'),
+});
+
+export type RoomPass = z.infer<typeof roomPass>;
 
 const perMinute = z.number().min(0);
 

@@ -54,6 +54,8 @@ export interface SaleChange extends AgainstBots {
   /** Only of a waiting room; also while it is open. */
   roomPerMinute?: number | undefined;
   drawAt?: Date | undefined;
+  /** In the draft of a draw only. */
+  drawBeacon?: boolean | undefined;
   waitingList?: boolean | undefined;
   /** Replaces all items; one with the id of an item that is there keeps it. */
   items?: { list: NewItem[]; currency: string } | undefined;
@@ -92,6 +94,10 @@ export type SaleChangeRefusal =
   | 'draw_is_fixed'
   /** A draw is made after the opening and before the end; another sale has none. */
   | 'draw_outside'
+  /** What a draw depends on is published with it. */
+  | 'beacon_is_fixed'
+  /** Only a draw depends on a beacon. */
+  | 'no_draw'
   /** Only a waiting room has a pace. */
   | 'no_room'
   /** A waiting room calls the people who still wait when units come back, so such a sale needs no waiting list. */
@@ -460,7 +466,7 @@ function withItemLimits(
 /** Changes how units are given out, and when a draw is made. @returns the same sale when nothing of it changes. */
 function changePlaces(
   sale: SaleRecord,
-  { mode, drawAt, waitingList }: SaleChange,
+  { mode, drawAt, drawBeacon, waitingList }: SaleChange,
   isEarly: boolean,
 ): SaleRecord | SaleChangeRefusal {
   const now = { mode: sale.mode ?? 'open', waitingList: sale.waitingList ?? false };
@@ -468,16 +474,22 @@ function changePlaces(
   if (isOther && sale.publishedAt !== null) return 'mode_is_fixed';
   const isMoved = drawAt !== undefined && drawAt.getTime() !== sale.drawAt?.getTime();
   const isSwitched = waitingList !== undefined && waitingList !== now.waitingList;
-  if (!isOther && !isMoved && !isSwitched) return sale;
+  const isDraw = (mode ?? now.mode) === 'draw';
+  if (drawBeacon && !isDraw) return 'no_draw';
+  const hasBeacon = isDraw && (drawBeacon ?? sale.drawBeacon === true);
+  const isOtherBeacon = hasBeacon !== (sale.drawBeacon === true);
+  if (isOtherBeacon && sale.publishedAt !== null) return 'beacon_is_fixed';
+  if (!isOther && !isMoved && !isSwitched && !isOtherBeacon) return sale;
   if (!isEarly) return 'draw_is_fixed';
   if ((mode ?? now.mode) === 'room' && (waitingList ?? now.waitingList)) return 'room_is_list';
-  const { drawAt: before, roomPerMinute, ...rest } = sale;
+  const { drawAt: before, drawBeacon: _, roomPerMinute, ...rest } = sale;
   const at = drawAt ?? (isOther ? undefined : before);
   return {
     ...rest,
     ...(!isOther && roomPerMinute && { roomPerMinute }),
     ...(mode && { mode }),
     ...(at && { drawAt: at }),
+    ...(hasBeacon && { drawBeacon: true as const }),
     ...(waitingList !== undefined && { waitingList }),
   };
 }
@@ -538,7 +550,7 @@ function withUnits(sale: SaleRecord, { id, stock, unitsOnSale }: Item, units: nu
 /** The fields that a change sets. Counts are incremented, because purchases are settled meanwhile. */
 const settable = [
   ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
-  ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'waitingList', 'roomPerMinute'],
+  ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'drawBeacon', 'waitingList', 'roomPerMinute'],
   ...['items', 'productId', 'price', 'oldAmount'],
   ...['phases', 'requiresVerifiedEmail', 'language', 'paymentWindowSeconds'],
   ...['proofOfWork', 'networkLimit', 'captcha'],

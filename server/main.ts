@@ -34,6 +34,7 @@ import { beaconChain } from '../sale/places/beacon.ts';
 import { openPlaces } from '../sale/places/places.ts';
 import { openPurchaseQueue } from '../sale/queue/open-queue.ts';
 import { openPasses } from '../sale/room/passes.ts';
+import { openSitePasses } from '../sale/room/site-passes.ts';
 import { findSale } from '../sale/sale.ts';
 import { openSaleChanges } from '../sale/sale-change.ts';
 import { openCancellations } from '../sale/settlement/cancellation.ts';
@@ -208,6 +209,7 @@ const shop = {
   networks: openNetworks(redis, collections, config.SHARDS),
   rooms,
   passes: openPasses(config.JWT_SECRET),
+  sitePasses: openSitePasses(collections, { keys: config.ROOM_PASS_KEYS, sites: config.ROOM_SITES }),
   roomPassSeconds: config.ROOM_PASS_SECONDS,
   mails: config.SMTP_URL ? openAccountMails(collections, tokenSecrets) : null,
   tokenSecrets,

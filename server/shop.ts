@@ -19,6 +19,7 @@ import type { BeaconChain } from '../sale/places/beacon.ts';
 import type { Places } from '../sale/places/places.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import type { Passes } from '../sale/room/passes.ts';
+import type { SitePasses } from '../sale/room/site-passes.ts';
 import type { SaleChanges } from '../sale/sale-change.ts';
 import type { Cancellations } from '../sale/settlement/cancellation.ts';
 import type { Settled } from '../sale/settlement/transaction.ts';
@@ -66,6 +67,7 @@ export interface Shop {
   networks: Networks;
   rooms: Rooms;
   passes: Passes;
+  sitePasses: SitePasses;
   /** For how long a pass into a sale with a waiting room lets its person buy. */
   roomPassSeconds: number;
   /** Null when this shop sends no mail. */

@@ -45,6 +45,10 @@ export type Step =
   | { type: 'change_stock'; sale: number; item: number; units: number; announced: boolean }
   /** A worker cancels the orders of so many passes, and dies after the last one's transaction, before it is announced. */
   | { type: 'call_off'; sale: number; announced: boolean; passes: number }
+  /** A buyer joins the waiting list of the first sale, asks it for another number, or leaves it. */
+  | { type: 'wait'; buyer: number; quantity: number; leaves: boolean; announced: boolean }
+  /** Units that are left are offered to those who wait; the leader may die before the gate hears of it. */
+  | { type: 'offer'; announced: boolean }
   | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
   /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
   | { type: 'give_up'; republish: boolean }
@@ -166,6 +170,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       announced,
     }),
   },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      type: fc.constant('wait' as const),
+      buyer: fc.nat({ max: buyerCount - 1 }),
+      quantity: fc.integer({ min: 1, max: limitPerBuyer }),
+      leaves: fc.nat({ max: 3 }).map((n) => n === 0),
+      announced,
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('offer' as const), announced }) },
   {
     weight: 2,
     arbitrary: fc.record({ type: fc.constant('pause' as const), sale, paused: fc.boolean(), announced }),

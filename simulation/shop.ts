@@ -8,8 +8,10 @@ import { type Admit, openAdmission } from '../sale/admission/admission.ts';
 import { unitsEverOnSale } from '../sale/admission/gate.ts';
 import { openGateCheck } from '../sale/admission/gate-check.ts';
 import { type Purchase, unitsIn } from '../sale/contract.ts';
-import { hasSeveralItems, itemsOf } from '../sale/items.ts';
+import { firstItemId, hasSeveralItems, itemsOf } from '../sale/items.ts';
 import { orderIdOf } from '../sale/order.ts';
+import { offerUnits, takeFromGate } from '../sale/places/offers.ts';
+import { openPlaces } from '../sale/places/places.ts';
 import { readJob } from '../sale/queue/queue.ts';
 import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
@@ -22,6 +24,7 @@ import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
 import { settleBatch } from '../sale/settlement/transaction.ts';
 import { keysOf, unsharded } from '../sale/shard.ts';
+import type { SaleRecord } from '../store/collections.ts';
 import { type Checkout, openCheckout } from './checkout.ts';
 import {
   buyerCount,
@@ -86,8 +89,12 @@ export async function live(system: System, steps: Step[]): Promise<void> {
 
 async function empty({ collections, redis }: System): Promise<void> {
   await redis.flushall();
-  const { sales, orders, allowances, events, payments, simulatedPayments, codes, codeBatches } = collections;
-  for (const model of [sales, orders, allowances, events, payments, simulatedPayments, codes, codeBatches])
+  const { sales, orders, allowances, events, payments, simulatedPayments, ...others } = collections;
+  const { codes, codeBatches, places, placeLists } = others;
+  for (const model of [
+    ...[sales, orders, allowances, events, payments, simulatedPayments],
+    ...[codes, codeBatches, places, placeLists],
+  ])
     await model.deleteMany();
 }
 
@@ -111,6 +118,7 @@ async function putOnSale({ collections }: System, items: number): Promise<string
     })),
     currency: 'EUR',
     limitPerBuyer,
+    waitingList: items === itemsOfSales[0],
     paymentWindowSeconds: items === itemsOfSales.at(-1) ? 3_600 : 0,
     ...(items === itemsOfSales[0] && {
       phases: [{ name: 'With a code', opensAt, access: 'code' as const }],
@@ -200,6 +208,11 @@ async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, p
       for (let left = step.passes; left > 0; left--) await cancelNext(system, { dies: left === 1 });
       return;
     }
+    case 'wait':
+      return await wait(system, saleIds[0] ?? '', step);
+    case 'offer':
+      await offer(system, saleIds[0] ?? '', pages, step.announced);
+      return;
     case 'pause':
       return await change(system, saleIds[step.sale] ?? '', { paused: step.paused }, step.announced);
     case 'give_up':
@@ -312,6 +325,33 @@ async function change(
   if (isAnnounced && typeof sale !== 'string') await gate.sync(sale);
 }
 
+async function wait(
+  { collections, gate }: System,
+  saleId: string,
+  { buyer, quantity, leaves, announced }: Extract<Step, { type: 'wait' }>,
+): Promise<void> {
+  const tell = async (sale: SaleRecord) => announced && (await gate.sync(sale));
+  const { change: changePlace } = openPlaces(collections, tell, { announce: () => {} });
+  const buyerId = `buyer-${buyer}`;
+  const whose = { saleId, personId: buyerId, buyerId };
+  const lines = [{ itemId: firstItemId, quantity }];
+  await changePlace(leaves ? { ...whose, action: 'leave' } : { ...whose, action: 'join', lines });
+}
+
+/** @returns whether somebody was offered something. */
+async function offer(
+  { collections, gate }: System,
+  saleId: string,
+  { pressed }: Pages,
+  isAnnounced: boolean,
+): Promise<boolean> {
+  const offers = await offerUnits(collections, saleId, openMutex());
+  if (!offers) return false;
+  if (isAnnounced) await takeFromGate(gate, offers);
+  pressed.push(...offers.purchases);
+  return true;
+}
+
 const deadLetterShop = (system: System) => ({ ...system, announceSettled: () => {} });
 
 /** @returns whether more orders of called-off sales may have to be cancelled. */
@@ -403,6 +443,7 @@ async function repair(system: Shop, saleIds: string[], admit: Admit, pages: Page
     await reconcileNow(system);
     await work(system, 1_000, null);
     for (let n = 0; n < passesMax && (await cancelNext(system, { dies: false })); n++);
+    for (let n = 0; n < passesMax && (await offer(system, saleIds[0] ?? '', pages, true)); n++);
   }
   // A refund that is refused is asked for up to eight times, and five of them.
   await system.checkout.hearOfRefunds();

@@ -75,7 +75,7 @@ export interface AccountMail {
 }
 
 /**
- * A mail to a buyer; the event's id as `_id` makes one mail of each event, and a mail about an account has an id of its own.
+ * A mail to a buyer; the event's id as `_id` makes one mail of each event, and a mail about an account or a call has an id of its own.
  * A sent mail keeps only `sentAt`. A record with neither a state nor `sentAt` is from an earlier version whose process died
  * while it sent the mail.
  */
@@ -87,6 +87,8 @@ export interface MailRecord {
   event?: CloudEvent;
   /** Set beside the event of a draw: the id of the place whose person gets the mail. */
   placeId?: string;
+  /** Set instead of `event` for a mail about a call into a waiting room. */
+  call?: { placeId: string; number: number };
   /** Set instead of `event` for a mail about an account. */
   account?: AccountMail;
   /** How often staff had it sent again after it had ended. */
@@ -175,6 +177,7 @@ const mail = new Schema<MailRecord>(
     state: { type: String, enum: [...unsentState.options, 'skipped'] },
     event: { type: Schema.Types.Mixed } as never,
     placeId: { type: String },
+    call: { type: Schema.Types.Mixed } as never,
     account: { type: Schema.Types.Mixed } as never,
     attempts: { type: Number },
     unanswered: { type: Number },

@@ -58,7 +58,7 @@ export interface BeaconRecord {
 }
 
 /** One call of one person into a waiting room. */
-interface RoomCall {
+export interface RoomCall {
   /** The place from which the person was called. */
   position: number;
   /** Counts all calls of the room. */
@@ -68,6 +68,8 @@ interface RoomCall {
   answerBy: Date;
   /** Units of the sale that the person had before. */
   units: number;
+  /** Whether the person, who did not come at once, got a mail about it. */
+  mailed?: true;
 }
 
 /** The state of a waiting room. */

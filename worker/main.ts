@@ -208,7 +208,7 @@ const election = openLeaderElection(
     ),
     room: openRoomTask(
       { collections, gate: impatientGate, announceRoom },
-      { answerSeconds: config.ROOM_ANSWER_SECONDS },
+      { answerSeconds: config.ROOM_ANSWER_SECONDS, hasMails: config.SMTP_URL !== '' },
       log,
     ),
     'staff-log': numberStaffLog(collections),

@@ -20,6 +20,24 @@ const READ_PLACE_MS = 5 * 60_000;
 const SPREAD_MS = 1_500;
 /** A screen reader hears the place no more often. */
 const SPEAK_EVERY_MS = 60_000;
+/** The end of the pass with which the person went back. */
+const RETURNED_KEY = 'room-returned';
+/** The page that sent the person here, because a sign-in elsewhere comes back without it. */
+const RETURN_TO_KEY = 'room-return-to:';
+
+/**
+ * What this tab keeps, also after it was elsewhere; where the browser blocks storage, nothing.
+ * @param {string} key @param {string | null} [text] kept from now on
+ */
+function keptForTab(key, text = null) {
+  try {
+    if (text !== null) sessionStorage.setItem(key, text);
+    return sessionStorage.getItem(key);
+  } catch {
+    return text;
+  }
+}
+
 /** The button for buying is shown to whoever is inside, and while an order is on its way or waits to be paid. */
 const shownOutside = new Set([
   'sending',
@@ -44,8 +62,10 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
   let room = null;
   /** @type {Wait | null} */
   let wait = null;
-  /** @type {{ pass: string, passUntil: string } | null} */
+  /** @type {import('../../sale/contract.ts').RoomPass | null} */
   let pass = null;
+  /** The page of another site that sent the person here to wait. */
+  let returnTo = keptForTab(RETURN_TO_KEY + saleId, new URLSearchParams(location.search).get('return'));
   let readAt = Number.NEGATIVE_INFINITY;
   let isBusy = false;
   let isAsking = false;
@@ -65,13 +85,23 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
     { type: 'button', class: 'quiet', 'data-testid': 'leave-button' },
     texts.place.actions.leave,
   );
+  const onward = element('a', { class: 'room-onward', 'data-testid': 'room-onward', hidden: true });
   const link = element('a', { href: `/draws/${encodeURIComponent(saleId)}` }, texts.room.check);
   const polite = element('p', { class: 'visually-hidden', 'aria-live': 'polite' });
   const alarm = element('p', { class: 'visually-hidden', role: 'alert' });
   const section = element(
     'section',
     { class: 'order place', 'aria-labelledby': 'place-text' },
-    ...[text, note, element('div', { class: 'room-buttons' }, main, quit), message, link, polite, alarm],
+    ...[
+      text,
+      note,
+      element('div', { class: 'room-buttons' }, main, quit),
+      onward,
+      message,
+      link,
+      polite,
+      alarm,
+    ],
   );
   const first = document.getElementById('place');
   if (first) first.replaceWith(section);
@@ -100,8 +130,27 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
   }
 
   async function askForPass() {
-    const { body } = await asBuyer((token) => call('POST', `${path}/places/mine/pass`, { token }));
-    pass = body;
+    const query = returnTo ? `?${new URLSearchParams({ returnTo })}` : '';
+    try {
+      const { body } = await asBuyer((token) => call('POST', `${path}/places/mine/pass${query}`, { token }));
+      pass = body;
+    } catch (error) {
+      if (!returnTo || !(error instanceof Problem && error.name === 'invalid-input')) throw error;
+      // It is no site of this shop, so nobody is sent there.
+      returnTo = null;
+      return await askForPass();
+    }
+    goBack();
+  }
+
+  /** Goes back to the site that sent the person here: once with each pass, because the site may send them here again. */
+  function goBack() {
+    if (!pass?.returnUrl) return;
+    onward.href = pass.returnUrl;
+    setText(onward, texts.room.goOn(new URL(pass.returnUrl).host));
+    if (keptForTab(RETURNED_KEY) === pass.passUntil) return;
+    keptForTab(RETURNED_KEY, pass.passUntil);
+    location.assign(pass.returnUrl);
   }
 
   const lacksPass = () => place?.state === 'inside' && place.passUntil !== pass?.passUntil;
@@ -223,7 +272,7 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
       const seen = roomView(view, place, room, wait, { texts, clock: shortCountdown });
       const isInside = place?.state === 'inside';
       // The place is known a moment before the pass, without which a press would be refused.
-      const showsBuy = (isInside && pass !== null) || shownOutside.has(view.buy);
+      const showsBuy = (isInside && pass !== null && !pass.returnUrl) || shownOutside.has(view.buy);
       show(byId('buy'), showsBuy);
       show(byId('buy-note'), showsBuy);
       if (!showsBuy) show(byId('stepper'), false);
@@ -241,6 +290,7 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
       if (seen.action) setText(main, view.isSignedIn ? texts.room.actions[seen.action] : texts.buySignIn);
       show(main, seen.action !== null);
       show(quit, seen.mayLeave);
+      show(onward, isInside && pass?.returnUrl !== undefined);
       speak(seen);
     },
   };

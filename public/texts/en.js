@@ -466,6 +466,8 @@ export const english = {
     called: (left) => `It is your turn! Come in within ${left}.`,
     /** @param {string} left */
     inside: (left) => `You are in. Buy within ${left}.`,
+    /** @param {string} host of the site that the person came from */
+    goOn: (host) => `Go on to ${host}`,
     /** @param {string} message */
     message: (message) => `The shop says: ${message}`,
     check: 'How the places are drawn, and how to check it',

@@ -6,6 +6,7 @@ import type { Exclusive } from '../../runtime/mutex.ts';
 import { byId, type Collections, type SaleRecord } from '../../store/collections.ts';
 import type { PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
 import { isOpenToAll } from '../access/access.ts';
+import type { Gate } from '../admission/gate.ts';
 import { type Purchase, type PurchaseLine, unitsIn } from '../contract.ts';
 import { hasSeveralItems, itemsOf } from '../items.ts';
 import { orderIdOf } from '../order.ts';
@@ -90,6 +91,15 @@ async function offerInTransaction(collections: Collections, saleId: string): Pro
   );
   if (offered) failpoint('offered');
   return offered;
+}
+
+/** The gate takes the units as those of purchases that were admitted and are settled now. */
+export async function takeFromGate(gate: Gate, { batch, purchases, released }: Offers): Promise<void> {
+  // They are all of one sale.
+  const [first] = purchases;
+  if (first) await gate.queueAgain(gate.shardOf(first.saleId), purchases);
+  await gate.removeSettled(batch.settledPurchases);
+  if (released) await gate.sync(released);
 }
 
 /** What is to be done in a sale; null when it is nothing. */

@@ -2,8 +2,9 @@ import type { ClientSession } from 'mongoose';
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
 import { transact } from '../../runtime/databases/transact.ts';
 import { failpoint } from '../../runtime/failpoints.ts';
-import type { Collections, SaleRecord } from '../../store/collections.ts';
-import type { PlaceListRecord, PlaceRecord, RoomRecord } from '../../store/place-collections.ts';
+import { type Collections, insertAll, type SaleRecord } from '../../store/collections.ts';
+import type { MailRecord } from '../../store/event-collections.ts';
+import type { PlaceListRecord, PlaceRecord, RoomCall, RoomRecord } from '../../store/place-collections.ts';
 import { allowanceKey } from '../settlement/decide.ts';
 import { callsNow, paceOf, withStep } from './pace.ts';
 
@@ -20,11 +21,16 @@ const promptMs = 10_000;
 /** A purchase that was admitted with the last breath of a pass is settled within this time, usually. */
 const graceMs = 2_000;
 
-/** The bounds of a waiting room, in seconds. */
-export interface RoomTimes {
+/** The settings of all waiting rooms. */
+export interface RoomSettings {
   /** Within which a person who is called has to come. */
   answerSeconds: number;
+  /** Whether whoever is called and does not come at once gets a mail. */
+  hasMails: boolean;
 }
+
+/** Whoever has the page open comes within this time after the call, or a quarter of the time to come, and needs no mail. */
+const mailAfterMs = 5_000;
 
 /** What Redis knows of a sale and its queue. */
 export interface RoomStock {
@@ -72,21 +78,21 @@ export async function callPeople(
   collections: Collections,
   saleId: string,
   stock: RoomStock,
-  times: RoomTimes,
+  settings: RoomSettings,
 ): Promise<number> {
-  if (!(await planRound(collections, saleId, stock, times))) return 0;
+  if (!(await planRound(collections, saleId, stock, settings))) return 0;
   const called = await transact(
     collections.connection,
     async (session) => {
       // Written first, so that a write conflict with people who come or leave costs only this one command.
       await collections.placeLists.updateOne({ _id: saleId }, { $inc: { writes: 1 } }, { session });
-      const round = await planRound(collections, saleId, stock, times, session);
+      const round = await planRound(collections, saleId, stock, settings, session);
       if (!round) return 0;
       if ('pausedAt' in round) {
         await writePause(collections, saleId, round, session);
         return 0;
       }
-      await writeRound(collections, round, times, session);
+      await writeRound(collections, round, settings, session);
       failpoint('calling');
       return round.next.length;
     },
@@ -106,6 +112,8 @@ interface Round {
   missed: PlaceRecord[];
   /** Who is called now, the first first. */
   next: PlaceRecord[];
+  /** Who is called and gets a mail about it now. */
+  mailed: PlaceRecord[];
   /** Units that they have already, by `allowanceKey`. */
   had: ReadonlyMap<string, number>;
   beyond: number;
@@ -127,7 +135,7 @@ async function planRound(
   collections: Collections,
   saleId: string,
   stock: RoomStock,
-  { answerSeconds }: RoomTimes,
+  { answerSeconds, hasMails }: RoomSettings,
   session?: ClientSession,
 ): Promise<Round | Pause | null> {
   const options = session && { session };
@@ -165,6 +173,12 @@ async function planRound(
   const { paced } = paceOf({ perMinute: sale.roomPerMinute, nextCallAt: room.nextCallAt }, now);
   // By the end of their time, which a pause puts off.
   const promptUntil = (by: Date) => by.getTime() - answerSeconds * 1_000 + promptMs;
+  const mailAt = (by: Date) =>
+    by.getTime() - answerSeconds * 1_000 + Math.min(mailAfterMs, answerSeconds * 250);
+  const mailed = called.filter((place) => {
+    const call = place.calls?.at(-1);
+    return hasMails && call && !call.mailed && mailAt(call.answerBy) <= at && !late.includes(place);
+  });
   const answering = called.filter(({ calls }) => promptUntil(calls?.at(-1)?.answerBy ?? now) > at);
   const { calls, beyond } = callsNow({
     free: freeUnits(sale, stock),
@@ -176,7 +190,7 @@ async function planRound(
     extra: extraOf(room, now),
   });
   const next = room.paused ? [] : await findNext(collections, saleId, calls, session);
-  if (served.length + late.length + gone.length + next.length === 0) return null;
+  if (served.length + late.length + gone.length + next.length + mailed.length === 0) return null;
   return {
     sale,
     list: { ...list, room },
@@ -184,6 +198,7 @@ async function planRound(
     over: [...gone, ...late.filter(({ missed }) => missed)],
     missed: late.filter(({ missed }) => !missed),
     next,
+    mailed,
     had: await unitsOf(collections, next, session),
     // Fewer may wait than could be called.
     beyond: Math.max(0, next.length - (calls - beyond)),
@@ -254,10 +269,9 @@ async function writePause(
 ): Promise<void> {
   const later = (time: Date) => new Date(time.getTime() + lastedMs);
   const updates = open.map((place) => {
-    const calls = place.calls?.map((call, n, { length }) =>
-      n === length - 1 ? { ...call, answerBy: later(call.answerBy) } : call,
-    );
     const { passUntil } = place;
+    const last = place.calls?.at(-1);
+    const calls = last && withLast(place.calls, { answerBy: later(last.answerBy) });
     return update(place, {
       $set: { ...(calls && { calls }), ...(passUntil && { passUntil: later(passUntil) }) },
     });
@@ -270,11 +284,12 @@ async function writePause(
 }
 
 async function writeRound(
-  { places, placeLists }: Collections,
-  { sale, list, served, over, missed, next, had, beyond, now }: Round,
-  { answerSeconds }: RoomTimes,
+  collections: Collections,
+  { sale, list, served, over, missed, next, mailed, had, beyond, now }: Round,
+  { answerSeconds }: RoomSettings,
   session: ClientSession,
 ): Promise<void> {
+  const { places, placeLists } = collections;
   const { room } = list;
   const at = mongoClock.now();
   const answerBy = new Date(now.getTime() + answerSeconds * 1_000);
@@ -288,6 +303,7 @@ async function writeRound(
       lastPosition += 1;
       return update(place, { $set: { state: 'waiting', position: lastPosition, missed: true } });
     }),
+    ...mailed.map((place) => update(place, { $set: { calls: withLast(place.calls, { mailed: true }) } })),
     ...next.map((place, n) => {
       const units = had.get(keyOf(place)) ?? 0;
       const call = { position: place.position ?? 0, number: room.calls + n + 1, at, answerBy, units };
@@ -295,6 +311,7 @@ async function writeRound(
     }),
   ];
   await places.bulkWrite(updates, { session });
+  if (mailed.length > 0) await insertAll(collections, collections.mails, mailed.map(callMailOf), session);
   const calledUpTo = Math.max(room.calledUpTo, next.at(-1)?.position ?? 0);
   const { nextAfter } = paceOf({ perMinute: sale.roomPerMinute, nextCallAt: room.nextCallAt }, now);
   // Single fields, because staff may change the others meanwhile.
@@ -307,6 +324,17 @@ async function writeRound(
     'room.recent': withStep(room.recent, { at: now, calledUpTo }),
   };
   await placeLists.updateOne({ _id: list._id }, { $set: changes }, { session });
+}
+
+const withLast = (calls: RoomCall[] = [], change: Partial<RoomCall>) =>
+  calls.map((call, n) => (n === calls.length - 1 ? { ...call, ...change } : call));
+
+/** The mail about the last call of a person, which subscribers/mail/ sends. Its id allows one for each call. */
+function callMailOf({ _id: placeId, calls }: PlaceRecord): MailRecord {
+  const number = calls?.at(-1)?.number ?? 0;
+  const now = mongoClock.now();
+  const due = { state: 'waiting' as const, attempts: 0, unanswered: 0, dueAt: now, answer: null };
+  return { _id: `call:${placeId}:${number}`, call: { placeId, number }, ...due, createdAt: now };
 }
 
 /** Somebody who has come or left meanwhile makes the transaction conflict, because it reads what it changes. */

@@ -17,6 +17,8 @@ export interface SaleLimits {
   codes?: ReadonlyMap<string, number>;
   /** Ids of the items of which a press of Buy gets nothing, because their units are offered to people with a place. */
   reserved?: readonly string[];
+  /** Only of a sale with a waiting room: the people who have been called in, of those who buy. */
+  called?: ReadonlySet<string>;
 }
 
 export const limitsOf = (sale: SaleRecord): SaleLimits => ({
@@ -152,6 +154,8 @@ function refusalOf(
     if ((allowances.get(key) ?? 0) + (taken.get(key) ?? 0) + units > limit) return refusal;
   }
   if (lines.some(({ itemId }) => sale.reserved?.includes(itemId))) return 'sold_out';
+  // A server of the version before admits without a pass, because it knows none.
+  if (sale.called && !sale.called.has(personOf(purchase))) return 'sold_out';
   const soldOfSale = sold.get(saleId) ?? nothing;
   // A process of the version before changes only the sale's stock, so both have to suffice.
   const isThere =

@@ -18,6 +18,7 @@ import type { SettledPurchase } from '../admission/gate.ts';
 import type { Order, Purchase, StockMessage } from '../contract.ts';
 import { countPath, hasSeveralItems, pricedLinesOf, stockMessageOf } from '../items.ts';
 import { changeOf, orderMessageOf } from '../order.ts';
+import { placeIdOf } from '../places/place.ts';
 import { groupBySale, inSales } from '../sale.ts';
 import {
   allowanceKey,
@@ -27,6 +28,7 @@ import {
   limitsOf,
   type Outcome,
   personOf,
+  type SaleLimits,
   type SettlementSnapshot,
   sumOf,
 } from './decide.ts';
@@ -154,11 +156,16 @@ async function readForSettling(
   session: ClientSession,
   areOffers: boolean,
 ): Promise<Snapshot> {
-  const { sales, allowances } = collections;
+  const { sales, allowances, places } = collections;
   const saleIds = [...new Set(purchases.map(({ saleId }) => saleId))];
   const found = await sales.find({ _id: { $in: saleIds } }, { session }).toArray();
+  const called = await findCalled(places, found, purchases, session);
   const limits = new Map(
-    found.map((sale) => [sale._id, areOffers ? { ...limitsOf(sale), reserved: [] } : limitsOf(sale)]),
+    found.map((sale): [string, SaleLimits] => {
+      const ofRoom = called.get(sale._id);
+      const ofSale = { ...limitsOf(sale), ...(areOffers && { reserved: [] }) };
+      return [sale._id, { ...ofSale, ...(ofRoom && { called: ofRoom }) }];
+    }),
   );
   for (const [saleId, ofSale] of groupBySale(purchases.filter(({ code }) => code !== undefined))) {
     const sale = limits.get(saleId);
@@ -186,6 +193,25 @@ async function readForSettling(
     settledOrderIds: new Set(settledBefore.map(({ _id }) => _id)),
     allowances: new Map(foundAllowances.map(({ _id, units }) => [_id, units])),
   };
+}
+
+/** Which of these buyers have been called into the waiting room, by the id of each sale that has one. */
+async function findCalled(
+  places: Collections['places'],
+  sales: SaleRecord[],
+  purchases: Purchase[],
+  session: ClientSession,
+): Promise<Map<string, Set<string>>> {
+  const rooms = sales.filter(({ mode }) => mode === 'room');
+  const called = new Map(rooms.map(({ _id }) => [_id, new Set<string>()]));
+  if (rooms.length === 0) return called;
+  const ofRooms = purchases.filter(({ saleId }) => called.has(saleId));
+  const ids = [...new Set(ofRooms.map((purchase) => placeIdOf(purchase.saleId, personOf(purchase))))];
+  const wereCalled = { _id: { $in: ids }, ...inSales(ofRooms), 'calls.0': { $exists: true } };
+  const projection = { saleId: 1, personId: 1 };
+  for (const { saleId, personId } of await places.find(wereCalled, { session, projection }).toArray())
+    called.get(saleId)?.add(personId);
+  return called;
 }
 
 /**

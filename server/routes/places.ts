@@ -15,13 +15,21 @@ import { difficultyNow, placeDemands, requirePlace } from '../bots/entry.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
 import type { HttpRequest } from '../http/pipeline.ts';
-import { isRefusal, type Refusal, refuse } from '../http/problems.ts';
+import { isRefusal, type Refusal, refuse, wrongField } from '../http/problems.ts';
 import { type Answer, byOf, type Call, type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 import { enterSale } from './access.ts';
 import { code, purchasedIn, purchaseRequest } from './purchases.ts';
 import { noSale } from './sales.ts';
+
+const returning = z.strictObject({
+  returnTo: z
+    .string()
+    .max(2_000)
+    .optional()
+    .describe('The address that the person came from, at a site in front of which this waiting room stands'),
+});
 
 const cannotEnter = [
   'not-found',
@@ -185,9 +193,12 @@ export function placeRoutes(shop: Shop): Route[] {
       access: 'buyer',
       summary: 'Come in when called: a pass to buy, which ends soon; asked for again it is the same',
       params: byId,
+      query: returning,
       answer: [200, roomPass],
       problems: ['not-found', 'not-called', 'paused'],
-      async handle({ params, identity: { personId } }) {
+      async handle({ params, query, identity: { personId } }) {
+        const site = query.returnTo === undefined ? undefined : shop.sitePasses.siteOf(query.returnTo);
+        if (site === null) return wrongField('returnTo', 'expected an address of a site in ROOM_SITES');
         const until = await comeIn(collections, params.id, personId, shop.roomPassSeconds);
         if (until === 'no_place') return noPlace(params.id);
         if (until === 'paused')
@@ -195,7 +206,11 @@ export function placeRoutes(shop: Shop): Route[] {
         if (until === 'not_called')
           return refuse('not-called', 'Read your place, and come when it is `called`');
         const pass = shop.passes.issue(params.id, personId, until);
-        return { status: 200, body: { pass, passUntil: until.toISOString() } };
+        const returnUrl = site && (await shop.sitePasses.addressFor(site, params.id, personId, until));
+        return {
+          status: 200,
+          body: { pass, passUntil: until.toISOString(), ...(returnUrl && { returnUrl }) },
+        };
       },
     }),
     route({

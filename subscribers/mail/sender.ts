@@ -10,6 +10,7 @@ import { backoffMs, retry } from '../../runtime/retry.ts';
 import type { Collections } from '../../store/collections.ts';
 import type { MailRecord } from '../../store/event-collections.ts';
 import { writeAccountMail } from './account-mails.ts';
+import { writeCallMail } from './call-mails.ts';
 import { writeDrawMail } from './draw-mails.ts';
 import type { Shop } from './layout.ts';
 import { writeOrderMails } from './notifications.ts';
@@ -43,7 +44,7 @@ const maxUnanswered = 2;
 const whileAway = { firstMs: 500, longestMs: 30_000 };
 
 /**
- * Sends the mails that notifications.ts and accounts/account-mail.ts stored, in one process at a time. Each mail has its own retries, so that a refused
+ * Sends the mails that notifications.ts, accounts/account-mail.ts and sale/room/calls.ts stored, in one process at a time. Each mail has its own retries, so that a refused
  * or slow one delays only itself. A failed mail stays in the list until an admin resends it.
  */
 export function openMailSender(
@@ -151,14 +152,16 @@ async function attempt(
   mail: MailRecord,
   { transport, shop: settings, secretsOf }: MailSenderOptions,
 ): Promise<Ending> {
-  const { _id, event, account, placeId, resends = 0 } = mail;
+  const { _id, event, account, call, placeId, resends = 0 } = mail;
   const { name } = await readTheme(collections);
   const shop = { ...settings, name: name || settings.name };
   const written = account
     ? await writeAccountMail(collections, _id, account, secretsOf, shop)
-    : placeId
-      ? await writeDrawMail(collections, { id: _id, placeId }, shop)
-      : event && (await writeOrderMails(collections, [event], shop)).get(_id);
+    : call
+      ? await writeCallMail(collections, _id, call, shop)
+      : placeId
+        ? await writeDrawMail(collections, { id: _id, placeId }, shop)
+        : event && (await writeOrderMails(collections, [event], shop)).get(_id);
   if (!written) return { kind: 'skipped' };
   // A mailbox drops a second mail with the same id.
   const messageId = resends > 0 ? String(written.messageId).replace('<', `<${resends}.`) : written.messageId;
@@ -188,6 +191,7 @@ async function writeEnding(
 const ofUnsent = {
   event: '',
   placeId: '',
+  call: '',
   account: '',
   attempts: '',
   unanswered: '',

@@ -77,6 +77,7 @@ function unsentOf({
   state,
   event,
   account,
+  call,
   attempts = 0,
   dueAt,
   answer = null,
@@ -84,7 +85,7 @@ function unsentOf({
 }: MailRecord): UnsentMail {
   return {
     eventId: _id,
-    type: event?.type ?? account?.kind ?? '',
+    type: event?.type ?? account?.kind ?? (call ? 'room.called' : ''),
     orderId: event?.subject ?? '',
     state: state as UnsentState,
     attempts,

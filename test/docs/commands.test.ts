@@ -53,6 +53,7 @@ const leftOut: Record<string, string> = {
   'npm run monitor': 'its port is fixed; test/ops/prometheus.test.ts runs Prometheus on these files',
   'npm run campus-food': 'test/examples/campus-start.test.ts runs it',
   'npm run example-shop': 'test/examples/shop.test.ts runs it',
+  'npm run example-protected-page': 'test/examples/protected-page.test.ts runs it',
   'npm run client': 'it changes a file; test/server/openapi.test.ts says when it has to be run',
   'npm run bench -- model': 'it takes minutes',
   'npm run bench -- compare --rounds 2': 'it takes minutes',

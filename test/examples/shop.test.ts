@@ -1,41 +1,25 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
-import { withDatabase } from '../../ops/local/databases/database-url.mjs';
-import { ROOT } from '../../ops/local/folders.mjs';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { startExample } from '../support/example.ts';
 
 /** The shop of examples/shop, with `<stampede-buy>` and in another origin than Stampede. */
 
-let child: ChildProcess;
-let output = '';
+let example: Awaited<ReturnType<typeof startExample>>;
 let shopUrl = '';
 let saleUrl = '';
 let browser: OpenBrowser;
 
 beforeAll(async () => {
-  child = spawn(process.execPath, ['run.mjs', 'examples/shop/start.ts'], {
-    cwd: ROOT,
-    env: { ...process.env, MONGO_URL: withDatabase(inject('mongoUrl'), 'shop') },
-  });
-  child.stdout?.on('data', (text) => (output += text));
-  child.stderr?.on('data', (text) => (output += text));
+  example = await startExample('examples/shop/start.ts');
+  const { output } = example;
   browser = await openBrowser();
-  await waitUntil(() => child.exitCode !== null || output.includes('Ctrl+C'), {
-    deadlineMs: 90_000,
-    what: 'the shop has started',
-  });
   [, shopUrl = ''] = /^The shop +(\S+)$/m.exec(output) ?? [];
   [, saleUrl = ''] = /^Stampede +(\S+)$/m.exec(output) ?? [];
   expect(shopUrl, output).not.toBe('');
 });
 afterAll(async () => {
-  if (child.exitCode === null) {
-    const ended = once(child, 'exit');
-    child.kill('SIGTERM');
-    await ended;
-  }
+  await example?.close();
   await browser.close();
 });
 

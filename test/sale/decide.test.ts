@@ -254,3 +254,16 @@ test('sells the last unit to the first buyer who asks for one, and skips one who
     ['4', 'rejected', 'sold_out'],
   ]);
 });
+
+test('sells in a sale with a waiting room only to people who were called, by any of their accounts', () => {
+  const items = new Map([['1', { stock: 9, limitPerBuyer: null, amount: 500 }]]);
+  const terms = { stock: 9, limitPerBuyer: 5, paymentWindowSeconds: 0, items };
+  const sales = new Map([['lamp', { ...terms, called: new Set(['ann']) }]]);
+  const ask = (orderId: string, buyer: Pick<Purchase, 'buyerId' | 'personId'>): Purchase => {
+    return { orderId, saleId: 'lamp', ...buyer, quantity: 1, idempotencyKey: 'k', createdAt: '' };
+  };
+  const ann2 = { buyerId: 'ann-2', personId: 'ann' };
+  const crowd = [ask('1', { buyerId: 'ann' }), ask('2', { buyerId: 'bob' }), ask('3', ann2)];
+  const { outcomes } = decide(crowd, { sales, allowances: new Map(), settledOrderIds: new Set() });
+  expect(outcomes.map(({ reason }) => reason)).toEqual([null, 'sold_out', null]);
+});

@@ -26,6 +26,7 @@ beforeAll(async () => {
       MAIL_FROM: 'The shop <shop@example.com>',
       PUBLIC_URL: 'https://shop.example.com/',
       EVENT_RETRY_FIRST_MS: '10',
+      ROOM_ANSWER_SECONDS: '12',
     },
   });
   bus = openBus(system.store.config, openLog(system.store.config, 'test'), () => false);
@@ -107,6 +108,36 @@ test('who entered a draw gets a mail with the number drawn, and who is offered u
   const order = await orders.findOne({ saleId: body.id });
   expect(turn.text).toMatch(/it is your turn: we are holding 1 × .* Pay €49\.00 until \w+day/);
   expect(turn.text).toContain(`https://shop.example.com/orders/${order?._id}`);
+});
+
+test('who is called into a waiting room and does not come at once gets one mail about it', async () => {
+  const { product, price, closesAt } = await system.createSale();
+  const [away, there] = [await system.signUp(), await system.signUp()];
+  const opensAt = new Date(Date.now() + 1_800_000);
+  const { body: sale } = await system.api('POST', '/api/sales', {
+    token: system.adminToken,
+    body: { productId: product.id, price, stock: 2, opensAt, closesAt, mode: 'room' },
+  });
+  const { users, mails, places } = system.store.collections;
+  await users.updateOne({ email: away.email }, { $set: { language: 'de' } });
+  for (const { token } of [away, there])
+    expect((await system.api('POST', `/api/sales/${sale.id}/places`, { token })).status).toBe(200);
+  await system.changeSale(sale.id, { opensAt: new Date(Date.now() + 1_200) });
+  const enter = async ({ token }: Session) =>
+    (await system.api('POST', `/api/sales/${sale.id}/places/mine/pass`, { token })).status;
+  await waitUntil(async () => (await enter(there)) === 200, {
+    deadlineMs: 30_000,
+    everyMs: 50,
+    what: 'no call',
+  });
+  const { text, subject } = await mailTo(away.email, 'Komm jetzt herein');
+  expect(subject).toContain(product.name);
+  expect(text).toMatch(/Komm bis \d\d:\d\d:\d\d UTC herein/);
+  expect(text).toContain(`https://shop.example.com/sales/${sale.id}`);
+  expect(await enter(away)).toBe(200);
+  const calls = (await places.find({ saleId: sale.id }).toArray()).flatMap((place) => place.calls ?? []);
+  expect(calls.map(({ mailed }) => mailed === true).sort()).toEqual([false, true]);
+  expect(await mails.countDocuments({ _id: { $regex: `^call:${sale.id}` } })).toBe(1);
 });
 
 test('a mail contains no user name, since anybody can sign up with a foreign address', async () => {

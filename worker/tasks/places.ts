@@ -1,3 +1,4 @@
+import { keyedQueue } from '../../runtime/keyed-queue.ts';
 import type { LeaderTask } from '../../runtime/leader/leader.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Log } from '../../runtime/observe/log.ts';
@@ -6,7 +7,7 @@ import type { Gate } from '../../sale/admission/gate.ts';
 import type { SaleSnapshot } from '../../sale/contract.ts';
 import type { BeaconSource } from '../../sale/places/beacon.ts';
 import { findDueDraws, makeDraw } from '../../sale/places/drawing.ts';
-import { findOffering, type Offers, offerUnits } from '../../sale/places/offers.ts';
+import { findOffering, offerUnits, takeFromGate } from '../../sale/places/offers.ts';
 import { readSaleSnapshot } from '../../sale/sale.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
 import type { Collections } from '../../store/collections.ts';
@@ -15,6 +16,10 @@ import type { WorkerObserver } from '../observer.ts';
 const lookEveryMs = 250;
 /** Between two rounds of offers, in which purchases of other sales are settled. */
 const betweenRoundsMs = 20;
+/** Sales that are worked on at the same time, so that a large draw or a slow one does not hold up the others. */
+const salesAtOnce = 4;
+/** More sales than the queries find. */
+const maxWaiting = 2_000;
 
 interface Dependencies {
   collections: Collections;
@@ -35,49 +40,50 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
     log.info({ saleId }, 'draw made');
     await announce(dependencies, saleId);
   }
+  /** @returns whether there may be more to offer. */
   async function offer(saleId: string): Promise<boolean> {
     const offers = await offerUnits(collections, saleId, exclusive);
     if (!offers) return false;
     dependencies.observer.settled(offers.batch);
     dependencies.announceSettled(offers.batch.settled);
     try {
-      await updateGate(dependencies, offers);
+      await takeFromGate(dependencies.gate, offers);
+      if (offers.released) await announce(dependencies, saleId);
     } catch (error) {
       // The comparison of the gates corrects it.
       log.warn({ error: (error as Error).message, saleId }, 'units offered, but updating the gate failed');
     }
     return offers.purchases.length > 0;
   }
-  /** A sale that fails is tried again in the next round, and keeps no other sale waiting. */
-  async function trying<Value>(saleId: string, work: Promise<Value>): Promise<Value | null> {
-    try {
-      return await work;
-    } catch (error) {
-      log.warn({ error: (error as Error).message, saleId }, 'draw or offers of a sale failed, retrying');
-      return null;
-    }
-  }
   return async (stopping) => {
-    while (!stopping.aborted) {
-      for (const saleId of await findDueDraws(collections)) await trying(saleId, draw(saleId));
-      let hasMore = false;
-      for (const saleId of await findOffering(collections))
-        hasMore = (await trying(saleId, offer(saleId))) || hasMore;
-      await pause(hasMore ? betweenRoundsMs : lookEveryMs, stopping);
+    /** A sale that fails is tried again in the next round. */
+    const inTurn = (work: (saleId: string) => Promise<unknown>) =>
+      keyedQueue({
+        async work(saleId) {
+          if (stopping.aborted) return;
+          await work(saleId).catch((error: Error) => {
+            log.warn({ error: error.message, saleId }, 'draw or offers of a sale failed, retrying');
+          });
+        },
+        maxRunning: salesAtOnce,
+        maxWaiting,
+      });
+    const draws = inTurn(draw);
+    const rounds = inTurn(async (saleId) => {
+      if (!(await offer(saleId))) return;
+      await pause(betweenRoundsMs, stopping);
+      rounds.run(saleId);
+    });
+    try {
+      while (!stopping.aborted) {
+        for (const saleId of await findDueDraws(collections)) draws.run(saleId);
+        for (const saleId of await findOffering(collections)) rounds.run(saleId);
+        await pause(lookEveryMs, stopping);
+      }
+    } finally {
+      await Promise.all([draws.drained(), rounds.drained()]);
     }
   };
-}
-
-/** The gate takes the units as those of purchases that were admitted and are settled now. */
-async function updateGate(dependencies: Dependencies, { batch, purchases, released }: Offers): Promise<void> {
-  const { gate } = dependencies;
-  // They are all of one sale.
-  const [first] = purchases;
-  if (first) await gate.queueAgain(gate.shardOf(first.saleId), purchases);
-  await gate.removeSettled(batch.settledPurchases);
-  if (!released) return;
-  await gate.sync(released);
-  await announce(dependencies, released._id);
 }
 
 async function announce({ collections, announceSale }: Dependencies, saleId: string): Promise<void> {

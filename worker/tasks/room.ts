@@ -1,19 +1,22 @@
+import { keyedQueue } from '../../runtime/keyed-queue.ts';
 import type { LeaderTask } from '../../runtime/leader/leader.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { pause } from '../../runtime/pause.ts';
 import type { Gate } from '../../sale/admission/gate.ts';
 import type { RoomStatus } from '../../sale/contract.ts';
-import { callPeople, findRooms, type RoomTimes } from '../../sale/room/calls.ts';
+import { callPeople, findRooms, type RoomSettings } from '../../sale/room/calls.ts';
 import { readRoom } from '../../sale/room/room.ts';
 import type { Collections } from '../../store/collections.ts';
 
 const lookEveryMs = 250;
-/** After a fault, so that one that lasts does not fill the log. */
+/** After a fault in a room, so that one that lasts does not fill the log. */
 const retryMs = 2_000;
 /** Pages that wait are told so often; before the opening only the number of people changes. */
 const [tellEveryMs, tellGatheringEveryMs] = [1_000, 5_000];
 /** Rooms that are looked after at the same time, so that a slow one does not hold up the others. */
 const roomsAtOnce = 4;
+/** More rooms than the queries find. */
+const maxWaiting = 2_000;
 
 interface Dependencies {
   collections: Collections;
@@ -24,56 +27,61 @@ interface Dependencies {
 /** Calls people into the waiting rooms, and tells all pages once a second how far each room got. */
 export function openRoomTask(
   { collections, gate, announceRoom }: Dependencies,
-  times: RoomTimes,
+  settings: RoomSettings,
   log: Log,
 ): LeaderTask {
-  /** When each room was told last, by `performance.now()`. */
-  let toldAt = new Map<string, number>();
+  /** Since when each room that was told is due again, and since when one that failed is, by `performance.now()`. */
+  const tellAt = new Map<string, number>();
+  const retryAt = new Map<string, number>();
+  const isDue = (at: Map<string, number>, saleId: string) => performance.now() >= (at.get(saleId) ?? 0);
 
   async function tell(saleId: string, gateLeft: number | null, everyMs: number): Promise<void> {
-    if (performance.now() - (toldAt.get(saleId) ?? Number.NEGATIVE_INFINITY) < everyMs) return;
+    if (!isDue(tellAt, saleId)) return;
+    tellAt.set(saleId, performance.now() + everyMs);
     const status = await readRoom(collections, saleId, { gateLeft });
     if (status) announceRoom(status);
-    toldAt.set(saleId, performance.now());
   }
 
-  /** @returns whether it worked for all of them. */
-  async function each(saleIds: string[], look: (saleId: string) => Promise<void>): Promise<boolean> {
-    let isFine = true;
-    const rest = saleIds.values();
-    const lookAtNext = async () => {
-      for (const saleId of rest) {
-        try {
-          await look(saleId);
-        } catch (error) {
-          isFine = false;
-          log.warn({ error: (error as Error).message, saleId }, 'calling people failed, retrying');
-        }
-      }
-    };
-    await Promise.all(Array.from({ length: roomsAtOnce }, lookAtNext));
-    return isFine;
-  }
-
-  let wasWhole = true;
   return async (stopping) => {
-    while (!stopping.aborted) {
-      const { ids: open, isWhole } = await findRooms(collections, 'open');
-      if (wasWhole && !isWhole)
-        log.warn({ rooms: open.length }, 'more waiting rooms are open than are served');
-      wasWhole = isWhole;
-      // Without Redis nobody can buy, so nobody is called.
-      const backlog = open.length > 0 ? await gate.countQueued() : 0;
-      const isOpenFine = await each(open, async (saleId) => {
-        const gateLeft = await gate.unitsLeft(saleId);
-        await callPeople(collections, saleId, { gateLeft, backlog }, times);
-        await tell(saleId, gateLeft, tellEveryMs);
-      });
-      const { ids: gathering } = await findRooms(collections, 'gathering');
-      const isFine = await each(gathering, (saleId) => tell(saleId, null, tellGatheringEveryMs));
-      const rooms = [...open, ...gathering];
-      toldAt = new Map(rooms.flatMap((saleId) => [[saleId, toldAt.get(saleId) ?? Number.NEGATIVE_INFINITY]]));
-      await pause(isOpenFine && isFine ? lookEveryMs : retryMs, stopping);
+    /** The backlog of the queue by room that is open. */
+    let open = new Map<string, number>();
+    async function look(saleId: string): Promise<void> {
+      const backlog = open.get(saleId);
+      if (backlog === undefined) return await tell(saleId, null, tellGatheringEveryMs);
+      const gateLeft = await gate.unitsLeft(saleId);
+      await callPeople(collections, saleId, { gateLeft, backlog }, settings);
+      await tell(saleId, gateLeft, tellEveryMs);
+    }
+    const rooms = keyedQueue({
+      async work(saleId) {
+        if (stopping.aborted || !isDue(retryAt, saleId)) return;
+        await look(saleId).catch((error: Error) => {
+          retryAt.set(saleId, performance.now() + retryMs);
+          log.warn({ error: error.message, saleId }, 'calling people failed, retrying');
+        });
+      },
+      maxRunning: roomsAtOnce,
+      maxWaiting,
+    });
+    let wasWhole = true;
+    try {
+      while (!stopping.aborted) {
+        const { ids, isWhole } = await findRooms(collections, 'open');
+        if (wasWhole && !isWhole)
+          log.warn({ rooms: ids.length }, 'more waiting rooms are open than are served');
+        wasWhole = isWhole;
+        // Without Redis nobody can buy, so nobody is called.
+        const backlog = ids.length > 0 ? await gate.countQueued() : 0;
+        open = new Map(ids.map((saleId) => [saleId, backlog]));
+        const { ids: gathering } = await findRooms(collections, 'gathering');
+        const all = new Set([...ids, ...gathering]);
+        for (const saleId of all) rooms.run(saleId);
+        for (const at of [tellAt, retryAt])
+          for (const saleId of at.keys()) if (!all.has(saleId)) at.delete(saleId);
+        await pause(lookEveryMs, stopping);
+      }
+    } finally {
+      await rooms.drained();
     }
   };
 }

@@ -13,6 +13,7 @@ import { beaconChain } from '../../../sale/places/beacon.ts';
 import { openPurchaseQueue } from '../../../sale/queue/open-queue.ts';
 import type { PurchaseQueue } from '../../../sale/queue/queue.ts';
 import { openPasses } from '../../../sale/room/passes.ts';
+import { openSitePasses } from '../../../sale/room/site-passes.ts';
 import { createApp } from '../../../server/app.ts';
 import { openTokens } from '../../../server/http/identity/tokens.ts';
 import { openAccountLimits } from '../../../server/http/limits.ts';
@@ -64,6 +65,7 @@ export async function serveShop(admission: (parts: Parts) => Admit): Promise<voi
     networks: openNetworks(redis, collections, config.SHARDS),
     rooms: { keep() {}, read: async () => null },
     passes: openPasses(config.JWT_SECRET),
+    sitePasses: openSitePasses(collections, { keys: '', sites: [] }),
     roomPassSeconds: config.ROOM_PASS_SECONDS,
     bcryptCost: config.BCRYPT_COST,
     takesPasswords: true,

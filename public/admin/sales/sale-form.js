@@ -106,7 +106,6 @@ const isDraft = (/** @type {SaleSnapshot | null} */ sale) => sale === null || sa
 /** How units are given out, and when lots are drawn. @param {SaleSnapshot | null} sale @param {number} drawAt */
 function givingFields(sale, drawAt) {
   const mode = sale?.mode ?? 'open';
-  const offered = sale === null ? modes : modes.filter(([value]) => !value.includes('+'));
   const pace = field(
     t.pace,
     'roomPerMinute',
@@ -123,7 +122,8 @@ function givingFields(sale, drawAt) {
     t.returnsHint,
   );
   if (!isDraft(sale)) return mode === 'room' ? [pace] : [row(returning, ...(mode === 'draw' ? [time] : []))];
-  const choice = choiceField(texts.terms.givenOut, 'mode', offered, mode, t.modeHint);
+  const chosen = mode + (sale?.drawBeacon ? '+beacon' : '');
+  const choice = choiceField(texts.terms.givenOut, 'mode', modes, chosen, t.modeHint);
   const select = choice.querySelector('select');
   const update = () => {
     show(time, select?.value.startsWith('draw') ?? false);
@@ -169,9 +169,7 @@ function readEarly(read, sale, { opensAt, closesAt }) {
     paymentWindowSeconds: Number(read.textOf('paymentWindowSeconds')),
     requiresVerifiedEmail: read.textOf('audience') === 'verified',
     language: read.textOf('language') || null,
-    ...(isDraft(sale) && { mode }),
-    // It is chosen when the draft is made.
-    ...(sale === null && beacon && { drawBeacon: true }),
+    ...(isDraft(sale) && { mode, drawBeacon: beacon !== undefined }),
     ...(drawAt && { drawAt }),
     ...(mode === 'room' ? paceIn(read) : {}),
     waitingList: mode !== 'room' && read.textOf('returns') === 'list',

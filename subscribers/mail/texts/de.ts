@@ -23,6 +23,12 @@ export const german: MailTexts = {
       `Du hast darauf gewartet und bist jetzt an der Reihe: Wir halten ${what} für dich zurück. Zahle ${total} bis ${until}, sonst kommt die nächste Person zum Zug.`,
     pay: 'Jetzt zahlen',
   },
+  called: {
+    subject: (name) => `Komm jetzt herein: ${name}`,
+    text: (name, until) =>
+      `Du hast auf ${name} gewartet und bist an der Reihe: Komm bis ${until} herein, um zu kaufen. Sonst kommst du ans Ende, und wenn du es wieder verpasst, verlierst du deinen Platz.`,
+    comeIn: 'Hereinkommen',
+  },
   drawn: {
     subject: (name) => `Die Verlosung ist gemacht: ${name}`,
     text: (name, number, entries) =>

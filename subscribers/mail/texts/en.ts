@@ -32,6 +32,12 @@ export const english = {
       `You waited for it, and it is your turn: we are holding ${what} for you. Pay ${total} until ${until}, or the next person gets the chance.`,
     pay: 'Pay now',
   },
+  called: {
+    subject: (name: string) => `Come in now: ${name}`,
+    text: (name: string, until: string) =>
+      `You waited for ${name}, and it is your turn: come in until ${until} to buy. Otherwise you go to the end, and if you miss it again, you lose your place.`,
+    comeIn: 'Come in',
+  },
   drawn: {
     subject: (name: string) => `The draw is made: ${name}`,
     text: (name: string, number: number, entries: number) =>

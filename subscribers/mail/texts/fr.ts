@@ -23,6 +23,12 @@ export const french: MailTexts = {
       `Vous l’attendiez, et c’est votre tour : nous vous réservons ${what}. Payez ${total} jusqu’au ${until}, sinon la personne suivante aura sa chance.`,
     pay: 'Payer maintenant',
   },
+  called: {
+    subject: (name) => `Entrez maintenant : ${name}`,
+    text: (name, until) =>
+      `Vous avez attendu pour ${name}, et c’est votre tour : entrez avant ${until} pour acheter. Sinon vous passez en fin de file, et si vous manquez encore votre tour, vous perdez votre place.`,
+    comeIn: 'Entrer',
+  },
   drawn: {
     subject: (name) => `Le tirage au sort est fait : ${name}`,
     text: (name, number, entries) =>

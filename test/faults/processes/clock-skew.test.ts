@@ -74,6 +74,46 @@ describe('with clocks that are minutes apart', needs('libfaketime'), () => {
     expect((entry?.at.getTime() ?? 0) - deadlineMs).toBeLessThan(5_000);
   });
 
+  test('a waiting room opens, calls and lets in by one clock, whichever server a person is at', async () => {
+    const { product, price } = await system.createSale();
+    const [opensAt, closesAt] = [600_000, 3_600_000].map((ms) => new Date(Date.now() + ms));
+    const { body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', {
+      token: system.adminToken,
+      body: { productId: product.id, price, stock: 2, opensAt, closesAt, mode: 'room' },
+      at: fast,
+    });
+    const people = [fast, slow].map((at) => ({ token: system.buyerToken(), at }));
+    const room = `/api/sales/${sale.id}/places`;
+    for (const person of people) expect((await system.api('POST', room, person)).body.state).toBe('entered');
+    await system.api('PATCH', `/api/sales/${sale.id}`, {
+      token: system.adminToken,
+      body: { opensAt: new Date(Date.now() + 1_500) },
+      at: slow,
+    });
+    for (const { token, at } of people) {
+      const come = () => system.api('POST', `${room}/mine/pass`, { token, at });
+      const { pass, passUntil } = await waitUntil(
+        async () => ((await come()).status === 200 ? (await come()).body : null),
+        {
+          deadlineMs: 30_000,
+          what: 'nobody is called',
+        },
+      );
+      expect(Math.abs(Date.parse(passUntil) - Date.now() - 180_000)).toBeLessThan(30_000);
+      // The pass is good at the server whose clock differs most from that of the one that gave it.
+      const bought = await system.api('POST', `/api/sales/${sale.id}/purchases`, {
+        token,
+        at: at === fast ? slow : fast,
+        body: { quantity: 1 },
+        headers: { 'Idempotency-Key': nanoid(), 'Room-Pass': pass },
+      });
+      expect(bought.status).toBe(202);
+      expect((await system.settled(bought.body.orderId, token)).status).toBe('paid');
+    }
+    await system.quiet();
+    expect(await system.audit()).toMatchObject({ ok: true, I8: { breaches: 0 } });
+  });
+
   test('pages and purchases agree on when a sale opens and ends, on every server', async () => {
     const opensAt = new Date(Date.now() + 3_000);
     const closesAt = new Date(Date.now() + 6_000);

@@ -62,6 +62,51 @@ test(
   },
 );
 
+test(
+  'a server of the version before beside an open waiting room sells nothing to whoever was not called',
+  needs('git history'),
+  async () => {
+    const entries = { server: 'server/main.ts', worker: 'worker/main.ts' };
+    system = await startSystem({ entries, nginx: false });
+    const asAdmin = { token: system.adminToken };
+    const { product, price } = await system.createSale();
+    const [opensAt, closesAt] = [1_800_000, 3_600_000].map((ms) => new Date(Date.now() + ms));
+    const { body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', {
+      ...asAdmin,
+      body: { productId: product.id, price, stock: 2, opensAt, closesAt, mode: 'room' },
+    });
+    const [ann, bob] = [system.buyerToken(), system.buyerToken()];
+    const room = `/api/sales/${sale.id}/places`;
+    await system.api('POST', room, { token: ann });
+    await system.changeSale(sale.id, { opensAt: new Date(Date.now() + 1_200) });
+
+    entries.server = join(sourcesOf(versionBefore), 'server/main.ts');
+    const { url: at } = await system.startServer();
+    const pass = await waitUntil(
+      async () => (await system.api('POST', `${room}/mine/pass`, { token: ann })).body.pass,
+      { deadlineMs: 30_000, what: 'nobody is called' },
+    );
+    // The old server uses the gate of the new ones, or makes its own.
+    for (const isOwn of [false, true]) {
+      const { redis, gate } = system.store;
+      if (isOwn) await redis.del(gate.keyOf(sale.id), `gate:${sale.id}`);
+      const { status, body } = await system.buy(sale.id, bob, { at });
+      expect([202, 409]).toContain(status);
+      if (status === 202)
+        expect(await system.settled(body.orderId, bob)).toMatchObject({ reason: 'sold_out' });
+    }
+    const { status, body } = await system.api('POST', `/api/sales/${sale.id}/purchases`, {
+      token: ann,
+      body: { quantity: 1 },
+      headers: { 'Idempotency-Key': 'a-key', 'Room-Pass': pass },
+    });
+    expect([status, body.type]).toEqual([202, undefined]);
+    expect((await system.settled(body.orderId, ann)).status).toBe('paid');
+    await system.quiet();
+    expect(await system.audit()).toMatchObject({ ok: true });
+  },
+);
+
 /** A buyer of the newest settled order cancels it at every server, as after a retry. */
 async function cancelsOne({ accepted }: BuyerLoad, sale: SaleSnapshot): Promise<void> {
   const { orderId, token } = accepted.at(-1) as BuyerLoad['accepted'][number];

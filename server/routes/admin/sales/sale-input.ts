@@ -43,6 +43,9 @@ const cancelWindow = z
 const drawAt = instant.describe(
   'Only of a draw: people enter from opensAt until then; units are offered until closesAt',
 );
+const drawBeacon = z
+  .boolean()
+  .describe('Whether the draw depends on a round of drand as well, which nobody knows before');
 const roomPerMinute = z
   .int()
   .min(1)
@@ -126,10 +129,7 @@ export const newSale = z
       ),
     roomPerMinute: roomPerMinute.optional(),
     drawAt: drawAt.optional(),
-    drawBeacon: z
-      .boolean()
-      .optional()
-      .describe('Whether the draw depends on a round of drand as well, which nobody knows before'),
+    drawBeacon: drawBeacon.optional(),
     waitingList: waitingList.optional(),
     ...demands,
     opensAt: instant,
@@ -168,6 +168,7 @@ export const tooDear = 'expected a limit at which an order costs less than 2^53 
 export const aboveStock = 'expected at most as many as there are units on sale';
 export const drawOutside =
   'expected a time after opensAt and before closesAt in a draw, and none in another sale';
+export const beaconOutside = 'expected it only in a draw';
 export const paceOutside = 'expected it only with a waiting room';
 export const listInRoom = 'expected none with a waiting room: who waits there is called when units come back';
 export const oldTooLow = 'expected more than the price';
@@ -261,6 +262,7 @@ export const saleChange = z
     mode: saleMode.optional().describe('In a draft only'),
     roomPerMinute: roomPerMinute.optional(),
     drawAt: drawAt.optional(),
+    drawBeacon: drawBeacon.optional().describe('In a draft of a draw only'),
     waitingList: waitingList.optional(),
     ...demands,
     free: z.boolean().default(false).describe('Confirms a price of 0'),
@@ -271,7 +273,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, phases, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, waitingList, proofOfWork, networkLimit, captcha';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, phases, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, drawBeacon, waitingList, proofOfWork, networkLimit, captcha';
       refuse([], `expected at least one of ${fields}`);
     }
     if (

@@ -21,6 +21,7 @@ import { noProduct } from './products.ts';
 import { unsafeDoors } from './room.ts';
 import {
   aboveStock,
+  beaconOutside,
   drawOutside,
   listInRoom,
   newSale,
@@ -192,6 +193,14 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return conflict('already-open', 'drawAt', fixed('The draw', 'Its end can be moved.'));
     case 'draw_outside':
       return wrongField('drawAt', drawOutside);
+    case 'beacon_is_fixed':
+      return conflict(
+        'already-published',
+        'drawBeacon',
+        'expected a draft: what a draw depends on is published',
+      );
+    case 'no_draw':
+      return wrongField('drawBeacon', beaconOutside);
     case 'no_room':
       return wrongField('roomPerMinute', paceOutside);
     case 'room_is_list':
