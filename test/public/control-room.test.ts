@@ -75,7 +75,7 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await sale.getByLabel('Units').fill('5');
   await sale.getByLabel('Opens').fill(localText(Date.now() - 3_600_000, 'UTC'));
   await sale.getByLabel('Time to pay').selectOption('15 minutes');
-  await sale.getByLabel('Who may buy').selectOption('only confirmed addresses');
+  await sale.locator('[name=audience]').selectOption('only confirmed addresses');
   await sale.getByLabel('Buyers can cancel').selectOption('never, only the shop cancels');
   await sale.getByRole('button', { name: 'Save' }).click();
   await sale.getByLabel('This time has passed.').check();
@@ -86,7 +86,7 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await page.getByTestId('draft-terms').getByText('only by the shop').waitFor();
   await page.getByRole('button', { name: 'Edit' }).click();
   await sale.getByLabel('Time to pay').selectOption('not here: every order counts as paid');
-  await sale.getByLabel('Who may buy').selectOption('everybody with an account');
+  await sale.locator('[name=audience]').selectOption('everybody with an account');
   await sale.getByLabel('Given out').selectOption('by a draw among all who enter');
   await sale.getByLabel('Draw at').fill(localText(Date.now() - 7_200_000, 'UTC'));
   await sale.getByRole('button', { name: 'Save' }).click();

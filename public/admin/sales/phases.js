@@ -51,7 +51,7 @@ export function phaseFields(sale, opensAt) {
         fieldOf(t.whoMayBuy, element('select', { name: `${key}.access` }, ...options)),
         timeField(t.begins, `${key}.opensAt`, at),
       ),
-      element('div', { class: 'row-foot' }, element('span'), remove),
+      remove,
     );
     remove.addEventListener('click', () => {
       one.remove();
