@@ -356,11 +356,17 @@ const settings = z
       error: 'expected OIDC_ISSUER and OIDC_CLIENT_ID with off, as otherwise nobody could sign in',
     },
   )
-  .superRefine(({ NODE_ENV, ROOM_SITES, ROOM_PASS_KEYS }, context) => {
+  .superRefine(({ NODE_ENV, ROOM_SITES, ROOM_PASS_KEYS, JWT_SECRET }, context) => {
     if (ROOM_SITES.length === 0 && !ROOM_PASS_KEYS) return;
     const isNamed = readSigningKeys(ROOM_PASS_KEYS).every(({ kid }) => /^[\w-]{1,32}$/.test(kid));
     const fault = faultOfKeys(ROOM_PASS_KEYS, { isStrict: NODE_ENV === 'production' });
-    const message = isNamed ? fault : 'expected kid:secret, the kid of letters, digits, _ and -';
+    const ours = new Set(readSigningKeys(JWT_SECRET).map(({ secret }) => secret));
+    const isOurs = readSigningKeys(ROOM_PASS_KEYS).some(({ secret }) => ours.has(secret));
+    const message = !isNamed
+      ? 'expected kid:secret, the kid of letters, digits, _ and -'
+      : isOurs
+        ? 'expected other secrets than those of JWT_SECRET, because the other site has these'
+        : fault;
     if (message) context.addIssue({ code: 'custom', path: ['ROOM_PASS_KEYS'], message });
   })
   .superRefine(({ NODE_ENV, JWT_SECRET }, context) => {

@@ -33,7 +33,7 @@ const stampede = await startScratchSystem({
   env: { ROOM_SITES: `${siteUrl}/`, ROOM_PASS_KEYS: keys },
 });
 
-// The room is that of a sale: its stock is how many may be inside at once. A shop makes it in the control room or by the API.
+// The room is that of a sale: its pace says how many are inside at once, its stock is larger than the crowd. A shop makes it in the control room or by the API.
 const { collections, close } = await openSystem(
   { ...stampede.env, BASE_URL: stampede.url },
   { logLevel: 'silent' },
@@ -45,7 +45,14 @@ const sale = await createSale(
   collections,
   {
     items: [
-      { productId: product._id, label: '', amount: 0, stock: 100, limitPerBuyer: null, oldAmount: null },
+      {
+        productId: product._id,
+        label: '',
+        amount: 0,
+        stock: 1_000_000,
+        limitPerBuyer: null,
+        oldAmount: null,
+      },
     ],
     currency: 'EUR',
     limitPerBuyer: 1,

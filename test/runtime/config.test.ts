@@ -181,6 +181,16 @@ describe('the secret that signs tokens', () => {
   });
 });
 
+test('a key of the passes into other sites is no secret of the tokens', () => {
+  const sites = { ROOM_SITES: 'https://shop.example.com/' };
+  const JWT_SECRET = `own:${'a'.repeat(48)}`;
+  expect(() =>
+    readConfig({ ...good, ...sites, JWT_SECRET, ROOM_PASS_KEYS: `site:${'a'.repeat(48)}` }),
+  ).toThrow(/other secrets than those of JWT_SECRET/);
+  const others = { ...good, ...sites, JWT_SECRET, ROOM_PASS_KEYS: `site:${'b'.repeat(48)}` };
+  expect(readConfig(others).ROOM_SITES).toHaveLength(1);
+});
+
 test('an empty setting counts as unset, as docker compose passes it', () => {
   expect(readConfig({ ...good, PORT: '', MONGO_POOL_CONNECTIONS: '', LOG_LEVEL: '' })).toMatchObject({
     PORT: 8080,

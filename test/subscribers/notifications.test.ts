@@ -6,6 +6,7 @@ import { openBus } from '../../messages/open-bus.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { openLog } from '../../runtime/observe/log.ts';
 import type { Session } from '../../sale/contract.ts';
+import { writeCallMail } from '../../subscribers/mail/call-mails.ts';
 import { textsIn } from '../../subscribers/mail/layout.ts';
 import { orderMailOf } from '../../subscribers/mail/notifications.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -134,6 +135,45 @@ test('who is called into a waiting room and does not come at once gets one mail 
   expect(subject).toContain(product.name);
   expect(text).toMatch(/Komm bis \d\d:\d\d:\d\d UTC herein/);
   expect(text).toContain(`https://shop.example.com/sales/${sale.id}`);
+
+  // Its text follows the place at the time of sending; nothing is sent when the call or the sale is over.
+  const place = await places.findOne({ saleId: sale.id, state: 'called' });
+  const number = place?.calls?.at(-1)?.number ?? 0;
+  const ofPlace = { _id: place?._id ?? '' };
+  const shop = {
+    name: 'Shop',
+    from: 'shop@example.com',
+    url: 'https://shop.example.com',
+    timeZone: 'UTC',
+  } as const;
+  const written = async () =>
+    (await writeCallMail(system.store.collections, 'id', { placeId: ofPlace._id, number }, shop))?.text;
+  await places.updateOne(ofPlace, { $set: { missed: true } });
+  expect(await written()).toContain('wieder an der Reihe');
+  const answerBy = place?.calls?.at(-1)?.answerBy as Date;
+  await places.updateOne(
+    ofPlace,
+    { $set: { 'calls.$[last].answerBy': new Date(0) } },
+    { arrayFilters: [{ 'last.number': number }] },
+  );
+  expect(await written()).toBeUndefined();
+  await places.updateOne(
+    ofPlace,
+    { $set: { 'calls.$[last].answerBy': answerBy }, $unset: { missed: 1 } },
+    { arrayFilters: [{ 'last.number': number }] },
+  );
+  await system.store.collections.sales.updateOne({ _id: sale.id }, { $set: { calledOffAt: new Date() } });
+  expect(await written()).toBeUndefined();
+  await system.store.collections.sales.updateOne({ _id: sale.id }, { $unset: { calledOffAt: 1 } });
+
+  // Staff can send one again by its id.
+  const failed = { _id: `call:${ofPlace._id}:99`, call: { placeId: ofPlace._id, number: 99 } };
+  const tried = { state: 'failed' as const, attempts: 1, unanswered: 0, dueAt: new Date(), answer: null };
+  await mails.insertOne({ ...failed, ...tried, createdAt: new Date() });
+  const resend = `/api/admin/mails/${failed._id}/resend`;
+  expect((await system.api('POST', resend, { token: system.adminToken })).status).toBe(202);
+  await mails.deleteOne({ _id: failed._id });
+
   expect(await enter(away)).toBe(200);
   const calls = (await places.find({ saleId: sale.id }).toArray()).flatMap((place) => place.calls ?? []);
   expect(calls.map(({ mailed }) => mailed === true).sort()).toEqual([false, true]);

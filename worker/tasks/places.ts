@@ -16,8 +16,8 @@ import type { WorkerObserver } from '../observer.ts';
 const lookEveryMs = 250;
 /** Between two rounds of offers, in which purchases of other sales are settled. */
 const betweenRoundsMs = 20;
-/** Sales that are worked on at the same time, so that a large draw or a slow one does not hold up the others. */
-const salesAtOnce = 4;
+/** Draws that are made at the same time, so that a large one does not hold up the others. */
+const drawsAtOnce = 4;
 /** More sales than the queries find. */
 const maxWaiting = 2_000;
 
@@ -57,7 +57,7 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
   }
   return async (stopping) => {
     /** A sale that fails is tried again in the next round. */
-    const inTurn = (work: (saleId: string) => Promise<unknown>) =>
+    const inTurn = (maxRunning: number, work: (saleId: string) => Promise<unknown>) =>
       keyedQueue({
         async work(saleId) {
           if (stopping.aborted) return;
@@ -65,11 +65,12 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
             log.warn({ error: error.message, saleId }, 'draw or offers of a sale failed, retrying');
           });
         },
-        maxRunning: salesAtOnce,
+        maxRunning,
         maxWaiting,
       });
-    const draws = inTurn(draw);
-    const rounds = inTurn(async (saleId) => {
+    const draws = inTurn(drawsAtOnce, draw);
+    // One at a time, because each keeps this process from settling meanwhile; each sale once, then the next.
+    const rounds = inTurn(1, async (saleId) => {
       if (!(await offer(saleId))) return;
       await pause(betweenRoundsMs, stopping);
       rounds.run(saleId);

@@ -57,7 +57,12 @@ export const mailRoutes = ({ collections }: Shop): Route[] => [
     scope: 'orders:write',
     summary: 'Send one again that failed or may have been delivered',
     params: z.strictObject({
-      id: z.string().regex(/^([\w-]{1,64}:\d{1,15}:\d{1,9}|[\w-]{21})$/, "expected a mail's id"),
+      id: z
+        .string()
+        .regex(
+          /^([\w-]{1,64}:\d{1,15}:\d{1,9}|call:[\w-]{1,64}:[\w-]{1,64}:\d{1,9}|[\w-]{21})$/,
+          "expected a mail's id",
+        ),
     }),
     answer: [202, resent],
     problems: ['not-found'],

@@ -27,6 +27,8 @@ export const german: MailTexts = {
     subject: (name) => `Komm jetzt herein: ${name}`,
     text: (name, until) =>
       `Du hast auf ${name} gewartet und bist an der Reihe: Komm bis ${until} herein, um zu kaufen. Sonst kommst du ans Ende, und wenn du es wieder verpasst, verlierst du deinen Platz.`,
+    again: (name, until) =>
+      `Du hast auf ${name} gewartet und bist wieder an der Reihe: Komm bis ${until} herein, um zu kaufen. Sonst verlierst du deinen Platz.`,
     comeIn: 'Hereinkommen',
   },
   drawn: {

@@ -36,6 +36,8 @@ export const english = {
     subject: (name: string) => `Come in now: ${name}`,
     text: (name: string, until: string) =>
       `You waited for ${name}, and it is your turn: come in until ${until} to buy. Otherwise you go to the end, and if you miss it again, you lose your place.`,
+    again: (name: string, until: string) =>
+      `You waited for ${name}, and it is your turn again: come in until ${until} to buy. Otherwise you lose your place.`,
     comeIn: 'Come in',
   },
   drawn: {

@@ -27,6 +27,8 @@ export const french: MailTexts = {
     subject: (name) => `Entrez maintenant : ${name}`,
     text: (name, until) =>
       `Vous avez attendu pour ${name}, et c’est votre tour : entrez avant ${until} pour acheter. Sinon vous passez en fin de file, et si vous manquez encore votre tour, vous perdez votre place.`,
+    again: (name, until) =>
+      `Vous avez attendu pour ${name}, et c’est de nouveau votre tour : entrez avant ${until} pour acheter. Sinon vous perdez votre place.`,
     comeIn: 'Entrer',
   },
   drawn: {
