@@ -88,36 +88,36 @@ export async function requireCaptcha(
   return refuse('unavailable', 'The captcha cannot be checked right now. Try again.', {}, retry);
 }
 
-/** Counts a person towards their network, where the sale limits that. @returns whether the person was counted now. */
+/** Counts a person towards their network, where the sale limits that. @returns a refusal, or the network, where there is a limit: then the press is to be ended. */
 export async function takeNetwork(
   { networks, collections }: Pick<Shop, 'networks' | 'collections'>,
   saleId: string,
   personId: string,
   { networkLimit, closesAt }: Demands,
   request: HttpRequest,
-): Promise<Refusal | { isNew: boolean; networkKey?: string }> {
+): Promise<Refusal | { networkKey?: string }> {
   const { address } = request;
-  if (!networkLimit || !isIP(address)) return { isNew: false };
+  if (!networkLimit || !isIP(address)) return {};
   const network = networkLimit.of === 'range' ? rangeOf(address) : request.network;
   const networkKey = await networkKeyOf(collections, network);
   const max = networkLimit.people;
   const taken = await networks.take({ saleId, personId, networkKey }, { max, closesAt });
-  if (taken !== 'refused') return { isNew: taken === 'taken', networkKey };
+  if (taken !== 'refused') return { networkKey };
   return refuse('network-full', `At most ${max} people from one network can take part in this sale`);
 }
 
 /**
  * What a sale demands of a person before a place or an entry.
- * @returns a refusal, or the network towards which the person counts: to be released when there is no place after all.
+ * @returns a refusal, or the network towards which the person counts: then the press is to be ended.
  */
 export async function requirePlace(
   shop: Shop,
   saleId: string,
   { personId, emailVerified }: Identity,
   request: HttpRequest,
-): Promise<Refusal | { isNew: boolean; networkKey?: string }> {
+): Promise<Refusal | { networkKey?: string }> {
   const demands = await shop.demandsOf(saleId);
-  if (!demands) return { isNew: false };
+  if (!demands) return {};
   if (demands.requiresVerifiedEmail && !emailVerified) return notVerified();
   const work = (bits: number) =>
     requireWork(shop, 'proof-of-work-required', subjectOf(saleId, personId), bits, request);

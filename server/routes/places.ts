@@ -77,9 +77,9 @@ export function placeRoutes(shop: Shop): Route[] {
     const { saleId, personId } = place;
     const entry = await requirePlace(shop, saleId, identity, request);
     if (isRefusal(entry)) return entry;
-    const { isNew, networkKey } = entry;
-    const answer = await change({ ...place, ...(networkKey && { networkKey }) });
-    if (isNew && isRefusal(answer)) await shop.networks.release(saleId, personId);
+    const { networkKey } = entry;
+    const answer = await change({ ...place, ...entry });
+    if (networkKey) await shop.networks.endPress(saleId, personId, isRefusal(answer) ? 'refused' : 'kept');
     return answer;
   }
 
@@ -92,10 +92,12 @@ export function placeRoutes(shop: Shop): Route[] {
       state: { $in: ['waiting' as const, 'called' as const] },
     };
     const isWaiting = isLimited && (await collections.places.findOne(waits)) !== null;
+    // Somebody who asks for a place at the same time counts on, because they may have one again.
+    const presses = isWaiting ? await shop.networks.endedPresses(saleId, personId) : null;
     const answer = await change(place);
-    if (!isWaiting || isRefusal(answer)) return answer;
+    if (presses === null || isRefusal(answer)) return answer;
     const bought = await collections.allowances.findOne({ _id: allowanceKey(saleId, personId) });
-    if (!bought?.units) await shop.networks.release(saleId, personId);
+    if (!bought?.units) await shop.networks.release(saleId, personId, presses);
     return answer;
   }
 

@@ -134,7 +134,9 @@ export function purchaseRoutes(shop: Shop): Route[] {
         } else if (admission.outcome === 'admitted') {
           settledOrders.addQueued(purchase);
         } else {
-          if (network?.isNew) await networks.release(params.id, personId);
+          // What is not confirmed may have been admitted.
+          if (network?.networkKey && admission.outcome !== 'unconfirmed')
+            await networks.endPress(params.id, personId, 'refused');
           return refusal(admission, purchase);
         }
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { redisClock } from '../../runtime/clock.ts';
 import { difficultyOf } from '../../sale/bots/difficulty.ts';
+import { openNetworks } from '../../sale/bots/networks.ts';
 import { openPuzzles, subjectOf } from '../../sale/bots/puzzles.ts';
 import type { Place, Problem, Puzzle, SaleSnapshot } from '../../sale/contract.ts';
 import { openTokens } from '../../server/http/identity/tokens.ts';
@@ -302,6 +303,43 @@ describe('a limit for each network', () => {
     // Nobody who gets nothing takes up the network.
     for (let n = 0; n < 2; n++)
       expect(typeOf(await buy(open.id, { token: tokenOf(nanoid()), from: two }))).toEqual([409, 'sold-out']);
+  });
+
+  test('cannot be got round by presses beside each other, of which one is refused', async () => {
+    const { body: sale } = await createSale({ networkLimit: { people: 1, of: 'address' } });
+    const from = '192.0.2.99';
+    const admitted = [];
+    for (let n = 0; n < 10; n++) {
+      const asked = { token: tokenOf(nanoid()), from };
+      const press = (quantity: number, at: string) =>
+        post(`/api/sales/${sale.id}/purchases`, { ...asked, at }, { quantity });
+      const answers = await Promise.all([
+        press(99, serverOf(0)),
+        press(1, serverOf(0)),
+        press(99, serverOf(1)),
+      ]);
+      admitted.push(answers.some(({ status }) => status === 202));
+    }
+    expect(admitted.filter(Boolean)).toHaveLength(1);
+
+    const { redis, collections } = system.store;
+    const networks = openNetworks(redis, collections, 1);
+    const limit = { max: 1, closesAt: new Date(Date.now() + hourMs) };
+    const saleId = nanoid();
+    const take = (personId: string) => networks.take({ saleId, personId, networkKey: 'network' }, limit);
+    expect([await take('ann'), await take('ann'), await take('bob')]).toEqual(['taken', 'known', 'refused']);
+    await networks.endPress(saleId, 'ann', 'refused');
+    expect([await take('bob'), await networks.endedPresses(saleId, 'ann')]).toEqual(['refused', null]);
+    await networks.endPress(saleId, 'ann', 'refused');
+    expect(await take('bob')).toBe('taken');
+    await networks.endPress(saleId, 'bob', 'kept');
+    // A place that is asked for while the person leaves another one may be theirs.
+    expect([await networks.endedPresses(saleId, 'bob'), await take('bob')]).toEqual([1, 'known']);
+    await networks.release(saleId, 'bob', 1);
+    await networks.endPress(saleId, 'bob', 'refused');
+    expect([await take('ann'), await networks.endedPresses(saleId, 'bob')]).toEqual(['refused', 2]);
+    await networks.release(saleId, 'bob', 2);
+    expect(await take('ann')).toBe('taken');
   });
 
   test('and a verified address hold for places and entries too, and feed the view of suspects', async () => {
