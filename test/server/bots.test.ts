@@ -305,6 +305,29 @@ describe('a limit for each network', () => {
       expect(typeOf(await buy(open.id, { token: tokenOf(nanoid()), from: two }))).toEqual([409, 'sold-out']);
   });
 
+  test('does not refuse the retry of a purchase that was accepted before others filled the network', async () => {
+    const { body: sale } = await createSale({});
+    const first = { token: tokenOf(nanoid()), from: '192.0.2.98', headers: { 'Idempotency-Key': nanoid() } };
+    const { body: accepted } = await buy(sale.id, first);
+    await system.changeSale(sale.id, { networkLimit: { people: 1, of: 'address' } });
+    const isRefused = async (asked: Asked) => (await buy(sale.id, asked)).status === 409;
+    const whenFull = () =>
+      waitUntil(() => isRefused({ token: tokenOf(nanoid()), from: first.from }), {
+        ...{ deadlineMs: 10_000, what: 'others fill the network' },
+      });
+    await whenFull();
+    expect(await buy(sale.id, { ...first, at: serverOf(1) })).toMatchObject({ status: 202, body: accepted });
+    expect(typeOf(await buy(sale.id, { ...first, headers: {} }))).toEqual([409, 'network-full']);
+
+    const { redis, collections } = system.store;
+    await waitUntil(() => collections.orders.findOne({ _id: accepted.orderId ?? '' }), {
+      ...{ deadlineMs: 20_000, what: 'it is settled' },
+    });
+    await redis.flushall();
+    await whenFull();
+    expect(await buy(sale.id, first)).toMatchObject({ status: 202, body: { orderId: accepted.orderId } });
+  });
+
   test('cannot be got round by presses beside each other, of which one is refused', async () => {
     const { body: sale } = await createSale({ networkLimit: { people: 1, of: 'address' } });
     const from = '192.0.2.99';
