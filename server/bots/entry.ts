@@ -4,6 +4,7 @@ import { redisClock } from '../../runtime/clock.ts';
 import type { Demands } from '../../sale/bots/demands.ts';
 import { difficultyOf } from '../../sale/bots/difficulty.ts';
 import { subjectOf } from '../../sale/bots/puzzles.ts';
+import { placeIdOf } from '../../sale/places/place.ts';
 import { rangeOf } from '../http/client-address.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import type { HttpRequest } from '../http/pipeline.ts';
@@ -129,5 +130,13 @@ export async function requirePlace(
   const captcha = demands.captcha ? await requireCaptcha(shop, saleId, request) : null;
   if (isRefusal(captcha)) return captcha;
   const instead = captcha === 'away' && bits === 0 ? work(bitsWithoutCaptcha) : null;
-  return instead ?? (await takeNetwork(shop, saleId, personId, demands, request));
+  if (instead) return instead;
+  const network = await takeNetwork(shop, saleId, personId, demands, request);
+  if (!isRefusal(network)) return network;
+  // Others may have filled it before the person, who has a place, was counted.
+  const has = {
+    _id: placeIdOf(saleId, personId),
+    state: { $in: ['waiting' as const, 'called' as const, 'inside' as const] },
+  };
+  return (await shop.collections.places.findOne(has)) ? {} : network;
 }

@@ -77,10 +77,15 @@ export function placeRoutes(shop: Shop): Route[] {
     const { saleId, personId } = place;
     const entry = await requirePlace(shop, saleId, identity, request);
     if (isRefusal(entry)) return entry;
-    const { networkKey } = entry;
-    const answer = await change({ ...place, ...entry });
-    if (networkKey) await shop.networks.endPress(saleId, personId, isRefusal(answer) ? 'refused' : 'kept');
-    return answer;
+    // A change that failed may have been written all the same.
+    let result: 'kept' | 'refused' = 'kept';
+    try {
+      const answer = await change({ ...place, ...entry });
+      if (isRefusal(answer)) result = 'refused';
+      return answer;
+    } finally {
+      if (entry.networkKey) await shop.networks.endPress(saleId, personId, result);
+    }
   }
 
   /** Whoever leaves makes room for another person of their network, unless they have bought. */
