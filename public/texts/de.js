@@ -380,6 +380,8 @@ export const german = {
     refused: {
       'network-full': 'Aus deinem Netz nehmen schon genug Personen teil.',
       'captcha-required': 'Bitte zeig zuerst, dass du ein Mensch bist.',
+      'captcha-unavailable':
+        'Die Prüfung, ob du ein Mensch bist, ließ sich nicht laden. Vielleicht hält ein Blocker oder dein Netz sie fern.',
       'over-limit': 'Das ist mehr, als eine Person haben darf.',
       'entries-closed': 'Die Liste der Lose steht jetzt fest.',
       'still-on-sale': 'Es ist noch eines da: Kauf es.',

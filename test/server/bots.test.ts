@@ -328,6 +328,20 @@ describe('a limit for each network', () => {
     expect(await buy(sale.id, first)).toMatchObject({ status: 202, body: { orderId: accepted.orderId } });
   });
 
+  test('does not refuse whoever had a place before the sale was limited', async () => {
+    const { body: sale } = await createSale({ ...later(), mode: 'room' });
+    const first = { token: tokenOf(nanoid()), from: '192.0.2.97' };
+    const { body: place } = await join(sale.id, first);
+    await system.changeSale(sale.id, { networkLimit: { people: 1, of: 'address' } });
+    await waitUntil(
+      async () => (await join(sale.id, { ...first, token: tokenOf(nanoid()) })).status === 409,
+      {
+        ...{ deadlineMs: 10_000, what: 'others fill the network' },
+      },
+    );
+    expect(await join(sale.id, first)).toMatchObject({ status: 200, body: { joinedAt: place.joinedAt } });
+  });
+
   test('cannot be got round by presses beside each other, of which one is refused', async () => {
     const { body: sale } = await createSale({ networkLimit: { people: 1, of: 'address' } });
     const from = '192.0.2.99';
@@ -466,6 +480,24 @@ describe('a captcha', () => {
     expect(policy).not.toContain('unsafe');
     expect(await policyOf('/admin')).not.toContain('cloudflare');
   });
+});
+
+test('a page whose captcha cannot be loaded tries once, and says so', async () => {
+  const { body: sale } = await createSale({ captcha: true, ...later(), mode: 'room' });
+  const page = await browser.page();
+  const asked: string[] = [];
+  page.on('request', (request) => {
+    const { host, pathname } = new URL(request.url());
+    if (pathname.endsWith('/places') || host.includes('cloudflare')) asked.push(pathname);
+  });
+  await page.route('https://challenges.cloudflare.com/**', (route) => route.abort());
+  await page.goto(`${serverOf(0)}/`);
+  const places = `/api/sales/${sale.id}/places`;
+  // A text, because vitest rewrites imports.
+  const name = await page.evaluate(`import('/shared/api.js').then(({ call }) =>
+    call('POST', '/sales/${sale.id}/places', { token: '${tokenOf(nanoid())}' }).catch(({ name }) => name))`);
+  expect(name).toBe('captcha-unavailable');
+  expect(asked).toEqual([places, '/turnstile/v0/api.js', places]);
 });
 
 test('a buyer buys without noticing the puzzle, which the page has solved before the opening', async () => {
