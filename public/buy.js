@@ -67,6 +67,8 @@ const words = {
     verify: 'Please confirm your e-mail address first.',
     overLimit: 'That is more than one person may buy.',
     tooMany: 'Too many requests. Please wait a moment.',
+    networkFull: 'Enough people from your network take part already.',
+    notAdmitted: 'It is not open for you here. Go on at the shop.',
     left: 'left',
     queued: 'In line…',
     held: 'It is yours for now. Pay within',
@@ -94,6 +96,8 @@ const words = {
     verify: 'Bitte zuerst die E-Mail-Adresse bestätigen.',
     overLimit: 'Das ist mehr, als eine Person kaufen darf.',
     tooMany: 'Zu viele Anfragen. Bitte einen Moment warten.',
+    networkFull: 'Aus diesem Netz nehmen schon genug Personen teil.',
+    notAdmitted: 'Hier nicht offen. Bitte im Shop weitermachen.',
     left: 'noch da',
     queued: 'In der Schlange…',
     held: 'Vorgemerkt. Bezahlen innerhalb von',
@@ -121,6 +125,8 @@ const words = {
     verify: 'Veuillez d’abord confirmer votre adresse e-mail.',
     overLimit: 'C’est plus qu’une personne ne peut acheter.',
     tooMany: 'Trop de demandes. Veuillez patienter un instant.',
+    networkFull: 'Assez de personnes de votre réseau participent déjà.',
+    notAdmitted: 'La vente ne vous est pas ouverte ici. Continuez dans la boutique.',
     left: 'restants',
     queued: 'Dans la file…',
     held: 'Réservé. À payer dans les',
@@ -260,6 +266,8 @@ class StampedeBuy extends HTMLElement {
 
   /** Whether the shop's own page of the sale is needed: for a draw, a waiting room, or while a list or a code lets people in. */
   #hasPlaces() {
+    // Staff have changed the sale since it was read.
+    if (this.#said === 'notAdmitted') return true;
     const { mode = 'open', phases = [] } = this.#sale ?? {};
     const isForEverybody = phases.some(
       ({ access, opensAt }) => access === 'everybody' && Date.parse(opensAt) <= this.#now(),
@@ -429,6 +437,10 @@ class StampedeBuy extends HTMLElement {
     const reasons = {
       'email-not-verified': 'verify',
       'over-limit': 'overLimit',
+      'network-full': 'networkFull',
+      'not-admitted': 'notAdmitted',
+      'pass-required': 'notAdmitted',
+      draw: 'notAdmitted',
       'too-many-requests': 'tooMany',
       'sold-out': 'sold_out',
       'not-open': 'scheduled',

@@ -94,7 +94,8 @@ export function errorText(error) {
   if (error.name === 'no-passwords') return texts.noPasswords;
   if (error.status === 401) return texts.wrongPassword;
   if (error.name === 'email-taken') return texts.emailTaken;
-  if (error.name === 'captcha-required') return texts.place.refused['captcha-required'];
+  if (error.name === 'captcha-required' || error.name === 'captcha-unavailable')
+    return texts.place.refused[error.name];
   if (error.status === 429) return texts.tooMany;
   return error.status >= 500 ? texts.noAnswer : texts.notAccepted;
 }

@@ -47,7 +47,7 @@ export async function call(method, path, options = {}) {
       return await callOnce(method, path, { ...options, headers });
     } catch (error) {
       if (!(error instanceof Problem) || demands === MAX_DEMANDS) throw error;
-      const shown = await meet(error, path);
+      const shown = await meet(error, path, headers);
       if (!shown) throw error;
       headers = { ...headers, ...shown };
     }
@@ -56,14 +56,20 @@ export async function call(method, path, options = {}) {
 
 /**
  * Does what the server demands before a request.
- * @param {Problem} problem @param {string} path
- * @returns {Promise<Record<string, string> | null>} headers; null when it demands nothing, or the person does not want to
+ * @param {Problem} problem @param {string} path @param {Record<string, string>} sent
+ * @returns {Promise<Record<string, string> | null>} headers; null when it demands nothing, or the person cannot or does not want to
  */
-async function meet({ name, details }, path) {
+async function meet(problem, path, sent) {
+  const { name, details } = problem;
   const { challenge = '', difficultyBits = 0, captcha } = details;
   if (name === 'work-required' || name === 'proof-of-work-required')
     return { 'Proof-Of-Work': await solve(challenge, difficultyBits) };
   if (name !== 'captcha-required' || !captcha) return null;
+  if (sent['Captcha-Token'] === 'unavailable') {
+    // The provider answers the server, so what keeps its form from this page would keep it away again.
+    problem.name = 'captcha-unavailable';
+    return null;
+  }
   const { solveCaptcha } = await import('./captcha.js');
   const about = /^\/sales\/([^/]+)/.exec(path)?.[1] ?? 'sign-up';
   const token = await solveCaptcha(captcha, about);

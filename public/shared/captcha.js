@@ -52,11 +52,16 @@ export async function solveCaptcha({ provider, siteKey }, about) {
       dialog.remove();
       resolve(token);
     });
-    global[provider].render(place, {
-      sitekey: siteKey,
-      ...(provider === 'turnstile' ? { cData: about, language } : { hl: language }),
-      callback: end,
-      'error-callback': () => end('unavailable'),
-    });
+    try {
+      global[provider].render(place, {
+        sitekey: siteKey,
+        ...(provider === 'turnstile' ? { cData: about, language } : { hl: language }),
+        callback: end,
+        'error-callback': () => end('unavailable'),
+      });
+    } catch {
+      // Some blockers load an empty script in place of the provider's.
+      end('unavailable');
+    }
   });
 }

@@ -16,7 +16,7 @@ export const german = {
   navOrders: 'Bestellungen',
   navSignIn: 'Anmelden',
   close: 'Schließen',
-  captcha: 'Sind Sie ein Mensch?',
+  captcha: 'Bist du ein Mensch?',
 
   salesTitle: 'Blitzangebote',
   salesLead: 'Wenige Stücke, ein Moment. Was noch da ist, wird live gezählt.',
@@ -168,7 +168,7 @@ export const german = {
     failed: 'Bei uns ist etwas kaputtgegangen. Du zahlst nichts; bitte versuche es noch einmal.',
   },
   refusal: {
-    'network-full': 'Aus Ihrem Netz nehmen schon genug Personen teil. Sie bezahlen nichts.',
+    'network-full': 'Aus deinem Netz nehmen schon genug Personen teil. Du zahlst nichts.',
     'sold-out': 'Ausverkauft: Andere waren einen Moment schneller. Du zahlst nichts.',
     'not-open': 'Es hat noch nicht begonnen.',
     paused: 'Es ist unterbrochen.',
@@ -378,8 +378,10 @@ export const german = {
     over: 'Es wurde gelost.',
     check: 'Wie gelost wird und wie du es nachprüfst',
     refused: {
-      'network-full': 'Aus Ihrem Netz nehmen schon genug Personen teil.',
-      'captcha-required': 'Bitte zeigen Sie zuerst, dass Sie ein Mensch sind.',
+      'network-full': 'Aus deinem Netz nehmen schon genug Personen teil.',
+      'captcha-required': 'Bitte zeig zuerst, dass du ein Mensch bist.',
+      'captcha-unavailable':
+        'Die Prüfung, ob du ein Mensch bist, ließ sich nicht laden. Vielleicht hält ein Blocker oder dein Netz sie fern.',
       'over-limit': 'Das ist mehr, als eine Person haben darf.',
       'entries-closed': 'Die Liste der Lose steht jetzt fest.',
       'still-on-sale': 'Es ist noch eines da: Kauf es.',

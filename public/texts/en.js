@@ -422,6 +422,8 @@ export const english = {
     refused: {
       'network-full': 'Enough people from your network take part already.',
       'captcha-required': 'Please show first that you are a human.',
+      'captcha-unavailable':
+        'The check that you are a human could not be loaded. A blocker or your network may keep it away.',
       'over-limit': 'That is more than one person may have.',
       'entries-closed': 'The list of entries is fixed now.',
       'still-on-sale': 'There is one left: buy it.',

@@ -391,6 +391,8 @@ export const french = {
     refused: {
       'network-full': 'Assez de personnes de votre réseau participent déjà.',
       'captcha-required': 'Montrez d’abord que vous êtes un être humain.',
+      'captcha-unavailable':
+        'La vérification que vous êtes un être humain n’a pas pu être chargée. Un bloqueur ou votre réseau l’empêche peut-être.',
       'over-limit': 'C’est plus qu’une personne ne peut avoir.',
       'entries-closed': 'La liste des participations est close.',
       'still-on-sale': 'Il en reste : achetez.',

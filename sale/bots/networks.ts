@@ -31,16 +31,32 @@ if ARGV[2] == '1' then redis.call('HSET', KEYS[1], '', '1') end
 for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, ARGV[1]) end`;
 
 const releaseLua = `
-local network = redis.call('HGET', KEYS[1], ARGV[1])
-if not network then return end
-redis.call('HDEL', KEYS[1], ARGV[1])
-if tonumber(redis.call('ZINCRBY', KEYS[2], -1, network)) <= 0 then redis.call('ZREM', KEYS[2], network) end`;
+local function release(person)
+  local network = redis.call('HGET', KEYS[1], person)
+  redis.call('HDEL', KEYS[4], person .. ':taken', person .. ':kept', person .. ':refused')
+  if not network then return end
+  redis.call('HDEL', KEYS[1], person)
+  if tonumber(redis.call('ZINCRBY', KEYS[2], -1, network)) <= 0 then redis.call('ZREM', KEYS[2], network) end
+end
+`;
+
+/** Releases a person all of whose presses were refused. */
+const endPressLua = `${releaseLua}
+local taken = tonumber(redis.call('HGET', KEYS[4], ARGV[1] .. ':taken') or 0)
+if taken == 0 then return end
+redis.call('HINCRBY', KEYS[4], ARGV[1] .. ':' .. ARGV[2], 1)
+if tonumber(redis.call('HGET', KEYS[4], ARGV[1] .. ':refused') or 0) >= taken then release(ARGV[1]) end`;
+
+/** Releases a person who has begun no press since `ARGV[2]` of them. */
+const releasePersonLua = `${releaseLua}
+if (redis.call('HGET', KEYS[4], ARGV[1] .. ':taken') or '0') == ARGV[2] then release(ARGV[1]) end`;
 
 declare module 'ioredis' {
   interface RedisCommander {
     takeNetwork(...keysAndArguments: (string | number)[]): Promise<'taken' | 'known' | 'refused' | 'missing'>;
     countPeople(...keysAndArguments: (string | number)[]): Promise<null>;
-    releaseNetwork(...keysAndArguments: string[]): Promise<null>;
+    endPress(...keysAndArguments: string[]): Promise<null>;
+    releasePerson(...keysAndArguments: (string | number)[]): Promise<null>;
   }
 }
 
@@ -53,15 +69,16 @@ export type Networks = ReturnType<typeof openNetworks>;
  */
 export function openNetworks(redis: Redis, { places }: Pick<Collections, 'places'>, shards: number) {
   redis.defineCommand('takeNetwork', {
-    numberOfKeys: 3,
+    numberOfKeys: 4,
     lua: readFileSync(new URL('take-network.lua', import.meta.url), 'utf8'),
   });
-  redis.defineCommand('countPeople', { numberOfKeys: 3, lua: countPeopleLua });
-  redis.defineCommand('releaseNetwork', { numberOfKeys: 3, lua: releaseLua });
+  redis.defineCommand('countPeople', { numberOfKeys: 4, lua: countPeopleLua });
+  redis.defineCommand('endPress', { numberOfKeys: 4, lua: endPressLua });
+  redis.defineCommand('releasePerson', { numberOfKeys: 4, lua: releasePersonLua });
 
-  function keysFor(saleId: string): [string, string, string] {
+  function keysFor(saleId: string): [string, string, string, string] {
     const prefix = `${keysOf(shardOf(saleId, shards)).networks}${saleId}`;
-    return [`${prefix}:of`, `${prefix}:people`, `${prefix}:refused`];
+    return [`${prefix}:of`, `${prefix}:people`, `${prefix}:refused`, `${prefix}:presses`];
   }
   const expiryOf = (closesAt: Date) => Math.max(closesAt.getTime(), redisClock.now().getTime()) + keptMs;
 
@@ -101,9 +118,25 @@ export function openNetworks(redis: Redis, { places }: Pick<Collections, 'places
       throw new Overloaded('the people of the networks were lost again and again');
     },
 
-    /** For a person who takes part no more, or did not get to. */
-    async release(saleId: string, personId: string): Promise<void> {
-      await redis.releaseNetwork(...keysFor(saleId), personId);
+    /**
+     * For each press that `take` let through: whether it got something. A person all of whose presses were refused counts no
+     * more. One whose press never ends counts on.
+     */
+    async endPress(saleId: string, personId: string, result: 'kept' | 'refused'): Promise<void> {
+      await redis.endPress(...keysFor(saleId), personId, result);
+    },
+
+    /** How many presses a person has begun; null while one of them is under way, or has bought. */
+    async endedPresses(saleId: string, personId: string): Promise<number | null> {
+      const fields = ['taken', 'kept', 'refused'].map((name) => `${personId}:${name}`);
+      const counts = await redis.hmget(keysFor(saleId)[3], ...fields);
+      const [taken = 0, kept = 0, refused = 0] = counts.map(Number);
+      return taken === kept + refused ? taken : null;
+    },
+
+    /** For a person who takes part no more, unless they have begun a press since there were so many. */
+    async release(saleId: string, personId: string, presses: number): Promise<void> {
+      await redis.releasePerson(...keysFor(saleId), personId, presses);
     },
 
     /** The networks with the most people, and those with the most refusals. */

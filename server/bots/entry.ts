@@ -4,6 +4,7 @@ import { redisClock } from '../../runtime/clock.ts';
 import type { Demands } from '../../sale/bots/demands.ts';
 import { difficultyOf } from '../../sale/bots/difficulty.ts';
 import { subjectOf } from '../../sale/bots/puzzles.ts';
+import { placeIdOf } from '../../sale/places/place.ts';
 import { rangeOf } from '../http/client-address.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import type { HttpRequest } from '../http/pipeline.ts';
@@ -88,36 +89,36 @@ export async function requireCaptcha(
   return refuse('unavailable', 'The captcha cannot be checked right now. Try again.', {}, retry);
 }
 
-/** Counts a person towards their network, where the sale limits that. @returns whether the person was counted now. */
+/** Counts a person towards their network, where the sale limits that. @returns a refusal, or the network, where there is a limit: then the press is to be ended. */
 export async function takeNetwork(
   { networks, collections }: Pick<Shop, 'networks' | 'collections'>,
   saleId: string,
   personId: string,
   { networkLimit, closesAt }: Demands,
   request: HttpRequest,
-): Promise<Refusal | { isNew: boolean; networkKey?: string }> {
+): Promise<Refusal | { networkKey?: string }> {
   const { address } = request;
-  if (!networkLimit || !isIP(address)) return { isNew: false };
+  if (!networkLimit || !isIP(address)) return {};
   const network = networkLimit.of === 'range' ? rangeOf(address) : request.network;
   const networkKey = await networkKeyOf(collections, network);
   const max = networkLimit.people;
   const taken = await networks.take({ saleId, personId, networkKey }, { max, closesAt });
-  if (taken !== 'refused') return { isNew: taken === 'taken', networkKey };
+  if (taken !== 'refused') return { networkKey };
   return refuse('network-full', `At most ${max} people from one network can take part in this sale`);
 }
 
 /**
  * What a sale demands of a person before a place or an entry.
- * @returns a refusal, or the network towards which the person counts: to be released when there is no place after all.
+ * @returns a refusal, or the network towards which the person counts: then the press is to be ended.
  */
 export async function requirePlace(
   shop: Shop,
   saleId: string,
   { personId, emailVerified }: Identity,
   request: HttpRequest,
-): Promise<Refusal | { isNew: boolean; networkKey?: string }> {
+): Promise<Refusal | { networkKey?: string }> {
   const demands = await shop.demandsOf(saleId);
-  if (!demands) return { isNew: false };
+  if (!demands) return {};
   if (demands.requiresVerifiedEmail && !emailVerified) return notVerified();
   const work = (bits: number) =>
     requireWork(shop, 'proof-of-work-required', subjectOf(saleId, personId), bits, request);
@@ -129,5 +130,13 @@ export async function requirePlace(
   const captcha = demands.captcha ? await requireCaptcha(shop, saleId, request) : null;
   if (isRefusal(captcha)) return captcha;
   const instead = captcha === 'away' && bits === 0 ? work(bitsWithoutCaptcha) : null;
-  return instead ?? (await takeNetwork(shop, saleId, personId, demands, request));
+  if (instead) return instead;
+  const network = await takeNetwork(shop, saleId, personId, demands, request);
+  if (!isRefusal(network)) return network;
+  // Others may have filled it before the person, who has a place, was counted.
+  const has = {
+    _id: placeIdOf(saleId, personId),
+    state: { $in: ['waiting' as const, 'called' as const, 'inside' as const] },
+  };
+  return (await shop.collections.places.findOne(has)) ? {} : network;
 }

@@ -77,10 +77,15 @@ export function placeRoutes(shop: Shop): Route[] {
     const { saleId, personId } = place;
     const entry = await requirePlace(shop, saleId, identity, request);
     if (isRefusal(entry)) return entry;
-    const { isNew, networkKey } = entry;
-    const answer = await change({ ...place, ...(networkKey && { networkKey }) });
-    if (isNew && isRefusal(answer)) await shop.networks.release(saleId, personId);
-    return answer;
+    // A change that failed may have been written all the same.
+    let result: 'kept' | 'refused' = 'kept';
+    try {
+      const answer = await change({ ...place, ...entry });
+      if (isRefusal(answer)) result = 'refused';
+      return answer;
+    } finally {
+      if (entry.networkKey) await shop.networks.endPress(saleId, personId, result);
+    }
   }
 
   /** Whoever leaves makes room for another person of their network, unless they have bought. */
@@ -92,10 +97,12 @@ export function placeRoutes(shop: Shop): Route[] {
       state: { $in: ['waiting' as const, 'called' as const] },
     };
     const isWaiting = isLimited && (await collections.places.findOne(waits)) !== null;
+    // Somebody who asks for a place at the same time counts on, because they may have one again.
+    const presses = isWaiting ? await shop.networks.endedPresses(saleId, personId) : null;
     const answer = await change(place);
-    if (!isWaiting || isRefusal(answer)) return answer;
+    if (presses === null || isRefusal(answer)) return answer;
     const bought = await collections.allowances.findOne({ _id: allowanceKey(saleId, personId) });
-    if (!bought?.units) await shop.networks.release(saleId, personId);
+    if (!bought?.units) await shop.networks.release(saleId, personId, presses);
     return answer;
   }
 

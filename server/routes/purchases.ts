@@ -60,7 +60,10 @@ export function purchasedIn({
 }
 
 export function purchaseRoutes(shop: Shop): Route[] {
-  const { admit, demandsOf, passes, settledOrders, collections, networks } = shop;
+  const { admit, demandsOf, gate, passes, settledOrders, collections, networks } = shop;
+  const isAccepted = async (orderId: string, buyerId: string) =>
+    ((await gate.findPurchase(orderId)) ?? (await findOrder(collections, orderId, buyerId))) !== null;
+
   return [
     route({
       method: 'post',
@@ -106,10 +109,13 @@ export function purchaseRoutes(shop: Shop): Route[] {
         const unsolved = requirePurchaseWork(shop, params.id, personId, demands, request);
         if (unsolved) return unsolved;
         const isCounted = demands?.networkLimit !== undefined && !demands.isRoom;
-        const network = isCounted ? await takeNetwork(shop, params.id, personId, demands, request) : null;
-        if (isRefusal(network)) return network;
+        const network = isCounted ? await takeNetwork(shop, params.id, personId, demands, request) : {};
+        const orderId = orderIdOf(buyerId, params.id, idempotencyKey);
+        const isFull = isRefusal(network);
+        // Others may have filled it after this purchase was accepted, whose answer was lost.
+        if (isFull && !(await isAccepted(orderId, buyerId))) return network;
         const purchase: Purchase = {
-          orderId: orderIdOf(buyerId, params.id, idempotencyKey),
+          orderId,
           saleId: params.id,
           buyerId,
           ...(personId !== buyerId && { personId }),
@@ -134,11 +140,12 @@ export function purchaseRoutes(shop: Shop): Route[] {
         } else if (admission.outcome === 'admitted') {
           settledOrders.addQueued(purchase);
         } else {
-          if (network?.isNew) await networks.release(params.id, personId);
+          // What is not confirmed may have been admitted.
+          if (!isFull && network.networkKey && admission.outcome !== 'unconfirmed')
+            await networks.endPress(params.id, personId, 'refused');
           return refusal(admission, purchase);
         }
 
-        const { orderId } = admission.outcome === 'known' ? admission.purchase : purchase;
         const headers = { Location: `/api/orders/${orderId}`, 'Idempotency-Key': idempotencyKey };
         const find = () => findOrder(collections, orderId, buyerId);
         const mayBeSettled = admission.outcome === 'known';

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { redisClock } from '../../runtime/clock.ts';
 import { difficultyOf } from '../../sale/bots/difficulty.ts';
+import { openNetworks } from '../../sale/bots/networks.ts';
 import { openPuzzles, subjectOf } from '../../sale/bots/puzzles.ts';
 import type { Place, Problem, Puzzle, SaleSnapshot } from '../../sale/contract.ts';
 import { openTokens } from '../../server/http/identity/tokens.ts';
@@ -304,6 +305,80 @@ describe('a limit for each network', () => {
       expect(typeOf(await buy(open.id, { token: tokenOf(nanoid()), from: two }))).toEqual([409, 'sold-out']);
   });
 
+  test('does not refuse the retry of a purchase that was accepted before others filled the network', async () => {
+    const { body: sale } = await createSale({});
+    const first = { token: tokenOf(nanoid()), from: '192.0.2.98', headers: { 'Idempotency-Key': nanoid() } };
+    const { body: accepted } = await buy(sale.id, first);
+    await system.changeSale(sale.id, { networkLimit: { people: 1, of: 'address' } });
+    const isRefused = async (asked: Asked) => (await buy(sale.id, asked)).status === 409;
+    const whenFull = () =>
+      waitUntil(() => isRefused({ token: tokenOf(nanoid()), from: first.from }), {
+        ...{ deadlineMs: 10_000, what: 'others fill the network' },
+      });
+    await whenFull();
+    expect(await buy(sale.id, { ...first, at: serverOf(1) })).toMatchObject({ status: 202, body: accepted });
+    expect(typeOf(await buy(sale.id, { ...first, headers: {} }))).toEqual([409, 'network-full']);
+
+    const { redis, collections } = system.store;
+    await waitUntil(() => collections.orders.findOne({ _id: accepted.orderId ?? '' }), {
+      ...{ deadlineMs: 20_000, what: 'it is settled' },
+    });
+    await redis.flushall();
+    await whenFull();
+    expect(await buy(sale.id, first)).toMatchObject({ status: 202, body: { orderId: accepted.orderId } });
+  });
+
+  test('does not refuse whoever had a place before the sale was limited', async () => {
+    const { body: sale } = await createSale({ ...later(), mode: 'room' });
+    const first = { token: tokenOf(nanoid()), from: '192.0.2.97' };
+    const { body: place } = await join(sale.id, first);
+    await system.changeSale(sale.id, { networkLimit: { people: 1, of: 'address' } });
+    await waitUntil(
+      async () => (await join(sale.id, { ...first, token: tokenOf(nanoid()) })).status === 409,
+      {
+        ...{ deadlineMs: 10_000, what: 'others fill the network' },
+      },
+    );
+    expect(await join(sale.id, first)).toMatchObject({ status: 200, body: { joinedAt: place.joinedAt } });
+  });
+
+  test('cannot be got round by presses beside each other, of which one is refused', async () => {
+    const { body: sale } = await createSale({ networkLimit: { people: 1, of: 'address' } });
+    const from = '192.0.2.99';
+    const admitted = [];
+    for (let n = 0; n < 10; n++) {
+      const asked = { token: tokenOf(nanoid()), from };
+      const press = (quantity: number, at: string) =>
+        post(`/api/sales/${sale.id}/purchases`, { ...asked, at }, { quantity });
+      const answers = await Promise.all([
+        press(99, serverOf(0)),
+        press(1, serverOf(0)),
+        press(99, serverOf(1)),
+      ]);
+      admitted.push(answers.some(({ status }) => status === 202));
+    }
+    expect(admitted.filter(Boolean)).toHaveLength(1);
+
+    const { redis, collections } = system.store;
+    const networks = openNetworks(redis, collections, 1);
+    const limit = { max: 1, closesAt: new Date(Date.now() + hourMs) };
+    const saleId = nanoid();
+    const take = (personId: string) => networks.take({ saleId, personId, networkKey: 'network' }, limit);
+    expect([await take('ann'), await take('ann'), await take('bob')]).toEqual(['taken', 'known', 'refused']);
+    await networks.endPress(saleId, 'ann', 'refused');
+    expect([await take('bob'), await networks.endedPresses(saleId, 'ann')]).toEqual(['refused', null]);
+    await networks.endPress(saleId, 'ann', 'refused');
+    expect(await take('bob')).toBe('taken');
+    await networks.endPress(saleId, 'bob', 'kept');
+    // A place that is asked for while the person leaves another one may be theirs.
+    expect([await networks.endedPresses(saleId, 'bob'), await take('bob')]).toEqual([1, 'known']);
+    await networks.release(saleId, 'bob', 1);
+    await networks.endPress(saleId, 'bob', 'refused');
+    expect([await take('ann'), await networks.endedPresses(saleId, 'bob')]).toEqual(['refused', 2]);
+    await networks.release(saleId, 'bob', 2);
+    expect(await take('ann')).toBe('taken');
+  });
+
   test('and a verified address hold for places and entries too, and feed the view of suspects', async () => {
     const demands = { requiresVerifiedEmail: true, networkLimit: { people: 3, of: 'address' } };
     const { body: room } = await createSale({ ...demands, ...later(), mode: 'room' });
@@ -405,6 +480,24 @@ describe('a captcha', () => {
     expect(policy).not.toContain('unsafe');
     expect(await policyOf('/admin')).not.toContain('cloudflare');
   });
+});
+
+test('a page whose captcha cannot be loaded tries once, and says so', async () => {
+  const { body: sale } = await createSale({ captcha: true, ...later(), mode: 'room' });
+  const page = await browser.page();
+  const asked: string[] = [];
+  page.on('request', (request) => {
+    const { host, pathname } = new URL(request.url());
+    if (pathname.endsWith('/places') || host.includes('cloudflare')) asked.push(pathname);
+  });
+  await page.route('https://challenges.cloudflare.com/**', (route) => route.abort());
+  await page.goto(`${serverOf(0)}/`);
+  const places = `/api/sales/${sale.id}/places`;
+  // A text, because vitest rewrites imports.
+  const name = await page.evaluate(`import('/shared/api.js').then(({ call }) =>
+    call('POST', '/sales/${sale.id}/places', { token: '${tokenOf(nanoid())}' }).catch(({ name }) => name))`);
+  expect(name).toBe('captcha-unavailable');
+  expect(asked).toEqual([places, '/turnstile/v0/api.js', places]);
 });
 
 test('a buyer buys without noticing the puzzle, which the page has solved before the opening', async () => {
