@@ -20,7 +20,10 @@ const SPREAD_MS = 2_000;
 /** @param {string} saleId @param {{ beforeAsking: () => Promise<void>, onChange: () => void }} page */
 export function openAccess(saleId, { beforeAsking, onChange }) {
   const codeKey = `stampede.code.${saleId}`;
-  let code = new URLSearchParams(location.search).get('code')?.trim() || keptCode();
+  const linked = new URLSearchParams(location.search).get('code')?.trim() ?? '';
+  let code = linked || keptCode();
+  // The address of the page may be without it later, for instance after a sign-in.
+  if (linked) keepCode();
   /** @type {SaleAccess | null} */
   let access = null;
   /** Whose answer it is. @type {string | undefined} */
