@@ -26,6 +26,8 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
   if (linked) keepCode();
   /** @type {SaleAccess | null} */
   let access = null;
+  /** The code that the last answer was about. */
+  let checked = '';
   /** Whose answer it is. @type {string | undefined} */
   let owner;
   /** @type {SaleView | null} */
@@ -80,11 +82,15 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
   async function refresh() {
     clearTimeout(again);
     const buyerId = currentSession()?.user.id;
-    if (buyerId !== owner) access = null;
+    if (buyerId !== owner) {
+      access = null;
+      checked = '';
+    }
     owner = buyerId;
     asked += 1;
     askedAt = performance.now();
     const now = asked;
+    const asks = code;
     try {
       const body = code ? { code: code.slice(0, 64) } : {};
       const path = `/sales/${encodeURIComponent(saleId)}/access`;
@@ -98,6 +104,7 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
       access = null;
     }
     failures = 0;
+    checked = asks;
     onChange();
   }
 
@@ -118,22 +125,24 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
 
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
-    code = input.value.trim();
-    keepCode();
     await refresh();
   });
   // Whoever presses Buy right after typing means what is typed.
   input.addEventListener('input', () => {
     code = input.value.trim();
-  });
-  input.addEventListener('change', () => {
     keepCode();
-    refresh();
+    onChange();
   });
+  input.addEventListener('change', refresh);
+
+  const isUnchecked = () => code !== '' && code !== checked && !form.hidden;
 
   return {
     refresh,
     access: () => access,
+
+    /** Whether a code is typed that the server was not asked about, or has not answered. */
+    isUnchecked,
 
     /** Asks again when the answer is missing or may have changed, and the last question is older than this. @param {number} maxAgeMs */
     keepUp(maxAgeMs) {
@@ -167,6 +176,7 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
       if (drawn.innerHTML !== list.innerHTML) list.replaceChildren(...lines);
       setText(text, seen.text);
       show(form, seen.asksCode);
+      if (latest.buy === 'not-yet' && isUnchecked()) byId('buy').setAttribute('aria-disabled', 'false');
     },
   };
 }

@@ -241,8 +241,15 @@ async function refreshOrders() {
 /** What may let the buyer into a phase. */
 const withCode = () => door?.shown() ?? {};
 
-function press() {
-  const buy = /** @type {BuyState} */ (byId('buy').dataset.state);
+const shownState = () => /** @type {BuyState} */ (byId('buy').dataset.state);
+
+async function press() {
+  if (shownState() === 'not-yet' && door?.isUnchecked()) {
+    // The press itself ends the typing, so that the answer is not there yet.
+    await door.refresh();
+    if (door.isUnchecked()) return toast(texts.loadFailed);
+  }
+  const buy = shownState();
   if (!pressable.has(buy)) return;
   if (state.sale()?.status === 'draft') return toast(texts.previewOnly);
   if (buy === 'sign-in') return openAccount();

@@ -239,3 +239,30 @@ test('the page asks again after a failure, and opens when the address is confirm
   }
   await reads(page, 'access', 'You are on the list. It is open for you.');
 }, 60_000);
+
+test('a press of Buy right after typing a code buys, and the code of a link is kept', async () => {
+  const sale = await onSale([{ access: 'code', in: -1 }]);
+  const made = await system.api<{ codes: string[] }>('POST', `/api/admin/sales/${sale.id}/codes`, {
+    token: system.adminToken,
+    body: { codes: 2 },
+  });
+  const [typed = '', linked = ''] = made.body.codes;
+  const address = `${system.url}/sales/${sale.id}`;
+  const page = await openPage(await system.signUp());
+  await page.goto(address);
+  await reads(page, 'access', 'with a code');
+  await at(page, 'code').pressSequentially('0000-0000-0000-0000');
+  await page.locator('#buy').click();
+  await reads(page, 'access', 'does not know this code');
+  expect(await page.locator('#buy').getAttribute('aria-disabled')).toBe('true');
+  await at(page, 'code').fill(typed);
+  await page.locator('[data-state="not-yet"]').click();
+  await reads(page, 'order-status', 'Paid');
+
+  const other = await openPage(await system.signUp());
+  await other.goto(`${address}?code=${linked}`);
+  await reads(other, 'access', 'It is open for you.');
+  await other.goto(address);
+  await reads(other, 'access', 'It is open for you.');
+  expect(await at(other, 'code').inputValue()).toBe(linked);
+}, 60_000);
