@@ -225,7 +225,14 @@ export function openAdmission({
   async function askGate(purchase: Purchase, shown: Omit<Visitor, 'userId'>): Promise<Admission> {
     const { saleId } = purchase;
     const known = phasesOf.get(saleId);
-    let isCodeRefused = known !== undefined && (await showAtDoor(purchase, known, shown));
+    let isCodeRefused = false;
+    let fault: unknown;
+    try {
+      if (known !== undefined) isCodeRefused = await showAtDoor(purchase, known, shown);
+    } catch (error) {
+      // The gate may know the purchase, or have other phases by now, which need no look-up.
+      fault = error;
+    }
     let reply = await flush(purchase);
     // The gate may be lost again, or looked for under the key of the other version when the last process of that one stops. The
     // phases may be changed again.
@@ -236,6 +243,7 @@ export function openAdmission({
         if (!(await makeGate(saleId))) return { outcome: 'unknown_sale' };
       } else {
         const phases = reply.slice(phased.length);
+        if (fault && phases === known) throw fault;
         phasesOf.set(saleId, phases);
         isCodeRefused = await showAtDoor(purchase, phases, shown);
       }
