@@ -30,6 +30,18 @@ const isForEverybody = (sale, now) =>
 export const isOpenFor = (sale, access, now) =>
   isForEverybody(sale, now) || (access?.opensAt != null && Date.parse(access.opensAt) <= now);
 
+/**
+ * Whether an answer about the buyer's own time is missing, or may become another one: the list is replaced, the address is confirmed, a
+ * code comes back.
+ * @param {Pick<SaleSnapshot, 'phases'>} sale @param {SaleAccess | null} access @param {number} now
+ */
+export function mayChange(sale, access, now) {
+  if (isOpenFor(sale, access, now)) return false;
+  if (access === null) return true;
+  const hasList = (sale.phases ?? []).some((phase) => phase.access === 'list');
+  return (hasList && !access.isListed) || access.code === 'used' || access.code === 'refused';
+}
+
 /** @param {string} name @param {string} who */
 const isSame = (name, who) => name.toLowerCase() === who.toLowerCase();
 

@@ -5,17 +5,37 @@
 
 import { asBuyer, currentSession } from '../account/session.js';
 import { call, Problem } from '../shared/api.js';
+import { jittered, serverNow } from '../shared/clock.js';
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime } from '../shared/format.js';
 import { texts } from '../shared/texts.js';
-import { accessView } from './access-view.js';
+import { accessView, mayChange } from './access-view.js';
 
-/** @param {string} saleId @param {{ onChange: () => void }} page */
-export function openAccess(saleId, { onChange }) {
+/** A question without an answer is repeated after this time, and less and less often up to the longest one. */
+const RETRY_MS = 2_000;
+const LONGEST_RETRY_MS = 60_000;
+/** Pages that ask again spread over this time. */
+const SPREAD_MS = 2_000;
+
+/** @param {string} saleId @param {{ beforeAsking: () => Promise<void>, onChange: () => void }} page */
+export function openAccess(saleId, { beforeAsking, onChange }) {
   const codeKey = `stampede.code.${saleId}`;
-  let code = new URLSearchParams(location.search).get('code')?.trim() || keptCode();
+  const linked = new URLSearchParams(location.search).get('code')?.trim() ?? '';
+  let code = linked || keptCode();
+  // The address of the page may be without it later, for instance after a sign-in.
+  if (linked) keepCode();
   /** @type {SaleAccess | null} */
   let access = null;
+  /** The code that the last answer was about. */
+  let checked = '';
+  /** Whose answer it is. @type {string | undefined} */
+  let owner;
+  /** @type {SaleView | null} */
+  let view = null;
+  let failures = 0;
+  let askedAt = Number.NEGATIVE_INFINITY;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let again;
   /** What the server said the answer was for, so that a late answer for another code is dropped. */
   let asked = 0;
 
@@ -60,9 +80,17 @@ export function openAccess(saleId, { onChange }) {
   }
 
   async function refresh() {
+    clearTimeout(again);
     const buyerId = currentSession()?.user.id;
+    if (buyerId !== owner) {
+      access = null;
+      checked = '';
+    }
+    owner = buyerId;
     asked += 1;
+    askedAt = performance.now();
     const now = asked;
+    const asks = code;
     try {
       const body = code ? { code: code.slice(0, 64) } : {};
       const path = `/sales/${encodeURIComponent(saleId)}/access`;
@@ -70,36 +98,67 @@ export function openAccess(saleId, { onChange }) {
       if (now !== asked || currentSession()?.user.id !== buyerId) return;
       access = answer.body;
     } catch (error) {
+      if (now !== asked) return;
       // Otherwise there is no answer: what is shown stays until the next one.
-      if (!(error instanceof Problem && !error.isPassing) && buyerId) return;
+      if (!(error instanceof Problem && !error.isPassing) && buyerId) return retry(error);
       access = null;
     }
+    failures = 0;
+    checked = asks;
     onChange();
+  }
+
+  /** @param {unknown} error */
+  function retry(error) {
+    const pauseMs = jittered(Math.min(RETRY_MS * 2 ** failures, LONGEST_RETRY_MS));
+    failures += 1;
+    const afterMs = error instanceof Problem ? error.retryAfterMs : 0;
+    again = setTimeout(() => isAwaited() && refresh(), pauseMs + afterMs);
+  }
+
+  function isAwaited() {
+    if (!currentSession()) return false;
+    if (!view) return true;
+    const isOver = view.status === 'ended' || view.status === 'called_off';
+    return !isOver && mayChange(view.sale, access, serverNow());
   }
 
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
-    code = input.value.trim();
-    keepCode();
     await refresh();
   });
   // Whoever presses Buy right after typing means what is typed.
   input.addEventListener('input', () => {
     code = input.value.trim();
-  });
-  input.addEventListener('change', () => {
     keepCode();
-    refresh();
+    onChange();
   });
+  input.addEventListener('change', refresh);
+
+  const isUnchecked = () => code !== '' && code !== checked && !form.hidden;
 
   return {
     refresh,
     access: () => access,
+
+    /** Whether a code is typed that the server was not asked about, or has not answered. */
+    isUnchecked,
+
+    /** Asks again when the answer is missing or may have changed, and the last question is older than this. @param {number} maxAgeMs */
+    keepUp(maxAgeMs) {
+      if (!isAwaited() || performance.now() - askedAt < maxAgeMs) return;
+      askedAt = performance.now();
+      clearTimeout(again);
+      again = setTimeout(() => beforeAsking().then(refresh), Math.random() * SPREAD_MS);
+    },
+
     /** What a purchase or a place shows at the door. @returns {{ code?: string }} */
     shown: () => (code && !form.hidden ? { code: code.slice(0, 64) } : {}),
 
-    /** @param {SaleView} view */
-    render({ sale, now, status, isSignedIn, isVerified }) {
+    /** @param {SaleView} latest */
+    render(latest) {
+      view = latest;
+      const { sale, now, status, isSignedIn, isVerified } = latest;
       const seen = accessView(sale, { access, isSignedIn, isVerified, now }, { texts, dateTime });
       const isOver = status === 'ended' || status === 'called_off';
       show(section, seen !== null && !isOver);
@@ -117,6 +176,7 @@ export function openAccess(saleId, { onChange }) {
       if (drawn.innerHTML !== list.innerHTML) list.replaceChildren(...lines);
       setText(text, seen.text);
       show(form, seen.asksCode);
+      if (latest.buy === 'not-yet' && isUnchecked()) byId('buy').setAttribute('aria-disabled', 'false');
     },
   };
 }

@@ -4,7 +4,7 @@
 /** @import { BuyState } from './buy-state.js' */
 
 import { openAccount } from '../account/account.js';
-import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
+import { asBuyer, currentSession, onSessionChange, renew } from '../account/session.js';
 import { announceChoice, announceStock } from '../shared/announcements.js';
 import { fetchOrders, fetchPuzzle, fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow, syncServerTime, untilNextSecond } from '../shared/clock.js';
@@ -22,6 +22,9 @@ import { focusPicker, loadPicker, pressable, renderSale } from './sale-view.js';
 const POLL_WHILE_DOWN_MS = 3_000;
 /** Polls rarely while connected, only in case a message was lost. */
 const POLL_WHILE_UP_MS = 60_000;
+/** The buyer's own time is asked for again no more often, and sooner by whoever comes back to the page. */
+const CHECK_DOOR_MS = 40_000;
+const CHECK_DOOR_BACK_MS = 5_000;
 /** The limit counts all of a buyer's orders; the page reads up to 1,000 of them. */
 const MAX_ORDER_PAGES = 10;
 /** How soon a snapshot is fetched when a stock message does not tell what happened. */
@@ -152,6 +155,7 @@ async function refresh() {
     if (messagesBefore !== saleMessages) return refresh();
     isReachable = true;
     update(snapshot);
+    door?.keepUp(CHECK_DOOR_MS);
     delete byId('main').dataset.loading;
     show(byId('missing'), false);
   } catch (error) {
@@ -164,16 +168,17 @@ async function refresh() {
   }
   draw();
   clearTimeout(poll);
-  poll = setTimeout(refresh, jittered(isUp ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
+  poll = setTimeout(refresh, jittered(isUp && isReachable ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
 }
 
 /** @param {SaleSnapshot} sale */
 async function loadDoor(sale) {
   const phases = JSON.stringify(sale.phases ?? []);
   if (phases === knownPhases) return;
-  knownPhases = phases;
   const { openAccess } = await import('./access.js');
-  door ??= openAccess(saleId, { onChange: draw });
+  if (phases === knownPhases) return;
+  knownPhases = phases;
+  door ??= openAccess(saleId, { beforeAsking: askWhetherVerified, onChange: draw });
   if (currentSession()) door.refresh();
 }
 
@@ -193,14 +198,22 @@ async function loadPlace(sale) {
 /** A session does not hear of an address that was confirmed elsewhere, so the account is asked where that matters. */
 async function askWhetherVerified() {
   const user = currentSession()?.user;
-  if (!user || user.emailVerified || !state.sale()?.requiresVerifiedEmail) return;
+  const { requiresVerifiedEmail = false, phases = [] } = state.sale() ?? {};
+  const hasList = phases.some(({ access }) => access === 'list');
+  if (!user || user.emailVerified || !(requiresVerifiedEmail || hasList)) return;
   try {
     const { fetchAccount } = await import('../account/account-api.js');
     const account = await asBuyer(fetchAccount);
-    if (account.emailVerified) verifiedId = account.id;
+    if (!account.emailVerified) return;
+    verifiedId = account.id;
     draw();
+    const session = currentSession();
+    if (!hasList || session?.user.id !== account.id) return;
+    // The server goes by the token, and a list counts confirmed addresses alone.
+    await renew(session);
+    await door?.refresh();
   } catch {
-    // The press of Buy tells.
+    // The press of Buy tells, or it is asked again.
   }
 }
 
@@ -228,8 +241,15 @@ async function refreshOrders() {
 /** What may let the buyer into a phase. */
 const withCode = () => door?.shown() ?? {};
 
-function press() {
-  const buy = /** @type {BuyState} */ (byId('buy').dataset.state);
+const shownState = () => /** @type {BuyState} */ (byId('buy').dataset.state);
+
+async function press() {
+  if (shownState() === 'not-yet' && door?.isUnchecked()) {
+    // The press itself ends the typing, so that the answer is not there yet.
+    await door.refresh();
+    if (door.isUnchecked()) return toast(texts.loadFailed);
+  }
+  const buy = shownState();
   if (!pressable.has(buy)) return;
   if (state.sale()?.status === 'draft') return toast(texts.previewOnly);
   if (buy === 'sign-in') return openAccount();
@@ -284,8 +304,12 @@ onSessionChange(() => {
   checkout.resume();
 });
 // A tab that was hidden or restored from the back/forward cache is out of date.
-document.addEventListener('visibilitychange', () => document.hidden || refresh());
-addEventListener('pageshow', (event) => event.persisted && refresh());
+function comeBack() {
+  door?.keepUp(CHECK_DOOR_BACK_MS);
+  refresh();
+}
+document.addEventListener('visibilitychange', () => document.hidden || comeBack());
+addEventListener('pageshow', (event) => event.persisted && comeBack());
 
 begin();
 refresh().then(() => {

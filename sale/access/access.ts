@@ -52,6 +52,10 @@ export function entryOf(phases: readonly GatePhase[], { isMember, code }: Creden
   };
 }
 
+/** Whether a phase for everybody has begun, after which nobody needs a list or a code. @param nowMs by Redis' clock. */
+export const isForEverybody = (phases: readonly GatePhase[], nowMs: number): boolean =>
+  phases.some(({ access, opensMs }) => access === 'everybody' && opensMs <= nowMs);
+
 /** The earlier of both; null when it never opens. */
 export const firstEntryMs = ({ opensMs, withCodeMs }: Entry): number | null => {
   const times = [opensMs, withCodeMs].filter((time) => time !== null);

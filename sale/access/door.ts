@@ -37,6 +37,8 @@ const freshMs = 1_000;
 const remembered = 20_000;
 const maxBatch = 500;
 const maxWaiting = 20_000;
+/** A visitor whose place among the remembered goes to others still gets the answer. */
+const memory = { max: remembered, ttl: freshMs, ignoreFetchAbort: true };
 
 /**
  * Says who may come in, and when. What it needs is read from MongoDB, for all visitors of a moment together. The uses of a code are not
@@ -58,18 +60,15 @@ export function openDoor(collections: Collections, aliasDomains: AliasDomains): 
     maxWaiting,
   });
   const members = new LRUCache<string, { isMember: boolean }, { saleId: string; userId: string }>({
-    max: remembered,
-    ttl: freshMs,
+    ...memory,
     fetchMethod: async (_, __, { context }) => ({ isMember: await lists.submit(context) }),
   });
   const knownCodes = new LRUCache<string, { record: CodeRecord | null }>({
-    max: remembered,
-    ttl: freshMs,
+    ...memory,
     fetchMethod: async (key) => ({ record: await codes.submit(key) }),
   });
   const terms = new LRUCache<string, { sale: Pick<SaleRecord, 'phases' | 'opensAt'> | null }>({
-    max: remembered,
-    ttl: freshMs,
+    ...memory,
     async fetchMethod(saleId) {
       const projection = { phases: 1, opensAt: 1 };
       return { sale: await collections.sales.findOne({ _id: saleId }, { projection }) };

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import axe from 'axe-core';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { accessView, isOpenFor } from '../../public/sale/access-view.js';
+import { accessView, isOpenFor, mayChange } from '../../public/sale/access-view.js';
 import { english as texts } from '../../public/texts/en.js';
 import type { SaleAccess, SaleSnapshot } from '../../sale/contract.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
@@ -75,6 +75,10 @@ test('the page says who may buy when, and what the buyer can do about it', () =>
     false,
     true,
   ]);
+  const maySoon = [null, answer, listed, { ...answer, isListed: true }].map((one) =>
+    mayChange(sale, one, now),
+  );
+  expect([...maySoon, mayChange(sale, null, now + 1_000)]).toEqual([true, true, false, false, false]);
   expect([isOpenFor(sale, null, now + 1_000), isOpenFor({}, null, now)]).toEqual([true, true]);
 });
 
@@ -181,3 +185,84 @@ test('staff make phases, a list and a code, and a buyer comes in with its link',
     await shot(page, locale);
   }
 }, 120_000);
+
+/** A sale with its phases begun or to come, so many hours from now. */
+async function onSale(
+  phases: { access: 'list' | 'code' | 'everybody'; in: number }[],
+): Promise<SaleSnapshot> {
+  const { product } = await system.createSale();
+  const from = phases.map((phase) => new Date(Date.now() + phase.in * hourMs));
+  const { status, body } = await system.api('POST', '/api/sales', {
+    token: system.adminToken,
+    body: {
+      ...{ productId: product.id, price: { amount: 100, currency: 'EUR' }, stock: 9, limitPerBuyer: 3 },
+      phases: phases.map(({ access }, n) => ({ name: `Phase ${n + 1}`, access, opensAt: from[n] })),
+      ...{ opensAt: from[0], closesAt: new Date(Date.now() + 3 * hourMs) },
+    },
+  });
+  expect([status, body.detail]).toEqual([201, undefined]);
+  return body;
+}
+
+test('the page asks again after a failure, and opens when the address is confirmed and listed elsewhere', async () => {
+  const sale = await onSale([
+    { access: 'list', in: -1 },
+    { access: 'everybody', in: 2 },
+  ]);
+  const page = await openPage(null);
+  const email = 'late@example.com';
+  const account = { email, password: 'a long password', name: 'Late' };
+  const answer = await page.context().request.post(`${system.url}/api/users`, { data: account });
+  const session = JSON.stringify(await answer.json());
+  await page.addInitScript(`localStorage['stampede.session'] ??= ${JSON.stringify(session)}`);
+  let refused = 0;
+  await page.route('**/api/sales/*/access', (route) =>
+    refused++ === 0 ? route.fulfill({ status: 503, json: {} }) : route.continue(),
+  );
+  await page.goto(`${system.url}/sales/${sale.id}`);
+  await reads(page, 'access', 'confirm yours');
+  expect(refused).toBeGreaterThan(1);
+
+  const { users } = system.store.collections;
+  await users.updateOne({ email }, { $set: { emailVerifiedAt: new Date() } });
+  const uploaded = await system.api('POST', `/api/admin/sales/${sale.id}/list`, {
+    token: system.adminToken,
+    body: email,
+    headers: { 'Content-Type': 'text/csv' },
+  });
+  expect(uploaded.status).toBe(200);
+  const comesBack = () => page.evaluate("document.dispatchEvent(new Event('visibilitychange'))");
+  const isOpen = page.locator('[data-state="buy"]');
+  while (!(await isOpen.isVisible())) {
+    await comesBack();
+    await isOpen.waitFor({ timeout: 1_000 }).catch(() => {});
+  }
+  await reads(page, 'access', 'You are on the list. It is open for you.');
+}, 60_000);
+
+test('a press of Buy right after typing a code buys, and the code of a link is kept', async () => {
+  const sale = await onSale([{ access: 'code', in: -1 }]);
+  const made = await system.api<{ codes: string[] }>('POST', `/api/admin/sales/${sale.id}/codes`, {
+    token: system.adminToken,
+    body: { codes: 2 },
+  });
+  const [typed = '', linked = ''] = made.body.codes;
+  const address = `${system.url}/sales/${sale.id}`;
+  const page = await openPage(await system.signUp());
+  await page.goto(address);
+  await reads(page, 'access', 'with a code');
+  await at(page, 'code').pressSequentially('0000-0000-0000-0000');
+  await page.locator('#buy').click();
+  await reads(page, 'access', 'does not know this code');
+  expect(await page.locator('#buy').getAttribute('aria-disabled')).toBe('true');
+  await at(page, 'code').fill(typed);
+  await page.locator('[data-state="not-yet"]').click();
+  await reads(page, 'order-status', 'Paid');
+
+  const other = await openPage(await system.signUp());
+  await other.goto(`${address}?code=${linked}`);
+  await reads(other, 'access', 'It is open for you.');
+  await other.goto(address);
+  await reads(other, 'access', 'It is open for you.');
+  expect(await at(other, 'code').inputValue()).toBe(linked);
+}, 60_000);

@@ -301,6 +301,32 @@ test('a phase begins at its moment, and each buyer is told when it opens for the
   expect((await system.audit()).ok).toBe(true);
 });
 
+test('a phase for everybody that has begun looks nobody up', async () => {
+  const list = { access: 'list', inMs: -2 * hourMs } as const;
+  const open = await putOnSale([list, { access: 'everybody', inMs: -hourMs }]);
+  const listed = await putOnSale([list]);
+  const ann = await member();
+  // The look-up fails for these lists alone.
+  const { listParts } = system.store.collections;
+  const ofBoth = { saleId: { $in: [open.id, listed.id] } };
+  await upload(open.id, ann.email);
+  await upload(listed.id, ann.email);
+  const before = await buy(listed.id, ann.token, undefined, { key: 'before' });
+  await listParts.updateMany(ofBoth, [{ $set: { keys: 'unreadable' } }], { bypassDocumentValidation: true });
+  await waitUntil(async () => (await buy(listed.id, ann.token)).status >= 500, {
+    ...soon,
+    what: 'the list can be read',
+  });
+  // A purchase that was accepted before is known all the same.
+  const again = await buy(listed.id, ann.token, undefined, { key: 'before' });
+  expect([before.status, again.status, again.body.orderId]).toEqual([202, 202, before.body.orderId]);
+  for (const server of [0, 1, 0, 1])
+    expect(typeOf(await buy(open.id, ann.token, 'any', { server }))).toBe(202);
+  await system.quiet();
+  expect(await paidOf(open.id)).toBe(4);
+  await listParts.deleteMany(ofBoth);
+});
+
 test('before the opening everybody is told when it opens for them', async () => {
   const sale = await putOnSale([
     { access: 'list', inMs: hourMs },
