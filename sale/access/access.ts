@@ -7,10 +7,6 @@ export interface PhaseRecord {
   access: PhaseAccess;
 }
 
-/** Whether a phase for everybody has begun; a sale without phases has none. */
-export const isOpenToAll = ({ phases = [] }: { phases?: PhaseRecord[] | undefined }, now: Date): boolean =>
-  phases.some(({ access, opensAt }) => access === 'everybody' && opensAt <= now);
-
 /** What an admission has to know of a phase. */
 interface GatePhase {
   opensMs: number;

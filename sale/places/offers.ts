@@ -5,7 +5,7 @@ import { failpoint } from '../../runtime/failpoints.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import { byId, type Collections, type SaleRecord } from '../../store/collections.ts';
 import type { PlaceListRecord, PlaceRecord } from '../../store/place-collections.ts';
-import { isOpenToAll } from '../access/access.ts';
+import { isForEverybody, phasesFieldOf, phasesIn } from '../access/access.ts';
 import type { Gate } from '../admission/gate.ts';
 import { type Purchase, type PurchaseLine, unitsIn } from '../contract.ts';
 import { hasSeveralItems, itemsOf } from '../items.ts';
@@ -225,7 +225,8 @@ export function shareOut<Asking extends { lines: PurchaseLine[] }>(
 function purchaseFor(place: PlaceRecord, given: PurchaseLine[], sale: SaleRecord): Purchase {
   const { saleId, buyerId, personId, position } = place;
   // Since a phase for everybody has begun, nobody needs a code, and another one may have used it up.
-  const code = isOpenToAll(sale, redisClock.now()) ? undefined : place.code;
+  const isFree = isForEverybody(phasesIn(phasesFieldOf(sale)), redisClock.now().getTime());
+  const code = isFree ? undefined : place.code;
   const idempotencyKey = `place-${position}`;
   return {
     orderId: orderIdOf(buyerId, saleId, idempotencyKey),
