@@ -237,7 +237,7 @@ const refundLine =
   ({ amount, reason, state, error, requestedAt }) => {
     const aside = [dateTime(requestedAt), lastAttempt(error)].filter(Boolean).join(' · ');
     const line = logLine(
-      `↩ ${money({ amount, currency })} · ${texts.faultOf(texts.order.refundStates[state], reason)}`,
+      `↩ ${money({ amount, currency })} ${texts.faultOf(texts.order.refundStates[state], reason)}`,
       aside,
     );
     line.classList.toggle('failure', state === 'failed');

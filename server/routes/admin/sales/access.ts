@@ -45,7 +45,7 @@ export const saleAccessRoutes = ({ collections, aliasDomains }: Shop): Route[] =
     params: byId,
     file: { type: 'text/csv', maxBytes: listMaxBytes },
     answer: [200, list],
-    problems: ['not-found', 'busy'],
+    problems: ['not-found', 'body-too-large', 'unsupported-media-type', 'busy'],
     /** An empty file empties the list. */
     async handle({ params, body, ...call }) {
       const read = readList((body as unknown as Buffer).toString('utf8'));
@@ -99,23 +99,7 @@ export const saleAccessRoutes = ({ collections, aliasDomains }: Shop): Route[] =
       return made ? { status: 201, body: made } : noSale(params.id);
     },
   }),
-  route({
-    method: 'delete',
-    path: '/api/admin/sales/:id/codes/:batchId',
-    access: 'admin',
-    scope: 'sales:write',
-    summary: 'Revoke all codes of a batch; the orders that they let in stay',
-    params: z.strictObject({ id, batchId: id }),
-    answer: [204, null],
-    problems: ['not-found', 'busy'],
-    /** Revoking twice is the same as once. */
-    async handle({ params: { id: saleId, batchId }, ...call }) {
-      const isThere = await revokeBatch(collections, saleId, batchId, byOf(call));
-      return isThere
-        ? { status: 204 }
-        : refuse('not-found', `There is no batch ${batchId} of codes of sale ${saleId}`);
-    },
-  }),
+  // Before the path of a batch, whose id it could be.
   route({
     method: 'post',
     path: '/api/admin/sales/:id/codes/revocations',
@@ -131,6 +115,23 @@ export const saleAccessRoutes = ({ collections, aliasDomains }: Shop): Route[] =
       return revoked
         ? { status: 200, body: revoked }
         : refuse('not-found', `There is no such code of sale ${params.id}`);
+    },
+  }),
+  route({
+    method: 'delete',
+    path: '/api/admin/sales/:id/codes/:batchId',
+    access: 'admin',
+    scope: 'sales:write',
+    summary: 'Revoke all codes of a batch; the orders that they let in stay',
+    params: z.strictObject({ id, batchId: id }),
+    answer: [204, null],
+    problems: ['not-found', 'busy'],
+    /** Revoking twice is the same as once. */
+    async handle({ params: { id: saleId, batchId }, ...call }) {
+      const isThere = await revokeBatch(collections, saleId, batchId, byOf(call));
+      return isThere
+        ? { status: 204 }
+        : refuse('not-found', `There is no batch ${batchId} of codes of sale ${saleId}`);
     },
   }),
 ];
