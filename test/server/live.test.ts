@@ -148,7 +148,8 @@ describe('a broadcast', () => {
     const watchers = [await watch(0, sale.id), await watch(1, sale.id)];
     const token = system.buyerToken();
     const start = performance.now();
-    while (performance.now() - start < 2_000) {
+    // A buyer's presses are limited to 300 a minute, which a fast machine would reach.
+    for (let pressed = 0; performance.now() - start < 2_000 && pressed < 250; pressed += 5) {
       const answers = await Promise.all(
         Array.from({ length: 5 }, () => system.buy(sale.id, token, { at: at(1) })),
       );
