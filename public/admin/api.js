@@ -126,8 +126,7 @@ export const revokeCodeBatch = (id, batchId) =>
   request('DELETE', accessAt(id, `codes/${encodeURIComponent(batchId)}`));
 
 /** @param {string} id @param {string} code @returns {Promise<{ uses: number, used: number }>} */
-export const revokeCode = (id, code) =>
-  request('POST', accessAt(id, 'codes/revocations'), { body: { code } });
+export const revokeCode = (id, code) => request('POST', accessAt(id, 'code-revocations'), { body: { code } });
 
 /** @param {string} id @returns {Promise<SaleReport>} */
 export const fetchReport = (id) => request('GET', `/admin/sales/${encodeURIComponent(id)}/report`);

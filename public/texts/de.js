@@ -419,8 +419,8 @@ export const german = {
     waiting: (people) => `${plural(people, 'Person wartet', 'Personen warten')}.`,
     yourTurn: 'Du bist an der Reihe',
     called: (left) => `Du bist an der Reihe! Komm innerhalb von ${left} herein.`,
-    goOn: (host) => `Weiter zu ${host}`,
     inside: (left) => `Du bist drin. Kaufe innerhalb von ${left}.`,
+    goOn: (host) => `Weiter zu ${host}`,
     message: (message) => `Der Shop sagt: ${message}`,
     check: 'Wie die Plätze gelost werden und wie du es nachprüfst',
     refused: {

@@ -429,8 +429,8 @@ export const french = {
     waiting: (people) => `${plural(people, 'personne attend', 'personnes attendent')}.`,
     yourTurn: 'C’est votre tour',
     called: (left) => `C’est votre tour ! Entrez d’ici ${left}.`,
-    goOn: (host) => `Continuer vers ${host}`,
     inside: (left) => `Vous êtes entré. Achetez d’ici ${left}.`,
+    goOn: (host) => `Continuer vers ${host}`,
     message: (message) => `La boutique dit : ${message}`,
     check: 'Comment les places sont tirées au sort, et comment le vérifier',
     refused: {

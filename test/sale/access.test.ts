@@ -378,7 +378,7 @@ test('codes can be revoked one by one and together; their orders stay', async ()
   const [[all = ''], [one = '', other = '']] = [shared.codes, single.codes];
   const token = system.adminToken;
   const revoke = (code: string) =>
-    system.api('POST', `/api/admin/sales/${sale.id}/codes/revocations`, { token, body: { code } });
+    system.api('POST', `/api/admin/sales/${sale.id}/code-revocations`, { token, body: { code } });
   const bought = await buy(sale.id, system.buyerToken(), all);
   expect(typeOf(bought)).toBe(202);
   await system.quiet();
@@ -477,7 +477,7 @@ test('bad input gets a problem that says what was expected', async () => {
   expect(await codes({ codes: 1, code: 'MINE' })).toMatch(/^400 code: not expected/);
   expect(await codes({ codes: 1 }, 'no-such-sale')).toMatch(/^404/);
   const revoke = (body: object) =>
-    system.api('POST', `/api/admin/sales/${sale.id}/codes/revocations`, { ...admin, body });
+    system.api('POST', `/api/admin/sales/${sale.id}/code-revocations`, { ...admin, body });
   expect([typeOf(await revoke({ code: 'none' })), typeOf(await revoke({}))]).toEqual([
     'not-found',
     'invalid-input',

@@ -99,10 +99,9 @@ export const saleAccessRoutes = ({ collections, aliasDomains }: Shop): Route[] =
       return made ? { status: 201, body: made } : noSale(params.id);
     },
   }),
-  // Before the path of a batch, whose id it could be.
   route({
     method: 'post',
-    path: '/api/admin/sales/:id/codes/revocations',
+    path: '/api/admin/sales/:id/code-revocations',
     access: 'admin',
     scope: 'sales:write',
     summary: 'Revoke one code, such as one that was passed on; again changes nothing',
