@@ -31,6 +31,7 @@ test('the names of gates and purchases are read back, also those of the previous
     gates: 'gate:',
     purchases: 'purchase:',
     queued: 'queued',
+    networks: 'networks:',
     bull: { prefix: 'bull', name: 'purchases' },
   });
   for (const other of ['queued:{s3}', 'beat:worker', 'bull:{s3}:purchases-3:1', 'tally:sale:x'])
