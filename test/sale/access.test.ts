@@ -467,6 +467,10 @@ test('bad input gets a problem that says what was expected', async () => {
   expect(await change({ opensAt: new Date(Date.now() + 2 * hourMs) })).toMatch(
     /^400 phases: .*send them with opensAt/,
   );
+  const { product, price, opensAt, closesAt } = sale;
+  const unread = { productId: product.id, price, stock: 1, opensAt, closesAt, phases: [phase('code', '')] };
+  const made = await system.api('POST', '/api/sales', { ...admin, body: unread });
+  expect(said(made)).toMatch(/^400 phases.0.opensAt: expected a date/);
   expect(await change({ phases: [phase('everybody')] })).toMatch(/^200/);
   expect(await change({ phases: [] })).toMatch(/^200/);
 

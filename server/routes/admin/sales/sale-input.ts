@@ -143,7 +143,11 @@ export const newSale = z
     if (sale.opensAt >= sale.closesAt) refuse(['closesAt'], 'expected a time after opensAt');
     const { mode, drawAt: at, opensAt, closesAt } = sale;
     if (mode === 'draw' ? !at || at <= opensAt || at >= closesAt : at) refuse(['drawAt'], drawOutside);
-    const fault = phasesFault(sale.phases ?? [], sale);
+    // A time that cannot be read is refused at its own field.
+    const { phases = [] } = sale;
+    const times: unknown[] = [opensAt, closesAt, ...phases.map((phase) => phase.opensAt)];
+    const areTimes = times.every((time) => time instanceof Date && !Number.isNaN(time.getTime()));
+    const fault = areTimes ? phasesFault(phases, sale) : null;
     if (fault) refuse(['phases'], fault);
     if (mode !== 'room' && sale.roomPerMinute !== undefined) refuse(['roomPerMinute'], paceOutside);
     if (mode === 'room' && sale.waitingList) refuse(['waitingList'], listInRoom);
