@@ -3,6 +3,7 @@ import mongoose, { type Connection } from 'mongoose';
 import type { Config } from '../config.ts';
 import type { Log } from '../observe/log.ts';
 import { retry } from '../retry.ts';
+import { failWritesToClosedSockets } from './closed-sockets.ts';
 import { type ClusterNodes, clusterOptionsOf, type SentinelOptions, sentinelOptionsOf } from './urls.ts';
 
 const { MongoBulkWriteError, MongoError, MongoNetworkError, MongoSystemError } = mongoose.mongo;
@@ -63,6 +64,7 @@ export function openMongo(
   config: Pick<Config, 'MONGO_URL' | 'MONGO_POOL_CONNECTIONS' | 'MONGO_WAIT_MS' | 'MONGO_SILENCE_MS'>,
   log: Log,
 ): { mongo: Connection; close: () => Promise<void> } {
+  failWritesToClosedSockets();
   const mongo = mongoose.createConnection();
   const closing = new AbortController();
   const connect = () =>

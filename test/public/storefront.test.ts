@@ -1,9 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Session } from '../../sale/contract.ts';
 import { createAccount, type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
+import { readSamples, valueIn } from '../support/samples.ts';
 
 let system: TestSystem;
 let browser: OpenBrowser;
@@ -530,18 +533,44 @@ test('a sale that does not exist is shown as missing', async () => {
   await page.getByText('There is no such sale.').waitFor();
 });
 
+/** Waits until the servers have this many sockets; `expected` is in ascending order. */
+const socketsAre = (expected: number[]) =>
+  waitUntil(
+    async () => {
+      const answers = await Promise.all(
+        system.servers.map(({ url }) => system.api('GET', '/metrics', { at: url })),
+      );
+      const sockets = answers.map(({ body }) => valueIn(readSamples(body), 'stampede_sockets'));
+      return isDeepStrictEqual(sockets.sort(), expected);
+    },
+    { deadlineMs: 15_000, what: `the servers have ${expected} sockets` },
+  );
+
 // Last in this file, because the killed server is not restarted.
 test('tabs on two instances show the same stock, and a killed instance’s tab reconnects to the other', async () => {
   const sale = await system.createSale({ stock: 9 });
-  const pages = [await visit(`/sales/${sale.id}`), await visit(`/sales/${sale.id}`)];
+  // nginx uses least_conn, so that each instance has one of two tabs that connect one after the other.
+  await socketsAre([0, 0]);
+  const first = await visit(`/sales/${sale.id}`);
+  await socketsAre([0, 1]);
+  const pages = [first, await visit(`/sales/${sale.id}`)];
+  await socketsAre([1, 1]);
   for (const left of ['8', '7']) {
     await system.buy(sale.id, system.buyerToken());
     await Promise.all(pages.map((page) => sees(page, 'stock', left)));
   }
 
-  // nginx uses least_conn, so that exactly one of the two tabs loses its instance.
+  // Observed rather than polled for, because a tab reconnects after a quarter of a second already.
+  for (const page of pages)
+    await page.evaluate(`
+      const banner = document.querySelector('.banner');
+      globalThis.lostConnection = new Promise((resolve) => {
+        new MutationObserver(() => banner.textContent.includes('Connection lost') && resolve())
+          .observe(banner, { childList: true, characterData: true, subtree: true });
+      });
+      undefined`);
   const losses = pages.map(async (page) => {
-    await page.getByTestId('banner').filter({ hasText: 'Connection lost' }).waitFor();
+    await page.evaluate('globalThis.lostConnection');
     return page;
   });
   const victim = system.servers[1];

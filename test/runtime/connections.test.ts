@@ -1,4 +1,6 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtemp, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -49,5 +51,24 @@ test('MongoDB is read and written at majority, whatever its URL says', async () 
   const client = mongo.getClient();
   expect(client.options.writeConcern?.w).toBe('majority');
   expect(client.options.readConcern?.level).toBe('majority');
+  await close();
+});
+
+test('a command that is written to MongoDB just as its connection closes fails, and the next one succeeds', async () => {
+  const sockets = new Set<Socket>();
+  const keep = (message: unknown) => sockets.add((message as { socket: Socket }).socket);
+  subscribe('net.client.socket', keep);
+  const { mongo, close } = openMongo(configOf(redisServer.url), log);
+  await mongo.asPromise();
+  const ping = () => mongo.db?.command({ ping: 1 });
+  await ping();
+  unsubscribe('net.client.socket', keep);
+  // A closed process ends its connections without an error; until the socket's `close` the driver takes it for open.
+  for (const socket of sockets) socket.destroy();
+  await expect(ping()).rejects.toThrow(/closed/);
+  await waitUntil(() => ping().then(Boolean, () => false), {
+    deadlineMs: 10_000,
+    what: 'it is answered again',
+  });
   await close();
 });
