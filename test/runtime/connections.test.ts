@@ -60,7 +60,7 @@ test('a command that is written to MongoDB just as its connection closes fails, 
   subscribe('net.client.socket', keep);
   const { mongo, close } = openMongo(configOf(redisServer.url), log);
   await mongo.asPromise();
-  const ping = () => mongo.db?.command({ ping: 1 });
+  const ping = () => mongo.getClient().db().command({ ping: 1 });
   await ping();
   unsubscribe('net.client.socket', keep);
   // A closed process ends its connections without an error; until the socket's `close` the driver takes it for open.
