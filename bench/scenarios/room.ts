@@ -46,6 +46,9 @@ const [attemptsMax, retryMs] = [20, 2_000];
 /** Tabs that connect at the same time. */
 const connectAtOnce = 100;
 const deadlineMs = 240_000;
+/** Longer than anybody takes on two cores that also run the tabs. */
+const perPersonMs = 50;
+const progressMs = 10_000;
 
 /** People gather, the room opens, and they are called until everything is sold. @returns whether all targets are met. */
 export async function room(options: RoomOptions): Promise<boolean> {
@@ -155,9 +158,25 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
     });
     await Promise.all(readers);
     const { orders } = system.collections;
-    await waitUntil(async () => (await orders.countDocuments({ saleId, reason: null })) >= stock, {
-      ...{ deadlineMs, what: 'not everything is sold', everyMs: 250 },
-    });
+    let sold = 0;
+    const isSoldOut = async () => {
+      sold = await orders.countDocuments({ saleId, reason: null });
+      return sold >= stock;
+    };
+    const progress = setInterval(() => {
+      const called = people.filter(({ calledAt }) => calledAt !== null).length;
+      const failures = Object.entries(failed).map(([what, times]) => `${times} times ${what}`);
+      console.log(`${called} called, ${sold} units sold; ${failures.join(', ') || 'nothing failed'}`);
+    }, progressMs);
+    try {
+      await waitUntil(isSoldOut, {
+        deadlineMs: deadlineMs + count * perPersonMs,
+        everyMs: 250,
+        what: 'not everything is sold',
+      });
+    } finally {
+      clearInterval(progress);
+    }
     const soldSeconds = (Date.now() - opensAt.getTime()) / 1_000;
     tab.close();
     const statusesPerTab = tabs > 0 ? heard.statuses / tabs : 0;
