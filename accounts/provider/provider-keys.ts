@@ -1,5 +1,4 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import jwksRsa from 'jwks-rsa';
 
 /** The identity provider did not answer, so it is not known whether a key is one of its keys. */
 export class ProviderAway extends Error {}
@@ -33,6 +32,8 @@ export function openProviderKeys({
 
   async function read(): Promise<void> {
     try {
+      // Loaded with the first read, because it takes a tenth of a second, and most shops have no provider.
+      const { default: jwksRsa } = await import('jwks-rsa');
       const client = jwksRsa({ jwksUri: await findUri(), cache: false, timeout: timeoutMs });
       const keys = await client.getSigningKeys();
       known = new Map(keys.map((key) => [key.kid, createPublicKey(key.getPublicKey())]));
