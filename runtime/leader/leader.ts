@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Redis } from 'ioredis';
 import type { Log } from '../observe/log.ts';
 import { pause } from '../pause.ts';
@@ -40,6 +41,8 @@ export function openLeaderElection(
   async function lead(): Promise<void> {
     const lost = new AbortController();
     const signal = AbortSignal.any([closing.signal, lost.signal]);
+    // Every task waits on it, and Node would take more than ten for a leak.
+    setMaxListeners(0, signal);
     // While Redis is unavailable nobody else can take the lease, so only an answer from Redis ends it.
     async function renew(): Promise<void> {
       if (signal.aborted || (isFit() && (await lease.hold()))) return;
