@@ -14,7 +14,7 @@ export interface Costs {
   redis: { press: number; flush: number };
   worker: { press: number; batch: number };
   mongo: { press: number; batch: number };
-  /** Seconds that pass without CPU time: until Redis' disk has a flush, and MongoDB's a transaction. */
+  /** Mean seconds that pass without CPU time: until Redis' disk has a flush, and MongoDB's a transaction. */
   waits: { flush: number; commit: number };
 }
 
@@ -55,7 +55,7 @@ export interface Outcome {
 export const shards = 16;
 const maxFlush = 500;
 const maxBatch = 2_000;
-/** The share of a press's cost that falls before the flush or the transaction. */
+/** The share of a server's or worker's cost that falls before the flush or the transaction. */
 const before = 0.6;
 
 /** Work of a process that takes CPU seconds. */
@@ -209,6 +209,20 @@ class Process {
   }
 }
 
+const goldenRatio = (Math.sqrt(5) - 1) / 2;
+
+/**
+ * Disks take mostly less than their mean and sometimes much longer: exponentially distributed, by a sequence that fills the
+ * distribution evenly, so that a run can be repeated.
+ */
+function openWaits(): (meanSeconds: number) => number {
+  let drawn = 0;
+  return (meanSeconds) => {
+    drawn = (drawn + goldenRatio) % 1;
+    return -meanSeconds * Math.log(1 - drawn);
+  };
+}
+
 interface Press {
   number: number;
   pressedAt: number;
@@ -231,6 +245,7 @@ export function simulateLoad(costs: Costs, layout: Layout, load: SimulatedLoad):
     mongo: start(layout.workers.map((_, n) => pick(layout.mongo, n))),
   };
   const { settleIntervalSeconds = 0.01 } = load;
+  const waitOf = openWaits();
   const [answers, paid]: [number[], number[]] = [[], []];
   let [answeredAt, paidAt, begun] = [0, 0, 0];
 
@@ -242,10 +257,11 @@ export function simulateLoad(costs: Costs, layout: Layout, load: SimulatedLoad):
       if (isFlushing || waiting.length === 0) return;
       isFlushing = true;
       const presses = waiting.splice(0, maxFlush);
-      server.do(costs.server.flush, () =>
+      server.do(costs.server.flush * before, () =>
         pick(kinds.redis, shard).do(costs.redis.flush + costs.redis.press * presses.length, () =>
-          simulation.after(costs.waits.flush, () => {
+          simulation.after(waitOf(costs.waits.flush), () => {
             for (const press of presses) answer(press);
+            server.do(costs.server.flush * (1 - before), () => {});
             pick(settlers, shard)(presses);
             isFlushing = false;
             next();
@@ -283,7 +299,7 @@ export function simulateLoad(costs: Costs, layout: Layout, load: SimulatedLoad):
       const ofMongo = costs.mongo.batch + costs.mongo.press * batch.length;
       worker.do(ofWorker * before, () =>
         pick(kinds.mongo, n).do(ofMongo, () =>
-          simulation.after(costs.waits.commit, () => {
+          simulation.after(waitOf(costs.waits.commit), () => {
             worker.do(ofWorker * (1 - before), () => {
               paidAt = simulation.now;
               for (const { pressedAt } of batch) paid.push((simulation.now - pressedAt) * 1_000);

@@ -39,6 +39,8 @@ interface Measured {
   connections: number;
   acceptedPerSecond: number;
   answerP50Ms: number;
+  /** Cores that all processes together used. */
+  cores: number;
   usage: Usage;
 }
 
@@ -70,7 +72,10 @@ export async function model({ rounds, seconds, buyers }: ModelOptions): Promise<
     const costs = fitCosts(
       all.flat().flatMap(({ connections, usage }) => (fitted.includes(connections) ? [usage] : [])),
     );
-    const layout = here(availableParallelism());
+    // Processes that take the cores from each other cannot use all of them.
+    const cores = Math.min(availableParallelism(), Math.max(...all.flat().map((one) => one.cores)));
+    console.log(`The busiest load used ${figure(cores)} of ${availableParallelism()} cores.`);
+    const layout = here(cores);
     const points = [...fitted, ...predicted].map((connections) => {
       const perSecond = medianOf(connections, (one) => one.acceptedPerSecond);
       const presses = Math.max(500, Math.round(Math.min(20_000, perSecond * seconds)));
@@ -107,7 +112,7 @@ export async function model({ rounds, seconds, buyers }: ModelOptions): Promise<
     ];
     printVerdicts(verdicts);
     console.log(
-      `\nWritten to ${saveResult('model', { options: { rounds, seconds, buyers }, costs, points, verdicts })}`,
+      `\nWritten to ${saveResult('model', { options: { rounds, seconds, buyers }, cores, costs, points, verdicts })}`,
     );
     return verdicts.every(({ pass }) => pass);
   } finally {
@@ -123,11 +128,13 @@ async function measure(
 ): Promise<Measured> {
   const { system, url, processes } = testbed;
   const saleId = await openBenchSale(system, { name: 'Bench: model', stock: units, limitPerBuyer: units });
-  const [cpuSince, countsBefore] = [measureCpu(processes), await readCounts(testbed)];
+  const countsBefore = await readCounts(testbed);
+  const [cpuSince, beganAt] = [measureCpu(processes), performance.now()];
   const load = { url, tokens, saleId, presses: units, connections, seconds, deadlineSeconds };
   const { accepted, acceptedMs, seconds: took } = await pressBuy(load);
   await waitUntilSettled(system, deadlineSeconds);
-  const [cpu, counts] = [cpuSince(), await readCounts(testbed)];
+  const [cpu, cpuSeconds] = [cpuSince(), (performance.now() - beganAt) / 1_000];
+  const counts = await readCounts(testbed);
   const { settledMs } = await findSettledOrders(system, accepted);
   await endBenchSale(system, saleId);
   const cpuOf = (kind: string) =>
@@ -136,6 +143,7 @@ async function measure(
     connections,
     acceptedPerSecond: accepted.length / took,
     answerP50Ms: percentile(acceptedMs, 50),
+    cores: Object.values(cpu).reduce((sum, seconds) => sum + seconds, 0) / cpuSeconds,
     usage: {
       presses: accepted.length,
       flushes: counts.flushes - countsBefore.flushes,

@@ -20,12 +20,15 @@ const spread: Layout = {
 
 test('one client waits for each step in turn', () => {
   const { answerMs, paidMs, acceptedPerSecond } = simulateLoad(costs, spread, {
-    presses: 100,
+    presses: 1_000,
     connections: 1,
     sales: 1,
   });
-  expect(answerMs.p50).toBeCloseTo(1.28, 5);
-  expect(acceptedPerSecond).toBeCloseTo(1_000 / 1.28, 0);
+  // 0.26 ms of work, of which the server does 0.04 after the answer and delays the next press by half of it, and 1 ms for the disk.
+  const meanMs = 1_000 / acceptedPerSecond;
+  expect(meanMs).toBeCloseTo(1.26, 1);
+  // Most waits for a disk are shorter than their mean.
+  expect(answerMs.p50).toBeCloseTo(meanMs - 1 + Math.LN2, 1);
   expect(paidMs.p50).toBeGreaterThan(answerMs.p50);
 });
 
