@@ -14,7 +14,7 @@ import { allowanceKey } from '../../sale/settlement/decide.ts';
 import { difficultyNow, placeDemands, requirePlace } from '../bots/entry.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
-import type { HttpRequest } from '../http/pipeline.ts';
+import { type HttpRequest, parse } from '../http/pipeline.ts';
 import { isRefusal, type Refusal, refuse, wrongField } from '../http/problems.ts';
 import { type Answer, byOf, type Call, type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
@@ -181,12 +181,19 @@ export function placeRoutes(shop: Shop): Route[] {
       summary:
         'Take a place in the waiting room: before the opening one that is drawn then, later the last one',
       params: byId,
-      query: z.strictObject({ code: code.optional() }),
+      query: z.strictObject({
+        code: code
+          .optional()
+          .describe('Send Sale-Code instead, because addresses are logged; not taken by the next version'),
+      }),
+      takesCode: true,
       answer: [200, place],
       problems: [...cannotEnter, 'no-room', 'called-too-often'],
       ...demanded,
       async handle({ params, query, identity, request }) {
-        const redeemed = await enter(params.id, identity, query.code);
+        const sent = parse(code.optional(), request.header('sale-code'), 'Sale-Code');
+        if (isRefusal(sent)) return sent;
+        const redeemed = await enter(params.id, identity, sent ?? query.code);
         if (isRefusal(redeemed)) return redeemed;
         const { userId: buyerId, personId } = identity;
         const place = { action: 'gather' as const, saleId: params.id, personId, buyerId };
