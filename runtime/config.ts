@@ -8,7 +8,8 @@ const isTimeZone = (name: string) =>
 const isRange = (text: string) => ipaddr.isValid(text) || ipaddr.isValidCIDR(text);
 const isLocale = (tag: string) => isAccepted(() => Intl.NumberFormat.supportedLocalesOf(tag)[0]);
 
-function isSite(address: string): boolean {
+/** Whether it is the address of a site in front of which a waiting room can stand. */
+export function isSite(address: string): boolean {
   if (!URL.canParse(address)) return false;
   const { protocol, username, password, search, hash } = new URL(address);
   return /^https?:$/.test(protocol) && !(username || password || search || hash);

@@ -211,8 +211,12 @@ export function placeRoutes(shop: Shop): Route[] {
       answer: [200, roomPass],
       problems: ['not-found', 'not-called', 'paused'],
       async handle({ params, query, identity: { personId } }) {
-        const site = query.returnTo === undefined ? undefined : shop.sitePasses.siteOf(query.returnTo);
-        if (site === null) return wrongField('returnTo', 'expected an address of a site in ROOM_SITES');
+        const sale = await collections.sales.findOne({ _id: params.id }, { projection: { site: 1 } });
+        const siteUrl = sale?.site?.url;
+        const address = query.returnTo ?? siteUrl;
+        const site = address === undefined ? undefined : shop.sitePasses.siteOf(address, siteUrl);
+        if (site === null)
+          return wrongField('returnTo', `expected an address of ${siteUrl ?? 'a site in ROOM_SITES'}`);
         const until = await comeIn(collections, params.id, personId, shop.roomPassSeconds);
         if (until === 'no_place') return noPlace(params.id);
         if (until === 'paused')
@@ -220,7 +224,8 @@ export function placeRoutes(shop: Shop): Route[] {
         if (until === 'not_called')
           return refuse('not-called', 'Read your place, and come when it is `called`');
         const pass = shop.passes.issue(params.id, personId, until);
-        const returnUrl = site && (await shop.sitePasses.addressFor(site, params.id, personId, until));
+        const forSite = { saleId: params.id, personId, until, siteUrl };
+        const returnUrl = site && (await shop.sitePasses.addressFor(site, forSite));
         return {
           status: 200,
           body: { pass, passUntil: until.toISOString(), ...(returnUrl && { returnUrl }) },

@@ -93,6 +93,7 @@ export function purchaseRoutes(shop: Shop): Route[] {
         'paused',
         'ended',
         'draw',
+        'sold-elsewhere',
         'pass-required',
         'over-limit',
         'not-admitted',
@@ -234,6 +235,11 @@ function refusal(
       return refuse('ended', 'Nothing can be bought any more');
     case 'drawn':
       return refuse('draw', `Enter the draw instead: POST /api/sales/${saleId}/entries`);
+    case 'elsewhere':
+      return refuse(
+        'sold-elsewhere',
+        `This waiting room stands in front of another site. Take a place: POST /api/sales/${saleId}/places, and when you are called, go where the returnUrl of your pass leads.`,
+      );
     case 'no_pass':
       return refuse(
         'pass-required',
