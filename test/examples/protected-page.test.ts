@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -170,6 +170,28 @@ test('passes verify by any known key until they end, here and by the Python of t
   expect(verifyPass(byOld, { saleId: 'sale-1', keys: readKeys(fresh), now })).toBeNull();
   for (const nothing of [undefined, null, '', '.....', `${byOld}.`])
     expect(verify(nothing as string)).toBeNull();
+  // Each site has a key of its own, beside which those of before are still taken.
+  const sale = openSitePasses({ secrets } as unknown as Collections, { keys: `${fresh},${old}`, sites: [] });
+  const [shop, other] = ['https://shop.example/drop', 'https://other.example/'];
+  expect(sale.siteOf('https://shop.example/drop/1', shop)?.href).toBe('https://shop.example/drop/1');
+  for (const address of ['https://shop.example/dropped', other, 'https://shop.example/'])
+    expect(sale.siteOf(address, shop)).toBeNull();
+  const ofShop = { saleId: 'sale-1', personId: 'ann@example.com', until, siteUrl: shop };
+  const own = new URL(await sale.addressFor(new URL(shop), ofShop)).searchParams.get('room_pass');
+  const verifyAt = (keys: string | null) =>
+    verifyPass(own, { saleId: 'sale-1', keys: readKeys(keys ?? ''), now });
+  expect(verifyAt(sale.keysOf(shop))?.holder).toBe(byOld.split('.')[3]);
+  for (const keys of [sale.keysOf(other), `${fresh},${old}`]) expect(verifyAt(keys)).toBeNull();
+  const both = readKeys(`${sale.keysOf(shop)},${old}`);
+  for (const pass of [own, byOld])
+    expect(verifyPass(pass, { saleId: 'sale-1', keys: both, now })).not.toBeNull();
+  // As the documentation says it.
+  const secret = createHmac('sha256', 'ä'.repeat(40)).update(`room-site\n${shop}`).digest('hex');
+  expect(sale.keysOf(shop)?.split(',')[0]).toBe(`${hash('sha256', secret).slice(0, 16)}:${secret}`);
+  expect(
+    openSitePasses({ secrets } as unknown as Collections, { keys: '', sites: [] }).keysOf(shop),
+  ).toBeNull();
+
   expect(() => readKeys('old:short')).toThrow('32 characters');
   expect(cookieOf(byOld, { holder: '', until }, { isSecure: true })).toMatch(
     /HttpOnly; SameSite=Lax; Secure$/,

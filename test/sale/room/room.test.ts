@@ -414,6 +414,17 @@ test('a room in front of another site sells nothing, and has exactly so many ins
     '/problems/sold-elsewhere',
     'returnTo',
   ]);
+  // Also what a gate admits that does not know it is rejected.
+  const { gate, redis } = system.store;
+  const { orderId } = await waitUntil(
+    async () => {
+      await redis.hset(gate.keyOf(sale.id), 'reserved', '');
+      const { status, body } = await buy(sale.id, one, answers[0]?.body.pass);
+      return status === 202 ? body : null;
+    },
+    { ...soon, what: 'nothing is admitted' },
+  );
+  expect(await system.settled(orderId, one)).toMatchObject({ status: 'rejected', reason: 'sold_out' });
   expect((await join_(sale.id, late)).body.state).toBe('waiting');
   // Leaving does not end a pass, which opens the site as long as it lasts.
   expect((await leave(sale.id, two)).body.type).toBe('/problems/place-inside');
