@@ -390,6 +390,8 @@ const constants = z.strictObject({
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
   /** Another network than drand's quicknet: see sale/places/beacon.ts. */
   DRAND_CHAIN: z.string().default(''),
+  /** After this long a round of drand that is not here is asked for again. */
+  DRAND_RETRY_MS: z.coerce.number().int().min(10).max(60_000).default(5_000),
   /** How long each call of the simulated payment provider takes. */
   SIMULATED_LATENCY_MS: z.coerce.number().int().min(0).max(60_000).default(100),
   /** After this long, a step of a payment that no server has taken is taken by the leader. It doubles with each failure. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { cacheFolder, ROOT } from '../../../ops/local/folders.mjs';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
-import type { SaleSnapshot } from '../../../sale/contract.ts';
+import type { Problem, SaleSnapshot } from '../../../sale/contract.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { needs, versionBefore } from '../../support/needs.ts';
 import { type BuyerLoad, expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
@@ -98,7 +98,7 @@ test(
       ...{ deadlineMs: 10_000, what: 'this version has no gate' },
     });
     const { body: refused } = await system.buy(sale.id, bob, { at });
-    expect(refused.type).toBe('/problems/sold-out');
+    expect((refused as unknown as Problem).type).toBe('/problems/sold-out');
     await redis.del(theirs);
     const { status, body } = await system.api('POST', `/api/sales/${sale.id}/purchases`, {
       token: ann,
