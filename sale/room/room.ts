@@ -19,18 +19,22 @@ export async function readRoom(
   saleId: string,
   stock: Pick<RoomStock, 'gateLeft'>,
 ): Promise<RoomStatus | null> {
-  const sale = await sales.findOne({ _id: saleId });
-  const list = await placeLists.findOne({ _id: saleId });
+  const [sale, list] = await Promise.all([
+    sales.findOne({ _id: saleId }),
+    placeLists.findOne({ _id: saleId }),
+  ]);
   if (!sale || !list?.room) return null;
   const now = redisClock.now();
   const { room, draw } = list;
   const isDrawn = draw?.state === 'drawn';
-  const counted = isDrawn
-    ? await places.countDocuments({ saleId, state: 'waiting' }, { limit: countedMax })
-    : list.places;
+  const [counted, inside] = isDrawn
+    ? await Promise.all([
+        places.countDocuments({ saleId, state: 'waiting' }, { limit: countedMax }),
+        places.countDocuments({ saleId, state: { $in: ['called', 'inside'] } }),
+      ])
+    : [list.places, 0];
   // Whoever waits has a place behind all that were called, and few of a long line leave it.
   const waiting = isDrawn && counted === countedMax ? list.lastPosition - room.calledUpTo : counted;
-  const inside = isDrawn ? await places.countDocuments({ saleId, state: { $in: ['called', 'inside'] } }) : 0;
   const left = freeUnits(sale, stock);
   const isSoldOut = left === 0 && !sale.site;
   const ended = Math.max(0, room.calls - inside);
