@@ -52,8 +52,8 @@ const settings = z
       .default('')
       .transform((list) => list.split(',').filter(Boolean)),
     /**
-     * Pages of other sites in front of which waiting rooms stand: addresses or their beginnings, separated by commas, e.g.
-     * `https://shop.example.com/drop`. Nobody is sent back anywhere else. See docs/WAITING-ROOM.md.
+     * Pages of other sites to which waiting rooms that sell something here send people back: addresses or their beginnings, separated by
+     * commas, e.g. `https://shop.example.com/drop`. A sale may have a site of its own instead. See docs/WAITING-ROOM.md.
      */
     ROOM_SITES: z
       .string()
@@ -64,9 +64,9 @@ const settings = z
         'expected http(s) addresses without a query, e.g. https://shop.example.com/',
       ),
     /**
-     * Keys of the passes into these sites, `kid:secret,kid:secret`, of which the first one signs. The sites have the same keys
-     * and no others. To rotate, add the new one at the sites, then put it in front here, and remove the old one at the sites an
-     * hour later.
+     * Keys of the passes into other sites, `kid:secret,kid:secret`, of which the first one signs. The site of a sale gets keys that
+     * follow from these; the sites above have these keys and no others. To rotate, add the new one at the sites, then put it in front
+     * here, and remove the old one at the sites an hour later.
      */
     ROOM_PASS_KEYS: z.string().default(''),
     /** For how long a pass into a sale with a waiting room, or into one of these sites, lets its person in. */

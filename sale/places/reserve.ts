@@ -10,8 +10,9 @@ import { type Item, itemsOf, type SaleOfItems } from '../items.ts';
 export type Reserving = Pick<SaleRecord, 'mode' | 'site' | 'reservedItems'>;
 
 /**
- * What a gate knows of it: `*` for a draw and for a room in front of another site, otherwise the items' ids between commas, empty when nothing is reserved. That a sale
- * has a waiting room is in a field of its own; all its items are reserved besides for a server that knows no passes.
+ * What a gate knows of it: `*` for a draw and for a room in front of another site, otherwise the items' ids between commas, empty when
+ * nothing is reserved. That a sale has a waiting room is in a field of its own; all its items are reserved besides for a server that
+ * knows no passes.
  */
 export function reservedFieldOf(sale: Reserving & SaleOfItems): string {
   const { mode, site, reservedItems = [] } = sale;
