@@ -112,9 +112,9 @@ function givingFields(sale, drawAt) {
     { ...whole, value: String(sale?.roomPerMinute ?? '') },
     t.paceHint,
   );
-  const url = { inputmode: 'url', maxlength: '2000', placeholder: 'https://shop.example.com/drop' };
+  const url = { inputmode: 'url', maxlength: '2000', autocomplete: 'off' };
   const site = row(
-    field(t.site, 'site.url', { ...url, autocomplete: 'off', value: sale?.site?.url ?? '' }, t.siteHint),
+    field(t.site, 'site.url', { ...url, value: sale?.site?.url ?? '' }, t.siteHint),
     field(t.inside, 'site.inside', { ...whole, value: String(sale?.site?.inside ?? 200) }, t.insideHint),
   );
   const time = timeField(t.drawAt, 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
