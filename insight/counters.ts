@@ -84,6 +84,7 @@ const noAdmissions = {
   paused: 0,
   ended: 0,
   drawn: 0,
+  elsewhere: 0,
   no_pass: 0,
   not_admitted: 0,
   code_used: 0,

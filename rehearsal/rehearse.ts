@@ -260,7 +260,7 @@ const won: SettledStatus[] = ['held', 'paid'];
 function copyOf(values: NewSale, share: number, mode: 'open' | 'draw'): NewSale {
   const now = redisClock.now().getTime();
   const { requiresVerifiedEmail: _, waitingList: __, mode: ___, drawAt: ____, ...kept } = values;
-  const { drawBeacon: _____, phases: _phases, ...played } = kept;
+  const { drawBeacon: _____, phases: _phases, site: _site, ...played } = kept;
   // Simulated buyers solve no puzzles, and come from one network.
   const { proofOfWork: _work, networkLimit: _limit, captcha: _captcha, ...others } = played;
   return {

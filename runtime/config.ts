@@ -8,7 +8,8 @@ const isTimeZone = (name: string) =>
 const isRange = (text: string) => ipaddr.isValid(text) || ipaddr.isValidCIDR(text);
 const isLocale = (tag: string) => isAccepted(() => Intl.NumberFormat.supportedLocalesOf(tag)[0]);
 
-function isSite(address: string): boolean {
+/** Whether it is the address of a site in front of which a waiting room can stand. */
+export function isSite(address: string): boolean {
   if (!URL.canParse(address)) return false;
   const { protocol, username, password, search, hash } = new URL(address);
   return /^https?:$/.test(protocol) && !(username || password || search || hash);
@@ -51,8 +52,8 @@ const settings = z
       .default('')
       .transform((list) => list.split(',').filter(Boolean)),
     /**
-     * Pages of other sites in front of which waiting rooms stand: addresses or their beginnings, separated by commas, e.g.
-     * `https://shop.example.com/drop`. Nobody is sent back anywhere else. See docs/WAITING-ROOM.md.
+     * Pages of other sites to which waiting rooms that sell something here send people back: addresses or their beginnings, separated by
+     * commas, e.g. `https://shop.example.com/drop`. A sale may have a site of its own instead. See docs/WAITING-ROOM.md.
      */
     ROOM_SITES: z
       .string()
@@ -63,9 +64,9 @@ const settings = z
         'expected http(s) addresses without a query, e.g. https://shop.example.com/',
       ),
     /**
-     * Keys of the passes into these sites, `kid:secret,kid:secret`, of which the first one signs. The sites have the same keys
-     * and no others. To rotate, add the new one at the sites, then put it in front here, and remove the old one at the sites an
-     * hour later.
+     * Keys of the passes into other sites, `kid:secret,kid:secret`, of which the first one signs. The site of a sale gets keys that
+     * follow from these; the sites above have these keys and no others. To rotate, add the new one at the sites, then put it in front
+     * here, and remove the old one at the sites an hour later.
      */
     ROOM_PASS_KEYS: z.string().default(''),
     /** For how long a pass into a sale with a waiting room, or into one of these sites, lets its person in. */
@@ -389,6 +390,8 @@ const constants = z.strictObject({
   SETTLE_MAX_JOBS: z.coerce.number().int().min(1).max(1_000).default(100),
   /** Another network than drand's quicknet: see sale/places/beacon.ts. */
   DRAND_CHAIN: z.string().default(''),
+  /** After this long a round of drand that is not here is asked for again. */
+  DRAND_RETRY_MS: z.coerce.number().int().min(10).max(60_000).default(5_000),
   /** How long each call of the simulated payment provider takes. */
   SIMULATED_LATENCY_MS: z.coerce.number().int().min(0).max(60_000).default(100),
   /** After this long, a step of a payment that no server has taken is taken by the leader. It doubles with each failure. */

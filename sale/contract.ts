@@ -104,6 +104,20 @@ export type SaleStatus = z.infer<typeof saleStatus>;
 export const saleMode = z.enum(['open', 'room', 'draw']);
 export type SaleMode = z.infer<typeof saleMode>;
 
+/** Most people inside at once of a room in front of another site: every round of calls reads them. */
+export const maxInside = 2_000;
+
+/** The other site in front of which a waiting room stands: see docs/WAITING-ROOM.md. */
+export const roomSite = z.strictObject({
+  url: z.string().max(2_000).describe('Where people go with their pass: this address and all below it'),
+  inside: z
+    .int()
+    .min(1)
+    .max(maxInside)
+    .describe('How many people are inside at once at most, from their call until their pass has ended'),
+});
+export type RoomSite = z.infer<typeof roomSite>;
+
 /**
  * Whom a phase lets in: everybody, people on the sale's list whose address is confirmed, or whoever redeems a code. A phase lasts until
  * the sale ends.
@@ -197,6 +211,9 @@ export const saleSnapshot = z.object({
     .exactOptional()
     .describe('Only buyers who have confirmed their address can buy'),
   mode: saleMode.exactOptional().describe('How units are given out; `open` when absent'),
+  site: roomSite
+    .exactOptional()
+    .describe('Only of a waiting room in front of another site: nothing is bought in such a sale'),
   roomPerMinute: units
     .exactOptional()
     .describe('Only of a waiting room: how many people a minute are let in, at most'),
@@ -540,7 +557,9 @@ export const roomStatus = z.object({
   state: z
     .enum(['gathering', 'drawing', 'open', 'paused', 'sold_out', 'ended'])
     .describe('`drawing`: the places are being drawn; `paused`: nobody is called now'),
-  waiting: count.describe('People who wait, or have gathered; counted up to 100,000'),
+  waiting: count.describe(
+    'People who wait, or have gathered; above 10,000 with those who have left the line meanwhile',
+  ),
   inside: count.describe('People who are called, or have a pass'),
   calledUpTo: count.describe('Everybody up to this place was called or has left'),
   left: count.describe('Units that are neither sold nor asked for'),

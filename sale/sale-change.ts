@@ -17,7 +17,7 @@ import {
 } from '../store/collections.ts';
 import { type PhaseRecord, phasesFault } from './access/access.ts';
 import { type AgainstBots, againstBots } from './bots/demands.ts';
-import type { Language, Money, SaleMode } from './contract.ts';
+import type { Language, Money, RoomSite, SaleMode } from './contract.ts';
 import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
 import { isDrawn } from './places/draw.ts';
 import { choicesOf, creationOf } from './sale.ts';
@@ -53,6 +53,8 @@ export interface SaleChange extends AgainstBots {
   mode?: SaleMode | undefined;
   /** Only of a waiting room; also while it is open. */
   roomPerMinute?: number | undefined;
+  /** Of a waiting room in front of another site; null: none. Whether there is one is changed in a draft only. */
+  site?: RoomSite | null | undefined;
   drawAt?: Date | undefined;
   /** In the draft of a draw only. */
   drawBeacon?: boolean | undefined;
@@ -100,6 +102,10 @@ export type SaleChangeRefusal =
   | 'no_draw'
   /** Only a waiting room has a pace. */
   | 'no_room'
+  /** Only a waiting room stands in front of another site. */
+  | 'site_outside'
+  /** Whether things are bought in a sale is published with it. */
+  | 'site_is_fixed'
   /** A waiting room calls the people who still wait when units come back, so such a sale needs no waiting list. */
   | 'room_is_list'
   | 'item_limit_only_grows'
@@ -315,6 +321,9 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   if (isDrawn(mended.after) && isMoved && !isBeforeOpening(sale, now)) return 'draw_is_fixed';
   const { roomPerMinute = mended.after.roomPerMinute } = change;
   if (roomPerMinute !== undefined && mode !== 'room') return 'no_room';
+  const { site = mended.after.site ?? null } = change;
+  if (site && mode !== 'room') return 'site_outside';
+  if (Boolean(site) !== Boolean(sale.site) && sale.publishedAt !== null) return 'site_is_fixed';
   const changes = [...mended.changes];
   if (change.paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
   changes.push(...stocked.changes);
@@ -329,8 +338,17 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
     opensAt > now &&
     now >= sale.opensAt && { hasOpened: true as const };
   const pace = roomPerMinute === undefined ? {} : { roomPerMinute };
-  const demanding = withDemands(stocked.after, change);
-  const after = { ...demanding, paused, opensAt, closesAt, ...cancelling, ...pace, ...opened };
+  const { site: _, ...demanding } = withDemands(stocked.after, change);
+  const after = {
+    ...demanding,
+    paused,
+    opensAt,
+    closesAt,
+    ...cancelling,
+    ...pace,
+    ...(site && { site }),
+    ...opened,
+  };
   return { after, changes, isEarly: mended.isEarly };
 }
 
@@ -482,11 +500,12 @@ function changePlaces(
   if (!isOther && !isMoved && !isSwitched && !isOtherBeacon) return sale;
   if (!isEarly) return 'draw_is_fixed';
   if ((mode ?? now.mode) === 'room' && (waitingList ?? now.waitingList)) return 'room_is_list';
-  const { drawAt: before, drawBeacon: _, roomPerMinute, ...rest } = sale;
+  const { drawAt: before, drawBeacon: _, roomPerMinute, site, ...rest } = sale;
   const at = drawAt ?? (isOther ? undefined : before);
   return {
     ...rest,
     ...(!isOther && roomPerMinute && { roomPerMinute }),
+    ...(!isOther && site && { site }),
     ...(mode && { mode }),
     ...(at && { drawAt: at }),
     ...(hasBeacon && { drawBeacon: true as const }),
@@ -550,7 +569,7 @@ function withUnits(sale: SaleRecord, { id, stock, unitsOnSale }: Item, units: nu
 /** The fields that a change sets. Counts are incremented, because purchases are settled meanwhile. */
 const settable = [
   ...['paused', 'opensAt', 'closesAt', 'limitPerBuyer', 'calledOffAt', 'phase', 'cancelledUpToSeq'],
-  ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'drawBeacon', 'waitingList', 'roomPerMinute'],
+  ...['cancelWindowSeconds', 'hasOpened', 'drawAt', 'drawBeacon', 'waitingList', 'roomPerMinute', 'site'],
   ...['items', 'productId', 'price', 'oldAmount'],
   ...['phases', 'requiresVerifiedEmail', 'language', 'paymentWindowSeconds'],
   ...['proofOfWork', 'networkLimit', 'captcha'],

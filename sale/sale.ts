@@ -15,6 +15,7 @@ import { type AgainstBots, againstBots } from './bots/demands.ts';
 import type {
   Language,
   Product,
+  RoomSite,
   SaleItem,
   SaleMode,
   SalePage,
@@ -42,6 +43,8 @@ export interface NewSale extends AgainstBots {
   mode?: SaleMode | undefined;
   /** Only of a waiting room: how many people a minute are let in, at most. */
   roomPerMinute?: number | undefined;
+  /** Only of a waiting room: the site in front of which it stands. */
+  site?: RoomSite | undefined;
   /** Only of a draw: after `opensAt` and before `closesAt`. */
   drawAt?: Date | undefined;
   /** Only of a draw: it depends on a public random number too, which is known only after the entries are closed. */
@@ -138,6 +141,7 @@ export function choicesOf({
   language,
   mode,
   roomPerMinute,
+  site,
   drawAt,
   drawBeacon,
   waitingList,
@@ -148,7 +152,7 @@ export function choicesOf({
     ...(requiresVerifiedEmail && { requiresVerifiedEmail }),
     ...(language && { language }),
     ...(mode === 'draw' && { mode, ...(drawAt && { drawAt }), ...(drawBeacon && { drawBeacon }) }),
-    ...(mode === 'room' && { mode, ...(roomPerMinute && { roomPerMinute }) }),
+    ...(mode === 'room' && { mode, ...(roomPerMinute && { roomPerMinute }), ...(site && { site }) }),
     ...(waitingList && { waitingList }),
     ...againstBots(others),
   };
@@ -160,6 +164,7 @@ type Choice =
   | 'language'
   | 'mode'
   | 'roomPerMinute'
+  | 'site'
   | 'drawAt'
   | 'drawBeacon'
   | 'waitingList'
@@ -341,14 +346,14 @@ async function snapshotsOf(collections: Collections, sales: SaleRecord[]): Promi
 }
 
 function statusOf(sale: SaleRecord, now: Date): SaleStatus {
-  const { paused, publishedAt, calledOffAt, mode } = sale;
+  const { paused, publishedAt, calledOffAt, mode, site } = sale;
   const { stock } = publicCountsOf(sale);
   if (publishedAt === null) return 'draft';
   if (calledOffAt) return 'called_off';
   const stage = stageOf(sale, now);
   if (stage !== 'open') return stage;
   if (paused) return 'paused';
-  return stock === 0 && mode !== 'draw' ? 'sold_out' : 'open';
+  return stock === 0 && mode !== 'draw' && !site ? 'sold_out' : 'open';
 }
 
 /** @returns null when one of its products does not exist. */
@@ -393,6 +398,7 @@ function snapshotOf(sale: SaleRecord, products: ReadonlyMap<string, Product>): S
     ...(sale.requiresVerifiedEmail && { requiresVerifiedEmail: true }),
     ...(isDrawn(sale) && sale.mode && { mode: sale.mode }),
     ...(sale.roomPerMinute && { roomPerMinute: sale.roomPerMinute }),
+    ...(sale.site && { site: sale.site }),
     ...(sale.drawAt && { drawAt: sale.drawAt.toISOString() }),
     ...(sale.drawBeacon && { drawBeacon: true }),
     ...(sale.drawnAt && { drawnAt: sale.drawnAt.toISOString() }),

@@ -47,8 +47,20 @@ export type Step =
   | { type: 'call_off'; sale: number; announced: boolean; passes: number }
   /** A buyer joins the waiting list of the first sale, asks it for another number, or leaves it. */
   | { type: 'wait'; buyer: number; quantity: number; leaves: boolean; announced: boolean }
-  /** Units that are left are offered to those who wait; the leader may die before the gate hears of it. */
-  | { type: 'offer'; announced: boolean }
+  /** A buyer enters the draw, changes the entry, or takes it back. */
+  | { type: 'enter'; buyer: number; quantity: number; leaves: boolean }
+  /** A buyer takes a place in the waiting room, or leaves. */
+  | { type: 'gather'; buyer: number; leaves: boolean }
+  /** The lots are drawn: of the draw, or of the waiting room at its opening, of which the gate may hear later. */
+  | { type: 'draw'; sale: typeof room | typeof draw; announced: boolean }
+  /** People are called into the room. */
+  | { type: 'call' }
+  /** A buyer comes in, if called. */
+  | { type: 'come_in'; buyer: number }
+  /** The time of a buyer to come, or to buy, has passed. */
+  | { type: 'miss'; buyer: number }
+  /** Units that are left are offered to those with a place; the leader may die before the gate hears of it. */
+  | { type: 'offer'; sale: typeof withList | typeof draw; announced: boolean }
   | { type: 'pause'; sale: number; paused: boolean; announced: boolean }
   /** A job becomes a dead letter, as after five failed attempts; it may be republished later. */
   | { type: 'give_up'; republish: boolean }
@@ -65,8 +77,10 @@ export type Step =
 /** Crash points: before, inside and after the transaction, and after the update of the gate but before Bull's. */
 export type WorkerDeath = 'before' | 'inside' | 'committed' | 'announced';
 
-/** Sales by the number of their items. Orders of the last one are held until they are paid. */
-export const itemsOfSales = [1, 2];
+/** The sales: one for those with a code and with a waiting list, one whose orders are held, a waiting room, and a draw. */
+export const [withList, withHolds, room, draw] = [0, 1, 2, 3] as const;
+/** By sale. */
+export const itemsOfSales = [1, 2, 1, 1];
 export const buyerCount = 4;
 export const initialStock = 5;
 export const limitPerBuyer = 3;
@@ -76,6 +90,8 @@ export const usesOfCodes = [2, 5];
 export const limitPerItem = 2;
 
 const announced = fc.boolean();
+const buyer = fc.nat({ max: buyerCount - 1 });
+const leaves = fc.nat({ max: 3 }).map((n) => n === 0);
 const sale = fc.nat({ max: itemsOfSales.length - 1 });
 const item = fc.nat({ max: Math.max(...itemsOfSales) - 1 });
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -84,7 +100,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       type: fc.constant('press' as const),
       sale,
-      buyer: fc.nat({ max: buyerCount - 1 }),
+      buyer,
       isBack: fc.boolean(),
       quantity: fc.integer({ min: 1, max: limitPerBuyer + 1 }),
       item,
@@ -174,13 +190,38 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       type: fc.constant('wait' as const),
-      buyer: fc.nat({ max: buyerCount - 1 }),
+      buyer,
       quantity: fc.integer({ min: 1, max: limitPerBuyer }),
-      leaves: fc.nat({ max: 3 }).map((n) => n === 0),
+      leaves,
       announced,
     }),
   },
-  { weight: 2, arbitrary: fc.record({ type: fc.constant('offer' as const), announced }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      ...{ type: fc.constant('enter' as const), buyer, leaves },
+      quantity: fc.integer({ min: 1, max: limitPerBuyer }),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant('gather' as const), buyer, leaves }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      type: fc.constant('draw' as const),
+      sale: fc.constantFrom(room, draw),
+      announced,
+    }),
+  },
+  { weight: 4, arbitrary: fc.constant<Step>({ type: 'call' }) },
+  { weight: 4, arbitrary: fc.record({ type: fc.constant('come_in' as const), buyer }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('miss' as const), buyer }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      ...{ type: fc.constant('offer' as const), announced },
+      sale: fc.constantFrom(withList, draw),
+    }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({ type: fc.constant('pause' as const), sale, paused: fc.boolean(), announced }),
@@ -199,7 +240,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       type: fc.constant('drift' as const),
       sale,
       item,
-      buyer: fc.nat({ max: buyerCount - 1 }),
+      buyer,
       code: fc.nat({ max: usesOfCodes.length - 1 }),
       left: fc.integer({ min: -2, max: 2 }),
       units: fc.integer({ min: -2, max: 2 }),

@@ -10,15 +10,19 @@ import { openGateCheck } from '../sale/admission/gate-check.ts';
 import { type Purchase, unitsIn } from '../sale/contract.ts';
 import { firstItemId, hasSeveralItems, itemsOf } from '../sale/items.ts';
 import { orderIdOf } from '../sale/order.ts';
+import { makeDraw } from '../sale/places/drawing.ts';
 import { offerUnits, takeFromGate } from '../sale/places/offers.ts';
-import { openPlaces } from '../sale/places/places.ts';
+import { placeIdOf } from '../sale/places/place.ts';
+import { openPlaces, type PlaceRequest } from '../sale/places/places.ts';
 import { readJob } from '../sale/queue/queue.ts';
+import { callPeople } from '../sale/room/calls.ts';
+import { comeIn } from '../sale/room/room.ts';
 import { createSale, findSale } from '../sale/sale.ts';
 import { changeSale } from '../sale/sale-change.ts';
 import { cancelCalledOff } from '../sale/settlement/called-off.ts';
 import { cancelOrders } from '../sale/settlement/cancellation.ts';
 import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
-import { allowanceKey, codeHolderOf, holderOf } from '../sale/settlement/decide.ts';
+import { allowanceKey, codeHolderOf, holderOf, personOf } from '../sale/settlement/decide.ts';
 import { expireHolds, payAuthorisedHolds } from '../sale/settlement/holds.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
 import { reconcile } from '../sale/settlement/reconciliation.ts';
@@ -28,13 +32,17 @@ import type { SaleRecord } from '../store/collections.ts';
 import { type Checkout, openCheckout } from './checkout.ts';
 import {
   buyerCount,
+  draw,
   initialStock,
   itemsOfSales,
   limitPerBuyer,
   limitPerItem,
+  room,
   type Step,
   usesOfCodes,
   type WorkerDeath,
+  withHolds,
+  withList,
 } from './history.ts';
 
 interface Shop extends System {
@@ -69,8 +77,8 @@ const limits = {
 export async function live(system: System, steps: Step[]): Promise<void> {
   await empty(system);
   const saleIds: string[] = [];
-  for (const items of itemsOfSales) saleIds.push(await putOnSale(system, items));
-  const codes = await makeCodes(system, saleIds[0] ?? '');
+  for (const [sale] of itemsOfSales.entries()) saleIds.push(await putOnSale(system, sale));
+  const codes = await makeCodes(system, saleIds[withList] ?? '');
   const { admit } = openAdmission({
     redis: system.redis,
     gate: system.gate,
@@ -90,15 +98,16 @@ export async function live(system: System, steps: Step[]): Promise<void> {
 async function empty({ collections, redis }: System): Promise<void> {
   await redis.flushall();
   const { sales, orders, allowances, events, payments, simulatedPayments, ...others } = collections;
-  const { codes, codeBatches, places, placeLists } = others;
+  const { codes, codeBatches, places, placeLists, mails } = others;
   for (const model of [
     ...[sales, orders, allowances, events, payments, simulatedPayments],
-    ...[codes, codeBatches, places, placeLists],
+    ...[codes, codeBatches, places, placeLists, mails],
   ])
     await model.deleteMany();
 }
 
-async function putOnSale({ collections }: System, items: number): Promise<string> {
+async function putOnSale({ collections }: System, sale: number): Promise<string> {
+  const items = itemsOfSales[sale] ?? 1;
   const productId = nanoid();
   await collections.products.insertOne({
     _id: productId,
@@ -107,7 +116,8 @@ async function putOnSale({ collections }: System, items: number): Promise<string
     image: '',
     createdAt: new Date(),
   });
-  const opensAt = new Date(Date.now() - hourMs);
+  // People gather in the room until it opens.
+  const opensAt = new Date(Date.now() + (sale === room ? hourMs / 2 : -hourMs));
   const newSale = {
     items: Array.from({ length: items }, (_, n) => ({
       productId,
@@ -118,17 +128,19 @@ async function putOnSale({ collections }: System, items: number): Promise<string
     })),
     currency: 'EUR',
     limitPerBuyer,
-    waitingList: items === itemsOfSales[0],
-    paymentWindowSeconds: items === itemsOfSales.at(-1) ? 3_600 : 0,
-    ...(items === itemsOfSales[0] && {
+    waitingList: sale === withList,
+    paymentWindowSeconds: sale === withHolds ? 3_600 : 0,
+    ...(sale === room && { mode: 'room' as const }),
+    ...(sale === draw && { mode: 'draw' as const, drawAt: new Date(Date.now() + hourMs / 2) }),
+    ...(sale === withList && {
       phases: [{ name: 'With a code', opensAt, access: 'code' as const }],
     }),
     opensAt,
     closesAt: new Date(Date.now() + hourMs),
   };
-  const sale = await createSale(collections, newSale, by);
-  if ('noProduct' in sale) throw new Error('The product was deleted while its sale was created.');
-  return sale.id;
+  const made = await createSale(collections, newSale, by);
+  if ('noProduct' in made) throw new Error('The product was deleted while its sale was created.');
+  return made.id;
 }
 
 const heldOf = ({ orderId: _id = '', saleId = '' }: Partial<Purchase> = {}) =>
@@ -148,7 +160,13 @@ async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, p
   const { collections, gate } = system;
   switch (step.type) {
     case 'press':
-      return await press(pages, admit, purchaseOf(step, saleIds, pages), system.codes[step.code] ?? '');
+      return await press(
+        system,
+        pages,
+        admit,
+        purchaseOf(step, saleIds, pages),
+        system.codes[step.code] ?? '',
+      );
     case 'work':
       return await work(system, step.jobs, step.dies);
     case 'cancel': {
@@ -208,10 +226,36 @@ async function take(step: Step, system: Shop, saleIds: string[], admit: Admit, p
       for (let left = step.passes; left > 0; left--) await cancelNext(system, { dies: left === 1 });
       return;
     }
-    case 'wait':
-      return await wait(system, saleIds[0] ?? '', step);
+    case 'wait': {
+      const lines = [{ itemId: firstItemId, quantity: step.quantity }];
+      const asks = step.leaves ? { action: 'leave' as const } : { action: 'join' as const, lines };
+      return await changePlace(system, saleIds[withList] ?? '', step.buyer, asks, step.announced);
+    }
+    case 'enter': {
+      const lines = [{ itemId: firstItemId, quantity: step.quantity }];
+      const asks = step.leaves ? { action: 'leave' as const } : { action: 'enter' as const, lines };
+      return await changePlace(system, saleIds[draw] ?? '', step.buyer, asks);
+    }
+    case 'gather': {
+      const action = step.leaves ? 'leave' : 'gather';
+      return await changePlace(system, saleIds[room] ?? '', step.buyer, { action });
+    }
+    case 'draw':
+      return await drawLots(system, saleIds, step);
+    case 'call':
+      return await callIn(system, saleIds[room] ?? '');
+    case 'come_in':
+      await comeIn(collections, saleIds[room] ?? '', `buyer-${step.buyer}`, passSeconds);
+      return;
+    case 'miss': {
+      const place = placeIdOf(saleIds[room] ?? '', `buyer-${step.buyer}`);
+      const [past, { places }] = [new Date(0), collections];
+      await places.updateOne({ _id: place, state: 'inside' }, { $set: { passUntil: past } });
+      await places.updateOne({ _id: place, state: 'called' }, { $set: { 'calls.$[].answerBy': past } });
+      return;
+    }
     case 'offer':
-      await offer(system, saleIds[0] ?? '', pages, step.announced);
+      await offer(system, saleIds[step.sale] ?? '', pages, step.announced);
       return;
     case 'pause':
       return await change(system, saleIds[step.sale] ?? '', { paused: step.paused }, step.announced);
@@ -271,6 +315,7 @@ function createdAt(): string {
 let lastPressMs = 0;
 
 async function press(
+  { collections }: System,
   { pressed, accepted, shown }: Pages,
   admit: Admit,
   purchase: Purchase,
@@ -278,7 +323,10 @@ async function press(
 ): Promise<void> {
   if (!pressed.some(({ orderId }) => orderId === purchase.orderId)) pressed.push(purchase);
   shown.set(purchase.orderId, code);
-  const { outcome } = await admit(purchase, '', false, { emailVerified: false, code });
+  const _id = placeIdOf(purchase.saleId, personOf(purchase));
+  const inside = { _id, state: 'inside' as const, passUntil: { $gt: new Date() } };
+  const hasPass = (await collections.places.findOne(inside)) !== null;
+  const { outcome } = await admit(purchase, '', hasPass, { emailVerified: false, code });
   if (outcome === 'admitted' || outcome === 'known') accepted.set(purchase.orderId, purchase);
 }
 
@@ -325,17 +373,46 @@ async function change(
   if (isAnnounced && typeof sale !== 'string') await gate.sync(sale);
 }
 
-async function wait(
+type Asked<Request> = Request extends unknown ? Omit<Request, 'saleId' | 'personId' | 'buyerId'> : never;
+
+async function changePlace(
   { collections, gate }: System,
   saleId: string,
-  { buyer, quantity, leaves, announced }: Extract<Step, { type: 'wait' }>,
+  buyer: number,
+  asks: Asked<PlaceRequest>,
+  isAnnounced = true,
 ): Promise<void> {
-  const tell = async (sale: SaleRecord) => announced && (await gate.sync(sale));
-  const { change: changePlace } = openPlaces(collections, tell, { announce: () => {} });
+  const tell = async (sale: SaleRecord) => isAnnounced && (await gate.sync(sale));
+  const { change } = openPlaces(collections, tell, { announce: () => {} });
   const buyerId = `buyer-${buyer}`;
-  const whose = { saleId, personId: buyerId, buyerId };
-  const lines = [{ itemId: firstItemId, quantity }];
-  await changePlace(leaves ? { ...whose, action: 'leave' } : { ...whose, action: 'join', lines });
+  await change({ saleId, personId: buyerId, buyerId, ...asks });
+}
+
+/** Longer than a history takes, so that only a step ends it. */
+const [passSeconds, answerSeconds] = [600, 600];
+const chain = { hash: '', publicKey: '', genesisSeconds: 0, periodSeconds: 1 };
+const noBeacon = { chain, poll: () => ({ error: null }) };
+
+/** Also again, as by a leader after one that died: then it changes nothing. */
+async function drawLots(
+  system: System,
+  saleIds: string[],
+  { sale, announced }: Extract<Step, { type: 'draw' }>,
+): Promise<void> {
+  const { collections } = system;
+  const saleId = saleIds[sale] ?? '';
+  const now = new Date();
+  const record = await findSale(collections, saleId);
+  if (!record || record.calledOffAt) return;
+  if (sale === draw) await collections.sales.updateOne({ _id: saleId }, { $min: { drawAt: now } });
+  else if (record.opensAt > now) await change(system, saleId, { opensAt: now }, announced);
+  if (((await findSale(collections, saleId))?.opensAt ?? now) > now) return;
+  await makeDraw(collections, saleId, noBeacon);
+}
+
+async function callIn({ collections, gate }: System, saleId: string): Promise<void> {
+  const stock = { gateLeft: await gate.unitsLeft(saleId), backlog: await gate.countQueued() };
+  await callPeople(collections, saleId, stock, { answerSeconds, hasMails: true });
 }
 
 /** @returns whether somebody was offered something. */
@@ -443,7 +520,9 @@ async function repair(system: Shop, saleIds: string[], admit: Admit, pages: Page
     await reconcileNow(system);
     await work(system, 1_000, null);
     for (let n = 0; n < passesMax && (await cancelNext(system, { dies: false })); n++);
-    for (let n = 0; n < passesMax && (await offer(system, saleIds[0] ?? '', pages, true)); n++);
+    for (const sale of [withList, draw])
+      for (let n = 0; n < passesMax && (await offer(system, saleIds[sale] ?? '', pages, true)); n++);
+    await callIn(system, saleIds[room] ?? '');
   }
   // A refund that is refused is asked for up to eight times, and five of them.
   await system.checkout.hearOfRefunds();

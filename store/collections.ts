@@ -14,6 +14,7 @@ import {
   type NetworkLimit,
   type ProofOfWork,
   type RejectionReason,
+  type RoomSite,
   rejectionReason,
   type SaleMode,
   type SaleStatus,
@@ -173,6 +174,8 @@ export interface SaleRecord {
   mode?: SaleMode;
   /** How many people a minute are let in from a waiting room, at most. Absent: as many as it can take. */
   roomPerMinute?: number;
+  /** Only of a waiting room in front of another site: nothing is bought in such a sale. */
+  site?: RoomSite;
   /** Only of a draw. */
   drawAt?: Date;
   /** Whether the draw is still to be made; a waiting room has one at its opening. */
@@ -464,6 +467,7 @@ const sale = new Schema<SaleRecord>(
     requiresVerifiedEmail: { type: Boolean },
     mode: { type: String, enum: saleMode.options },
     roomPerMinute: { type: Number },
+    site: { type: Schema.Types.Mixed } as never,
     drawAt: { type: Date },
     drawPending: { type: Boolean },
     drawnAt: { type: Date },

@@ -170,7 +170,10 @@ const settle = openSettlement({
   },
 });
 
-const beacon = openBeacon({ url: config.DRAND_URL, chain: beaconChain(config.DRAND_CHAIN) }, log);
+const beacon = openBeacon(
+  { url: config.DRAND_URL, chain: beaconChain(config.DRAND_CHAIN), retryMs: config.DRAND_RETRY_MS },
+  log,
+);
 const bus = openBus(config, log, isTransientFault);
 const subscribers = openSubscribers(subscribersOf(config), { collections, bus, redis }, config, log);
 

@@ -15,7 +15,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 const format = /^(1\.([\w-]{1,32})\.([\w-]{1,64})\.([\w-]{1,64})\.(\d{1,12}))\.([0-9a-f]{64})$/;
 const parameter = 'room_pass';
 
-/** @param {string} keys `kid:secret,kid:secret`, as Stampede's ROOM_PASS_KEYS; all of them verify. */
+/** @param {string} keys `kid:secret,kid:secret`, those of the site; all of them verify. */
 export function readKeys(keys) {
   const parts = keys.split(',').map((part) => /^([\w-]{1,32}):(.{32,})$/s.exec(part));
   if (parts.includes(null)) throw new Error('Expected kid:secret,… with secrets of at least 32 characters');

@@ -16,7 +16,7 @@ export interface GatekeeperOptions {
   siteUrl: string;
   stampedeUrl: string;
   saleId: string;
-  /** As Stampede's ROOM_PASS_KEYS. */
+  /** Of the site, as Stampede's `GET /api/admin/sales/:id/site-keys` gives them. */
   keys: string;
 }
 

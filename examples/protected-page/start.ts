@@ -16,6 +16,7 @@ import { findNginx } from '../../ops/local/nginx/nginx.mjs';
 import { freePortsFrom } from '../../ops/local/processes/port.mjs';
 import { launch, stop, waitUntil } from '../../ops/local/processes/process.mjs';
 import { startScratchSystem } from '../../ops/local/scratch-system.ts';
+import { openSitePasses } from '../../sale/room/site-passes.ts';
 import { createSale } from '../../sale/sale.ts';
 import { openGatekeeper } from './gatekeeper.ts';
 
@@ -25,15 +26,15 @@ const nginx = await findNginx(console.log);
 if (!nginx) throw new Error('This example needs nginx: apt-get install nginx');
 const [port = 0, gatekeeperPort = 0] = await freePortsFrom(firstPort, 2);
 const siteUrl = `http://127.0.0.1:${port}`;
-const keys = `first:${randomBytes(32).toString('base64url')}`;
+const shopKeys = `first:${randomBytes(32).toString('base64url')}`;
 console.log('Starting MongoDB, Redis, Stampede and the page…');
 const stampede = await startScratchSystem({
   ...(process.env.MONGO_URL && { mongoUrl: process.env.MONGO_URL }),
   servers: 1,
-  env: { ROOM_SITES: `${siteUrl}/`, ROOM_PASS_KEYS: keys },
+  env: { ROOM_PASS_KEYS: shopKeys },
 });
 
-// The room is that of a sale: its pace says how many are inside at once, its stock is larger than the crowd. A shop makes it in the control room or by the API.
+// The room is that of a sale, which says where the site is and how many are inside at once. A shop makes it in the control room or by the API.
 const { collections, close } = await openSystem(
   { ...stampede.env, BASE_URL: stampede.url },
   { logLevel: 'silent' },
@@ -49,7 +50,7 @@ const sale = await createSale(
         productId: product._id,
         label: '',
         amount: 0,
-        stock: 1_000_000,
+        stock: 1,
         limitPerBuyer: null,
         oldAmount: null,
       },
@@ -57,12 +58,14 @@ const sale = await createSale(
     currency: 'EUR',
     limitPerBuyer: 1,
     mode: 'room',
-    roomPerMinute: 600,
+    site: { url: `${siteUrl}/`, inside: 100 },
     opensAt,
     closesAt: new Date(opensAt.getTime() + 24 * hourMs),
   },
   byCommand('npm run example-protected-page'),
 );
+// The site gets its own keys; a shop reads them from GET /api/admin/sales/:id/site-keys.
+const keys = openSitePasses(collections, { keys: shopKeys, sites: [] }).keysOf(`${siteUrl}/`) ?? '';
 await close();
 if ('noProduct' in sale) throw new Error('The product was deleted meanwhile');
 

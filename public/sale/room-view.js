@@ -63,14 +63,14 @@ export function steady(before, next) {
 export const isUnlikely = (ahead, { inside, left, unitsPerCall }) => (ahead + inside) * unitsPerCall >= left;
 
 /**
- * @param {{ status: SaleStatus, now: number, buy?: BuyState }} view `buy` is absent before the page knows its reader
+ * @param {{ sale: { site?: unknown }, status: SaleStatus, now: number, buy?: BuyState }} view `buy` is absent before the page knows its reader
  * @param {Place | null} place
  * @param {RoomStatus | null} room null before anything is known of it
  * @param {Wait | null} wait
  * @param {{ texts: Pick<typeof english, 'room' | 'place'>, clock: (milliseconds: number) => string }} words
  * @returns {RoomView | null} null when there is nothing to say
  */
-export function roomView({ status, now, buy }, place, room, wait, { texts, clock }) {
+export function roomView({ sale, status, now, buy }, place, room, wait, { texts, clock }) {
   const t = texts.room;
   const message = room?.message ? t.message(room.message) : '';
   /** @param {string} kind @param {string} text @param {Partial<RoomView>} [more] @returns {RoomView} */
@@ -89,7 +89,8 @@ export function roomView({ status, now, buy }, place, room, wait, { texts, clock
     return say('held', t.held, { mayLeave: place.state === 'called' });
   if (place?.state === 'called')
     return say('called', t.called(left(place.answerBy)), { action: 'come', mayLeave: true });
-  if (place?.state === 'inside') return say('inside', t.inside(left(place.passUntil)));
+  if (place?.state === 'inside')
+    return say('inside', (sale.site ? t.insideSite : t.inside)(left(place.passUntil)));
   const isSoldOut = status === 'sold_out' || room?.state === 'sold_out';
   if (place?.state === 'entered' || place?.state === 'waiting') {
     if (place.state === 'entered' || !room || room.state === 'drawing' || room.state === 'gathering')

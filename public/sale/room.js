@@ -230,8 +230,9 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
     act(async () => {
       if (main.dataset.action === 'come') return await askForPass();
       const { code } = withCode();
-      const query = code ? `?code=${encodeURIComponent(code)}` : '';
-      await asBuyer((token) => call('POST', `${path}/places${query}`, { token, headers: shown() }));
+      // A header takes no other characters, and no code has any.
+      const headers = { ...shown(), ...(code && { 'Sale-Code': code.replace(/[^!-~ ]/g, '?') }) };
+      await asBuyer((token) => call('POST', `${path}/places`, { token, headers }));
     }),
   );
   quit.addEventListener('click', () =>

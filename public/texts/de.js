@@ -420,6 +420,7 @@ export const german = {
     yourTurn: 'Du bist an der Reihe',
     called: (left) => `Du bist an der Reihe! Komm innerhalb von ${left} herein.`,
     inside: (left) => `Du bist drin. Kaufe innerhalb von ${left}.`,
+    insideSite: (left) => `Du bist drin, noch ${left}.`,
     goOn: (host) => `Weiter zu ${host}`,
     message: (message) => `Der Shop sagt: ${message}`,
     check: 'Wie die Plätze gelost werden und wie du es nachprüfst',

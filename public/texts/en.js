@@ -468,6 +468,8 @@ export const english = {
     called: (left) => `It is your turn! Come in within ${left}.`,
     /** @param {string} left */
     inside: (left) => `You are in. Buy within ${left}.`,
+    /** @param {string} left */
+    insideSite: (left) => `You are in for ${left}.`,
     /** @param {string} host of the site that the person came from */
     goOn: (host) => `Go on to ${host}`,
     /** @param {string} message */

@@ -430,6 +430,7 @@ export const french = {
     yourTurn: 'C’est votre tour',
     called: (left) => `C’est votre tour ! Entrez d’ici ${left}.`,
     inside: (left) => `Vous êtes entré. Achetez d’ici ${left}.`,
+    insideSite: (left) => `Vous êtes entré, encore ${left}.`,
     goOn: (host) => `Continuer vers ${host}`,
     message: (message) => `La boutique dit : ${message}`,
     check: 'Comment les places sont tirées au sort, et comment le vérifier',

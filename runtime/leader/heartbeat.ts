@@ -23,6 +23,8 @@ export interface Beat {
   isSharded?: true;
   /** Absent in the previous version, which would sell past the phases of a sale: see sale/access/access.ts. */
   knowsPhases?: true;
+  /** Absent in the previous version, whose leader knows no bound of who is inside a room in front of another site. */
+  knowsSites?: true;
   /** How many shards a worker settles; absent for one that cannot settle now, and for a server. */
   shards?: number;
   /** Open sockets of a server; absent for a worker. */
@@ -72,6 +74,7 @@ export function openHeartbeat(
       lateMs,
       isSharded: true,
       knowsPhases: true,
+      knowsSites: true,
       ...clock,
       ...about(),
     };

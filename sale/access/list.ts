@@ -3,6 +3,7 @@ import { openPersonKeys } from '../../accounts/person.ts';
 import { appendStaffEntry, type By } from '../../accounts/staff-log.ts';
 import { addressOf } from '../../accounts/user.ts';
 import { transact } from '../../runtime/databases/transact.ts';
+import { inSlices } from '../../runtime/slices.ts';
 import { type Collections, insertAll } from '../../store/collections.ts';
 
 /**
@@ -25,27 +26,42 @@ export interface ListFault {
 /**
  * Reads an uploaded list: an address in each line, or a CSV whose first column with an `@` has it. A first line without an address is
  * taken for the headings.
- * @returns the addresses, each once and in its normal form, or the first lines that cannot be read.
+ * @returns the addresses, each once and in its normal form, or the first lines that cannot be read. Of more addresses than a
+ *   list can have, one too many.
  */
-export function readList(text: string): { addresses: string[] } | { faults: ListFault[]; more: boolean } {
+export async function readList(
+  text: string,
+): Promise<{ addresses: string[] } | { faults: ListFault[]; more: boolean }> {
   const addresses = new Set<string>();
   const faults: ListFault[] = [];
   let isFirst = true;
-  for (const [n, whole] of text
-    .replace(/^\ufeff/, '')
-    .split(/\r\n|\n|\r/)
-    .entries()) {
+  let n = -1;
+  for await (const whole of inSlices(linesOf(text))) {
+    n += 1;
     if (whole.trim() === '') continue;
-    const cells = whole.slice(0, maxLine).split(/[,;\t]/);
+    const cells = whole.split(/[,;\t]/);
     const cell = (cells.find((part) => part.includes('@')) ?? '').trim().replace(/^"(.*)"$/, '$1');
     const read = emailAddress.safeParse(cell);
     if (read.success) addresses.add(read.data);
     else if (!isFirst || cell !== '') faults.push({ line: n + 1, text: whole.trim().slice(0, 80) });
     isFirst = false;
-    if (faults.length > faultsShown) break;
+    if (faults.length > faultsShown || addresses.size > maxListed) break;
   }
   if (faults.length === 0) return { addresses: [...addresses] };
   return { faults: faults.slice(0, faultsShown), more: faults.length > faultsShown };
+}
+
+/** Without the byte order mark. A long line is cut. */
+function* linesOf(text: string): Generator<string> {
+  const ends = /\r\n|\n|\r|$/g;
+  let from = text.startsWith('\ufeff') ? 1 : 0;
+  while (from <= text.length) {
+    ends.lastIndex = from;
+    const { index = text.length, 0: end = '' } = ends.exec(text) ?? {};
+    yield text.slice(from, Math.min(index, from + maxLine));
+    if (end === '') return;
+    from = index + end.length;
+  }
 }
 
 const partIdOf = (saleId: string, key: string) => `${saleId}:${key.slice(0, 2)}`;
@@ -64,9 +80,12 @@ export async function replaceList(
   { by, aliasDomains }: { by: By; aliasDomains: AliasDomains },
 ): Promise<number | null> {
   const keyOf = await openPersonKeys(collections);
-  const keys = [...new Set(addresses.map((address) => keyOf(mailboxOf(address, aliasDomains))))];
+  const keys = new Set<string>();
   const parts = new Map<string, string[]>();
-  for (const key of keys) {
+  for await (const address of inSlices(addresses)) {
+    const key = keyOf(mailboxOf(address, aliasDomains));
+    if (keys.has(key)) continue;
+    keys.add(key);
     const id = partIdOf(saleId, key);
     const part = parts.get(id);
     if (part) part.push(key);
@@ -85,9 +104,9 @@ export async function replaceList(
       await collections.listParts.deleteMany({ saleId }, { session });
       if (records.length > 0) await insertAll(collections, collections.listParts, records, session);
       const subject = { kind: 'sale', id: saleId };
-      const states = { before: { people: before }, after: { people: keys.length } };
+      const states = { before: { people: before }, after: { people: keys.size } };
       await appendStaffEntry(collections, session, { ...by, action: 'list.replaced', subject, ...states });
-      return keys.length;
+      return keys.size;
     },
     { patienceMs },
   );

@@ -22,8 +22,11 @@ export type Admission =
   | { outcome: 'sold_out'; left: number; itemId: string | null }
   | { outcome: 'not_open'; opensAt: Date }
   | { outcome: 'over_limit'; itemId: string | null }
-  /** `drawn`: the sale is a draw, in which nobody presses. `no_pass`: it has a waiting room, and the person no pass. */
-  | { outcome: 'paused' | 'ended' | 'drawn' | 'no_pass' | 'unknown_sale' }
+  /**
+   * `drawn`: the sale is a draw, in which nobody presses. `elsewhere`: its waiting room stands in front of another site.
+   * `no_pass`: it has a waiting room, and the person no pass.
+   */
+  | { outcome: 'paused' | 'ended' | 'drawn' | 'elsewhere' | 'no_pass' | 'unknown_sale' }
   /** It opens for this buyer later; null: never, with what the buyer has shown. */
   | { outcome: 'not_admitted'; opensAt: Date | null; isCodeRefused: boolean }
   /** The code has let in as many orders as it may. */
@@ -330,6 +333,7 @@ function admissionOf(reply: string): Admission {
     case 'paused':
     case 'ended':
     case 'drawn':
+    case 'elsewhere':
     case 'no_pass':
     case 'code_used':
     case 'busy':

@@ -14,7 +14,7 @@
              verified (0 or 1) = whether only buyers with a verified address may buy, and demands = what is demanded against
              bots, as JSON, both of which are checked before,
              reserved = the items of which nothing is sold here, because people with a place get it: their ids between
-             commas, or * for a draw,
+             commas, or * for a draw, and for a room in front of another site,
              room (0 or 1) = whether the sale has a waiting room, in which everything is sold to whoever has a pass; a gate
              without this field was made by the version before, and is synchronised first like a missing one,
              phases = who may buy from when on; empty: everybody. It is only compared with what the buyer's times follow from,
@@ -37,7 +37,7 @@
     unqueued:<the stored JSON>: known but not queued, because it is settled or its job was lost
     not_open:<opensAt ms> | over_limit, or over_limit:<item id> | sold_out:<units left>, or sold_out:<units left>:<item id>
     unknown_item: it has no lines, and the sale has several items | unknown_item:<item id>
-    drawn: the sale is a draw | no_pass: the sale has a waiting room, and the person no pass
+    drawn: the sale is a draw | elsewhere: its waiting room stands in front of another site | no_pass: the sale has a waiting room, and the person no pass
     phased:<phases>: look up when it opens for the buyer, and send it again
     not_admitted, or not_admitted:<opensMs>: it does not open for the buyer, or later | code_used: as often as it may be
 ]]
@@ -128,7 +128,7 @@ local function refusalOf(gate, saleId, personId, quantity, lines, hasPass, entry
   if now < gate.opensAt and (not doorRefusal or opensForBuyer <= gate.opensAt) then
     return string.format('not_open:%.0f', gate.opensAt)
   end
-  if gate.reserved == '*' then return 'drawn' end
+  if gate.reserved == '*' then return gate.isRoom and 'elsewhere' or 'drawn' end
   if doorRefusal then return doorRefusal end
   if gate.paused then return 'paused' end
   if gate.isRoom and not hasPass then return 'no_pass' end

@@ -98,7 +98,6 @@ export async function verifyRound(
 }
 
 const timeoutMs = 3_000;
-const retryMs = 5_000;
 /** Rounds that are remembered; one that is dropped is asked for again. */
 const maxAsked = 1_000;
 /** A round has less than 500. */
@@ -110,13 +109,16 @@ type Answer = Partial<Round> & { error: string | null };
 export interface BeaconSource {
   readonly chain: BeaconChain;
   /**
-   * Asks for a round in the background, again every five seconds while it fails.
+   * Asks for a round in the background, again after `retryMs` while it fails.
    * @returns the round once it is here and verified; otherwise why the last attempt failed, null before it has ended.
    */
   poll(round: number): Answer;
 }
 
-export function openBeacon({ url, chain }: { url: string; chain: BeaconChain }, log: Log): BeaconSource {
+export function openBeacon(
+  { url, chain, retryMs }: { url: string; chain: BeaconChain; retryMs: number },
+  log: Log,
+): BeaconSource {
   const asked = new LRUCache<number, { answer: Answer; againAtMs: number }>({ max: maxAsked });
 
   async function read(round: number): Promise<Round> {
@@ -145,7 +147,8 @@ export function openBeacon({ url, chain }: { url: string; chain: BeaconChain }, 
       read(round).then(
         (answer) => Object.assign(entry, { answer: { ...answer, error: null } }),
         (error: Error) => {
-          log.warn({ round, error: error.message }, 'random beacon unavailable, retrying in 5 s');
+          const problem = { round, error: error.message };
+          log.warn(problem, `random beacon unavailable, retrying in ${retryMs} ms`);
           Object.assign(entry, { answer: { error: error.message }, againAtMs: performance.now() + retryMs });
         },
       );

@@ -188,6 +188,7 @@ async function planRound(
     backlog: stock.backlog,
     paced,
     extra: extraOf(room, now),
+    maxInside: sale.site?.inside,
   });
   const next = room.paused ? [] : await findNext(collections, saleId, calls, session);
   if (served.length + late.length + gone.length + next.length + mailed.length === 0) return null;

@@ -1,3 +1,5 @@
+import { maxInside } from '../contract.ts';
+
 /** How fast people are called into a waiting room, and how fast it moves on. Pure. */
 
 /** What a waiting room has to bear in mind. */
@@ -16,10 +18,10 @@ export interface RoomLoad {
   paced: number;
   /** People whom the shop lets in besides. */
   extra: number;
+  /** Only in front of another site, where nothing is bought here: how many may be called or inside at once. */
+  maxInside?: number | undefined;
 }
 
-/** People who are called or inside at once: every round reads them. */
-const maxInvited = 2_000;
 /** So many people at most are called in one round, in one transaction. */
 const maxCalls = 500;
 /** With more purchases waiting to be settled than this, nobody else is called. */
@@ -29,13 +31,17 @@ const maxPeoplePerUnit = 3;
 
 /**
  * How many people are to be called now, and how many of them beyond the pace. Each person who may buy has a unit to buy:
- * with none free nobody is called, and while one is free somebody is, unless the maximum pace or the backlog forbids it.
+ * with none free nobody is called, and while one is free somebody is, unless the maximum pace or the backlog forbids it. In front
+ * of another site neither stock nor backlog matters.
  */
-export function callsNow({ free, inside, answering, invited, backlog, paced, extra }: RoomLoad): {
-  calls: number;
-  beyond: number;
-} {
-  const room = Math.max(0, Math.min(maxInvited - invited, maxCalls));
+export function callsNow(load: RoomLoad): { calls: number; beyond: number } {
+  const { free, inside, answering, invited, backlog, paced, extra } = load;
+  const room = Math.max(0, Math.min((load.maxInside ?? maxInside) - invited, maxCalls));
+  if (load.maxInside !== undefined) {
+    const calls = Math.min(paced, room);
+    const beyond = Math.min(extra, room - calls);
+    return { calls: calls + beyond, beyond };
+  }
   if (free <= 0) return { calls: 0, beyond: 0 };
   const useful = Math.min(free - inside - answering, maxBacklog - backlog, paced);
   const calls = Math.max(0, Math.min(useful, room));

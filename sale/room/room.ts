@@ -8,8 +8,8 @@ import { placeIdOf } from '../places/place.ts';
 import { extraOf, freeUnits, type RoomStock } from './calls.ts';
 import { speedsOf } from './pace.ts';
 
-/** More people are not counted. */
-const countedMax = 100_000;
+/** More people are not counted one by one, because everybody who waits is told once a second. */
+const countedMax = 10_000;
 /** How much the first people weigh in the units that each one takes. */
 const assumedPeople = 3;
 
@@ -19,21 +19,28 @@ export async function readRoom(
   saleId: string,
   stock: Pick<RoomStock, 'gateLeft'>,
 ): Promise<RoomStatus | null> {
-  const sale = await sales.findOne({ _id: saleId });
-  const list = await placeLists.findOne({ _id: saleId });
+  const [sale, list] = await Promise.all([
+    sales.findOne({ _id: saleId }),
+    placeLists.findOne({ _id: saleId }),
+  ]);
   if (!sale || !list?.room) return null;
   const now = redisClock.now();
   const { room, draw } = list;
   const isDrawn = draw?.state === 'drawn';
-  const waiting = isDrawn
-    ? await places.countDocuments({ saleId, state: 'waiting' }, { limit: countedMax })
-    : Math.min(list.places, countedMax);
-  const inside = isDrawn ? await places.countDocuments({ saleId, state: { $in: ['called', 'inside'] } }) : 0;
+  const [counted, inside] = isDrawn
+    ? await Promise.all([
+        places.countDocuments({ saleId, state: 'waiting' }, { limit: countedMax }),
+        places.countDocuments({ saleId, state: { $in: ['called', 'inside'] } }),
+      ])
+    : [list.places, 0];
+  // Whoever waits has a place behind all that were called, and few of a long line leave it.
+  const waiting = isDrawn && counted === countedMax ? list.lastPosition - room.calledUpTo : counted;
   const left = freeUnits(sale, stock);
+  const isSoldOut = left === 0 && !sale.site;
   const ended = Math.max(0, room.calls - inside);
   const taken = sale.unitsOnSale - left;
   const isOver = Boolean(sale.calledOffAt) || now >= sale.closesAt;
-  const opened = sale.paused || room.paused ? 'paused' : left === 0 ? 'sold_out' : 'open';
+  const opened = sale.paused || room.paused ? 'paused' : isSoldOut ? 'sold_out' : 'open';
   const gathering = now >= sale.opensAt ? 'drawing' : 'gathering';
   return {
     saleId,
@@ -42,7 +49,7 @@ export async function readRoom(
     inside,
     calledUpTo: room.calledUpTo,
     left,
-    unitsPerCall: (taken + assumedPeople) / (ended + assumedPeople),
+    unitsPerCall: sale.site ? 0 : (taken + assumedPeople) / (ended + assumedPeople),
     ...speedsOf(room.recent, now),
     message: room.message,
     at: now.toISOString(),

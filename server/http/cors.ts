@@ -11,7 +11,7 @@ const isOpen = ({ access, takesSessionCookie }: Route) =>
 
 const exposed = 'ETag, Idempotency-Key, Location, Preference-Applied, RateLimit, Retry-After, X-Request-Id';
 const accepted =
-  'Authorization, Captcha-Token, Content-Type, Idempotency-Key, If-None-Match, Prefer, Proof-Of-Work, Room-Pass, Traceparent';
+  'Authorization, Captcha-Token, Content-Type, Idempotency-Key, If-None-Match, Prefer, Proof-Of-Work, Room-Pass, Sale-Code, Traceparent';
 
 /** Adds the headers to the answers, also to refusals. */
 export function answerAcrossOrigins(respond: Respond, origins: readonly string[]): Respond {

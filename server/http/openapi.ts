@@ -70,6 +70,14 @@ const roomPass = {
   schema: { type: 'string' },
 };
 
+const saleCode = {
+  name: 'Sale-Code',
+  in: 'header',
+  description:
+    'A code that lets its holder into a phase of the sale; a letter case and hyphens do not matter',
+  schema: { type: 'string', minLength: 1, maxLength: 64 },
+};
+
 const ifMatch = {
   name: 'If-Match',
   in: 'header',
@@ -109,6 +117,7 @@ function describe(route: Route): Json {
     ...(route.takesProofOfWork ? [proofOfWork] : []),
     ...(route.takesCaptcha ? [captcha] : []),
     ...(route.takesRoomPass ? [roomPass] : []),
+    ...(route.takesCode ? [saleCode] : []),
     ...(route.afterWaiting ? [prefer] : []),
   ];
   return {

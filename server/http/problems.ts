@@ -21,6 +21,7 @@ export const problemTitles = {
   paused: [409, 'The sale is paused'],
   ended: [409, 'The sale has ended'],
   draw: [409, 'The units of this sale are drawn by lot'],
+  'sold-elsewhere': [409, 'Nothing is bought here'],
   'no-draw': [409, 'The sale is not a draw'],
   'beacon-not-late': [409, 'The draw does not wait for a late random number'],
   'entries-closed': [409, 'The draw takes no entries any more'],

@@ -68,6 +68,8 @@ interface Endpoint<Params, Query, Body, To extends Access, Who extends Identity 
   takesCaptcha?: true;
   /** Takes a pass of a sale's waiting room. */
   takesRoomPass?: true;
+  /** Takes a code that lets its holder into a phase of a sale, where there is no body. */
+  takesCode?: true;
   /** Requires the cookie that a sign-in sets. */
   takesSessionCookie?: true;
 

@@ -54,7 +54,7 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
   return {
     title: `${saleName(sale)} · ${shop.name}`,
     openGraph: openGraphOf(sale, shownPrice, address, context),
-    saleState: html`data-status="${status}"`,
+    saleState: html`data-status="${status}"${new Html(sale.site ? ' data-site' : '')}`,
     picture: pictureOf(product.image, product.name),
     gallery: new Html(images.map((path, at) => thumbnailOf(path, at, context).text).join('')),
     noGallery: hiddenUnless(images.length > 1),

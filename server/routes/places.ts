@@ -14,7 +14,7 @@ import { allowanceKey } from '../../sale/settlement/decide.ts';
 import { difficultyNow, placeDemands, requirePlace } from '../bots/entry.ts';
 import type { Identity } from '../http/identity/tokens.ts';
 import { byId } from '../http/inputs.ts';
-import type { HttpRequest } from '../http/pipeline.ts';
+import { type HttpRequest, parse } from '../http/pipeline.ts';
 import { isRefusal, type Refusal, refuse, wrongField } from '../http/problems.ts';
 import { type Answer, byOf, type Call, type Route, route } from '../http/route.ts';
 import { openToAnySite } from '../pages/pages.ts';
@@ -181,12 +181,19 @@ export function placeRoutes(shop: Shop): Route[] {
       summary:
         'Take a place in the waiting room: before the opening one that is drawn then, later the last one',
       params: byId,
-      query: z.strictObject({ code: code.optional() }),
+      query: z.strictObject({
+        code: code
+          .optional()
+          .describe('Send Sale-Code instead, because addresses are logged; not taken by the next version'),
+      }),
+      takesCode: true,
       answer: [200, place],
       problems: [...cannotEnter, 'no-room', 'called-too-often'],
       ...demanded,
       async handle({ params, query, identity, request }) {
-        const redeemed = await enter(params.id, identity, query.code);
+        const sent = parse(code.optional(), request.header('sale-code'), 'Sale-Code');
+        if (isRefusal(sent)) return sent;
+        const redeemed = await enter(params.id, identity, sent ?? query.code);
         if (isRefusal(redeemed)) return redeemed;
         const { userId: buyerId, personId } = identity;
         const place = { action: 'gather' as const, saleId: params.id, personId, buyerId };
@@ -204,8 +211,12 @@ export function placeRoutes(shop: Shop): Route[] {
       answer: [200, roomPass],
       problems: ['not-found', 'not-called', 'paused'],
       async handle({ params, query, identity: { personId } }) {
-        const site = query.returnTo === undefined ? undefined : shop.sitePasses.siteOf(query.returnTo);
-        if (site === null) return wrongField('returnTo', 'expected an address of a site in ROOM_SITES');
+        const sale = await collections.sales.findOne({ _id: params.id }, { projection: { site: 1 } });
+        const siteUrl = sale?.site?.url;
+        const address = query.returnTo ?? siteUrl;
+        const site = address === undefined ? undefined : shop.sitePasses.siteOf(address, siteUrl);
+        if (site === null)
+          return wrongField('returnTo', `expected an address of ${siteUrl ?? 'a site in ROOM_SITES'}`);
         const until = await comeIn(collections, params.id, personId, shop.roomPassSeconds);
         if (until === 'no_place') return noPlace(params.id);
         if (until === 'paused')
@@ -213,7 +224,8 @@ export function placeRoutes(shop: Shop): Route[] {
         if (until === 'not_called')
           return refuse('not-called', 'Read your place, and come when it is `called`');
         const pass = shop.passes.issue(params.id, personId, until);
-        const returnUrl = site && (await shop.sitePasses.addressFor(site, params.id, personId, until));
+        const forSite = { saleId: params.id, personId, until, siteUrl };
+        const returnUrl = site && (await shop.sitePasses.addressFor(site, forSite));
         return {
           status: 200,
           body: { pass, passUntil: until.toISOString(), ...(returnUrl && { returnUrl }) },

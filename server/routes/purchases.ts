@@ -16,6 +16,7 @@ import {
 import { linesOf } from '../../sale/items.ts';
 import { findOrder, orderIdOf } from '../../sale/order.ts';
 import { mayTakePart } from '../../sale/rehearsal.ts';
+import { personOf } from '../../sale/settlement/decide.ts';
 import { notVerified, requirePurchaseWork, takeNetwork } from '../bots/entry.ts';
 import { byId, itemId, units } from '../http/inputs.ts';
 import { isRefusal, type Refusal, refuse, wrongField } from '../http/problems.ts';
@@ -64,6 +65,13 @@ export function purchaseRoutes(shop: Shop): Route[] {
   const isAccepted = async (orderId: string, buyerId: string) =>
     ((await gate.findPurchase(orderId)) ?? (await findOrder(collections, orderId, buyerId))) !== null;
 
+  /** The person counts no more, unless the purchase was admitted all the same. While Redis is away, that cannot be told. */
+  async function endFailed(purchase: Purchase): Promise<void> {
+    const { orderId, saleId } = purchase;
+    if (await gate.findPurchase(orderId)) return;
+    await networks.endPress(saleId, personOf(purchase), 'refused');
+  }
+
   return [
     route({
       method: 'post',
@@ -85,6 +93,7 @@ export function purchaseRoutes(shop: Shop): Route[] {
         'paused',
         'ended',
         'draw',
+        'sold-elsewhere',
         'pass-required',
         'over-limit',
         'not-admitted',
@@ -112,6 +121,7 @@ export function purchaseRoutes(shop: Shop): Route[] {
         const network = isCounted ? await takeNetwork(shop, params.id, personId, demands, request) : {};
         const orderId = orderIdOf(buyerId, params.id, idempotencyKey);
         const isFull = isRefusal(network);
+        const isTaken = !isFull && network.networkKey !== undefined;
         // Others may have filled it after this purchase was accepted, whose answer was lost.
         if (isFull && !(await isAccepted(orderId, buyerId))) return network;
         const purchase: Purchase = {
@@ -127,7 +137,12 @@ export function purchaseRoutes(shop: Shop): Route[] {
         const pass = request.header('room-pass');
         const hasPass = passes.allows(pass, params.id, personId, purchase.orderId);
         const shown = { emailVerified, ...(body.code && { code: body.code }) };
-        const admission = await admit(purchase, request.header('x-request-id'), hasPass, shown);
+        const admission = await admit(purchase, request.header('x-request-id'), hasPass, shown).catch(
+          async (error: unknown) => {
+            if (isTaken) await endFailed(purchase).catch(() => {});
+            throw error;
+          },
+        );
         if (admission.outcome === 'known') {
           if (!isDeepStrictEqual(linesOf(admission.purchase), linesOf(purchase)))
             return keyReused(purchase, admission.purchase);
@@ -141,7 +156,7 @@ export function purchaseRoutes(shop: Shop): Route[] {
           settledOrders.addQueued(purchase);
         } else {
           // What is not confirmed may have been admitted.
-          if (!isFull && network.networkKey && admission.outcome !== 'unconfirmed')
+          if (isTaken && admission.outcome !== 'unconfirmed')
             await networks.endPress(params.id, personId, 'refused');
           return refusal(admission, purchase);
         }
@@ -220,6 +235,11 @@ function refusal(
       return refuse('ended', 'Nothing can be bought any more');
     case 'drawn':
       return refuse('draw', `Enter the draw instead: POST /api/sales/${saleId}/entries`);
+    case 'elsewhere':
+      return refuse(
+        'sold-elsewhere',
+        `This waiting room stands in front of another site. Take a place: POST /api/sales/${saleId}/places, and when you are called, go where the returnUrl of your pass leads.`,
+      );
     case 'no_pass':
       return refuse(
         'pass-required',

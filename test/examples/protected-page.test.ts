@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { createHmac } from 'node:crypto';
+import { createHmac, hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -89,7 +89,7 @@ test('a page behind nginx opens only with a pass, which whoever is called gets f
     },
     { deadlineMs: 30_000, what: 'nobody is called' },
   );
-  expect(returnUrl).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/index\.html\?size=42&room_pass=1\.first\./);
+  expect(returnUrl).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/index\.html\?size=42&room_pass=1\.[0-9a-f]{16}\./);
   const pass = new URL(returnUrl).searchParams.get('room_pass') ?? '';
   const inside = await get(`/index.html?room_pass=${pass}`);
   expect([inside.status, await inside.text()]).toEqual([200, expect.stringContaining('You are in')]);
@@ -151,7 +151,8 @@ test('passes verify by any known key until they end, here and by the Python of t
     });
     expect(passes.siteOf('https://shop.example/dropped')).toBeNull();
     const site = passes.siteOf('https://shop.example/drop/1?a=%20b#c');
-    const address = await passes.addressFor(site as URL, 'sale-1', 'ann@example.com', until);
+    const ofAnn = { saleId: 'sale-1', personId: 'ann@example.com', until };
+    const address = await passes.addressFor(site as URL, ofAnn);
     expect(address).toMatch(/^https:\/\/shop\.example\/drop\/1\?a=%20b&room_pass=.*#c$/);
     expect(address).not.toContain('ann');
     return new URL(address).searchParams.get('room_pass') ?? '';
@@ -169,6 +170,28 @@ test('passes verify by any known key until they end, here and by the Python of t
   expect(verifyPass(byOld, { saleId: 'sale-1', keys: readKeys(fresh), now })).toBeNull();
   for (const nothing of [undefined, null, '', '.....', `${byOld}.`])
     expect(verify(nothing as string)).toBeNull();
+  // Each site has a key of its own, beside which those of before are still taken.
+  const sale = openSitePasses({ secrets } as unknown as Collections, { keys: `${fresh},${old}`, sites: [] });
+  const [shop, other] = ['https://shop.example/drop', 'https://other.example/'];
+  expect(sale.siteOf('https://shop.example/drop/1', shop)?.href).toBe('https://shop.example/drop/1');
+  for (const address of ['https://shop.example/dropped', other, 'https://shop.example/'])
+    expect(sale.siteOf(address, shop)).toBeNull();
+  const ofShop = { saleId: 'sale-1', personId: 'ann@example.com', until, siteUrl: shop };
+  const own = new URL(await sale.addressFor(new URL(shop), ofShop)).searchParams.get('room_pass');
+  const verifyAt = (keys: string | null) =>
+    verifyPass(own, { saleId: 'sale-1', keys: readKeys(keys ?? ''), now });
+  expect(verifyAt(sale.keysOf(shop))?.holder).toBe(byOld.split('.')[3]);
+  for (const keys of [sale.keysOf(other), `${fresh},${old}`]) expect(verifyAt(keys)).toBeNull();
+  const both = readKeys(`${sale.keysOf(shop)},${old}`);
+  for (const pass of [own, byOld])
+    expect(verifyPass(pass, { saleId: 'sale-1', keys: both, now })).not.toBeNull();
+  // As the documentation says it.
+  const secret = createHmac('sha256', 'ä'.repeat(40)).update(`room-site\n${shop}`).digest('hex');
+  expect(sale.keysOf(shop)?.split(',')[0]).toBe(`${hash('sha256', secret).slice(0, 16)}:${secret}`);
+  expect(
+    openSitePasses({ secrets } as unknown as Collections, { keys: '', sites: [] }).keysOf(shop),
+  ).toBeNull();
+
   expect(() => readKeys('old:short')).toThrow('32 characters');
   expect(cookieOf(byOld, { holder: '', until }, { isSecure: true })).toMatch(
     /HttpOnly; SameSite=Lax; Secure$/,

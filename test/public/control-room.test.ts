@@ -13,7 +13,8 @@ let system: TestSystem;
 let browser: OpenBrowser;
 
 beforeAll(async () => {
-  [system, browser] = await Promise.all([startSystem(), openBrowser()]);
+  const env = { ROOM_PASS_KEYS: `first:${'k'.repeat(40)}` };
+  [system, browser] = await Promise.all([startSystem({ env }), openBrowser()]);
 });
 afterEach(() => browser.closePages());
 afterAll(async () => {
@@ -102,6 +103,21 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   const bots =
     'a puzzle, light: not noticed on a phone; four times as hard in the first minute; at most 4 people from one network (one internet connection)';
   await page.getByTestId('draft-terms').getByText(bots).waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await sale.getByLabel('Given out').selectOption('in turn, from a waiting room');
+  await sale.getByLabel('In front of another site, at').fill('https://shop.example/drop');
+  await sale.getByLabel('People inside at once').fill('0');
+  await sale.getByRole('button', { name: 'Save' }).click();
+  await sale.getByText('Expected at least 1.').waitFor();
+  await sale.getByLabel('People inside at once').fill('300');
+  await sale.getByRole('button', { name: 'Save' }).click();
+  const inFront = 'in front of https://shop.example/drop, at most 300 people inside';
+  await page.getByTestId('draft-terms').getByText(inFront).waitFor();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await sale.getByLabel('Given out').selectOption('to those who press first');
+  await sale.getByLabel('What comes back').selectOption('offered to a waiting list, in turn');
+  await sale.getByRole('button', { name: 'Save' }).click();
+  await page.getByTestId('draft-terms').getByText('those that come back go to a waiting list').waitFor();
 
   const [preview] = await Promise.all([page.waitForEvent('popup'), page.getByTestId('preview-link').click()]);
   await preview.getByTestId('preview').waitFor();

@@ -20,7 +20,10 @@ const look = (
   status: RoomStatus | null = room,
   { of = 'open', wait = null, buy }: { of?: SaleStatus; wait?: Wait | null; buy?: BuyState } = {},
 ) =>
-  roomView({ status: of, now, ...(buy && { buy }) }, place, status, wait, { texts, clock: shortCountdown });
+  roomView({ sale: {}, status: of, now, ...(buy && { buy }) }, place, status, wait, {
+    texts,
+    clock: shortCountdown,
+  });
 
 test('a page says in each state what a person has to know, and offers what they can do', () => {
   expect(look(null, null, { of: 'scheduled' })).toMatchObject({

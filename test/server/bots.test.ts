@@ -10,6 +10,7 @@ import { difficultyOf } from '../../sale/bots/difficulty.ts';
 import { openNetworks } from '../../sale/bots/networks.ts';
 import { openPuzzles, subjectOf } from '../../sale/bots/puzzles.ts';
 import type { Place, Problem, Puzzle, SaleSnapshot } from '../../sale/contract.ts';
+import { keysOf } from '../../sale/shard.ts';
 import { openTokens } from '../../server/http/identity/tokens.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -342,6 +343,21 @@ describe('a limit for each network', () => {
     expect(await join(sale.id, first)).toMatchObject({ status: 200, body: { joinedAt: place.joinedAt } });
   });
 
+  test('gives back the place of a person whose press failed, unless it was admitted', async () => {
+    const { body: sale } = await createSale({ networkLimit: { people: 1, of: 'address' } });
+    const { redis, gate } = system.store;
+    const { queued } = keysOf(gate.shardOf(sale.id));
+    const press = (token: string) =>
+      post(`/api/sales/${sale.id}/purchases`, { token, from: '192.0.2.98' }, { quantity: 1 });
+    await system.quiet();
+    await redis.set(queued, 'not a sorted set');
+    const failed = await press(tokenOf(nanoid()));
+    await redis.del(queued);
+    expect(failed.status).toBeGreaterThanOrEqual(500);
+    expect((await press(tokenOf(nanoid()))).status).toBe(202);
+    expect(typeOf(await press(tokenOf(nanoid())))).toEqual([409, 'network-full']);
+  });
+
   test('cannot be got round by presses beside each other, of which one is refused', async () => {
     const { body: sale } = await createSale({ networkLimit: { people: 1, of: 'address' } });
     const from = '192.0.2.99';
@@ -420,6 +436,13 @@ test('settings that make no sense are refused, and say what was expected', async
   expect(await fields({ networkLimit: { people: 0, of: 'address' } })).toEqual([400, 'networkLimit.people']);
   expect(await fields({ networkLimit: { people: 1, of: 'country' } })).toEqual([400, 'networkLimit']);
   expect(await fields({ proofOfWork: 'off', networkLimit: 'off', captcha: false })).toEqual([201]);
+  // This server has no keys for passes into other sites.
+  const site = { url: 'https://shop.example/drop', inside: 9 };
+  expect(await fields({ mode: 'room', site })).toEqual([400, 'site']);
+  expect(await fields({ site })).toEqual([400, 'site']);
+  expect(await fields({ mode: 'room', site: { url: 'ftp://shop.example', inside: 0 } })).toEqual([
+    ...[400, 'site.url', 'site.inside'],
+  ]);
 });
 
 describe('a captcha', () => {

@@ -23,6 +23,12 @@ export function roomPanel(saleId, reload) {
     ...{ ...typed, inputmode: 'numeric', 'aria-label': t.pace, placeholder: t.aMinute },
     'data-testid': 'room-pace',
   });
+  const inside = element('input', {
+    ...{ ...typed, inputmode: 'numeric', 'aria-label': t.mostInside },
+    'data-testid': 'room-inside',
+  });
+  /** The site in front of which the room stands. @type {SaleSnapshot['site']} */
+  let site;
   const message = element('input', {
     ...{ ...typed, maxlength: '200', 'aria-label': t.message },
     ...{ placeholder: t.message, 'data-testid': 'room-message' },
@@ -56,6 +62,17 @@ export function roomPanel(saleId, reload) {
     },
     { 'data-testid': 'set-pace' },
   );
+  const setInside = action(
+    t.setInside,
+    async () => {
+      const people = parseWhole(inside.value);
+      await changeSale(saleId, { site: { ...site, inside: people } });
+      toast(t.insideSet(people));
+      await reload();
+    },
+    { 'data-testid': 'set-inside' },
+  );
+  const ofSite = element('span', { class: 'adding' }, inside, setInside);
   const tell = action(
     t.tell,
     () => change({ message: message.value.trim() || null }, message.value.trim() ? t.told : t.takenBack),
@@ -67,6 +84,7 @@ export function roomPanel(saleId, reload) {
     ...[pause, resume],
     element('span', { class: 'adding' }, people, letIn),
     element('span', { class: 'adding' }, pace, setPace),
+    ofSite,
     element('span', { class: 'adding room-message' }, message, tell),
   );
   const root = element('section', { hidden: true }, subheading(t.title), facts, controls);
@@ -96,12 +114,15 @@ export function roomPanel(saleId, reload) {
   return {
     root,
     /** @param {SaleSnapshot} sale */
-    async load({ mode, status, roomPerMinute }) {
+    async load({ mode, status, roomPerMinute, site: now }) {
       const isRoom = mode === 'room';
       show(root, isRoom);
       if (!isRoom) return;
       show(controls, status !== 'ended' && status !== 'called_off');
       if (document.activeElement !== pace && pace.value === '') pace.value = String(roomPerMinute ?? '');
+      site = now;
+      show(ofSite, site !== undefined);
+      if (document.activeElement !== inside && inside.value === '') inside.value = String(site?.inside ?? '');
       await load();
     },
   };

@@ -112,6 +112,11 @@ function givingFields(sale, drawAt) {
     { ...whole, value: String(sale?.roomPerMinute ?? '') },
     t.paceHint,
   );
+  const url = { inputmode: 'url', maxlength: '2000', autocomplete: 'off' };
+  const site = row(
+    field(t.site, 'site.url', { ...url, value: sale?.site?.url ?? '' }, t.siteHint),
+    field(t.inside, 'site.inside', { ...whole, value: String(sale?.site?.inside ?? 200) }, t.insideHint),
+  );
   const time = timeField(t.drawAt, 'drawAt', sale?.drawAt ? Date.parse(sale.drawAt) : drawAt);
   time.append(element('span', { class: 'hint' }, t.drawHint));
   const returning = choiceField(
@@ -121,18 +126,19 @@ function givingFields(sale, drawAt) {
     sale?.waitingList ? 'list' : '',
     t.returnsHint,
   );
-  if (!isDraft(sale)) return mode === 'room' ? [pace] : [row(returning, ...(mode === 'draw' ? [time] : []))];
+  const ofRoom = isDraft(sale) || sale?.site ? [pace, site] : [pace];
+  if (!isDraft(sale)) return mode === 'room' ? ofRoom : [row(returning, ...(mode === 'draw' ? [time] : []))];
   const chosen = mode + (sale?.drawBeacon ? '+beacon' : '');
   const choice = choiceField(texts.terms.givenOut, 'mode', modes, chosen, t.modeHint);
   const select = choice.querySelector('select');
   const update = () => {
     show(time, select?.value.startsWith('draw') ?? false);
-    show(pace, select?.value === 'room');
+    for (const field of ofRoom) show(field, select?.value === 'room');
     show(returning, select?.value !== 'room');
   };
   select?.addEventListener('input', update);
   update();
-  return [row(choice, returning), time, pace];
+  return [row(choice, returning), time, ...ofRoom];
 }
 
 /** What can be chosen only until the sale opens. @param {SaleSnapshot | null} sale @param {number} drawAt */
@@ -171,7 +177,7 @@ function readEarly(read, sale, { opensAt, closesAt }) {
     language: read.textOf('language') || null,
     ...(isDraft(sale) && { mode, drawBeacon: beacon !== undefined }),
     ...(drawAt && { drawAt }),
-    ...(mode === 'room' ? paceIn(read) : {}),
+    ...(mode === 'room' ? { ...paceIn(read), ...siteIn(read, sale) } : {}),
     waitingList: mode !== 'room' && read.textOf('returns') === 'list',
   };
 }
@@ -180,6 +186,13 @@ function readEarly(read, sale, { opensAt, closesAt }) {
 function paceIn(read) {
   if (read.textOf('roomPerMinute') === '') return {};
   return { roomPerMinute: read.read('roomPerMinute', t.paceShort, parseWhole) };
+}
+
+/** @param {Reader} read @param {SaleSnapshot | null} sale */
+function siteIn(read, sale) {
+  const url = read.textOf('site.url');
+  if (url !== '') return { site: { url, inside: read.read('site.inside', t.inside, parseWhole) } };
+  return sale?.site ? { site: null } : {};
 }
 
 /**

@@ -30,10 +30,11 @@ export function inWords(sale) {
 }
 
 /** @param {SaleSnapshot} sale */
-function givingInWords({ mode, roomPerMinute, drawAt, waitingList }) {
+function givingInWords({ mode, roomPerMinute, site, drawAt, waitingList }) {
   const { terms: t } = texts;
   if (mode === 'room') {
-    return t.inTurn + (roomPerMinute ? t.atMostAMinute(roomPerMinute) : '');
+    const pace = roomPerMinute ? t.atMostAMinute(roomPerMinute) : '';
+    return t.inTurn + pace + (site ? t.inFrontOf(site.url, site.inside) : '');
   }
   if (drawAt) return t.byDraw(momentInWords(drawAt));
   return t.firstCome + (waitingList ? t.thenList : '');

@@ -398,6 +398,8 @@ export const english = {
     givenOut: 'Given out',
     inTurn: 'in turn, from a waiting room: places are drawn at the opening',
     atMostAMinute: (/** @type {number} */ people) => `, at most ${number(people)} people a minute`,
+    inFrontOf: (/** @type {string} */ url, /** @type {number} */ people) =>
+      `, in front of ${url}, at most ${number(people)} people inside`,
     byDraw: (/** @type {string} */ at) =>
       `by a draw at ${at}, among all who enter from the opening until then`,
     firstCome: 'to those who press first',
@@ -446,6 +448,11 @@ export const english = {
     pace: 'People let in a minute, at most',
     paceHint: 'Empty: as many as the stock and the settling allow. It can be changed at any time.',
     paceShort: 'People let in a minute',
+    site: 'In front of another site, at',
+    siteHint:
+      'Whoever is called goes there with a pass, and nothing is bought here. Empty: people buy here. Whether there is one is fixed when the sale is published.',
+    inside: 'People inside at once, at most',
+    insideHint: '1 to 2,000, from the call until the pass has ended. It can be changed at any time.',
     drawAt: 'Draw at',
     drawHint: 'People enter from the opening until then.',
     drawOutside: 'expected a time after the opening and before the end',
@@ -571,6 +578,9 @@ export const english = {
     pace: 'People a minute, at most',
     aMinute: 'a minute',
     setPace: 'Set the pace',
+    mostInside: 'People inside at once, at most',
+    setInside: 'Set how many',
+    insideSet: (/** @type {number} */ people) => `At most ${number(people)} people are inside now`,
     paceSet: (/** @type {number} */ people) => `At most ${number(people)} a minute`,
     message: 'Message to everybody who waits',
     tell: 'Tell them',

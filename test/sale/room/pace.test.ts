@@ -36,6 +36,18 @@ test('the maximum pace, a backlog of settling and the size of a round bound it; 
   expect(callsNow(load({ free: 1, inside: 2, answering: 1, invited: 3, extra: 500 })).calls).toBe(0);
 });
 
+test('in front of another site only the pace, the size of a round and who is inside bound it', () => {
+  const site = (more: Partial<RoomLoad>) =>
+    callsNow(load({ maxInside: 50, free: 0, backlog: 9_000, ...more }));
+  expect(site({})).toEqual({ calls: 50, beyond: 0 });
+  expect(site({ paced: 7 }).calls).toBe(7);
+  expect(site({ invited: 48, extra: 9, paced: 1 })).toEqual({ calls: 2, beyond: 1 });
+  expect(site({ invited: 50, extra: 9 }).calls).toBe(0);
+  // The shop has lowered it meanwhile.
+  expect(site({ invited: 60, extra: 9 }).calls).toBe(0);
+  expect(site({ maxInside: 2_000 }).calls).toBe(500);
+});
+
 test('the maximum pace is kept over a minute, whatever the rounds, and a rest gives no more than a second of it', () => {
   for (const perMinute of [1, 30, 600, 30_000]) {
     for (const everyMs of [90, 250, 3_000]) {

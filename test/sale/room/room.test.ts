@@ -7,9 +7,18 @@ import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { sendAll } from '../../../bench/load/send-all.ts';
+import { readKeys, verifyPass } from '../../../clients/pass-verifier/pass-verifier.mjs';
 import type { CloudEvent } from '../../../log/schemas.ts';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
-import type { Draw, Place, Problem, RoomStatus, SaleSnapshot } from '../../../sale/contract.ts';
+import type {
+  Draw,
+  Place,
+  Problem,
+  RoomPass,
+  RoomSite,
+  RoomStatus,
+  SaleSnapshot,
+} from '../../../sale/contract.ts';
 import { findRooms } from '../../../sale/room/calls.ts';
 import { openPasses } from '../../../sale/room/passes.ts';
 import { storeDrawMails } from '../../../subscribers/mail/draw-mails.ts';
@@ -21,7 +30,8 @@ let system: TestSystem;
 let dir: string;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'stampede-room-'));
-  const env = { ROOM_ANSWER_SECONDS: '4', ROOM_PASS_SECONDS: '60', LIMIT_FACTOR: '0' };
+  const keys = { ROOM_PASS_KEYS: `first:${nanoid(40)}` };
+  const env = { ...keys, ROOM_ANSWER_SECONDS: '4', ROOM_PASS_SECONDS: '60', LIMIT_FACTOR: '0' };
   system = await startSystem({ servers: 2, nginx: false, ownMongo: true, env });
 });
 afterAll(async () => {
@@ -35,6 +45,7 @@ interface Terms {
   stock: number;
   limitPerBuyer?: number;
   roomPerMinute?: number;
+  site?: RoomSite;
   draft?: true;
 }
 
@@ -61,7 +72,7 @@ const mine = async (saleId: string, token: string) =>
 const leave = (saleId: string, token: string) =>
   system.api<Problem>('DELETE', `/api/sales/${saleId}/places/mine`, { token });
 const comeIn = (saleId: string, token: string) =>
-  system.api<{ pass: string } & Problem>('POST', `/api/sales/${saleId}/places/mine/pass`, { token });
+  system.api<RoomPass & Problem>('POST', `/api/sales/${saleId}/places/mine/pass`, { token });
 const statusOf = async (saleId: string) =>
   (await system.api<RoomStatus>('GET', `/api/sales/${saleId}/room`)).body;
 const buy = (saleId: string, token: string, pass = '', key = nanoid()) =>
@@ -90,6 +101,14 @@ const called = (saleId: string, token: string) =>
     ...soon,
     what: 'the person is not called',
   });
+/** The time to come in has passed. */
+async function endAnswer(saleId: string, token: string): Promise<void> {
+  const personId = String(JSON.parse(atob(token.split('.')[1] ?? '')).sub);
+  await system.store.collections.places.updateOne(
+    { _id: `${saleId}:${personId}`, state: 'called' },
+    { $set: { 'calls.$[].answerBy': new Date() } },
+  );
+}
 /** Comes in as soon as called. */
 async function passOf(saleId: string, token: string): Promise<string> {
   await called(saleId, token);
@@ -121,7 +140,7 @@ test('people gather, are drawn at the opening, come in turn, and need their own 
   const [first = '', second = ''] = people;
   // However often one person joins, at all servers, it is one place.
   const again = `POST /api/sales/${sale.id}/places HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer ${first}\r\nContent-Length: 0\r\n\r\n`;
-  const rejoined = await Promise.all([0, 1].map((n) => sendAll(at(n), Array(10_000).fill(again), 500)));
+  const rejoined = await Promise.all([0, 1].map((n) => sendAll(at(n), Array(1_500).fill(again), 500)));
   expect(rejoined.map(({ failed }) => failed)).toEqual([0, 0]);
   expect((await leave(sale.id, second)).status).toBe(204);
   expect((await buy(sale.id, first)).body.type).toBe('/problems/not-open');
@@ -252,6 +271,7 @@ test('who does not come goes to the end, once, and holds nobody up; staff pause,
   // The one who was away is called again, and is out then.
   await change({ letIn: 1 });
   await called(sale.id, away);
+  await endAnswer(sale.id, away);
   await waitUntil(async () => (await mine(sale.id, away)).state === 'left', { ...soon, what: 'they stay' });
   expect((await comeIn(sale.id, away)).status).toBe(404);
   const { orderId } = (await buy(sale.id, fourth, pass)).body;
@@ -347,9 +367,98 @@ test('a pause costs nobody their turn; an accepted purchase that Redis lost is t
     await postRoom({ stock: 1 }),
     await system.api<Problem>('POST', `/api/sales/${draft.id}/publication`, asAdmin),
   ];
+  // The version before knows rooms, but no bound of who is inside.
+  const known = { ...old, isSharded: true, knowsPhases: true };
+  await redis.set('beat:old', JSON.stringify(known), 'PX', 60_000);
+  refused.push(await postRoom({ stock: 1, site: { url: 'https://shop.example/', inside: 1 } }));
   await redis.del('beat:old');
   await redis.zrem('beaters', 'old');
   expect(refused.map(({ body }) => body.detail)).toEqual(refused.map(() => expect.stringContaining('old-1')));
+});
+
+test('a room in front of another site sells nothing, and has exactly so many inside at once', async () => {
+  const [url, inside] = ['https://shop.example/drop', 3];
+  const sale = await openRoom({ stock: 1, roomPerMinute: 100_000, site: { url, inside } });
+  expect(sale.site).toEqual({ url, inside });
+  const { places } = system.store.collections;
+  const people = tokens(12);
+  await Promise.all(people.map((token) => join_(sale.id, token)));
+  const [late = ''] = tokens(1);
+  await open(sale.id);
+  await drawn(sale.id);
+  const order = await inOrder(sale.id, people);
+  const isOpen = { saleId: sale.id, state: { $in: ['called' as const, 'inside' as const] } };
+  let most = 0;
+  const insideNow = async () => {
+    const now = await places.countDocuments(isOpen);
+    most = Math.max(most, now);
+    return now;
+  };
+  const fill = (count: number) =>
+    waitUntil(async () => (await insideNow()) === count, { ...soon, what: `not ${count} are inside` });
+  await fill(inside);
+  // Also whoever the shop lets in besides is inside.
+  await control(sale.id, { letIn: 5 });
+  const answers = await Promise.all(order.slice(0, inside).map((token) => comeIn(sale.id, token)));
+  const { body } = await system.api('GET', `/api/admin/sales/${sale.id}/site-keys`, {
+    token: system.adminToken,
+  });
+  expect(body.url).toBe(url);
+  const holders = answers.map(({ body: { returnUrl = '' } }) => {
+    expect(returnUrl.split('?')[0]).toBe(url);
+    const pass = new URL(returnUrl).searchParams.get('room_pass');
+    expect(verifyPass(pass, { saleId: sale.id, keys: readKeys(system.env.ROOM_PASS_KEYS ?? '') })).toBeNull();
+    return verifyPass(pass, { saleId: sale.id, keys: readKeys(body.keys) })?.holder;
+  });
+  expect(new Set(holders.filter(Boolean)).size).toBe(inside);
+  const [one = '', two = ''] = order;
+  const [bought, elsewhere] = [
+    await buy(sale.id, one, answers[0]?.body.pass),
+    await system.api<Problem>(
+      ...(['POST', `/api/sales/${sale.id}/places/mine/pass?returnTo=https://shop.example/dropped`] as const),
+      { token: one },
+    ),
+  ];
+  expect([bought.body.type, elsewhere.body.errors?.[0]?.field]).toEqual([
+    '/problems/sold-elsewhere',
+    'returnTo',
+  ]);
+  // Also what a gate admits that does not know it is rejected.
+  const { gate, redis } = system.store;
+  const { orderId } = await waitUntil(
+    async () => {
+      await redis.hset(gate.keyOf(sale.id), 'reserved', '');
+      const { status, body } = await buy(sale.id, one, answers[0]?.body.pass);
+      return status === 202 ? body : null;
+    },
+    { ...soon, what: 'nothing is admitted' },
+  );
+  expect(await system.settled(orderId, one)).toMatchObject({ status: 'rejected', reason: 'sold_out' });
+  expect((await join_(sale.id, late)).body.state).toBe('waiting');
+  // Leaving does not end a pass, which opens the site as long as it lasts.
+  expect((await leave(sale.id, two)).body.type).toBe('/problems/place-inside');
+
+  const change = (site: RoomSite | null) =>
+    system.api<Problem>('PATCH', `/api/sales/${sale.id}`, { token: system.adminToken, body: { site } });
+  expect((await change(null)).body.errors?.[0]?.field).toBe('site');
+  expect(most).toBe(inside);
+  expect((await change({ url, inside: 5 })).status).toBe(200);
+  await fill(5);
+  // Whose pass has ended is outside, and somebody else comes in.
+  const ended = await mine(sale.id, one);
+  await places.updateOne({ saleId: sale.id, position: ended.position }, { $set: { passUntil: new Date(0) } });
+  await called(sale.id, order[5] ?? '');
+  expect((await mine(sale.id, one)).state).toBe('left');
+  await insideNow();
+  expect(most).toBe(5);
+  await waitUntil(async () => (await statusOf(sale.id)).state === 'open', {
+    ...soon,
+    what: 'it is not open',
+  });
+  expect(await statusOf(sale.id)).toMatchObject({ unitsPerCall: 0 });
+  await system.changeSale(sale.id, { closesAt: new Date(Date.now() + 500) });
+  await system.quiet();
+  expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
 });
 
 test('a draw and a room that take long hold up no other draw, offer or room', async () => {
@@ -362,6 +471,11 @@ test('a draw and a room that take long hold up no other draw, offer or room', as
   await control(slowRoom.id, { paused: true });
   await open(slowRoom.id);
   await drawn(slowRoom.id);
+  await system.changeSale(slowRoom.id, { paused: true });
+  await waitUntil(async () => (await collections.placeLists.findOne({ _id: slowRoom.id }))?.room?.pausedAt, {
+    ...{ ...soon, what: 'the pause is not noted' },
+  });
+  await control(slowRoom.id, { paused: false });
   const { product } = await system.createSale();
   const price = { amount: 0, currency: 'EUR' };
   const now = Date.now();
@@ -382,10 +496,25 @@ test('a draw and a room that take long hold up no other draw, offer or room', as
   session.startTransaction();
   await collections.placeLists.updateMany(
     { _id: { $in: [slowDraw.id, slowRoom.id] } },
-    { $inc: { writes: 1 }, $set: { 'room.paused': false } },
+    { $inc: { writes: 1 } },
     { session },
   );
+  const { db } = collections.connection;
+  const ns = `${db?.databaseName}.place_lists`;
+  await db?.command({ profile: 1, filter: { ns, errName: 'WriteConflict' } });
+  await system.changeSale(slowRoom.id, { paused: false });
   await system.changeSale(slowDraw.id, { opensAt: new Date(Date.now() + 1_200) });
+  // Both are under way, and wait.
+  await waitUntil(
+    async () => {
+      const conflicts = await db?.collection('system.profile').find().toArray();
+      const running = await db?.admin().command({ currentOp: 1, ns, op: 'update' });
+      const seen = JSON.stringify([conflicts, running?.inprog]);
+      return [slowDraw, slowRoom].every(({ id }) => seen.includes(id));
+    },
+    { ...soon, what: 'the draw and the room are not held up' },
+  );
+  await db?.command({ profile: 0, filter: 'unset' });
   await open(other.id);
   await collections.sales.updateOne({ _id: lots.id }, { $set: { drawAt: new Date(Date.now() + 1_000) } });
   await Promise.all(people.map((token) => called(other.id, token)));

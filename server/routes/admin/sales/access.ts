@@ -48,7 +48,7 @@ export const saleAccessRoutes = ({ collections, aliasDomains }: Shop): Route[] =
     problems: ['not-found', 'body-too-large', 'unsupported-media-type', 'busy'],
     /** An empty file empties the list. */
     async handle({ params, body, ...call }) {
-      const read = readList((body as unknown as Buffer).toString('utf8'));
+      const read = await readList((body as unknown as Buffer).toString('utf8'));
       if ('faults' in read) {
         const errors = read.faults.map(({ line, text }) => ({
           field: `line ${line}`,
@@ -57,9 +57,8 @@ export const saleAccessRoutes = ({ collections, aliasDomains }: Shop): Route[] =
         const summary = `${errors.map(({ field, message }) => `${field}: ${message}`).join('; ')}${read.more ? '; and more' : ''}`;
         return refuse('invalid-input', summary, { errors });
       }
-      const { length } = read.addresses;
-      if (length > maxListed)
-        return wrongField('list', `expected at most ${maxListed} addresses, got ${length}`);
+      if (read.addresses.length > maxListed)
+        return wrongField('list', `expected at most ${maxListed} addresses, got more`);
       const by = byOf(call);
       const people = await replaceList(collections, params.id, read.addresses, { by, aliasDomains });
       return people === null ? noSale(params.id) : { status: 200, body: { people } };

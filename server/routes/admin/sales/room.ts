@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type Beat, readBeats } from '../../../../runtime/leader/heartbeat.ts';
 import { count } from '../../../../sale/contract.ts';
+import { findValues } from '../../../../sale/draft.ts';
 import { changeRoom, readControl } from '../../../../sale/room/room.ts';
 import type { NewSale } from '../../../../sale/sale.ts';
 import { byId, line } from '../../../http/inputs.ts';
@@ -30,26 +31,48 @@ const roomControl = z.object({
 });
 
 /**
- * A process of a version before sells past a waiting room, or past phases, because it knows none.
+ * A process of a version before sells past a waiting room, or past phases, because it knows none, and lets too many into a site.
  * @returns why a sale with one of them cannot be published now; null when it can, and for any other sale.
  */
 export async function unsafeDoors(
   { redis }: Pick<Shop, 'redis'>,
-  { mode, phases = [] }: Pick<NewSale, 'mode' | 'phases'>,
+  { mode, site, phases = [] }: Pick<NewSale, 'mode' | 'site' | 'phases'>,
 ): Promise<Refusal | null> {
   const isRoom = mode === 'room';
   if (!isRoom && phases.length === 0) return null;
   const { living } = await readBeats(redis);
-  const isOld = (beat: Beat) => (isRoom && !beat.isSharded) || (phases.length > 0 && !beat.knowsPhases);
+  const isOld = (beat: Beat) =>
+    (isRoom && !beat.isSharded) || (phases.length > 0 && !beat.knowsPhases) || (site && !beat.knowsSites);
   const old = living.filter(isOld).map(({ instance }) => instance);
   if (old.length === 0) return null;
   const detail = `A waiting room and phases need all processes updated; of the version before: ${old.slice(0, 10).join(', ')}`;
   return refuse('unavailable', detail);
 }
 
+const siteKeys = z.object({
+  url: z.string(),
+  keys: z.string().describe('`kid:secret,…`, which only the site may know'),
+});
+
 const noRoom = (saleId: string) => refuse('no-room', `Sale ${saleId} does not exist, or has no waiting room`);
 
-export const roomRoutes = ({ collections }: Shop): Route[] => [
+export const roomRoutes = ({ collections, sitePasses }: Shop): Route[] => [
+  route({
+    method: 'get',
+    path: '/api/admin/sales/:id/site-keys',
+    access: 'admin',
+    summary: 'The keys with which the site of a waiting room checks passes, as its ROOM_PASS_KEYS',
+    params: byId,
+    answer: [200, siteKeys],
+    problems: ['not-found'],
+    async handle({ params }) {
+      const site = (await findValues(collections, params.id))?.site;
+      const keys = site ? sitePasses.keysOf(site.url) : null;
+      if (!site || keys === null)
+        return refuse('not-found', `Sale ${params.id} does not exist, or has no site`);
+      return { status: 200, body: { url: site.url, keys }, headers: { 'Cache-Control': 'no-store' } };
+    },
+  }),
   route({
     method: 'get',
     path: '/api/admin/sales/:id/room',

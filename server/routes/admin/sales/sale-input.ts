@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../../public/shared/money.js';
+import { isSite } from '../../../../runtime/config.ts';
 import { phasesFault } from '../../../../sale/access/access.ts';
 import type { AgainstBots } from '../../../../sale/bots/demands.ts';
 import {
@@ -9,6 +10,7 @@ import {
   networkLimit,
   phaseAccess,
   proofOfWork,
+  roomSite,
   saleMode,
 } from '../../../../sale/contract.ts';
 import type { NewItem } from '../../../../sale/items.ts';
@@ -51,6 +53,11 @@ const roomPerMinute = z
   .min(1)
   .max(100_000)
   .describe('Only with a waiting room: how many people a minute are let in, at most');
+const site = roomSite.extend({
+  url: roomSite.shape.url
+    .refine(isSite, 'expected an http(s) address without a query, e.g. https://shop.example.com/drop')
+    .transform((url) => new URL(url).href),
+});
 const waitingList = z.boolean().describe('Whether people can wait for units that come back after a sell-out');
 const phases = z
   .array(
@@ -128,6 +135,7 @@ export const newSale = z
         'How units are given out: in a `draw` people enter, and lots decide; from a `room` people are called in turn',
       ),
     roomPerMinute: roomPerMinute.optional(),
+    site: site.optional(),
     drawAt: drawAt.optional(),
     drawBeacon: drawBeacon.optional(),
     waitingList: waitingList.optional(),
@@ -150,6 +158,7 @@ export const newSale = z
     const fault = areTimes ? phasesFault(phases, sale) : null;
     if (fault) refuse(['phases'], fault);
     if (mode !== 'room' && sale.roomPerMinute !== undefined) refuse(['roomPerMinute'], paceOutside);
+    if (mode !== 'room' && sale.site) refuse(['site'], paceOutside);
     if (mode === 'room' && sale.waitingList) refuse(['waitingList'], listInRoom);
     for (const field of ['productId', 'price', 'stock'] as const) {
       const isGiven = sale[field] !== undefined;
@@ -265,6 +274,7 @@ export const saleChange = z
     items: z.array(changedItem).min(1).max(maxItems).optional().describe('All items, as they should be'),
     mode: saleMode.optional().describe('In a draft only'),
     roomPerMinute: roomPerMinute.optional(),
+    site: site.nullable().optional().describe('Null: none; whether there is one is changed in a draft only'),
     drawAt: drawAt.optional(),
     drawBeacon: drawBeacon.optional().describe('In a draft of a draw only'),
     waitingList: waitingList.optional(),
@@ -277,7 +287,7 @@ export const saleChange = z
     const { free, itemId: ofItem, price, items, ...others } = change;
     if (![price, items, ...Object.values(others)].some(isGiven)) {
       const fields =
-        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, phases, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, drawAt, drawBeacon, waitingList, proofOfWork, networkLimit, captcha';
+        'paused, addStock, withdrawStock, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, itemLimits, requiresVerifiedEmail, phases, language, paymentWindowSeconds, price, oldAmount, items, mode, roomPerMinute, site, drawAt, drawBeacon, waitingList, proofOfWork, networkLimit, captcha';
       refuse([], `expected at least one of ${fields}`);
     }
     if (

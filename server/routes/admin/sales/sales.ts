@@ -1,4 +1,4 @@
-import { saleSnapshot } from '../../../../sale/contract.ts';
+import { type RoomSite, saleSnapshot } from '../../../../sale/contract.ts';
 import { changeDraft, createDraft, type Maker } from '../../../../sale/draft.ts';
 import { itemsOf } from '../../../../sale/items.ts';
 import {
@@ -52,6 +52,7 @@ export function saleAdminRoutes(shop: Shop): Route[] {
         const maker = { by, idempotencyKey };
         const refusal =
           noCaptcha(shop, body) ??
+          noSiteKeys(shop, body) ??
           unpayable(shop, termsOf(sale)) ??
           (body.draft ? null : await unsafeDoors(shop, sale));
         if (refusal) return refusal;
@@ -90,6 +91,7 @@ export function saleAdminRoutes(shop: Shop): Route[] {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
         const refusal =
           noCaptcha(shop, body) ??
+          noSiteKeys(shop, body) ??
           (await unpayableAfter(shop, params.id, change)) ??
           (await unsafeDoors(shop, { phases: change.phases }));
         if (refusal) return refusal;
@@ -123,6 +125,15 @@ export function saleAdminRoutes(shop: Shop): Route[] {
 export const noCaptcha = (shop: Pick<Shop, 'captcha'>, { captcha }: { captcha?: boolean | undefined }) =>
   captcha && !shop.captcha
     ? wrongField('captcha', 'expected false, because the shop has no CAPTCHA_PROVIDER')
+    : null;
+
+/** A pass into another site has to be signed. */
+const noSiteKeys = (
+  { sitePasses }: Pick<Shop, 'sitePasses'>,
+  { site }: { site?: RoomSite | null | undefined },
+) =>
+  site && sitePasses.keysOf(site.url) === null
+    ? wrongField('site', 'expected none, because the servers have no ROOM_PASS_KEYS')
     : null;
 
 /** @returns why orders could not be paid any more after a change of prices, the limit or the time to pay; null when they can. */
@@ -203,6 +214,14 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return wrongField('drawBeacon', beaconOutside);
     case 'no_room':
       return wrongField('roomPerMinute', paceOutside);
+    case 'site_outside':
+      return wrongField('site', paceOutside);
+    case 'site_is_fixed':
+      return conflict(
+        'already-published',
+        'site',
+        'expected a draft: whether things are bought is published',
+      );
     case 'room_is_list':
       return wrongField('waitingList', listInRoom);
     case 'item_limit_only_grows':
