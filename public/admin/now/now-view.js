@@ -179,7 +179,7 @@ function lineOf({ role, instance, sockets, memoryMb, lateMs, clockAheadMs = 0, s
       'span',
       {},
       element('span', { class: 'dot', 'data-role': role }),
-      `${role} ${instance}${skew}`,
+      `${texts.processRoles[role]} ${instance}${skew}`,
     ),
     sockets === undefined ? '–' : number(sockets),
     `${number(memoryMb)} MB`,
