@@ -9,25 +9,11 @@ import { relative } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
 import { createQueueVisit, fetchLive, startAudit } from './api.js';
-import { openDeadLettersView } from './dead-letters/dead-letters-view.js';
 import { openIncidents } from './health/incidents.js';
-import { openRunbookView } from './health/runbook-view.js';
 import { errorText } from './http.js';
 import { openFigures } from './live-figures.js';
 import { openNowView } from './now/now-view.js';
-import { openOrderView } from './orders/order-view.js';
-import { openOrdersView } from './orders/orders-view.js';
-import { openSuspectsView } from './orders/suspects-view.js';
-import { openProductsView } from './products/products-view.js';
-import { openDraftView } from './sales/draft-view.js';
-import { openSaleDetails } from './sales/sale-details.js';
-import { openSalesView } from './sales/sales-view.js';
-import { invitationInAddress, openJoinForm } from './staff/join-form.js';
-import { openKeysView } from './staff/keys-view.js';
-import { openLogView } from './staff/log-view.js';
 import { isAtLeast } from './staff/roles.js';
-import { openShopView } from './staff/shop-view.js';
-import { openStaffView } from './staff/staff-view.js';
 import { texts } from './texts.js';
 
 /**
@@ -36,27 +22,12 @@ import { texts } from './texts.js';
  * @property {(figures: LiveFigures) => void} [update] receives new figures about once a second
  * @property {() => void} [drawAges] is called twice a second
  * @property {() => void} [close]
+ *
+ * @typedef {(id: string, figures: ReturnType<typeof openFigures>) => View} OpenView
  */
 
-/** @type {Map<string, (id: string, figures: ReturnType<typeof openFigures>) => View>} */
-const views = new Map(
-  Object.entries({
-    now: openNowView,
-    sales: openSalesView,
-    sale: openSaleDetails,
-    draft: openDraftView,
-    products: openProductsView,
-    orders: openOrdersView,
-    order: openOrderView,
-    suspects: openSuspectsView,
-    'dead-letters': openDeadLettersView,
-    shop: openShopView,
-    staff: openStaffView,
-    keys: openKeysView,
-    log: openLogView,
-    runbook: openRunbookView,
-  }),
-);
+/** The views that are not the first one load with the first of them that is opened. */
+const loadViews = () => import('./views.js');
 
 /** The tab of each view that has none of its own. @type {Record<string, string>} */
 const tabOf = { sale: 'sales', draft: 'sales', order: 'orders', suspects: 'orders', runbook: 'now' };
@@ -74,6 +45,9 @@ const needs = new Map(
   }),
 );
 
+/** The token in the address of an invitation; null in any other address. */
+const invitationInAddress = () => /^#join=([\w.-]+)$/.exec(location.hash)?.[1] ?? null;
+
 const TICK_MS = 1_000;
 const AGES_EVERY_MS = 500;
 /** An audit that is older says little: the leader of the workers audits every five minutes. */
@@ -83,6 +57,8 @@ const figures = openFigures();
 const incidents = openIncidents(figures);
 /** @type {View | null} */
 let view = null;
+/** Counts what was opened, so that a view that comes late is not shown over a later one. */
+let opening = 0;
 let hasAccess = false;
 /** Whether the first figures have come, or have failed to. */
 let hasPolled = false;
@@ -94,13 +70,11 @@ let tick;
 function enter() {
   const invitation = invitationInAddress();
   if (invitation) {
-    // The token leaves the address, so that it is in no history, bookmark or picture of the screen.
-    history.replaceState(null, '', location.pathname);
     isJoining = true;
     leave();
-    byId('no-access').replaceChildren(openJoinForm(invitation));
     show(byId('room'), false);
     show(byId('no-access'), true);
+    join(invitation);
   }
   if (isJoining) return;
   hasAccess = isAtLeast('viewer');
@@ -115,31 +89,68 @@ function enter() {
   poll();
 }
 
+/** @param {string} invitation */
+async function join(invitation) {
+  const text = element('p', { role: 'status' }, texts.staff.moment);
+  byId('no-access').replaceChildren(text);
+  try {
+    const { openJoinForm } = await loadViews();
+    text.replaceWith(openJoinForm(invitation));
+    // The token leaves the address, so that it is in no history, bookmark or picture of the screen.
+    history.replaceState(null, '', location.pathname);
+  } catch {
+    setText(text, texts.noAnswer);
+  }
+}
+
 function leave() {
   hasAccess = false;
+  opening += 1;
   clearTimeout(tick);
   view?.close?.();
   view = null;
   byId('view').replaceChildren();
 }
 
-function open() {
+async function open() {
   if (!hasAccess) return;
   const [wanted = 'now', id = ''] = (location.hash.slice(1) || 'now').split('/');
   const name = isAtLeast(needs.get(wanted) ?? 'viewer') ? wanted : 'now';
+  opening += 1;
+  const mine = opening;
   if (name === 'queues') return openBullBoard();
-  view?.close?.();
-  view = (views.get(name) ?? openNowView)(decoded(id), figures);
-  byId('view').replaceChildren(view.root);
   const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
+  const openView = name === 'now' ? openNowView : await loadView(name);
+  // Another view was opened, or access was lost, while this one loaded.
+  if (mine !== opening) return;
+  view?.close?.();
+  view = openView(decoded(id), figures);
+  byId('view').replaceChildren(view.root);
   const latest = figures.latest();
   if (latest) view.update?.(latest);
   // What shows figures appears with the first ones, so that nothing moves when they come.
   byId('room').toggleAttribute('data-waiting', !hasPolled && view.update !== undefined);
+}
+
+/** @param {string} name @returns {Promise<OpenView>} */
+async function loadView(name) {
+  try {
+    const { views } = await loadViews();
+    return views.get(name) ?? openNowView;
+  } catch {
+    return openMissingView;
+  }
+}
+
+/** Stands for a view that could not be loaded, which a browser tries again with a new load of the page only. */
+function openMissingView() {
+  const again = element('button', { type: 'button', class: 'small' }, texts.words.lookAgain);
+  again.addEventListener('click', () => location.reload());
+  return { root: element('div', { role: 'alert' }, element('p', {}, texts.noAnswer), again) };
 }
 
 /** Opens Bull's board, a page of its own, which an admin enters with a one-time ticket. */
@@ -204,20 +215,7 @@ function drawAuditStatus() {
   light.title = audit.examples.join('\n');
 }
 
-/** Writes the texts that are in the page from the beginning. */
-function translate() {
-  for (const heading of document.querySelectorAll('#no-access h1')) setText(heading, texts.room);
-  setText(byId('no-access-sign-in'), texts.signIn);
-  byId('tabs').setAttribute('aria-label', texts.room);
-  for (const link of byId('tabs').querySelectorAll('a')) {
-    const text = new Map(Object.entries(texts.tabs)).get(link.hash.slice(1));
-    if (text) link.firstChild?.replaceWith(`${text} `.slice(0, link.children.length > 0 ? undefined : -1));
-  }
-  document.title = document.title.replace(/^[^·]*·/, `${texts.room} ·`);
-}
-
 mountShell();
-translate();
 byId('room').prepend(incidents.root);
 setInterval(drawHealth, AGES_EVERY_MS);
 const auditButton = element(

@@ -66,7 +66,7 @@ export const factList = (facts, testId, areShort = false) =>
     ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
   );
 
-/** What only programs say, which is in English: an error or a log line. @param {string} text */
+/** What only programs say, which is in English: an error, a log line or the name of a field. @param {string} text */
 export const technical = (text) => element('span', { lang: 'en', translate: 'no' }, text);
 
 /** @param {string} title @param {...(Node | string)} aside */

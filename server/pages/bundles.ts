@@ -35,34 +35,55 @@ function ownModules(folder: string, language: Language): Plugin {
   };
 }
 
+/** A script, and those that it imports at once. Paths are in the folder, e.g. `/sale/sale-page.js`. */
+export interface Bundle {
+  path: string;
+  text: string;
+  imports: string[];
+}
+
+/** The views and charts of the control room load when they are shown. A buyer's page is one script, which needs one request. */
+const inParts = (path: string) => path === '/admin/admin-page.js';
+
 /**
- * Makes one script of each page's modules, with the texts of one language.
+ * Makes one script of each page's modules, with the texts of one language, and further ones of what the control room imports
+ * later.
  * @param scripts paths in the folder, e.g. `/sale/sale-page.js`.
- * @returns the scripts by the same paths.
  */
 export async function bundleScripts(
   folder: string,
   scripts: string[],
   language: Language,
-): Promise<[path: string, text: string][]> {
+): Promise<Bundle[]> {
   // Loaded with the first page, because a server that answers only requests to the API needs none of it.
   const { build } = await import('esbuild');
-  const { outputFiles } = await build({
-    absWorkingDir: folder,
-    entryPoints: scripts.map((path) => join(folder, path)),
-    outdir: folder,
-    outbase: folder,
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    target: 'es2022',
-    legalComments: 'none',
-    tsconfigRaw: {},
-    write: false,
-    logLevel: 'silent',
-    plugins: [ownModules(folder, language)],
-  });
-  return outputFiles.map(({ path, text }) => [path.slice(folder.length - 1), text]);
+  const bundle = async (entries: string[], splitting: boolean): Promise<Bundle[]> => {
+    const { outputFiles, metafile } = await build({
+      absWorkingDir: folder,
+      entryPoints: entries.map((path) => join(folder, path)),
+      outdir: folder,
+      outbase: folder,
+      chunkNames: 'chunks/[name]-[hash]',
+      bundle: true,
+      splitting,
+      minify: true,
+      format: 'esm',
+      target: 'es2022',
+      legalComments: 'none',
+      tsconfigRaw: {},
+      metafile: true,
+      write: false,
+      logLevel: 'silent',
+      plugins: [ownModules(folder, language)],
+    });
+    return outputFiles.map(({ path, text }) => {
+      const imports = metafile.outputs[path.slice(folder.length)]?.imports ?? [];
+      const atOnce = imports.filter(({ kind }) => kind === 'import-statement');
+      return { path: path.slice(folder.length - 1), text, imports: atOnce.map(({ path }) => `/${path}`) };
+    });
+  };
+  const whole = scripts.filter((path) => !inParts(path));
+  return (await Promise.all([bundle(whole, false), bundle(scripts.filter(inParts), true)])).flat();
 }
 
 /** Joins style sheets to one, in their order. */

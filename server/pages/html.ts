@@ -32,6 +32,6 @@ export type Values = Record<string, string | Html>;
 
 /** Fills in the placeholders `{{name}}` that have a value, with every text escaped. */
 export const fill = (template: string, values: Values): string =>
-  template.replace(/\{\{([\w.]+)\}\}/g, (placeholder, name: string) =>
+  template.replace(/\{\{([\w.-]+)\}\}/g, (placeholder, name: string) =>
     Object.hasOwn(values, name) ? textOf(values[name] as Part) : placeholder,
   );

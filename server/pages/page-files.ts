@@ -23,14 +23,15 @@ interface Template {
 
 const theme = '/style/theme.css';
 const styleLink = /[ \t]*<link rel="stylesheet" href="(\/(?:style|vendor)\/[\w/.-]+\.css)">\n/g;
-const pageScript = /(?<= src=")\/[\w/-]+-page\.js(?=")/g;
+const scriptTag = /<script [^>]*src="(\/[\w/-]+-page\.js)"[^>]*>/g;
 /** The paths of a page's own files; `/socket.io/`, `/docs/`, `/vendor/`, `/embed.js` and `/buy.js` are not below the hash. */
 const ownFile =
   /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|(?:embed|buy)\.js)([\w/-]+\.(?:js|css|svg)[^"]*)"/g;
 
 /**
  * Bundles each page's modules to one script for each language, and puts its styles into the page, so that it is shown without
- * another request. The address of a script is that of the page's own module, with the language as a query.
+ * another request. The address of a script is that of the page's own module, with the language as a query; what it imports is
+ * named by its content.
  * @param folder ends with a slash.
  * @param vendor the folder of the charts' style.
  */
@@ -56,11 +57,14 @@ interface Made {
 async function makePages(folder: string, vendor: string, hash: string): Promise<Made> {
   const pages = readdirSync(folder).filter((name) => name.endsWith('.html'));
   const sources = new Map(pages.map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
-  const entries = new Set([...sources.values()].flatMap((html) => html.match(pageScript) ?? []));
-  const ofLanguages = languages.options.map(async (language) => {
-    const made = await bundleScripts(folder, [...entries], language);
-    return made.map(([path, text]): [string, string] => [`${path}?in=${language}`, text]);
-  });
+  const tags = [...sources.values()].flatMap((html) => [...html.matchAll(scriptTag)]);
+  const entries = new Set(tags.map(([, path = '']) => path));
+  const bundles = await Promise.all(
+    languages.options.map(async (language) => {
+      const made = await bundleScripts(folder, [...entries], language);
+      return { language, made };
+    }),
+  );
   const fileOf = (path: string) =>
     path.startsWith('/vendor/') ? join(vendor, basename(path)) : join(folder, path);
   const templates: Made['templates'] = {};
@@ -74,15 +78,24 @@ async function makePages(folder: string, vendor: string, hash: string): Promise<
           .replace('{{head}}', () => `{{head}}\n    <style>${style}</style>{{theme}}`)
       : html;
     const styleHash = style ? createHash('sha256').update(style).digest('base64') : null;
-    for (const language of languages.options) {
-      const scripted = styled.replace(pageScript, (path) => `${path}?in=${language}`);
+    for (const { language, made } of bundles) {
+      const importedBy = (path: string) => made.find((one) => one.path === path)?.imports ?? [];
+      const scripted = styled.replace(scriptTag, (tag, path) => {
+        const loads = importedBy(path).map((chunk) => `<link rel="modulepreload" href="${chunk}">\n    `);
+        return loads.join('') + tag.replace(path, `${path}?in=${language}`);
+      });
       templates[`${language} ${name}`] = {
         html: scripted.replace(ownFile, `$1="/bundles/${hash}/$2"`),
         styleHash,
       };
     }
   }
-  const scripts = (await Promise.all(ofLanguages)).flat();
+  const scripts = bundles.flatMap(({ language, made }) =>
+    made.map(({ path, text }): [string, string] => [
+      entries.has(path) ? `${path}?in=${language}` : path,
+      text,
+    ]),
+  );
   await stopBundling();
   return { scripts, templates };
 }

@@ -5,8 +5,12 @@ import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import { styleOf } from '../../catalogue/theme.ts';
+import { german } from '../../public/admin/texts/de.js';
+import { english } from '../../public/admin/texts/en.js';
+import { french } from '../../public/admin/texts/fr.js';
 import type { Config } from '../../runtime/config.ts';
 import type { Log } from '../../runtime/observe/log.ts';
+import type { Language } from '../../sale/contract.ts';
 import { type Refusal, refuse, type ShowProblem, sendRefusal } from '../http/problems.ts';
 import { calendarOf } from './calendar.ts';
 import { leadsOn, unknownSale, viewOfList, viewOfOthers, viewOfSale } from './first-view.ts';
@@ -85,7 +89,7 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const captcha = new Html(isRoom && settings.CAPTCHA_PROVIDER !== 'none' ? ' data-captcha' : '');
     const style = styleOf(shop.theme);
     const body = fill(withPlaces(source), {
-      ...textsOf(own),
+      ...textsOf(isRoom ? { ...own.texts, ...roomTexts(own.reader.language) } : own.texts),
       root: html`lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"${captcha}`,
       ...shellOf(own, path, hash),
       theme: new Html(style && `<style>${style}</style>`),
@@ -206,11 +210,19 @@ const isId = (text: string) => /^[\w-]{1,64}$/.test(text);
 const withPlaces = (page: string) =>
   page
     .replace('<html lang="en"', '<html {{root}}')
-    .replace(/ data-text="(\w+)"([^>]*)>[^<]*</g, '$2>{{text.$1}}<')
+    .replace(/ data-text="([\w-]+)"([^>]*)>[^<]*</g, '$2>{{text.$1}}<')
     .replace(/aria-label="[^"]*" data-label="(\w+)"/g, 'aria-label="{{text.$1}}"');
 
+const roomTextsIn = { en: english, de: german, fr: french };
+
+/** The control room's own texts, and the names of its views. */
+function roomTexts(language: Language): object {
+  const { tabs, ...texts } = roomTextsIn[language];
+  return { ...texts, ...tabs };
+}
+
 /** The texts as values of `{{text.name}}`. All placeholders are filled in at once, so that none in a value is. */
-const textsOf = ({ texts }: PageContext): Values =>
+const textsOf = (texts: object): Values =>
   Object.fromEntries(
     Object.entries(texts).flatMap(([key, text]) => (typeof text === 'string' ? [[`text.${key}`, text]] : [])),
   );

@@ -1,11 +1,10 @@
-import axe from 'axe-core';
 import { nanoid } from 'nanoid';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AdminOrder, OrderDetails } from '../../insight/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { Order, SaleSnapshot, Session } from '../../sale/contract.ts';
-import { openBrowser } from '../support/browser.ts';
+import { objections, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 /** The order desk: searching, reading and cancelling orders, notes, mails, and the marks of unusual orders. */
@@ -318,10 +317,8 @@ test('staff find, read, note and cancel orders in the control room, at both widt
     return page;
   };
   const objectionsTo = async (page: Page) => {
-    await page.evaluate(axe.source);
-    const { violations } = (await page.evaluate('axe.run(document)')) as { violations: { id: string }[] };
     const isWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
-    return [...violations.map(({ id }) => id), ...(isWide ? ['wider than the screen'] : [])];
+    return [...(await objections(page)), ...(isWide ? ['wider than the screen'] : [])];
   };
 
   const page = await enter(`orders/${sale.id}`, 1_440);

@@ -30,6 +30,25 @@ const dashboard = JSON.parse(read('grafana/stampede.json'));
 const panels: { type: string; title: string; targets?: { expr: string }[] }[] = dashboard.panels;
 const expressions = panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr));
 
+/** Where the control room reads the figure of each metric that the dashboard's first two rows show. */
+const figureOf: Record<string, string> = {
+  stampede_queue_purchases: 'depth',
+  stampede_oldest_unsettled_seconds: 'oldestMs',
+  stampede_admissions_total: 'inPerSecond',
+  stampede_orders_total: 'outPerSecond',
+  stampede_consumer_lag_events: '{ lag }',
+  stampede_settle_seconds_bucket: 'p99Ms',
+  // How long Buy took to be answered is in the dashboard only.
+  stampede_http_request_seconds_bucket: '',
+  stampede_dead_letters: 'deadLetters',
+  'stampede:buy_faults:ratio_5m': 'successRate',
+  stampede_http_request_seconds_count: 'faults?.servers',
+  stampede_proxy_answers_total: 'faults?.nginx',
+  stampede_holds_open: 'holds',
+  stampede_payment_due_seconds: 'dueMs',
+  stampede_failed_refunds: 'failedRefunds',
+};
+
 test('the control room shows what the first two rows of the dashboard show, under these names', () => {
   const rows = panels.flatMap(({ type }, n) => (type === 'row' ? [n] : []));
   const shown = panels.slice(0, rows[2]).filter(({ type }) => type !== 'row');
@@ -52,6 +71,11 @@ test('the control room shows what the first two rows of the dashboard show, unde
   );
   for (const name of Object.values(inRoom).flat())
     expect(now.join('').replace(/\bt\./g, 'texts.charts.'), name).toContain(`texts.${name}`);
+  const metrics = shown.flatMap(({ targets = [] }) =>
+    targets.flatMap(({ expr }) => expr.match(/\bstampede[\w:]+/g) ?? []),
+  );
+  expect([...new Set(metrics)].sort()).toEqual(Object.keys(figureOf).sort());
+  for (const figure of Object.values(figureOf)) expect(now.join('')).toContain(figure);
   // Each outcome of an order has its line.
   for (const outcome of ['held', 'paid', 'rejected', 'expired', 'cancelled', 'refunded'])
     expect(now.join(''), outcome).toContain(`countOf('${outcome}')`);

@@ -1,11 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import axe from 'axe-core';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { accessView, isOpenFor, mayChange } from '../../public/sale/access-view.js';
 import { english as texts } from '../../public/texts/en.js';
 import type { SaleAccess, SaleSnapshot } from '../../sale/contract.ts';
-import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { type OpenBrowser, objections, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -20,18 +19,8 @@ afterAll(async () => {
 
 const hourMs = 3_600_000;
 
-async function openPage(session: object | null, options: BrowserContextOptions = {}): Promise<Page> {
-  const page = await browser.page({ ...options, bypassCSP: true, reducedMotion: 'reduce' });
-  const stored = JSON.stringify(JSON.stringify(session));
-  if (session) await page.addInitScript(`localStorage.setItem('stampede.session', ${stored})`);
-  return page;
-}
-
-async function objections(page: Page): Promise<string[]> {
-  await page.addScriptTag({ content: axe.source });
-  const { violations } = (await page.evaluate('axe.run(document)')) as { violations: { id: string }[] };
-  return violations.map(({ id }) => id);
-}
+const openPage = (as: object | null, options: BrowserContextOptions = {}): Promise<Page> =>
+  browser.page({ ...options, as, reducedMotion: 'reduce' });
 
 const at = (page: Page, id: string) => page.locator(`[data-testid="${id}"]`);
 const reads = (page: Page, id: string, text: string | RegExp) =>

@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { deviceOf } from '../../public/account/device.js';
-import { createAccount, type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { createAccount, type OpenBrowser, objections, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { type MailCatcher, openMailCatcher } from '../support/mail-catcher.ts';
 
@@ -21,12 +20,6 @@ afterAll(async () => {
   await mailbox.close();
 });
 afterEach(() => browser.closePages());
-
-async function objections(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const result = (await page.evaluate('axe.run(document)')) as { violations: { id: string }[] };
-  return result.violations.map(({ id }) => id);
-}
 
 /** The link in a mail. */
 async function linkTo(email: string, subject: string): Promise<string> {
@@ -46,7 +39,6 @@ test('a buyer confirms the address, changes the password, ends a session, and de
   const status = page.getByTestId('address-status');
   await status.filter({ hasText: 'Not confirmed' }).waitFor();
   expect(await objections(page)).toEqual([]);
-  await page.screenshot({ path: '/tmp/people-account-390.png', fullPage: true });
 
   const link = await linkTo(email, 'Confirm your address');
   await page.goto('about:blank');
@@ -67,7 +59,6 @@ test('a buyer confirms the address, changes the password, ends a session, and de
   await page.setViewportSize({ width: 1440, height: 900 });
   await page.getByRole('button', { name: /Sign out there: Safari, iPhone/ }).waitFor();
   expect(await objections(page)).toEqual([]);
-  await page.screenshot({ path: '/tmp/people-account-1440.png', fullPage: true });
   await page.getByRole('button', { name: /Sign out there/ }).click();
   await toasts(page, 'That device is signed out');
   await page.getByTestId('sessions').getByRole('listitem').nth(1).waitFor({ state: 'detached' });
@@ -114,7 +105,6 @@ test('a forgotten password is replaced in the reader’s language, which can be 
   const reset = page.getByTestId('reset-form');
   await reset.getByLabel('Neues Passwort').fill('ein langes Passwort');
   expect(await objections(page)).toEqual([]);
-  await page.screenshot({ path: '/tmp/people-reset-390.png', fullPage: true });
   await page.keyboard.press('Enter');
   await page.getByTestId('address-status').filter({ hasText: 'Adresse bestätigt' }).waitFor();
 
@@ -126,7 +116,6 @@ test('a forgotten password is replaced in the reader’s language, which can be 
   await page.getByTestId('reset-form').getByLabel('Nouveau mot de passe').fill('un long mot de passe');
   await page.keyboard.press('Enter');
   await page.getByText('Ce lien a déjà servi').waitFor();
-  await page.screenshot({ path: '/tmp/people-reset-fr.png', fullPage: true });
 });
 
 test.each([
@@ -151,7 +140,6 @@ test('a browser that blocks storage signs in for as long as it has the cookie, a
   await page.getByTestId('account').click();
   await createAccount(page, { email: newEmail() });
   await toasts(page, 'Signed in on this page only');
-  await page.screenshot({ path: '/tmp/people-no-storage.png' });
   await page.getByTestId('buy').click();
   await page.getByTestId('order-status').filter({ hasText: /\S/ }).waitFor();
   await page.goto(`${system.url}/orders`);

@@ -5,29 +5,45 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { LiveFigures, SaleReport } from '../../insight/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { localText } from '../../public/admin/local-time.js';
+import { german as germanRoom } from '../../public/admin/texts/de.js';
+import { english as englishRoom } from '../../public/admin/texts/en.js';
+import { french as frenchRoom } from '../../public/admin/texts/fr.js';
+import { german } from '../../public/texts/de.js';
+import { english } from '../../public/texts/en.js';
+import { french } from '../../public/texts/fr.js';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { bullOf } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
+import { isSentence, leavesOf } from '../support/texts.ts';
 
 let system: TestSystem;
 let browser: OpenBrowser;
+/** Errors that pages threw; every test must end without any. */
+const thrown: string[] = [];
 
 beforeAll(async () => {
   const env = { ROOM_PASS_KEYS: `first:${'k'.repeat(40)}` };
   [system, browser] = await Promise.all([startSystem({ env }), openBrowser()]);
 });
-afterEach(() => browser.closePages());
+afterEach(async () => {
+  await browser.closePages();
+  expect(thrown.splice(0)).toEqual([]);
+});
 afterAll(async () => {
   await browser.close();
   await system.close();
 });
 
 /** Opens the control room as an admin. */
-async function enter(hash = ''): Promise<Page> {
-  const page = await browser.page({ viewport: { width: 1_280, height: 900 }, acceptDownloads: true });
+async function enter(hash = '', locale = 'en-GB'): Promise<Page> {
   const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'admin@example.com' };
-  const session = JSON.stringify(JSON.stringify({ user, token: system.adminToken }));
-  await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
+  const as = { user, token: system.adminToken };
+  const page = await browser.page({ as, locale, viewport: { width: 1_280, height: 900 } });
+  page.on('pageerror', ({ message }) => thrown.push(message));
+  page.on('console', (message) => {
+    const isOurs = new URL(page.url()).pathname === '/admin';
+    if (isOurs && message.text().includes('Content Security Policy')) thrown.push(message.text());
+  });
   await page.goto(`${system.url}/admin${hash}`);
   return page;
 }
@@ -36,8 +52,8 @@ const asAdmin = () => ({ token: system.adminToken });
 const live = async (since = '') =>
   (await system.api<LiveFigures>('GET', `/api/admin/live${since}`, asAdmin())).body;
 const textOf = async (download: Download) => readFile(await download.path(), 'utf8');
-const aPicture = (color: string) =>
-  sharp({ create: { width: 2_000, height: 1_500, channels: 3, background: color } })
+const aPicture = (color: string, width = 400) =>
+  sharp({ create: { width, height: width * 0.75, channels: 3, background: color } })
     .jpeg()
     .toBuffer();
 
@@ -223,7 +239,7 @@ test('an uploaded picture is resized and immutable, and other files are refused'
       headers: { Authorization: `Bearer ${system.adminToken}`, 'Content-Type': type },
       body: new Uint8Array(body),
     });
-  const upload = await aPicture('teal');
+  const upload = await aPicture('teal', 2_000);
   const [first, second] = [await send(upload), await send(upload)];
   expect(first.status).toBe(201);
   const { path } = (await first.json()) as { path: string };
@@ -329,6 +345,73 @@ test('orders are found by sale, by id and by e-mail, and exported without formul
   expect(lines).toHaveLength(6);
   expect(lines.find((line) => line.includes(receipt.orderId))).toContain(`"'=HYPERLINK(""x"")"`);
 });
+
+/** What a reader sees or hears: texts and labels, but for what programs say, which is in English. */
+const readsAloud = `(() => {
+  const isOurs = (one) => one.closest('[lang]') === document.documentElement && one.checkVisibility();
+  const texts = document.createNodeIterator(document.body, NodeFilter.SHOW_TEXT);
+  const said = [document.title];
+  for (let text = texts.nextNode(); text; text = texts.nextNode())
+    if (isOurs(text.parentElement)) said.push(text.data);
+  for (const name of ['aria-label', 'title', 'placeholder', 'alt'])
+    for (const one of document.querySelectorAll('[' + name + ']'))
+      if (isOurs(one)) said.push(one.getAttribute(name));
+  return said.map((text) => text.replace(/\\s+/g, ' ').trim());
+})()`;
+
+test('every view is in German and in French, and breaks nothing', async () => {
+  const sale = await system.createSale({ name: 'Aurora', sizes: { S: 2, M: 3 }, limitPerBuyer: 3 });
+  const buyer = await system.signUp();
+  const lines = [{ itemId: '1', quantity: 1 }];
+  const { orderId } = (await system.buy(sale.id, buyer.token, { lines })).body;
+  await system.settled(orderId, buyer.token);
+  const { body: draft } = await system.api('POST', `/api/sales/${sale.id}/duplicates`, asAdmin());
+  const views: [hash: string, shows: string, opens?: string][] = [
+    ['now', '[data-testid=processes] td'],
+    ['sales', '[data-testid=sales] td', '[data-testid=new-sale]'],
+    [`sale/${sale.id}`, '[data-testid=report] dd', '[data-testid=call-off]'],
+    [`draft/${draft.id}`, '[data-testid=draft-terms] dd', '[data-testid=publish]'],
+    ['products', '.product', '[data-testid=new-product]'],
+    ['orders', '[data-testid=orders] td'],
+    [`order/${orderId}`, '[data-testid=order-state]:not(:empty)', '[data-testid=cancel]'],
+    [`suspects/${sale.id}`, '[data-testid=look]'],
+    ['dead-letters', '[role=status]:not(:empty)'],
+    ['shop', '[data-testid=change-theme]', '[data-testid=change-theme]'],
+    ['staff', '[data-testid=invite]', '[data-testid=invite]'],
+    ['keys', '[data-testid=new-key]', '[data-testid=new-key]'],
+    ['log', '[data-testid=staff-log] td'],
+    ['runbook/RedisAway', '[data-testid=runbook]:not(:empty)'],
+  ];
+  for (const [locale, room, shop] of [
+    ['de-DE', germanRoom, german],
+    ['fr-FR', frenchRoom, french],
+  ] as const) {
+    const isEnglish = englishBut([room, shop]);
+    const page = await enter('', locale);
+    for (const [hash, shows, opens] of views) {
+      await page.evaluate(`location.hash = ${JSON.stringify(hash)}`);
+      await page.locator(`#view ${shows}`).first().waitFor();
+      if (opens) {
+        await page.locator(opens).first().click();
+        await page.getByTestId('form').waitFor();
+      }
+      const said = await page.evaluate<string[]>(readsAloud);
+      expect(said.filter(isEnglish), `${locale} ${hash}`).toEqual([]);
+      if (opens) await page.keyboard.press('Escape');
+    }
+  }
+});
+
+/** Whether what is said is an English text, or has a sentence of one, that these translations do not have as well. */
+function englishBut(translations: object[]) {
+  // What a text says about samples stands between the numbers of these.
+  const partsOf = (texts: object) =>
+    leavesOf(texts).flatMap(([, text]) => text.split(/\d+/).map((part) => part.trim()));
+  const shared = new Set(translations.flatMap(partsOf));
+  const own = [english, englishRoom].flatMap(partsOf).filter((part) => !shared.has(part));
+  const sentences = own.filter(isSentence);
+  return (said: string) => own.includes(said) || sentences.some((sentence) => said.includes(sentence));
+}
 
 test('a dead letter is shown, tried again and discarded', async () => {
   await bullOf(system.store.queue).add({ purchases: [{ nonsense: true }] } as never, { attempts: 1 });

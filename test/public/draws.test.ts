@@ -1,10 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import axe from 'axe-core';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import type { SaleSnapshot, Session } from '../../sale/contract.ts';
-import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { type OpenBrowser, objections, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -19,18 +18,8 @@ afterAll(async () => {
 
 const hourMs = 3_600_000;
 
-async function openPage({ user, token }: Session, options: BrowserContextOptions = {}): Promise<Page> {
-  const page = await browser.page({ ...options, bypassCSP: true });
-  const session = JSON.stringify(JSON.stringify({ user, token }));
-  await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
-  return page;
-}
-
-async function objections(page: Page): Promise<string[]> {
-  await page.addScriptTag({ content: axe.source });
-  const { violations } = (await page.evaluate('axe.run(document)')) as { violations: { id: string }[] };
-  return violations.map(({ id }) => id);
-}
+const openPage = (as: Session, options: BrowserContextOptions = {}): Promise<Page> =>
+  browser.page({ ...options, as });
 
 const at = (page: Page, id: string) => page.locator(`[data-testid="${id}"]`);
 const reads = (page: Page, id: string, text: string) =>
@@ -149,7 +138,6 @@ test('a buyer gathers, waits, is called and buys with the pass, on two devices; 
   await reads(phone, 'room-note', 'The shop has paused the room');
   await reads(desk, 'room-facts', 'Back <b>soon</b>');
   await shot(phone, 'room-waiting');
-  await desk.addScriptTag({ content: axe.source });
   expect(await objections(desk)).toEqual([]);
   await shot(desk, 'room-desk');
   await desk.setViewportSize({ width: 390, height: 844 });

@@ -1,8 +1,7 @@
-import axe from 'axe-core';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AccountRole } from '../../sale/contract.ts';
-import { type OpenBrowser, openBrowser } from '../support/browser.ts';
+import { type OpenBrowser, objections, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
 let system: TestSystem;
@@ -20,29 +19,18 @@ afterAll(async () => {
 
 /** Opens the control room with a token of this role. */
 async function enter(role: AccountRole, hash: string, width = 1_440): Promise<Page> {
-  const page = await browser.page({ viewport: { width, height: 900 }, reducedMotion: 'reduce' });
   const user = { id: `test-${role}`, role, name: 'Ada', email: `${role}@example.com` };
-  const session = JSON.stringify(JSON.stringify({ user, token: system.tokenOf(role) }));
-  await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
+  const as = { user, token: system.tokenOf(role) };
+  const page = await browser.page({ as, viewport: { width, height: 900 }, reducedMotion: 'reduce' });
   await page.goto(`${system.url}/admin${hash}`);
   return page;
-}
-
-/** What axe-core finds on this page, and whether it is wider than the window. */
-async function objections(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  const result = (await page.evaluate('axe.run(document)')) as {
-    violations: { id: string; nodes: { html: string }[] }[];
-  };
-  const isWide = await page.evaluate('document.documentElement.scrollWidth > innerWidth');
-  const found = result.violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html}`));
-  return isWide ? [...found, 'it scrolls sideways'] : found;
 }
 
 async function look(page: Page, name: string): Promise<void> {
   for (const width of [390, 1_440]) {
     await page.setViewportSize({ width, height: 900 });
     expect(await objections(page), `${name} at ${width}`).toEqual([]);
+    expect(await page.evaluate('document.documentElement.scrollWidth'), name).toBe(width);
   }
 }
 

@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { BrowserContextOptions, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -17,7 +17,7 @@ afterAll(async () => {
   await system.close();
 });
 
-async function visit(path: string, options?: BrowserContextOptions): Promise<Page> {
+async function visit(path: string, options?: Parameters<OpenBrowser['page']>[0]): Promise<Page> {
   const page = await browser.page(options);
   await page.goto(new URL(path, system.url).href);
   return page;
@@ -109,7 +109,6 @@ test('a held order says until when, and an expired one that it was not paid', as
   const buyer = await system.signUp();
   const { orderId } = (await system.buy(sale.id, buyer.token)).body;
   expect((await system.settled(orderId, buyer.token)).status).toBe('held');
-  const session = JSON.stringify(JSON.stringify({ user: buyer.user, token: buyer.token }));
   const texts: [string, string, string][] = [
     ['en-GB', 'If it is not paid by then', 'It was not paid in time'],
     ['de-DE', 'Ist sie bis dahin nicht bezahlt', 'Sie wurde nicht rechtzeitig bezahlt'],
@@ -118,15 +117,16 @@ test('a held order says until when, and an expired one that it was not paid', as
   for (const [locale, held, expired] of texts) {
     const { orders } = system.store.collections;
     await orders.updateOne({ _id: orderId }, { $set: { status: 'held' } });
-    const page = await browser.page({ locale, viewport: { width: 390, height: 844 } });
-    await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
-    await page.goto(`${system.url}/sales/${sale.id}`);
+    const page = await visit(`/sales/${sale.id}`, {
+      as: buyer,
+      locale,
+      viewport: { width: 390, height: 844 },
+    });
     await page.getByText(held).waitFor();
-    await page.goto(`${system.url}/orders`);
-    await page.locator('.hold').waitFor();
     await page.goto(`${system.url}/orders/${orderId}`);
     await page.getByText(held).waitFor();
     await page.goto(`${system.url}/orders`);
+    await page.locator('.hold').waitFor();
     await orders.updateOne({ _id: orderId }, { $set: { status: 'expired' } });
     await page.reload();
     await page.getByText(expired).waitFor();
@@ -219,14 +219,8 @@ test('the list, the ticker, the embedded stock and the control room show each of
     .filter({ hasText: 'EU 41 Sold out' })
     .waitFor();
 
-  const room = await browser.page();
-  const session = {
-    user: { id: 'test-admin', role: 'admin', name: 'Ada', email: 'a@example.com' },
-    ...asAdmin,
-  };
-  const stored = JSON.stringify(JSON.stringify(session));
-  await room.addInitScript(`localStorage.setItem('stampede.session', ${stored})`);
-  await room.goto(`${system.url}/admin#sale/${sale.id}`);
+  const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'a@example.com' };
+  const room = await visit(`/admin#sale/${sale.id}`, { as: { user, ...asAdmin } });
   await sees(room, 'items', /EU 410 of 1€129\.001.*\d\d:\d\d.*EU 42/);
 });
 

@@ -9,13 +9,7 @@ import { french as frenchRoom } from '../../public/admin/texts/fr.js';
 import { german } from '../../public/texts/de.js';
 import { english } from '../../public/texts/en.js';
 import { french } from '../../public/texts/fr.js';
-
-/** The leaves of texts by their path; a function's value is what it says about samples. */
-function leavesOf(texts: unknown, path = ''): [path: string, text: string][] {
-  if (typeof texts === 'function') return leavesOf(texts(2, 3, 4), path);
-  if (typeof texts !== 'object' || texts === null) return [[path, String(texts)]];
-  return Object.entries(texts).flatMap(([key, value]) => leavesOf(value, `${path}.${key}`));
-}
+import { isSentence, leavesOf } from '../support/texts.ts';
 
 describe.each([
   ['the storefront', english, { german, french }],
@@ -27,8 +21,7 @@ describe.each([
       const own = leavesOf(texts);
       const theirs = new Map(leavesOf(translated));
       expect([...theirs.keys()]).toEqual(own.map(([path]) => path));
-      const sentence = /\p{L}{2,}\P{L}+\p{L}{2,}\P{L}+\p{L}{2,}/u;
-      expect(own.filter(([path, text]) => sentence.test(text) && theirs.get(path) === text)).toEqual([]);
+      expect(own.filter(([path, text]) => isSentence(text) && theirs.get(path) === text)).toEqual([]);
     },
   );
 });

@@ -1,3 +1,4 @@
+import axe from 'axe-core';
 import {
   type Browser,
   type BrowserContext,
@@ -9,9 +10,9 @@ import {
 import { getCurrentTest } from 'vitest/suite';
 import { howToGet, pathOf } from './needs.ts';
 
-/** Opens a page in a new browser profile: signed out, with empty storage. */
+/** Opens a page in a new browser profile, with empty storage, and with the session `as` if it is given. */
 export interface OpenBrowser {
-  page(options?: BrowserContextOptions): Promise<Page>;
+  page(options?: BrowserContextOptions & { as?: object | null }): Promise<Page>;
   /** Closes all open pages, before the next test. */
   closePages(): Promise<void>;
   close(): Promise<void>;
@@ -39,12 +40,15 @@ export async function openBrowser(): Promise<OpenBrowser> {
   });
   const contexts: BrowserContext[] = [];
   return {
-    async page(options) {
+    async page({ as, ...options } = {}) {
       const context = await browser.newContext({ locale: 'en-GB', ...options });
       contexts.push(context);
       // Shorter than the test's timeout, so that a failure names the missing element.
       context.setDefaultTimeout(15_000);
-      return context.newPage();
+      const page = await context.newPage();
+      const session = JSON.stringify(JSON.stringify(as));
+      if (as) await page.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
+      return page;
     },
     async closePages() {
       await Promise.all(contexts.splice(0).map((context) => context.close()));
@@ -58,6 +62,20 @@ function leaveOut(): never {
   if (!test) throw new Error(`Chromium is not installed: ${howToGet('Chromium')}`);
   test.meta.lacks = 'Chromium';
   return test.context.skip();
+}
+
+/** The violations that axe-core finds on the page, of these rules or of all: the rule, and the element. */
+export async function objections(page: Page, ...rules: string[]): Promise<string[]> {
+  if (!(await page.evaluate("'axe' in globalThis"))) await page.evaluate(axe.source);
+  const options = rules.length > 0 ? { runOnly: rules } : {};
+  const { violations } = await page.evaluate<AxeResult>(`axe.run(document, ${JSON.stringify(options)})`);
+  return violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${id}: ${html.slice(0, 160)} (${failureSummary.slice(0, 300)})`),
+  );
+}
+
+interface AxeResult {
+  violations: { id: string; nodes: { html: string; failureSummary: string }[] }[];
 }
 
 /** Submits the sign-up form in the open account dialog. @returns the form. */

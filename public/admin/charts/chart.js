@@ -1,6 +1,5 @@
 /** A line chart with a title, the latest values in its legend, and the page's colours. */
 
-import uPlot from '/vendor/uplot/uPlot.esm.js';
 import { element, setText } from '../../shared/dom.js';
 import { number, tick } from '../../shared/format.js';
 
@@ -41,14 +40,18 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
   host.style.height = `${height}px`;
   /** @type {import('uplot') | null} */
   let plot = null;
+  let isClosed = false;
   /** @type {Values[]} */
   let data = [[], ...lines.map(() => [])];
 
-  function draw() {
+  async function draw() {
+    const uPlot = await loadPlot();
     const width = host.clientWidth;
-    if (width === 0) return;
+    if (!uPlot || width === 0 || isClosed) return;
     plot?.destroy();
-    plot = new uPlot(optionsOf(root, lines, { width, height, write }), /** @type {never} */ (data), host);
+    const stepped = uPlot.paths.stepped?.({ align: 1 });
+    const options = optionsOf(root, lines, { width, height, write, stepped });
+    plot = new uPlot(options, /** @type {never} */ (data), host);
   }
   const resized = new ResizeObserver(() => {
     if (plot && host.clientWidth > 0) plot.setSize({ width: host.clientWidth, height });
@@ -72,12 +75,20 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
       });
     },
     close() {
+      isClosed = true;
       resized.disconnect();
       scheme.removeEventListener('change', draw);
       plot?.destroy();
     },
   };
 }
+
+/** Without it the figures in the legend are shown alone; the next ones try again. */
+const loadPlot = () =>
+  import('/vendor/uplot/uPlot.esm.js').then(
+    (module) => module.default,
+    () => null,
+  );
 
 /** @param {Values} values */
 const lastOf = (values) => values.findLast((value) => value !== null);
@@ -91,13 +102,12 @@ const unrepeated = (labels) => labels.map((label, n) => (label === labels[n - 1]
 
 /**
  * @param {Element} root @param {Line[]} lines
- * @param {{ width: number, height: number, write: (value: number) => string }} size
+ * @param {{ width: number, height: number, write: (value: number) => string, stepped: import('uplot').Series.PathBuilder | undefined }} drawing
  * @returns {import('uplot').Options}
  */
-function optionsOf(root, lines, { width, height, write }) {
+function optionsOf(root, lines, { width, height, write, stepped }) {
   const style = getComputedStyle(root);
   const color = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
-  const stepped = uPlot.paths.stepped?.({ align: 1 });
   const axis = {
     stroke: color('--muted'),
     font: '12px system-ui, sans-serif',

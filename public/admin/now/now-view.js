@@ -6,7 +6,7 @@
 import { element } from '../../shared/dom.js';
 import { duration, number, relative } from '../../shared/format.js';
 import { chart } from '../charts/chart.js';
-import { replaceRows, table } from '../components.js';
+import { heading, replaceRows, table } from '../components.js';
 import { ageOf } from '../health/age.js';
 import { acceptedIn, refusedIn } from '../live-figures.js';
 import { saleTable } from '../sales/sale-table.js';
@@ -103,7 +103,7 @@ export function openNowView(_id, figures) {
   const root = element(
     'div',
     {},
-    element('h1', { class: 'visually-hidden' }, texts.nowTitle),
+    heading(texts.nowTitle),
     element('div', { class: 'tiles' }, ...allTiles.map(({ root }) => root)),
     element('p', { class: 'section-age' }, chartAge.mark),
     chartBox,
@@ -175,7 +175,12 @@ const skewIn = (aheadMs) => (aheadMs > 0 ? texts.clockAhead : texts.clockBehind)
 function lineOf({ role, instance, sockets, memoryMb, lateMs, clockAheadMs = 0, startedAt }) {
   const skew = Math.abs(clockAheadMs) > CLOCK_SKEW_SHOWN_MS ? skewIn(clockAheadMs) : '';
   return [
-    element('span', {}, element('span', { class: 'dot', 'data-role': role }), `${role} ${instance}${skew}`),
+    element(
+      'span',
+      {},
+      element('span', { class: 'dot', 'data-role': role }),
+      `${texts.processRoles[role]} ${instance}${skew}`,
+    ),
     sockets === undefined ? '–' : number(sockets),
     `${number(memoryMb)} MB`,
     duration(lateMs),

@@ -7,9 +7,6 @@ import { errorText } from '../http.js';
 import { texts } from '../texts.js';
 import { acceptInvitation, readInvitation } from './staff-api.js';
 
-/** The token in the address of an invitation; null in any other address. */
-export const invitationInAddress = () => /^#join=([\w.-]+)$/.exec(location.hash)?.[1] ?? null;
-
 /** @param {string} token */
 export function openJoinForm(token) {
   const text = element('p', { role: 'status' }, texts.staff.moment);

@@ -5,7 +5,7 @@
 import { element, setText, show } from '../../shared/dom.js';
 import { dateTime } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
-import { action, heading, replaceRows, table } from '../components.js';
+import { action, heading, replaceRows, table, technical } from '../components.js';
 import { errorText } from '../http.js';
 import { instantOf } from '../local-time.js';
 import { texts } from '../texts.js';
@@ -76,13 +76,13 @@ export function openLogView() {
 /** @param {StaffEntry} entry */
 function lineOf({ at, actor, from, requestId, action: done, subject, before, after }) {
   const { kind, id } = subject;
-  const what = element('span', {}, `${kind} `, element('code', {}, id));
+  const what = element('span', {}, technical(kind), ' ', element('code', {}, id));
   const who = element('span', { title: actor.id }, actor.name ?? actor.id);
   const role = actor.role ? roleName(actor.role) : texts.log.actors[actor.kind];
   return [
     dateTime(at),
     element('span', { class: 'two-lines' }, who, element('span', { class: 'muted' }, role)),
-    done,
+    technical(done),
     kind === 'sale' ? element('a', { href: `#sale/${encodeURIComponent(id)}` }, what) : what,
     changesOf(before, after),
     element('span', { title: requestId ?? '' }, from ?? ''),
@@ -94,7 +94,7 @@ function changesOf(before, after) {
   const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
   const lines = names.map((name) => {
     const values = [before, after].filter(Boolean).map((fields) => textOf(fields?.[name]));
-    return element('li', {}, element('b', {}, name), ` ${values.join(' → ')}`);
+    return element('li', {}, element('b', {}, technical(name)), ` ${values.join(' → ')}`);
   });
   return element('ul', { class: 'changes' }, ...lines);
 }

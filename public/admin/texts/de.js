@@ -98,6 +98,7 @@ export const german = {
   },
   sales: 'Verkäufe',
   processes: 'Prozesse',
+  processRoles: { server: 'Server', worker: 'Worker' },
   processColumns: ['Prozess', 'Sockets', 'Speicher', 'Verzug der Ereignisschleife', 'Gestartet'],
   noHeartbeat: 'kein Lebenszeichen',
   clockAhead: (by) => `, Uhr ${by} voraus`,

@@ -99,6 +99,7 @@ export const english = {
   },
   sales: 'Sales',
   processes: 'Processes',
+  processRoles: { server: 'server', worker: 'worker' },
   processColumns: ['Process', 'Sockets', 'Memory', 'Event loop lag', 'Started'],
   noHeartbeat: 'no heartbeat',
   clockAhead: (/** @type {string} */ by) => `, clock ${by} ahead`,

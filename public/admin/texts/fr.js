@@ -99,6 +99,7 @@ export const french = {
   },
   sales: 'Ventes',
   processes: 'Processus',
+  processRoles: { server: 'serveur', worker: 'worker' },
   processColumns: ['Processus', 'Sockets', 'Mémoire', 'Retard de la boucle', 'Démarré'],
   noHeartbeat: 'aucun signe de vie',
   clockAhead: (by) => `, horloge en avance de ${by}`,
