@@ -111,6 +111,15 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
         await pause(Math.random() * retryMs);
       }
     }
+    /** As a page does, which asks again after a failure. */
+    async function readPlace(person: Person): Promise<Place | null> {
+      for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+        const place = await ask<Place>(person, 'GET', '/places/mine');
+        if (place) return place;
+        await pause(Math.random() * retryMs);
+      }
+      return null;
+    }
     let [jumps, latest] = [0, null as RoomStatus | null];
     function hear(status: RoomStatus): void {
       latest = status;
@@ -151,8 +160,7 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
     const readers = Array.from({ length: connections }, async (_, n) => {
       for (let at = n; at < people.length; at += connections) {
         const person = people[at] as Person;
-        person.position =
-          (await ask<Place>(person, 'GET', '/places/mine'))?.position ?? Number.POSITIVE_INFINITY;
+        person.position = (await readPlace(person))?.position ?? Number.POSITIVE_INFINITY;
         if (latest) look(person, latest);
       }
     });
