@@ -73,7 +73,8 @@ export async function model({ rounds, seconds, buyers }: ModelOptions): Promise<
       all.flat().flatMap(({ connections, usage }) => (fitted.includes(connections) ? [usage] : [])),
     );
     // Processes that take the cores from each other cannot use all of them.
-    const cores = Math.min(availableParallelism(), Math.max(...all.flat().map((one) => one.cores)));
+    const saturating = all.flat().filter(({ connections }) => fitted.includes(connections));
+    const cores = Math.min(availableParallelism(), Math.max(...saturating.map((one) => one.cores)));
     console.log(`The busiest load used ${figure(cores)} of ${availableParallelism()} cores.`);
     const layout = here(cores);
     const points = [...fitted, ...predicted].map((connections) => {
@@ -132,8 +133,9 @@ async function measure(
   const [cpuSince, beganAt] = [measureCpu(processes), performance.now()];
   const load = { url, tokens, saleId, presses: units, connections, seconds, deadlineSeconds };
   const { accepted, acceptedMs, seconds: took } = await pressBuy(load);
+  const cores = sumOf(cpuSince()) / ((performance.now() - beganAt) / 1_000);
   await waitUntilSettled(system, deadlineSeconds);
-  const [cpu, cpuSeconds] = [cpuSince(), (performance.now() - beganAt) / 1_000];
+  const cpu = cpuSince();
   const counts = await readCounts(testbed);
   const { settledMs } = await findSettledOrders(system, accepted);
   await endBenchSale(system, saleId);
@@ -143,7 +145,7 @@ async function measure(
     connections,
     acceptedPerSecond: accepted.length / took,
     answerP50Ms: percentile(acceptedMs, 50),
-    cores: Object.values(cpu).reduce((sum, seconds) => sum + seconds, 0) / cpuSeconds,
+    cores,
     usage: {
       presses: accepted.length,
       flushes: counts.flushes - countsBefore.flushes,
@@ -163,6 +165,8 @@ async function measure(
     },
   };
 }
+
+const sumOf = (cpu: Record<string, number>) => Object.values(cpu).reduce((sum, seconds) => sum + seconds, 0);
 
 /** Flushes and transactions until now, by the metrics of servers and workers. */
 async function readCounts({ scratch }: OwnTestbed) {

@@ -26,5 +26,9 @@ export function failWritesToClosedSockets(): void {
   Connection.prototype.cleanup = function (error) {
     cleanup.call(this, error);
     this.socket.emit('drain');
+    // A command that was still being compressed is written later.
+    this.socket.on('newListener', (event) => {
+      if (event === 'drain') setImmediate(() => this.socket.emit('drain'));
+    });
   };
 }

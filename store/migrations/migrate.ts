@@ -56,7 +56,9 @@ export async function prepareDatabase(
   }
   const done = collections.connection.collection<{ migrationName: string }>('migrations');
   const names = migrations.map(({ name }) => name);
-  const isPending = async () => (await done.countDocuments({ migrationName: { $in: names } })) < names.length;
+  // Names are compared, because one can be logged twice: by a process whose lease ran out while it finished.
+  const isPending = async () =>
+    (await done.distinct('migrationName', { migrationName: { $in: names } })).length < names.length;
   async function migrateAll(): Promise<void> {
     // Loaded only now, because it takes 0.15 s to load, and there is seldom a migration.
     const { MongoDBStorage, Umzug } = await import('umzug');

@@ -35,7 +35,7 @@ async function insertOldAccounts(emails: string[]): Promise<UserRecord[]> {
 const migrations = () => system.store.collections.connection.collection('migrations');
 const names = ['0001-people', '0002-items', '0003-voided-payments'];
 const migrated = () =>
-  waitUntil(async () => (await migrations().countDocuments()) === names.length, {
+  waitUntil(async () => (await migrations().distinct('migrationName')).length === names.length, {
     deadlineMs: 30_000,
     what: 'the migrations have not run',
   });
@@ -133,7 +133,9 @@ test('sales and orders of the previous version get their item and their money, a
   expect((await system.api('DELETE', `/api/orders/${other.body.orderId}`, { token })).status).toBe(200);
 
   await asBefore();
-  await migrations().deleteMany({});
+  await migrations().deleteMany({ migrationName: '0002-items' });
+  // As of a process that logged it although its lease had run out.
+  await migrations().insertOne({ migrationName: '0001-people' });
   await system.startWorker();
   await migrated();
   const record = await sales.findOne({ _id: sale.id });
