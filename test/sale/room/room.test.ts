@@ -6,8 +6,10 @@ import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deleteAccount } from '../../../accounts/account.ts';
 import { sendAll } from '../../../bench/load/send-all.ts';
 import { readKeys, verifyPass } from '../../../clients/pass-verifier/pass-verifier.mjs';
+import { byCommand } from '../../../commands/system.ts';
 import type { CloudEvent } from '../../../log/schemas.ts';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type {
@@ -437,6 +439,12 @@ test('a room in front of another site sells nothing, and has exactly so many ins
   expect((await join_(sale.id, late)).body.state).toBe('waiting');
   // Leaving does not end a pass, which opens the site as long as it lasts.
   expect((await leave(sale.id, two)).body.type).toBe('/problems/place-inside');
+  // Nor does deleting the account.
+  const id = String(JSON.parse(atob(two.split('.')[1] ?? '')).sub);
+  const account = { _id: id, personId: id, email: `${id}@example.com`, name: 'Two', passwordHash: '' };
+  await system.store.collections.users.insertOne({ ...account, role: 'buyer', createdAt: new Date() });
+  expect(await deleteAccount(system.store.collections, id, byCommand('a test'))).toBe(true);
+  expect((await mine(sale.id, two)).state).toBe('inside');
 
   const change = (site: RoomSite | null) =>
     system.api<Problem>('PATCH', `/api/sales/${sale.id}`, { token: system.adminToken, body: { site } });
