@@ -48,6 +48,7 @@ interface Terms {
   limitPerBuyer?: number;
   roomPerMinute?: number;
   site?: RoomSite;
+  phases?: object[];
   draft?: true;
 }
 
@@ -57,7 +58,10 @@ async function postRoom(terms: Terms) {
   const price = { amount: 1_000, currency: 'EUR' };
   const body = { productId: product.id, price, ...terms, opensAt, closesAt, mode: 'room' };
   const asAdmin = { token: system.adminToken };
-  return await system.api<SaleSnapshot & Pick<Problem, 'detail'>>('POST', '/api/sales', { ...asAdmin, body });
+  return await system.api<SaleSnapshot & Pick<Problem, 'detail' | 'errors'>>('POST', '/api/sales', {
+    ...asAdmin,
+    body,
+  });
 }
 
 async function openRoom(terms: Terms) {
@@ -376,6 +380,32 @@ test('a pause costs nobody their turn; an accepted purchase that Redis lost is t
   await redis.del('beat:old');
   await redis.zrem('beaters', 'old');
   expect(refused.map(({ body }) => body.detail)).toEqual(refused.map(() => expect.stringContaining('old-1')));
+});
+
+test('a room in front of another site is drafted, changed and published only as it can be', async () => {
+  const [asAdmin, site] = [{ token: system.adminToken }, { url: 'https://shop.example/drop', inside: 3 }];
+  const { drafts } = system.store.collections;
+  const field = ({ status, body }: { status: number; body: Partial<Problem> }) => [
+    status,
+    body.errors?.[0]?.field,
+  ];
+  const { body: draft } = await postRoom({ stock: 1, site, draft: true });
+  const change = (body: object) =>
+    system.api<Problem>('PATCH', `/api/sales/${draft.id}`, { ...asAdmin, body });
+  const publish = () => system.api<Problem>('POST', `/api/sales/${draft.id}/publication`, asAdmin);
+  // A code would let in any number of people, because nothing is bought.
+  const phases = [{ name: 'Friends', opensAt: draft.opensAt, access: 'code' }];
+  const { body: made } = await postRoom({ stock: 1, site, phases });
+  expect(JSON.stringify(made.errors)).toContain('access `code`');
+  const refused = [await change({ phases })];
+  await drafts.updateOne(
+    { _id: draft.id },
+    { $set: { 'sale.phases': [{ name: 'Friends', opensAt: new Date(draft.opensAt), access: 'code' }] } },
+  );
+  refused.push(await publish(), await change({ site: { ...site, inside: 4 } }));
+  expect(refused.map(field)).toEqual(refused.map(() => [400, 'phases']));
+  expect((await change({ phases: [] })).status).toBe(200);
+  expect((await publish()).status).toBe(200);
 });
 
 test('a room in front of another site sells nothing, and has exactly so many inside at once', async () => {

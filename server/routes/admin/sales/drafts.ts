@@ -1,3 +1,4 @@
+import { hasSiteCodes } from '../../../../sale/access/access.ts';
 import { type SaleSnapshot, salePage, saleSnapshot } from '../../../../sale/contract.ts';
 import { deleteDraft, duplicateSale, findValues, listDrafts, publishDraft } from '../../../../sale/draft.ts';
 import { findSale } from '../../../../sale/sale.ts';
@@ -8,6 +9,7 @@ import type { Shop } from '../../../shop.ts';
 import { matches, noSale } from '../../sales.ts';
 import { unpayable } from './payable.ts';
 import { unsafeDoors } from './room.ts';
+import { codesAtSite } from './sale-input.ts';
 import { keyReused, noCaptcha } from './sales.ts';
 
 /** Sales before they are public. `POST /api/sales` makes one with `draft: true`; `PATCH /api/sales/:id` changes it. */
@@ -35,7 +37,11 @@ export const draftRoutes = ({ collections, announceSale, payments, redis, captch
     /** Publishing twice is the same as once. */
     async handle({ params, ...call }) {
       const values = await findValues(collections, params.id);
-      const refused = values && (noCaptcha({ captcha }, values) ?? (await unsafeDoors({ redis }, values)));
+      const refused =
+        values &&
+        (noCaptcha({ captcha }, values) ??
+          (hasSiteCodes(values) ? wrongField('phases', codesAtSite) : null) ??
+          (await unsafeDoors({ redis }, values)));
       if (refused) return refused;
       const ifMatch = call.request.header('if-match');
       let refusal: Refusal | null = null;

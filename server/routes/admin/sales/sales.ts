@@ -22,6 +22,7 @@ import { unsafeDoors } from './room.ts';
 import {
   aboveStock,
   beaconOutside,
+  codesAtSite,
   drawOutside,
   listInRoom,
   newSale,
@@ -216,6 +217,8 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return wrongField('roomPerMinute', paceOutside);
     case 'site_outside':
       return wrongField('site', paceOutside);
+    case 'codes_at_site':
+      return wrongField('phases', codesAtSite);
     case 'site_is_fixed':
       return conflict(
         'already-published',
