@@ -365,6 +365,8 @@ test('a pause costs nobody their turn; an accepted purchase that Redis lost is t
   expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
 
   const { body: draft } = await postRoom({ stock: 1, draft: true });
+  const site = { url: 'https://shop.example/', inside: 1 };
+  const { body: front } = await postRoom({ stock: 1, site, draft: true });
   const old = { id: 'old', role: 'server', instance: 'old-1', startedAt: '', memoryMb: 1, lateMs: 0 };
   await redis.set('beat:old', JSON.stringify(old), 'PX', 60_000);
   await redis.zadd('beaters', Date.now(), 'old');
@@ -376,7 +378,17 @@ test('a pause costs nobody their turn; an accepted purchase that Redis lost is t
   // The version before knows rooms, but no bound of who is inside.
   const known = { ...old, isSharded: true, knowsPhases: true };
   await redis.set('beat:old', JSON.stringify(known), 'PX', 60_000);
-  refused.push(await postRoom({ stock: 1, site: { url: 'https://shop.example/', inside: 1 } }));
+  refused.push(
+    await postRoom({ stock: 1, site }),
+    await postRoom({ stock: 1, site, draft: true }),
+    await system.api<Problem>('PATCH', `/api/sales/${draft.id}`, { ...asAdmin, body: { site } }),
+    await system.api<Problem>('POST', `/api/sales/${front.id}/duplicates`, asAdmin),
+  );
+  const { status } = await system.api('PATCH', `/api/sales/${draft.id}`, {
+    ...asAdmin,
+    body: { site: null },
+  });
+  expect(status).toBe(200);
   await redis.del('beat:old');
   await redis.zrem('beaters', 'old');
   expect(refused.map(({ body }) => body.detail)).toEqual(refused.map(() => expect.stringContaining('old-1')));

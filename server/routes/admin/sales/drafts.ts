@@ -75,6 +75,9 @@ export const draftRoutes = ({ collections, announceSale, payments, redis, captch
     problems: ['not-found', 'key-reused'],
     async handle({ params, idempotencyKey, ...call }) {
       const maker = { by: byOf(call), idempotencyKey };
+      const values = await findValues(collections, params.id);
+      const refused = values?.site ? await unsafeDoors({ redis }, values) : null;
+      if (refused) return refused;
       const draft = await duplicateSale(collections, params.id, maker);
       if (draft === 'key_reused') return keyReused('This key made another draft before');
       if (!draft) return noSale(params.id);

@@ -32,7 +32,7 @@ const roomControl = z.object({
 
 /**
  * A process of a version before sells past a waiting room, or past phases, because it knows none, and lets too many into a site.
- * @returns why a sale with one of them cannot be published now; null when it can, and for any other sale.
+ * @returns why a sale with one of them cannot be published now, or a draft have a site; null when it can, and for any other sale.
  */
 export async function unsafeDoors(
   { redis }: Pick<Shop, 'redis'>,

@@ -55,7 +55,8 @@ export function saleAdminRoutes(shop: Shop): Route[] {
           noCaptcha(shop, body) ??
           noSiteKeys(shop, body) ??
           unpayable(shop, termsOf(sale)) ??
-          (body.draft ? null : await unsafeDoors(shop, sale));
+          // A server of the version before would publish the draft without its site.
+          (body.draft && !body.site ? null : await unsafeDoors(shop, sale));
         if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
@@ -90,11 +91,13 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
+        const { site, phases } = change;
+        const doors = { phases, ...(site && { mode: 'room' as const, site }) };
         const refusal =
           noCaptcha(shop, body) ??
           noSiteKeys(shop, body) ??
           (await unpayableAfter(shop, params.id, change)) ??
-          (await unsafeDoors(shop, { phases: change.phases }));
+          (await unsafeDoors(shop, doors));
         if (refusal) return refusal;
         const ofSale = await changePublished(shop, params.id, change, maker);
         if (ofSale !== 'unknown_sale') return ofSale;
