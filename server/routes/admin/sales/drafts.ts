@@ -10,10 +10,17 @@ import { matches, noSale } from '../../sales.ts';
 import { unpayable } from './payable.ts';
 import { unsafeDoors } from './room.ts';
 import { codesAtSite } from './sale-input.ts';
-import { keyReused, noCaptcha } from './sales.ts';
+import { keyReused, noCaptcha, noSiteKeys } from './sales.ts';
 
 /** Sales before they are public. `POST /api/sales` makes one with `draft: true`; `PATCH /api/sales/:id` changes it. */
-export const draftRoutes = ({ collections, announceSale, payments, redis, captcha }: Shop): Route[] => [
+export const draftRoutes = ({
+  collections,
+  announceSale,
+  payments,
+  redis,
+  captcha,
+  sitePasses,
+}: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/drafts',
@@ -40,6 +47,7 @@ export const draftRoutes = ({ collections, announceSale, payments, redis, captch
       const refused =
         values &&
         (noCaptcha({ captcha }, values) ??
+          noSiteKeys({ sitePasses }, values) ??
           (hasSiteCodes(values) ? wrongField('phases', codesAtSite) : null) ??
           (await unsafeDoors({ redis }, values)));
       if (refused) return refused;

@@ -54,6 +54,8 @@ const siteKeys = z.object({
   keys: z.string().describe('`kid:secret,…`, which only the site may know'),
 });
 
+export const noPassKeys = 'The servers have no ROOM_PASS_KEYS, with which passes into the site are signed';
+
 const noRoom = (saleId: string) => refuse('no-room', `Sale ${saleId} does not exist, or has no waiting room`);
 
 export const roomRoutes = ({ collections, sitePasses }: Shop): Route[] => [
@@ -67,9 +69,9 @@ export const roomRoutes = ({ collections, sitePasses }: Shop): Route[] => [
     problems: ['not-found'],
     async handle({ params }) {
       const site = (await findValues(collections, params.id))?.site;
-      const keys = site ? sitePasses.keysOf(site.url) : null;
-      if (!site || keys === null)
-        return refuse('not-found', `Sale ${params.id} does not exist, or has no site`);
+      if (!site) return refuse('not-found', `Sale ${params.id} does not exist, or has no site`);
+      const keys = sitePasses.keysOf(site.url);
+      if (keys === null) return refuse('unavailable', noPassKeys);
       return { status: 200, body: { url: site.url, keys }, headers: { 'Cache-Control': 'no-store' } };
     },
   }),

@@ -132,7 +132,7 @@ export const noCaptcha = (shop: Pick<Shop, 'captcha'>, { captcha }: { captcha?: 
     : null;
 
 /** A pass into another site has to be signed. */
-const noSiteKeys = (
+export const noSiteKeys = (
   { sitePasses }: Pick<Shop, 'sitePasses'>,
   { site }: { site?: RoomSite | null | undefined },
 ) =>
