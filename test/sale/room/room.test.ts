@@ -107,12 +107,12 @@ const called = (saleId: string, token: string) =>
     ...soon,
     what: 'the person is not called',
   });
-/** The time to come in has passed. */
-async function endAnswer(saleId: string, token: string): Promise<void> {
+/** Moves the time to come in, which has passed unless said otherwise. */
+async function setAnswerBy(saleId: string, token: string, answerBy = new Date()): Promise<void> {
   const personId = String(JSON.parse(atob(token.split('.')[1] ?? '')).sub);
   await system.store.collections.places.updateOne(
     { _id: `${saleId}:${personId}`, state: 'called' },
-    { $set: { 'calls.$[].answerBy': new Date() } },
+    { $set: { 'calls.$[].answerBy': answerBy } },
   );
 }
 /** Comes in as soon as called. */
@@ -277,7 +277,7 @@ test('who does not come goes to the end, once, and holds nobody up; staff pause,
   // The one who was away is called again, and is out then.
   await change({ letIn: 1 });
   await called(sale.id, away);
-  await endAnswer(sale.id, away);
+  await setAnswerBy(sale.id, away);
   await waitUntil(async () => (await mine(sale.id, away)).state === 'left', { ...soon, what: 'they stay' });
   expect((await comeIn(sale.id, away)).status).toBe(404);
   const { orderId } = (await buy(sale.id, fourth, pass)).body;
@@ -497,7 +497,9 @@ test('a room in front of another site sells nothing, and has exactly so many ins
   // Whose pass has ended is outside, and somebody else comes in.
   const ended = await mine(sale.id, one);
   await places.updateOne({ saleId: sale.id, position: ended.position }, { $set: { passUntil: new Date(0) } });
-  await called(sale.id, order[5] ?? '');
+  const sixth = order[5] ?? '';
+  await called(sale.id, sixth);
+  await setAnswerBy(sale.id, sixth, new Date(Date.now() + hourMs));
   expect((await mine(sale.id, one)).state).toBe('left');
   await insideNow();
   expect(most).toBe(5);
@@ -507,6 +509,8 @@ test('a room in front of another site sells nothing, and has exactly so many ins
   });
   expect(await statusOf(sale.id)).toMatchObject({ unitsPerCall: 0 });
   await system.changeSale(sale.id, { closesAt: new Date(Date.now() + 500) });
+  await waitUntil(async () => (await statusOf(sale.id)).state === 'ended', { ...soon, what: 'it goes on' });
+  expect((await comeIn(sale.id, sixth)).body.type).toBe('/problems/not-called');
   await system.quiet();
   expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
 });
