@@ -53,7 +53,7 @@ export interface SaleChange extends AgainstBots {
   mode?: SaleMode | undefined;
   /** Only of a waiting room; also while it is open. */
   roomPerMinute?: number | undefined;
-  /** Of a waiting room in front of another site; null: none. Whether there is one is changed in a draft only. */
+  /** Of a waiting room in front of another site; null: none. Once the sale is published, only `inside` changes. */
   site?: RoomSite | null | undefined;
   drawAt?: Date | undefined;
   /** In the draft of a draw only. */
@@ -106,7 +106,7 @@ export type SaleChangeRefusal =
   | 'site_outside'
   /** Codes let nobody into another site. */
   | 'codes_at_site'
-  /** Whether things are bought in a sale is published with it. */
+  /** Whether things are bought in a sale is published with it, and the keys of a site follow from its address. */
   | 'site_is_fixed'
   /** A waiting room calls the people who still wait when units come back, so such a sale needs no waiting list. */
   | 'room_is_list'
@@ -328,7 +328,7 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   // A sale that was published with codes can still be changed otherwise.
   const areCodesChecked = change.phases !== undefined || sale.publishedAt === null;
   if (areCodesChecked && hasSiteCodes({ site, phases: mended.after.phases })) return 'codes_at_site';
-  if (Boolean(site) !== Boolean(sale.site) && sale.publishedAt !== null) return 'site_is_fixed';
+  if (site?.url !== sale.site?.url && sale.publishedAt !== null) return 'site_is_fixed';
   const changes = [...mended.changes];
   if (change.paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
   changes.push(...stocked.changes);

@@ -277,7 +277,10 @@ export const saleChange = z
     items: z.array(changedItem).min(1).max(maxItems).optional().describe('All items, as they should be'),
     mode: saleMode.optional().describe('In a draft only'),
     roomPerMinute: roomPerMinute.optional(),
-    site: site.nullable().optional().describe('Null: none; whether there is one is changed in a draft only'),
+    site: site
+      .nullable()
+      .optional()
+      .describe('Null: none; once the sale is published, only its `inside` changes'),
     drawAt: drawAt.optional(),
     drawBeacon: drawBeacon.optional().describe('In a draft of a draw only'),
     waitingList: waitingList.optional(),

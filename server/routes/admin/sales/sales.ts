@@ -226,7 +226,7 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return conflict(
         'already-published',
         'site',
-        'expected a draft: whether things are bought is published',
+        'expected the `url` of before, or a draft: whether things are bought is published, and the keys of a site follow from its `url`',
       );
     case 'room_is_list':
       return wrongField('waitingList', listInRoom);
