@@ -448,6 +448,12 @@ test('a room in front of another site sells nothing, and has exactly so many ins
     token: system.adminToken,
   });
   expect(body.url).toBe(url);
+  const log = await system.api('GET', '/api/admin/staff-log?action=site_keys.read', {
+    token: system.adminToken,
+  });
+  expect(log.body.entries).toEqual([
+    expect.objectContaining({ subject: expect.objectContaining({ id: sale.id }) }),
+  ]);
   const holders = answers.map(({ body: { returnUrl = '' } }) => {
     expect(returnUrl.split('?')[0]).toBe(url);
     const pass = new URL(returnUrl).searchParams.get('room_pass');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { logStaffAction } from '../../../../accounts/staff-log.ts';
 import { type Beat, readBeats } from '../../../../runtime/leader/heartbeat.ts';
 import { count } from '../../../../sale/contract.ts';
 import { findValues } from '../../../../sale/draft.ts';
@@ -67,11 +68,13 @@ export const roomRoutes = ({ collections, sitePasses }: Shop): Route[] => [
     params: byId,
     answer: [200, siteKeys],
     problems: ['not-found'],
-    async handle({ params }) {
+    async handle({ params, ...call }) {
       const site = (await findValues(collections, params.id))?.site;
       if (!site) return refuse('not-found', `Sale ${params.id} does not exist, or has no site`);
       const keys = sitePasses.keysOf(site.url);
       if (keys === null) return refuse('unavailable', noPassKeys);
+      const subject = { kind: 'sale', id: params.id };
+      await logStaffAction(collections, { ...byOf(call), action: 'site_keys.read', subject });
       return { status: 200, body: { url: site.url, keys }, headers: { 'Cache-Control': 'no-store' } };
     },
   }),
