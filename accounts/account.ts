@@ -112,11 +112,9 @@ export async function deleteAccount(
     const entry = { ...by, action: 'staff.left', subject: { kind: 'account', id: userId } };
     if (role !== 'buyer') await appendStaffEntry(collections, session, { ...entry, before: { role } });
     await users.deleteOne({ _id: userId }, { session });
-    // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing.
-    const waiting = {
-      buyerId: userId,
-      state: { $in: ['waiting' as const, 'called' as const, 'inside' as const] },
-    };
+    // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing. Whoever is inside counts until
+    // their pass ends, because it opens another site as long as it lasts.
+    const waiting = { buyerId: userId, state: { $in: ['waiting' as const, 'called' as const] } };
     await places.updateMany(waiting, { $set: { state: 'left' } }, { session });
     await places.updateMany({ buyerId: userId }, { $unset: { networkKey: '' } }, { session });
     return true;

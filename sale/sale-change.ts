@@ -15,7 +15,7 @@ import {
   type SaleChangeKeyRecord,
   type SaleRecord,
 } from '../store/collections.ts';
-import { type PhaseRecord, phasesFault } from './access/access.ts';
+import { hasSiteCodes, type PhaseRecord, phasesFault } from './access/access.ts';
 import { type AgainstBots, againstBots } from './bots/demands.ts';
 import type { Language, Money, RoomSite, SaleMode } from './contract.ts';
 import { type Item, itemRecordsOf, itemsOf, type NewItem, recordOfItems } from './items.ts';
@@ -53,7 +53,7 @@ export interface SaleChange extends AgainstBots {
   mode?: SaleMode | undefined;
   /** Only of a waiting room; also while it is open. */
   roomPerMinute?: number | undefined;
-  /** Of a waiting room in front of another site; null: none. Whether there is one is changed in a draft only. */
+  /** Of a waiting room in front of another site; null: none. Once the sale is published, only `inside` changes. */
   site?: RoomSite | null | undefined;
   drawAt?: Date | undefined;
   /** In the draft of a draw only. */
@@ -104,7 +104,9 @@ export type SaleChangeRefusal =
   | 'no_room'
   /** Only a waiting room stands in front of another site. */
   | 'site_outside'
-  /** Whether things are bought in a sale is published with it. */
+  /** Codes let nobody into another site. */
+  | 'codes_at_site'
+  /** Whether things are bought in a sale is published with it, and the keys of a site follow from its address. */
   | 'site_is_fixed'
   /** A waiting room calls the people who still wait when units come back, so such a sale needs no waiting list. */
   | 'room_is_list'
@@ -323,7 +325,10 @@ export function applyChange(sale: SaleRecord, change: SaleChange, now: Date): Pl
   if (roomPerMinute !== undefined && mode !== 'room') return 'no_room';
   const { site = mended.after.site ?? null } = change;
   if (site && mode !== 'room') return 'site_outside';
-  if (Boolean(site) !== Boolean(sale.site) && sale.publishedAt !== null) return 'site_is_fixed';
+  // A sale that was published with codes can still be changed otherwise.
+  const areCodesChecked = change.phases !== undefined || sale.publishedAt === null;
+  if (areCodesChecked && hasSiteCodes({ site, phases: mended.after.phases })) return 'codes_at_site';
+  if (site?.url !== sale.site?.url && sale.publishedAt !== null) return 'site_is_fixed';
   const changes = [...mended.changes];
   if (change.paused !== undefined) changes.push({ type: paused ? 'sale.paused' : 'sale.resumed' });
   changes.push(...stocked.changes);

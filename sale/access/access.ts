@@ -75,3 +75,12 @@ export function phasesFault(
     return 'expected every phase to begin before the end';
   return null;
 }
+
+/** Whether codes would let people into another site. A code is used up by orders, of which there are none, so it would bound nobody. */
+export const hasSiteCodes = ({
+  site,
+  phases = [],
+}: {
+  site?: object | null | undefined;
+  phases?: readonly Pick<PhaseRecord, 'access'>[] | undefined;
+}): boolean => Boolean(site) && phases.some(({ access }) => access === 'code');

@@ -57,7 +57,8 @@ export async function readRoom(
 }
 
 /**
- * A person who was called comes in. Coming again, also on another device, gives the same pass.
+ * A person who was called comes in, until the sale ends or is called off. Coming again, also on another device, gives the same
+ * pass.
  * @returns when the pass ends, or why there is none.
  */
 export async function comeIn(
@@ -67,14 +68,16 @@ export async function comeIn(
   passSeconds: number,
 ): Promise<Date | 'no_place' | 'not_called' | 'paused'> {
   const _id = placeIdOf(saleId, personId);
-  const sale = await sales.findOne({ _id: saleId }, { projection: { paused: 1 } });
+  const projection = { paused: 1, calledOffAt: 1, closesAt: 1 } as const;
+  const sale = await sales.findOne({ _id: saleId }, { projection });
   const list = await placeLists.findOne({ _id: saleId }, { projection: { 'room.pausedAt': 1 } });
   // Also until the time of the pause is given back.
   if (sale?.paused || list?.room?.pausedAt) return 'paused';
   const now = redisClock.now();
   const passUntil = new Date(now.getTime() + passSeconds * 1_000);
   const inTime = { _id, state: 'called' as const, calls: { $elemMatch: { answerBy: { $gt: now } } } };
-  await places.updateOne(inTime, { $set: { state: 'inside', passUntil } });
+  const isOver = sale && (sale.calledOffAt || sale.closesAt <= now);
+  if (!isOver) await places.updateOne(inTime, { $set: { state: 'inside', passUntil } });
   const place = await places.findOne({ _id });
   if (!place || place.state === 'left') return 'no_place';
   const isInside = place.state === 'inside' && place.passUntil && place.passUntil > now;

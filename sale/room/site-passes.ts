@@ -9,8 +9,9 @@ import type { Collections } from '../../store/collections.ts';
  *
  *   pass   `1.<kid>.<sale>.<holder>.<end, Unix s>.<HMAC-SHA-256 of all before the last dot, hex>`
  *
- * A sale with a site of its own signs with the key of that site, so that no site can make passes into another one. Passes into
- * the sites of ROOM_SITES are signed with ROOM_PASS_KEYS themselves.
+ * A sale with a site of its own signs with the key of that site, so that such a site cannot make passes into another one. Passes into
+ * the sites of ROOM_SITES are signed with ROOM_PASS_KEYS themselves: these sites hold the secret from which all keys follow, and can make
+ * passes into every site.
  */
 export interface SitePasses {
   /** `kid:secret,…` of a site that belongs to a sale, the one that signs first; null when there are no ROOM_PASS_KEYS. */
@@ -75,7 +76,10 @@ export function openSitePasses(
   };
 }
 
-/** The key of one site, from which nobody learns the shop's. Its name says which one it is, and nothing about it. */
+/**
+ * The key of one site, from which nobody learns the shop's; whoever has the shop's, as the sites of ROOM_SITES, has this one too.
+ * Its name says which one it is, and nothing about it.
+ */
 function siteKeyOf({ secret: shops }: SigningKey, siteUrl: string): SigningKey {
   const secret = createHmac('sha256', shops).update(`room-site\n${siteUrl}`).digest('hex');
   return { kid: hash('sha256', secret).slice(0, 16), secret };

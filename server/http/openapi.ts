@@ -73,8 +73,7 @@ const roomPass = {
 const saleCode = {
   name: 'Sale-Code',
   in: 'header',
-  description:
-    'A code that lets its holder into a phase of the sale; a letter case and hyphens do not matter',
+  description: 'A code that lets its holder into a phase of the sale; letter case and hyphens do not matter',
   schema: { type: 'string', minLength: 1, maxLength: 64 },
 };
 

@@ -20,6 +20,7 @@ import { type Answer, byOf, type Call, type Route, route } from '../http/route.t
 import { openToAnySite } from '../pages/pages.ts';
 import type { Shop } from '../shop.ts';
 import { enterSale } from './access.ts';
+import { noPassKeys } from './admin/sales/room.ts';
 import { code, purchasedIn, purchaseRequest } from './purchases.ts';
 import { noSale } from './sales.ts';
 
@@ -217,6 +218,7 @@ export function placeRoutes(shop: Shop): Route[] {
         const site = address === undefined ? undefined : shop.sitePasses.siteOf(address, siteUrl);
         if (site === null)
           return wrongField('returnTo', `expected an address of ${siteUrl ?? 'a site in ROOM_SITES'}`);
+        if (site && shop.sitePasses.keysOf(site.href) === null) return refuse('unavailable', noPassKeys);
         const until = await comeIn(collections, params.id, personId, shop.roomPassSeconds);
         if (until === 'no_place') return noPlace(params.id);
         if (until === 'paused')

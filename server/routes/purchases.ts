@@ -39,7 +39,7 @@ export const purchaseRequest = z
       .optional(),
     code: code
       .optional()
-      .describe('Lets its holder into a phase of the sale; a letter case and hyphens do not matter'),
+      .describe('Lets its holder into a phase of the sale; letter case and hyphens do not matter'),
   })
   .check(({ value: { quantity, lines }, issues }) => {
     const refuse = (field: string, message: string) =>

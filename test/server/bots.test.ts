@@ -443,6 +443,22 @@ test('settings that make no sense are refused, and say what was expected', async
   expect(await fields({ mode: 'room', site: { url: 'ftp://shop.example', inside: 0 } })).toEqual([
     ...[400, 'site.url', 'site.inside'],
   ]);
+  // So a draft that has a site is not published, and no turn is used up for a pass that nobody can sign.
+  const { id } = (await createSale({ ...later(), mode: 'room', draft: true })).body;
+  const asAdmin = { token: system.adminToken };
+  const { drafts, sales } = system.store.collections;
+  await drafts.updateOne({ _id: id }, { $set: { 'sale.site': site } });
+  const publish = () => system.api('POST', `/api/sales/${id}/publication`, asAdmin);
+  expect((await publish()).body.errors?.[0]?.field).toBe('site');
+  await drafts.updateOne({ _id: id }, { $unset: { 'sale.site': '' } });
+  expect((await publish()).status).toBe(200);
+  await sales.updateOne({ _id: id }, { $set: { site } });
+  const unsigned = [
+    await system.api('GET', `/api/admin/sales/${id}/site-keys`, asAdmin),
+    await system.api('POST', `/api/sales/${id}/places/mine/pass`, { token: tokenOf(nanoid()) }),
+  ];
+  for (const { status, body } of unsigned)
+    expect([status, body.detail]).toEqual([503, expect.stringContaining('ROOM_PASS_KEYS')]);
 });
 
 describe('a captcha', () => {

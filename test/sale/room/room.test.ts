@@ -6,8 +6,10 @@ import { promisify } from 'node:util';
 import { nanoid } from 'nanoid';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { deleteAccount } from '../../../accounts/account.ts';
 import { sendAll } from '../../../bench/load/send-all.ts';
 import { readKeys, verifyPass } from '../../../clients/pass-verifier/pass-verifier.mjs';
+import { byCommand } from '../../../commands/system.ts';
 import type { CloudEvent } from '../../../log/schemas.ts';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import type {
@@ -46,6 +48,7 @@ interface Terms {
   limitPerBuyer?: number;
   roomPerMinute?: number;
   site?: RoomSite;
+  phases?: object[];
   draft?: true;
 }
 
@@ -55,7 +58,10 @@ async function postRoom(terms: Terms) {
   const price = { amount: 1_000, currency: 'EUR' };
   const body = { productId: product.id, price, ...terms, opensAt, closesAt, mode: 'room' };
   const asAdmin = { token: system.adminToken };
-  return await system.api<SaleSnapshot & Pick<Problem, 'detail'>>('POST', '/api/sales', { ...asAdmin, body });
+  return await system.api<SaleSnapshot & Pick<Problem, 'detail' | 'errors'>>('POST', '/api/sales', {
+    ...asAdmin,
+    body,
+  });
 }
 
 async function openRoom(terms: Terms) {
@@ -101,12 +107,12 @@ const called = (saleId: string, token: string) =>
     ...soon,
     what: 'the person is not called',
   });
-/** The time to come in has passed. */
-async function endAnswer(saleId: string, token: string): Promise<void> {
+/** Moves the time to come in, which has passed unless said otherwise. */
+async function setAnswerBy(saleId: string, token: string, answerBy = new Date()): Promise<void> {
   const personId = String(JSON.parse(atob(token.split('.')[1] ?? '')).sub);
   await system.store.collections.places.updateOne(
     { _id: `${saleId}:${personId}`, state: 'called' },
-    { $set: { 'calls.$[].answerBy': new Date() } },
+    { $set: { 'calls.$[].answerBy': answerBy } },
   );
 }
 /** Comes in as soon as called. */
@@ -271,7 +277,7 @@ test('who does not come goes to the end, once, and holds nobody up; staff pause,
   // The one who was away is called again, and is out then.
   await change({ letIn: 1 });
   await called(sale.id, away);
-  await endAnswer(sale.id, away);
+  await setAnswerBy(sale.id, away);
   await waitUntil(async () => (await mine(sale.id, away)).state === 'left', { ...soon, what: 'they stay' });
   expect((await comeIn(sale.id, away)).status).toBe(404);
   const { orderId } = (await buy(sale.id, fourth, pass)).body;
@@ -359,6 +365,8 @@ test('a pause costs nobody their turn; an accepted purchase that Redis lost is t
   expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
 
   const { body: draft } = await postRoom({ stock: 1, draft: true });
+  const site = { url: 'https://shop.example/', inside: 1 };
+  const { body: front } = await postRoom({ stock: 1, site, draft: true });
   const old = { id: 'old', role: 'server', instance: 'old-1', startedAt: '', memoryMb: 1, lateMs: 0 };
   await redis.set('beat:old', JSON.stringify(old), 'PX', 60_000);
   await redis.zadd('beaters', Date.now(), 'old');
@@ -370,10 +378,46 @@ test('a pause costs nobody their turn; an accepted purchase that Redis lost is t
   // The version before knows rooms, but no bound of who is inside.
   const known = { ...old, isSharded: true, knowsPhases: true };
   await redis.set('beat:old', JSON.stringify(known), 'PX', 60_000);
-  refused.push(await postRoom({ stock: 1, site: { url: 'https://shop.example/', inside: 1 } }));
+  refused.push(
+    await postRoom({ stock: 1, site }),
+    await postRoom({ stock: 1, site, draft: true }),
+    await system.api<Problem>('PATCH', `/api/sales/${draft.id}`, { ...asAdmin, body: { site } }),
+    await system.api<Problem>('POST', `/api/sales/${front.id}/duplicates`, asAdmin),
+  );
+  const { status } = await system.api('PATCH', `/api/sales/${draft.id}`, {
+    ...asAdmin,
+    body: { site: null },
+  });
+  expect(status).toBe(200);
   await redis.del('beat:old');
   await redis.zrem('beaters', 'old');
   expect(refused.map(({ body }) => body.detail)).toEqual(refused.map(() => expect.stringContaining('old-1')));
+});
+
+test('a room in front of another site is drafted, changed and published only as it can be', async () => {
+  const [asAdmin, site] = [{ token: system.adminToken }, { url: 'https://shop.example/drop', inside: 3 }];
+  const { drafts } = system.store.collections;
+  const field = ({ status, body }: { status: number; body: Partial<Problem> }) => [
+    status,
+    body.errors?.[0]?.field,
+  ];
+  const { body: draft } = await postRoom({ stock: 1, site, draft: true });
+  const change = (body: object) =>
+    system.api<Problem>('PATCH', `/api/sales/${draft.id}`, { ...asAdmin, body });
+  const publish = () => system.api<Problem>('POST', `/api/sales/${draft.id}/publication`, asAdmin);
+  // A code would let in any number of people, because nothing is bought.
+  const phases = [{ name: 'Friends', opensAt: draft.opensAt, access: 'code' }];
+  const { body: made } = await postRoom({ stock: 1, site, phases });
+  expect(JSON.stringify(made.errors)).toContain('access `code`');
+  const refused = [await change({ phases })];
+  await drafts.updateOne(
+    { _id: draft.id },
+    { $set: { 'sale.phases': [{ name: 'Friends', opensAt: new Date(draft.opensAt), access: 'code' }] } },
+  );
+  refused.push(await publish(), await change({ site: { ...site, inside: 4 } }));
+  expect(refused.map(field)).toEqual(refused.map(() => [400, 'phases']));
+  expect((await change({ phases: [] })).status).toBe(200);
+  expect((await publish()).status).toBe(200);
 });
 
 test('a room in front of another site sells nothing, and has exactly so many inside at once', async () => {
@@ -404,6 +448,12 @@ test('a room in front of another site sells nothing, and has exactly so many ins
     token: system.adminToken,
   });
   expect(body.url).toBe(url);
+  const log = await system.api('GET', '/api/admin/staff-log?action=site_keys.read', {
+    token: system.adminToken,
+  });
+  expect(log.body.entries).toEqual([
+    expect.objectContaining({ subject: expect.objectContaining({ id: sale.id }) }),
+  ]);
   const holders = answers.map(({ body: { returnUrl = '' } }) => {
     expect(returnUrl.split('?')[0]).toBe(url);
     const pass = new URL(returnUrl).searchParams.get('room_pass');
@@ -437,17 +487,26 @@ test('a room in front of another site sells nothing, and has exactly so many ins
   expect((await join_(sale.id, late)).body.state).toBe('waiting');
   // Leaving does not end a pass, which opens the site as long as it lasts.
   expect((await leave(sale.id, two)).body.type).toBe('/problems/place-inside');
+  // Nor does deleting the account.
+  const id = String(JSON.parse(atob(two.split('.')[1] ?? '')).sub);
+  const account = { _id: id, personId: id, email: `${id}@example.com`, name: 'Two', passwordHash: '' };
+  await system.store.collections.users.insertOne({ ...account, role: 'buyer', createdAt: new Date() });
+  expect(await deleteAccount(system.store.collections, id, byCommand('a test'))).toBe(true);
+  expect((await mine(sale.id, two)).state).toBe('inside');
 
   const change = (site: RoomSite | null) =>
     system.api<Problem>('PATCH', `/api/sales/${sale.id}`, { token: system.adminToken, body: { site } });
-  expect((await change(null)).body.errors?.[0]?.field).toBe('site');
+  for (const other of [null, { url: 'https://shop.example/other', inside }])
+    expect((await change(other)).body.errors?.[0]?.field).toBe('site');
   expect(most).toBe(inside);
   expect((await change({ url, inside: 5 })).status).toBe(200);
   await fill(5);
   // Whose pass has ended is outside, and somebody else comes in.
   const ended = await mine(sale.id, one);
   await places.updateOne({ saleId: sale.id, position: ended.position }, { $set: { passUntil: new Date(0) } });
-  await called(sale.id, order[5] ?? '');
+  const sixth = order[5] ?? '';
+  await called(sale.id, sixth);
+  await setAnswerBy(sale.id, sixth, new Date(Date.now() + hourMs));
   expect((await mine(sale.id, one)).state).toBe('left');
   await insideNow();
   expect(most).toBe(5);
@@ -457,6 +516,8 @@ test('a room in front of another site sells nothing, and has exactly so many ins
   });
   expect(await statusOf(sale.id)).toMatchObject({ unitsPerCall: 0 });
   await system.changeSale(sale.id, { closesAt: new Date(Date.now() + 500) });
+  await waitUntil(async () => (await statusOf(sale.id)).state === 'ended', { ...soon, what: 'it goes on' });
+  expect((await comeIn(sale.id, sixth)).body.type).toBe('/problems/not-called');
   await system.quiet();
   expect(await audited()).toMatchObject({ ok: true, I8: { breaches: 0 } });
 });

@@ -1,3 +1,4 @@
+import { hasSiteCodes } from '../../../../sale/access/access.ts';
 import { type SaleSnapshot, salePage, saleSnapshot } from '../../../../sale/contract.ts';
 import { deleteDraft, duplicateSale, findValues, listDrafts, publishDraft } from '../../../../sale/draft.ts';
 import { findSale } from '../../../../sale/sale.ts';
@@ -8,10 +9,18 @@ import type { Shop } from '../../../shop.ts';
 import { matches, noSale } from '../../sales.ts';
 import { unpayable } from './payable.ts';
 import { unsafeDoors } from './room.ts';
-import { keyReused, noCaptcha } from './sales.ts';
+import { codesAtSite } from './sale-input.ts';
+import { keyReused, noCaptcha, noSiteKeys } from './sales.ts';
 
 /** Sales before they are public. `POST /api/sales` makes one with `draft: true`; `PATCH /api/sales/:id` changes it. */
-export const draftRoutes = ({ collections, announceSale, payments, redis, captcha }: Shop): Route[] => [
+export const draftRoutes = ({
+  collections,
+  announceSale,
+  payments,
+  redis,
+  captcha,
+  sitePasses,
+}: Shop): Route[] => [
   route({
     method: 'get',
     path: '/api/admin/drafts',
@@ -35,7 +44,12 @@ export const draftRoutes = ({ collections, announceSale, payments, redis, captch
     /** Publishing twice is the same as once. */
     async handle({ params, ...call }) {
       const values = await findValues(collections, params.id);
-      const refused = values && (noCaptcha({ captcha }, values) ?? (await unsafeDoors({ redis }, values)));
+      const refused =
+        values &&
+        (noCaptcha({ captcha }, values) ??
+          noSiteKeys({ sitePasses }, values) ??
+          (hasSiteCodes(values) ? wrongField('phases', codesAtSite) : null) ??
+          (await unsafeDoors({ redis }, values)));
       if (refused) return refused;
       const ifMatch = call.request.header('if-match');
       let refusal: Refusal | null = null;
@@ -69,6 +83,9 @@ export const draftRoutes = ({ collections, announceSale, payments, redis, captch
     problems: ['not-found', 'key-reused'],
     async handle({ params, idempotencyKey, ...call }) {
       const maker = { by: byOf(call), idempotencyKey };
+      const values = await findValues(collections, params.id);
+      const refused = values?.site ? await unsafeDoors({ redis }, values) : null;
+      if (refused) return refused;
       const draft = await duplicateSale(collections, params.id, maker);
       if (draft === 'key_reused') return keyReused('This key made another draft before');
       if (!draft) return noSale(params.id);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { logStaffAction } from '../../../../accounts/staff-log.ts';
 import { type Beat, readBeats } from '../../../../runtime/leader/heartbeat.ts';
 import { count } from '../../../../sale/contract.ts';
 import { findValues } from '../../../../sale/draft.ts';
@@ -32,7 +33,7 @@ const roomControl = z.object({
 
 /**
  * A process of a version before sells past a waiting room, or past phases, because it knows none, and lets too many into a site.
- * @returns why a sale with one of them cannot be published now; null when it can, and for any other sale.
+ * @returns why a sale with one of them cannot be published now, or a draft have a site; null when it can, and for any other sale.
  */
 export async function unsafeDoors(
   { redis }: Pick<Shop, 'redis'>,
@@ -54,6 +55,8 @@ const siteKeys = z.object({
   keys: z.string().describe('`kid:secret,…`, which only the site may know'),
 });
 
+export const noPassKeys = 'The servers have no ROOM_PASS_KEYS, with which passes into the site are signed';
+
 const noRoom = (saleId: string) => refuse('no-room', `Sale ${saleId} does not exist, or has no waiting room`);
 
 export const roomRoutes = ({ collections, sitePasses }: Shop): Route[] => [
@@ -65,11 +68,13 @@ export const roomRoutes = ({ collections, sitePasses }: Shop): Route[] => [
     params: byId,
     answer: [200, siteKeys],
     problems: ['not-found'],
-    async handle({ params }) {
+    async handle({ params, ...call }) {
       const site = (await findValues(collections, params.id))?.site;
-      const keys = site ? sitePasses.keysOf(site.url) : null;
-      if (!site || keys === null)
-        return refuse('not-found', `Sale ${params.id} does not exist, or has no site`);
+      if (!site) return refuse('not-found', `Sale ${params.id} does not exist, or has no site`);
+      const keys = sitePasses.keysOf(site.url);
+      if (keys === null) return refuse('unavailable', noPassKeys);
+      const subject = { kind: 'sale', id: params.id };
+      await logStaffAction(collections, { ...byOf(call), action: 'site_keys.read', subject });
       return { status: 200, body: { url: site.url, keys }, headers: { 'Cache-Control': 'no-store' } };
     },
   }),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isCurrency } from '../../../../public/shared/money.js';
 import { isSite } from '../../../../runtime/config.ts';
-import { phasesFault } from '../../../../sale/access/access.ts';
+import { hasSiteCodes, phasesFault } from '../../../../sale/access/access.ts';
 import type { AgainstBots } from '../../../../sale/bots/demands.ts';
 import {
   language,
@@ -159,6 +159,7 @@ export const newSale = z
     if (fault) refuse(['phases'], fault);
     if (mode !== 'room' && sale.roomPerMinute !== undefined) refuse(['roomPerMinute'], paceOutside);
     if (mode !== 'room' && sale.site) refuse(['site'], paceOutside);
+    if (hasSiteCodes(sale)) refuse(['phases'], codesAtSite);
     if (mode === 'room' && sale.waitingList) refuse(['waitingList'], listInRoom);
     for (const field of ['productId', 'price', 'stock'] as const) {
       const isGiven = sale[field] !== undefined;
@@ -183,6 +184,8 @@ export const drawOutside =
   'expected a time after opensAt and before closesAt in a draw, and none in another sale';
 export const beaconOutside = 'expected it only in a draw';
 export const paceOutside = 'expected it only with a waiting room';
+export const codesAtSite =
+  'expected no phase with access `code` in front of another site: nothing is bought there, so a code would let in any number of people';
 export const listInRoom = 'expected none with a waiting room: who waits there is called when units come back';
 export const oldTooLow = 'expected more than the price';
 
@@ -274,7 +277,10 @@ export const saleChange = z
     items: z.array(changedItem).min(1).max(maxItems).optional().describe('All items, as they should be'),
     mode: saleMode.optional().describe('In a draft only'),
     roomPerMinute: roomPerMinute.optional(),
-    site: site.nullable().optional().describe('Null: none; whether there is one is changed in a draft only'),
+    site: site
+      .nullable()
+      .optional()
+      .describe('Null: none; once the sale is published, only its `inside` changes'),
     drawAt: drawAt.optional(),
     drawBeacon: drawBeacon.optional().describe('In a draft of a draw only'),
     waitingList: waitingList.optional(),

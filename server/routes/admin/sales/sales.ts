@@ -22,6 +22,7 @@ import { unsafeDoors } from './room.ts';
 import {
   aboveStock,
   beaconOutside,
+  codesAtSite,
   drawOutside,
   listInRoom,
   newSale,
@@ -54,7 +55,8 @@ export function saleAdminRoutes(shop: Shop): Route[] {
           noCaptcha(shop, body) ??
           noSiteKeys(shop, body) ??
           unpayable(shop, termsOf(sale)) ??
-          (body.draft ? null : await unsafeDoors(shop, sale));
+          // A server of the version before would publish the draft without its site.
+          (body.draft && !body.site ? null : await unsafeDoors(shop, sale));
         if (refusal) return refusal;
         const snapshot = body.draft
           ? await createDraft(collections, sale, maker)
@@ -89,11 +91,13 @@ export function saleAdminRoutes(shop: Shop): Route[] {
       /** A change that is repeated with its Idempotency-Key is made once, and gets the same answer. */
       async handle({ params, body, idempotencyKey, ...call }) {
         const [change, maker] = [saleChangeOf(body), { by: byOf(call), idempotencyKey }];
+        const { site, phases } = change;
+        const doors = { phases, ...(site && { mode: 'room' as const, site }) };
         const refusal =
           noCaptcha(shop, body) ??
           noSiteKeys(shop, body) ??
           (await unpayableAfter(shop, params.id, change)) ??
-          (await unsafeDoors(shop, { phases: change.phases }));
+          (await unsafeDoors(shop, doors));
         if (refusal) return refusal;
         const ofSale = await changePublished(shop, params.id, change, maker);
         if (ofSale !== 'unknown_sale') return ofSale;
@@ -128,7 +132,7 @@ export const noCaptcha = (shop: Pick<Shop, 'captcha'>, { captcha }: { captcha?: 
     : null;
 
 /** A pass into another site has to be signed. */
-const noSiteKeys = (
+export const noSiteKeys = (
   { sitePasses }: Pick<Shop, 'sitePasses'>,
   { site }: { site?: RoomSite | null | undefined },
 ) =>
@@ -216,11 +220,13 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
       return wrongField('roomPerMinute', paceOutside);
     case 'site_outside':
       return wrongField('site', paceOutside);
+    case 'codes_at_site':
+      return wrongField('phases', codesAtSite);
     case 'site_is_fixed':
       return conflict(
         'already-published',
         'site',
-        'expected a draft: whether things are bought is published',
+        'expected the `url` of before, or a draft: whether things are bought is published, and the keys of a site follow from its `url`',
       );
     case 'room_is_list':
       return wrongField('waitingList', listInRoom);
