@@ -118,6 +118,8 @@ async function open() {
   const name = isAtLeast(needs.get(wanted) ?? 'viewer') ? wanted : 'now';
   opening += 1;
   const mine = opening;
+  // The heading that came with the page is of the first view.
+  if (name !== 'now' && !view) byId('view').replaceChildren();
   if (name === 'queues') return openBullBoard();
   const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
