@@ -9,6 +9,7 @@ import { relative } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
 import { createQueueVisit, fetchLive, startAudit } from './api.js';
+import { heading } from './components.js';
 import { openIncidents } from './health/incidents.js';
 import { errorText } from './http.js';
 import { openFigures } from './live-figures.js';
@@ -99,7 +100,7 @@ async function join(invitation) {
     // The token leaves the address, so that it is in no history, bookmark or picture of the screen.
     history.replaceState(null, '', location.pathname);
   } catch {
-    setText(text, texts.noAnswer);
+    byId('no-access').replaceChildren(openMissingView().root);
   }
 }
 
@@ -148,11 +149,12 @@ async function loadView(name) {
   }
 }
 
-/** Stands for a view that could not be loaded, which a browser tries again with a new load of the page only. */
+/** Shown when a view could not be loaded. Only a reload tries again, because a browser may keep a failed import. */
 function openMissingView() {
   const again = element('button', { type: 'button', class: 'small' }, texts.words.lookAgain);
   again.addEventListener('click', () => location.reload());
-  return { root: element('div', { role: 'alert' }, element('p', {}, texts.noAnswer), again) };
+  const alert = element('div', { role: 'alert' }, element('p', {}, texts.noAnswer), again);
+  return { root: element('div', {}, heading(texts.room), alert) };
 }
 
 /** Opens Bull's board, a page of its own, which an admin enters with a one-time ticket. */
