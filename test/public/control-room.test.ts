@@ -121,10 +121,12 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await page.getByTestId('draft-terms').getByText(bots).waitFor();
   await page.getByRole('button', { name: 'Edit' }).click();
   await sale.getByLabel('Given out').selectOption('in turn, from a waiting room');
-  await sale.getByLabel('In front of another site, at').fill('https://shop.example/drop');
+  await sale.getByLabel('In front of another site, at').fill('ftp://shop.example/drop');
   await sale.getByLabel('People inside at once').fill('0');
   await sale.getByRole('button', { name: 'Save' }).click();
+  await sale.getByText('Expected an http(s) address without a query').waitFor();
   await sale.getByText('Expected at least 1.').waitFor();
+  await sale.getByLabel('In front of another site, at').fill('https://shop.example/drop');
   await sale.getByLabel('People inside at once').fill('300');
   await sale.getByRole('button', { name: 'Save' }).click();
   const inFront = 'in front of https://shop.example/drop, at most 300 people inside';
