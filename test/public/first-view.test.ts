@@ -16,7 +16,12 @@ const from = (ms: number) => new Date(Date.now() + ms);
 
 beforeAll(async () => {
   [system, browser] = await Promise.all([
-    startSystem({ env: { SHOP_TIME_ZONE: 'Europe/Berlin', SHOP_NAME: 'Lamps & more' } }),
+    startSystem({
+      env: {
+        ...{ SHOP_TIME_ZONE: 'Europe/Berlin', SHOP_NAME: 'Lamps & more' },
+        ROOM_PASS_KEYS: `first:${'k'.repeat(40)}`,
+      },
+    }),
     openBrowser(),
   ]);
   open = await system.createSale({ name: 'A <b>lamp</b>', stock: 1_500, limitPerBuyer: 2 });
@@ -76,6 +81,39 @@ test('a shared link has title, picture, price and description', async () => {
   expect(meta('og:site_name')).toBe('Lamps &amp; more');
   expect(meta('og:url')).toBe(`${system.url}/sales/${sale.id}`);
   expect([meta('product:price:amount'), meta('product:price:currency')]).toEqual(['75.00', 'EUR']);
+});
+
+test('a sale in front of another site tells neither price nor stock', async () => {
+  const site = { url: 'https://shop.example/drop', inside: 9 };
+  const { body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', {
+    token: system.adminToken,
+    body: {
+      ...{ productId: open.product.id, price: { amount: 77_700, currency: 'EUR' }, stock: 4_321 },
+      ...{ mode: 'room', site, opensAt: from(0), closesAt: from(hourMs), draft: true },
+    },
+  });
+  const admin = { user: { id: 'test-admin', role: 'admin', name: 'Ada' }, token: system.adminToken };
+  const page = await browser.page({ as: admin });
+  await page.goto(`${system.url}/sales/${sale.id}?preview`);
+  await page.getByTestId('product-name').filter({ hasText: sale.product.name }).waitFor();
+  const told = page.locator('#main').getByText(/777|4,321/);
+  expect(await told.filter({ visible: true }).count()).toBe(0);
+  await system.api('POST', `/api/sales/${sale.id}/publication`, { token: system.adminToken });
+
+  const [head = ''] = (await read(`/sales/${sale.id}`)).html.split('<link rel="canonical"');
+  expect(head).toContain('property="og:title"');
+  expect(head).not.toContain('777');
+  const card = (html: string) => html.split('<li').find((text) => text.includes(sale.id));
+  const drawn = page.locator('.card', { has: page.locator(`[href="/sales/${sale.id}"]`) });
+  await page.goto(system.url);
+  // What is drawn again is drawn by the script.
+  await page.evaluate("document.getElementById('sales').replaceChildren()");
+  await drawn.waitFor();
+  for (const text of [card((await read('/')).html), await drawn.textContent()]) {
+    expect(text).toContain('On now');
+    expect(text).not.toMatch(/777|4,321/);
+  }
+  await page.context().close();
 });
 
 test('however many look, a sale is read from the database once a second', async () => {
