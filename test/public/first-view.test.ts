@@ -190,10 +190,13 @@ test('buyers list what is open by its end, what is to come by its opening, and t
 /** Slow 3G, and a CPU of a quarter of this one's speed. */
 const slowNetwork = { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 50_000 };
 const measure = `
-  globalThis.vitals = { shift: 0, paint: 0 };
+  globalThis.vitals = { shift: 0, paint: 0, hasIncident: false };
   new PerformanceObserver((list) => {
     // An incident moves what is below it, so that it is seen.
-    if (document.querySelector('.incidents:not([hidden])')) return;
+    if (document.querySelector('.incidents:not([hidden])')) {
+      vitals.hasIncident = true;
+      return;
+    }
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) vitals.shift += entry.value;
   }).observe({ type: 'layout-shift', buffered: true });
   new PerformanceObserver((list) => {
@@ -223,8 +226,7 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     ['/admin', admin, '[data-testid=processes] td'],
     ['/admin', admin, '[data-testid=processes] td', 1_440],
   ];
-  const table = [];
-  for (const [path, as, shows, width = 390] of places) {
+  const visit = async ([path, as, shows, width = 390]: (typeof places)[number]) => {
     const page = await browser.page({ as, viewport: { width, height: 844 } });
     await page.addInitScript(measure);
     const network = await page.context().newCDPSession(page);
@@ -246,20 +248,31 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     await page.goto(system.url + path);
     await page.locator(shows).first().waitFor({ timeout: 40_000 });
     await page.waitForLoadState('networkidle');
-    const { shift, largest, first } = await page.evaluate<Record<'shift' | 'largest' | 'first', number>>(`({
+    const { hasIncident, shift, largest, first } = await page.evaluate<
+      Record<'shift' | 'largest' | 'first', number> & { hasIncident: boolean }
+    >(`({
+      hasIncident: vitals.hasIncident,
       shift: vitals.shift,
       largest: vitals.paint,
       first: performance.getEntriesByName('first-contentful-paint')[0].startTime,
     })`);
-    table.push({
+    await page.context().close();
+    const row = {
       page: `${path.replace(/[\w-]{20,}/, path.includes(soon.id) ? '(upcoming)' : '(open)')}${width === 390 ? '' : ' wide'}`,
       'FCP ms': Math.round(first),
       'LCP ms': Math.round(largest),
       kB: Math.round(bytes / 100) / 10,
       requests,
       CLS: Math.round(shift * 10_000) / 10_000,
-    });
-    await page.context().close();
+    };
+    return { row, hasIncident };
+  };
+  const table = [];
+  for (const place of places) {
+    let visited = await visit(place);
+    for (let again = 0; visited.hasIncident && again < 4; again++) visited = await visit(place);
+    expect(visited.hasIncident, 'an incident was shown each time, so nothing was measured').toBe(false);
+    table.push(visited.row);
   }
   console.table(table);
   for (const { page, kB, requests, CLS } of table) {
