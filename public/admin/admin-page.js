@@ -127,7 +127,9 @@ async function open() {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
+  if (name !== 'now') byId('view').setAttribute('aria-busy', 'true');
   const openView = name === 'now' ? openNowView : await loadView(name);
+  byId('view').removeAttribute('aria-busy');
   // Another view was opened, or access was lost, while this one loaded.
   if (mine !== opening) return;
   view?.close?.();
