@@ -257,7 +257,7 @@ class StampedeBuy extends HTMLElement {
   #status() {
     const sale = this.#sale;
     if (sale?.status !== 'scheduled' || this.#now() < Date.parse(sale.opensAt)) return sale?.status ?? null;
-    return sale.stock > 0 ? 'open' : 'sold_out';
+    return sale.stock > 0 || sale.mode === 'draw' || sale.site ? 'open' : 'sold_out';
   }
 
   #now() {

@@ -9,6 +9,7 @@ import { relative } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
 import { toast } from '../shared/toast.js';
 import { createQueueVisit, fetchLive, startAudit } from './api.js';
+import { heading } from './components.js';
 import { openIncidents } from './health/incidents.js';
 import { errorText } from './http.js';
 import { openFigures } from './live-figures.js';
@@ -99,7 +100,7 @@ async function join(invitation) {
     // The token leaves the address, so that it is in no history, bookmark or picture of the screen.
     history.replaceState(null, '', location.pathname);
   } catch {
-    setText(text, texts.noAnswer);
+    byId('no-access').replaceChildren(openMissingView().root);
   }
 }
 
@@ -118,13 +119,17 @@ async function open() {
   const name = isAtLeast(needs.get(wanted) ?? 'viewer') ? wanted : 'now';
   opening += 1;
   const mine = opening;
+  // The heading that came with the page is of the first view.
+  if (name !== 'now' && !view) byId('view').replaceChildren();
   if (name === 'queues') return openBullBoard();
   const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
     if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }
+  if (name !== 'now') byId('view').setAttribute('aria-busy', 'true');
   const openView = name === 'now' ? openNowView : await loadView(name);
+  byId('view').removeAttribute('aria-busy');
   // Another view was opened, or access was lost, while this one loaded.
   if (mine !== opening) return;
   view?.close?.();
@@ -146,11 +151,12 @@ async function loadView(name) {
   }
 }
 
-/** Stands for a view that could not be loaded, which a browser tries again with a new load of the page only. */
+/** Shown when a view could not be loaded. Only a reload tries again, because a browser may keep a failed import. */
 function openMissingView() {
   const again = element('button', { type: 'button', class: 'small' }, texts.words.lookAgain);
   again.addEventListener('click', () => location.reload());
-  return { root: element('div', { role: 'alert' }, element('p', {}, texts.noAnswer), again) };
+  const alert = element('div', { role: 'alert' }, element('p', {}, texts.noAnswer), again);
+  return { root: element('div', {}, heading(texts.room), alert) };
 }
 
 /** Opens Bull's board, a page of its own, which an admin enters with a one-time ticket. */

@@ -80,14 +80,15 @@ function updateTexts(list, drawn) {
 
 /** @param {SaleSnapshot} sale @param {number} now */
 function card(sale, now) {
-  const { id, product, stock, unitsOnSale } = sale;
+  const { id, product, site, stock, unitsOnSale } = sale;
   const status = statusNow(sale, now);
   const moment = {
     scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
     ended: `${texts.endedAt} ${dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
     called_off: dateTime(sale.closesAt),
   };
-  const left = texts.stockLine(number(stock), number(unitsOnSale));
+  // Nothing is sold in front of another site.
+  const left = site ? '' : texts.stockLine(number(stock), number(unitsOnSale));
   const picture = product.image
     ? element('img', {
         src: smallPicture(product.image),
@@ -105,7 +106,7 @@ function card(sale, now) {
       'div',
       { class: 'card-text' },
       element('a', { href: `/sales/${encodeURIComponent(id)}` }, saleName(sale)),
-      priceOf(sale),
+      ...(site ? [] : [priceOf(sale)]),
       element(
         'div',
         { class: 'card-live' },
@@ -135,7 +136,7 @@ const SHOWN_ITEMS = 12;
 /** The names of several items, of which those that are sold out are struck through. @param {SaleSnapshot} sale */
 function itemsLine(sale) {
   const items = itemsOf(sale);
-  if (items.length < 2) return [];
+  if (items.length < 2 || sale.site) return [];
   const names = items.slice(0, SHOWN_ITEMS).map((item) => {
     const name = itemName(sale, item);
     if (item.stock > 0) return element('span', {}, name);

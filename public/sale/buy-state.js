@@ -33,8 +33,8 @@ export function statusNow(sale, now) {
   if (sale.status === 'ended' || now >= Date.parse(sale.closesAt)) return 'ended';
   if (sale.status === 'paused') return 'paused';
   if (now < Date.parse(sale.opensAt)) return 'scheduled';
-  // The units of a draw are offered, so none left does not mean that it is over.
-  return sale.stock > 0 || sale.mode === 'draw' ? 'open' : 'sold_out';
+  // The units of a draw are offered, so none left does not mean that it is over. In front of another site nothing is sold.
+  return sale.stock > 0 || sale.mode === 'draw' || sale.site ? 'open' : 'sold_out';
 }
 
 /**
@@ -75,7 +75,7 @@ export function buyState({
   if (status === 'paused') return 'paused';
   if (status === 'scheduled') return 'soon';
   if (status === 'sold_out') return 'sold-out';
-  if (choice?.stock === 0) return 'choose-another';
+  if (choice?.stock === 0 && !sale.site) return 'choose-another';
   if (!isSignedIn) return 'sign-in';
   if (!isOpenFor(sale, access, now)) return 'not-yet';
   if (remainingFor(sale, orders) === 0) return 'over-limit';

@@ -57,10 +57,11 @@ export function steady(before, next) {
 }
 
 /**
- * Whether those who come first will probably take what is left.
+ * Whether those who come first will probably take what is left; where nobody takes anything they never will.
  * @param {number} ahead @param {Pick<RoomStatus, 'inside' | 'left' | 'unitsPerCall'>} status
  */
-export const isUnlikely = (ahead, { inside, left, unitsPerCall }) => (ahead + inside) * unitsPerCall >= left;
+export const isUnlikely = (ahead, { inside, left, unitsPerCall }) =>
+  unitsPerCall > 0 && (ahead + inside) * unitsPerCall >= left;
 
 /**
  * @param {{ sale: { site?: unknown }, status: SaleStatus, now: number, buy?: BuyState }} view `buy` is absent before the page knows its reader
@@ -102,7 +103,7 @@ export function roomView({ sale, status, now, buy }, place, room, wait, { texts,
     if (isSoldOut) return say('sold-out', t.soldOut, { ...mine, note: where });
     if (room.state === 'paused' || status === 'paused')
       return say('paused', where, { ...mine, note: t.paused });
-    if (isUnlikely(ahead, room)) return say('unlikely', `${where} ${t.unlikely}`, mine);
+    if (!sale.site && isUnlikely(ahead, room)) return say('unlikely', `${where} ${t.unlikely}`, mine);
     return say('waiting', where, mine);
   }
   if (isSoldOut) return say('sold-out', t.soldOut, { action: 'join' });

@@ -98,6 +98,7 @@ export function renderSale(view) {
 /** @param {SaleView} view */
 function renderProduct({ sale, choice }) {
   const { product } = sale;
+  byId('main').toggleAttribute('data-site', sale.site !== undefined);
   document.title = `${product.name} · ${texts.brand}`;
   setText(byId('name'), saleName(sale));
   setText(byId('description'), product.description);

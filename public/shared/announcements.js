@@ -17,16 +17,15 @@ let announcedAt = Number.NEGATIVE_INFINITY;
 
 /** @param {SaleSnapshot} sale @param {SaleStatus} status */
 export function announceStock(sale, status) {
-  const { stock, unitsOnSale } = sale;
+  const { site, stock, unitsOnSale } = sale;
   const isNewStatus = status !== announcedStatus;
   const isQuiet = itemsOf(sale).length > 1 || performance.now() - announcedAt < STOCK_EVERY_MS;
   if (!isNewStatus && isQuiet) return;
   announcedStatus = status;
   announcedAt = performance.now();
-  setText(
-    byId('announcement'),
-    `${texts.saleStatus[status]}. ${texts.stockAnnouncement(stock, unitsOnSale)}`,
-  );
+  // Nothing is sold in front of another site.
+  const units = site ? [] : [texts.stockAnnouncement(stock, unitsOnSale)];
+  setText(byId('announcement'), [`${texts.saleStatus[status]}.`, ...units].join(' '));
 }
 
 /** The id of the chosen item whose end was announced. @type {string | null} */

@@ -43,7 +43,7 @@ export interface Bundle {
 }
 
 /** The views and charts of the control room load when they are shown. A buyer's page is one script, which needs one request. */
-const inParts = (path: string) => path === '/admin/admin-page.js';
+const isSplit = (path: string) => path === '/admin/admin-page.js';
 
 /**
  * Makes one script of each page's modules, with the texts of one language, and further ones of what the control room imports
@@ -82,8 +82,8 @@ export async function bundleScripts(
       return { path: path.slice(folder.length - 1), text, imports: atOnce.map(({ path }) => `/${path}`) };
     });
   };
-  const whole = scripts.filter((path) => !inParts(path));
-  return (await Promise.all([bundle(whole, false), bundle(scripts.filter(inParts), true)])).flat();
+  const whole = scripts.filter((path) => !isSplit(path));
+  return (await Promise.all([bundle(whole, false), bundle(scripts.filter(isSplit), true)])).flat();
 }
 
 /** Joins style sheets to one, in their order. */

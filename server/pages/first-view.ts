@@ -89,19 +89,21 @@ function openGraphOf(sale: SaleSnapshot, price: string, address: string, context
   const { texts, formats, shop, reader } = context;
   const status = texts.saleStatus[statusNow(sale, Date.parse(sale.serverTime))];
   const told = product.description.replace(/\s+/g, ' ').slice(0, 200);
-  const description = [price, status, told].filter(Boolean).join(' · ');
+  const description = [sale.site ? '' : price, status, told].filter(Boolean).join(' · ');
   const picture = product.image && new URL(product.image, address).href;
   const lowest = lowestPrice(sale).price;
   const properties = {
     'og:type': 'product',
     'og:site_name': shop.name,
-    'og:title': `${saleName(sale)} · ${formats.money(lowest)}`,
+    'og:title': sale.site ? saleName(sale) : `${saleName(sale)} · ${formats.money(lowest)}`,
     'og:description': description,
     'og:url': address,
     ...(picture && { 'og:image': picture, 'og:image:alt': product.name }),
     'og:locale': reader.locale.replace('-', '_'),
-    'product:price:amount': decimalOf(lowest),
-    'product:price:currency': lowest.currency,
+    ...(!sale.site && {
+      'product:price:amount': decimalOf(lowest),
+      'product:price:currency': lowest.currency,
+    }),
   };
   const tags = Object.entries(properties).map(
     ([name, content]) => html`\n    <meta property="${name}" content="${content}">`,
@@ -288,17 +290,20 @@ function cardOf(
   const oldPrice = isOnly ? sale.oldPrice : null;
   const before = oldPrice ? html`<s class="muted">${formats.money(oldPrice)}</s> ` : '';
   const shown = isOnly ? formats.money(price) : texts.from(formats.money(price));
-  const left =
-    moments[status] ?? texts.stockLine(formats.number(sale.stock), formats.number(sale.unitsOnSale));
-  const live = html`<div class="card-live"><span class="chip" data-status="${status}">${texts.saleStatus[status]}</span><span>${left}</span>${itemsLine(sale, { texts, formats })}</div>`;
-  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}">${saleName(sale)}</a><p class="card-price">${before}${shown}</p>${isLive ? live : ''}</div></li>`;
+  // Nothing is sold in front of another site.
+  const priced = sale.site ? '' : html`<p class="card-price">${before}${shown}</p>`;
+  const stock = sale.site
+    ? ''
+    : texts.stockLine(formats.number(sale.stock), formats.number(sale.unitsOnSale));
+  const live = html`<div class="card-live"><span class="chip" data-status="${status}">${texts.saleStatus[status]}</span><span>${moments[status] ?? stock}</span>${itemsLine(sale, { texts, formats })}</div>`;
+  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}">${saleName(sale)}</a>${priced}${isLive ? live : ''}</div></li>`;
 }
 
 const shownItems = 12;
 
 function itemsLine(sale: SaleSnapshot, { texts, formats }: Pick<PageContext, 'texts' | 'formats'>): Html {
   const items = itemsOf(sale);
-  if (items.length < 2) return new Html('');
+  if (items.length < 2 || sale.site) return new Html('');
   const names = items.slice(0, shownItems).map((item) => {
     const name = itemName(sale, item);
     if (item.stock > 0) return html`<span>${name}</span>`;

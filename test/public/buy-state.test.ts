@@ -95,6 +95,26 @@ describe('the button of a sale with several items', () => {
   });
 });
 
+test('a sale without units left is sold out, but not in front of another site, where nothing is sold', () => {
+  const soldOut = saleOf(item('1', 0));
+  const inFront = {
+    ...soldOut,
+    mode: 'room' as const,
+    site: { url: 'https://shop.example/drop', inside: 9 },
+  };
+  expect([soldOut, inFront].map((sale) => statusNow(sale, now))).toEqual(['sold_out', 'open']);
+  const circumstances = {
+    now,
+    isReachable: true,
+    isSignedIn: false,
+    progress: null,
+    orders: [],
+    wantsMore: false,
+  };
+  const [choice = null] = itemsOf(inFront);
+  expect(buyState({ ...circumstances, sale: inFront, choice })).toBe('sign-in');
+});
+
 test('the button of a held order leads to its payment until the buyer wants more', () => {
   const sale = saleOf(item('1', 5));
   const held: Order = { ...paid(line('1', 1)), status: 'held', holdExpiresAt: '2030-05-01T12:10:00Z' };

@@ -34,11 +34,14 @@ afterAll(async () => {
   await system.close();
 });
 
+const adminSession = () => {
+  const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'admin@example.com' };
+  return { user, token: system.adminToken };
+};
+
 /** Opens the control room as an admin. */
 async function enter(hash = '', locale = 'en-GB'): Promise<Page> {
-  const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'admin@example.com' };
-  const as = { user, token: system.adminToken };
-  const page = await browser.page({ as, locale, viewport: { width: 1_280, height: 900 } });
+  const page = await browser.page({ as: adminSession(), locale, viewport: { width: 1_280, height: 900 } });
   page.on('pageerror', ({ message }) => thrown.push(message));
   page.on('console', (message) => {
     const isOurs = new URL(page.url()).pathname === '/admin';
@@ -121,10 +124,12 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await page.getByTestId('draft-terms').getByText(bots).waitFor();
   await page.getByRole('button', { name: 'Edit' }).click();
   await sale.getByLabel('Given out').selectOption('in turn, from a waiting room');
-  await sale.getByLabel('In front of another site, at').fill('https://shop.example/drop');
+  await sale.getByLabel('In front of another site, at').fill('ftp://shop.example/drop');
   await sale.getByLabel('People inside at once').fill('0');
   await sale.getByRole('button', { name: 'Save' }).click();
+  await sale.getByText('Expected an http(s) address without a query').waitFor();
   await sale.getByText('Expected at least 1.').waitFor();
+  await sale.getByLabel('In front of another site, at').fill('https://shop.example/drop');
   await sale.getByLabel('People inside at once').fill('300');
   await sale.getByRole('button', { name: 'Save' }).click();
   const inFront = 'in front of https://shop.example/drop, at most 300 people inside';
@@ -230,6 +235,50 @@ test('a user who is not an admin sees that they have no access', async () => {
   await page.goto(`${system.url}/admin`);
   await page.getByText('Sign in as staff of the shop.').waitFor();
   expect(await page.getByTestId('tile-rates').count()).toBe(0);
+});
+
+test('a view that comes late is not shown over a later one, and one that cannot be loaded offers a reload', async () => {
+  const page = await enter('#now');
+  await page.getByTestId('processes').waitFor();
+  let release = () => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  await page.route('**/chunks/views-*', async (route) => {
+    await held;
+    await route.continue();
+  });
+  const asked = page.waitForRequest('**/chunks/views-*');
+  await page.evaluate("location.hash = 'sales'");
+  const chunk = (await asked).url();
+  await page.locator('#view[aria-busy]').waitFor();
+  await page.evaluate("location.hash = 'now'");
+  await page.locator('#tabs [href="#now"][aria-current]').waitFor();
+  release();
+  // This import shares the page's own, and ends after it.
+  await page.evaluate(`import(${JSON.stringify(chunk)}).then(() => undefined)`);
+  const title = page.locator('#view').getByRole('heading', { level: 1 });
+  expect(await title.textContent()).toBe(englishRoom.nowTitle);
+  await page.context().close();
+
+  const failing = await browser.page({ as: adminSession(), viewport: { width: 390, height: 844 } });
+  await failing.route('**/chunks/views-*', (route) => route.abort());
+  await failing.goto(`${system.url}/admin#sales`);
+  const alert = failing.locator('#view').getByRole('alert');
+  await alert.getByRole('button', { name: englishRoom.words.lookAgain }).waitFor();
+  const headings = failing.getByRole('heading', { level: 1 });
+  expect(await headings.allTextContents()).toEqual([englishRoom.room]);
+  await failing.goto(`${system.url}/admin?invited#join=an-invitation`);
+  await failing.locator('#no-access').getByRole('button', { name: englishRoom.words.lookAgain }).waitFor();
+  expect(await headings.allTextContents()).toEqual([englishRoom.room]);
+});
+
+test('the control room is in the reader’s language before its script runs', async () => {
+  const headers = { Accept: 'text/html', 'Accept-Language': 'de' };
+  const html = (await system.api<string>('GET', '/admin', { headers })).body;
+  expect(html).toMatch(new RegExp(`<title>${germanRoom.room} · `));
+  expect(html).toContain(`>${germanRoom.room}</h1>`);
+  expect(html).not.toContain('{{');
 });
 
 test('an uploaded picture is resized and immutable, and other files are refused', async () => {

@@ -16,7 +16,12 @@ const from = (ms: number) => new Date(Date.now() + ms);
 
 beforeAll(async () => {
   [system, browser] = await Promise.all([
-    startSystem({ env: { SHOP_TIME_ZONE: 'Europe/Berlin', SHOP_NAME: 'Lamps & more' } }),
+    startSystem({
+      env: {
+        ...{ SHOP_TIME_ZONE: 'Europe/Berlin', SHOP_NAME: 'Lamps & more' },
+        ROOM_PASS_KEYS: `first:${'k'.repeat(40)}`,
+      },
+    }),
     openBrowser(),
   ]);
   open = await system.createSale({ name: 'A <b>lamp</b>', stock: 1_500, limitPerBuyer: 2 });
@@ -76,6 +81,39 @@ test('a shared link has title, picture, price and description', async () => {
   expect(meta('og:site_name')).toBe('Lamps &amp; more');
   expect(meta('og:url')).toBe(`${system.url}/sales/${sale.id}`);
   expect([meta('product:price:amount'), meta('product:price:currency')]).toEqual(['75.00', 'EUR']);
+});
+
+test('a sale in front of another site tells neither price nor stock', async () => {
+  const site = { url: 'https://shop.example/drop', inside: 9 };
+  const { body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', {
+    token: system.adminToken,
+    body: {
+      ...{ productId: open.product.id, price: { amount: 77_700, currency: 'EUR' }, stock: 4_321 },
+      ...{ mode: 'room', site, opensAt: from(0), closesAt: from(hourMs), draft: true },
+    },
+  });
+  const admin = { user: { id: 'test-admin', role: 'admin', name: 'Ada' }, token: system.adminToken };
+  const page = await browser.page({ as: admin });
+  await page.goto(`${system.url}/sales/${sale.id}?preview`);
+  await page.getByTestId('product-name').filter({ hasText: sale.product.name }).waitFor();
+  const told = page.locator('#main').getByText(/777|4,321/);
+  expect(await told.filter({ visible: true }).count()).toBe(0);
+  await system.api('POST', `/api/sales/${sale.id}/publication`, { token: system.adminToken });
+
+  const [head = ''] = (await read(`/sales/${sale.id}`)).html.split('<link rel="canonical"');
+  expect(head).toContain('property="og:title"');
+  expect(head).not.toContain('777');
+  const card = (html: string) => html.split('<li').find((text) => text.includes(sale.id));
+  const drawn = page.locator('.card', { has: page.locator(`[href="/sales/${sale.id}"]`) });
+  await page.goto(system.url);
+  // What is drawn again is drawn by the script.
+  await page.evaluate("document.getElementById('sales').replaceChildren()");
+  await drawn.waitFor();
+  for (const text of [card((await read('/')).html), await drawn.textContent()]) {
+    expect(text).toContain('On now');
+    expect(text).not.toMatch(/777|4,321/);
+  }
+  await page.context().close();
 });
 
 test('however many look, a sale is read from the database once a second', async () => {
@@ -152,10 +190,13 @@ test('buyers list what is open by its end, what is to come by its opening, and t
 /** Slow 3G, and a CPU of a quarter of this one's speed. */
 const slowNetwork = { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 50_000 };
 const measure = `
-  globalThis.vitals = { shift: 0, paint: 0 };
+  globalThis.vitals = { shift: 0, paint: 0, hasIncident: false };
   new PerformanceObserver((list) => {
     // An incident moves what is below it, so that it is seen.
-    if (document.querySelector('.incidents:not([hidden])')) return;
+    if (document.querySelector('.incidents:not([hidden])')) {
+      vitals.hasIncident = true;
+      return;
+    }
     for (const entry of list.getEntries()) if (!entry.hadRecentInput) vitals.shift += entry.value;
   }).observe({ type: 'layout-shift', buffered: true });
   new PerformanceObserver((list) => {
@@ -173,6 +214,7 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     },
   });
   const admin = { user: { id: 'test-admin', role: 'admin', name: 'Ada' }, token: system.adminToken };
+  const viewer = { ...admin, user: { ...admin.user, role: 'viewer' } };
   const places: [path: string, as: object | null, shows: string, width?: number][] = [
     ['/', null, '.card'],
     [`/sales/${open.id}`, null, '[data-state=sign-in]'],
@@ -182,11 +224,11 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     ['/orders', buyer, '#empty:not([hidden])'],
     ['/account', buyer, '#account:not([hidden])'],
     ['/nothing', null, '.way-on'],
-    ['/admin', admin, '[data-testid=processes] td'],
+    // A viewer has fewer tabs than came with the page.
+    ['/admin', viewer, '[data-testid=processes] td'],
     ['/admin', admin, '[data-testid=processes] td', 1_440],
   ];
-  const table = [];
-  for (const [path, as, shows, width = 390] of places) {
+  const visit = async ([path, as, shows, width = 390]: (typeof places)[number]) => {
     const page = await browser.page({ as, viewport: { width, height: 844 } });
     await page.addInitScript(measure);
     const network = await page.context().newCDPSession(page);
@@ -208,20 +250,31 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     await page.goto(system.url + path);
     await page.locator(shows).first().waitFor({ timeout: 40_000 });
     await page.waitForLoadState('networkidle');
-    const { shift, largest, first } = await page.evaluate<Record<'shift' | 'largest' | 'first', number>>(`({
+    const { hasIncident, shift, largest, first } = await page.evaluate<
+      Record<'shift' | 'largest' | 'first', number> & { hasIncident: boolean }
+    >(`({
+      hasIncident: vitals.hasIncident,
       shift: vitals.shift,
       largest: vitals.paint,
       first: performance.getEntriesByName('first-contentful-paint')[0].startTime,
     })`);
-    table.push({
+    await page.context().close();
+    const row = {
       page: `${path.replace(/[\w-]{20,}/, path.includes(soon.id) ? '(upcoming)' : '(open)')}${width === 390 ? '' : ' wide'}`,
       'FCP ms': Math.round(first),
       'LCP ms': Math.round(largest),
       kB: Math.round(bytes / 100) / 10,
       requests,
       CLS: Math.round(shift * 10_000) / 10_000,
-    });
-    await page.context().close();
+    };
+    return { row, hasIncident };
+  };
+  const table = [];
+  for (const place of places) {
+    let visited = await visit(place);
+    for (let again = 0; visited.hasIncident && again < 4; again++) visited = await visit(place);
+    expect(visited.hasIncident, 'an incident was shown each time, so nothing was measured').toBe(false);
+    table.push(visited.row);
   }
   console.table(table);
   for (const { page, kB, requests, CLS } of table) {

@@ -18,9 +18,14 @@ const placeIn = (state: Place['state'], more: Partial<Place> = {}): Place => {
 const look = (
   place: Place | null,
   status: RoomStatus | null = room,
-  { of = 'open', wait = null, buy }: { of?: SaleStatus; wait?: Wait | null; buy?: BuyState } = {},
+  {
+    of = 'open',
+    wait = null,
+    buy,
+    sale = {},
+  }: { of?: SaleStatus; wait?: Wait | null; buy?: BuyState; sale?: { site?: object } } = {},
 ) =>
-  roomView({ sale: {}, status: of, now, ...(buy && { buy }) }, place, status, wait, {
+  roomView({ sale, status: of, now, ...(buy && { buy }) }, place, status, wait, {
     texts,
     clock: shortCountdown,
   });
@@ -85,6 +90,15 @@ test('all who wait hear of a sell-out and of a pause; it is unlikely when those 
   expect(isUnlikely(5, { inside: 0, left: 5, unitsPerCall: 1 })).toBe(true);
   // Every second person buys nothing.
   expect(isUnlikely(7, { inside: 2, left: 5, unitsPerCall: 0.5 })).toBe(false);
+});
+
+test('in front of another site, where nothing is sold, nobody hears that it is unlikely', () => {
+  expect(isUnlikely(20, { inside: 2, left: 0, unitsPerCall: 0 })).toBe(false);
+  const sale = { site: { url: 'https://shop.example/drop', inside: 2 } };
+  for (const unitsPerCall of [0, 1])
+    expect(look(placeIn('waiting'), { ...room, left: 0, unitsPerCall }, { sale })?.kind).toBe('waiting');
+  const passUntil = at(90_000);
+  expect(look(placeIn('inside', { passUntil }), room, { sale })?.text).toBe(texts.room.insideSite('01:30'));
 });
 
 test('an estimate is a range of the measured pace, and never jumps upwards by more than a tenth', () => {

@@ -438,7 +438,7 @@ test('settings that make no sense are refused, and say what was expected', async
   expect(await fields({ proofOfWork: 'off', networkLimit: 'off', captcha: false })).toEqual([201]);
   // This server has no keys for passes into other sites.
   const site = { url: 'https://shop.example/drop', inside: 9 };
-  expect(await fields({ mode: 'room', site })).toEqual([400, 'site']);
+  expect(await fields({ mode: 'room', site })).toEqual([400, 'site.url']);
   expect(await fields({ site })).toEqual([400, 'site']);
   expect(await fields({ mode: 'room', site: { url: 'ftp://shop.example', inside: 0 } })).toEqual([
     ...[400, 'site.url', 'site.inside'],

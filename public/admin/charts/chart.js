@@ -2,6 +2,7 @@
 
 import { element, setText } from '../../shared/dom.js';
 import { number, tick } from '../../shared/format.js';
+import { texts } from '../texts.js';
 
 /**
  * @typedef {object} Line
@@ -41,13 +42,20 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
   /** @type {import('uplot') | null} */
   let plot = null;
   let isClosed = false;
+  /** Whether uPlot is loading, or could not be loaded. */
+  let isLoading = false;
   /** @type {Values[]} */
   let data = [[], ...lines.map(() => [])];
 
+  /** Calls while uPlot is loading need no drawing of their own: the first one draws the newest data. */
   async function draw() {
+    if (isLoading) return;
+    isLoading = true;
     const uPlot = await loadPlot();
+    if (!uPlot) return setText(host, texts.noAnswer);
+    isLoading = false;
     const width = host.clientWidth;
-    if (!uPlot || width === 0 || isClosed) return;
+    if (width === 0 || isClosed) return;
     plot?.destroy();
     const stepped = uPlot.paths.stepped?.({ align: 1 });
     const options = optionsOf(root, lines, { width, height, write, stepped });
@@ -83,7 +91,7 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
   };
 }
 
-/** Without it the figures in the legend are shown alone; the next ones try again. */
+/** Null when it could not be loaded. A chart does not try again, because a browser may keep a failed import. */
 const loadPlot = () =>
   import('/vendor/uplot/uPlot.esm.js').then(
     (module) => module.default,

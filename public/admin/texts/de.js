@@ -326,6 +326,7 @@ export const german = {
     withdrawStock: 'Erwartet wird höchstens, was übrig ist.',
     waitingList:
       'Neben einem Warteraum gibt es keine Liste: Wer dort wartet, wird aufgerufen, wenn etwas zurückkommt.',
+    url: 'Erwartet wird eine http(s)-Adresse ohne Abfrage, und Server, die ROOM_PASS_KEYS haben.',
     logo: 'Erwartet wird ein Pfad auf dieser Seite, etwa /pictures/…, oder eine https-Adresse.',
     imprint: 'Erwartet wird ein Pfad auf dieser Seite oder eine https-Adresse.',
     privacy: 'Erwartet wird ein Pfad auf dieser Seite oder eine https-Adresse.',

@@ -329,6 +329,7 @@ export const english = {
     limitPerBuyer: 'Expected at least 1, and at most as many as there are units on sale.',
     withdrawStock: 'Expected at most the units that are left.',
     waitingList: 'A waiting room has no list besides: who waits there is called when units come back.',
+    url: 'Expected an http(s) address without a query, and servers that have ROOM_PASS_KEYS.',
     logo: 'Expected a path on this site, e.g. /pictures/…, or an https address.',
     imprint: 'Expected a path on this site, or an https address.',
     privacy: 'Expected a path on this site, or an https address.',

@@ -333,6 +333,7 @@ export const french = {
     withdrawStock: 'Il faut au plus les pièces qui restent.',
     waitingList:
       'Une salle d’attente n’a pas de liste en plus : on y est appelé quand des pièces reviennent.',
+    url: 'Il faut une adresse http(s) sans paramètres, et des serveurs qui ont ROOM_PASS_KEYS.',
     logo: 'Il faut un chemin sur ce site, par ex. /pictures/…, ou une adresse https.',
     imprint: 'Il faut un chemin sur ce site ou une adresse https.',
     privacy: 'Il faut un chemin sur ce site ou une adresse https.',

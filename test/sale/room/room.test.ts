@@ -497,7 +497,7 @@ test('a room in front of another site sells nothing, and has exactly so many ins
   const change = (site: RoomSite | null) =>
     system.api<Problem>('PATCH', `/api/sales/${sale.id}`, { token: system.adminToken, body: { site } });
   for (const other of [null, { url: 'https://shop.example/other', inside }])
-    expect((await change(other)).body.errors?.[0]?.field).toBe('site');
+    expect((await change(other)).body.errors?.[0]?.field).toBe('site.url');
   expect(most).toBe(inside);
   expect((await change({ url, inside: 5 })).status).toBe(200);
   await fill(5);

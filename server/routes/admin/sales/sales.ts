@@ -137,7 +137,7 @@ export const noSiteKeys = (
   { site }: { site?: RoomSite | null | undefined },
 ) =>
   site && sitePasses.keysOf(site.url) === null
-    ? wrongField('site', 'expected none, because the servers have no ROOM_PASS_KEYS')
+    ? wrongField('site.url', 'expected none, because the servers have no ROOM_PASS_KEYS')
     : null;
 
 /** @returns why orders could not be paid any more after a change of prices, the limit or the time to pay; null when they can. */
@@ -225,7 +225,7 @@ function refusalOfChange(refusal: SaleChangeRefusal, saleId: string): Refusal {
     case 'site_is_fixed':
       return conflict(
         'already-published',
-        'site',
+        'site.url',
         'expected the `url` of before, or a draft: whether things are bought is published, and the keys of a site follow from its `url`',
       );
     case 'room_is_list':
