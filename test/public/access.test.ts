@@ -255,3 +255,31 @@ test('a press of Buy right after typing a code buys, and the code of a link is k
   await reads(other, 'access', 'It is open for you.');
   expect(await at(other, 'code').inputValue()).toBe(linked);
 }, 60_000);
+
+test('a code lets into a room, also past a server of the version before, which takes it in the address', async () => {
+  const { product } = await system.createSale();
+  const [opensAt, closesAt] = [1, 2].map((hours) => new Date(Date.now() + hours * hourMs).toISOString());
+  const phases = [{ name: 'Friends', opensAt, access: 'code' }];
+  const terms = { productId: product.id, price: { amount: 4_900, currency: 'EUR' }, stock: 9, mode: 'room' };
+  const asAdmin = { token: system.adminToken };
+  const { body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', {
+    ...asAdmin,
+    body: { ...terms, phases, opensAt, closesAt },
+  });
+  const made = await system.api<{ codes: string[] }>('POST', `/api/admin/sales/${sale.id}/codes`, {
+    ...asAdmin,
+    body: { codes: 1 },
+  });
+  const page = await openPage(await system.signUp());
+  const asked: string[] = [];
+  await page.route(`**/api/sales/${sale.id}/places*`, async (route) => {
+    asked.push(new URL(route.request().url()).search);
+    const { 'sale-code': _, ...headers } = route.request().headers();
+    await route.continue({ headers });
+  });
+  await page.goto(`${system.url}/sales/${sale.id}?code=${made.body.codes[0]}`);
+  expect(await at(page, 'code').inputValue()).toBe(made.body.codes[0]);
+  await at(page, 'place-button').click();
+  await at(page, 'leave-button').waitFor({ timeout: 30_000 });
+  expect(asked).toEqual(['', `?code=${made.body.codes[0]}`]);
+}, 60_000);
