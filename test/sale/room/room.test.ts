@@ -553,6 +553,10 @@ test('a draw and a room that take long hold up no other draw, offer or room', as
     await system.api('POST', `/api/sales/${lots.id}/entries`, { token, body: { quantity: 1 } });
 
   // Whoever writes these lists meanwhile has to wait, as for a draw with very many entries.
+  const { db } = collections.connection;
+  const limitTransactions = (transactionLifetimeLimitSeconds: number) =>
+    db?.admin().command({ setParameter: 1, transactionLifetimeLimitSeconds });
+  const before = await limitTransactions(60);
   const session = await collections.connection.startSession();
   session.startTransaction();
   await collections.placeLists.updateMany(
@@ -560,7 +564,6 @@ test('a draw and a room that take long hold up no other draw, offer or room', as
     { $inc: { writes: 1 } },
     { session },
   );
-  const { db } = collections.connection;
   const ns = `${db?.databaseName}.place_lists`;
   await db?.command({ profile: 1, filter: { ns, errName: 'WriteConflict' } });
   await system.changeSale(slowRoom.id, { paused: false });
@@ -589,7 +592,11 @@ test('a draw and a room that take long hold up no other draw, offer or room', as
   ).toEqual(people.map(() => 'waiting'));
   await session.commitTransaction();
   await session.endSession();
+  await limitTransactions(before?.was);
   await Promise.all([slowDraw, slowRoom].map(({ id }) => called(id, people[0] ?? '')));
+  // So that the workers of the next test have one room.
+  for (const { id } of [slowDraw, slowRoom, other])
+    await system.changeSale(id, { closesAt: new Date(Date.now() + 500) });
 });
 
 test('workers are killed while they call, MongoDB is away at the opening, Redis comes back empty: nobody is skipped or called twice', async () => {
