@@ -449,7 +449,7 @@ test('settings that make no sense are refused, and say what was expected', async
   const { drafts, sales } = system.store.collections;
   await drafts.updateOne({ _id: id }, { $set: { 'sale.site': site } });
   const publish = () => system.api('POST', `/api/sales/${id}/publication`, asAdmin);
-  expect((await publish()).body.errors?.[0]?.field).toBe('site');
+  expect((await publish()).body.errors?.[0]?.field).toBe('site.url');
   await drafts.updateOne({ _id: id }, { $unset: { 'sale.site': '' } });
   expect((await publish()).status).toBe(200);
   await sales.updateOne({ _id: id }, { $set: { site } });
