@@ -148,7 +148,9 @@ function environmentOf({ dataDir, port, managementPort, names, distribution }) {
     RABBITMQ_PID_FILE: join(dataDir, 'pid'),
     RABBITMQ_LOG_BASE: dataDir,
     RABBITMQ_LOGS: '-',
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+    // Erlang's schedulers do not spin while they wait for work, because they share the cores with everything else.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+      '-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none',
     // Without a shell in between, so that a signal reaches the broker itself.
     RUNNING_UNDER_SYSTEMD: '1',
   };
