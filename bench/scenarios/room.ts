@@ -109,6 +109,13 @@ export async function playRoom({ people: count, stock, perMinute, connections, t
         const answer = await ask<{ pass: string }>(person, 'POST', '/places/mine/pass');
         if (answer && (await ask(person, 'POST', '/purchases', { pass: answer.pass, key }))) return;
         await pause(Math.random() * retryMs);
+        // Whoever came too late is at the end of the line, and is called once more.
+        const place = answer ? null : await ask<Place>(person, 'GET', '/places/mine');
+        if (place?.state === 'waiting') {
+          person.position = place.position;
+          person.calledAt = null;
+          return;
+        }
       }
     }
     /** As a page does, which asks again after a failure. */
