@@ -112,8 +112,8 @@ export async function deleteAccount(
     const entry = { ...by, action: 'staff.left', subject: { kind: 'account', id: userId } };
     if (role !== 'buyer') await appendStaffEntry(collections, session, { ...entry, before: { role } });
     await users.deleteOne({ _id: userId }, { session });
-    // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing. Whoever is inside counts until
-    // their pass ends, because it opens another site as long as it lasts.
+    // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing. Whoever is inside stays
+    // counted until their pass expires, because the pass opens another site until then.
     const waiting = { buyerId: userId, state: { $in: ['waiting' as const, 'called' as const] } };
     await places.updateMany(waiting, { $set: { state: 'left' } }, { session });
     await places.updateMany({ buyerId: userId }, { $unset: { networkKey: '' } }, { session });

@@ -73,8 +73,8 @@ export async function model({ rounds, seconds, buyers }: ModelOptions): Promise<
       all.flat().flatMap(({ connections, usage }) => (fitted.includes(connections) ? [usage] : [])),
     );
     // Processes that take the cores from each other cannot use all of them.
-    const saturating = all.flat().filter(({ connections }) => fitted.includes(connections));
-    const cores = Math.min(availableParallelism(), Math.max(...saturating.map((one) => one.cores)));
+    const fittedLoads = all.flat().filter(({ connections }) => fitted.includes(connections));
+    const cores = Math.min(availableParallelism(), Math.max(...fittedLoads.map((one) => one.cores)));
     console.log(`The busiest load used ${figure(cores)} of ${availableParallelism()} cores.`);
     const layout = here(cores);
     const points = [...fitted, ...predicted].map((connections) => {

@@ -76,7 +76,10 @@ export function phasesFault(
   return null;
 }
 
-/** Whether codes would let people into another site. A code is used up by orders, of which there are none, so it would bound nobody. */
+/**
+ * Whether a sale with a site has a phase with codes. The uses of a code are counted by orders, and such a sale has none, so one code would let
+ * in everybody.
+ */
 export const hasSiteCodes = ({
   site,
   phases = [],

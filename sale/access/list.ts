@@ -26,8 +26,8 @@ export interface ListFault {
 /**
  * Reads an uploaded list: an address in each line, or a CSV whose first column with an `@` has it. A first line without an address is
  * taken for the headings.
- * @returns the addresses, each once and in its normal form, or the first lines that cannot be read. Of more addresses than a
- *   list can have, one too many.
+ * @returns the addresses, each once and in its normal form, or the first lines that cannot be read. It stops reading at `maxListed` + 1
+ *   addresses, which the caller refuses.
  */
 export async function readList(
   text: string,

@@ -555,7 +555,7 @@ const socketsAre = (expected: number[]) =>
 // Last in this file, because the killed server is not restarted.
 test('tabs on two instances show the same stock, and a killed instance’s tab reconnects to the other', async () => {
   const sale = await system.createSale({ stock: 9 });
-  // nginx uses least_conn, so that each instance has one of two tabs that connect one after the other.
+  // nginx uses least_conn: the second tab connects to the instance that the first one is not on.
   await socketsAre([0, 0]);
   const first = await visit(`/sales/${sale.id}`);
   await socketsAre([0, 1]);
