@@ -13,22 +13,31 @@ const placesAtOnce = 1_000;
 /** How long the last transaction is retried after write conflicts; the next pass tries again. */
 const patienceMs = 5_000;
 
-/** The ids of the sales whose draw is to be made now. */
-export async function findDueDraws({ sales }: Collections, now = redisClock.now()): Promise<string[]> {
+/**
+ * @param aheadMs how far to look ahead
+ * @returns the ids of the sales whose draw is to be made now, and how many draws are due within that time, these included.
+ */
+export async function findDueDraws(
+  { sales }: Collections,
+  aheadMs: number,
+): Promise<{ due: string[]; soon: number }> {
   const pending = { drawPending: true, phase: { $ne: 'called_off' } } as const;
-  const due = await sales
+  const now = redisClock.now();
+  const until = { $lte: new Date(now.getTime() + aheadMs) };
+  const found = await sales
     .find(
       {
         $or: [
-          { ...pending, drawAt: { $lte: now } },
-          { ...pending, mode: 'room', opensAt: { $lte: now } },
+          { ...pending, drawAt: until },
+          { ...pending, mode: 'room', opensAt: until },
         ],
       },
-      { projection: { _id: 1 } },
+      { projection: { drawAt: 1, opensAt: 1 } },
     )
     .limit(salesAtOnce)
     .toArray();
-  return due.map(({ _id }) => _id);
+  const due = found.filter(({ drawAt, opensAt }) => (drawAt ?? opensAt) <= now);
+  return { due: due.map(({ _id }) => _id), soon: found.length };
 }
 
 /**

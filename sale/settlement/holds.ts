@@ -17,9 +17,13 @@ const patienceMs = 5_000;
 
 const dueHolds = () => ({ status: 'held' as const, holdExpiresAt: { $lte: mongoClock.now() } });
 
-/** Whether the payment window of a held order has passed. */
-export const isHoldDue = async ({ orders }: Collections) =>
-  (await orders.findOne(dueHolds(), { projection: { _id: 1 } })) !== null;
+/** @returns the milliseconds until the next payment window ends, 0 or less when one has ended; null while no order is held. */
+export async function nextHoldEndsInMs({ orders }: Collections): Promise<number | null> {
+  const projection = { holdExpiresAt: 1 } as const;
+  const held = { status: 'held' as const, holdExpiresAt: { $gt: new Date(0) } };
+  const next = await orders.findOne(held, { sort: { holdExpiresAt: 1 }, projection });
+  return next?.holdExpiresAt ? next.holdExpiresAt.getTime() - mongoClock.now().getTime() : null;
+}
 
 /**
  * Marks the orders paid whose payment was authorised, but which were not marked before their payment window passed: their

@@ -2,11 +2,18 @@ import type { LeaderTask } from '../../runtime/leader/leader.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import { pause } from '../../runtime/pause.ts';
 import type { Cancelled } from '../../sale/settlement/cancellation.ts';
-import { expiredAtOnce, expireHolds, isHoldDue, payAuthorisedHolds } from '../../sale/settlement/holds.ts';
+import {
+  expiredAtOnce,
+  expireHolds,
+  nextHoldEndsInMs,
+  payAuthorisedHolds,
+} from '../../sale/settlement/holds.ts';
 import type { Settled } from '../../sale/settlement/transaction.ts';
 import type { Collections } from '../../store/collections.ts';
 
-const lookEveryMs = 250;
+const lookEveryMs = 1_000;
+/** A hold that is due stays when its payment was authorised, until its order is marked paid. */
+const lookAgainMs = 250;
 
 /**
  * Expires held orders that were not paid in time, and puts their units back on sale.
@@ -21,13 +28,14 @@ export function holdExpiry(
 ): LeaderTask {
   return async (stopping) => {
     while (!stopping.aborted) {
-      const isDue = await isHoldDue(collections);
+      const endsInMs = (await nextHoldEndsInMs(collections)) ?? lookEveryMs;
+      const isDue = endsInMs <= 0;
       const paid = isDue ? await exclusive(() => payAuthorisedHolds(collections)) : null;
       if (paid) announce.paid(paid);
       const expired = isDue ? await exclusive(() => expireHolds(collections)) : null;
       if (expired) await announce.expired(expired);
       const mayBeMore = expired?.settled.orders.length === expiredAtOnce;
-      if (!mayBeMore) await pause(lookEveryMs, stopping);
+      if (!mayBeMore) await pause(isDue ? lookAgainMs : Math.min(endsInMs, lookEveryMs), stopping);
     }
   };
 }

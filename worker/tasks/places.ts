@@ -14,6 +14,8 @@ import type { Collections } from '../../store/collections.ts';
 import type { WorkerObserver } from '../observer.ts';
 
 const lookEveryMs = 250;
+/** While no draw is near and no unit is kept for people with a place. */
+const idleLookEveryMs = 1_000;
 /** Between two rounds of offers, in which purchases of other sales are settled. */
 const betweenRoundsMs = 20;
 /** Draws that are made at the same time, so that a large one does not hold up the others. */
@@ -77,9 +79,11 @@ export function openPlacesTask(dependencies: Dependencies, log: Log): LeaderTask
     });
     try {
       while (!stopping.aborted) {
-        for (const saleId of await findDueDraws(collections)) draws.run(saleId);
-        for (const saleId of await findOffering(collections)) rounds.run(saleId);
-        await pause(lookEveryMs, stopping);
+        const { due, soon } = await findDueDraws(collections, idleLookEveryMs);
+        for (const saleId of due) draws.run(saleId);
+        const offering = await findOffering(collections);
+        for (const saleId of offering) rounds.run(saleId);
+        await pause(soon + offering.length > 0 ? lookEveryMs : idleLookEveryMs, stopping);
       }
     } finally {
       await Promise.all([draws.drained(), rounds.drained()]);

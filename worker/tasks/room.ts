@@ -9,6 +9,8 @@ import { readRoom } from '../../sale/room/room.ts';
 import type { Collections } from '../../store/collections.ts';
 
 const lookEveryMs = 250;
+/** While there is no room. */
+const idleLookEveryMs = 1_000;
 /** After a fault in a room, so that one that lasts does not fill the log. */
 const retryMs = 2_000;
 /** Pages that wait are told so often; before the opening only the number of people changes. */
@@ -78,7 +80,7 @@ export function openRoomTask(
         for (const saleId of all) rooms.run(saleId);
         for (const at of [tellAt, retryAt])
           for (const saleId of at.keys()) if (!all.has(saleId)) at.delete(saleId);
-        await pause(lookEveryMs, stopping);
+        await pause(all.size > 0 ? lookEveryMs : idleLookEveryMs, stopping);
       }
     } finally {
       await rooms.drained();
