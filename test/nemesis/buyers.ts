@@ -15,6 +15,8 @@ export interface SeenPurchase {
   knownAt: number | null;
   /** Null when no answer accepted it. */
   orderId: string | null;
+  /** Of the waiting room; empty where there is none. */
+  pass: string;
   /** Whether the shop refused it, as sold out or for another reason. */
   refused: 'sold_out' | 'other' | null;
   /** Whether it was accepted, lost, and refused when it was sent again. */
@@ -26,7 +28,7 @@ export interface SeenPurchase {
   cancelledAt: number | null;
 }
 
-/** A place on a waiting list that the shop confirmed. */
+/** A place on a waiting list or in a waiting room that the shop confirmed. */
 interface SeenPlace {
   saleId: string;
   buyerId: string;
@@ -53,18 +55,21 @@ interface Answer {
   body: any;
 }
 
-/** A sale, and whether people wait for its units. */
+/** A sale, and how people come to its units: they press, wait for those that come back, or are called out of a waiting room. */
 export interface Stage {
   saleId: string;
-  hasWaitingList: boolean;
+  kind: 'pressed' | 'waiting-list' | 'room';
 }
+
+/** Neither a failure nor an answer that was lost. */
+const isDecided = (status: number) => status >= 200 && status < 500;
 
 const requestMs = 8_000;
 const betweenTriesMs = 200;
 /** How long a buyer tries one step before leaving it. */
 const patienceMs = 20_000;
 
-/** Buyers who press, pay, cancel and wait, at any server, and write down what they were told. */
+/** Buyers who press, pay, cancel, wait and join a room, at any server, and write down what they were told. */
 export function startCrowd({
   urls,
   jwtSecret,
@@ -90,7 +95,7 @@ export function startCrowd({
     path: string,
     buyerId: string,
     body?: object,
-    key = '',
+    more: Record<string, string> = {},
   ): Promise<Answer> {
     const url = urls[(crowd.purchases.length + Math.floor(now() / 50)) % urls.length] ?? '';
     const answer = await fetch(url + path, {
@@ -98,7 +103,7 @@ export function startCrowd({
       headers: {
         Authorization: `Bearer ${tokens.issue({ id: buyerId, role: 'buyer' })}`,
         ...(body && { 'Content-Type': 'application/json' }),
-        ...(key && { 'Idempotency-Key': key }),
+        ...more,
       },
       ...(body && { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(requestMs),
@@ -126,11 +131,17 @@ export function startCrowd({
     return null;
   }
 
-  const send = ({ saleId, buyerId, key, quantity }: SeenPurchase) =>
-    ask('POST', `/api/sales/${saleId}/purchases`, buyerId, { quantity }, key);
+  const send = ({ saleId, buyerId, key, quantity, pass }: SeenPurchase) =>
+    ask(
+      ...(['POST', `/api/sales/${saleId}/purchases`, buyerId, { quantity }] as const),
+      ...[{ 'Idempotency-Key': key, ...(pass && { 'Room-Pass': pass }) }],
+    );
 
   function take(purchase: SeenPurchase, { status, body }: Answer): void {
-    if (status === 202) purchase.orderId = body.orderId;
+    if (status === 202) {
+      purchase.orderId = body.orderId;
+      purchase.pass = body.pass ?? purchase.pass;
+    }
     if (status !== 409) return;
     if (purchase.orderId !== null) {
       purchase.refusedAfterAccepted = true;
@@ -151,15 +162,16 @@ export function startCrowd({
     return order.status;
   }
 
-  async function buy(stage: Stage, buyerId: string, random: () => number): Promise<void> {
+  async function buy({ saleId }: Stage, buyerId: string, random: () => number, pass = ''): Promise<void> {
     const purchase: SeenPurchase = {
-      saleId: stage.saleId,
+      saleId,
       buyerId,
       key: `key-${crowd.purchases.length}-${seed}`,
       quantity: between(random, 1, 2),
       pressedAt: now(),
       knownAt: null,
       orderId: null,
+      pass,
       refused: null,
       refusedAfterAccepted: false,
       statuses: [],
@@ -167,10 +179,7 @@ export function startCrowd({
       cancelledAt: null,
     };
     crowd.purchases.push(purchase);
-    const answer = await insist(
-      (status) => status === 202 || (status >= 400 && status < 500),
-      () => send(purchase),
-    );
+    const answer = await insist(isDecided, () => send(purchase));
     if (answer) take(purchase, answer);
     if (!purchase.orderId) return;
     const isSettled = async () => ({
@@ -210,13 +219,32 @@ export function startCrowd({
     if (status === 200) crowd.places.push({ saleId, buyerId });
   }
 
+  /** @returns a pass; null when the buyer was not called in time. */
+  async function enterRoom({ saleId }: Stage, buyerId: string): Promise<string | null> {
+    const places = `/api/sales/${saleId}/places`;
+    const joined = await insist(isDecided, () => ask('POST', places, buyerId));
+    if (joined?.status !== 200) return null;
+    crowd.places.push({ saleId, buyerId });
+    const isCalled = async () => {
+      const { body } = await ask('GET', `${places}/mine`, buyerId);
+      return { status: Number(['called', 'inside'].includes(body.state)), body };
+    };
+    if ((await insist((called) => called === 1, isCalled)) === null) return null;
+    const entered = await insist(isDecided, () => ask('POST', `${places}/mine/pass`, buyerId));
+    return entered?.status === 200 ? entered.body.pass : null;
+  }
+
   async function act(number: number): Promise<void> {
     const random = openRandom(seed + number);
     for (let step = 0; !isStopped; step++) {
       const stage = chooseFrom(random, stages);
       const buyerId = `buyer-${number}-${step % 50}`;
-      if (stage.hasWaitingList && random() < 0.3) await join(stage, buyerId);
-      else await buy(stage, buyerId, random);
+      if (stage.kind === 'waiting-list' && random() < 0.3) await join(stage, buyerId);
+      else if (stage.kind !== 'room') await buy(stage, buyerId, random);
+      else {
+        const pass = await enterRoom(stage, buyerId);
+        if (pass !== null) await buy(stage, buyerId, random, pass);
+      }
       await delay(between(random, 0, 50));
     }
   }

@@ -140,7 +140,8 @@ export async function findFaults(system: System, crowd: Crowd, stages: Stage[]):
 }
 
 /**
- * The steps of each sale's stock. A sale with a waiting list has none, since its units go to people who did not press.
+ * The steps of each sale's stock. A sale with a waiting list has none, since its units go to people who did not press; in a
+ * room somebody may be told that it is sold out while units are kept for others who are inside.
  * @param windows when faults were in effect: what was refused as sold out then proves nothing.
  */
 export async function countersOf(
@@ -151,7 +152,7 @@ export async function countersOf(
   beganAt: number,
 ): Promise<CounterHistory[]> {
   const histories: CounterHistory[] = [];
-  for (const { saleId } of stages.filter(({ hasWaitingList }) => !hasWaitingList)) {
+  for (const { saleId, kind } of stages.filter((stage) => stage.kind !== 'waiting-list')) {
     const purchases = crowd.purchases.filter((purchase) => purchase.saleId === saleId);
     const orders = new Map(
       (await collections.orders.find({ saleId }).toArray()).map((order) => [order._id, order]),
@@ -170,7 +171,7 @@ export async function countersOf(
       unsure.push({ from: givenAt.call, to: givenAt.return });
     }
     for (const { refused, quantity, pressedAt, knownAt } of purchases) {
-      if (refused !== 'sold_out' || knownAt === null) continue;
+      if (refused !== 'sold_out' || knownAt === null || kind === 'room') continue;
       if (unsure.some(({ from, to }) => from <= knownAt && pressedAt <= to)) continue;
       operations.push({
         client: operations.length,

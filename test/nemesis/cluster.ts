@@ -242,7 +242,12 @@ async function initiate(hosts: string): Promise<void> {
   });
   const members = hosts.split(',').map((host, _id) => ({ _id, host }));
   const settings = { electionTimeoutMillis: 2_000, heartbeatTimeoutSecs: 2 };
-  await direct.db('admin').command({ replSetInitiate: { _id: 'five', members, settings } });
+  const command = { replSetInitiate: { _id: 'five', members, settings } };
+  // It fails until every member answers.
+  await waitUntil(() => direct.db('admin').command(command), {
+    deadlineMs: startMs,
+    what: 'MongoDB is a replica set',
+  });
   await direct.close();
 }
 

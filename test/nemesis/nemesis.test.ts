@@ -55,7 +55,7 @@ test('the check blames each way in which a shop could break its word', async () 
       refused: null,
       refusedAfterAccepted: false,
     },
-    ...{ orderId: body.orderId, statuses: ['held'], cancelAskedAt: null, cancelledAt: null },
+    ...{ orderId: body.orderId, pass: '', statuses: ['held'], cancelAskedAt: null, cancelledAt: null },
     ...more,
   });
   const blamed = async (purchases: SeenPurchase[], places: Crowd['places'] = []) => {
@@ -63,7 +63,7 @@ test('the check blames each way in which a shop could break its word', async () 
       ...{ purchases, places, answers: new Map() },
       ...{ stop: async () => {}, resolveUnknown: async () => 0 },
     };
-    const found = await findFaults(system.store, crowd, [{ saleId: sale.id, hasWaitingList: false }]);
+    const found = await findFaults(system.store, crowd, [{ saleId: sale.id, kind: 'pressed' }]);
     return found.map((line) => line.split(':')[0]);
   };
 

@@ -11,7 +11,7 @@ import { drawFault, faultNames } from './faults.ts';
 import { between, chooseFrom, openRandom } from './random.ts';
 
 /**
- * One run, in the namespaces that main.ts made: a crowd buys in three sales on five nodes, while faults that are drawn from the
+ * One run, in the namespaces that main.ts made: a crowd buys in four sales on five nodes, while faults that are drawn from the
  * seed come and go. Then everything heals, and what the crowd was told is compared with what the shop has.
  */
 
@@ -98,29 +98,31 @@ function openAdmin({ env, urls: [url = ''] }: Cluster): Admin {
   };
 }
 
-/** One sale that is free, one that is paid, and one with a waiting list. */
+/** One sale that is free, one that is paid, one with a waiting list, and one with a waiting room, which opens soon. */
 async function createSales(admin: Admin): Promise<Stage[]> {
   const { id: productId } = await admin('POST', '/api/products', { name: 'A lamp' });
   const day = 24 * 3_600_000;
   const window = { opensAt: new Date(Date.now() - day), closesAt: new Date(Date.now() + day) };
   const offer = { productId, price: { amount: 4_900, currency: 'EUR' }, limitPerBuyer: 4, ...window };
+  const room = { mode: 'room', roomPerMinute: 600, opensAt: new Date(Date.now() + 4_000) };
   const sales = [
-    { stock: 200, paymentWindowSeconds: 0 },
-    { stock: 200, paymentWindowSeconds: 10 },
-    { stock: 40, paymentWindowSeconds: 10, waitingList: true },
-  ];
+    { kind: 'pressed', stock: 200 },
+    { kind: 'pressed', stock: 200, paymentWindowSeconds: 10 },
+    { kind: 'waiting-list', stock: 40, paymentWindowSeconds: 10, waitingList: true },
+    { kind: 'room', stock: 200, paymentWindowSeconds: 10, ...room },
+  ] as const;
   return Promise.all(
-    sales.map(async ({ waitingList = false, ...sale }) => ({
-      saleId: (await admin('POST', '/api/sales', { ...offer, ...sale, waitingList })).id,
-      hasWaitingList: waitingList,
+    sales.map(async ({ kind, ...sale }) => ({
+      saleId: (await admin('POST', '/api/sales', { ...offer, ...sale })).id,
+      kind,
     })),
   );
 }
 
 /** Ends the sales whose units would go on being offered to those who wait. */
 async function endWaiting(admin: Admin, stages: Stage[]): Promise<void> {
-  for (const { saleId, hasWaitingList } of stages)
-    if (hasWaitingList) await admin('PATCH', `/api/sales/${saleId}`, { closesAt: new Date() });
+  for (const { saleId, kind } of stages)
+    if (kind !== 'pressed') await admin('PATCH', `/api/sales/${saleId}`, { closesAt: new Date() });
 }
 
 /** Waits until every outcome is known, no purchase is queued, no order is held, and no payment has a step left. */
