@@ -58,6 +58,8 @@ interface Answer {
 /** A sale, and how people come to its units: they press, wait for those that come back, or are called out of a waiting room. */
 export interface Stage {
   saleId: string;
+  /** Units on sale at the beginning. */
+  stock: number;
   kind: 'pressed' | 'waiting-list' | 'room';
 }
 
@@ -188,7 +190,7 @@ export function startCrowd({
     });
     if ((await insist((settled) => settled === 1, isSettled)) === null) return;
     if (purchase.statuses.at(-1) === 'held' && random() < 0.7) await pay(purchase, random);
-    if (random() < 0.5) await cancel(purchase);
+    if (random() < 0.7) await cancel(purchase);
   }
 
   async function pay({ orderId, buyerId }: SeenPurchase, random: () => number): Promise<void> {

@@ -2,6 +2,7 @@ import type { System } from '../../commands/system.ts';
 import { audit } from '../../insight/audit.ts';
 import { openProvider } from '../../sale/payment/open-provider.ts';
 import type { Crowd, SeenPurchase, Stage } from './buyers.ts';
+import type { AddedUnits } from './merchant.ts';
 
 /** A step of a sale's stock, as linearizable/main.go reads it. */
 interface CounterStep {
@@ -43,7 +44,12 @@ const mayBecome: Record<string, string[]> = {
  * Compares what the crowd was told with what MongoDB has, with sums and sets of its own, and audits the shop.
  * @returns a line for each thing that is wrong, at most twenty of a kind.
  */
-export async function findFaults(system: System, crowd: Crowd, stages: Stage[]): Promise<string[]> {
+export async function findFaults(
+  system: System,
+  crowd: Crowd,
+  stages: Stage[],
+  added: AddedUnits[],
+): Promise<string[]> {
   const { collections } = system;
   const faults: string[] = [];
   const blame = (kind: string, culprits: string[]) => {
@@ -92,7 +98,7 @@ export async function findFaults(system: System, crowd: Crowd, stages: Stage[]):
     crowd.places.map(({ saleId, buyerId }) => `${saleId}:${buyerId}`).filter((place) => !placed.has(place)),
   );
 
-  for (const { saleId } of stages) {
+  for (const { saleId, stock } of stages) {
     const sale = await collections.sales.findOne({ _id: saleId });
     const live = [...orders.values()].filter(
       (order) => order.saleId === saleId && ['held', 'paid'].includes(order.status),
@@ -100,6 +106,9 @@ export async function findFaults(system: System, crowd: Crowd, stages: Stage[]):
     const sold = live.reduce((sum, { quantity }) => sum + quantity, 0);
     if (!sale || sale.stock < 0 || sold + sale.stock !== sale.unitsOnSale)
       blame('units', [`sale ${saleId}: ${sold} sold + ${sale?.stock} left ≠ ${sale?.unitsOnSale} on sale`]);
+    const put = stock + unitsIn(added, saleId);
+    if (sale?.unitsOnSale !== put)
+      blame('units put on sale', [`sale ${saleId}: ${sale?.unitsOnSale}, the shop put ${put}`]);
     const unitsOf = new Map<string, number>();
     for (const { buyerId, quantity } of live) unitsOf.set(buyerId, (unitsOf.get(buyerId) ?? 0) + quantity);
     const limit = sale?.limitPerBuyer ?? 0;
@@ -139,6 +148,9 @@ export async function findFaults(system: System, crowd: Crowd, stages: Stage[]):
   return faults;
 }
 
+const unitsIn = (added: AddedUnits[], ofSale: string) =>
+  added.reduce((sum, { saleId, units }) => sum + (saleId === ofSale ? units : 0), 0);
+
 /**
  * The steps of each sale's stock. A sale with a waiting list has none, since its units go to people who did not press; in a
  * room somebody may be told that it is sold out while units are kept for others who are inside.
@@ -148,17 +160,23 @@ export async function countersOf(
   { collections }: System,
   crowd: Crowd,
   stages: Stage[],
+  added: AddedUnits[],
   windows: FaultWindow[],
   beganAt: number,
 ): Promise<CounterHistory[]> {
   const histories: CounterHistory[] = [];
-  for (const { saleId, kind } of stages.filter((stage) => stage.kind !== 'waiting-list')) {
+  for (const { saleId, kind, stock } of stages.filter((stage) => stage.kind !== 'waiting-list')) {
     const purchases = crowd.purchases.filter((purchase) => purchase.saleId === saleId);
     const orders = new Map(
       (await collections.orders.find({ saleId }).toArray()).map((order) => [order._id, order]),
     );
     const operations: CounterStep[] = [];
     const unsure = windows.map(({ from, to }) => ({ from, to: to + repairMs }));
+    for (const { units, call, return: end } of added.filter((step) => step.saleId === saleId)) {
+      const available = end + repairMs;
+      operations.push({ client: operations.length, kind: 'give', units, call, return: available });
+      unsure.push({ from: call, to: available });
+    }
     for (const purchase of purchases) {
       const order = orders.get(purchase.orderId ?? '');
       if (!order || order.status === 'rejected') continue;
@@ -181,8 +199,7 @@ export async function countersOf(
         return: knownAt,
       });
     }
-    const sale = await collections.sales.findOne({ _id: saleId });
-    histories.push({ id: saleId, stock: sale?.unitsOnSale ?? 0, operations });
+    histories.push({ id: saleId, stock, operations });
   }
   return histories;
 }

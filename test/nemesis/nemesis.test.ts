@@ -7,6 +7,7 @@ import { needs } from '../support/needs.ts';
 import type { Crowd, SeenPurchase } from './buyers.ts';
 import { findFaults } from './check.ts';
 import { isLinearizable } from './linearizable.ts';
+import type { AddedUnits } from './merchant.ts';
 
 test('five nodes keep every promise while faults come and go for 18 seconds', {
   ...needs('network namespaces'),
@@ -58,12 +59,17 @@ test('the check blames each way in which a shop could break its word', async () 
     ...{ orderId: body.orderId, pass: '', statuses: ['held'], cancelAskedAt: null, cancelledAt: null },
     ...more,
   });
-  const blamed = async (purchases: SeenPurchase[], places: Crowd['places'] = []) => {
+  const blamed = async (
+    purchases: SeenPurchase[],
+    places: Crowd['places'] = [],
+    added: AddedUnits[] = [],
+  ) => {
     const crowd: Crowd = {
       ...{ purchases, places, answers: new Map() },
       ...{ stop: async () => {}, resolveUnknown: async () => 0 },
     };
-    const found = await findFaults(system.store, crowd, [{ saleId: sale.id, kind: 'pressed' }]);
+    const stage = { saleId: sale.id, stock: 5, kind: 'pressed' as const };
+    const found = await findFaults(system.store, crowd, [stage], added);
     return found.map((line) => line.split(':')[0]);
   };
 
@@ -79,6 +85,8 @@ test('the check blames each way in which a shop could break its word', async () 
   expect(await blamed([seen({})], [{ saleId: sale.id, buyerId: 'waiting' }])).toEqual([
     'a place that is lost',
   ]);
+  const added = { saleId: sale.id, units: 1, call: 0, return: 1 };
+  expect(await blamed([seen({})], [], [added])).toEqual(['units put on sale']);
 
   const order = (await collections.orders.findOne({ _id: body.orderId })) as OrderRecord;
   await collections.orders.insertOne({ ...order, _id: 'second' });

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openSystem, type System } from '../../commands/system.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
-import { openTokens } from '../../server/http/identity/tokens.ts';
 import { type Crowd, type Stage, startCrowd } from './buyers.ts';
 import { countersOf, type FaultWindow, findFaults } from './check.ts';
 import { type Cluster, isReady, openCluster } from './cluster.ts';
 import { drawFault, faultNames } from './faults.ts';
+import { type Merchant, openMerchant } from './merchant.ts';
 import { between, chooseFrom, openRandom } from './random.ts';
 
 /**
@@ -35,8 +35,9 @@ async function runNemesis({ seed, seconds, folder, buyers }: RunOptions): Promis
   const now = () => Date.now() - beganAt;
   const say = (text: string) => console.log(`${(now() / 1_000).toFixed(1).padStart(7)} s  ${text}`);
   try {
-    const admin = openAdmin(cluster);
-    const stages = await createSales(admin);
+    const merchant = openMerchant(cluster.urls, cluster.env.JWT_SECRET ?? '', now);
+    const stages = await createSales(merchant);
+    merchant.startAdding(stages);
     const crowd = startCrowd({
       urls: cluster.urls,
       jwtSecret: cluster.env.JWT_SECRET ?? '',
@@ -53,13 +54,14 @@ async function runNemesis({ seed, seconds, folder, buyers }: RunOptions): Promis
     await delay(2_000);
     await crowd.stop();
     await Promise.all(cluster.urls.map(isReady));
-    await endWaiting(admin, stages);
+    await merchant.stop();
+    await endWaiting(merchant, stages);
     await becomeQuiet(system, crowd, say);
-    const faults = await findFaults(system, crowd, stages);
-    const counters = await countersOf(system, crowd, stages, windows, beganAt);
+    const faults = await findFaults(system, crowd, stages, merchant.added);
+    const counters = await countersOf(system, crowd, stages, merchant.added, windows, beganAt);
     await writeFile(join(folder, 'counters.json'), JSON.stringify(counters));
     await writeFile(join(folder, 'purchases.json'), JSON.stringify(crowd.purchases));
-    say(summaryOf(crowd, windows));
+    say(await summaryOf(system, crowd, windows));
     return faults;
   } finally {
     await system.close();
@@ -83,24 +85,13 @@ async function injectOne(
   return { from, to: now() };
 }
 
-type Admin = (method: string, path: string, body: object) => Promise<{ id: string }>;
-
-function openAdmin({ env, urls: [url = ''] }: Cluster): Admin {
-  const token = openTokens(env.JWT_SECRET ?? '', 24 * 3_600).issue({ id: 'nemesis', role: 'admin' });
-  return async (method, path, body) => {
-    const answer = await fetch(url + path, {
-      method,
-      headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
-      body: JSON.stringify(body),
-    });
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-    return (await answer.json()) as { id: string };
-  };
+interface Made {
+  id: string;
 }
 
 /** One sale that is free, one that is paid, one with a waiting list, and one with a waiting room, which opens soon. */
-async function createSales(admin: Admin): Promise<Stage[]> {
-  const { id: productId } = await admin('POST', '/api/products', { name: 'A lamp' });
+async function createSales({ insist }: Merchant): Promise<Stage[]> {
+  const { id: productId } = await insist<Made>('POST', '/api/products', { name: 'A lamp' });
   const day = 24 * 3_600_000;
   const window = { opensAt: new Date(Date.now() - day), closesAt: new Date(Date.now() + day) };
   const offer = { productId, price: { amount: 4_900, currency: 'EUR' }, limitPerBuyer: 4, ...window };
@@ -113,16 +104,17 @@ async function createSales(admin: Admin): Promise<Stage[]> {
   ] as const;
   return Promise.all(
     sales.map(async ({ kind, ...sale }) => ({
-      saleId: (await admin('POST', '/api/sales', { ...offer, ...sale })).id,
+      saleId: (await insist<Made>('POST', '/api/sales', { ...offer, ...sale })).id,
+      stock: sale.stock,
       kind,
     })),
   );
 }
 
 /** Ends the sales whose units would go on being offered to those who wait. */
-async function endWaiting(admin: Admin, stages: Stage[]): Promise<void> {
+async function endWaiting({ insist }: Merchant, stages: Stage[]): Promise<void> {
   for (const { saleId, kind } of stages)
-    if (kind !== 'pressed') await admin('PATCH', `/api/sales/${saleId}`, { closesAt: new Date() });
+    if (kind !== 'pressed') await insist('PATCH', `/api/sales/${saleId}`, { closesAt: new Date() });
 }
 
 /** Waits until every outcome is known, no purchase is queued, no order is held, and no payment has a step left. */
@@ -148,17 +140,20 @@ async function becomeQuiet(system: System, crowd: Crowd, say: (text: string) => 
   say('all is settled');
 }
 
-function summaryOf({ purchases, answers, places }: Crowd, windows: FaultWindow[]): string {
-  const count = (status: string) =>
-    purchases.filter(({ statuses }) => statuses.includes(status as never)).length;
+async function summaryOf(
+  { collections }: System,
+  { purchases, answers, places }: Crowd,
+  windows: FaultWindow[],
+): Promise<string> {
   const refused = purchases.filter((purchase) => purchase.refused !== null).length;
-  const statuses = [...answers]
-    .sort(([one], [other]) => one - other)
-    .map(([status, times]) => `${status}×${times}`);
+  const orders = await collections.orders
+    .aggregate<{ _id: string; count: number }>([{ $sortByCount: '$status' }])
+    .toArray();
+  const statuses = [...answers].sort(([one], [other]) => one - other);
   return [
-    `${windows.length} faults, ${purchases.length} purchases: ${count('paid')} paid, ${count('held')} held,`,
-    `${count('expired')} expired, ${count('cancelled')} cancelled, ${refused} refused; ${places.length} places;`,
-    `answers ${statuses.join(' ')}`,
+    `${windows.length} faults, ${purchases.length} purchases, ${refused} refused;`,
+    `orders: ${orders.map(({ _id, count }) => `${count} ${_id}`).join(', ')}; ${places.length} places;`,
+    `answers ${statuses.map(([status, times]) => `${status}×${times}`).join(' ')}`,
   ].join(' ');
 }
 
