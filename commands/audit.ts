@@ -1,5 +1,5 @@
-import { audit } from '../insight/audit.ts';
-import { saveAuditStatus, statusOfReport } from '../insight/audit-status.ts';
+import { audit } from '../insight/audit/audit.ts';
+import { saveAuditStatus, statusOfReport } from '../insight/audit/status.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openSystem, runCommand } from './system.ts';
 

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import type { AuditReport } from '../../insight/audit.ts';
+import type { AuditReport } from '../../insight/audit/audit.ts';
 import { settleMaxPurchases } from '../../sale/settlement/settlement.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { backlogOf } from '../measure/drain.ts';

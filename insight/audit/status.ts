@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
-import { redisClock } from '../runtime/clock.ts';
+import { redisClock } from '../../runtime/clock.ts';
+import type { AuditStatus } from '../contract.ts';
 import type { AuditReport } from './audit.ts';
-import type { AuditStatus } from './contract.ts';
 
 /** The result of the last audit, from the command or the control room, stored in Redis for both and for the alerts. */
 const statusKey = 'audit:light';

@@ -1,12 +1,19 @@
-import { checkStaffLog, type StaffLogCheck } from '../accounts/staff-log.ts';
-import { redisClock } from '../runtime/clock.ts';
-import type { Gate } from '../sale/admission/gate.ts';
-import type { PaymentProvider } from '../sale/payment/provider.ts';
-import type { PurchaseQueue } from '../sale/queue/queue.ts';
-import type { Collections, SaleAuditRecord, SaleRecord } from '../store/collections.ts';
-import { compareWithProvider } from './audit-money.ts';
-import { addSaleAudit, auditSale, glanceAtLog, noSaleAudit, type SaleAudit } from './audit-sale.ts';
+import { checkStaffLog, type StaffLogCheck } from '../../accounts/staff-log.ts';
+import { redisClock } from '../../runtime/clock.ts';
+import type { Gate } from '../../sale/admission/gate.ts';
+import type { PaymentProvider } from '../../sale/payment/provider.ts';
+import type { PurchaseQueue } from '../../sale/queue/queue.ts';
+import type { Collections, SaleAuditRecord, SaleRecord } from '../../store/collections.ts';
 import { type Finding, openFinding } from './finding.ts';
+import { compareWithProvider } from './money.ts';
+import {
+  type AuditSizes,
+  addSaleAudit,
+  auditSale,
+  glanceAtLog,
+  noSaleAudit,
+  type SaleAudit,
+} from './sale.ts';
 
 export interface AuditReport extends SaleAudit {
   ok: boolean;
@@ -38,7 +45,13 @@ export async function audit(
     provider = null,
     isWhole = true,
     glanceAboveMs = 2_000,
-  }: { provider?: PaymentProvider | null; isWhole?: boolean; glanceAboveMs?: number } = {},
+    sizes,
+  }: {
+    provider?: PaymentProvider | null;
+    isWhole?: boolean;
+    glanceAboveMs?: number;
+    sizes?: AuditSizes;
+  } = {},
 ): Promise<AuditReport> {
   // Redis is read first: a purchase accepted later is not checked, so it cannot look like a breach.
   const accepted = await gate.listRemembered();
@@ -53,7 +66,7 @@ export async function audit(
   async function read(saleId: string): Promise<SaleRecord | null> {
     const beganAt = performance.now();
     const at = new Date();
-    const { sale, found, log } = await auditSale(collections, saleId);
+    const { sale, found, log } = await auditSale(collections, saleId, sizes);
     addSaleAudit(total, found);
     if (sale) {
       salesRead += 1;
