@@ -46,6 +46,7 @@ export interface Reading {
   startSeq: number;
   /** The log's number now. */
   seqNow(): Promise<number>;
+  batchSize: number;
 }
 
 /** In a snapshot the whole log comes before everything else. */
@@ -55,17 +56,15 @@ export async function openReading(
   collections: Collections,
   saleId: string,
   rows: Partitions<Rows>,
-  snapshot: Snapshot | undefined,
+  { snapshot, batchSize }: Pick<Reading, 'snapshot' | 'batchSize'>,
 ): Promise<Reading> {
   const seqNow = async () => {
     if (snapshot) return endOfLog;
     const sale = await collections.sales.findOne({ _id: saleId }, { projection: { eventSeq: 1 } });
     return sale?.eventSeq ?? endOfLog;
   };
-  return { collections, saleId, rows, snapshot, startSeq: await seqNow(), seqNow };
+  return { collections, saleId, rows, snapshot, startSeq: await seqNow(), seqNow, batchSize };
 }
-
-const batchSize = 10_000;
 
 /** Documents in batches, each with its window. The next batch is on its way while one is worked on. */
 async function* batchesOf<Record>(
@@ -110,10 +109,18 @@ const ofOrder = {
   refundedAmount: 1,
 } as const;
 
-/** @param onOrder hears of each order. */
-export async function readOrders(reading: Reading, onOrder: (order: OrderRecord) => void): Promise<void> {
-  const { collections, saleId, rows, snapshot } = reading;
-  const found = collections.orders.find({ saleId }, { ...snapshot, projection: ofOrder, batchSize });
+/**
+ * @param limit so many orders are read at most, because others may be made faster than they are read.
+ * @param onOrder hears of each order.
+ */
+export async function readOrders(
+  reading: Reading,
+  limit: number,
+  onOrder: (order: OrderRecord) => void,
+): Promise<void> {
+  const { collections, saleId, rows, snapshot, batchSize } = reading;
+  const options = { ...snapshot, projection: ofOrder, batchSize, limit };
+  const found = collections.orders.find({ saleId }, options);
   for await (const { records, window } of batchesOf(reading, found)) {
     for (const record of records) {
       onOrder(record);
@@ -152,7 +159,7 @@ export function stateOf(
 }
 
 export async function readAllowances(reading: Reading): Promise<void> {
-  const { collections, saleId, rows, snapshot } = reading;
+  const { collections, saleId, rows, snapshot, batchSize } = reading;
   const ofSale = { _id: { $gte: `${saleId}:`, $lt: `${saleId};` } };
   const found = collections.allowances.find(ofSale, { ...snapshot, batchSize });
   for await (const { records, window } of batchesOf(reading, found)) {
@@ -175,7 +182,7 @@ export async function findAllowances({ collections }: Reading, keys: string[]): 
 }
 
 export async function readPayments(reading: Reading): Promise<void> {
-  const { collections, saleId, rows, snapshot } = reading;
+  const { collections, saleId, rows, snapshot, batchSize } = reading;
   const found = collections.payments.find({ saleId }, { ...snapshot, batchSize });
   for await (const { records } of batchesOf(reading, found))
     for (const payment of records) rows.add('payments', payment.orderId, paymentRowOf(payment));

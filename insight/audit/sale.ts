@@ -51,11 +51,16 @@ export function addSaleAudit(sum: SaleAudit, one: SaleAudit): void {
   addMoney(sum.I7, one.I7);
 }
 
-/** A larger sale is not read in one snapshot, because MongoDB does not keep one for so long. */
-const maxOrdersInSnapshot = 100_000;
+/** How much of a sale is read at once; tests make it less. */
+export interface AuditSizes {
+  /** A sale with more orders is not read in one snapshot, because MongoDB does not keep one for so long. */
+  ordersInSnapshot: number;
+  /** Orders that are compared at once in memory, about 1 KB each with all that belongs to them. */
+  ordersInPartition: number;
+  batchSize: number;
+}
 
-/** Orders that are compared at once in memory, about 1 KB each with all that belongs to them. */
-const maxOrdersInPartition = 25_000;
+const usualSizes: AuditSizes = { ordersInSnapshot: 100_000, ordersInPartition: 25_000, batchSize: 1_000 };
 
 /**
  * Checks I1, I3, I4, I5, I7 and I8 of a sale. Its orders, log, allowances and payments are each read once, whatever its size, and
@@ -66,19 +71,13 @@ const maxOrdersInPartition = 25_000;
 export async function auditSale(
   collections: Collections,
   saleId: string,
-  { inSnapshot = maxOrdersInSnapshot, inPartition = maxOrdersInPartition }: AuditSizes = {},
+  { ordersInSnapshot, ordersInPartition, batchSize } = usualSizes,
 ): Promise<{ sale: SaleRecord | null; found: SaleAudit; log: LoggedCounts | null }> {
   const orders = await collections.orders.countDocuments({ saleId });
-  const partitions = Math.max(1, Math.ceil(orders / inPartition));
-  if (orders > inSnapshot) return await readSale(collections, saleId, partitions);
-  const read = (snapshot: Snapshot) => readSale(collections, saleId, partitions, snapshot);
+  const read = (snapshot?: Snapshot) =>
+    readSale(collections, saleId, { orders, ordersInPartition, snapshot, batchSize });
+  if (orders > ordersInSnapshot) return await read();
   return await retry(() => readInSnapshot(collections.connection, read), patience);
-}
-
-/** Up to how many orders a sale is read in one snapshot, and how many orders are compared at once; tests change them. */
-export interface AuditSizes {
-  inSnapshot?: number;
-  inPartition?: number;
 }
 
 /** A shop that has just started may still be making its collections. */
@@ -120,6 +119,8 @@ const haveSameCounts = (sale: SaleRecord, { seq, stock, unitsOnSale, items }: Lo
     ({ id, stock, unitsOnSale }) => items[id]?.stock === stock && items[id].unitsOnSale === unitsOnSale,
   );
 
+const leastLimit = 10_000;
+
 /**
  * Reads a sale and compares what it read. Without a snapshot the log is read first and, up to a last snapshot, again at the end;
  * what was read in between has to agree with the log at a number that was current then.
@@ -127,18 +128,22 @@ const haveSameCounts = (sale: SaleRecord, { seq, stock, unitsOnSale, items }: Lo
 async function readSale(
   collections: Collections,
   saleId: string,
-  partitions: number,
-  snapshot?: Snapshot,
+  {
+    orders: expected,
+    ordersInPartition,
+    snapshot,
+    batchSize,
+  }: Pick<Reading, 'snapshot' | 'batchSize'> & { orders: number; ordersInPartition: number },
 ): Promise<{ sale: SaleRecord | null; found: SaleAudit; log: LoggedCounts | null }> {
-  const rows = openPartitions<Rows>(partitions);
+  const rows = openPartitions<Rows>(Math.max(1, Math.ceil(expected / ordersInPartition)));
   try {
-    const reading = await openReading(collections, saleId, rows, snapshot);
+    const reading = await openReading(collections, saleId, rows, { snapshot, batchSize });
     const [I1, I3, I4, I5, I7] = [openFinding(), openFinding(), openFinding(), openFinding(), noMoney()];
     let log = await readLog(reading, nothingLogged(), snapshot, I5);
     await readPayments(reading);
     await readAllowances(reading);
     let orders = 0;
-    await readOrders(reading, (order) => {
+    await readOrders(reading, 2 * expected + leastLimit, (order) => {
       orders += 1;
       checkId(order, saleId, I3);
     });
