@@ -65,9 +65,10 @@ export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditSta
     finding.examples.map((example) => `${name}: ${example}`),
   );
   const at = redisClock.now().toISOString();
-  const { ordersReadAt } = report;
+  const { ordersReadAt, closedReadAt } = report;
+  const state = ok ? 'ok' : 'breached';
   const kept = examples.slice(0, examplesKept);
-  return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: kept, ordersReadAt };
+  return { state, at, breaches, orders, examples: kept, ordersReadAt, closedReadAt };
 }
 
 function findingOf({ broken }: AuditReport['staffLog']) {
