@@ -30,12 +30,16 @@ function inMemory<Rows extends object>(): Partitions<Rows> {
   };
 }
 
-/** Characters that a partition gathers before it writes them. */
-const blockChars = 32_768;
+/** What a partition gathers before it is written, outside of V8's heap. */
+const blockBytes = 32_768;
+/** Of one character in UTF-8. */
+const maxBytes = 3;
 
 interface Partition {
-  gathered: string;
-  /** Where its blocks are in the file, in bytes. */
+  gathered: Buffer;
+  /** How much of it is used. */
+  bytes: number;
+  /** Where its blocks are in the file. */
   blocks: { at: number; bytes: number }[];
 }
 
@@ -47,28 +51,26 @@ function onDisk<Rows extends object>(count: number): Partitions<Rows> {
   let end = 0;
   const partitionsOf = new Map<keyof Rows, Partition[]>();
 
-  function write(partition: Partition): void {
-    const block = Buffer.from(partition.gathered);
+  function write(block: Buffer, { blocks }: Partition): void {
     for (let written = 0; written < block.length; )
       written += writeSync(file, block, written, block.length - written, end + written);
-    partition.blocks.push({ at: end, bytes: block.length });
-    partition.gathered = '';
+    blocks.push({ at: end, bytes: block.length });
     end += block.length;
   }
 
   function* read(kind: keyof Rows, n: number) {
     const partition = partitionsOf.get(kind)?.[n];
-    for (const { at, bytes } of partition?.blocks ?? []) {
+    if (!partition) return;
+    for (const { at, bytes } of partition.blocks) {
       const block = Buffer.allocUnsafe(bytes);
       for (let got = 0; got < bytes; ) {
         const more = readSync(file, block, got, bytes - got, at + got);
-        if (more === 0)
-          throw new Error('The temporary file of the audit is shorter than what was written to it');
+        if (more === 0) throw new Error('The temporary file of the audit has become shorter');
         got += more;
       }
-      yield* JSON.parse(`[${block.toString('utf8', 0, bytes - 1)}]`);
+      yield* rowsOf(block);
     }
-    if (partition?.gathered) yield* JSON.parse(`[${partition.gathered.slice(0, -1)}]`);
+    if (partition.bytes > 0) yield* rowsOf(partition.gathered.subarray(0, partition.bytes));
   }
 
   return {
@@ -76,17 +78,32 @@ function onDisk<Rows extends object>(count: number): Partitions<Rows> {
     add(kind, key, row) {
       let partitions = partitionsOf.get(kind);
       if (!partitions) {
-        partitions = Array.from({ length: count }, () => ({ gathered: '', blocks: [] }));
+        partitions = Array.from({ length: count }, emptyPartition);
         partitionsOf.set(kind, partitions);
       }
       const partition = partitions[hashOf(key) % count] as Partition;
-      partition.gathered += `${JSON.stringify(row)},`;
-      if (partition.gathered.length >= blockChars) write(partition);
+      const text = `${JSON.stringify(row)},`;
+      const mostBytes = text.length * maxBytes;
+      if (partition.bytes + mostBytes > blockBytes) {
+        if (partition.bytes > 0) write(partition.gathered.subarray(0, partition.bytes), partition);
+        partition.bytes = 0;
+      }
+      if (mostBytes > blockBytes) write(Buffer.from(text), partition);
+      else partition.bytes += partition.gathered.write(text, partition.bytes);
     },
     read,
     close: () => closeSync(file),
   };
 }
+
+const emptyPartition = (): Partition => ({
+  gathered: Buffer.allocUnsafeSlow(blockBytes),
+  bytes: 0,
+  blocks: [],
+});
+
+/** The rows of a block, each of which ends with a comma. */
+const rowsOf = (block: Buffer) => JSON.parse(`[${block.toString('utf8', 0, block.length - 1)}]`);
 
 /** FNV-1a of 32 bits: keys that differ in their last digits only are spread too. */
 function hashOf(key: string): number {

@@ -121,6 +121,9 @@ const haveSameCounts = (sale: SaleRecord, { seq, stock, unitsOnSale, items }: Lo
 
 const leastLimit = 10_000;
 
+/** Each gathers up to 32 KiB of each kind of rows; above 25 million orders they grow instead. */
+const maxPartitions = 1_000;
+
 /**
  * Reads a sale and compares what it read. Without a snapshot the log is read first and, up to a last snapshot, again at the end;
  * what was read in between has to agree with the log at a number that was current then.
@@ -135,7 +138,8 @@ async function readSale(
     batchSize,
   }: Pick<Reading, 'snapshot' | 'batchSize'> & { orders: number; ordersInPartition: number },
 ): Promise<{ sale: SaleRecord | null; found: SaleAudit; log: LoggedCounts | null }> {
-  const rows = openPartitions<Rows>(Math.max(1, Math.ceil(expected / ordersInPartition)));
+  const partitions = Math.min(maxPartitions, Math.max(1, Math.ceil(expected / ordersInPartition)));
+  const rows = openPartitions<Rows>(partitions);
   try {
     const reading = await openReading(collections, saleId, rows, { snapshot, batchSize });
     const [I1, I3, I4, I5, I7] = [openFinding(), openFinding(), openFinding(), openFinding(), noMoney()];
@@ -182,8 +186,8 @@ async function readLog(
       rows.add('log', change.orderId, [change.orderId, stateOf(status, change), seq]),
     );
   } catch (error) {
-    // An error of the replay is a breach; an error of MongoDB is not.
-    if (error instanceof mongo.MongoError) throw error;
+    // An error of the replay is a breach; one of MongoDB or of the disk is not.
+    if (error instanceof mongo.MongoError || 'syscall' in (error as Error)) throw error;
     I5.check(false, () => (error as Error).message);
     return null;
   }
