@@ -84,8 +84,8 @@ export async function audit(
       sales += 1;
       if (!isClosed(sale)) {
         // The provider's list is compared with payments that are read now.
-        const rests = !isWhole && !provider;
-        const glance = rests ? await glanceAt(collections, sale._id, glanceAboveMs) : null;
+        const mayGlance = !isWhole && !provider;
+        const glance = mayGlance ? await glanceAt(collections, sale._id, glanceAboveMs) : null;
         if (glance) {
           addSaleAudit(total, glance.found);
           salesGlanced += 1;
@@ -161,8 +161,8 @@ async function keptResult({ saleAudits }: Collections, sale: SaleRecord): Promis
   return Date.now() - kept.at.getTime() < keptMs - earlierMs ? kept : null;
 }
 
-/** An open sale's orders are read again after so many times as long as reading them took, and at least every day. */
-const restsFor = 20;
+/** A large open sale's orders are read again after so many times as long as reading them took, and at least every day. */
+const readAgainAfter = 20;
 
 /**
  * Looks at the log and the counts of an open sale whose orders take long to read and were in order a short while ago.
@@ -173,7 +173,7 @@ async function glanceAt(collections: Collections, saleId: string, aboveMs: numbe
   const kept = await saleAudits.findOne({ _id: saleId });
   const { log, tookMs = 0, at, found } = kept ?? {};
   if (!log || !at || !found || tookMs <= aboveMs || !kept?.state.startsWith(`${auditVersion}:`)) return null;
-  if (Date.now() - at.getTime() > Math.min(keptMs, tookMs * restsFor)) return null;
+  if (Date.now() - at.getTime() > Math.min(keptMs, tookMs * readAgainAfter)) return null;
   const seen = await glanceAtLog(collections, saleId, log);
   // Whatever is wrong is told by reading all of it.
   if (!seen) return null;
