@@ -59,7 +59,7 @@ const scenarios: Record<string, Scenario> = {
   whole: scenario({ rounds: 3, seconds: 5, buyers: 5_000 }, whole),
   replicas: scenario({ rounds: 3, seconds: 4, connections: 200, buyers: 5_000 }, replicas),
   refusals: scenario({ rounds: 3, presses: 10_000, buyers: 5_000, connections: 200 }, refusals),
-  audit: scenario({ orders: 1_000_000, buyers: 100_000 }, audit),
+  audit: scenario({ orders: 1_000_000, buyers: 100_000, sales: 1 }, audit),
   backlog: scenario({ rounds: 3, backlog: 50_000, buyers: 5_000 }, backlog),
   workers: scenario({ backlog: 50_000, buyers: 5_000 }, (numbers, { engine = 'bull' }) =>
     workers({ ...numbers, engine }),
@@ -128,6 +128,6 @@ function usage(): string {
 }
 
 function wholeNumber(name: string, text: string): number {
-  if (/^\d{1,7}$/.test(text)) return Number(text);
-  throw new Error(`--${name}: expected a whole number from 0 to 9999999, got ${text}`);
+  if (/^\d{1,8}$/.test(text)) return Number(text);
+  throw new Error(`--${name}: expected a whole number from 0 to 99999999, got ${text}`);
 }

@@ -1,5 +1,5 @@
-import { audit } from '../insight/audit.ts';
-import { saveAuditStatus, statusOfReport } from '../insight/audit-status.ts';
+import { audit } from '../insight/audit/audit.ts';
+import { saveAuditStatus, statusOfReport } from '../insight/audit/status.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
 import { openSystem, runCommand } from './system.ts';
 
@@ -15,7 +15,9 @@ await runCommand(async () => {
   const asksProvider = !options.delete('--without-provider');
   if (options.size > 0)
     throw new Error('expected npm run audit, with no option but --whole or --without-provider');
-  const { config, collections, gate, queue, redis, close } = await openSystem();
+  const { config, collections, gate, queue, redis, close } = await openSystem(undefined, {
+    monitorCommands: false,
+  });
   try {
     const provider = asksProvider ? (await openProvider(config, collections)).provider : null;
     const report = await audit(collections, gate, queue, { provider, isWhole });

@@ -93,7 +93,11 @@ function readState<State>(file: string): State {
 export async function openSystem(
   environment: Environment | null = findEnvironment(),
   // The log is off, because a command's output is its result, and it reports an unavailable database itself.
-  { logLevel = 'error', mayBeHalfRestored = false }: { logLevel?: string; mayBeHalfRestored?: boolean } = {},
+  {
+    logLevel = 'error',
+    mayBeHalfRestored = false,
+    monitorCommands = true,
+  }: { logLevel?: string; mayBeHalfRestored?: boolean; monitorCommands?: boolean } = {},
 ): Promise<System> {
   if (!environment) {
     throw new Error(
@@ -104,7 +108,7 @@ export async function openSystem(
   const unused = randomBytes(32).toString('base64url');
   const given = readConfig({ JWT_SECRET: unused, LOG_LEVEL: logLevel, ...environment });
   const log = openLog(given, 'command');
-  const { mongo, close: closeMongo } = openMongo(given, log);
+  const { mongo, close: closeMongo } = openMongo(given, log, { monitorCommands });
   const { redis, close: closeRedis } = openPatientRedis(given, log);
   const collections = openCollections(mongo);
 

@@ -73,6 +73,10 @@ const auditStatus = z.object({
     .nullable()
     .exactOptional()
     .describe('When the orders of a large open sale were read last, if that was before this audit'),
+  closedReadAt: instant
+    .nullable()
+    .exactOptional()
+    .describe('When the orders of a closed sale were read last, if that was before this audit'),
 });
 export type AuditStatus = z.infer<typeof auditStatus>;
 

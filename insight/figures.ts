@@ -5,7 +5,7 @@ import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { noRehearsals } from '../sale/rehearsal.ts';
 import type { Collections } from '../store/collections.ts';
 import { countUnsentMails } from '../subscribers/mail/unsent-mails.ts';
-import { readAuditStatus } from './audit-status.ts';
+import { readAuditStatus } from './audit/status.ts';
 import type { QueueFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds, sumOf } from './counters.ts';
 import { readMoneyFigures } from './money.ts';

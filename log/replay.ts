@@ -33,49 +33,45 @@ export interface ReplayedSale extends ReplayedCounts {
   paused: boolean;
   isCalledOff: boolean;
   orders: Map<string, ReplayedOrder>;
-  keeps: (orderId: string) => boolean;
 }
+
+/** Hears of each change of an order, with the number of its document. @param status null when it stays as it was. */
+type OrderListener = (change: OrderChange, status: Order['status'] | null, seq: number) => void;
 
 /**
  * Replays the log from its beginning, sale by sale.
  * @param until leaves out later documents.
  * @param saleId replays this sale alone.
- * @param keeps says which orders are part of the result; by default all are.
  * @throws Error when a document is missing in a sale's history.
  */
 export async function* replay(
   { events }: Collections,
-  {
-    until,
-    snapshot,
-    saleId,
-    keeps = () => true,
-  }: {
-    until?: Date | undefined;
-    snapshot?: Snapshot;
-    saleId?: string;
-    keeps?: (orderId: string) => boolean;
-  } = {},
+  { until, saleId }: { until?: Date | undefined; saleId?: string } = {},
 ): AsyncGenerator<ReplayedSale> {
   const filter = {
     ...(until && { at: { $lte: until } }),
     ...(saleId !== undefined && { _id: { $gt: `${saleId}:`, $lt: `${saleId}:~` } }),
   };
-  const records = events.find(filter, snapshot).sort({ _id: 1 });
-  let sale = emptySale('', keeps);
-  for await (const record of records) {
+  let sale = emptySale('');
+  const keep: OrderListener = (change, status) => {
+    const next = status ?? sale.orders.get(change.orderId)?.status ?? unknownBefore;
+    sale.orders.set(change.orderId, { ...loggedOrderOf(change), status: next });
+  };
+  for await (const record of events.find(filter).sort({ _id: 1 })) {
     if (sale.saleId !== record.saleId) {
       if (sale.seq > 0) yield sale;
-      sale = emptySale(record.saleId, keeps);
+      sale = emptySale(record.saleId);
     }
-    apply(sale, record);
+    apply(sale, record, keep);
   }
   if (sale.seq > 0) yield sale;
 }
 
-const emptySale = (saleId: string, keeps: ReplayedSale['keeps']): ReplayedSale => ({
+/** The status of an order whose entries do not begin with it. */
+export const unknownBefore = 'paid';
+
+const emptySale = (saleId: string): ReplayedSale => ({
   saleId,
-  keeps,
   seq: 0,
   stock: 0,
   unitsOnSale: 0,
@@ -85,17 +81,21 @@ const emptySale = (saleId: string, keeps: ReplayedSale['keeps']): ReplayedSale =
   orders: new Map(),
 });
 
-function apply(sale: ReplayedSale, { seq, changes }: EventRecord): void {
+function apply(
+  sale: ReplayedSale,
+  { seq, changes }: Pick<EventRecord, 'seq' | 'changes'>,
+  keep: OrderListener,
+): void {
   if (seq !== sale.seq + 1) {
     throw new Error(
       `Document ${eventKey(sale.saleId, sale.seq + 1)} is missing in the log: the next is number ${seq}`,
     );
   }
   sale.seq = seq;
-  for (const change of changes) replayChange(sale, change);
+  for (const change of changes) replayChange(sale, change, keep);
 }
 
-function replayChange(sale: ReplayedSale, change: Change): void {
+function replayChange(sale: ReplayedSale, change: Change, keep: OrderListener): void {
   switch (change.type) {
     case 'sale.created':
     case 'sale.changed':
@@ -127,55 +127,58 @@ function replayChange(sale: ReplayedSale, change: Change): void {
       return;
     case 'order.held':
       putBack(sale, change, -1);
-      keep(sale, change, 'held');
+      keep(change, 'held', sale.seq);
       return;
     case 'order.paid':
       if (!change.paymentId) putBack(sale, change, -1);
-      keep(sale, change, 'paid');
+      keep(change, 'paid', sale.seq);
       return;
     case 'order.expired':
       putBack(sale, change, 1);
-      keep(sale, change, 'expired');
+      keep(change, 'expired', sale.seq);
       return;
     case 'order.cancelled':
       if (change.keptBack) keepBack(sale, change);
       else putBack(sale, change, 1);
-      keep(sale, change, 'cancelled');
+      keep(change, 'cancelled', sale.seq);
       return;
     case 'order.refunded':
       if (change.isWhole) keepBack(sale, change);
       // An order that has ended as refunded stays so when a refund of it is repeated after it failed.
-      keep(sale, change, change.isWhole ? 'refunded' : statusOf(sale, change));
+      keep(change, change.isWhole ? 'refunded' : null, sale.seq);
       return;
     case 'order.refund_failed':
-      keep(sale, change, statusOf(sale, change));
+      keep(change, null, sale.seq);
       return;
     case 'order.rejected':
-      keep(sale, change, 'rejected');
+      keep(change, 'rejected', sale.seq);
   }
 }
 
-const statusOf = ({ orders }: ReplayedSale, { orderId }: OrderChange) =>
-  orders.get(orderId)?.status ?? 'paid';
+/** The counts of a sale of which nothing has been replayed yet. */
+export const nothingLogged = (): LoggedCounts => countsOf(emptySale(''));
 
 /**
- * Goes on replaying a sale's counts where an earlier replay stopped.
+ * Goes on replaying a sale's counts where an earlier replay stopped, up to the end of the log.
+ * @param onOrder hears of the changes of orders, none of which are kept.
  * @throws Error when a document is missing in the sale's history.
  */
 export async function replayCounts(
   { events }: Collections,
   saleId: string,
   { seq, stock, unitsOnSale, items, isCalledOff }: LoggedCounts,
-  snapshot: Snapshot,
+  snapshot: Snapshot | undefined,
+  onOrder: OrderListener = () => {},
 ): Promise<LoggedCounts> {
-  const sale = { ...emptySale(saleId, () => false), seq, stock, unitsOnSale, isCalledOff };
+  const sale = { ...emptySale(saleId), seq, stock, unitsOnSale, isCalledOff };
   sale.items = new Map(Object.entries(items).map(([id, counts]) => [id, { ...counts }]));
   const later = { _id: { $gt: eventKey(saleId, seq), $lt: `${saleId}:~` } };
-  for await (const record of events.find(later, snapshot).sort({ _id: 1 })) apply(sale, record);
+  const records = events.find(later, { ...snapshot, projection: { seq: 1, changes: 1 } }).sort({ _id: 1 });
+  for await (const record of records) apply(sale, record, onOrder);
   return countsOf(sale);
 }
 
-export const countsOf = ({ seq, stock, unitsOnSale, items, isCalledOff }: ReplayedSale): LoggedCounts => ({
+const countsOf = ({ seq, stock, unitsOnSale, items, isCalledOff }: ReplayedSale): LoggedCounts => ({
   ...{ seq, stock, unitsOnSale, isCalledOff },
   items: Object.fromEntries(items),
 });
@@ -205,9 +208,4 @@ function keepBack(sale: ReplayedSale, change: OrderChange): void {
     const counts = sale.items.get(itemId);
     if (counts) counts.unitsOnSale -= quantity;
   }
-}
-
-function keep(sale: ReplayedSale, change: OrderChange, status: Order['status']): void {
-  if (!sale.keeps(change.orderId)) return;
-  sale.orders.set(change.orderId, { ...loggedOrderOf(change), status });
 }

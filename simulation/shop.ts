@@ -1,6 +1,6 @@
 import { nanoid } from 'nanoid';
 import { byCommand, type System } from '../commands/system.ts';
-import { audit } from '../insight/audit.ts';
+import { audit } from '../insight/audit/audit.ts';
 import { openMutex } from '../runtime/mutex.ts';
 import { codeIdOf, createCodes } from '../sale/access/codes.ts';
 import { openDoor } from '../sale/access/door.ts';

@@ -1,5 +1,5 @@
 import { type ClientSession, type Connection, mongo, Schema } from 'mongoose';
-import type { SaleAudit } from '../insight/audit-sale.ts';
+import type { SaleAudit } from '../insight/audit/sale.ts';
 import type { LoggedCounts } from '../log/replay.ts';
 import type { Change } from '../log/schemas.ts';
 import type { PhaseRecord } from '../sale/access/access.ts';
@@ -318,7 +318,7 @@ export interface ShardRecord {
   transactions?: number;
 }
 
-/** What the last audit of a closed sale found, when it was in order: see insight/audit.ts. */
+/** What the last audit of a closed sale found, when it was in order: see insight/audit/audit.ts. */
 export interface SaleAuditRecord {
   /** The sale's id. */
   _id: string;

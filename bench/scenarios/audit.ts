@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import type { AuditReport } from '../../insight/audit.ts';
+import type { AuditReport } from '../../insight/audit/audit.ts';
 import { settleMaxPurchases } from '../../sale/settlement/settlement.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { backlogOf } from '../measure/drain.ts';
@@ -11,9 +11,11 @@ import { figure, printTable } from '../report/table.ts';
 import { endBenchSale, type OwnTestbed, openBenchSale, openOwnTestbed } from '../systems/testbed.ts';
 
 export interface AuditOptions {
-  /** Of the largest sale; the others have a tenth and a hundredth of them. */
+  /** Of each sale. */
   orders: number;
   buyers: number;
+  /** With one, sales of a hundredth and a tenth of the orders come before it; with more, all sales have as many orders. */
+  sales: number;
 }
 
 interface Run {
@@ -24,64 +26,112 @@ interface Run {
   salesRead: number;
 }
 
-interface Measured {
+/** So many sales are sold in a stage, before it is audited. */
+interface Stage {
+  sales: number;
+  /** Of each of them. */
   orders: number;
-  /** While the sale is open, once more soon after, after its end, and once more when nothing has changed since. */
+}
+
+interface Measured extends Stage {
+  /** Of all sales so far. */
+  ordersInAll: number;
+  sellingSeconds: number;
+  /**
+   * While the last sale is open and no other has been audited since its end, once more soon after, after its end, once more when
+   * nothing has changed since, and of all sales whatever has changed.
+   */
   open: Run;
   again: Run;
   closed: Run;
   unchanged: Run;
+  whole: Run;
 }
 
-/** Time and memory of `npm run audit` as a sale grows. @returns whether every invariant holds in each run. */
-export async function audit({ orders, buyers }: AuditOptions): Promise<boolean> {
+const runNames = ['open', 'again', 'closed', 'unchanged', 'whole'] as const;
+
+/** Time and memory of `npm run audit` as a shop grows. @returns whether every invariant holds in each run. */
+export async function audit({ orders, buyers, sales }: AuditOptions): Promise<boolean> {
   const testbed = await openOwnTestbed({ servers: 1, workers: 0, nginx: false });
   try {
     const measured: Measured[] = [];
-    for (const size of [orders / 100, orders / 10, orders].map(Math.ceil)) {
-      const saleId = await sell(testbed, size, buyers);
+    let ordersInAll = 0;
+    for (const stage of stagesOf(orders, sales)) {
+      const startedAt = performance.now();
+      const saleIds = await sell(testbed, stage, buyers);
+      const sellingSeconds = (performance.now() - startedAt) / 1_000;
+      ordersInAll += stage.sales * stage.orders;
+      const last = saleIds.pop() ?? '';
+      for (const saleId of saleIds) await endBenchSale(testbed.system, saleId);
       const open = await runAudit(testbed);
       const again = await runAudit(testbed);
-      await endBenchSale(testbed.system, saleId);
+      await endBenchSale(testbed.system, last);
       const closed = await runAudit(testbed);
-      measured.push({ orders: size, open, again, closed, unchanged: await runAudit(testbed) });
-      console.log(`${size} orders: ${figure(open.seconds)} s, ${figure(open.memoryMb)} MB`);
+      const unchanged = await runAudit(testbed);
+      const whole = await runAudit(testbed, ['--whole']);
+      measured.push({ ...stage, ordersInAll, sellingSeconds, open, again, closed, unchanged, whole });
+      const ofNew = `${stage.sales} x ${stage.orders.toLocaleString('en')} orders`;
+      console.log(
+        `${ofNew}: sold in ${figure(sellingSeconds)} s, audited in ${figure(open.seconds)} s with ${figure(open.memoryMb)} MB`,
+      );
     }
-    const cells = ({ seconds, memoryMb }: Run) => [figure(seconds), figure(memoryMb)];
     printTable(
-      ['orders', 'open, s', 'MB', 'soon again, s', 'MB', 'closed, s', 'MB', 'unchanged, s', 'MB'],
-      measured.map(({ orders: size, open, again, closed, unchanged }) => {
-        return [size.toLocaleString('en'), ...[open, again, closed, unchanged].flatMap(cells)];
+      ['sales x orders', 'in all', 'sold, s', ...runNames.flatMap((name) => [`${name}, s`, 'MB'])],
+      measured.map((row) => {
+        const runs = runNames.flatMap((name) => [figure(row[name].seconds), figure(row[name].memoryMb)]);
+        const what = `${row.sales} x ${row.orders.toLocaleString('en')}`;
+        return [what, row.ordersInAll.toLocaleString('en'), figure(row.sellingSeconds), ...runs];
       }),
     );
-    console.log(`\nWritten to ${saveResult('audit', { options: { orders, buyers }, measured })}`);
-    return measured.every(({ open, again, closed, unchanged }) =>
-      [open, again, closed, unchanged].every(({ ok }) => ok),
-    );
+    console.log(`\nWritten to ${saveResult('audit', { options: { orders, buyers, sales }, measured })}`);
+    return measured.every((row) => runNames.every((name) => row[name].ok));
   } finally {
     await testbed.close();
   }
 }
 
-/** A sale with so many paid orders, made by the transactions that settle them. The sales before it are closed. */
-async function sell({ system }: OwnTestbed, orders: number, buyers: number): Promise<string> {
+function stagesOf(orders: number, sales: number): Stage[] {
+  if (sales === 1)
+    return [orders / 100, orders / 10, orders].map((size) => ({ sales: 1, orders: Math.ceil(size) }));
+  const sums = new Set([sales / 100, sales / 10, sales].map(Math.ceil));
+  return [...sums].map((sum, n, all) => ({ sales: sum - (all[n - 1] ?? 0), orders }));
+}
+
+/** More at once would not be faster: MongoDB has the other core. */
+const salesAtOnce = 4;
+
+/** Sales with so many paid orders each, made by the transactions that settle them, of several sales at once. */
+async function sell(testbed: OwnTestbed, { sales, orders }: Stage, buyers: number): Promise<string[]> {
+  const saleIds: string[] = [];
+  let begun = 0;
+  async function sellOneByOne(): Promise<void> {
+    while (begun < sales) {
+      begun += 1;
+      saleIds.push(await sellOne(testbed, orders, buyers));
+    }
+  }
+  await Promise.all(Array.from({ length: Math.min(salesAtOnce, sales) }, sellOneByOne));
+  return saleIds;
+}
+
+async function sellOne({ system }: OwnTestbed, orders: number, buyers: number): Promise<string> {
   const limitPerBuyer = Math.ceil(orders / buyers);
   const saleId = await openBenchSale(system, { name: 'Bench: audit', stock: orders, limitPerBuyer });
-  for (let first = 0; first < orders; first += atOnce) {
-    const purchases = backlogOf(saleId, Math.min(atOnce, orders - first), buyers);
+  for (let first = 0; first < orders; first += purchasesAtOnce) {
+    const purchases = backlogOf(saleId, Math.min(purchasesAtOnce, orders - first), buyers);
     for (let start = 0; start < purchases.length; start += settleMaxPurchases)
       await settleBatch(system.collections, purchases.slice(start, start + settleMaxPurchases), []);
   }
   return saleId;
 }
 
-const atOnce = 100_000;
+const purchasesAtOnce = 100_000;
 
-async function runAudit({ scratch }: OwnTestbed): Promise<Run> {
+async function runAudit({ scratch }: OwnTestbed, options: string[] = []): Promise<Run> {
   const startedAt = performance.now();
   const child = spawn(
     process.execPath,
-    ['--max-old-space-size=448', 'run.mjs', 'commands/audit.ts', '--without-provider'],
+    ['--max-old-space-size=448', 'run.mjs', 'commands/audit.ts', '--without-provider', ...options],
     {
       env: { ...process.env, ...scratch.env },
       stdio: ['ignore', 'pipe', 'inherit'],

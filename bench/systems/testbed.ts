@@ -1,6 +1,6 @@
 import { createProduct } from '../../catalogue/product.ts';
 import { byCommand, findEnvironment, findProcesses, openSystem, type System } from '../../commands/system.ts';
-import { audit } from '../../insight/audit.ts';
+import { audit } from '../../insight/audit/audit.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
 import { openProvider } from '../../sale/payment/open-provider.ts';

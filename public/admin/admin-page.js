@@ -215,9 +215,11 @@ function drawAuditStatus() {
   light.dataset.state = isUnknown ? 'stale' : isOld ? 'old' : audit.state;
   const ago = audit.at && audit.state !== 'running' ? [texts.auditedAgo(relative(audit.at))] : [];
   const unknown = isUnknown ? [texts.auditUnknown] : [];
-  // The orders of a large open sale are read less often than its log and counts.
+  // The orders of large open sales and of closed ones are read less often than their logs and counts.
   const orders = audit.ordersReadAt ? [texts.ordersReadAgo(relative(audit.ordersReadAt))] : [];
-  setText(byId('audit-text'), [texts.audit[audit.state], ...ago, ...orders, ...unknown].join(' · '));
+  const closed = audit.closedReadAt ? [texts.closedReadAgo(relative(audit.closedReadAt))] : [];
+  const parts = [texts.audit[audit.state], ...ago, ...orders, ...closed, ...unknown];
+  setText(byId('audit-text'), parts.join(' · '));
   light.title = audit.examples.join('\n');
 }
 

@@ -59,10 +59,12 @@ const retryDelayMs = (attempt: number) => Math.min(attempt * 100, 2_000);
 /**
  * Opens a connection that reconnects until it is closed. While MongoDB is unavailable, an operation fails within
  * `MONGO_WAIT_MS` instead of queueing up in this process.
+ * @param monitorCommands false when nothing listens to the driver's events of commands, for which it decodes every answer once more.
  */
 export function openMongo(
   config: Pick<Config, 'MONGO_URL' | 'MONGO_POOL_CONNECTIONS' | 'MONGO_WAIT_MS' | 'MONGO_SILENCE_MS'>,
   log: Log,
+  { monitorCommands = true }: { monitorCommands?: boolean } = {},
 ): { mongo: Connection; close: () => Promise<void> } {
   failWritesToClosedSockets();
   const mongo = mongoose.createConnection();
@@ -83,7 +85,7 @@ export function openMongo(
       autoCreate: false,
       autoIndex: false,
       // For watchMongo in metrics.ts.
-      monitorCommands: true,
+      monitorCommands,
     });
   mongo.on('error', (error) => log.warn({ error: error.message }, 'MongoDB connection error'));
   retry(connect, {

@@ -136,13 +136,17 @@ const isSameList = (one: RefundRecord[], other: RefundRecord[]) =>
   one.length === other.length && one.every((refund, n) => refund === other[n]);
 
 /** The sum of its refunds in these states. */
-export const refundedOf = ({ refunds }: Pick<PaymentRecord, 'refunds'>, states: readonly RefundState[]) =>
+export const refundedOf = ({ refunds }: Refunds, states: readonly RefundState[]) =>
   refunds.filter(({ state }) => states.includes(state)).reduce((sum, { amount }) => sum + amount, 0);
 
 const onTheirWay: readonly RefundState[] = ['requested', 'pending', 'succeeded'];
 
 /** What went back or is on its way back. */
-export const goingBackOf = (payment: Pick<PaymentRecord, 'refunds'>) => refundedOf(payment, onTheirWay);
+export const goingBackOf = (payment: Refunds) => refundedOf(payment, onTheirWay);
+
+interface Refunds {
+  refunds: Pick<RefundRecord, 'state' | 'amount'>[];
+}
 
 /** What was captured and neither went back nor is on its way back. */
 export const refundableOf = (payment: PaymentRecord) => payment.capturedAmount - goingBackOf(payment);

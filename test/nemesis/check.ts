@@ -1,5 +1,5 @@
 import type { System } from '../../commands/system.ts';
-import { audit } from '../../insight/audit.ts';
+import { audit } from '../../insight/audit/audit.ts';
 import { openProvider } from '../../sale/payment/open-provider.ts';
 import type { Crowd, SeenPurchase, Stage } from './buyers.ts';
 import type { AddedUnits } from './merchant.ts';

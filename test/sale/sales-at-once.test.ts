@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readAuditStatus } from '../../insight/audit-status.ts';
+import { readAuditStatus } from '../../insight/audit/status.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { bullOf } from '../support/bull.ts';
 import { type ApiAnswer, startSystem, type TestSystem } from '../support/harness.ts';

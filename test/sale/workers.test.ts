@@ -2,7 +2,7 @@ import { expect, inject, test } from 'vitest';
 import { drainWith } from '../../bench/scenarios/workers.ts';
 import { stampedeOn } from '../../bench/systems/sides.ts';
 import { openOwnTestbed } from '../../bench/systems/testbed.ts';
-import { audit } from '../../insight/audit.ts';
+import { audit } from '../../insight/audit/audit.ts';
 import { pathOf } from '../support/needs.ts';
 
 const backlogs: ['bull' | 'rabbitmq', number, number][] = [

@@ -1,7 +1,7 @@
 import { nanoid } from 'nanoid';
 import { inject } from 'vitest';
 import { openSystem, type System as Store } from '../../commands/system.ts';
-import { type AuditReport, audit } from '../../insight/audit.ts';
+import { type AuditReport, audit } from '../../insight/audit/audit.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type ScratchSystem, startScratchSystem } from '../../ops/local/scratch-system.ts';
 import type {

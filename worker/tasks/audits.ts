@@ -5,7 +5,7 @@ import {
   readAuditStatus,
   saveAuditStatus,
   statusOfFailure,
-} from '../../insight/audit-status.ts';
+} from '../../insight/audit/status.ts';
 import { redisClock } from '../../runtime/clock.ts';
 import type { Config } from '../../runtime/config.ts';
 import type { LeaderTask } from '../../runtime/leader/leader.ts';
@@ -17,7 +17,7 @@ const lookEveryMs = 1_000;
 /** A leader audits soon after it has begun, when the last audit is old. */
 const firstAfterMs = 30_000;
 const runningMs = 10_000;
-/** Enough for the largest part of a sale that an audit holds in memory at once: see insight/audit-sale.ts. */
+/** Enough for the largest part of a sale that an audit holds in memory at once: see insight/audit/sale.ts. */
 const memoryMb = 448;
 
 /** Runs `npm run audit` regularly and on request, in a process of its own. */

@@ -113,6 +113,7 @@ export const german = {
   },
   auditedAgo: (ago) => `geprüft ${ago}`,
   ordersReadAgo: (ago) => `Bestellungen großer laufender Verkäufe ${ago}`,
+  closedReadAgo: (ago) => `Bestellungen beendeter Verkäufe ${ago}`,
   auditUnknown: 'zurzeit unbekannt',
 
   room: 'Leitstelle',

@@ -115,6 +115,7 @@ export const english = {
   },
   auditedAgo: (/** @type {string} */ ago) => `audited ${ago}`,
   ordersReadAgo: (/** @type {string} */ ago) => `orders of large open sales ${ago}`,
+  closedReadAgo: (/** @type {string} */ ago) => `orders of closed sales ${ago}`,
   auditUnknown: 'not known now',
 
   // The room

@@ -114,6 +114,7 @@ export const french = {
   },
   auditedAgo: (ago) => `vérifié ${ago}`,
   ordersReadAgo: (ago) => `commandes des grandes ventes en cours ${ago}`,
+  closedReadAgo: (ago) => `commandes des ventes terminées ${ago}`,
   auditUnknown: 'inconnu à présent',
 
   room: 'Salle de contrôle',

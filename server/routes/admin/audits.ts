@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { readAuditStatus, requestAudit } from '../../../insight/audit-status.ts';
+import { readAuditStatus, requestAudit } from '../../../insight/audit/status.ts';
 import type { AuditStatus } from '../../../insight/contract.ts';
 import { refuse } from '../../http/problems.ts';
 import { type Route, route } from '../../http/route.ts';

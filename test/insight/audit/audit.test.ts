@@ -3,18 +3,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { nanoid } from 'nanoid';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { type AuditReport, audit } from '../../insight/audit.ts';
-import { readAuditStatus } from '../../insight/audit-status.ts';
-import type { Change } from '../../log/schemas.ts';
-import { ROOT } from '../../ops/local/folders.mjs';
-import { run, waitUntil } from '../../ops/local/processes/process.mjs';
-import type { Order } from '../../sale/contract.ts';
-import { orderIdOf } from '../../sale/order.ts';
-import { openSimulated } from '../../sale/payment/simulated.ts';
-import { allowanceKey } from '../../sale/settlement/decide.ts';
-import type { EventRecord, OrderRecord } from '../../store/collections.ts';
-import { bullOf, jobsIn, pauseQueues, resumeQueues } from '../support/bull.ts';
-import { startSystem, type TestSystem } from '../support/harness.ts';
+import { byCommand } from '../../../commands/system.ts';
+import { type AuditReport, audit } from '../../../insight/audit/audit.ts';
+import type { AuditSizes } from '../../../insight/audit/sale.ts';
+import { readAuditStatus } from '../../../insight/audit/status.ts';
+import type { Change } from '../../../log/schemas.ts';
+import { ROOT } from '../../../ops/local/folders.mjs';
+import { run, waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { Order } from '../../../sale/contract.ts';
+import { orderIdOf } from '../../../sale/order.ts';
+import { openSimulated } from '../../../sale/payment/simulated.ts';
+import { cancelOrders } from '../../../sale/settlement/cancellation.ts';
+import { allowanceKey } from '../../../sale/settlement/decide.ts';
+import { settleBatch } from '../../../sale/settlement/transaction.ts';
+import type { EventRecord, OrderRecord } from '../../../store/collections.ts';
+import { bullOf, jobsIn, pauseQueues, resumeQueues } from '../../support/bull.ts';
+import { startSystem, type TestSystem } from '../../support/harness.ts';
 
 let system: TestSystem;
 beforeAll(async () => {
@@ -45,9 +49,27 @@ const node = (args: string[], env: Record<string, string>) =>
 const command = (env: Record<string, string>) => node(['run.mjs', 'commands/audit.ts'], env);
 const { MONGO_URL: _mongo, REDIS_URL: _redis, ...bare } = process.env as Record<string, string>;
 
+/** Even a single order is read in one of three parts. */
+const inParts: AuditSizes = { ordersInSnapshot: 0, ordersInPartition: 1 / 3, batchSize: 2 };
+const auditInParts = (sizes = inParts) => {
+  const { collections, gate, queue } = system.store;
+  return audit(collections, gate, queue, { sizes });
+};
+
+/** @returns what is found in one snapshot, and the same in parts. */
+async function auditTwice(): Promise<AuditReport> {
+  const [report, again] = [await system.audit(), await auditInParts()];
+  const found = ({ ok, orders, I1, I2, I3, I4, I5, I7, I8 }: AuditReport) => {
+    const all = [I1, I2, I3, I4, I5, { ...I7, listed: null }, I8];
+    return [ok, orders, all.map((finding) => ({ ...finding, examples: finding.examples.toSorted() }))];
+  };
+  expect(found(again)).toEqual(found(report));
+  return report;
+}
+
 type Invariant = 'I1' | 'I2' | 'I3' | 'I4';
 async function expectBreach(broken: Invariant[], example: string): Promise<void> {
-  const report = await system.audit();
+  const report = await auditTwice();
   const found = (['I1', 'I2', 'I3', 'I4'] as const).filter((name) => report[name].breaches > 0);
   expect(found).toEqual(broken);
   expect(report.ok).toBe(false);
@@ -127,14 +149,14 @@ test('I5: an event log with a gap or with another result is a breach', async () 
   const { events } = system.store.collections;
   const creation = (await events.findOne({ saleId: sale.id }, { sort: { _id: 1 } })) as EventRecord;
   await events.deleteOne({ _id: creation._id });
-  expect((await system.audit()).I5).toMatchObject({
+  expect((await auditTwice()).I5).toMatchObject({
     breaches: 3,
     examples: expect.arrayContaining([expect.stringContaining('is missing in the log')]),
   });
 
   const changes = [{ ...creation.changes[0], stock: 11 } as Change];
   await events.insertMany([{ ...creation, changes }]);
-  const report = await system.audit();
+  const report = await auditTwice();
   expect(report).toMatchObject({ ok: false, I1: { breaches: 0 }, I5: { breaches: 1 } });
   expect(report.I5.examples[0]).toBe(`sale ${sale.id}: the log gives 8 of 11 units left, the sale has 7`);
 });
@@ -175,6 +197,81 @@ test('I4: an allowance that is wrong or missing is a breach', async () => {
   await expectBreach(['I4'], 'allowance 2, orders 3');
   await allowances.deleteOne({ _id });
   await expectBreach(['I4'], 'allowance 0, orders 3');
+});
+
+test('I5: an order that differs from its log, or is in one of both only, is a breach', async () => {
+  const { orders } = system.store.collections;
+  const differs = await changedOrder({ status: 'cancelled' });
+  // Its units and its allowance do not agree either.
+  expect([differs.I1.breaches, differs.I4.breaches, differs.I5.examples]).toEqual([
+    1,
+    1,
+    [`order ${order.id}: the log says paid 3 (3 of item 1) ${buyerId} of ${buyerId}`],
+  ]);
+  expect((await changedOrder({ personId: 'another' })).I5.breaches).toBe(1);
+  expect((await changedOrder({ refundedAmount: 1 })).I5.breaches).toBe(1);
+  expect(
+    (await changedOrder({ lines: [{ itemId: '2', label: '', quantity: 3, amount: 1 }] })).I5.breaches,
+  ).toBe(1);
+  const record = (await orders.findOne({ _id: order.id })) as OrderRecord;
+  const unknown = { ...record, idempotencyKey: 'unknown', _id: orderIdOf(buyerId, sale.id, 'unknown') };
+  await orders.insertMany([{ ...unknown, status: 'rejected' }]);
+  expect((await auditTwice()).I5.examples).toEqual([`order ${unknown._id} is not in the log`]);
+  await orders.deleteMany({});
+  expect((await auditTwice()).I5.breaches).toBe(1);
+
+  async function changedOrder($set: Partial<OrderRecord>): Promise<AuditReport> {
+    const before = (await orders.findOne({ _id: order.id })) as OrderRecord;
+    await orders.updateOne({ _id: order.id }, { $set });
+    const report = await auditTwice();
+    await orders.replaceOne({ _id: order.id }, before);
+    return report;
+  }
+});
+
+test('a sale that is read in parts while it sells and gives units back is in order', async () => {
+  const { collections } = system.store;
+  const busy = await system.createSale({ sizes: { S: 400, M: 400 }, limitPerBuyer: 300 });
+  const state = { ended: false, made: [] as string[], cancelled: 0 };
+
+  async function sell(n: number): Promise<void> {
+    const purchases = Array.from({ length: 3 }, (_, k) => {
+      // Some buyers come again, others are new.
+      const [own, idempotencyKey] = [`buyer-${k === 0 ? n % 5 : `${n}-${k}`}`, `${n}-${k}`];
+      const lines = [{ itemId: `${1 + (n % 2)}`, quantity: 1 }];
+      const what = { buyerId: own, quantity: 1, lines, idempotencyKey, createdAt: new Date().toISOString() };
+      return { orderId: orderIdOf(own, busy.id, idempotencyKey), saleId: busy.id, ...what };
+    });
+    await settleBatch(collections, purchases);
+    state.made.push(...purchases.map(({ orderId }) => orderId));
+    if (n % 2 === 0) return;
+    const orderId = state.made[(n * 7) % state.made.length] ?? '';
+    const request = {
+      orderId,
+      by: 'staff' as const,
+      staff: byCommand('test'),
+      reason: 'a test',
+      restock: n % 4 === 1,
+    };
+    await cancelOrders(collections, [request]);
+    state.cancelled += 1;
+  }
+  for (let n = 0; n < 20; n++) await sell(n);
+  const selling = (async () => {
+    for (let n = 20; !state.ended; n++) await sell(n);
+  })();
+  try {
+    for (let audits = 0, before = 0; audits < 5 || state.made.length < before + 20; audits++) {
+      before ||= state.made.length;
+      const report = await auditInParts({ ...inParts, ordersInPartition: 20, batchSize: 20 });
+      expect(report.ok, JSON.stringify(report)).toBe(true);
+    }
+  } finally {
+    state.ended = true;
+    await selling;
+  }
+  expect((await auditTwice()).orders).toBe(state.made.length + 1);
+  expect(state.cancelled).toBeGreaterThan(10);
 });
 
 test('a closed sale is read again only when it or its orders or payments have changed', async () => {

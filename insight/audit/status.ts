@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
-import { redisClock } from '../runtime/clock.ts';
+import { redisClock } from '../../runtime/clock.ts';
+import type { AuditStatus } from '../contract.ts';
 import type { AuditReport } from './audit.ts';
-import type { AuditStatus } from './contract.ts';
 
 /** The result of the last audit, from the command or the control room, stored in Redis for both and for the alerts. */
 const statusKey = 'audit:light';
@@ -65,9 +65,10 @@ export function statusOfReport({ ok, orders, ...report }: AuditReport): AuditSta
     finding.examples.map((example) => `${name}: ${example}`),
   );
   const at = redisClock.now().toISOString();
-  const { ordersReadAt } = report;
+  const { ordersReadAt, closedReadAt } = report;
+  const state = ok ? 'ok' : 'breached';
   const kept = examples.slice(0, examplesKept);
-  return { state: ok ? 'ok' : 'breached', at, breaches, orders, examples: kept, ordersReadAt };
+  return { state, at, breaches, orders, examples: kept, ordersReadAt, closedReadAt };
 }
 
 function findingOf({ broken }: AuditReport['staffLog']) {

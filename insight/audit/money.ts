@@ -1,9 +1,8 @@
-import { mongoClock } from '../runtime/clock.ts';
-import type { Snapshot } from '../runtime/databases/snapshot-read.ts';
-import { goingBackOf, refundedOf } from '../sale/payment/payment.ts';
-import { PaymentFault, type PaymentProvider, type PaymentReport } from '../sale/payment/provider.ts';
-import type { Collections, OrderRecord } from '../store/collections.ts';
-import type { PaymentRecord } from '../store/payment-collections.ts';
+import { mongoClock } from '../../runtime/clock.ts';
+import { goingBackOf, refundedOf } from '../../sale/payment/payment.ts';
+import { PaymentFault, type PaymentProvider, type PaymentReport } from '../../sale/payment/provider.ts';
+import type { Collections, OrderRecord } from '../../store/collections.ts';
+import type { PaymentRecord, RefundRecord } from '../../store/payment-collections.ts';
 import { addFinding, type Finding, noFinding, openFinding } from './finding.ts';
 
 /** The result of checking I7, with the sums of all payments by currency, in minor units. */
@@ -17,10 +16,45 @@ export interface MoneyFinding extends Finding {
 }
 
 /** An order that is, or was, to be paid. */
-export type PayableOrder = Pick<
-  OrderRecord,
-  'status' | 'paymentId' | 'amount' | 'holdExpiresAt' | 'cancelledAt' | 'refundedAmount'
->;
+export interface PayableOrder
+  extends Pick<OrderRecord, 'status' | 'paymentId' | 'amount' | 'refundedAmount'> {
+  /** The latest of its times, in ms; 0 for none. */
+  latestMs: number;
+}
+
+/** What is checked of a payment. */
+export interface PaymentRow
+  extends Pick<PaymentRecord, '_id' | 'orderId' | 'currency' | 'amount' | 'capturedAmount'> {
+  refunds: Pick<RefundRecord, 'state' | 'amount'>[];
+  isDue: boolean;
+  /** The latest of its times, in ms. */
+  latestMs: number;
+}
+
+const latestOf = (times: (Date | null | undefined)[]) => Math.max(...times.map((at) => at?.getTime() ?? 0));
+
+export function payableOf(order: OrderRecord): PayableOrder {
+  const { status, paymentId, amount, holdExpiresAt, cancelledAt, refundedAmount } = order;
+  return {
+    status,
+    ...(paymentId !== undefined && { paymentId }),
+    ...(amount !== undefined && { amount }),
+    ...(refundedAmount !== undefined && { refundedAmount }),
+    latestMs: latestOf([holdExpiresAt, cancelledAt]),
+  };
+}
+
+export function paymentRowOf(payment: PaymentRecord): PaymentRow {
+  const { _id, orderId, currency, amount, capturedAmount, dueAt } = payment;
+  const { createdAt, authorisedAt, capturedAt } = payment;
+  const asked = payment.refunds.map(({ requestedAt }) => requestedAt);
+  return {
+    ...{ _id, orderId, currency, amount, capturedAmount },
+    refunds: payment.refunds.map(({ state, amount }) => ({ state, amount })),
+    isDue: dueAt !== null,
+    latestMs: latestOf([createdAt, authorisedAt, capturedAt, ...asked]),
+  };
+}
 
 /** So long after the last news of a payment or its order, the money is where it should be. */
 const settledAfterMs = 3_600_000;
@@ -42,60 +76,62 @@ export function addMoney(sum: MoneyFinding, one: MoneyFinding): void {
 }
 
 /**
- * Checks I7 for a sale: a paid order has one capture of its price, and every other payment keeps no money.
+ * Checks I7: a paid order has one capture of its price, and every other payment keeps no money.
+ * @param payments all of these orders, and of orders that do not exist.
  * @param orders by id, those with a payment or a payment window.
- * @param isAmong whether an order is among those that are checked now.
+ * @returns also the ids of the orders of which something does not hold.
  */
-export async function auditMoney(
-  { payments }: Collections,
-  saleId: string,
+export function auditMoney(
+  payments: Iterable<PaymentRow>,
   orders: ReadonlyMap<string, PayableOrder>,
-  isAmong: (orderId: string) => boolean,
-  snapshot: Snapshot,
-): Promise<MoneyFinding> {
-  const { finding, check } = openFinding();
+): { money: MoneyFinding; broken: Set<string> } {
+  const { finding, check: count } = openFinding();
   const sums = { captured: {} as Record<string, number>, refunded: {} as Record<string, number> };
   const paying = new Set<string>();
+  const broken = new Set<string>();
   let pending = 0;
-  for await (const payment of payments.find({ saleId }, snapshot)) {
-    if (!isAmong(payment.orderId)) continue;
-    const { _id, orderId, currency, capturedAmount, amount, dueAt } = payment;
+  const check = (orderId: string, holds: boolean, breach: () => string) => {
+    if (!holds) broken.add(orderId);
+    count(holds, breach);
+  };
+  for (const payment of payments) {
+    const { _id, orderId, currency, capturedAmount, amount, isDue } = payment;
     const refunded = refundedOf(payment, ['succeeded']);
     sums.captured[currency] = (sums.captured[currency] ?? 0) + capturedAmount;
     sums.refunded[currency] = (sums.refunded[currency] ?? 0) + refunded;
     const order = orders.get(orderId);
     const isPaying = order?.status === 'paid' && order.paymentId === _id;
     if (isPaying) paying.add(orderId);
-    if (dueAt !== null) pending += 1;
-    if (dueAt !== null && !isOld(payment, order)) continue;
+    if (isDue) pending += 1;
+    if (isDue && !isOld(payment, order)) continue;
     if (order?.status === 'held') continue;
     if (isPaying) {
       const counted = order.refundedAmount ?? 0;
-      check(counted === goingBackOf(payment), () => {
+      check(orderId, counted === goingBackOf(payment), () => {
         return `payment ${_id}: ${goingBackOf(payment)} goes back, the order says ${counted}`;
       });
       const isPrice = capturedAmount === amount && amount === (order.amount ?? amount);
-      check(isPrice, () => `payment ${_id}: ${capturedAmount} captured, the order costs ${order.amount}`);
+      check(orderId, isPrice, () => {
+        return `payment ${_id}: ${capturedAmount} captured, the order costs ${order.amount}`;
+      });
     } else {
       // What a bank takes days for is on its way.
       const kept =
-        capturedAmount - refundedOf(payment, ['succeeded', ...(dueAt ? ['pending' as const] : [])]);
-      check(kept === 0, () => `payment ${_id}: ${kept} kept, the order is ${order?.status ?? 'unknown'}`);
+        capturedAmount - refundedOf(payment, ['succeeded', ...(isDue ? ['pending' as const] : [])]);
+      check(orderId, kept === 0, () => {
+        return `payment ${_id}: ${kept} kept, the order is ${order?.status ?? 'unknown'}`;
+      });
     }
   }
   for (const [orderId, { status }] of orders) {
-    if (status === 'paid')
-      check(paying.has(orderId), () => `order ${orderId} is paid, and its payment does not exist`);
+    if (status !== 'paid') continue;
+    check(orderId, paying.has(orderId), () => `order ${orderId} is paid, and its payment does not exist`);
   }
-  return { ...finding, pending, ...sums, listed: null };
+  return { money: { ...finding, pending, ...sums, listed: null }, broken };
 }
 
-function isOld(payment: PaymentRecord, order: PayableOrder | undefined): boolean {
-  const { createdAt, authorisedAt, capturedAt, refunds } = payment;
-  const times = [createdAt, authorisedAt, capturedAt, order?.holdExpiresAt, order?.cancelledAt];
-  const latest = [...times, ...refunds.map(({ requestedAt }) => requestedAt)].map((at) => at?.getTime() ?? 0);
-  return Math.max(...latest) < mongoClock.now().getTime() - settledAfterMs;
-}
+const isOld = (payment: PaymentRow, order: PayableOrder | undefined) =>
+  Math.max(payment.latestMs, order?.latestMs ?? 0) < mongoClock.now().getTime() - settledAfterMs;
 
 const batchSize = 500;
 

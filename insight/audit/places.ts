@@ -1,9 +1,9 @@
-import type { Snapshot } from '../runtime/databases/snapshot-read.ts';
-import { keyOf } from '../sale/places/beacon.ts';
-import { commitmentOf, drawKeyOf, openListDigest } from '../sale/places/draw.ts';
-import { reservedItemsOf } from '../sale/places/reserve.ts';
-import type { Collections, OrderRecord, SaleRecord } from '../store/collections.ts';
-import type { DrawRecord, PlaceListRecord } from '../store/place-collections.ts';
+import type { Snapshot } from '../../runtime/databases/snapshot-read.ts';
+import { keyOf } from '../../sale/places/beacon.ts';
+import { commitmentOf, drawKeyOf, openListDigest } from '../../sale/places/draw.ts';
+import { reservedItemsOf } from '../../sale/places/reserve.ts';
+import type { Collections, OrderRecord, SaleRecord } from '../../store/collections.ts';
+import type { DrawRecord, PlaceListRecord } from '../../store/place-collections.ts';
 import { type Finding, openFinding } from './finding.ts';
 
 type Check = ReturnType<typeof openFinding>['check'];

@@ -1,12 +1,19 @@
-import { checkStaffLog, type StaffLogCheck } from '../accounts/staff-log.ts';
-import { redisClock } from '../runtime/clock.ts';
-import type { Gate } from '../sale/admission/gate.ts';
-import type { PaymentProvider } from '../sale/payment/provider.ts';
-import type { PurchaseQueue } from '../sale/queue/queue.ts';
-import type { Collections, SaleAuditRecord, SaleRecord } from '../store/collections.ts';
-import { compareWithProvider } from './audit-money.ts';
-import { addSaleAudit, auditSale, glanceAtLog, noSaleAudit, type SaleAudit } from './audit-sale.ts';
+import { checkStaffLog, type StaffLogCheck } from '../../accounts/staff-log.ts';
+import { redisClock } from '../../runtime/clock.ts';
+import type { Gate } from '../../sale/admission/gate.ts';
+import type { PaymentProvider } from '../../sale/payment/provider.ts';
+import type { PurchaseQueue } from '../../sale/queue/queue.ts';
+import type { Collections, SaleAuditRecord, SaleRecord } from '../../store/collections.ts';
 import { type Finding, openFinding } from './finding.ts';
+import { compareWithProvider } from './money.ts';
+import {
+  type AuditSizes,
+  addSaleAudit,
+  auditSale,
+  glanceAtLog,
+  noSaleAudit,
+  type SaleAudit,
+} from './sale.ts';
 
 export interface AuditReport extends SaleAudit {
   ok: boolean;
@@ -16,6 +23,8 @@ export interface AuditReport extends SaleAudit {
   /** Large open sales of which only the log and the counts were read, and when the orders of the one that is read least lately were. */
   salesGlanced: number;
   ordersReadAt: string | null;
+  /** When the orders of the closed sale that was read least lately were, of those that were not read now. */
+  closedReadAt: string | null;
   /** Accepted purchases that are not yet settled. */
   queued: number;
   I2: Finding;
@@ -38,7 +47,13 @@ export async function audit(
     provider = null,
     isWhole = true,
     glanceAboveMs = 2_000,
-  }: { provider?: PaymentProvider | null; isWhole?: boolean; glanceAboveMs?: number } = {},
+    sizes,
+  }: {
+    provider?: PaymentProvider | null;
+    isWhole?: boolean;
+    glanceAboveMs?: number;
+    sizes?: AuditSizes;
+  } = {},
 ): Promise<AuditReport> {
   // Redis is read first: a purchase accepted later is not checked, so it cannot look like a breach.
   const accepted = await gate.listRemembered();
@@ -46,14 +61,14 @@ export async function audit(
   const inQueue = (await queue.listOrderIds()) ?? (await gate.listQueued());
   const total = noSaleAudit();
   let [sales, salesRead, salesGlanced] = [0, 0, 0];
-  let ordersReadAt: Date | null = null;
+  let [ordersReadAt, closedReadAt]: [Date | null, Date | null] = [null, null];
   const readFrom = { at: new Date() };
   const unpaid = await salesWithDuePayments(collections);
 
   async function read(saleId: string): Promise<SaleRecord | null> {
     const beganAt = performance.now();
     const at = new Date();
-    const { sale, found, log } = await auditSale(collections, saleId);
+    const { sale, found, log } = await auditSale(collections, saleId, sizes);
     addSaleAudit(total, found);
     if (sale) {
       salesRead += 1;
@@ -69,18 +84,20 @@ export async function audit(
       sales += 1;
       if (!isClosed(sale)) {
         // The provider's list is compared with payments that are read now.
-        const rests = !isWhole && !provider;
-        const glance = rests ? await glanceAt(collections, sale._id, glanceAboveMs) : null;
+        const mayGlance = !isWhole && !provider;
+        const glance = mayGlance ? await glanceAt(collections, sale._id, glanceAboveMs) : null;
         if (glance) {
           addSaleAudit(total, glance.found);
           salesGlanced += 1;
-          if (!ordersReadAt || glance.at < ordersReadAt) ordersReadAt = glance.at;
+          ordersReadAt = earlier(ordersReadAt, glance.at);
         } else await read(sale._id);
         continue;
       }
       const kept = isWhole || unpaid.has(sale._id) ? null : await keptResult(collections, sale);
-      if (kept) addSaleAudit(total, kept);
-      else await read(sale._id);
+      if (kept) {
+        addSaleAudit(total, kept.found);
+        closedReadAt = earlier(closedReadAt, kept.at);
+      } else await read(sale._id);
     }
     page = await readSales(collections, page.at(-1)?._id ?? '');
   }
@@ -92,12 +109,17 @@ export async function audit(
     provider && salesRead > 0
       ? await compareWithProvider(collections, provider, total.I7, readFrom.at)
       : total.I7;
-  const readAt = (ordersReadAt as Date | null)?.toISOString() ?? null;
-  const report = { ...total, I7, sales, salesRead, salesGlanced, ordersReadAt: readAt, queued, I2, staffLog };
+  const readAt = {
+    ordersReadAt: ordersReadAt?.toISOString() ?? null,
+    closedReadAt: closedReadAt?.toISOString() ?? null,
+  };
+  const report = { ...total, I7, sales, salesRead, salesGlanced, ...readAt, queued, I2, staffLog };
   const { I1, I3, I4, I5, I8 } = total;
   const ok = [I1, I2, I3, I4, I5, I7, I8].every(({ breaches }) => breaches === 0) && staffLog.broken === null;
   return { ok, ...report };
 }
+
+const earlier = (one: Date | null, other: Date) => (one && one < other ? one : other);
 
 const projected = {
   eventSeq: 1,
@@ -125,22 +147,22 @@ const auditVersion = 1;
 const stateOf = ({ eventSeq, stock, stockVersion, unitsOnSale, revision }: SaleRecord) =>
   [auditVersion, eventSeq, stock, stockVersion, unitsOnSale, revision].join(':');
 
-/** A closed sale is read once a day all the same, because a fault or a hand may change its orders without its log. */
+/** Every sale is read once a day all the same, because a fault or a hand may change its orders without its log. */
 const keptMs = 86_400_000;
 
 const isClosed = ({ closesAt, calledOffAt }: SaleRecord) =>
   Boolean(calledOffAt) || closesAt <= redisClock.now();
 
-async function keptResult({ saleAudits }: Collections, sale: SaleRecord): Promise<SaleAudit | null> {
+async function keptResult({ saleAudits }: Collections, sale: SaleRecord): Promise<SaleAuditRecord | null> {
   const kept = await saleAudits.findOne({ _id: sale._id });
   if (kept?.state !== stateOf(sale)) return null;
-  // So that sales that were audited together are not all read again together.
-  const spreadMs = (sale.createdAt.getTime() * 31) % keptMs;
-  return Date.now() - kept.at.getTime() < keptMs + spreadMs ? kept.found : null;
+  // Between half a day and a whole one, so that sales that were read together are not all read again together.
+  const earlierMs = (sale.createdAt.getTime() * 31) % (keptMs / 2);
+  return Date.now() - kept.at.getTime() < keptMs - earlierMs ? kept : null;
 }
 
-/** An open sale's orders are read again after so many times as long as reading them took, and at least every day. */
-const restsFor = 20;
+/** A large open sale's orders are read again after so many times as long as reading them took, and at least every day. */
+const readAgainAfter = 20;
 
 /**
  * Looks at the log and the counts of an open sale whose orders take long to read and were in order a short while ago.
@@ -151,7 +173,7 @@ async function glanceAt(collections: Collections, saleId: string, aboveMs: numbe
   const kept = await saleAudits.findOne({ _id: saleId });
   const { log, tookMs = 0, at, found } = kept ?? {};
   if (!log || !at || !found || tookMs <= aboveMs || !kept?.state.startsWith(`${auditVersion}:`)) return null;
-  if (Date.now() - at.getTime() > Math.min(keptMs, tookMs * restsFor)) return null;
+  if (Date.now() - at.getTime() > Math.min(keptMs, tookMs * readAgainAfter)) return null;
   const seen = await glanceAtLog(collections, saleId, log);
   // Whatever is wrong is told by reading all of it.
   if (!seen) return null;
