@@ -3,6 +3,7 @@
 /** @import { LiveFigures } from '../../insight/contract.ts' */
 
 import { openAccount } from '../account/account.js';
+import { showRole } from '../account/role.js';
 import { currentSession, onSessionChange } from '../account/session.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { relative } from '../shared/format.js';
@@ -79,7 +80,7 @@ function enter() {
   }
   if (isJoining) return;
   hasAccess = isAtLeast('viewer');
-  document.body.dataset.role = currentSession()?.user.role ?? '';
+  showRole();
   show(byId('room'), hasAccess);
   show(byId('no-access'), !hasAccess);
   const text = currentSession() ? texts.onlyStaff : texts.signInAsStaff;
