@@ -52,6 +52,7 @@ export const german = {
   unitsOf: (units) => `von ${units}`,
   stockAnnouncement: (stock, units) => `noch ${stock} von ${units}`,
   stockLine: (stock, units) => `noch ${stock} von ${units}`,
+  soldAt: (host) => `Verkauf bei ${host}`,
   stockLabel: 'Noch da',
   oldPrice: 'Vorher',
   from: (price) => `ab ${price}`,

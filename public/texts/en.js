@@ -54,6 +54,8 @@ export const english = {
   stockAnnouncement: (stock, units) => `${stock} of ${units} left`,
   /** @param {string} stock @param {string} units */
   stockLine: (stock, units) => `${stock} of ${units} left`,
+  /** @param {string} host of the site in front of which a waiting room stands */
+  soldAt: (host) => `Sold at ${host}`,
   stockLabel: 'Units left',
   oldPrice: 'Before',
   /** @param {string} price the lowest of several */

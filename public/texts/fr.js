@@ -52,6 +52,7 @@ export const french = {
   unitsOf: (units) => `sur ${units}`,
   stockAnnouncement: (stock, units) => `il en reste ${stock} sur ${units}`,
   stockLine: (stock, units) => `${stock} sur ${units}`,
+  soldAt: (host) => `En vente chez ${host}`,
   stockLabel: 'Il en reste',
   oldPrice: 'Avant',
   from: (price) => `dès ${price}`,

@@ -113,6 +113,24 @@ test('a sale in front of another site tells neither price nor stock', async () =
     expect(text).toContain('On now');
     expect(text).not.toMatch(/777|4,321/);
   }
+
+  // The wall and the elements for other sites tell none either, and lead into the room.
+  await page.goto(`${system.url}/ticker/${sale.id}`);
+  await page.getByText('Sold at shop.example').waitFor();
+  expect(await page.locator('main').ariaSnapshot()).not.toMatch(/777|4,?321/);
+  await page.goto(`${system.url}/embed.html`);
+  await page.evaluate(`import('/buy.js').then(() => {
+    for (const name of ['stampede-buy', 'stampede-stock'])
+      document.querySelector('h1').after(Object.assign(document.createElement(name), { id: name }));
+    for (const node of document.querySelectorAll('[id^=stampede]')) node.setAttribute('sale', '${sale.id}');
+  })`);
+  await page.locator('#stampede-stock').getByText('Waiting room open').waitFor();
+  const buy = page.locator('#stampede-buy');
+  await buy.getByText('Sold at shop.example').waitFor();
+  for (const element of [buy, page.locator('#stampede-stock')])
+    expect(await element.ariaSnapshot()).not.toMatch(/777|4,?321|Buy|Quantity/);
+  await buy.getByRole('button', { name: 'To the waiting room' }).click();
+  await page.waitForURL(`${system.url}/sales/${sale.id}`);
   await page.context().close();
 });
 
@@ -146,7 +164,7 @@ test('a page shows what only the browser knows before its script comes', async (
     const page = await browser.page({ as, timezoneId: 'Asia/Tokyo', viewport: { width: 390, height: 844 } });
     await page.route('**/*-page.js*', (route) => route.abort());
     await page.goto(system.url + path);
-    const text = await page.locator('main').innerText();
+    const text = await page.locator('main').ariaSnapshot();
     await page.context().close();
     return text;
   };
