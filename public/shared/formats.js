@@ -51,6 +51,9 @@ export function formatsFor({ locale, language, timeZone }) {
     /** @param {string | number} at */
     dateTime: (at) => dates.format(new Date(at)),
 
+    /** What both have in common, e.g. the day and the zone, is said once. @param {string} from @param {string} to */
+    period: (from, to) => dates.formatRange(new Date(from), new Date(to)),
+
     /** With the day of the week, the seconds and the zone's whole name. @param {string | number} at */
     longDateTime: (at) => longDates.format(new Date(at)),
 

@@ -484,7 +484,7 @@ export const english = {
     },
   },
   draws: {
-    title: 'How this draw was made',
+    title: 'How this draw is made',
     /** @param {string} drawAt @param {number} entries */
     explained: (drawAt, entries) => [
       'When the sale was published, the shop chose a secret number, the seed, and published its fingerprint. So it cannot choose another one later.',

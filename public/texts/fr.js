@@ -442,7 +442,7 @@ export const french = {
     },
   },
   draws: {
-    title: 'Comment ce tirage a été fait',
+    title: 'Comment ce tirage est fait',
     explained: (drawAt, entries) => [
       'À la publication de la vente, la boutique a choisi un nombre secret, la graine, et publié son empreinte. Elle ne peut donc plus en choisir un autre.',
       `Le ${drawAt}, la liste est close (${plural(entries, 'participation', 'participations')} à présent) et son empreinte est publiée. Plus personne ne peut donc être ajouté ni retiré. La liste ne contient pas de noms : chaque personne a un pseudonyme qu’elle seule connaît.`,

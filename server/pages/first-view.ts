@@ -196,7 +196,7 @@ function placeOf(
   const seen = sale.mode === 'room' ? inRoom() : sale.mode === 'draw' ? inDraw() : null;
   if (!seen) return { noBuy, noNote: '', place: '' };
   const button = seen.action
-    ? html`<button type="button" class="primary" aria-disabled="true">${texts.buySignIn}</button>`
+    ? html`<button type="button" class="primary" aria-disabled="true">${sale.site ? texts.signIn : texts.buySignIn}</button>`
     : '';
   const isRoom = sale.mode === 'room';
   const check = isRoom ? texts.room.check : texts.place.check;

@@ -141,7 +141,9 @@ function optionsOf(root, lines, { width, height, write, stepped }) {
         grid: { show: false },
         space: 90,
         size: 28,
-        values: (_plot, ticks) => unrepeated(ticks.map((at) => tick(at * 1_000))),
+        // Without any data the axis would begin in 1970.
+        values: ({ data }, ticks) =>
+          unrepeated(ticks.map((at) => (data[0].length > 0 ? tick(at * 1_000) : ''))),
       },
       { ...axis, size: 58, values: (_plot, ticks) => unrepeated(ticks.map((value) => write(value))) },
     ],
