@@ -173,6 +173,9 @@ async function draw() {
     byId('more-panels').replaceChildren(...ofPassword, sessionsPanel(sessions), dataPanel());
   } catch (error) {
     note = error instanceof NotSignedIn ? texts.accountSignIn : texts.loadFailed;
+    // Nothing stays of whoever has signed out.
+    byId('more-panels').replaceChildren();
+    setText(byId('address'), '');
   }
   show(byId('account'), note === '');
   setText(byId('note'), note);

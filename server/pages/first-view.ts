@@ -225,7 +225,7 @@ function accessOf(
   return html`<section id="access" class="access" aria-label="${t.title}"><ol class="phases">${lines}</ol>${seen.asksCode ? form : ''}<p class="access-text">${seen.text}</p></section>`;
 }
 
-/** What a draw has published, or what came instead of it: see `shown`. @param sale the sale's id */
+/** @param draw null when there is none, undefined when MongoDB does not answer: then the page's script says so. */
 export function viewOfDraw(draw: Draw | null | undefined, saleId: string, context: PageContext): Values {
   const { texts, formats, shop } = context;
   const { title, download, recompute } = texts.draws;

@@ -4,6 +4,7 @@ import type { SalePage, SaleSnapshot } from '../../sale/contract.ts';
 import { readerOf } from '../../server/pages/reader.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
+import { rowOf, watchVitals } from '../support/vitals.ts';
 
 /* What a page shows before its script runs, and what it costs to load it. */
 
@@ -169,7 +170,9 @@ test('a page shows what only the browser knows before its script comes', async (
     return text;
   };
   expect(await withoutScripts(`/sales/${soon.id}`, null)).toMatch(/Where you are: \w+ .*GMT\+9/);
-  expect(await withoutScripts('/account', buyer)).toContain('We mail you a link');
+  const account = await withoutScripts('/account', buyer);
+  expect(account).toContain('We mail you a link');
+  expect(account).toContain(buyer.user.email);
   const verified = { ...buyer, user: { ...buyer.user, emailVerified: true } };
   expect(await withoutScripts('/account', verified)).toContain('Address confirmed');
   expect(await withoutScripts('/account', null)).not.toContain('Language');
@@ -227,25 +230,6 @@ test('buyers list what is open by its end, what is to come by its opening, and t
   expect(new Set(seen).size).toBe(seen.length);
 });
 
-/** Slow 3G, and a CPU of a quarter of this one's speed. */
-const slowNetwork = { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 50_000 };
-const measure = `
-  globalThis.vitals = { shift: 0, paint: 0, element: '', hasIncident: false };
-  new PerformanceObserver((list) => {
-    // An incident moves what is below it, so that it is seen.
-    if (document.querySelector('.incidents:not([hidden])')) {
-      vitals.hasIncident = true;
-      return;
-    }
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) vitals.shift += entry.value;
-  }).observe({ type: 'layout-shift', buffered: true });
-  new PerformanceObserver((list) => {
-    for (const { startTime, element } of list.getEntries()) {
-      vitals.paint = startTime;
-      vitals.element = element ? element.localName + (element.id && '#' + element.id) : '';
-    }
-  }).observe({ type: 'largest-contentful-paint', buffered: true });`;
-
 test('every page loads with few requests and bytes, and nothing moves', async () => {
   const buyer = await system.signUp();
   const drawAt = new Date(Date.now() + 7_200_000);
@@ -275,46 +259,15 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
   for (const { url } of system.servers) await system.api('GET', '/', { at: url });
   const visit = async ([path, as, shows, width = 390]: (typeof places)[number]) => {
     const page = await browser.page({ as, viewport: { width, height: 844 } });
-    await page.addInitScript(measure);
-    const network = await page.context().newCDPSession(page);
-    await network.send('Network.enable');
-    if (width === 390) {
-      await network.send('Network.emulateNetworkConditions', slowNetwork);
-      await network.send('Emulation.setCPUThrottlingRate', { rate: 4 });
-    }
-    let [requests, bytes] = [0, 0];
-    network.on('Network.requestWillBeSent', () => {
-      requests += 1;
-    });
-    network.on('Network.webSocketCreated', () => {
-      requests += 1;
-    });
-    network.on('Network.loadingFinished', ({ encodedDataLength }) => {
-      bytes += encodedDataLength;
-    });
+    const vitals = await watchVitals(page, { isSlow: width === 390 });
     await page.goto(system.url + path);
     await page.locator(shows).first().waitFor({ timeout: 40_000 });
     await page.waitForLoadState('networkidle');
-    const { hasIncident, shift, largest, element, first } = await page.evaluate<
-      Record<'shift' | 'largest' | 'first', number> & { element: string; hasIncident: boolean }
-    >(`({
-      hasIncident: vitals.hasIncident,
-      shift: vitals.shift,
-      largest: vitals.paint,
-      element: vitals.element,
-      first: performance.getEntriesByName('first-contentful-paint')[0].startTime,
-    })`);
+    const seen = await vitals();
     await page.context().close();
-    const row = {
-      page: `${path.replace(/[\w-]{20,}/, path.includes(soon.id) ? '(upcoming)' : '(open)')}${width === 390 ? '' : ' wide'}`,
-      'FCP ms': Math.round(first),
-      'LCP ms': Math.round(largest),
-      largest: element,
-      kB: Math.round(bytes / 100) / 10,
-      requests,
-      CLS: Math.round(shift * 10_000) / 10_000,
-    };
-    return { row, hasIncident };
+    const name = path.replace(/[\w-]{20,}/, path.includes(soon.id) ? '(upcoming)' : '(open)');
+    const row = { page: width === 390 ? name : `${name} wide`, ...rowOf(seen) };
+    return { row, hasIncident: seen.hasIncident };
   };
   const table = [];
   for (const place of places) {
