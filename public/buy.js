@@ -77,6 +77,9 @@ const words = {
     rejected: 'Sold out: others were faster.',
     over: 'This order has ended.',
     takePart: 'Take part',
+    enterRoom: 'To the waiting room',
+    soldAt: 'Sold at',
+    notLoaded: 'A part of the shop did not load. Please press again.',
   },
   de: {
     buy: 'Kaufen',
@@ -106,6 +109,9 @@ const words = {
     rejected: 'Ausverkauft: andere waren schneller.',
     over: 'Diese Bestellung ist beendet.',
     takePart: 'Teilnehmen',
+    enterRoom: 'Zum Warteraum',
+    soldAt: 'Verkauf bei',
+    notLoaded: 'Ein Teil des Shops wurde nicht geladen. Bitte noch einmal drücken.',
   },
   fr: {
     buy: 'Acheter',
@@ -135,6 +141,9 @@ const words = {
     rejected: 'Épuisé : d’autres ont été plus rapides.',
     over: 'Cette commande est terminée.',
     takePart: 'Participer',
+    enterRoom: 'Vers la salle d’attente',
+    soldAt: 'En vente chez',
+    notLoaded: 'Une partie de la boutique ne s’est pas chargée. Veuillez appuyer encore une fois.',
   },
 };
 /** @typedef {keyof typeof words} Language */
@@ -146,6 +155,20 @@ const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+let failedLoads = 0;
+
+/** Loaded only when it is needed. @returns {Promise<typeof import('./sale/proof-of-work.js') | null>} null when it did not load */
+async function loadSolver() {
+  // A browser keeps a failed import, so it is asked for at another address after that.
+  const again = failedLoads > 0 ? `?again=${failedLoads}` : '';
+  try {
+    return await import(/** @type {'./sale/proof-of-work.js'} */ (`${shop}/sale/proof-of-work.js${again}`));
+  } catch {
+    failedLoads += 1;
+    return null;
+  }
 }
 
 /** @param {number} ms */
@@ -324,11 +347,13 @@ class StampedeBuy extends HTMLElement {
       if (!isAway) {
         const answer = await response.json();
         if (response.status === 428) {
-          // Loaded only when it is needed.
-          const { answerTo } = await import(
-            /** @type {'./sale/proof-of-work.js'} */ (`${shop}/sale/proof-of-work.js`)
-          );
-          work['Proof-Of-Work'] = await answerTo(answer.challenge, answer.difficultyBits);
+          const solver = await loadSolver();
+          if (!solver) {
+            if (!isMaybeSent) this.#keep(null);
+            this.#said = 'notLoaded';
+            return;
+          }
+          work['Proof-Of-Work'] = await solver.answerTo(answer.challenge, answer.difficultyBits);
           continue;
         }
         if (response.ok)
@@ -440,6 +465,7 @@ class StampedeBuy extends HTMLElement {
       'network-full': 'networkFull',
       'not-admitted': 'notAdmitted',
       'pass-required': 'notAdmitted',
+      'sold-elsewhere': 'notAdmitted',
       draw: 'notAdmitted',
       'too-many-requests': 'tooMany',
       'sold-out': 'sold_out',
@@ -545,17 +571,20 @@ class StampedeBuy extends HTMLElement {
       return;
     }
     const [status, order] = [this.#status(), this.#order];
-    this.#drawSizes(sale.items ?? [], say);
+    // In front of another site nothing is sold here, so there is neither a size to choose nor a price.
+    const { site } = sale;
+    this.#drawSizes(site ? [] : (sale.items ?? []), say);
     const item = this.#chosen();
     this.#set('.name', sale.product.name);
-    this.#drawPrice(item ?? sale, language);
+    this.#part('.price').hidden = site !== undefined;
+    if (!site) this.#drawPrice(item ?? sale, language);
     const isScheduled = status === 'scheduled';
     this.#part('.countdown').hidden = !isScheduled;
     if (isScheduled)
       this.#set('.countdown', `${say.opensIn} ${clockText(Date.parse(sale.opensAt) - this.#now())}`);
     const left = item ? item.stock : sale.stock;
     const most = Math.min(item?.limitPerBuyer ?? sale.limitPerBuyer, sale.limitPerBuyer, left, MOST_UNITS);
-    this.#drawQuantity(status === 'open' && order?.status !== 'held' ? most : 1, say);
+    this.#drawQuantity(status === 'open' && !site && order?.status !== 'held' ? most : 1, say);
     this.#drawButton(status, left, say);
     this.#set('.status', this.#textOf(status, left, say, language));
   }
@@ -569,7 +598,8 @@ class StampedeBuy extends HTMLElement {
     button.disabled = this.#isBusy || !(isHeld || canBuy);
     const isOpen = status === 'open' || status === null || status === 'draft';
     const idle = isHeld ? say.pay : canBuy || isOpen ? (left > 0 ? say.buy : say.sold_out) : say[status];
-    this.#set('button', this.#isBusy ? say.sending : takesPart && !isHeld ? say.takePart : idle);
+    const enter = this.#sale?.site ? say.enterRoom : say.takePart;
+    this.#set('button', this.#isBusy ? say.sending : takesPart && !isHeld ? enter : idle);
   }
 
   /**
@@ -585,6 +615,8 @@ class StampedeBuy extends HTMLElement {
     if (order?.status === 'rejected') return say.rejected;
     if (order?.status === 'queued' || (this.#isBusy && !order)) return say.queued;
     if (order) return say.over;
+    const site = this.#sale?.site;
+    if (site) return `${say.soldAt} ${new URL(site.url).host}`;
     return status === 'open' && left > 0 ? `${new Intl.NumberFormat(language).format(left)} ${say.left}` : '';
   }
 

@@ -29,6 +29,7 @@ const styles = `
 const words = {
   en: {
     left: 'left',
+    room: 'Waiting room open',
     missing: 'There is no such sale.',
     scheduled: 'Opens soon',
     paused: 'Paused',
@@ -38,6 +39,7 @@ const words = {
   },
   de: {
     left: 'noch da',
+    room: 'Warteraum offen',
     missing: 'Dieses Angebot gibt es nicht.',
     scheduled: 'Beginnt bald',
     paused: 'Unterbrochen',
@@ -47,6 +49,7 @@ const words = {
   },
   fr: {
     left: 'restants',
+    room: 'Salle d’attente ouverte',
     missing: 'Cette vente n’existe pas.',
     scheduled: 'Bientôt',
     paused: 'En pause',
@@ -133,18 +136,17 @@ class StampedeStock extends HTMLElement {
   }
 
   /** @param {SaleSnapshot} sale @returns {boolean} whether the sale has ended */
-  #draw({ id, product, status, stock, unitsOnSale, items = [] }) {
+  #draw({ id, product, status, stock, unitsOnSale, items = [], site }) {
     const language = this.#language();
     const say = words[language];
     this.#part('a').setAttribute('href', `${shop}/sales/${encodeURIComponent(id)}`);
     this.#part('.name').textContent = product.name;
-    this.#part('.left').textContent =
-      status === 'open' || status === 'draft'
-        ? `${new Intl.NumberFormat(language).format(stock)} ${say.left}`
-        : say[status];
-    this.#part('.bar').hidden = false;
+    // In front of another site nothing is sold here, so there is no stock to tell.
+    const open = site ? say.room : `${new Intl.NumberFormat(language).format(stock)} ${say.left}`;
+    this.#part('.left').textContent = status === 'open' || status === 'draft' ? open : say[status];
+    this.#part('.bar').hidden = site !== undefined;
     this.#part('.bar div').style.width = `${(100 * stock) / Math.max(1, unitsOnSale)}%`;
-    this.#drawItems(items);
+    this.#drawItems(site ? [] : items);
     return status === 'ended' || status === 'called_off';
   }
 

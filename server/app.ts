@@ -114,7 +114,7 @@ export function createApp(
 
   app.use(pictureRoutes(shop.collections));
   app.use(boardRoutes(shop));
-  const pages = openPages(config, openShownSales(shop.collections, isMongoAway), log);
+  const pages = openPages(config, openShownSales(shop, isMongoAway), log);
   app.use(pages.router);
 
   app.all(['/healthz', '/health', '/readyz', '/openapi.json', '/docs'], allowOnly(['GET']));

@@ -23,6 +23,7 @@ import { accountForm, errorText, passwordField } from './account-form.js';
 import { deviceOf } from './device.js';
 import { chooseLanguage } from './language-choice.js';
 import { showLink } from './mailed-link.js';
+import { showRole } from './role.js';
 import {
   asBuyer,
   beginSession,
@@ -33,12 +34,18 @@ import {
   signOutEverywhere,
 } from './session.js';
 
-/**
- * A button that is disabled while its work runs, and says in a toast what went wrong.
- * @param {string} label @param {() => Promise<unknown>} work @param {string} [kind]
- */
+/** @param {string} label @param {() => Promise<unknown>} work @param {string} [kind] */
 function actionButton(label, work, kind = 'quiet') {
   const button = element('button', { type: 'button', class: kind }, label);
+  onPress(button, work);
+  return button;
+}
+
+/**
+ * Disables the button while its work runs, and says in a toast what went wrong.
+ * @param {HTMLButtonElement} button @param {() => Promise<unknown>} work
+ */
+function onPress(button, work) {
   button.addEventListener('click', async () => {
     if (button.disabled) return;
     button.disabled = true;
@@ -50,51 +57,31 @@ function actionButton(label, work, kind = 'quiet') {
       button.disabled = false;
     }
   });
-  return button;
 }
 
 /** @param {string} title @param {...(Node | string)} content */
 const panel = (title, ...content) =>
   element('section', { class: 'panel' }, element('h2', {}, title), ...content);
 
-/** @param {AccountDetails} account */
-function addressPanel({ email, emailVerified }) {
-  const status = emailVerified ? 'verified' : 'unverified';
-  const chip = element(
-    'span',
-    { class: 'chip', 'data-status': status, 'data-testid': 'address-status' },
-    emailVerified ? texts.addressVerified : texts.addressUnverified,
-  );
-  const send = actionButton(
-    texts.sendVerification,
-    async () => {
-      await asBuyer(requestVerification);
-      toast(texts.verificationSent);
-    },
-    'primary',
-  );
-  const line = element('p', { class: 'row' }, element('span', {}, email), chip);
-  const missing = [element('p', { class: 'muted' }, texts.unverifiedNote), send];
-  return panel(texts.addressTitle, line, ...(emailVerified ? [] : missing));
+/** Fills in the panels that came with the page. @param {Pick<AccountDetails, 'email' | 'language'>} user */
+function showUser({ email, language: ofMails }) {
+  setText(byId('address'), email);
+  show(byId('address-panel'), email !== '');
+  languages.value = offered.find((code) => code === ofMails) ?? language;
 }
 
-/** @param {AccountDetails} account */
-function languagePanel(account) {
-  const names = { en: 'English', de: 'Deutsch', fr: 'Français' };
-  const select = element('select', { name: 'language', 'aria-label': texts.languageTitle });
-  for (const code of offered) select.append(element('option', { value: code, lang: code }, names[code]));
-  select.value = offered.find((code) => code === account.language) ?? language;
-  const save = actionButton(
-    texts.save,
-    async () => {
-      const wished = /** @type {'en' | 'de' | 'fr'} */ (select.value);
-      await asBuyer((token) => changeAccount(token, { language: wished }));
-      chooseLanguage(wished);
-      location.reload();
-    },
-    'primary',
-  );
-  return panel(texts.languageTitle, element('p', { class: 'muted' }, texts.languageNote), select, save);
+const languages = /** @type {HTMLSelectElement} */ (byId('language'));
+
+async function saveLanguage() {
+  const wished = /** @type {'en' | 'de' | 'fr'} */ (languages.value);
+  await asBuyer((token) => changeAccount(token, { language: wished }));
+  chooseLanguage(wished);
+  location.reload();
+}
+
+async function sendVerification() {
+  await asBuyer(requestVerification);
+  toast(texts.verificationSent);
 }
 
 function passwordPanel() {
@@ -173,22 +160,24 @@ function dataPanel() {
 }
 
 async function draw() {
+  showRole();
+  const session = currentSession();
+  if (session) showUser(session.user);
   let note = '';
-  let panels = /** @type {HTMLElement[]} */ ([]);
   try {
     const [account, sessions] = await Promise.all([asBuyer(fetchAccount), asBuyer(fetchSessions)]);
-    panels = [
-      ...(account.email ? [addressPanel(account)] : []),
-      languagePanel(account),
-      ...(account.hasPassword ? [passwordPanel()] : []),
-      sessionsPanel(sessions),
-      dataPanel(),
-    ];
+    showUser(account);
+    // The address may have been confirmed since this browser signed in.
+    document.documentElement.toggleAttribute('data-verified', account.emailVerified === true);
+    const ofPassword = account.hasPassword ? [passwordPanel()] : [];
+    byId('more-panels').replaceChildren(...ofPassword, sessionsPanel(sessions), dataPanel());
   } catch (error) {
     note = error instanceof NotSignedIn ? texts.accountSignIn : texts.loadFailed;
+    // Nothing stays of whoever has signed out.
+    byId('more-panels').replaceChildren();
+    setText(byId('address'), '');
   }
-  byId('account').replaceChildren(...panels);
-  show(byId('account'), panels.length > 0);
+  show(byId('account'), note === '');
   setText(byId('note'), note);
   show(byId('note'), note !== '');
   show(byId('sign-in'), currentSession() === null);
@@ -204,6 +193,8 @@ function tellFailedSignIn() {
 
 mountShell();
 tellFailedSignIn();
+onPress(/** @type {HTMLButtonElement} */ (byId('send-verification')), sendVerification);
+onPress(/** @type {HTMLButtonElement} */ (byId('save-language')), saveLanguage);
 byId('sign-in').addEventListener('click', () => openAccount());
 onSessionChange(() => draw());
 showLink(byId('link'), draw);

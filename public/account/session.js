@@ -4,9 +4,8 @@
 
 import { createVisitor, deleteSession, deleteSessions, Problem, renewSession } from '../shared/api.js';
 import { serverNow } from '../shared/clock.js';
-import { dropStored, isStorageBlocked, readStored, store } from './storage.js';
+import { dropStored, isStorageBlocked, readStored, SESSION, store } from './storage.js';
 
-const SESSION = 'stampede.session';
 const VISITOR = 'stampede.visitor';
 
 /** Nobody is signed in, or another buyer than the call requires. */

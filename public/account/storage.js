@@ -1,5 +1,8 @@
 /** Texts that all tabs of this browser share. Where it blocks storage, or has no room, they last as long as the page. */
 
+/** Where the session of a signed-in buyer is kept. */
+export const SESSION = 'stampede.session';
+
 /** @type {Map<string, string>} */
 const ofPage = new Map();
 

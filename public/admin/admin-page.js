@@ -3,6 +3,7 @@
 /** @import { LiveFigures } from '../../insight/contract.ts' */
 
 import { openAccount } from '../account/account.js';
+import { showRole } from '../account/role.js';
 import { currentSession, onSessionChange } from '../account/session.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { relative } from '../shared/format.js';
@@ -63,6 +64,7 @@ let opening = 0;
 let hasAccess = false;
 /** Whether the first figures have come, or have failed to. */
 let hasPolled = false;
+let polls = 0;
 /** Whether the form of an invitation is shown, which ends with a new load of the page. */
 let isJoining = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -79,7 +81,7 @@ function enter() {
   }
   if (isJoining) return;
   hasAccess = isAtLeast('viewer');
-  document.body.dataset.role = currentSession()?.user.role ?? '';
+  showRole();
   show(byId('room'), hasAccess);
   show(byId('no-access'), !hasAccess);
   const text = currentSession() ? texts.onlyStaff : texts.signInAsStaff;
@@ -173,17 +175,20 @@ async function openBullBoard() {
 async function poll() {
   clearTimeout(tick);
   if (!hasAccess) return;
+  polls += 1;
   try {
     const news = await fetchLive(figures.newestSecond());
+    // A server that has just started lacks parts of its first answer; a part that is away is not waited for.
+    hasPolled ||= polls > 1 || (news.figures !== null && news.money !== null);
     figures.update(news);
     drawDeadLetters(news);
     view?.update?.(news);
   } catch {
+    hasPolled = true;
     figures.failed();
   }
   drawHealth();
-  hasPolled = true;
-  byId('room').removeAttribute('data-waiting');
+  if (hasPolled) byId('room').removeAttribute('data-waiting');
   clearTimeout(tick);
   // A hidden tab stops polling; its next request fetches the seconds that it missed.
   if (hasAccess && !document.hidden) tick = setTimeout(poll, TICK_MS);

@@ -9,33 +9,28 @@ import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { countdown, dateTime } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
-import { checkDraw, namedRound } from './check-draw.js';
+import { checkDraw } from './check-draw.js';
+import { drawInWords } from './draw-words.js';
 
 const saleId = encodeURIComponent(decoded(location.pathname.split('/')[2] ?? ''));
 const fileUrl = `/api/sales/${saleId}/draw/file`;
 const POLL_MS = 3_000;
+/** @type {Draw | null} */
+let draw = null;
 
 mountShell();
-document.title = `${texts.draws.title} · ${texts.brand}`;
-setText(byId('title'), texts.draws.title);
-byId('to-sale').setAttribute('href', `/sales/${saleId}`);
-setText(byId('to-sale'), texts.toSale);
-setText(byId('recompute'), texts.draws.recompute);
 byId('recompute').addEventListener('click', recompute);
 byId('file').setAttribute('href', fileUrl);
-setText(byId('file'), texts.draws.download);
 
 async function load() {
   try {
     /** @type {Draw} */
-    const draw = (await call('GET', `/sales/${saleId}/draw`)).body;
-    const steps = texts.draws.explained(dateTime(draw.drawAt), draw.entries);
-    const last = draw.beacon ? beaconInWords(draw.beacon, draw.drawAt) : [texts.draws.cannotShow];
-    byId('explained').replaceChildren(...[...steps, ...last].map((step) => element('p', {}, step)));
-    drawAtMs = Date.parse(draw.drawAt);
-    if (draw.state === 'drawn') return offerRecomputing();
-    isFrozen = draw.state === 'frozen';
-    isLate = draw.beacon?.isLate === true;
+    const found = (await call('GET', `/sales/${saleId}/draw`)).body;
+    draw = found;
+    const { steps } = drawInWords(found, serverNow(), { texts, dateTime });
+    const drawn = element('div', {}, ...steps.map((step) => element('p', {}, step)));
+    if (byId('explained').innerHTML !== drawn.innerHTML) byId('explained').replaceChildren(...drawn.children);
+    if (found.state === 'drawn') return offerRecomputing();
     tellWhen();
     setTimeout(load, jittered(POLL_MS));
   } catch (error) {
@@ -45,32 +40,19 @@ async function load() {
   }
 }
 
-/** @param {NonNullable<Draw['beacon']>} beacon @param {string} drawAt */
-function beaconInWords({ round, at, waivedAt }, drawAt) {
-  const { beacon, waived, laterRound } = texts.draws;
-  if (waivedAt !== null) return [waived(round, dateTime(waivedAt))];
-  const named = namedRound(drawAt);
-  return [beacon(round, dateTime(at)), ...(round > named ? [laterRound(named)] : [])];
-}
-
-/** When the draw is made, by the server's clock. */
-let drawAtMs = 0;
-let isFrozen = false;
-let isLate = false;
-
 /** Counts down to the draw; a screen reader hears the time of it once, and not every second. */
 function tellWhen() {
-  const leftMs = drawAtMs - serverNow();
-  const isSoon = !isFrozen && leftMs > 0;
-  show(byId('countdown'), isSoon);
-  setText(byId('countdown'), isSoon ? countdown(leftMs) : '');
-  setText(byId('verdict'), isSoon ? texts.draws.notYet : isLate ? texts.draws.late : texts.place.drawing);
+  if (!draw) return;
+  const { leftMs, verdict } = drawInWords(draw, serverNow(), { texts, dateTime });
+  show(byId('countdown'), leftMs > 0);
+  setText(byId('countdown'), leftMs > 0 ? countdown(leftMs) : '');
+  setText(byId('verdict'), verdict);
 }
 
 /** The list may be long, so it is fetched only by who asks for it. */
 function offerRecomputing() {
-  show(byId('countdown'), false);
   clearInterval(ticking);
+  show(byId('countdown'), false);
   // Browsers have it only over an encrypted connection.
   const canRecompute = globalThis.crypto?.subtle !== undefined;
   setText(byId('verdict'), canRecompute ? '' : texts.draws.notHere);
@@ -107,7 +89,7 @@ async function showMine() {
   setText(byId('mine'), pseudonym ? texts.draws.mine(pseudonym, drawn ?? null) : '');
 }
 
-const ticking = setInterval(() => drawAtMs > 0 && tellWhen(), 1_000);
+const ticking = setInterval(tellWhen, 1_000);
 onSessionChange(showMine);
 // For the server's clock, which the countdown follows.
 fetchSale(decoded(location.pathname.split('/')[2] ?? '')).catch(() => {});

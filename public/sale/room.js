@@ -296,7 +296,8 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
       setText(message, seen.message);
       show(message, seen.message !== '');
       main.dataset.action = seen.action ?? '';
-      if (seen.action) setText(main, view.isSignedIn ? texts.room.actions[seen.action] : texts.buySignIn);
+      const signIn = view.sale.site ? texts.signIn : texts.buySignIn;
+      if (seen.action) setText(main, view.isSignedIn ? texts.room.actions[seen.action] : signIn);
       show(main, seen.action !== null);
       show(quit, seen.mayLeave);
       show(onward, isInside && pass?.returnUrl !== undefined);

@@ -7,19 +7,11 @@
 
 import { renderOrder } from '../orders/order-view.js';
 import { byId, setText, show } from '../shared/dom.js';
-import {
-  countdown,
-  dateTime,
-  moment,
-  momentHere,
-  money,
-  number,
-  percent,
-  shortCountdown,
-} from '../shared/format.js';
+import { countdown, dateTime, moment, money, number, percent, shortCountdown } from '../shared/format.js';
 import { itemName, itemsOf, lowestPrice, saleName } from '../shared/items.js';
 import { texts } from '../shared/texts.js';
 import { renderGallery } from './gallery.js';
+import { renderOpeningHere } from './opening-here.js';
 import { inWords } from './recent-events.js';
 
 /**
@@ -135,10 +127,12 @@ function renderMoment({ sale, status, now }) {
 
 /** When the sale opens, in the shop's time and in the reader's. @param {SaleSnapshot} sale */
 function renderOpening({ id, opensAt }) {
-  const opening = moment(opensAt);
-  const here = momentHere(opensAt);
-  setText(byId('opening'), opening);
-  setText(byId('opening-here'), here === opening ? '' : texts.openingHere(here));
+  setText(byId('opening'), moment(opensAt));
+  const { dataset } = byId('opening-here');
+  if (dataset.at !== opensAt) {
+    Object.assign(dataset, { at: opensAt, sentence: texts.openingHere('{}') });
+    renderOpeningHere();
+  }
   byId('calendar').setAttribute('href', `/sales/${encodeURIComponent(id)}/calendar.ics`);
 }
 

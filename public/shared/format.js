@@ -4,7 +4,7 @@ import { formatsFor } from './formats.js';
 import { language, locale, timeZone } from './language.js';
 
 export { countdown, pictureSizes, shortCountdown, smallPicture } from './formats.js';
-export const { number, money, percent, tick, time, dateTime, longDateTime, moment, momentHere } = formatsFor({
+export const { number, money, percent, tick, time, dateTime, longDateTime, moment, period } = formatsFor({
   locale,
   language,
   timeZone,

@@ -11,6 +11,13 @@ const inZone = { timeZoneName: 'short' };
 /** @type {Intl.DateTimeFormatOptions} */
 const day = { year: 'numeric', month: 'short', day: 'numeric' };
 
+/** With the day of the week, to the minute. @param {string} locale @param {string} [timeZone] this device's when absent */
+export const momentsIn = (locale, timeZone) =>
+  new Intl.DateTimeFormat(locale, {
+    ...{ weekday: 'long', month: 'long', day: 'numeric', ...hourAndMinute, ...inZone },
+    ...(timeZone !== undefined && { timeZone }),
+  });
+
 /** @param {{ locale: string, language: string, timeZone: string }} reader */
 export function formatsFor({ locale, language, timeZone }) {
   const toTheSecond = /** @type {const} */ ({ ...hourAndMinute, second: '2-digit', timeZone });
@@ -24,14 +31,7 @@ export function formatsFor({ locale, language, timeZone }) {
     ...toTheSecond,
     ...{ weekday: 'long', year: 'numeric', month: 'long', day: 'numeric', timeZoneName: 'long' },
   });
-  /** In the shop's zone or the reader's. @param {string | undefined} zone */
-  const momentsIn = (zone) =>
-    new Intl.DateTimeFormat(locale, {
-      ...{ weekday: 'long', month: 'long', day: 'numeric', ...hourAndMinute, ...inZone },
-      ...(zone !== undefined && { timeZone: zone }),
-    });
-  const moments = momentsIn(timeZone);
-  const momentsHere = momentsIn(undefined);
+  const moments = momentsIn(locale, timeZone);
   return {
     /** @param {number} value */
     number: (value) => numbers.format(value),
@@ -51,14 +51,14 @@ export function formatsFor({ locale, language, timeZone }) {
     /** @param {string | number} at */
     dateTime: (at) => dates.format(new Date(at)),
 
+    /** What both have in common, e.g. the day and the zone, is said once. @param {string} from @param {string} to */
+    period: (from, to) => dates.formatRange(new Date(from), new Date(to)),
+
     /** With the day of the week, the seconds and the zone's whole name. @param {string | number} at */
     longDateTime: (at) => longDates.format(new Date(at)),
 
     /** With the day of the week, to the minute. @param {string | number} at */
     moment: (at) => moments.format(new Date(at)),
-
-    /** The same in the time zone of this device. @param {string | number} at */
-    momentHere: (at) => momentsHere.format(new Date(at)),
   };
 }
 

@@ -9,6 +9,8 @@ const supported = /** @type {const} */ (['en', 'de', 'fr']);
 const { document } = /** @type {any} */ (globalThis);
 const page = document?.documentElement;
 
+export const languageNames = { en: 'English', de: 'Deutsch', fr: 'Français' };
+
 export const language = supported.find((one) => one === page?.lang) ?? 'en';
 
 /** The languages of the shop's pages. */

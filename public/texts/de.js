@@ -52,6 +52,7 @@ export const german = {
   unitsOf: (units) => `von ${units}`,
   stockAnnouncement: (stock, units) => `noch ${stock} von ${units}`,
   stockLine: (stock, units) => `noch ${stock} von ${units}`,
+  soldAt: (host) => `Verkauf bei ${host}`,
   stockLabel: 'Noch da',
   oldPrice: 'Vorher',
   from: (price) => `ab ${price}`,
@@ -431,7 +432,7 @@ export const german = {
     },
   },
   draws: {
-    title: 'Wie gelost wurde',
+    title: 'Wie gelost wird',
     explained: (drawAt, entries) => [
       'Als der Verkauf veröffentlicht wurde, hat der Shop eine geheime Zahl gewählt, den Startwert, und deren Fingerabdruck veröffentlicht. Eine andere kann er danach nicht mehr wählen.',
       `Am ${drawAt} wird die Liste der Lose geschlossen (jetzt ${plural(entries, 'Los', 'Lose')}) und ihr Fingerabdruck veröffentlicht. Danach kann niemand mehr hinzukommen oder verschwinden. Auf der Liste stehen keine Namen: Jede Person hat ein Pseudonym, das nur sie kennt.`,

@@ -54,6 +54,8 @@ export const english = {
   stockAnnouncement: (stock, units) => `${stock} of ${units} left`,
   /** @param {string} stock @param {string} units */
   stockLine: (stock, units) => `${stock} of ${units} left`,
+  /** @param {string} host of the site in front of which a waiting room stands */
+  soldAt: (host) => `Sold at ${host}`,
   stockLabel: 'Units left',
   oldPrice: 'Before',
   /** @param {string} price the lowest of several */
@@ -482,7 +484,7 @@ export const english = {
     },
   },
   draws: {
-    title: 'How this draw was made',
+    title: 'How this draw is made',
     /** @param {string} drawAt @param {number} entries */
     explained: (drawAt, entries) => [
       'When the sale was published, the shop chose a secret number, the seed, and published its fingerprint. So it cannot choose another one later.',

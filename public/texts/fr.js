@@ -52,6 +52,7 @@ export const french = {
   unitsOf: (units) => `sur ${units}`,
   stockAnnouncement: (stock, units) => `il en reste ${stock} sur ${units}`,
   stockLine: (stock, units) => `${stock} sur ${units}`,
+  soldAt: (host) => `En vente chez ${host}`,
   stockLabel: 'Il en reste',
   oldPrice: 'Avant',
   from: (price) => `dès ${price}`,
@@ -441,7 +442,7 @@ export const french = {
     },
   },
   draws: {
-    title: 'Comment ce tirage a été fait',
+    title: 'Comment ce tirage est fait',
     explained: (drawAt, entries) => [
       'À la publication de la vente, la boutique a choisi un nombre secret, la graine, et publié son empreinte. Elle ne peut donc plus en choisir un autre.',
       `Le ${drawAt}, la liste est close (${plural(entries, 'participation', 'participations')} à présent) et son empreinte est publiée. Plus personne ne peut donc être ajouté ni retiré. La liste ne contient pas de noms : chaque personne a un pseudonyme qu’elle seule connaît.`,

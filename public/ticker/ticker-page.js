@@ -34,22 +34,28 @@ function draw() {
   const { price, isOnly } = lowestPrice(sale);
   document.title = `${sale.product.name} · ${texts.brand}`;
   byId('main').dataset.status = status;
+  byId('main').toggleAttribute('data-site', sale.site !== undefined);
   setText(byId('name'), saleName(sale));
   setText(byId('price'), isOnly ? money(price) : texts.from(money(price)));
   setText(byId('stock'), number(stock));
   byId('stock').style.setProperty('--digits', String(number(stock).length));
   const isSoon = status === 'scheduled';
-  const until = countdown(Date.parse(opensAt) - now);
-  setText(byId('until'), isSoon ? until : '');
+  const isOver = status === 'ended' || status === 'called_off';
+  // In front of another site nothing is sold here, so the time is shown where the stock would be.
+  const hasClock = isSoon || (sale.site !== undefined && !isOver);
+  const until = countdown(Date.parse(isSoon ? opensAt : closesAt) - now);
+  setText(byId('until'), hasClock ? until : '');
   byId('until').style.setProperty('--digits', String(until.length));
-  show(byId('until'), isSoon);
+  show(byId('until'), hasClock);
   show(byId('stock'), !isSoon);
-  const of = isSoon ? `${moment(opensAt)} · ${texts.stockLine(number(stock), number(unitsOnSale))}` : '';
-  setText(byId('units'), of || texts.unitsOf(number(unitsOnSale)));
+  const units = isSoon
+    ? texts.stockLine(number(stock), number(unitsOnSale))
+    : texts.unitsOf(number(unitsOnSale));
+  const offer = sale.site ? texts.soldAt(new URL(sale.site.url).host) : units;
+  setText(byId('units'), isSoon ? `${moment(opensAt)} · ${offer}` : offer);
   const bar = byId('stock-bar');
   bar.style.setProperty('--left', (stock / Math.max(1, unitsOnSale)).toFixed(4));
   setText(byId('status'), texts.saleStatus[status]);
-  const isOver = status === 'ended' || status === 'called_off';
   setText(
     byId('countdown'),
     isOver || isSoon ? '' : `· ${texts.endsIn} ${countdown(Date.parse(closesAt) - now)}`,
@@ -62,13 +68,14 @@ function draw() {
     byId('recent-events').replaceChildren(...drawn.children);
 }
 
-/** What is left of each of several items. @param {SaleSnapshot} sale */
-function drawItems(sale) {
-  const items = itemsOf(sale);
-  show(byId('items'), items.length > 1);
-  if (items.length < 2) return;
+/** What is left of each of several items. @param {SaleSnapshot} of */
+function drawItems(of) {
+  const items = itemsOf(of);
+  const isShown = items.length > 1 && !of.site;
+  show(byId('items'), isShown);
+  if (!isShown) return;
   const shown = items.slice(0, SHOWN_ITEMS).map((item) => {
-    const name = element('span', {}, itemName(sale, item));
+    const name = element('span', {}, itemName(of, item));
     const left = element('strong', {}, number(item.stock));
     return element('li', { 'data-out': item.stock === 0 }, name, ' ', left);
   });

@@ -45,6 +45,20 @@ export interface Bundle {
 /** The views and charts of the control room load when they are shown. A buyer's page is one script, which needs one request. */
 const isSplit = (path: string) => path === '/admin/admin-page.js';
 
+const common = (folder: string) =>
+  ({
+    absWorkingDir: folder,
+    outdir: folder,
+    outbase: folder,
+    bundle: true,
+    minify: true,
+    target: 'es2022',
+    legalComments: 'none',
+    tsconfigRaw: {},
+    write: false,
+    logLevel: 'silent',
+  }) as const;
+
 /**
  * Makes one script of each page's modules, with the texts of one language, and further ones of what the control room imports
  * later.
@@ -59,21 +73,12 @@ export async function bundleScripts(
   const { build } = await import('esbuild');
   const bundle = async (entries: string[], splitting: boolean): Promise<Bundle[]> => {
     const { outputFiles, metafile } = await build({
-      absWorkingDir: folder,
+      ...common(folder),
       entryPoints: entries.map((path) => join(folder, path)),
-      outdir: folder,
-      outbase: folder,
       chunkNames: 'chunks/[name]-[hash]',
-      bundle: true,
       splitting,
-      minify: true,
       format: 'esm',
-      target: 'es2022',
-      legalComments: 'none',
-      tsconfigRaw: {},
       metafile: true,
-      write: false,
-      logLevel: 'silent',
       plugins: [ownModules(folder, language)],
     });
     return outputFiles.map(({ path, text }) => {
@@ -84,6 +89,17 @@ export async function bundleScripts(
   };
   const whole = scripts.filter((path) => !isSplit(path));
   return (await Promise.all([bundle(whole, false), bundle(scripts.filter(isSplit), true)])).flat();
+}
+
+/** Makes a script of each path's modules, to be put into pages. @returns the scripts by path */
+export async function makeInline(folder: string, paths: string[]): Promise<Map<string, string>> {
+  const { build } = await import('esbuild');
+  const { outputFiles } = await build({
+    ...common(folder),
+    entryPoints: paths.map((path) => join(folder, path)),
+    format: 'iife',
+  });
+  return new Map(outputFiles.map(({ path, text }) => [path.slice(folder.length - 1), text.trim()]));
 }
 
 /** Joins style sheets to one, in their order. */

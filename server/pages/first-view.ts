@@ -1,11 +1,14 @@
+import { drawInWords } from '../../public/draws/draw-words.js';
 import { accessView } from '../../public/sale/access-view.js';
 import { statusNow } from '../../public/sale/buy-state.js';
 import { placeView } from '../../public/sale/place-view.js';
 import { roomView } from '../../public/sale/room-view.js';
 import { countdown, pictureSizes, shortCountdown, smallPicture } from '../../public/shared/formats.js';
 import { hasSeveralProducts, itemName, itemsOf, lowestPrice, saleName } from '../../public/shared/items.js';
+import { languageNames } from '../../public/shared/language.js';
 import { decimalOf } from '../../public/shared/money.js';
-import type { SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts';
+import { mongoClock } from '../../runtime/clock.ts';
+import type { Draw, SaleItem, SaleSnapshot, SaleStatus } from '../../sale/contract.ts';
 import { Html, html, type Values } from './html.ts';
 import type { PageContext } from './page-context.ts';
 
@@ -28,7 +31,7 @@ export const unknownSale = ({ shop }: PageContext): Values => ({
   noGallery: hiddenUnless(false),
   ...{ status: '', name: '…', price: '', oldPrice: '', saving: '', description: '', stock: '', units: '' },
   noOldPrice: hiddenUnless(false),
-  ...{ momentLabel: '', moment: '', opening: '', calendar: '' },
+  ...{ momentLabel: '', moment: '', opening: '', opensAt: '', openingHere: '', calendar: '' },
   notScheduled: hiddenUnless(false),
   ...{ items: '', wideItems: '', noItems: hiddenUnless(false) },
   noStepper: hiddenUnless(true),
@@ -70,6 +73,8 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
     momentLabel: isScheduled ? texts.opensIn : isOver(status) ? overLabel : texts.endsIn,
     moment: isOver(status) ? formats.dateTime(Math.min(target, now)) : countdown(target - now),
     opening: formats.moment(opensAt),
+    opensAt: isScheduled ? opensAt : '',
+    openingHere: texts.openingHere('{}'),
     calendar: `/sales/${encodeURIComponent(sale.id)}/calendar.ics`,
     notScheduled: hiddenUnless(isScheduled),
     ...pickerOf(sale, context),
@@ -191,7 +196,7 @@ function placeOf(
   const seen = sale.mode === 'room' ? inRoom() : sale.mode === 'draw' ? inDraw() : null;
   if (!seen) return { noBuy, noNote: '', place: '' };
   const button = seen.action
-    ? html`<button type="button" class="primary" aria-disabled="true">${texts.buySignIn}</button>`
+    ? html`<button type="button" class="primary" aria-disabled="true">${sale.site ? texts.signIn : texts.buySignIn}</button>`
     : '';
   const isRoom = sale.mode === 'room';
   const check = isRoom ? texts.room.check : texts.place.check;
@@ -218,6 +223,34 @@ function accessOf(
   );
   const form = html`<form class="code-form"><label for="code">${t.codeLabel}</label><input id="code" disabled><button class="quiet" disabled>${t.useCode}</button></form>`;
   return html`<section id="access" class="access" aria-label="${t.title}"><ol class="phases">${lines}</ol>${seen.asksCode ? form : ''}<p class="access-text">${seen.text}</p></section>`;
+}
+
+/** @param draw null when there is none, undefined when MongoDB does not answer: then the page's script says so. */
+export function viewOfDraw(draw: Draw | null | undefined, saleId: string, context: PageContext): Values {
+  const { texts, formats, shop } = context;
+  const { title, download, recompute } = texts.draws;
+  const now = mongoClock.now().getTime();
+  const told = draw && drawInWords(draw, now, { texts, dateTime: formats.dateTime });
+  return {
+    title: `${title} · ${shop.name}`,
+    heading: title,
+    steps: new Html(told ? told.steps.map((step) => html`<p>${step}</p>`.text).join('') : ''),
+    countdown: told?.leftMs ? countdown(told.leftMs) : '',
+    noCountdown: hiddenUnless(Boolean(told?.leftMs)),
+    verdict: told?.verdict ?? '',
+    notDrawn: hiddenUnless(draw?.state === 'drawn'),
+    ...{ recompute, download, toSale: texts.toSale },
+    sale: encodeURIComponent(saleId),
+  };
+}
+
+/** The languages among which a buyer chooses on the account's page. */
+export function viewOfAccount({ reader, shop }: PageContext): Values {
+  const options = shop.theme.languages.map(
+    (code) =>
+      html`<option value="${code}" lang="${code}"${new Html(code === reader.language ? ' selected' : '')}>${languageNames[code]}</option>`,
+  );
+  return { languages: html`${options}` };
 }
 
 /** How many sales the list shows before its script runs. */

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Language, language as languages } from '../../sale/contract.ts';
-import { bundleScripts, joinStyles, stopBundling } from './bundles.ts';
+import { bundleScripts, joinStyles, makeInline, stopBundling } from './bundles.ts';
 
 /** The pages in the folder `public`, whose placeholders are not filled in yet, and the files that they load. */
 export interface PageFiles {
@@ -19,11 +19,15 @@ interface Template {
   html: string;
   /** SHA-256 of the styles in it, for the content security policy; null when it has none. */
   styleHash: string | null;
+  /** SHA-256 of each script in it. */
+  scriptHashes: string[];
 }
 
 const theme = '/style/theme.css';
 const styleLink = /[ \t]*<link rel="stylesheet" href="(\/(?:style|vendor)\/[\w/.-]+\.css)">\n/g;
 const scriptTag = /<script [^>]*src="(\/[\w/-]+-page\.js)"[^>]*>/g;
+/** A script that is put into the page, so that it runs before what follows it is painted. */
+const inlineScript = /<script src="(\/[\w/-]+-inline\.js)"><\/script>/g;
 /** The paths of a page's own files; `/socket.io/`, `/docs/`, `/vendor/`, `/embed.js` and `/buy.js` are not below the hash. */
 const ownFile =
   /(href|src)="\/(?!socket\.io\/|docs\/|vendor\/|(?:embed|buy)\.js)([\w/-]+\.(?:js|css|svg)[^"]*)"/g;
@@ -65,6 +69,8 @@ async function makePages(folder: string, vendor: string, hash: string): Promise<
       return { language, made };
     }),
   );
+  const inline = [...sources.values()].flatMap((html) => [...html.matchAll(inlineScript)]);
+  const inlined = await makeInline(folder, [...new Set(inline.map(([, path = '']) => path))]);
   const fileOf = (path: string) =>
     path.startsWith('/vendor/') ? join(vendor, basename(path)) : join(folder, path);
   const templates: Made['templates'] = {};
@@ -77,7 +83,10 @@ async function makePages(folder: string, vendor: string, hash: string): Promise<
           .replace(styleLink, '')
           .replace('{{head}}', () => `{{head}}\n    <style>${style}</style>{{theme}}`)
       : html;
-    const styleHash = style ? createHash('sha256').update(style).digest('base64') : null;
+    const styleHash = style ? sha256(style) : null;
+    const scriptHashes = [...html.matchAll(inlineScript)].map(([, path = '']) =>
+      sha256(inlined.get(path) ?? ''),
+    );
     for (const { language, made } of bundles) {
       const importedBy = (path: string) => made.find((one) => one.path === path)?.imports ?? [];
       const scripted = styled.replace(scriptTag, (tag, path) => {
@@ -85,8 +94,11 @@ async function makePages(folder: string, vendor: string, hash: string): Promise<
         return loads.join('') + tag.replace(path, `${path}?in=${language}`);
       });
       templates[`${language} ${name}`] = {
-        html: scripted.replace(ownFile, `$1="/bundles/${hash}/$2"`),
+        html: scripted
+          .replace(inlineScript, (_tag, path) => `<script>${inlined.get(path)}</script>`)
+          .replace(ownFile, `$1="/bundles/${hash}/$2"`),
         styleHash,
+        scriptHashes,
       };
     }
   }
@@ -99,6 +111,8 @@ async function makePages(folder: string, vendor: string, hash: string): Promise<
   await stopBundling();
   return { scripts, templates };
 }
+
+export const sha256 = (text: string): string => createHash('sha256').update(text).digest('base64');
 
 /** Kept for the next start, where the folder can be written. */
 const cache = fileURLToPath(new URL('../../.data/cache/pages/', import.meta.url));

@@ -13,10 +13,18 @@ import type { Log } from '../../runtime/observe/log.ts';
 import type { Language } from '../../sale/contract.ts';
 import { type Refusal, refuse, type ShowProblem, sendRefusal } from '../http/problems.ts';
 import { calendarOf } from './calendar.ts';
-import { leadsOn, unknownSale, viewOfList, viewOfOthers, viewOfSale } from './first-view.ts';
+import {
+  leadsOn,
+  unknownSale,
+  viewOfAccount,
+  viewOfDraw,
+  viewOfList,
+  viewOfOthers,
+  viewOfSale,
+} from './first-view.ts';
 import { fill, Html, html, type Values } from './html.ts';
 import { contextFor, type PageContext } from './page-context.ts';
-import { type PageFiles, readPageFiles } from './page-files.ts';
+import { type PageFiles, readPageFiles, sha256 } from './page-files.ts';
 import type { ShownSales } from './shown-sales.ts';
 
 const folder = fileURLToPath(new URL('../../public/', import.meta.url));
@@ -24,10 +32,8 @@ const charts = dirname(createRequire(import.meta.url).resolve('uplot'));
 
 /** Paths of the pages that have no view of their own; every other file is served at its own name. */
 const addresses = {
-  '/draws/:id': 'draws.html',
   '/orders': 'orders.html',
   '/orders/:id': 'order.html',
-  '/account': 'account.html',
   '/admin': 'admin.html',
   '/ticker/:id': 'ticker.html',
   '/docs': 'docs.html',
@@ -83,7 +89,7 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const { shop } = own;
     // The control room has the shop's locale.
     const locale = isRoom ? settings.SHOP_LOCALE : own.reader.locale;
-    const { html: source, styleHash } = template(file, own.reader.language);
+    const { html: source, styleHash, scriptHashes } = template(file, own.reader.language);
     const path = response.req.path;
     // The form of a sale offers one only where the operator has plugged it in.
     const captcha = new Html(isRoom && settings.CAPTCHA_PROVIDER !== 'none' ? ' data-captcha' : '');
@@ -100,8 +106,9 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     });
     const etag = createHash('sha256').update(body).digest('base64url').slice(0, 16);
     const policy = String(response.getHeader('Content-Security-Policy'));
-    const hashes = [styleHash, style && sha256(style)].filter(Boolean).map((one) => `'sha256-${one}'`);
-    if (styleHash) response.set('Content-Security-Policy', withStyles(policy, hashes));
+    const styleHashes = styleHash ? [styleHash, ...(style ? [sha256(style)] : [])] : [];
+    const allowed = allow(allow(policy, 'style-src', styleHashes), 'script-src', scriptHashes);
+    response.set('Content-Security-Policy', allowed);
     // Its address may have the secret of a payment, with which a provider sends a buyer back.
     if (status === 200 && response.req.query.payment_intent_client_secret === undefined)
       response.set(keptByEdges);
@@ -143,6 +150,15 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
       .attachment('sale.ics')
       .type('text/calendar; charset=utf-8')
       .send(calendarOf(sale, `${base}/sales/${id}`));
+  });
+  router.get('/draws/:id', async (request, response) => {
+    const { id } = request.params;
+    const [about, draw] = await Promise.all([context(request), isId(id) ? shown.draw(id) : null]);
+    await send(response, 'draws.html', { values: viewOfDraw(draw, id, about) }, about);
+  });
+  router.get('/account', async (request, response) => {
+    const about = await context(request);
+    await send(response, 'account.html', { values: viewOfAccount(about) }, about);
   });
   for (const [address, file] of Object.entries(addresses))
     router.get(address, async (request, response) => send(response, file, {}, await context(request)));
@@ -190,13 +206,12 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
   }
 }
 
-/** Allows these styles in the page as well; the policy of a captcha has a list already. */
-const withStyles = (policy: string, hashes: string[]) =>
-  policy.includes('style-src')
-    ? policy.replace('style-src', `style-src ${hashes.join(' ')}`)
-    : `${policy};style-src 'self' ${hashes.join(' ')}`;
-
-const sha256 = (text: string) => createHash('sha256').update(text).digest('base64');
+/** Allows what is in the page itself as well; the policy of a captcha or of payments has a list already. */
+function allow(policy: string, directive: 'style-src' | 'script-src', hashes: string[]): string {
+  if (hashes.length === 0) return policy;
+  const list = `${directive} ${hashes.map((one) => `'sha256-${one}'`).join(' ')}`;
+  return policy.includes(directive) ? policy.replace(directive, list) : `${policy};${list} 'self'`;
+}
 
 /** Their own texts are not translated. */
 const inEnglishOnly = new Set(['docs.html', 'embed.html']);

@@ -35,6 +35,9 @@ test('a buyer enters a draw on the page, sees the number, and the browser recomp
   const { body: shown } = await system.api<string>('GET', `/sales/${sale.id}`);
   expect(shown).toMatch(/class="primary buy" hidden/);
   expect(shown).toContain('Lots decide');
+  const explained = (await system.api<string>('GET', `/draws/${sale.id}`)).body;
+  expect(explained).toContain('now 0 entries');
+  expect(explained).toMatch(/id="countdown"[^>]*>00:\d\d:\d\d</);
   const buyer = await system.signUp();
   const page = await openPage(buyer, { viewport: { width: 390, height: 844 } });
   await page.goto(`${system.url}/sales/${sale.id}`);

@@ -4,6 +4,7 @@ import type { SalePage, SaleSnapshot } from '../../sale/contract.ts';
 import { readerOf } from '../../server/pages/reader.ts';
 import { type OpenBrowser, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
+import { rowOf, watchVitals } from '../support/vitals.ts';
 
 /* What a page shows before its script runs, and what it costs to load it. */
 
@@ -113,6 +114,24 @@ test('a sale in front of another site tells neither price nor stock', async () =
     expect(text).toContain('On now');
     expect(text).not.toMatch(/777|4,321/);
   }
+
+  // The wall and the elements for other sites tell none either, and lead into the room.
+  await page.goto(`${system.url}/ticker/${sale.id}`);
+  await page.getByText('Sold at shop.example').waitFor();
+  expect(await page.locator('main').ariaSnapshot()).not.toMatch(/777|4,?321/);
+  await page.goto(`${system.url}/embed.html`);
+  await page.evaluate(`import('/buy.js').then(() => {
+    for (const name of ['stampede-buy', 'stampede-stock'])
+      document.querySelector('h1').after(Object.assign(document.createElement(name), { id: name }));
+    for (const node of document.querySelectorAll('[id^=stampede]')) node.setAttribute('sale', '${sale.id}');
+  })`);
+  await page.locator('#stampede-stock').getByText('Waiting room open').waitFor();
+  const buy = page.locator('#stampede-buy');
+  await buy.getByText('Sold at shop.example').waitFor();
+  for (const element of [buy, page.locator('#stampede-stock')])
+    expect(await element.ariaSnapshot()).not.toMatch(/777|4,?321|Buy|Quantity/);
+  await buy.getByRole('button', { name: 'To the waiting room' }).click();
+  await page.waitForURL(`${system.url}/sales/${sale.id}`);
   await page.context().close();
 });
 
@@ -137,6 +156,30 @@ test('an upcoming sale says when it opens, and has a calendar file with a remind
   const at = soon.opensAt.replace(/[-:]|\.\d+/g, '');
   expect(body).toContain(`DTSTART:${at}\r\n`);
   expect(body).toContain('BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT10M\r\n');
+});
+
+test('a page shows what only the browser knows before its script comes', async () => {
+  const admin = { user: { id: 'test-admin', role: 'viewer', name: 'Ada' }, token: system.adminToken };
+  const buyer = await system.signUp();
+  const withoutScripts = async (path: string, as: object | null) => {
+    const page = await browser.page({ as, timezoneId: 'Asia/Tokyo', viewport: { width: 390, height: 844 } });
+    await page.route('**/*-page.js*', (route) => route.abort());
+    await page.goto(system.url + path);
+    const text = await page.evaluate<string>("document.querySelector('main').innerText");
+    await page.context().close();
+    return text;
+  };
+  expect(await withoutScripts(`/sales/${soon.id}`, null)).toMatch(/Where you are: \w+ .*GMT\+9/);
+  const account = await withoutScripts('/account', buyer);
+  expect(account).toContain('We mail you a link');
+  expect(account).toContain(buyer.user.email);
+  const verified = { ...buyer, user: { ...buyer.user, emailVerified: true } };
+  expect(await withoutScripts('/account', verified)).toContain('Address confirmed');
+  expect(await withoutScripts('/account', null)).not.toContain('Language');
+  const room = await withoutScripts('/admin', admin);
+  expect(room).toContain('Control room: now');
+  expect(room).not.toContain('Staff');
+  expect(await withoutScripts('/admin', buyer)).not.toContain('Sales');
 });
 
 test('what is missing is a page for a browser, and a problem for a program', async () => {
@@ -187,22 +230,6 @@ test('buyers list what is open by its end, what is to come by its opening, and t
   expect(new Set(seen).size).toBe(seen.length);
 });
 
-/** Slow 3G, and a CPU of a quarter of this one's speed. */
-const slowNetwork = { offline: false, latency: 400, downloadThroughput: 50_000, uploadThroughput: 50_000 };
-const measure = `
-  globalThis.vitals = { shift: 0, paint: 0, hasIncident: false };
-  new PerformanceObserver((list) => {
-    // An incident moves what is below it, so that it is seen.
-    if (document.querySelector('.incidents:not([hidden])')) {
-      vitals.hasIncident = true;
-      return;
-    }
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) vitals.shift += entry.value;
-  }).observe({ type: 'layout-shift', buffered: true });
-  new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) vitals.paint = entry.startTime;
-  }).observe({ type: 'largest-contentful-paint', buffered: true });`;
-
 test('every page loads with few requests and bytes, and nothing moves', async () => {
   const buyer = await system.signUp();
   const drawAt = new Date(Date.now() + 7_200_000);
@@ -222,52 +249,25 @@ test('every page loads with few requests and bytes, and nothing moves', async ()
     [`/draws/${draw.id}`, null, '#countdown:not([hidden])'],
     ['/embed.html', null, 'stampede-stock'],
     ['/orders', buyer, '#empty:not([hidden])'],
-    ['/account', buyer, '#account:not([hidden])'],
+    ['/account', buyer, '[data-testid=sessions] li'],
     ['/nothing', null, '.way-on'],
     // A viewer has fewer tabs than came with the page.
     ['/admin', viewer, '[data-testid=processes] td'],
     ['/admin', admin, '[data-testid=processes] td', 1_440],
   ];
+  // Its first page makes a server read and bundle them all.
+  for (const { url } of system.servers) await system.api('GET', '/', { at: url });
   const visit = async ([path, as, shows, width = 390]: (typeof places)[number]) => {
     const page = await browser.page({ as, viewport: { width, height: 844 } });
-    await page.addInitScript(measure);
-    const network = await page.context().newCDPSession(page);
-    await network.send('Network.enable');
-    if (width === 390) {
-      await network.send('Network.emulateNetworkConditions', slowNetwork);
-      await network.send('Emulation.setCPUThrottlingRate', { rate: 4 });
-    }
-    let [requests, bytes] = [0, 0];
-    network.on('Network.requestWillBeSent', () => {
-      requests += 1;
-    });
-    network.on('Network.webSocketCreated', () => {
-      requests += 1;
-    });
-    network.on('Network.loadingFinished', ({ encodedDataLength }) => {
-      bytes += encodedDataLength;
-    });
+    const vitals = await watchVitals(page, { isSlow: width === 390 });
     await page.goto(system.url + path);
     await page.locator(shows).first().waitFor({ timeout: 40_000 });
     await page.waitForLoadState('networkidle');
-    const { hasIncident, shift, largest, first } = await page.evaluate<
-      Record<'shift' | 'largest' | 'first', number> & { hasIncident: boolean }
-    >(`({
-      hasIncident: vitals.hasIncident,
-      shift: vitals.shift,
-      largest: vitals.paint,
-      first: performance.getEntriesByName('first-contentful-paint')[0].startTime,
-    })`);
+    const seen = await vitals();
     await page.context().close();
-    const row = {
-      page: `${path.replace(/[\w-]{20,}/, path.includes(soon.id) ? '(upcoming)' : '(open)')}${width === 390 ? '' : ' wide'}`,
-      'FCP ms': Math.round(first),
-      'LCP ms': Math.round(largest),
-      kB: Math.round(bytes / 100) / 10,
-      requests,
-      CLS: Math.round(shift * 10_000) / 10_000,
-    };
-    return { row, hasIncident };
+    const name = path.replace(/[\w-]{20,}/, path.includes(soon.id) ? '(upcoming)' : '(open)');
+    const row = { page: width === 390 ? name : `${name} wide`, ...rowOf(seen) };
+    return { row, hasIncident: seen.hasIncident };
   };
   const table = [];
   for (const place of places) {

@@ -224,6 +224,42 @@ test('the list, the ticker, the embedded stock and the control room show each of
   await sees(room, 'items', /EU 410 of 1€129\.001.*\d\d:\d\d.*EU 42/);
 });
 
+test('charts and the puzzle of an embedded Buy that did not load say so, and load when asked again', async () => {
+  const user = { id: 'test-admin', role: 'admin', name: 'Ada', email: 'a@example.com' };
+  const room = await browser.page({ as: { user, token: system.adminToken } });
+  await room.route('**/*uPlot.esm*', (route) => route.abort());
+  await room.goto(`${system.url}/admin`);
+  const again = room.getByRole('button', { name: 'Try again' });
+  await again.first().waitFor();
+  await room.getByText('The chart did not load').first().waitFor();
+  await sees(room, 'tile-alive', /[1-9]/);
+  await again.first().click();
+  await again.first().waitFor();
+  await room.unroute('**/*uPlot.esm*');
+  await again.first().click();
+  // All charts are drawn, once one has loaded what draws them.
+  await again.first().waitFor({ state: 'detached' });
+  expect(await room.locator('.chart canvas').count()).toBe(await room.locator('.chart').count());
+
+  const { id } = await system.createSale({ stock: 2 });
+  await system.changeSale(id, { proofOfWork: { bits: 8 } });
+  const page = await visit('/embed.html');
+  await page.route('**/sale/proof-of-work.js*', (route) => route.abort());
+  await page.evaluate(`import('/buy.js').then(() => {
+    const buy = Object.assign(document.createElement('stampede-buy'), { token: '${system.buyerToken()}' });
+    buy.setAttribute('sale', '${id}');
+    document.body.append(buy);
+  })`);
+  const buy = page.locator('stampede-buy');
+  await buy.getByRole('button', { name: 'Buy' }).click();
+  await buy.getByText('A part of the shop did not load.').waitFor();
+  await page.unroute('**/sale/proof-of-work.js*');
+  await buy.getByRole('button', { name: 'Buy' }).click();
+  await buy.getByText('It is yours.').waitFor();
+  const orders = await system.store.collections.orders.countDocuments({ saleId: id });
+  expect(orders).toBe(1);
+});
+
 test('another site can embed the stock, and can read nothing else', async () => {
   const sale = await system.createSale({ name: 'A lamp elsewhere', stock: 8 });
   const html = `<!doctype html><title>Elsewhere</title>

@@ -3,6 +3,7 @@
 import { element, setText } from '../../shared/dom.js';
 import { number, tick } from '../../shared/format.js';
 import { texts } from '../texts.js';
+import { isPlotLoaded, loadPlot } from './plot.js';
 
 /**
  * @typedef {object} Line
@@ -47,13 +48,24 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
   /** @type {Values[]} */
   let data = [[], ...lines.map(() => [])];
 
-  /** Calls while uPlot is loading need no drawing of their own: the first one draws the newest data. */
+  function missing() {
+    const again = element('button', { type: 'button', class: 'small' }, texts.words.tryAgain);
+    again.addEventListener('click', () => {
+      isLoading = false;
+      draw();
+    });
+    return element('div', { class: 'missing-plot' }, element('p', {}, texts.charts.missing), again);
+  }
+
+  /** Calls while uPlot is loading need no drawing of their own: the first one draws the newest data. Once it is there for one chart, all draw. */
   async function draw() {
-    if (isLoading) return;
+    if (isLoading && !isPlotLoaded()) return;
     isLoading = true;
     const uPlot = await loadPlot();
-    if (!uPlot) return setText(host, texts.noAnswer);
+    // Its figures stay right without it; whoever wants the chart tries again.
+    if (!uPlot) return host.replaceChildren(missing());
     isLoading = false;
+    host.replaceChildren();
     const width = host.clientWidth;
     if (width === 0 || isClosed) return;
     plot?.destroy();
@@ -90,13 +102,6 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
     },
   };
 }
-
-/** Null when it could not be loaded. A chart does not try again, because a browser may keep a failed import. */
-const loadPlot = () =>
-  import('/vendor/uplot/uPlot.esm.js').then(
-    (module) => module.default,
-    () => null,
-  );
 
 /** @param {Values} values */
 const lastOf = (values) => values.findLast((value) => value !== null);
@@ -136,7 +141,9 @@ function optionsOf(root, lines, { width, height, write, stepped }) {
         grid: { show: false },
         space: 90,
         size: 28,
-        values: (_plot, ticks) => unrepeated(ticks.map((at) => tick(at * 1_000))),
+        // Without any data the axis would begin in 1970.
+        values: ({ data }, ticks) =>
+          unrepeated(ticks.map((at) => (data[0].length > 0 ? tick(at * 1_000) : ''))),
       },
       { ...axis, size: 58, values: (_plot, ticks) => unrepeated(ticks.map((value) => write(value))) },
     ],

@@ -25,7 +25,7 @@ const stateOf = (figure, { warn, bad }) => (figure > bad ? 'bad' : figure > warn
 export function queueTiles() {
   const tiles = {
     depth: tile(texts.tiles.depth, 'tile-queue', 'queue'),
-    rates: tile(texts.tiles.rates, 'tile-rates', 'queue'),
+    rates: tile(texts.tiles.rates, 'tile-rates', 'queue', 'double'),
     lag: tile(texts.tiles.lag, 'tile-lag', 'lag'),
     latency: tile(texts.tiles.latency, 'tile-p99', 'queue'),
     deadLetters: tile(texts.tiles.deadLetters, 'tile-dead-letters', 'queue'),
@@ -63,12 +63,15 @@ export function queueTiles() {
 
 const ICONS = { good: '✓', warn: '!', bad: '✕' };
 
-/** @param {string} label @param {string} testId @param {Part} part the part of the figures that it shows */
-export function tile(label, testId, part) {
+/**
+ * @param {string} label @param {string} testId @param {Part} part the part of the figures that it shows
+ * @param {'double' | ''} [width]
+ */
+export function tile(label, testId, part, width = '') {
   const value = element('strong', { 'data-testid': testId }, '–');
   const note = element('span', { class: 'muted' });
   const mark = element('span', { class: 'tile-state' });
-  const root = element('p', { class: 'tile card-box' });
+  const root = element('p', { class: `tile card-box ${width}` });
   const age = ageOf(root, part);
   root.append(element('span', { class: 'tile-label' }, label), mark, value, note, age.mark);
   return {
@@ -87,8 +90,8 @@ export function tile(label, testId, part) {
 
 /** @param {number | null} figure @param {(figure: number) => string} write */
 const orDash = (figure, write) => (figure === null ? '–' : write(figure));
-/** @param {number} figure */
-const tenths = (figure) => number(Math.round(figure * 10) / 10);
+/** To a tenth, and from a hundred on whole. @param {number} figure */
+const tenths = (figure) => number(figure < 100 ? Math.round(figure * 10) / 10 : Math.round(figure));
 /** Rounded down, so that 99.99 % is not shown as 100 %. @param {number} share */
 const percent = (share) => `${number(Math.floor(share * 1_000) / 10)} %`;
 

@@ -6,7 +6,7 @@
 import { statusNow } from '../../sale/buy-state.js';
 import { serverNow } from '../../shared/clock.js';
 import { element } from '../../shared/dom.js';
-import { dateTime, money, number } from '../../shared/format.js';
+import { money, number, period } from '../../shared/format.js';
 import { itemsOf, lowestPrice, saleName } from '../../shared/items.js';
 import { texts as storefront } from '../../shared/texts.js';
 import { peopleAt, replaceRows, table } from '../components.js';
@@ -33,12 +33,12 @@ export function saleTable() {
 function lineOf(sale, people) {
   const status = statusNow(sale, serverNow());
   return [
-    element('a', { href: `#sale/${encodeURIComponent(sale.id)}` }, saleName(sale)),
+    element('a', { class: 'wraps', href: `#sale/${encodeURIComponent(sale.id)}` }, saleName(sale)),
     element('span', { class: 'chip', 'data-status': status }, storefront.saleStatus[status]),
     stockCell(sale),
     number(people),
     priceText(sale),
-    element('span', { class: 'muted' }, `${dateTime(sale.opensAt)} – ${dateTime(sale.closesAt)}`),
+    element('span', { class: 'muted wraps' }, period(sale.opensAt, sale.closesAt)),
   ];
 }
 
@@ -52,8 +52,8 @@ export function priceText(sale) {
 function stockCell(sale) {
   const items = itemsOf(sale);
   const left = items.filter(({ stock }) => stock > 0).length;
-  const ofItems = items.length > 1 ? ` · ${texts.itemsLeft(number(left), number(items.length))}` : '';
-  return element('span', {}, stockMeter(sale), element('span', { class: 'muted' }, ofItems));
+  const ofItems = items.length > 1 ? texts.itemsLeft(number(left), number(items.length)) : '';
+  return element('span', {}, stockMeter(sale), ' ', element('span', { class: 'muted' }, ofItems));
 }
 
 /** @param {Pick<SaleSnapshot, 'stock' | 'unitsOnSale'>} counts of a sale or of one of its items */

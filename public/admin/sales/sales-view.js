@@ -4,7 +4,7 @@
 /** @import { SaleSnapshot } from '../../../sale/contract.ts' */
 
 import { element, setText, show } from '../../shared/dom.js';
-import { dateTime, money, number } from '../../shared/format.js';
+import { money, number, period } from '../../shared/format.js';
 import { fetchAllProducts, fetchDrafts } from '../api.js';
 import { action, heading, replaceRows, subheading, table } from '../components.js';
 import { errorText } from '../http.js';
@@ -54,5 +54,5 @@ const lineOf = ({ id, product, unitsOnSale, price, opensAt, closesAt }) => [
   element('a', { href: `#draft/${encodeURIComponent(id)}` }, product.name),
   number(unitsOnSale),
   money(price),
-  element('span', { class: 'muted' }, `${dateTime(opensAt)} – ${dateTime(closesAt)}`),
+  element('span', { class: 'muted wraps' }, period(opensAt, closesAt)),
 ];

@@ -74,6 +74,7 @@ export const german = {
 
   nowTitle: 'Leitstelle: jetzt',
   charts: {
+    missing: 'Das Diagramm wurde nicht geladen. Die Zahlen darüber laufen weiter.',
     answers: 'Antworten auf „Kaufen“ je Sekunde',
     accepted: 'Angenommen',
     refused: 'Abgelehnt',
@@ -244,6 +245,7 @@ export const german = {
     change: 'Ändern',
     search: 'Suchen',
     showMore: 'Mehr zeigen',
+    tryAgain: 'Noch einmal versuchen',
     lookAgain: 'Neu laden',
     downloadCsv: 'Als CSV laden',
     select: 'Auswahl',

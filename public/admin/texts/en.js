@@ -75,6 +75,7 @@ export const english = {
   // Now
   nowTitle: 'Control room: now',
   charts: {
+    missing: 'The chart did not load. Its figures above go on.',
     answers: 'Answers to Buy a second',
     accepted: 'Accepted',
     refused: 'Refused',
@@ -244,6 +245,7 @@ export const english = {
     change: 'Change',
     search: 'Search',
     showMore: 'Show more',
+    tryAgain: 'Try again',
     lookAgain: 'Look again',
     downloadCsv: 'Download CSV',
     select: 'Select',

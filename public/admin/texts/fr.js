@@ -75,6 +75,7 @@ export const french = {
 
   nowTitle: 'Salle de contrôle : maintenant',
   charts: {
+    missing: 'Le graphique ne s’est pas chargé. Les chiffres au-dessus continuent.',
     answers: 'Réponses à « Acheter » par seconde',
     accepted: 'Acceptées',
     refused: 'Refusées',
@@ -251,6 +252,7 @@ export const french = {
     change: 'Modifier',
     search: 'Chercher',
     showMore: 'Afficher plus',
+    tryAgain: 'Réessayer',
     lookAgain: 'Actualiser',
     downloadCsv: 'Télécharger en CSV',
     select: 'Choix',
