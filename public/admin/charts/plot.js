@@ -1,6 +1,6 @@
 /** Loads the library that draws charts, which is large and comes with the first of them. */
 
-/** @typedef {typeof import('uplot').default} Plot */
+/** @typedef {typeof import('uplot')} Plot */
 
 /** @type {Promise<Plot> | null} */
 let loading = null;
