@@ -220,7 +220,12 @@ interface Held extends Pick<Claim, 'units' | 'limit'> {
 }
 
 /** Checks I4 for the holders of one partition: no limit is exceeded, and the allowances are what the orders take. */
-export async function compareAllowances(reading: Reading, partition: number, I4: Check): Promise<void> {
+export async function compareAllowances(
+  reading: Reading,
+  partition: number,
+  limits: SaleLimits | null,
+  I4: Check,
+): Promise<void> {
   const { rows, saleId } = reading;
   const all = new Map<string, Held>();
   for (const [holder, units, limit, seq] of rows.read('claims', partition)) {
@@ -236,6 +241,7 @@ export async function compareAllowances(reading: Reading, partition: number, I4:
     if (units > 0) I4.check(units <= limit, () => `${key()} has ${units} units, the limit is ${limit}`);
   }
   for (const [holder, units, window] of rows.read('allowances', partition)) {
+    if (limits && isOfUnlimitedItem(holder, limits)) continue;
     const held = all.get(holder);
     all.delete(holder);
     const isRight = held ? isWithin(units, held, window) : units === 0;
@@ -259,6 +265,12 @@ export async function compareAllowances(reading: Reading, partition: number, I4:
     const held = all.get(key.slice(saleId.length + 1));
     if (held && !there.has(key)) lack(key, held);
   }
+}
+
+/** Its count changes no more since the limit of its item was removed. */
+function isOfUnlimitedItem(holder: string, { items }: SaleLimits): boolean {
+  const [, itemId = ''] = holder.split(':');
+  return items.get(itemId)?.limitPerBuyer === null;
 }
 
 /** Whether the orders took so many units at a number of the log within a window. */

@@ -163,7 +163,7 @@ async function readSale(
     const limits = sale && { ...limitsOf(sale), codes };
     const sold = new Map<string, number>();
     for (let n = 0; n < rows.count; n++) await compareOrders(reading, n, limits, { sold, I3, I5, I7 });
-    for (let n = 0; n < rows.count; n++) await compareAllowances(reading, n, I4);
+    for (let n = 0; n < rows.count; n++) await compareAllowances(reading, n, limits, I4);
     if (sale) checkUnits(sale, sold, I1);
     else if (sumOf(sold) > 0) I1.check(false, () => `${sumOf(sold)} units sold of an unknown sale ${saleId}`);
     checkLog(saleId, sale, log, I5);

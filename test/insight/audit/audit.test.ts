@@ -199,6 +199,25 @@ test('I4: an allowance that is wrong or missing is a breach', async () => {
   await expectBreach(['I4'], 'allowance 0, orders 3');
 });
 
+test('I4: what was counted before the limit of an item was removed is no breach', async () => {
+  const shoes = await system.createSale({ sizes: { small: 5, large: 5 }, limitPerBuyer: 4 });
+  const itemId = shoes.items[0]?.id ?? '';
+  const limit = async (limitPerBuyer: number | null) => {
+    const { status } = await system.api('PATCH', `/api/sales/${shoes.id}`, {
+      token: system.adminToken,
+      body: { itemLimits: [{ itemId, limitPerBuyer }] },
+    });
+    expect(status).toBe(200);
+  };
+  await limit(2);
+  const token = system.buyerToken();
+  const { body } = await system.buy(shoes.id, token, { lines: [{ itemId, quantity: 2 }] });
+  expect((await system.settled(body.orderId, token)).status).toBe('paid');
+  await limit(null);
+  const report = await auditTwice();
+  expect([report.ok, report.I4.examples]).toEqual([true, []]);
+});
+
 test('I5: an order that differs from its log, or is in one of both only, is a breach', async () => {
   const { orders } = system.store.collections;
   const differs = await changedOrder({ status: 'cancelled' });
