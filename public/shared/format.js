@@ -19,6 +19,20 @@ export function duration(milliseconds) {
   return `${numbers.format(Math.round(milliseconds / 60_000))} min`;
 }
 
+/** @type {['day' | 'hour' | 'minute' | 'second', number][]} */
+const units = [
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+  ['second', 1],
+];
+
+/** Exactly, in the largest unit that divides it: `15 minutes`. @param {number} seconds a whole number above 0 */
+export function wholeSpan(seconds) {
+  const [unit, size] = units.find(([, size]) => seconds % size === 0) ?? ['second', 1];
+  return new Intl.NumberFormat(language, { style: 'unit', unit, unitDisplay: 'long' }).format(seconds / size);
+}
+
 const seconds = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' });
 
 /** To the second. @param {string | number} at */

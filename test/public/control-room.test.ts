@@ -102,7 +102,10 @@ test('an admin creates a product with a picture, puts it on sale, runs the sale 
   await sale.getByRole('button', { name: 'Save' }).click();
   await page.getByTestId('draft-terms').getByText('€129.50 each, €199.00 before, 5 units').waitFor();
 
-  await page.getByTestId('draft-terms').getByText('within 15 min, or the units go back on sale').waitFor();
+  await page
+    .getByTestId('draft-terms')
+    .getByText('within 15 minutes, or the units go back on sale')
+    .waitFor();
   await page.getByTestId('draft-terms').getByText('only by the shop').waitFor();
   await page.getByRole('button', { name: 'Edit' }).click();
   await sale.getByLabel('Time to pay').selectOption('not here: every order counts as paid');

@@ -233,12 +233,19 @@ test('charts and the puzzle of an embedded Buy that did not load say so, and loa
   await again.first().waitFor();
   await room.getByText('The chart did not load').first().waitFor();
   await sees(room, 'tile-alive', /[1-9]/);
+  const failed = room.waitForEvent('requestfailed');
   await again.first().click();
-  await again.first().waitFor();
+  await failed;
   await room.unroute('**/*uPlot.esm*');
-  await again.first().click();
   // All charts are drawn, once one has loaded what draws them.
-  await again.first().waitFor({ state: 'detached' });
+  const missing = async () => {
+    await again
+      .first()
+      .click({ timeout: 500 })
+      .catch(() => {});
+    return await room.locator('.missing-plot').count();
+  };
+  await expect.poll(missing, { timeout: 30_000, interval: 500 }).toBe(0);
   expect(await room.locator('.chart canvas').count()).toBe(await room.locator('.chart').count());
 
   const { id } = await system.createSale({ stock: 2 });

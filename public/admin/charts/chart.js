@@ -35,7 +35,7 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
   const host = element('div', { class: 'plot' });
   const root = element(
     'figure',
-    { class: 'chart card-box' },
+    { class: 'chart card-box', tabindex: '-1' },
     element('figcaption', {}, element('h2', {}, title), element('p', { class: 'legend' }, ...legend)),
     host,
   );
@@ -48,14 +48,17 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
   /** @type {Values[]} */
   let data = [[], ...lines.map(() => [])];
 
-  function missing() {
-    const again = element('button', { type: 'button', class: 'small' }, texts.words.tryAgain);
-    again.addEventListener('click', () => {
-      isLoading = false;
-      draw();
-    });
-    return element('div', { class: 'missing-plot' }, element('p', {}, texts.charts.missing), again);
-  }
+  /** Stays the same node when it fails again, so that the button keeps the focus. */
+  const missing = element(
+    'div',
+    { class: 'missing-plot' },
+    element('p', { role: 'status' }, texts.charts.missing),
+    element('button', { type: 'button', class: 'small' }, texts.words.tryAgain),
+  );
+  missing.querySelector('button')?.addEventListener('click', () => {
+    isLoading = false;
+    draw();
+  });
 
   /** Calls while uPlot is loading need no drawing of their own: the first one draws the newest data. Once it is there for one chart, all draw. */
   async function draw() {
@@ -63,9 +66,14 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
     isLoading = true;
     const uPlot = await loadPlot();
     // Its figures stay right without it; whoever wants the chart tries again.
-    if (!uPlot) return host.replaceChildren(missing());
+    if (!uPlot) {
+      if (!missing.isConnected) host.replaceChildren(missing);
+      return;
+    }
     isLoading = false;
+    const hadFocus = missing.contains(document.activeElement);
     host.replaceChildren();
+    if (hadFocus) root.focus();
     const width = host.clientWidth;
     if (width === 0 || isClosed) return;
     plot?.destroy();

@@ -24,11 +24,12 @@ export function minutesChart(title) {
     close: drawn.close,
     /** @param {SaleMinute[]} minutes the minutes with at least one order */
     set(minutes) {
+      if (minutes.length === 0) return drawn.set([], [], [], []);
       const byTime = new Map(minutes.map((counts) => [Date.parse(counts.minute), counts]));
       const times = [...byTime.keys()];
       // The minute after the last one, where the line returns to zero.
-      const end = (times.at(-1) ?? 0) + MINUTE_MS;
-      const start = Math.max(times[0] ?? end, end - MAX_MINUTES * MINUTE_MS);
+      const end = Math.max(...times) + MINUTE_MS;
+      const start = Math.max(Math.min(...times), end - MAX_MINUTES * MINUTE_MS);
       const every = Array.from({ length: (end - start) / MINUTE_MS + 1 }, (_, n) => start + n * MINUTE_MS);
       const values = (/** @type {'paid' | 'rejected' | 'cancelled'} */ count) =>
         every.map((at) => byTime.get(at)?.[count] ?? 0);

@@ -52,8 +52,8 @@ export function priceText(sale) {
 function stockCell(sale) {
   const items = itemsOf(sale);
   const left = items.filter(({ stock }) => stock > 0).length;
-  const ofItems = items.length > 1 ? texts.itemsLeft(number(left), number(items.length)) : '';
-  return element('span', {}, stockMeter(sale), ' ', element('span', { class: 'muted' }, ofItems));
+  const ofItems = items.length > 1 ? ` · ${texts.itemsLeft(number(left), number(items.length))}` : '';
+  return element('span', {}, stockMeter(sale), element('span', { class: 'muted' }, ofItems));
 }
 
 /** @param {Pick<SaleSnapshot, 'stock' | 'unitsOnSale'>} counts of a sale or of one of its items */

@@ -3,7 +3,7 @@
 /** @import { SaleItem, SaleSnapshot } from '../../../sale/contract.ts' */
 
 import { serverNow } from '../../shared/clock.js';
-import { countdown, duration, longDateTime, money } from '../../shared/format.js';
+import { countdown, longDateTime, money, wholeSpan } from '../../shared/format.js';
 import { timeZone } from '../../shared/language.js';
 import { texts } from '../texts.js';
 import { botsInWords } from './bot-fields.js';
@@ -42,7 +42,7 @@ function givingInWords({ mode, roomPerMinute, site, drawAt, waitingList }) {
 
 /** @param {number} seconds */
 const paymentInWords = (seconds) =>
-  seconds === 0 ? texts.terms.notHere : texts.terms.payWithin(duration(seconds * 1_000));
+  seconds === 0 ? texts.terms.notHere : texts.terms.payWithin(wholeSpan(seconds));
 
 /** @param {Pick<SaleItem, 'product' | 'label'>} item */
 export const nameOf = ({ product, label }) => (label ? `${product.name}, ${label}` : product.name);
