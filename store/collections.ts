@@ -318,7 +318,7 @@ export interface ShardRecord {
   transactions?: number;
 }
 
-/** What the last audit of a closed sale found, when it was in order: see insight/audit/audit.ts. */
+/** What the last audit of a closed or a large sale found, when it was in order: see insight/audit/audit.ts. */
 export interface SaleAuditRecord {
   /** The sale's id. */
   _id: string;

@@ -34,7 +34,7 @@ export interface AuditReport extends SaleAudit {
 
 /**
  * Checks the invariants I1 to I5, I7 and I8 of ARCHITECTURE.md against MongoDB and Redis, and the staff log. It is safe during a
- * sale. Each sale is read in a snapshot of its own.
+ * sale.
  * @param provider is asked for its own list of payments; without one they are compared with the orders alone.
  * @param isWhole reads every sale; otherwise not the closed ones that have not changed since an audit found them in order, and
  *   the orders of open ones that take longer than `glanceAboveMs` so seldom that they take a twentieth of the time.

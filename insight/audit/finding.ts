@@ -27,3 +27,5 @@ export function openFinding() {
     },
   };
 }
+
+export type Check = ReturnType<typeof openFinding>;

@@ -4,7 +4,8 @@ import { linesOf } from '../../sale/items.ts';
 import { formerOrderIdOf, orderIdOf } from '../../sale/order.ts';
 import { allowanceKey, type Claim, claimsOf, type SaleLimits } from '../../sale/settlement/decide.ts';
 import type { OrderRecord } from '../../store/collections.ts';
-import { addFinding, type Finding, noFinding, type openFinding } from './finding.ts';
+import { byOrder } from '../../store/payment-collections.ts';
+import { addFinding, type Check, type Finding, noFinding } from './finding.ts';
 import {
   addMoney,
   auditMoney,
@@ -23,8 +24,6 @@ import {
   type Rows,
   type Window,
 } from './reading.ts';
-
-type Check = ReturnType<typeof openFinding>;
 
 type Entry = Rows['log'];
 
@@ -132,7 +131,8 @@ function readEntries(log: Iterable<Entry>): Map<string, Entry[]> {
 /** Whether the log says the same as the order at a number of its window. */
 function isInLog([, state, , , [before, after]]: Order, entries: Entry[]): boolean {
   return entries.some(([, logged, seq], n) => {
-    const isOver = (entries[n + 1]?.[2] ?? Number.POSITIVE_INFINITY) <= before;
+    const nextSeq = entries[n + 1]?.[2] ?? Number.POSITIVE_INFINITY;
+    const isOver = nextSeq <= before || nextSeq === seq;
     return seq <= after && !isOver && isSame(state, logged);
   });
 }
@@ -202,7 +202,9 @@ async function checkMoneyAgain({ collections, saleId }: Reading, orderIds: strin
     const ids = orderIds.slice(start, start + ordersAtOnce);
     const money = await readInSnapshot(collections.connection, async (snapshot) => {
       const records = await collections.orders.find({ _id: { $in: ids } }, snapshot).toArray();
-      const payments = await collections.payments.find({ orderId: { $in: ids }, saleId }, snapshot).toArray();
+      const payments = await collections.payments
+        .find({ orderId: { $in: ids }, saleId }, { ...snapshot, hint: byOrder })
+        .toArray();
       const payable = records
         .filter((order) => order.saleId === saleId && (order.paymentId || order.holdExpiresAt))
         .map((order): [string, PayableOrder] => [order._id, payableOf(order)]);
@@ -276,10 +278,13 @@ function isOfUnlimitedItem(holder: string, { items }: SaleLimits): boolean {
 /** Whether the orders took so many units at a number of the log within a window. */
 function isWithin(allowance: number, { units, later = [] }: Held, [before, after]: Window): boolean {
   let sum = units - sumOf(later);
+  let seqOfSum = 0;
   for (const change of later.sort((one, other) => one.seq - other.seq)) {
-    if (change.seq > before && sum === allowance) return true;
+    // What one number of the log changes, changes at once.
+    if (change.seq > before && change.seq > seqOfSum && sum === allowance) return true;
     if (change.seq > after) return false;
     sum += change.units;
+    seqOfSum = change.seq;
   }
   return sum === allowance;
 }

@@ -4,9 +4,7 @@ import { commitmentOf, drawKeyOf, openListDigest } from '../../sale/places/draw.
 import { reservedItemsOf } from '../../sale/places/reserve.ts';
 import type { Collections, OrderRecord, SaleRecord } from '../../store/collections.ts';
 import type { DrawRecord, PlaceListRecord } from '../../store/place-collections.ts';
-import { type Finding, openFinding } from './finding.ts';
-
-type Check = ReturnType<typeof openFinding>['check'];
+import { type Check, type Finding, openFinding } from './finding.ts';
 
 const batchSize = 1_000;
 
@@ -36,7 +34,7 @@ async function auditDraw(
   { places }: Collections,
   saleId: string,
   { seed, commitment, digest, beacon }: DrawRecord,
-  check: Check,
+  check: Check['check'],
   snapshot: Snapshot,
 ): Promise<void> {
   const key = Buffer.from(seed ?? '', 'hex');
@@ -62,7 +60,7 @@ async function auditOffers(
   { places, orders }: Collections,
   sale: SaleRecord,
   { draw }: PlaceListRecord,
-  check: Check,
+  check: Check['check'],
   snapshot: Snapshot,
 ): Promise<void> {
   if (draw && draw.state !== 'drawn') return;
@@ -116,7 +114,7 @@ async function auditRoom(
   { places, orders }: Collections,
   saleId: string,
   { room, draw, lastPosition }: PlaceListRecord,
-  check: Check,
+  check: Check['check'],
   snapshot: Snapshot,
 ): Promise<void> {
   if (!room || draw?.state !== 'drawn') return;

@@ -184,6 +184,5 @@ export async function findAllowances({ collections }: Reading, keys: string[]): 
 export async function readPayments(reading: Reading): Promise<void> {
   const { collections, saleId, rows, snapshot, batchSize } = reading;
   const found = collections.payments.find({ saleId }, { ...snapshot, batchSize });
-  for await (const { records } of batchesOf(reading, found))
-    for (const payment of records) rows.add('payments', payment.orderId, paymentRowOf(payment));
+  for await (const payment of found) rows.add('payments', payment.orderId, paymentRowOf(payment));
 }

@@ -9,7 +9,7 @@ import { retry } from '../../runtime/retry.ts';
 import { hasSeveralItems, itemsOf } from '../../sale/items.ts';
 import { limitsOf, sumOf } from '../../sale/settlement/decide.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
-import { addFinding, type Finding, noFinding, openFinding } from './finding.ts';
+import { addFinding, type Check, type Finding, noFinding, openFinding } from './finding.ts';
 import { addMoney, type MoneyFinding, noMoney } from './money.ts';
 import { checkId, compareAllowances, compareOrders } from './orders.ts';
 import { openPartitions } from './partitions.ts';
@@ -64,7 +64,8 @@ const usualSizes: AuditSizes = { ordersInSnapshot: 100_000, ordersInPartition: 2
 
 /**
  * Checks I1, I3, I4, I5, I7 and I8 of a sale. Its orders, log, allowances and payments are each read once, whatever its size, and
- * compared in partitions, so that its memory is bounded; the partitions of a sale that needs several are in a temporary file.
+ * compared in partitions, so that its memory is bounded; the partitions of a sale that needs several are in a temporary file. Only I8
+ * keeps the places of a draw and the calls of a room in memory, and reads a room's orders once more.
  * @param saleId may be unknown, when there are orders, allowances or events of a sale that does not exist.
  * @returns also the sale and what its log gives, as they were when all was read; null when there is none.
  */
@@ -207,8 +208,6 @@ function checkLog(saleId: string, sale: SaleRecord | null, log: LoggedCounts | n
       `sale ${saleId}: the log gives ${log.stock} of ${log.unitsOnSale} units left, the sale has ${sale?.stock}`,
   );
 }
-
-type Check = ReturnType<typeof openFinding>;
 
 /** How many orders each code of the sale may let in, by its id. A code that was revoked has let in those before. */
 async function readAllUses(

@@ -240,7 +240,8 @@ export function startCrowd({
     const random = openRandom(seed + number);
     for (let step = 0; !isStopped; step++) {
       const stage = chooseFrom(random, stages);
-      const buyerId = `buyer-${number}-${step % 50}`;
+      // Each person's limit ends their purchases, and then others come.
+      const buyerId = `buyer-${number}-${Math.floor(step / 20)}`;
       if (stage.kind === 'waiting-list' && random() < 0.3) await join(stage, buyerId);
       else if (stage.kind !== 'room') await buy(stage, buyerId, random);
       else {

@@ -16,6 +16,8 @@ interface CounterStep {
 export interface CounterHistory {
   id: string;
   stock: number;
+  /** All units that were ever put on sale: more can never be left. */
+  most: number;
   operations: CounterStep[];
 }
 
@@ -199,7 +201,7 @@ export async function countersOf(
         return: knownAt,
       });
     }
-    histories.push({ id: saleId, stock, operations });
+    histories.push({ id: saleId, stock, most: stock + unitsIn(added, saleId), operations });
   }
   return histories;
 }

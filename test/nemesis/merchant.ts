@@ -16,7 +16,7 @@ export interface Merchant {
   /** Sends a change until it succeeds. @throws Error when it does not within two minutes. */
   insist<Body>(method: string, path: string, body: object): Promise<Body>;
   added: AddedUnits[];
-  /** Puts units on sale wherever nearly none are left, so that there is something to buy during all of the run. */
+  /** Puts units on sale wherever none are left, so that there is something to buy during all of the run, and again a sell-out. */
   startAdding(stages: Stage[]): void;
   /** Waits until what was begun has succeeded. */
   stop(): Promise<void>;
@@ -26,7 +26,7 @@ const lookEveryMs = 2_000;
 const requestMs = 8_000;
 const betweenTriesMs = 500;
 const patienceMs = 120_000;
-const unitsAtOnce = 50;
+const unitsAtOnce = 20;
 
 export function openMerchant(urls: string[], jwtSecret: string, now: () => number): Merchant {
   const token = openTokens(jwtSecret, 24 * 3_600).issue({ id: 'merchant', role: 'admin' });
@@ -63,11 +63,11 @@ export function openMerchant(urls: string[], jwtSecret: string, now: () => numbe
     }
   }
 
-  async function keepOnSale({ saleId, stock }: Stage): Promise<void> {
+  async function keepOnSale({ saleId }: Stage): Promise<void> {
     const path = `/api/sales/${saleId}`;
     while (!stopping.signal.aborted) {
       const sale = await ask<SaleSnapshot>('GET', path, '').catch(() => null);
-      if (sale && sale.stock < stock / 4) {
+      if (sale?.stock === 0) {
         const call = now();
         await insist('PATCH', path, { addStock: unitsAtOnce });
         added.push({ saleId, units: unitsAtOnce, call, return: now() });

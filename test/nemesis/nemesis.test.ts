@@ -28,7 +28,7 @@ test('a counter that sold more than it had, or refused what it had, is found', {
   const given = { client: 3, kind: 'give', units: 1, call: 5, return: 20 };
   const refused = { client: 4, kind: 'short', units: 1, call: 21, return: 22 };
   const isPossible = async (...operations: object[]) =>
-    (await isLinearizable(JSON.stringify([{ id: 'lamp', stock: 1, operations }]))).isPossible;
+    (await isLinearizable(JSON.stringify([{ id: 'lamp', stock: 1, most: 1, operations }]))).isPossible;
   expect(await isPossible(sold, given, also, refused)).toBe(true);
   expect(await isPossible(sold, also)).toBe(false);
   expect(await isPossible(sold, given, refused)).toBe(false);

@@ -21,16 +21,17 @@ type Operation struct {
 	Return int64  `json:"return"`
 }
 
-// Sale is a sale's history.
+// Sale is a sale's history: how many units it began with, and how many were ever put on sale.
 type Sale struct {
 	ID         string      `json:"id"`
 	Stock      int         `json:"stock"`
+	Most       int         `json:"most"`
 	Operations []Operation `json:"operations"`
 }
 
 const patience = 60 * time.Second
 
-func counter(stock int) porcupine.Model {
+func counter(stock, most int) porcupine.Model {
 	return porcupine.Model{
 		Init: func() interface{} { return stock },
 		Step: func(state, input, _ interface{}) (bool, interface{}) {
@@ -39,7 +40,7 @@ func counter(stock int) porcupine.Model {
 			case "take":
 				return left >= step.Units, left - step.Units
 			case "give":
-				return left+step.Units <= stock, left + step.Units
+				return left+step.Units <= most, left + step.Units
 			default:
 				return left < step.Units, left
 			}
@@ -61,7 +62,7 @@ func main() {
 				ClientId: step.Client, Input: step, Call: step.Call, Output: nil, Return: step.Return,
 			})
 		}
-		result := porcupine.CheckOperationsTimeout(counter(sale.Stock), history, patience)
+		result := porcupine.CheckOperationsTimeout(counter(sale.Stock, sale.Most), history, patience)
 		fmt.Printf("sale %s: %d steps of a counter of %d: %s\n", sale.ID, len(history), sale.Stock, result)
 		failed = failed || result != porcupine.Ok
 	}
