@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import type { AuditReport } from '../../insight/audit/audit.ts';
+import { retry } from '../../runtime/retry.ts';
 import { settleMaxPurchases } from '../../sale/settlement/settlement.ts';
 import { settleBatch } from '../../sale/settlement/transaction.ts';
 import { backlogOf } from '../measure/drain.ts';
@@ -119,8 +120,15 @@ async function sellOne({ system }: OwnTestbed, orders: number, buyers: number): 
   const saleId = await openBenchSale(system, { name: 'Bench: audit', stock: orders, limitPerBuyer });
   for (let first = 0; first < orders; first += purchasesAtOnce) {
     const purchases = backlogOf(saleId, Math.min(purchasesAtOnce, orders - first), buyers);
-    for (let start = 0; start < purchases.length; start += settleMaxPurchases)
-      await settleBatch(system.collections, purchases.slice(start, start + settleMaxPurchases), []);
+    for (let start = 0; start < purchases.length; start += settleMaxPurchases) {
+      const batch = purchases.slice(start, start + settleMaxPurchases);
+      // As a worker does: on a busy machine a transaction can take longer than MongoDB lets it.
+      await retry(() => settleBatch(system.collections, batch, []), {
+        firstMs: 500,
+        longestMs: 500,
+        maxAttempts: 5,
+      });
+    }
   }
   return saleId;
 }
