@@ -64,17 +64,19 @@ export async function audit({ orders, buyers, sales }: AuditOptions): Promise<bo
       ordersInAll += stage.sales * stage.orders;
       const last = saleIds.pop() ?? '';
       for (const saleId of saleIds) await endBenchSale(testbed.system, saleId);
-      const open = await runAudit(testbed);
-      const again = await runAudit(testbed);
-      await endBenchSale(testbed.system, last);
-      const closed = await runAudit(testbed);
-      const unchanged = await runAudit(testbed);
-      const whole = await runAudit(testbed, ['--whole']);
-      measured.push({ ...stage, ordersInAll, sellingSeconds, open, again, closed, unchanged, whole });
-      const ofNew = `${stage.sales} x ${stage.orders.toLocaleString('en')} orders`;
       console.log(
-        `${ofNew}: sold in ${figure(sellingSeconds)} s, audited in ${figure(open.seconds)} s with ${figure(open.memoryMb)} MB`,
+        `${stage.sales} x ${stage.orders.toLocaleString('en')} orders: sold in ${figure(sellingSeconds)} s`,
       );
+      const run = async (name: (typeof runNames)[number], options: string[] = []) => {
+        const result = await runAudit(testbed, options);
+        console.log(`  ${name}: ${figure(result.seconds)} s, ${figure(result.memoryMb)} MB`);
+        return result;
+      };
+      const [open, again] = [await run('open'), await run('again')];
+      await endBenchSale(testbed.system, last);
+      const [closed, unchanged] = [await run('closed'), await run('unchanged')];
+      const whole = await run('whole', ['--whole']);
+      measured.push({ ...stage, ordersInAll, sellingSeconds, open, again, closed, unchanged, whole });
     }
     printTable(
       ['sales x orders', 'in all', 'sold, s', ...runNames.flatMap((name) => [`${name}, s`, 'MB'])],
