@@ -1,6 +1,6 @@
 /** The page of one's own account, to which links in mails lead as well. */
 
-/** @import { AccountDetails, SessionList } from '../../sale/contract.ts' */
+/** @import { AccountDetails, SessionList, User } from '../../sale/contract.ts' */
 
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime } from '../shared/format.js';
@@ -31,6 +31,7 @@ import {
   endSession,
   NotSignedIn,
   onSessionChange,
+  renew,
   signOutEverywhere,
 } from './session.js';
 
@@ -63,18 +64,37 @@ function onPress(button, work) {
 const panel = (title, ...content) =>
   element('section', { class: 'panel' }, element('h2', {}, title), ...content);
 
-/** Fills in the panels that came with the page. @param {Pick<AccountDetails, 'email' | 'language'>} user */
-function showUser({ email, language: ofMails }) {
-  setText(byId('address'), email);
-  show(byId('address-panel'), email !== '');
-  languages.value = offered.find((code) => code === ofMails) ?? language;
+const languages = /** @type {HTMLSelectElement} */ (byId('language'));
+const saveButton = /** @type {HTMLButtonElement} */ (byId('save-language'));
+const sendButton = /** @type {HTMLButtonElement} */ (byId('send-verification'));
+/** Who has chosen a language on this page, which no answer of the server replaces. @type {string | undefined} */
+let chooserId;
+
+/** Fills in the panels that came with the page, and lets the buyer use them. @param {User} user */
+function showUser(user) {
+  showRole(user);
+  setText(byId('address'), user.email);
+  if (user.id !== chooserId) languages.value = offered.find((code) => code === user.language) ?? language;
+  if (!languages.disabled) return;
+  for (const control of [languages, saveButton, sendButton]) control.disabled = false;
 }
 
-const languages = /** @type {HTMLSelectElement} */ (byId('language'));
+/**
+ * Renews a session that says something else of its buyer than the account: the address may have been confirmed on another
+ * device. The renewed one says it to every page, and its token to the server.
+ * @param {AccountDetails} account
+ */
+async function renewWhenChanged({ id, language, emailVerified = false }) {
+  const session = currentSession();
+  if (session?.user.id !== id) return;
+  const { user } = session;
+  if (user.language === language && (user.emailVerified ?? false) === emailVerified) return;
+  await renew(session).catch(() => {});
+}
 
 async function saveLanguage() {
   const wished = /** @type {'en' | 'de' | 'fr'} */ (languages.value);
-  await asBuyer((token) => changeAccount(token, { language: wished }));
+  await renewWhenChanged(await asBuyer((token) => changeAccount(token, { language: wished })));
   chooseLanguage(wished);
   location.reload();
 }
@@ -160,15 +180,16 @@ function dataPanel() {
 }
 
 async function draw() {
-  showRole();
   const session = currentSession();
   if (session) showUser(session.user);
+  else showRole();
   let note = '';
   try {
     const [account, sessions] = await Promise.all([asBuyer(fetchAccount), asBuyer(fetchSessions)]);
+    // The buyer has signed out meanwhile, and the page was drawn anew.
+    if (currentSession()?.user.id !== account.id) return;
     showUser(account);
-    // The address may have been confirmed since this browser signed in.
-    document.documentElement.toggleAttribute('data-verified', account.emailVerified === true);
+    renewWhenChanged(account);
     const ofPassword = account.hasPassword ? [passwordPanel()] : [];
     byId('more-panels').replaceChildren(...ofPassword, sessionsPanel(sessions), dataPanel());
   } catch (error) {
@@ -193,8 +214,11 @@ function tellFailedSignIn() {
 
 mountShell();
 tellFailedSignIn();
-onPress(/** @type {HTMLButtonElement} */ (byId('send-verification')), sendVerification);
-onPress(/** @type {HTMLButtonElement} */ (byId('save-language')), saveLanguage);
+onPress(sendButton, sendVerification);
+onPress(saveButton, saveLanguage);
+languages.addEventListener('change', () => {
+  chooserId = currentSession()?.user.id;
+});
 byId('sign-in').addEventListener('click', () => openAccount());
 onSessionChange(() => draw());
 showLink(byId('link'), draw);

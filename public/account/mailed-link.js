@@ -5,6 +5,7 @@ import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
 import { resetPassword, verifyEmail } from './account-api.js';
 import { accountForm, passwordField } from './account-form.js';
+import { openedLink } from './link.js';
 import { beginSession, currentSession, renew } from './session.js';
 
 /**
@@ -13,13 +14,15 @@ import { beginSession, currentSession, renew } from './session.js';
  * @param {HTMLElement} place @param {() => void} verified
  */
 export function showLink(place, verified) {
-  const [, kind, token = ''] = /^#(verify|reset)=([\w.-]+)$/.exec(location.hash) ?? [];
-  if (!kind) return;
+  const link = openedLink();
+  if (!link) return;
+  const { kind, token } = link;
   history.replaceState(null, '', location.pathname);
   const title = kind === 'verify' ? texts.verifyTitle : texts.resetTitle;
   const form = kind === 'verify' ? verifyForm(token, closing(verified)) : resetForm(token, closing());
   place.replaceChildren(element('h2', {}, title), form);
   show(place, true);
+  document.documentElement.removeAttribute('data-link');
   /** @type {HTMLElement | null} */ (form.querySelector('input, button'))?.focus();
 
   /** @param {() => void} [then] */

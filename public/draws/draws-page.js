@@ -4,7 +4,7 @@
 
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
 import { call, fetchSale, Problem } from '../shared/api.js';
-import { jittered, serverNow } from '../shared/clock.js';
+import { jittered, serverNow, syncWithPage } from '../shared/clock.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { countdown, dateTime } from '../shared/format.js';
 import { mountShell } from '../shared/shell.js';
@@ -12,18 +12,31 @@ import { texts } from '../shared/texts.js';
 import { checkDraw } from './check-draw.js';
 import { drawInWords } from './draw-words.js';
 
-const saleId = encodeURIComponent(decoded(location.pathname.split('/')[2] ?? ''));
+const id = decoded(location.pathname.split('/')[2] ?? '');
+const saleId = encodeURIComponent(id);
 const fileUrl = `/api/sales/${saleId}/draw/file`;
 const POLL_MS = 3_000;
-/** @type {Draw | null} */
-let draw = null;
+/** As the page shows it, until the first answer of the API. */
+let draw = drawOfPage();
 
 mountShell();
 byId('recompute').addEventListener('click', recompute);
 byId('file').setAttribute('href', fileUrl);
 
+/** @returns {Draw | null} what the server has put into the page; null while MongoDB did not answer */
+function drawOfPage() {
+  const text = document.getElementById('snapshot')?.textContent;
+  if (!text) return null;
+  /** @type {Draw & { serverTime: string }} */
+  const snapshot = JSON.parse(text);
+  syncWithPage(snapshot.serverTime);
+  return snapshot;
+}
+
 async function load() {
   try {
+    // The device's own clock may be wrong.
+    if (!draw) await clockRead;
     /** @type {Draw} */
     const found = (await call('GET', `/sales/${saleId}/draw`)).body;
     draw = found;
@@ -53,14 +66,16 @@ function tellWhen() {
 function offerRecomputing() {
   clearInterval(ticking);
   show(byId('countdown'), false);
-  // Browsers have it only over an encrypted connection.
-  const canRecompute = globalThis.crypto?.subtle !== undefined;
-  setText(byId('verdict'), canRecompute ? '' : texts.draws.notHere);
-  show(byId('recompute'), canRecompute);
+  setText(byId('verdict'), '');
+  byId('recompute').setAttribute('aria-disabled', 'false');
+  show(byId('recompute'), true);
   show(byId('file'), true);
 }
 
 async function recompute() {
+  if (byId('recompute').getAttribute('aria-disabled') === 'true') return;
+  // Browsers have it only over an encrypted connection.
+  if (globalThis.crypto?.subtle === undefined) return setText(byId('verdict'), texts.draws.notHere);
   show(byId('recompute'), false);
   setText(byId('verdict'), texts.draws.computing);
   try {
@@ -92,5 +107,8 @@ async function showMine() {
 const ticking = setInterval(tellWhen, 1_000);
 onSessionChange(showMine);
 // For the server's clock, which the countdown follows.
-fetchSale(decoded(location.pathname.split('/')[2] ?? '')).catch(() => {});
-await Promise.all([load(), showMine()]);
+const clockRead = fetchSale(id).catch(() => {});
+// Nothing of a draw changes once it is made.
+if (draw?.state === 'drawn') offerRecomputing();
+else load();
+await showMine();

@@ -7,7 +7,7 @@ import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, onSessionChange, renew } from '../account/session.js';
 import { announceChoice, announceStock } from '../shared/announcements.js';
 import { fetchOrders, fetchPuzzle, fetchSale, Problem } from '../shared/api.js';
-import { jittered, serverNow, syncServerTime, untilNextSecond } from '../shared/clock.js';
+import { jittered, serverNow, syncWithPage, untilNextSecond } from '../shared/clock.js';
 import { byId, decoded, setText, show } from '../shared/dom.js';
 import { addressOfOrder, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
@@ -130,16 +130,13 @@ function update(snapshot, how = { isWhole: true }) {
   poll = setTimeout(refresh, jittered(FETCH_SNAPSHOT_MS));
 }
 
-/** How old the page can be when it comes, from caches. */
-const PAGE_AGE_MS = 2_000;
-
 /** Starts from what the server has shown, so that the page lives before the first answer of the API, or without one. */
 async function begin() {
   const text = document.getElementById('snapshot')?.textContent;
   if (!text || isPreview) return;
   /** @type {SaleSnapshot} */
   const snapshot = JSON.parse(text);
-  syncServerTime(snapshot.serverTime, performance.timeOrigin - PAGE_AGE_MS, Date.now());
+  syncWithPage(snapshot.serverTime);
   await loadPicker(snapshot);
   await Promise.all([loadPlace(snapshot), loadDoor(snapshot)]);
   if (!state.sale()) update(snapshot);

@@ -21,6 +21,13 @@ export function syncServerTime(serverTime, askedAt, answeredAt) {
   uncertainty = half;
 }
 
+/** How old a page can be when it comes, from caches. */
+const PAGE_AGE_MS = 2_000;
+
+/** Estimates the offset from the time at which the server wrote this page. @param {string} serverTime */
+export const syncWithPage = (serverTime) =>
+  syncServerTime(serverTime, performance.timeOrigin - PAGE_AGE_MS, Date.now());
+
 /** Milliseconds until the countdown to `at` shows its next second.
  * @param {string} at */
 export const untilNextSecond = (at) => {

@@ -178,9 +178,9 @@ function buttonOf(sale: SaleSnapshot, status: SaleStatus, { texts, formats }: Pa
 }
 
 /** From which the script starts. A browser does not run it, and no text in it can end it. */
-const snapshotOf = (sale: SaleSnapshot) =>
+const snapshotOf = (shown: SaleSnapshot | (Draw & { serverTime: string })) =>
   new Html(
-    `<script type="application/json" id="snapshot">${JSON.stringify(sale).replaceAll('<', '\\u003c')}</script>`,
+    `<script type="application/json" id="snapshot">${JSON.stringify(shown).replaceAll('<', '\\u003c')}</script>`,
   );
 
 /** In a draw and outside a waiting room nobody presses Buy: the place's words and button are where the script puts them. */
@@ -241,6 +241,7 @@ export function viewOfDraw(draw: Draw | null | undefined, saleId: string, contex
     notDrawn: hiddenUnless(draw?.state === 'drawn'),
     ...{ recompute, download, toSale: texts.toSale },
     sale: encodeURIComponent(saleId),
+    snapshot: draw ? snapshotOf({ ...draw, serverTime: new Date(now).toISOString() }) : '',
   };
 }
 

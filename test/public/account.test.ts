@@ -5,6 +5,7 @@ import { deviceOf } from '../../public/account/device.js';
 import { createAccount, type OpenBrowser, objections, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 import { type MailCatcher, openMailCatcher } from '../support/mail-catcher.ts';
+import { watchVitals } from '../support/vitals.ts';
 
 let mailbox: MailCatcher;
 let system: TestSystem;
@@ -116,6 +117,59 @@ test('a forgotten password is replaced in the reader’s language, which can be 
   await page.getByTestId('reset-form').getByLabel('Nouveau mot de passe').fill('un long mot de passe');
   await page.keyboard.press('Enter');
   await page.getByText('Ce lien a déjà servi').waitFor();
+});
+
+test('a page stays as it was painted, and keeps what the reader chooses before the account answers', async () => {
+  const page = await browser.page({ viewport: { width: 390, height: 844 }, reducedMotion: 'reduce' });
+  await page.goto(`${system.url}/account`);
+  await page.getByRole('button', { name: 'Sign in' }).last().click();
+  const email = newEmail();
+  await createAccount(page, { email });
+  await page.getByTestId('sessions').waitFor();
+
+  // Confirmed on another device, and the account answers slowly.
+  await system.store.collections.users.updateOne({ email }, { $set: { emailVerifiedAt: new Date() } });
+  let choose = () => {};
+  const chosen = new Promise<void>((resolve) => {
+    choose = resolve;
+  });
+  await page.route('**/api/account', async (route) => {
+    await chosen;
+    await route.continue();
+  });
+  await page.reload();
+  await page.getByLabel('Language').selectOption('fr');
+  choose();
+  await page.getByText('Address confirmed').waitFor();
+  expect(await page.getByLabel('Language').inputValue()).toBe('fr');
+  const stored = () =>
+    page.evaluate<boolean>("JSON.parse(localStorage['stampede.session']).user.emailVerified");
+  await expect.poll(stored).toBe(true);
+
+  // An account of the identity provider without an address, at a mail's link.
+  await system.store.collections.users.updateOne({ email }, { $set: { email: 'from the provider' } });
+  await page.evaluate(`{
+    const session = JSON.parse(localStorage['stampede.session']);
+    session.user.email = '';
+    localStorage['stampede.session'] = JSON.stringify(session);
+  }`);
+  await page.route('**/*-page.js*', async (route) => {
+    const paints = "performance.getEntriesByName('first-contentful-paint').length";
+    await expect.poll(() => page.evaluate(paints), { timeout: 15_000 }).toBe(1);
+    await route.continue();
+  });
+  const vitals = await watchVitals(page, { isSlow: false });
+  for (const [path, shows] of [
+    ['/account', 'sessions'],
+    ['/account#verify=a.token', 'verify-form'],
+  ] as const) {
+    await page.goto('about:blank');
+    await page.goto(system.url + path);
+    await page.getByTestId(shows).waitFor();
+    await page.getByTestId('sessions').waitFor();
+    expect(await page.getByTestId('address-status').filter({ visible: true }).count()).toBe(0);
+    expect((await vitals()).shift).toBeLessThan(0.005);
+  }
 });
 
 test.each([

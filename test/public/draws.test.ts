@@ -52,11 +52,36 @@ test('a buyer enters a draw on the page, sees the number, and the browser recomp
     .filter({ hasText: /^00:\d\d:\d\d$/ })
     .waitFor();
   expect(await objections(page)).toEqual([]);
+
+  // A device whose clock is ten minutes slow, before the API answers.
+  const slow = await openPage(buyer);
+  await slow.addInitScript(`{
+    const [now, origin] = [Date.now, performance.timeOrigin - 600_000];
+    Date.now = () => now() - 600_000;
+    Object.defineProperty(performance, 'timeOrigin', { value: origin });
+  }`);
+  await slow.route('**/api/**', () => {});
+  await slow.goto(`${system.url}/draws/${sale.id}`);
+  const painted = await at(slow, 'countdown').textContent();
+  const running = () => at(slow, 'countdown').textContent();
+  await expect.poll(running, { timeout: 30_000 }).not.toBe(painted);
+  expect(await running()).toMatch(/^00:[012]\d:\d\d$/);
+  await slow.context().close();
+
   await page.goto(`${system.url}/sales/${sale.id}`);
   await system.store.collections.sales.updateOne({ _id: sale.id }, { $set: { drawAt: new Date() } });
   await reads(page, 'place', 'It was your turn');
+  // The server reads a draw once a second.
+  const drawn = await waitUntil(
+    async () => {
+      const { body } = await system.api<string>('GET', `/draws/${sale.id}`);
+      return /<button id="recompute"(?![^>]*hidden)[^>]*>/.exec(body)?.[0] ?? null;
+    },
+    { deadlineMs: 20_000, what: 'the page shows the draw as made' },
+  );
+  expect(drawn).toContain('aria-disabled="true"');
   await page.goto(`${system.url}/draws/${sale.id}`);
-  await at(page, 'recompute').click();
+  await page.locator('#recompute[aria-disabled=false]').click();
   await reads(page, 'verdict', 'it agrees');
   await reads(page, 'mine', 'You drew number 1');
   expect(await at(page, 'checks').locator('li').allTextContents()).toHaveLength(3);

@@ -166,6 +166,8 @@ test('a page shows what only the browser knows before its script comes', async (
     await page.route('**/*-page.js*', (route) => route.abort());
     await page.goto(system.url + path);
     const text = await page.evaluate<string>("document.querySelector('main').innerText");
+    // Nobody uses what does nothing yet.
+    expect(await page.locator('#account :is(button, select):visible:enabled').count()).toBe(0);
     await page.context().close();
     return text;
   };
@@ -176,6 +178,11 @@ test('a page shows what only the browser knows before its script comes', async (
   const verified = { ...buyer, user: { ...buyer.user, emailVerified: true } };
   expect(await withoutScripts('/account', verified)).toContain('Address confirmed');
   expect(await withoutScripts('/account', null)).not.toContain('Language');
+  const noAddress = { ...buyer, user: { ...buyer.user, email: '' } };
+  const withoutAddress = await withoutScripts('/account', noAddress);
+  expect(withoutAddress).toContain('Language');
+  expect(withoutAddress).not.toContain('Mail me the link');
+  expect(await withoutScripts('/account#verify=a.token', buyer)).not.toContain('Language');
   const room = await withoutScripts('/admin', admin);
   expect(room).toContain('Control room: now');
   expect(room).not.toContain('Staff');

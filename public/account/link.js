@@ -1,0 +1,5 @@
+/** The link of a mail by which this page was opened. @returns {{ kind: 'verify' | 'reset', token: string } | null} */
+export function openedLink() {
+  const [, kind, token = ''] = /^#(verify|reset)=([\w.-]+)$/.exec(location.hash) ?? [];
+  return kind ? { kind: /** @type {'verify' | 'reset'} */ (kind), token } : null;
+}
