@@ -20,7 +20,7 @@ const dueHolds = () => ({ status: 'held' as const, holdExpiresAt: { $lte: mongoC
 /** @returns the milliseconds until the next payment window ends, 0 or less when one has ended; null while no order is held. */
 export async function nextHoldEndsInMs({ orders }: Collections): Promise<number | null> {
   const projection = { holdExpiresAt: 1 } as const;
-  const held = { status: 'held' as const, holdExpiresAt: { $gt: new Date(0) } };
+  const held = { status: 'held' as const, holdExpiresAt: { $gte: new Date(0) } };
   const next = await orders.findOne(held, { sort: { holdExpiresAt: 1 }, projection });
   return next?.holdExpiresAt ? next.holdExpiresAt.getTime() - mongoClock.now().getTime() : null;
 }
