@@ -27,8 +27,7 @@ test.each(backlogs.filter(([engine]) => engine === 'bull' || pathOf('RabbitMQ'))
       }),
     );
     try {
-      const perSecond = await drainWith(side, workers, { backlog, buyers: 500 });
-      console.log(`${engine}, ${workers} workers: ${backlog} drained at ${Math.round(perSecond)}/s`);
+      await drainWith(side, workers, { backlog, buyers: 500 });
       const { collections, gate, queue } = side.testbed.system;
       expect(await audit(collections, gate, queue)).toMatchObject({ ok: true, orders: backlog, queued: 0 });
       await collections.connection.dropDatabase();
