@@ -35,7 +35,7 @@ export interface ReplayedSale extends ReplayedCounts {
   orders: Map<string, ReplayedOrder>;
 }
 
-/** Hears of each change of an order, with the number of its document. @param status null when it stays as it was. */
+/** Is called with each change of an order and the number of its document in the log. @param status null when it stays as it was. */
 type OrderListener = (change: OrderChange, status: Order['status'] | null, seq: number) => void;
 
 /**
@@ -160,7 +160,7 @@ export const nothingLogged = (): LoggedCounts => countsOf(emptySale(''));
 
 /**
  * Goes on replaying a sale's counts where an earlier replay stopped, up to the end of the log.
- * @param onOrder hears of the changes of orders, none of which are kept.
+ * @param onOrder is called with the changes of orders, none of which are kept.
  * @throws Error when a document is missing in the sale's history.
  */
 export async function replayCounts(

@@ -64,7 +64,7 @@ export async function compareOrders(
     const isLogged = limits !== null && entries !== undefined && isInLog(order, entries);
     if (entries) I5.check(isLogged, () => `order ${id}: the log says ${textOf(entries.at(-1)?.[1])}`);
     else if (limits) I5.check(false, () => `order ${id} is not in the log`);
-    // A large sale's order that was deleted and made again meanwhile is met twice.
+    // A large sale's order that was deleted and made again meanwhile is read twice.
     if (entries && seen.has(entries)) return;
     if (entries) seen.add(entries);
     claim(order, isLogged ? entries : null);
@@ -95,7 +95,7 @@ export async function compareOrders(
   const late: string[] = [];
   for (const [id, entries] of logged) {
     if (seen.has(entries)) continue;
-    // An order that was made while the orders were read may not have been met.
+    // An order that was made while the orders were read may not have been read.
     if (limits && (entries[0]?.[2] ?? 0) > reading.startSeq) late.push(id);
     else I5.check(false, () => `order ${id}: the log says ${textOf(entries.at(-1)?.[1])}`);
   }
@@ -252,7 +252,7 @@ export async function compareAllowances(
       () => `${allowanceKey(saleId, holder)}: allowance ${units}, orders ${held?.units ?? 0}`,
     );
   }
-  // An allowance that was made while they were read may not have been met.
+  // An allowance that was made while they were read may not have been read.
   const late: string[] = [];
   const lack = (key: string, { units }: Held) =>
     I4.check(false, () => `${key}: allowance 0, orders ${units}`);

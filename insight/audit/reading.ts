@@ -42,7 +42,7 @@ export interface Reading {
   rows: Partitions<Rows>;
   /** Absent while a large sale is read, which takes longer than MongoDB keeps a snapshot. */
   snapshot: Snapshot | undefined;
-  /** The number of the log at which reading began. Everything up to it is met by each read. */
+  /** The number of the log at which reading began: every later read sees what the log has up to it. */
   startSeq: number;
   /** The log's number now. */
   seqNow(): Promise<number>;
@@ -111,7 +111,7 @@ const ofOrder = {
 
 /**
  * @param limit so many orders are read at most, because others may be made faster than they are read.
- * @param onOrder hears of each order.
+ * @param onOrder is called with each order.
  */
 export async function readOrders(
   reading: Reading,
