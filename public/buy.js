@@ -161,7 +161,7 @@ let failedLoads = 0;
 
 /** Loaded only when it is needed. @returns {Promise<typeof import('./sale/proof-of-work.js') | null>} null when it did not load */
 async function loadSolver() {
-  // A browser keeps a failed import, so it is asked for at another address after that.
+  // A browser caches a failed import, so the next attempt needs another address.
   const again = failedLoads > 0 ? `?again=${failedLoads}` : '';
   try {
     return await import(/** @type {'./sale/proof-of-work.js'} */ (`${shop}/sale/proof-of-work.js${again}`));

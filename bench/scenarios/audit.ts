@@ -15,7 +15,7 @@ export interface AuditOptions {
   /** Of each sale. */
   orders: number;
   buyers: number;
-  /** With one, sales of a hundredth and a tenth of the orders come before it; with more, all sales have as many orders. */
+  /** With 1, sales of a hundredth and a tenth of the orders are made first; with more, every sale has the same number of orders. */
   sales: number;
 }
 
@@ -124,7 +124,7 @@ async function sellOne({ system }: OwnTestbed, orders: number, buyers: number): 
     const purchases = backlogOf(saleId, Math.min(purchasesAtOnce, orders - first), buyers);
     for (let start = 0; start < purchases.length; start += settleMaxPurchases) {
       const batch = purchases.slice(start, start + settleMaxPurchases);
-      // As a worker does: on a busy machine a transaction can take longer than MongoDB lets it.
+      // It is retried as a worker retries it, because on a busy machine a transaction can exceed MongoDB's time limit.
       await retry(() => settleBatch(system.collections, batch, []), {
         firstMs: 500,
         longestMs: 500,

@@ -1,4 +1,4 @@
-/** Runs in the page's head, so that what depends on the role is right when it is first painted. */
+/** An inline script of the page's head: it runs before the first paint, so that what depends on the role is right from then on. */
 
 import { openedLink } from './link.js';
 import { showRole } from './role.js';

@@ -21,7 +21,7 @@ export function syncServerTime(serverTime, askedAt, answeredAt) {
   uncertainty = half;
 }
 
-/** How old a page can be when it comes, from caches. */
+/** The longest time for which caches have kept a page when it arrives. */
 const PAGE_AGE_MS = 2_000;
 
 /** Estimates the offset from the time at which the server wrote this page. @param {string} serverTime */

@@ -26,7 +26,7 @@ interface Template {
 const theme = '/style/theme.css';
 const styleLink = /[ \t]*<link rel="stylesheet" href="(\/(?:style|vendor)\/[\w/.-]+\.css)">\n/g;
 const scriptTag = /<script [^>]*src="(\/[\w/-]+-page\.js)"[^>]*>/g;
-/** A script that is put into the page, so that it runs before what follows it is painted. */
+/** A script whose code is put into the HTML (inlined), so that it runs before what follows it is painted. */
 const inlineScript = /<script src="(\/[\w/-]+-inline\.js)"><\/script>/g;
 /** The paths of a page's own files; `/socket.io/`, `/docs/`, `/vendor/`, `/embed.js` and `/buy.js` are not below the hash. */
 const ownFile =

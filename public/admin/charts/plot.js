@@ -24,7 +24,7 @@ export async function loadPlot() {
 
 async function load() {
   try {
-    // A browser keeps a failed import, so it is asked for at another address after that.
+    // A browser caches a failed import, so the next attempt needs another address.
     if (failures > 0) return (await import(`/vendor/uplot/uPlot.esm.js?again=${failures}`)).default;
     return (await import('/vendor/uplot/uPlot.esm.js')).default;
   } catch (error) {
