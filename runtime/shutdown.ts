@@ -30,8 +30,8 @@ export function closeOnSignal(close: () => Promise<void>, log: Log, deadlineMs: 
   });
 }
 
-/** Ends the process because of its settings. The message is the last line of its errors, which its starter shows. */
-export function refuseToRun({ message }: Error): never {
-  console.error(message);
+/** Ends the process because of its settings. Its starter shows the last fatal line of its log. */
+export function refuseToRun({ message }: Error, log: Log): never {
+  log.fatal(message);
   process.exit(1);
 }

@@ -74,7 +74,7 @@ const stopping = new AbortController();
 const prepare = singleFlight(() =>
   prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
 );
-mongo.on('connected', () => void prepare('database').catch(refuseToRun));
+mongo.on('connected', () => void prepare('database').catch((error) => refuseToRun(error, log)));
 const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
 const queue = openPurchaseQueue(config, redis, log);

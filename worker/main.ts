@@ -80,7 +80,7 @@ const stopping = new AbortController();
 const prepare = singleFlight(() =>
   prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
 );
-mongo.on('connected', () => void prepare('database').catch(refuseToRun));
+mongo.on('connected', () => void prepare('database').catch((error) => refuseToRun(error, log)));
 // Announcements after a commit wait for Redis, because the reconciler would repeat them only after its interval.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis, config.SHARDS);

@@ -87,8 +87,9 @@ export async function prepareDatabase(
     ...backoff,
     signal,
     shouldRetry: (error) => !(error instanceof ShardsChanged),
-    onFailure: ({ message }, retryMs) =>
-      log.warn({ error: message, retryMs }, 'preparing the database failed, retrying'),
+    onFailure({ message }, retryMs) {
+      if (retryMs !== null) log.warn({ error: message, retryMs }, 'preparing the database failed, retrying');
+    },
   }).catch((error) => {
     if (!signal.aborted) throw error;
   });
