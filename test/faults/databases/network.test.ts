@@ -63,6 +63,12 @@ test('another worker settles when the leader loses MongoDB', async () => {
     deadlineMs: 30_000,
     what: 'the other one settles',
   });
+  const before = load.accepted.map(({ orderId }) => orderId);
+  await waitUntil(
+    async () =>
+      (await system.store.collections.orders.countDocuments({ _id: { $in: before } })) === before.length,
+    { deadlineMs: 40_000, what: 'the other one settles what the first has in hand' },
+  );
   proxy.flow();
   await expectNothingLost(system, sale, load);
 });
