@@ -28,6 +28,12 @@ export function openServerMetrics(registry: Registry, counters: Pick<Counters, '
     () => counters.totals.admissions,
   );
   exposeOutcomes(registry, counters);
+  const admissionSeconds = new Histogram({
+    name: 'stampede_admission_seconds',
+    help: 'Time from a press of Buy until it is accepted or refused, also when its answer waits for the order',
+    buckets: secondsBuckets,
+    registers,
+  });
   const flushSize = new Histogram({
     name: 'stampede_flush_purchases',
     help: 'Purchases in one flush to Redis',
@@ -45,7 +51,7 @@ export function openServerMetrics(registry: Registry, counters: Pick<Counters, '
     request({ method = '', url = '', headers }: IncomingMessage, response: ServerResponse): void {
       const startedAt = performance.now();
       const route = routeOf(method, url);
-      // An answer that a client prefers to wait for is not late.
+      // An answer that a client prefers to wait for is not late; pages wait so for each purchase.
       const isWaiting = route !== 'other' && preferredWaitOf(headers.prefer as string | undefined) > 0;
       response.on('finish', () => {
         const labels = {
@@ -54,6 +60,10 @@ export function openServerMetrics(registry: Registry, counters: Pick<Counters, '
         };
         requests.observe(labels, (performance.now() - startedAt) / 1_000);
       });
+    },
+
+    admission(seconds: number): void {
+      admissionSeconds.observe(seconds);
     },
 
     flush({ items, seconds }: BatchTrip<unknown>): void {

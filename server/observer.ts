@@ -73,7 +73,8 @@ export async function openServerObserver({
 
     failedBefore: (saleId) => counters.admission(saleId, 'failed'),
 
-    admission({ orderId, saleId, buyerId, quantity, traceparent }, result, requestId) {
+    admission({ orderId, saleId, buyerId, quantity, traceparent }, result, seconds, requestId) {
+      metrics.admission(seconds);
       counters.admission(saleId, result);
       if (result === 'admitted') logAccepted({ requestId, orderId, saleId, buyerId, quantity, traceparent });
     },

@@ -89,7 +89,8 @@ export type Admit = (
 /** Hears what admission does, for metrics, counters, log and traces. It must not throw. */
 export interface AdmissionObserver {
   flush(flush: BatchTrip<Purchase>): void;
-  admission(purchase: Purchase, result: AdmissionResult, requestId: string): void;
+  /** @param seconds from the press of Buy to its decision, which an answer that waits for the order comes long after. */
+  admission(purchase: Purchase, result: AdmissionResult, seconds: number, requestId: string): void;
 }
 
 declare module 'ioredis' {
@@ -264,13 +265,15 @@ export function openAdmission({
   return {
     async admit(purchase, requestId = '', hasPass = false, shown = nothingShown) {
       if (hasPass) passed.add(purchase);
+      const startedAt = performance.now();
       let result: AdmissionResult = 'failed';
       try {
         const admission = await askGate(purchase, shown);
         result = admission.outcome;
         return admission;
       } finally {
-        observer?.admission(purchase, result, requestId);
+        const seconds = (performance.now() - startedAt) / 1_000;
+        observer?.admission(purchase, result, seconds, requestId);
       }
     },
     async drained() {

@@ -38,8 +38,8 @@ const readingOf: Record<string, string | null> = {
   stampede_orders_total: 'tenths(outPerSecond)',
   stampede_consumer_lag_events: 'lagIn(figures)',
   stampede_settle_seconds_bucket: 'orDash(p99Ms, duration)',
-  // How long Buy took to be answered is in the dashboard only.
-  stampede_http_request_seconds_bucket: null,
+  // How long a press of Buy took to be decided is in the dashboard only.
+  stampede_admission_seconds_bucket: null,
   stampede_dead_letters: 'number(deadLetters)',
   'stampede:buy_faults:ratio_5m': 'orDash(successRate, percent)',
   stampede_http_request_seconds_count: 'faults?.servers ?? 0',
