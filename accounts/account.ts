@@ -114,9 +114,11 @@ export async function deleteAccount(
     await users.deleteOne({ _id: userId }, { session });
     // Also of a draw whose entries are fixed: the entry stays in its list, and is offered nothing. Whoever is inside stays
     // counted until their pass expires, because the pass opens another site until then.
-    const waiting = { buyerId: userId, state: { $in: ['waiting' as const, 'called' as const] } };
+    // The places are named by their ids, which tell a sharded MongoDB where they are.
+    const ids = await places.distinct('_id', { buyerId: userId });
+    const waiting = { _id: { $in: ids }, state: { $in: ['waiting' as const, 'called' as const] } };
     await places.updateMany(waiting, { $set: { state: 'left' } }, { session });
-    await places.updateMany({ buyerId: userId }, { $unset: { networkKey: '' } }, { session });
+    await places.updateMany({ _id: { $in: ids } }, { $unset: { networkKey: '' } }, { session });
     return true;
   });
   if (isDeleted === 'last_admin') return isDeleted;

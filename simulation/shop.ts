@@ -25,7 +25,7 @@ import { discard, rejectFailed } from '../sale/settlement/dead-letters.ts';
 import { allowanceKey, codeHolderOf, holderOf, personOf } from '../sale/settlement/decide.ts';
 import { expireHolds, payAuthorisedHolds } from '../sale/settlement/holds.ts';
 import { requeueLost } from '../sale/settlement/lost-purchases.ts';
-import { reconcile } from '../sale/settlement/reconciliation.ts';
+import { openReconciliation } from '../sale/settlement/reconciliation.ts';
 import { settleBatch } from '../sale/settlement/transaction.ts';
 import { keysOf, unsharded } from '../sale/shard.ts';
 import type { SaleRecord } from '../store/collections.ts';
@@ -494,7 +494,7 @@ async function drift(
 const passesMax = 20;
 
 async function reconcileNow(system: System): Promise<void> {
-  await reconcile(deadLetterShop(system), { staleAfterMs: -1_000 });
+  await openReconciliation(deadLetterShop(system), { staleAfterMs: -1_000 })();
   for await (const { purchases } of system.gate.scan()) {
     for (const [shard, orderIds] of purchases) await requeueLost(system, shard, orderIds);
   }

@@ -1,25 +1,27 @@
 import { isMongoAway } from '../runtime/databases/connections.ts';
 import { retry } from '../runtime/retry.ts';
+import type { Gate } from '../sale/admission/gate.ts';
 import type { Purchase } from '../sale/contract.ts';
 import { type PurchaseQueue, readJob } from '../sale/queue/queue.ts';
 import type { Settle } from '../sale/settlement/settlement.ts';
-import type { Shard } from '../sale/shard.ts';
+import { groupByShard, type Shard } from '../sale/shard.ts';
 import type { Collections } from '../store/collections.ts';
 import { type Fence, Fenced, takeFence } from '../store/shards.ts';
 
 interface Dependencies {
   collections: Collections;
+  gate: Gate;
   queue: PurchaseQueue;
   settle: Settle;
 }
 
 /**
- * Settles one job. A purchase that cannot be settled gets a job of its own, which is retried and then becomes a dead letter,
- * so that it does not block the others.
+ * Settles one job. When its purchases cannot be settled together, each gets a job of its own, which is retried and then becomes a
+ * dead letter, so that it does not block the others.
  */
 async function settleJob(
   data: unknown,
-  { queue, settle }: Dependencies,
+  { gate, queue, settle }: Dependencies,
   fence: Fence,
   taken: AbortSignal,
 ): Promise<void> {
@@ -29,7 +31,17 @@ async function settleJob(
   const [first] = poison;
   if (!first) return;
   if (purchases.length + malformed.length === 1) throw first.error;
-  await queue.add(poison.map(({ raw }) => ({ purchases: [raw as Purchase], ...(again && { again }) })));
+  const timeMs = await queue.add(
+    poison.map(({ raw }) => ({ purchases: [raw as Purchase], ...(again && { again }) })),
+  );
+  // The reconciler takes a purchase that was accepted before its job for one without a job.
+  const alone = refused.map(({ raw }) => raw as Purchase);
+  for (const [shard, ofShard] of groupByShard(alone, ({ saleId }) => gate.shardOf(saleId)))
+    await gate.requeue(
+      shard,
+      ofShard.map(({ orderId }) => orderId),
+      timeMs,
+    );
 }
 
 /**

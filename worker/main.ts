@@ -182,10 +182,15 @@ const shardByLease = new Map(queue.shards.map((shard) => [`shard-${shard}`, shar
 const shardLeases = openSharedLeases(
   { redis, names: [...shardByLease.keys()], ttlMs: shardLeaseMs, log, isFit },
   (name, signal, taken) =>
-    settleShard({ collections, queue, settle }, shardByLease.get(name) as Shard, config.SETTLE_MAX_JOBS, {
-      signal,
-      taken,
-    }),
+    settleShard(
+      { collections, gate, queue, settle },
+      shardByLease.get(name) as Shard,
+      config.SETTLE_MAX_JOBS,
+      {
+        signal,
+        taken,
+      },
+    ),
 );
 
 const election = openLeaderElection(

@@ -82,16 +82,16 @@ async function insertRejected(collections: Collections, record: OrderRecord): Pr
 }
 
 /**
- * Rejects the unsettled purchases of the newest dead letters. A job can also fail although its purchases were settled,
+ * Rejects the unsettled purchases of some dead letters, the newest first. A job can also fail although its purchases were settled,
  * when its worker was too busy to complete it in Bull; such a dead letter is deleted.
- * @returns how many orders were created.
+ * @returns how many letters were looked at, and how many orders were created.
  */
 export async function rejectDeadLetters(
   dependencies: SettlementDependencies,
-  limit: number,
-): Promise<number> {
-  const found = await dependencies.queue.listDeadLetters({ limit });
-  if (found.length === 0) return 0;
+  range: { start: number; limit: number },
+): Promise<{ looked: number; rejected: number }> {
+  const found = await dependencies.queue.listDeadLetters(range);
+  if (found.length === 0) return { looked: 0, rejected: 0 };
   const letters = found.map(({ id, data }) => ({
     id,
     data,
@@ -103,13 +103,13 @@ export async function rejectDeadLetters(
     .toArray();
   const reasons = new Map(records.map(({ _id, reason }) => [_id, reason]));
 
-  let created = 0;
+  let rejected = 0;
   for (const { id, data, ids } of letters) {
     const { purchases = [{}] } = (data ?? {}) as { purchases?: unknown[] };
     const isWhole = ids.length >= purchases.length;
-    if (!ids.every((orderId) => reasons.has(orderId))) created += await rejectFailed(dependencies, data);
+    if (!ids.every((orderId) => reasons.has(orderId))) rejected += await rejectFailed(dependencies, data);
     else if (isWhole && ids.every((orderId) => reasons.get(orderId) !== 'failed'))
       await dependencies.queue.removeDeadLetter(id);
   }
-  return created;
+  return { looked: found.length, rejected };
 }

@@ -17,9 +17,8 @@ export interface Reconciled {
   forgotten: string[];
 }
 
-/** The newest. Purchases of older ones that nobody rejected get a new job, as lost ones do. */
-const deadLettersAtOnce = 200;
 /** Limits of one pass, in each shard where purchases are queued; the next pass handles the rest. */
+const deadLettersAtOnce = 200;
 const queuedAtOnce = 1_000;
 const salesAtOnce = 1_000;
 
@@ -27,18 +26,31 @@ const salesAtOnce = 1_000;
  * Repairs what a crash left inconsistent between MongoDB, the queue and Redis. MongoDB is the truth, and each step is
  * idempotent.
  * @param staleAfterMs how long a purchase may be queued before the reconciler checks for its order and its job.
+ * @returns does one pass.
  */
-export async function reconcile(
+export function openReconciliation(
   dependencies: SettlementDependencies,
   { staleAfterMs }: { staleAfterMs: number },
-): Promise<Reconciled> {
-  const failed = await rejectDeadLetters(dependencies, deadLettersAtOnce);
-  const report: Reconciled = { failed, ended: 0, requeued: 0, forgotten: [] };
-  const beforeMs = redisClock.now().getTime() - staleAfterMs;
-  for (const shard of dependencies.gate.shards)
-    await repairStalePurchases(dependencies, shard, beforeMs, report);
-  await announceStockAgain(dependencies);
-  return report;
+): () => Promise<Reconciled> {
+  /** Where the older dead letters are looked at in the next pass; they may lie for days, so not all are in each. */
+  let olderFrom = deadLettersAtOnce;
+
+  async function rejectSome(): Promise<number> {
+    const newest = await rejectDeadLetters(dependencies, { start: 0, limit: deadLettersAtOnce });
+    if (newest.looked < deadLettersAtOnce) return newest.rejected;
+    const older = await rejectDeadLetters(dependencies, { start: olderFrom, limit: deadLettersAtOnce });
+    olderFrom = older.looked < deadLettersAtOnce ? deadLettersAtOnce : olderFrom + deadLettersAtOnce;
+    return newest.rejected + older.rejected;
+  }
+
+  return async () => {
+    const report: Reconciled = { failed: await rejectSome(), ended: 0, requeued: 0, forgotten: [] };
+    const beforeMs = redisClock.now().getTime() - staleAfterMs;
+    for (const shard of dependencies.gate.shards)
+      await repairStalePurchases(dependencies, shard, beforeMs, report);
+    await announceStockAgain(dependencies);
+    return report;
+  };
 }
 
 async function repairStalePurchases(

@@ -22,7 +22,8 @@ interface SettleRequest {
 
 /**
  * Resolves when every purchase has its order in MongoDB. Settling again is always safe.
- * @returns the purchases that cannot be settled although MongoDB is available.
+ * @returns the purchases of a request that cannot be settled although MongoDB is available; each of them has to be tried alone,
+ *   because only one may be the cause.
  * @throws Fenced when another worker settles their shard; MongoDB's error when it is unavailable for longer than the settlement's
  *   `patienceMs`.
  */
@@ -60,49 +61,88 @@ interface SettledRequest {
   announced: Promise<unknown>;
 }
 
+/** For so long after one of its purchases could not be settled, a sale is settled apart from the others. */
+const suspectMs = 60_000;
+
 /**
  * Settles purchases, one transaction at a time, because concurrent transactions would only conflict on the stock of the
  * same sale. Requests that arrive meanwhile share the next transaction, which begins while the last one is announced.
+ *
+ * What cannot be settled together goes to a second group, where each request is settled alone. The sale of a purchase that cannot
+ * be settled goes there directly for a while. The two groups take turns, so that the crowd of a sale that cannot be settled does not keep the others waiting.
  */
 export function openSettlement(options: SettlementOptions): Settle {
   const { maxPurchases, minIntervalMs, otherWriters } = options;
-  const commit = groupCommit<SettleRequest, SettledRequest>({
-    send(requests) {
-      void otherWriters.refresh();
-      return settleOrSplit(requests, options);
-    },
-    sizeOf: ({ purchases }) => purchases.length,
+  /** When each sale of which a purchase could not be settled is no longer suspect. */
+  const suspectUntil = new Map<string, number>();
+  const isSuspect = ({ saleId }: Purchase) => (suspectUntil.get(saleId) ?? 0) > performance.now();
+  function suspect(saleId: string): void {
+    const now = performance.now();
+    for (const [id, until] of suspectUntil) if (until <= now) suspectUntil.delete(id);
+    suspectUntil.set(saleId, now + suspectMs);
+  }
+  const group = {
+    sizeOf: ({ purchases }: SettleRequest) => purchases.length,
     maxBatch: maxPurchases,
     maxWaiting: Number.POSITIVE_INFINITY, // The number of jobs that the queue delivers at once bounds it.
     minIntervalMs,
     gapMs: otherWriters.gapMs,
+  };
+  const together = groupCommit<SettleRequest, SettledRequest | null>({
+    ...group,
+    send(requests) {
+      void otherWriters.refresh();
+      return settleAll(requests, options).catch((error) => {
+        if (mayPass(error, options)) throw error;
+        return requests.map(() => null);
+      });
+    },
   });
-  return async (request) => {
-    const { poison, fenced, announced } = await commit.submit(request);
+  const apart = groupCommit<SettleRequest, SettledRequest>({
+    ...group,
+    send: (requests) => settleApart(requests, { ...options, suspect }),
+  });
+
+  return async ({ purchases, ...request }) => {
+    const settleIn = async (isApart: boolean): Promise<SettledRequest[]> => {
+      const chosen = purchases.filter((purchase) => isSuspect(purchase) === isApart);
+      if (chosen.length === 0) return [];
+      const part = { purchases: chosen, ...request };
+      return [(isApart ? null : await together.submit(part)) ?? (await apart.submit(part))];
+    };
+    const settled = (await Promise.all([settleIn(false), settleIn(true)])).flat();
+    const fenced = settled.find((part) => part.fenced)?.fenced;
     if (fenced) throw fenced;
-    await announced;
-    return poison;
+    await Promise.all(settled.map(({ announced }) => announced));
+    return settled.flatMap(({ poison }) => poison);
   };
 }
 
-/**
- * Settles all requests in one transaction. When that fails, it settles each request alone, and then each half of a
- * request, until the purchase that cannot be settled is isolated.
- */
-async function settleOrSplit(
-  requests: SettleRequest[],
-  options: SettlementOptions,
-): Promise<SettledRequest[]> {
+/** Whether the fault is none of the purchases'. */
+const mayPass = (error: unknown, { stopping, isTransient }: SettlementOptions) =>
+  stopping.aborted || isTransient(error);
+
+async function settleAll(requests: SettleRequest[], options: SettlementOptions): Promise<SettledRequest[]> {
+  const announced = announce(await settleWhenPossible(requests, options), options);
+  return requests.map(() => ({ poison: [], announced }));
+}
+
+interface ApartOptions extends SettlementOptions {
+  /** Is called with the sale of each purchase that cannot be settled. */
+  suspect: (saleId: string) => void;
+}
+
+/** Settles all requests in one transaction. When that fails, it settles each request alone. */
+async function settleApart(requests: SettleRequest[], options: ApartOptions): Promise<SettledRequest[]> {
   try {
-    const announced = announce(await settleWhenPossible(requests, options), options);
-    return requests.map(() => ({ poison: [], announced }));
+    return await settleAll(requests, options);
   } catch (error) {
     if (error instanceof Fenced) return await settleUnfenced(requests, error, options);
-    if (options.stopping.aborted || options.isTransient(error)) throw error;
+    if (mayPass(error, options)) throw error;
     const [only, ...others] = requests;
-    if (only && others.length === 0) return [await splitRequest(only, error as Error, options)];
+    if (only && others.length === 0) return [refused(only, error as Error, options)];
     const done: SettledRequest[] = [];
-    for (const request of requests) done.push(...(await settleOrSplit([request], options)));
+    for (const request of requests) done.push(...(await settleApart([request], options)));
     return done;
   }
 }
@@ -111,11 +151,11 @@ async function settleOrSplit(
 async function settleUnfenced(
   requests: SettleRequest[],
   fenced: Fenced,
-  options: SettlementOptions,
+  options: ApartOptions,
 ): Promise<SettledRequest[]> {
   const isFenced = ({ fence }: SettleRequest) => fenced.shards.has(fence.shard);
   const others = requests.filter((request) => !isFenced(request));
-  const done = others.length > 0 ? await settleOrSplit(others, options) : [];
+  const done = others.length > 0 ? await settleApart(others, options) : [];
   return requests.map((request) =>
     isFenced(request)
       ? { poison: [], fenced, announced: Promise.resolve() }
@@ -123,24 +163,10 @@ async function settleUnfenced(
   );
 }
 
-async function splitRequest(
-  { purchases, ...request }: SettleRequest,
-  error: Error,
-  options: SettlementOptions,
-): Promise<SettledRequest> {
-  if (purchases.length === 1) return { poison: [{ raw: purchases[0], error }], announced: Promise.resolve() };
-  const middle = Math.ceil(purchases.length / 2);
-  const halves = [purchases.slice(0, middle), purchases.slice(middle)];
-  const done = await settleOrSplit(
-    halves.map((half) => ({ purchases: half, ...request })),
-    options,
-  );
-  const fenced = done.find((half) => half.fenced)?.fenced;
-  return {
-    poison: done.flatMap(({ poison }) => poison),
-    ...(fenced && { fenced }),
-    announced: Promise.all(done.map(({ announced }) => announced)),
-  };
+/** Of several purchases it is not known yet which one is the cause. */
+function refused({ purchases }: SettleRequest, error: Error, { suspect }: ApartOptions): SettledRequest {
+  if (purchases.length === 1) for (const { saleId } of purchases) suspect(saleId);
+  return { poison: purchases.map((raw) => ({ raw, error })), announced: Promise.resolve() };
 }
 
 async function announce(batch: Batch, { afterCommit }: SettlementOptions): Promise<void> {

@@ -208,9 +208,34 @@ test('a purchase that cannot be settled does not block others, in its job or in 
   const settle = openSettle();
   const mixed = [press(good), press(bad), press(good), press(good), press(bad)];
   const [poison, none] = await Promise.all([settle(mixed), settle([press(good), press(good)])]);
-  expect(poison.map(({ raw }) => raw)).toEqual([mixed[1], mixed[4]]);
+  // Each of them gets a job of its own.
+  expect(poison.map(({ raw }) => raw)).toEqual(mixed);
   expect(none).toEqual([]);
+  const alone = await Promise.all(mixed.map((purchase) => settle([purchase])));
+  expect(alone.flat().map(({ raw }) => raw)).toEqual([mixed[1], mixed[4]]);
   expect((await stateOf(good)).paid).toBe(5);
+});
+
+test('the crowd of a sale that cannot be settled does not keep other sales waiting', async () => {
+  const [good, bad] = [await putOnSale({ stock: 100 }), await putOnSale()];
+  await spoil(bad);
+  const settle = openSettle();
+  expect(await settle([press(bad)])).toHaveLength(1);
+  let ended = 0;
+  const crowd = Array.from({ length: 200 }, async () => {
+    const poison = await settle([press(bad)]);
+    ended += 1;
+    return poison;
+  });
+  for (let n = 0; n < 5; n++) expect(await settle([press(good)])).toEqual([]);
+  expect(ended).toBe(0);
+  expect((await Promise.all(crowd)).flat()).toHaveLength(200);
+  expect((await stateOf(good)).paid).toBe(5);
+
+  // When it can be settled again, its purchases are.
+  await collections.sales.updateOne({ _id: bad }, { $set: { stock: 10 } });
+  expect(await settle([press(bad)])).toEqual([]);
+  expect((await stateOf(bad)).paid).toBe(1);
 });
 
 test('a failed order is decided again only when its dead letter is republished', async () => {

@@ -2,7 +2,7 @@ import type { Config } from '../../runtime/config.ts';
 import type { LeaderTask } from '../../runtime/leader/leader.ts';
 import { pause } from '../../runtime/pause.ts';
 import type { SettlementDependencies } from '../../sale/settlement/dead-letters.ts';
-import { type Reconciled, reconcile } from '../../sale/settlement/reconciliation.ts';
+import { openReconciliation, type Reconciled } from '../../sale/settlement/reconciliation.ts';
 
 /**
  * Reconciles every `RECONCILE_INTERVAL_MS`.
@@ -13,9 +13,10 @@ export function reconciler(
   { RECONCILE_INTERVAL_MS, RECONCILE_AFTER_MS }: Pick<Config, 'RECONCILE_INTERVAL_MS' | 'RECONCILE_AFTER_MS'>,
   repaired: (done: Reconciled) => void,
 ): LeaderTask {
+  const reconcile = openReconciliation(dependencies, { staleAfterMs: RECONCILE_AFTER_MS });
   return async (stopping) => {
     while (!stopping.aborted) {
-      repaired(await reconcile(dependencies, { staleAfterMs: RECONCILE_AFTER_MS }));
+      repaired(await reconcile());
       await pause(RECONCILE_INTERVAL_MS, stopping);
     }
   };

@@ -25,6 +25,7 @@ import { findRooms } from '../../../sale/room/calls.ts';
 import { openPasses } from '../../../sale/room/passes.ts';
 import { storeDrawMails } from '../../../subscribers/mail/draw-mails.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
+import { watchShardKeys } from '../../support/shard-keys.ts';
 
 const run = promisify(execFile);
 
@@ -491,7 +492,9 @@ test('a room in front of another site sells nothing, and has exactly so many ins
   const id = String(JSON.parse(atob(two.split('.')[1] ?? '')).sub);
   const account = { _id: id, personId: id, email: `${id}@example.com`, name: 'Two', passwordHash: '' };
   await system.store.collections.users.insertOne({ ...account, role: 'buyer', createdAt: new Date() });
+  const withoutShardKey = watchShardKeys(system.store.collections.connection);
   expect(await deleteAccount(system.store.collections, id, byCommand('a test'))).toBe(true);
+  expect(withoutShardKey).toEqual(new Set());
   expect((await mine(sale.id, two)).state).toBe('inside');
 
   const change = (site: RoomSite | null) =>
