@@ -1,7 +1,9 @@
+import { nanoid } from 'nanoid';
 import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
-import type { PurchaseJob } from '../../../sale/contract.ts';
-import { resumeQueues } from '../../support/bull.ts';
+import type { Purchase, PurchaseJob } from '../../../sale/contract.ts';
+import { orderIdOf } from '../../../sale/order.ts';
+import { bullOf, resumeQueues } from '../../support/bull.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
 
@@ -9,6 +11,20 @@ let system: TestSystem;
 afterEach(() => system.close());
 
 const env = { RECONCILE_INTERVAL_MS: '300', RECONCILE_AFTER_MS: '1000' };
+
+function purchaseOf(saleId: string): Purchase {
+  const [buyerId, idempotencyKey] = [nanoid(), nanoid()];
+  const orderId = orderIdOf(buyerId, saleId, idempotencyKey);
+  return { orderId, saleId, buyerId, quantity: 1, idempotencyKey, createdAt: new Date().toISOString() };
+}
+
+/** As a worker leaves them that fails while no other one reconciles. */
+async function makeDeadLetters({ store }: TestSystem, purchases: Purchase[]): Promise<void> {
+  const bull = bullOf(store.queue);
+  await bull.addBulk(purchases.map((purchase) => ({ data: { purchases: [purchase] } })));
+  for (const _ of purchases)
+    await (await bull.getNextJob())?.moveToFailed(new Error('It could not be settled'), true);
+}
 
 test('purchases whose job is lost get a new job', async () => {
   system = await startSystem({ servers: 1, workers: 0, nginx: false, env });
@@ -20,10 +36,22 @@ test('purchases whose job is lost get a new job', async () => {
   await resumeQueues(system.store.queue);
   expect(await system.store.gate.countQueued()).toBeGreaterThan(0);
   // Dead letters, which may lie for days, do not hide what is lost.
+  const died = Array.from({ length: 250 }, () => purchaseOf(sale.id));
+  await makeDeadLetters(system, died);
   for (const bull of system.store.queue.bulls) await bull.add({} as PurchaseJob, { attempts: 1 });
   await system.startWorker();
   await expectNothingLost(system, sale, load);
-  expect((await system.store.queue.countJobs()).failed).toBe(system.store.queue.bulls.length);
+  const { bulls } = system.store.queue;
+  expect((await system.store.queue.countJobs()).failed).toBe(bulls.length + died.length);
+  // Not only of the newest letters.
+  const ofDied = { _id: { $in: died.map(({ orderId }) => orderId) }, reason: 'failed' } as const;
+  await waitUntil(
+    async () => (await system.store.collections.orders.countDocuments(ofDied)) === died.length,
+    {
+      deadlineMs: 20_000,
+      what: 'the buyers of all dead letters see an outcome',
+    },
+  );
 });
 
 test('another worker reconciles when the reconciling worker is killed', async () => {
