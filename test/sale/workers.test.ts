@@ -7,9 +7,7 @@ import { pathOf } from '../support/needs.ts';
 
 const backlogs: ['bull' | 'rabbitmq', number, number][] = [
   ['bull', 1, 20_000],
-  ['bull', 2, 20_000],
   ['bull', 4, 20_000],
-  ['rabbitmq', 1, 2_000],
   ['rabbitmq', 4, 2_000],
 ];
 
