@@ -189,6 +189,35 @@ test('a page shows what only the browser knows before its script comes', async (
   expect(await withoutScripts('/admin', buyer)).not.toContain('Sales');
 });
 
+test('the HTML of the orders asks for them itself, and its script shows the answers', async () => {
+  const buyer = await system.signUp();
+  const { body: receipt } = await system.buy(open.id, buyer.token);
+  await system.quiet();
+  const places: [path: string, shows: string, asks: string[]][] = [
+    ['/orders', '.order-line', ['/api/orders', '/api/sales?order=for-buyers']],
+    [
+      `/orders/${receipt.orderId}`,
+      '#lines li',
+      [`/api/orders/${receipt.orderId}`, `/api/orders/${receipt.orderId}/payments`],
+    ],
+  ];
+  for (const [path, shows, asks] of places)
+    for (const isScripted of [false, true]) {
+      const page = await browser.page({ as: buyer });
+      const asked: string[] = [];
+      page.on('request', (request) => {
+        const address = request.url().slice(system.url.length);
+        if (asks.includes(address)) asked.push(address);
+      });
+      // A connected socket would make the page ask again.
+      await page.route(isScripted ? '**/socket-client.js' : '**/*-page.js*', (route) => route.abort());
+      await page.goto(system.url + path);
+      if (isScripted) await page.locator(shows).waitFor();
+      expect(asked.toSorted(), path).toEqual(asks);
+      await page.context().close();
+    }
+});
+
 test('what is missing is a page for a browser, and a problem for a program', async () => {
   const asBrowser = { Accept: 'text/html,application/xhtml+xml,*/*;q=0.8', 'Accept-Language': 'de' };
   for (const path of ['/nothing', '/sales/there-is-none']) {
