@@ -289,8 +289,12 @@ function planChange(
 export function stateOf(sale: SaleRecord) {
   const { paused, opensAt, closesAt, cancelWindowSeconds, limitPerBuyer, unitsOnSale, calledOffAt } = sale;
   const { paymentWindowSeconds } = sale;
-  const items = itemsOf(sale).map(({ stock: _, unitsReturned: __, unitsKept: ___, ...item }) => item);
   const { currency } = sale.price;
+  // Each item has the currency, because a change of a price alone leaves the sale's own out of the log.
+  const items = itemsOf(sale).map(({ stock: _, unitsReturned: __, unitsKept: ___, ...item }) => ({
+    ...item,
+    currency,
+  }));
   const { mode, roomPerMinute, drawAt, waitingList } = sale;
   const terms = { limitPerBuyer, unitsOnSale, currency, items, mode, roomPerMinute, drawAt, waitingList };
   const choices = { ...choicesOf(sale), ...(paymentWindowSeconds && { paymentWindowSeconds }) };

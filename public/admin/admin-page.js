@@ -126,8 +126,12 @@ async function open() {
   if (name === 'queues') return openBullBoard();
   const tab = tabOf[name] ?? name;
   for (const link of byId('tabs').querySelectorAll('a')) {
-    if (link.hash === `#${tab}`) link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
+    if (link.hash !== `#${tab}`) link.removeAttribute('aria-current');
+    else {
+      link.setAttribute('aria-current', 'page');
+      // Without the count that may stand behind it.
+      setText(byId('tab-name'), (link.querySelector('span') ?? link).textContent);
+    }
   }
   if (name !== 'now') byId('view').setAttribute('aria-busy', 'true');
   const openView = name === 'now' ? openNowView : await loadView(name);
@@ -243,6 +247,7 @@ auditButton.addEventListener('click', () =>
   ),
 );
 byId('audit-status').append(auditButton);
+byId('tab-list').addEventListener('click', () => byId('tab-list').hidePopover());
 byId('no-access-sign-in').addEventListener('click', () => openAccount());
 onSessionChange(enter);
 // A link of an invitation may be opened in a tab that shows the control room already.

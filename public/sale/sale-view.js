@@ -218,5 +218,7 @@ function renderBuy(view) {
   const second = byId('second');
   setText(second, more || early || verify || (buy === 'stalled' ? texts.forget : ''));
   second.dataset.action = more ? 'more' : early ? 'sign-in' : verify ? 'verify' : 'forget';
+  // Until this script has come a press would be lost.
+  second.removeAttribute('disabled');
   show(second, second.textContent !== '');
 }

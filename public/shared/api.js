@@ -1,11 +1,12 @@
 /** The HTTP client of the storefront. Each call returns the body or throws `Problem` (an error answer) or `Unreachable`. */
 
 /** @import { Order, OrderPage, Problem as ProblemDetails, PurchaseLine, PurchaseReceipt, Puzzle, SalePage, SaleSnapshot, Session } from '../../sale/contract.ts' */
+/** @import { Options } from './request.js' */
 
 import { solve } from '../sale/puzzle.js';
 import { syncServerTime } from './clock.js';
+import { send, takeBegun } from './request.js';
 
-const ANSWER_DEADLINE_MS = 10_000;
 /** A puzzle, a captcha, and each once more, because the first one was too old. */
 const MAX_DEMANDS = 4;
 
@@ -36,10 +37,7 @@ function retryAfterMs(response) {
   return Number.isFinite(seconds) ? seconds * 1_000 : 0;
 }
 
-/**
- * @param {string} method @param {string} path
- * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} [options]
- */
+/** @param {string} method @param {string} path @param {Options} [options] */
 export async function call(method, path, options = {}) {
   let headers = options.headers ?? {};
   for (let demands = 0; ; demands++) {
@@ -76,26 +74,11 @@ async function meet(problem, path, sent) {
   return token === null ? null : { 'Captcha-Token': token };
 }
 
-/**
- * @param {string} method @param {string} path
- * @param {{ token?: string | undefined, body?: unknown, headers?: Record<string, string> }} options
- */
-async function callOnce(method, path, { token, body, headers = {} }) {
-  const askedAt = Date.now();
+/** @param {string} method @param {string} path @param {Options} options */
+async function callOnce(method, path, options) {
+  const begun = method === 'GET' ? takeBegun(path, options.token) : undefined;
   try {
-    const response = await fetch(`/api${path}`, {
-      method,
-      cache: 'no-store',
-      signal: AbortSignal.timeout(ANSWER_DEADLINE_MS),
-      headers: {
-        Accept: 'application/json',
-        ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
-        ...(token ? { Authorization: `Bearer ${token}` } : {}),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const answeredAt = Date.now();
+    const { response, askedAt, answeredAt } = await (begun ?? send(method, path, options));
     if (!response.ok) throw new Problem(response, await response.json().catch(() => ({})));
     const answer = response.headers.has('Content-Type') ? await response.json() : null;
     return { body: answer, response, askedAt, answeredAt };

@@ -3,7 +3,6 @@
 /** @import { Socket } from 'socket.io-client' */
 /** @import { ClientToServerEvents, CrowdMessage, Order, RoomStatus, SaleSnapshot, ServerToClientEvents, StockMessage } from '../../sale/contract.ts' */
 
-import { io } from '/socket.io/socket.io.esm.min.js';
 import {
   currentSession,
   dropVisitorToken,
@@ -20,31 +19,36 @@ const TRY_AGAIN_MS = 2_000;
 /** A timeout of our own, because the client does not notice when the network fails while it connects. */
 const CONNECT_MS = 8_000;
 
+/** Loads beside the page's first drawing, which needs no socket. */
+const loadClient = () => import('/socket.io/socket.io.esm.min.js');
+
 /**
- * @param {object} page
- * @param {string} [page.saleId] the sale to watch
- * @param {boolean} [page.isList] watches all sales, with fewer messages
- * @param {() => void} page.onUp connected and watching, so the page should fetch a snapshot
- * @param {() => void} page.onDown
- * @param {(message: StockMessage) => void} [page.onStock]
- * @param {(sale: SaleSnapshot) => void} [page.onSale]
- * @param {(order: Order) => void} [page.onOrder]
- * @param {(message: CrowdMessage) => void} [page.onCrowd]
- * @param {(status: RoomStatus) => void} [page.onRoom]
+ * @typedef {object} LivePage
+ * @property {string} [saleId] the sale to watch
+ * @property {boolean} [isList] watches all sales, with fewer messages
+ * @property {() => void} onUp connected and watching, so the page should fetch a snapshot
+ * @property {() => void} onDown
+ * @property {(message: StockMessage) => void} [onStock]
+ * @property {(sale: SaleSnapshot) => void} [onSale]
+ * @property {(order: Order) => void} [onOrder]
+ * @property {(message: CrowdMessage) => void} [onCrowd]
+ * @property {(status: RoomStatus) => void} [onRoom]
  */
-export function openLive({
-  saleId,
-  isList = false,
-  onUp,
-  onDown,
-  onStock,
-  onSale,
-  onOrder,
-  onCrowd,
-  onRoom,
-}) {
-  /** @type {Socket<ServerToClientEvents, ClientToServerEvents>} */
-  const socket = io({
+
+/** @param {LivePage} page */
+export async function openLive(page) {
+  try {
+    const { io } = await loadClient();
+    keepWatching(connect(io), page);
+  } catch {
+    page.onDown();
+    setTimeout(() => openLive(page), jittered(TRY_AGAIN_MS));
+  }
+}
+
+/** @param {typeof import('socket.io-client').io} io @returns {Socket<ServerToClientEvents, ClientToServerEvents>} */
+const connect = (io) =>
+  io({
     transports: ['websocket'],
     timeout: CONNECT_MS,
     reconnectionDelay: 500,
@@ -59,6 +63,8 @@ export function openLive({
     },
   });
 
+/** @param {Socket<ServerToClientEvents, ClientToServerEvents>} socket @param {LivePage} page */
+function keepWatching(socket, { saleId, isList, onUp, onDown, onStock, onSale, onOrder, onCrowd, onRoom }) {
   function watch() {
     if (!saleId && !isList) return onUp();
     const connection = socket.id;

@@ -30,7 +30,12 @@ export function mountShell() {
     account?.toggleAttribute('data-signed-in', Boolean(user));
   };
   nameAccount();
-  account?.addEventListener('click', () => openAccount());
+  account?.setAttribute('aria-haspopup', 'dialog');
+  // Before this script has come, the link leads to the account's own page.
+  account?.addEventListener('click', (event) => {
+    event.preventDefault();
+    openAccount();
+  });
   adoptSession();
   onSessionChange((change) => {
     nameAccount();

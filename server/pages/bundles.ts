@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Plugin } from 'esbuild';
@@ -7,11 +8,13 @@ const { resolve } = createRequire(import.meta.url);
 
 /** Modules that a page imports by the address at which a server of any version serves them. */
 const packages: Record<string, string> = {
-  '/socket.io/socket.io.esm.min.js': join(
-    dirname(resolve('socket.io/package.json')),
-    'client-dist/socket.io.esm.min.js',
-  ),
   '/vendor/uplot/uPlot.esm.js': join(dirname(resolve('uplot')), 'uPlot.esm.js'),
+};
+
+/** The client of socket.io, a file of its own, because pages load it beside their first drawing. All pages share it. */
+const socketClient = {
+  path: '/chunks/socket-client.js',
+  file: join(dirname(resolve('socket.io/package.json')), 'client-dist/socket.io.esm.min.js'),
 };
 
 const nameIn = { en: 'english', de: 'german', fr: 'french' };
@@ -20,6 +23,8 @@ function ownModules(folder: string, language: Language): Plugin {
   return {
     name: 'own-modules',
     setup({ onResolve, onLoad }) {
+      // Every page's script is in a folder below the hash.
+      onResolve({ filter: /^\/socket\.io\// }, () => ({ path: `..${socketClient.path}`, external: true }));
       onResolve({ filter: /^\// }, ({ path, kind }) =>
         kind === 'entry-point' ? undefined : { path: packages[path] ?? join(folder, path) },
       );
@@ -42,7 +47,7 @@ export interface Bundle {
   imports: string[];
 }
 
-/** The views and charts of the control room load when they are shown. A buyer's page is one script, which needs one request. */
+/** The views and charts of the control room load when they are shown. A buyer's page is one script, and draws after one request. */
 const isSplit = (path: string) => path === '/admin/admin-page.js';
 
 const common = (folder: string) =>
@@ -88,7 +93,9 @@ export async function bundleScripts(
     });
   };
   const whole = scripts.filter((path) => !isSplit(path));
-  return (await Promise.all([bundle(whole, false), bundle(scripts.filter(isSplit), true)])).flat();
+  const client = { path: socketClient.path, text: readFileSync(socketClient.file, 'utf8'), imports: [] };
+  const made = await Promise.all([bundle(whole, false), bundle(scripts.filter(isSplit), true)]);
+  return [...made.flat(), client];
 }
 
 /** Makes a script of each path's modules, to be put into pages. @returns the scripts by path */

@@ -126,7 +126,7 @@ function pictureOf(path: string, name: string): Html {
 }
 
 function thumbnailOf(path: string, at: number, { texts }: PageContext): Html {
-  return html`<button type="button" aria-label="${texts.picture(at + 1)}" aria-pressed="${String(at === 0)}"><img src="${smallPicture(path)}" alt="" width="56" height="56" loading="lazy"></button>`;
+  return html`<button type="button" disabled aria-label="${texts.picture(at + 1)}" aria-pressed="${String(at === 0)}"><img src="${smallPicture(path)}" alt="" width="56" height="56" loading="lazy"></button>`;
 }
 
 /** Labels up to this length fit in a narrow column. */

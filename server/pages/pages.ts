@@ -260,7 +260,7 @@ function shellOf({ texts, shop }: PageContext, path: string, hash: string): Valu
       <a href="#main" class="skip">${texts.skip}</a>
       <a href="/" class="brand">${logo}<span>${shop.name}</span></a>
       <nav>${link('/', texts.navSales, ' class="wide-only"')}${link('/orders', texts.navOrders, '')}</nav>
-      <button type="button" class="account" data-testid="account">${texts.navSignIn}</button>
+      <a href="/account" class="account" data-testid="account">${texts.navSignIn}</a>
     </header>`,
     footer: links.length > 0 ? html`<footer class="site-footer">${links}</footer>` : '',
   };

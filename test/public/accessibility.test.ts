@@ -70,6 +70,16 @@ const places: Place[] = [
   ['the example of the embedded stock', () => '/embed.html', nobody, shows('stampede-stock')],
   ['the sign-in of the control room', () => '/admin', nobody, shows('#no-access:not([hidden])')],
   ['control room: now', () => '/admin', admin, shows('[data-testid=processes] td')],
+  [
+    'control room: its views on a phone',
+    () => '/admin',
+    admin,
+    async (page) => {
+      await page.setViewportSize({ width: 390, height: 844 });
+      await page.getByRole('button', { name: 'Views: Now' }).click();
+      await page.getByRole('link', { name: 'Products' }).waitFor();
+    },
+  ],
   ['control room: sales', () => '/admin#sales', admin, shows('[data-testid=sales] td')],
   ['control room: one sale', () => `/admin#sale/${sales.open.id}`, admin, shows('[data-testid=report] dd')],
   ['control room: sizes', () => `/admin#sale/${sales.sizes.id}`, admin, shows('[data-testid=items] td')],

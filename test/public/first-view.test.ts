@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SalePage, SaleSnapshot } from '../../sale/contract.ts';
 import { readerOf } from '../../server/pages/reader.ts';
@@ -99,7 +100,24 @@ test('a sale in front of another site tells neither price nor stock', async () =
   await page.getByTestId('product-name').filter({ hasText: sale.product.name }).waitFor();
   const told = page.locator('#main').getByText(/777|4,321/);
   expect(await told.filter({ visible: true }).count()).toBe(0);
+  // Nor does the control room, which the same admin opens.
+  const deskTells = async (hash: string, shows: string) => {
+    await page.goto(`${system.url}/admin#${hash}`);
+    await page.locator('#view').getByText(shows).first().waitFor();
+    expect(await page.locator('#view').ariaSnapshot(), hash).not.toMatch(/777|4,?321/);
+  };
+  await deskTells(`draft/${sale.id}`, 'https://shop.example/drop');
+  await deskTells('sales', 'Sold at shop.example');
   await system.api('POST', `/api/sales/${sale.id}/publication`, { token: system.adminToken });
+  await deskTells(`sale/${sale.id}`, 'Called up to');
+  expect(
+    await page
+      .locator('#view')
+      .getByRole('button', { name: /stock|Withdraw/i })
+      .count(),
+  ).toBe(0);
+  await page.locator('#view').getByText('Sold at shop.example').waitFor();
+  await deskTells('now', 'Sold at shop.example');
 
   const [head = ''] = (await read(`/sales/${sale.id}`)).html.split('<link rel="canonical"');
   expect(head).toContain('property="og:title"');
@@ -158,6 +176,84 @@ test('an upcoming sale says when it opens, and has a calendar file with a remind
   expect(body).toContain('BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT10M\r\n');
 });
 
+/** What could be pressed or filled in, and would do nothing before the page's script has come. */
+const useless = (page: Page) =>
+  page
+    .locator(':is(button, input, select, textarea):visible:enabled')
+    .and(page.locator(':not([aria-disabled=true], [popovertarget])'))
+    .evaluateAll((nodes) => nodes.map((node) => node.outerHTML));
+
+test('a press before the script has come is not lost', async () => {
+  const pictures = ['/images/demo-product.svg', '/favicon.svg'];
+  const { body: product } = await system.api('POST', '/api/products', {
+    token: system.adminToken,
+    body: { name: 'A pictured lamp', description: 'Lit', images: pictures },
+  });
+  const { status, body: pictured } = await system.api('POST', '/api/sales', {
+    token: system.adminToken,
+    body: {
+      ...{ productId: product.id, price: open.price, stock: 5, limitPerBuyer: 2 },
+      ...{ opensAt: from(hourMs), closesAt: from(2 * hourMs) },
+    },
+  });
+  expect(status, JSON.stringify(pictured)).toBe(201);
+  const sizes = await system.createSale({ sizes: { S: 3, M: 3 }, limitPerBuyer: 2 });
+  const page = await browser.page({ viewport: { width: 390, height: 844 } });
+  const scripts: (() => void)[] = [];
+  await page.route('**/*-page.js*', async (route) => {
+    await new Promise<void>((resolve) => scripts.push(resolve));
+    await route.continue().catch(() => {});
+  });
+  for (const path of [
+    '/',
+    `/sales/${pictured.id}`,
+    `/sales/${sizes.id}`,
+    '/orders',
+    '/orders/none',
+    '/none',
+  ]) {
+    await page.goto(system.url + path, { waitUntil: 'commit' });
+    await page.getByTestId('account').waitFor();
+    expect(await useless(page), path).toEqual([]);
+  }
+  await page.goto(`${system.url}/sales/${pictured.id}`, { waitUntil: 'commit' });
+  await page.getByRole('button', { name: 'Sign in now, be ready' }).and(page.locator(':disabled')).waitFor();
+  for (const go of scripts.splice(0)) go();
+  await page.getByRole('button', { name: 'Picture 2' }).click();
+  await page.getByRole('button', { name: 'One more' }).click();
+  await page.getByRole('button', { name: 'Sign in now, be ready' }).click();
+  await page.getByTestId('sign-up-form').waitFor();
+  await page.goto(system.url, { waitUntil: 'commit' });
+  await page.getByTestId('account').click();
+  await page.waitForURL(`${system.url}/account`, { waitUntil: 'commit' });
+  await page.context().close();
+
+  const admin = { user: { id: 'test-admin', role: 'admin', name: 'Ada' }, token: system.adminToken };
+  const room = await browser.page({ as: admin, viewport: { width: 390, height: 844 } });
+  await room.route('**/admin-page.js*', async (route) => {
+    await new Promise<void>((resolve) => scripts.push(resolve));
+    await route.continue().catch(() => {});
+  });
+  await room.goto(`${system.url}/admin`, { waitUntil: 'commit' });
+  const menu = room.getByRole('button', { name: 'Views: Now' });
+  await menu.focus();
+  await room.keyboard.press('Enter');
+  await room.getByRole('link', { name: 'Products' }).focus();
+  await room.keyboard.press('Enter');
+  for (const go of scripts.splice(0)) go();
+  await room.getByRole('heading', { name: 'Products' }).waitFor();
+  // With the script the menu closes by itself, and says where one is.
+  await room.keyboard.press('Escape');
+  const views = room.getByRole('button', { name: 'Views: Products' });
+  const box = await room.locator('#tabs').boundingBox();
+  expect(box?.height).toBeLessThan(120);
+  await views.click();
+  await room.getByRole('link', { name: 'Staff' }).click();
+  await room.getByRole('link', { name: 'Staff' }).waitFor({ state: 'hidden' });
+  await room.getByRole('button', { name: 'Views: Staff' }).waitFor();
+  await room.context().close();
+});
+
 test('a page shows what only the browser knows before its script comes', async () => {
   const admin = { user: { id: 'test-admin', role: 'viewer', name: 'Ada' }, token: system.adminToken };
   const buyer = await system.signUp();
@@ -166,8 +262,7 @@ test('a page shows what only the browser knows before its script comes', async (
     await page.route('**/*-page.js*', (route) => route.abort());
     await page.goto(system.url + path);
     const text = await page.evaluate<string>("document.querySelector('main').innerText");
-    // Nobody uses what does nothing yet.
-    expect(await page.locator('#account :is(button, select):visible:enabled').count()).toBe(0);
+    expect(await useless(page), path).toEqual([]);
     await page.context().close();
     return text;
   };
@@ -187,6 +282,35 @@ test('a page shows what only the browser knows before its script comes', async (
   expect(room).toContain('Control room: now');
   expect(room).not.toContain('Staff');
   expect(await withoutScripts('/admin', buyer)).not.toContain('Sales');
+});
+
+test('the HTML of the orders asks for them itself, and its script shows the answers', async () => {
+  const buyer = await system.signUp();
+  const { body: receipt } = await system.buy(open.id, buyer.token);
+  await system.quiet();
+  const places: [path: string, shows: string, asks: string[]][] = [
+    ['/orders', '.order-line', ['/api/orders', '/api/sales?order=for-buyers']],
+    [
+      `/orders/${receipt.orderId}`,
+      '#lines li',
+      [`/api/orders/${receipt.orderId}`, `/api/orders/${receipt.orderId}/payments`],
+    ],
+  ];
+  for (const [path, shows, asks] of places)
+    for (const isScripted of [false, true]) {
+      const page = await browser.page({ as: buyer });
+      const asked: string[] = [];
+      page.on('request', (request) => {
+        const address = request.url().slice(system.url.length);
+        if (asks.includes(address)) asked.push(address);
+      });
+      // A connected socket would make the page ask again.
+      await page.route(isScripted ? '**/socket-client.js' : '**/*-page.js*', (route) => route.abort());
+      await page.goto(system.url + path);
+      if (isScripted) await page.locator(shows).waitFor();
+      expect(asked.toSorted(), path).toEqual(asks);
+      await page.context().close();
+    }
 });
 
 test('what is missing is a page for a browser, and a problem for a program', async () => {

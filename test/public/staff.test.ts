@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { logStaffAction } from '../../accounts/staff-log.ts';
 import type { AccountRole } from '../../sale/contract.ts';
 import { type OpenBrowser, objections, openBrowser } from '../support/browser.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
@@ -92,11 +93,37 @@ test('an admin makes a key, which is shown once, and revokes it', async () => {
 });
 
 test('the log is searched and shows what changed', async () => {
-  const sale = await system.createSale({ name: 'A lamp' });
+  const soon = { opensAt: new Date(Date.now() + 3_600_000), closesAt: new Date(Date.now() + 7_200_000) };
+  const sale = await system.createSale({ name: 'A lamp', sizes: { S: 2, M: 3 }, limitPerBuyer: 2, ...soon });
   await system.changeSale(sale.id, { paused: true });
+  const items = sale.items.map(({ product, label, price, stock }, n) => {
+    return { productId: product.id, label, stock, price: { ...price, amount: price.amount + n * 100 } };
+  });
+  await system.changeSale(sale.id, { items, cancelWindowSeconds: null });
+  const unknown = { someday: { depth: [7] }, phases: 'of another shape' };
+  await logStaffAction(system.store.collections, {
+    ...{ actor: { kind: 'command', id: 'ops', role: null }, from: null, requestId: null },
+    ...{ action: 'sale.foretold', subject: { kind: 'sale', id: sale.id }, after: unknown },
+  });
   const page = await enter('admin', '#log');
   const log = page.getByTestId('staff-log');
-  await log.getByText('paused false → true').waitFor();
+  await log.getByText('Paused no → yes').waitFor();
+  const rowOf = async (action: string) => {
+    const rows = log.locator('tbody tr', { hasText: sale.id }).filter({ hasText: action });
+    return (await rows.first().locator('.changes li').allTextContents()).join(' ');
+  };
+  const product = sale.product.id;
+  expect(await rowOf('sale.created')).toContain(
+    `Item S: €49.00 each, 2 units, Product ${product}; M: €49.00 each, 3 units, Product ${product}`,
+  );
+  expect(await rowOf('sale.created')).toMatch(/Limit for each person 2 .*Opens \w+ \d+, \d{4}/);
+  const changed = await rowOf('sale.changed');
+  expect(changed).toContain(
+    `Item M: €49.00 each, 3 units, Product ${product} → M: €50.00 each, 3 units, Product ${product}`,
+  );
+  expect(changed).toContain('Buyers can cancel – → never, only the shop cancels');
+  // What has no words of its own, or another shape, is shown as it was logged.
+  expect(await rowOf('sale.foretold')).toBe('someday depth: 7 Who may buy when of another shape');
   await look(page, 'log');
   await page.getByLabel('Action').fill('product');
   await page.getByRole('button', { name: 'Search' }).click();

@@ -109,7 +109,7 @@ export function readBotFields(read, sale) {
   };
 }
 
-/** @param {SaleSnapshot} sale */
+/** @param {Pick<SaleSnapshot, 'proofOfWork' | 'networkLimit' | 'captcha'>} sale */
 export function botsInWords({ proofOfWork, networkLimit, captcha }) {
   const { bits = 0 } = proofOfWork ?? {};
   const names = new Map(puzzles.slice(1).map(([value, label]) => [Number(value), label]));

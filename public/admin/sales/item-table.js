@@ -19,8 +19,9 @@ export function itemTable() {
     /** @param {SaleSnapshot} sale @param {SaleReport | null} report */
     set(sale, report) {
       const items = itemsOf(sale);
-      show(root, items.length > 1);
-      if (items.length < 2) return;
+      const isShown = items.length > 1 && !sale.site;
+      show(root, isShown);
+      if (!isShown) return;
       // A server of the version before reports no items.
       const reported = new Map(report?.items?.map((one) => [one.itemId, one]));
       replaceRows(

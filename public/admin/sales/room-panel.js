@@ -101,7 +101,7 @@ export function roomPanel(saleId, reload) {
       [t.inside, number(room.inside)],
       [t.calledUpTo, number(room.calledUpTo)],
       [t.speed, speed(room)],
-      [t.left, number(room.left)],
+      ...(site ? [] : [/** @type {[string, string]} */ ([t.left, number(room.left)])]),
       [t.extra, number(extra)],
       [t.theyRead, told ?? '–'],
     ];

@@ -54,7 +54,10 @@ export function saleButtons(saleId, saleOf, reload, rehearse) {
       const sale = saleOf();
       if (!sale) return;
       const sold = sale.unitsOnSale - sale.stock;
-      const words = t.callOffLines(sold).map((line) => element('p', {}, line));
+      // In front of another site there are no orders to cancel.
+      const words = (sale.site ? t.callOffLines(sold).slice(0, 1) : t.callOffLines(sold)).map((line) =>
+        element('p', {}, line),
+      );
       if (await openForm(t.callOffTitle, words, () => callOffSale(saleId), { submit: t.callOffNow })) {
         toast(t.callOffDone);
         await reload();
@@ -72,7 +75,7 @@ export function saleButtons(saleId, saleOf, reload, rehearse) {
       stock.draw(sale);
       show(pause, status !== 'paused' && !isOver);
       show(resume, status === 'paused');
-      show(stock.root, !isOver);
+      show(stock.root, !isOver && !sale.site);
       show(edit, status !== 'called_off');
       show(rehearse, !isOver);
       show(end, !isOver);

@@ -5,7 +5,7 @@
 
 import { statusNow } from '../../sale/buy-state.js';
 import { serverNow } from '../../shared/clock.js';
-import { element, setText } from '../../shared/dom.js';
+import { element, setText, show } from '../../shared/dom.js';
 import { countdown, dateTime, number } from '../../shared/format.js';
 import { saleName } from '../../shared/items.js';
 import { texts as storefront } from '../../shared/texts.js';
@@ -23,7 +23,7 @@ import { rehearsalOf } from './rehearsal.js';
 import { figuresOf } from './report.js';
 import { roomPanel } from './room-panel.js';
 import { saleButtons } from './sale-buttons.js';
-import { priceText } from './sale-table.js';
+import { priceText, soldAt } from './sale-table.js';
 
 /** The report is computed from new events only, so polling it is cheap. */
 const REPORT_EVERY_MS = 2_000;
@@ -83,16 +83,21 @@ export function openSaleDetails(saleId) {
       { class: 'chip', 'data-status': status, 'data-testid': 'sale-status' },
       storefront.saleStatus[status],
     );
-    const left = element(
-      'strong',
-      { 'data-testid': 'sale-left' },
-      t.left(number(sale.stock), number(sale.unitsOnSale)),
-    );
+    const { site } = sale;
+    // Nothing is sold here in front of another site, so there is nothing to count or to report.
+    for (const node of ofOrders) show(node, !site);
+    const left = site
+      ? element('a', { href: site.url, rel: 'noopener', target: '_blank' }, soldAt(site))
+      : element(
+          'strong',
+          { 'data-testid': 'sale-left' },
+          t.left(number(sale.stock), number(sale.unitsOnSale)),
+        );
     const here = element('span', { class: 'muted' }, t.here(people));
     const next = [
       chip,
       left,
-      element('span', {}, priceText(sale)),
+      ...(site ? [] : [element('span', {}, priceText(sale))]),
       element('span', { class: 'muted' }, momentOf(sale, status)),
       here,
     ];
@@ -127,6 +132,10 @@ export function openSaleDetails(saleId) {
     { class: 'small', href: `/ticker/${encodeURIComponent(saleId)}`, target: '_blank' },
     t.bigScreen,
   );
+  const reported = element('span', { class: 'actions' }, picture, csv);
+  const reportHead = subheading(t.report, reported, watch, wall);
+  const reportTitle = /** @type {HTMLElement} */ (reportHead.firstElementChild);
+  const ofOrders = [reportTitle, reported, chart.root, byMinute.root, earlier, facts];
   load();
   return {
     root: element(
@@ -142,7 +151,7 @@ export function openSaleDetails(saleId) {
       chart.root,
       byMinute.root,
       earlier,
-      subheading(t.report, picture, csv, watch, wall),
+      reportHead,
       facts,
       rehearsal.root,
     ),

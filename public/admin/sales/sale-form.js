@@ -5,7 +5,7 @@
 
 import { serverNow } from '../../shared/clock.js';
 import { element, setText, show } from '../../shared/dom.js';
-import { money } from '../../shared/format.js';
+import { money, wholeSpan } from '../../shared/format.js';
 import { locale } from '../../shared/language.js';
 import {
   InputError,
@@ -38,7 +38,7 @@ const DAY = 86_400;
 const { saleForm: t } = texts;
 
 /** @type {[value: string, label: string][]} */
-const cancelWindows = [
+export const cancelWindows = [
   ['0', t.untilOver],
   [String(HOUR), t.untilHour],
   [String(DAY), t.untilDay],
@@ -46,7 +46,7 @@ const cancelWindows = [
   ['', t.never],
 ];
 /** @type {[value: string, label: string][]} */
-const paymentWindows = [
+export const paymentWindows = [
   ['0', texts.terms.notHere],
   ...[5, 10, 15, 30].map(
     (minutes) => /** @type {[string, string]} */ ([`${minutes * MINUTE}`, t.minutes(minutes)]),
@@ -78,6 +78,10 @@ const languages = [
   ['de', 'Deutsch'],
   ['fr', 'Français'],
 ];
+
+/** A time of these choices in their words, or of another length. @param {[value: string, label: string][]} choices @param {number} seconds */
+export const spanOf = (choices, seconds) =>
+  choices.find(([value]) => value === String(seconds))?.[1] ?? wholeSpan(seconds);
 
 /**
  * A choice of one of these values; the present one is offered even when it is unusual.

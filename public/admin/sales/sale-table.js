@@ -35,12 +35,15 @@ function lineOf(sale, people) {
   return [
     element('a', { class: 'wraps', href: `#sale/${encodeURIComponent(sale.id)}` }, saleName(sale)),
     element('span', { class: 'chip', 'data-status': status }, storefront.saleStatus[status]),
-    stockCell(sale),
+    sale.site ? element('span', { class: 'muted' }, soldAt(sale.site)) : stockCell(sale),
     number(people),
-    priceText(sale),
+    sale.site ? '–' : priceText(sale),
     element('span', { class: 'muted wraps' }, period(sale.opensAt, sale.closesAt)),
   ];
 }
+
+/** Where the units are that are none of ours. @param {NonNullable<SaleSnapshot['site']>} site */
+export const soldAt = ({ url }) => storefront.soldAt(new URL(url).host);
 
 /** @param {SaleSnapshot} sale */
 export function priceText(sale) {

@@ -4,6 +4,7 @@
 
 import { serverNow } from '../../shared/clock.js';
 import { countdown, longDateTime, money, wholeSpan } from '../../shared/format.js';
+import { saleName } from '../../shared/items.js';
 import { timeZone } from '../../shared/language.js';
 import { texts } from '../texts.js';
 import { botsInWords } from './bot-fields.js';
@@ -13,6 +14,7 @@ import { phasesInWords } from './phases.js';
 export function inWords(sale) {
   const { items, unitsOnSale, limitPerBuyer, opensAt, closesAt, paymentWindowSeconds } = sale;
   const { terms: t } = texts;
+  if (sale.site) return withoutOrders(sale);
   const total = items.length > 1 ? [/** @type {[string, string]} */ ([t.inAll, t.units(unitsOnSale)])] : [];
   return [
     ...items.map((item) => /** @type {[string, string]} */ ([nameOf(item), itemInWords(item)])),
@@ -28,6 +30,20 @@ export function inWords(sale) {
     [t.cancelling, sale.cancellableUntil ? t.until(momentInWords(sale.cancellableUntil)) : t.onlyShop],
   ];
 }
+
+/** Of a waiting room in front of another site, where nothing is sold here. @param {SaleSnapshot} sale @returns {[name: string, words: string][]} */
+const withoutOrders = (sale) => [
+  [texts.words.product, saleName(sale)],
+  [texts.terms.whoMayBuy, sale.requiresVerifiedEmail ? texts.terms.verified : texts.terms.everybody],
+  ...phasesInWords(sale),
+  [texts.terms.givenOut, givingInWords(sale)],
+  [texts.bots.title, botsInWords(sale)],
+  [texts.terms.opens, openingInWords(sale.opensAt)],
+  [
+    texts.terms.ends,
+    texts.terms.endsAfter(momentInWords(sale.closesAt), lengthInWords(sale.opensAt, sale.closesAt)),
+  ],
+];
 
 /** @param {SaleSnapshot} sale */
 function givingInWords({ mode, roomPerMinute, site, drawAt, waitingList }) {

@@ -10,7 +10,7 @@ import { action, heading, replaceRows, subheading, table } from '../components.j
 import { errorText } from '../http.js';
 import { texts } from '../texts.js';
 import { openSaleForm } from './sale-form.js';
-import { saleTable } from './sale-table.js';
+import { saleTable, soldAt } from './sale-table.js';
 
 export function openSalesView() {
   const sales = saleTable();
@@ -50,9 +50,9 @@ function draftTable() {
 }
 
 /** @param {SaleSnapshot} draft */
-const lineOf = ({ id, product, unitsOnSale, price, opensAt, closesAt }) => [
+const lineOf = ({ id, product, unitsOnSale, price, site, opensAt, closesAt }) => [
   element('a', { href: `#draft/${encodeURIComponent(id)}` }, product.name),
-  number(unitsOnSale),
-  money(price),
+  site ? soldAt(site) : number(unitsOnSale),
+  site ? '–' : money(price),
   element('span', { class: 'muted wraps' }, period(opensAt, closesAt)),
 ];

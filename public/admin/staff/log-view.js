@@ -9,6 +9,7 @@ import { action, heading, replaceRows, table, technical } from '../components.js
 import { errorText } from '../http.js';
 import { instantOf } from '../local-time.js';
 import { texts } from '../texts.js';
+import { changesInWords } from './log-words.js';
 import { roleName } from './roles.js';
 import { downloadStaffLog, searchStaffLog } from './staff-api.js';
 
@@ -91,17 +92,14 @@ function lineOf({ at, actor, from, requestId, action: done, subject, before, aft
 
 /** @param {StaffEntry['before']} before @param {StaffEntry['after']} after */
 function changesOf(before, after) {
-  const names = [...new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})])];
-  const lines = names.map((name) => {
-    const values = [before, after].filter(Boolean).map((fields) => textOf(fields?.[name]));
-    return element('li', {}, element('b', {}, technical(name)), ` ${values.join(' → ')}`);
-  });
+  const lines = changesInWords(before, after).map(({ name, isTechnical, values }) =>
+    element(
+      'li',
+      {},
+      element('b', {}, isTechnical ? technical(name) : name),
+      // A field without words of its own is shown as programs say it.
+      ...[' ', isTechnical ? technical(values.join(' → ')) : values.join(' → ')],
+    ),
+  );
   return element('ul', { class: 'changes' }, ...lines);
-}
-
-/** @param {unknown} value */
-function textOf(value) {
-  if (value === undefined) return '–';
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }

@@ -119,6 +119,7 @@ export const german = {
 
   room: 'Leitstelle',
   signIn: 'Anmelden',
+  views: 'Ansichten:',
   signInAsStaff: 'Melde dich als Mitarbeiter des Shops an.',
   onlyStaff: 'Zugang haben nur Mitarbeiter des Shops.',
   tabs: {
@@ -914,6 +915,11 @@ export const german = {
     from: 'Von',
     to: 'Bis',
     nothing: 'Nichts gefunden.',
+    yes: 'ja',
+    no: 'nein',
+    pictures: 'Bilder',
+    scopes: 'Darf',
+    status: 'Stand',
     actors: { account: 'Konto', api_key: 'API-Schlüssel', command: 'Befehl' },
   },
 };

@@ -122,6 +122,7 @@ export const english = {
   // The room
   room: 'Control room',
   signIn: 'Sign in',
+  views: 'Views:',
   signInAsStaff: 'Sign in as staff of the shop.',
   onlyStaff: 'Only the staff of the shop has access.',
   tabs: {
@@ -929,6 +930,11 @@ export const english = {
     from: 'From',
     to: 'To',
     nothing: 'Nothing found.',
+    yes: 'yes',
+    no: 'no',
+    pictures: 'Pictures',
+    scopes: 'May',
+    status: 'Status',
     actors: { account: 'account', api_key: 'API key', command: 'command' },
   },
 };

@@ -120,6 +120,7 @@ export const french = {
 
   room: 'Salle de contrôle',
   signIn: 'Se connecter',
+  views: 'Vues :',
   signInAsStaff: 'Connectez-vous en tant que membre du personnel.',
   onlyStaff: 'L’accès est réservé au personnel de la boutique.',
   tabs: {
@@ -922,6 +923,11 @@ export const french = {
     from: 'De',
     to: 'À',
     nothing: 'Rien trouvé.',
+    yes: 'oui',
+    no: 'non',
+    pictures: 'Images',
+    scopes: 'Peut',
+    status: 'État',
     actors: { account: 'compte', api_key: 'clé d’API', command: 'commande' },
   },
 };
