@@ -19,8 +19,15 @@ const TRY_AGAIN_MS = 2_000;
 /** A timeout of our own, because the client does not notice when the network fails while it connects. */
 const CONNECT_MS = 8_000;
 
-/** Loads beside the page's first drawing, which needs no socket. */
-const loadClient = () => import('/socket.io/socket.io.esm.min.js');
+/**
+ * Loads beside the page's first drawing, which needs no socket.
+ * @param {number} failures @returns {Promise<{ io: typeof import('socket.io-client').io }>}
+ */
+async function loadClient(failures) {
+  // A browser caches a failed import, so the next attempt needs another address.
+  if (failures > 0) return await import(`/socket.io/socket.io.esm.min.js?again=${failures}`);
+  return await import('/socket.io/socket.io.esm.min.js');
+}
 
 /**
  * @typedef {object} LivePage
@@ -35,14 +42,14 @@ const loadClient = () => import('/socket.io/socket.io.esm.min.js');
  * @property {(status: RoomStatus) => void} [onRoom]
  */
 
-/** @param {LivePage} page */
-export async function openLive(page) {
+/** @param {LivePage} page @param {number} [failures] how often the client did not load */
+export async function openLive(page, failures = 0) {
   try {
-    const { io } = await loadClient();
+    const { io } = await loadClient(failures);
     keepWatching(connect(io), page);
   } catch {
     page.onDown();
-    setTimeout(() => openLive(page), jittered(TRY_AGAIN_MS));
+    setTimeout(() => openLive(page, failures + 1), jittered(TRY_AGAIN_MS));
   }
 }
 
