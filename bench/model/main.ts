@@ -53,7 +53,7 @@ function plan(
   costs: Costs,
   perSecond: number,
   sales: number,
-): { counts: Counts; outcome: Outcome; stuck: string } {
+): { counts: Counts; outcome: Outcome; busiest: string; stuck: string } {
   const counts: Counts = { nginx: 1, servers: 1, redis: 1, workers: 1, mongo: 1 };
   for (;;) {
     const presses = perSecond * simulatedSeconds;
@@ -65,16 +65,19 @@ function plan(
     const byBusy = kinds
       .map((kind) => ({ kind, busy: outcome.busy[kind] ?? 0 }))
       .sort((one, other) => other.busy - one.busy);
+    const [first] = byBusy;
+    const busiest = first ? `${first.kind} ${Math.round(first.busy * 100)}%` : '';
     const isEnough =
       outcome.answerMs.p99 <= enough.answerMs &&
       outcome.paidMs.p99 <= enough.paidMs &&
-      (byBusy[0]?.busy ?? 0) <= enough.busy;
-    if (isEnough) return { counts, outcome, stuck: '' };
+      (first?.busy ?? 0) <= enough.busy;
+    if (isEnough) return { counts, outcome, busiest, stuck: '' };
     const growing = byBusy.find(({ kind, busy }) => busy > 0.5 && counts[kind] < mostOf(kind, sales));
     if (!growing)
       return {
         counts,
         outcome,
+        busiest,
         stuck: byBusy.flatMap(({ kind, busy }) => (busy > enough.busy ? [kind] : [])).join(', '),
       };
     const { kind, busy } = growing;
@@ -90,13 +93,14 @@ await runCommand(async () => {
   if (!measured) throw new Error('expected the costs of `npm run bench -- model`, which was not run yet');
   console.log(`Costs measured by \`${measured.command}\` on ${measured.cores} cores (${measured.cpu}).`);
   const rows = rushes.map(({ perSecond, sales }) => {
-    const { counts, outcome, stuck } = plan(measured.costs, perSecond, sales);
+    const { counts, outcome, busiest, stuck } = plan(measured.costs, perSecond, sales);
     const cores = Object.values(counts).reduce((sum, count) => sum + count, 0);
     return [
       ...[perSecond, sales].map(String),
       ...kinds.map((kind) => String(counts[kind])),
       String(cores),
       ...[outcome.acceptedPerSecond, outcome.answerMs.p99, outcome.paidMs.p99].map(figure),
+      busiest,
       stuck || '-',
     ];
   });
@@ -108,6 +112,7 @@ await runCommand(async () => {
     'accepted/s',
     'answer p99 ms',
     'paid p99 ms',
+    'busiest',
     'at its limit',
   ];
   printTable(head, rows);

@@ -37,11 +37,11 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
     const units = rate * seconds;
     const sale = { name: 'Bench: fanout', stock: units, limitPerBuyer: Math.ceil(units / tokens.length) };
     const saleId = await openBenchSale(system, sale);
-    const memoryOfServers = () =>
+    const memoryOf = (kind: string) =>
       processes()
-        .filter(({ name }) => name.startsWith('server'))
+        .filter(({ name }) => name.startsWith(kind))
         .reduce((total, { pid }) => total + memoryAndHandlesOfGroup(pid).memoryMb, 0);
-    const memoryBefore = memoryOfServers();
+    const before = { servers: memoryOf('server'), nginx: memoryOf('nginx') };
     const recorder = openDeliveryRecorder(count);
     for (let n = 0; n < count; n += openedAtOnce) {
       const some = Array.from({ length: Math.min(openedAtOnce, count - n) }, (_, i) => n + i);
@@ -51,7 +51,8 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
       clients.push(...(await Promise.all(opened)));
     }
     await delay(1_000);
-    const kbPerSocket = ((memoryOfServers() - memoryBefore) * 1_024) / count;
+    const kbPerSocket = ((memoryOf('server') - before.servers) * 1_024) / count;
+    const nginxKbPerSocket = ((memoryOf('nginx') - before.nginx) * 1_024) / count;
     console.log(`${count} tabs watch; ${rate} purchases a second for ${seconds} s`);
 
     const answers = await pressAtRate({ url, tokens, saleId, perSecond: rate, seconds, connections: 200 });
@@ -67,7 +68,9 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
       `commit to last tab: p50 ${figure(report.lastTabP50Ms)} ms, p99 ${figure(report.lastTabP99Ms)} ms, ` +
         `over ${report.messages} messages; to any tab: p99 ${figure(report.anyTabP99Ms)} ms`,
     );
-    console.log(`${figure(kbPerSocket)} kB of memory for each socket`);
+    console.log(
+      `memory for each socket: ${figure(kbPerSocket)} kB in a server, ${figure(nginxKbPerSocket)} kB in nginx`,
+    );
     const verdicts = [
       judge('commit to last tab, p99 ms', [report.lastTabP99Ms], 'below', 250),
       judge('messages to a tab in its busiest second', [report.mostInASecond], 'below', mostPerSecond + 1),
@@ -76,7 +79,13 @@ export async function fanout({ sockets: count, rate, seconds }: FanoutOptions): 
       judge('broken invariants', [ok ? 0 : 1], 'below', 1),
     ];
     printVerdicts(verdicts);
-    const result = { options: { sockets: count, rate, seconds }, ...report, kbPerSocket, verdicts };
+    const result = {
+      options: { sockets: count, rate, seconds },
+      ...report,
+      kbPerSocket,
+      nginxKbPerSocket,
+      verdicts,
+    };
     console.log(`\nWritten to ${saveResult('fanout', result)}`);
     return verdicts.every(({ pass }) => pass);
   } finally {

@@ -42,6 +42,12 @@ const mayBecome: Record<string, string[]> = {
   refunded: ['refunded'],
 };
 
+/** @returns a line for each culprit, at most twenty. */
+export function linesOf(kind: string, culprits: string[]): string[] {
+  const lines = culprits.slice(0, 20).map((culprit) => `${kind}: ${culprit}`);
+  return culprits.length > 20 ? [...lines, `${kind}: and ${culprits.length - 20} more`] : lines;
+}
+
 /**
  * Compares what the crowd was told with what MongoDB has, with sums and sets of its own, and audits the shop.
  * @returns a line for each thing that is wrong, at most twenty of a kind.
@@ -54,10 +60,7 @@ export async function findFaults(
 ): Promise<string[]> {
   const { collections } = system;
   const faults: string[] = [];
-  const blame = (kind: string, culprits: string[]) => {
-    faults.push(...culprits.slice(0, 20).map((culprit) => `${kind}: ${culprit}`));
-    if (culprits.length > 20) faults.push(`${kind}: and ${culprits.length - 20} more`);
-  };
+  const blame = (kind: string, culprits: string[]) => faults.push(...linesOf(kind, culprits));
 
   const orders = new Map((await collections.orders.find().toArray()).map((order) => [order._id, order]));
   const accepted = crowd.purchases.filter(({ orderId, refused }) => orderId !== null && refused === null);

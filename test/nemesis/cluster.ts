@@ -34,6 +34,8 @@ export interface Cluster {
   urls: string[];
   /** The environment for a command that looks at the databases. */
   env: Record<string, string>;
+  /** Cuts a node off from one kind of database, on whatever node that is. */
+  cutFrom(node: number, what: 'MongoDB' | 'Redis'): Promise<void>;
   /** Sets the clock of an app node this many seconds ahead. */
   setClock(node: number, seconds: number): Promise<void>;
   /** Fills the disk of a database node, or frees it. */
@@ -226,6 +228,10 @@ export async function openCluster(folder: string): Promise<Cluster> {
     appNodes,
     urls,
     env,
+    async cutFrom(node, what) {
+      const cut = what === 'MongoDB' ? [ports.mongo] : [ports.redis, ports.sentinel];
+      for (const port of cut) await network.cutPort(node, port);
+    },
     setClock,
     fillDisk: (node) => execute('sh', '-c', `cat /dev/zero > "${ballast(node)}" 2>/dev/null || true`),
     freeDisk: (node) => rm(ballast(node), { force: true }),

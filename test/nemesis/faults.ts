@@ -100,14 +100,7 @@ const draws = {
     );
   },
 
-  paused(cluster, random) {
-    const member = chooseFrom(random, cluster.members);
-    return {
-      about: `${member.name} is paused`,
-      begin: async () => member.pause(),
-      end: async () => member.resume(),
-    };
-  },
+  paused: (cluster, random) => pausing(chooseFrom(random, cluster.members)),
 
   clock(cluster, random) {
     const node = chooseFrom(random, cluster.appNodes);
@@ -133,6 +126,38 @@ export const faultNames = Object.keys(draws) as (keyof typeof draws)[];
 
 export const drawFault = (name: keyof typeof draws, cluster: Cluster, random: () => number): Fault =>
   draws[name](cluster, random);
+
+/** Faults that leave a server and a worker which reach a primary and Redis, so that they may last. */
+const lastingDraws: Draw[] = [
+  (cluster, random) => {
+    const node = chooseFrom(random, cluster.appNodes);
+    const what = chooseFrom(random, ['MongoDB', 'Redis'] as const);
+    return {
+      about: `node ${node} does not reach ${what}`,
+      begin: () => cluster.cutFrom(node, what),
+      end: healNetwork(cluster),
+    };
+  },
+  (cluster, random) =>
+    pausing(
+      chooseFrom(
+        random,
+        cluster.members.filter(({ name }) => name.startsWith('worker')),
+      ),
+    ),
+  draws.paused,
+  draws.killed,
+  draws['node-killed'],
+  draws.isolated,
+];
+
+export const drawLastingFault: Draw = (cluster, random) => chooseFrom(random, lastingDraws)(cluster, random);
+
+const pausing = (member: Member): Fault => ({
+  about: `${member.name} is paused`,
+  begin: async () => member.pause(),
+  end: async () => member.resume(),
+});
 
 function killing(members: Member[], about: string): Fault {
   return {

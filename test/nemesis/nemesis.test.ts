@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../../ops/local/processes/process.mjs';
 import type { OrderRecord } from '../../store/collections.ts';
@@ -8,6 +9,7 @@ import type { Crowd, SeenPurchase } from './buyers.ts';
 import { findFaults } from './check.ts';
 import { isLinearizable } from './linearizable.ts';
 import type { AddedUnits } from './merchant.ts';
+import { watchWaits } from './waits.ts';
 
 test('five nodes keep every promise while faults come and go for 18 seconds', {
   ...needs('network namespaces'),
@@ -97,4 +99,27 @@ test('the check blames each way in which a shop could break its word', async () 
   const paid = { status: 'paid', paymentId: `${body.orderId}.1` } as const;
   await collections.orders.updateOne({ _id: body.orderId }, { $set: paid });
   expect(new Set(await blamed([seen({})]))).toEqual(new Set(['money', 'audit']));
+});
+
+test('a purchase that waits longer than the bound is found while it waits, and one that is settled in time is not', async () => {
+  const sale = await system.createSale({ stock: 5, limitPerBuyer: 5 });
+  const token = system.buyerToken('patient');
+  const [worker] = system.workers;
+  const waitingFor = async (ms: number, boundMs: number) => {
+    if (worker) process.kill(worker.pid, 'SIGSTOP');
+    try {
+      const { body } = await system.buy(sale.id, token);
+      const waits = watchWaits(system.store, 'the worker is paused', boundMs);
+      await delay(ms);
+      if (worker) process.kill(worker.pid, 'SIGCONT');
+      const { late } = await waits.end();
+      return { late, orderId: body.orderId };
+    } finally {
+      if (worker) process.kill(worker.pid, 'SIGCONT');
+      await system.quiet();
+    }
+  };
+  expect((await waitingFor(1_000, 60_000)).late).toEqual([]);
+  const { late, orderId } = await waitingFor(4_000, 2_000);
+  expect(late).toEqual([expect.stringMatching(`^${orderId} .* the worker is paused$`)]);
 });

@@ -8,6 +8,8 @@ export interface Network {
   on(node: number, command: string, args: string[]): [string, string[]];
   /** Packets of `from` do not reach `to` any more. The clients are node 0. */
   cut(from: number, to: number): Promise<void>;
+  /** The node does not reach this TCP port of any other. */
+  cutPort(node: number, port: number): Promise<void>;
   /** The node loses this share of what is sent to it, in percent. */
   lose(node: number, percent: number): Promise<void>;
   /** The node sends at most so many bits a second. */
@@ -78,6 +80,10 @@ export async function openNetwork(nodes: number): Promise<Network> {
       to === 0
         ? inside(from, 'nft', `add rule inet faults output ip daddr ${addressOf(0)} drop`)
         : inside(to, 'nft', `add rule inet faults input ip saddr ${addressOf(from)} drop`),
+    async cutPort(node, port) {
+      await inside(node, 'nft', `add rule inet faults output tcp dport ${port} oifname eth0 drop`);
+      await inside(node, 'nft', `add rule inet faults input tcp sport ${port} iifname eth0 drop`);
+    },
     lose: (node, percent) =>
       inside(node, 'nft', `add rule inet faults input iifname eth0 numgen random mod 100 < ${percent} drop`),
     async slow(node, bitsPerSecond) {

@@ -4,15 +4,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openSystem, type System } from '../../commands/system.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { type Crowd, type Stage, startCrowd } from './buyers.ts';
-import { countersOf, type FaultWindow, findFaults } from './check.ts';
+import { countersOf, type FaultWindow, findFaults, linesOf } from './check.ts';
 import { type Cluster, isReady, openCluster } from './cluster.ts';
-import { drawFault, faultNames } from './faults.ts';
+import { drawFault, drawLastingFault, faultNames } from './faults.ts';
 import { type Merchant, openMerchant } from './merchant.ts';
 import { between, chooseFrom, openRandom } from './random.ts';
+import { watchWaits } from './waits.ts';
 
 /**
  * One run, in the namespaces that main.ts made: a crowd buys in four sales on five nodes, while faults that are drawn from the
- * seed come and go. Then everything heals, and what the crowd was told is compared with what the shop has.
+ * seed come and go. Now and then one lasts for a minute and leaves a worker that can settle: nobody may wait long meanwhile. Then
+ * everything heals, and what the crowd was told is compared with what the shop has.
  */
 
 export interface RunOptions {
@@ -25,6 +27,9 @@ export interface RunOptions {
 }
 
 const settledWithinMs = 60_000;
+/** A shorter run has no lasting faults, of which each takes a minute. */
+const lastingFromSeconds = 120;
+const lastingShare = 1 / 6;
 
 /** @returns what is wrong; nothing when all is well. */
 async function runNemesis({ seed, seconds, folder, buyers }: RunOptions): Promise<string[]> {
@@ -47,9 +52,14 @@ async function runNemesis({ seed, seconds, folder, buyers }: RunOptions): Promis
       now,
     });
     const windows: FaultWindow[] = [];
+    const late: string[] = [];
     while (now() < seconds * 1_000) {
       await delay(between(random, 1_000, 4_000));
-      windows.push(await injectOne(cluster, random, now, say));
+      const from = now();
+      if (seconds >= lastingFromSeconds && random() < lastingShare)
+        late.push(...(await injectLasting(system, cluster, random, say)));
+      else await injectOne(cluster, random, say);
+      windows.push({ from, to: now() });
     }
     await delay(2_000);
     await crowd.stop();
@@ -62,27 +72,42 @@ async function runNemesis({ seed, seconds, folder, buyers }: RunOptions): Promis
     await writeFile(join(folder, 'counters.json'), JSON.stringify(counters));
     await writeFile(join(folder, 'purchases.json'), JSON.stringify(crowd.purchases));
     say(await summaryOf(system, crowd, windows));
-    return faults;
+    return [...linesOf('waited too long', late), ...faults];
   } finally {
     await system.close();
     await cluster.close();
   }
 }
 
-async function injectOne(
-  cluster: Cluster,
-  random: () => number,
-  now: () => number,
-  say: (text: string) => void,
-): Promise<FaultWindow> {
+type Say = (text: string) => void;
+
+async function injectOne(cluster: Cluster, random: () => number, say: Say): Promise<void> {
   const fault = drawFault(chooseFrom(random, faultNames), cluster, random);
-  const from = now();
   say(fault.about);
   await fault.begin();
   await delay(between(random, 2_000, 8_000));
   await fault.end();
   say('healed');
-  return { from, to: now() };
+}
+
+/** @returns a line for each purchase that waited too long. */
+async function injectLasting(
+  system: System,
+  cluster: Cluster,
+  random: () => number,
+  say: Say,
+): Promise<string[]> {
+  const fault = drawLastingFault(cluster, random);
+  const lastsMs = between(random, 45_000, 75_000);
+  say(`${fault.about} for ${Math.round(lastsMs / 1_000)} s`);
+  await fault.begin();
+  const waits = watchWaits(system, fault.about);
+  await delay(lastsMs);
+  await fault.end();
+  say('healed');
+  const { late, longestMs } = await waits.end();
+  say(`the longest wait of an accepted purchase was ${(longestMs / 1_000).toFixed(1)} s`);
+  return late;
 }
 
 interface Made {
