@@ -7,13 +7,25 @@ import type { Shard } from '../sale/shard.ts';
 import type { Collections } from '../store/collections.ts';
 import { type Fence, Fenced, takeFence } from '../store/shards.ts';
 
+interface Dependencies {
+  collections: Collections;
+  queue: PurchaseQueue;
+  settle: Settle;
+}
+
 /**
  * Settles one job. A purchase that cannot be settled gets a job of its own, which is retried and then becomes a dead letter,
  * so that it does not block the others.
  */
-async function settleJob(data: unknown, queue: PurchaseQueue, settle: Settle, fence: Fence): Promise<void> {
+async function settleJob(
+  data: unknown,
+  { queue, settle }: Dependencies,
+  fence: Fence,
+  taken: AbortSignal,
+): Promise<void> {
   const { purchases, malformed, again } = readJob(data);
-  const poison = [...malformed, ...(purchases.length > 0 ? await settle({ purchases, again, fence }) : [])];
+  const refused = purchases.length > 0 ? await settle({ purchases, again, fence, taken }) : [];
+  const poison = [...malformed, ...refused];
   const [first] = poison;
   if (!first) return;
   if (purchases.length + malformed.length === 1) throw first.error;
@@ -23,13 +35,15 @@ async function settleJob(data: unknown, queue: PurchaseQueue, settle: Settle, fe
 /**
  * Settles the jobs of a shard until the signal aborts, or another worker settles it.
  * @param maxJobs how many at once.
+ * @param taken aborts when another worker has the shard's lease, and gets the jobs in hand that wait for MongoDB.
  */
 export async function settleShard(
-  { collections, queue, settle }: { collections: Collections; queue: PurchaseQueue; settle: Settle },
+  dependencies: Dependencies,
   shard: Shard,
   maxJobs: number,
-  signal: AbortSignal,
+  { signal, taken }: { signal: AbortSignal; taken: AbortSignal },
 ): Promise<void> {
+  const { collections, queue } = dependencies;
   const fenced = new AbortController();
   const ending = AbortSignal.any([signal, fenced.signal]);
   let fault: unknown;
@@ -47,7 +61,7 @@ export async function settleShard(
   begun.catch(() => fenced.abort());
   async function settleOne(data: unknown): Promise<void> {
     try {
-      await settleJob(data, queue, settle, await begun);
+      await settleJob(data, dependencies, await begun, taken);
     } catch (error) {
       if (error instanceof Fenced) fenced.abort();
       throw error;

@@ -181,13 +181,11 @@ const subscribers = openSubscribers(subscribersOf(config), { collections, bus, r
 const shardByLease = new Map(queue.shards.map((shard) => [`shard-${shard}`, shard]));
 const shardLeases = openSharedLeases(
   { redis, names: [...shardByLease.keys()], ttlMs: shardLeaseMs, log, isFit },
-  (name, signal) =>
-    settleShard(
-      { collections, queue, settle },
-      shardByLease.get(name) as Shard,
-      config.SETTLE_MAX_JOBS,
+  (name, signal, taken) =>
+    settleShard({ collections, queue, settle }, shardByLease.get(name) as Shard, config.SETTLE_MAX_JOBS, {
       signal,
-    ),
+      taken,
+    }),
 );
 
 const election = openLeaderElection(

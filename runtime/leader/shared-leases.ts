@@ -32,11 +32,12 @@ const handOverMs = 1_000;
 
 /**
  * Spreads leases in Redis evenly over the candidates. `work` runs for each lease in the process that holds it; its signal aborts
- * when this process closes, becomes unfit, loses the lease or gives it up. Work that throws is started again after a wait.
+ * when this process closes, becomes unfit, loses the lease or gives it up. `taken` aborts later, when another process has it: work
+ * that cannot end before can leave the rest to that process. Work that throws is started again after a wait.
  */
 export function openSharedLeases(
   { redis, names, ttlMs, log, isFit }: SharedLeasesOptions,
-  work: (name: string, signal: AbortSignal) => ReturnType<LeaderTask>,
+  work: (name: string, signal: AbortSignal, taken: AbortSignal) => ReturnType<LeaderTask>,
 ): SharedLeases {
   /** A lease that nobody takes for this long is taken by a candidate that has its share already. */
   const orphanedMs = ttlMs / 6;
@@ -46,7 +47,7 @@ export function openSharedLeases(
   const leaseOf = (name: string) => leases.get(name) as Lease;
   const held = new Map<string, AbortController>();
   /** The work for each lease, which may outlast it. */
-  const working = new Map<string, Promise<void>>();
+  const working = new Map<string, { ended: Promise<void>; taken: AbortController }>();
   /** When a lease was first seen to be free. */
   const freeSince = new Map<string, number>();
   const closing = new AbortController();
@@ -59,13 +60,19 @@ export function openSharedLeases(
     const end = new AbortController();
     freeSince.delete(name);
     held.set(name, end);
+    const before = working.get(name);
+    // Work that is still running after this process got the lease back may go on.
+    const taken = before && !before.taken.signal.aborted ? before.taken : new AbortController();
     const verified = async (signal: AbortSignal) => {
-      if (await leaseOf(name).hold()) await work(name, signal);
+      if (await leaseOf(name).hold()) await work(name, signal, taken.signal);
       else lose(name);
     };
-    const before = working.get(name) ?? Promise.resolve();
-    const all = before.then(() => repeatTask(name, 'share', verified, end.signal, log));
-    working.set(name, all);
+    const ended = Promise.resolve(before?.ended)
+      .then(() => repeatTask(name, 'share', verified, end.signal, log))
+      .then(() => {
+        if (working.get(name)?.ended === ended) working.delete(name);
+      });
+    working.set(name, { ended, taken });
   }
 
   function lose(name: string): void {
@@ -76,7 +83,7 @@ export function openSharedLeases(
   /** Ends the work, and releases the lease when it has ended, or takes long to. */
   async function giveUp(name: string): Promise<void> {
     lose(name);
-    await Promise.race([working.get(name), pause(handOverMs)]);
+    await Promise.race([working.get(name)?.ended, pause(handOverMs)]);
     await leaseOf(name).release();
   }
 
@@ -101,9 +108,18 @@ export function openSharedLeases(
     if (await leaseOf(name).hold()) begin(name);
   }
 
+  /** Whether another process has a lease that this one does not hold. */
+  async function isTaken(name: string): Promise<boolean> {
+    if (!(await leaseOf(name).isHeld())) return false;
+    freeSince.delete(name);
+    working.get(name)?.taken.abort();
+    return true;
+  }
+
   async function pass(): Promise<void> {
     if (!isFit()) {
       await Promise.all([...held.keys()].map(giveUp));
+      await forEach([...working.keys()], async (name) => void (await isTaken(name)));
       return;
     }
     await forEach([...held.keys()], renew);
@@ -115,8 +131,7 @@ export function openSharedLeases(
     const others = [...names.slice(start), ...names.slice(0, start)].filter((name) => !held.has(name));
     const free = new Set<string>();
     await forEach(others, async (name) => {
-      if (await leaseOf(name).isHeld()) freeSince.delete(name);
-      else free.add(name);
+      if (!(await isTaken(name))) free.add(name);
     });
     for (const name of others) if (free.has(name) && !closing.signal.aborted) await takeFree(name);
   }

@@ -303,7 +303,7 @@ function openShardQueue(
 async function oldestJobMsIn(bull: Queue): Promise<number> {
   const [waiting, others] = await Promise.all([
     bull.getJobs(['waiting', 'paused'], 0, 0, true),
-    bull.getJobs(['active', 'delayed', 'failed'], 0, jobsAtOnce - 1, true),
+    bull.getJobs(['active', 'delayed'], 0, jobsAtOnce - 1, true),
   ]);
   return Math.min(...[...waiting, ...others].map((job) => job?.timestamp ?? 0));
 }

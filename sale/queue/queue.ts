@@ -39,7 +39,7 @@ export interface PurchaseQueue {
   countJobs(): Promise<JobCounts>;
   /**
    * Timestamp of the oldest unfinished job of a shard, in Unix ms; Infinity when there is none. A purchase that is queued there
-   * and older has lost its job.
+   * and older has lost its job. A dead letter is finished, and does not count: its purchases are rejected, and it may lie for days.
    */
   oldestJobMs(shard: Shard): Promise<number>;
   /** The order ids of all jobs; null when the engine cannot list its queue. */

@@ -17,8 +17,9 @@ export interface Reconciled {
   forgotten: string[];
 }
 
-/** Limits of one pass, in each shard where purchases are queued; the next pass handles the rest. */
+/** The newest. Purchases of older ones that nobody rejected get a new job, as lost ones do. */
 const deadLettersAtOnce = 200;
+/** Limits of one pass, in each shard where purchases are queued; the next pass handles the rest. */
 const queuedAtOnce = 1_000;
 const salesAtOnce = 1_000;
 

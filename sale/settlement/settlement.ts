@@ -16,6 +16,8 @@ interface SettleRequest {
   again: boolean;
   /** The right to settle them. */
   fence: Fence;
+  /** Aborts when another worker has taken their shard, so that they are left to it while MongoDB is away from this one. */
+  taken: AbortSignal;
 }
 
 /**
@@ -122,7 +124,7 @@ async function settleUnfenced(
 }
 
 async function splitRequest(
-  { purchases, again, fence }: SettleRequest,
+  { purchases, ...request }: SettleRequest,
   error: Error,
   options: SettlementOptions,
 ): Promise<SettledRequest> {
@@ -130,7 +132,7 @@ async function splitRequest(
   const middle = Math.ceil(purchases.length / 2);
   const halves = [purchases.slice(0, middle), purchases.slice(middle)];
   const done = await settleOrSplit(
-    halves.map((half) => ({ purchases: half, again, fence })),
+    halves.map((half) => ({ purchases: half, ...request })),
     options,
   );
   const fenced = done.find((half) => half.fenced)?.fenced;
@@ -146,23 +148,29 @@ async function announce(batch: Batch, { afterCommit }: SettlementOptions): Promi
   failpoint('announced');
 }
 
-/** Retries while MongoDB is unavailable, because that is no fault of the purchases. */
-const settleWhenPossible = (requests: SettleRequest[], options: SettlementOptions): Promise<Batch> =>
-  retry(
-    async () => {
-      failpoint('settling');
-      const batch = await settleTogether(requests, options);
-      failpoint('committed');
-      return batch;
-    },
-    {
-      firstMs: 100,
-      longestMs: 2_000,
-      patienceMs: options.patienceMs,
-      signal: options.stopping,
-      shouldRetry: options.isTransient,
-    },
-  );
+/**
+ * Retries while MongoDB is unavailable, because that is no fault of the purchases.
+ * @throws Fenced when another worker has taken a shard meanwhile.
+ */
+async function settleWhenPossible(requests: SettleRequest[], options: SettlementOptions): Promise<Batch> {
+  const takenShards = () => requests.filter(({ taken }) => taken.aborted).map(({ fence }) => fence.shard);
+  const settleOnce = async () => {
+    failpoint('settling');
+    const batch = await settleTogether(requests, options);
+    failpoint('committed');
+    return batch;
+  };
+  return await retry(settleOnce, {
+    firstMs: 100,
+    longestMs: 2_000,
+    patienceMs: options.patienceMs,
+    signal: options.stopping,
+    shouldRetry: (error) => options.isTransient(error) && takenShards().length === 0,
+  }).catch((error) => {
+    const shards = takenShards();
+    throw shards.length > 0 && options.isTransient(error) ? new Fenced(shards) : error;
+  });
+}
 
 function settleTogether(
   requests: SettleRequest[],

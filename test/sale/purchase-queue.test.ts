@@ -262,6 +262,10 @@ describe.each(engines)('the queue of purchases on %s', (engine) => {
     const id = letter?.id ?? '';
     expect(await queue.findDeadLetter(id)).toEqual(letter);
     await waitUntil(async () => (await queue.countJobs()).failed === 1, { ...soon, what: 'it is counted' });
+    await waitUntil(async () => (await queue.oldestJobMs(unsharded)) === Number.POSITIVE_INFINITY, {
+      ...soon,
+      what: 'it is not taken for an unfinished job',
+    });
 
     isMended = true;
     const republished = await Promise.all([queue.republish(id), other.republish(id)]);

@@ -53,12 +53,14 @@ function press(saleId: string, { buyerId = nanoid(), quantity = 1, key = nanoid(
 
 /** Each settles as a shard of its own, so that two of them do not shut each other out. */
 let nextShard = 100;
+/** No other worker takes a shard. */
+const taken = new AbortController().signal;
 
 /** Settles as a worker does. @param committed receives every committed batch. */
 function openSettle(committed: Batch[] = []): (purchases: Purchase[], again?: boolean) => Promise<Poison[]> {
   const settle = openSettlementOf(committed);
   const begun = takeFence(collections, nextShard++);
-  return async (purchases, again = false) => settle({ purchases, again, fence: await begun });
+  return async (purchases, again = false) => settle({ purchases, again, fence: await begun, taken });
 }
 
 function openSettlementOf(committed: Batch[] = []) {
@@ -278,14 +280,14 @@ test('a worker that another one has followed writes nothing of that shard, and s
   expect(newer.token).toBeGreaterThan(former.token);
   const before = await stateOf(lost);
   const [ofFormer, ofOther] = await Promise.allSettled([
-    settle({ purchases: [press(lost)], again: false, fence: former }),
-    settle({ purchases: [press(kept)], again: false, fence: other }),
+    settle({ purchases: [press(lost)], again: false, fence: former, taken }),
+    settle({ purchases: [press(kept)], again: false, fence: other, taken }),
   ]);
   expect(ofFormer).toMatchObject({ status: 'rejected', reason: expect.any(Fenced) });
   expect(ofOther).toMatchObject({ status: 'fulfilled', value: [] });
   expect(await stateOf(lost)).toEqual(before);
   expect((await stateOf(kept)).paid).toBe(1);
-  await settle({ purchases: [press(lost)], again: false, fence: newer });
+  await settle({ purchases: [press(lost)], again: false, fence: newer, taken });
   expect((await stateOf(lost)).paid).toBe(1);
 });
 

@@ -52,7 +52,7 @@ test('stalled and cut connections to Redis give 503 in bounded time, and nothing
   expect(load.slowestMs).toBeLessThan(boundedMs);
 });
 
-test('another worker settles when the leader loses MongoDB', async () => {
+test('another worker settles when the leader loses MongoDB', { timeout: 120_000 }, async () => {
   await startBehindProxy('MONGO_URL');
   const sale = await system.createSale({ stock: 100_000, limitPerBuyer: 500 });
   const load = startBuyers(system, sale);
@@ -63,6 +63,12 @@ test('another worker settles when the leader loses MongoDB', async () => {
     deadlineMs: 30_000,
     what: 'the other one settles',
   });
+  const before = load.accepted.map(({ orderId }) => orderId);
+  await waitUntil(
+    async () =>
+      (await system.store.collections.orders.countDocuments({ _id: { $in: before } })) === before.length,
+    { deadlineMs: 40_000, what: 'the other one settles what the first has in hand' },
+  );
   proxy.flow();
   await expectNothingLost(system, sale, load);
 });

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
+import type { PurchaseJob } from '../../../sale/contract.ts';
 import { resumeQueues } from '../../support/bull.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { expectNothingLost, startBuyers, waitForAccepted } from '../support/buyers.ts';
@@ -18,8 +19,11 @@ test('purchases whose job is lost get a new job', async () => {
   for (const bull of system.store.queue.bulls) await bull.obliterate({ force: true });
   await resumeQueues(system.store.queue);
   expect(await system.store.gate.countQueued()).toBeGreaterThan(0);
+  // Dead letters, which may lie for days, do not hide what is lost.
+  for (const bull of system.store.queue.bulls) await bull.add({} as PurchaseJob, { attempts: 1 });
   await system.startWorker();
   await expectNothingLost(system, sale, load);
+  expect((await system.store.queue.countJobs()).failed).toBe(system.store.queue.bulls.length);
 });
 
 test('another worker reconciles when the reconciling worker is killed', async () => {
