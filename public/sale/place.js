@@ -68,7 +68,7 @@ export function openPlace(saleId, wanted, { shown: demanded, onChange, chooseIte
     } catch (error) {
       const name = error instanceof Problem ? error.name : '';
       const reasons = /** @type {Record<string, string>} */ ({ ...texts.refusal, ...texts.place.refused });
-      toast(reasons[name] ?? texts.loadFailed);
+      toast(reasons[name] ?? texts.noAnswer);
     } finally {
       isBusy = false;
     }

@@ -217,7 +217,7 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
         ...texts.place.refused,
         ...texts.room.refused,
       });
-      toast(reasons[name] ?? texts.loadFailed);
+      toast(reasons[name] ?? texts.noAnswer);
     } finally {
       isBusy = false;
     }
