@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { LiveFigures, SaleReport } from '../../insight/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { localText } from '../../public/admin/local-time.js';
+import { settledWithinMs, statesOf } from '../../public/admin/now/queue-states.js';
 import { german as germanRoom } from '../../public/admin/texts/de.js';
 import { english as englishRoom } from '../../public/admin/texts/en.js';
 import { french as frenchRoom } from '../../public/admin/texts/fr.js';
@@ -356,6 +357,21 @@ test('the tiles show the six figures of the queue', async () => {
   await reads('p99', /^\d[\d.]* m?s$/);
   await reads('dead-letters', /^0$/);
   await reads('success', /^100 %$/);
+});
+
+test('a queue that stands still is not fine, and what was not measured has no state', () => {
+  const well = {
+    ...{ depth: 0, oldestMs: 0, inPerSecond: 0, outPerSecond: 0, lag: {}, p50Ms: 446, p99Ms: 653 },
+    ...{ deadLetters: 0, deadLetterGrowth: 0, successRate: 1 },
+  };
+  const good = { depth: 'good', lag: null, latency: 'good', deadLetters: 'good', success: 'good' };
+  expect(statesOf(well)).toEqual(good);
+  const stalled = { ...well, depth: 40, oldestMs: 10_001 };
+  expect(statesOf(stalled)).toEqual({ ...good, depth: 'bad', latency: 'bad' });
+  expect(settledWithinMs(stalled)).toBe(10_001);
+  const quiet = { ...well, p50Ms: null, p99Ms: null, successRate: null };
+  expect(statesOf(quiet)).toEqual({ ...good, latency: null, success: null });
+  expect(statesOf({ ...well, lag: { mail: 3, analytics: 1_001 } }).lag).toBe('bad');
 });
 
 test('the status of an audit is shown after it ran', async () => {

@@ -114,6 +114,9 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
 /** @param {Values} values */
 const lastOf = (values) => values.findLast((value) => value !== null);
 
+/** The last one of ten seconds: an earlier one is not the present. @param {Values} values */
+export const recentOf = (values) => lastOf(values.slice(-10));
+
 /** @param {Values} values */
 export const sumOf = (values) => values.reduce((/** @type {number} */ sum, value) => sum + (value ?? 0), 0);
 
