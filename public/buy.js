@@ -30,6 +30,7 @@ const styles = `
   :host { display: block; max-width: 420px; font: inherit; }
   :host([hidden]), [hidden] { display: none !important; }
   .root { display: grid; gap: 12px; }
+  .name { min-width: 0; overflow-wrap: anywhere; }
   .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 4px 16px; font-weight: 700; }
   .price, .countdown { font-variant-numeric: tabular-nums; }
   s { font-weight: 400; opacity: .7; margin-inline-end: .4em; }

@@ -17,7 +17,7 @@ const styles = `
   :host([hidden]) { display: none; }
   a { display: grid; gap: 6px; color: inherit; text-decoration: none; }
   .line { display: flex; justify-content: space-between; gap: 16px; }
-  .name { font-weight: 700; }
+  .name { font-weight: 700; overflow-wrap: anywhere; }
   .left { font-variant-numeric: tabular-nums; }
   .items { display: flex; flex-wrap: wrap; gap: 2px 10px; font-size: .85em; }
   .items .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }

@@ -37,7 +37,7 @@ export const unknownSale = ({ shop }: PageContext): Values => ({
   noStepper: hiddenUnless(true),
   ...{ buyState: '', buy: '', note: '', second: '', noSecond: hiddenUnless(false) },
   noOthers: hiddenUnless(false),
-  ...{ noBuy: '', noNote: '', access: '', place: '', snapshot: '' },
+  ...{ noBuy: '', noNote: '', access: '', place: '', placeButton: '', snapshot: '' },
 });
 
 /** @param address of the page, as others see it. */
@@ -183,7 +183,7 @@ const snapshotOf = (shown: SaleSnapshot | (Draw & { serverTime: string })) =>
     `<script type="application/json" id="snapshot">${JSON.stringify(shown).replaceAll('<', '\\u003c')}</script>`,
   );
 
-/** In a draw and outside a waiting room nobody presses Buy: the place's words and button are where the script puts them. */
+/** In a draw and outside a waiting room nobody presses Buy: the place's words and button are where the script puts them, the button where Buy would be. */
 function placeOf(
   sale: SaleSnapshot,
   { status, now }: { status: SaleStatus; now: number },
@@ -194,17 +194,15 @@ function placeOf(
   const inRoom = () => roomView(view, null, null, null, { texts, clock: shortCountdown });
   const inDraw = () => placeView(view, null, { texts, dateTime: formats.dateTime });
   const seen = sale.mode === 'room' ? inRoom() : sale.mode === 'draw' ? inDraw() : null;
-  if (!seen) return { noBuy, noNote: '', place: '' };
+  if (!seen) return { noBuy, noNote: '', place: '', placeButton: '' };
   const button = seen.action
-    ? html`<button type="button" class="primary" aria-disabled="true">${sale.site ? texts.signIn : texts.buySignIn}</button>`
+    ? html`<button id="place-button" type="button" class="primary" aria-disabled="true">${sale.site ? texts.signIn : texts.buySignIn}</button>`
     : '';
   const isRoom = sale.mode === 'room';
   const check = isRoom ? texts.room.check : texts.place.check;
-  const buttons = isRoom
-    ? html`<p class="muted room-note"></p><div class="room-buttons">${button}</div>`
-    : button;
-  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${buttons}<a href="/draws/${encodeURIComponent(sale.id)}">${check}</a></section>`;
-  return { noBuy, noNote: hiddenUnless(false), place };
+  const note = isRoom ? html`<p class="muted room-note"></p>` : '';
+  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${note}<a href="/draws/${encodeURIComponent(sale.id)}">${check}</a></section>`;
+  return { noBuy, noNote: hiddenUnless(false), place, placeButton: button };
 }
 
 /** Who may buy when; the script adds what only the buyer's own time tells. */

@@ -38,11 +38,13 @@ test('a page shows the number of people on both instances', async () => {
 
 test('sold, cancelled and added units are shown as recent events', async () => {
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
-  const page = await visit(`/sales/${sale.id}`);
+  const page = await visit(`/sales/${sale.id}`, { viewport: { width: 390, height: 844 } });
   await sees(page, 'people', 'here');
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token, { quantity: 3 });
   await sees(page, 'recent-event', /^3 pieces sold · /);
+  const recent = page.getByTestId('recent-event');
+  expect(await recent.evaluate((line) => line.scrollWidth - line.clientWidth)).toBe(0);
   await system.settled(body.orderId, token);
   await system.api('DELETE', `/api/orders/${body.orderId}`, { token });
   await sees(page, 'recent-event', /^3 pieces back on sale · /);

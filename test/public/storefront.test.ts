@@ -532,6 +532,31 @@ test('on a phone nothing is wider than the screen, and the layout does not shift
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
     expect(await page.evaluate('globalThis.shifted'), path).toBeLessThan(0.02);
   }
+
+  // With letters twice as large, in the language with the longest words, where the buyer has signed in or not.
+  for (const as of [buyer, null]) {
+    const viewport = { width: 390, height: 844 };
+    const large = await browser.page({ as, locale: 'de-DE', viewport, reducedMotion: 'reduce' });
+    for (const path of ['/', `/sales/${sale.id}`, '/orders', '/account']) {
+      await large.goto(system.url + path);
+      await large
+        .locator('#sign-in:visible, [data-testid=sessions], .buy[data-state], .card, .order-line')
+        .first()
+        .waitFor();
+      await large.evaluate("document.documentElement.style.fontSize = '200%'");
+      expect(await large.evaluate('document.documentElement.scrollWidth'), path).toBe(390);
+      const cut = await large.evaluate(`[...document.querySelectorAll('h1, .primary, .account, .order-end')]
+        .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ textContent }) => textContent)`);
+      expect(cut, path).toEqual([]);
+      const onTop = await large.evaluate(`(() => {
+        const [brand, nav] = ['.brand', '.site-header nav'].map((one) => document.querySelector(one).getBoundingClientRect());
+        const width = document.querySelector('.brand span').getBoundingClientRect().right - nav.left;
+        return brand.bottom > nav.top && width > 0;
+      })()`);
+      expect(onTop, path).toBe(false);
+    }
+    await large.context().close();
+  }
 });
 
 test('a sale that does not exist is shown as missing', async () => {
