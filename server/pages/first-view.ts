@@ -3,7 +3,7 @@ import { accessView } from '../../public/sale/access-view.js';
 import { statusNow } from '../../public/sale/buy-state.js';
 import { placeView } from '../../public/sale/place-view.js';
 import { roomView } from '../../public/sale/room-view.js';
-import { countdown, pictureSizes, shortCountdown, smallPicture } from '../../public/shared/formats.js';
+import { pictureSizes, smallPicture } from '../../public/shared/formats.js';
 import { hasSeveralProducts, itemName, itemsOf, lowestPrice, saleName } from '../../public/shared/items.js';
 import { languageNames } from '../../public/shared/language.js';
 import { decimalOf } from '../../public/shared/money.js';
@@ -71,7 +71,7 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
     stock: formats.number(stock),
     units: texts.unitsOf(formats.number(unitsOnSale)),
     momentLabel: isScheduled ? texts.opensIn : isOver(status) ? overLabel : texts.endsIn,
-    moment: isOver(status) ? formats.dateTime(Math.min(target, now)) : countdown(target - now),
+    moment: isOver(status) ? formats.dateTime(Math.min(target, now)) : formats.countdown(target - now),
     opening: formats.moment(opensAt),
     opensAt: isScheduled ? opensAt : '',
     openingHere: texts.openingHere('{}'),
@@ -191,7 +191,7 @@ function placeOf(
 ): Values {
   const noBuy = hiddenUnless((sale.mode ?? 'open') === 'open');
   const view = { sale, choice: null, status, now };
-  const inRoom = () => roomView(view, null, null, null, { texts, clock: shortCountdown });
+  const inRoom = () => roomView(view, null, null, null, { texts, clock: formats.shortCountdown });
   const inDraw = () => placeView(view, null, { texts, dateTime: formats.dateTime });
   const seen = sale.mode === 'room' ? inRoom() : sale.mode === 'draw' ? inDraw() : null;
   if (!seen) return { noBuy, noNote: '', place: '', placeButton: '' };
@@ -233,7 +233,7 @@ export function viewOfDraw(draw: Draw | null | undefined, saleId: string, contex
     title: `${title} · ${shop.name}`,
     heading: title,
     steps: new Html(told ? told.steps.map((step) => html`<p>${step}</p>`.text).join('') : ''),
-    countdown: told?.leftMs ? countdown(told.leftMs) : '',
+    countdown: told?.leftMs ? formats.countdown(told.leftMs) : '',
     noCountdown: hiddenUnless(Boolean(told?.leftMs)),
     verdict: told?.verdict ?? '',
     notDrawn: hiddenUnless(draw?.state === 'drawn'),
@@ -310,7 +310,7 @@ function cardOf(
   const now = Date.parse(sale.serverTime);
   const status = statusOf(sale);
   const moments: Partial<Record<SaleStatus, string>> = {
-    scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
+    scheduled: `${texts.opensIn} ${formats.countdown(Date.parse(sale.opensAt) - now)}`,
     ended: `${texts.endedAt} ${formats.dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
     called_off: formats.dateTime(sale.closesAt),
   };

@@ -282,6 +282,9 @@ test('the control room is in the reader’s language before its script runs', as
   const html = (await system.api<string>('GET', '/admin', { headers })).body;
   expect(html).toMatch(new RegExp(`<title>${germanRoom.room} · `));
   expect(html).toContain(`>${germanRoom.room}</h1>`);
+  // Prices are in the shop's locale, and the rest as the reader writes it.
+  expect(html).toContain('data-locale="de"');
+  expect(html).toContain('data-money-locale="en"');
   expect(html).not.toContain('{{');
 });
 
