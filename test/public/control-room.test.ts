@@ -377,6 +377,23 @@ test('a queue that stands still is not fine, and what was not measured has no st
   expect(statesOf({ ...well, lag: { mail: 3, analytics: 1_001 } }).lag).toBe('bad');
 });
 
+test('sales fit the window whatever they are called, and the orders begin with a sale that has some', async () => {
+  const sold = await system.createSale({ name: 'A lamp that was sold' });
+  const buyer = await system.signUp();
+  await system.settled((await system.buy(sold.id, buyer.token)).body.orderId, buyer.token);
+  await system.createSale({ name: 'Donaudampfschifffahrtsgesellschaftskapitänsmützenkollektionsständer' });
+  const page = await enter('#sales');
+  await page.setViewportSize({ width: 820, height: 900 });
+  await page.getByText('Donaudampf').waitFor();
+  const isCut = await page.evaluate(`(() => {
+    const { scrollWidth, clientWidth } = document.querySelector('.table:has([data-testid=sales])');
+    return scrollWidth > clientWidth;
+  })()`);
+  expect(isCut).toBe(false);
+  await page.evaluate("location.hash = 'orders'");
+  await page.locator('[data-testid=orders] td').first().waitFor();
+});
+
 test('the status of an audit is shown after it ran', async () => {
   await waitUntil(async () => (await system.api('POST', '/api/admin/audits', asAdmin())).status === 202, {
     deadlineMs: 15_000,
