@@ -210,7 +210,7 @@ class StampedeBuy extends HTMLElement {
     sheet.replaceSync(styles);
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.innerHTML = `<div class="root">
-      <div class="head"><span class="name" part="name">…</span><span class="price" part="price"></span></div>
+      <div class="head"><span class="name" part="name" dir="auto">…</span><span class="price" part="price"></span></div>
       <div class="countdown" part="countdown" role="timer" hidden></div>
       <fieldset part="sizes" hidden><legend class="spoken"></legend></fieldset>
       <div class="act"><select part="quantity" hidden></select><button type="button" part="button" disabled></button></div>
@@ -660,6 +660,7 @@ class StampedeBuy extends HTMLElement {
       const sizes = items.map(({ id, label, product }) => {
         const [size, input] = [document.createElement('label'), document.createElement('input')];
         size.className = 'size';
+        size.dir = 'auto';
         size.setAttribute('part', 'size');
         Object.assign(input, { type: 'radio', name: 'size', value: id });
         size.append(input, label && !isOneProduct ? `${product.name} · ${label}` : label || product.name);

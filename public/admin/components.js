@@ -28,7 +28,11 @@ export function replaceRows(body, rows) {
     (head) => head.textContent ?? '',
   );
   const drawn = rows.map((cells) =>
-    element('tr', {}, ...cells.map((cell, n) => element('td', { 'data-label': titles[n] }, cell))),
+    element(
+      'tr',
+      {},
+      ...cells.map((cell, n) => element('td', { 'data-label': titles[n], dir: 'auto' }, cell)),
+    ),
   );
   drawn.forEach((row, n) => {
     const before = body.children[n];
@@ -63,7 +67,9 @@ export const factList = (facts, testId, areShort = false) =>
   element(
     'dl',
     { class: areShort ? 'report counts' : 'report', 'data-testid': testId },
-    ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
+    ...facts.map(([name, value]) =>
+      element('div', {}, element('dt', {}, name), element('dd', { dir: 'auto' }, value)),
+    ),
   );
 
 /** What only programs say, which is in English: an error, a log line or the name of a field. @param {string} text */
@@ -80,6 +86,6 @@ const headed = (level, title, aside) =>
   element(
     'header',
     { class: 'view-head' },
-    element(level, {}, title),
+    element(level, { dir: 'auto' }, title),
     element('div', { class: 'actions' }, ...aside),
   );

@@ -106,7 +106,7 @@ function card(sale, now) {
     element(
       'div',
       { class: 'card-text' },
-      element('a', { href: `/sales/${encodeURIComponent(id)}` }, saleName(sale)),
+      element('a', { href: `/sales/${encodeURIComponent(id)}`, dir: 'auto' }, saleName(sale)),
       ...(site ? [] : [priceOf(sale)]),
       element(
         'div',
@@ -140,10 +140,10 @@ function itemsLine(sale) {
   if (items.length < 2 || sale.site) return [];
   const names = items.slice(0, SHOWN_ITEMS).map((item) => {
     const name = itemName(sale, item);
-    if (item.stock > 0) return element('span', {}, name);
+    if (item.stock > 0) return element('span', { dir: 'auto' }, name);
     return element(
       's',
-      {},
+      { dir: 'auto' },
       name,
       element('span', { class: 'visually-hidden' }, ` ${texts.saleStatus.sold_out}`),
     );

@@ -132,7 +132,7 @@ function rowOf({ status, lines, sale, unnamed, href, details, price }) {
     'li',
     { class: 'order-line', 'data-status': status },
     element('div', { class: 'order-picture' }, picture),
-    element('div', {}, element('a', { href }, name), ...details),
+    element('div', {}, element('a', { href, dir: 'auto' }, name), ...details),
     element(
       'div',
       { class: 'order-end' },

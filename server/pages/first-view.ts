@@ -156,7 +156,7 @@ function optionOf(
     ? html`<img src="${smallPicture(product.image)}" alt="" width="44" height="44">`
     : html`<span class="item-picture"></span>`;
   const left = stock === 0 ? texts.saleStatus.sold_out : texts.itemLeft(stock, formats.number(stock));
-  return html`<label class="item" ${new Html(stock === 0 ? 'data-out' : '')}><input type="radio" name="item" value="${item.id}" disabled>${isPictured ? picture : ''}<span class="item-name">${itemName(sale, item)}</span><span class="item-facts">${isPriced ? html`<span class="item-price">${formats.money(price)}</span>` : ''}<span>${left}</span></span></label>`;
+  return html`<label class="item" ${new Html(stock === 0 ? 'data-out' : '')}><input type="radio" name="item" value="${item.id}" disabled>${isPictured ? picture : ''}<span class="item-name" dir="auto">${itemName(sale, item)}</span><span class="item-facts">${isPriced ? html`<span class="item-price">${formats.money(price)}</span>` : ''}<span>${left}</span></span></label>`;
 }
 
 /** The button does nothing until the script runs, which also knows who presses it. */
@@ -328,7 +328,7 @@ function cardOf(
     ? ''
     : texts.stockLine(formats.number(sale.stock), formats.number(sale.unitsOnSale));
   const live = html`<div class="card-live"><span class="chip" data-status="${status}">${texts.saleStatus[status]}</span><span>${moments[status] ?? stock}</span>${itemsLine(sale, { texts, formats })}</div>`;
-  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}">${saleName(sale)}</a>${priced}${isLive ? live : ''}</div></li>`;
+  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}" dir="auto">${saleName(sale)}</a>${priced}${isLive ? live : ''}</div></li>`;
 }
 
 const shownItems = 12;
@@ -338,8 +338,8 @@ function itemsLine(sale: SaleSnapshot, { texts, formats }: Pick<PageContext, 'te
   if (items.length < 2 || sale.site) return new Html('');
   const names = items.slice(0, shownItems).map((item) => {
     const name = itemName(sale, item);
-    if (item.stock > 0) return html`<span>${name}</span>`;
-    return html`<s>${name}<span class="visually-hidden"> ${texts.saleStatus.sold_out}</span></s>`;
+    if (item.stock > 0) return html`<span dir="auto">${name}</span>`;
+    return html`<s dir="auto">${name}<span class="visually-hidden"> ${texts.saleStatus.sold_out}</span></s>`;
   });
   const more = items.length - names.length;
   return html`<p class="card-items" data-testid="card-items">${names}${more > 0 ? html`<span>+${formats.number(more)}</span>` : ''}</p>`;

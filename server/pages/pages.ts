@@ -258,9 +258,9 @@ function shellOf({ texts, shop }: PageContext, path: string, hash: string): Valu
     <link rel="icon" href="/bundles/${hash}/favicon.svg" type="image/svg+xml">`,
     header: html`<header class="site-header">
       <a href="#main" class="skip">${texts.skip}</a>
-      <a href="/" class="brand">${logo}<span>${shop.name}</span></a>
+      <a href="/" class="brand">${logo}<span dir="auto">${shop.name}</span></a>
       <nav>${link('/', texts.navSales, ' class="wide-only"')}${link('/orders', texts.navOrders, '')}</nav>
-      <button type="button" class="account" data-testid="account">${texts.navSignIn}</button>
+      <button type="button" class="account" dir="auto" data-testid="account">${texts.navSignIn}</button>
     </header>`,
     footer: links.length > 0 ? html`<footer class="site-footer">${links}</footer>` : '',
   };

@@ -515,6 +515,26 @@ test('HTML in a name is shown as text', async () => {
   await page.getByRole('link', { name, exact: true }).waitFor();
 });
 
+test('a name and a description that are read from right to left are written so', async () => {
+  const { product, id } = await system.createSale({ name: 'مصباح نحاسي قديم.' });
+  const { products } = system.store.collections;
+  await products.updateOne({ _id: product.id }, { $set: { description: 'مصنوع يدويا.' } });
+  for (const [path, ...names] of [
+    ['/', `.card a[href="/sales/${id}"]`],
+    [`/sales/${id}`, '#name', '#description'],
+    [`/ticker/${id}`, '#name'],
+  ] as const) {
+    const page = await visit(path);
+    await page.getByText('مصباح').first().waitFor();
+    for (const name of names) {
+      const direction = await page.evaluate(
+        `getComputedStyle(document.querySelector(${JSON.stringify(name)})).direction`,
+      );
+      expect(direction, `${path} ${name}`).toBe('rtl');
+    }
+  }
+});
+
 test('on a phone nothing is wider than the screen, and the layout does not shift', async () => {
   const name = 'Alampwithanamethatislongandhasnospacesatall in smoked glass, numbered by hand';
   const sale = await system.createSale({ name, limitPerBuyer: 3 });
