@@ -20,6 +20,12 @@ export function table(testId, titles, name = titles[0] ?? '') {
 /** How many people watch a sale, from the figures. @param {Record<string, number>} people @param {string} saleId */
 export const peopleAt = (people, saleId) => (Object.hasOwn(people, saleId) ? (people[saleId] ?? 0) : 0);
 
+/** Whoever typed it may write from right to left, which must not turn the row around. @param {Node | string} cell */
+function directed(cell) {
+  if (cell instanceof HTMLAnchorElement) cell.dir = 'auto';
+  return typeof cell === 'string' && cell !== '' ? element('bdi', {}, cell) : cell;
+}
+
 /** Replaces only rows that changed, so that focus and selection are kept.
  * @param {HTMLElement} body @param {(Node | string)[][]} rows */
 export function replaceRows(body, rows) {
@@ -28,11 +34,7 @@ export function replaceRows(body, rows) {
     (head) => head.textContent ?? '',
   );
   const drawn = rows.map((cells) =>
-    element(
-      'tr',
-      {},
-      ...cells.map((cell, n) => element('td', { 'data-label': titles[n], dir: 'auto' }, cell)),
-    ),
+    element('tr', {}, ...cells.map((cell, n) => element('td', { 'data-label': titles[n] }, directed(cell)))),
   );
   drawn.forEach((row, n) => {
     const before = body.children[n];
