@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { Lag } from '../messages/subscriptions.ts';
 import { redisClock } from '../runtime/clock.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
@@ -23,7 +24,7 @@ export interface FigureSources {
   gate: Gate;
   queue: PurchaseQueue;
   /** Reads the unhandled events of each subscriber. */
-  countLag: () => Promise<Record<string, number>>;
+  countLag: () => Promise<Lag>;
 }
 
 export async function readBacklog({ gate, queue }: Pick<FigureSources, 'gate' | 'queue'>): Promise<Backlog> {
@@ -45,8 +46,13 @@ const growthStepSeconds = 10;
 
 export async function readQueueFigures(sources: FigureSources): Promise<QueueFigures> {
   const [figures, lag] = await Promise.all([readQueueState(sources), sources.countLag()]);
-  return { ...figures, lag };
+  return { ...figures, lag: knownOf(lag) };
 }
+
+const knownOf = (lag: Lag) =>
+  Object.fromEntries(
+    Object.entries(lag).flatMap(([name, events]) => (events === null ? [] : [[name, events]])),
+  );
 
 /** The figures that Redis alone has. */
 export async function readQueueState(
@@ -121,7 +127,7 @@ export async function readCluster(sources: FigureSources) {
   const isKnown = light.at !== null && light.state !== 'failed';
   const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
   const { holds, failedRefunds, dueMs: oldestDueMs } = money;
-  return { ...backlog, lag, stocks, audit, mails, holds, failedRefunds, oldestDueMs };
+  return { ...backlog, lag: knownOf(lag), stocks, audit, mails, holds, failedRefunds, oldestDueMs };
 }
 
 /** The stock of the open sales that opened last. */

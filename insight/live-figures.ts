@@ -44,7 +44,15 @@ export function openLiveFigures(sources: LiveSources): (since: number) => Promis
   const readQueue = part('redis', () => readQueueState(sources));
   const readJobs = part('redis', () => queue.countJobs());
   const readAudit = part('redis', sources.auditStatus);
-  const readLag = part('mongodb', sources.countLag);
+  const readLag = part('mongodb', async () => {
+    const counts: Record<string, number> = {};
+    for (const [name, events] of Object.entries(await sources.countLag())) {
+      // Without one of them nobody knows who is furthest behind.
+      if (events === null) throw new Error(`The queue of ${name} does not answer`);
+      counts[name] = events;
+    }
+    return counts;
+  });
   const readMoney = part('mongodb', () => readMoneyFigures(collections));
   const readSales = part('mongodb', () => listSnapshots(collections));
 

@@ -65,11 +65,14 @@ export async function removeSubscription(
 
 const patienceMs = 500;
 
+/** Events that wait for each subscription; null where that is not known. */
+export type Lag = Record<string, number | null>;
+
 /**
  * The consumer lag of each subscription in events: those in its queue, and those not yet published to it. A log document that
- * was not relayed yet counts as one event. Subscriptions whose queue does not answer in time are left out.
+ * was not relayed yet counts as one event. It is null where the queue does not answer in time.
  */
-export async function countLag(collections: Collections, bus: EventBus): Promise<Record<string, number>> {
+export async function countLag(collections: Collections, bus: EventBus): Promise<Lag> {
   const subscriptions = await listSubscriptions(collections);
   if (subscriptions.length === 0) return {};
   const [inLog, unread] = await Promise.all([
@@ -82,10 +85,10 @@ export async function countLag(collections: Collections, bus: EventBus): Promise
   const counts = await Promise.all(
     subscriptions.map(async ({ _id }) => {
       const queued = await withTimeout(bus.countWaiting(_id), patienceMs).catch(() => null);
-      return queued === null ? [] : [[_id, queued + (inLog[_id] ?? 0) + unread] as const];
+      return [_id, queued === null ? null : queued + (inLog[_id] ?? 0) + unread] as const;
     }),
   );
-  return Object.fromEntries(counts.flat());
+  return Object.fromEntries(counts);
 }
 
 async function countInLog({ relays }: Collections, names: string[]): Promise<Record<string, number>> {

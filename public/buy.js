@@ -30,6 +30,7 @@ const styles = `
   :host { display: block; max-width: 420px; font: inherit; }
   :host([hidden]), [hidden] { display: none !important; }
   .root { display: grid; gap: 12px; }
+  .name { min-width: 0; overflow-wrap: anywhere; }
   .head { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 4px 16px; font-weight: 700; }
   .price, .countdown { font-variant-numeric: tabular-nums; }
   s { font-weight: 400; opacity: .7; margin-inline-end: .4em; }
@@ -55,6 +56,7 @@ const words = {
     size: 'Size',
     quantity: 'Quantity',
     opensIn: 'Opens in',
+    day: 'd',
     scheduled: 'Not open yet',
     paused: 'Paused, please wait',
     sold_out: 'Sold out',
@@ -87,6 +89,7 @@ const words = {
     size: 'Größe',
     quantity: 'Anzahl',
     opensIn: 'Beginnt in',
+    day: 'T',
     scheduled: 'Noch nicht offen',
     paused: 'Unterbrochen, bitte warten',
     sold_out: 'Ausverkauft',
@@ -119,6 +122,7 @@ const words = {
     size: 'Taille',
     quantity: 'Quantité',
     opensIn: 'Ouvre dans',
+    day: 'j',
     scheduled: 'Pas encore ouverte',
     paused: 'En pause, veuillez patienter',
     sold_out: 'Épuisé',
@@ -171,13 +175,13 @@ async function loadSolver() {
   }
 }
 
-/** @param {number} ms */
-function clockText(ms) {
+/** @param {number} ms @param {string} day the sign of a day */
+function clockText(ms, day) {
   const seconds = Math.max(0, Math.ceil(ms / 1_000));
   const two = (/** @type {number} */ n) => String(n).padStart(2, '0');
   const [days, hours] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3_600) % 24];
   const clock = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
-  return `${days > 0 ? `${days} d ` : ''}${days > 0 || hours > 0 ? `${two(hours)}:` : ''}${clock}`;
+  return `${days > 0 ? `${days} ${day} ` : ''}${days > 0 || hours > 0 ? `${two(hours)}:` : ''}${clock}`;
 }
 
 class StampedeBuy extends HTMLElement {
@@ -206,7 +210,7 @@ class StampedeBuy extends HTMLElement {
     sheet.replaceSync(styles);
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.innerHTML = `<div class="root">
-      <div class="head"><span class="name" part="name">…</span><span class="price" part="price"></span></div>
+      <div class="head"><span class="name" part="name" dir="auto">…</span><span class="price" part="price"></span></div>
       <div class="countdown" part="countdown" role="timer" hidden></div>
       <fieldset part="sizes" hidden><legend class="spoken"></legend></fieldset>
       <div class="act"><select part="quantity" hidden></select><button type="button" part="button" disabled></button></div>
@@ -581,7 +585,7 @@ class StampedeBuy extends HTMLElement {
     const isScheduled = status === 'scheduled';
     this.#part('.countdown').hidden = !isScheduled;
     if (isScheduled)
-      this.#set('.countdown', `${say.opensIn} ${clockText(Date.parse(sale.opensAt) - this.#now())}`);
+      this.#set('.countdown', `${say.opensIn} ${clockText(Date.parse(sale.opensAt) - this.#now(), say.day)}`);
     const left = item ? item.stock : sale.stock;
     const most = Math.min(item?.limitPerBuyer ?? sale.limitPerBuyer, sale.limitPerBuyer, left, MOST_UNITS);
     this.#drawQuantity(status === 'open' && !site && order?.status !== 'held' ? most : 1, say);
@@ -610,7 +614,7 @@ class StampedeBuy extends HTMLElement {
     if (this.#said) return say[this.#said];
     const order = this.#order;
     if (order?.status === 'held' && order.holdExpiresAt)
-      return `${say.held} ${clockText(Date.parse(order.holdExpiresAt) - this.#now())}`;
+      return `${say.held} ${clockText(Date.parse(order.holdExpiresAt) - this.#now(), say.day)}`;
     if (order?.status === 'paid') return say.paid;
     if (order?.status === 'rejected') return say.rejected;
     if (order?.status === 'queued' || (this.#isBusy && !order)) return say.queued;
@@ -656,6 +660,7 @@ class StampedeBuy extends HTMLElement {
       const sizes = items.map(({ id, label, product }) => {
         const [size, input] = [document.createElement('label'), document.createElement('input')];
         size.className = 'size';
+        size.dir = 'auto';
         size.setAttribute('part', 'size');
         Object.assign(input, { type: 'radio', name: 'size', value: id });
         size.append(input, label && !isOneProduct ? `${product.name} · ${label}` : label || product.name);

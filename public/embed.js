@@ -17,7 +17,7 @@ const styles = `
   :host([hidden]) { display: none; }
   a { display: grid; gap: 6px; color: inherit; text-decoration: none; }
   .line { display: flex; justify-content: space-between; gap: 16px; }
-  .name { font-weight: 700; }
+  .name { font-weight: 700; overflow-wrap: anywhere; }
   .left { font-variant-numeric: tabular-nums; }
   .items { display: flex; flex-wrap: wrap; gap: 2px 10px; font-size: .85em; }
   .items .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -80,7 +80,7 @@ class StampedeStock extends HTMLElement {
     sheet.replaceSync(styles);
     this.#root.adoptedStyleSheets = [sheet];
     this.#root.innerHTML =
-      '<a><span class="line"><span class="name">…</span><span class="left"></span></span><div class="bar"><div></div></div><span class="items" hidden></span></a>';
+      '<a><span class="line"><span class="name" dir="auto">…</span><span class="left"></span></span><div class="bar"><div></div></div><span class="items" hidden></span></a>';
     this.#visibility.observe(this);
   }
 
@@ -156,6 +156,7 @@ class StampedeStock extends HTMLElement {
     const isOneProduct = items.every(({ product }) => product.id === items[0]?.product.id);
     const names = several.slice(0, SHOWN_ITEMS).map(({ label, product, stock }) => {
       const node = document.createElement(stock > 0 ? 'span' : 's');
+      node.dir = 'auto';
       node.textContent = label && !isOneProduct ? `${product.name} · ${label}` : label || product.name;
       if (stock === 0) {
         const spoken = document.createElement('span');

@@ -4,6 +4,7 @@ import type { AliasDomains } from '../accounts/email-address.ts';
 import type { TokenSecrets } from '../accounts/one-time-token.ts';
 import type { Provider } from '../accounts/provider/provider.ts';
 import type { Revocation } from '../accounts/session.ts';
+import type { Lag } from '../messages/subscriptions.ts';
 import type { Availability } from '../runtime/observe/availability.ts';
 import type { Log } from '../runtime/observe/log.ts';
 import type { Door } from '../sale/access/door.ts';
@@ -51,7 +52,7 @@ export interface Shop {
   queue: PurchaseQueue;
   redis: Redis;
   /** The consumer lag in events, by subscription. */
-  countLag: () => Promise<Record<string, number>>;
+  countLag: () => Promise<Lag>;
   audits: Audits;
   /** The bound of a rehearsal that the operator set. */
   maxRehearsalBuyers: number;

@@ -5,6 +5,7 @@
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime } from '../shared/format.js';
 import { language, offered } from '../shared/language.js';
+import { openRetry } from '../shared/retry.js';
 import { mountShell } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
@@ -179,7 +180,10 @@ function dataPanel() {
   return panel(texts.dataTitle, element('p', { class: 'buttons' }, download, ask), confirm);
 }
 
+const retry = openRetry(() => draw());
+
 async function draw() {
+  retry.hold();
   const session = currentSession();
   if (session) showUser(session.user);
   else showRole();
@@ -188,12 +192,16 @@ async function draw() {
     const [account, sessions] = await Promise.all([asBuyer(fetchAccount), asBuyer(fetchSessions)]);
     // The buyer has signed out meanwhile, and the page was drawn anew.
     if (currentSession()?.user.id !== account.id) return;
+    retry.done();
     showUser(account);
     renewWhenChanged(account);
     const ofPassword = account.hasPassword ? [passwordPanel()] : [];
     byId('more-panels').replaceChildren(...ofPassword, sessionsPanel(sessions), dataPanel());
   } catch (error) {
-    note = error instanceof NotSignedIn ? texts.accountSignIn : texts.loadFailed;
+    const isSignedOut = error instanceof NotSignedIn;
+    note = isSignedOut ? texts.accountSignIn : texts.loadFailed;
+    if (isSignedOut) retry.done();
+    else retry.soon(error);
     // Nothing stays of whoever has signed out.
     byId('more-panels').replaceChildren();
     setText(byId('address'), '');

@@ -20,6 +20,12 @@ export function table(testId, titles, name = titles[0] ?? '') {
 /** How many people watch a sale, from the figures. @param {Record<string, number>} people @param {string} saleId */
 export const peopleAt = (people, saleId) => (Object.hasOwn(people, saleId) ? (people[saleId] ?? 0) : 0);
 
+/** Whoever typed it may write from right to left, which must not turn the row around. @param {Node | string} cell */
+function directed(cell) {
+  if (cell instanceof HTMLAnchorElement) cell.dir = 'auto';
+  return typeof cell === 'string' && cell !== '' ? element('bdi', {}, cell) : cell;
+}
+
 /** Replaces only rows that changed, so that focus and selection are kept.
  * @param {HTMLElement} body @param {(Node | string)[][]} rows */
 export function replaceRows(body, rows) {
@@ -28,7 +34,7 @@ export function replaceRows(body, rows) {
     (head) => head.textContent ?? '',
   );
   const drawn = rows.map((cells) =>
-    element('tr', {}, ...cells.map((cell, n) => element('td', { 'data-label': titles[n] }, cell))),
+    element('tr', {}, ...cells.map((cell, n) => element('td', { 'data-label': titles[n] }, directed(cell)))),
   );
   drawn.forEach((row, n) => {
     const before = body.children[n];
@@ -63,7 +69,9 @@ export const factList = (facts, testId, areShort = false) =>
   element(
     'dl',
     { class: areShort ? 'report counts' : 'report', 'data-testid': testId },
-    ...facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value))),
+    ...facts.map(([name, value]) =>
+      element('div', {}, element('dt', {}, name), element('dd', { dir: 'auto' }, value)),
+    ),
   );
 
 /** What only programs say, which is in English: an error, a log line or the name of a field. @param {string} text */
@@ -80,6 +88,6 @@ const headed = (level, title, aside) =>
   element(
     'header',
     { class: 'view-head' },
-    element(level, {}, title),
+    element(level, { dir: 'auto' }, title),
     element('div', { class: 'actions' }, ...aside),
   );

@@ -8,7 +8,10 @@ const COMPLETE_AFTER_MS = 2_000;
 /** A part that is older is marked as stale: two answers have brought nothing newer. */
 const STALE_AFTER_MS = 2_500;
 
-/** @typedef {keyof LiveFigures['readAt'] | 'seconds'} Part */
+/** @typedef {keyof LiveFigures['readAt'] | 'seconds' | 'settling'} Part */
+
+/** Parts that are read from Redis and tell what MongoDB does: nothing new is in them while it is away. @type {ReadonlySet<Part>} */
+const isOfMongo = new Set(/** @type {const} */ (['settling', 'audit']));
 
 export function openFigures() {
   /** @type {SecondFigures[]} */
@@ -19,6 +22,8 @@ export function openFigures() {
   const openedAt = performance.now();
   /** @type {number | null} */
   let unansweredSince = null;
+  /** When a worker was alive last, in Unix ms. @type {number | null} */
+  let workerSeenAt = null;
 
   /** The server's time now, in Unix ms. */
   const now = () => (latest ? Date.parse(latest.serverTime) + performance.now() - receivedAt : Date.now());
@@ -28,8 +33,10 @@ export function openFigures() {
     const last = seconds.at(-1);
     if (part === 'seconds') return last ? (last.second + 1) * 1_000 + COMPLETE_AFTER_MS : null;
     // A server of the version before reads everything for each answer.
-    const at = latest?.readAt ? latest.readAt[part] : latest?.serverTime;
-    return at ? Date.parse(at) : null;
+    const at = latest?.readAt ? latest.readAt[part === 'settling' ? 'queue' : part] : latest?.serverTime;
+    if (!at) return null;
+    const mongo = isOfMongo.has(part) ? latest?.away?.find(({ what }) => what === 'mongodb') : undefined;
+    return Math.min(Date.parse(at), mongo ? Date.parse(mongo.since) : Number.POSITIVE_INFINITY);
   }
 
   return {
@@ -55,6 +62,8 @@ export function openFigures() {
     /** Since when no answer has come, in Unix ms; null while answers come. */
     unansweredSince: () => unansweredSince,
 
+    workerSeenAt: () => workerSeenAt,
+
     failed() {
       unansweredSince ??= now();
     },
@@ -64,6 +73,7 @@ export function openFigures() {
       latest = received;
       receivedAt = performance.now();
       unansweredSince = null;
+      if (received.living.some(({ role }) => role === 'worker')) workerSeenAt = now();
       const known = new Set(seconds.map(({ second }) => second));
       seconds = [...seconds, ...received.seconds.filter(({ second }) => !known.has(second))].slice(
         -MAX_SECONDS,

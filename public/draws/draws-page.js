@@ -3,10 +3,11 @@
 /** @import { Draw } from '../../sale/contract.ts' */
 
 import { asBuyer, currentSession, onSessionChange } from '../account/session.js';
-import { call, fetchSale, Problem } from '../shared/api.js';
+import { call, fetchSale, Problem, Unreachable } from '../shared/api.js';
 import { jittered, serverNow, syncWithPage } from '../shared/clock.js';
 import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { countdown, dateTime } from '../shared/format.js';
+import { openRetry } from '../shared/retry.js';
 import { mountShell } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { checkDraw } from './check-draw.js';
@@ -16,6 +17,8 @@ const id = decoded(location.pathname.split('/')[2] ?? '');
 const saleId = encodeURIComponent(id);
 const fileUrl = `/api/sales/${saleId}/draw/file`;
 const POLL_MS = 3_000;
+const retry = openRetry(() => load());
+const mineRetry = openRetry(() => showMine());
 /** As the page shows it, until the first answer of the API. */
 let draw = drawOfPage();
 
@@ -40,6 +43,7 @@ async function load() {
     /** @type {Draw} */
     const found = (await call('GET', `/sales/${saleId}/draw`)).body;
     draw = found;
+    retry.done();
     const { steps } = drawInWords(found, serverNow(), { texts, dateTime });
     const drawn = element('div', {}, ...steps.map((step) => element('p', {}, step)));
     if (byId('explained').innerHTML !== drawn.innerHTML) byId('explained').replaceChildren(...drawn.children);
@@ -49,7 +53,7 @@ async function load() {
   } catch (error) {
     const isMissing = error instanceof Problem && !error.isPassing;
     setText(byId('verdict'), isMissing ? texts.draws.missing : texts.loadFailed);
-    if (!isMissing) setTimeout(load, jittered(POLL_MS));
+    if (!isMissing) retry.soon(error);
   }
 }
 
@@ -96,10 +100,21 @@ async function recompute() {
   }
 }
 
+async function fetchMine() {
+  try {
+    const mine = await asBuyer((token) => call('GET', `/sales/${saleId}/entries/mine`, { token }));
+    mineRetry.done();
+    return mine;
+  } catch (error) {
+    const isPassing = error instanceof Unreachable || (error instanceof Problem && error.isPassing);
+    if (isPassing) mineRetry.soon(error);
+    return null;
+  }
+}
+
 async function showMine() {
-  const mine = currentSession()
-    ? await asBuyer((token) => call('GET', `/sales/${saleId}/entries/mine`, { token })).catch(() => null)
-    : null;
+  mineRetry.hold();
+  const mine = currentSession() ? await fetchMine() : null;
   const { pseudonym, drawn } = mine?.body ?? {};
   setText(byId('mine'), pseudonym ? texts.draws.mine(pseudonym, drawn ?? null) : '');
 }

@@ -9,6 +9,7 @@ import { byId, element, setText, show } from '../shared/dom.js';
 import { countdown, dateTime, money, number, smallPicture } from '../shared/format.js';
 import { itemName, itemsOf, lowestPrice, saleName, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
+import { openRetry } from '../shared/retry.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
@@ -105,7 +106,7 @@ function card(sale, now) {
     element(
       'div',
       { class: 'card-text' },
-      element('a', { href: `/sales/${encodeURIComponent(id)}` }, saleName(sale)),
+      element('a', { href: `/sales/${encodeURIComponent(id)}`, dir: 'auto' }, saleName(sale)),
       ...(site ? [] : [priceOf(sale)]),
       element(
         'div',
@@ -139,10 +140,10 @@ function itemsLine(sale) {
   if (items.length < 2 || sale.site) return [];
   const names = items.slice(0, SHOWN_ITEMS).map((item) => {
     const name = itemName(sale, item);
-    if (item.stock > 0) return element('span', {}, name);
+    if (item.stock > 0) return element('span', { dir: 'auto' }, name);
     return element(
       's',
-      {},
+      { dir: 'auto' },
       name,
       element('span', { class: 'visually-hidden' }, ` ${texts.saleStatus.sold_out}`),
     );
@@ -155,6 +156,7 @@ function itemsLine(sale) {
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
 let isUp = false;
+const retry = openRetry(() => document.hidden || refresh());
 
 /** Replaces the first page, and keeps the pages loaded after it. @param {SalePage} page */
 function update(page) {
@@ -181,16 +183,22 @@ async function loadMore() {
 
 async function refresh() {
   clearTimeout(poll);
+  retry.hold();
+  /** @type {unknown} */
+  let failure = null;
   try {
     update(await fetchSales());
     setText(byId('empty'), texts.salesEmpty);
     show(byId('empty'), sales.length === 0);
-  } catch {
+  } catch (error) {
+    failure = error;
     setText(byId('empty'), texts.loadFailed);
     show(byId('empty'), byId('sales').childElementCount === 0);
   }
   draw();
   clearTimeout(poll);
+  if (failure) return retry.soon(failure);
+  retry.done();
   if (!document.hidden) poll = setTimeout(refresh, jittered(isUp ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
 }
 

@@ -11,6 +11,7 @@ import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { dateTime, money, number, shortCountdown, smallPicture } from '../shared/format.js';
 import { amountOf, linesOf, shortNumberOf } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
+import { openRetry } from '../shared/retry.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { cancellableUntilMs, cancellingOf } from './cancelling.js';
@@ -36,6 +37,9 @@ let payments = [];
 let tick;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
+const retry = openRetry(() => refresh());
+/** Whether the shop no longer has the order's sale. */
+let isSaleGone = false;
 /** The time left that was spoken last. @type {number | null | undefined} */
 let spoken;
 /** Whether this page has put the form's step into the history, so that going back closes it. */
@@ -56,7 +60,8 @@ function draw() {
   if (!order) return;
   const lines = linesOf(order, sale);
   const products = lines.flatMap(({ item }) => item?.product ?? sale?.product ?? []);
-  const name = [...new Set(products.map((product) => product.name))].join(', ') || texts.unknownSale;
+  const unnamed = isSaleGone ? texts.unknownSale : texts.orderTitle;
+  const name = [...new Set(products.map((product) => product.name))].join(', ') || unnamed;
   document.title = `${name} · ${texts.brand}`;
   setText(byId('name'), name);
   drawPicture(products[0]?.image ?? '');
@@ -244,15 +249,29 @@ function stopPaying() {
   if (location.hash === PAYING) history.replaceState(null, '', location.pathname);
 }
 
+/** @param {string} saleId @returns {Promise<SaleSnapshot | null>} */
+async function fetchSaleOf(saleId) {
+  try {
+    return await fetchSale(saleId);
+  } catch (error) {
+    // The order is then shown without the names of what was bought.
+    isSaleGone = error instanceof Problem && error.status === 404;
+    return null;
+  }
+}
+
 async function refresh() {
   clearTimeout(poll);
+  retry.hold();
+  let failure = null;
   try {
     const [found, paid] = await asBuyer((token) =>
       Promise.all([fetchOrder(token, orderId), fetchPayments(token, orderId)]),
     );
     order = found;
     payments = paid;
-    sale ??= await fetchSale(found.saleId).catch(() => null);
+    sale ??= await fetchSaleOf(found.saleId);
+    if (!sale && !isSaleGone) failure = new Error('the sale did not load');
     showMissing('');
     if (order.status !== 'held') stopPaying();
     else if (isUnderWay(payments)) panel.goOn();
@@ -262,9 +281,15 @@ async function refresh() {
       panel.close();
       showMissing(texts.orderSignIn);
     } else if (error instanceof Problem && error.status === 404) showMissing(texts.orderMissing);
-    else if (!order) showMissing(texts.loadFailed);
+    else {
+      if (!order) showMissing(texts.loadFailed);
+      failure = error;
+    }
   }
   draw();
+  clearTimeout(poll);
+  if (failure) return retry.soon(failure);
+  retry.done();
   poll = setTimeout(refresh, jittered(pollMs()));
 }
 

@@ -114,4 +114,4 @@ export const lineOf = ({ name, quantity, money: price }) =>
 
 /** @param {string} text @param {Money | null} price */
 const pricedLine = (text, price) =>
-  element('li', {}, element('span', {}, text), element('span', {}, price ? money(price) : ''));
+  element('li', {}, element('span', { dir: 'auto' }, text), element('span', {}, price ? money(price) : ''));

@@ -7,14 +7,16 @@
 import { openAccount } from '../account/account.js';
 import { asBuyer, currentSession, NotSignedIn, onSessionChange } from '../account/session.js';
 import { listPending, onPendingChange } from '../sale/pending.js';
-import { fetchOrder, fetchOrders, fetchSale, fetchSales } from '../shared/api.js';
+import { fetchOrder, fetchOrders, fetchSale, fetchSales, Problem } from '../shared/api.js';
 import { jittered, serverNow, untilNextSecond } from '../shared/clock.js';
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime, money, shortCountdown, smallPicture } from '../shared/format.js';
-import { addressOfOrder, amountOf, linesOf } from '../shared/items.js';
+import { addressOfOrder, amountOf, linesOf, shortNumberOf } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
+import { openRetry } from '../shared/retry.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
+import { toast } from '../shared/toast.js';
 import { cancellableUntilMs, cancellingOf } from './cancelling.js';
 import { mergeOrders } from './merge-orders.js';
 import { lineOf, noteOf } from './order-view.js';
@@ -25,6 +27,8 @@ const POLL_WHILE_QUEUED_MS = 3_000;
 
 /** @type {Map<string, SaleSnapshot>} */
 const sales = new Map();
+/** Sales that the shop no longer has. @type {Set<string>} */
+const goneSales = new Set();
 /** @type {Order[]} */
 let orders = [];
 /** Purchases of this browser that the shop has not answered yet. @type {PendingPurchase[]} */
@@ -36,6 +40,7 @@ let cursor = null;
 let redrawing;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
+const retry = openRetry(() => refresh());
 
 function draw() {
   clearTimeout(redrawing);
@@ -79,6 +84,7 @@ function row(order) {
     status,
     lines,
     sale,
+    unnamed: goneSales.has(saleId) ? texts.unknownSale : texts.orderNumberLong(shortNumberOf(id)),
     href: addressOfOrder(id),
     details: [
       ...listOf(lines),
@@ -99,6 +105,7 @@ function unansweredRow(purchase) {
     status: 'sending',
     lines: linesOf(purchase, sale ?? null),
     sale,
+    unnamed: goneSales.has(saleId) ? texts.unknownSale : texts.orderTitle,
     href: `/sales/${encodeURIComponent(saleId)}`,
     details: [
       element('p', { class: 'muted' }, `${texts.pieces(quantity)} · ${dateTime(sentAt)}`),
@@ -109,12 +116,12 @@ function unansweredRow(purchase) {
 }
 
 /**
- * @param {{ status: OrderStatus | 'sending', lines: Line[], sale: SaleSnapshot | undefined, href: string, details: Node[],
- *   price: string }} shown
+ * @param {{ status: OrderStatus | 'sending', lines: Line[], sale: SaleSnapshot | undefined, unnamed: string, href: string,
+ *   details: Node[], price: string }} shown `unnamed` is its name while that of its sale is not known
  */
-function rowOf({ status, lines, sale, href, details, price }) {
+function rowOf({ status, lines, sale, unnamed, href, details, price }) {
   const products = lines.flatMap(({ item }) => item?.product ?? sale?.product ?? []);
-  const name = [...new Set(products.map((product) => product.name))].join(', ') || texts.unknownSale;
+  const name = [...new Set(products.map((product) => product.name))].join(', ') || unnamed;
   const image = products[0]?.image;
   const size = { width: '96', height: '96', loading: 'lazy' };
   const picture = image
@@ -125,7 +132,7 @@ function rowOf({ status, lines, sale, href, details, price }) {
     'li',
     { class: 'order-line', 'data-status': status },
     element('div', { class: 'order-picture' }, picture),
-    element('div', {}, element('a', { href }, name), ...details),
+    element('div', {}, element('a', { href, dir: 'auto' }, name), ...details),
     element(
       'div',
       { class: 'order-end' },
@@ -142,29 +149,39 @@ function listOf(lines) {
   return [element('ul', { 'data-testid': 'order-lines' }, ...shown)];
 }
 
-/** Fetches sales that are missing, because the list has only those that end last. @param {{ saleId: string }[]} page */
+/**
+ * Fetches sales that are missing, because the list has only those that end last.
+ * @param {{ saleId: string }[]} page @returns {Promise<boolean>} whether each is known, or known to be gone
+ */
 async function fetchSalesOf(page) {
-  const missing = new Set(page.map(({ saleId }) => saleId).filter((id) => !sales.has(id)));
+  const isUnknown = (/** @type {string} */ id) => !sales.has(id) && !goneSales.has(id);
+  const missing = new Set(page.map(({ saleId }) => saleId).filter(isUnknown));
   await Promise.all(
     [...missing].map(async (id) => {
       try {
         sales.set(id, await fetchSale(id));
-      } catch {
-        // The order is then shown without the sale's name.
+      } catch (error) {
+        // The order is then shown by its number.
+        if (error instanceof Problem && error.status === 404) goneSales.add(id);
       }
     }),
   );
+  return ![...missing].some(isUnknown);
 }
 
 /** @param {string | null} [after] the cursor to continue at */
 async function refresh(after = null) {
   clearTimeout(poll);
+  retry.hold();
   let trouble = '';
   try {
-    const [known, page] = await Promise.all([fetchSales(), asBuyer((token) => fetchOrders(token, after))]);
-    for (const sale of known.sales) sales.set(sale.id, sale);
+    const [known, page] = await Promise.all([
+      fetchSales().catch(() => null),
+      asBuyer((token) => fetchOrders(token, after)),
+    ]);
+    for (const sale of known?.sales ?? []) sales.set(sale.id, sale);
     const mine = await pendingBeside(page.orders);
-    await fetchSalesOf([...page.orders, ...mine.accepted, ...mine.unanswered]);
+    const hasNames = await fetchSalesOf([...orders, ...page.orders, ...mine.accepted, ...mine.unanswered]);
     ({ unanswered } = mine);
     orders = mergeOrders(orders, [...mine.accepted, ...page.orders]);
     cursor = page.nextCursor;
@@ -172,13 +189,19 @@ async function refresh(after = null) {
       trouble = page.queuedOmitted ? texts.ordersQueued : texts.ordersEmpty;
     const isQueued = page.queuedOmitted || orders.some(({ status }) => status === 'queued');
     if (isQueued || unanswered.length > 0) poll = setTimeout(refresh, jittered(POLL_WHILE_QUEUED_MS));
+    if (hasNames) retry.done();
+    else retry.soon();
   } catch (error) {
     if (error instanceof NotSignedIn) {
       orders = [];
       unanswered = [];
       cursor = null;
       trouble = texts.ordersSignIn;
-    } else if (orders.length === 0) trouble = texts.loadFailed;
+    } else {
+      if (orders.length === 0) trouble = texts.loadFailed;
+      if (after) toast(texts.noAnswer);
+      retry.soon(error);
+    }
   }
   setText(byId('empty'), trouble);
   show(byId('empty'), trouble !== '');

@@ -5,15 +5,13 @@
 
 import { asBuyer, currentSession } from '../account/session.js';
 import { call, Problem } from '../shared/api.js';
-import { jittered, serverNow } from '../shared/clock.js';
+import { serverNow } from '../shared/clock.js';
 import { byId, element, setText, show } from '../shared/dom.js';
 import { dateTime } from '../shared/format.js';
+import { openRetry } from '../shared/retry.js';
 import { texts } from '../shared/texts.js';
 import { accessView, mayChange } from './access-view.js';
 
-/** A question without an answer is repeated after this time, and less and less often up to the longest one. */
-const RETRY_MS = 2_000;
-const LONGEST_RETRY_MS = 60_000;
 /** Pages that ask again spread over this time. */
 const SPREAD_MS = 2_000;
 
@@ -32,12 +30,12 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
   let owner;
   /** @type {SaleView | null} */
   let view = null;
-  let failures = 0;
   let askedAt = Number.NEGATIVE_INFINITY;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let again;
   /** What the server said the answer was for, so that a late answer for another code is dropped. */
   let asked = 0;
+  const retry = openRetry(() => isAwaited() && refresh());
 
   const list = element('ol', { class: 'phases', 'data-testid': 'phases' });
   const text = element('p', { class: 'access-text', role: 'status', 'data-testid': 'access' });
@@ -81,6 +79,7 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
 
   async function refresh() {
     clearTimeout(again);
+    retry.hold();
     const buyerId = currentSession()?.user.id;
     if (buyerId !== owner) {
       access = null;
@@ -100,20 +99,12 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
     } catch (error) {
       if (now !== asked) return;
       // Otherwise there is no answer: what is shown stays until the next one.
-      if (!(error instanceof Problem && !error.isPassing) && buyerId) return retry(error);
+      if (!(error instanceof Problem && !error.isPassing) && buyerId) return retry.soon(error);
       access = null;
     }
-    failures = 0;
+    retry.done();
     checked = asks;
     onChange();
-  }
-
-  /** @param {unknown} error */
-  function retry(error) {
-    const pauseMs = jittered(Math.min(RETRY_MS * 2 ** failures, LONGEST_RETRY_MS));
-    failures += 1;
-    const afterMs = error instanceof Problem ? error.retryAfterMs : 0;
-    again = setTimeout(() => isAwaited() && refresh(), pauseMs + afterMs);
   }
 
   function isAwaited() {
@@ -149,6 +140,7 @@ export function openAccess(saleId, { beforeAsking, onChange }) {
       if (!isAwaited() || performance.now() - askedAt < maxAgeMs) return;
       askedAt = performance.now();
       clearTimeout(again);
+      retry.hold();
       again = setTimeout(() => beforeAsking().then(refresh), Math.random() * SPREAD_MS);
     },
 

@@ -65,7 +65,7 @@ function optionOf(name, { id, product, price }, { isPictured, isPriced }) {
       'aria-describedby': `${part}-left`,
     }),
     ...(isPictured ? [picture] : []),
-    element('span', { id: `${part}-name`, class: 'item-name' }, name),
+    element('span', { id: `${part}-name`, class: 'item-name', dir: 'auto' }, name),
     element(
       'span',
       { class: 'item-facts' },

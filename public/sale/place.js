@@ -39,6 +39,17 @@ export function openPlace(saleId, wanted, { shown: demanded, onChange, chooseIte
   const first = document.getElementById('place');
   if (first) first.replaceWith(section);
   else byId('order').before(section);
+  document.getElementById('place-button')?.replaceWith(button);
+
+  /** What takes a place in a draw stays in view where Buy would be. @param {boolean} isForBuy */
+  function putButton(isForBuy) {
+    const isThere = button.parentElement !== null && button.parentElement !== section;
+    if (isThere === isForBuy) return;
+    const hadFocus = document.activeElement === button;
+    if (isForBuy) byId('buy').after(button);
+    else link.before(button);
+    if (hadFocus) button.focus();
+  }
 
   async function refresh() {
     const buyerId = currentSession()?.user.id;
@@ -68,7 +79,7 @@ export function openPlace(saleId, wanted, { shown: demanded, onChange, chooseIte
     } catch (error) {
       const name = error instanceof Problem ? error.name : '';
       const reasons = /** @type {Record<string, string>} */ ({ ...texts.refusal, ...texts.place.refused });
-      toast(reasons[name] ?? texts.loadFailed);
+      toast(reasons[name] ?? texts.noAnswer);
     } finally {
       isBusy = false;
     }
@@ -88,6 +99,7 @@ export function openPlace(saleId, wanted, { shown: demanded, onChange, chooseIte
       shown = view;
       const seen = placeView(view, place, { texts, dateTime });
       show(section, seen !== null);
+      show(button, Boolean(seen?.action));
       // Nobody presses Buy in a draw; how many to ask for is chosen as before.
       show(byId('buy'), view.sale.mode !== 'draw');
       // It says that units which come back are for everybody.
@@ -98,7 +110,7 @@ export function openPlace(saleId, wanted, { shown: demanded, onChange, chooseIte
       button.dataset.action = action ?? '';
       button.className = action === 'leave' ? 'quiet' : 'primary';
       if (action) setText(button, view.isSignedIn ? texts.place.actions[action] : texts.buySignIn);
-      show(button, action !== null);
+      putButton(view.sale.mode === 'draw' && action !== 'leave');
       show(link, view.sale.mode === 'draw');
     },
   };

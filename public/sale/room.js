@@ -92,20 +92,15 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
   const section = element(
     'section',
     { class: 'order place', 'aria-labelledby': 'place-text' },
-    ...[
-      text,
-      note,
-      element('div', { class: 'room-buttons' }, main, quit),
-      onward,
-      message,
-      link,
-      polite,
-      alarm,
-    ],
+    ...[text, note, quit, onward, message, link, polite, alarm],
   );
   const first = document.getElementById('place');
   if (first) first.replaceWith(section);
   else byId('order').before(section);
+  // It stays in view, where Buy would be.
+  const firstButton = document.getElementById('place-button');
+  if (firstButton) firstButton.replaceWith(main);
+  else byId('buy').after(main);
 
   async function readPlace() {
     const buyerId = currentSession()?.user.id;
@@ -217,7 +212,7 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
         ...texts.place.refused,
         ...texts.room.refused,
       });
-      toast(reasons[name] ?? texts.loadFailed);
+      toast(reasons[name] ?? texts.noAnswer);
     } finally {
       isBusy = false;
     }
@@ -286,6 +281,7 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
       show(byId('buy-note'), showsBuy);
       if (!showsBuy) show(byId('stepper'), false);
       show(section, seen !== null);
+      show(main, Boolean(seen?.action));
       if (!seen) return;
       const end = place?.state === 'called' ? place.answerBy : isInside ? place?.passUntil : undefined;
       if ((end && Date.parse(end) <= serverNow()) || lacksPass()) askSoon(2_000);
@@ -298,7 +294,6 @@ export function openRoom(saleId, { shown, withCode, onChange }) {
       main.dataset.action = seen.action ?? '';
       const signIn = view.sale.site ? texts.signIn : texts.buySignIn;
       if (seen.action) setText(main, view.isSignedIn ? texts.room.actions[seen.action] : signIn);
-      show(main, seen.action !== null);
       show(quit, seen.mayLeave);
       show(onward, isInside && pass?.returnUrl !== undefined);
       speak(seen);

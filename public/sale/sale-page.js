@@ -4,13 +4,14 @@
 /** @import { BuyState } from './buy-state.js' */
 
 import { openAccount } from '../account/account.js';
-import { asBuyer, currentSession, onSessionChange, renew } from '../account/session.js';
+import { asBuyer, currentSession, NotSignedIn, onSessionChange, renew } from '../account/session.js';
 import { announceChoice, announceStock } from '../shared/announcements.js';
 import { fetchOrders, fetchPuzzle, fetchSale, Problem } from '../shared/api.js';
 import { jittered, serverNow, syncWithPage, untilNextSecond } from '../shared/clock.js';
 import { byId, decoded, setText, show } from '../shared/dom.js';
 import { addressOfOrder, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
+import { openRetry } from '../shared/retry.js';
 import { mountShell, showConnectionLost } from '../shared/shell.js';
 import { texts } from '../shared/texts.js';
 import { toast } from '../shared/toast.js';
@@ -54,6 +55,8 @@ let verifiedId = null;
 let tick;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
+const retry = openRetry(() => refresh());
+const ordersRetry = openRetry(() => refreshOrders());
 
 const puzzle = openPuzzle({
   fetchPuzzle: () => asBuyer((token) => fetchPuzzle(token, saleId)),
@@ -143,6 +146,10 @@ async function begin() {
 }
 
 async function refresh() {
+  clearTimeout(poll);
+  retry.hold();
+  /** @type {unknown} */
+  let failure = null;
   const messagesBefore = saleMessages;
   try {
     const snapshot = await (isPreview ? asBuyer((token) => fetchSale(saleId, token)) : fetchSale(saleId));
@@ -157,15 +164,18 @@ async function refresh() {
     show(byId('missing'), false);
   } catch (error) {
     isReachable = error instanceof Problem;
+    const isMissing = error instanceof Problem && !error.isPassing;
+    if (!isMissing) failure = error;
     if (!state.sale()) {
-      const isMissing = error instanceof Problem && (error.status === 404 || error.status === 400);
       setText(byId('missing-text'), isMissing ? texts.saleMissing : texts.loadFailed);
       show(byId('missing'), true);
     }
   }
   draw();
   clearTimeout(poll);
-  poll = setTimeout(refresh, jittered(isUp && isReachable ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
+  if (failure) return retry.soon(failure);
+  retry.done();
+  poll = setTimeout(refresh, jittered(isUp ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
 }
 
 /** @param {SaleSnapshot} sale */
@@ -215,6 +225,7 @@ async function askWhetherVerified() {
 }
 
 async function refreshOrders() {
+  ordersRetry.hold();
   const buyerId = currentSession()?.user.id;
   try {
     /** @type {string | null} */
@@ -228,10 +239,12 @@ async function refreshOrders() {
       state.addOrders(page.orders);
       draw();
       cursor = page.nextCursor;
-      if (cursor === null) return;
+      if (cursor === null) break;
     }
-  } catch {
-    // Signed out, or no answer: the next connection fetches them again.
+    ordersRetry.done();
+  } catch (error) {
+    if (error instanceof NotSignedIn) ordersRetry.done();
+    else ordersRetry.soon(error);
   }
 }
 
@@ -244,7 +257,7 @@ async function press() {
   if (shownState() === 'not-yet' && door?.isUnchecked()) {
     // The press itself ends the typing, so that the answer is not there yet.
     await door.refresh();
-    if (door.isUnchecked()) return toast(texts.loadFailed);
+    if (door.isUnchecked()) return toast(texts.noAnswer);
   }
   const buy = shownState();
   if (!pressable.has(buy)) return;

@@ -1,13 +1,26 @@
 /** Prices, numbers and times in the page's locale. */
 
 import { formatsFor } from './formats.js';
-import { language, locale, timeZone } from './language.js';
+import { language, locale, moneyLocale, timeZone } from './language.js';
 
-export { countdown, pictureSizes, shortCountdown, smallPicture } from './formats.js';
-export const { number, money, percent, tick, time, dateTime, longDateTime, moment, period } = formatsFor({
+export { pictureSizes, smallPicture } from './formats.js';
+export const {
+  countdown,
+  shortCountdown,
+  number,
+  money,
+  percent,
+  tick,
+  time,
+  dateTime,
+  longDateTime,
+  moment,
+  period,
+} = formatsFor({
   locale,
   language,
   timeZone,
+  moneyLocale,
 });
 
 const numbers = new Intl.NumberFormat(locale);

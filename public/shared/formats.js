@@ -18,8 +18,8 @@ export const momentsIn = (locale, timeZone) =>
     ...(timeZone !== undefined && { timeZone }),
   });
 
-/** @param {{ locale: string, language: string, timeZone: string }} reader */
-export function formatsFor({ locale, language, timeZone }) {
+/** @param {{ locale: string, language: string, timeZone: string, moneyLocale?: string }} reader */
+export function formatsFor({ locale, language, timeZone, moneyLocale = locale }) {
   const toTheSecond = /** @type {const} */ ({ ...hourAndMinute, second: '2-digit', timeZone });
   const numbers = new Intl.NumberFormat(locale);
   const percents = new Intl.NumberFormat(locale, { style: 'percent', signDisplay: 'exceptZero' });
@@ -32,12 +32,20 @@ export function formatsFor({ locale, language, timeZone }) {
     ...{ weekday: 'long', year: 'numeric', month: 'long', day: 'numeric', timeZoneName: 'long' },
   });
   const moments = momentsIn(locale, timeZone);
+  /** @param {number} milliseconds */
+  const countdown = (milliseconds) => countdownIn(milliseconds, language);
   return {
+    /** `2 d 03:04:05`, `03:04:05`. @param {number} milliseconds */
+    countdown,
+
+    /** Of minutes: `09:58`. @param {number} milliseconds */
+    shortCountdown: (milliseconds) => countdown(milliseconds).replace(/^00:/, ''),
+
     /** @param {number} value */
     number: (value) => numbers.format(value),
 
     /** @param {Money} price @param {number} [quantity] */
-    money: (price, quantity = 1) => moneyIn(locale, price, quantity),
+    money: (price, quantity = 1) => moneyIn(moneyLocale, price, quantity),
 
     /** In whole percent, rounded towards zero, so that 99.6 % off is not shown as 100 %. @param {number} share */
     percent: (share) => percents.format(Math.trunc(Math.round(share * 1e6) / 1e4) / 100),
@@ -62,17 +70,17 @@ export function formatsFor({ locale, language, timeZone }) {
   };
 }
 
-/** The text of a countdown: `2 d 03:04:05`, `03:04:05`. @param {number} milliseconds */
-export function countdown(milliseconds) {
+/** The sign of a day. @type {Record<string, string>} */
+const daySigns = { en: 'd', de: 'T', fr: 'j' };
+
+/** @param {number} milliseconds @param {string} language */
+function countdownIn(milliseconds, language) {
   const seconds = Math.max(0, Math.ceil(milliseconds / 1_000));
   const days = Math.floor(seconds / 86_400);
   const parts = [Math.floor(seconds / 3_600) % 24, Math.floor(seconds / 60) % 60, seconds % 60];
   const digits = parts.map((part) => String(part).padStart(2, '0')).join(':');
-  return days > 0 ? `${days} d ${digits}` : digits;
+  return days > 0 ? `${days} ${daySigns[language] ?? 'd'} ${digits}` : digits;
 }
-
-/** The text of a countdown of minutes: `09:58`. @param {number} milliseconds */
-export const shortCountdown = (milliseconds) => countdown(milliseconds).replace(/^00:/, '');
 
 /** An uploaded picture has two sizes; other pictures have only one. */
 const uploaded = /^(\/pictures\/[\w-]{22})-1200\.webp$/;

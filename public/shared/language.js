@@ -18,8 +18,11 @@ export const offered = supported.filter((one) =>
   (page?.dataset.languages ?? supported.join(' ')).includes(one),
 );
 
-/** The locale of numbers, prices and dates, e.g. `en-GB`: the reader's, and in the control room the shop's. */
+/** The reader's locale of numbers and dates, e.g. `en-GB`. */
 export const locale = page?.dataset.locale ?? language;
+
+/** The locale of prices: the reader's, and in the control room the shop's, in which all staff type them. */
+export const moneyLocale = page?.dataset.moneyLocale ?? locale;
 
 /** The shop's time zone, e.g. `Europe/Berlin`. */
 export const timeZone = page?.dataset.timeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone;

@@ -162,7 +162,7 @@ export const french = {
     cancelled: 'Annulée',
   },
   heldUntil: (time) =>
-    `Réservée pour vous jusqu’à ${time}. Si elle n’est pas payée d’ici là, les pièces retournent à la vente.`,
+    `Réservée pour vous jusqu’au ${time}. Si elle n’est pas payée d’ici là, les pièces retournent à la vente.`,
   holdOver: 'Elle n’a pas été payée à temps, et les pièces sont retournées à la vente. Vous ne payez rien.',
   rejection: {
     sold_out: 'À votre tour, il restait moins de pièces que demandé. Vous ne payez rien.',

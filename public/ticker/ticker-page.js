@@ -10,6 +10,7 @@ import { byId, decoded, element, setText, show } from '../shared/dom.js';
 import { countdown, moment, money, number } from '../shared/format.js';
 import { itemName, itemsOf, lowestPrice, saleName, withNewestStock, withStock } from '../shared/items.js';
 import { openLive } from '../shared/live.js';
+import { openRetry } from '../shared/retry.js';
 import { texts } from '../shared/texts.js';
 
 const POLL_WHILE_UP_MS = 60_000;
@@ -25,6 +26,7 @@ let people = 0;
 let isUp = false;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let poll;
+const retry = openRetry(() => refresh());
 
 function draw() {
   if (!sale) return;
@@ -98,6 +100,9 @@ function update(snapshot, isWhole) {
 
 async function refresh() {
   clearTimeout(poll);
+  retry.hold();
+  /** @type {unknown} */
+  let failure = null;
   let message = isUp || !sale ? '' : texts.connectionLost;
   try {
     const snapshot = await fetchSale(saleId);
@@ -106,10 +111,13 @@ async function refresh() {
   } catch (error) {
     const isMissing = error instanceof Problem && error.status < 500;
     message = isMissing ? texts.saleMissing : texts.loadFailed;
+    if (!isMissing) failure = error;
   }
   setText(byId('error'), message);
   show(byId('error'), message !== '');
   clearTimeout(poll);
+  if (failure) return retry.soon(failure);
+  retry.done();
   poll = setTimeout(refresh, jittered(isUp ? POLL_WHILE_UP_MS : POLL_WHILE_DOWN_MS));
 }
 

@@ -3,7 +3,7 @@ import { accessView } from '../../public/sale/access-view.js';
 import { statusNow } from '../../public/sale/buy-state.js';
 import { placeView } from '../../public/sale/place-view.js';
 import { roomView } from '../../public/sale/room-view.js';
-import { countdown, pictureSizes, shortCountdown, smallPicture } from '../../public/shared/formats.js';
+import { pictureSizes, smallPicture } from '../../public/shared/formats.js';
 import { hasSeveralProducts, itemName, itemsOf, lowestPrice, saleName } from '../../public/shared/items.js';
 import { languageNames } from '../../public/shared/language.js';
 import { decimalOf } from '../../public/shared/money.js';
@@ -37,7 +37,7 @@ export const unknownSale = ({ shop }: PageContext): Values => ({
   noStepper: hiddenUnless(true),
   ...{ buyState: '', buy: '', note: '', second: '', noSecond: hiddenUnless(false) },
   noOthers: hiddenUnless(false),
-  ...{ noBuy: '', noNote: '', access: '', place: '', snapshot: '' },
+  ...{ noBuy: '', noNote: '', access: '', place: '', placeButton: '', snapshot: '' },
 });
 
 /** @param address of the page, as others see it. */
@@ -71,7 +71,7 @@ export function viewOfSale(sale: SaleSnapshot, address: string, context: PageCon
     stock: formats.number(stock),
     units: texts.unitsOf(formats.number(unitsOnSale)),
     momentLabel: isScheduled ? texts.opensIn : isOver(status) ? overLabel : texts.endsIn,
-    moment: isOver(status) ? formats.dateTime(Math.min(target, now)) : countdown(target - now),
+    moment: isOver(status) ? formats.dateTime(Math.min(target, now)) : formats.countdown(target - now),
     opening: formats.moment(opensAt),
     opensAt: isScheduled ? opensAt : '',
     openingHere: texts.openingHere('{}'),
@@ -156,7 +156,7 @@ function optionOf(
     ? html`<img src="${smallPicture(product.image)}" alt="" width="44" height="44">`
     : html`<span class="item-picture"></span>`;
   const left = stock === 0 ? texts.saleStatus.sold_out : texts.itemLeft(stock, formats.number(stock));
-  return html`<label class="item" ${new Html(stock === 0 ? 'data-out' : '')}><input type="radio" name="item" value="${item.id}" disabled>${isPictured ? picture : ''}<span class="item-name">${itemName(sale, item)}</span><span class="item-facts">${isPriced ? html`<span class="item-price">${formats.money(price)}</span>` : ''}<span>${left}</span></span></label>`;
+  return html`<label class="item" ${new Html(stock === 0 ? 'data-out' : '')}><input type="radio" name="item" value="${item.id}" disabled>${isPictured ? picture : ''}<span class="item-name" dir="auto">${itemName(sale, item)}</span><span class="item-facts">${isPriced ? html`<span class="item-price">${formats.money(price)}</span>` : ''}<span>${left}</span></span></label>`;
 }
 
 /** The button does nothing until the script runs, which also knows who presses it. */
@@ -183,7 +183,7 @@ const snapshotOf = (shown: SaleSnapshot | (Draw & { serverTime: string })) =>
     `<script type="application/json" id="snapshot">${JSON.stringify(shown).replaceAll('<', '\\u003c')}</script>`,
   );
 
-/** In a draw and outside a waiting room nobody presses Buy: the place's words and button are where the script puts them. */
+/** In a draw and outside a waiting room nobody presses Buy: the place's words and button are where the script puts them, the button where Buy would be. */
 function placeOf(
   sale: SaleSnapshot,
   { status, now }: { status: SaleStatus; now: number },
@@ -191,20 +191,18 @@ function placeOf(
 ): Values {
   const noBuy = hiddenUnless((sale.mode ?? 'open') === 'open');
   const view = { sale, choice: null, status, now };
-  const inRoom = () => roomView(view, null, null, null, { texts, clock: shortCountdown });
+  const inRoom = () => roomView(view, null, null, null, { texts, clock: formats.shortCountdown });
   const inDraw = () => placeView(view, null, { texts, dateTime: formats.dateTime });
   const seen = sale.mode === 'room' ? inRoom() : sale.mode === 'draw' ? inDraw() : null;
-  if (!seen) return { noBuy, noNote: '', place: '' };
+  if (!seen) return { noBuy, noNote: '', place: '', placeButton: '' };
   const button = seen.action
-    ? html`<button type="button" class="primary" aria-disabled="true">${sale.site ? texts.signIn : texts.buySignIn}</button>`
+    ? html`<button id="place-button" type="button" class="primary" aria-disabled="true">${sale.site ? texts.signIn : texts.buySignIn}</button>`
     : '';
   const isRoom = sale.mode === 'room';
   const check = isRoom ? texts.room.check : texts.place.check;
-  const buttons = isRoom
-    ? html`<p class="muted room-note"></p><div class="room-buttons">${button}</div>`
-    : button;
-  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${buttons}<a href="/draws/${encodeURIComponent(sale.id)}">${check}</a></section>`;
-  return { noBuy, noNote: hiddenUnless(false), place };
+  const note = isRoom ? html`<p class="muted room-note"></p>` : '';
+  const place = html`<section id="place" class="order place" aria-labelledby="place-text"><p id="place-text" role="status">${seen.text}</p>${note}<a href="/draws/${encodeURIComponent(sale.id)}">${check}</a></section>`;
+  return { noBuy, noNote: hiddenUnless(false), place, placeButton: button };
 }
 
 /** Who may buy when; the script adds what only the buyer's own time tells. */
@@ -235,7 +233,7 @@ export function viewOfDraw(draw: Draw | null | undefined, saleId: string, contex
     title: `${title} · ${shop.name}`,
     heading: title,
     steps: new Html(told ? told.steps.map((step) => html`<p>${step}</p>`.text).join('') : ''),
-    countdown: told?.leftMs ? countdown(told.leftMs) : '',
+    countdown: told?.leftMs ? formats.countdown(told.leftMs) : '',
     noCountdown: hiddenUnless(Boolean(told?.leftMs)),
     verdict: told?.verdict ?? '',
     notDrawn: hiddenUnless(draw?.state === 'drawn'),
@@ -312,7 +310,7 @@ function cardOf(
   const now = Date.parse(sale.serverTime);
   const status = statusOf(sale);
   const moments: Partial<Record<SaleStatus, string>> = {
-    scheduled: `${texts.opensIn} ${countdown(Date.parse(sale.opensAt) - now)}`,
+    scheduled: `${texts.opensIn} ${formats.countdown(Date.parse(sale.opensAt) - now)}`,
     ended: `${texts.endedAt} ${formats.dateTime(Math.min(Date.parse(sale.closesAt), now))}`,
     called_off: formats.dateTime(sale.closesAt),
   };
@@ -330,7 +328,7 @@ function cardOf(
     ? ''
     : texts.stockLine(formats.number(sale.stock), formats.number(sale.unitsOnSale));
   const live = html`<div class="card-live"><span class="chip" data-status="${status}">${texts.saleStatus[status]}</span><span>${moments[status] ?? stock}</span>${itemsLine(sale, { texts, formats })}</div>`;
-  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}">${saleName(sale)}</a>${priced}${isLive ? live : ''}</div></li>`;
+  return html`<li class="card" data-status="${status}"><div class="card-stage">${picture}</div><div class="card-text"><a href="/sales/${encodeURIComponent(sale.id)}" dir="auto">${saleName(sale)}</a>${priced}${isLive ? live : ''}</div></li>`;
 }
 
 const shownItems = 12;
@@ -340,8 +338,8 @@ function itemsLine(sale: SaleSnapshot, { texts, formats }: Pick<PageContext, 'te
   if (items.length < 2 || sale.site) return new Html('');
   const names = items.slice(0, shownItems).map((item) => {
     const name = itemName(sale, item);
-    if (item.stock > 0) return html`<span>${name}</span>`;
-    return html`<s>${name}<span class="visually-hidden"> ${texts.saleStatus.sold_out}</span></s>`;
+    if (item.stock > 0) return html`<span dir="auto">${name}</span>`;
+    return html`<s dir="auto">${name}<span class="visually-hidden"> ${texts.saleStatus.sold_out}</span></s>`;
   });
   const more = items.length - names.length;
   return html`<p class="card-items" data-testid="card-items">${names}${more > 0 ? html`<span>+${formats.number(more)}</span>` : ''}</p>`;

@@ -87,16 +87,16 @@ export function openPages(settings: PageSettings, shown: ShownSales, log: Log): 
     const isRoom = file === 'admin.html';
     const own = inEnglishOnly.has(file) ? inEnglish(about) : about;
     const { shop } = own;
-    // The control room has the shop's locale.
-    const locale = isRoom ? settings.SHOP_LOCALE : own.reader.locale;
     const { html: source, styleHash, scriptHashes } = template(file, own.reader.language);
     const path = response.req.path;
     // The form of a sale offers one only where the operator has plugged it in.
     const captcha = new Html(isRoom && settings.CAPTCHA_PROVIDER !== 'none' ? ' data-captcha' : '');
+    // All staff read and type prices in the shop's locale.
+    const ofRoom = isRoom ? html` data-money-locale="${settings.SHOP_LOCALE}"` : '';
     const style = styleOf(shop.theme);
     const body = fill(withPlaces(source), {
       ...textsOf(isRoom ? { ...own.texts, ...roomTexts(own.reader.language) } : own.texts),
-      root: html`lang="${own.reader.language}" data-locale="${locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"${captcha}`,
+      root: html`lang="${own.reader.language}" data-locale="${own.reader.locale}" data-time-zone="${settings.SHOP_TIME_ZONE}" data-shop="${shop.name}" data-currency="${shop.theme.currency}" data-languages="${shop.theme.languages.join(' ')}"${ofRoom}${captcha}`,
       ...shellOf(own, path, hash),
       theme: new Html(style && `<style>${style}</style>`),
       title: shop.name,
@@ -258,9 +258,9 @@ function shellOf({ texts, shop }: PageContext, path: string, hash: string): Valu
     <link rel="icon" href="/bundles/${hash}/favicon.svg" type="image/svg+xml">`,
     header: html`<header class="site-header">
       <a href="#main" class="skip">${texts.skip}</a>
-      <a href="/" class="brand">${logo}<span>${shop.name}</span></a>
+      <a href="/" class="brand">${logo}<span dir="auto">${shop.name}</span></a>
       <nav>${link('/', texts.navSales, ' class="wide-only"')}${link('/orders', texts.navOrders, '')}</nav>
-      <a href="/account" class="account" data-testid="account">${texts.navSignIn}</a>
+      <a href="/account" class="account" dir="auto" data-testid="account">${texts.navSignIn}</a>
     </header>`,
     footer: links.length > 0 ? html`<footer class="site-footer">${links}</footer>` : '',
   };

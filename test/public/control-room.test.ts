@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import type { LiveFigures, SaleReport } from '../../insight/contract.ts';
 import { waitUntil } from '../../ops/local/processes/process.mjs';
 import { localText } from '../../public/admin/local-time.js';
+import { settledWithinMs, statesOf } from '../../public/admin/now/queue-states.js';
 import { german as germanRoom } from '../../public/admin/texts/de.js';
 import { english as englishRoom } from '../../public/admin/texts/en.js';
 import { french as frenchRoom } from '../../public/admin/texts/fr.js';
@@ -281,6 +282,9 @@ test('the control room is in the reader’s language before its script runs', as
   const html = (await system.api<string>('GET', '/admin', { headers })).body;
   expect(html).toMatch(new RegExp(`<title>${germanRoom.room} · `));
   expect(html).toContain(`>${germanRoom.room}</h1>`);
+  // Prices are in the shop's locale, and the rest as the reader writes it.
+  expect(html).toContain('data-locale="de"');
+  expect(html).toContain('data-money-locale="en"');
   expect(html).not.toContain('{{');
 });
 
@@ -356,6 +360,38 @@ test('the tiles show the six figures of the queue', async () => {
   await reads('p99', /^\d[\d.]* m?s$/);
   await reads('dead-letters', /^0$/);
   await reads('success', /^100 %$/);
+});
+
+test('a queue that stands still is not fine, and what was not measured has no state', () => {
+  const well = {
+    ...{ depth: 0, oldestMs: 0, inPerSecond: 0, outPerSecond: 0, lag: {}, p50Ms: 446, p99Ms: 653 },
+    ...{ deadLetters: 0, deadLetterGrowth: 0, successRate: 1 },
+  };
+  const good = { depth: 'good', lag: null, latency: 'good', deadLetters: 'good', success: 'good' };
+  expect(statesOf(well)).toEqual(good);
+  const stalled = { ...well, depth: 40, oldestMs: 10_001 };
+  expect(statesOf(stalled)).toEqual({ ...good, depth: 'bad', latency: 'bad' });
+  expect(settledWithinMs(stalled)).toBe(10_001);
+  const quiet = { ...well, p50Ms: null, p99Ms: null, successRate: null };
+  expect(statesOf(quiet)).toEqual({ ...good, latency: null, success: null });
+  expect(statesOf({ ...well, lag: { mail: 3, analytics: 1_001 } }).lag).toBe('bad');
+});
+
+test('sales fit the window whatever they are called, and the orders begin with a sale that has some', async () => {
+  const sold = await system.createSale({ name: 'A lamp that was sold' });
+  const buyer = await system.signUp();
+  await system.settled((await system.buy(sold.id, buyer.token)).body.orderId, buyer.token);
+  await system.createSale({ name: 'Donaudampfschifffahrtsgesellschaftskapitänsmützenkollektionsständer' });
+  const page = await enter('#sales');
+  await page.setViewportSize({ width: 820, height: 900 });
+  await page.getByText('Donaudampf').waitFor();
+  const isCut = await page.evaluate(`(() => {
+    const { scrollWidth, clientWidth } = document.querySelector('.table:has([data-testid=sales])');
+    return scrollWidth > clientWidth;
+  })()`);
+  expect(isCut).toBe(false);
+  await page.evaluate("location.hash = 'orders'");
+  await page.locator('[data-testid=orders] td').first().waitFor();
 });
 
 test('the status of an audit is shown after it ran', async () => {

@@ -26,7 +26,11 @@ const reads = (page: Page, id: string, text: string) =>
   at(page, id).filter({ hasText: text }).waitFor({ timeout: 30_000 });
 
 test('a buyer enters a draw on the page, sees the number, and the browser recomputes it', async () => {
-  const { product, opensAt, closesAt, price } = await system.createSale();
+  const { opensAt, closesAt, price } = await system.createSale();
+  const { body: product } = await system.api('POST', '/api/products', {
+    token: system.adminToken,
+    body: { name: 'A lamp by lot', description: 'Numbered, and made once. '.repeat(30) },
+  });
   const drawAt = new Date(Date.now() + hourMs / 2);
   const { body: sale } = await system.api<SaleSnapshot>('POST', '/api/sales', {
     token: system.adminToken,
@@ -42,9 +46,14 @@ test('a buyer enters a draw on the page, sees the number, and the browser recomp
   const page = await openPage(buyer, { viewport: { width: 390, height: 844 } });
   await page.goto(`${system.url}/sales/${sale.id}`);
   await reads(page, 'place', 'Lots decide');
+  // It stays in view like Buy, however long the description is.
+  expect(await at(page, 'place-button').evaluate((node) => node.getBoundingClientRect().bottom)).toBeLessThan(
+    844,
+  );
   await at(page, 'place-button').focus();
   await page.keyboard.press('Enter');
   await reads(page, 'place', 'You are in the draw');
+  expect(await page.locator('.buying').isVisible()).toBe(false);
   expect(await objections(page)).toEqual([]);
   if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/entered.png`, fullPage: true });
   await page.goto(`${system.url}/draws/${sale.id}`);

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { instantOf, localText, type UnclearTime } from '../../public/admin/local-time.js';
 import { english } from '../../public/admin/texts/en.js';
+import { formatsFor } from '../../public/shared/formats.js';
 import {
   decimalOf,
   InputError,
@@ -9,6 +10,7 @@ import {
   parseWhole,
   typedAmount,
 } from '../../public/shared/money.js';
+import { french } from '../../public/texts/fr.js';
 
 /** What a person reads who has typed this, in English. */
 function saidOf(parse: () => unknown): string {
@@ -99,6 +101,21 @@ test('what was understood is said in the format of the locale', () => {
   expect(saidOf(() => parseAmount('1.500', 'KWD', 'de'))).toBe('1.500: did you mean 1500,000 or 1,500?');
   expect(saidOf(() => parseAmount('', 'EUR', 'fr'))).toContain('such as 1500,00');
   expect(saidOf(() => parseWhole('1.5'))).toBe('a whole number has no decimals, got 1 in 1.5');
+});
+
+test('a time is written in the reader’s language, and a price in the shop’s locale where staff read it', () => {
+  const of = (language: string, moneyLocale = language) =>
+    formatsFor({ locale: language, language, timeZone: 'UTC', moneyLocale });
+  const day = 24 * 3_600_000;
+  expect(['en', 'de', 'fr'].map((language) => of(language).countdown(day + 1_000))).toEqual([
+    '1 d 00:00:01',
+    '1 T 00:00:01',
+    '1 j 00:00:01',
+  ]);
+  const evening = Date.UTC(2026, 10, 26, 20, 27, 28);
+  expect(of('de', 'en').time(evening)).toBe('20:27:28 UTC');
+  expect(of('de', 'en').money({ amount: 4_900, currency: 'EUR' })).toBe('€49.00');
+  expect(french.heldUntil(of('fr').dateTime(evening))).toContain('jusqu’au 26 nov. 2026');
 });
 
 const berlin = 'Europe/Berlin';

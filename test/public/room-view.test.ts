@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { BuyState } from '../../public/sale/buy-state.js';
 import { askAgainMs, isUnlikely, roomView, steady, type Wait, waitOf } from '../../public/sale/room-view.js';
-import { shortCountdown } from '../../public/shared/formats.js';
+import { formatsFor } from '../../public/shared/formats.js';
 import { english as texts } from '../../public/texts/en.js';
 import type { Place, RoomStatus, SaleStatus } from '../../sale/contract.ts';
 
@@ -27,7 +27,7 @@ const look = (
 ) =>
   roomView({ sale, status: of, now, ...(buy && { buy }) }, place, status, wait, {
     texts,
-    clock: shortCountdown,
+    clock: formatsFor({ locale: 'en', language: 'en', timeZone: 'UTC' }).shortCountdown,
   });
 
 test('a page says in each state what a person has to know, and offers what they can do', () => {

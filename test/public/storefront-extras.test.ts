@@ -38,7 +38,7 @@ test('a page shows the number of people on both instances', async () => {
 
 test('sold, cancelled and added units are shown as recent events', async () => {
   const sale = await system.createSale({ stock: 9, limitPerBuyer: 5 });
-  const page = await visit(`/sales/${sale.id}`);
+  const page = await visit(`/sales/${sale.id}`, { viewport: { width: 390, height: 844 } });
   await sees(page, 'people', 'here');
   const token = system.buyerToken();
   const { body } = await system.buy(sale.id, token, { quantity: 3 });
@@ -46,6 +46,8 @@ test('sold, cancelled and added units are shown as recent events', async () => {
   await system.settled(body.orderId, token);
   await system.api('DELETE', `/api/orders/${body.orderId}`, { token });
   await sees(page, 'recent-event', /^3 pieces back on sale · /);
+  const recent = page.getByTestId('recent-event');
+  expect(await recent.evaluate((line) => line.scrollWidth - line.clientWidth)).toBe(0);
   await system.changeSale(sale.id, { addStock: 1 });
   await sees(page, 'recent-event', /^1 piece added · /);
 });
@@ -149,6 +151,48 @@ test('a page is shown where the browser blocks storage', async () => {
   await sees(page, 'product-name', 'A lamp without storage');
   await sees(page, 'people', 'here');
 });
+
+test('a page whose data did not load asks again by itself while it is connected', async () => {
+  const sale = await system.createSale({ name: 'A lamp for the desk' });
+  const buyer = await system.signUp();
+  const { orderId } = (await system.buy(sale.id, buyer.token)).body;
+  await system.settled(orderId, buyer.token);
+  const saleApi = `/api/sales/${sale.id}`;
+  const places: [path: string, away: string[], says: string][] = [
+    ['/orders', ['/api/orders'], 'Trying again…'],
+    // An order whose sale did not load is told by its number.
+    ['/orders', ['/api/sales', saleApi], `Order ${orderId.slice(0, 8)}`],
+    [`/orders/${orderId}`, [saleApi], 'Your order'],
+    ['/account', ['/api/account'], 'Trying again…'],
+    [`/ticker/${sale.id}`, [saleApi], 'Trying again…'],
+    // These have what the server has put into them.
+    ['/', ['/api/sales'], ''],
+    [`/sales/${sale.id}`, [saleApi, '/api/orders'], ''],
+  ];
+  const asksAgain = async ([path, away, says]: (typeof places)[number]) => {
+    const page = await browser.page({ as: buyer });
+    let isAway = true;
+    const isOf = (url: URL) => away.includes(url.pathname);
+    await page.route(isOf, (route) => (isAway ? route.fulfill({ status: 503, json: {} }) : route.continue()));
+    const socket = path === '/account' ? null : page.waitForEvent('websocket');
+    await page.goto(system.url + path);
+    await (await socket)?.waitForEvent('framereceived');
+    // What the page asks because it is connected fails as well.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await page.getByText(says).filter({ visible: true }).first().waitFor();
+    expect(await page.getByText('A sale of the past').count(), path).toBe(0);
+    const answers = away.map((api) =>
+      page.waitForResponse((response) => new URL(response.url()).pathname === api && response.ok()),
+    );
+    isAway = false;
+    // The list of sales names this one, which is then not asked for.
+    await (path === '/orders' ? Promise.any(answers) : Promise.all(answers));
+    await page.getByText('Trying again…').filter({ visible: true }).waitFor({ state: 'hidden' });
+    if (path !== '/account') await page.getByText('A lamp for the desk').first().waitFor();
+    await page.context().close();
+  };
+  for (let n = 0; n < places.length; n += 4) await Promise.all(places.slice(n, n + 4).map(asksAgain));
+}, 90_000);
 
 test('the first load transfers less than 100 kB', async () => {
   const sale = await system.createSale();

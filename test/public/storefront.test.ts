@@ -525,6 +525,26 @@ test('HTML in a name is shown as text', async () => {
   await page.getByRole('link', { name, exact: true }).waitFor();
 });
 
+test('a name and a description that are read from right to left are written so', async () => {
+  const { product, id } = await system.createSale({ name: 'مصباح نحاسي قديم.' });
+  const { products } = system.store.collections;
+  await products.updateOne({ _id: product.id }, { $set: { description: 'مصنوع يدويا.' } });
+  for (const [path, ...names] of [
+    ['/', `.card a[href="/sales/${id}"]`],
+    [`/sales/${id}`, '#name', '#description'],
+    [`/ticker/${id}`, '#name'],
+  ] as const) {
+    const page = await visit(path);
+    await page.getByText('مصباح').first().waitFor();
+    for (const name of names) {
+      const direction = await page.evaluate(
+        `getComputedStyle(document.querySelector(${JSON.stringify(name)})).direction`,
+      );
+      expect(direction, `${path} ${name}`).toBe('rtl');
+    }
+  }
+});
+
 test('on a phone nothing is wider than the screen, and the layout does not shift', async () => {
   const name = 'Alampwithanamethatislongandhasnospacesatall in smoked glass, numbered by hand';
   const sale = await system.createSale({ name, limitPerBuyer: 3 });
@@ -541,6 +561,31 @@ test('on a phone nothing is wider than the screen, and the layout does not shift
     await page.getByText(name).first().waitFor();
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
     expect(await page.evaluate('globalThis.shifted'), path).toBeLessThan(0.02);
+  }
+
+  // With letters twice as large, in the language with the longest words, where the buyer has signed in or not.
+  for (const as of [buyer, null]) {
+    const viewport = { width: 390, height: 844 };
+    const large = await browser.page({ as, locale: 'de-DE', viewport, reducedMotion: 'reduce' });
+    for (const path of ['/', `/sales/${sale.id}`, '/orders', '/account']) {
+      await large.goto(system.url + path);
+      await large
+        .locator('#sign-in:visible, [data-testid=sessions], .buy[data-state], .card, .order-line')
+        .first()
+        .waitFor();
+      await large.evaluate("document.documentElement.style.fontSize = '200%'");
+      expect(await large.evaluate('document.documentElement.scrollWidth'), path).toBe(390);
+      const cut = await large.evaluate(`[...document.querySelectorAll('h1, .primary, .account, .order-end')]
+        .filter(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth).map(({ textContent }) => textContent)`);
+      expect(cut, path).toEqual([]);
+      const onTop = await large.evaluate(`(() => {
+        const [brand, nav] = ['.brand', '.site-header nav'].map((one) => document.querySelector(one).getBoundingClientRect());
+        const width = document.querySelector('.brand span').getBoundingClientRect().right - nav.left;
+        return brand.bottom > nav.top && width > 0;
+      })()`);
+      expect(onTop, path).toBe(false);
+    }
+    await large.context().close();
   }
 });
 

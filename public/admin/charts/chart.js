@@ -19,6 +19,8 @@ import { isPlotLoaded, loadPlot } from './plot.js';
  */
 
 const HEIGHT_PX = 210;
+/** What is drawn are orders, units and milliseconds, of which there are no parts. */
+const WHOLE_STEPS = Array.from({ length: 12 }, (_, n) => [1, 2, 5].map((step) => step * 10 ** n)).flat();
 
 /** @param {string} title @param {Line[]} lines @param {{ height?: number, write?: (value: number) => string,
  *   summary?: (values: Values) => number | null | undefined }} [options] `summary` gives the value in the legend, by default the last */
@@ -114,6 +116,9 @@ export function chart(title, lines, { height = HEIGHT_PX, write = number, summar
 /** @param {Values} values */
 const lastOf = (values) => values.findLast((value) => value !== null);
 
+/** The last one of ten seconds: an earlier one is not the present. @param {Values} values */
+export const recentOf = (values) => lastOf(values.slice(-10));
+
 /** @param {Values} values */
 export const sumOf = (values) => values.reduce((/** @type {number} */ sum, value) => sum + (value ?? 0), 0);
 
@@ -138,8 +143,8 @@ function optionsOf(root, lines, { width, height, write, stepped }) {
   return {
     width,
     height,
-    // Room for half of the last label of the time.
-    padding: [8, 30, 0, 0],
+    // Room for half of the last label of the time, and for half of the lowest one where there is no time.
+    padding: [8, 30, 8, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_plot, _low, high) => [0, Math.max(1, (high ?? 0) * 1.12)] } },
@@ -153,7 +158,12 @@ function optionsOf(root, lines, { width, height, write, stepped }) {
         values: ({ data }, ticks) =>
           unrepeated(ticks.map((at) => (data[0].length > 0 ? tick(at * 1_000) : ''))),
       },
-      { ...axis, size: 58, values: (_plot, ticks) => unrepeated(ticks.map((value) => write(value))) },
+      {
+        ...axis,
+        size: 58,
+        incrs: WHOLE_STEPS,
+        values: (_plot, ticks) => unrepeated(ticks.map((value) => write(value))),
+      },
     ],
     series: [
       {},

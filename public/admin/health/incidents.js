@@ -31,7 +31,7 @@ function incidentsIn(figures) {
   });
   const hasWorker = living.some(({ role }) => role === 'worker');
   if (!hasWorker && !figures.isStale('processes'))
-    found.push({ ...texts.incidents.worker, since: null, paragraph: 'UnsettledOld' });
+    found.push({ ...texts.incidents.worker, since: figures.workerSeenAt(), paragraph: 'UnsettledOld' });
   return found;
 }
 

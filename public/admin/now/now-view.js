@@ -5,7 +5,7 @@
 
 import { element } from '../../shared/dom.js';
 import { duration, number, relative } from '../../shared/format.js';
-import { chart } from '../charts/chart.js';
+import { chart, recentOf } from '../charts/chart.js';
 import { heading, replaceRows, table } from '../components.js';
 import { ageOf } from '../health/age.js';
 import { acceptedIn, refusedIn } from '../live-figures.js';
@@ -18,25 +18,34 @@ import { queueTiles, tile } from './queue-tiles.js';
 /** Each chart of the last five minutes, and what its lines show of a second. */
 const charts = () => {
   const { charts: t } = texts;
-  const inMs = { write: duration };
+  const live = { summary: recentOf };
+  const inMs = { ...live, write: duration };
   return [
     {
-      drawn: chart(t.answers, [
-        { label: t.accepted, color: '--good', fill: true },
-        { label: t.refused, color: '--wait' },
-        { label: t.faults, color: '--hot' },
-      ]),
+      drawn: chart(
+        t.answers,
+        [
+          { label: t.accepted, color: '--good', fill: true },
+          { label: t.refused, color: '--wait' },
+          { label: t.faults, color: '--hot' },
+        ],
+        live,
+      ),
       lines: [acceptedIn, refusedIn, (/** @type {SecondFigures} */ { answers }) => faultsIn(answers)],
     },
     {
-      drawn: chart(t.orders, [
-        { label: t.held, color: '--wait' },
-        { label: t.paid, color: '--good', fill: true },
-        { label: t.rejected, color: '--hot' },
-        { label: t.expired, color: '--muted' },
-        { label: t.cancelled, color: '--ink' },
-        { label: t.refunded, color: '--ink', dashed: true },
-      ]),
+      drawn: chart(
+        t.orders,
+        [
+          { label: t.held, color: '--wait' },
+          { label: t.paid, color: '--good', fill: true },
+          { label: t.rejected, color: '--hot' },
+          { label: t.expired, color: '--muted' },
+          { label: t.cancelled, color: '--ink' },
+          { label: t.refunded, color: '--ink', dashed: true },
+        ],
+        live,
+      ),
       lines: [
         countOf('held'),
         countOf('paid'),
@@ -47,10 +56,14 @@ const charts = () => {
       ],
     },
     {
-      drawn: chart(t.allFaults, [
-        { label: t.byServers, color: '--hot', fill: true },
-        { label: t.byNginx, color: '--wait' },
-      ]),
+      drawn: chart(
+        t.allFaults,
+        [
+          { label: t.byServers, color: '--hot', fill: true },
+          { label: t.byNginx, color: '--wait' },
+        ],
+        live,
+      ),
       lines: [
         (/** @type {SecondFigures} */ { faults }) => faults?.servers ?? 0,
         (/** @type {SecondFigures} */ { faults }) => faults?.nginx ?? 0,
@@ -68,7 +81,7 @@ const charts = () => {
       lines: [countOf('p50Ms'), countOf('p99Ms')],
     },
     {
-      drawn: chart(t.queue, [{ label: t.waiting, color: '--wait', fill: true, stepped: true }]),
+      drawn: chart(t.queue, [{ label: t.waiting, color: '--wait', fill: true, stepped: true }], live),
       lines: [countOf('queued')],
     },
     {

@@ -7,27 +7,16 @@ import { element, setText } from '../../shared/dom.js';
 import { duration, number } from '../../shared/format.js';
 import { ageOf } from '../health/age.js';
 import { texts } from '../texts.js';
+import { settledWithinMs, statesOf } from './queue-states.js';
 
-/** @typedef {'good' | 'warn' | 'bad'} State what to do about a figure: nothing, watch it, or act */
-
-/** The thresholds of `bad` are those of ops/alerts.yml, where it has one. */
-const LIMITS = {
-  oldestMs: { warn: 5_000, bad: 30_000 },
-  lag: { warn: 200, bad: 1_000 },
-  p99Ms: { warn: 1_000, bad: 5_000 },
-  /** The share of answers that were faults. */
-  faults: { warn: 0.001, bad: 0.014 },
-};
-
-/** @param {number} figure @param {{ warn: number, bad: number }} limits @returns {State} */
-const stateOf = (figure, { warn, bad }) => (figure > bad ? 'bad' : figure > warn ? 'warn' : 'good');
+/** @import { State } from './queue-states.js' */
 
 export function queueTiles() {
   const tiles = {
     depth: tile(texts.tiles.depth, 'tile-queue', 'queue'),
     rates: tile(texts.tiles.rates, 'tile-rates', 'queue', 'double'),
     lag: tile(texts.tiles.lag, 'tile-lag', 'lag'),
-    latency: tile(texts.tiles.latency, 'tile-p99', 'queue'),
+    latency: tile(texts.tiles.latency, 'tile-p99', 'settling'),
     deadLetters: tile(texts.tiles.deadLetters, 'tile-dead-letters', 'queue'),
     success: tile(texts.tiles.success, 'tile-success', 'queue'),
   };
@@ -38,25 +27,23 @@ export function queueTiles() {
     /** @param {QueueFigures} figures */
     set(figures) {
       const { depth, oldestMs, inPerSecond, outPerSecond, p50Ms, p99Ms, successRate } = figures;
+      const states = statesOf(figures);
+      const withinMs = settledWithinMs(figures);
       const { deadLetters, deadLetterGrowth } = figures;
-      tiles.depth.set(number(depth), texts.oldest(duration(oldestMs)), stateOf(oldestMs, LIMITS.oldestMs));
+      tiles.depth.set(number(depth), texts.oldest(duration(oldestMs)), states.depth);
       tiles.rates.set(`${tenths(inPerSecond)} · ${tenths(outPerSecond)}`, texts.lastTenSeconds);
-      tiles.lag.set(...lagIn(figures));
+      tiles.lag.set(...lagIn(figures), states.lag);
       tiles.latency.set(
-        orDash(p99Ms, duration),
+        `${withinMs === p99Ms ? '' : '> '}${orDash(withinMs, duration)}`,
         texts.medianOfMinute(orDash(p50Ms, duration)),
-        stateOf(p99Ms ?? 0, LIMITS.p99Ms),
+        states.latency,
       );
       tiles.deadLetters.set(
         number(deadLetters),
         deadLetterGrowth === 0 ? texts.asManyLetters : texts.moreLetters(deadLetterGrowth),
-        deadLetterGrowth > 0 ? 'bad' : deadLetters > 0 ? 'warn' : 'good',
+        states.deadLetters,
       );
-      tiles.success.set(
-        orDash(successRate, percent),
-        texts.ofAllAnswers,
-        stateOf(1 - (successRate ?? 1), LIMITS.faults),
-      );
+      tiles.success.set(orDash(successRate, percent), texts.ofAllAnswers, states.success);
     },
   };
 }
@@ -77,13 +64,16 @@ export function tile(label, testId, part, width = '') {
   return {
     root,
     age: age.draw,
-    /** @param {string} text @param {string} detail @param {State} [state] none where no value is better than another */
-    set(text, detail, state) {
+    /**
+     * @param {string} text @param {string} detail
+     * @param {State | null} [state] none where no value is better than another, or nothing was measured
+     */
+    set(text, detail, state = null) {
       setText(value, text);
       setText(note, detail);
-      if (!state) return;
-      root.dataset.state = state;
-      setText(mark, `${ICONS[state]} ${texts.tileStates[state]}`);
+      if (state) root.dataset.state = state;
+      else delete root.dataset.state;
+      setText(mark, state ? `${ICONS[state]} ${texts.tileStates[state]}` : '');
     },
   };
 }
@@ -95,10 +85,10 @@ const tenths = (figure) => number(figure < 100 ? Math.round(figure * 10) / 10 : 
 /** Rounded down, so that 99.99 % is not shown as 100 %. @param {number} share */
 const percent = (share) => `${number(Math.floor(share * 1_000) / 10)} %`;
 
-/** @param {QueueFigures} figures @returns {[string, string, State]} */
+/** @param {QueueFigures} figures @returns {[string, string]} */
 function lagIn({ lag }) {
   const [furthest] = Object.entries(lag).sort(([, one], [, other]) => other - one);
-  if (!furthest) return ['–', texts.noSubscribers, 'good'];
+  if (!furthest) return ['–', texts.noSubscribers];
   const [subscriber, events] = furthest;
-  return [number(events), texts.behind(subscriber), stateOf(events, LIMITS.lag)];
+  return [number(events), texts.behind(subscriber)];
 }

@@ -286,7 +286,7 @@ function notesOf({ order, notes }, reload) {
     element(
       'li',
       { class: 'note' },
-      element('p', {}, text),
+      element('p', { dir: 'auto' }, text),
       element('span', { class: 'muted' }, `${by} · ${dateTime(at)}`),
     ),
   );

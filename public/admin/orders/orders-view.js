@@ -1,7 +1,7 @@
 /** Searches orders by sale, number, buyer's name or e-mail address, newest first, and cancels several at once. */
 
 /** @import { AdminOrder, AdminOrderPage, LiveFigures } from '../../../insight/contract.ts' */
-/** @import { OrderStatus } from '../../../sale/contract.ts' */
+/** @import { OrderStatus, SaleSnapshot } from '../../../sale/contract.ts' */
 
 import { element, setText, show } from '../../shared/dom.js';
 import { dateTime, duration } from '../../shared/format.js';
@@ -122,8 +122,7 @@ export function openOrdersView(saleId) {
     const sales = older.addTo(news);
     const known = sales.map(({ id }) => id).join();
     if (sale.dataset.known === known) return;
-    const open = sales.find(({ status }) => status === 'open') ?? sales[0];
-    const chosen = sale.value || saleId || open?.id || ALL_SALES;
+    const chosen = sale.value || saleId || firstOf(sales)?.id || ALL_SALES;
     sale.dataset.known = known;
     names = new Map(sales.map(({ id, product }) => [id, product.name]));
     sale.replaceChildren(
@@ -148,6 +147,13 @@ export function openOrdersView(saleId) {
     ),
     update,
   };
+}
+
+/** The sale whose orders are shown first: one that has sold something, if there is one, and an open one rather than others. @param {SaleSnapshot[]} sales */
+function firstOf(sales) {
+  const sold = sales.filter(({ stock, unitsOnSale }) => stock < unitsOnSale);
+  const among = sold.length > 0 ? sold : sales;
+  return among.find(({ status }) => status === 'open') ?? among[0];
 }
 
 /** @param {AdminOrder} order @param {string | undefined} saleName @param {Set<string>} selected @param {() => void} onSelect */

@@ -5,7 +5,7 @@
 import { newIdempotencyKey } from '../../sale/pending.js';
 import { element } from '../../shared/dom.js';
 import { money } from '../../shared/format.js';
-import { locale } from '../../shared/language.js';
+import { moneyLocale } from '../../shared/language.js';
 import { parseAmount, typedAmount } from '../../shared/money.js';
 import { field, openForm } from '../form.js';
 import { texts } from '../texts.js';
@@ -33,7 +33,7 @@ export function openRefundForm(orderId, { refundableAmount, currency }) {
   const amount = field(
     t.amountIn(currency),
     'amount',
-    { inputmode: 'decimal', autocomplete: 'off', value: typedAmount(left, locale) },
+    { inputmode: 'decimal', autocomplete: 'off', value: typedAmount(left, moneyLocale) },
     t.amountHint(money(left)),
   );
   // However often the same amount has to be sent, it is one refund.
@@ -42,7 +42,7 @@ export function openRefundForm(orderId, { refundableAmount, currency }) {
     t.title,
     [amount, reason, element('p', { class: 'hint' }, t.hint)],
     (read) => {
-      const wanted = read.read('amount', words.amount, (text) => parseAmount(text, currency, locale));
+      const wanted = read.read('amount', words.amount, (text) => parseAmount(text, currency, moneyLocale));
       if (wanted !== undefined && (wanted < 1 || wanted > refundableAmount))
         read.refuse('amount', texts.faultOf(words.amount, t.outside(money(left))));
       const why = read.textOf('reason');

@@ -47,8 +47,8 @@ export function openProductsView() {
       'li',
       { class: 'product card-box' },
       element('div', { class: 'product-stage' }, picture),
-      element('h2', {}, name),
-      element('p', { class: 'muted clamp' }, description),
+      element('h2', { dir: 'auto' }, name),
+      element('p', { class: 'muted clamp', dir: 'auto' }, description),
       element('p', { class: 'muted' }, count),
       edit,
     );

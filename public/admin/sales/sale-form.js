@@ -6,7 +6,7 @@
 import { serverNow } from '../../shared/clock.js';
 import { element, setText, show } from '../../shared/dom.js';
 import { money, wholeSpan } from '../../shared/format.js';
-import { locale } from '../../shared/language.js';
+import { moneyLocale } from '../../shared/language.js';
 import {
   InputError,
   isCurrency,
@@ -370,7 +370,7 @@ function itemRow(products, item, currencyNow, onRemoved) {
   });
   const price = field(texts.words.price, '', {
     ...typed,
-    ...{ 'data-field': 'price', value: item ? typedAmount(item.price, locale) : '', placeholder: '149' },
+    ...{ 'data-field': 'price', value: item ? typedAmount(item.price, moneyLocale) : '', placeholder: '149' },
   });
   price.querySelector('input')?.addEventListener('input', ({ target }) => {
     setText(understood, understoodAs(/** @type {HTMLInputElement} */ (target).value, currencyNow()));
@@ -398,7 +398,7 @@ function itemRow(products, item, currencyNow, onRemoved) {
       field(t.oldPrice, '', {
         ...typed,
         ...{ 'data-field': 'oldAmount', placeholder: t.optional },
-        value: item?.oldPrice ? typedAmount(item.oldPrice, locale) : '',
+        value: item?.oldPrice ? typedAmount(item.oldPrice, moneyLocale) : '',
       }),
       field(texts.words.units, '', {
         ...whole,
@@ -427,7 +427,7 @@ function itemRow(products, item, currencyNow, onRemoved) {
 function understoodAs(text, currency) {
   if (text.trim() === '' || !isCurrency(currency)) return '';
   try {
-    return money({ amount: parseAmount(text, currency, locale), currency });
+    return money({ amount: parseAmount(text, currency, moneyLocale), currency });
   } catch (error) {
     if (error instanceof InputError) return '';
     throw error;
@@ -437,7 +437,7 @@ function understoodAs(text, currency) {
 /** @param {Reader} read @param {number} n @param {string | undefined} currency @param {string | null} id */
 function readItem(read, n, currency, id) {
   const at = (/** @type {string} */ name) => `items.${n}.${name}`;
-  const amountOf = (/** @type {string} */ text) => parseAmount(text, currency ?? 'EUR', locale);
+  const amountOf = (/** @type {string} */ text) => parseAmount(text, currency ?? 'EUR', moneyLocale);
   const optional = (
     /** @type {string} */ name,
     /** @type {string} */ label,

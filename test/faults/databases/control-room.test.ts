@@ -110,14 +110,23 @@ test('the page marks what is stale, and names what is away, what buyers get and 
       what: 'the page is fresh',
     });
   };
-  for (const [name, what, mark] of [
-    ['redis', 'Redis does not answer', 'Queue depth'],
-    ['mongo', 'MongoDB does not answer', 'Consumer lag'],
+  for (const [name, what, marks] of [
+    ['redis', 'Redis does not answer', ['Queue depth', 'Consumer lag', 'Settled within']],
+    // What is settled, and what an audit finds, is in MongoDB.
+    ['mongo', 'MongoDB does not answer', ['Consumer lag', 'Settled within']],
   ] as const) {
     await isFresh();
     signal(name, 'SIGSTOP');
-    const tile = page.locator('.tile').filter({ hasText: mark });
-    await tile.filter({ hasText: 'stale: ' }).waitFor({ timeout: markedWithinMs });
+    const isStale = (mark: string) =>
+      page
+        .locator('.tile[data-stale]')
+        .filter({ hasText: mark })
+        .filter({ hasText: 'stale: ' })
+        .waitFor({ timeout: markedWithinMs });
+    await Promise.all([
+      ...marks.map(isStale),
+      page.locator('.audit-status[data-state=stale]').waitFor({ timeout: markedWithinMs }),
+    ]);
     const incident = incidents.filter({ hasText: what });
     await incident.filter({ hasText: /since .*Buyers: /s }).waitFor({ timeout: markedWithinMs });
     await page.getByRole('link', { name: 'What to do' }).click();
@@ -130,6 +139,6 @@ test('the page marks what is stale, and names what is away, what buyers get and 
   await isFresh();
   const [worker] = system.workers;
   process.kill(worker?.pid ?? 0, 'SIGKILL');
-  await incidents.filter({ hasText: 'No worker is alive' }).waitFor();
+  await incidents.filter({ hasText: /No worker is alive.*since /s }).waitFor();
   await page.locator('[data-testid=processes] s').filter({ hasText: 'worker-worker-1' }).waitFor();
 });
