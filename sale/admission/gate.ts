@@ -186,23 +186,32 @@ export function openGate(redis: Redis, shards: number) {
     return oldest?.acceptedAtMs ?? Number.POSITIVE_INFINITY;
   }
 
+  /** The newest queued purchases of a shard as JSON. */
+  async function readNewest(shard: Shard, max: number): Promise<string[]> {
+    const { queued, purchases } = keysOf(shard);
+    const ids = await redis.zrange(queued, '0', String(max - 1), 'REV');
+    const texts: string[] = [];
+    for (let start = 0; start < ids.length; start += searchedAtOnce) {
+      const keys = ids.slice(start, start + searchedAtOnce).map((orderId) => purchases + orderId);
+      for (const json of await redis.mget(keys)) if (json) texts.push(json);
+    }
+    return texts;
+  }
+
   /** The newest queued purchases as JSON. The read is expensive in a rush, so concurrent callers share one. */
   const readQueued = singleFlight(async () => {
-    const { answers: found, isWhole } = await askShards(allShards, async (shard) => {
-      const { queued } = keysOf(shard);
-      const ids = await redis.zrange(queued, 0, String(searchedMax), 'REV', 'WITHSCORES');
-      return entriesOf(ids).map((entry) => ({ ...entry, shard }));
-    });
-    const ids = found.flat().sort((one, other) => other.acceptedAtMs - one.acceptedAtMs);
-    const texts: string[] = [];
-    for (const [shard, ofShard] of groupByShard(ids.slice(0, searchedMax), ({ shard }) => shard)) {
-      for (let start = 0; start < ofShard.length; start += searchedAtOnce) {
-        const some = ofShard.slice(start, start + searchedAtOnce);
-        const keys = some.map(({ orderId }) => keysOf(shard).purchases + orderId);
-        for (const json of await redis.mget(keys)) if (json) texts.push(json);
-      }
-    }
-    return { texts, isComplete: isWhole && ids.length <= searchedMax };
+    const { answers: counts, isWhole } = await askShards(allShards, async (shard) => ({
+      shard,
+      count: await countIn(shard),
+    }));
+    const all = counts.reduce((sum, { count }) => sum + count, 0);
+    const counted = new Map(counts.map(({ shard, count }) => [shard, count]));
+    const maxOf = (shard: Shard) => Math.ceil((searchedMax * (counted.get(shard) ?? 0)) / all);
+    const holding = [...counted.keys()].filter((shard) => counted.get(shard));
+    const read = await askShards(holding, (shard) =>
+      readNewest(shard, all > searchedMax ? maxOf(shard) : searchedMax),
+    );
+    return { texts: read.answers.flat(), isComplete: isWhole && read.isWhole && all <= searchedMax };
   });
 
   /** A purchase in the memory of one shard. */
