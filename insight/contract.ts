@@ -113,7 +113,7 @@ export const liveFigures = z.object({
   serverTime: instant,
   away: z.array(
     z.object({
-      what: z.string().describe('redis, mongodb or rabbitmq'),
+      what: z.string().describe('redis, redis-master (one of a cluster), mongodb or rabbitmq'),
       since: instant.describe('When it answered last'),
     }),
   ),

@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { Lag } from '../messages/subscriptions.ts';
 import { redisClock } from '../runtime/clock.ts';
+import type { ClusterFigures } from '../runtime/observe/cluster-metrics.ts';
 import type { Gate } from '../sale/admission/gate.ts';
 import type { PurchaseQueue } from '../sale/queue/queue.ts';
 import { noRehearsals } from '../sale/rehearsal.ts';
@@ -11,7 +12,7 @@ import type { QueueFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds, sumOf } from './counters.ts';
 import { readMoneyFigures } from './money.ts';
 
-/** The queue's current size, as Redis has it. */
+/** The queue's current size, as Redis has it; without the shards of a cluster that do not answer. */
 export interface Backlog {
   depth: number;
   oldestMs: number;
@@ -28,13 +29,9 @@ export interface FigureSources {
 }
 
 export async function readBacklog({ gate, queue }: Pick<FigureSources, 'gate' | 'queue'>): Promise<Backlog> {
-  const [depth, oldest, { failed }] = await Promise.all([
-    gate.countQueued(),
-    gate.oldestQueuedMs(),
-    queue.countJobs(),
-  ]);
-  const oldestMs = oldest === null ? 0 : Math.max(0, redisClock.now().getTime() - oldest);
-  return { depth, oldestMs, deadLetters: failed };
+  const [{ queued, oldestAtMs }, { failed }] = await Promise.all([gate.readBacklog(), queue.countJobs()]);
+  const oldestMs = oldestAtMs === null ? 0 : Math.max(0, redisClock.now().getTime() - oldestAtMs);
+  return { depth: queued, oldestMs, deadLetters: failed };
 }
 
 /** A second's counts are complete after this time, because every process adds its counts once a second. */
@@ -115,20 +112,20 @@ const firstNoted = (seconds: Counts[]) =>
 const shownSales = 20;
 
 /** Reads the figures of the whole cluster for the metrics: see runtime/observe/cluster-metrics.ts. */
-export async function readCluster(sources: FigureSources) {
-  const [backlog, lag, stocks, light, mails, money] = await Promise.all([
-    readBacklog(sources),
-    sources.countLag(),
-    readOpenStocks(sources.collections),
-    readAuditStatus(sources.redis),
-    countUnsentMails(sources.collections),
-    readMoneyFigures(sources.collections),
-  ]);
-  const isKnown = light.at !== null && light.state !== 'failed';
-  const audit = isKnown ? { breaches: light.breaches, atMs: Date.parse(light.at ?? '') } : null;
-  const { holds, failedRefunds, dueMs: oldestDueMs } = money;
-  return { ...backlog, lag: knownOf(lag), stocks, audit, mails, holds, failedRefunds, oldestDueMs };
-}
+export const clusterFigures = (sources: FigureSources): ClusterFigures => ({
+  backlog: () => readBacklog(sources),
+  lag: async () => knownOf(await sources.countLag()),
+  stocks: () => readOpenStocks(sources.collections),
+  async audit() {
+    const { at, state, breaches } = await readAuditStatus(sources.redis);
+    return at !== null && state !== 'failed' ? { breaches, atMs: Date.parse(at) } : null;
+  },
+  mails: () => countUnsentMails(sources.collections),
+  async money() {
+    const { holds, failedRefunds, dueMs } = await readMoneyFigures(sources.collections);
+    return { holds, failedRefunds, oldestDueMs: dueMs };
+  },
+});
 
 /** The stock of the open sales that opened last. */
 async function readOpenStocks({ sales }: Collections): Promise<{ saleId: string; stock: number }[]> {

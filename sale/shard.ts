@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { withTimeout } from '../runtime/with-timeout.ts';
 
 /**
  * Sales are spread over shards. All keys of a sale's purchases carry the hash tag of its shard, so that each script runs in
@@ -49,6 +50,26 @@ export function parseKey(key: string): { kind: 'gate' | 'purchase'; shard: Shard
   const [, kind, shard, id] = keyPattern.exec(key) ?? [];
   if (!kind || !id) return null;
   return { kind: kind as 'gate' | 'purchase', shard: shard === undefined ? unsharded : Number(shard), id };
+}
+
+/**
+ * Asks every shard at once. A master of Redis Cluster may be away while the others answer.
+ * @param patienceMs how long each is waited for, if not for as long as its command takes.
+ * @returns what those said that answered; `isWhole` is false when one did not.
+ * @throws the first fault when none answers.
+ */
+export async function askShards<Value>(
+  shards: readonly Shard[],
+  ask: (shard: Shard) => Promise<Value>,
+  patienceMs?: number,
+): Promise<{ answers: Value[]; isWhole: boolean }> {
+  const asked = await Promise.allSettled(
+    shards.map((shard) => (patienceMs ? withTimeout(ask(shard), patienceMs) : ask(shard))),
+  );
+  const answers = asked.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const failed = asked.find((one) => one.status === 'rejected');
+  if (failed && answers.length === 0) throw failed.reason;
+  return { answers, isWhole: !failed };
 }
 
 /** Groups values by shard, in their order. */

@@ -5,13 +5,20 @@ import { openAccountMails } from '../accounts/account-mail.ts';
 import { openTokenSecrets } from '../accounts/one-time-token.ts';
 import { openIdentityProvider, providerTokenMaxSeconds } from '../accounts/provider/provider.ts';
 import { storeBacklog } from '../insight/counters.ts';
-import { readBacklog, readCluster } from '../insight/figures.ts';
+import { clusterFigures, readBacklog } from '../insight/figures.ts';
 import { audienceOf } from '../insight/live-figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks } from '../runtime/clock.ts';
 import { readConfig, warningsAbout } from '../runtime/config.ts';
-import { openMongo, openPatientRedis, openRedis, writesTo } from '../runtime/databases/connections.ts';
+import {
+  mastersCheckOf,
+  openMongo,
+  openPatientRedis,
+  openRedis,
+  warnOfFullCoverage,
+  writesTo,
+} from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
 import { openHeartbeat } from '../runtime/leader/heartbeat.ts';
 import { watchDependencies } from '../runtime/observe/availability.ts';
@@ -70,6 +77,7 @@ const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
 
 const { redis, close: closeRedis } = openRedis(config, log);
+warnOfFullCoverage(redis, log);
 const stopping = new AbortController();
 const prepare = singleFlight(() =>
   prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
@@ -77,7 +85,7 @@ const prepare = singleFlight(() =>
 mongo.on('connected', () => void prepare('database').catch((error) => refuseToRun(error, log)));
 const publisher = openPatientRedis(config, log);
 const subscriber = openPatientRedis(config, log);
-const queue = openPurchaseQueue(config, redis, log);
+const queue = openPurchaseQueue(config, redis, log, { connect: openRedis });
 
 const observer = await openServerObserver({ config, log, mongo, redis });
 const { registry } = observer;
@@ -179,7 +187,7 @@ const dependencies = {
   redis: writesTo(redis),
   ...queue.dependencies,
 };
-const availability = watchDependencies(dependencies, registry);
+const availability = watchDependencies({ ...dependencies, ...mastersCheckOf(redis) }, registry);
 const audits = openAudits(redis);
 // Only for reading the consumer lag, because the workers publish and subscribe.
 const bus = openBus(config, log, () => true);
@@ -239,10 +247,7 @@ const heartbeat = openHeartbeat(
 observer.watchSockets(live);
 const probes = [
   healthRoutes(dependencies, () => stopping.signal.aborted),
-  metricsRoute(
-    registry,
-    openClusterMetrics(registry, () => readCluster(shop)),
-  ),
+  metricsRoute(registry, openClusterMetrics(registry, clusterFigures(shop))),
 ];
 const providerAccess =
   identityProvider && openProviderAccess(identityProvider, collections, tokens, config.PERSON_ALIAS_DOMAINS);

@@ -411,7 +411,7 @@ async function drawLots(
 }
 
 async function callIn({ collections, gate }: System, saleId: string): Promise<void> {
-  const stock = { gateLeft: await gate.unitsLeft(saleId), backlog: await gate.countQueued() };
+  const stock = { gateLeft: await gate.unitsLeft(saleId), backlog: await gate.countQueued(saleId) };
   await callPeople(collections, saleId, stock, { answerSeconds, hasMails: true });
 }
 

@@ -2,16 +2,18 @@ import { once } from 'node:events';
 import { Emitter } from '@socket.io/redis-emitter';
 import express from 'express';
 import { STATES } from 'mongoose';
-import { readCluster } from '../insight/figures.ts';
+import { clusterFigures } from '../insight/figures.ts';
 import { openBus } from '../messages/open-bus.ts';
 import { countLag } from '../messages/subscriptions.ts';
 import { followClocks, mongoClock } from '../runtime/clock.ts';
 import { readConfig, warningsAbout } from '../runtime/config.ts';
 import {
   isMongoAway,
+  mastersCheckOf,
   openMongo,
   openPatientRedis,
   openRedis,
+  warnOfFullCoverage,
   writesTo,
 } from '../runtime/databases/connections.ts';
 import { armFailpoints } from '../runtime/failpoints.ts';
@@ -26,6 +28,7 @@ import { openLog } from '../runtime/observe/log.ts';
 import { metricsRoute } from '../runtime/observe/metrics.ts';
 import { closeOnSignal, refuseToRun } from '../runtime/shutdown.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
+import { withTimeout } from '../runtime/with-timeout.ts';
 import { openGate } from '../sale/admission/gate.ts';
 import type { RoomStatus, SaleSnapshot } from '../sale/contract.ts';
 import { openProvider } from '../sale/payment/open-provider.ts';
@@ -64,6 +67,9 @@ const shardLeaseMs = 2_400;
 /** For how long the others leave gaps when the leader writes. */
 const leaderWritesMs = 500;
 
+/** How long the jobs of a settled batch wait for its gates. */
+const announcePatienceMs = 10_000;
+
 /** How long accepted purchases wait for an unavailable MongoDB before the attempt counts as failed. */
 const settlePatienceMs = 600_000;
 
@@ -76,6 +82,7 @@ const { mongo, close: closeMongo } = openMongo(config, log);
 const collections = openCollections(mongo);
 
 const { redis, close: closeRedis } = openRedis(config, log);
+warnOfFullCoverage(redis, log);
 const stopping = new AbortController();
 const prepare = singleFlight(() =>
   prepareDatabase({ collections, redis, shards: config.SHARDS, log }, stopping.signal),
@@ -84,7 +91,7 @@ mongo.on('connected', () => void prepare('database').catch((error) => refuseToRu
 // Announcements after a commit wait for Redis, because the reconciler would repeat them only after its interval.
 const patient = openPatientRedis(config, log);
 const gate = openGate(patient.redis, config.SHARDS);
-// For the comparison of the gates, which fails at once while Redis is unavailable and is repeated later.
+// For what is repeated later, and fails at once while Redis, or one node of a cluster, is unavailable.
 const impatientGate = openGate(redis, config.SHARDS);
 // Until the first heartbeats are read.
 for (const each of [gate, impatientGate]) each.keepUnsharded(true);
@@ -107,6 +114,7 @@ const { registry } = observer;
 const clocks = followClocks({ redis, mongo, registry }, log);
 
 const queue = openPurchaseQueue(config, redis, log, { consumes: true });
+const impatientQueue = openPurchaseQueue(config, redis, log, { connect: openRedis });
 /** A leader needs MongoDB, and its clock: by its own it could expire holds early. */
 const isFit = () => mongo.readyState === STATES.connected && mongoClock.aheadMs() !== null;
 
@@ -128,7 +136,7 @@ const exclusive: Exclusive = (work) => {
   return settlingExclusive(work);
 };
 const announceEnded = openEndedOrders(
-  { collections, gate, announceSettled: announceChanged, announceSale },
+  { collections, gate: impatientGate, announceSettled: announceChanged, announceSale },
   log,
 );
 const cancellations = openCancellations(collections, announceEnded, otherWriters);
@@ -159,7 +167,8 @@ const settle = openSettlement({
     observer.settled(batch);
     try {
       announceSettled(settled);
-      await gate.removeSettled(settledPurchases);
+      // The batch may be of several shards, of which one may be away for long.
+      await withTimeout(gate.removeSettled(settledPurchases), announcePatienceMs);
     } catch (error) {
       // The orders are committed, so pages find them when they poll, and the reconciler repeats these two steps.
       log.warn(
@@ -196,9 +205,14 @@ const shardLeases = openSharedLeases(
 const election = openLeaderElection(
   { redis, name: 'lead', ttlMs: leaseMs, log, isFit },
   {
-    reconciler: reconciler({ collections, gate, queue, announceSettled }, config, observer.repaired),
+    reconciler: reconciler(
+      { collections, gate: impatientGate, queue: impatientQueue, announceSettled },
+      config,
+      log,
+      observer.repaired,
+    ),
     gates: repairGates(
-      { collections, gate: impatientGate, redis, queue, exclusive, announceSale },
+      { collections, gate: impatientGate, redis, queue: impatientQueue, exclusive, announceSale },
       log,
       observer.repaired,
     ),
@@ -209,7 +223,7 @@ const election = openLeaderElection(
     rehearsals: rehearseOnRequest({ redis, collections, gate }, config, log),
     'hold-expiry': holdExpiry(collections, exclusive, { paid: announceChanged, expired: announceEnded }),
     places: openPlacesTask(
-      { collections, gate, exclusive, announceSettled, announceSale, observer, beacon },
+      { collections, gate: impatientGate, exclusive, announceSettled, announceSale, observer, beacon },
       log,
     ),
     room: openRoomTask(
@@ -239,9 +253,15 @@ const dependencies = {
   subscriptions: () => subscribers.subscribed,
   ...queue.dependencies,
 };
-const availability = watchDependencies(dependencies, registry);
-const figures = { collections, redis, gate, queue, countLag: () => countLag(collections, bus) };
-const refresh = openClusterMetrics(registry, () => readCluster(figures));
+const availability = watchDependencies({ ...dependencies, ...mastersCheckOf(redis) }, registry);
+const figures = {
+  collections,
+  redis,
+  gate: impatientGate,
+  queue: impatientQueue,
+  countLag: () => countLag(collections, bus),
+};
+const refresh = openClusterMetrics(registry, clusterFigures(figures));
 const probes = [healthRoutes(dependencies, () => stopping.signal.aborted), metricsRoute(registry, refresh)];
 const http = express()
   .use(...probes)
@@ -255,7 +275,7 @@ closeOnSignal(
     await Promise.all([shardLeases.close(), election.close(), subscribers.close()]);
     await payments?.drained();
     await cancellations.drained();
-    await queue.close();
+    await Promise.all([queue.close(), impatientQueue.close()]);
     await bus.close();
     clocks.close();
     availability.close();

@@ -10271,7 +10271,7 @@ export interface operations {
                         /** Format: date-time */
                         serverTime: string;
                         away: {
-                            /** @description redis, mongodb or rabbitmq */
+                            /** @description redis, redis-master (one of a cluster), mongodb or rabbitmq */
                             what: string;
                             /**
                              * Format: date-time

@@ -153,8 +153,27 @@ export function openRedis(config: Config, log: Log): { redis: Redis; close: () =
   });
 }
 
-/** Checks that Redis accepts writes; one that is out of memory or a replica would still answer a PING. */
-export const writesTo = (redis: Redis) => () => redis.set('ready', '1', 'EX', 60);
+/** Keys in each quarter of a cluster's slots. */
+const readyKeys = ['ready-0', 'ready-1', 'ready-2', 'ready-3'];
+
+/**
+ * Checks that Redis accepts writes; one that is out of memory or a replica would still answer a PING. Of a cluster one master has
+ * to, because while another one is away only the sales on that are.
+ */
+export function writesTo(redis: Redis): () => Promise<unknown> {
+  const write = (key: string) => redis.set(key, '1', 'EX', 60);
+  return () => (redis.isCluster ? Promise.any(readyKeys.map(write)) : write('ready'));
+}
+
+/** Checks that every slot of a cluster has a master that answers the others; no check for a single Redis. */
+export function mastersCheckOf(redis: Redis): Record<string, () => Promise<void>> {
+  if (!redis.isCluster) return {};
+  async function check(): Promise<void> {
+    if (!/cluster_slots_ok:16384\b/.test(String(await redis.cluster('INFO'))))
+      throw new Error('A master of the cluster is away');
+  }
+  return { 'redis-master': check };
+}
 
 /**
  * Opens a connection whose commands wait for Redis without a limit, as subscribers and Bull's clients need.
@@ -166,6 +185,19 @@ export function openPatientRedis(
   { enableReadyCheck = true }: { enableReadyCheck?: boolean } = {},
 ): { redis: Redis; close: () => Promise<void> } {
   return open(config, log, { maxRetriesPerRequest: null, enableReadyCheck });
+}
+
+/** Warns when a cluster refuses the keys of all masters while one is away. It may not be allowed to ask. */
+export function warnOfFullCoverage(redis: Redis, log: Log): void {
+  if (!redis.isCluster) return;
+  const setting = 'cluster-require-full-coverage';
+  retry(() => redis.config('GET', setting), { firstMs: 100, longestMs: 1_000, patienceMs: 10_000 }).then(
+    (answer) => {
+      if ((answer as string[])[1] === 'yes')
+        log.warn(`Redis has ${setting} yes: one master that is away stops every sale. Set it to no`);
+    },
+    () => {},
+  );
 }
 
 /** Replaces ioredis' error about its stream and its options, which tells an operator nothing. */
@@ -210,14 +242,25 @@ export const mastersOf = (redis: Redis): Redis[] =>
   redis.isCluster ? (redis as unknown as Cluster).nodes('master') : [redis];
 
 /**
- * Calls back at each connect, and when a node of a cluster comes or goes: it may have lost data.
+ * Calls back at each connect, and when the connection to a node of a cluster is made or ends: it may have lost data. Attempts that
+ * fail do not count, because they follow each other for as long as a node is away.
  * @returns a function that ends this.
  */
 export function onReconnect(redis: Redis, callback: () => void): () => void {
-  const events = redis.isCluster ? ['ready', '+node', '-node'] : ['ready'];
-  for (const event of events) redis.on(event, callback);
+  redis.on('ready', callback);
+  const connected = new WeakSet<Redis>();
+  const onNode = (node: Redis) => {
+    const onReady = () => connected.add(node) && callback();
+    if (node.status === 'ready') connected.add(node);
+    else node.once('ready', onReady);
+  };
+  const onNodeEnd = (node: Redis) => connected.has(node) && callback();
+  if (redis.isCluster) {
+    for (const node of (redis as unknown as Cluster).nodes('all')) onNode(node);
+    redis.on('+node', onNode).on('-node', onNodeEnd);
+  }
   return () => {
-    for (const event of events) redis.off(event, callback);
+    redis.off('ready', callback).off('+node', onNode).off('-node', onNodeEnd);
   };
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { redisClock } from '../../runtime/clock.ts';
+import { isRedisAway } from '../../runtime/databases/connections.ts';
 import { readInSnapshot, type Snapshot } from '../../runtime/databases/snapshot-read.ts';
 import type { Exclusive } from '../../runtime/mutex.ts';
 import type { Collections, SaleRecord } from '../../store/collections.ts';
@@ -258,9 +259,9 @@ export function openGateCheck({
     const corrected: string[] = [];
     const endsAt = performance.now() + suspectedMs;
     for (const progress of [...buyerComparisons.values()]) {
-      let result: Awaited<ReturnType<typeof compareNextPage>> = 'more';
-      while (result !== 'done' && result !== 'blocked' && performance.now() < endsAt) {
-        result = await compareNextPage(progress);
+      let result: Awaited<ReturnType<typeof compareNextPage>> | 'away' = 'more';
+      while ((result === 'more' || result === 'corrected') && performance.now() < endsAt) {
+        result = await compareNextPage(progress).catch(awayOr);
         if (result === 'corrected') corrected.push(progress.saleId);
       }
       // An unfinished comparison moves to the end, so that the others get their turn.
@@ -272,10 +273,10 @@ export function openGateCheck({
     if (!routine) return corrected;
     // suspectAll can replace it during the comparison.
     const current = routine;
-    const result = await compareNextPage(current);
+    const result = await compareNextPage(current).catch(awayOr);
     if (result === 'corrected') corrected.push(current.saleId);
     lastRoutineSale = current.saleId;
-    if (result === 'done' && routine === current) routine = null;
+    if ((result === 'done' || result === 'away') && routine === current) routine = null;
     return corrected;
   }
 
@@ -316,6 +317,12 @@ export function openGateCheck({
       routine = null;
     },
   };
+}
+
+/** One node of a cluster that is away does not hold up the sales of the others. @throws any other fault. */
+function awayOr(error: unknown): 'away' {
+  if (isRedisAway(error)) return 'away';
+  throw error;
 }
 
 /** Pages through the sales whose gates have not expired, over and over. */

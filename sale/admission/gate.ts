@@ -11,7 +11,16 @@ import { hasSeveralItems, type Item, itemsOf } from '../items.ts';
 import { reservedFieldOf } from '../places/reserve.ts';
 import { groupBySale } from '../sale.ts';
 import { personOf } from '../settlement/decide.ts';
-import { groupByShard, keysOf, parseKey, type Shard, shardOf, shardsIn, unsharded } from '../shard.ts';
+import {
+  askShards,
+  groupByShard,
+  keysOf,
+  parseKey,
+  type Shard,
+  shardOf,
+  shardsIn,
+  unsharded,
+} from '../shard.ts';
 
 /** A queued purchase that has its order now, and the order's outcome. */
 export interface SettledPurchase {
@@ -121,7 +130,10 @@ export const buyersAtOnce = 500;
 const markGateLua = `
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'checked', 0) end`;
 
-/** A buyer's queued purchases are searched among this many of the newest ones, which are read in pages. */
+/**
+ * A buyer's queued purchases are searched among this many of the newest ones, of each shard as many as it has of all; they are
+ * read in pages.
+ */
 const searchedMax = 20_000;
 const searchedAtOnce = 1_000;
 
@@ -138,6 +150,9 @@ declare module 'ioredis' {
 
 /** A count that is older than this is not used any more. */
 const countedForMs = 5_000;
+
+/** How long the figures of a cluster wait for one of its shards, which is less than a reader of them waits. */
+export const figuresPatienceMs = 500;
 
 export type Gate = ReturnType<typeof openGate>;
 
@@ -159,26 +174,54 @@ export function openGate(redis: Redis, shards: number) {
   redis.defineCommand('correctGate', { numberOfKeys: 1, lua: readLua('correct-gate.lua') });
   redis.defineCommand('queueAgain', { lua: giveBackUnits + readLua('queue-again.lua') });
 
+  async function countIn(shard: Shard): Promise<number> {
+    const count = await redis.zcard(keysOf(shard).queued);
+    lastCounts.set(shard, { count, countedAt: performance.now() });
+    return count;
+  }
+
+  /** When the oldest queued purchase of a shard was accepted, in Unix ms; Infinity when none is queued. */
+  async function oldestIn(shard: Shard): Promise<number> {
+    const [oldest] = entriesOf(await redis.zrange(keysOf(shard).queued, '0', '0', 'WITHSCORES'));
+    return oldest?.acceptedAtMs ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The newest queued purchases of a shard as JSON. */
+  async function readNewest(shard: Shard, max: number): Promise<string[]> {
+    const { queued, purchases } = keysOf(shard);
+    const ids = await redis.zrange(queued, '0', String(max - 1), 'REV');
+    const texts: string[] = [];
+    for (let start = 0; start < ids.length; start += searchedAtOnce) {
+      const keys = ids.slice(start, start + searchedAtOnce).map((orderId) => purchases + orderId);
+      for (const json of await redis.mget(keys)) if (json) texts.push(json);
+    }
+    return texts;
+  }
+
   /** The newest queued purchases as JSON. The read is expensive in a rush, so concurrent callers share one. */
   const readQueued = singleFlight(async () => {
-    const found = await Promise.all(
-      allShards.map(async (shard) => {
-        const { queued } = keysOf(shard);
-        const ids = await redis.zrange(queued, 0, String(searchedMax), 'REV', 'WITHSCORES');
-        return entriesOf(ids).map((entry) => ({ ...entry, shard }));
-      }),
+    const { answers: counts, isWhole } = await askShards(allShards, async (shard) => ({
+      shard,
+      count: await countIn(shard),
+    }));
+    const all = counts.reduce((sum, { count }) => sum + count, 0);
+    const counted = new Map(counts.map(({ shard, count }) => [shard, count]));
+    const maxOf = (shard: Shard) => Math.ceil((searchedMax * (counted.get(shard) ?? 0)) / all);
+    const holding = [...counted.keys()].filter((shard) => counted.get(shard));
+    const read = await askShards(holding, (shard) =>
+      readNewest(shard, all > searchedMax ? maxOf(shard) : searchedMax),
     );
-    const ids = found.flat().sort((one, other) => other.acceptedAtMs - one.acceptedAtMs);
-    const texts: string[] = [];
-    for (const [shard, ofShard] of groupByShard(ids.slice(0, searchedMax), ({ shard }) => shard)) {
-      for (let start = 0; start < ofShard.length; start += searchedAtOnce) {
-        const some = ofShard.slice(start, start + searchedAtOnce);
-        const keys = some.map(({ orderId }) => keysOf(shard).purchases + orderId);
-        for (const json of await redis.mget(keys)) if (json) texts.push(json);
-      }
-    }
-    return { texts, isComplete: ids.length <= searchedMax };
+    return { texts: read.answers.flat(), isComplete: isWhole && read.isWhole && all <= searchedMax };
   });
+
+  /** A purchase in the memory of one shard. */
+  async function findIn(shard: Shard, orderId: string) {
+    const { purchases, queued } = keysOf(shard);
+    const json = await redis.get(purchases + orderId);
+    if (json === null) return null;
+    const isQueued = (await redis.zscore(queued, orderId)) !== null;
+    return { purchase: JSON.parse(json) as Purchase, shard, isQueued };
+  }
 
   redis.defineCommand('markGate', { numberOfKeys: 1, lua: markGateLua });
   redis.defineCommand('removeSettled', {
@@ -238,7 +281,8 @@ export function openGate(redis: Redis, shards: number) {
     },
 
     /**
-     * Reads gates and the queued purchases of their shards, in one atomic step for each shard.
+     * Reads gates and the queued purchases of their shards, in one atomic step for each shard. The sales of a shard that does not
+     * answer are left out.
      * @param buyers whose units are read from each gate.
      * @param queuedMax how many queued purchases are listed.
      * @param items the items to read of each sale, by sale id; none for a sale with one item.
@@ -256,7 +300,9 @@ export function openGate(redis: Redis, shards: number) {
       const itemIdsOf = (saleId: string) => items.get(saleId) ?? [];
       const gates = new Map<string, GateFields>();
       const queued = new Map<Shard, string[]>();
-      const readShard = async ([shard, ofShard]: [Shard, string[]]) => {
+      const byShard = groupByShard(saleIds, shardOfSale);
+      const readShard = async (shard: Shard) => {
+        const ofShard = byShard.get(shard) ?? [];
         const reading = redis.multi().zrange(keysOf(shard).queued, 0, String(queuedMax));
         for (const saleId of ofShard)
           reading.hmget(gateKeyOf(saleId), ...names, ...itemIdsOf(saleId).flatMap(itemFieldsOf));
@@ -267,7 +313,7 @@ export function openGate(redis: Redis, shards: number) {
           if (fields[0]) gates.set(saleId, fieldsOf(fields, buyers, itemIdsOf(saleId)));
         }
       };
-      await Promise.all([...groupByShard(saleIds, shardOfSale)].map(readShard));
+      await askShards([...byShard.keys()], readShard);
       const count = [...queued.values()].reduce((sum, ids) => sum + ids.length, 0);
       return { gates, queued: count > queuedMax ? null : queued };
     },
@@ -347,21 +393,23 @@ export function openGate(redis: Redis, shards: number) {
 
     /**
      * An admitted purchase, where it is stored and whether it is still queued; null when it has expired in Redis. An order's id
-     * does not name its sale, so every shard is asked at once.
+     * does not name its sale, so every shard is asked at once; where it is queued it is in no other, and these are not waited for.
+     * @throws when it was not found and a shard did not answer.
      */
-    async findPurchase(
-      orderId: string,
-    ): Promise<{ purchase: Purchase; shard: Shard; isQueued: boolean } | null> {
-      const found = await Promise.all(
-        allShards.map(async (shard) => {
-          const { purchases, queued } = keysOf(shard);
-          const json = await redis.get(purchases + orderId);
-          if (json === null) return [];
-          const isQueued = (await redis.zscore(queued, orderId)) !== null;
-          return [{ purchase: JSON.parse(json) as Purchase, shard, isQueued }];
-        }),
-      );
-      return found.flat().sort((one, other) => Number(other.isQueued) - Number(one.isQueued))[0] ?? null;
+    findPurchase(orderId: string): Promise<{ purchase: Purchase; shard: Shard; isQueued: boolean } | null> {
+      return new Promise((resolve, reject) => {
+        const asked = allShards.map(async (shard) => {
+          const found = await findIn(shard, orderId);
+          if (found?.isQueued) resolve(found);
+          return found;
+        });
+        void Promise.allSettled(asked).then((answers) => {
+          const found = answers.flatMap((one) => (one.status === 'fulfilled' && one.value) || []);
+          const failed = answers.find((one) => one.status === 'rejected');
+          if (failed && found.length === 0) reject(failed.reason);
+          else resolve(found[0] ?? null);
+        });
+      });
     },
 
     /** The purchases among these that Redis holds in a shard, by order id. */
@@ -398,8 +446,8 @@ export function openGate(redis: Redis, shards: number) {
     },
 
     /**
-     * The queued purchases of a buyer, the newest first.
-     * @returns `isComplete` is false when more purchases are queued than were searched.
+     * The queued purchases of a buyer, in no order.
+     * @returns `isComplete` is false when more purchases are queued than were searched, or a shard did not answer.
      */
     async listQueuedOf(buyerId: string): Promise<{ purchases: Purchase[]; isComplete: boolean }> {
       const { texts, isComplete } = await readQueued('');
@@ -457,17 +505,6 @@ export function openGate(redis: Redis, shards: number) {
       return entriesOf(await redis.zrangebyscore(queued, 0, `(${timeMs}`, 'WITHSCORES', 'LIMIT', 0, limit));
     },
 
-    /** When the oldest of all queued purchases was accepted, in Unix ms; null when none is queued. */
-    async oldestQueuedMs(): Promise<number | null> {
-      const oldest = await Promise.all(
-        allShards.map(async (shard) =>
-          entriesOf(await redis.zrange(keysOf(shard).queued, '0', '0', 'WITHSCORES')),
-        ),
-      );
-      const times = oldest.flat().map(({ acceptedAtMs }) => acceptedAtMs);
-      return times.length > 0 ? Math.min(...times) : null;
-    },
-
     /** The order ids of all queued purchases. */
     async listQueued(): Promise<Set<string>> {
       const ids = await Promise.all(allShards.map((shard) => redis.zrange(keysOf(shard).queued, '0', '-1')));
@@ -480,24 +517,34 @@ export function openGate(redis: Redis, shards: number) {
       await redis.zadd(queued, 'XX', ...orderIds.flatMap((orderId) => [acceptedAtMs, orderId]));
     },
 
-    /** The number of accepted purchases that are not yet settled. */
-    async countQueued(): Promise<number> {
-      const counts = await Promise.allSettled(
-        allShards.map(async (shard) => {
-          const count = await redis.zcard(keysOf(shard).queued);
-          lastCounts.set(shard, { count, countedAt: performance.now() });
-          return count;
-        }),
-      );
-      return counts.reduce((sum, counted) => {
-        if (counted.status === 'rejected') throw counted.reason;
-        return sum + counted.value;
-      }, 0);
+    /** The number of accepted purchases that are not yet settled: all, or those in the shard of a sale. */
+    async countQueued(saleId?: string): Promise<number> {
+      const isAsked = (shard: Shard) =>
+        saleId === undefined || shard === shardOf(saleId, shards) || shard === unsharded;
+      const counts = await Promise.all(allShards.filter(isAsked).map(countIn));
+      return counts.reduce((sum, count) => sum + count, 0);
     },
 
     /**
-     * The number of purchases that were queued in the other shards, or without one in all, at the last `countQueued` of this
-     * process. A shard whose Redis does not answer is left out after a while, because nothing is added to it either.
+     * How many purchases are not yet settled, and when the oldest was accepted, in Unix ms, null without any: as far as the shards
+     * answer soon.
+     */
+    async readBacklog(): Promise<{ queued: number; oldestAtMs: number | null }> {
+      const { answers } = await askShards(
+        allShards,
+        (shard) => Promise.all([countIn(shard), oldestIn(shard)]),
+        redis.isCluster ? figuresPatienceMs : undefined,
+      );
+      const oldestAtMs = Math.min(...answers.map(([, oldest]) => oldest));
+      return {
+        queued: answers.reduce((sum, [count]) => sum + count, 0),
+        oldestAtMs: Number.isFinite(oldestAtMs) ? oldestAtMs : null,
+      };
+    },
+
+    /**
+     * The number of purchases that were queued in the other shards, or without one in all, when this process last counted
+     * them. A shard whose Redis does not answer is left out after a while, because nothing is added to it either.
      */
     countedElsewhere(shard?: Shard): number {
       const sinceMs = performance.now() - countedForMs;

@@ -4,8 +4,9 @@ import { redisClock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/observe/log.ts';
 import { aborted } from '../../runtime/pause.ts';
 import { Fenced } from '../../store/shards.ts';
+import { figuresPatienceMs } from '../admission/gate.ts';
 import type { DeadLetter, PurchaseJob } from '../contract.ts';
-import { groupByShard, keysOf, type Shard, unsharded } from '../shard.ts';
+import { askShards, groupByShard, keysOf, type Shard, unsharded } from '../shard.ts';
 import { bullAddJob } from './bull-add-job.ts';
 import { keepBullScripts, loadBullScripts } from './bull-scripts.ts';
 import { attemptsMax, type FlushPart, type PurchaseQueue, purchasesIn } from './queue.ts';
@@ -35,6 +36,9 @@ const stalledReason = 'job stalled more than allowable limit';
 /** Delay after a Redis error before the next job is fetched. */
 const fetchAgainMs = 500;
 
+/** How long a list of dead letters waits for each shard of a cluster. */
+const listPatienceMs = 2_000;
+
 /** Page size when jobs of one state are listed. */
 const jobsAtOnce = 1_000;
 
@@ -47,7 +51,7 @@ interface ShardQueue {
 
 /**
  * A Bull queue for each shard. They share their connections, except for those on which each waits for jobs.
- * @param openClient opens a connection that retries without a limit while Redis is away.
+ * @param openClient opens a connection: for a process that takes jobs, one that retries without a limit while Redis is away.
  * @param shards those that may hold jobs.
  * @param shardOfSale the shard in which a sale's purchases are queued.
  * @param lockMs the job lock's lifetime: a worker that does not renew it in time loses the job to another.
@@ -78,6 +82,13 @@ export function openBullQueue(
   const queues = new Map(shards.map((shard) => [shard, openShardQueue(shard, clientOf, lockMs, log)]));
   const bullIn = (shard: Shard) => (queues.get(shard) as ShardQueue).bull;
   const bulls = [...queues.values()].map(({ bull }) => bull);
+  /** Asks the shards that answer in time, if they may be on several nodes. */
+  const askBulls = <Value>(ask: (bull: Queue, shard: Shard) => Promise<Value>, patienceMs: number) =>
+    askShards(
+      shards,
+      (shard) => ask(bullIn(shard), shard),
+      clientOf('client').isCluster ? patienceMs : undefined,
+    );
 
   /** @returns null when there is none with this id. */
   async function findFailed(id: string): Promise<{ bull: Queue; job: Job } | null> {
@@ -109,7 +120,7 @@ export function openBullQueue(
     process: (shard, ...how) => (queues.get(shard) as ShardQueue).process(...how),
 
     async countJobs() {
-      const counts = await Promise.all(bulls.map((bull) => bull.getJobCounts()));
+      const { answers: counts } = await askBulls((bull) => bull.getJobCounts(), figuresPatienceMs);
       const sumOf = (state: 'waiting' | 'active' | 'delayed' | 'failed') =>
         counts.reduce((sum, ofShard) => sum + ofShard[state], 0);
       const [waiting, active] = [sumOf('waiting'), sumOf('active')];
@@ -127,12 +138,10 @@ export function openBullQueue(
     },
 
     async listDeadLetters({ start = 0, limit = 20 } = {}) {
-      const found = await Promise.all(
-        [...queues.values()].map(async ({ shard, bull }) => {
-          const jobs = await bull.getJobs(['failed'], 0, start + limit - 1);
-          return jobs.filter(Boolean).map((job) => ({ shard, bull, job }));
-        }),
-      );
+      const { answers: found } = await askBulls(async (bull, shard) => {
+        const jobs = await bull.getJobs(['failed'], 0, start + limit - 1);
+        return jobs.filter(Boolean).map((job) => ({ shard, bull, job }));
+      }, listPatienceMs);
       const newest = found
         .flat()
         .sort((one, other) => (other.job.finishedOn ?? 0) - (one.job.finishedOn ?? 0));

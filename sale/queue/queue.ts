@@ -36,6 +36,7 @@ export interface PurchaseQueue {
   ): Promise<void>;
   /** The shards whose jobs are handed out apart from each other; one for an engine that keeps all in one queue. */
   readonly shards: readonly Shard[];
+  /** Of the shards that answer. */
   countJobs(): Promise<JobCounts>;
   /**
    * Timestamp of the oldest unfinished job of a shard, in Unix ms; Infinity when there is none. A purchase that is queued there
@@ -44,7 +45,7 @@ export interface PurchaseQueue {
   oldestJobMs(shard: Shard): Promise<number>;
   /** The order ids of all jobs; null when the engine cannot list its queue. */
   listOrderIds(): Promise<Set<string> | null>;
-  /** Newest first. */
+  /** Newest first, of the shards that answer. */
   listDeadLetters(range?: { start?: number; limit?: number }): Promise<DeadLetter[]>;
   findDeadLetter(id: string): Promise<DeadLetter | null>;
   /**

@@ -1,4 +1,5 @@
 import { mongoClock, redisClock } from '../../runtime/clock.ts';
+import { isRedisAway } from '../../runtime/databases/connections.ts';
 import { stockMessageOf } from '../items.ts';
 import { orderMessageOf, purchaseOf } from '../order.ts';
 import type { Shard } from '../shard.ts';
@@ -24,14 +25,16 @@ const salesAtOnce = 1_000;
 
 /**
  * Repairs what a crash left inconsistent between MongoDB, the queue and Redis. MongoDB is the truth, and each step is
- * idempotent.
+ * idempotent. A shard whose Redis is away does not hold up the others.
+ * @param dependencies whose commands fail while Redis, or a node of a cluster, is away.
  * @param staleAfterMs how long a purchase may be queued before the reconciler checks for its order and its job.
- * @returns does one pass.
+ * @returns does one pass; `onAway` is called for each shard whose Redis is away, which is a fault without it.
  */
 export function openReconciliation(
   dependencies: SettlementDependencies,
   { staleAfterMs }: { staleAfterMs: number },
-): () => Promise<Reconciled> {
+): (onAway?: (shard: Shard, error: Error) => void) => Promise<Reconciled> {
+  const { gate } = dependencies;
   /** Where the older dead letters are looked at in the next pass; they may lie for days, so not all are in each. */
   let olderFrom = deadLettersAtOnce;
 
@@ -43,11 +46,22 @@ export function openReconciliation(
     return newest.rejected + older.rejected;
   }
 
-  return async () => {
+  return async (onAway) => {
     const report: Reconciled = { failed: await rejectSome(), ended: 0, requeued: 0, forgotten: [] };
     const beforeMs = redisClock.now().getTime() - staleAfterMs;
-    for (const shard of dependencies.gate.shards)
-      await repairStalePurchases(dependencies, shard, beforeMs, report);
+    const orAway = (shard: Shard) => (error: Error) => {
+      if (!onAway || !isRedisAway(error)) throw error;
+      onAway(shard, error);
+      return [];
+    };
+    // Read at once, so that those that are away are not waited for one after the other.
+    const stale = gate.shards.map(
+      async (shard) =>
+        [shard, await gate.listQueuedBefore(shard, beforeMs, queuedAtOnce).catch(orAway(shard))] as const,
+    );
+    for (const [shard, purchases] of await Promise.all(stale))
+      if (purchases.length > 0)
+        await repairStalePurchases(dependencies, shard, purchases, report).catch(orAway(shard));
     await announceStockAgain(dependencies);
     return report;
   };
@@ -56,12 +70,9 @@ export function openReconciliation(
 async function repairStalePurchases(
   { collections, gate, queue, announceSettled }: SettlementDependencies,
   shard: Shard,
-  beforeMs: number,
+  stale: { orderId: string; acceptedAtMs: number }[],
   report: Reconciled,
 ): Promise<void> {
-  const stale = await gate.listQueuedBefore(shard, beforeMs, queuedAtOnce);
-  if (stale.length === 0) return;
-
   const ids = stale.map(({ orderId }) => orderId);
   const records = await collections.orders.find({ _id: { $in: ids } }).toArray();
   // Redis holds the units that the admission took; when that has expired, the order has the same values.

@@ -10,7 +10,7 @@ import type { Counters } from '../../insight/counters.ts';
 import { ROOT } from '../../ops/local/folders.mjs';
 import { run } from '../../ops/local/processes/process.mjs';
 import { readConfig } from '../../runtime/config.ts';
-import { openClusterMetrics } from '../../runtime/observe/cluster-metrics.ts';
+import { type ClusterFigures, openClusterMetrics } from '../../runtime/observe/cluster-metrics.ts';
 import { openServerMetrics } from '../../server/metrics.ts';
 import { openWorkerMetrics } from '../../worker/metrics.ts';
 import { needs, pathOf } from '../support/needs.ts';
@@ -212,7 +212,7 @@ describe('what the manifests name is in the code', () => {
       () => false,
       () => [],
     );
-    openClusterMetrics(ofWorkers, () => Promise.reject());
+    openClusterMetrics(ofWorkers, {} as ClusterFigures);
     const queries = sources
       .filter(({ kind }) => kind === 'ScaledObject')
       .flatMap(({ spec }) => spec.triggers.flatMap(({ metadata }: { metadata: object }) => metadata))

@@ -1,6 +1,7 @@
 import { nanoid } from 'nanoid';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Order, OrderPage, SaleSnapshot } from '../../sale/contract.ts';
+import { keysOf } from '../../sale/shard.ts';
 import { pauseQueues, resumeQueues } from '../support/bull.ts';
 import { startSystem, type TestSystem } from '../support/harness.ts';
 
@@ -155,6 +156,43 @@ test('queued purchases are listed once, together with settled ones', async () =>
     expect(paged).toEqual(whole.orders);
   } finally {
     await resumeQueues(system.store.queue);
+  }
+});
+
+test('in a long queue the newest purchases of all shards are searched, as many as of one', async () => {
+  const { redis, gate } = system.store;
+  const acceptedAtMs = Date.now();
+  const purchase = {
+    saleId: 'none',
+    quantity: 1,
+    idempotencyKey: nanoid(),
+    createdAt: new Date().toISOString(),
+  };
+  const queue = async (shard: number, count: number, buyerId: string) => {
+    const { queued, purchases } = keysOf(shard);
+    const ids = Array.from({ length: count }, () => nanoid());
+    const texts = ids.flatMap((orderId) => [
+      purchases + orderId,
+      JSON.stringify({ ...purchase, orderId, buyerId }),
+    ]);
+    await redis.zadd(queued, ...ids.flatMap((id, n) => [acceptedAtMs + n, id]));
+    await redis.mset(...texts);
+    return async () => void (await redis.del(queued, ...ids.map((id) => purchases + id)));
+  };
+  const remove = [await queue(0, 15_000, 'another'), await queue(1, 9_000, 'another')];
+  const read = vi.spyOn(redis, 'mget');
+  try {
+    remove.push(await queue(2, 1, 'somebody'));
+    const { purchases, isComplete } = await gate.listQueuedOf('somebody');
+    expect([purchases.length, isComplete]).toEqual([1, false]);
+    const count = read.mock.calls.reduce((sum, [keys]) => sum + (keys as unknown as string[]).length, 0);
+    expect(count).toBeGreaterThan(19_000);
+    expect(count).toBeLessThan(20_010);
+    await remove.shift()?.();
+    expect(await gate.listQueuedOf('another')).toMatchObject({ isComplete: true });
+  } finally {
+    read.mockRestore();
+    for (const one of remove) await one();
   }
 });
 

@@ -45,12 +45,11 @@ export function openRoomTask(
   }
 
   return async (stopping) => {
-    /** The backlog of the queue by room that is open. */
-    let open = new Map<string, number>();
+    let open = new Set<string>();
     async function look(saleId: string): Promise<void> {
-      const backlog = open.get(saleId);
-      if (backlog === undefined) return await tell(saleId, null, tellGatheringEveryMs);
-      const gateLeft = await gate.unitsLeft(saleId);
+      if (!open.has(saleId)) return await tell(saleId, null, tellGatheringEveryMs);
+      // Without the Redis of its shard nobody can buy, so nobody is called.
+      const [gateLeft, backlog] = await Promise.all([gate.unitsLeft(saleId), gate.countQueued(saleId)]);
       await callPeople(collections, saleId, { gateLeft, backlog }, settings);
       await tell(saleId, gateLeft, tellEveryMs);
     }
@@ -72,9 +71,7 @@ export function openRoomTask(
         if (wasWhole && !isWhole)
           log.warn({ rooms: ids.length }, 'more waiting rooms are open than are served');
         wasWhole = isWhole;
-        // Without Redis nobody can buy, so nobody is called.
-        const backlog = ids.length > 0 ? await gate.countQueued() : 0;
-        open = new Map(ids.map((saleId) => [saleId, backlog]));
+        open = new Set(ids);
         const { ids: gathering } = await findRooms(collections, 'gathering');
         const all = new Set([...ids, ...gathering]);
         for (const saleId of all) rooms.run(saleId);

@@ -14,7 +14,12 @@ import { texts } from '../texts.js';
  * @property {string} paragraph of the runbook
  */
 
-const paragraphs = { redis: 'RedisAway', mongodb: 'MongoAway', rabbitmq: 'RabbitAway' };
+const paragraphs = {
+  redis: 'RedisAway',
+  'redis-master': 'RedisMasterAway',
+  mongodb: 'MongoAway',
+  rabbitmq: 'RabbitAway',
+};
 
 /** @param {ReturnType<typeof openFigures>} figures @returns {Incident[]} */
 function incidentsIn(figures) {

@@ -23,6 +23,11 @@ export const german = {
       buyers:
         'Käufer: Jeder Druck auf „Kaufen“ wird mit 503 beantwortet, und die Seite versucht es mit demselben Schlüssel von selbst wieder. Angenommenes geht nicht verloren. Zahlen zu Warteschlange und Prozessen sind unbekannt.',
     },
+    'redis-master': {
+      what: 'Ein Master von Redis Cluster antwortet nicht',
+      buyers:
+        'Käufer: In seinen Verkäufen wird jeder Druck auf „Kaufen“ mit 503 beantwortet, und die Seite versucht es mit demselben Schlüssel von selbst wieder; andere Verkäufe gehen weiter. Angenommenes geht nicht verloren. In den Zahlen zur Warteschlange fehlt, was er hat.',
+    },
     mongodb: {
       what: 'MongoDB antwortet nicht',
       buyers:

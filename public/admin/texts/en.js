@@ -22,6 +22,11 @@ export const english = {
       buyers:
         'Buyers: each press of Buy is answered 503, and the page tries again by itself with the same key. Nothing that was accepted is lost. No figure of the queue or of the processes is known.',
     },
+    'redis-master': {
+      what: 'A master of Redis Cluster does not answer',
+      buyers:
+        'Buyers: each press of Buy in its sales is answered 503, and the page tries again by itself with the same key; other sales go on. Nothing that was accepted is lost. The figures of the queue leave out what it has.',
+    },
     mongodb: {
       what: 'MongoDB does not answer',
       buyers:

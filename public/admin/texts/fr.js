@@ -23,6 +23,11 @@ export const french = {
       buyers:
         'Acheteurs : chaque clic sur « Acheter » reçoit 503, et la page réessaie d’elle-même avec la même clé. Rien de ce qui a été accepté n’est perdu. Les chiffres de la file et des processus sont inconnus.',
     },
+    'redis-master': {
+      what: 'Un maître de Redis Cluster ne répond pas',
+      buyers:
+        'Acheteurs : dans ses ventes, chaque clic sur « Acheter » reçoit 503, et la page réessaie d’elle-même avec la même clé ; les autres ventes continuent. Rien de ce qui a été accepté n’est perdu. Il manque aux chiffres de la file ce qu’il contient.',
+    },
     mongodb: {
       what: 'MongoDB ne répond pas',
       buyers:
