@@ -3,7 +3,7 @@ import { type Beat, readBeats } from '../runtime/leader/heartbeat.ts';
 import type { Availability } from '../runtime/observe/availability.ts';
 import { singleFlight } from '../runtime/single-flight.ts';
 import { withTimeout } from '../runtime/with-timeout.ts';
-import { listSnapshots } from '../sale/sale.ts';
+import { listForBuyers } from '../sale/sale.ts';
 import type { AuditStatus, LiveFigures, SecondFigures } from './contract.ts';
 import { type Counts, quantileMs, readSeconds } from './counters.ts';
 import { answersOf, completeAfterSeconds, type FigureSources, faultsOf, readQueueState } from './figures.ts';
@@ -54,7 +54,7 @@ export function openLiveFigures(sources: LiveSources): (since: number) => Promis
     return counts;
   });
   const readMoney = part('mongodb', () => readMoneyFigures(collections));
-  const readSales = part('mongodb', () => listSnapshots(collections));
+  const readSales = part('mongodb', () => listForBuyers(collections));
 
   async function readNewSeconds(since: number): Promise<SecondFigures[] | null> {
     const to = Math.floor(redisClock.now().getTime() / 1_000) - completeAfterSeconds;

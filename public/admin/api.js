@@ -48,7 +48,11 @@ export async function fetchAllProducts() {
 }
 
 /** @param {string} cursor @returns {Promise<SalePage>} */
-export const fetchOlderSales = (cursor) => request('GET', `/sales${after(cursor)}`);
+export function fetchMoreSales(cursor) {
+  // A server of the version before lists the sales that end last first, and has cursors without letters.
+  const order = /^[a-z]/.test(cursor) ? '&order=for-buyers' : '';
+  return request('GET', `/sales${after(cursor)}${order}`);
+}
 
 /** @param {string | null} cursor */
 const after = (cursor) => (cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`);

@@ -197,6 +197,8 @@ describe('a list', () => {
       await system.createSale(),
       await system.createSale({ name: 'The last of all' }),
     ];
+    const inHours = (hours: number) => new Date(Date.now() + hours * hourMs);
+    await system.createSale({ name: 'Not open yet', opensAt: inHours(24), closesAt: inHours(25) });
     const sale = await sales.findOne({ _id: of });
     const product = await products.findOne({ _id: sale?.productId ?? '' });
     if (!sale || !product) throw new Error('the sale and the product do not exist');
@@ -227,8 +229,11 @@ describe('a list', () => {
     const session = JSON.stringify(JSON.stringify({ user, token: system.adminToken }));
     await admin.addInitScript(`localStorage.setItem('stampede.session', ${session})`);
     await admin.goto(`${system.url}/admin#sales`);
-    await admin.getByText('These are the 100 sales that end last.').waitFor();
-    await admin.getByRole('button', { name: 'Show older sales' }).click();
+    await admin.getByText('100 sales: the open ones first').waitFor();
+    // It ends after all others, which are open.
+    expect(await admin.getByRole('link', { name: 'Not open yet' }).count()).toBe(0);
+    await admin.getByRole('button', { name: 'Show more sales' }).click();
+    await admin.getByTestId('sales').getByRole('link', { name: 'Not open yet' }).waitFor();
     await admin.getByTestId('sales').getByRole('link', { name: 'The last of all' }).waitFor();
     await browser.close();
   });

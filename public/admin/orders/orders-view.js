@@ -10,7 +10,7 @@ import { toast } from '../../shared/toast.js';
 import { downloadOrders, searchOrders } from '../api.js';
 import { action, heading, replaceRows, table } from '../components.js';
 import { errorText } from '../http.js';
-import { olderSales } from '../sales/older-sales-button.js';
+import { moreSales } from '../sales/more-sales-button.js';
 import { texts } from '../texts.js';
 import { openCancelForm } from './cancel-form.js';
 import { cancelOrders } from './desk-api.js';
@@ -95,7 +95,7 @@ export function openOrdersView(saleId) {
     suspects.href = `#suspects/${encodeURIComponent(sale.value)}`;
   }
 
-  const older = olderSales();
+  const others = moreSales();
   const more = action(words.showMore, () => load(cursor));
   const csv = action(words.downloadCsv, () => downloadOrders(sale.value), { 'data-testid': 'csv' });
   const suspects = element('a', { class: 'small' }, words.lookBeforeShipping);
@@ -119,7 +119,7 @@ export function openOrdersView(saleId) {
 
   /** @param {LiveFigures} news */
   function update(news) {
-    const sales = older.addTo(news);
+    const sales = others.addTo(news);
     const known = sales.map(({ id }) => id).join();
     if (sale.dataset.known === known) return;
     const chosen = sale.value || saleId || firstOf(sales)?.id || ALL_SALES;
@@ -140,7 +140,7 @@ export function openOrdersView(saleId) {
       {},
       heading(texts.tabs.orders, cancel, suspects, csv),
       form,
-      older.root,
+      others.root,
       found.root,
       note,
       more,

@@ -11,16 +11,16 @@ import { itemsOf, lowestPrice, saleName } from '../../shared/items.js';
 import { texts as storefront } from '../../shared/texts.js';
 import { peopleAt, replaceRows, table } from '../components.js';
 import { texts } from '../texts.js';
-import { olderSales } from './older-sales-button.js';
+import { moreSales } from './more-sales-button.js';
 
 export function saleTable() {
   const { root, body } = table('sales', texts.saleColumns);
-  const older = olderSales();
+  const others = moreSales();
   return {
-    root: element('div', {}, root, older.root),
+    root: element('div', {}, root, others.root),
     /** @param {Pick<LiveFigures, 'sales' | 'salesNextCursor' | 'people'>} news */
     set(news) {
-      const sales = older.addTo(news);
+      const sales = others.addTo(news);
       replaceRows(
         body,
         sales.map((sale) => lineOf(sale, peopleAt(news.people, sale.id))),

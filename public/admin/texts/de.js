@@ -378,8 +378,9 @@ export const german = {
     drafts: 'Entwürfe',
     draftColumns: ['Entwurf', 'Stück', 'Preis', 'Zeitraum'],
     newestDrafts: (count) => `Das sind die neuesten ${number(count)}.`,
-    older: 'Ältere Verkäufe zeigen',
-    endLast: (count) => `Das sind die ${number(count)} Verkäufe, die zuletzt enden.`,
+    more: 'Mehr Verkäufe zeigen',
+    first: (count) =>
+      `${number(count)} Verkäufe: zuerst die laufenden, dann die kommenden, dann die beendeten.`,
   },
 
   draft: {

@@ -380,8 +380,9 @@ export const english = {
     drafts: 'Drafts',
     draftColumns: ['Draft', 'Units', 'Price', 'Window'],
     newestDrafts: (/** @type {number} */ count) => `These are the newest ${number(count)}.`,
-    older: 'Show older sales',
-    endLast: (/** @type {number} */ count) => `These are the ${number(count)} sales that end last.`,
+    more: 'Show more sales',
+    first: (/** @type {number} */ count) =>
+      `${number(count)} sales: the open ones first, then those to come, then the ended ones.`,
   },
 
   // A draft

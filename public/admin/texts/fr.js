@@ -385,8 +385,9 @@ export const french = {
     drafts: 'Brouillons',
     draftColumns: ['Brouillon', 'Pièces', 'Prix', 'Période'],
     newestDrafts: (count) => `Voici les ${number(count)} plus récents.`,
-    older: 'Afficher les ventes plus anciennes',
-    endLast: (count) => `Voici les ${number(count)} ventes qui se terminent en dernier.`,
+    more: 'Afficher plus de ventes',
+    first: (count) =>
+      `${number(count)} ventes : d’abord les ventes en cours, puis celles à venir, puis celles qui sont terminées.`,
   },
 
   draft: {
