@@ -13,8 +13,8 @@ import { attemptsMax, type FlushPart, type PurchaseQueue, purchasesIn } from './
 
 type Queue = Bull.Queue<PurchaseJob>;
 type Job = Bull.Job<PurchaseJob>;
-/** Bull's method that moves stalled jobs back, which its types leave out. */
-type StalledQueue = Queue & { moveUnlockedJobsToWait(): Promise<void> };
+/** What Bull's types leave out: the method that moves stalled jobs back, and the connection on which it waits for jobs. */
+type WholeQueue = Queue & { moveUnlockedJobsToWait(): Promise<void>; readonly bclient: Redis };
 
 /** The handler's name for a job that was added without one, as Bull spells it. */
 const jobName = '__default__';
@@ -214,13 +214,15 @@ function openShardQueue(
       maxStalledCount: stalledMax,
       retryProcessDelay: fetchAgainMs,
     },
-  }) as StalledQueue;
+  }) as WholeQueue;
   bull.on('error', (error) => log.warn({ error: error.message }, 'Bull reported an error'));
   bull.on('failed', ({ id, attemptsMade }, error) =>
     log.error({ job: id, attempt: attemptsMade, error: error.message }, 'purchase job failed'),
   );
   /** `bull.process` may be called once only; after that the queue is paused and resumed. */
   let isProcessing = false;
+  /** Resolves when Bull's blocking connection is made: with Redis Cluster a pause before that ends `bull.process` with an error. */
+  let connected: Promise<unknown> | undefined;
   let isPaused = false;
   /** Ids of the jobs that this process is handling. */
   const inHand = new Set<string>();
@@ -297,9 +299,11 @@ function openShardQueue(
       if (isProcessing) await bull.resume(true);
       else void bull.process(maxJobs, take);
       isProcessing = true;
+      connected ??= readyOnce(bull.bclient);
       await aborted(signal);
       isPaused = true;
       try {
+        await connected;
         await bull.pause(true, true);
       } finally {
         await Promise.all(handling);
@@ -307,6 +311,9 @@ function openShardQueue(
     },
   };
 }
+
+const readyOnce = (redis: Redis) =>
+  redis.status === 'ready' ? Promise.resolve() : new Promise((resolve) => redis.once('ready', resolve));
 
 /** @returns Infinity when there is none. */
 async function oldestJobMsIn(bull: Queue): Promise<number> {

@@ -2,13 +2,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis as Client } from 'ioredis';
+import { pino } from 'pino';
 import { io } from 'socket.io-client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openRedis, type Redis } from '../../../ops/local/databases/redis.mjs';
 import { freePort } from '../../../ops/local/processes/port.mjs';
 import { waitUntil } from '../../../ops/local/processes/process.mjs';
 import { findProgram } from '../../../ops/local/programs/program.mjs';
-import type { SaleSnapshot, StockMessage } from '../../../sale/contract.ts';
+import { openPatientRedis } from '../../../runtime/databases/connections.ts';
+import type { Purchase, SaleSnapshot, StockMessage } from '../../../sale/contract.ts';
+import { openBullQueue } from '../../../sale/queue/bull-queue.ts';
 import { keysOf } from '../../../sale/shard.ts';
 import { startSystem, type TestSystem } from '../../support/harness.ts';
 import { readSamples, valueIn } from '../../support/samples.ts';
@@ -182,6 +185,40 @@ async function createRoom(): Promise<SaleSnapshot> {
   const body = { productId: product.id, price, stock: 5, opensAt, closesAt, mode: 'room' };
   return (await system.api('POST', '/api/sales', { token: system.adminToken, body })).body;
 }
+
+test.skipIf(!findProgram('redis-server'))(
+  'a worker that loses its shard while it connects takes it up again later',
+  async () => {
+    const { config } = system.store;
+    const log = pino({ level: 'silent' });
+    const shard = config.SHARDS;
+    const losing = new AbortController();
+    let opened = 0;
+    const queue = openBullQueue(
+      (options) => {
+        opened += 1;
+        // The connection on which it waits for jobs is being made by then.
+        if (opened === 3) queueMicrotask(() => losing.abort());
+        return openPatientRedis(config, log, options);
+      },
+      { shards: [shard], shardOfSale: () => shard },
+      { lockMs: 3_000, firstRetryMs: 50 },
+      log,
+    );
+    const done: unknown[] = [];
+    const process = (signal: AbortSignal) =>
+      queue.process(shard, 10, async (data) => void done.push(data), signal);
+    await process(losing.signal).catch(() => {});
+    await queue.add([{ purchases: [{ saleId: 'a-sale' } as Purchase] }]);
+    const leaving = new AbortController();
+    const again = process(leaving.signal).catch(() => process(leaving.signal));
+    await waitUntil(() => done.length === 1, { ...soon, what: 'the job is done' });
+    leaving.abort();
+    await again;
+    await queue.close();
+  },
+  60_000,
+);
 
 test.skipIf(!findProgram('redis-server'))(
   'while a master without a replica is away, what the others have is sold, settled, found, counted and repaired',
