@@ -112,7 +112,9 @@ test('a held order is paid: authorised, marked, captured, and told by webhooks a
   expect((await start(held)).body).toMatchObject({ type: '/problems/not-payable' });
   expect((await start({ ...held, token: system.buyerToken() })).status).toBe(404);
   const { headers } = await system.api('GET', `/orders/${held.orderId}`);
-  expect(headers.get('content-security-policy')).toMatch(/script-src 'self' https:\/\/js\.stripe\.com /);
+  expect(headers.get('content-security-policy')).toMatch(
+    /script-src 'sha256-[^']+' 'self' https:\/\/js\.stripe\.com /,
+  );
 });
 
 test('a webhook may come twice, out of order or late; forged, unsigned and old ones are refused', async () => {
