@@ -37,7 +37,7 @@ const readingOf: Record<string, string | null> = {
   stampede_admissions_total: 'tenths(inPerSecond)',
   stampede_orders_total: 'tenths(outPerSecond)',
   stampede_consumer_lag_events: 'lagIn(figures)',
-  stampede_settle_seconds_bucket: 'orDash(p99Ms, duration)',
+  stampede_settle_seconds_bucket: 'orDash(withinMs, duration)',
   // How long a press of Buy took to be decided is in the dashboard only.
   stampede_admission_seconds_bucket: null,
   stampede_dead_letters: 'number(deadLetters)',
