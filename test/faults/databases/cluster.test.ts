@@ -134,10 +134,10 @@ async function moveSlot(sale: SaleSnapshot, source: Redis, target: Redis): Promi
 test.skipIf(!findProgram('redis-server'))(
   'sales are bought, settled, cancelled and seen live on three masters, and the audit passes',
   async () => {
-    const sales = await Promise.all(Array.from({ length: 6 }, () => system.createSale({ stock: 5 })));
-    const holders = new Set<number>();
-    for (const sale of sales) holders.add((await holderOf(sale)).port);
-    expect(holders.size).toBeGreaterThan(1);
+    const masters = nodes.slice(0, 3);
+    const sales = await Promise.all(
+      [...masters, ...masters].map((master) => saleOn(master, () => system.createSale({ stock: 5 }))),
+    );
     const [sale] = sales as [SaleSnapshot];
     const socket = io(system.servers[1]?.url ?? '', {
       transports: ['websocket'],
