@@ -13,7 +13,7 @@ import { updateProviderAccount } from '../../accounts/provider/provider-account.
 import { ProviderAway } from '../../accounts/provider/provider-keys.ts';
 import { providerStaffSeconds } from '../../accounts/session.ts';
 import { allow } from '../http/limits.ts';
-import { isRefusal, refuse } from '../http/problems.ts';
+import { isRefusal } from '../http/problems.ts';
 import { type Answer, type Route, route } from '../http/route.ts';
 import type { Shop } from '../shop.ts';
 import { answerWithSession } from './sessions.ts';
@@ -41,7 +41,8 @@ const returnTo = z.string().regex(/^\/(?:[\w-][\w./-]*)?$/, 'expected the path o
 
 export function providerSignInRoutes(shop: Shop): Route[] {
   const { collections, redis, limits, provider, aliasDomains, log } = shop;
-  const noProvider = () => refuse('not-found', 'This shop has no identity provider for its pages');
+  /** A shop without a provider has its own page for signing in. */
+  const noProvider = () => redirectTo('/account');
   const redirectUri = `${shop.publicUrl}${callbackPath}`;
 
   /** The page tells why in the reader's language. */
@@ -79,7 +80,6 @@ export function providerSignInRoutes(shop: Shop): Route[] {
       query: z.object({ returnTo: returnTo.default('/') }),
       answer: [303, null],
       headers: ['Location'],
-      problems: ['not-found'],
       async handle({ query, request }) {
         if (!provider) return noProvider();
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));
@@ -113,7 +113,6 @@ export function providerSignInRoutes(shop: Shop): Route[] {
       query: z.object({ state: z.string().max(200).optional() }),
       answer: [303, null],
       headers: ['Location'],
-      problems: ['not-found'],
       async handle({ query: { state = '' }, request }) {
         if (!provider) return noProvider();
         const allowed = allow(limits.signIns, await limits.signIns.take(request.network));

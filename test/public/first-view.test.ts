@@ -322,6 +322,9 @@ test('what is missing is a page for a browser, and a problem for a program', asy
     expect(page.html).toContain(`href="/sales/${open.id}"`);
     expect(await read(path)).toMatchObject({ status: 404, type: expect.stringContaining('problem+json') });
   }
+  // The page for signing in at an identity provider, which this shop has not.
+  const signIn = await fetch(`${system.url}/sign-in`, { redirect: 'manual' });
+  expect([signIn.status, signIn.headers.get('location')]).toEqual([303, '/account']);
   expect(await read('/api/nothing', asBrowser)).toMatchObject({
     type: expect.stringContaining('problem+json'),
   });
