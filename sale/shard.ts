@@ -54,7 +54,7 @@ export function parseKey(key: string): { kind: 'gate' | 'purchase'; shard: Shard
 
 /**
  * Asks every shard at once. A master of Redis Cluster may be away while the others answer.
- * @param patienceMs how long each is waited for, if not for as long as its command takes.
+ * @param patienceMs how long each shard is waited for, in ms; without it, for as long as its command takes.
  * @returns what those said that answered; `isWhole` is false when one did not.
  * @throws the first fault when none answers.
  */

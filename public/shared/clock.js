@@ -21,7 +21,7 @@ export function syncServerTime(serverTime, askedAt, answeredAt) {
   uncertainty = half;
 }
 
-/** The longest time for which caches have kept a page when it arrives. */
+/** A page that comes from a cache is at most this old. */
 const PAGE_AGE_MS = 2_000;
 
 /** Estimates the offset from the time at which the server wrote this page. @param {string} serverTime */

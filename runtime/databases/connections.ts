@@ -153,7 +153,7 @@ export function openRedis(config: Config, log: Log): { redis: Redis; close: () =
   });
 }
 
-/** Keys in each quarter of a cluster's slots. */
+/** One key in each quarter of a cluster's slots, so that they are spread over its masters. */
 const readyKeys = ['ready-0', 'ready-1', 'ready-2', 'ready-3'];
 
 /**

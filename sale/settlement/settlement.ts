@@ -69,7 +69,8 @@ const suspectMs = 60_000;
  * same sale. Requests that arrive meanwhile share the next transaction, which begins while the last one is announced.
  *
  * What cannot be settled together goes to a second group, where each request is settled alone. The sale of a purchase that cannot
- * be settled goes there directly for a while. The two groups take turns, so that the crowd of a sale that cannot be settled does not keep the others waiting.
+ * be settled goes there directly for a while. The two groups take turns, so that the crowd of a sale that cannot be settled does not
+ * keep the others waiting.
  */
 export function openSettlement(options: SettlementOptions): Settle {
   const { maxPurchases, minIntervalMs, otherWriters } = options;
@@ -90,27 +91,27 @@ export function openSettlement(options: SettlementOptions): Settle {
   };
   const together = groupCommit<SettleRequest, SettledRequest | null>({
     ...group,
-    send(requests) {
-      void otherWriters.refresh();
-      return settleAll(requests, options).catch((error) => {
+    send: (requests) =>
+      settleAll(requests, options).catch((error) => {
         if (mayPass(error, options)) throw error;
         return requests.map(() => null);
-      });
-    },
+      }),
   });
   const apart = groupCommit<SettleRequest, SettledRequest>({
     ...group,
     send: (requests) => settleApart(requests, { ...options, suspect }),
   });
+  const settleOthers = async (request: SettleRequest) =>
+    (await together.submit(request)) ?? (await apart.submit(request));
 
   return async ({ purchases, ...request }) => {
-    const settleIn = async (isApart: boolean): Promise<SettledRequest[]> => {
-      const chosen = purchases.filter((purchase) => isSuspect(purchase) === isApart);
-      if (chosen.length === 0) return [];
-      const part = { purchases: chosen, ...request };
-      return [(isApart ? null : await together.submit(part)) ?? (await apart.submit(part))];
-    };
-    const settled = (await Promise.all([settleIn(false), settleIn(true)])).flat();
+    // Asked once for each purchase, because a sale may cease to be suspect at any time.
+    const suspects = new Set(purchases.filter(isSuspect));
+    const others = purchases.filter((purchase) => !suspects.has(purchase));
+    const parts: Promise<SettledRequest>[] = [];
+    if (others.length > 0) parts.push(settleOthers({ purchases: others, ...request }));
+    if (suspects.size > 0) parts.push(apart.submit({ purchases: [...suspects], ...request }));
+    const settled = await Promise.all(parts);
     const fenced = settled.find((part) => part.fenced)?.fenced;
     if (fenced) throw fenced;
     await Promise.all(settled.map(({ announced }) => announced));
@@ -123,6 +124,7 @@ const mayPass = (error: unknown, { stopping, isTransient }: SettlementOptions) =
   stopping.aborted || isTransient(error);
 
 async function settleAll(requests: SettleRequest[], options: SettlementOptions): Promise<SettledRequest[]> {
+  void options.otherWriters.refresh();
   const announced = announce(await settleWhenPossible(requests, options), options);
   return requests.map(() => ({ poison: [], announced }));
 }
